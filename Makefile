@@ -1,0 +1,86 @@
+# `make demo` on a fresh machine needs Python 3.11 or later and pip, nothing else; nothing is downloaded but packages.
+# Another interpreter: make demo PYTHON=/path/to/python3.12. Another environment folder: make test VENV=somewhere.
+
+ifndef PYTHON
+PYTHON := $(shell for each in python3.11 python3.12 python3.13 python3 python; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$each" && break; done)
+endif
+VENV   ?= .venv
+DEMO   ?= demo
+ROWS   ?= 1000000
+MEMORY ?= 2GB
+OUT    ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-errors ui test lint format bench schema lock clean
+
+help: ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+# A stamp is as old as the environment's last installation from its lock; an unchanged lock installs nothing.
+# The development lock holds the runtime lock's versions and more, so an environment that has it serves both.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python found. Install Python 3.11, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "PYTHON=$(PYTHON): there is no such program." >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(v < (3, 11) and "$(PYTHON) is Python %d.%d; 3.11 or later is needed: make PYTHON=/path/to/python3.11" % v)'
+	"$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; echo "$(PYTHON) cannot make a virtual environment; install its venv module (python3-venv)." >&2; exit 2; }
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed ## Write a small lab into ./demo and run it through Dagster into the embedded SynDB node
+	$(BIN)/syndb-pipeline demo "$(DEMO)"
+	$(BIN)/syndb-pipeline run "$(DEMO)/demo.yaml"
+
+demo-errors: $(VENV)/.installed ## The same lab with deliberate mistakes: what the pipeline says about them
+	$(BIN)/syndb-pipeline demo "$(DEMO)"
+	@echo '$(BIN)/syndb-pipeline run "$(DEMO)/demo_errors.yaml"'
+	@$(BIN)/syndb-pipeline run "$(DEMO)/demo_errors.yaml"; code=$$?; \
+	if [ $$code -eq 3 ]; then echo "Refused with exit code 3, as it should be."; \
+	else echo "Expected exit code 3 (data rejected), got $$code." >&2; exit 1; fi
+
+ui: $(VENV)/.installed ## Open the Dagster UI on this machine
+	$(BIN)/syndb-pipeline ui
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## lint, then every test, with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage report --skip-covered --skip-empty --sort=-cover | tail -n 25
+
+format: $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## Rows per second and peak memory of each stage: make bench ROWS=10000000 MEMORY=2GB
+	$(BIN)/python -m benchmarks.run --rows $(ROWS) --memory-limit $(MEMORY) $(if $(OUT),--out "$(OUT)")
+
+schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.contract.config_schema import write_schemas; write_schemas(Path("config/schema"))'
+
+# Extras stay in the second lock, which pip needs to accept hashes for gql[requests]; a constraints file, as the first is, may hold none.
+lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both lock files
+	$(PIP) install --quiet 'pip-tools>=7.5'
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --strip-extras --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --no-strip-extras --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@! grep -nE '(https?|file)://' requirements.lock requirements-dev.lock || { echo "A lock file holds an address." >&2; exit 1; }
+
+clean: ## Remove what make and the tools have written; state in .syndb stays
+	rm -rf "$(DEMO)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

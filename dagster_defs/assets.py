@@ -1,0 +1,117 @@
+"""The seven assets, ingest to publish: each runs one stage on one dataset and shows what came of it.
+
+Belongs here: which stage an asset runs, and its words for the UI. Does not: what a stage does (`syndb_pipeline.stages`).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of asset functions as types.
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_defs.failures import failure, rejection, tell_failures
+from dagster_defs.metadata import describe_receipt, describe_record
+from dagster_defs.partitions import DATASETS
+from dagster_defs.resources import PipelineResource
+from syndb_pipeline.errors import ApprovalError, DataRejected
+from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.stages import publish as publishing
+from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
+from syndb_pipeline.stages.runner import STAGES, run_stage
+from syndb_pipeline.stages.stage import Stage
+
+GROUP = "syndb"
+OWNERS = ["team:data-engineering"]
+KINDS: dict[str, set[str]] = {
+    "ingest": {"duckdb", "parquet", "csv"},
+    "validate": {"duckdb", "pandera"},
+    "assign_ids": {"duckdb", "parquet"},
+    "join_relations": {"duckdb", "parquet"},
+    "check_integrity": {"duckdb"},
+    "package": {"duckdb", "parquet"},
+}
+PUBLISH = "publish"
+PUBLISH_OP = "publish_dataset"
+"""Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a job."""
+
+
+IN_THE_UI = (
+    f"Here: open the launchpad of the job `publish` for this dataset, with ops: {{{PUBLISH_OP}: {{config: {{approve: <that digest>}}}}}}"
+)
+
+
+class PublishConfig(dg.Config):
+    """What a person says when a run publishes."""
+
+    approve: str = Field(
+        default="",
+        description="Digest of the plan, as `syndb-pipeline plan` printed it. Empty under standing approval or when approved before.",
+    )
+    approved_by: str = Field(default="", description="Who approves; the person who accepted the terms when left empty.")
+
+
+def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
+    """The asset that runs `stage` on the partition's dataset, from what the stage before it left on disk."""
+
+    @dg.asset(
+        name=stage.name,
+        deps=[stage.after] if stage.after else [],
+        partitions_def=DATASETS,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds=KINDS[stage.name],
+        description=stage.description,
+        code_version=stage.version,
+    )
+    def run(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
+        with tell_failures():
+            dataset = pipeline.context(context.partition_key, context.log.info)
+            # The lock is held for one stage only, so that a person can rerun another stage, or the command line, between two steps.
+            try:
+                with dataset.store.lock():
+                    record = run_stage(dataset, stage.name)
+            except DataRejected as error:
+                sealed = dataset.store.record(CHECK_INTEGRITY.name)
+                if sealed is None or not sealed.errors:
+                    raise
+                raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
+            return dg.MaterializeResult(metadata=describe_record(dataset, record), data_version=dg.DataVersion(record.digest))
+
+    return run
+
+
+STAGE_ASSETS = [_stage_asset(stage) for stage in STAGES.values()]
+
+
+@dg.multi_asset(
+    name=PUBLISH_OP,
+    specs=[
+        dg.AssetSpec(
+            PUBLISH,
+            deps=["package"],
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"syndb"},
+            description=(
+                "Send the package to its destination, read it back, compare, and write the receipt. Needs approval of exactly this plan: "
+                "its digest in the run's config (`approve`), or `publish.approval: standing` in the dataset's config. "
+                "Publishing the same plan again sends nothing and shows the old receipt."
+            ),
+            code_version="1",
+        )
+    ],
+    partitions_def=DATASETS,
+)
+def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
+    with tell_failures():
+        dataset = pipeline.context(context.partition_key, context.log.info)
+        try:
+            receipt = publishing.publish(dataset, config.approve or None, by=config.approved_by or None)
+        except ApprovalError as error:
+            if config.approve:
+                raise
+            raise failure(f"{error}\n{IN_THE_UI}", error.exit) from None
+        path = PublishRecords(dataset.store).receipt_path
+        return dg.MaterializeResult(metadata=describe_receipt(receipt, path), data_version=dg.DataVersion(receipt.plan))
+
+
+ASSETS = [*STAGE_ASSETS, publish]

@@ -1,0 +1,93 @@
+"""The jobs a person or a sensor starts: prepare, publish, both, and delete.
+
+Belongs here: what a job runs. Does not: when (`sensors.py`, `schedules.py`) or how (`assets.py`).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of op functions as types.
+
+from typing import Any
+from uuid import UUID
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_defs.assets import PUBLISH, PUBLISH_OP, PublishConfig
+from dagster_defs.failures import tell_failures
+from dagster_defs.resources import PipelineResource
+from syndb_pipeline.publication import deletion
+from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.settings import PublishConfig as PublishSettings
+from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.store import DatasetStore
+
+DEFAULT_DESTINATION = PublishSettings().destination
+PREPARE_SELECTION = dg.AssetSelection.assets(*STAGES)
+
+prepare = dg.define_asset_job(
+    "prepare",
+    selection=PREPARE_SELECTION,
+    description="Read, check and package one dataset. Stages whose inputs are unchanged have nothing to do. Sends nothing.",
+)
+
+publish_job = dg.define_asset_job(
+    "publish",
+    selection=dg.AssetSelection.assets(PUBLISH),
+    description="Send one prepared dataset. Give the plan's digest as `approve`, unless the dataset's config has standing approval.",
+)
+
+prepare_and_publish = dg.define_asset_job(
+    "prepare_and_publish",
+    selection=PREPARE_SELECTION | dg.AssetSelection.assets(PUBLISH),
+    description="Read, check, package and send one dataset, under standing approval or with the plan's digest as `approve`.",
+)
+
+
+def approval(digest: str | None) -> dg.RunConfig:
+    """The run config of a job that publishes, with the digest of the approved plan."""
+    return dg.RunConfig(ops={PUBLISH_OP: PublishConfig(approve=digest or "")})
+
+
+class DeleteConfig(dg.Config):
+    """Which published dataset to delete, and the word that shows somebody means it."""
+
+    dataset: str = Field(description="Name of the dataset (the stem of its config file), or its id.")
+    label: str = Field(description="The dataset's label, typed in full. Deletion is for good.")
+    destination: str = Field(default="", description="Where it is; the config's destination when left empty.")
+
+
+@dg.op(description="Delete a published dataset for good. Nothing happens unless `label` is the dataset's label, letter for letter.")
+def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig, pipeline: PipelineResource) -> None:
+    with tell_failures():
+        dataset, destination = _target(pipeline, config)
+        settings = pipeline.settings()
+        tombstone = deletion.delete(settings, dataset, destination, config.label)
+        gone = tombstone.deletion
+        context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}: {sum(gone.rows.values()):,} rows, {gone.files:,} files.")
+        context.add_output_metadata(
+            {
+                "dataset": f"{gone.label} ({dataset})",
+                "destination": destination,
+                "rows": gone.rows,
+                "files": gone.files,
+                "deleted by": gone.by,
+                "tombstones": dg.MetadataValue.path(str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")),
+            }
+        )
+
+
+def _target(pipeline: PipelineResource, config: DeleteConfig) -> tuple[UUID, str]:
+    """Id and destination of the dataset to delete. Raises `ConfigError`."""
+    try:
+        dataset = UUID(config.dataset)
+    except ValueError:
+        known = pipeline.dataset(config.dataset)
+        return known.dataset.id, config.destination or known.publish.destination
+    return dataset, config.destination or DEFAULT_DESTINATION
+
+
+@dg.job(name="delete", description="Delete a published dataset for good and leave a tombstone receipt. The label has to be typed.")
+def delete() -> None:
+    delete_dataset()
+
+
+JOBS: list[Any] = [prepare, publish_job, prepare_and_publish, delete]

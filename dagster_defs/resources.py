@@ -1,0 +1,37 @@
+"""What assets, sensors and jobs are given: the pipeline's settings, and a dataset's context by its name.
+
+Belongs here: the one Dagster resource. Does not: the settings' meaning (`syndb_pipeline.settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_defs.registry import config_of
+from syndb_pipeline.settings import DatasetConfig, PipelineSettings, load_dataset, load_settings
+from syndb_pipeline.stages.stage import Context
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Settings of `pipeline.yaml` and the configs of the datasets. Read anew at each use, so an edit needs no reload; never holds data."""
+
+    pipeline_file: str | None = Field(
+        default=None,
+        description="pipeline.yaml; when left out, found as the command line finds it: SYNDB_PIPELINE_CONFIG, then nearby folders.",
+    )
+
+    def settings(self) -> PipelineSettings:
+        """The pipeline's settings. Raises `ConfigError`."""
+        return load_settings(Path(self.pipeline_file) if self.pipeline_file else None)
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The config of the dataset called `name`, its partition key. Raises `ConfigError`."""
+        return load_dataset(config_of(self.settings(), name))
+
+    def context(self, name: str, say: Callable[[str], None]) -> Context:
+        """What a stage needs to work on the dataset called `name`. Raises `ConfigError`."""
+        return Context(config=self.dataset(name), settings=self.settings(), say=say)

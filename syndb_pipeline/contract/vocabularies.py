@@ -1,0 +1,75 @@
+"""SynDB's enumerated words, read from SynDB's own packages (`neurometa`, `syndb-constants`).
+
+Belongs here: lists of allowed words and the nearest one to a misspelt word. Does not: which column uses which list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from neurometa.constant import (
+    NEUROTRANSMITTER_ALIAS_MAP,
+    BrainStructure,
+    GeneExpression,
+    ModelAnimal,
+    NeuroanatomicalDirection,
+    NeuronPolarity,
+    NeuronType,
+    Neurotransmitter,
+)
+from syndb_constants.data_license import DataLicense
+
+
+def _words(enum: Iterable[object]) -> tuple[str, ...]:
+    return tuple(str(member.value) for member in enum)  # type: ignore[attr-defined]
+
+
+VOCABULARIES: Final[dict[str, tuple[str, ...]]] = {
+    "polarity": _words(NeuronPolarity),
+    "neuron_type": _words(NeuronType),
+    "neurotransmitter": _words(Neurotransmitter),
+}
+"""Vocabulary name -> lower-case words. Source: neurometa 1.3.4, `neurometa.constant`."""
+
+ALIASES: Final[dict[str, dict[str, str]]] = {
+    "neurotransmitter": {alias: member.value for alias, member in NEUROTRANSMITTER_ALIAS_MAP.items()},
+}
+"""Vocabulary name -> other spelling -> the word. Source: neurometa `NEUROTRANSMITTER_ALIAS_MAP`."""
+
+ANIMALS: Final[dict[str, int]] = {member.name: member.value for member in ModelAnimal}
+BRAIN_STRUCTURES: Final[tuple[str, ...]] = _words(BrainStructure)
+DIRECTIONS: Final[tuple[str, ...]] = _words(NeuroanatomicalDirection)
+GENE_EXPRESSIONS: Final[tuple[str, ...]] = _words(GeneExpression)
+
+LICENSES: Final[dict[str, int]] = {member.name: member.value for member in DataLicense}
+SPDX_LICENSES: Final[dict[str, str]] = {
+    "CC0-1.0": "CC0",
+    "CC-BY-4.0": "CC_BY",
+    "CC-BY-SA-4.0": "CC_BY_SA",
+    "CC-BY-NC-4.0": "CC_BY_NC",
+    "CC-BY-NC-SA-4.0": "CC_BY_NC_SA",
+    "PDDL-1.0": "PDDL",
+    "ODC-By-1.0": "ODC_BY",
+    "ODbL-1.0": "ODC_ODbL",
+}
+"""SPDX identifier -> SynDB's licence name (spdx.org/licenses)."""
+
+
+def nearest(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Up to `count` of `known` most like `word`, best first; compared without case. Empty when none is near."""
+    by_folded: dict[str, str] = {}
+    for candidate in known:
+        by_folded.setdefault(candidate.casefold(), candidate)
+    return [by_folded[hit] for hit in get_close_matches(word.casefold(), by_folded, n=count, cutoff=cutoff)]
+
+
+def suggest(vocabulary: str, word: str) -> str | None:
+    """The word of `vocabulary` that `word` probably means: by alias, by prefix, else by spelling; None when nothing is near."""
+    folded = word.strip().casefold()
+    alias = ALIASES.get(vocabulary, {}).get(folded)
+    if alias:
+        return alias
+    hits = nearest(folded, VOCABULARIES[vocabulary])
+    return hits[0] if hits else None

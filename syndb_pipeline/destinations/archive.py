@@ -1,0 +1,135 @@
+"""Reading a package that came from outside: a tar whose every byte is untrusted.
+
+Belongs here: which members a tar may have and taking them out. Does not: what the tables hold.
+
+Stricter than a general tar reader on purpose: only regular files called `<table>.parquet`, each once, in one pass over the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.errors import DestinationRefused
+
+BLOCK: Final = tarfile.BLOCKSIZE
+PIECE: Final = 1 << 20
+MAX_EXTENDED_HEADER: Final = 64 * 1024
+"""Bytes of an extended (pax) header. One is needed only for a member above 8 GiB, and then holds a number."""
+
+
+class _Pieces:
+    """A file read once from front to back, every byte of it going into the digest."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("rb")
+        self.size = os.fstat(self.file.fileno()).st_size
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.digest.update(data)
+        return data
+
+    @property
+    def left(self) -> int:
+        return self.size - self.file.tell()
+
+
+def extract_tables(tar: Path, sha256: str | None, folder: Path) -> dict[str, Path]:
+    """Take `<table>.parquet` members out of `tar` into `folder`, one file for each table, flushed to disk.
+
+    Returns the files by table, in the tar's order. Raises `DestinationRefused` when the bytes do not have the digest `sha256` (None: not
+    asked), or when a member is anything but a regular file of a SynDB table's name: a path, a link, a device, a name twice, a size beyond
+    the tar's end.
+    """
+    pieces = _Pieces(tar)
+    try:
+        tables = _members(pieces, tar.name, folder)
+        while pieces.read(PIECE):
+            pass
+    finally:
+        pieces.file.close()
+    if sha256 is not None and pieces.digest.hexdigest() != sha256:
+        raise DestinationRefused(
+            f"{tar.name}: its bytes have the digest {pieces.digest.hexdigest()[:12]}..., not {sha256[:12]}... as announced.",
+            next_step="The package changed or was damaged on its way. Run the package stage again.",
+        )
+    if not tables:
+        raise DestinationRefused(f"{tar.name}: no table in it.", next_step="A package holds one `<table>.parquet` for each table.")
+    return tables
+
+
+def _members(pieces: _Pieces, name: str, folder: Path) -> dict[str, Path]:
+    tables: dict[str, Path] = {}
+    announced: int | None = None  # a size too large for the plain header
+    while block := pieces.read(BLOCK):
+        if not block.strip(b"\0"):
+            return tables
+        member = _header(block, name)
+        if member.type == tarfile.XHDTYPE and 0 < member.size <= min(MAX_EXTENDED_HEADER, pieces.left):
+            announced = _size_in(_exactly(pieces, _padded(member.size), name)[: member.size], name)
+            continue
+        size = member.size if announced is None else announced
+        announced = None
+        table = _table_of(member, name)
+        if table in tables:
+            raise DestinationRefused(f"{name}: {member.name} is in it twice.")
+        if not 0 < size <= pieces.left:
+            raise DestinationRefused(f"{name}: {member.name} claims {size:,} bytes; {pieces.left:,} are left in the tar.")
+        tables[table] = folder / f"{table}.parquet"
+        _copy(pieces, size, tables[table], name)
+        _exactly(pieces, _padded(size) - size, name)
+    raise DestinationRefused(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
+
+
+def _header(block: bytes, name: str) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    except (tarfile.TarError, UnicodeDecodeError, ValueError):
+        raise DestinationRefused(f"{name}: this is no tar, or part of it is missing.", next_step="Run the package stage again.") from None
+
+
+def _table_of(member: tarfile.TarInfo, name: str) -> str:
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        raise DestinationRefused(f"{name}: {member.name!r} is no regular file (a link, a folder, a device or an unusual header).")
+    table, dot, suffix = member.name.partition(".")
+    if f"{dot}{suffix}" != ".parquet" or table not in TABLES:
+        raise DestinationRefused(
+            f"{name}: {member.name!r} is not the file of a SynDB table.", next_step=f"Allowed: {', '.join(TABLES)}, each with .parquet"
+        )
+    return table
+
+
+def _size_in(header: bytes, name: str) -> int:
+    """The `size` of an extended header, whose records are `<length> <key>=<value>\\n`; any other key is refused."""
+    length, space, rest = header.partition(b" ")
+    key, equals, value = rest.rstrip(b"\n").partition(b"=")
+    if not (space and equals and key == b"size" and value.isdigit() and length == str(len(header)).encode()):
+        raise DestinationRefused(f"{name}: an extended header says more than a member's size.")
+    return int(value)
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _exactly(pieces: _Pieces, size: int, name: str) -> bytes:
+    data = pieces.read(size) if size else b""
+    if len(data) != size:
+        raise DestinationRefused(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
+    return data
+
+
+def _copy(pieces: _Pieces, size: int, path: Path, name: str) -> None:
+    with path.open("xb") as file:
+        while size:
+            piece = _exactly(pieces, min(size, PIECE), name)
+            file.write(piece)
+            size -= len(piece)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,363 @@
+"""A SynDB node in a folder of this machine: datasets, owners, tables as Parquet, uploads, meshes and skeletons.
+
+Belongs here: storing and reading datasets so that readers and writers never see a half. Does not: deciding what may be published.
+
+One dataset is one folder, `<node>/datasets/<id>/`. Its `dataset.json` says all: metadata, owner, uploads, and which files of
+`tables/` are the tables now. Table files are never changed, only added; a write ends by renaming one new `dataset.json` over the old,
+so a reader has the dataset before the upload or after it. Writers of one dataset wait for each other. As SynDB does, rows upsert by
+(dataset, cid), pairs by their two ends, and `number_of_units` grows at each upload.
+
+A deleted dataset's `dataset.json` stays as its tombstone. Its id can be registered again by the same owner only: its UUIDs may have been
+cited, and nobody else may put other rows behind them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+from uuid import UUID, uuid4
+
+import duckdb
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from syndb_pipeline import engine
+from syndb_pipeline.contract.tables import TABLES, ordered
+from syndb_pipeline.destinations.archive import extract_tables
+from syndb_pipeline.destinations.base import (
+    SUFFIX,
+    DatasetInfo,
+    Deletion,
+    FileKind,
+    Identity,
+    Metadata,
+    StoredFile,
+    TableCheck,
+    Upload,
+    differences,
+)
+from syndb_pipeline.destinations.embedded_tables import check_table, compare_table, count_rows, write_merged
+from syndb_pipeline.engine import flush
+from syndb_pipeline.errors import DestinationRefused, OutcomeUnknown
+from syndb_pipeline.store import write_atomically
+
+LOCK_SECONDS: Final = 600.0
+"""How long a writer waits for another writer of the same dataset."""
+
+
+class _TableFile(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    file: str  # below `tables/`
+    rows: int
+
+
+class _Entry(BaseModel):
+    """`dataset.json`: a dataset, or the tombstone of one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = 1
+    state: Literal["present", "deleted"] = "present"
+    metadata: Metadata
+    owner: str
+    registered: datetime
+    tables: dict[str, _TableFile] = {}
+    uploads: tuple[Upload, ...] = ()
+    number_of_units: int = 0
+    deletions: tuple[Deletion, ...] = ()
+
+    @property
+    def info(self) -> DatasetInfo:
+        return DatasetInfo(
+            metadata=self.metadata,
+            owner=self.owner,
+            rows={name: table.rows for name, table in self.tables.items()},
+            number_of_units=self.number_of_units,
+            uploads=self.uploads,
+            registered=self.registered,
+        )
+
+
+def operating_system_user() -> str:
+    """The user this process runs as; the number when the system knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # 3.11 raises KeyError, later versions OSError
+        return f"uid-{os.getuid()}"
+
+
+class EmbeddedNode:
+    """The embedded destination (`base.Destination`)."""
+
+    def __init__(self, name: str, folder: Path, *, owner: str = "", memory_limit: int, threads: int) -> None:
+        self.name = name
+        self.folder = folder
+        self.owner = owner or operating_system_user()
+        self.memory_limit = memory_limit
+        self.threads = threads
+
+    @property
+    def target(self) -> str:
+        # Not the folder's path: the same plan has the same digest wherever the node lies.
+        return "embedded"
+
+    def who_am_i(self) -> Identity:
+        return Identity(id=self.owner, name=self.owner, verified=True)
+
+    def register(self, metadata: Metadata) -> DatasetInfo:
+        with self._writing(metadata.id) as folder:
+            entry = _read(folder)
+            if entry is not None:
+                self._own(entry)
+                if entry.state == "present":
+                    if found := differences(metadata, entry.metadata):
+                        raise DestinationRefused(
+                            f"Dataset {metadata.id} is at {self.name} with other metadata:\n" + "\n".join(f"  {line}" for line in found),
+                            next_step="Give the config the metadata that are there, or delete the dataset there and publish it anew.",
+                        )
+                    return entry.info
+            new = _Entry(
+                metadata=metadata, owner=self.owner, registered=datetime.now(UTC), deletions=entry.deletions if entry is not None else ()
+            )
+            _write(folder, new)
+            return new.info
+
+    def owned(self) -> list[DatasetInfo]:
+        entries = (_read(path) for path in (self.folder / "datasets").glob("*/"))
+        mine = [entry.info for entry in entries if entry is not None and entry.state == "present" and entry.owner == self.owner]
+        return sorted(mine, key=lambda info: (info.metadata.label, str(info.metadata.id)))
+
+    def incomplete(self) -> list[DatasetInfo]:
+        return [info for info in self.owned() if {TABLES[name].code for name in info.rows} < set(info.metadata.syndb_tables)]
+
+    def info(self, dataset: UUID) -> DatasetInfo | None:
+        entry = _read(self._dataset(dataset))
+        return entry.info if entry is not None and entry.state == "present" else None
+
+    def table_files(self, dataset: UUID) -> dict[str, Path]:
+        """The Parquet files of the dataset's tables, all of one moment. A file stays readable until the second upload after this call."""
+        folder = self._dataset(dataset)
+        entry = _read(folder)
+        if entry is None or entry.state != "present":
+            raise self._unknown(dataset)
+        return {name: folder / "tables" / table.file for name, table in entry.tables.items()}
+
+    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
+        with self._changing(dataset) as (folder, entry):
+            if entry.uploads and entry.uploads[-1].tar_sha256 == sha256:
+                return entry.uploads[-1]
+            # An older upload of the same tar is no reason to stop: one in between may have replaced its rows.
+            if str(dataset) not in tar.name:
+                raise DestinationRefused(f"{tar.name}: the name of a package must hold the dataset's id, {dataset}.")
+            staging = folder / ".staging"
+            staging.mkdir()
+            bytes_of_tar = tar.stat().st_size
+            sent = extract_tables(tar, sha256, staging)
+            with self._duckdb(folder) as connection:
+                rows = {name: check_table(connection, name, path) for name, path in sent.items()}
+                merged = {name: _merge(connection, folder / "tables", name, path, entry.tables.get(name)) for name, path in sent.items()}
+            upload = Upload(tar_sha256=sha256, bytes=bytes_of_tar, rows=rows, by=self.owner, at=datetime.now(UTC))
+            codes = tuple(sorted({*entry.metadata.syndb_tables, *(TABLES[name].code for name in sent)}))
+            new = entry.model_copy(
+                update={
+                    "metadata": entry.metadata.model_copy(update={"syndb_tables": codes}),
+                    "tables": {name: (entry.tables | merged)[name] for name in ordered({*entry.tables, *merged})},
+                    "uploads": (*entry.uploads, upload),
+                    "number_of_units": entry.number_of_units + sum(rows.values()),
+                }
+            )
+            _write(folder, new)
+            # Files of the entry before stay for readers that have just read it.
+            _keep_only(folder / "tables", {table.file for each in (entry, new) for table in each.tables.values()})
+            return upload
+
+    def compare(self, dataset: UUID, tar: Path) -> tuple[TableCheck, ...]:
+        with self._changing(dataset) as (folder, entry):
+            staging = folder / ".staging"
+            staging.mkdir()
+            sent = extract_tables(tar, None, staging)
+            with self._duckdb(folder) as connection:
+                held = {name: folder / "tables" / table.file for name, table in entry.tables.items()}
+                return tuple(compare_table(connection, name, path, held.get(name)) for name, path in sent.items())
+
+    def put_file(self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str) -> StoredFile:
+        with self._changing(dataset) as (folder, _):
+            shelf = folder / "files" / kind
+            shelf.mkdir(parents=True, exist_ok=True)
+            target = shelf / f"{unit}.{sha256}{SUFFIX[kind]}"
+            if not target.is_file():
+                staging = folder / ".staging"
+                staging.mkdir()
+                beside = staging / target.name
+                if _copy(path, beside) != sha256:
+                    raise DestinationRefused(f"{path}: its bytes are not those announced.", next_step="Run the package stage again.")
+                beside.replace(target)
+                flush(shelf)
+            for older in shelf.glob(f"{unit}.*"):
+                if older != target:
+                    older.unlink()
+            return StoredFile(kind=kind, unit=unit, sha256=sha256, bytes=target.stat().st_size)
+
+    def files(self, dataset: UUID) -> list[StoredFile]:
+        if self.info(dataset) is None:
+            raise self._unknown(dataset)
+        return _stored_files(self._dataset(dataset))
+
+    def delete(self, dataset: UUID) -> Deletion:
+        with self._changing(dataset) as (folder, entry):
+            deletion = Deletion(
+                dataset=dataset,
+                label=entry.metadata.label,
+                owner=entry.owner,
+                rows=entry.info.rows,
+                files=len(_stored_files(folder)),
+                uploads=entry.uploads,
+                by=self.owner,
+                at=datetime.now(UTC),
+            )
+            # The tombstone takes the dataset's place in one rename; what it pointed to goes after that, at the latest with the next write.
+            tombstone = _Entry(
+                state="deleted",
+                metadata=entry.metadata,
+                owner=entry.owner,
+                registered=entry.registered,
+                deletions=(*entry.deletions, deletion),
+            )
+            _write(folder, tombstone)
+            _sweep(folder, tombstone)
+            return deletion
+
+    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
+        entry = _read(self._dataset(dataset))
+        return entry.deletions if entry is not None else ()
+
+    def _dataset(self, dataset: UUID) -> Path:
+        return self.folder / "datasets" / str(dataset)
+
+    def _unknown(self, dataset: UUID) -> DestinationRefused:
+        return DestinationRefused(
+            f"There is no dataset {dataset} at {self.name}.", next_step="List those there are with: syndb-pipeline datasets"
+        )
+
+    def _own(self, entry: _Entry) -> None:
+        if entry.owner != self.owner:
+            raise DestinationRefused(
+                f"Dataset {entry.metadata.id} at {self.name} belongs to {entry.owner}; you are {self.owner}.",
+                next_step="Ask its owner, or give your dataset an id of its own.",
+            )
+
+    @contextmanager
+    def _writing(self, dataset: UUID) -> Iterator[Path]:
+        """The dataset's folder, held against other writers, with nothing of a write that died."""
+        locks = self.folder / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{dataset}.lock", timeout=LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OutcomeUnknown(
+                f"Another upload of dataset {dataset} has held {self.name} for {LOCK_SECONDS:.0f} s.",
+                next_step="Wait for it to end, then give the same command again.",
+            ) from None
+        try:
+            folder = self._dataset(dataset)
+            folder.mkdir(parents=True, exist_ok=True)
+            flush(folder.parent)
+            _sweep(folder, _read(folder))
+            yield folder
+        finally:
+            shutil.rmtree(self._dataset(dataset) / ".staging", ignore_errors=True)
+            lock.release()
+
+    @contextmanager
+    def _changing(self, dataset: UUID) -> Iterator[tuple[Path, _Entry]]:
+        """The folder and entry of a dataset that is there and is ours. Refused otherwise."""
+        if not self._dataset(dataset).is_dir():
+            raise self._unknown(dataset)
+        with self._writing(dataset) as folder:
+            entry = _read(folder)
+            if entry is None or entry.state != "present":
+                raise self._unknown(dataset)
+            self._own(entry)
+            yield folder, entry
+
+    @contextmanager
+    def _duckdb(self, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        spill = folder / ".staging" / "spill"
+        with engine.connect(memory_limit=self.memory_limit, threads=self.threads, spill=spill) as connection:
+            yield connection
+
+
+def _merge(connection: duckdb.DuckDBPyConnection, tables: Path, name: str, sent: Path, before: _TableFile | None) -> _TableFile:
+    """Put the table with the sent rows into the folder `tables`; nothing points to it yet."""
+    tables.mkdir(exist_ok=True)
+    target = tables / f"{name}.{uuid4().hex}.parquet"
+    if before is None:
+        sent.replace(target)
+    else:
+        write_merged(connection, name, tables / before.file, sent, target)
+    flush(tables)
+    return _TableFile(file=target.name, rows=count_rows(connection, target))
+
+
+def _read(folder: Path) -> _Entry | None:
+    path = folder / "dataset.json"
+    try:
+        return _Entry.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise DestinationRefused(f"{path}: not written by this program, or damaged.", next_step="Restore it from a backup.") from None
+
+
+def _write(folder: Path, entry: _Entry) -> None:
+    write_atomically(folder / "dataset.json", entry.model_dump_json(indent=1) + "\n")
+
+
+def _sweep(folder: Path, entry: _Entry | None) -> None:
+    """Remove what a write that died left, and the files of a dataset that was deleted."""
+    shutil.rmtree(folder / ".staging", ignore_errors=True)
+    if entry is None or entry.state == "deleted":
+        shutil.rmtree(folder / "tables", ignore_errors=True)
+        shutil.rmtree(folder / "files", ignore_errors=True)
+    for beside in folder.glob(".dataset.json.*"):
+        beside.unlink()
+
+
+def _keep_only(tables: Path, names: set[str]) -> None:
+    for path in tables.iterdir():
+        if path.name not in names:
+            path.unlink()
+
+
+def _stored_files(folder: Path) -> list[StoredFile]:
+    """Meshes and skeletons, from their names `<unit>.<digest><suffix>`; of two for one unit (a replacement under way) the newer."""
+    newest: dict[tuple[FileKind, UUID], tuple[int, StoredFile]] = {}
+    for kind, suffix in SUFFIX.items():
+        for path in sorted((folder / "files" / kind).glob(f"*{suffix}")):
+            unit, sha256, _ = path.name.split(".")
+            state = path.stat()
+            stored = StoredFile(kind=kind, unit=UUID(unit), sha256=sha256, bytes=state.st_size)
+            if state.st_mtime_ns >= newest.get((kind, stored.unit), (0, stored))[0]:
+                newest[kind, stored.unit] = (state.st_mtime_ns, stored)
+    return [stored for _, stored in newest.values()]
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file and flush it; the digest of what was copied."""
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("xb") as written:
+        while piece := read.read(1 << 20):
+            digest.update(piece)
+            written.write(piece)
+        written.flush()
+        os.fsync(written.fileno())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""The tables of an embedded node: what a sent table must be, how it joins the rows that are there, how the two are compared.
+
+Belongs here: SQL over Parquet files, streamed. Does not: datasets, owners, or which file is the table now (`embedded.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.destinations.base import TableCheck
+from syndb_pipeline.engine import parquet, quote, write_parquet
+from syndb_pipeline.errors import DestinationRefused
+from syndb_pipeline.store import digest_file
+
+
+def check_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
+    """Rows of a sent table.
+
+    Raises `DestinationRefused` unless every column is one SynDB publishes for the table, in its type, every row has its key (`cid`, or the
+    two ends of a pair) and no key stands twice; also when any part of the file cannot be read.
+    """
+    key = _key(table)
+    keys = ", ".join(map(quote, key))
+    try:
+        found = _columns(connection, path)
+        if wrong := _wrong_columns(table, found):
+            raise DestinationRefused(f"{path.name}: {'; '.join(wrong)}.", next_step="Make the package with the package stage.")
+        # Every column is read to its end, so a file that is broken anywhere is refused now and not by a reader later.
+        rows, *_ = connection.execute(f"SELECT count(*), count(COLUMNS(*)) FROM {parquet(path)}").fetchone() or (0,)
+        empty = " OR ".join(f"{quote(name)} IS NULL" for name in key)
+        (without,) = connection.execute(f"SELECT count(*) FROM {parquet(path)} WHERE {empty}").fetchone() or (0,)
+        twice = connection.execute(f"SELECT {keys} FROM {parquet(path)} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise DestinationRefused(f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]}).") from None
+    if without:
+        raise DestinationRefused(f"{path.name}: {without:,} rows have no {' or no '.join(key)}.")
+    if twice:
+        raise DestinationRefused(f"{path.name}: {' and '.join(key)} {' and '.join(map(str, twice))} stands on several rows.")
+    return int(rows)
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    (rows,) = connection.execute(f"SELECT count(*) FROM {parquet(path)}").fetchone() or (0,)
+    return int(rows)
+
+
+def write_merged(connection: duckdb.DuckDBPyConnection, table: str, held: Path, sent: Path, target: Path) -> None:
+    """Write the held rows, then the sent ones; a sent row takes the place of the held row with its key.
+
+    A column that only the held table has keeps its values, as an upsert of the other columns leaves it in SynDB.
+    """
+    has, sends = _columns(connection, held), _columns(connection, sent)
+    columns = [name for name in TABLES[table].published if name in has or name in sends]
+    kept = ", ".join(f"h.{quote(name)}" if name in has else f"NULL::{sends[name]} AS {quote(name)}" for name in columns)
+    new = ", ".join(f"s.{quote(name)}" if name in sends else f"h.{quote(name)}" for name in columns)
+    same = _same_key(table)
+    untouched = f"SELECT {kept} FROM {parquet(held)} AS h ANTI JOIN {parquet(sent)} AS s ON {same}"
+    old = f" LEFT JOIN {parquet(held)} AS h ON {same}" if set(has) - set(sends) else ""
+    write_parquet(connection, f"{untouched} UNION ALL SELECT {new} FROM {parquet(sent)} AS s{old}", target)
+
+
+def compare_table(connection: duckdb.DuckDBPyConnection, table: str, sent: Path, held: Path | None) -> TableCheck:
+    """A sent table against the one held, row by row in the columns that were sent. What is held and cannot be read counts as not there."""
+    rows = count_rows(connection, sent)
+    if held is None:
+        return TableCheck(table=table, sent=rows, found=0, missing=rows)
+    try:
+        found = count_rows(connection, held)
+        if digest_file(held) == digest_file(sent):
+            return TableCheck(table=table, sent=rows, found=found, missing=0)
+        # Compared as one struct, so that NULL equals NULL.
+        whole = f"struct_pack({', '.join(map(quote, _columns(connection, sent)))}) AS whole"
+        keys = ", ".join(map(quote, _key(table)))
+        (missing,) = connection.execute(
+            f"""SELECT count(*) FROM (SELECT {keys}, {whole} FROM {parquet(sent)}) AS s
+                ANTI JOIN (SELECT {keys}, {whole} FROM {parquet(held)}) AS h
+                ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole"""
+        ).fetchone() or (rows,)
+    except duckdb.OutOfMemoryException:
+        raise
+    except (duckdb.Error, FileNotFoundError):
+        return TableCheck(table=table, sent=rows, found=0, missing=rows)
+    return TableCheck(table=table, sent=rows, found=found, missing=int(missing))
+
+
+def _key(table: str) -> tuple[str, ...]:
+    return TABLES[table].pair or ("cid",)
+
+
+def _same_key(table: str) -> str:
+    """The join condition between sent rows `s` and held rows `h`."""
+    return " AND ".join(f"s.{quote(name)} = h.{quote(name)}" for name in _key(table))
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()}
+
+
+def _wrong_columns(table: str, found: dict[str, str]) -> list[str]:
+    wanted = TABLES[table].published
+    wrong = [f"{name} is not a column that {table} has in SynDB" for name in found if name not in wanted]
+    wrong += [f"{name} is missing" for name in _key(table) if name not in found]
+    return wrong + [f"{name} is {kind}, not {wanted[name]}" for name, kind in found.items() if name in wanted and kind != wanted[name]]

@@ -1,0 +1,103 @@
+"""One way to open DuckDB, and the few SQL pieces every stage shares.
+
+Belongs here: limits, spill folder, the UUID macro, quoting, writing Parquet. Does not: what a stage asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import duckdb
+
+PYTHON_SHARE: Final = 400_000_000
+"""Bytes of the memory limit kept for what DuckDB does not count: the interpreter, arrow batches, Parquet writers."""
+
+ROW_GROUP_ROWS: Final = 122_880
+"""Rows of a Parquet row group, DuckDB's default: fixed, so equal rows give equal bytes whatever the threads."""
+
+
+def quote(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """`value` (text, number, None, or a list of those) as an SQL literal."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(literal(item) for item in value) + "]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def exact_path(path: Path | str) -> str:
+    """`path` as DuckDB's file readers take it literally: a glob character in it would make them search."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+def parquet(path: Path | str, *, row_number: bool = False) -> str:
+    """A FROM item that reads one Parquet file; with `row_number`, its column `file_row_number` counts rows from 0."""
+    return f"read_parquet({literal(exact_path(path))}{', file_row_number=true' if row_number else ''})"
+
+
+@contextmanager
+def connect(
+    *, memory_limit: int, threads: int, spill: Path, dataset: UUID | None = None, share: int = 1
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB that stays within `memory_limit` bytes of process memory and spills into the folder `spill`.
+
+    `share` connections open at a time divide the memory among them.
+    With `dataset`, the macro `row_uuid(table_name, key)` gives `uuid5(dataset, "<table_name>/<key>")` (RFC 9562 section 5.5), NULL for NULL.
+    Nothing is downloaded: extensions are neither installed nor loaded on demand.
+    """
+    spill.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "threads": threads,
+            "memory_limit": f"{max(memory_limit - PYTHON_SHARE, 100_000_000) // share}B",
+            "temp_directory": str(spill),
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    try:
+        connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        if dataset is not None:
+            connection.execute(_uuid5_macro(dataset))
+        yield connection
+    finally:
+        connection.close()
+
+
+def _uuid5_macro(namespace: UUID) -> str:
+    keep = ((1 << 128) - 1) & ~(0xF << 76) & ~(0x3 << 62)
+    version_and_variant = (5 << 76) | (0b10 << 62)
+    digest = f"from_hex(left(sha1(from_hex('{namespace.hex}') || encode(table_name || '/' || key)), 32))::UUID::UHUGEINT"
+    return f"CREATE TEMP MACRO row_uuid(table_name, key) AS (((({digest}) & {keep}::UHUGEINT) | {version_and_variant}::UHUGEINT)::UUID)"
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+    """Write the rows of `query`, in their order, to one zstd Parquet file and flush it to disk. Returns the number of rows."""
+    copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+    (rows,) = connection.execute(copy).fetchone() or (0,)
+    flush(path)
+    return int(rows)
+
+
+def flush(path: Path) -> None:
+    """Force a file or folder to disk (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""What can go wrong, as exit codes and messages a person can act on.
+
+Belongs here: the one exception type users see and its kinds. Does not: findings about data (`findings/`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of `syndb-pipeline`, the same for every command."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    REJECTED = 3
+    APPROVAL = 4
+    REFUSED = 5
+    UNKNOWN = 6
+    INTERRUPTED = 130
+
+
+class PipelineError(Exception):
+    """A failure told to the user in one message: what, where, why, and the next step. Never shown with a traceback."""
+
+    exit = Exit.INTERNAL
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.next_step}" if self.next_step else self.message
+
+
+class ConfigError(PipelineError):
+    """A config file or option is wrong (exit 2)."""
+
+    exit = Exit.USAGE
+
+
+class DataRejected(PipelineError):
+    """The data break SynDB's rules; the findings say where (exit 3)."""
+
+    exit = Exit.REJECTED
+
+
+class ApprovalError(PipelineError):
+    """Nobody approved exactly this plan, or what was approved has changed since (exit 4)."""
+
+    exit = Exit.APPROVAL
+
+
+class DestinationRefused(PipelineError):
+    """The destination said no, for good (exit 5)."""
+
+    exit = Exit.REFUSED
+
+
+class OutcomeUnknown(PipelineError):
+    """Something was sent and no answer tells whether it arrived (exit 6)."""
+
+    exit = Exit.UNKNOWN

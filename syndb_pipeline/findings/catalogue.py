@@ -1,0 +1,97 @@
+"""Every rule of the pipeline: its stable code, severity and sentences.
+
+Belongs here: codes and words. Does not: the check that finds them. Templates may use {table} {file} {column} {count} {s} and what the check gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Severity = Literal["info", "hint", "warning", "error"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("info", "hint", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `fixed` rules stay errors whatever the config says: what they find would corrupt a dataset."""
+
+    code: str
+    title: str
+    severity: Severity
+    cause: str
+    cure: str
+    fixed: bool = False
+
+
+def _rules(*rules: Rule) -> dict[str, Rule]:
+    return {rule.code: rule for rule in rules}
+
+
+RULES: Final[dict[str, Rule]] = _rules(
+    # -- reading the files (ingest)
+    Rule("SYN-READ-001", "File not found", "error", "{table}: {file} does not exist or matches no file.", "Check `tables.{table}.file`; it is relative to the dataset's YAML.", True),
+    Rule("SYN-READ-002", "Line with too many or too few values", "error", "{count} line{s} of {file} do not have the {expected} values the header announces.", "Quote values that contain the delimiter {delimiter!r}, and complete or remove broken lines.", True),
+    Rule("SYN-READ-003", "Unreadable bytes", "error", "{file} is not {encoding} text: {reason}.", "Save it as UTF-8, or name its encoding: `tables.{table}.encoding: {guess}`.", True),
+    Rule("SYN-READ-004", "Column name stands twice", "error", "{file} has {times} columns called {column!r}.", "Rename or remove one of them in the file.", True),
+    Rule("SYN-READ-005", "Column without a name", "error", "Column {position} of {file} has no name in the header.", "Name it in the file, e.g. cid if it is the key of the row.", True),
+    Rule("SYN-READ-006", "No header row", "error", "{file} seems to have no header: its first row is {first!r}.", "Add a header row, or say so: `tables.{table}: {{header_row: null, names: [...]}}` with one name for each of the {width} columns.", True),
+    Rule("SYN-READ-007", "Which sheet?", "error", "{file} has {count} sheets: {sheets}.", "Choose one: `tables.{table}.sheet: {first}`.", True),
+    Rule("SYN-READ-008", "Merged header cells", "error", "The header of {file} has merged cells ({ranges}), so it does not name each column.", "Unmerge the header and name every column, or point `tables.{table}.header_row` at a row that does.", True),
+    Rule("SYN-READ-009", "Sheet not found", "error", "{file} has no sheet {sheet!r}; it has {sheets}.", "Correct `tables.{table}.sheet`.", True),
+    Rule("SYN-READ-010", "Spreadsheet error in a cell", "error", "{count} cell{s} of {file} hold a spreadsheet error such as {value!r}.", "Correct the formula and save the workbook again.", True),
+    Rule("SYN-READ-011", "Blank lines", "hint", "{count} blank line{s} of {file} hold no row and were passed over.", "Nothing to do; remove them to silence this."),
+    Rule("SYN-READ-012", "Files of one table differ", "error", "{file} has other columns than {other}: {difference}.", "Give all files of one table the same columns.", True),
+    Rule("SYN-READ-013", "No rows", "warning", "{file} has a header and no rows.", "If the table is truly empty, remove it from the config; otherwise export it again."),
+    Rule("SYN-READ-014", "File cannot be read", "error", "{file} cannot be read: {reason}.", "{advice}", True),
+    Rule("SYN-READ-015", "Quotation mark without end", "error", "{count} value{s} of {file} open with a quotation mark that is not closed properly.", "Double quotation marks inside quoted values, or remove stray ones.", True),
+    Rule("SYN-READ-016", "Formula without a saved result", "error", "{count} cell{s} of {file} hold a formula whose result was never saved, e.g. {value!r}.", "Open the workbook in a spreadsheet program and save it, so that results are stored, or replace the formulas by values.", True),
+    # -- columns (ingest)
+    Rule("SYN-COL-001", "Unknown column", "error", "{file} has the column {column!r}, which {table} does not know{near}.", "{advice}", True),
+    Rule("SYN-COL-002", "Required column missing", "error", "{file} has no column {column!r}, which every {table} needs{near}.", "{advice}", True),
+    Rule("SYN-COL-003", "Column of the server", "error", "{file} has the column {column!r}, which SynDB's server fills itself; sending it fails.", "Leave it out: `tables.{table}.ignore: [{column}]`.", True),
+    Rule("SYN-COL-004", "Column is not published", "hint", "{column} of {table} serves the checks and is not sent: SynDB's {table} has no such column.", "Nothing to do."),
+    Rule("SYN-COL-005", "Two columns for one", "error", "{file}: the columns {names} all stand for {column}.", "Keep one; leave the others out with `tables.{table}.ignore`.", True),
+    Rule("SYN-COL-006", "Config names a column that is not there", "error", "{file} has no column {column!r}, which `tables.{table}.{key}` names{near}.", "Correct `tables.{table}.{key}`.", True),
+    # -- types (validate)
+    Rule("SYN-TYPE-001", "Not a number", "error", "{count} value{s} of {table}.{column} are not numbers, e.g. {value!r}.", "{advice}", True),
+    Rule("SYN-TYPE-002", "Not a whole number", "error", "{count} value{s} of {table}.{column} are not whole numbers, e.g. {value!r}.", "Correct them; counts and ids have no fraction.", True),
+    Rule("SYN-TYPE-003", "Not true or false", "error", "{count} value{s} of {table}.{column} are neither true nor false, e.g. {value!r}.", "Write true or false.", True),
+    # -- values (validate)
+    Rule("SYN-VAL-001", "Value out of range", "error", "{count} value{s} of {table}.{column} are not {bounds}, e.g. {value!r}.", "{advice}"),
+    Rule("SYN-VAL-002", "Not a finite number", "error", "{count} value{s} of {table}.{column} are {value!r}, which is no measurement.", "Leave the cell empty where there is no value, or declare the marker: `tables.{table}.missing: [{value}]`.", True),
+    Rule("SYN-VAL-003", "Text too long", "error", "{count} value{s} of {table}.{column} are longer than the {limit} characters SynDB keeps.", "Shorten them.", True),
+    Rule("SYN-VAL-004", "Text is not ASCII", "error", "{count} value{s} of {table}.{column} have characters that SynDB's ASCII column cannot keep, e.g. {value!r}.", "Write them with plain letters, e.g. alpha for \u03b1.", True),
+    Rule("SYN-VAL-005", "Number too large", "error", "{count} value{s} of {table}.{column} are beyond what SynDB's column holds ({limit}), e.g. {value!r}.", "Correct them; a number this large is mostly an id or a marker in the wrong column.", True),
+    Rule("SYN-VOC-001", "Word unknown to SynDB", "warning", "{count} value{s} of {table}.{column} are not in SynDB's vocabulary, e.g. {value!r}{near}.", "Use SynDB's words where one fits, so that your data can be compared; other words are kept as they are."),
+    Rule("SYN-VOC-002", "Capitals become lower case", "hint", "{count} value{s} of {table}.{column} have capitals, e.g. {value!r}; SynDB keeps text in lower case and so it is sent.", "Nothing to do."),
+    Rule("SYN-VOC-003", "Another spelling of a SynDB word", "hint", "{count} value{s} of {table}.{column} are other spellings of SynDB's words: {meanings}.", "Nothing to do: they are kept as they are. Write SynDB's word if your data shall be found by it."),
+    Rule("SYN-UNIT-001", "Area and volume disagree with their ratio", "warning", "{count} row{s} of {table} have a mesh_area_volume_ratio that is not mesh_surface_area / mesh_volume.", "Check the unit of each column; SynDB wants nm2, nm3 and 1/nm. Convert with `tables.{table}.units`."),
+    Rule("SYN-UNIT-002", "Area and volume disagree with sphericity", "warning", "{count} row{s} of {table} have a mesh_sphericity that does not follow from mesh_surface_area and mesh_volume.", "Check the unit of each column; SynDB wants nm2 and nm3. Convert with `tables.{table}.units`."),
+    Rule("SYN-UNIT-003", "Unit looks wrong", "warning", "The {column} of {table} lies between {low} and {high}, which is implausible in {unit}{guess}.", "{advice}"),
+    Rule("SYN-UNIT-004", "Coordinates on another scale", "warning", "The centroids of {table} lie on another scale than those of {other}: about {factor} times smaller or larger on every axis.", "SynDB wants nanometres in both. Multiply voxel coordinates by the voxel size, or convert with `tables.{table}.units`."),
+    Rule("SYN-PATH-001", "Mesh or skeleton not found", "error", "{count} file{s} named in {table}.{column} do not exist, e.g. {value!r}.", "Paths are absolute or relative to the dataset's YAML; correct them or leave the cell empty."),
+    Rule("SYN-PATH-002", "Wrong kind of file", "error", "{count} value{s} of {table}.{column} do not end in {suffix}, e.g. {value!r}.", "Give a {suffix} file."),
+    # -- keys (assign_ids)
+    Rule("SYN-ID-001", "Key missing", "error", "{count} row{s} of {table} have no {column}.", "Give each row a key of its own; any text will do.", True),
+    Rule("SYN-ID-002", "Key stands twice", "error", "{count} row{s} of {table} repeat a {column} that an earlier row has; {distinct} of {total} keys are distinct.", "{advice}", True),
+    Rule("SYN-ID-003", "Key damaged by a spreadsheet or float", "error", "{count} key{s} of {table}.{column} were stored as a number that cannot hold them, e.g. {value!r}: digits beyond the 15th are lost.", "Export the ids as text from their source; a spreadsheet cannot give them back.", True),
+    Rule("SYN-ID-004", "White space around keys", "hint", "{count} key{s} of {table}.{column} had white space around them; it was cut off.", "Nothing to do."),
+    Rule("SYN-ID-005", "Key may be damaged", "warning", "{count} key{s} of {table}.{column} look like numbers a spreadsheet rounded, e.g. {value!r}.", "Compare with the source of the ids and export them as text."),
+    # -- relations (join_relations, check_integrity)
+    Rule("SYN-REL-001", "Parent not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),
+    Rule("SYN-REL-002", "Reference not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),
+    Rule("SYN-REL-003", "Parent missing", "error", "{count} row{s} of {table} have no {column}, so they belong to nothing.", "Give each row the cid of the row it is part of.", True),
+    Rule("SYN-REL-004", "Which table?", "error", "It is not clear which table {table}.{column} points to: {reason}.", "Choose one: `{setting}`.", True),
+    Rule("SYN-REL-005", "No table to point to", "error", "{table}.{column} points to rows of {targets}, and the dataset has none of these tables.", "Add the table, or leave the column out: `tables.{table}.ignore: [{column}]`.", True),
+    Rule("SYN-REL-006", "Pair stands twice", "error", "{count} row{s} of {table} repeat a pair that an earlier row has; {distinct} of {total} pairs are distinct.", "SynDB keeps one row for each pair. Merge them in the file, or here: `tables.{table}.combine: {{connection_score: sum}}`.", True),
+    Rule("SYN-REL-007", "End of a pair missing", "error", "{count} row{s} of {table} have no {column}.", "Give both ends of each connection.", True),
+    Rule("SYN-REL-008", "neuron_id contradicts the parents", "error", "{count} row{s} of {table} give a neuron_id that is not the neuron at the root of their parents.", "Correct neuron_id or parent_id; neuron_id may be left out.", True),
+    Rule("SYN-REL-009", "parent_enum contradicts the parents", "warning", "{count} row{s} of {table} give a parent_enum other than {expected}, the code of {target}.", "Leave parent_enum out; it follows from the relation. Codes changed with SynDB 0.17."),
+    Rule("SYN-INT-001", "Table unrelated to the others", "error", "{table} is related to no other table of the dataset.", "{advice}", True),
+    Rule("SYN-INT-002", "Synapse without a neuron", "error", "{count} synapse{s} lead to no {target} through parent_id, pre_synapse_id or post_synapse_id.", "Relate each synapse, or publish the tables as datasets of their own.", True),
+    Rule("SYN-INT-003", "Published without its parents", "warning", "{table} is published without a table of its parents ({parents}), so nobody can tell what its rows are part of.", "Add the parents' table if you have it."),
+    Rule("SYN-INT-004", "Count disagrees with the rows", "warning", "{count} row{s} of {table} declare a {column} that is not the number of their {child} rows.", "Check whether {child} is complete, or correct {column}."),
+    Rule("SYN-INT-005", "Total disagrees with the rows", "warning", "{count} row{s} of {table} declare a {column} that is not the sum over their {child} rows.", "Check units and completeness of {child}, or correct {column}."),
+)
+"""Rules by code, in the order of the stages that check them."""

@@ -1,0 +1,82 @@
+"""A finding: one cause, however many rows it touches.
+
+Belongs here: the record and how it is built from the catalogue. Does not: the codes themselves (`catalogue.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from syndb_pipeline.findings.catalogue import RULES, Severity
+
+MAX_EXAMPLES = 5
+
+
+class Example(BaseModel):
+    """One place a finding was seen. `row` is the line a person sees in a spreadsheet or editor, the header being counted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    sheet: str | None = None
+    row: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file + (f", sheet {self.sheet}" if self.sheet else "")
+        place += f", row {self.row}" if self.row is not None else ""
+        place += f", column {self.column}" if self.column else ""
+        return place + (f": {self.value!r}" if self.value is not None else "")
+
+
+class Finding(BaseModel):
+    """One cause, with its count, its first places and its cure. `column` is the name in the lab's file where it has one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    severity: Severity
+    title: str
+    table: str | None = None
+    file: str | None = None
+    column: str | None = None
+    count: int = 1
+    examples: list[Example] = []
+    cause: str
+    cure: str
+
+
+def build(
+    code: str,
+    *,
+    table: str | None = None,
+    file: str | None = None,
+    column: str | None = None,
+    count: int = 1,
+    examples: list[Example] | None = None,
+    severities: Mapping[str, Severity] | None = None,
+    **values: Any,
+) -> Finding:
+    """The finding of rule `code`, its sentences filled from `values` and from table, file, column and count.
+
+    `severities` is the config's `rules`. Raises `KeyError` for an unknown code or a value its template lacks: a mistake of ours.
+    """
+    rule = RULES[code]
+    known = {"table": table, "file": file, "column": column, "count": f"{count:,}", "s": "" if count == 1 else "s"} | values
+    shown = list(examples or [])[:MAX_EXAMPLES]
+    return Finding(
+        code=code,
+        severity=(severities or {}).get(code, rule.severity),
+        title=rule.title,
+        table=table,
+        file=file or (shown[0].file if shown and len({e.file for e in shown}) == 1 else None),
+        column=column,
+        count=count,
+        examples=shown,
+        cause=rule.cause.format(**known),
+        cure=rule.cure.format(**known),
+    )

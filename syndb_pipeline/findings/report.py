@@ -1,0 +1,96 @@
+"""Findings as text for a terminal and as one JSON object for scripts.
+
+Belongs here: what a person or script reads after a run. Does not: deciding anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from syndb_pipeline.findings.catalogue import SEVERITIES
+from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.store import Rows
+
+_STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan", "info": "dim"}
+
+
+def as_json(
+    *,
+    verdict: str | None,
+    tables: Mapping[str, Rows],
+    findings: Iterable[Finding],
+    digest: str | None = None,
+    receipt: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The object that every command prints with --json: `verdict`, `tables`, `findings`, `digest`, `receipt`, and what a command adds."""
+    return {
+        "verdict": verdict,
+        "tables": {name: rows.model_dump() for name, rows in tables.items()},
+        "findings": [finding.model_dump() for finding in by_severity(findings)],
+        "digest": digest,
+        "receipt": receipt,
+    } | more
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first; within a severity as the stages found them."""
+    return sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """E.g. "2 errors, 1 warning"; "no findings" when there are none."""
+    counts = {severity: sum(finding.severity == severity for finding in findings) for severity in reversed(SEVERITIES)}
+    told = [f"{count} {severity}{'' if count == 1 or severity == 'info' else 's'}" for severity, count in counts.items() if count]
+    return ", ".join(told) or "no findings"
+
+
+def describe(finding: Finding) -> str:
+    """A finding in plain text: what, first places, cure. Used where there is no terminal (Dagster, exceptions)."""
+    places = "".join(f"\n    {example}" for example in finding.examples)
+    return f"{finding.severity.upper()} {finding.code} {finding.title}\n  {finding.cause}{places}\n  -> {finding.cure}"
+
+
+def tables_of(rows: Mapping[str, Rows]) -> Table:
+    """Rows read, passed, rejected and combined, a line for each table."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("table")
+    for column in ("read", "passed", "rejected", "combined"):
+        table.add_column(column, justify="right")
+    for name, counts in rows.items():
+        style = "red" if counts.rejected else ""
+        table.add_row(
+            name, *(f"{value:,}" if value else "-" for value in (counts.read, counts.passed, counts.rejected, counts.combined)), style=style
+        )
+    return table
+
+
+def finding_block(finding: Finding) -> RenderableType:
+    """One finding for a terminal: head line, cause, places, cure."""
+    style = _STYLES[finding.severity]
+    head = Text.assemble((finding.severity, style), " ", (finding.code, "bold"), " ", finding.title)
+    lines: list[RenderableType] = [head, Padding(Text(finding.cause), (0, 0, 0, 2))]
+    lines += [Padding(Text(str(example), style="dim"), (0, 0, 0, 4)) for example in finding.examples]
+    lines.append(Padding(Text.assemble(("-> ", "green"), finding.cure), (0, 0, 0, 2)))
+    return Group(*lines, "")
+
+
+def print_report(
+    console: Console, *, verdict: str, name: str, tables: Mapping[str, Rows], findings: Sequence[Finding], next_step: str
+) -> None:
+    """The report of a check: a line a table, the findings by severity, the verdict, and the next command."""
+    console.print(tables_of(tables))
+    for finding in by_severity(findings):
+        console.print(finding_block(finding))
+    style = "bold green" if verdict == "accepted" else "bold red"
+    console.print(f"[{style}]{verdict.upper()}[/] {escape(name)}: {summary(findings)}")
+    if next_step:
+        console.print(f"Next: {escape(next_step)}", soft_wrap=True)

@@ -1,0 +1,215 @@
+"""From what the lab wrote to SynDB's types, as SQL: the value where the cast loses nothing, else the raw text.
+
+Belongs here: the casts shared by all file formats. Does not: whether a value is allowed (the validate stage).
+
+A quick expression takes plain values; only a row that fails it goes through a careful one (CASE is lazy in DuckDB).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+
+from syndb_pipeline.contract.tables import Column, Kind
+from syndb_pipeline.engine import literal, quote
+from syndb_pipeline.readers.part import Part, column_name
+from syndb_pipeline.settings import NANOMETRE_EXPONENT, TableConfig
+
+CELLS: Final = "_cells"
+"""The last column of an ingested table: what needs telling about the row's cells, NULL for nearly every row."""
+
+WHITE_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) + "\u200b\ufeff"
+"""What is trimmed around keys: Unicode's white space, the zero-width space and a stray byte order mark."""
+
+EXACT_FLOAT: Final = 2**53
+"""The largest whole number up to which a double holds every whole number."""
+
+_LEAST: Final = "5e-324::DOUBLE"
+_LARGEST: Final = "1.7976931348623157e308::DOUBLE"
+_INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT")
+_FLOATS: Final = ("FLOAT", "DOUBLE")
+_NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+
+_MACROS: Final = (
+    # First and last character printable ASCII: nothing to trim, found without decoding the text.
+    "tidy(x) AS (x BETWEEN '!' AND '~' AND x[-1] BETWEEN '!' AND '~')",
+    f"strip_text(x) AS (CASE WHEN tidy(x) THEN x ELSE trim(x, {literal(WHITE_SPACE)}) END)",
+    r"mantissa(s) AS (regexp_extract(s, '^[^eE]*'))",
+    "exponent(s) AS (CASE WHEN contains(lower(s), 'e') THEN try_cast(regexp_extract(s, '[eE](.*)$', 1) AS INTEGER) ELSE 0 END)",
+    "digits_after_point(m) AS (length(m) - CASE WHEN contains(m, '.') THEN instr(m, '.') ELSE length(m) END)",
+    # `double(s)`: s matches _NUMBER. Overflow gives no value, and neither does underflow of a number that is not 0.
+    """finite(v, s) AS (CASE WHEN NOT isfinite(v) OR (v = 0 AND regexp_matches(mantissa(s), '[1-9]')) THEN NULL ELSE v END)""",
+    f"""careful_number(s, power) AS (CASE WHEN regexp_full_match(s, '{_NUMBER}')
+        THEN finite(try_cast(mantissa(s) || 'e' || (exponent(s)::BIGINT + power)::VARCHAR AS DOUBLE), s) END)""",
+    # A whole number written with fraction or exponent: its digits, shifted; exact, never by way of a float.
+    """shifted(sign, digits, shift) AS (CASE
+        WHEN ltrim(digits, '0') = '' THEN 0::BIGINT
+        WHEN shift BETWEEN 0 AND 19 THEN try_cast(sign || digits || repeat('0', shift::BIGINT) AS BIGINT)
+        WHEN shift < 0 AND -shift < length(digits) AND rtrim(right(digits, -shift), '0') = ''
+            THEN try_cast(sign || left(digits, length(digits) + shift) AS BIGINT) END)""",
+    f"""careful_integer(s) AS (CASE
+        WHEN regexp_full_match(s, '[+-]?[0-9]+') THEN try_cast(s AS BIGINT)
+        WHEN regexp_full_match(s, '{_NUMBER}') THEN shifted(
+            CASE WHEN starts_with(s, '-') THEN '-' ELSE '' END,
+            regexp_replace(mantissa(s), '[^0-9]', '', 'g'),
+            exponent(s)::BIGINT - digits_after_point(mantissa(s))) END)""",
+    """float_text(x) AS (CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'inf' ELSE '-inf' END
+        WHEN x = trunc(x) AND abs(x) < 1e22 THEN (x::HUGEINT)::VARCHAR ELSE x::VARCHAR END)""",
+    """decimal_text(x) AS (CASE WHEN contains(x::VARCHAR, '.') THEN rtrim(rtrim(x::VARCHAR, '0'), '.') ELSE x::VARCHAR END)""",
+)
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define the macros the casts use."""
+    for macro in _MACROS:
+        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """One column's cast: SQL for its typed value, the cheap condition under which a cell may need telling, its kind and its raw text."""
+
+    value: str
+    suspect: str
+    kind: str
+    raw: str
+
+
+def select(part: Part, targets: dict[str, int], columns: dict[str, Column], order: list[str], config: TableConfig) -> str:
+    """A query that gives the typed columns of `order` (SynDB's names) and `_cells`, from the columns of `part` at the indexes `targets`.
+
+    `_cells` is a list of {col, raw, kind}; the kinds are those of ingest's `cells.parquet`.
+    """
+    texts, typed, casts = [], [], {}
+    for name in order:
+        source = column_name(targets[name])
+        expression, direct = _as_text(source, part.types[targets[name]], columns[name], config)
+        texts.append(f"{expression} AS {source}" if expression != source else source)
+        damaged = part.damaged.get(source) or _float_damage(source, part.types[targets[name]], columns[name], direct)
+        if damaged:
+            texts.append(f"({damaged}) AS d_{source}")
+        cast = (_direct if direct else _from_text)(source, f"t_{source}", columns[name], config, f"d_{source}" if damaged else None)
+        typed.append(f"{cast.value} AS t_{source}")
+        casts[name] = cast
+    cells = ", ".join(
+        f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw}, 'kind': {cast.kind}}} END"
+        for name, cast in casts.items()
+    )
+    suspects = " OR ".join(f"coalesce({cast.suspect}, FALSE)" for cast in casts.values())
+    # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it NULL.
+    numbers = [f"t_{column_name(targets[name])}::DOUBLE" for name in order if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
+    texts_only = " OR ".join(
+        f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items() if columns[name].kind not in (Kind.NUMBER, Kind.INTEGER)
+    )
+    if numbers:
+        suspects = f"CASE WHEN ({' + '.join(numbers)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
+    outputs = ", ".join(f"t_{column_name(targets[name])} AS {quote(name)}" for name in order)
+    told = f"CASE WHEN {suspects} THEN list_filter([{cells}], lambda cell: cell IS NOT NULL) END"
+    return f"SELECT {outputs}, {told} AS {CELLS} FROM (SELECT *, {', '.join(typed)} FROM (SELECT {', '.join(texts)} FROM {part.source}))"
+
+
+def _power(column: Column, config: TableConfig) -> int:
+    """The power of ten that turns the lab's unit of this column into SynDB's."""
+    unit = next((config.units[name] for name in (column.name, *column.aliases) if name in config.units), "nm")
+    return NANOMETRE_EXPONENT[unit] * (column.dimension or 0)
+
+
+def _as_text(source: str, duck_type: str, column: Column, config: TableConfig) -> tuple[str, bool]:
+    """The expression to cast from, and whether it keeps its type. Everything else goes through text, so that all formats share one cast."""
+    base = duck_type.split("(")[0]
+    if duck_type == "VARCHAR":
+        return source, False
+    number = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and _power(column, config) == 0
+    integer = column.kind is Kind.INTEGER and base in _INTEGERS
+    if (number or integer) and not config.missing:
+        return source, True
+    return to_text(source, duck_type), False
+
+
+def to_text(source: str, duck_type: str) -> str:
+    """The text of a typed Parquet column as a lab would have written it: 1.0 is `1`, a UUID is canonical, a date is ISO."""
+    base = duck_type.split("(")[0]
+    if base in _FLOATS and not duck_type.endswith("]"):
+        return f"float_text({source})"
+    if base == "DECIMAL" and not duck_type.endswith("]"):
+        return f"decimal_text({source})"
+    if duck_type == "UUID BYTES":
+        return f"({source}::UUID)::VARCHAR"
+    if duck_type == "BLOB":
+        return f"coalesce(TRY(decode({source})), hex({source}))"
+    return f"{source}::VARCHAR"
+
+
+def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> str | None:
+    """When a float column cannot hold the keys or whole numbers it is read as; the condition is about the column before it became text."""
+    if duck_type not in _FLOATS or direct:
+        return None
+    if column.kind in (Kind.KEY, Kind.REFERENCE):
+        return f"isfinite({source}) AND ({source} <> trunc({source}) OR abs({source}) > {EXACT_FLOAT})"
+    if column.kind is Kind.INTEGER:
+        return f"isfinite({source}) AND abs({source}) > {EXACT_FLOAT}"
+    return None
+
+
+def _direct(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
+    """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value fits."""
+    value = f"try_cast({x} AS {column.sql_type})"
+    if column.kind is Kind.NUMBER:
+        value = f"CASE WHEN isfinite({x}::DOUBLE) THEN {x}::DOUBLE END"
+    suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
+    raw = f"float_text({x}::DOUBLE)" if column.kind is Kind.NUMBER else f"{x}::VARCHAR"
+    return Cast(value, suspect, f"CASE WHEN {suspect} THEN 'uncast' END", raw)
+
+
+def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
+    missing = f"strip_text({x}) IN ({', '.join(literal(marker.strip(WHITE_SPACE)) for marker in config.missing)})" if config.missing else ""
+    kept = f"CASE WHEN {missing} THEN NULL ELSE {{}} END" if missing else "{}"
+    if column.kind in (Kind.KEY, Kind.REFERENCE):
+        value = kept.format(f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
+        suspect = f"({typed} <> {x}" + (f" OR {damaged})" if damaged else ")")
+        float_kind = f"WHEN {damaged} AND {typed} IS NOT NULL THEN 'float' " if damaged else ""
+        return Cast(value, suspect, f"CASE {float_kind}WHEN {typed} <> {x} THEN 'trimmed' END", x)
+    if column.kind is Kind.TEXT:
+        return Cast(kept.format(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
+    if column.kind is Kind.PATH:
+        return Cast(kept.format(f"nullif(strip_text({x}), '')"), "FALSE", "NULL::VARCHAR", x)
+    if column.kind is Kind.BOOLEAN:
+        word = f"lower(strip_text({x}))"
+        value = f"CASE WHEN {word} IN ('true', '1', 'yes') THEN TRUE WHEN {word} IN ('false', '0', 'no') THEN FALSE END"
+    elif column.kind is Kind.INTEGER:
+        value = _integer(x, config)
+        value = f"CASE WHEN {damaged} THEN NULL ELSE {value} END" if damaged else value
+    else:
+        value = _number(x, _power(column, config), config)
+    suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
+    void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
+    return Cast(kept.format(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)
+
+
+def _point(x: str, config: TableConfig) -> str:
+    """The stripped text with a decimal point. With a decimal comma, a point is no decimal mark, and such a text is no number."""
+    if config.decimal == ".":
+        return f"strip_text({x})"
+    return f"CASE WHEN contains({x}, '.') THEN 'no number' ELSE replace(strip_text({x}), ',', '.') END"
+
+
+def _number(x: str, power: int, config: TableConfig) -> str:
+    text = x if config.decimal == "." else f"replace({x}, ',', '.')"
+    quick = f"try_cast({text} AS DOUBLE)" if power == 0 else f"try_cast({text} || 'e{power}' AS DOUBLE)"
+    # DuckDB's own cast takes `1_000`, `+-5` and 1e-400 (as 0); those go the careful way. What sorts before `-` starts with `+` or a space.
+    sure = f"abs({quick}) BETWEEN {_LEAST} AND {_LARGEST} AND {x} >= '-' AND NOT contains({x}, '_')"
+    if config.decimal == ",":
+        sure += f" AND NOT contains({x}, '.')"
+    zero = f"{x} IN ('0', '0.0') THEN 0::DOUBLE"
+    return f"CASE WHEN {sure} THEN {quick} WHEN {x} IS NULL THEN NULL WHEN {zero} ELSE careful_number({_point(x, config)}, {power}) END"
+
+
+def _integer(x: str, config: TableConfig) -> str:
+    quick = f"try_cast({x} AS BIGINT)"
+    # `12.0`, as pandas writes a column of whole numbers with gaps.
+    head = f"left({x}, length({x}) - 2)"
+    pandas = f"ends_with({x}, '.0') AND try_cast({head} AS BIGINT)::VARCHAR = {head}"
+    middle = f"WHEN {pandas} THEN try_cast({head} AS BIGINT) " if config.decimal == "." else ""
+    return f"CASE WHEN {quick}::VARCHAR = {x} THEN {quick} WHEN {x} IS NULL THEN NULL {middle}ELSE careful_integer({_point(x, config)}) END"

@@ -1,0 +1,54 @@
+"""Parquet files: their columns as they are, with the types the casts need to know.
+
+Belongs here: the schema of a Parquet file. Does not: casts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow
+import pyarrow.parquet
+
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.engine import parquet
+from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.part import Part, cannot_read, column_name
+from syndb_pipeline.settings import TableConfig
+
+pa: Any = pyarrow  # it carries no types
+pq: Any = pyarrow.parquet
+
+_ADVICE = "Write the file again with the program that made it."
+
+
+def read(connection: duckdb.DuckDBPyConnection, path: Path, file: str, table: Table, config: TableConfig) -> Part:
+    """The rows of the Parquet file at `path`, called `file` in findings. Raises `Unreadable` when it is none."""
+    try:
+        metadata = pq.read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
+        described = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    except (pa.ArrowException, OSError, duckdb.Error) as error:
+        raise cannot_read(file, f"it is no whole Parquet file ({first_line(error)})", _ADVICE) from None
+    types = tuple(
+        "UUID BYTES" if kind == "BLOB" and pa.types.is_fixed_size_binary(field.type) and field.type.byte_width == 16 else kind
+        for (_, kind, *_), field in zip(described, schema, strict=True)
+    )
+    # By position: two names that differ only in case are one to DuckDB and two to a lab.
+    aliases = ", ".join(column_name(i) for i in range(len(types)))
+    return Part(
+        path=path,
+        file=file,
+        names=headers.tidy(schema.names),
+        types=types,
+        source=f"{parquet(path)} AS file({aliases})",
+        rows=metadata.num_rows,
+        first_line=1,
+    )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, short enough for a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")

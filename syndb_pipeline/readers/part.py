@@ -1,0 +1,94 @@
+"""What every reader gives back: a file's rows as an SQL source, and what was wrong with the file.
+
+Belongs here: the types the readers share. Does not: any file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example
+
+SHOWN_CHARACTERS = 200
+"""How much of a line an example shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to tell about a file, as a rule's code and the values its sentences need (`findings/catalogue.py`)."""
+
+    code: str
+    file: str
+    column: str | None = None
+    count: int = 1
+    examples: tuple[Example, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Unreadable(Exception):
+    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which tells them as findings."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(problem.code for problem in problems))
+        self.problems = problems
+
+
+def cannot_read(file: str, reason: str, advice: str) -> Unreadable:
+    """`Unreadable` by SYN-READ-014: `reason` completes "... cannot be read:", `advice` says what to do."""
+    return Unreadable(Problem("SYN-READ-014", file, values={"reason": reason.rstrip("."), "advice": advice}))
+
+
+class Places:
+    """Counts places of one kind in a file and keeps the first few to show."""
+
+    def __init__(self, file: str, sheet: str | None = None) -> None:
+        self.file = file
+        self.sheet = sheet
+        self.count = 0
+        self.examples: list[Example] = []
+
+    def add(self, row: int, value: str | None = None, column: str | None = None) -> None:
+        self.count += 1
+        if len(self.examples) < MAX_EXAMPLES:
+            shown = value if value is None or len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
+            self.examples.append(Example(file=self.file, sheet=self.sheet, row=row, column=column, value=shown))
+
+    def problem(self, code: str, **values: Any) -> list[Problem]:
+        """One `Problem` for all places, or none when there was no place."""
+        return [Problem(code, self.file, count=self.count, examples=tuple(self.examples), values=values)] if self.count else []
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one file (or of one sheet), ready to be selected from.
+
+    `source` is a FROM item whose columns are `c0`, `c1`, ... in the order of `names`, the lab's own names, of DuckDB type `types`.
+    `damaged` gives, for a column of `source`, the SQL condition under which its text came from a float that could not hold it.
+    `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows.
+    `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`.
+    """
+
+    path: Path
+    file: str
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    source: str
+    rows: int
+    sheet: str | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    refused: int = 0
+    first_line: int = 2
+    jumps: tuple[tuple[int, int], ...] = ()
+    exact: bool = True
+    delimiter: str | None = None
+    encoding: str | None = None
+    problems: tuple[Problem, ...] = ()
+    faults: tuple[tuple[int, int, str, str], ...] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
+
+
+def column_name(index: int) -> str:
+    """The name of the column at `index` in a part's source."""
+    return f"c{index}"

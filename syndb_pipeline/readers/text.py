@@ -1,0 +1,286 @@
+"""Delimited text: csv, tsv and txt, read strictly and with every value as text.
+
+Belongs here: delimiter, header, and the counts every read is held against. Does not: casts, or splitting single records (`lines.py`).
+
+The fast way is one look at the bytes (counting line ends, delimiters, quotation marks) and DuckDB's strict reader. Where the counts do
+not fit together, or DuckDB refuses a line, the careful way goes through the records in Python and hands DuckDB the good ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.engine import exact_path, literal
+from syndb_pipeline.readers import encodings, headers
+from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records
+from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.settings import TableConfig
+
+DELIMITERS: Final = (",", "\t", ";", "|", " ")
+"""Delimiters that are found by themselves, the likelier first."""
+
+_SAMPLE_RECORDS: Final = 50
+_CHUNK: Final = 4 << 20
+_DROPPED_BY_DUCKDB: Final = re.compile(rb'" +"')
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a text file is laid out: `skip` lines come before the first row; `blank` are the blank ones right before the header."""
+
+    delimiter: bytes
+    end: bytes
+    names: tuple[str, ...]
+    skip: int
+    blank: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a file's bytes say without being parsed."""
+
+    lines: int
+    delimiters: int
+    quotes: bool
+    blank_end: int  # blank lines after the last record, which DuckDB passes over
+    odd: bool  # line ends of several kinds, or quotation marks that DuckDB would read leniently
+
+
+def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
+    """The rows of the text file at `path`, called `file` in findings. `scratch` is an empty folder of this file's own.
+
+    Raises `Unreadable` when it gives no rows, `ConfigError` for an unknown encoding.
+    """
+    encoding = encodings.check_name(config.encoding, table.name)
+    utf8, found = encodings.as_utf8(path, file, encoding, scratch)
+    try:
+        layout = _layout(utf8, file, table, config)
+    except LineTooLong as error:
+        raise _too_long(file, error) from None
+    counts = _census(utf8, layout.delimiter, layout.end)
+    width = len(layout.names)
+    part = Part(
+        path=utf8,
+        file=file,
+        names=layout.names,
+        types=("VARCHAR",) * width,
+        source=_source(utf8, layout.delimiter.decode(), width, layout.skip),
+        rows=counts.lines - counts.blank_end - layout.skip,
+        first_line=layout.skip + 1,
+        exact=False,
+        delimiter=layout.delimiter.decode(),
+        encoding=found,
+        problems=_blank_end(file, counts),
+    )
+    if part.rows <= 0:
+        return careful(part, scratch, layout.blank)
+    head = _lines_of(utf8, layout.end, layout.skip)
+    # Without quotation marks, whole lines have one delimiter fewer than values; DuckDB alone would pass over the last one of `1,2,,`.
+    uneven = not counts.quotes and counts.delimiters - sum(line.count(layout.delimiter) for line in head) != part.rows * (width - 1)
+    quoted_head = layout.skip > 1 and any(b'"' in line for line in head)
+    if width == 1 or uneven or counts.odd or quoted_head or layout.blank:
+        return careful(part, scratch, layout.blank)
+    return part
+
+
+def _blank_end(file: str, counts: Census) -> tuple[Problem, ...]:
+    places = Places(file)
+    for line in range(counts.lines - counts.blank_end + 1, counts.lines + 1):
+        places.add(line)
+    return tuple(places.problem("SYN-READ-011"))
+
+
+def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
+    """`part` read record by record: what cannot be a row is refused and told, and the rest is a clean file in `scratch`.
+
+    `blank` are blank lines already seen before the header. Raises `Unreadable` when a line is too long to be one.
+    """
+    assert part.delimiter is not None
+    delimiter, width = part.delimiter.encode(), len(part.names)
+    ragged, quotes, undecoded, blanks = (Places(part.file) for _ in range(4))
+    for line in blank:
+        blanks.add(line)
+    first_bad: tuple[int, bytes] | None = None
+    rows, shift = 0, 0
+    jumps: list[tuple[int, int]] = []
+    clean = scratch / "clean.csv"
+    try:
+        with clean.open("wb") as sink:
+            for record in records(part.path, delimiter, _line_end(part.path), part.first_line):
+                if record.blank:
+                    blanks.add(record.line)
+                elif not _is_utf8(record.raw):
+                    first_bad = first_bad or (record.line, record.raw)
+                    undecoded.add(record.line, _shown(record))
+                elif record.fault:
+                    quotes.add(record.line, _shown(record))
+                elif len(record.values) != width:
+                    ragged.add(record.line, _shown(record))
+                else:
+                    if record.line - part.first_line - rows != shift:
+                        shift = record.line - part.first_line - rows
+                        jumps.append((rows, shift))
+                    rows += 1
+                    sink.write(record.raw if record.plain and b"\r" not in record.raw else joined(record.values, delimiter))
+                    sink.write(b"\n")
+    except LineTooLong as error:
+        raise _too_long(part.file, error) from None
+    problems = [
+        *ragged.problem("SYN-READ-002", expected=width, delimiter=part.delimiter),
+        *(undecoded.problem("SYN-READ-003", **_bad_bytes(*first_bad, undecoded.count)) if first_bad else []),
+        *blanks.problem("SYN-READ-011"),
+        *quotes.problem("SYN-READ-015"),
+    ]
+    return replace(
+        part,
+        source=_source(clean, part.delimiter, width, 0, ", new_line='\\n'"),
+        rows=rows,
+        refused=ragged.count + quotes.count + undecoded.count,
+        jumps=tuple(jumps),
+        exact=True,
+        problems=tuple(problems),
+    )
+
+
+def _source(path: Path, delimiter: str, width: int, skip: int, more: str = "") -> str:
+    columns = ", ".join(f"{literal(column_name(i))}: 'VARCHAR'" for i in range(width))
+    return (
+        f"read_csv({literal(exact_path(path))}, auto_detect=false, columns={{{columns}}}, header=false, skip={skip}, "
+        f"delim={literal(delimiter)}, "
+        "quote='\"', escape='\"', comment='', nullstr='', strict_mode=true, null_padding=false, ignore_errors=false, "
+        f"compression='none'{more}, max_line_size={2 * MAX_LINE_BYTES})"
+    )
+
+
+def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
+    """Find delimiter and header. Raises `Unreadable` when there is no header where there should be one."""
+    end = _line_end(path)
+    start = config.header_row or 1
+    candidates = [config.delimiter] if config.delimiter else list(DELIMITERS)
+    samples = {mark: list(islice(records(path, mark.encode(), end, start), _SAMPLE_RECORDS)) for mark in candidates}
+    if not any(record.raw.strip() for sample in samples.values() for record in sample):
+        reason = "it holds nothing but blank lines" if start == 1 else f"it ends before its header in row {start}"
+        raise cannot_read(file, reason, f"Export it again, or correct `tables.{table.name}.header_row`.")
+    known = headers.known_names(table, config)
+    scores = {mark: _score(mark, sample, known, config.names) for mark, sample in samples.items()}
+    mark = max(candidates, key=lambda candidate: scores[candidate])
+    if config.header_row is None:
+        return Layout(mark.encode(), end, headers.tidy(config.names or ()), 0)
+    blank = []
+    for record in samples[mark]:
+        if not record.blank:
+            break
+        blank.append(record.line)
+    if record.fault:
+        places = Places(file)
+        places.add(record.line, _shown(record))
+        raise Unreadable(*places.problem("SYN-READ-015"))
+    if not _is_utf8(record.raw):
+        raise Unreadable(Problem("SYN-READ-003", file, values=_bad_bytes(record.line, record.raw, 1)))
+    names = headers.tidy([value.decode() for value in record.values])
+    if not headers.is_header(names, table, config):
+        raise Unreadable(headers.no_header(file, names))
+    return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank))
+
+
+def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | None) -> tuple[float, ...]:
+    """How well a delimiter fits: names it makes known, then rows as wide as the header, then more than one column."""
+    whole = [record for record in sample if not record.blank and not record.fault]
+    if not whole:
+        return (0, 0, 0, 0, 0)
+    header = [value.decode("utf-8", "replace") for value in whole[0].values]
+    width = len(names) if names else len(header)
+    rows = whole if names else whole[1:]
+    fitting = sum(len(record.values) == width for record in rows) / len(rows) if rows else 1.0
+    hits = 0 if names else len(set(headers.tidy(header)) & (known - {""}))
+    return (
+        hits,
+        fitting if width > 1 or names else min(fitting, 0.0),
+        width > 1,
+        mark != " ",
+        -DELIMITERS.index(mark) if mark in DELIMITERS else 0,
+    )
+
+
+def _line_end(path: Path) -> bytes:
+    """What ends the lines: b"\\n", or b"\\r" alone as old instruments write it."""
+    returns = False
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            if b"\n" in chunk:
+                return b"\n"
+            returns = returns or b"\r" in chunk
+    return b"\r" if returns else b"\n"
+
+
+def _lines_of(path: Path, end: bytes, count: int) -> list[bytes]:
+    with path.open("rb") as source:
+        return list(islice(physical_lines(source, end), count))
+
+
+def _census(path: Path, delimiter: bytes, end: bytes) -> Census:
+    """Count lines and delimiters of the text file at `path`, and look for what only the careful way reads rightly."""
+    lines = delimiters = returns = pairs = 0
+    quotes = lenient = False
+    seam = b""
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            lines += chunk.count(end)
+            delimiters += chunk.count(delimiter)
+            if end == b"\n" and b"\r" in chunk:
+                returns += chunk.count(b"\r")
+                pairs += chunk.count(b"\r\n")
+            pairs += seam.endswith(b"\r") and chunk.startswith(b"\n")
+            quotes = quotes or b'"' in chunk
+            if quotes and not lenient:
+                lenient = _is_lenient(seam + chunk, delimiter)
+            seam = chunk[-64:]
+    lenient = lenient or (quotes and _is_lenient(seam + b"\n", delimiter))  # the last line may have no end
+    mixed = returns != pairs or (pairs not in (0, lines) and not quotes)
+    ends = seam[len(seam.rstrip(b"\r\n")) :].count(end)
+    # More blank lines than the last bytes show are left to the careful way.
+    blank_end = max(ends - 1, 0) if len(seam.rstrip(b"\r\n")) else 0
+    return Census(lines + (not seam.endswith(end) and seam != b""), delimiters, quotes, blank_end, mixed or lenient)
+
+
+def _is_lenient(piece: bytes, delimiter: bytes) -> bool:
+    """Whether a piece of a file with quotation marks may hold what DuckDB reads without a word: `"a" "b"`, or an empty surplus value."""
+    if any(delimiter + stop in piece for stop in (b"\n", b"\r", b'""\n', b'""\r')):
+        return True
+    return delimiter != b" " and _DROPPED_BY_DUCKDB.search(piece) is not None
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bad_bytes(line: int, raw: bytes, count: int) -> dict[str, str]:
+    """The values of a SYN-READ-003 for `count` lines, of which `raw` is the first."""
+    try:
+        raw.decode()
+        raise AssertionError("the line is UTF-8")
+    except UnicodeDecodeError as error:
+        place = f"line {line:,}, byte {error.start + 1} is 0x{raw[error.start]:02X}"
+    lines = f"; {count:,} lines in all" if count > 1 else ""
+    return {"encoding": "utf-8", "reason": place + lines, "guess": encodings.guess(raw)}
+
+
+def _shown(record: Record) -> str:
+    return record.raw.decode("utf-8", "replace")
+
+
+def _too_long(file: str, error: LineTooLong) -> Unreadable:
+    reason = f"line {error.number:,} is longer than {MAX_LINE_BYTES:,} bytes"
+    return cannot_read(file, reason, "Check that it is a table of delimited text whose lines are ended, and export it again.")

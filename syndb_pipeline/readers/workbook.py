@@ -1,0 +1,246 @@
+"""Workbooks (.xlsx, .xlsm, .xls) by python-calamine: every cell as the text a person would read, in a Parquet file.
+
+Belongs here: sheets, headers and cells of a workbook. Does not: cells that calamine wrongly shows as empty (`workbook_faults.py`).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree
+
+import pyarrow
+import pyarrow.parquet
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
+
+from syndb_pipeline.contract.tables import Kind, Table
+from syndb_pipeline.engine import parquet
+from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
+from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.readers.workbook_faults import Fault, find_faults
+from syndb_pipeline.settings import TableConfig
+
+pa: Any = pyarrow  # it carries no types
+pq: Any = pyarrow.parquet
+
+SPREADSHEET_DIGITS: Final = 15
+"""Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or opened."""
+
+_CHUNK_ROWS: Final = 10_000
+
+Cell = Any  # what calamine gives: str, int, float, bool, date, datetime, time, timedelta
+
+
+def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
+    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none."""
+    with _calamine(file):
+        workbook = CalamineWorkbook.from_path(path)
+        name = _choose_sheet(workbook, file, config)
+        sheet = workbook.get_sheet_by_name(name)
+        faults = find_faults(path, name)
+        return _read_sheet(sheet, path, file, table, config, scratch / "sheet.parquet", faults)
+
+
+@contextmanager
+def _calamine(file: str) -> Iterator[None]:
+    """Turn what calamine raises on a broken workbook, its Rust panics among them, into `Unreadable`."""
+    advice = "Open it in a spreadsheet program and save it again as .xlsx, or export the sheet as .csv."
+    try:
+        yield
+    except PasswordError:
+        raise cannot_read(file, "it is protected by a password", "Save a copy without password.") from None
+    except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, NotImplementedError) as error:
+        raise cannot_read(file, f"it is damaged ({error})", advice) from None
+    except CalamineError as error:
+        reason = str(error) or type(error).__name__
+        if Path(file).name.startswith("~$"):
+            reason, advice = "it is the lock file of an open workbook", "Close the workbook, or narrow the glob in `file`."
+        raise cannot_read(file, reason[0].lower() + reason[1:], advice) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of pyo3; it has no importable class
+            raise
+        raise cannot_read(file, "it is damaged", advice) from None
+
+
+def _choose_sheet(workbook: CalamineWorkbook, file: str, config: TableConfig) -> str:
+    sheets = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    listed = ", ".join(sheets)
+    if config.sheet is not None:
+        if config.sheet not in sheets:
+            raise Unreadable(Problem("SYN-READ-009", file, values={"sheet": config.sheet, "sheets": listed or "none"}))
+        return config.sheet
+    if not sheets:
+        raise cannot_read(file, "it has no sheet of cells", "Check that it is the right workbook.")
+    if len(sheets) > 1:
+        raise Unreadable(Problem("SYN-READ-007", file, count=len(sheets), values={"sheets": listed, "first": headers.yaml_word(sheets[0])}))
+    return sheets[0]
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as text: whole numbers without `.0`, other numbers in their shortest exact form, true/false, ISO dates."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e22 else repr(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def is_damaged(cell: Cell) -> bool:
+    """Whether a number has more digits than a spreadsheet or a double keeps, so that as a key it may not be what the lab had."""
+    if isinstance(cell, bool) or not isinstance(cell, float | int):
+        return False
+    if abs(cell) < 1e15 and cell == int(cell):
+        return False
+    digits = repr(cell).lower().partition("e")[0].replace(".", "").strip("-").strip("0")
+    return len(digits) > SPREADSHEET_DIGITS or abs(cell) > EXACT_FLOAT
+
+
+@dataclass
+class _Sink:
+    """Writes rows of cells as text columns `c0`, `c1`, ... and, for the columns `flagged`, `f0`, ...: whether the number is damaged."""
+
+    path: Path
+    width: int
+    flagged: frozenset[int]
+    rows: int = 0
+    filled: list[bool] = field(default_factory=list)
+    _pending: list[Sequence[Cell]] = field(default_factory=list)
+    _writer: Any = None
+
+    def __post_init__(self) -> None:
+        self.filled = [False] * self.width
+        texts = [pa.field(column_name(i), pa.string()) for i in range(self.width)]
+        flags = [pa.field(f"f{i}", pa.bool_()) for i in sorted(self.flagged)]
+        self._schema = pa.schema(texts + flags)
+        self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
+
+    def add(self, row: Sequence[Cell]) -> None:
+        self._pending.append(row)
+        self.rows += 1
+        if len(self._pending) >= _CHUNK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self._pending, strict=True)) if self._pending else [()] * self.width
+        texts = [[cell_text(cell) or None for cell in column] for column in columns]
+        self.filled = [full or any(text is not None for text in column) for full, column in zip(self.filled, texts, strict=True)]
+        flags = [[is_damaged(cell) for cell in columns[i]] for i in sorted(self.flagged)]
+        arrays = [pa.array(column, pa.string()) for column in texts] + [pa.array(column, pa.bool_()) for column in flags]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._pending = []
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+def _is_blank(row: Sequence[Cell]) -> bool:
+    return all(isinstance(cell, str) and not cell.strip(WHITE_SPACE) for cell in row)
+
+
+def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, config: TableConfig, target: Path, faults: list[Fault]) -> Part:
+    """`sheet` streamed into `target`. calamine's rows start at spreadsheet row 1 and its columns at the first one with a value."""
+    if sheet.start is None or sheet.end is None:
+        raise cannot_read(file, f"its sheet {sheet.name!r} is empty", "Choose another sheet, or remove the table from the config.")
+    first_column = sheet.start[1]
+    rows = enumerate(sheet.iter_rows(), start=1)
+    header_row, names = _header(rows, sheet, file, table, config)
+    blanks = Places(file, sheet.name)
+    for number in range(config.header_row or 1, header_row):
+        blanks.add(number)
+    fault_rows = {fault.row for fault in faults}
+    exact = (Kind.KEY, Kind.REFERENCE, Kind.INTEGER)
+    meant = [table.column(config.columns.get(name, name)) for name in names]
+    flagged = frozenset(i for i, column in enumerate(meant) if column is not None and column.kind in exact)
+    sink = _Sink(target, len(names), flagged)
+    jumps: list[tuple[int, int]] = []
+    shift, gap = 0, []
+    first_line = header_row + 1
+    for number, row in rows:
+        if _is_blank(row) and number not in fault_rows:
+            gap.append(number)  # told only when a row follows
+            continue
+        for blank in gap:
+            blanks.add(blank)
+        gap = []
+        if number - first_line - sink.rows != shift:
+            shift = number - first_line - sink.rows
+            jumps.append((sink.rows, shift))
+        sink.add(row)
+    sink.close()
+    # A column without name and without values is only a formatted one.
+    kept = [i for i, name in enumerate(names) if name or sink.filled[i]]
+    position = {index: place for place, index in enumerate(kept)}
+    listed = [f"{column_name(i)} AS {column_name(place)}" for place, i in enumerate(kept)]
+    listed += [f"f{i} AS f{place}" for place, i in enumerate(kept) if i in flagged]
+    return Part(
+        path=path,
+        file=file,
+        names=tuple(names[i] for i in kept),
+        types=("VARCHAR",) * len(kept),
+        source=f"(SELECT {', '.join(listed)} FROM {parquet(target)})",
+        rows=sink.rows,
+        sheet=sheet.name,
+        damaged={column_name(place): f"f{place}" for place, i in enumerate(kept) if i in flagged},
+        first_line=first_line,
+        jumps=tuple(jumps),
+        problems=tuple(blanks.problem("SYN-READ-011")),
+        faults=tuple(
+            (fault.row, position[fault.column - first_column], fault.shown, fault.code)
+            for fault in faults
+            if fault.row > header_row and fault.column - first_column in position
+        ),
+    )
+
+
+def _header(
+    rows: Iterator[tuple[int, list[Cell]]], sheet: CalamineSheet, file: str, table: Table, config: TableConfig
+) -> tuple[int, tuple[str, ...]]:
+    """The header's row and names, `rows` being left at the row after it; row 0 when the config gives the names."""
+    assert sheet.start is not None
+    if config.header_row is None:
+        names = headers.tidy(config.names or ())
+        if len(names) != sheet.width:
+            reason = f"its sheet {sheet.name!r} has {sheet.width} columns and `names` has {len(names)}"
+            raise cannot_read(file, reason, f"Give one name for each column in `tables.{table.name}.names`.")
+        return 0, names
+    for number, row in rows:
+        if number >= config.header_row and not _is_blank(row):
+            break
+    else:
+        reason = f"its sheet {sheet.name!r} ends before the header in row {config.header_row}"
+        raise cannot_read(file, reason, f"Correct `tables.{table.name}.header_row`, or export the sheet again.")
+    merged = [_range(*corners) for corners in sheet.merged_cell_ranges or [] if corners[0][0] < number <= corners[1][0] + 1]
+    if merged:
+        raise Unreadable(Problem("SYN-READ-008", file, count=len(merged), values={"ranges": ", ".join(merged[:5])}))
+    names = headers.tidy([cell_text(cell) for cell in row])
+    if not headers.is_header(names, table, config):
+        raise Unreadable(headers.no_header(file, names))
+    return number, names
+
+
+def _range(start: tuple[int, int], end: tuple[int, int]) -> str:
+    return f"{column_letters(start[1])}{start[0] + 1}:{column_letters(end[1])}{end[0] + 1}"
+
+
+def column_letters(index: int) -> str:
+    """A spreadsheet's name of the column at `index` (from 0): A, B, ... Z, AA."""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters

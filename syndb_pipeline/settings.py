@@ -1,0 +1,372 @@
+"""The two YAML files a person writes, as typed settings.
+
+Belongs here: reading and checking `config/datasets/*.yaml` and `config/pipeline.yaml`. Does not: reading tables or touching state.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.vocabularies import (
+    ANIMALS,
+    BRAIN_STRUCTURES,
+    DIRECTIONS,
+    GENE_EXPRESSIONS,
+    LICENSES,
+    SPDX_LICENSES,
+    nearest,
+)
+from syndb_pipeline.errors import ConfigError
+from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.yaml_file import Text, describe_errors, read_yaml
+
+DATASET_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""What a dataset's name, its config file's stem, may be: a Dagster partition key."""
+
+LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
+NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
+"""Length unit -> power of ten that turns one of it into nanometres."""
+
+Severity = Literal["info", "hint", "warning", "error"]
+Aggregate = Literal["sum", "mean", "min", "max", "first"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _one_of(known: Mapping[str, Any] | tuple[str, ...], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value in known:
+            return value
+        folded = {word.casefold(): word for word in known}
+        if value.casefold() in folded:
+            return folded[value.casefold()]
+        near = nearest(value, known, 3, 0.5)
+        allowed = (
+            f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(list(known)[:12])}{' ...' if len(known) > 12 else ''}"
+        )
+        raise ValueError(f"{value!r} is not {what}; {allowed}")
+
+    return AfterValidator(check)
+
+
+def _license(value: str) -> str:
+    by_spdx = {spdx.casefold(): name for spdx, name in SPDX_LICENSES.items()}
+    folded = value.casefold()
+    if folded in by_spdx:
+        return by_spdx[folded]
+    by_name = {name.casefold(): name for name in LICENSES}
+    if folded.replace("-", "_") in by_name:
+        return by_name[folded.replace("-", "_")]
+    raise ValueError(f"{value!r} is not a licence SynDB knows; allowed: {', '.join(LICENSES)}, or SPDX {', '.join(SPDX_LICENSES)}")
+
+
+def _doi(value: str) -> str:
+    bare = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:)", "", value.strip(), flags=re.IGNORECASE)
+    if not re.fullmatch(r"10\.\d{4,9}/\S+", bare):
+        raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
+    return bare
+
+
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError:
+        raise ValueError(f"{value!r} is no encoding Python knows; usual ones: utf-8, utf-16, cp1252, latin-1, mac-roman") from None
+
+
+def _cron(value: str) -> str:
+    if not re.fullmatch(r"(\S+\s+){4}\S+", value.strip()) or not re.fullmatch(r"[\d*/,\-A-Za-z\s]+", value):
+        raise ValueError(f'{value!r} is no cron line; it has five fields (minute hour day month weekday), e.g. "0 2 * * *"')
+    return value.strip()
+
+
+class BrainRegion(_Strict):
+    structure: Annotated[Text, _one_of(BRAIN_STRUCTURES, "a brain structure SynDB knows")]
+    direction: Annotated[Text, _one_of(DIRECTIONS, "a direction SynDB knows")] = "null"
+
+
+class Mutation(_Strict):
+    gene: Annotated[Text, Field(min_length=1, max_length=100)]
+    expression: Annotated[str, _one_of(GENE_EXPRESSIONS, "a kind of gene expression SynDB knows")]
+
+
+class DatasetMetadata(_Strict):
+    """What SynDB stores about a dataset (syndb-api-client 0.7.2 `NewDatasetSchema`)."""
+
+    id: UUID = Field(
+        description="UUID of the dataset; `syndb-pipeline init` writes a new UUIDv7. The id of an existing dataset selects it."
+    )
+    label: Annotated[Text, Field(min_length=1, max_length=120)]
+    notes: Annotated[Text, Field(max_length=280)] = ""
+    license: Annotated[str, AfterValidator(_license)] = "ODC_BY"
+    animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows")]
+    microscopy: Annotated[Text, Field(min_length=1, max_length=200)]
+    brain_regions: list[BrainRegion] = Field(min_length=1)
+    mutations: list[Mutation] = []
+    publications: list[Annotated[Text, AfterValidator(_doi)]] = []
+    groups: list[Text] = Field(default=[], description="Groups whose members may change the dataset.")
+    collections: list[Text] = Field(default=[], description="Collections the dataset belongs to.")
+
+
+class TableConfig(_Strict):
+    """Where one SynDB table's rows are and how to read them."""
+
+    file: Annotated[Text, Field(min_length=1)] = Field(
+        description="Path or glob, relative to this config; a glob reads several files as one table."
+    )
+    columns: dict[Text, str] = Field(default={}, description="The lab's column name -> SynDB's.")
+    ignore: list[Text] = Field(default=[], description="Columns of the file that are left out on purpose.")
+    sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
+    header_row: Annotated[int, Field(ge=1)] | None = Field(
+        default=1, description="Row of the header, counted from 1; null when there is none."
+    )
+    names: list[Text] | None = Field(default=None, description="Column names of a file without header (with `header_row: null`).")
+    delimiter: Annotated[Text, Field(min_length=1, max_length=1)] | None = Field(default=None, description="Found by itself when left out.")
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(default="utf-8", description="Encoding of a text file.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of numbers in text files.")
+    units: dict[str, LengthUnit] = Field(
+        default={}, description="SynDB column -> unit the lab measured in; areas and volumes by their length."
+    )
+    missing: list[Text] = Field(default=[], description="What the lab writes for `no value`.")
+    parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
+    references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
+    combine: dict[str, Aggregate] = Field(default={}, description="How rows of one neuron pair become one (neuron_relation only).")
+
+    @model_validator(mode="after")
+    def _header(self) -> TableConfig:
+        if self.header_row is None and not self.names:
+            raise ValueError("header_row is null, so the columns have no names; give `names: [cid, ...]`, one for each column")
+        if self.header_row is not None and self.names:
+            raise ValueError("`names` is for a file without header; add `header_row: null`, or map names with `columns`")
+        if set(self.columns) & set(self.ignore):
+            raise ValueError(f"{sorted(set(self.columns) & set(self.ignore))} stand in both `columns` and `ignore`; keep one")
+        return self
+
+
+class Terms(_Strict):
+    """A person's acceptance of SynDB's terms (SynDB's upload guide)."""
+
+    accepted_by: Annotated[Text, Field(min_length=1)]
+    accepted_on: date
+    accurate: bool = Field(description="The data are not false or misleading.")
+    redistributable: bool = Field(description="The owner may redistribute them.")
+    license_agreed: bool = Field(description="The owner agrees to the licence above.")
+
+
+class PublishConfig(_Strict):
+    destination: str = Field(default="local", description="A destination of pipeline.yaml.")
+    approval: Literal["manual", "standing"] = Field(
+        default="manual",
+        description="manual: a person names the plan's digest. standing: the person of `terms` consents to unattended runs.",
+    )
+
+
+class DatasetConfig(_Strict):
+    """One dataset: its metadata, its tables, the terms, and how it is published."""
+
+    dataset: DatasetMetadata
+    tables: dict[str, TableConfig] = Field(min_length=1)
+    terms: Terms | None = None
+    publish: PublishConfig = PublishConfig()
+    rules: dict[str, Severity] = Field(default={}, description="Code of a rule -> severity.")
+    schedule: Annotated[Text, AfterValidator(_cron)] | None = Field(
+        default=None, description='Cron line, e.g. "0 2 * * *": when Dagster prepares the dataset.'
+    )
+    watch: bool = Field(default=True, description="Whether the drop-folder sensor prepares the dataset when its files change.")
+
+    _path: Path = Path()
+
+    @property
+    def path(self) -> Path:
+        """Where the config was read from."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that `file` of each table is relative to."""
+        return self._path.parent
+
+    @property
+    def name(self) -> str:
+        """The config file's stem: the dataset's partition key in Dagster."""
+        return self._path.stem
+
+    @field_validator("tables")
+    @classmethod
+    def _known_tables(cls, tables: dict[str, TableConfig]) -> dict[str, TableConfig]:
+        for name, table in tables.items():
+            declared = TABLES.get(name)
+            if declared is None:
+                near = nearest(name, TABLES, 3, 0.5)
+                hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(TABLES)}"
+                raise ValueError(f"{name!r} is not a SynDB table; {hint}")
+            for lab, target in table.columns.items():
+                if declared.column(target) is None:
+                    near = nearest(target, declared.columns, 3, 0.5)
+                    hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
+                    raise ValueError(f"{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
+            for column in table.units:
+                found = declared.column(column)
+                if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
+                    with_units = [c.name for c in declared.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
+                    raise ValueError(f"{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
+            parents = declared.parents if declared.has_parent else ()
+            if table.parent is not None and table.parent not in parents:
+                raise ValueError(
+                    f"{name}.parent is {table.parent!r}, which cannot be a parent of {name}; allowed, by SynDB's hierarchy: "
+                    f"{', '.join(parents) or 'none'}"
+                )
+            for column, target in table.references.items():
+                reference = declared.columns.get(column)
+                if reference is None or reference.kind is not Kind.REFERENCE:
+                    raise ValueError(f"{name}.references names {column!r}; allowed: {', '.join(declared.references) or 'none'}")
+                if target not in reference.targets:
+                    raise ValueError(f"{name}.references sends {column} to {target!r}; allowed: {', '.join(reference.targets)}")
+            if table.combine and declared.pair is None:
+                raise ValueError(f"{name}.combine: only neuron_relation identifies its rows by a pair; remove it")
+            for column in table.combine:
+                found = declared.columns.get(column)
+                if found is None or found.kind not in (Kind.NUMBER, Kind.INTEGER):
+                    raise ValueError(f"{name}.combine names {column!r}; allowed: connection_score")
+        return tables
+
+    @field_validator("rules")
+    @classmethod
+    def _known_rules(cls, rules: dict[str, Severity]) -> dict[str, Severity]:
+        for code, severity in rules.items():
+            rule = RULES.get(code)
+            if rule is None:
+                near = nearest(code, RULES, 3, 0.5)
+                raise ValueError(f"{code!r} is not the code of a rule; did you mean {', '.join(near) or next(iter(RULES))}?")
+            if rule.fixed and severity != rule.severity:
+                raise ValueError(
+                    f"{code} ({rule.title}) stays {rule.severity!r}: what it finds would corrupt a dataset; remove it from `rules`"
+                )
+        return rules
+
+
+def load_dataset(path: Path | str) -> DatasetConfig:
+    """The dataset config at `path`, checked. Raises `ConfigError` naming file, key, what was found and what is allowed."""
+    path = Path(path).expanduser().absolute()
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected `dataset:` and `tables:`, found {type(content).__name__}.")
+    if not DATASET_NAME.fullmatch(path.stem):
+        raise ConfigError(f"{path}: the file's name is the dataset's name and may hold letters, digits, '.', '_' and '-' only.")
+    try:
+        config = DatasetConfig.model_validate(content)
+    except ValidationError as error:
+        raise describe_errors(path, error, DatasetConfig) from None
+    config._path = path
+    return config
+
+
+class EmbeddedDestination(_Strict):
+    """A SynDB node in a folder of this machine."""
+
+    kind: Literal["embedded"] = "embedded"
+    path: Path = Field(default=Path("node"), description="Folder of the node; relative to `state`.")
+    owner: Text = Field(default="", description="Who publishes; the operating system's user when empty.")
+
+
+def as_bytes(value: object) -> int:
+    """An amount of memory such as `2GB` or `1500MiB` in bytes. Raises `ValueError`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", str(value), flags=re.IGNORECASE)
+    if not match:
+        raise ValueError(f"{value!r} is not an amount of memory; write it like 2GB or 1500MiB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " KMGT".index((match[2] or " ").upper()))
+
+
+class PipelineSettings(BaseSettings):
+    """Where things live and how much they may use: `config/pipeline.yaml`, overridden by `SYNDB_...` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="SYNDB_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    state: Path = Field(default=Path(".syndb"), description="Folder of stage outputs, records and receipts; relative to this file.")
+    datasets: Path = Field(default=Path("datasets"), description="Folder of dataset configs; relative to this file.")
+    memory_limit: Annotated[int, BeforeValidator(as_bytes)] = Field(
+        default=2_000_000_000, ge=500_000_000, description="Memory of one run, e.g. 2GB."
+    )
+    threads: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run.")
+    destinations: dict[str, EmbeddedDestination] = Field(default={"local": EmbeddedDestination()})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment wins over the file, whose content arrives as init arguments.
+        return env_settings, init_settings
+
+
+def find_pipeline_file(start: Path | None = None) -> Path | None:
+    """`pipeline.yaml`: named by SYNDB_PIPELINE_CONFIG, else the nearest one at or above `start`, then the working folder."""
+    named = os.environ.get("SYNDB_PIPELINE_CONFIG")
+    if named:
+        return Path(named).expanduser().absolute()
+    for origin in (start, Path.cwd()):
+        if origin is None:
+            continue
+        origin = origin.absolute()
+        for folder in (origin, *origin.parents):
+            for candidate in (folder / "config" / "pipeline.yaml", folder / "pipeline.yaml"):
+                if candidate.is_file():
+                    return candidate
+    return None
+
+
+def load_settings(path: Path | None = None, *, near: Path | None = None) -> PipelineSettings:
+    """The pipeline's settings from `path`, or from the file `find_pipeline_file(near)` finds, or the defaults.
+
+    Paths come back absolute. Without any file, state lies in the user's data folder. Raises `ConfigError`.
+    """
+    path = path.expanduser().absolute() if path else find_pipeline_file(near)
+    content: Any = {}
+    if path is not None:
+        content = read_yaml(path) or {}
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: expected keys such as `state:`, found {type(content).__name__}.")
+        unknown = [str(key) for key in content if key not in PipelineSettings.model_fields]
+        if unknown:
+            # Said here: what is no field may be an option of pydantic's own when it arrives as an argument.
+            similar = nearest(unknown[0], PipelineSettings.model_fields, 3, 0.5)
+            hint = f"did you mean {', '.join(similar)}?" if similar else f"allowed: {', '.join(PipelineSettings.model_fields)}"
+            raise ConfigError(f"{path} cannot be used:\n  {unknown[0]}: there is no such key; {hint}")
+        base = path.parent
+    else:
+        from platformdirs import user_data_path
+
+        base = user_data_path("syndb-pipeline")
+    try:
+        settings = PipelineSettings(**content)
+    except ValidationError as error:
+        raise describe_errors(path or Path("the environment (SYNDB_...)"), error, PipelineSettings) from None
+    except SettingsError as error:
+        raise ConfigError(
+            f"An environment variable SYNDB_... cannot be used: {error}.", next_step="Write it as JSON, or remove it."
+        ) from None
+    state = (base / settings.state.expanduser()).resolve()
+    destinations = {
+        name: item.model_copy(update={"path": (state / item.path.expanduser()).resolve()}) for name, item in settings.destinations.items()
+    }
+    return settings.model_copy(
+        update={"state": state, "datasets": (base / settings.datasets.expanduser()).resolve(), "destinations": destinations}
+    )

@@ -1,0 +1,155 @@
+"""assign_ids: a UUID for every row, and the proof that keys are there, whole and distinct.
+
+Belongs here: keys and the id map. Does not: what keys of other rows mean (`join_relations`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLES, Table
+from syndb_pipeline.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
+
+SPREADSHEET_DIGITS = 15
+"""Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
+
+
+def run(context: Context, folder: Path) -> Result:
+    """Write `ids/<table>.parquet` (key VARCHAR, cid UUID, rows as in ingest) and the failing keys.
+
+    cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry gives the same. neuron_relation may have no
+    key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-005.
+    """
+    sources = SourceMap.read(context.store.stage("ingest"))
+    details: dict[str, Any] = {}
+    findings: list[Finding] = []
+    (folder / "ids").mkdir()
+    with context.duckdb() as connection:
+        failures = Failures(connection)
+        for name, path in ingested(context).items():
+            table = TABLES[name]
+            ids = folder / "ids" / f"{name}.parquet"
+            key = _key(connection, table, path)
+            rows = write_parquet(connection, f"SELECT k AS key, row_uuid({literal(name)}, k) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})", ids)
+            missing, distinct, rounded = _summary(connection, ids)
+            details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
+            if table.pair is None:
+                _check_keys(connection, failures, table, ids, details[name])
+            elif "cid" in columns_of(connection, path):
+                _check_keys(connection, failures, table, ids, details[name] | {"missing": 0})
+            if rounded * 2 > rows:
+                findings.append(_rounded(context, connection, sources, table, ids, rounded))
+        _check_cells(context, connection, failures)
+        findings = failures.findings(context, sources, lambda group: _describe(connection, context, group, details)) + findings
+        findings += _trimmed(context, connection, sources)
+        failures.write(folder)
+    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
+
+
+def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str:
+    if table.pair is None or "cid" in columns_of(connection, path):
+        return "cid"
+    return " || '/' || ".join(quote(column) for column in table.pair)
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int]:
+    """Rows without a key, distinct keys, and keys that end in zeros where a spreadsheet would have put them."""
+    missing, distinct, rounded = connection.execute(
+        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count_if(length(key) > {SPREADSHEET_DIGITS + 1} AND ends_with(key, '00'))
+            FROM {parquet(ids)}"""
+    ).fetchone() or (0, 0, 0)
+    return missing, distinct, rounded
+
+
+def _check_keys(connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int]) -> None:
+    rows = parquet(ids, row_number=True)
+    name = literal(table.name)
+    if counts["missing"]:
+        failures.add(f"SELECT 'SYN-ID-001', {name}, file_row_number, 'cid', NULL, '' FROM {rows} WHERE key IS NULL")
+    if counts["repeated"]:
+        failures.add(
+            f"""SELECT 'SYN-ID-002', {name}, file_row_number, 'cid', key, '' FROM {rows}
+                WHERE cid IN (SELECT cid FROM {parquet(ids)} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1)
+                QUALIFY row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1"""
+        )
+    # A spreadsheet that shows a long id as 1.23457E+17 exports it so.
+    failures.add(
+        f"""SELECT 'SYN-ID-003', {name}, file_row_number, 'cid', key, '' FROM {rows}
+            WHERE contains(key, '+') AND regexp_full_match(key, '\\d([.,]\\d+)?[eE]\\+\\d+')"""
+    )
+
+
+def _check_cells(context: Context, connection: duckdb.DuckDBPyConnection, failures: Failures) -> None:
+    cells = parquet(context.store.stage("ingest") / "cells.parquet")
+    failures.add(f"SELECT 'SYN-ID-003', tbl, row_number, col, raw, '' FROM {cells} WHERE kind = 'float'")
+
+
+def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap) -> list[Finding]:
+    cells = parquet(context.store.stage("ingest") / "cells.parquet")
+    groups = connection.execute(
+        f"""SELECT tbl, col, count(*), min(struct_pack(r := row_number, v := raw), 5) FROM {cells}
+            WHERE kind = 'trimmed' GROUP BY ALL ORDER BY tbl, col"""
+    ).fetchall()
+    return [
+        context.finding(
+            "SYN-ID-004",
+            table=table,
+            column=column,
+            count=count,
+            examples=[sources.example(table, place["r"], column, place["v"]) for place in places],
+        )
+        for table, column, count, places in groups
+    ]
+
+
+def _rounded(
+    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: Table, ids: Path, count: int
+) -> Finding:
+    places = connection.execute(
+        f"""SELECT file_row_number, key FROM {parquet(ids, row_number=True)}
+            WHERE length(key) > {SPREADSHEET_DIGITS + 1} AND ends_with(key, '00') ORDER BY file_row_number LIMIT 5"""
+    ).fetchall()
+    examples = [sources.example(table.name, row, "cid", value) for row, value in places]
+    return context.finding("SYN-ID-005", table=table.name, column="cid", count=count, examples=examples, value=places[0][1])
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, context: Context, group: Group, details: dict[str, Any]) -> dict[str, Any]:
+    if group.code != "SYN-ID-002":
+        return {}
+    counts = details[group.table]
+    copies = _whole_copies(connection, context, group.table)
+    differing = group.count - copies
+    if not differing:
+        advice = "All of them are copies of whole rows: remove the copies from the file."
+    else:
+        told = f"{copies:,} of them are copies of whole rows and {differing:,} differ from the first. " if copies else ""
+        advice = told + "Where ids restart in every file or parent, put the parent's id in front, e.g. 722817260:0."
+    return {"distinct": f"{counts['distinct']:,}", "total": f"{counts['rows'] - counts['missing']:,}", "advice": advice}
+
+
+def _whole_copies(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> int:
+    """Among the rows that repeat a key, those equal in every column to an earlier row."""
+    path = ingested(context)[table]
+    columns = ", ".join(quote(column) for column in columns_of(connection, path))
+    (copies,) = connection.execute(
+        f"""SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
+                SELECT count(*) AS n FROM {parquet(path)}
+                WHERE cid IN (SELECT DISTINCT value FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table)})
+                GROUP BY {columns})"""
+    ).fetchone() or (0,)
+    return int(copies)
+
+
+def _inputs(context: Context) -> dict[str, str]:
+    return {}
+
+
+STAGE = Stage("assign_ids", run, _inputs, "validate", "1", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read.")

@@ -1,0 +1,108 @@
+"""Failing cells, gathered in DuckDB and told as findings: one for each cause, with count, first places and last.
+
+Belongs here: the table of failing cells every checking stage writes (`failures.parquet`). Does not: the checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.engine import parquet, write_parquet
+from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, Finding
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages.stage import Context
+
+FILE = "failures.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failing cells of one table and column that share a rule and a cause."""
+
+    code: str
+    table: str
+    column: str
+    cause: str
+    count: int
+    examples: list[Example]
+
+    @property
+    def value(self) -> str:
+        """The first failing value, as text."""
+        return (self.examples[0].value if self.examples else None) or ""
+
+
+class Failures:
+    """Failing cells of one stage, in a DuckDB table that spills within the memory limit.
+
+    Columns: code, tbl (SynDB table), row_number (from 0, as in ingest's Parquet), col (SynDB column), value (text), cause (a short label that
+    splits one rule's rows by reason; "" when there is one reason).
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        connection.execute(
+            "CREATE TABLE failures (code VARCHAR, tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR, cause VARCHAR DEFAULT '')"
+        )
+
+    def add(self, query: str) -> int:
+        """Insert the rows of `query`, whose columns are code, tbl, row_number, col, value, cause. Returns how many there were."""
+        (count,) = self.connection.execute(f"INSERT INTO failures {query}").fetchone() or (0,)
+        return int(count)
+
+    def write(self, folder: Path) -> None:
+        """Write `failures.parquet`, ordered by table, row and column, so that equal failures give equal bytes."""
+        write_parquet(self.connection, "SELECT * FROM failures ORDER BY tbl, row_number, col, code, cause, value", folder / FILE)
+
+    def groups(self, sources: SourceMap) -> list[Group]:
+        """The failing cells by code, table, column and cause, in hierarchy of first appearance, with their first places and the last."""
+        rows = self.connection.execute(
+            f"""SELECT code, tbl, col, cause, count(*),
+                       min(struct_pack(r := row_number, v := value), {MAX_EXAMPLES - 1}),
+                       max(struct_pack(r := row_number, v := value))
+                FROM failures GROUP BY ALL ORDER BY tbl, code, col, cause"""
+        ).fetchall()
+        groups = []
+        for code, table, column, cause, count, first, last in rows:
+            places = [*first, *([last] if last not in first else [])]
+            examples = [sources.example(table, place["r"], column, place["v"]) for place in places]
+            groups.append(Group(code, table, column, cause, count, examples))
+        return groups
+
+    def findings(self, context: Context, sources: SourceMap, describe: Callable[[Group], dict[str, Any]]) -> list[Finding]:
+        """A finding for each group; `describe` gives the values its sentences need beside table, column, count and value."""
+        return [
+            context.finding(
+                group.code,
+                table=group.table,
+                column=group.column,
+                count=group.count,
+                examples=group.examples,
+                **({"value": group.value} | describe(group)),
+            )
+            for group in self.groups(sources)
+        ]
+
+
+def is_error(context: Context, code: str) -> bool:
+    """Whether rule `code` refuses rows in this dataset: by the config's `rules`, else by the catalogue."""
+    return context.severities.get(code, RULES[code].severity) == "error"
+
+
+def rejected_rows(connection: duckdb.DuckDBPyConnection, context: Context, folders: list[Path]) -> dict[str, int]:
+    """Rows with at least one error, by table, over the failing cells of stage `folders`. A row that fails twice counts once."""
+    present = [parquet(folder / FILE) for folder in folders if (folder / FILE).is_file()]
+    if not present:
+        return {}
+    errors = [code for code, rule in RULES.items() if context.severities.get(code, rule.severity) == "error"]
+    union = " UNION ALL ".join(f"SELECT tbl, row_number, code FROM {file}" for file in present)
+    rows = connection.execute(
+        f"SELECT tbl, count(DISTINCT row_number) FROM ({union}) WHERE list_contains(?, code) GROUP BY tbl", [errors]
+    ).fetchall()
+    return {table: int(count) for table, count in rows}

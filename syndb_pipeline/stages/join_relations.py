@@ -1,0 +1,246 @@
+"""join_relations: the lab's keys of other rows become those rows' UUIDs, up to the neuron at the root.
+
+Belongs here: resolving references, table by table, parents first. Does not: judging the dataset as a whole (`check_integrity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLES, Column, Table
+from syndb_pipeline.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import orphans
+from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, written
+from syndb_pipeline.stages.targets import choose_target
+from syndb_pipeline.store import digest_of
+
+
+@dataclass(frozen=True)
+class _Parent:
+    """A table as its children see it: where its keys and UUIDs are, and where its rows' neurons."""
+
+    ids: Path
+    relations: Path | None  # has neuron_id; None when the table is the neurons themselves, or knows no neuron
+    is_neuron: bool
+    repeated: bool  # some key stands twice, so a join by key would double the children
+
+    def rows(self) -> str:
+        """A FROM item with key, cid and neuron_id, one row for each key."""
+        if self.relations is not None:
+            source = f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN {parquet(self.relations)} r"
+        else:
+            source = f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM {parquet(self.ids)}"
+        if self.repeated:
+            source = f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP BY key"
+        return f"({source})"
+
+
+@dataclass
+class _Work:
+    """What the stage carries from table to table."""
+
+    context: Context
+    connection: duckdb.DuckDBPyConnection
+    failures: Failures
+    sources: SourceMap
+    folder: Path
+    ids: dict[str, Path]
+    parents: dict[str, _Parent] = field(default_factory=dict)
+    targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def run(context: Context, folder: Path) -> Result:
+    """Write `relations/<table>.parquet`: for each row of ingest, in its order, the UUIDs that its reference columns resolve to.
+
+    Columns: row_number; parent_id UUID, parent_enum INTEGER and neuron_id UUID where the table has a parent; the other reference columns as
+    UUID; for synapses `neuron_id` is any neuron reached through parent, pre or post. Findings: SYN-REL-001 to SYN-REL-009.
+    """
+    (folder / "relations").mkdir()
+    sources = SourceMap.read(context.store.stage("ingest"))
+    repeated = {name: bool(counts["repeated"]) for name, counts in context.upstream("assign_ids").details["tables"].items()}
+    with context.duckdb() as connection:
+        work = _Work(context, connection, Failures(connection), sources, folder, written(context, "assign_ids", "ids"))
+        tables = ingested(context)
+        work.parents = {name: _Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
+        # Synapses come last of their level: they look up the neuron of the terminals and spines beside them.
+        for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
+            _relate(work, TABLES[name], tables[name])
+        orphans.explain(work.failures, work.targets, work.ids)
+        findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
+        work.failures.write(folder)
+    return Result(tables=rows_by_table(context, folder), findings=findings + work.findings, details={"tables": work.details})
+
+
+def _relate(work: _Work, table: Table, path: Path) -> None:
+    columns = contract_columns(work.connection, table.name, path)
+    targets = {name: target for name in table.references if name in columns and (target := _target(work, table, columns[name], path))}
+    work.targets |= {(table.name, column): target for column, target in targets.items()}
+    details: dict[str, Any] = {"references": {column: {"target": target} for column, target in targets.items()}}
+    work.details[table.name] = details
+    if table.pair and set(table.pair) <= set(columns):
+        details |= _check_pairs(work, table, path)
+    _check_missing(work, table, path, [name for name in columns if name in targets or columns[name].required])
+    if not targets:
+        return
+    relations = work.folder / "relations" / f"{table.name}.parquet"
+    _write(work, table, path, targets, relations)
+    for column, resolved in _check_resolved(work, table, path, targets, relations).items():
+        details["references"][column]["resolved"] = resolved
+    if "parent_enum" in columns and "parent_id" in targets:
+        _check_parent_enum(work, table, path, targets["parent_id"])
+    parent = work.parents[table.name]
+    if table.pair is None:
+        work.parents[table.name] = _Parent(parent.ids, relations, is_neuron=False, repeated=parent.repeated)
+
+
+def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None:
+    """The table that `column` points to; None, with a finding where that is wrong."""
+    config = work.context.config.tables[table.name]
+    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
+    allowed = [name for name in column.targets if asked in (None, name)]
+    candidates = {name: work.ids[name] for name in allowed if name in work.ids}
+    if candidates:
+        choice = choose_target(work.connection, path, column.name, candidates)
+        if choice.target is None:
+            key = f"parent: {choice.closest[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {choice.closest[0]}}}"
+            work.findings.append(
+                work.context.finding(
+                    "SYN-REL-004", table=table.name, column=column.name, reason=choice.reason, setting=f"tables.{table.name}.{key}"
+                )
+            )
+        return choice.target
+    configured = work.context.config.tables
+    unreadable = any(name in configured for name in allowed)  # then ingest has told why
+    if not unreadable and (len(configured) > 1 or column.required):
+        work.findings.append(work.context.finding("SYN-REL-005", table=table.name, column=column.name, targets=" or ".join(allowed)))
+    return None
+
+
+def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
+    """Write the table's relations in the order of its rows."""
+    selected = ["c.file_row_number AS row_number"]
+    roots = []
+    joins = []
+    for index, (column, target) in enumerate(targets.items()):
+        alias = f"t{index}"
+        joins.append(f"LEFT JOIN {work.parents[target].rows()} {alias} ON c.{quote(column)} = {alias}.key")
+        if column == "parent_id":
+            selected += [f"{alias}.cid AS parent_id", f"if({alias}.cid IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum"]
+            roots.insert(0, f"{alias}.neuron_id")
+        elif column == "neuron_id":
+            roots.append(f"{alias}.cid")
+        else:
+            selected.append(f"{alias}.cid AS {quote(column)}")
+            if table.name == "synapse":
+                roots.append(f"{alias}.neuron_id")
+    if table.pair is None:
+        selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
+    query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
+    write_parquet(work.connection, query, relations)
+    (misplaced,) = work.connection.execute(
+        f"SELECT count(*) FROM {parquet(relations, row_number=True)} WHERE row_number <> file_row_number"
+    ).fetchone() or (0,)
+    if misplaced:  # a join that spilled, or that was built from the children, gives rows in another order
+        unordered = relations.with_suffix(".unordered")
+        relations.rename(unordered)
+        write_parquet(work.connection, f"SELECT * FROM {parquet(unordered)} ORDER BY row_number", relations)
+        unordered.unlink()
+
+
+def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
+    """Rows that each column resolved, by column; the others that have a value are orphans."""
+    names = ", ".join(f"count({quote(column)})" for column in targets)
+    given = work.connection.execute(f"SELECT {names} FROM {parquet(path)}").fetchone() or ()
+    resolved = work.connection.execute(f"SELECT {names} FROM {parquet(relations)}").fetchone() or ()
+    paired = f"{parquet(path, row_number=True)} c JOIN {parquet(relations)} r ON c.file_row_number = r.row_number"
+    for column, had, has in zip(targets, given, resolved, strict=True):
+        code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
+        name = quote(column)
+        if column == "neuron_id" and "parent_id" in targets:
+            work.failures.add(
+                f"""SELECT 'SYN-REL-008', {literal(table.name)}, c.file_row_number, 'neuron_id', c.neuron_id, '' FROM {paired}
+                    WHERE c.neuron_id IS NOT NULL AND r.neuron_id IS DISTINCT FROM row_uuid('neuron', c.neuron_id)"""
+            )
+        elif had != has:
+            work.failures.add(
+                f"""SELECT {literal(code)}, {literal(table.name)}, c.file_row_number, {literal(column)}, c.{name}, '' FROM {paired}
+                    WHERE c.{name} IS NOT NULL AND r.{name} IS NULL"""
+            )
+    return dict(zip(targets, resolved, strict=True))
+
+
+def _check_missing(work: _Work, table: Table, path: Path, columns: list[str]) -> None:
+    """Rows without a parent, and relations without one of their ends. A synapse may lack any one of its ways to a neuron."""
+    wanted = {"parent_id": "SYN-REL-003"} if table.name != "synapse" else {}
+    wanted |= {column: "SYN-REL-007" for column in table.pair or ()}
+    for column, code in wanted.items():
+        if column in columns:
+            work.failures.add(
+                f"""SELECT {literal(code)}, {literal(table.name)}, file_row_number, {literal(column)}, NULL, ''
+                    FROM {parquet(path, row_number=True)} WHERE {quote(column)} IS NULL"""
+            )
+
+
+def _check_pairs(work: _Work, table: Table, path: Path) -> dict[str, int]:
+    """Rows that repeat a pair: combined when the config says how, else failures."""
+    first, second = (quote(column) for column in table.pair or ())
+    total, distinct = work.connection.execute(
+        f"SELECT count(*), count(DISTINCT ({first}, {second})) FROM {parquet(path)} WHERE {first} IS NOT NULL AND {second} IS NOT NULL"
+    ).fetchone() or (0, 0)
+    repeated = total - distinct
+    combine = bool(work.context.config.tables[table.name].combine)
+    if repeated and not combine:
+        work.failures.add(
+            f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number, {literal((table.pair or ("",))[1])},
+                       {first} || ' -> ' || {second}, '' FROM {parquet(path, row_number=True)}
+                WHERE {first} IS NOT NULL AND {second} IS NOT NULL
+                QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) > 1"""
+        )
+    return {"pairs": distinct, "rows": total, "combined": repeated if combine else 0}
+
+
+def _check_parent_enum(work: _Work, table: Table, path: Path, target: str) -> None:
+    code = TABLES[target].code
+    wrong = f"{parquet(path, row_number=True)} WHERE parent_enum IS NOT NULL AND parent_enum <> {code}"
+    (count,) = work.connection.execute(f"SELECT count(*) FROM {wrong}").fetchone() or (0,)
+    if count:
+        places = work.connection.execute(f"SELECT file_row_number, parent_enum::VARCHAR FROM {wrong} ORDER BY ALL LIMIT 5").fetchall()
+        examples = [work.sources.example(table.name, row, "parent_enum", value) for row, value in places]
+        work.findings.append(
+            work.context.finding(
+                "SYN-REL-009", table=table.name, column="parent_enum", count=count, examples=examples, expected=code, target=target
+            )
+        )
+
+
+def _describe(work: _Work, group: Group) -> dict[str, Any]:
+    if group.code in orphans.CODES:
+        target = work.targets[group.table, group.column]
+        return orphans.describe(work.failures, group, target, work.ids[target])
+    if group.code == "SYN-REL-006":
+        pairs = work.details[group.table]
+        return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}"}
+    return {}
+
+
+def _inputs(context: Context) -> dict[str, str]:
+    tables = {
+        name: {"parent": table.parent, "references": table.references, "combine": table.combine}
+        for name, table in context.config.tables.items()
+    }
+    return {"config:relations": digest_of(tables)}
+
+
+STAGE = Stage(
+    "join_relations", run, _inputs, "assign_ids", "1", "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root."
+)

@@ -1,0 +1,212 @@
+"""package: one Parquet for each table, as SynDB publishes it, in a tar; and a manifest of what is in it.
+
+Belongs here: the wire form of the tables. Does not: sending it (`publish`).
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLES, Kind, Table
+from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
+from syndb_pipeline.engine import flush, parquet, quote, write_parquet
+from syndb_pipeline.errors import DataRejected, PipelineError
+from syndb_pipeline.settings import DatasetConfig
+from syndb_pipeline.stages.check_integrity import ACCEPTED
+from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.tables import columns_of, ingested, written
+from syndb_pipeline.store import describe_outputs, digest_file, digest_of, write_atomically
+
+MANIFEST = "manifest.json"
+
+_FILE_KINDS = {"mesh_path": "mesh", "swc_path": "swb"}
+"""Column -> SynDB's kind of file (C17 `S3DataType`)."""
+
+
+def run(context: Context, folder: Path) -> Result:
+    """Write `<dataset id>.tar` and `manifest.json`. Equal inputs, config and versions give equal bytes on any machine.
+
+    Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the verdict stands on was changed since.
+    """
+    _require_verdict(context)
+    parts = context.store.scratch / "parts"
+    parts.mkdir()
+    tables = ingested(context)
+    # One thread a table: putting columns side by side by position is sequential anyway, and two tables at a time use two cores.
+    workers = min(2, context.settings.threads)
+    with ThreadPoolExecutor(workers) as pool:
+        rows = dict(zip(tables, pool.map(lambda name: _write_table(context, name, parts, workers), tables), strict=True))
+    written_parts = describe_outputs(parts)
+    tar = folder / f"{context.dataset}.tar"
+    _write_tar(parts, [f"{name}.parquet" for name in tables], tar)
+    files = _files(context, tables)
+    manifest = {
+        "manifest_version": 1,
+        "dataset": dataset_metadata(context.config, list(tables)),
+        "tables": {
+            name: {"rows": rows[name], "sha256": written_parts[f"{name}.parquet"].sha256, "bytes": written_parts[f"{name}.parquet"].bytes}
+            for name in tables
+        },
+        "tar": {"name": tar.name, "sha256": digest_file(tar), "bytes": tar.stat().st_size},
+        "files": files,
+        "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
+        "verdict": ACCEPTED,
+        "chain": context.upstream("check_integrity").details["chain"]
+        | {"check_integrity": context.upstream("check_integrity").digest},
+        "versions": context.upstream("check_integrity").versions,
+    }
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    for name in tables:
+        (parts / f"{name}.parquet").unlink()
+    sealed = context.upstream("check_integrity").tables
+    return Result(tables=sealed, details={"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files)})
+
+
+def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]:
+    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), with the licence's and animal's names beside."""
+    dataset = config.dataset
+    return {
+        "id": str(dataset.id),
+        "label": dataset.label,
+        "notes": dataset.notes,
+        "data_license": LICENSES[dataset.license],
+        "license": dataset.license,
+        "animal": ANIMALS[dataset.animal],
+        "animal_name": dataset.animal,
+        "microscopy": dataset.microscopy,
+        "brain_regions": [{"brain_structure": region.structure, "direction": region.direction} for region in dataset.brain_regions],
+        "mutations": [{"gene": mutation.gene, "expression": mutation.expression} for mutation in dataset.mutations],
+        "publication_dois": dataset.publications,
+        "authorized_group_names": dataset.groups,
+        "dataset_collection_names": dataset.collections,
+        "syndb_tables": [TABLES[name].code for name in tables],
+    }
+
+
+def _require_verdict(context: Context) -> None:
+    sealed = context.upstream("check_integrity")
+    if sealed.details["verdict"] != ACCEPTED:
+        raise DataRejected(
+            f"Dataset {context.config.name} was rejected: {len(sealed.errors)} kinds of errors.",
+            next_step=f"See them with: syndb-pipeline check {context.config.path}",
+        )
+    for stage, digest in sealed.details["chain"].items():
+        record = context.upstream(stage)
+        changed = context.store.mismatches(record)
+        if record.digest != digest or changed:
+            raise PipelineError(
+                f"What {stage} wrote is not what the verdict was given for{': ' + ', '.join(changed) if changed else ''}.",
+                next_step=f"Run the checks again: syndb-pipeline check {context.config.path}",
+            )
+
+
+def _write_table(context: Context, name: str, parts: Path, workers: int) -> int:
+    """Write one table as SynDB takes it; returns its rows."""
+    table = TABLES[name]
+    with context.duckdb(threads=max(1, context.settings.threads // workers), share=workers) as connection:
+        return write_parquet(connection, _select(context, connection, table), parts / f"{name}.parquet")
+
+
+def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
+    """The query for a table's published columns, in the contract's order and in the order of the lab's rows."""
+    path = ingested(context)[table.name]
+    given = columns_of(connection, path)
+    relations = written(context, "join_relations", "relations").get(table.name)
+    resolved = columns_of(connection, relations) if relations else []
+    columns = []
+    for name, wire in table.published.items():
+        kind = table.columns[name].kind
+        if kind is Kind.KEY:
+            columns.append(f"i.cid AS {quote(name)}")
+        elif name in ("parent_enum", "neuron_id") or kind is Kind.REFERENCE:
+            if name in resolved and (name != "neuron_id" or "parent_id" in resolved or "neuron_id" in given):
+                columns.append(f"r.{quote(name)}")
+        elif name in given:
+            value = f"lower(t.{quote(name)})" if kind is Kind.TEXT else f"t.{quote(name)}"
+            columns.append(f"{value}::{wire} AS {quote(name)}")
+    source = f"{parquet(path)} t POSITIONAL JOIN {parquet(written(context, 'assign_ids', 'ids')[table.name])} i"
+    if relations:
+        source += f" POSITIONAL JOIN {parquet(relations)} r"
+    query = f"SELECT {', '.join(columns)} FROM {source}"
+    return _combined(query, table, context.config.tables[table.name].combine, given) if context.config.tables[table.name].combine else query
+
+
+def _combined(query: str, table: Table, combine: dict[str, str], given: list[str]) -> str:
+    """One row for each pair, where its first row stood."""
+    assert table.pair is not None
+    pair = [quote(column) for column in table.pair]
+    aggregates = []
+    for name in table.published:
+        if name in given and name not in table.pair:
+            how = combine.get(name, "first")
+            value = f"arg_min({quote(name)}, n)" if how == "first" else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
+            aggregates.append(f"{value} AS {quote(name)}")
+    return (
+        f"SELECT {', '.join([*pair, *aggregates])} FROM (SELECT row_number() OVER () AS n, * FROM ({query})) "
+        f"GROUP BY {', '.join(pair)} ORDER BY min(n)"
+    )
+
+
+def _write_tar(parts: Path, names: list[str], tar: Path) -> None:
+    """A tar whose bytes depend on the members' bytes and names alone."""
+    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = (parts / name).stat().st_size
+            member.mode = 0o644
+            with (parts / name).open("rb") as file:
+                archive.addfile(member, file)
+    flush(tar)
+
+
+def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
+    """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab wrote it."""
+    files = []
+    digests: dict[str, tuple[str, int]] = {}
+    with context.duckdb() as connection:
+        for name, path in tables.items():
+            ids = parquet(written(context, "assign_ids", "ids")[name])
+            for column in sorted(set(_FILE_KINDS) & set(columns_of(connection, path))):
+                rows = connection.execute(
+                    f"SELECT i.cid::VARCHAR, t.{quote(column)} FROM {parquet(path)} t POSITIONAL JOIN {ids} i WHERE t.{quote(column)} IS NOT NULL"
+                ).fetchall()
+                for cid, text in rows:
+                    if text not in digests:
+                        digests[text] = _digest(context, text, name, column)
+                    sha256, size = digests[text]
+                    files.append(
+                        {"kind": _FILE_KINDS[column], "table": name, "cid": cid, "path": text, "sha256": sha256, "bytes": size}
+                    )
+    return files
+
+
+def _digest(context: Context, text: str, table: str, column: str) -> tuple[str, int]:
+    path = context.config.folder / text
+    try:
+        return digest_file(path), path.stat().st_size
+    except OSError as error:
+        raise DataRejected(
+            f"{text}, named in {column} of {table}, cannot be read: {error.strerror}.", next_step="Restore the file or correct the path."
+        ) from None
+
+
+def _inputs(context: Context) -> dict[str, str]:
+    tables = ingested(context)
+    config = {
+        "dataset": dataset_metadata(context.config, list(tables)),
+        "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
+        "combine": {name: table.combine for name, table in context.config.tables.items()},
+    }
+    inputs = {"config:dataset": digest_of(config)}
+    if any(column in _FILE_KINDS for name in tables for column in context.upstream("ingest").details["tables"][name]["columns"]):
+        inputs["files"] = digest_of(_files(context, tables))
+    return inputs
+
+
+STAGE = Stage("package", run, _inputs, "check_integrity", "1", "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.")

@@ -1,0 +1,111 @@
+"""Running stages: skip what is unchanged, write beside and rename, link the records into a chain.
+
+Belongs here: what is the same for every stage. Does not: what any one of them does.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from syndb_pipeline import __version__
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.stages import assign_ids, check_integrity, ingest, join_relations, package, validate
+from syndb_pipeline.stages.stage import Context, Stage
+from syndb_pipeline.store import Record, Run, describe_outputs
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (ingest.STAGE, validate.STAGE, assign_ids.STAGE, join_relations.STAGE, check_integrity.STAGE, package.STAGE)
+}
+"""The stages up to the package, in their order. `publish` is no stage of this kind: sending twice is not the same as sending once."""
+
+LIBRARIES = ("duckdb", "pandera", "polars", "pyarrow", "python-calamine", "syndb-constants", "neurometa")
+
+
+def versions(stage: Stage) -> dict[str, str]:
+    """Every version that may change what `stage` gives: ours, the stage's, and those of the libraries that read, check and write."""
+    return {"syndb-pipeline": __version__, stage.name: stage.version} | {name: version(name) for name in LIBRARIES}
+
+
+def expected_inputs(context: Context, stage: Stage) -> dict[str, str]:
+    """Digests of everything `stage` would read now. Raises `PipelineError` when the stage before it was not run."""
+    upstream = context.store.record(stage.after) if stage.after else None
+    if stage.after and upstream is None:
+        raise PipelineError(f"{stage.name} needs {stage.after}, which has not run.", next_step=f"Run {stage.after} first.")
+    inputs = stage.inputs(context)
+    return inputs | ({f"record:{stage.after}": upstream.digest} if upstream else {})
+
+
+def is_current(context: Context, stage: Stage) -> bool:
+    """Whether the stage's outputs are there, whole, and made from what it would read now."""
+    if stage.after and context.store.record(stage.after) is None:
+        return False
+    return _matches(context, stage, context.store.record(stage.name), expected_inputs(context, stage))
+
+
+def _matches(context: Context, stage: Stage, record: Record | None, inputs: dict[str, str]) -> bool:
+    return record is not None and record.versions == versions(stage) and record.inputs == inputs and not context.store.mismatches(record)
+
+
+def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
+    """Run one stage from what the stage before it left, or do nothing when nothing changed. The dataset's lock must be held.
+
+    Returns the stage's record. Findings do not raise: they are in the record. Raises `PipelineError` when the stage before it was not run.
+    """
+    stage = STAGES[name]
+    inputs = expected_inputs(context, stage)
+    existing = context.store.record(name)
+    if existing is not None and not force and _matches(context, stage, existing, inputs):
+        context.say(f"{name}: unchanged")
+        return existing
+    folder = context.store.scratch / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    context.say(f"{name}: started")
+    result = stage.run(context, folder)
+    seconds = time.perf_counter() - clock
+    rows = sum(table.read for table in result.tables.values())
+    record = Record(
+        stage=name,
+        dataset=context.dataset,
+        inputs=inputs,
+        versions=versions(stage),
+        outputs=dict(describe_outputs(folder)),
+        tables=result.tables,
+        findings=result.findings,
+        details=result.details,
+        run=Run(
+            started=started,
+            seconds=round(seconds, 3),
+            rows_per_second=round(rows / seconds, 1) if seconds else 0.0,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        ),
+    )
+    context.store.commit(folder, record)
+    context.say(f"{name}: done in {seconds:.1f} s, {len(record.errors)} errors")
+    return record
+
+
+def run_through(context: Context, last: str) -> Iterator[Record]:
+    """Run the stages in their order up to and including `last`, giving each record as it is made.
+
+    Stages up to `check_integrity` run whatever the earlier ones found, so that one run tells everything; `package` runs only on an accepted
+    verdict. The dataset's lock must be held.
+    """
+    for name in STAGES:
+        record = run_stage(context, name)
+        yield record
+        if name == last or (name == check_integrity.STAGE.name and record.details["verdict"] != "accepted"):
+            return
+
+
+def stage_folder(context: Context, name: str) -> Path:
+    """Where the stage's outputs lie."""
+    return context.store.stage(name)

@@ -1,0 +1,51 @@
+"""What earlier stages left, table by table.
+
+Belongs here: finding their Parquet files, their columns and their counts. Does not: changing anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
+from syndb_pipeline.engine import parquet
+from syndb_pipeline.stages.failures import rejected_rows
+from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.store import Rows
+
+
+def ingested(context: Context) -> dict[str, Path]:
+    """The tables that ingest could read, parents before children, with their Parquet file."""
+    folder = context.store.stage("ingest") / "tables"
+    return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
+
+
+def written(context: Context, stage: str, kind: str) -> dict[str, Path]:
+    """The `<kind>/<table>.parquet` files of a finished stage, by table, e.g. ids of assign_ids."""
+    folder = context.store.stage(stage) / kind
+    return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """The columns of a Parquet file, without ingest's own `_cells`."""
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    return [name for name, *_ in rows if not name.startswith("_")]
+
+
+def contract_columns(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> dict[str, Column]:
+    """The contract's columns that an ingested table has, in the file's order."""
+    declared = TABLES[table].columns
+    return {name: declared[name] for name in columns_of(connection, path)}
+
+
+def rows_by_table(context: Context, folder: Path) -> dict[str, Rows]:
+    """Rows read, passed and rejected by one stage, from ingest's counts and the failing cells in `folder`."""
+    ingest = context.upstream("ingest").details["tables"]
+    with context.duckdb() as connection:
+        rejected = rejected_rows(connection, context, [folder])
+    return {
+        name: Rows(read=counts["rows"], passed=counts["rows"] - rejected.get(name, 0), rejected=rejected.get(name, 0))
+        for name, counts in ingest.items()
+    }

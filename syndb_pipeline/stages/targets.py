@@ -1,0 +1,58 @@
+"""Which table a reference column points to.
+
+Belongs here: the choice among the tables that SynDB allows. Does not: resolving rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from syndb_pipeline.engine import parquet, quote
+
+SAMPLE_ROWS = 20_000
+"""Rows looked at first: one key of them that a table lacks proves that the table does not hold all keys, without reading the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The table chosen, or None with the `reason` it is not clear and the tables that come closest, best first."""
+
+    target: str | None
+    reason: str = ""
+    closest: tuple[str, ...] = ()
+
+
+def choose_target(connection: duckdb.DuckDBPyConnection, path: Path, column: str, candidates: dict[str, Path]) -> Choice:
+    """The one of `candidates` (table -> its `ids` Parquet, nearest level first) that holds all keys of `column` in the Parquet at `path`.
+
+    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans.
+    """
+    names = list(candidates)
+    if len(names) == 1:
+        return Choice(names[0])
+    sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {parquet(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
+    (total,) = connection.execute(f"SELECT count(*) FROM ({sample})").fetchone() or (0,)
+    held = {name: _held(connection, sample, candidates[name]) for name in names}
+    complete = [name for name in names if held[name] == total]
+    if len(complete) > 1:
+        everything = f"SELECT DISTINCT {quote(column)} AS k FROM {parquet(path)} WHERE {quote(column)} IS NOT NULL"
+        (total,) = connection.execute(f"SELECT count(*) FROM ({everything})").fetchone() or (0,)
+        held = {name: _held(connection, everything, candidates[name]) for name in complete}
+        complete = [name for name in complete if held[name] == total]
+    if len(complete) == 1:
+        return Choice(complete[0])
+    if complete:
+        return Choice(None, f"all of its keys are in {' and in '.join(complete)}", tuple(complete))
+    closest = sorted(held, key=lambda name: -held[name])
+    if held[closest[0]] * 2 >= total and (len(closest) == 1 or held[closest[1]] * 2 < total):
+        return Choice(closest[0])
+    counts = ", ".join(f"{name} {held[name]:,}" for name in closest)
+    return Choice(None, f"no table holds all of its keys; of {total:,} looked at, these hold {counts}", tuple(closest))
+
+
+def _held(connection: duckdb.DuckDBPyConnection, keys: str, ids: Path) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM ({keys}) WHERE k IN (SELECT key FROM {parquet(ids)})").fetchone() or (0,)
+    return int(count)

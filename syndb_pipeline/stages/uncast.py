@@ -1,0 +1,173 @@
+"""Cells that are not of their column's type: which rule each breaks, what was probably meant, and what to do about it.
+
+Belongs here: telling `1,5`, `NA`, `12 nm` and `3-Mar` apart, in SQL, and the advice for each. Does not: deciding what casts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import duckdb
+import yaml
+
+from syndb_pipeline.contract.schema import INT64_MAX
+from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind
+from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.readers.casts import WHITE_SPACE
+from syndb_pipeline.settings import DatasetConfig, TableConfig
+from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.stage import Context
+
+MISSING_MARKERS: Final = (
+    *("na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nd", "n.d.", "null", "none", "nil", "missing", "unknown", "undefined", "empty"),
+    *("-", "--", "---", "–", "—", "?", "??", ".", "..", "*", "x", "\\n"),
+)
+"""What people write for `no value`, in lower case (NaN apart, which is a rule of its own)."""
+
+_NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_NOT_FINITE: Final = r"[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|nan)[0-9]*)"
+_COMMA: Final = r"[+-]?[0-9]*,[0-9]+(?:e[+-]?[0-9]+)?|[+-]?[0-9]{1,3}(?:[. ][0-9]{3})+,[0-9]+"
+_COMMA_OR_THOUSANDS: Final = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
+_THOUSANDS: Final = (
+    r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[+-]?[0-9]{1,3}(?:[ '’_\x{00a0}\x{202f}\x{2009}][0-9]{3})+(?:\.[0-9]+)?"
+    r"|[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}"
+)
+_DATE: Final = (
+    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[ t].*)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{2}|[0-9]{4})(?: .*)?"
+    r"|[0-9]{1,2}[- .](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?(?:[- ][0-9]{2,4})?"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[- .][0-9]{1,4}"
+)
+_UNIT: Final = rf"{_NUMBER}\s*(nm|[uµμ]m|mm|pm|å|angstroms?)(?:\^?[23]|[²³])?"
+_SUFFIX: Final = rf"{_NUMBER}\s*[a-zµμ%°å].*"
+_RANGE: Final = rf"(?:<=?|>=?|~|≈|±|ca\.?|approx\.?|[0-9.]+\s*(?:±|\+/-|-|–|to|\.\.))\s*{_NUMBER}"
+_MINUS: Final = rf"[−–‐‑]\s*{_NUMBER}"
+
+
+def _classified(cells: str) -> str:
+    """A query over `cells.parquet` that gives each uncast cell its rule and the label of its cause."""
+
+    def full(pattern: str, text: str = "low") -> str:
+        return f"regexp_full_match({text}, {literal(pattern)})"
+
+    number = "CASE WHEN comma AND NOT contains(low, '.') THEN replace(low, ',', '.') ELSE low END"
+    # Both characters for micro become u; å and angstroms are written as the config wants them.
+    unit = f"replace(translate(rtrim(regexp_extract(low, {literal(_UNIT)}, 1), 's'), 'µμ', 'uu'), 'å', 'angstrom')"
+    return f"""
+        WITH cells AS (
+            SELECT cells.tbl, row_number, cells.col, raw, kind.kind, comma, lower(trim(raw, {literal(WHITE_SPACE)})) AS low
+            FROM {cells} AS cells JOIN uncast_columns AS kind USING (tbl, col) WHERE cells.kind = 'uncast'
+        ), numbers AS (
+            SELECT *, {full(_NUMBER, f"({number})")} AND NOT (comma AND contains(low, '.')) AS numeric,
+                try_cast({number} AS DOUBLE) AS amount,
+                regexp_matches({number}, '^[^e]*[.][0-9]*[1-9][0-9]*$') OR amount <> trunc(amount) AS fraction
+            FROM cells
+        ), labels AS (
+            SELECT *, CASE
+                WHEN kind = 'boolean' THEN 'SYN-TYPE-003:'
+                WHEN {full(_NOT_FINITE)} THEN 'SYN-VAL-002:' || low
+                WHEN numeric AND kind = 'integer' AND fraction THEN 'SYN-TYPE-002:'
+                WHEN numeric AND kind = 'number' THEN 'SYN-VAL-005:'
+                WHEN numeric AND (amount IS NULL OR abs(amount) >= {float(INT64_MAX)!r}) THEN 'SYN-VAL-005:'
+                -- A whole number that fits and was still not taken lies beyond what the float it was stored as can tell apart.
+                WHEN numeric AND try_cast(low AS BIGINT) IS NOT NULL AND regexp_full_match(low, '[+-]?[0-9]+') THEN 'SYN-ID-003:'
+                WHEN numeric THEN 'SYN-TYPE-002:'
+                WHEN list_contains({literal(list(MISSING_MARKERS))}, low) THEN 'SYN-TYPE-001:marker'
+                WHEN low IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n') THEN 'SYN-TYPE-001:boolean'
+                WHEN comma AND {full(_NUMBER)} THEN 'SYN-TYPE-001:point'
+                WHEN {full(_COMMA_OR_THOUSANDS)} THEN 'SYN-TYPE-001:comma or thousands'
+                WHEN {full(_THOUSANDS)} THEN 'SYN-TYPE-001:thousands'
+                WHEN {full(_COMMA)} THEN 'SYN-TYPE-001:comma'
+                WHEN {full(_DATE)} THEN 'SYN-TYPE-001:date'
+                WHEN {full(_UNIT)} THEN 'SYN-TYPE-001:unit ' || {unit}
+                WHEN {full(_SUFFIX)} THEN 'SYN-TYPE-001:suffix'
+                WHEN {full(_MINUS)} THEN 'SYN-TYPE-001:minus'
+                WHEN {full(_RANGE)} THEN 'SYN-TYPE-001:range'
+                ELSE 'SYN-TYPE-001:' END AS label
+            FROM numbers
+        )
+        SELECT split_part(label, ':', 1) AS code, tbl, row_number, col, raw AS value,
+            -- `1,234` alone may be either; its neighbours in the column tell.
+            CASE WHEN label <> 'SYN-TYPE-001:comma or thousands' THEN substr(label, strpos(label, ':') + 1)
+                WHEN bool_or(label = 'SYN-TYPE-001:comma') OVER neighbours THEN 'comma'
+                WHEN bool_or(label = 'SYN-TYPE-001:thousands') OVER neighbours THEN 'thousands'
+                ELSE 'comma or thousands' END AS cause
+        FROM labels WINDOW neighbours AS (PARTITION BY tbl, col)"""
+
+
+def add_uncast(context: Context, failures: Failures) -> None:
+    """Add the cells that ingest could not cast to `failures`, each under its rule and with the label of its cause."""
+    cells = context.store.stage("ingest") / "cells.parquet"
+    failures.connection.execute("CREATE TEMP TABLE uncast_columns (tbl VARCHAR, col VARCHAR, kind VARCHAR, comma BOOLEAN)")
+    failures.connection.executemany(
+        "INSERT INTO uncast_columns VALUES (?, ?, ?, ?)",
+        [
+            (table, column.name, column.kind.value, context.config.tables[table].decimal == ",")
+            for table in context.config.tables
+            for column in TABLES[table].columns.values()
+            if column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
+        ],
+    )
+    failures.add(_classified(parquet(cells)))
+
+
+def marker_settings(connection: duckdb.DuckDBPyConnection, config: DatasetConfig) -> dict[str, str]:
+    """Table -> the line of its config that declares the missing markers found among its uncast cells, with those already declared."""
+    rows = connection.execute(
+        f"""SELECT tbl, list_slice(list(value ORDER BY count DESC, value), 1, 10)
+            FROM (SELECT tbl, trim(value, {literal(WHITE_SPACE)}) AS value, count(*) AS count FROM failures
+                  WHERE code = 'SYN-TYPE-001' AND cause = 'marker' GROUP BY ALL) GROUP BY tbl"""
+    ).fetchall()
+    return {table: missing_setting(table, config.tables[table], found) for table, found in rows}
+
+
+def missing_setting(table: str, config: TableConfig, found: Iterable[str]) -> str:
+    """`tables.<table>.missing: [...]` as YAML ready to paste, `found` added to what the config declares already."""
+    words = list(dict.fromkeys([*config.missing, *found]))
+    quoted = yaml.safe_dump(words, default_style='"', default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    return f"tables.{table}.missing: {quoted}"
+
+
+_ADVICE: Final = {
+    "boolean": "These are answers, not numbers. Check that the column is mapped to the right name, or write 1 and 0 if it is a count.",
+    "comma": 'The comma is their decimal mark. Say so: `tables.{table}.decimal: ","`.',
+    "point": (
+        'The config says `tables.{table}.decimal: ","`, and these have a point. Use one decimal mark in the file, or take the setting out.'
+    ),
+    "thousands": "They group thousands. Export the numbers without grouping marks.",
+    "comma or thousands": (
+        'If the comma is the decimal mark, say so: `tables.{table}.decimal: ","`. If it groups thousands, export the numbers without it.'
+    ),
+    "date": "A spreadsheet made dates of them. Export the numbers again from their source, with the column formatted as number or text.",
+    "suffix": "Write the number alone, without the text behind it.",
+    "minus": "Their minus sign is a typographic dash. Replace it by a plain hyphen: -",
+    "range": "Write one number; SynDB has no ranges, limits or errors.",
+    "": "Write a plain number such as 12.5, or leave the cell empty where there is no value.",
+}
+
+
+def units_setting(table: str, config: TableConfig, column: str, unit: str) -> str:
+    """`tables.<table>.units: {...}` as YAML ready to paste, `column` added to what the config declares already."""
+    units = dict(config.units) | {column: unit}
+    return f"tables.{table}.units: {{{', '.join(f'{name}: {of}' for name, of in units.items())}}}"
+
+
+def number_advice(group: Group, column: Column, config: TableConfig, markers: dict[str, str]) -> str:
+    """What to do about cells of one cause that are no numbers; `markers` comes from `marker_settings`."""
+    if group.cause == "marker":
+        return f"If this stands for `no value`, say so: `{markers[group.table]}`, or leave the cells empty."
+    if group.cause.startswith("unit "):
+        unit = group.cause.removeprefix("unit ")
+        if unit == "nm" or column.dimension is None or column.kind is not Kind.NUMBER:
+            return f"Write the numbers without {unit}."
+        return (
+            f"Write the numbers without {unit}, and give the unit in the config: `{units_setting(group.table, config, column.name, unit)}`."
+        )
+    return _ADVICE[group.cause].format(table=group.table)
+
+
+def limit_in_words(column: Column) -> str:
+    """Which numbers the column holds, for a person."""
+    if column.kind is Kind.NUMBER:
+        return "from about 4.9e-324 to 1.8e308"
+    return f"up to {INT32_MAX:,}" if column.wire_type == "INTEGER" else f"up to {INT64_MAX:,}"

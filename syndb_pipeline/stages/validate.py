@@ -1,0 +1,159 @@
+"""Stage 2: cells against the contract, columns against anatomy, paths against the disk. Writes failing cells, no copy of a table.
+
+Belongs here: the order of the checks and the sentences of rules on types and values. Does not: the rules (`contract/`), keys and relations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from syndb_pipeline.contract.schema import ruled_columns, table_schema
+from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
+from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.settings import NANOMETRE_EXPONENT
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import words
+from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.frames import FAILING, check_types, failing_cells
+from syndb_pipeline.stages.paths import check_paths, digest_of_paths
+from syndb_pipeline.stages.plausibility import check_plausibility
+from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
+from syndb_pipeline.stages.uncast import add_uncast, limit_in_words, marker_settings, missing_setting, number_advice
+from syndb_pipeline.store import digest_of
+
+MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999)
+"""Numbers that stand for `no value` in many tables and that no measured size can be."""
+
+_TOLD_BY_SUMMARY: Final = words.CODES | {"SYN-UNIT-001", "SYN-UNIT-002"}
+"""Rules whose finding is made where they are checked, from counts; rows of theirs among the failures only count as rejected."""
+
+
+def _tables(context: Context) -> dict[str, list[str]]:
+    """The tables ingest left, parents first, and their columns in the contract's order."""
+    told = context.upstream("ingest").details["tables"]
+    return {table: [name for name in TABLES[table].columns if name in told[table]["columns"]] for table in ingested(context)}
+
+
+def inputs(context: Context) -> dict[str, str]:
+    """What validate depends on beside ingest's record: severities, the settings that advice repeats, and which named files are there."""
+    tables = {
+        name: {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
+        for name, table in context.config.tables.items()
+    }
+    found = {"config:rules": digest_of(dict(context.config.rules)), "config:tables": digest_of(tables)}
+    paths = digest_of_paths(context, _tables(context)) if context.store.record("ingest") else None
+    return found | ({"paths": paths} if paths else {})
+
+
+def run(context: Context, folder: Path) -> Result:
+    """Check the tables ingest left; write `failures.parquet` into `folder`.
+
+    Gives the rows of each table, those without an error in this stage having passed, findings in the order of tables and codes, and in
+    `details["tables"][table]["columns"]` the nulls, min, median and max of each numeric column.
+    """
+    sources = SourceMap.read(context.store.stage("ingest"))
+    tables = _tables(context)
+    findings: list[Finding] = []
+    details: dict[str, Any] = {}
+    with context.duckdb() as connection:
+        failures = Failures(connection)
+        add_uncast(context, failures)
+        for table, columns in tables.items():
+            context.say(f"validate: {table}")
+            _check_cells(context, failures, table, columns)
+            check_paths(context, failures, table, columns)
+            findings += words.check_words(context, failures, sources, table, columns)
+            warnings, summary = check_plausibility(context, failures, sources, table, columns)
+            findings += warnings
+            details[table] = {"columns": summary}
+        findings += _findings(context, failures, sources)
+        failures.write(folder)
+    findings.sort(key=lambda finding: (TABLE_ORDER.index(finding.table or ""), finding.code, finding.column or ""))
+    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
+
+
+def _check_cells(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
+    """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema."""
+    file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
+    left = columns_of(failures.connection, file)
+    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {parquet(file)} LIMIT 0", table_schema(table))
+    ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
+    if not ruled:
+        return
+    cells = f"SELECT {', '.join(quote(name) for name in ruled)} FROM {parquet(file)}"
+    for _ in failing_cells(failures.connection, cells, table_schema(table, ruled), len(ruled)):
+        failures.add(f"SELECT code, {literal(table)}, row_number, col, value, {_cause(context, table, ruled)} FROM {FAILING}")
+
+
+def _cause(context: Context, table: str, columns: list[str]) -> str:
+    """SQL of the label that splits failing values by what was probably meant. Markers are told as the lab wrote them, before conversion."""
+    declared = TABLES[table].columns
+    units = context.config.tables[table].units
+    factors = {
+        name: 10.0 ** (NANOMETRE_EXPONENT[unit] * (declared[name].dimension or 0)) for name, unit in units.items() if name in columns
+    }
+    by_column = " ".join(f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items())
+    written = "round(try_cast(value AS DOUBLE)" + (f" / CASE col {by_column} ELSE 1 END" if factors else "") + ", 6)"
+    fractions = [name for name in columns if declared[name].maximum == 1 and name != "mesh_sphericity"]
+    return f"""CASE code WHEN 'SYN-VAL-002' THEN lower(value) WHEN 'SYN-VAL-001' THEN CASE
+        WHEN list_contains({literal([float(number) for number in MARKER_NUMBERS])}, {written}) THEN 'marker ' || {written}::BIGINT
+        WHEN {written} = 0 THEN 'zero'
+        WHEN {written} < 0 THEN 'negative'
+        WHEN {written} <= 100 AND list_contains({literal(fractions)}::VARCHAR[], col) THEN 'percent'
+        ELSE 'above' END ELSE '' END"""
+
+
+_RANGE_ADVICE: Final = {
+    "negative": "Correct them at their source; a sign or a subtraction went wrong.",
+    "percent": "They look like percentages; divide them by 100.",
+    "above": "Correct them at their source; check the unit and the formula.",
+}
+
+
+def _range_advice(group: Group, context: Context) -> str:
+    marker = "0" if group.cause == "zero" else group.cause.removeprefix("marker ") if group.cause.startswith("marker ") else None
+    if marker is None:
+        return _RANGE_ADVICE[group.cause]
+    setting = missing_setting(group.table, context.config.tables[group.table], [marker])
+    return f"If {marker} stands for `no value`, leave those cells empty, or say so for the whole table: `{setting}`."
+
+
+def _findings(context: Context, failures: Failures, sources: SourceMap) -> list[Finding]:
+    """The findings of rules that fail cell by cell."""
+    markers = marker_settings(failures.connection, context.config)
+
+    def describe(group: Group) -> dict[str, Any]:
+        column = TABLES[group.table].columns[group.column]
+        if group.code == "SYN-TYPE-001":
+            return {"advice": number_advice(group, column, context.config.tables[group.table], markers)}
+        if group.code == "SYN-VAL-001":
+            return {"bounds": column.bounds, "advice": _range_advice(group, context)}
+        if group.code == "SYN-VAL-002":
+            return {"value": group.value.strip()}
+        return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
+
+    return [
+        context.finding(
+            group.code,
+            table=group.table,
+            column=group.column,
+            count=group.count,
+            examples=group.examples,
+            **({"value": group.value} | describe(group)),
+        )
+        for group in failures.groups(sources)
+        if group.code not in _TOLD_BY_SUMMARY
+    ]
+
+
+STAGE = Stage(
+    "validate",
+    run,
+    inputs,
+    "ingest",
+    "1",
+    "Holds cells against SynDB's contract (types, ranges, words, text, files) and whole columns against what is plausible in nanometres.",
+)

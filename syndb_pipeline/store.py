@@ -1,0 +1,197 @@
+"""Where a dataset's state lies: stage folders, their records, digests, the lock.
+
+Belongs here: writing so that a crash at any moment leaves the old state or the new one, and telling whether anything changed. Does not: what a stage does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
+
+from syndb_pipeline.engine import flush
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.findings.finding import Finding
+
+
+class Rows(BaseModel):
+    """Rows of one table. `read` = `passed` + `rejected`; `combined` of the passed rows were merged into another row of their pair."""
+
+    model_config = ConfigDict(frozen=True)
+
+    read: int
+    passed: int
+    rejected: int
+    combined: int = 0
+
+    @property
+    def published(self) -> int:
+        """Rows that go into the package."""
+        return self.passed - self.combined
+
+
+class Output(BaseModel):
+    """One file a stage wrote: SHA-256 and size in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    bytes: int
+
+
+class Run(BaseModel):
+    """How a stage's last run went; the only part of a record that may differ between equal runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    started: datetime
+    seconds: float
+    rows_per_second: float
+    peak_memory_bytes: int
+
+
+class Record(BaseModel):
+    """What a stage read, with which versions, and what came of it: a link of the chain.
+
+    `inputs` maps a name (`config`, `record:<stage>`, `file:<path>`) to a digest. `versions` holds every version that may change the result.
+    `digest` covers everything but `run`, so equal inputs and versions give an equal digest on any machine.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = 1
+    stage: str
+    dataset: UUID
+    inputs: dict[str, str]
+    versions: dict[str, str]
+    outputs: dict[str, Output]
+    tables: dict[str, Rows] = {}
+    findings: list[Finding] = []
+    details: dict[str, Any] = {}
+    run: Run | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the record without `run`, as canonical JSON."""
+        return digest_of(self.model_dump(mode="json", exclude={"run"}))
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256, in hex, of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex; reads it in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a small text file so that a reader sees the old content or the new: beside it, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    flush(path.parent)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put folder `new` in the place of `target`. A crash in between leaves no `target`, never half of one."""
+    for file in sorted(new.rglob("*"), reverse=True):
+        flush(file)
+    flush(new)
+    if target.exists():
+        old = target.with_name(f".{target.name}.{uuid4().hex}")
+        os.replace(target, old)
+        os.replace(new, target)
+        flush(target.parent)
+        shutil.rmtree(old)
+    else:
+        os.replace(new, target)
+        flush(target.parent)
+
+
+class DatasetStore:
+    """The state of one dataset: `<state>/datasets/<dataset id>/<stage>/` with a `record.json` in each."""
+
+    def __init__(self, state: Path, dataset: UUID) -> None:
+        self.dataset = dataset
+        self.folder = state / "datasets" / str(dataset)
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage's outputs; it need not exist."""
+        return self.folder / name
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for spilling and for writing beside; emptied when a run starts."""
+        return self.folder / ".scratch"
+
+    def record(self, stage: str) -> Record | None:
+        """The stage's record, or None when the stage was never finished."""
+        path = self.stage(stage) / "record.json"
+        if not path.is_file():
+            return None
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def commit(self, folder: Path, record: Record) -> None:
+        """Write `record` into `folder` and make `folder` the stage's outputs, atomically."""
+        write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
+        replace_folder(folder, self.stage(record.stage))
+
+    def mismatches(self, record: Record) -> list[str]:
+        """The outputs of `record` that are missing or whose bytes changed since, each as a path below the dataset's folder."""
+        changed = []
+        for name, output in record.outputs.items():
+            path = self.stage(record.stage) / name
+            if not path.is_file() or path.stat().st_size != output.bytes or digest_file(path) != output.sha256:
+                changed.append(f"{record.stage}/{name}")
+        return changed
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the dataset for one run, of the CLI or of Dagster. Raises `PipelineError` when another run holds it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise PipelineError(
+                f"Another run of dataset {self.dataset} is under way.", next_step="Wait for it to end, then give the same command again."
+            ) from None
+        try:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch.mkdir(parents=True)
+            yield
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            lock.release()
+
+
+def describe_outputs(folder: Path) -> Mapping[str, Output]:
+    """Digest and size of every file below `folder`, by its relative path; `record.json` is left out."""
+    return {
+        file.relative_to(folder).as_posix(): Output(sha256=digest_file(file), bytes=file.stat().st_size)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "record.json"
+    }

@@ -1,0 +1,184 @@
+"""Reading a YAML file that a person wrote, and saying what is wrong in it.
+
+Belongs here: YAML with line numbers, text as it was typed, pydantic's errors in plain words. Does not: which keys exist (`settings.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings
+
+from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.errors import ConfigError
+
+
+class _Typed:
+    """A number of a YAML file that remembers how it was typed."""
+
+    typed: str
+
+
+class _TypedInt(int, _Typed):
+    pass
+
+
+class _TypedFloat(float, _Typed):
+    pass
+
+
+def as_text(value: object) -> object:
+    """`value` as the person typed it: YAML reads `-1`, `007` and `3.50` as numbers, where people mean the text. Raises `ValueError`."""
+    if value is None:
+        raise ValueError('there is no value here; write one, or quote the word: "null"')
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads this as {str(value).lower()}, not as text; put the word in quotes")
+    if isinstance(value, _Typed):
+        return value.typed
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(as_text)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with two differences: a key written twice is an error, and numbers remember how they were typed."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | date | None):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a word; is a value in braces not in quotes?", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _typed_int(loader: _Loader, node: yaml.ScalarNode) -> _TypedInt:
+    number = _TypedInt(loader.construct_yaml_int(node))
+    number.typed = str(node.value)
+    return number
+
+
+def _typed_float(loader: _Loader, node: yaml.ScalarNode) -> _TypedFloat:
+    number = _TypedFloat(loader.construct_yaml_float(node))
+    number.typed = str(node.value)
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _typed_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _typed_float)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Raises `ConfigError` with line and column when it is missing or is no YAML."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file.", next_step="Give the path of a dataset's YAML, or write one with: syndb-pipeline init FOLDER"
+        ) from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path}: this is a folder, not a dataset's YAML.", next_step=f"Write a config for it with: syndb-pipeline init {path}"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.", next_step="Check who may read the file.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8.", next_step="Save the file as UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: {error.problem}.") from None
+    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2026-13-45
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}.") from None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation such as `dict[str, TableConfig]` or `Terms | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand where `location` (a pydantic error's path from `model`) points."""
+    models = [model]
+    for part in location[:-1]:
+        inner = [found for m in models if part in m.model_fields for found in _models_in(m.model_fields[part].annotation)]
+        models = inner or models  # a table's name or a list's index leads nowhere deeper
+    return list(dict.fromkeys(key for m in models for key in m.model_fields))
+
+
+def _variable(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:
+    """The environment variable that set what `location` points to, if one did: the file is not to blame then."""
+    if not issubclass(model, BaseSettings):
+        return None
+    prefix = model.model_config.get("env_prefix", "")
+    names = ["__".join(str(part) for part in location[:depth]).upper() for depth in range(len(location), 0, -1)]
+    given = {name.upper(): name for name in os.environ}
+    return next((given[prefix + name] for name in names if prefix + name in given), None)
+
+
+def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """`error` of `model` as one message: a line for each wrong key with what was found and what is allowed."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
+        variable = _variable(model, item["loc"])
+        if variable:
+            key = f"the environment variable {variable}"
+        found = item.get("input")
+        if item["type"] == "extra_forbidden":
+            allowed = _allowed_keys(model, item["loc"])
+            near = nearest(str(item["loc"][-1]), allowed, 3, 0.5)
+            lines.append(
+                f"{key}: there is no such key; {'did you mean ' + ', '.join(near) + '?' if near else 'allowed: ' + ', '.join(allowed)}"
+            )
+        elif item["type"] == "missing":
+            lines.append(f"{key}: this key is missing")
+        elif item["type"] == "value_error":
+            lines.append(f"{key}: {item['ctx']['error']}")
+        elif item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            allowed = _allowed_keys(model, (*item["loc"], ""))
+            example = f", e.g. {{file: {found}}}" if "file" in allowed and isinstance(found, str) else ""
+            lines.append(f"{key}: found {_shown(found)}; expected keys below it{example}; allowed: {', '.join(allowed)}")
+        elif item["type"] in ("too_long", "too_short") and isinstance(found, str | int | float):
+            length, limits = len(str(as_text(found))), item["ctx"]
+            allowed_length = f"at most {limits['max_length']}" if item["type"] == "too_long" else f"at least {limits['min_length']}"
+            lines.append(f"{key}: found {_shown(found)}, {length} characters; allowed are {allowed_length}")
+        elif item["type"] == "list_type":
+            lines.append(f"{key}: found {_shown(found)}; expected a list, e.g. [{found if isinstance(found, str) else '...'}]")
+        else:
+            lines.append(f"{key}: found {_shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}")
+    return ConfigError(f"{path} cannot be used:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _shown(found: object) -> str:
+    if found is None:
+        return "nothing"
+    if isinstance(found, dict):
+        return "keys and values"
+    if isinstance(found, list):
+        return "a list"
+    text = (
+        found.typed
+        if isinstance(found, _Typed)
+        else repr(found)
+        if isinstance(found, str)
+        else str(found).lower()
+        if isinstance(found, bool)
+        else str(found)
+    )
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,173 @@
+"""The UI as a person sees it: a real Chromium on the UI that `syndb-pipeline ui` starts.
+
+Belongs here: pages and what stands on them. Does not: what the runs computed (`test_dagster_runs.py`).
+
+Screenshots go to the folder that SYNDB_SCREENSHOTS names, else to pytest's temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dagster_lab import ORPHANS, VESICLES, Lab, make_lab
+
+from dagster_defs.launch import LaunchResult, launch, ui_process
+from syndb_pipeline.stages.runner import STAGES
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'")
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; on Debian: apt-get install chromium"),
+]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE = 60_000
+"""Milliseconds a page may take; a busy machine with two cores needs some."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The UI of a lab with one good and one bad run."""
+
+    url: str
+    lab: Lab
+    good: LaunchResult
+    bad: LaunchResult
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        lab = make_lab(tmp_path_factory.mktemp("site"))
+        good = launch(lab.add("good", approval="standing", more='schedule: "0 2 * * *"'), lab.pipeline_file, publish=True)
+        bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
+        command, environment, url = ui_process(lab.settings, settings_path=lab.pipeline_file)
+        root = url.rsplit("/", 1)[0]
+        with (lab.root / "ui.log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, cwd=lab.root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                deadline = time.monotonic() + 90
+                while not _answers(f"{root}/server_info"):
+                    assert process.poll() is None and time.monotonic() < deadline, (lab.root / "ui.log").read_text()
+                    time.sleep(0.3)
+                yield Site(root, lab, good, bad)
+            finally:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: playwright.Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[playwright.Page]:
+    opened = browser.new_page(viewport={"width": 1500, "height": 1100})
+    opened.set_default_timeout(PATIENCE)
+    playwright.expect.set_options(timeout=PATIENCE)
+    yield opened
+    folder = Path(os.environ.get("SYNDB_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=folder / f"{re.sub(r'[^a-z_]+', '-', request.node.name.removeprefix('test_')).strip('-')}.png")
+    opened.close()
+
+
+def see(page: playwright.Page, *texts: str) -> None:
+    """Each of `texts` stands somewhere on the page, in sight."""
+    for text in texts:
+        playwright.expect(page.get_by_text(text).filter(visible=True).first).to_be_visible()
+
+
+def test_asset_graph(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/asset-groups")
+
+    see(page, *STAGES, "publish")
+    playwright.expect(page.get_by_text("Join the Dagster community")).to_have_count(0)
+
+
+def test_good_run(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/runs/{site.good.run_id}")
+
+    see(page, "Success", "prepare_and_publish", "partition: good", "7 assets")
+    see(page, 'Finished execution of run for "prepare_and_publish".')
+
+
+def test_refused_run(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/runs/{site.bad.run_id}")
+
+    see(page, "Failure: bad is rejected: 2 errors", f"{ORPHANS} rows of vesicle", "Value out of range")
+    assert "Traceback" not in page.inner_text("body")
+    assert "Stack Trace" not in page.inner_text("body")
+
+
+@pytest.mark.parametrize(
+    ("asset", "check", "text"),
+    [
+        ("validate", "values_follow_the_contract", "voxel_radius"),
+        ("join_relations", "relations_resolve", f"{ORPHANS} rows of vesicle: parent_id '1.0'"),
+        ("check_integrity", "verdict", "2 errors"),
+    ],
+)
+def test_failed_check(site: Site, page: playwright.Page, asset: str, check: str, text: str) -> None:
+    page.goto(f"{site.url}/assets/{asset}?view=checks&checkDetail={check}")
+
+    see(page, check, "Failed", text, "bad/vesicle.csv")
+
+
+@pytest.mark.parametrize("asset", [*STAGES, "publish"])
+def test_metadata(site: Site, page: playwright.Page, asset: str) -> None:
+    page.goto(f"{site.url}/assets/{asset}?view=events&partition=good")
+    page.get_by_text("good", exact=True).first.click()
+
+    see(page, "Partition good materialized", "dagster/row_count", "rows")
+    if asset == "publish":
+        see(page, "good vesicles", "receipt.json", "by Ada (standing)")
+    else:
+        see(page, "summary", "files", "digest", "peak_memory_mb", str(VESICLES))
+
+
+def test_columns(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/assets/ingest?view=overview")
+
+    see(page, "Columns", "vesicle.voxel_radius", "nm3", "data-engineering")
+
+
+def test_automation(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/automation")
+
+    see(page, "discover_datasets", "watch_files", "nightly_good")

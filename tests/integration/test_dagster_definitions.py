@@ -1,0 +1,163 @@
+"""What Dagster shows before anything ran: assets, checks, jobs, schedules, the instance.
+
+Belongs here: definitions. Does not: runs (`test_dagster_runs.py`) or ticks (`test_dagster_sensors.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster_lab import Lab, make_lab
+
+from dagster_defs import defs
+from dagster_defs.checks import FAMILIES
+from dagster_defs.definitions import build_defs
+from dagster_defs.home import dagster_home
+from dagster_defs.jobs import JOBS
+from dagster_defs.schedules import schedule_name
+from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.stages.runner import STAGES
+
+PROJECT = Path(__file__).parents[2]
+ASSETS = [*STAGES, "publish"]
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return make_lab(tmp_path / "lab")
+
+
+def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.add("good", more='schedule: "0 2 * * *"')
+    monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(lab.pipeline_file))
+
+    loaded = defs()
+
+    dg.Definitions.validate_loadable(loaded)
+    assert {job.name for job in loaded.resolve_all_job_defs()} >= {"prepare", "publish", "prepare_and_publish", "delete"}
+    assert {sensor.name for sensor in loaded.sensors or []} == {"discover_datasets", "watch_files"}
+
+
+def test_seven_assets_in_a_row() -> None:
+    graph = build_defs(with_schedules=False).resolve_asset_graph()
+
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(ASSETS)
+    for before, name in zip([None, *ASSETS], ASSETS, strict=False):
+        node = graph.get(dg.AssetKey(name))
+        assert node.parent_keys == ({dg.AssetKey(before)} if before else set())
+        assert node.group_name == "syndb"
+        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+        assert node.partitions_def.name == "dataset"
+        assert node.owners and node.kinds and node.description
+        assert node.code_version == (STAGES[name].version if name in STAGES else "1")
+
+
+def test_checks_are_partitioned_and_those_of_the_verdict_block() -> None:
+    graph = build_defs(with_schedules=False).resolve_asset_graph()
+
+    checks = {key: graph.get(key) for key in graph.asset_check_keys}
+
+    assert {key.name for key in checks} == {family.name for family in FAMILIES}
+    assert all(isinstance(check.partitions_def, dg.DynamicPartitionsDefinition) for check in checks.values())
+    assert {key.asset_key.to_user_string() for key, check in checks.items() if check.blocking} == {"check_integrity"}
+    assert all(check.blocking for key, check in checks.items() if key.asset_key == dg.AssetKey("check_integrity"))
+
+
+def test_every_rule_belongs_to_a_check_beside_the_verdict() -> None:
+    families = [family for family in FAMILIES if family.name != "verdict"]
+
+    homeless = [code for code in RULES if not any(code.startswith(family.codes) for family in families)]
+
+    assert homeless == []
+
+
+@pytest.mark.skipif(shutil.which("dg", path=str(Path(sys.executable).parent)) is None, reason="dg is not installed")
+def test_dg_finds_the_project() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "dg", "check", "defs"], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load((PROJECT / "workspace.yaml").read_text()) == {"load_from": [{"python_module": "dagster_defs"}]}
+
+
+def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab) -> None:
+    home = dagster_home(lab.settings)
+
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        assert home == lab.settings.state / "dagster"
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+        limits = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
+        assert limits == [{"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}]
+
+
+def test_an_edited_instance_config_is_left_alone(lab: Lab) -> None:
+    target = dagster_home(lab.settings) / "dagster.yaml"
+    target.write_text("telemetry: {enabled: false}\n")
+
+    dagster_home(lab.settings)
+
+    assert target.read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_schedules_come_from_the_configs(lab: Lab) -> None:
+    lab.add("good", approval="standing", more='schedule: "0 2 * * *"')
+    lab.add("manual", more='schedule: "30 1 * * 1"')
+    lab.add("bad")
+
+    schedules = {schedule.name: schedule for schedule in build_defs(lab.pipeline_file).schedules or []}
+
+    assert {name: (s.cron_schedule, s.job_name) for name, s in schedules.items()} == {  # type: ignore[union-attr]
+        "nightly_good": ("0 2 * * *", "prepare_and_publish"),
+        "nightly_manual": ("30 1 * * 1", "prepare"),
+    }
+    assert all(s.default_status is dg.DefaultScheduleStatus.STOPPED for s in schedules.values())  # type: ignore[union-attr]
+
+
+def test_a_schedule_asks_for_its_dataset_even_before_it_was_discovered(lab: Lab) -> None:
+    lab.add("good", approval="standing", more='schedule: "0 2 * * *"')
+    loaded = build_defs(lab.pipeline_file)
+    schedule = loaded.resolve_schedule_def("nightly_good")
+
+    with lab.instance() as instance:
+        data = schedule.evaluate_tick(dg.build_schedule_context(instance, repository_def=loaded.get_repository_def()))
+
+        assert [request.partition_key for request in data.run_requests or []] == ["good"]
+        assert instance.get_dynamic_partitions("dataset") == ["good"]
+
+
+def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.add("good", more='schedule: "0 2 * * *"')
+    lab.add("manual", more='schedule: "every night"')
+    lab.add("elsewhere", more='schedule: "99 2 * * *"')
+    lab.config("bad").write_text("dataset: [\n")
+
+    with caplog.at_level(logging.WARNING):
+        schedules = build_defs(lab.pipeline_file).schedules or []
+
+    assert [schedule.name for schedule in schedules] == ["nightly_good"]
+    assert "'every night'" in caplog.text and "'99 2 * * *'" in caplog.text
+    assert str(lab.config("bad")) in caplog.text
+
+
+def test_schedule_names_of_like_datasets_differ() -> None:
+    names = [schedule_name(name) for name in ("rat_1", "rat-1", "rat.1")]
+
+    assert names[0] == "nightly_rat_1"
+    assert len(set(names)) == 3
+    assert all(name.replace("_", "").isalnum() for name in names)
+
+
+def test_jobs_say_what_they_do() -> None:
+    assert all(job.description for job in JOBS)

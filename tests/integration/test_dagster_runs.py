@@ -1,0 +1,388 @@
+"""Runs through Dagster, from the command line's `launch` and as the UI starts them.
+
+Belongs here: what a run leaves, shows and refuses. Does not: what the stages compute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster_lab import ORPHANS, VESICLES, Lab, failures, make_lab
+
+from dagster_defs.failures import show_tracebacks
+from dagster_defs.jobs import prepare
+from dagster_defs.launch import LaunchResult, launch, ui_process
+from dagster_defs.lost_runs import close_lost_runs, process_tags
+from dagster_defs.registry import configs
+from syndb_pipeline.errors import ConfigError, Exit
+from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.stages.stage import Context, Result
+from syndb_pipeline.store import DatasetStore, Record
+
+SMALL = 60_000
+"""Bytes of an asset's metadata as JSON; it may grow with tables and columns, never with rows."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    lab: Lab
+    good: LaunchResult
+    bad: LaunchResult
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """A lab in which the good dataset was published and the bad one refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        lab = make_lab(tmp_path_factory.mktemp("runs"))
+        good = lab.add("good", approval="standing")
+        bad = lab.add("bad", bad=True)
+        said: list[str] = []
+        yield Ran(lab, launch(good, lab.pipeline_file, publish=True, say=said.append), launch(bad, lab.pipeline_file), said)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    yield make_lab(tmp_path / "lab")
+    show_tracebacks()
+
+
+def record(lab: Lab, name: str, stage: str) -> Record:
+    found = DatasetStore(lab.settings.state, lab.pipeline.dataset(name).dataset.id).record(stage)
+    assert found is not None
+    return found
+
+
+def materialization(lab: Lab, run_id: str, asset: str) -> dg.AssetMaterialization:
+    with lab.instance() as instance:
+        events = [entry.asset_materialization for entry in instance.all_logs(run_id) if entry.asset_materialization]
+    return next(event for event in events if event.asset_key == dg.AssetKey(asset))
+
+
+def evaluations(lab: Lab, run_id: str) -> dict[str, dg.AssetCheckEvaluation]:
+    with lab.instance() as instance:
+        logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    data = [entry.dagster_event.event_specific_data for entry in logs if entry.dagster_event]
+    return {evaluation.check_name: evaluation for evaluation in data}  # type: ignore[union-attr,misc]
+
+
+def test_a_good_dataset_goes_through_all_seven(ran: Ran) -> None:
+    assert ran.good.message == ""
+    assert (ran.good.succeeded, ran.good.exit) == (True, Exit.OK)
+    assert list(ran.good.records) == list(STAGES)
+    assert ran.good.receipt is not None
+    assert ran.good.receipt.rows == 20 + 50 + VESICLES
+    assert ran.good.ui_command.startswith(f"syndb-pipeline ui --run {ran.good.run_id}")
+
+
+def test_the_command_line_hears_the_stages_and_nothing_of_dagster(ran: Ran) -> None:
+    assert "ingest: started" in ran.said
+    assert not [line for line in ran.said if "STEP_" in line or "dagster" in line.lower()]
+
+
+def test_the_run_is_on_the_instance_of_the_ui(ran: Ran) -> None:
+    with ran.lab.instance() as instance:
+        run = instance.get_run_by_id(ran.good.run_id)
+        assert run is not None
+        assert run.status is dg.DagsterRunStatus.SUCCESS
+        assert run.tags["dagster/partition"] == "good"
+        assert sorted(instance.get_dynamic_partitions("dataset")) == ["bad", "good"]
+
+
+@pytest.mark.parametrize("asset", STAGES)
+def test_each_stage_shows_what_came_of_it(ran: Ran, asset: str) -> None:
+    shown = materialization(ran.lab, ran.good.run_id, asset)
+
+    made = record(ran.lab, "good", asset)
+    assert shown.partition == "good"
+    assert (shown.tags or {})["dagster/data_version"] == made.digest
+    assert shown.metadata["digest"].value == made.digest
+    assert Path(str(shown.metadata["folder"].value)).is_dir()
+    assert {"summary", "rows", "dagster/column_schema", "files", "seconds", "peak_memory_mb"} <= set(shown.metadata)
+    assert len(json.dumps(dg.serialize_value(shown))) < SMALL
+
+
+def test_findings_are_shown_with_count_cause_cure_and_place(ran: Ran) -> None:
+    metadata = materialization(ran.lab, ran.bad.run_id, "check_integrity").metadata
+
+    assert metadata["verdict"].value == "rejected"
+    (orphans,) = [line.data for line in metadata["findings"].records if line.data["code"] == "SYN-REL-001"]  # type: ignore[attr-defined]
+    assert (orphans["severity"], orphans["table"], orphans["column"], orphans["count"]) == ("error", "vesicle", "parent_id", ORPHANS)
+    assert orphans["cause"] and orphans["cure"] and "bad/vesicle.csv, row 2" in orphans["first places"]
+
+
+@pytest.mark.parametrize("asset", ["ingest", "package"])
+def test_tables_are_shown_with_counts_columns_and_a_few_rows(ran: Ran, asset: str) -> None:
+    metadata = materialization(ran.lab, ran.good.run_id, asset).metadata
+
+    rows = {line.data["table"]: line.data for line in metadata["rows"].records}  # type: ignore[attr-defined]
+    assert rows["vesicle"] == {"table": "vesicle", "read": VESICLES, "passed": VESICLES, "rejected": 0, "combined": 0}
+    assert metadata["dagster/row_count"].value == 20 + 50 + VESICLES
+    columns = {column.name: column for column in metadata["dagster/column_schema"].schema.columns}  # type: ignore[attr-defined]
+    assert {"neuron.cid", "axon.parent_id", "vesicle.voxel_radius"} <= set(columns)
+    assert list(columns["vesicle.voxel_radius"].constraints.other) == ["nm", "> 0"]
+    assert len(metadata["preview vesicle"].records) == 8  # type: ignore[attr-defined]
+
+
+def test_the_files_to_open_are_linked(ran: Ran) -> None:
+    package = materialization(ran.lab, ran.good.run_id, "package").metadata
+    receipt = materialization(ran.lab, ran.good.run_id, "publish").metadata["receipt"]
+
+    links = [Path(str(value.value)) for name, value in package.items() if name.startswith("file ")]
+    assert {path.suffix for path in links} == {".tar", ".json"}
+    assert all(path.is_file() for path in [*links, Path(str(receipt.value))])
+
+
+def test_a_bad_dataset_tells_everything_in_one_run(ran: Ran) -> None:
+    assert (ran.bad.succeeded, ran.bad.exit, ran.bad.receipt) == (False, Exit.REJECTED, None)
+    assert list(ran.bad.records) == [name for name in STAGES if name != "package"]
+    assert ran.bad.message.startswith("bad is rejected: 2 errors")
+    assert "SYN-VAL-001" in ran.bad.message and "SYN-REL-001" in ran.bad.message
+    assert f"{ORPHANS} rows of vesicle" in ran.bad.message
+    assert "bad/vesicle.csv, row 2, column parent_id: '1.0'" in ran.bad.message
+
+
+def test_checks_show_counts_and_places(ran: Ran) -> None:
+    checks = evaluations(ran.lab, ran.bad.run_id)
+
+    assert {name for name, check in checks.items() if not check.passed} == {
+        "values_follow_the_contract",
+        "relations_resolve",
+        "verdict",
+    }
+    relations = checks["relations_resolve"]
+    assert relations.partition == "bad"
+    assert relations.severity is dg.AssetCheckSeverity.ERROR
+    assert relations.metadata["places"].value == ORPHANS
+    examples = [line.data for line in relations.metadata["examples"].records]  # type: ignore[attr-defined]
+    assert (examples[0]["file"], examples[0]["row"], examples[0]["value"]) == ("bad/vesicle.csv", 2, "1.0")
+    assert f"{ORPHANS} rows of vesicle" in (relations.description or "")
+    assert all(check.passed for check in evaluations(ran.lab, ran.good.run_id).values())
+
+
+def test_a_refused_run_shows_the_findings_and_no_traceback(ran: Ran) -> None:
+    with ran.lab.instance() as instance:
+        events = [entry.dagster_event for entry in instance.all_logs(ran.bad.run_id) if entry.dagster_event]
+    steps = [event for event in events if event.is_step_failure]
+    (end,) = [event for event in events if event.is_run_failure]
+
+    (step,) = steps
+    assert step.step_failure_data.error is not None
+    assert list(step.step_failure_data.error.stack) == []
+    for shown in (step.step_failure_data.error, end.job_failure_data.first_step_failure_event.step_failure_data.error):  # type: ignore[union-attr]
+        assert str(shown).startswith("Failure: bad is rejected: 2 errors")
+        assert "Traceback" not in str(shown) and ".py" not in str(shown)
+    assert not hasattr(sys, "tracebacklimit")
+
+
+def test_package_alone_refuses_what_was_rejected(lab: Lab) -> None:
+    lab.add("bad", bad=True)
+    with lab.instance() as instance:
+        lab.run(instance, "prepare", "bad")
+
+        result = lab.run(instance, "prepare", "bad", assets=["package"])
+
+    assert failures(result)["package"].startswith("Failure: bad is rejected: 2 errors")
+
+
+def test_an_asset_alone_uses_what_its_upstream_left(lab: Lab) -> None:
+    lab.add("good")
+    with lab.instance() as instance:
+        assert lab.run(instance, "prepare", "good", assets=["ingest", "validate", "assign_ids"]).success
+        before = record(lab, "good", "assign_ids").digest
+
+        assert lab.run(instance, "prepare", "good", assets=["join_relations"]).success
+
+    joined = record(lab, "good", "join_relations")
+    assert joined.inputs["record:assign_ids"] == before
+    assert "check_integrity" not in {path.name for path in DatasetStore(lab.settings.state, joined.dataset).folder.iterdir()}
+
+
+def test_an_asset_without_its_upstream_says_what_to_run(lab: Lab) -> None:
+    lab.add("good")
+    with lab.instance() as instance:
+        alone = {asset: failures(lab.run(instance, "prepare", "good", assets=[asset]))[asset] for asset in list(STAGES)[1:]}
+
+    for asset, before in zip(list(STAGES)[1:], STAGES, strict=False):
+        assert alone[asset].strip() == f"Failure: {asset} needs {before}, which has not run.\nRun {before} first."
+
+
+def test_a_dataset_that_is_busy_is_not_touched(lab: Lab) -> None:
+    config = lab.add("good")
+    with DatasetStore(lab.settings.state, lab.pipeline.dataset("good").dataset.id).lock():
+        result = launch(config, lab.pipeline_file)
+
+    assert not result.succeeded
+    assert "is under way" in result.message
+
+
+def test_publishing_needs_approval_of_this_very_plan(lab: Lab) -> None:
+    config = lab.add("manual")
+    with lab.instance() as instance:
+        unprepared = failures(lab.run(instance, "publish", "manual"))["publish_dataset"]
+        lab.run(instance, "prepare", "manual")
+        refused = failures(lab.run(instance, "publish", "manual"))["publish_dataset"]
+        wrong = lab.run(instance, "publish", "manual", config=_approve("0" * 64))
+        digest = refused.split("--approve ")[1].split()[0]
+        done = lab.run(instance, "publish", "manual", config=_approve(digest))
+
+    assert "has not run" in unprepared
+    assert "Nobody has approved this plan" in refused and "ops: {publish_dataset: {config: {approve:" in refused
+    assert not wrong.success
+    assert done.success
+    again = launch(config, lab.pipeline_file, publish=True)
+    assert again.succeeded
+    assert again.receipt is not None and again.receipt.plan.startswith(digest)
+
+
+def test_a_missing_approval_has_its_own_exit_code(lab: Lab) -> None:
+    result = launch(lab.add("manual"), lab.pipeline_file, publish=True)
+
+    assert (result.succeeded, result.exit) == (False, Exit.APPROVAL)
+    assert list(result.records) == list(STAGES)
+
+
+def test_deleting_wants_the_label_typed(lab: Lab) -> None:
+    launch(lab.add("good", approval="standing"), lab.pipeline_file, publish=True)
+    with lab.instance() as instance:
+        refused = lab.run(instance, "delete", None, config=_delete("good", "Good vesicles"))
+        done = lab.run(instance, "delete", None, config=_delete("good", "good vesicles"))
+        gone = lab.run(instance, "delete", None, config=_delete("good", "good vesicles"))
+
+    assert "nothing was deleted" in failures(refused)["delete_dataset"]
+    assert done.success
+    assert "There is no dataset" in failures(gone)["delete_dataset"]
+
+
+def _approve(digest: str) -> dict[str, object]:
+    return {"ops": {"publish_dataset": {"config": {"approve": digest}}}}
+
+
+def _delete(dataset: str, label: str) -> dict[str, object]:
+    return {"ops": {"delete_dataset": {"config": {"dataset": dataset, "label": label}}}}
+
+
+def test_a_config_from_anywhere_is_known_by_its_name_afterwards(lab: Lab, tmp_path: Path) -> None:
+    elsewhere = lab.add("elsewhere", folder=tmp_path / "desk")
+
+    assert launch(elsewhere, lab.pipeline_file).succeeded
+
+    assert configs(lab.settings) == {"elsewhere": elsewhere}
+    with lab.instance() as instance:
+        assert lab.run(instance, "prepare", "elsewhere", assets=["check_integrity"]).success
+
+
+def test_two_configs_of_one_name_are_told_apart(lab: Lab, tmp_path: Path) -> None:
+    there, here = lab.add("good"), lab.add("good", folder=tmp_path / "desk")
+
+    with pytest.raises(ConfigError) as told:
+        launch(here, lab.pipeline_file)
+
+    assert str(there) in str(told.value) and str(here) in str(told.value)
+
+
+def test_an_unknown_dataset_is_told_without_traceback(lab: Lab) -> None:
+    with lab.instance() as instance:
+        shown = failures(lab.run(instance, "prepare", "nobody"))["ingest"]
+
+    assert shown.startswith("Failure: There is no dataset 'nobody'")
+
+
+def test_a_run_whose_process_died_is_closed(lab: Lab) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with lab.instance() as instance:
+        kept = _started(instance, process_tags())
+        lost = _started(instance, process_tags() | {"syndb/process": str(dead.pid)})
+
+        assert close_lost_runs(instance) == [lost]
+
+        statuses = {run.run_id: run.status for run in instance.get_runs()}
+        assert statuses == {kept: dg.DagsterRunStatus.STARTED, lost: dg.DagsterRunStatus.FAILURE}
+
+
+def _started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+    run = instance.create_run_for_job(_empty, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    return run.run_id
+
+
+@dg.job
+def _empty() -> None:
+    pass
+
+
+def test_an_interrupted_launch_says_so_and_can_be_given_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(context: Context, folder: Path) -> Result:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(20)
+        raise AssertionError("the signal was lost")
+
+    config = lab.add("good")
+    with monkeypatch.context() as patch:
+        patch.setitem(STAGES, "assign_ids", replace(STAGES["assign_ids"], run=interrupted))
+        cut = launch(config, lab.pipeline_file)
+
+    assert (cut.exit, list(cut.records)) == (Exit.INTERRUPTED, ["ingest", "validate"])
+    assert "assign_ids" in cut.message
+    assert launch(config, lab.pipeline_file).succeeded
+
+
+def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(context: Context, folder: Path) -> Result:
+        raise ZeroDivisionError("seven")
+
+    monkeypatch.setitem(STAGES, "validate", replace(STAGES["validate"], run=mistaken))
+    result = launch(lab.add("good"), lab.pipeline_file)
+
+    assert (result.exit, result.message) == (Exit.INTERNAL, "validate broke off: ZeroDivisionError: seven")
+    with lab.instance() as instance:
+        events = [entry.dagster_event for entry in instance.all_logs(result.run_id) if entry.dagster_event]
+    (error,) = [event.step_failure_data.error for event in events if event.is_step_failure]
+    assert error is not None and error.cause is not None
+    assert any("mistaken" in frame for frame in error.cause.stack)
+
+
+def test_the_ui_is_for_this_machine_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, environment, url = ui_process(lab.settings, run_id="abc", settings_path=lab.pipeline_file)
+
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert url.startswith("http://127.0.0.1:") and url.endswith("/runs/abc")
+    assert environment["DAGSTER_HOME"] == str(lab.settings.state / "dagster")
+    assert environment["SYNDB_PIPELINE_CONFIG"] == str(lab.pipeline_file)
+    for host in ("0.0.0.0", "192.168.0.7", "lab.example.org"):
+        with pytest.raises(ConfigError, match="no login"):
+            ui_process(lab.settings, host)
+
+
+def test_a_launch_in_a_fresh_process_is_quick_and_quiet(lab: Lab) -> None:
+    config = lab.add("good")
+    code = (
+        "import sys; from pathlib import Path; from dagster_defs.launch import launch;"
+        "print(launch(Path(sys.argv[1]), Path(sys.argv[2])).run_id)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, config, lab.pipeline_file],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={key: value for key, value in os.environ.items() if key != "DAGSTER_HOME"},
+    )
+
+    assert done.stderr == ""
+    assert len(done.stdout.split()) == 1
+    with lab.instance() as instance:
+        assert [(run.run_id, run.job_name, run.is_success) for run in instance.get_runs()] == [(done.stdout.strip(), prepare.name, True)]

@@ -1,0 +1,227 @@
+"""Ticks: datasets discovered, files dropped, growing, dropped again.
+
+Belongs here: the sensors, evaluated tick by tick. Does not: the runs they ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster_lab import Lab, make_lab
+
+from dagster_defs.sensors import discover_datasets, watch_files
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return make_lab(tmp_path / "lab")
+
+
+@pytest.fixture
+def instance(lab: Lab) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def rest(lab: Lab, seconds: float = 60) -> None:
+    """Let every file of the lab look as if it had been left alone for `seconds`; later calls keep the order of changes visible."""
+    for path in (lab.root / "datasets").rglob("*.*"):
+        if time.time() - path.stat().st_mtime < seconds:
+            os.utime(path, (time.time() - seconds,) * 2)
+
+
+class Ticks:
+    """The sensor `watch_files`, tick after tick, as the daemon would call it."""
+
+    def __init__(self, lab: Lab, instance: dg.DagsterInstance) -> None:
+        self.lab, self.instance, self.cursor = lab, instance, None
+
+    def __call__(self) -> dg.SensorResult:
+        context = dg.build_sensor_context(self.instance, cursor=self.cursor, resources={"pipeline": self.lab.pipeline})
+        result = watch_files(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def requests(self) -> list[dg.RunRequest]:
+        return list(self().run_requests or [])
+
+
+@pytest.fixture
+def tick(lab: Lab, instance: dg.DagsterInstance) -> Ticks:
+    return Ticks(lab, instance)
+
+
+def discover(lab: Lab, instance: dg.DagsterInstance) -> tuple[list[str], str]:
+    """One tick of `discover_datasets`: the partitions after it, and what it said."""
+    result = discover_datasets(dg.build_sensor_context(instance, resources={"pipeline": lab.pipeline}))
+    assert isinstance(result, dg.SensorResult)
+    for request in result.dynamic_partitions_requests or []:
+        if isinstance(request, dg.AddDynamicPartitionsRequest):
+            instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+        else:
+            for key in request.partition_keys:
+                instance.delete_dynamic_partition(request.partitions_def_name, key)
+    said = result.skip_reason.skip_message if result.skip_reason else ""
+    return sorted(instance.get_dynamic_partitions("dataset")), said or ""
+
+
+def test_datasets_come_and_go_with_their_configs(lab: Lab, instance: dg.DagsterInstance) -> None:
+    assert discover(lab, instance)[0] == []
+    lab.add("good")
+    lab.add("manual")
+    assert discover(lab, instance)[0] == ["good", "manual"]
+    lab.config("good").unlink()
+    assert discover(lab, instance) == (["manual"], "1 dataset")
+
+
+def test_a_broken_config_is_told_and_keeps_its_partition(lab: Lab, instance: dg.DagsterInstance) -> None:
+    lab.add("good")
+    discover(lab, instance)
+    lab.config("good").write_text("dataset: {label: x}\n")
+    lab.config("other").write_text(": : :\n")
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["good"]
+    assert "dataset.animal: this key is missing" in said
+    assert str(lab.config("other")) in said
+
+
+def test_a_broken_pipeline_file_is_told_and_changes_nothing(lab: Lab, instance: dg.DagsterInstance, tick: Ticks) -> None:
+    lab.add("good")
+    discover(lab, instance)
+    lab.pipeline_file.write_text("stat: here\n")
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["good"]
+    assert "stat: there is no such key; did you mean state" in said
+    assert tick().skip_reason is not None
+
+
+def test_files_are_answered_once_they_rest(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    rest(lab)
+
+    assert tick.requests() == []  # seen for the first time: they may be growing
+    (request,) = tick.requests()
+    assert (request.job_name, request.partition_key) == ("prepare", "good")
+    assert tick.requests() == []
+
+
+def test_a_growing_file_is_waited_for(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    rest(lab)
+    tick.requests()
+    for row in range(3):
+        with lab.table("good", "vesicle").open("a") as file:
+            file.write(f"w{row},1,20.5,glutamate\n")
+        os.utime(lab.table("good", "vesicle"), (time.time() - 50 + row,) * 2)
+        result = tick()
+        assert not result.run_requests
+        assert "waiting until they rest" in str(result.skip_reason)
+    assert len(tick.requests()) == 1
+
+
+def test_a_file_written_a_moment_ago_is_waited_for_even_if_unchanged(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    tick.requests()
+
+    assert tick.requests() == []
+
+    rest(lab)
+    tick.requests()
+    assert len(tick.requests()) == 1
+
+
+def test_a_file_dated_in_the_future_is_not_waited_for_until_then(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    rest(lab)
+    os.utime(lab.table("good", "axon"), (time.time() + 86_400,) * 2)
+    tick.requests()
+
+    assert len(tick.requests()) == 1
+
+
+def test_a_file_dropped_again_is_answered_under_a_new_key(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    table = lab.table("good", "vesicle")
+    first = table.read_bytes()
+    keys = []
+    for age, content in ((60, first), (50, first + b"w,1,20.5,glutamate\n"), (40, first)):
+        table.write_bytes(content)
+        rest(lab, age)
+        tick.requests()
+        keys += [request.run_key for request in tick.requests()]
+
+    assert len(keys) == len(set(keys)) == 3
+    assert keys[0].split(":")[1] == keys[2].split(":")[1] != keys[1].split(":")[1]  # type: ignore[union-attr]
+
+
+def test_a_file_touched_without_change_is_left_alone(lab: Lab, tick: Ticks) -> None:
+    lab.add("good")
+    rest(lab)
+    tick.requests()
+    assert len(tick.requests()) == 1
+    os.utime(lab.table("good", "vesicle"), (time.time() - 30,) * 2)
+
+    assert [tick.requests() for _ in range(3)] == [[], [], []]
+
+
+def test_standing_approval_publishes_and_the_partition_is_added(lab: Lab, tick: Ticks, instance: dg.DagsterInstance) -> None:
+    lab.add("good", approval="standing")
+    rest(lab)
+    tick()
+
+    result = tick()
+
+    assert [request.job_name for request in result.run_requests or []] == ["prepare_and_publish"]
+    assert [request.partition_keys for request in result.dynamic_partitions_requests or []] == [["good"]]
+
+
+def test_unwatched_and_incomplete_datasets_ask_for_nothing(lab: Lab, tick: Ticks) -> None:
+    lab.add("manual", more="watch: false")
+    lab.add("good")
+    lab.table("good", "axon").unlink()
+    rest(lab)
+
+    said = [str(tick().skip_reason) for _ in range(3)]
+
+    assert all("good: no file yet for axon" in line and "manual" not in line for line in said)
+
+
+def test_the_cursor_is_json_and_does_not_grow(lab: Lab, tick: Ticks) -> None:
+    for name in ("good", "manual", "bad"):
+        lab.add(name)
+    rest(lab)
+    for _ in range(5):
+        tick()
+    assert set(json.loads(tick.cursor or "")["datasets"]) == {"good", "manual", "bad"}
+    size = len(tick.cursor or "")
+    lab.config("bad").unlink()
+    tick()
+
+    assert set(json.loads(tick.cursor or "")["datasets"]) == {"good", "manual"}
+    assert len(tick.cursor or "") < size < 2000
+
+
+def test_a_reset_cursor_asks_anew_under_new_keys(lab: Lab, tick: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.add("good")
+    rest(lab)
+    tick()
+    (before,) = tick.requests()
+    later = time.time() + 100
+    monkeypatch.setattr("dagster_defs.sensors.time.time", lambda: later)
+    tick.cursor = "not json"
+    tick()
+
+    (after,) = tick.requests()
+
+    assert after.run_key != before.run_key

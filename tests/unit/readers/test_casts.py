@@ -1,0 +1,262 @@
+"""The casts, held against arithmetic done in Python with exact fractions.
+
+Belongs here: one cell in, value or fault out, for every kind and source type. Does not: files.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.readers import casts
+from syndb_pipeline.readers.part import Part
+from syndb_pipeline.settings import TableConfig
+
+NUMBER = Column("n", Kind.NUMBER, "", dimension=1)
+INTEGER = Column("n", Kind.INTEGER, "")
+KEY = Column("n", Kind.KEY, "")
+TEXT = Column("n", Kind.TEXT, "")
+BOOLEAN = Column("n", Kind.BOOLEAN, "")
+PATH = Column("n", Kind.PATH, "")
+
+Cell = tuple[Any, tuple[str, str] | None]
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        casts.prepare(opened)
+        yield opened
+
+
+def cast(
+    connection: duckdb.DuckDBPyConnection, values: list[Any], column: Column, kind: str = "VARCHAR", source: str = "", **config: Any
+) -> list[Cell]:
+    """Each value's typed value and, where it needs telling, (raw, kind)."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE given_values (i INTEGER, c0 VARCHAR)")
+    if source:
+        relation = source
+    else:
+        connection.executemany("INSERT INTO given_values VALUES (?, ?)", list(enumerate(values)))
+        relation = f"(SELECT c0::{kind} AS c0 FROM given_values ORDER BY i)"
+    part = Part(Path("x"), "x", ("n",), (kind,), relation, len(values))
+    query = casts.select(part, {"n": 0}, {"n": column}, ["n"], TableConfig(file="x", **config))
+    answer = []
+    for value, cells in connection.execute(query).fetchall():
+        told = [(cell["raw"], cell["kind"]) for cell in cells or []]
+        assert len(told) <= 1
+        assert not cells or all(cell["col"] == "n" for cell in cells)
+        answer.append((value, told[0] if told else None))
+    return answer
+
+
+DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def exact(text: str) -> Fraction | None:
+    """The number a text stands for, exactly; None when it is no number or its exponent is out of all proportion."""
+    stripped = text.strip(casts.WHITE_SPACE)
+    if not DECIMAL.fullmatch(stripped):
+        return None
+    mantissa, _, exponent = stripped.lower().partition("e")
+    return (
+        None
+        if abs(int(exponent or 0)) > 2000
+        else Fraction(mantissa if mantissa[-1] != "." else mantissa[:-1]) * Fraction(10) ** int(exponent or 0)
+    )
+
+
+def expected_double(text: str, power: int = 0) -> float | None:
+    number = exact(text)
+    if number is None:
+        return None
+    try:
+        value = float(number * Fraction(10) ** power)
+    except OverflowError:
+        return None
+    return None if value == 0 and number != 0 else value
+
+
+def expected_integer(text: str) -> int | None:
+    number = exact(text)
+    if number is None or number.denominator != 1 or not -(2**63) <= number < 2**63:
+        return None
+    return int(number)
+
+
+numeric_texts = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**66), 2**66).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=6).map(str),
+    st.from_regex(r"\A[ \t]?[+-]?[0-9]{0,21}\.?[0-9]{0,6}([eE][+-]?[0-9]{1,3})?[ ]?\Z"),
+    st.text(alphabet="0123456789+-._eE, xNnaAiIfF\t", max_size=8),
+)
+listed = st.lists(numeric_texts, min_size=1, max_size=40)
+
+AWKWARD = [
+    "12abc", "true", "2020-01-02",
+    "1,234", "1_000", "0x1F", "0b1", "1e400", "-1e400", "1e-400", "NaN", " NaN", "inf", "-Infinity ", "+-5", "--5",
+    "5.", ".5", ".",
+    "e5", "1e", "1 000", "١٢", "$5", "1e+5", "0", "0.0", "-0.0", "+0", "0e999", "00012", "5\t", "\u00a05", "1e5e3", "nan(1)",
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(listed)
+@example(AWKWARD)
+def test_a_number_is_the_nearest_double_or_is_told(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    for text, (value, told) in zip(texts, cast(connection, texts, NUMBER), strict=True):
+        assert value == expected_double(text), text
+        assert told == (None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")), text
+
+
+@settings(max_examples=60, deadline=None)
+@given(listed, st.sampled_from([("um", 3), ("mm", 6), ("pm", -3), ("angstrom", -1), ("nm", 0)]), st.sampled_from([1, 2, 3, -1]))
+@example(["26.9129", "1.5e-2", "1E3", "5 ", "5.", ".5", "1_0", "nan", "0", "0.000"], ("um", 3), 1)
+def test_units_shift_the_decimal_point_exactly(
+    connection: duckdb.DuckDBPyConnection, texts: list[str], unit: tuple[str, int], dimension: int
+) -> None:
+    column = replace(NUMBER, dimension=dimension)
+    for text, (value, told) in zip(texts, cast(connection, texts, column, units={"n": unit[0]}), strict=True):
+        assert value == expected_double(text, unit[1] * dimension), text
+        assert (told is None) == (value is not None or not text.strip(casts.WHITE_SPACE)), text
+
+
+@settings(max_examples=60, deadline=None)
+@given(listed)
+@example([*AWKWARD, "12", "+12", "12.0", "1e3", "1.5", "1.5e1", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
+          "9007199254740993", "9007199254740993.0",
+          "9007199254740993e0", "12.0000000000000000000001", "120e-1", "123e-1", "0e-5", "1e18", "1e19"])  # fmt: skip
+def test_an_integer_is_exact_or_told(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    for text, (value, told) in zip(texts, cast(connection, texts, INTEGER), strict=True):
+        assert value == expected_integer(text), text
+        assert told == (None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")), text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12), min_size=1, max_size=40))
+@example(["1.0", "01", "1", " 1", "1\t", "\u00a0a b\u00a0", "é", "aé", "", "   ", "~", "~~", "\ufeff1", "a\nb", "\u200b"])
+def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    for text, (value, told) in zip(texts, cast(connection, texts, KEY), strict=True):
+        trimmed = text.strip(casts.WHITE_SPACE)
+        assert value == (trimmed or None)
+        assert told == ((text, "trimmed") if trimmed and trimmed != text else None)
+
+
+def test_text_stays_as_written_and_paths_are_trimmed(connection: duckdb.DuckDBPyConnection) -> None:
+    assert cast(connection, [" a ", "", None, "NaN"], TEXT) == [(" a ", None), (None, None), (None, None), ("NaN", None)]
+    assert cast(connection, [" a.swc ", "", None], PATH) == [("a.swc", None), (None, None), (None, None)]
+
+
+def test_booleans_in_words_and_digits(connection: duckdb.DuckDBPyConnection) -> None:
+    values = cast(connection, ["true", "FALSE", "1", "0", "Yes", " no ", "", "maybe", "1.0"], BOOLEAN)
+    assert [value for value, _ in values] == [True, False, True, False, True, False, None, None, None]
+    assert [told for _, told in values][-2:] == [("maybe", "uncast"), ("1.0", "uncast")]
+
+
+@pytest.mark.parametrize("column", [NUMBER, INTEGER, KEY, TEXT, BOOLEAN, PATH])
+def test_missing_markers_are_no_value_in_every_kind(connection: duckdb.DuckDBPyConnection, column: Column) -> None:
+    assert cast(connection, ["NA", " NA ", "-1", "-1 ", None], column, missing=["NA", "-1"]) == [(None, None)] * 5
+
+
+def test_a_missing_marker_is_compared_as_text(connection: duckdb.DuckDBPyConnection) -> None:
+    assert cast(connection, ["-1.0", "-1"], NUMBER, missing=["-1"]) == [(-1.0, None), (None, None)]
+
+
+def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:
+    texts = ["1,5", "1.5", "1.234,5", "12", ",5", " 1,5 ", "1,5e3", "1,2,3"]
+    values = cast(connection, texts, NUMBER, decimal=",")
+    assert [value for value, _ in values] == [1.5, None, None, 12.0, 0.5, 1.5, 1500.0, None]
+    assert values[1][1] == ("1.5", "uncast")
+    assert [value for value, _ in cast(connection, ["12,0", "12", "12,5", "12.0"], INTEGER, decimal=",")] == [12, 12, None, None]
+    assert cast(connection, ["26,9129"], NUMBER, decimal=",", units={"n": "um"}) == [(26912.9, None)]
+
+
+def test_doubles_from_parquet(connection: duckdb.DuckDBPyConnection) -> None:
+    texts = ["1.5", "nan", "inf", None, "-inf"]
+    told = [None, ("NaN", "uncast"), ("inf", "uncast"), None, ("-inf", "uncast")]
+    values = cast(connection, texts, NUMBER, "DOUBLE")
+    assert values == [(1.5, None), *[(None, item) for item in told[1:]]]
+    marked = cast(connection, ["1.5", "nan", "-1"], NUMBER, "DOUBLE", missing=["NaN", "-1"])
+    assert marked == [(1.5, None), (None, None), (None, None)]
+    assert cast(connection, ["26.9129"], NUMBER, "DOUBLE", units={"n": "um"}) == [(26912.9, None)]
+
+
+def test_keys_from_float_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    values = cast(connection, ["1", "9007199254740992", "9007199254740994", "1.5", None, "nan"], KEY, "DOUBLE")
+    assert values == [
+        ("1", None),
+        ("9007199254740992", None),
+        ("9007199254740994", ("9007199254740994", "float")),
+        ("1.5", ("1.5", "float")),
+        (None, None),
+        ("NaN", None),
+    ]
+
+
+def test_whole_numbers_from_float_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    values = cast(connection, ["12", "1.5", "9007199254740994", "nan", None], INTEGER, "DOUBLE")
+    assert [value for value, _ in values] == [12, None, None, None, None]
+    assert [told and told[1] for _, told in values] == [None, "uncast", "uncast", "uncast", None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "column", "value", "raw"),
+    [
+        ("BIGINT", "864691128000000123", KEY, "864691128000000123", None),
+        ("UBIGINT", "18446744073709551615", KEY, "18446744073709551615", None),
+        ("UBIGINT", "18446744073709551615", INTEGER, None, "18446744073709551615"),
+        ("BIGINT", "9007199254740993", INTEGER, 9007199254740993, None),
+        ("DECIMAL(20,2)", "12.00", KEY, "12", None),
+        ("DECIMAL(20,2)", "12.50", KEY, "12.5", None),
+        ("DECIMAL(20,2)", "100", INTEGER, 100, None),
+        ("DECIMAL(38,10)", "0.1", NUMBER, 0.1, None),
+        ("BOOLEAN", "true", NUMBER, None, "true"),
+        ("BOOLEAN", "true", BOOLEAN, True, None),
+        ("DATE", "2020-01-02", NUMBER, None, "2020-01-02"),
+        ("TIMESTAMP", "2020-01-02 03:04:05", INTEGER, None, "2020-01-02 03:04:05"),
+        ("INTEGER[]", "[1, 2]", NUMBER, None, "[1, 2]"),
+        ("DOUBLE", "5", TEXT, "5", None),
+        ("FLOAT", "0.5", NUMBER, 0.5, None),
+        ("UUID", "01939C0E-7B1A-7C3E-9F53-6F0C6B1D2A11", KEY, "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", None),
+        ("HUGEINT", "5", NUMBER, 5.0, None),
+    ],
+)
+def test_typed_parquet_columns(
+    connection: duckdb.DuckDBPyConnection, kind: str, text: str, column: Column, value: Any, raw: str | None
+) -> None:
+    assert cast(connection, [text], column, kind) == [(value, (raw, "uncast") if raw else None)]
+
+
+def test_sixteen_bytes_are_a_uuid_and_other_bytes_are_text(connection: duckdb.DuckDBPyConnection) -> None:
+    uuid = "(SELECT from_hex('01939c0e7b1a7c3e9f536f0c6b1d2a11') AS c0)"
+    assert cast(connection, [None], KEY, "UUID BYTES", uuid) == [("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", None)]
+    assert cast(connection, [None], KEY, "BLOB", "(SELECT 'abc'::BLOB AS c0)") == [("abc", None)]
+    assert cast(connection, [None], KEY, "BLOB", "(SELECT from_hex('FF00') AS c0)") == [("FF00", None)]
+
+
+def test_every_double_survives_its_own_text(connection: duckdb.DuckDBPyConnection) -> None:
+    numbers = [math.pi * 10.0**power for power in range(-300, 300, 7)]
+    assert [value for value, _ in cast(connection, [repr(number) for number in numbers], NUMBER)] == numbers
+
+
+def test_every_column_of_the_contract_has_a_cast(connection: duckdb.DuckDBPyConnection) -> None:
+    for table in TABLES.values():
+        names = list(table.columns)
+        source = f"(SELECT {', '.join(f'NULL::VARCHAR AS c{i}' for i in range(len(names)))})"
+        part = Part(Path("x"), "x", tuple(names), ("VARCHAR",) * len(names), source, 1)
+        query = casts.select(part, {name: i for i, name in enumerate(names)}, table.columns, names, TableConfig(file="x"))
+        described = connection.execute(f"DESCRIBE {query}").fetchall()
+        assert {name: kind for name, kind, *_ in described[:-1]} == {name: column.sql_type for name, column in table.columns.items()}
+        assert described[-1][0] == casts.CELLS

@@ -1,0 +1,191 @@
+"""The ingest stage: files found, several as one table, digests, what it leaves for the stages after it.
+
+Belongs here: the stage as a whole. Does not: single formats (`tests/unit/readers`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.readers import files
+from syndb_pipeline.stages import ingest
+from syndb_pipeline.stages.runner import run_stage
+from syndb_pipeline.store import digest_file
+from tests.ingest_helpers import context_for, ingest_folder
+
+
+def write(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_several_files_are_one_table_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    write(tmp_path, "day2/v.csv", "voxel_radius,cid\n3,c\n4,d\n")
+    write(tmp_path, "day1/v.csv", "cid;voxel_radius\na;1\n\nb;2\n")
+    pq.write_table(pa.table({"cid": [5], "voxel_radius": [5.0]}), tmp_path / "day3.parquet")
+    (tmp_path / "day4").mkdir()
+    done = ingest_folder(tmp_path, {"vesicle": "**/*[vy]*.[cp]*"})
+    assert done.rows("vesicle") == [("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0), ("5", 5.0)]
+    places = [str(done.sources.example("vesicle", row, "voxel_radius")) for row in range(5)]
+    assert places == [
+        "day1/v.csv, row 2, column voxel_radius",
+        "day1/v.csv, row 4, column voxel_radius",
+        "day2/v.csv, row 2, column voxel_radius",
+        "day2/v.csv, row 3, column voxel_radius",
+        "day3.parquet, row 1, column voxel_radius",
+    ]
+    assert [(entry["file"], entry["rows"]) for entry in done.details["files"]] == [
+        ("day1/v.csv", 2),
+        ("day2/v.csv", 2),
+        ("day3.parquet", 1),
+    ]
+
+
+def test_many_rows_of_many_files_keep_their_order(tmp_path: Path) -> None:
+    for number in range(4):
+        first = number * 300_000
+        duckdb.execute(
+            f"COPY (SELECT i AS cid, i / 4 AS voxel_radius FROM range({first}, {first + 300_000}) t(i)) TO '{tmp_path}/v{number}.csv'"
+        )
+    done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
+    table = f"read_parquet('{done.folder}/tables/vesicle.parquet', file_row_number=true)"
+    assert duckdb.sql(f"SELECT count(*), count(*) FILTER (cid::BIGINT <> file_row_number) FROM {table}").fetchall() == [(1_200_000, 0)]
+
+
+def test_files_with_other_columns_are_no_one_table(tmp_path: Path) -> None:
+    write(tmp_path, "v1.csv", "cid,voxel_radius\na,1\n")
+    write(tmp_path, "v2.csv", "cid,mesh_volume\nb,2\n")
+    done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
+    assert done.finding("SYN-READ-012").cause == "v2.csv has other columns than v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
+    assert not done.has("vesicle")
+
+
+@pytest.mark.parametrize("pattern", ["gone.csv", "*.nothing", "../*/nothing[", "a\0b", "x" * 5000, "/no/such/*.csv", "~nobody/x.csv", "[!"])
+def test_files_that_are_not_there(tmp_path: Path, pattern: str) -> None:
+    done = ingest_folder(tmp_path, {"vesicle": pattern})
+    assert done.codes == ["SYN-READ-001"]
+    assert done.tables["vesicle"].read == 0
+    assert done.cells() == []
+
+
+def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
+    write(tmp_path, "v[1].csv", "cid\na\n")
+    write(tmp_path, "v1.csv", "cid\nb\n")
+    assert ingest_folder(tmp_path, {"vesicle": "v[1].csv"}).rows("vesicle") == [("a",)]
+
+
+def test_folders_and_unknown_suffixes(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    assert "folder" in ingest_folder(tmp_path, {"vesicle": "tables"}).finding("SYN-READ-014").cause
+    write(tmp_path, "v.ods", "x")
+    assert ".xlsx" in ingest_folder(tmp_path, {"vesicle": "v.ods"}).finding("SYN-READ-014").cure
+
+
+def test_one_broken_table_does_not_hide_the_others(tmp_path: Path) -> None:
+    write(tmp_path, "axon.csv", "id\n1\n")
+    write(tmp_path, "vesicle.csv", "cid,type\na,b\n")
+    done = ingest_folder(tmp_path, {"vesicle": "vesicle.csv", "axon": "axon.csv"})
+    assert [(finding.table, finding.code) for finding in done.findings] == [
+        ("axon", "SYN-COL-001"),
+        ("axon", "SYN-COL-002"),
+        ("vesicle", "SYN-COL-001"),
+    ]
+    assert done.rows("vesicle") == [("a",)]
+    assert not done.has("axon")
+
+
+def test_inputs_name_every_file_and_only_what_ingest_uses(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.csv", "cid\na\n")
+    base = ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}))
+    assert base["file:v.csv"] == digest_file(path)
+    same: list[dict[str, Any]] = [{"rules": {"SYN-VOC-001": "error"}}, {"schedule": "0 2 * * *"}]
+    assert all(ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, **more)) == base for more in same)
+    assert ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "parent": "axon"}})) == base
+    assert ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "missing": ["x"]}})) != base
+    assert ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, rules={"SYN-READ-011": "error"})) != base
+    path.write_text("cid\nb\n")
+    assert ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"})) != base
+    assert list(ingest.inputs(context_for(tmp_path, {"vesicle": "gone.csv"}))) == ["config:tables", "config:rules"]
+
+
+def test_severities_of_the_config_hold(tmp_path: Path) -> None:
+    write(tmp_path, "v.csv", "cid,voxel_radius\na,1\n\nb,2\n")
+    done = ingest_folder(tmp_path, {"vesicle": "v.csv"}, rules={"SYN-READ-011": "error"})
+    assert done.finding("SYN-READ-011").severity == "error"
+
+
+def test_a_file_that_changes_between_hashing_and_reading_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.csv", "cid\na\n")
+    context = context_for(tmp_path, {"vesicle": "v.csv"})
+    ingest.inputs(context)
+    times = path.stat()
+    path.write_text("cid\nb\n")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PipelineError, match="changed while it was being read"):
+        ingest.run(context, tmp_path / "out")
+
+
+def test_a_file_that_goes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "v.csv", "cid\na\n")
+    witness = files.Witness()
+    witness.digest(path)
+    path.unlink()
+    with pytest.raises(PipelineError):
+        witness.confirm(path)
+
+
+def test_through_the_runner_twice(tmp_path: Path) -> None:
+    write(tmp_path, "v.csv", "cid,voxel_radius\n a,1\nb,x\n")
+    context = context_for(tmp_path, {"vesicle": "v.csv"})
+    with context.store.lock():
+        first = run_stage(context, "ingest")
+        again = run_stage(context, "ingest")
+        forced = run_stage(context, "ingest", force=True)
+    assert first == again
+    assert forced.digest == first.digest
+    assert sorted(first.outputs) == ["cells.parquet", "sources.json", "tables/vesicle.parquet"]
+    assert not (context.store.scratch / "reading").exists()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(["a,1", "b", "c,2,3", "", '"d",4', 'e,"5', '"f\ng",6', 'h,"i"j', " k ,x", "l,"]), max_size=12), st.booleans()
+)
+def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[str], ended: bool) -> None:
+    """Every line is a row, refused, blank, or the inside of a quoted value."""
+    folder = tmp_path_factory.mktemp("rows")
+    write(folder, "v.csv", "\n".join(["cid,voxel_radius", *lines]) + ("\n" if ended else ""))
+    done = ingest_folder(folder, {"vesicle": "v.csv"})
+    blank = sum(finding.count for finding in done.findings if finding.code == "SYN-READ-011")
+    refused = sum(finding.count for finding in done.findings if finding.code in ("SYN-READ-002", "SYN-READ-015"))
+    assert done.tables["vesicle"].rejected == refused
+    breaks = sum(key.count("\n") for (key,) in done.rows("vesicle", "cid") if key)
+    written = len("\n".join(lines).split("\n")) - (not ended and lines[-1:] == [""]) if lines else 0
+    if 'e,"5' not in lines:  # a quotation mark left open may take lines of the next quoted value with it
+        assert done.tables["vesicle"].read + blank + breaks == written
+
+
+def test_equal_files_give_equal_bytes_whatever_the_threads(tmp_path: Path) -> None:
+    duckdb.execute(f"COPY (SELECT i AS cid, i / 7 AS voxel_radius FROM range(400000) t(i)) TO '{tmp_path}/v.csv'")
+    digests = set()
+    for threads in (1, 2, 3):
+        context = context_for(tmp_path, {"vesicle": "v.csv"})
+        context = type(context)(context.config, context.settings.model_copy(update={"threads": threads}))
+        out = tmp_path / f"out{threads}"
+        out.mkdir()
+        ingest.run(context, out)
+        digests.add(tuple(digest_file(out / name) for name in ("tables/vesicle.parquet", "cells.parquet", "sources.json")))
+    assert len(digests) == 1

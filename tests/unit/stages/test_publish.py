@@ -1,0 +1,571 @@
+"""Plan, approval, publishing and deleting, on a small dataset that went through the real stages into a real node.
+
+Belongs here: what is refused and why, what is kept, what the second time does. Does not: crashes (`integration/test_publish_crash.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+
+from syndb_pipeline.destinations import open_destination
+from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Metadata, TableCheck, Upload
+from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, OutcomeUnknown
+from syndb_pipeline.publication.deletion import delete, describe_preview, preview_delete
+from syndb_pipeline.publication.plan import approve, describe, plan, require_metadata
+from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.publication.status import datasets, status
+from syndb_pipeline.settings import load_dataset, load_settings
+from syndb_pipeline.stages import runner
+from syndb_pipeline.stages.publish import publish
+from syndb_pipeline.stages.stage import Context
+
+DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
+PIPELINE = """\
+state: state
+memory_limit: 600MB
+threads: 1
+destinations:
+  local: {kind: embedded, path: node, owner: ada}
+"""
+CONFIG = """\
+dataset:
+  id: 01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11
+  label: Guide example
+  animal: DROSOPHILA_MELANOGASTER
+  microscopy: ssTEM
+  brain_regions: [{structure: hippocampus}]
+tables:
+  axon: {file: axon.csv}
+  vesicle: {file: vesicle.csv, parent: axon}
+terms: {accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributable: true, license_agreed: true}
+publish: {destination: local, approval: manual}
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab's folder: two tables, two meshes, a config."""
+
+    root: Path
+
+    @property
+    def context(self) -> Context:
+        return Context(load_dataset(self.root / "guide.yaml"), load_settings(self.root / "pipeline.yaml"))
+
+    @property
+    def node(self) -> EmbeddedNode:
+        node = open_destination(self.context.settings, "local")
+        assert isinstance(node, EmbeddedNode)
+        return node
+
+    @property
+    def records(self) -> PublishRecords:
+        return PublishRecords(self.context.store)
+
+    def info(self) -> DatasetInfo:
+        info = self.node.info(DATASET)
+        assert info is not None
+        return info
+
+    def prepare(self) -> Lab:
+        context = self.context
+        with context.store.lock():
+            list(runner.run_through(context, "package"))
+        return self
+
+    def edit(self, name: str, old: str, new: str) -> Lab:
+        path = self.root / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        return self
+
+    def publish(self, **options: Any) -> Any:
+        return publish(self.context, **options)
+
+    def approved(self) -> Lab:
+        context = self.context
+        approve(context, plan(context).digest, "Ada", "prompt")
+        return self
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    root = tmp_path_factory.mktemp("prepared")
+    (root / "pipeline.yaml").write_text(PIPELINE)
+    (root / "guide.yaml").write_text(CONFIG)
+    (root / "one.glb").write_bytes(b"glTF one")
+    (root / "two.glb").write_bytes(b"glTF two")
+    (root / "axon.csv").write_text("cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n")
+    parents = (1, 1, 1, 1, 1, 2, 2, 4)
+    (root / "vesicle.csv").write_text("cid,parent_id,voxel_radius\n" + "".join(f"{n},{parent},20.5\n" for n, parent in enumerate(parents)))
+    return Lab(root).prepare()
+
+
+@pytest.fixture
+def lab(prepared: Lab, tmp_path: Path) -> Lab:
+    shutil.copytree(prepared.root, tmp_path / "lab")
+    return Lab(tmp_path / "lab")
+
+
+def test_the_digest_is_the_same_in_another_folder_at_another_time(prepared: Lab, lab: Lab) -> None:
+    first, copied = plan(prepared.context), plan(lab.context)
+    assert first.digest == copied.digest and len(first.digest) == 64
+    shutil.rmtree(lab.root / "state")
+    assert plan(lab.prepare().context).digest == first.digest
+
+
+def test_the_plan_tells_a_person_what_would_be_sent(lab: Lab) -> None:
+    current = plan(lab.context)
+    text = describe(current)
+    for said in ("Guide example", str(DATASET), "local (embedded)", "ODC_BY (ODC-By-1.0)", "accepted by Ada on 2026-11-23", current.digest):
+        assert said in text
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith("  ")] == [["axon", "3"], ["vesicle", "8"], ["in", "all"]]
+    assert "2 meshes, 0 skeletons, 16 bytes" in text
+    assert json.loads(current.model_dump_json())["digest"] == current.digest
+
+
+def test_nothing_is_sent_without_approval(lab: Lab) -> None:
+    with pytest.raises(ApprovalError, match="Nobody has approved") as refused:
+        lab.publish()
+    assert refused.value.exit == Exit.APPROVAL
+    assert f"--approve {plan(lab.context).digest[:12]}" in refused.value.next_step
+    assert lab.node.info(DATASET) is None
+
+
+@pytest.mark.parametrize("length", [12, 20, 64])
+def test_publishing_what_was_approved(lab: Lab, length: int) -> None:
+    current = plan(lab.context)
+    receipt = lab.publish(approve=current.digest[:length].upper(), by="Grace")
+    info = lab.info()
+    assert info.rows == {"axon": 3, "vesicle": 8} and info.number_of_units == 11 and info.owner == "ada"
+    assert (receipt.plan, receipt.owner, receipt.license, receipt.files) == (current.digest, "ada", "ODC_BY", 2)
+    assert {name: (check.sent, check.found, check.missing) for name, check in receipt.tables.items()} == {
+        "axon": (3, 3, 0),
+        "vesicle": (8, 8, 0),
+    }
+    assert receipt.upload == info.uploads[-1] and receipt.upload.tar_sha256 == current.tar.sha256
+    assert (receipt.approval.by, receipt.approval.how) == ("Grace", "option")
+    assert receipt.chain.keys() == {"ingest", "validate", "assign_ids", "join_relations", "check_integrity"}
+    assert json.loads(lab.records.receipt_path.read_text())["plan"] == current.digest
+    meshes = {file.unit: file.sha256 for file in lab.node.files(DATASET)}
+    assert meshes == {file.cid: file.sha256 for file in current.files} and len(meshes) == 2
+    stored = duckdb.sql(
+        f"SELECT count(DISTINCT parent_id) FROM '{lab.node.table_files(DATASET)['vesicle']}' WHERE parent_enum = 4"
+    ).fetchall()
+    assert stored == [(3,)]
+
+
+@pytest.mark.parametrize("given", ["", "0" * 64, "abc"])
+def test_a_digest_of_another_plan_is_no_approval_even_beside_a_kept_one(lab: Lab, given: str) -> None:
+    lab.approved()
+    with pytest.raises(ApprovalError, match="not the digest of the plan"):
+        lab.publish(approve=given)
+    with pytest.raises(ApprovalError, match="at least 12"):
+        lab.publish(approve=plan(lab.context).digest[:11])
+    assert lab.node.info(DATASET) is None
+
+
+def test_publishing_the_same_plan_again_sends_nothing(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    said: list[str] = []
+    assert lab.publish(say=said.append) == first
+    assert said and "nothing to send" in said[0]
+    info = lab.info()
+    assert info.number_of_units == 11 and info.uploads is not None and len(info.uploads) == 1
+    assert len(lab.records.approvals()) == 1
+
+
+def test_standing_approval_is_given_by_the_person_of_the_terms(lab: Lab) -> None:
+    lab.edit("guide.yaml", "approval: manual", "approval: standing")
+    receipt = lab.publish()
+    assert (receipt.approval.by, receipt.approval.how) == ("Ada", "standing")
+
+
+@pytest.mark.parametrize("key", ["accurate", "redistributable", "license_agreed"])
+def test_every_term_must_be_accepted(lab: Lab, key: str) -> None:
+    lab.edit("guide.yaml", f"{key}: true", f"{key}: false").prepare()
+    for act in (lambda: lab.publish(approve=plan(lab.context).digest), lambda: lab.approved()):
+        with pytest.raises(ApprovalError, match=rf"terms\.{key}") as refused:
+            act()
+        assert f"set terms.{key} to true" in refused.value.next_step
+    assert f"except {key}" in describe(plan(lab.context))
+
+
+def test_terms_must_be_there(lab: Lab) -> None:
+    text = (lab.root / "guide.yaml").read_text()
+    (lab.root / "guide.yaml").write_text("\n".join(line for line in text.splitlines() if not line.startswith("terms:")))
+    lab.prepare()
+    with pytest.raises(ApprovalError, match="Nobody has accepted SynDB's terms") as refused:
+        lab.publish(approve=plan(lab.context).digest)
+    assert "accepted_by, accepted_on, accurate, redistributable, license_agreed" in refused.value.next_step
+    assert "not accepted yet" in describe(plan(lab.context))
+
+
+def test_incomplete_metadata_and_unknown_licences_are_named(lab: Lab) -> None:
+    whole = plan(lab.context).metadata
+    require_metadata(whole, lab.root / "guide.yaml")
+    lacking: list[tuple[dict[str, Any], str]] = [
+        ({"label": ""}, r"dataset\.label"),
+        ({"microscopy": "", "brain_regions": ()}, r"dataset\.microscopy, dataset\.brain_regions"),
+        ({"syndb_tables": ()}, "missing: tables"),
+        ({"license": "MIT"}, r"dataset\.license: 'MIT'"),
+        ({"data_license": 3}, r"dataset\.license"),
+    ]
+    for change, reason in lacking:
+        with pytest.raises(ConfigError, match=reason):
+            require_metadata(whole.model_copy(update=change), lab.root / "guide.yaml")
+
+
+def test_rejected_data_have_no_plan(lab: Lab) -> None:
+    lab.edit("vesicle.csv", "7,4,20.5", "7,5,20.5").prepare()
+    for act in (lambda: plan(lab.context), lambda: lab.publish()):
+        with pytest.raises(DataRejected, match="was rejected") as refused:
+            act()
+        assert refused.value.exit == Exit.REJECTED
+    assert status(lab.context).verdict == "rejected"
+
+
+def test_a_dataset_that_was_not_prepared_has_no_plan(lab: Lab) -> None:
+    shutil.rmtree(lab.root / "state")
+    with pytest.raises(ConfigError, match="ingest has not run"):
+        plan(lab.context)
+    lab.prepare()
+    shutil.rmtree(lab.context.store.stage("package"))
+    with pytest.raises(ConfigError, match="package has not run"):
+        plan(lab.context)
+
+
+def _flip(path: Path, at: int = -9) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+CHANGES = {
+    "a lab file": ("vesicle.csv", "lab's file .*vesicle.csv changed"),
+    "a mesh": ("one.glb", "changed"),
+    "a table ingest read": ("ingest/tables/axon.parquet", "ingest/tables/axon.parquet"),
+    "the ids": ("assign_ids/ids/axon.parquet", "assign_ids/ids/axon.parquet"),
+    "the relations": ("join_relations/relations/vesicle.parquet", "join_relations/relations/vesicle.parquet"),
+    "the tar": (f"package/{DATASET}.tar", f"package/{DATASET}.tar"),
+    "the manifest": ("package/manifest.json", "package/manifest.json"),
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), CHANGES.values(), ids=CHANGES)
+def test_one_flipped_byte_since_approval_is_refused_and_named(lab: Lab, name: str, reason: str) -> None:
+    lab.approved()
+    path = lab.root / name if (lab.root / name).is_file() else lab.context.store.folder / name
+    _flip(path, -3)
+    for options in ({}, {"approve": lab.records.approvals()[0].digest}):
+        with pytest.raises(ApprovalError, match=reason) as refused:
+            lab.publish(**options)
+        assert refused.value.exit == Exit.APPROVAL
+    assert lab.node.info(DATASET) is None
+
+
+@pytest.mark.parametrize("stage", ["ingest", "validate", "assign_ids", "join_relations", "check_integrity"])
+def test_a_changed_record_is_refused(lab: Lab, stage: str) -> None:
+    lab.approved()
+    path = lab.context.store.stage(stage) / "record.json"
+    record = json.loads(path.read_text())
+    record["details"]["note"] = "added"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ApprovalError, match=f"what {stage} found changed"):
+        lab.publish()
+    path.write_text("{")
+    with pytest.raises(ApprovalError, match=f"{stage}/record.json"):
+        lab.publish()
+
+
+def test_a_changed_config_is_refused(lab: Lab) -> None:
+    lab.approved().edit("guide.yaml", "label: Guide example", "label: Renamed")
+    with pytest.raises(ApprovalError, match=r"the config .* changed"):
+        lab.publish()
+
+
+def test_approval_of_an_earlier_plan_does_not_count_and_it_says_what_changed(lab: Lab) -> None:
+    lab.approved().edit("vesicle.csv", "7,4,20.5", "7,4,20.7").prepare()
+    old = lab.records.approvals()[0].digest
+    with pytest.raises(ApprovalError, match=r"approved by Ada .* is another: these changed: lab files, package, table vesicle"):
+        lab.publish()
+    with pytest.raises(ApprovalError, match="since that approval, these changed"):
+        lab.publish(approve=old)
+    lab.approved()
+    assert lab.publish().plan != old
+    assert [approval.digest == old for approval in lab.records.approvals()] == [True, False], "approvals are kept as history"
+
+
+def test_the_destination_is_part_of_what_is_approved(lab: Lab) -> None:
+    lab.approved()
+    lab.edit("pipeline.yaml", "  local:", "  other: {kind: embedded, path: other, owner: ada}\n  local:")
+    lab.edit("guide.yaml", "destination: local", "destination: other")
+    with pytest.raises(ApprovalError, match="these changed: destination"):
+        lab.publish()
+    lab.edit("guide.yaml", "destination: other", "destination: locl")
+    with pytest.raises(ConfigError, match="did you mean local"):
+        lab.publish()
+
+
+def test_corrected_data_upsert_into_the_same_dataset(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    lab.edit("vesicle.csv", "7,4,20.5\n", "8,4,20.5\n").prepare()
+    receipt = lab.publish(approve=plan(lab.context).digest)
+    check = receipt.tables["vesicle"]
+    assert (check.sent, check.found, check.missing) == (8, 9, 0), "the row of the first upload stays, as in SynDB"
+    assert receipt.number_of_units == 22
+
+
+def test_going_back_to_an_earlier_plan_restores_its_rows(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5").prepare().publish(approve=plan(lab.context).digest)
+    lab.edit("vesicle.csv", "7,4,30.5", "7,4,20.5").prepare()
+    again = lab.publish()
+    assert again.plan == first.plan and again.published > first.published
+    assert duckdb.sql(f"SELECT max(voxel_radius) FROM '{lab.node.table_files(DATASET)['vesicle']}'").fetchall() == [(20.5,)]
+    assert lab.publish() == again
+
+
+def test_other_metadata_at_the_destination_are_told_not_overwritten(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    lab.edit("guide.yaml", "microscopy: ssTEM", "microscopy: FIB-SEM").prepare()
+    with pytest.raises(DestinationRefused, match="microscopy: here 'FIB-SEM', there 'ssTEM'") as refused:
+        lab.publish(approve=plan(lab.context).digest)
+    assert refused.value.exit == Exit.REFUSED
+    info = lab.info()
+    assert info.metadata.microscopy == "ssTEM" and info.number_of_units == 11
+
+
+def test_another_owners_dataset_is_neither_changed_nor_deleted(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    lab.edit("pipeline.yaml", "owner: ada", "owner: mallory")
+    lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5").prepare()
+    with pytest.raises(DestinationRefused, match="belongs to ada; you are mallory"):
+        lab.publish(approve=plan(lab.context).digest)
+    for act in (
+        lambda: preview_delete(lab.context.settings, DATASET, "local"),
+        lambda: delete(lab.context.settings, DATASET, "local", "Guide example"),
+    ):
+        with pytest.raises(DestinationRefused, match="belongs to ada"):
+            act()
+    assert lab.info().number_of_units == 11
+    assert datasets(lab.context.settings, "local") == []
+
+
+class Silent(EmbeddedNode):
+    """A node that takes an upload, or does not, and gives no answer."""
+
+    takes = True
+
+    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
+        if self.takes:
+            super().upload(dataset, tar, sha256)
+        raise OutcomeUnknown("No answer within 300 s.")
+
+
+class Blind(EmbeddedNode):
+    """A node that does not tell which tars it took, nor compares rows: what a first HTTP destination can do."""
+
+    def info(self, dataset: UUID) -> DatasetInfo | None:
+        info = super().info(dataset)
+        return info.model_copy(update={"uploads": None}) if info else None
+
+    def compare(self, dataset: UUID, tar: Path) -> tuple[TableCheck, ...]:
+        return tuple(check.model_copy(update={"missing": None}) for check in super().compare(dataset, tar))
+
+
+class BlindAndSilent(Silent, Blind):
+    pass
+
+
+def _as(kind: type[EmbeddedNode], lab: Lab, *, takes: bool = True) -> EmbeddedNode:
+    node = kind("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1)
+    if isinstance(node, Silent):
+        node.takes = takes
+    return node
+
+
+@pytest.mark.parametrize("kind", [Silent, BlindAndSilent])
+def test_an_unanswered_upload_that_arrived_is_found_and_not_sent_again(lab: Lab, kind: type[EmbeddedNode]) -> None:
+    receipt = lab.publish(approve=plan(lab.context).digest, destination=_as(kind, lab))
+    assert receipt.number_of_units == 11 and receipt.upload.tar_sha256 == plan(lab.context).tar.sha256
+    assert lab.info().number_of_units == 11
+
+
+@pytest.mark.parametrize(("kind", "later"), [(Silent, EmbeddedNode), (BlindAndSilent, Blind)])
+def test_an_unanswered_upload_that_did_not_arrive_is_unknown_then_settled_by_the_same_command(
+    lab: Lab, kind: type[EmbeddedNode], later: type[EmbeddedNode]
+) -> None:
+    with pytest.raises(OutcomeUnknown, match="No answer within 300 s") as unknown:
+        lab.publish(approve=plan(lab.context).digest, destination=_as(kind, lab, takes=False))
+    assert unknown.value.exit == Exit.UNKNOWN
+    assert f"syndb-pipeline publish {lab.root / 'guide.yaml'}" in unknown.value.next_step
+    assert lab.publish(destination=_as(later, lab)).number_of_units == 11
+
+
+def test_a_part_that_arrived_is_neither_sent_again_nor_called_whole(lab: Lab) -> None:
+    with pytest.raises(OutcomeUnknown):
+        lab.publish(approve=plan(lab.context).digest, destination=_as(BlindAndSilent, lab, takes=False))
+    entry = lab.node.folder / "datasets" / str(DATASET) / "dataset.json"
+    content = json.loads(entry.read_text())
+    entry.write_text(json.dumps(content | {"number_of_units": 5}))
+    with pytest.raises(OutcomeUnknown, match="0 units before and 5 now; all of it would be 11") as unknown:
+        lab.publish(destination=_as(Blind, lab))
+    assert f"syndb-pipeline delete {DATASET}" in unknown.value.next_step
+
+
+def test_a_destination_that_tells_little_takes_nothing_twice(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest, destination=_as(Blind, lab))
+    assert first.tables["vesicle"].missing is None and first.tables["vesicle"].found == 8
+    assert lab.publish(destination=_as(Blind, lab)) == first
+    for receipt in (lab.records.receipt_path, lab.records.folder / "receipts" / f"{first.plan}.json"):
+        receipt.unlink()
+    assert lab.publish(destination=_as(Blind, lab)).number_of_units == 11
+
+
+class Lossy(EmbeddedNode):
+    """A node that keeps only a part of what it took, as one server did."""
+
+    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
+        upload = super().upload(dataset, tar, sha256)
+        path = self.table_files(dataset)["vesicle"]
+        duckdb.sql(f"COPY (FROM '{path}' LIMIT 3) TO '{path}.part' (FORMAT parquet)")
+        Path(f"{path}.part").replace(path)
+        return upload
+
+
+def test_rows_lost_on_the_way_are_seen_when_reading_back(lab: Lab) -> None:
+    with pytest.raises(DestinationRefused, match="vesicle: 8 rows sent, 3 found, 5 not as sent"):
+        lab.publish(approve=plan(lab.context).digest, destination=_as(Lossy, lab))
+    assert lab.records.receipt() is None
+
+
+def test_meshes_that_went_missing_there_are_sent_again(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    next((lab.node.folder / "datasets").rglob("*.glb")).unlink()
+    again = lab.publish()
+    assert again.files == 2 and again.upload == first.upload and len(lab.node.files(DATASET)) == 2
+
+
+def test_the_preview_says_what_goes(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    preview = preview_delete(lab.context.settings, DATASET, "local")
+    assert (preview.info.rows, preview.files, preview.file_bytes) == ({"axon": 3, "vesicle": 8}, 2, 16)
+    text = describe_preview(preview)
+    assert "Guide example" in text and "8 rows" in text and "2 meshes" in text and "1 uploads" in text
+
+
+@pytest.mark.parametrize("typed", ["", "guide example", "Guide example ", str(DATASET)])
+def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    with pytest.raises(ApprovalError, match="nothing was deleted"):
+        delete(lab.context.settings, DATASET, "local", typed)
+    assert lab.info().number_of_units == 11
+
+
+def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_approval(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    tombstone = delete(lab.context.settings, DATASET, "local", "Guide example")
+    assert lab.node.info(DATASET) is None and datasets(lab.context.settings, "local") == []
+    assert tombstone.receipt == first.plan and tombstone.deletion.rows == {"axon": 3, "vesicle": 8} and tombstone.deletion.files == 2
+    assert lab.records.tombstones() == [tombstone]
+    assert lab.node.deletions(DATASET) == (tombstone.deletion,)
+    with pytest.raises(DestinationRefused, match="There is no dataset"):
+        delete(lab.context.settings, DATASET, "local", "Guide example")
+    with pytest.raises(ApprovalError, match=r"was deleted at local .* earlier approvals do not count"):
+        lab.publish()
+    lab.edit("guide.yaml", "approval: manual", "approval: standing")
+    with pytest.raises(ApprovalError, match="was deleted"):
+        lab.publish()
+    again = lab.publish(approve=first.plan)
+    assert again.published > first.published and lab.info().number_of_units == 11
+    assert lab.node.deletions(DATASET) == (tombstone.deletion,), "the id's history stays to be seen"
+
+
+def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    shutil.rmtree(lab.node.folder)
+    with pytest.raises(ApprovalError, match="was deleted at local"):
+        lab.publish()
+    assert status(lab.context).published is None
+    lab.approved()
+    assert lab.publish().published > first.published
+
+
+class Forgetful(EmbeddedNode):
+    """A node that deletes without answering, and keeps no memory of it."""
+
+    def delete(self, dataset: UUID) -> Deletion:
+        super().delete(dataset)
+        raise OutcomeUnknown("No answer.")
+
+    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
+        return ()
+
+
+class Stubborn(EmbeddedNode):
+    def delete(self, dataset: UUID) -> Deletion:
+        raise OutcomeUnknown("No answer.")
+
+
+def test_an_unanswered_deletion_is_settled_by_asking(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    settings = lab.context.settings
+    with pytest.raises(OutcomeUnknown, match="still at local"):
+        delete(settings, DATASET, _as(Stubborn, lab), "Guide example")
+    assert lab.records.tombstones() == [] and lab.info().number_of_units == 11
+    tombstone = delete(settings, DATASET, _as(Forgetful, lab), "Guide example")
+    assert tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
+    assert lab.records.tombstones() == [tombstone] and lab.node.info(DATASET) is None
+
+
+def test_status_says_where_the_dataset_stands(lab: Lab) -> None:
+    fresh = status(lab.context)
+    assert [link.state for link in fresh.stages] == ["current"] * 6
+    assert (fresh.verdict, fresh.digest, fresh.approved, fresh.receipt) == ("accepted", plan(lab.context).digest, False, None)
+    assert status(lab.approved().context).approved
+    receipt = lab.publish()
+    done = status(lab.context)
+    assert done.receipt == receipt and done.published == receipt.published
+    assert json.loads(done.model_dump_json())["receipt"]["plan"] == receipt.plan
+    lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5")
+    changed = status(lab.context)
+    assert [link.state for link in changed.stages] == ["stale"] * 6
+    assert changed.stages[0].changes and changed.stages[1].behind == "ingest"
+    assert changed.digest is None and changed.obstacle is not None and "vesicle.csv" in changed.obstacle
+    shutil.rmtree(lab.context.store.stage("package"))
+    assert status(lab.context).stages[-1].state == "missing"
+
+
+def test_datasets_lists_what_is_complete_and_what_is_not(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    other = Metadata.model_validate(plan(lab.context).metadata.model_dump() | {"id": UUID(int=7), "label": "Another"})
+    lab.node.register(other)
+    listed = datasets(lab.context.settings, "local")
+    assert [(item.info.metadata.label, item.complete) for item in listed] == [("Another", False), ("Guide example", True)]
+
+
+def test_the_journal_survives_a_line_cut_off_by_a_crash(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    journal = lab.records.folder / "journal.jsonl"
+    whole = lab.records.journal()
+    assert [(line.step, line.state) for line in whole] == [
+        (step, state) for step in ("register", "upload", "files", "read-back") for state in ("start", "done")
+    ] + [("receipt", "done")]
+    with journal.open("ab") as file:
+        file.write(b'{"at": "2026-11-2')
+    assert lab.records.journal() == whole
+    lab.records.note("p", "local", "upload", "start")
+    assert len(lab.records.journal()) == len(whole) + 1
+    assert lab.records.journal()[-1].at <= datetime.now(UTC)

@@ -1,0 +1,113 @@
+"""The engine's promises: UUIDs equal to Python's, odd paths, limits, and bytes that depend on rows alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syndb_pipeline import engine
+from syndb_pipeline.store import digest_file
+
+NAMESPACE = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
+KEYS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)
+
+
+@pytest.fixture
+def spill(tmp_path: Path) -> Path:
+    return tmp_path / "spill"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(namespace=st.uuids(), keys=st.lists(KEYS, min_size=1, max_size=30), table=st.sampled_from(["neuron", "pre_synaptic_terminal"]))
+def test_row_uuid_is_pythons_uuid5(spill: Path, namespace: UUID, keys: list[str], table: str) -> None:
+    with engine.connect(memory_limit=1_000_000_000, threads=1, spill=spill, dataset=namespace) as connection:
+        rows = connection.execute("SELECT row_uuid(?, key) FROM (SELECT unnest(?::VARCHAR[]) AS key)", [table, keys]).fetchall()
+    assert [row[0] for row in rows] == [uuid5(namespace, f"{table}/{key}") for key in keys]
+
+
+@pytest.mark.parametrize(
+    "key", ["", "1", "01", "1.0", " 1", "864691135571546917", "é", "e\u0301", "神経", "🧠", "a/b", "'; DROP", "x" * 10_000]
+)
+def test_keys_that_differ_in_one_character_differ(spill: Path, key: str) -> None:
+    with engine.connect(memory_limit=1_000_000_000, threads=1, spill=spill, dataset=NAMESPACE) as connection:
+        ((same, other, nothing),) = connection.execute(
+            "SELECT row_uuid('neuron', k), row_uuid('neuron', k || '0'), row_uuid('neuron', NULL) FROM (SELECT ?::VARCHAR AS k)", [key]
+        ).fetchall()
+    assert same == uuid5(NAMESPACE, f"neuron/{key}")
+    assert other == uuid5(NAMESPACE, f"neuron/{key}0") != same
+    assert nothing is None
+    assert same.version == 5
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=KEYS)
+def test_quote_and_literal_survive_any_text(text: str) -> None:
+    with duckdb.connect() as connection:
+        assert connection.execute(f"SELECT {engine.literal(text)}").fetchone() == (text,)
+        if text:
+            described = connection.execute(f"SELECT 1 AS {engine.quote(text)}").description
+            assert described[0][0] == text
+
+
+def test_literal_of_other_values() -> None:
+    assert engine.literal(None) == "NULL"
+    assert engine.literal(True) == "TRUE"
+    assert engine.literal([1, "a'b", None]) == "[1, 'a''b', NULL]"
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "quo'te", 'dou"ble', "star*", "what?", "[brackets]", "[a-z]*?", "ünï", "per%cent", "a{b,c}"]
+)
+def test_a_folder_may_have_any_name(tmp_path: Path, spill: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    decoy = tmp_path / "decoy"
+    decoy.mkdir()
+    with engine.connect(memory_limit=1_000_000_000, threads=1, spill=spill) as connection:
+        assert engine.write_parquet(connection, "SELECT i FROM range(3) AS t(i)", folder / "t.parquet") == 3
+        engine.write_parquet(connection, "SELECT 99 AS i", decoy / "t.parquet")
+        assert connection.execute(f"SELECT i FROM {engine.parquet(folder / 't.parquet')}").fetchall() == [(0,), (1,), (2,)]
+        numbered = connection.execute(f"SELECT file_row_number, i FROM {engine.parquet(folder / 't.parquet', row_number=True)}").fetchall()
+    assert numbered == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_threads_and_memory_do_not_change_bytes(tmp_path: Path, spill: Path) -> None:
+    query = "SELECT i::VARCHAR AS key, row_uuid('vesicle', i::VARCHAR) AS cid, hash(i) / 7.0 AS x FROM range(400_000) AS t(i)"
+    digests = set()
+    for number, (threads, memory) in enumerate([(1, 2_000_000_000), (2, 2_000_000_000), (4, 700_000_000)]):
+        path = tmp_path / f"{number}.parquet"
+        with engine.connect(memory_limit=memory, threads=threads, spill=spill, dataset=NAMESPACE) as connection:
+            assert engine.write_parquet(connection, query, path) == 400_000
+        digests.add(digest_file(path))
+    assert len(digests) == 1
+
+
+def test_the_limits_reach_duckdb_and_nothing_is_fetched(spill: Path) -> None:
+    with engine.connect(memory_limit=1_400_000_000, threads=3, spill=spill) as connection:
+        names = "threads", "temp_directory", "autoinstall_known_extensions", "autoload_known_extensions", "TimeZone"
+        values = {name: connection.execute(f"SELECT current_setting('{name}')").fetchone()[0] for name in names}
+        memory = connection.execute("SELECT current_setting('memory_limit')").fetchone()[0]
+    assert values == {
+        "threads": 3,
+        "temp_directory": str(spill),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "TimeZone": "UTC",
+    }
+    assert memory == "953.6 MiB"  # 1.4 GB less what is kept for Python
+    assert spill.is_dir()
+
+
+def test_a_small_limit_spills_instead_of_failing(tmp_path: Path, spill: Path) -> None:
+    with engine.connect(memory_limit=500_000_000, threads=2, spill=spill) as connection:
+        rows = engine.write_parquet(
+            connection,
+            "SELECT hash(i) AS h, repeat('x', 40) || i AS pad FROM range(2_000_000) AS t(i) ORDER BY h",
+            tmp_path / "sorted.parquet",
+        )
+    assert rows == 2_000_000

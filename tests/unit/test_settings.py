@@ -1,0 +1,340 @@
+"""What settings.py accepts, and the words with which it refuses: file, key, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from syndb_pipeline.errors import ConfigError, Exit
+from syndb_pipeline.settings import find_pipeline_file, load_dataset, load_settings
+from syndb_pipeline.yaml_file import read_yaml
+
+MINIMAL = """\
+dataset:
+  id: 01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11
+  label: A label
+  animal: MUS_MUSCULUS
+  microscopy: ssTEM
+  brain_regions: [{structure: cortex}]
+tables:
+  neuron: {file: neuron.csv}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SYNDB_PIPELINE_CONFIG", "SYNDB_STATE", "SYNDB_MEMORY_LIMIT", "SYNDB_THREADS", "SYNDB_DESTINATIONS", "SYNDB_DATASETS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(folder: Path, text: str, name: str = "lab.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def changed(folder: Path, *path: str | int, value: Any) -> Path:
+    """The minimal config with one key set."""
+    content = yaml.safe_load(MINIMAL)
+    at = content
+    for part in path[:-1]:
+        at = at.setdefault(part, {}) if isinstance(at, dict) else at[part]
+    at[path[-1]] = value
+    return write(folder, yaml.safe_dump(content))
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(path)
+    assert caught.value.exit is Exit.USAGE
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_minimal_config_has_the_documented_defaults(tmp_path: Path) -> None:
+    config = load_dataset(write(tmp_path, MINIMAL))
+    assert (config.name, config.folder, config.path) == ("lab", tmp_path, tmp_path / "lab.yaml")
+    assert config.dataset.license == "ODC_BY"
+    assert config.dataset.brain_regions[0].direction == "null"
+    assert (config.publish.destination, config.publish.approval) == ("local", "manual")
+    assert config.terms is None
+    assert config.watch is True
+    table = config.tables["neuron"]
+    assert (table.header_row, table.encoding, table.decimal, table.missing) == (1, "utf-8", ".", [])
+
+
+def test_a_config_is_found_relative_to_the_working_folder(tmp_path: Path) -> None:
+    write(tmp_path, MINIMAL)
+    assert load_dataset("lab.yaml").folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("CC-BY-4.0", "CC_BY"), ("cc0-1.0", "CC0"), ("ODbL-1.0", "ODC_ODbL"), ("odc-by", "ODC_BY"), ("CC BY", None), ("GPL-3.0", None)],
+)
+def test_licences_are_known_by_syndbs_names_and_by_spdx(tmp_path: Path, written: str, kept: str | None) -> None:
+    path = changed(tmp_path, "dataset", "license", value=written)
+    if kept:
+        assert load_dataset(path).dataset.license == kept
+    else:
+        assert re.search(rf"dataset\.license: '{written}' is not a licence SynDB knows; allowed: CC0, .*SPDX CC0-1\.0", refusal(path))
+
+
+@pytest.mark.parametrize("written", ["10.1126/science.add9330", "https://doi.org/10.1126/science.add9330", "doi:10.1126/science.add9330"])
+def test_dois_are_kept_bare(tmp_path: Path, written: str) -> None:
+    assert load_dataset(changed(tmp_path, "dataset", "publications", value=[written])).dataset.publications == ["10.1126/science.add9330"]
+
+
+def test_words_are_understood_in_any_case(tmp_path: Path) -> None:
+    assert load_dataset(changed(tmp_path, "dataset", "animal", value="mus_musculus")).dataset.animal == "MUS_MUSCULUS"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            ("dataset", "animal"),
+            "MUS_MUSCULLUS",
+            r"dataset\.animal: 'MUS_MUSCULLUS' is not an animal SynDB knows; did you mean MUS_MUSCULUS",
+        ),
+        (("dataset", "animal"), "unicorn", r"dataset\.animal: .*allowed: MUS_MUSCULUS, .* \.\.\."),
+        (("dataset", "animal"), None, r"dataset\.animal: found nothing"),
+        (("dataset", "label"), None, r"dataset\.label: there is no value here"),
+        (("dataset", "label"), "x" * 121, r"dataset\.label: found 'xxx.*121 characters; allowed are at most 120"),
+        (("dataset", "label"), True, r"dataset\.label: YAML reads this as true, not as text; put the word in quotes"),
+        (("dataset", "notes"), "x" * 281, r"dataset\.notes: .*at most 280"),
+        (("dataset", "id"), "not-a-uuid", r"dataset\.id: found 'not-a-uuid'; .*valid UUID"),
+        (("dataset", "lable"), "x", r"dataset\.lable: there is no such key; did you mean label"),
+        (("dataset", "publications"), ["nonsense"], r"dataset\.publications\.0: 'nonsense' is not a DOI; write it like 10\."),
+        (("dataset", "brain_regions"), [], r"dataset\.brain_regions: found a list; .*at least 1 item"),
+        (("dataset", "brain_regions"), "cortex", r"dataset\.brain_regions: found 'cortex'; expected a list"),
+        (("dataset", "brain_regions"), [{"structure": "cortx"}], r"dataset\.brain_regions\.0\.structure: 'cortx' .*did you mean cortex"),
+        (
+            ("dataset", "brain_regions"),
+            [{"structur": "cortex"}],
+            r"brain_regions\.0\.structur: there is no such key; did you mean structure",
+        ),
+        (
+            ("dataset", "brain_regions"),
+            ["cortex"],
+            r"brain_regions\.0: found 'cortex'; expected keys below it; allowed: structure, direction",
+        ),
+        (
+            ("dataset", "mutations"),
+            [{"gene": "A", "expression": "knockout"}],
+            r"mutations\.0\.expression: 'knockout' .*did you mean knock-out",
+        ),
+        (("tables",), {}, r"tables: .*at least 1 item"),
+        (("tables", "neurons"), {"file": "x"}, r"tables: 'neurons' is not a SynDB table; did you mean neuron"),
+        (("tables", "neuron"), "neuron.csv", r"tables\.neuron: found 'neuron\.csv'; expected keys below it, e\.g\. \{file: neuron\.csv\}"),
+        (("tables", "neuron"), None, r"tables\.neuron: found nothing; expected keys below it; allowed: file"),
+        (("tables", "neuron"), {}, r"tables\.neuron\.file: this key is missing"),
+        (("tables", "neuron", "file"), "", r"tables\.neuron\.file: found '', 0 characters; allowed are at least 1"),
+        (("tables", "neuron", "shet"), "A", r"tables\.neuron\.shet: there is no such key; did you mean sheet"),
+        (("tables", "neuron", "header_row"), 0, r"tables\.neuron\.header_row: found 0; .*greater than or equal to 1"),
+        (("tables", "neuron", "header_row"), None, r"header_row is null, so the columns have no names"),
+        (("tables", "neuron", "names"), ["cid"], r"`names` is for a file without header"),
+        (("tables", "neuron", "encoding"), "utf8000", r"tables\.neuron\.encoding: 'utf8000' is no encoding"),
+        (("tables", "neuron", "delimiter"), ";;", r"tables\.neuron\.delimiter: found ';;', 2 characters; allowed are at most 1"),
+        (
+            ("tables", "neuron", "columns"),
+            {"n": "cidd"},
+            r"neuron\.columns maps 'n' to 'cidd', which is no column of neuron; did you mean cid",
+        ),
+        (("tables", "neuron", "units"), {"cid": "um"}, r"neuron\.units names 'cid', which has no unit; allowed: cable_length"),
+        (("tables", "neuron", "units"), {"cable_length": "inch"}, r"units\.cable_length: found 'inch'; .*'nm', 'um'"),
+        (("tables", "neuron", "parent"), "axon", r"neuron\.parent is 'axon', which cannot be a parent of neuron; .*: none"),
+        (
+            ("tables", "vesicle"),
+            {"file": "v.csv", "parent": "mitochondria"},
+            r"vesicle\.parent is 'mitochondria'.*allowed, .*dendritic_spine",
+        ),
+        (("tables", "neuron_relation"), {"file": "e.csv", "parent": "neuron"}, r"neuron_relation\.parent is 'neuron', which cannot"),
+        (
+            ("tables", "synapse"),
+            {"file": "s.csv", "references": {"pre": "neuron"}},
+            r"synapse\.references names 'pre'; allowed: pre_synapse_id",
+        ),
+        (
+            ("tables", "synapse"),
+            {"file": "s.csv", "references": {"pre_synapse_id": "vesicle"}},
+            r"sends pre_synapse_id to 'vesicle'; allowed:",
+        ),
+        (("tables", "neuron", "combine"), {"cable_length": "sum"}, r"neuron\.combine: only neuron_relation"),
+        (
+            ("tables", "neuron_relation"),
+            {"file": "e.csv", "combine": {"cid": "sum"}},
+            r"neuron_relation\.combine names 'cid'; allowed: connection_score",
+        ),
+        (("tables", "neuron_relation"), {"file": "e.csv", "combine": {"connection_score": "median"}}, r"found 'median'; .*'sum', 'mean'"),
+        (("rules",), {"SYN-VOC-01": "error"}, r"rules: 'SYN-VOC-01' is not the code of a rule; did you mean SYN-VOC-001"),
+        (("rules",), {"SYN-ID-002": "warning"}, r"rules: SYN-ID-002 \(Key stands twice\) stays 'error'"),
+        (("rules",), {"SYN-VOC-001": "fatal"}, r"rules\.SYN-VOC-001: found 'fatal'; .*'info', 'hint'"),
+        (("schedule",), "every day", r"schedule: 'every day' is no cron line; it has five fields"),
+        (("publish",), {"approval": "never"}, r"publish\.approval: found 'never'; .*'manual' or 'standing'"),
+        (("terms",), {"accepted_by": "A"}, r"terms\.accepted_on: this key is missing\n  terms\.accurate: this key is missing"),
+        (("dataste",), {}, r"dataste: there is no such key; did you mean dataset"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path: Path, path: tuple[str, ...], value: Any, said: str) -> None:
+    message = refusal(changed(tmp_path, *path, value=value))
+    assert re.search(said, message, re.DOTALL), message
+
+
+def test_a_column_may_not_be_mapped_and_ignored(tmp_path: Path) -> None:
+    message = refusal(changed(tmp_path, "tables", "neuron", value={"file": "n.csv", "columns": {"id": "cid"}, "ignore": ["id"]}))
+    assert "['id'] stand in both `columns` and `ignore`" in message
+
+
+def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("MUS_MUSCULUS", "unicorn").replace("structure: cortex", "structure: elbow"))
+    assert len(refusal(path).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dataset: {\n", r"line 2, column 1"),
+        ("dataset:\n\tid: 1\n", r"line 2, column 1: found character '\\t'"),
+        ("a: 1\na: 2\n", r"line 2, column 1: the key 'a' stands twice"),
+        ("a: {{b}}\n", r"line 1, column 5: a key must be a word"),
+        ("a: 2026-13-45\n", r"month must be in 1\.\.12"),
+        ("a: \x07\n", r"special characters are not allowed"),
+        ("a: !!python/object:os.system x\n", r"could not determine a constructor"),
+        ("just text", r"expected `dataset:` and `tables:`, found str"),
+        ("", r"expected `dataset:` and `tables:`, found NoneType"),
+        ("- a\n", r"found list"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    message = refusal(write(tmp_path, text))
+    assert re.search(said, message), message
+
+
+def test_a_missing_file_a_folder_and_other_bytes_are_told(tmp_path: Path) -> None:
+    assert "there is no such file" in refusal(tmp_path / "no.yaml")
+    assert "this is a folder" in refusal(tmp_path)
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("dataset: {label: Zürich}".encode("latin-1"))
+    assert "byte 18 is not UTF-8" in refusal(path)
+
+
+def test_a_name_that_cannot_be_a_partition_is_refused(tmp_path: Path) -> None:
+    assert "may hold letters, digits" in refusal(write(tmp_path, MINIMAL, "my lab.yaml"))
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    assert load_dataset(write(tmp_path, "\ufeff" + MINIMAL)).dataset.label == "A label"
+
+
+def test_text_stays_as_it_was_typed(tmp_path: Path) -> None:
+    text = MINIMAL.replace("label: A label", "label: 007").replace(
+        "{file: neuron.csv}", "{file: neuron.csv, missing: [-1, -999.00, 1_000, 12:30, NA, 1e5], columns: {0010: cid}}"
+    )
+    config = load_dataset(write(tmp_path, text))
+    assert config.dataset.label == "007"
+    assert config.tables["neuron"].missing == ["-1", "-999.00", "1_000", "12:30", "NA", "1e5"]
+    assert config.tables["neuron"].columns == {"0010": "cid"}
+
+
+def test_anchors_and_merges_work(tmp_path: Path) -> None:
+    path = write(tmp_path, "base: &base {a: 1, b: 2}\nmore: {<<: *base, b: 3}\n")
+    assert read_yaml(path)["more"] == {"a": 1, "b": 3}
+
+
+def test_a_severity_can_be_changed_where_the_rule_allows(tmp_path: Path) -> None:
+    assert load_dataset(changed(tmp_path, "rules", value={"SYN-VOC-001": "error"})).rules == {"SYN-VOC-001": "error"}
+
+
+# -- pipeline.yaml
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "state: ../state\ndestinations: {local: {path: node}, other: {path: /elsewhere}}\n", "pipeline.yaml")
+    settings = load_settings(path)
+    assert settings.state == tmp_path.parent / "state"
+    assert settings.datasets == tmp_path / "datasets"
+    assert settings.destinations["local"].path == tmp_path.parent / "state" / "node"
+    assert settings.destinations["other"].path == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("2GB", 2_000_000_000), ("1500 MiB", 1500 * 1024**2), ("1.5g", 1_500_000_000), (600_000_000, 600_000_000)]
+)
+def test_memory_is_written_as_people_write_it(tmp_path: Path, written: object, read: int) -> None:
+    assert load_settings(write(tmp_path, f"memory_limit: {written}", "pipeline.yaml")).memory_limit == read
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("memory_limit: much", r"memory_limit: 'much' is not an amount of memory; write it like 2GB"),
+        ("memory_limit: 10MB", r"memory_limit: .*greater than or equal to 500000000"),
+        ("threads: 0", r"threads: found 0; .*greater than or equal to 1"),
+        ("stat: x", r"stat: there is no such key; did you mean state"),
+        ("_env_file: x", r"_env_file: there is no such key; .*: state, datasets"),
+        ("1: x", r"1: there is no such key"),
+        ("destinations: {local: {pth: x}}", r"destinations\.local\.pth: there is no such key; did you mean path"),
+        ("[a]", r"expected keys such as `state:`, found list"),
+    ],
+)
+def test_a_wrong_pipeline_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text, "pipeline.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+    assert re.search(said, str(caught.value), re.DOTALL), str(caught.value)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "state: here\nmemory_limit: 2GB\n", "pipeline.yaml")
+    monkeypatch.setenv("SYNDB_STATE", "there")
+    monkeypatch.setenv("SYNDB_MEMORY_LIMIT", "3GB")
+    monkeypatch.setenv("SYNDB_DESTINATIONS__local__path", "/node")
+    settings = load_settings(path)
+    assert (settings.state, settings.memory_limit) == (tmp_path / "there", 3_000_000_000)
+    assert settings.destinations["local"].path == Path("/node")
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "{}", "pipeline.yaml")
+    monkeypatch.setenv("SYNDB_THREADS", "many")
+    with pytest.raises(ConfigError, match="the environment variable SYNDB_THREADS: found 'many'"):
+        load_settings(path)
+    monkeypatch.delenv("SYNDB_THREADS")
+    monkeypatch.setenv("SYNDB_DESTINATIONS", "{broken")
+    with pytest.raises(ConfigError, match=r"environment variable SYNDB_.*destinations"):
+        load_settings(path)
+
+
+def test_the_nearest_pipeline_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config" / "datasets").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    near = write(tmp_path / "config", "state: s", "pipeline.yaml")
+    assert find_pipeline_file(tmp_path / "config" / "datasets") == near
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert find_pipeline_file() == near
+    named = write(tmp_path, "state: t", "named.yaml")
+    monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(named))
+    assert find_pipeline_file(tmp_path / "config") == named
+
+
+def test_without_any_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load_settings(near=tmp_path)
+    assert settings.state.is_absolute()
+    assert settings.memory_limit == 2_000_000_000
+    assert list(settings.destinations) == ["local"]
+
+
+def test_the_projects_own_pipeline_file_is_valid() -> None:
+    root = Path(__file__).resolve().parents[2]
+    settings = load_settings(root / "config" / "pipeline.yaml")
+    assert settings.state == root / ".syndb"
+    assert settings.datasets == root / "config" / "datasets"
