@@ -1,6 +1,6 @@
 """The command line: parse, call, print, exit code.
 
-Belongs here: commands, options and what is printed around a report. Does not: any work; modules that do it are imported when a command needs them.
+Belongs here: commands, options and what is printed around a report. Does not: any work; what does it is imported when a command needs it.
 """
 
 from __future__ import annotations
@@ -86,10 +86,12 @@ def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> 
 
 
 @app.command()
-def approve(config: Config, digest: Annotated[str, typer.Argument(help="The plan's digest, as `plan` printed it.")], settings: Settings = None) -> None:
+def approve(
+    config: Config, digest: Annotated[str, typer.Argument(help="The plan's digest, as `plan` printed it.")], settings: Settings = None
+) -> None:
     """Approve the plan of this digest, so that it may be published later or in the UI."""
-    from syndb_pipeline.publication.plan import approve as approve_digest
     from syndb_pipeline.destinations.embedded import operating_system_user
+    from syndb_pipeline.publication.plan import approve as approve_digest
 
     context = _context(config, settings)
     approval = approve_digest(context, digest, operating_system_user(), "option")
@@ -194,7 +196,9 @@ def datasets(settings: Settings = None, destination: Destination = "local", as_j
         typer.echo(f"You own no dataset at {destination}.")
     for item in found:
         info = item.info
-        typer.echo(f"{info.metadata.id}  {sum(info.rows.values()):>12,} rows  {'' if item.complete else 'incomplete  '}{info.metadata.label}")
+        typer.echo(
+            f"{info.metadata.id}  {sum(info.rows.values()):>12,} rows  {'' if item.complete else 'incomplete  '}{info.metadata.label}"
+        )
 
 
 @app.command()
@@ -324,7 +328,9 @@ def _ask_approval(context: Context, current: Plan) -> str | None:
     _err(describe(current))
     typed: str = typer.prompt("To publish, type the first 12 characters of the plan's digest", default="", show_default=False, err=True)
     if not typed:
-        raise ApprovalError("Nothing was sent: the plan was not approved.", next_step=f"Later: syndb-pipeline publish {context.config.path}")
+        raise ApprovalError(
+            "Nothing was sent: the plan was not approved.", next_step=f"Later: syndb-pipeline publish {context.config.path}"
+        )
     return typed
 
 
@@ -373,7 +379,9 @@ def _launcher(name: str = "dagster") -> Callable[..., Any]:
     """What runs the stages under an orchestrator: an entry point, because this package must not know any."""
     found = [point for point in entry_points(group="syndb_pipeline.launchers") if point.name == name]
     if not found:
-        raise PipelineError("syndb-pipeline is not installed whole: its Dagster part is missing.", next_step="Install it again: pip install .")
+        raise PipelineError(
+            "syndb-pipeline is not installed whole: its Dagster part is missing.", next_step="Install it again: pip install ."
+        )
     launcher: Callable[..., Any] = found[0].load()
     return launcher
 
@@ -384,7 +392,15 @@ def _wants_json() -> bool:
 
 def _fail(error: PipelineError) -> int:
     if _wants_json():
-        told = {"verdict": None, "tables": {}, "findings": [], "digest": None, "receipt": None, "error": str(error), "exit": int(error.exit)}
+        told: dict[str, Any] = {
+            "verdict": None,
+            "tables": {},
+            "findings": [],
+            "digest": None,
+            "receipt": None,
+            "error": str(error),
+            "exit": int(error.exit),
+        }
         typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
     _err(str(error))
     return int(error.exit)
@@ -395,7 +411,12 @@ def _unexpected(error: Exception) -> int:
     import duckdb
 
     if isinstance(error, duckdb.OutOfMemoryException):
-        return _fail(PipelineError("The memory limit is too small for this dataset.", next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT."))
+        return _fail(
+            PipelineError(
+                "The memory limit is too small for this dataset.",
+                next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
+            )
+        )
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return _fail(PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again."))
@@ -427,5 +448,3 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a user never sees a traceback
         code = _unexpected(error)
     sys.exit(int(code or 0))
-
-

@@ -56,7 +56,7 @@ def connect(
     """An in-memory DuckDB that stays within `memory_limit` bytes of process memory and spills into the folder `spill`.
 
     `share` connections open at a time divide the memory among them.
-    With `dataset`, the macro `row_uuid(table_name, key)` gives `uuid5(dataset, "<table_name>/<key>")` (RFC 9562 section 5.5), NULL for NULL.
+    With `dataset`, the macro `row_uuid(table_name, key)` gives `uuid5(dataset, "<table_name>/<key>")` (RFC 9562, 5.5), NULL for NULL.
     Nothing is downloaded: extensions are neither installed nor loaded on demand.
     """
     spill.mkdir(parents=True, exist_ok=True)

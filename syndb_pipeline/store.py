@@ -1,6 +1,6 @@
 """Where a dataset's state lies: stage folders, their records, digests, the lock.
 
-Belongs here: writing so that a crash at any moment leaves the old state or the new one, and telling whether anything changed. Does not: what a stage does.
+Belongs here: writing so that a crash at any moment leaves the old state or the new one, and telling what changed. Does not: what stages do.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    beside.replace(path)
     flush(path.parent)
 
 
@@ -122,12 +122,12 @@ def replace_folder(new: Path, target: Path) -> None:
     flush(new)
     if target.exists():
         old = target.with_name(f".{target.name}.{uuid4().hex}")
-        os.replace(target, old)
-        os.replace(new, target)
+        target.rename(old)
+        new.rename(target)
         flush(target.parent)
         shutil.rmtree(old)
     else:
-        os.replace(new, target)
+        new.rename(target)
         flush(target.parent)
 
 

@@ -162,7 +162,9 @@ _SHAPE: Final = (
     *_CENTROID,
     Column("mesh_path", Kind.PATH, "The row's mesh, a .glb file.", "C17, G", published=False, suffix=".glb"),
 )
-_SWC: Final = Column("swc_path", Kind.PATH, "The row's skeleton, a .swc file.", "C17, G", published=False, suffix=".swc", aliases=("swb_path",))
+_SWC: Final = Column(
+    "swc_path", Kind.PATH, "The row's skeleton, a .swc file.", "C17, G", published=False, suffix=".swc", aliases=("swb_path",)
+)
 
 
 def _parent(parents: tuple[str, ...]) -> tuple[Column, ...]:

@@ -85,8 +85,8 @@ class Result:
 class Stage:
     """A stage: its function, the stage before it, what else its result depends on, and its version.
 
-    `run(context, folder)` writes into the empty `folder`. `inputs(context)` gives name -> digest of what it reads beside the upstream record:
-    the parts of the config it uses, and lab files. Raise `version` whenever the same inputs may give another result.
+    `run(context, folder)` writes into the empty `folder`. `inputs(context)` gives name -> digest of what it reads beside the upstream
+    record: the parts of the config it uses, and lab files. Raise `version` whenever the same inputs may give another result.
     """
 
     name: str
