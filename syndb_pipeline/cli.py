@@ -8,26 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-import click
 import typer
 
-from syndb_pipeline import __version__
+from syndb_pipeline import __version__, terminal
 from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from syndb_pipeline.publication.plan import Plan
-    from syndb_pipeline.stages.stage import Context
-    from syndb_pipeline.store import Record
 
 app = typer.Typer(
     name="syndb-pipeline",
@@ -60,11 +51,11 @@ def init(
 @app.command()
 def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
-    context = _context(config, settings)
-    sealed = _run_through(context, "check_integrity")["check_integrity"]
+    context = terminal.open_context(config, settings)
+    sealed = terminal.run_through(context, "check_integrity")["check_integrity"]
     accepted = sealed.details["verdict"] == "accepted"
     following = f"syndb-pipeline plan {config}" if accepted else f"correct the tables, then: syndb-pipeline check {config}"
-    _report(context, sealed, as_json, following, digest=sealed.digest)
+    terminal.report(context, sealed, as_json, following, digest=sealed.digest)
     if not accepted:
         raise typer.Exit(Exit.REJECTED)
 
@@ -72,13 +63,13 @@ def check(config: Config, settings: Settings = None, as_json: AsJson = False) ->
 @app.command()
 def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Prepare the package and show exactly what would be sent where, with its digest."""
-    context = _context(config, settings)
-    sealed, current = _prepared(context)
+    context = terminal.open_context(config, settings)
+    sealed, current = terminal.prepared(context)
     if current is None:
-        _report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
+        terminal.report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
         raise typer.Exit(Exit.REJECTED)
     if as_json:
-        _print_json(sealed, digest=current.digest, plan=current.model_dump(mode="json"))
+        terminal.print_json(sealed, digest=current.digest, plan=current.model_dump(mode="json"))
     else:
         from syndb_pipeline.publication.plan import describe
 
@@ -93,7 +84,7 @@ def approve(
     from syndb_pipeline.destinations.embedded import operating_system_user
     from syndb_pipeline.publication.plan import approve as approve_digest
 
-    context = _context(config, settings)
+    context = terminal.open_context(config, settings)
     approval = approve_digest(context, digest, operating_system_user(), "option")
     typer.echo(f"Approved plan {approval.digest[:12]} of {context.config.name}.\nNext: syndb-pipeline publish {config}")
 
@@ -103,16 +94,16 @@ def publish(config: Config, settings: Settings = None, approve: Approve = None, 
     """Send the prepared and approved plan, read back what arrived, and write the receipt."""
     from syndb_pipeline.stages.publish import publish as send
 
-    context = _context(config, settings)
-    sealed, current = _prepared(context)
+    context = terminal.open_context(config, settings)
+    sealed, current = terminal.prepared(context)
     if current is None:
-        _report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
+        terminal.report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
         raise typer.Exit(Exit.REJECTED)
-    receipt = send(context, approve=approve or _ask_approval(context, current), say=_say)
+    receipt = send(context, approve=approve or terminal.ask_approval(context, current), say=terminal.say)
     if as_json:
-        _print_json(sealed, digest=current.digest, receipt=receipt.model_dump(mode="json"))
+        terminal.print_json(sealed, digest=current.digest, receipt=receipt.model_dump(mode="json"))
     else:
-        _print_receipt(context)
+        terminal.print_receipt(context)
 
 
 @app.command()
@@ -124,34 +115,39 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Do everything, as a Dagster run that the UI shows: prepare, and publish what is approved."""
-    context = _context(config, settings)
-    launch = _launcher()
+    context = terminal.open_context(config, settings)
+    launch = terminal.launcher()
     unattended = approve is not None or context.config.publish.approval == "standing"
-    result = launch(config, settings, publish=publish and unattended, approve=approve, say=_say)
+    result = launch(config, settings, publish=publish and unattended, approve=approve, say=terminal.say)
     sealed = context.store.record("check_integrity")
     judged = sealed is not None and ("check_integrity" in result.records or result.exit is Exit.REJECTED)
     plan_now: Plan | None = None
     if result.succeeded and publish and not unattended:
-        _, plan_now = _prepared(context, say=lambda line: None)
+        _, plan_now = terminal.prepared(context, say=lambda line: None)
         assert plan_now is not None
-        if given := _ask_approval(context, plan_now):
-            result = launch(config, settings, publish=True, approve=given, say=_say)
-        else:
-            result = launch(config, settings, publish=True, approve=None, say=_say)  # a kept approval, or exit 4
+        # None where an approval is kept already; without one the run ends with exit 4 and says how to approve.
+        result = launch(config, settings, publish=True, approve=terminal.ask_approval(context, plan_now), say=terminal.say)
     if as_json:
-        digest = result.receipt.plan if result.receipt else (plan_now.digest if plan_now else None)
-        receipt = result.receipt.model_dump(mode="json") if result.receipt else None
-        error = None if result.succeeded else result.message
-        _print_json(sealed if judged else None, digest=digest, receipt=receipt, run_id=result.run_id, ui=result.ui_command, error=error)
+        receipt = result.receipt
+        terminal.print_json(
+            sealed if judged else None,
+            digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
+            receipt=receipt.model_dump(mode="json") if receipt else None,
+            run_id=result.run_id,
+            ui=result.ui_command,
+            error=None if result.succeeded else result.message,
+        )
     else:
         if judged and sealed is not None:
             rejected = result.exit is Exit.REJECTED
-            _report(context, sealed, False, f"correct the tables, then: syndb-pipeline run {config}" if rejected else "")
+            terminal.report(context, sealed, False, f"correct the tables, then: syndb-pipeline run {config}" if rejected else "")
+        if result.succeeded:
+            terminal.print_work(context)
         if result.receipt:
-            _print_receipt(context)
+            terminal.print_receipt(context)
         if not result.succeeded and result.exit is not Exit.REJECTED:
-            _err(result.message)
-        typer.echo(f"See this run: {result.ui_command}")
+            terminal.tell(result.message)
+        typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
     raise typer.Exit(result.exit)
 
 
@@ -160,14 +156,14 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
     """Where the dataset stands: each stage, the verdict, the plan, its approval and its receipt."""
     from syndb_pipeline.publication.status import status as ask
 
-    context = _context(config, settings)
+    context = terminal.open_context(config, settings)
     found = ask(context)
     sealed = context.store.record("check_integrity")
     if as_json:
         receipt = found.receipt.model_dump(mode="json") if found.receipt else None
-        _print_json(sealed, digest=found.digest, receipt=receipt, status=found.model_dump(mode="json"))
+        terminal.print_json(sealed, digest=found.digest, receipt=receipt, status=found.model_dump(mode="json"))
         return
-    console = _console()
+    console = terminal.console()
     console.print(f"{found.label} ({found.dataset})", markup=False, highlight=False)
     for link in found.stages:
         console.print(f"  {link.stage:<16} {link.state}", markup=False, highlight=False)
@@ -248,7 +244,7 @@ def ui(
     """Serve the Dagster UI on this machine."""
     from syndb_pipeline.settings import load_settings
 
-    _launcher("dagster_ui")(load_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo)
+    terminal.launcher("dagster_ui")(load_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo)
 
 
 @app.command()
@@ -273,178 +269,21 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def _context(config: Path, settings: Path | None) -> Context:
-    from syndb_pipeline.settings import load_dataset, load_settings
-    from syndb_pipeline.stages.stage import Context
-
-    dataset = load_dataset(config)
-    return Context(dataset, load_settings(settings, near=dataset.folder), _say)
-
-
-def _say(line: str) -> None:
-    """Progress goes to standard error, so that standard output is the report alone."""
-    typer.echo(f"  {line}", err=True)
-
-
-def _err(message: str) -> None:
-    typer.echo(message, err=True)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _run_through(context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None) -> dict[str, Record]:
-    from syndb_pipeline.stages.runner import run_through
-
-    with (locked or context.store.lock)():
-        return {record.stage: record for record in run_through(context, last)}
-
-
-def _prepared(context: Context, say: Callable[[str], None] | None = None) -> tuple[Record, Plan | None]:
-    """The sealed verdict, and the plan when it is "accepted"; stages that are not current run."""
-    from syndb_pipeline.publication.plan import plan as planned
-    from syndb_pipeline.stages.stage import Context
-
-    context = Context(context.config, context.settings, say or context.say)
-    with context.store.lock():
-        records = _run_through(context, "package", locked=nullcontext)
-        sealed = records["check_integrity"]
-        return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
-
-
-def _ask_approval(context: Context, current: Plan) -> str | None:
-    """What a person at the terminal types under the plan; None when nobody is there, or approval is not needed."""
-    from syndb_pipeline.publication.plan import describe
-    from syndb_pipeline.publication.status import status as ask
-
-    if context.config.publish.approval == "standing" or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    found = ask(context)
-    if found.approved or found.published:
-        return None
-    _err(describe(current))
-    typed: str = typer.prompt("To publish, type the first 12 characters of the plan's digest", default="", show_default=False, err=True)
-    if not typed:
-        raise ApprovalError(
-            "Nothing was sent: the plan was not approved.", next_step=f"Later: syndb-pipeline publish {context.config.path}"
-        )
-    return typed
-
-
-def _report(context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None) -> None:
-    if as_json:
-        _print_json(sealed, digest=digest)
-        return
-    from syndb_pipeline.findings.report import print_report
-
-    print_report(
-        _console(),
-        verdict=sealed.details["verdict"],
-        name=context.config.name,
-        tables=sealed.tables,
-        findings=sealed.findings,
-        next_step=following,
-    )
-
-
-def _print_json(sealed: Record | None, *, digest: str | None = None, receipt: Mapping[str, Any] | None = None, **more: Any) -> None:
-    from syndb_pipeline.findings.report import as_json
-
-    told = as_json(
-        verdict=sealed.details["verdict"] if sealed else None,
-        tables=sealed.tables if sealed else {},
-        findings=sealed.findings if sealed else [],
-        digest=digest,
-        receipt=receipt,
-        **more,
-    )
-    typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
-
-
-def _print_receipt(context: Context) -> None:
-    from syndb_pipeline.publication.records import PublishRecords
-
-    records = PublishRecords(context.store)
-    receipt = records.receipt()
-    assert receipt is not None
-    typer.echo(f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M} UTC, as {receipt.owner}")
-    typer.echo(f"  {receipt.rows:,} rows in {len(receipt.tables)} tables, read back and compared; {receipt.files:,} meshes and skeletons")
-    typer.echo(f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt  {records.receipt_path}")
-
-
-def _launcher(name: str = "dagster") -> Callable[..., Any]:
-    """What runs the stages under an orchestrator: an entry point, because this package must not know any."""
-    found = [point for point in entry_points(group="syndb_pipeline.launchers") if point.name == name]
-    if not found:
-        raise PipelineError(
-            "syndb-pipeline is not installed whole: its Dagster part is missing.", next_step="Install it again: pip install ."
-        )
-    launcher: Callable[..., Any] = found[0].load()
-    return launcher
-
-
-def _wants_json() -> bool:
-    return "--json" in sys.argv[1:]
-
-
-def _fail(error: PipelineError) -> int:
-    if _wants_json():
-        told: dict[str, Any] = {
-            "verdict": None,
-            "tables": {},
-            "findings": [],
-            "digest": None,
-            "receipt": None,
-            "error": str(error),
-            "exit": int(error.exit),
-        }
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
-    _err(str(error))
-    return int(error.exit)
-
-
-def _unexpected(error: Exception) -> int:
-    """A mistake of ours, or of the machine, in one message."""
-    import duckdb
-
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return _fail(
-            PipelineError(
-                "The memory limit is too small for this dataset.",
-                next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
-            )
-        )
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again."))
-    if os.environ.get("SYNDB_DEBUG"):
-        traceback.print_exc()
-    return _fail(
-        PipelineError(
-            f"syndb-pipeline failed in a way it should not: {type(error).__name__}: {error}",
-            next_step="Please report it, with what SYNDB_DEBUG=1 prints. Nothing is half done: the same command may be given again.",
-        )
-    )
-
-
 def main() -> None:
     """Entry point of `syndb-pipeline`: runs a command and exits with a code of `errors.Exit`."""
     try:
         code = app(standalone_mode=False)
     except PipelineError as error:
-        code = _fail(error)
-    except click.ClickException as error:
-        error.show()
-        code = Exit.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        _err("Interrupted. Give the same command again to go on.")
-        code = Exit.INTERRUPTED
+        code = terminal.fail(error)
+    except typer.TyperException as error:
+        code = terminal.wrong_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        interrupted = PipelineError("Interrupted.", next_step="Give the same command again to go on.")
+        interrupted.exit = Exit.INTERRUPTED
+        code = terminal.fail(interrupted)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. `head`, has seen enough
         code = Exit.OK
     except Exception as error:  # noqa: BLE001 - the last line of defence: a user never sees a traceback
-        code = _unexpected(error)
+        code = terminal.unexpected(error)
     sys.exit(int(code or 0))

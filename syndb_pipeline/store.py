@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -96,10 +98,33 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_Unchanged = tuple[int, int, int, int, int]
+_digests: dict[_Unchanged, str] = {}
+_SETTLED_NS = 100_000_000
+"""A file's clock may stand still for some milliseconds; one that changed this recently is read again next time."""
+
+
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; reads it in pieces."""
+    """SHA-256 of a file's bytes, in hex; reads it in pieces.
+
+    Within one process a file is read once: its device, inode, size and times of change tell whether it is still the same.
+    """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = os.fstat(file.fileno())
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if key in _digests:
+            return _digests[key]
+        settled = time.time_ns() - stat.st_ctime_ns > _SETTLED_NS
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if settled:
+        _digests[key] = digest
+    return digest
+
+
+def digest_files(paths: Sequence[Path]) -> list[str]:
+    """`digest_file` of each path, two files at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(digest_file, paths))
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
@@ -129,6 +154,21 @@ def replace_folder(new: Path, target: Path) -> None:
     else:
         new.rename(target)
         flush(target.parent)
+
+
+@contextmanager
+def hold(lock_file: Path, message: str) -> Iterator[None]:
+    """Hold a lock between processes, which ends with its process. Raises `PipelineError` with `message` when another process holds it."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise PipelineError(message, next_step="Wait for it to end, then give the same command again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class DatasetStore:
@@ -161,37 +201,30 @@ class DatasetStore:
 
     def mismatches(self, record: Record) -> list[str]:
         """The outputs of `record` that are missing or whose bytes changed since, each as a path below the dataset's folder."""
-        changed = []
-        for name, output in record.outputs.items():
-            path = self.stage(record.stage) / name
-            if not path.is_file() or path.stat().st_size != output.bytes or digest_file(path) != output.sha256:
-                changed.append(f"{record.stage}/{name}")
-        return changed
+        paths = {name: self.stage(record.stage) / name for name in record.outputs}
+        whole = [name for name, path in paths.items() if path.is_file() and path.stat().st_size == record.outputs[name].bytes]
+        digests = dict(zip(whole, digest_files([paths[name] for name in whole]), strict=True))
+        return [f"{record.stage}/{name}" for name, output in record.outputs.items() if digests.get(name) != output.sha256]
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the dataset for one run, of the CLI or of Dagster. Raises `PipelineError` when another run holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise PipelineError(
-                f"Another run of dataset {self.dataset} is under way.", next_step="Wait for it to end, then give the same command again."
-            ) from None
-        try:
+        message = f"Another run of dataset {self.dataset} is under way."
+        with hold(self.folder / ".lock", message):
             shutil.rmtree(self.scratch, ignore_errors=True)
+            for replaced in self.folder.glob(".*.*/"):  # a stage's former outputs, when the run before died while replacing them
+                shutil.rmtree(replaced, ignore_errors=True)
             self.scratch.mkdir(parents=True)
-            yield
-        finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            lock.release()
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def describe_outputs(folder: Path) -> Mapping[str, Output]:
+def describe_outputs(folder: Path) -> dict[str, Output]:
     """Digest and size of every file below `folder`, by its relative path; `record.json` is left out."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "record.json"]
     return {
-        file.relative_to(folder).as_posix(): Output(sha256=digest_file(file), bytes=file.stat().st_size)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != "record.json"
+        file.relative_to(folder).as_posix(): Output(sha256=digest, bytes=file.stat().st_size)
+        for file, digest in zip(files, digest_files(files), strict=True)
     }

@@ -14,6 +14,20 @@ from syndb_pipeline.findings.catalogue import RULES, Severity
 
 MAX_EXAMPLES = 5
 
+NUMBERED = {
+    "s": ("", "s"),
+    "verb_s": ("s", ""),
+    "a": ("a ", ""),
+    "are": ("is", "are"),
+    "were": ("was", "were"),
+    "have": ("has", "have"),
+    "do": ("does", "do"),
+    "they": ("it", "they"),
+    "them": ("it", "them"),
+    "their": ("its", "their"),
+}
+"""Words of a template that follow the count: for one, and for any other number."""
+
 
 class Example(BaseModel):
     """One place a finding was seen. `row` is the line a person sees in a spreadsheet or editor, the header being counted."""
@@ -66,7 +80,8 @@ def build(
     `severities` is the config's `rules`. Raises `KeyError` for an unknown code or a value its template lacks: a mistake of ours.
     """
     rule = RULES[code]
-    known = {"table": table, "file": file, "column": column, "count": f"{count:,}", "s": "" if count == 1 else "s"} | values
+    numbered = {name: one if count == 1 else many for name, (one, many) in NUMBERED.items()}
+    known = {"table": table, "file": file, "column": column, "count": f"{count:,}"} | numbered | values
     shown = list(examples or [])[:MAX_EXAMPLES]
     return Finding(
         code=code,

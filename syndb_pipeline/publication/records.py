@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.destinations.base import Deletion, Metadata, TableCheck, Upload
 from syndb_pipeline.engine import flush
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.store import DatasetStore, write_atomically
+from syndb_pipeline.store import DatasetStore, hold, write_atomically
 
 
 class _Kept(BaseModel):
@@ -105,19 +103,8 @@ class PublishRecords:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the dataset's publication. Raises `PipelineError` when another process is publishing or deleting it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise PipelineError(
-                f"Dataset {self.dataset} is being published or deleted by another process.",
-                next_step="Wait for it to end, then give the same command again.",
-            ) from None
-        try:
+        with hold(self.folder / ".lock", f"Dataset {self.dataset} is being published or deleted by another process."):
             yield
-        finally:
-            lock.release()
 
     def approvals(self) -> list[Approval]:
         """Every approval, oldest first."""

@@ -93,11 +93,10 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
             if column.name not in claims:
                 problems.append(_required(file, column.name, column.aliases, names, table, config))
     problems += _config_names(file, names, table, config, claims)
-    problems += [
-        Problem("SYN-COL-004", file, column=name)
-        for name in targets
-        if not table.columns[name].published and table.columns[name].kind is not Kind.PATH
-    ]
+    unsent = [name for name in targets if not table.columns[name].published and table.columns[name].kind is not Kind.PATH]
+    if unsent:
+        only = unsent[0] if len(unsent) == 1 else None
+        problems.append(Problem("SYN-COL-004", file, column=only, count=len(unsent), values={"names": ", ".join(unsent)}))
     in_file_order = dict(sorted(targets.items(), key=lambda item: item[1]))
     assert all(times[names[index]] == 1 for index in in_file_order.values())
     return Match(in_file_order, tuple(problems), complete)

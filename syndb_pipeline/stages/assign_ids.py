@@ -13,6 +13,7 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context, Result, Stage
@@ -20,6 +21,9 @@ from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
 
 SPREADSHEET_DIGITS = 15
 """Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
+
+_ROUNDED = f"ends_with(key, '00') AND regexp_full_match(key, '[0-9]{{{SPREADSHEET_DIGITS + 2},}}')"
+"""SQL: the key has so many digits that a spreadsheet would have made zeros of its last, as they are. Chance does so for one key in 100."""
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -38,7 +42,8 @@ def run(context: Context, folder: Path) -> Result:
             table = TABLES[name]
             ids = folder / "ids" / f"{name}.parquet"
             key = _key(connection, table, path)
-            rows = write_parquet(connection, f"SELECT k AS key, row_uuid({literal(name)}, k) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})", ids)
+            named = f"SELECT k AS key, row_uuid({literal(name)}, k) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})"
+            rows = write_parquet(connection, named, ids)
             missing, distinct, rounded = _summary(connection, ids)
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
             if table.pair is None:
@@ -63,7 +68,7 @@ def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str
 def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int]:
     """Rows without a key, distinct keys, and keys that end in zeros where a spreadsheet would have put them."""
     missing, distinct, rounded = connection.execute(
-        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count_if(length(key) > {SPREADSHEET_DIGITS + 1} AND ends_with(key, '00'))
+        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count_if({_ROUNDED})
             FROM {parquet(ids)}"""
     ).fetchone() or (0, 0, 0)
     return missing, distinct, rounded
@@ -110,12 +115,10 @@ def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: S
     ]
 
 
-def _rounded(
-    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: Table, ids: Path, count: int
-) -> Finding:
+def _rounded(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: Table, ids: Path, count: int) -> Finding:
     places = connection.execute(
         f"""SELECT file_row_number, key FROM {parquet(ids, row_number=True)}
-            WHERE length(key) > {SPREADSHEET_DIGITS + 1} AND ends_with(key, '00') ORDER BY file_row_number LIMIT 5"""
+            WHERE {_ROUNDED} ORDER BY file_row_number LIMIT 5"""
     ).fetchall()
     examples = [sources.example(table.name, row, "cid", value) for row, value in places]
     return context.finding("SYN-ID-005", table=table.name, column="cid", count=count, examples=examples, value=places[0][1])
@@ -128,17 +131,19 @@ def _describe(connection: duckdb.DuckDBPyConnection, context: Context, group: Gr
     copies = _whole_copies(connection, context, group.table)
     differing = group.count - copies
     if not differing:
-        advice = "All of them are copies of whole rows: remove the copies from the file."
+        are = "It is a copy of a whole row: remove it" if copies == 1 else "All of them are copies of whole rows: remove the copies"
+        advice = f"{are} from the file."
     else:
-        told = f"{copies:,} of them are copies of whole rows and {differing:,} differ from the first. " if copies else ""
+        are = "is a copy of a whole row" if copies == 1 else "are copies of whole rows"
+        told = f"{copies:,} of them {are} and {differing:,} differ{'s' if differing == 1 else ''} from the first. " if copies else ""
         advice = told + "Where ids restart in every file or parent, put the parent's id in front, e.g. 722817260:0."
     return {"distinct": f"{counts['distinct']:,}", "total": f"{counts['rows'] - counts['missing']:,}", "advice": advice}
 
 
 def _whole_copies(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> int:
-    """Among the rows that repeat a key, those equal in every column to an earlier row."""
+    """Among the rows that repeat a key, those equal in every column that is read, as written, to an earlier row."""
     path = ingested(context)[table]
-    columns = ", ".join(quote(column) for column in columns_of(connection, path))
+    columns = ", ".join(quote(column) for column in [*columns_of(connection, path), CELLS])
     (copies,) = connection.execute(
         f"""SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
                 SELECT count(*) AS n FROM {parquet(path)}
@@ -152,4 +157,6 @@ def _inputs(context: Context) -> dict[str, str]:
     return {}
 
 
-STAGE = Stage("assign_ids", run, _inputs, "validate", "1", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read.")
+STAGE = Stage(
+    "assign_ids", run, _inputs, "validate", "1", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+)

@@ -1,6 +1,7 @@
 """check_integrity: is the dataset one whole? The verdict, sealed over the chain of records.
 
-Belongs here: what concerns the dataset as a whole, and the verdict. Does not: single cells (`validate`) or keys (`assign_ids`, `join_relations`).
+Belongs here: what concerns the dataset as a whole, and the verdict. Does not: single cells (`validate`) or keys (`assign_ids`,
+`join_relations`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 import duckdb
 
 from syndb_pipeline.contract.tables import DECLARED, TABLES, Declared
-from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages.failures import Failures, rejected_rows
+from syndb_pipeline.stages.failures import Failures, rejected_places, rejected_rows
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, written
 from syndb_pipeline.store import Rows
@@ -26,7 +27,7 @@ TOTAL_TOLERANCE = 0.01
 """How far a declared total may lie from the sum over the children, as a fraction: room for rounding, not for a missing row of size."""
 
 SCALE_FACTOR = 3.0
-"""Medians of children's and parents' centroids this far apart on every axis speak of two units (a rule of this project)."""
+"""Medians of children's and their own parents' centroids this far apart on every axis speak of two units (a rule of this project)."""
 
 MEDIAN_ROWS = 100_000
 """Rows, about, that a median of centroids looks at."""
@@ -49,6 +50,14 @@ class _Dataset:
         link = self.links.get(table, {}).get(column)
         return link["target"] if link else None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every table of the config could be read. While one is missing, nothing can be said about what leads to it."""
+        return set(self.tables) == set(self.context.config.tables)
+
+    def rows(self, table: str) -> int:
+        return int(self.context.upstream("ingest").details["tables"][table]["rows"])
+
     def columns(self, table: str) -> list[str]:
         return columns_of(self.connection, self.tables[table])
 
@@ -68,43 +77,57 @@ def run(context: Context, folder: Path) -> Result:
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         failures.write(folder)
-        rejected = rejected_rows(connection, context, [*(context.store.stage(stage) for stage in _EARLIER), folder])
+        tables = _conserved(data, [*(context.store.stage(stage) for stage in _EARLIER), folder])
     earlier = [context.upstream(stage) for stage in _EARLIER]
     findings = [finding for record in earlier for finding in record.findings] + own
     verdict = REJECTED if any(finding.severity == "error" for finding in findings) else ACCEPTED
     details = {"verdict": verdict, "chain": {record.stage: record.digest for record in earlier}, "relations": links}
-    return Result(tables=_conserved(context, rejected), findings=findings, details=details)
+    return Result(tables=tables, findings=findings, details=details)
 
 
-def _conserved(context: Context, rejected: dict[str, int]) -> dict[str, Rows]:
+def _conserved(data: _Dataset, folders: list[Path]) -> dict[str, Rows]:
     """Rows by table over the whole chain: what ingest could not read and what any rule rejected, each row once."""
-    relations = context.upstream("join_relations").details["tables"]
+    rejected = rejected_rows(data.connection, data.context, folders)
+    relations = data.context.upstream("join_relations").details["tables"]
     tables = {}
-    for name, read in context.upstream("ingest").tables.items():
+    for name, read in data.context.upstream("ingest").tables.items():
         lost = read.rejected + rejected.get(name, 0)
         combined = relations.get(name, {}).get("combined", 0)
+        if combined and name in rejected:
+            combined = _combined_of_passed(data, name, rejected_places(data.context, folders))
         tables[name] = Rows(read=read.read, passed=read.read - lost, rejected=lost, combined=combined)
     return tables
 
 
+def _combined_of_passed(data: _Dataset, name: str, rejected: str) -> int:
+    pair = ", ".join(quote(column) for column in TABLES[name].pair or ())
+    (combined,) = data.connection.execute(
+        f"""SELECT count(*) - count(DISTINCT ({pair})) FROM {parquet(data.tables[name], row_number=True)}
+            WHERE file_row_number NOT IN (SELECT row_number FROM ({rejected}) WHERE tbl = {literal(name)})"""
+    ).fetchone() or (0,)
+    return int(combined)
+
+
 def _connected(data: _Dataset) -> list[Finding]:
-    """SYN-INT-001 for tables outside the largest group of related tables."""
-    groups = [{name} for name in data.tables]
+    """SYN-INT-001 for tables outside the largest group of related tables. An empty table (SYN-READ-013) has nothing to relate."""
+    filled = [name for name in data.tables if data.rows(name)]
+    groups = [{name} for name in filled]
     for table, columns in data.links.items():
         for link in columns.values():
             if link.get("resolved"):
                 joined = [group for group in groups if group & {table, link["target"]}]
                 groups = [group for group in groups if group not in joined] + [set().union(*joined)]
-    if len(groups) < 2:
+    if len(groups) < 2 or not data.whole:
         return []
     main = max(groups, key=lambda group: (len(group), -min(TABLES[name].level for name in group)))
     findings = []
-    for name in data.tables:
+    for name in filled:
         if name in main:
             continue
         allowed = [column for column in TABLES[name].references if column != "neuron_id"]
         if allowed:
-            advice = f"Give {name} a column {' or '.join(allowed)} that names rows of {', '.join(sorted(main))}, or publish it as a dataset of its own."
+            wanted = f"a column {' or '.join(allowed)} that names rows of {', '.join(sorted(main))}"
+            advice = f"Give {name} {wanted}, or publish it as a dataset of its own."
         else:
             advice = f"Add a table that names rows of {name}, or publish it as a dataset of its own."
         findings.append(data.context.finding("SYN-INT-001", table=name, count=1, advice=advice))
@@ -117,7 +140,8 @@ def _parentless(data: _Dataset) -> list[Finding]:
     for name in data.tables:
         parents = TABLES[name].parents
         tied = any(data.target(name, column) for column in ("parent_id", "neuron_id", "pre_synapse_id", "post_synapse_id"))
-        if parents and not tied:
+        unreadable = any(parent in data.context.config.tables and parent not in data.tables for parent in parents)
+        if parents and not tied and not unreadable:
             findings.append(data.context.finding("SYN-INT-003", table=name, parents=", ".join(parents)))
     return findings
 
@@ -128,15 +152,13 @@ def _synapse_goal(data: _Dataset) -> str:
 
 def _synapses(data: _Dataset, failures: Failures) -> None:
     """SYN-INT-002: with neurons in the dataset every synapse leads to one; without, to a row of some other table (G, dataset integrity)."""
-    if "synapse" not in data.tables or len(data.tables) == 1:
+    if "synapse" not in data.tables or len(data.tables) == 1 or not data.whole:
         return
     relations = data.relations.get("synapse")
     if relations is None:
-        return  # unrelated as a table: SYN-INT-001 tells it once
+        return  # no column of its own relates it: SYN-INT-001 tells it once, or terminals and spines name its rows (forms_synapse_with)
     reached = "neuron_id" if "neuron" in data.tables else f"coalesce({', '.join(quote(c) for c in data.links['synapse'])})"
-    failures.add(
-        f"SELECT 'SYN-INT-002', 'synapse', row_number, 'cid', NULL, '' FROM {parquet(relations)} WHERE {reached} IS NULL"
-    )
+    failures.add(f"SELECT 'SYN-INT-002', 'synapse', row_number, 'cid', NULL, '' FROM {parquet(relations)} WHERE {reached} IS NULL")
 
 
 def _declared(data: _Dataset) -> list[Finding]:
@@ -172,15 +194,10 @@ def _disagreeing(data: _Dataset, declared: Declared, measured: str | None) -> li
     if not count:
         return []
     places = data.connection.execute(f"SELECT n, given, actual FROM ({query}) ORDER BY n LIMIT 5").fetchall()
-    examples = [
-        data.sources.example(declared.table, row, declared.column, f"{given:g} declared, {found:g} found") for row, given, found in places
-    ]
+    shown = "{:.6g} declared, {:.6g} found" if measured else "{:,} declared, {:,} found"
+    examples = [data.sources.example(declared.table, row, declared.column, shown.format(given, found)) for row, given, found in places]
     code = "SYN-INT-005" if measured else "SYN-INT-004"
-    return [
-        data.context.finding(
-            code, table=declared.table, column=declared.column, count=count, examples=examples, child=declared.child
-        )
-    ]
+    return [data.context.finding(code, table=declared.table, column=declared.column, count=count, examples=examples, child=declared.child)]
 
 
 def _scales(data: _Dataset) -> list[Finding]:
@@ -193,7 +210,7 @@ def _scales(data: _Dataset) -> list[Finding]:
         axes = [f"centroid_{axis}" for axis in "xyz"]
         if not (set(axes) <= set(data.columns(name)) and set(axes) <= set(data.columns(parent))):
             continue
-        mine, theirs = (_medians(data, table, axes) for table in (name, parent))
+        mine, theirs = _medians(data, name, parent, axes)
         ratios = [b / a for a, b in zip(mine, theirs, strict=True) if a and b]
         if len(ratios) == len(axes) and (min(ratios) > SCALE_FACTOR or max(ratios) < 1 / SCALE_FACTOR):
             factor = sorted(ratios)[1]
@@ -203,12 +220,19 @@ def _scales(data: _Dataset) -> list[Finding]:
     return findings
 
 
-def _medians(data: _Dataset, table: str, axes: list[str]) -> list[float | None]:
-    path = parquet(data.tables[table], row_number=True)
-    (rows,) = data.connection.execute(f"SELECT count(*) FROM {path}").fetchone() or (0,)
-    every = max(1, rows // MEDIAN_ROWS)  # an exact median holds all its values in memory; a fixed stride is as good here and repeatable
-    selected = ", ".join(f"quantile_disc(abs({quote(axis)}), 0.5)" for axis in axes)
-    return list(data.connection.execute(f"SELECT {selected} FROM {path} WHERE file_row_number % {every} = 0").fetchone() or ())
+def _medians(data: _Dataset, name: str, parent: str, axes: list[str]) -> tuple[list[float | None], list[float | None]]:
+    """Medians of |axis| over rows of `name`, and over the parents of the same rows, axis by axis."""
+    every = max(1, data.rows(name) // MEDIAN_ROWS)  # an exact median holds all its values in memory; a fixed stride is as good here
+    columns = ", ".join(quote(axis) for axis in axes)
+    data.connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE sample AS SELECT r.parent_id, {columns}
+            FROM {parquet(data.tables[name])} POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0"""
+    )
+    ids = written(data.context, "assign_ids", "ids")[parent]
+    parents = f"(SELECT cid, {columns} FROM {parquet(data.tables[parent])} POSITIONAL JOIN {parquet(ids)} i)"
+    medians = ", ".join(f"quantile_disc(abs({side}.{quote(axis)}), 0.5)" for side in ("c", "p") for axis in axes)
+    found = data.connection.execute(f"SELECT {medians} FROM sample c JOIN {parents} p ON c.parent_id = p.cid").fetchone() or ()
+    return list(found[: len(axes)]), list(found[len(axes) :])
 
 
 def _inputs(context: Context) -> dict[str, str]:
@@ -216,5 +240,10 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "check_integrity", run, _inputs, "join_relations", "1", "Prove that the dataset is one whole, and seal the verdict over all stages before."
+    "check_integrity",
+    run,
+    _inputs,
+    "join_relations",
+    "1",
+    "Prove that the dataset is one whole, and seal the verdict over all stages before.",
 )

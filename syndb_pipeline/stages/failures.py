@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from syndb_pipeline.engine import parquet, write_parquet
+from syndb_pipeline.engine import literal, parquet, write_parquet
 from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.sources import SourceMap
@@ -41,8 +41,8 @@ class Group:
 class Failures:
     """Failing cells of one stage, in a DuckDB table that spills within the memory limit.
 
-    Columns: code, tbl (SynDB table), row_number (from 0, as in ingest's Parquet), col (SynDB column), value (text), cause (a short label that
-    splits one rule's rows by reason; "" when there is one reason).
+    Columns: code, tbl (SynDB table), row_number (from 0, as in ingest's Parquet), col (SynDB column), value (text), cause (a short label
+    that splits one rule's rows by reason; "" when there is one reason).
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -95,14 +95,16 @@ def is_error(context: Context, code: str) -> bool:
     return context.severities.get(code, RULES[code].severity) == "error"
 
 
+def rejected_places(context: Context, folders: list[Path]) -> str:
+    """A query for tbl and row_number of every row with at least one error among the failing cells of stage `folders`, each row once."""
+    errors = [code for code in RULES if is_error(context, code)]
+    selects = ["SELECT ''::VARCHAR AS tbl, 0::BIGINT AS row_number, ''::VARCHAR AS code LIMIT 0"]
+    selects += [f"SELECT tbl, row_number, code FROM {parquet(folder / FILE)}" for folder in folders if (folder / FILE).is_file()]
+    union = " UNION ALL ".join(f"({select})" for select in selects)
+    return f"SELECT DISTINCT tbl, row_number FROM ({union}) WHERE list_contains({literal(errors)}, code)"
+
+
 def rejected_rows(connection: duckdb.DuckDBPyConnection, context: Context, folders: list[Path]) -> dict[str, int]:
-    """Rows with at least one error, by table, over the failing cells of stage `folders`. A row that fails twice counts once."""
-    present = [parquet(folder / FILE) for folder in folders if (folder / FILE).is_file()]
-    if not present:
-        return {}
-    errors = [code for code, rule in RULES.items() if context.severities.get(code, rule.severity) == "error"]
-    union = " UNION ALL ".join(f"SELECT tbl, row_number, code FROM {file}" for file in present)
-    rows = connection.execute(
-        f"SELECT tbl, count(DISTINCT row_number) FROM ({union}) WHERE list_contains(?, code) GROUP BY tbl", [errors]
-    ).fetchall()
+    """How many rows `rejected_places` gives, by table."""
+    rows = connection.execute(f"SELECT tbl, count(*) FROM ({rejected_places(context, folders)}) GROUP BY tbl").fetchall()
     return {table: int(count) for table, count in rows}

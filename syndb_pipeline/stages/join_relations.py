@@ -109,9 +109,11 @@ def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None
     asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
     allowed = [name for name in column.targets if asked in (None, name)]
     candidates = {name: work.ids[name] for name in allowed if name in work.ids}
+    configured = work.context.config.tables
+    unreadable = any(name in configured and name not in work.ids for name in allowed)  # then ingest has told why
     if candidates:
-        choice = choose_target(work.connection, path, column.name, candidates)
-        if choice.target is None:
+        choice = choose_target(work.connection, path, column.name, candidates, every_key=unreadable)
+        if choice.target is None and not unreadable:
             key = f"parent: {choice.closest[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {choice.closest[0]}}}"
             work.findings.append(
                 work.context.finding(
@@ -119,8 +121,6 @@ def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None
                 )
             )
         return choice.target
-    configured = work.context.config.tables
-    unreadable = any(name in configured for name in allowed)  # then ingest has told why
     if not unreadable and (len(configured) > 1 or column.required):
         work.findings.append(work.context.finding("SYN-REL-005", table=table.name, column=column.name, targets=" or ".join(allowed)))
     return None
@@ -129,7 +129,7 @@ def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None
 def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
     """Write the table's relations in the order of its rows."""
     selected = ["c.file_row_number AS row_number"]
-    roots = []
+    roots: list[str] = []
     joins = []
     for index, (column, target) in enumerate(targets.items()):
         alias = f"t{index}"
@@ -171,6 +171,11 @@ def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, st
                 f"""SELECT 'SYN-REL-008', {literal(table.name)}, c.file_row_number, 'neuron_id', c.neuron_id, '' FROM {paired}
                     WHERE c.neuron_id IS NOT NULL AND r.neuron_id IS DISTINCT FROM row_uuid('neuron', c.neuron_id)"""
             )
+            # Some of them contradict nothing: they name no neuron at all.
+            work.connection.execute(
+                f"""UPDATE failures SET code = 'SYN-REL-002' WHERE code = 'SYN-REL-008' AND tbl = {literal(table.name)}
+                    AND value NOT IN (SELECT key FROM {parquet(work.ids["neuron"])} WHERE key IS NOT NULL)"""
+            )
         elif had != has:
             work.failures.add(
                 f"""SELECT {literal(code)}, {literal(table.name)}, c.file_row_number, {literal(column)}, c.{name}, '' FROM {paired}
@@ -182,7 +187,7 @@ def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, st
 def _check_missing(work: _Work, table: Table, path: Path, columns: list[str]) -> None:
     """Rows without a parent, and relations without one of their ends. A synapse may lack any one of its ways to a neuron."""
     wanted = {"parent_id": "SYN-REL-003"} if table.name != "synapse" else {}
-    wanted |= {column: "SYN-REL-007" for column in table.pair or ()}
+    wanted |= dict.fromkeys(table.pair or (), "SYN-REL-007")
     for column, code in wanted.items():
         if column in columns:
             work.failures.add(
@@ -193,7 +198,8 @@ def _check_missing(work: _Work, table: Table, path: Path, columns: list[str]) ->
 
 def _check_pairs(work: _Work, table: Table, path: Path) -> dict[str, int]:
     """Rows that repeat a pair: combined when the config says how, else failures."""
-    first, second = (quote(column) for column in table.pair or ())
+    assert table.pair is not None
+    first, second = (quote(column) for column in table.pair)
     total, distinct = work.connection.execute(
         f"SELECT count(*), count(DISTINCT ({first}, {second})) FROM {parquet(path)} WHERE {first} IS NOT NULL AND {second} IS NOT NULL"
     ).fetchone() or (0, 0)
@@ -201,7 +207,7 @@ def _check_pairs(work: _Work, table: Table, path: Path) -> dict[str, int]:
     combine = bool(work.context.config.tables[table.name].combine)
     if repeated and not combine:
         work.failures.add(
-            f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number, {literal((table.pair or ("",))[1])},
+            f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number, {literal(table.pair[1])},
                        {first} || ' -> ' || {second}, '' FROM {parquet(path, row_number=True)}
                 WHERE {first} IS NOT NULL AND {second} IS NOT NULL
                 QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) > 1"""
@@ -242,5 +248,10 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "join_relations", run, _inputs, "assign_ids", "1", "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root."
+    "join_relations",
+    run,
+    _inputs,
+    "assign_ids",
+    "1",
+    "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

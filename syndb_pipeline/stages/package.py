@@ -6,7 +6,9 @@ Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def run(context: Context, folder: Path) -> Result:
     """
     _require_verdict(context)
     parts = context.store.scratch / "parts"
+    shutil.rmtree(parts, ignore_errors=True)  # of an attempt that failed under the same lock
     parts.mkdir()
     tables = ingested(context)
     # One thread a table: putting columns side by side by position is sequential anyway, and two tables at a time use two cores.
@@ -57,19 +60,17 @@ def run(context: Context, folder: Path) -> Result:
         "files": files,
         "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
         "verdict": ACCEPTED,
-        "chain": context.upstream("check_integrity").details["chain"]
-        | {"check_integrity": context.upstream("check_integrity").digest},
+        "chain": context.upstream("check_integrity").details["chain"] | {"check_integrity": context.upstream("check_integrity").digest},
         "versions": context.upstream("check_integrity").versions,
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    for name in tables:
-        (parts / f"{name}.parquet").unlink()
+    shutil.rmtree(parts)
     sealed = context.upstream("check_integrity").tables
     return Result(tables=sealed, details={"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files)})
 
 
 def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]:
-    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), with the licence's and animal's names beside."""
+    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), the licence's and animal's names beside."""
     dataset = config.dataset
     return {
         "id": str(dataset.id),
@@ -96,7 +97,7 @@ def _require_verdict(context: Context) -> None:
             f"Dataset {context.config.name} was rejected: {len(sealed.errors)} kinds of errors.",
             next_step=f"See them with: syndb-pipeline check {context.config.path}",
         )
-    for stage, digest in sealed.details["chain"].items():
+    for stage, digest in (sealed.details["chain"] | {sealed.stage: sealed.digest}).items():
         record = context.upstream(stage)
         changed = context.store.mismatches(record)
         if record.digest != digest or changed:
@@ -137,7 +138,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
     return _combined(query, table, context.config.tables[table.name].combine, given) if context.config.tables[table.name].combine else query
 
 
-def _combined(query: str, table: Table, combine: dict[str, str], given: list[str]) -> str:
+def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[str]) -> str:
     """One row for each pair, where its first row stood."""
     assert table.pair is not None
     pair = [quote(column) for column in table.pair]
@@ -173,16 +174,15 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
         for name, path in tables.items():
             ids = parquet(written(context, "assign_ids", "ids")[name])
             for column in sorted(set(_FILE_KINDS) & set(columns_of(connection, path))):
+                named = f"t.{quote(column)}"
                 rows = connection.execute(
-                    f"SELECT i.cid::VARCHAR, t.{quote(column)} FROM {parquet(path)} t POSITIONAL JOIN {ids} i WHERE t.{quote(column)} IS NOT NULL"
+                    f"SELECT i.cid::VARCHAR, {named} FROM {parquet(path)} t POSITIONAL JOIN {ids} i WHERE {named} IS NOT NULL"
                 ).fetchall()
                 for cid, text in rows:
                     if text not in digests:
                         digests[text] = _digest(context, text, name, column)
                     sha256, size = digests[text]
-                    files.append(
-                        {"kind": _FILE_KINDS[column], "table": name, "cid": cid, "path": text, "sha256": sha256, "bytes": size}
-                    )
+                    files.append({"kind": _FILE_KINDS[column], "table": name, "cid": cid, "path": text, "sha256": sha256, "bytes": size})
     return files
 
 
@@ -209,4 +209,11 @@ def _inputs(context: Context) -> dict[str, str]:
     return inputs
 
 
-STAGE = Stage("package", run, _inputs, "check_integrity", "1", "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.")
+STAGE = Stage(
+    "package",
+    run,
+    _inputs,
+    "check_integrity",
+    "1",
+    "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.",
+)

@@ -53,13 +53,31 @@ def _matches(context: Context, stage: Stage, record: Record | None, inputs: dict
     return record is not None and record.versions == versions(stage) and record.inputs == inputs and not context.store.mismatches(record)
 
 
+def _require_one_chain(context: Context, stage: Stage) -> None:
+    """Raise `PipelineError` when stages before `stage` were made from different runs of one another.
+
+    A stage reads what several earlier ones left and puts their rows side by side by number, so they must be of one run.
+    """
+    later = STAGES[stage.after] if stage.after else None
+    while later is not None and later.after is not None:
+        record, before = context.upstream(later.name), context.upstream(later.after)
+        if record.inputs.get(f"record:{later.after}") != before.digest:
+            raise PipelineError(
+                f"{later.name} was made from an earlier run of {later.after}, so {stage.name} cannot use both.",
+                next_step=f"Run {later.name} and the stages after it again.",
+            )
+        later = STAGES[later.after]
+
+
 def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     """Run one stage from what the stage before it left, or do nothing when nothing changed. The dataset's lock must be held.
 
-    Returns the stage's record. Findings do not raise: they are in the record. Raises `PipelineError` when the stage before it was not run.
+    Returns the stage's record. Findings do not raise: they are in the record. Raises `PipelineError` when the stage before it was not run,
+    or the stages before it do not belong together.
     """
     stage = STAGES[name]
     inputs = expected_inputs(context, stage)
+    _require_one_chain(context, stage)
     existing = context.store.record(name)
     if existing is not None and not force and _matches(context, stage, existing, inputs):
         context.say(f"{name}: unchanged")
@@ -77,7 +95,7 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
         dataset=context.dataset,
         inputs=inputs,
         versions=versions(stage),
-        outputs=dict(describe_outputs(folder)),
+        outputs=describe_outputs(folder),
         tables=result.tables,
         findings=result.findings,
         details=result.details,

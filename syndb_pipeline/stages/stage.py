@@ -15,6 +15,7 @@ from uuid import UUID
 import duckdb
 
 from syndb_pipeline import engine
+from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.catalogue import Severity
 from syndb_pipeline.findings.finding import Finding, build
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings
@@ -66,9 +67,10 @@ class Context:
         return build(code, severities=self.severities, **values)
 
     def upstream(self, stage: str) -> Record:
-        """The record of a stage that this one builds on; the runner made sure that it is there."""
+        """The record of a stage that this one builds on. Raises `PipelineError` when it is not there: a crash may have taken it."""
         record = self.store.record(stage)
-        assert record is not None, stage
+        if record is None:
+            raise PipelineError(f"{stage} has left nothing to work on.", next_step=f"Run {stage} and the stages after it again.")
         return record
 
 

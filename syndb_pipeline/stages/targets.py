@@ -25,13 +25,16 @@ class Choice:
     closest: tuple[str, ...] = ()
 
 
-def choose_target(connection: duckdb.DuckDBPyConnection, path: Path, column: str, candidates: dict[str, Path]) -> Choice:
+def choose_target(
+    connection: duckdb.DuckDBPyConnection, path: Path, column: str, candidates: dict[str, Path], *, every_key: bool = False
+) -> Choice:
     """The one of `candidates` (table -> its `ids` Parquet, nearest level first) that holds all keys of `column` in the Parquet at `path`.
 
-    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans.
+    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans;
+    not so with `every_key`, which asks for a table that holds all of the sample. A column without any key goes to the nearest table.
     """
     names = list(candidates)
-    if len(names) == 1:
+    if len(names) == 1 and not every_key:
         return Choice(names[0])
     sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {parquet(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
     (total,) = connection.execute(f"SELECT count(*) FROM ({sample})").fetchone() or (0,)
@@ -42,12 +45,12 @@ def choose_target(connection: duckdb.DuckDBPyConnection, path: Path, column: str
         (total,) = connection.execute(f"SELECT count(*) FROM ({everything})").fetchone() or (0,)
         held = {name: _held(connection, everything, candidates[name]) for name in complete}
         complete = [name for name in complete if held[name] == total]
-    if len(complete) == 1:
+    if len(complete) == 1 or (complete and not total):
         return Choice(complete[0])
     if complete:
         return Choice(None, f"all of its keys are in {' and in '.join(complete)}", tuple(complete))
     closest = sorted(held, key=lambda name: -held[name])
-    if held[closest[0]] * 2 >= total and (len(closest) == 1 or held[closest[1]] * 2 < total):
+    if not every_key and held[closest[0]] * 2 >= total and (len(closest) == 1 or held[closest[1]] * 2 < total):
         return Choice(closest[0])
     counts = ", ".join(f"{name} {held[name]:,}" for name in closest)
     return Choice(None, f"no table holds all of its keys; of {total:,} looked at, these hold {counts}", tuple(closest))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,7 @@ def commit(dataset: DatasetStore, content: str = "rows", **changes: object) -> R
     folder = dataset.scratch / "ingest"
     (folder / "tables").mkdir(parents=True)
     (folder / "tables" / "neuron.parquet").write_text(content)
-    record = make_record(outputs=dict(describe_outputs(folder)), **changes)
+    record = make_record(outputs=describe_outputs(folder), **changes)
     dataset.commit(folder, record)
     return record
 
@@ -108,14 +110,15 @@ def test_a_crash_between_the_renames_leaves_no_half_folder(tmp_path: Path, monke
         folder.mkdir()
         (folder / "f").write_text(text)
     renames: list[str] = []
+    rename = Path.rename
 
     def failing(source: Path, destination: Path) -> None:
         if renames:
             raise OSError("power cut")
         renames.append(str(destination))
-        source.rename(destination)
+        rename(source, destination)
 
-    monkeypatch.setattr(store.os, "replace", failing)
+    monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="power cut"):
         replace_folder(new, target)
     assert not target.exists()
@@ -171,3 +174,24 @@ def test_outputs_are_described_without_the_record(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text(json.dumps({}))
     described = describe_outputs(tmp_path)
     assert {name: output.bytes for name, output in described.items()} == {"a/x": 3}
+
+
+def test_what_a_crash_left_behind_goes_with_the_next_run(tmp_path: Path) -> None:
+    dataset = DatasetStore(tmp_path, DATASET)
+    commit(dataset)
+    left = dataset.folder / ".ingest.0123456789abcdef"
+    left.mkdir()
+    (left / "old.parquet").write_text("x")
+    with dataset.lock():
+        assert not left.exists()
+    assert dataset.record("ingest") is not None
+
+
+def test_a_file_that_changes_has_another_digest(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("a")
+    os.utime(file, ns=(1, 1))
+    before = digest_file(file)
+    file.write_text("b")
+    os.utime(file, ns=(1, 1))
+    assert digest_file(file) != before == hashlib.sha256(b"a").hexdigest()

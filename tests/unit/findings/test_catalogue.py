@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from syndb_pipeline.findings.catalogue import RULES, SEVERITIES, Rule
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, build
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, NUMBERED, Example, build
 
 PACKAGE = Path(__file__).resolve().parents[3] / "syndb_pipeline"
 SOURCE = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py")) if path.name != "catalogue.py"}
-BUILT_IN = {"table", "file", "column", "count", "s"}
+BUILT_IN = {"table", "file", "column", "count", *NUMBERED}
 
 
 def fields(template: str) -> set[str]:

@@ -74,6 +74,10 @@ def test_columns_that_are_not_sent_are_told_as_hints() -> None:
     found = match(["cid", "pre_id", "post_id"], "neuron_relation")
     assert found.complete
     assert codes(found) == [("SYN-COL-004", "cid")]
+    several = match(["cid", "parent_id", "centroid_x", "centroid_z"], "synapse")
+    (told,) = several.problems
+    assert (told.code, told.column, told.count) == ("SYN-COL-004", None, 3)
+    assert told.values["names"] == "parent_id, centroid_x, centroid_z"
     assert match(["cid", "mesh_path"]).problems == ()
 
 

@@ -1,0 +1,214 @@
+"""What commands share at a terminal: the context, progress, reports, the question for approval, and how errors end.
+
+Belongs here: talking to a person or a script. Does not: the commands (`cli.py`) or any work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syndb_pipeline.publication.plan import Plan
+    from syndb_pipeline.stages.stage import Context
+    from syndb_pipeline.store import Record
+
+
+def open_context(config: Path, settings: Path | None) -> Context:
+    from syndb_pipeline.settings import load_dataset, load_settings
+    from syndb_pipeline.stages.stage import Context
+
+    dataset = load_dataset(config)
+    return Context(dataset, load_settings(settings, near=dataset.folder), say)
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, so that standard output is the report alone."""
+    typer.echo(f"  {line}", err=True)
+
+
+def tell(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def run_through(context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None) -> dict[str, Record]:
+    from syndb_pipeline.stages.runner import run_through
+
+    with (locked or context.store.lock)():
+        return {record.stage: record for record in run_through(context, last)}
+
+
+def prepared(context: Context, say: Callable[[str], None] | None = None) -> tuple[Record, Plan | None]:
+    """The sealed verdict, and the plan when it is "accepted"; stages that are not current run."""
+    from syndb_pipeline.publication.plan import plan as planned
+    from syndb_pipeline.stages.stage import Context
+
+    context = Context(context.config, context.settings, say or context.say)
+    with context.store.lock():
+        records = run_through(context, "package", locked=nullcontext)
+        sealed = records["check_integrity"]
+        return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
+
+
+def ask_approval(context: Context, current: Plan) -> str | None:
+    """What a person at the terminal types under the plan; None when nobody is there, or approval is not needed."""
+    from syndb_pipeline.publication.plan import describe
+    from syndb_pipeline.publication.status import status as ask
+
+    if context.config.publish.approval == "standing" or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    found = ask(context)
+    if found.approved or found.published:
+        return None
+    tell(describe(current))
+    typed: str = typer.prompt("To publish, type the first 12 characters of the plan's digest", default="", show_default=False, err=True)
+    if not typed:
+        raise ApprovalError(
+            "Nothing was sent: the plan was not approved.", next_step=f"Later: syndb-pipeline publish {context.config.path}"
+        )
+    return typed
+
+
+def report(context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None) -> None:
+    if as_json:
+        print_json(sealed, digest=digest)
+        return
+    from syndb_pipeline.findings.report import print_report
+
+    print_report(
+        console(),
+        verdict=sealed.details["verdict"],
+        name=context.config.name,
+        tables=sealed.tables,
+        findings=sealed.findings,
+        next_step=following,
+    )
+
+
+def print_json(sealed: Record | None, *, digest: str | None = None, receipt: Mapping[str, Any] | None = None, **more: Any) -> None:
+    from syndb_pipeline.findings.report import as_json
+
+    told = as_json(
+        verdict=sealed.details["verdict"] if sealed else None,
+        tables=sealed.tables if sealed else {},
+        findings=sealed.findings if sealed else [],
+        digest=digest,
+        receipt=receipt,
+        **more,
+    )
+    typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
+
+
+def print_work(context: Context) -> None:
+    """What each stage did, in a line."""
+    ingest, ids, relations = (context.store.record(stage) for stage in ("ingest", "assign_ids", "join_relations"))
+    sealed = context.store.record("check_integrity")
+    assert ingest and ids and relations and sealed
+    assigned = sum(table["rows"] - table["missing"] for table in ids.details["tables"].values())
+    resolved = [link["resolved"] for table in relations.details["tables"].values() for link in table["references"].values()]
+    files = sum(name.startswith("file:") for name in ingest.inputs)
+    typer.echo(f"  read      {sum(rows.read for rows in ingest.tables.values()):,} rows from {files} files")
+    typer.echo(f"  assigned  {assigned:,} UUIDs")
+    typer.echo(f"  related   {sum(resolved):,} references in {len(resolved)} columns")
+    typer.echo(f"  checked   {sealed.details['verdict']}, verdict sealed as {sealed.digest[:12]}")
+
+
+def callable_here(command: str) -> str:
+    """`command` as this shell can call it: by its path where the environment it lies in is not active."""
+    if shutil.which("syndb-pipeline"):
+        return command
+    return command.replace("syndb-pipeline", sys.argv[0], 1)
+
+
+def print_receipt(context: Context) -> None:
+    from syndb_pipeline.publication.records import PublishRecords
+
+    records = PublishRecords(context.store)
+    receipt = records.receipt()
+    assert receipt is not None
+    typer.echo(f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M} UTC, as {receipt.owner}")
+    typer.echo(f"  {receipt.rows:,} rows in {len(receipt.tables)} tables, read back and compared; {receipt.files:,} meshes and skeletons")
+    typer.echo(f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt  {records.receipt_path}")
+
+
+def launcher(name: str = "dagster") -> Callable[..., Any]:
+    """What runs the stages under an orchestrator: an entry point, because this package must not know any."""
+    found = [point for point in entry_points(group="syndb_pipeline.launchers") if point.name == name]
+    if not found:
+        raise PipelineError(
+            "syndb-pipeline is not installed whole: its Dagster part is missing.", next_step="Install it again: pip install ."
+        )
+    launcher: Callable[..., Any] = found[0].load()
+    return launcher
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv[1:]
+
+
+def fail(error: PipelineError) -> int:
+    if _wants_json():
+        told: dict[str, Any] = {
+            "verdict": None,
+            "tables": {},
+            "findings": [],
+            "digest": None,
+            "receipt": None,
+            "error": str(error),
+            "exit": int(error.exit),
+        }
+        typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
+    tell(str(error))
+    return int(error.exit)
+
+
+def wrong_usage(error: typer.TyperException) -> int:
+    """An unknown command, or an option or argument that is wrong. Its message is empty when help was printed instead."""
+    if not error.format_message():
+        return Exit.USAGE
+    place = getattr(error, "ctx", None)
+    return fail(ConfigError(error.format_message(), next_step=f"See: {place.command_path if place else 'syndb-pipeline'} --help"))
+
+
+def unexpected(error: Exception) -> int:
+    """A mistake of ours, or of the machine, in one message."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return fail(
+            PipelineError(
+                "The memory limit is too small for this dataset.",
+                next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
+            )
+        )
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return fail(PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again."))
+    if os.environ.get("SYNDB_DEBUG"):
+        traceback.print_exc()
+    return fail(
+        PipelineError(
+            f"syndb-pipeline failed in a way it should not: {type(error).__name__}: {error}",
+            next_step="Please report it, with what SYNDB_DEBUG=1 prints. Nothing is half done: the same command may be given again.",
+        )
+    )

@@ -1,0 +1,172 @@
+"""`syndb-pipeline` as a person or a script runs it: a process of its own, in a folder of its own.
+
+Belongs here: starting it and reading what it printed. Does not: any assertion about data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import yaml
+
+from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.settings import load_settings
+
+PROGRAM = str(Path(sys.executable).with_name("syndb-pipeline"))
+TERMS = {"accepted_by": "Ada", "accepted_on": "2026-11-23", "accurate": True, "redistributable": True, "license_agreed": True}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Standard output as the one JSON object it must be."""
+        told = json.loads(self.out)
+        assert isinstance(told, dict)
+        return told
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """Code of each error -> its count, all findings of the code together."""
+        counts: dict[str, int] = {}
+        for finding in self.errors:
+            counts[finding["code"]] = counts.get(finding["code"], 0) + finding["count"]
+        return counts
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [finding for finding in self.report["findings"] if finding["severity"] == "error"]
+
+    def finding(self, code: str) -> dict[str, Any]:
+        """The only finding of this code."""
+        [found] = [finding for finding in self.report["findings"] if finding["code"] == code]
+        return found
+
+
+class Lab:
+    """A folder with `pipeline.yaml`, dataset configs and, below `state`, everything the pipeline keeps."""
+
+    def __init__(self, folder: Path, *, owner: str = "ada", memory_limit: str = "1GB", threads: int = 2) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        settings = {
+            "state": "state",
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "destinations": {"local": {"kind": "embedded", "path": "node", "owner": owner}},
+        }
+        (folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of this process, without what would lead the command to another lab."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))}
+        return inherited | {"COLUMNS": "80", "PYTHONFAULTHANDLER": "0"}
+
+    def config(
+        self,
+        name: str,
+        dataset: str,
+        tables: Mapping[str, Mapping[str, Any]],
+        *,
+        approval: str = "manual",
+        label: str = "",
+        terms: Mapping[str, Any] | None = TERMS,
+        **more: Any,
+    ) -> Path:
+        """Write a dataset config beside `pipeline.yaml` and return its path."""
+        content: dict[str, Any] = {
+            "dataset": {
+                "id": dataset,
+                "label": label or name,
+                "animal": "DROSOPHILA_MELANOGASTER",
+                "microscopy": "ssTEM",
+                "brain_regions": [{"structure": "hippocampus"}],
+            },
+            "tables": {table: dict(options) for table, options in tables.items()},
+            "publish": {"destination": "local", "approval": approval},
+            **more,
+        }
+        if terms is not None:
+            content["terms"] = dict(terms)
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    def run(self, *arguments: object, stdin: str | None = None, timeout: float = 120, **environment: str) -> Ran:
+        """Run the command in the lab's folder. A traceback anywhere is a failure of the test, whatever the test is about."""
+        done = subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment | environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+        """Start the command and return the process, its standard error open for reading line by line."""
+        return subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def store(self, dataset: str) -> Path:
+        """The folder of the dataset's stages."""
+        return self.folder / "state" / "datasets" / dataset
+
+    def node(self, owner: str = "ada") -> EmbeddedNode:
+        """The embedded SynDB node, as a reader sees it."""
+        settings = load_settings(self.folder / "pipeline.yaml")
+        return EmbeddedNode("local", settings.destinations["local"].path, owner=owner, memory_limit=500_000_000, threads=1)
+
+    def published(self, dataset: str) -> Published:
+        """The dataset's tables in the node."""
+        return Published(self.node().table_files(UUID(dataset)))
+
+
+class Published:
+    """Published Parquet files under their table names, to be asked in SQL."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = dict(files)
+        self.connection = duckdb.connect(config={"threads": 1})
+        for table, path in self.files.items():
+            self.connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{path}')")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def value(self, query: str) -> Any:
+        [(value,)] = self.rows(query)
+        return value
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {table: self.value(f"SELECT count(*) FROM {table}") for table in self.files}
