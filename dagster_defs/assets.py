@@ -67,7 +67,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
             dataset = pipeline.context(context.partition_key, context.log.info)
             # The lock is held for one stage only, so that a person can rerun another stage, or the command line, between two steps.
             try:
-                with dataset.store.lock():
+                with dataset.store.lock(wait=pipeline.lock_wait_seconds, say=context.log.info):
                     record = run_stage(dataset, stage.name)
             except DataRejected as error:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
@@ -105,7 +105,9 @@ def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: 
     with tell_failures():
         dataset = pipeline.context(context.partition_key, context.log.info)
         try:
-            receipt = publishing.publish(dataset, config.approve or None, by=config.approved_by or None)
+            receipt = publishing.publish(
+                dataset, config.approve or None, by=config.approved_by or None, wait=pipeline.lock_wait_seconds
+            )
         except ApprovalError as error:
             if config.approve:
                 raise

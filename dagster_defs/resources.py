@@ -23,6 +23,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         default=None,
         description="pipeline.yaml; when left out, found as the command line finds it: SYNDB_PIPELINE_CONFIG, then nearby folders.",
     )
+    lock_wait_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="How long a stage waits for another run of the same dataset, e.g. of the command line, before it fails.",
+    )
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""

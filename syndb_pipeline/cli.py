@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
+from typer.core import TyperGroup
 
 from syndb_pipeline import __version__, terminal
-from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError
+from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, Interrupted, PipelineError
 
 if TYPE_CHECKING:
     from syndb_pipeline.publication.plan import Plan
 
+
+class _Commands(TyperGroup):
+    """Ctrl+C ends a command with a message; Typer by itself would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("Interrupted.", next_step="Give the same command again to go on.") from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="syndb-pipeline",
     help="Bring a lab's tables of reconstructed neurons into SynDB: check, relate, package, publish.",
     no_args_is_help=True,
@@ -95,6 +109,7 @@ def publish(config: Config, settings: Settings = None, approve: Approve = None, 
     from syndb_pipeline.stages.publish import publish as send
 
     context = terminal.open_context(config, settings)
+    terminal.refuse_changes(context, approve)
     sealed, current = terminal.prepared(context)
     if current is None:
         terminal.report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
@@ -168,14 +183,14 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
     for link in found.stages:
         console.print(f"  {link.stage:<16} {link.state}", markup=False, highlight=False)
         for change in link.changes:
-            console.print(f"      {change}", markup=False, highlight=False)
+            console.print(f"      {change}", markup=False, highlight=False, soft_wrap=True)
     for label, value in {
         "verdict": found.verdict or "none yet",
         "plan": found.digest or found.obstacle or "none",
         "approved": "yes" if found.approved else "no",
         "published": f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan",
     }.items():
-        console.print(f"  {label:<16} {value}", markup=False, highlight=False)
+        console.print(f"  {label:<16} {value}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -271,6 +286,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def main() -> None:
     """Entry point of `syndb-pipeline`: runs a command and exits with a code of `errors.Exit`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop ends as Ctrl+C does: told, nothing left half done
     try:
         code = app(standalone_mode=False)
     except PipelineError as error:
@@ -278,9 +294,7 @@ def main() -> None:
     except typer.TyperException as error:
         code = terminal.wrong_usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        interrupted = PipelineError("Interrupted.", next_step="Give the same command again to go on.")
-        interrupted.exit = Exit.INTERRUPTED
-        code = terminal.fail(interrupted)
+        code = terminal.fail(Interrupted("Interrupted.", next_step="Give the same command again to go on."))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, e.g. `head`, has seen enough
         code = Exit.OK

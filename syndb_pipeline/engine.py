@@ -75,6 +75,11 @@ def connect(
         if dataset is not None:
             connection.execute(_uuid5_macro(dataset))
         yield connection
+    except (duckdb.InterruptException, RuntimeError) as error:
+        # Ctrl+C during a query: DuckDB takes the signal, so Python does not raise what everybody else listens for.
+        if "interrupted" in str(error).casefold():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         connection.close()
 

@@ -63,3 +63,9 @@ class OutcomeUnknown(PipelineError):
     """Something was sent and no answer tells whether it arrived (exit 6)."""
 
     exit = Exit.UNKNOWN
+
+
+class Interrupted(PipelineError):
+    """A person stopped the command (exit 130)."""
+
+    exit = Exit.INTERRUPTED

@@ -29,7 +29,7 @@ from syndb_pipeline.contract.vocabularies import (
 )
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.findings.catalogue import RULES
-from syndb_pipeline.yaml_file import Text, describe_errors, read_yaml
+from syndb_pipeline.yaml_file import Text, describe_errors, read_yaml, shown
 
 DATASET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 """What a dataset's name, its config file's stem, may be: a Dagster partition key."""
@@ -78,6 +78,12 @@ def _doi(value: str) -> str:
     if not re.fullmatch(r"10\.\d{4,9}/\S+", bare):
         raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
     return bare
+
+
+def _delimiter(value: str) -> str:
+    if value.casefold() in ("tab", "\\t"):
+        raise ValueError('write a tab in double quotes: "\\t"')
+    return value
 
 
 def _encoding(value: str) -> str:
@@ -134,7 +140,9 @@ class TableConfig(_Strict):
         default=1, description="Row of the header, counted from 1; null when there is none."
     )
     names: list[Text] | None = Field(default=None, description="Column names of a file without header (with `header_row: null`).")
-    delimiter: Annotated[Text, Field(min_length=1, max_length=1)] | None = Field(default=None, description="Found by itself when left out.")
+    delimiter: Annotated[Text, Field(min_length=1, max_length=1), BeforeValidator(_delimiter)] | None = Field(
+        default=None, description="Found by itself when left out."
+    )
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(default="utf-8", description="Encoding of a text file.")
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of numbers in text files.")
     units: dict[str, LengthUnit] = Field(
@@ -217,30 +225,30 @@ class DatasetConfig(_Strict):
                 if declared.column(target) is None:
                     near = nearest(target, declared.columns, 3, 0.5)
                     hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
-                    raise ValueError(f"{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
+                    raise ValueError(f"tables.{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
             for column in table.units:
                 found = declared.column(column)
                 if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
                     with_units = [c.name for c in declared.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
-                    raise ValueError(f"{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
+                    raise ValueError(f"tables.{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
             parents = declared.parents if declared.has_parent else ()
             if table.parent is not None and table.parent not in parents:
                 raise ValueError(
-                    f"{name}.parent is {table.parent!r}, which cannot be a parent of {name}; allowed, by SynDB's hierarchy: "
+                    f"tables.{name}.parent is {table.parent!r}, which cannot be a parent of {name}; allowed, by SynDB's hierarchy: "
                     f"{', '.join(parents) or 'none'}"
                 )
             for column, target in table.references.items():
                 reference = declared.columns.get(column)
                 if reference is None or reference.kind is not Kind.REFERENCE:
-                    raise ValueError(f"{name}.references names {column!r}; allowed: {', '.join(declared.references) or 'none'}")
+                    raise ValueError(f"tables.{name}.references names {column!r}; allowed: {', '.join(declared.references) or 'none'}")
                 if target not in reference.targets:
-                    raise ValueError(f"{name}.references sends {column} to {target!r}; allowed: {', '.join(reference.targets)}")
+                    raise ValueError(f"tables.{name}.references sends {column} to {target!r}; allowed: {', '.join(reference.targets)}")
             if table.combine and declared.pair is None:
-                raise ValueError(f"{name}.combine: only neuron_relation identifies its rows by a pair; remove it")
+                raise ValueError(f"tables.{name}.combine: only neuron_relation identifies its rows by a pair; remove it")
             for column in table.combine:
                 found = declared.columns.get(column)
                 if found is None or found.kind not in (Kind.NUMBER, Kind.INTEGER):
-                    raise ValueError(f"{name}.combine names {column!r}; allowed: connection_score")
+                    raise ValueError(f"tables.{name}.combine names {column!r}; allowed: connection_score")
         return tables
 
     @field_validator("rules")
@@ -263,7 +271,10 @@ def load_dataset(path: Path | str) -> DatasetConfig:
     path = Path(path).expanduser().absolute()
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected `dataset:` and `tables:`, found {type(content).__name__}.")
+        raise ConfigError(
+            f"{path}: expected `dataset:` and `tables:`, found {shown(content)}.",
+            next_step="Write a new config with: syndb-pipeline init FOLDER",
+        )
     if not DATASET_NAME.fullmatch(path.stem):
         raise ConfigError(f"{path}: the file's name is the dataset's name and may hold letters, digits, '.', '_' and '-' only.")
     try:
@@ -343,7 +354,7 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
     if path is not None:
         content = read_yaml(path) or {}
         if not isinstance(content, dict):
-            raise ConfigError(f"{path}: expected keys such as `state:`, found {type(content).__name__}.")
+            raise ConfigError(f"{path}: expected keys such as `state:`, found {shown(content)}.")
         unknown = [str(key) for key in content if key not in PipelineSettings.model_fields]
         if unknown:
             # Said here: what is no field may be an option of pydantic's own when it arrives as an argument.

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import PipelineError
@@ -156,15 +156,28 @@ def replace_folder(new: Path, target: Path) -> None:
         flush(target.parent)
 
 
+_POLL_SECONDS = 0.5
+
+
 @contextmanager
-def hold(lock_file: Path, message: str) -> Iterator[None]:
-    """Hold a lock between processes, which ends with its process. Raises `PipelineError` with `message` when another process holds it."""
+def hold(lock_file: Path, message: str, *, wait: float = 0, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold a lock between processes, which ends with its process.
+
+    Waits up to `wait` seconds for another process that holds it, which `say` is told; then raises `PipelineError` with `message`.
+    """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise PipelineError(message, next_step="Wait for it to end, then give the same command again.") from None
+        try:
+            if wait <= 0:
+                raise
+            say(f"{message} Waiting up to {wait:.0f} s for it to end.")
+            lock.acquire(timeout=wait, poll_interval=_POLL_SECONDS)
+        except Timeout:
+            waited = f" It did not end within {wait:.0f} s." if wait > 0 else ""
+            raise PipelineError(message + waited, next_step="Wait for it to end, then give the same command again.") from None
     try:
         yield
     finally:
@@ -187,12 +200,17 @@ class DatasetStore:
         """A folder for spilling and for writing beside; emptied when a run starts."""
         return self.folder / ".scratch"
 
+    def record_path(self, stage: str) -> Path:
+        """Where the stage's record lies, when it was finished."""
+        return self.stage(stage) / "record.json"
+
     def record(self, stage: str) -> Record | None:
-        """The stage's record, or None when the stage was never finished."""
-        path = self.stage(stage) / "record.json"
-        if not path.is_file():
+        """The stage's record, or None when the stage was never finished, or its record is damaged: then it has to run again."""
+        path = self.record_path(stage)
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValidationError):
             return None
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
 
     def commit(self, folder: Path, record: Record) -> None:
         """Write `record` into `folder` and make `folder` the stage's outputs, atomically."""
@@ -207,10 +225,13 @@ class DatasetStore:
         return [f"{record.stage}/{name}" for name, output in record.outputs.items() if digests.get(name) != output.sha256]
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the dataset for one run, of the CLI or of Dagster. Raises `PipelineError` when another run holds it."""
+    def lock(self, *, wait: float = 0, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+        """Hold the dataset for one run, of the CLI or of Dagster.
+
+        Raises `PipelineError` when another run holds it and does not end within `wait` seconds; `say` hears that it is waited for.
+        """
         message = f"Another run of dataset {self.dataset} is under way."
-        with hold(self.folder / ".lock", message):
+        with hold(self.folder / ".lock", message, wait=wait, say=say):
             shutil.rmtree(self.scratch, ignore_errors=True)
             for replaced in self.folder.glob(".*.*/"):  # a stage's former outputs, when the run before died while replacing them
                 shutil.rmtree(replaced, ignore_errors=True)

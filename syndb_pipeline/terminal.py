@@ -70,6 +70,16 @@ def prepared(context: Context, say: Callable[[str], None] | None = None) -> tupl
         return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
 
 
+def refuse_changes(context: Context, approve: str | None) -> None:
+    """Raise `ApprovalError` when a byte of what a person approved has changed since: preparing it anew would mend that unseen."""
+    from syndb_pipeline.publication.plan import plan as planned
+    from syndb_pipeline.publication.records import PublishRecords
+
+    by_a_person = approve or (context.config.publish.approval == "manual" and PublishRecords(context.store).approvals())
+    if by_a_person and context.store.record("package") is not None:
+        planned(context)
+
+
 def ask_approval(context: Context, current: Plan) -> str | None:
     """What a person at the terminal types under the plan; None when nobody is there, or approval is not needed."""
     from syndb_pipeline.publication.plan import describe
@@ -201,6 +211,8 @@ def unexpected(error: Exception) -> int:
                 next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
             )
         )
+    if "disk is full" in str(error) or "No space left on device" in str(error):  # said by SQLite beneath Dagster, and by DuckDB
+        return fail(PipelineError("The disk of the state folder is full.", next_step="Make room, then give the same command again."))
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return fail(PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again."))

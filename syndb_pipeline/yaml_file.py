@@ -35,7 +35,7 @@ class _TypedFloat(float, _Typed):
 def as_text(value: object) -> object:
     """`value` as the person typed it: YAML reads `-1`, `007` and `3.50` as numbers, where people mean the text. Raises `ValueError`."""
     if value is None:
-        raise ValueError('there is no value here; write one, or quote the word: "null"')
+        raise ValueError('there is no value here; write one (the word null itself needs quotes: "null")')
     if isinstance(value, bool):
         raise ValueError(f"YAML reads this as {str(value).lower()}, not as text; put the word in quotes")
     if isinstance(value, _Typed):
@@ -100,9 +100,22 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: {error.problem}.") from None
+        raise ConfigError(f"{path}{where}: {error.problem}.", next_step=_yaml_advice(error)) from None
     except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2026-13-45
         raise ConfigError(f"{path}: {' '.join(str(error).split())}.") from None
+
+
+def _yaml_advice(error: yaml.MarkedYAMLError) -> str:
+    """What to do about the mistakes that people new to YAML make most."""
+    problem = error.problem or ""
+    if "'\\t'" in problem:
+        return "Indent with spaces: YAML takes no tabs."
+    began = f" The part that is not complete begins in line {error.context_mark.line + 1}." if error.context_mark else ""
+    if "could not find expected ':'" in problem:
+        return f"Write `key: value`, with a space after the colon.{began}"
+    if problem.startswith("mapping values"):
+        return "Write `key: value`, with a space after each colon; text that holds a colon and a space goes in quotes."
+    return f"Look for a bracket, brace or quotation mark that is not closed.{began}" if "expected ',' or" in problem else ""
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -140,7 +153,11 @@ def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) 
         if variable:
             key = f"the environment variable {variable}"
         found = item.get("input")
-        if item["type"] == "extra_forbidden":
+        last = str(item["loc"][-1]) if item["loc"] else ""
+        if "." in last and last.partition(".")[0] in {*model.model_fields, *_allowed_keys(model, item["loc"])}:
+            # Findings write keys so, and they are easily pasted as they stand.
+            lines.append(f"{last}: dots stand for levels; write it as\n{_nested(last, found)}")
+        elif item["type"] == "extra_forbidden":
             allowed = _allowed_keys(model, item["loc"])
             near = nearest(str(item["loc"][-1]), allowed, 3, 0.5)
             lines.append(
@@ -149,23 +166,50 @@ def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) 
         elif item["type"] == "missing":
             lines.append(f"{key}: this key is missing")
         elif item["type"] == "value_error":
-            lines.append(f"{key}: {item['ctx']['error']}")
+            told = str(item["ctx"]["error"])
+            lines.append(told if told.startswith(f"{key}.") else f"{key}: {told}")
+        elif found is None and item["type"] in ("string_type", "bool_type", "date_type"):
+            wanted = {"string_type": "write one", "bool_type": "write true or false", "date_type": "write a day like 2026-01-31"}
+            lines.append(f"{key}: there is no value here; {wanted[item['type']]}")
+        elif item["type"].startswith("date"):
+            lines.append(f"{key}: found {shown(found)}; expected a day like 2026-01-31")
         elif item["type"] in ("model_type", "model_attributes_type", "dict_type"):
             allowed = _allowed_keys(model, (*item["loc"], ""))
             example = f", e.g. {{file: {found}}}" if "file" in allowed and isinstance(found, str) else ""
-            lines.append(f"{key}: found {_shown(found)}; expected keys below it{example}; allowed: {', '.join(allowed)}")
+            lines.append(f"{key}: found {shown(found)}; expected keys below it{example}; allowed: {', '.join(allowed)}")
         elif item["type"] in ("too_long", "too_short") and isinstance(found, str | int | float):
             length, limits = len(str(as_text(found))), item["ctx"]
             allowed_length = f"at most {limits['max_length']}" if item["type"] == "too_long" else f"at least {limits['min_length']}"
-            lines.append(f"{key}: found {_shown(found)}, {length} characters; allowed are {allowed_length}")
+            lines.append(f"{key}: found {shown(found)}, {length} characters; allowed are {allowed_length}")
         elif item["type"] == "list_type":
-            lines.append(f"{key}: found {_shown(found)}; expected a list, e.g. [{found if isinstance(found, str) else '...'}]")
+            lines.append(f"{key}: found {shown(found)}; expected a list, e.g. [{found if isinstance(found, str) else '...'}]")
         else:
-            lines.append(f"{key}: found {_shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}")
+            lines.append(f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}")
     return ConfigError(f"{path} cannot be used:\n" + "\n".join(f"  {line}" for line in lines))
 
 
-def _shown(found: object) -> str:
+def _nested(key: str, value: object) -> str:
+    """`key`, whose dots stand for levels, and `value` as they are written in YAML."""
+    *outer, last = key.split(".")
+    plain = _plain(value)
+    shown = yaml.safe_dump(plain, default_flow_style=True, width=10_000, allow_unicode=True).strip().removesuffix("...").strip()
+    lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(outer)] + [f"{'  ' * len(outer)}{last}: {shown}"]
+    return "\n".join(f"      {line}" for line in lines)
+
+
+def _plain(value: object) -> object:
+    """`value` without the memory of how it was typed, which yaml cannot write."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, _TypedInt):
+        return int(value)
+    return float(value) if isinstance(value, _TypedFloat) else value
+
+
+def shown(found: object) -> str:
+    """A value of a YAML file in words."""
     if found is None:
         return "nothing"
     if isinstance(found, dict):

@@ -31,15 +31,15 @@ def _rules(*rules: Rule) -> dict[str, Rule]:
 
 RULES: Final[dict[str, Rule]] = _rules(
     # -- reading the files (ingest)
-    Rule("SYN-READ-001", "File not found", "error", "{table}: {file} does not exist or matches no file.", "Check `tables.{table}.file`; it is relative to the dataset's YAML.", True),
+    Rule("SYN-READ-001", "File not found", "error", "{table}: {file} does not exist or matches no file.", "{advice}", True),
     Rule("SYN-READ-002", "Line with too many or too few values", "error", "{count} line{s} of {file} {do} not have the {expected} values the header announces.", "Quote values that contain the delimiter {delimiter!r}, and complete or remove broken lines.", True),
     Rule("SYN-READ-003", "Unreadable bytes", "error", "{file} is not {encoding} text: {reason}.", "Save it as UTF-8, or name its encoding: `tables.{table}.encoding: {guess}`.", True),
     Rule("SYN-READ-004", "Column name stands twice", "error", "{file} has {times} columns called {column!r}.", "Rename or remove one of them in the file.", True),
-    Rule("SYN-READ-005", "Column without a name", "error", "Column {position} of {file} has no name in the header.", "Name it in the file, e.g. cid if it is the key of the row.", True),
-    Rule("SYN-READ-006", "No header row", "error", "{file} seems to have no header: its first row is {first!r}.", "Add a header row, or say so: `tables.{table}: {{header_row: null, names: [...]}}` with one name for each of the {width} columns.", True),
-    Rule("SYN-READ-007", "Which sheet?", "error", "{file} has {count} sheets: {sheets}.", "Choose one: `tables.{table}.sheet: {first}`.", True),
+    Rule("SYN-READ-005", "Column without a name", "error", "Column{s} {positions} of {file} {have} no name in the header.", "Name every column in the file, e.g. cid for the key of the row. If SynDB is not to have columns without a name: `tables.{table}.ignore: [{ignoring}]`.", True),
+    Rule("SYN-READ-006", "No header row", "error", "{file} has no column names where its header should be: {first!r}.", "{advice}", True),
+    Rule("SYN-READ-007", "Which sheet?", "error", "{file} has {count} sheets: {sheets}.", "Say which, e.g. `tables.{table}.sheet: {example}`.", True),
     Rule("SYN-READ-008", "Merged header cells", "error", "The header of {file} has merged cells ({ranges}), so it does not name each column.", "Unmerge the header and name every column, or point `tables.{table}.header_row` at a row that does.", True),
-    Rule("SYN-READ-009", "Sheet not found", "error", "{file} has no sheet {sheet!r}; it has {sheets}.", "Correct `tables.{table}.sheet`.", True),
+    Rule("SYN-READ-009", "Sheet not found", "error", "{file} has no sheet {sheet!r}; it has {sheets}.", "{advice}", True),
     Rule("SYN-READ-010", "Spreadsheet error in a cell", "error", "{count} cell{s} of {file} hold{verb_s} a spreadsheet error such as {value!r}.", "Correct the formula and save the workbook again.", True),
     Rule("SYN-READ-011", "Blank lines", "hint", "{count} blank line{s} of {file} hold{verb_s} no row and {were} passed over.", "Nothing to do; remove them to silence this."),
     Rule("SYN-READ-012", "Files of one table differ", "error", "{file} has other columns than {other}: {difference}.", "Give all files of one table the same columns.", True),
@@ -52,7 +52,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-COL-002", "Required column missing", "error", "{file} has no column {column!r}, which every {table} needs{near}.", "{advice}", True),
     Rule("SYN-COL-003", "Column of the server", "error", "{file} has the column {column!r}, which SynDB's server fills itself; sending it fails.", "Leave it out: `tables.{table}.ignore: [{column}]`.", True),
     Rule("SYN-COL-004", "Column is not published", "hint", "{names} of {table} serve{verb_s} the checks and {are} not sent: SynDB's {table} has no such column{s}.", "Nothing to do."),
-    Rule("SYN-COL-005", "Two columns for one", "error", "{file}: the columns {names} all stand for {column}.", "Keep one; leave the others out with `tables.{table}.ignore`.", True),
+    Rule("SYN-COL-005", "Two columns for one", "error", "{file}: the columns {names} all stand for {column}.", "Let one of them stand for it in `tables.{table}.columns`; map the others to other columns, or leave them out with `tables.{table}.ignore`.", True),
     Rule("SYN-COL-006", "Config names a column that is not there", "error", "{file} has no column {column!r}, which `tables.{table}.{key}` names{near}.", "Correct `tables.{table}.{key}`.", True),
     # -- types (validate)
     Rule("SYN-TYPE-001", "Not a number", "error", "{count} value{s} of {table}.{column} {are} no number{s}, e.g. {value!r}.", "{advice}", True),
@@ -60,7 +60,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-TYPE-003", "Not true or false", "error", "{count} value{s} of {table}.{column} {are} neither true nor false, e.g. {value!r}.", "Write true or false.", True),
     # -- values (validate)
     Rule("SYN-VAL-001", "Value out of range", "error", "{count} value{s} of {table}.{column} {are} not {bounds}, e.g. {value!r}.", "{advice}"),
-    Rule("SYN-VAL-002", "Not a finite number", "error", "{count} value{s} of {table}.{column} {are} {value!r}, which is no measurement.", "Leave the cell empty where there is no value, or declare the marker: `tables.{table}.missing: [{value}]`.", True),
+    Rule("SYN-VAL-002", "Not a finite number", "error", "{count} value{s} of {table}.{column} {are} {value!r}, which is no measurement.", "Leave the cell empty where there is no value, or declare the marker: `{setting}`.", True),
     Rule("SYN-VAL-003", "Text too long", "error", "{count} value{s} of {table}.{column} {are} longer than the {limit} characters SynDB keeps.", "Shorten them.", True),
     Rule("SYN-VAL-004", "Text is not ASCII", "error", "{count} value{s} of {table}.{column} {have} characters that SynDB's ASCII column cannot keep, e.g. {value!r}.", "Write them with plain letters, e.g. alpha for \u03b1.", True),
     Rule("SYN-VAL-005", "Number too large", "error", "{count} value{s} of {table}.{column} {are} beyond what SynDB's column holds ({limit}), e.g. {value!r}.", "Correct them; a number this large is mostly an id or a marker in the wrong column.", True),
@@ -71,14 +71,15 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-UNIT-002", "Area and volume disagree with sphericity", "warning", "{count} row{s} of {table} {have} a mesh_sphericity that does not follow from mesh_surface_area and mesh_volume.", "Check the unit of each column; SynDB wants nm2 and nm3. Convert with `tables.{table}.units`."),
     Rule("SYN-UNIT-003", "Unit looks wrong", "warning", "The {column} of {table} lies between {low} and {high}, which is implausible in {unit}{guess}.", "{advice}"),
     Rule("SYN-UNIT-004", "Coordinates on another scale", "warning", "The centroids of {table} lie on another scale than those of {other}: about {factor} times smaller or larger on every axis.", "SynDB wants nanometres in both. Multiply voxel coordinates by the voxel size, or convert with `tables.{table}.units`."),
-    Rule("SYN-PATH-001", "Mesh or skeleton not found", "error", "{count} file{s} named in {table}.{column} {do} not exist, e.g. {value!r}.", "Paths are absolute or relative to the dataset's YAML; correct them or leave the cell empty."),
+    Rule("SYN-PATH-001", "Mesh or skeleton not found", "error", "{count} file{s} named in {table}.{column} {do} not exist, e.g. {value!r}.", "Paths are absolute or relative to the dataset's YAML, with / between folders and capitals as in the file's name; correct them or leave the cell empty."),
     Rule("SYN-PATH-002", "Wrong kind of file", "error", "{count} value{s} of {table}.{column} {do} not end in {suffix}, e.g. {value!r}.", "Give a {suffix} file."),
     # -- keys (assign_ids)
     Rule("SYN-ID-001", "Key missing", "error", "{count} row{s} of {table} {have} no {column}.", "Give each row a key of its own; any text will do.", True),
     Rule("SYN-ID-002", "Key stands twice", "error", "{count} row{s} of {table} repeat{verb_s} a {column} that an earlier row has; {distinct} of {total} keys are distinct.", "{advice}", True),
-    Rule("SYN-ID-003", "Key damaged by a spreadsheet or float", "error", "{count} key{s} of {table}.{column} {were} stored as a number that cannot hold {them}, e.g. {value!r}: digits beyond the 15th are lost.", "Export the ids as text from their source; a spreadsheet cannot give them back.", True),
+    Rule("SYN-ID-003", "Key damaged by a spreadsheet or float", "error", "{count} key{s} of {table}.{column} {were} stored or written as a number that cannot hold {them} exactly, e.g. {value!r}: digits may be lost.", "Export the ids as text from their source; a spreadsheet cannot give them back.", True),
     Rule("SYN-ID-004", "White space around keys", "hint", "{count} key{s} of {table}.{column} had white space around {them}, which was cut off.", "Nothing to do."),
     Rule("SYN-ID-005", "Key may be damaged", "warning", "{count} key{s} of {table}.{column} look{verb_s} like {a}number{s} that a spreadsheet rounded, e.g. {value!r}.", "Compare with the source of the ids and export them as text."),
+    Rule("SYN-ID-006", "Key became a date", "warning", "{count} key{s} of {file}, column {column}, {are} {a}date{s} to the spreadsheet, e.g. {value!r}, and may not be what was typed.", "Format the column as text and enter the ids again, or export them from their source as text."),
     # -- relations (join_relations, check_integrity)
     Rule("SYN-REL-001", "Parent not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),
     Rule("SYN-REL-002", "Reference not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),

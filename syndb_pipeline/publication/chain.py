@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.stages import runner
@@ -42,9 +42,8 @@ def recompute(context: Context) -> list[Link]:
 
 
 def _link(context: Context, stage: Stage, behind: str | None) -> Link:
-    try:
-        record = context.store.record(stage.name)
-    except ValidationError:
+    record = context.store.record(stage.name)
+    if record is None and context.store.record_path(stage.name).is_file():
         damage = f"{stage.name}/record.json, which the pipeline wrote, was changed"
         return Link(stage=stage.name, state="stale", changes=(damage,), behind=behind)
     if record is None:

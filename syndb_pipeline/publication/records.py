@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.destinations.base import Deletion, Metadata, TableCheck, Upload
 from syndb_pipeline.engine import flush
+from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.store import DatasetStore, hold, write_atomically
 
 
@@ -101,14 +102,15 @@ class PublishRecords:
         self.folder = store.folder / "publish"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the dataset's publication. Raises `PipelineError` when another process is publishing or deleting it."""
-        with hold(self.folder / ".lock", f"Dataset {self.dataset} is being published or deleted by another process."):
+    def lock(self, *, wait: float = 0, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+        """Hold the dataset's publication. Raises `PipelineError` when another process publishes or deletes it for more than `wait` seconds."""
+        message = f"Dataset {self.dataset} is being published or deleted by another process."
+        with hold(self.folder / ".lock", message, wait=wait, say=say):
             yield
 
     def approvals(self) -> list[Approval]:
         """Every approval, oldest first."""
-        return [Approval.model_validate_json(path.read_text(encoding="utf-8")) for path in self._sorted("approvals")]
+        return [_kept(Approval, path.read_bytes(), path) for path in self._sorted("approvals")]
 
     def add_approval(self, approval: Approval) -> None:
         self._add("approvals", f"{_stamp(approval.at)}-{approval.digest[:12]}", approval)
@@ -116,7 +118,7 @@ class PublishRecords:
     def receipt(self, plan: str | None = None) -> Receipt | None:
         """The receipt of a plan, or the newest of all; None when there is none."""
         path = self.folder / (f"receipts/{plan}.json" if plan else "receipt.json")
-        return Receipt.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return _kept(Receipt, path.read_bytes(), path) if path.is_file() else None
 
     def write_receipt(self, receipt: Receipt) -> Path:
         """Keep a receipt; returns where the newest lies. A crash between the two files is mended by writing again."""
@@ -131,7 +133,7 @@ class PublishRecords:
 
     def tombstones(self) -> list[Tombstone]:
         """Every deletion, oldest first."""
-        return [Tombstone.model_validate_json(path.read_text(encoding="utf-8")) for path in self._sorted("tombstones")]
+        return [_kept(Tombstone, path.read_bytes(), path) for path in self._sorted("tombstones")]
 
     def add_tombstone(self, tombstone: Tombstone) -> Path:
         return self._add("tombstones", _stamp(tombstone.deletion.at), tombstone)
@@ -142,7 +144,7 @@ class PublishRecords:
         if not path.is_file():
             return []
         whole = path.read_bytes().rpartition(b"\n")[0]
-        return [JournalLine.model_validate_json(line) for line in whole.splitlines() if line]
+        return [_kept(JournalLine, line, path) for line in whole.split(b"\n") if line]
 
     def note(self, plan: str, destination: str, step: str, state: Literal["start", "done"], details: dict[str, Any] | None = None) -> None:
         """Append a line to the journal and force it to disk."""
@@ -174,6 +176,21 @@ class PublishRecords:
             path = path.with_name(f"{name}-{uuid4().hex[:8]}.json")
         write_atomically(path, record.model_dump_json(indent=1) + "\n")
         return path
+
+
+_K = TypeVar("_K", bound=_Kept)
+
+
+def _kept(kind: type[_K], content: bytes, path: Path) -> _K:
+    """A record as it was kept. Raises `PipelineError` when it is damaged: what was approved or sent must never be guessed."""
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError:
+        raise PipelineError(
+            f"{path}: not written by this program, or damaged.",
+            next_step="Restore it from a backup, or move it out of that folder; then give the same command again. "
+            "It asks the destination what is there, and sends nothing twice.",
+        ) from None
 
 
 def _whole_length(content: bytes) -> int:

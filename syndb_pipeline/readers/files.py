@@ -17,6 +17,7 @@ from syndb_pipeline.store import digest_file
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 WORKBOOK_SUFFIXES: Final = (".xlsx", ".xlsm", ".xls")
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
+_SUFFIXES: Final = TEXT_SUFFIXES + WORKBOOK_SUFFIXES + PARQUET_SUFFIXES
 
 
 def find(folder: Path, pattern: str) -> list[Path]:
@@ -47,6 +48,14 @@ def is_folder(folder: Path, pattern: str) -> bool:
         return "\0" not in pattern and (folder / pattern).is_dir()
     except OSError:
         return False
+
+
+def neighbours(folder: Path, pattern: str) -> list[str]:
+    """Names of the tables that lie where `pattern` looks, sorted; empty when that is no folder."""
+    try:
+        return sorted(path.name for path in (folder / pattern).parent.iterdir() if suffix(path) in _SUFFIXES)
+    except (OSError, ValueError):  # no such folder; a name with a zero byte
+        return []
 
 
 def shown(path: Path, folder: Path) -> str:

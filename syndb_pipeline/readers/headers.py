@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,8 +51,20 @@ def is_header(names: Sequence[str], table: Table, config: TableConfig) -> bool:
     return any(cells) and not any(_DATUM.fullmatch(cell) for cell in cells)
 
 
-def no_header(file: str, names: Sequence[str]) -> Problem:
-    return Problem("SYN-READ-006", file, values={"first": ", ".join(names)[:200], "width": len(names)})
+def row_of_names(rows: Iterable[tuple[int, Sequence[str]]], table: Table, config: TableConfig) -> int | None:
+    """The number of the first of `rows`, pairs of number and cells, that holds two column names or more; None when there is none."""
+    known = known_names(table, config) - {""}
+    return next((number for number, cells in rows if len(set(tidy(cells)) & known) > 1), None)
+
+
+def no_header(file: str, names: Sequence[str], table: Table, names_in: int | None = None) -> Problem:
+    """The finding that `names`, the row where the header should be, is none; `names_in` is the row where the names were seen instead."""
+    if names_in is not None:
+        advice = f"The column names stand in row {names_in}; say so: `tables.{table.name}.header_row: {names_in}`."
+    else:
+        settings = f"`tables.{table.name}.header_row: null` and `tables.{table.name}.names: [...]`"
+        advice = f"Add a header row, or name the columns in the config: {settings}, with one name for each of the {len(names)} columns."
+    return Problem("SYN-READ-006", file, values={"first": ", ".join(name for name in names if name)[:200], "advice": advice})
 
 
 def yaml_word(word: str) -> str:
@@ -90,7 +102,8 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
     for column in table.columns.values():
         if column.required and column.name not in targets:
             complete = False
-            if column.name not in claims:
+            # `CID` for cid is told above as an unknown column, with the same cure.
+            if column.name not in claims and column.name not in {_spelling(name) for name in unknown}:
                 problems.append(_required(file, column.name, column.aliases, names, table, config))
     problems += _config_names(file, names, table, config, claims)
     unsent = [name for name in targets if not table.columns[name].published and table.columns[name].kind is not Kind.PATH]
@@ -103,25 +116,36 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
 
 
 def _unnamed_and_repeated(file: str, names: Sequence[str], config: TableConfig) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     named = set(config.ignore) | set(config.columns)
     if "" not in named:
-        problems = [Problem("SYN-READ-005", file, values={"position": index + 1}) for index, name in enumerate(names) if not name]
+        unnamed = [str(index + 1) for index, name in enumerate(names) if not name]
+        if unnamed:
+            shown = ", ".join(unnamed[:10]) + (", ..." if len(unnamed) > 10 else "")
+            ignoring = ", ".join(yaml_word(name) for name in [*config.ignore, ""])
+            problems.append(Problem("SYN-READ-005", file, count=len(unnamed), values={"positions": shown, "ignoring": ignoring}))
     for name, times in Counter(names).items():
         if times > 1 and (name or name in config.columns) and name not in config.ignore:
             problems.append(Problem("SYN-READ-004", file, column=name, count=times, values={"times": times}))
     return problems
 
 
+def _spelling(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold())
+
+
 def _unknown(file: str, names: list[str], table: Table, config: TableConfig) -> list[Problem]:
     """A problem for each column called `names`, which mean nothing, with lines for the config that can be copied."""
     every = ", ".join(yaml_word(name) for name in [*config.ignore, *names])
+    plain = {name: _spelling(name) for name in names if _spelling(name) in table.columns}  # `Parent ID` leaves no doubt
     problems = []
     for name in names:
         # `x` is nearer to `centroid_x` than spelling tells.
         ends = [known for known in table.columns if known.endswith(f"_{name.casefold()}")]
         near = list(dict.fromkeys([*ends, *nearest(name, table.columns, 3)]))[:3]
-        mapping = f"`tables.{table.name}.columns: {{{yaml_word(name)}: {near[0] if near else '<column of SynDB>'}}}`"
+        pairs = config.columns | plain | {name: near[0] if near else "<column of SynDB>"}
+        listed = ", ".join(f"{yaml_word(lab)}: {target}" for lab, target in pairs.items())
+        mapping = f"`tables.{table.name}.columns: {{{listed}}}`"
         ignoring = f"`tables.{table.name}.ignore: [{every}]`" + (" leaves out all that are unknown" if len(names) > 1 else "")
         advice = f"If it is {near[0]}, map it: {mapping}." if near else f"Say which of SynDB's columns it is: {mapping}."
         advice += f" If SynDB is not to have it: {ignoring}."

@@ -8,6 +8,7 @@ not fit together, or DuckDB refuses a line, the careful way goes through the rec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -184,9 +185,28 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     if not _is_utf8(record.raw):
         raise Unreadable(Problem("SYN-READ-003", file, values=_bad_bytes(record.line, record.raw, 1)))
     names = headers.tidy([value.decode() for value in record.values])
-    if not headers.is_header(names, table, config):
-        raise Unreadable(headers.no_header(file, names))
+    if not scores[mark][0]:  # not one name is known
+        _check_other_delimiter(record, file, table, config)
+        rows = [(row.line, _decoded(row)) for sample in samples.values() for row in sample if not row.fault]
+        names_in = headers.row_of_names(rows, table, config)
+        if names_in is not None or not headers.is_header(names, table, config):
+            raise Unreadable(headers.no_header(file, names, table, names_in))
     return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank))
+
+
+def _decoded(record: Record) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in record.values]
+
+
+def _check_other_delimiter(header: Record, file: str, table: Table, config: TableConfig) -> None:
+    """Raise `Unreadable` when the config's delimiter leaves the header whole and another one splits it into known names."""
+    if not config.delimiter or len(header.values) > 1:
+        return
+    for mark in DELIMITERS:
+        if headers.row_of_names([(1, header.raw.decode("utf-8", "replace").split(mark))], table, config):
+            reason = f"the config says that {config.delimiter!r} separates its values, and {mark!r} does"
+            shown = json.dumps(mark)
+            raise cannot_read(file, reason, f"Correct it, `tables.{table.name}.delimiter: {shown}`, or take the setting out.")
 
 
 def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | None) -> tuple[float, ...]:
@@ -194,7 +214,7 @@ def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | 
     whole = [record for record in sample if not record.blank and not record.fault]
     if not whole:
         return (0, 0, 0, 0, 0)
-    header = [value.decode("utf-8", "replace") for value in whole[0].values]
+    header = _decoded(whole[0])
     width = len(names) if names else len(header)
     rows = whole if names else whole[1:]
     fitting = sum(len(record.values) == width for record in rows) / len(rows) if rows else 1.0

@@ -9,8 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ import pyarrow.parquet
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from syndb_pipeline.contract.tables import Kind, Table
+from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.engine import parquet
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
@@ -34,18 +36,32 @@ SPREADSHEET_DIGITS: Final = 15
 """Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or opened."""
 
 _CHUNK_ROWS: Final = 10_000
+_SAMPLE_ROWS: Final = 50
+"""How far down column names are looked for when the header is none."""
 
 Cell = Any  # what calamine gives: str, int, float, bool, date, datetime, time, timedelta
 
 
 def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
     """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none."""
+    _check_bytes(path, file)
     with _calamine(file):
         workbook = CalamineWorkbook.from_path(path)
-        name = _choose_sheet(workbook, file, config)
+        name = _choose_sheet(workbook, file, table, config)
         sheet = workbook.get_sheet_by_name(name)
         faults = find_faults(path, name)
         return _read_sheet(sheet, path, file, table, config, scratch / "sheet.parquet", faults)
+
+
+def _check_bytes(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the file is empty or text, as tables are that a program only calls .xls."""
+    with path.open("rb") as source:
+        head = source.read(4096)
+    if not head:
+        raise cannot_read(file, "it is empty", "Export it again, or remove the table from the config.")
+    if b"\0" not in head and not head.startswith(b"PK"):
+        advice = "If its lines are rows, give it the suffix .csv; if not, open it in a spreadsheet program and save it as .xlsx."
+        raise cannot_read(file, "it is no workbook but text", advice)
 
 
 @contextmanager
@@ -69,17 +85,21 @@ def _calamine(file: str) -> Iterator[None]:
         raise cannot_read(file, "it is damaged", advice) from None
 
 
-def _choose_sheet(workbook: CalamineWorkbook, file: str, config: TableConfig) -> str:
+def _choose_sheet(workbook: CalamineWorkbook, file: str, table: Table, config: TableConfig) -> str:
     sheets = [sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     listed = ", ".join(sheets)
     if config.sheet is not None:
         if config.sheet not in sheets:
-            raise Unreadable(Problem("SYN-READ-009", file, values={"sheet": config.sheet, "sheets": listed or "none"}))
+            near = nearest(config.sheet, sheets) or sheets
+            advice = f"Correct it: `tables.{table.name}.sheet: {headers.yaml_word(near[0])}`." if near else "Check the file."
+            raise Unreadable(Problem("SYN-READ-009", file, values={"sheet": config.sheet, "sheets": listed or "none", "advice": advice}))
         return config.sheet
     if not sheets:
         raise cannot_read(file, "it has no sheet of cells", "Check that it is the right workbook.")
     if len(sheets) > 1:
-        raise Unreadable(Problem("SYN-READ-007", file, count=len(sheets), values={"sheets": listed, "first": headers.yaml_word(sheets[0])}))
+        likely = nearest(table.name, sheets) or [name for name in sheets if _row_of_names(workbook.get_sheet_by_name(name), table, config)]
+        example = headers.yaml_word((likely or sheets)[0])
+        raise Unreadable(Problem("SYN-READ-007", file, count=len(sheets), values={"sheets": listed, "example": example}))
     return sheets[0]
 
 
@@ -165,6 +185,8 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
     exact = (Kind.KEY, Kind.REFERENCE, Kind.INTEGER)
     meant = [table.column(config.columns.get(name, name)) for name in names]
     flagged = frozenset(i for i, column in enumerate(meant) if column is not None and column.kind in exact)
+    keys = [i for i, column in enumerate(meant) if column is not None and column.kind in (Kind.KEY, Kind.REFERENCE)]
+    dates = {i: Places(file, sheet.name) for i in keys}
     sink = _Sink(target, len(names), flagged)
     jumps: list[tuple[int, int]] = []
     shift, gap = 0, []
@@ -179,8 +201,15 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         if number - first_line - sink.rows != shift:
             shift = number - first_line - sink.rows
             jumps.append((sink.rows, shift))
+        for i in keys:
+            if isinstance(row[i], date | time):
+                dates[i].add(number, cell_text(row[i]), names[i])
         sink.add(row)
     sink.close()
+    problems = blanks.problem("SYN-READ-011")
+    for i, places in dates.items():
+        told = places.problem("SYN-ID-006", value=places.examples[0].value if places.examples else None)
+        problems += [replace(problem, column=names[i]) for problem in told]
     # A column without name and without values is only a formatted one.
     kept = [i for i, name in enumerate(names) if name or sink.filled[i]]
     position = {index: place for place, index in enumerate(kept)}
@@ -197,7 +226,7 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         damaged={column_name(place): f"f{place}" for place, i in enumerate(kept) if i in flagged},
         first_line=first_line,
         jumps=tuple(jumps),
-        problems=tuple(blanks.problem("SYN-READ-011")),
+        problems=tuple(problems),
         faults=tuple(
             (fault.row, position[fault.column - first_column], fault.shown, fault.code)
             for fault in faults
@@ -227,9 +256,16 @@ def _header(
     if merged:
         raise Unreadable(Problem("SYN-READ-008", file, count=len(merged), values={"ranges": ", ".join(merged[:5])}))
     names = headers.tidy([cell_text(cell) for cell in row])
-    if not headers.is_header(names, table, config):
-        raise Unreadable(headers.no_header(file, names))
+    if not set(names) & (headers.known_names(table, config) - {""}):
+        names_in = _row_of_names(sheet, table, config)
+        if names_in is not None or not headers.is_header(names, table, config):
+            raise Unreadable(headers.no_header(file, names, table, names_in))
     return number, names
+
+
+def _row_of_names(sheet: CalamineSheet, table: Table, config: TableConfig) -> int | None:
+    rows = enumerate(islice(sheet.iter_rows(), _SAMPLE_ROWS), start=1)
+    return headers.row_of_names(((number, [cell_text(cell) for cell in row]) for number, row in rows), table, config)
 
 
 def _range(start: tuple[int, int], end: tuple[int, int]) -> str:

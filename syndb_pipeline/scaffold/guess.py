@@ -103,7 +103,7 @@ def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, st
     present = {guess.table for guess in guesses}
     for guess in guesses:
         table = TABLES[guess.table]
-        if table.has_parent and any(m.target == "parent_id" for m in guess.mapped):
+        if table.has_parent:
             guess.parents = [parent for parent in table.parents if parent in present and parent != "neuron_relation"]
     return guesses, unused
 

@@ -176,10 +176,11 @@ def _doubt(item: Mapped, questions: list[str], where: str) -> str:
 
 
 def _relations(guess: Guess, questions: list[str], where: str) -> list[str]:
-    table, lines = TABLES[guess.table], []
-    if table.has_parent and guess.table != "synapse" and guess.candidate.columns and not any(m.target == "parent_id" for m in guess.mapped):
+    lines: list[str] = []
+    unrelated = guess.candidate.columns and not any(m.target == "parent_id" for m in guess.mapped)
+    if guess.parents and guess.table != "synapse" and unrelated:
         lines += _ask(questions, "    ", "which column holds the parent's cid? Map it to parent_id in `columns`", f"{where}.columns")
-    if len(guess.parents) > 1:
+    elif len(guess.parents) > 1:
         # Not asked: `check` sees from the keys which table it is, and asks only when they fit several.
         lines.append(f"    # parent: {guess.parents[0]}   # only if `check` asks which table parent_id means: {' or '.join(guess.parents)}")
     return lines

@@ -68,7 +68,7 @@ def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str
 def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int]:
     """Rows without a key, distinct keys, and keys that end in zeros where a spreadsheet would have put them."""
     missing, distinct, rounded = connection.execute(
-        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count_if({_ROUNDED})
+        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED})
             FROM {parquet(ids)}"""
     ).fetchone() or (0, 0, 0)
     return missing, distinct, rounded

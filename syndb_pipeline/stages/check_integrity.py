@@ -155,10 +155,22 @@ def _synapses(data: _Dataset, failures: Failures) -> None:
     if "synapse" not in data.tables or len(data.tables) == 1 or not data.whole:
         return
     relations = data.relations.get("synapse")
-    if relations is None:
-        return  # no column of its own relates it: SYN-INT-001 tells it once, or terminals and spines name its rows (forms_synapse_with)
-    reached = "neuron_id" if "neuron" in data.tables else f"coalesce({', '.join(quote(c) for c in data.links['synapse'])})"
-    failures.add(f"SELECT 'SYN-INT-002', 'synapse', row_number, 'cid', NULL, '' FROM {parquet(relations)} WHERE {reached} IS NULL")
+    named = [
+        f"SELECT forms_synapse_with FROM {parquet(data.relations[name])}{' WHERE neuron_id IS NOT NULL' if 'neuron' in data.tables else ''}"
+        for name in data.tables
+        if data.target(name, "forms_synapse_with") == "synapse"
+    ]
+    if relations is None and not named:
+        return  # nothing relates the table as a whole: SYN-INT-001 tells it once
+    ids = parquet(written(data.context, "assign_ids", "ids")["synapse"], row_number=relations is None)
+    source, number, lost = f"{ids} i", "file_row_number", "TRUE"
+    if relations is not None:
+        reached = "neuron_id" if "neuron" in data.tables else f"coalesce({', '.join(quote(c) for c in data.links['synapse'])})"
+        source, number, lost = f"{parquet(relations)} r", "row_number", f"{reached} IS NULL"
+    if named:  # a terminal or spine that takes part in the synapse leads to a neuron as well
+        source += f" POSITIONAL JOIN {ids} i" if relations is not None else ""
+        lost += f" AND i.cid NOT IN (SELECT * FROM ({' UNION ALL '.join(named)}) WHERE forms_synapse_with IS NOT NULL)"
+    failures.add(f"SELECT 'SYN-INT-002', 'synapse', {number}, 'cid', NULL, '' FROM {source} WHERE {lost}")
 
 
 def _declared(data: _Dataset) -> list[Finding]:
@@ -229,7 +241,7 @@ def _medians(data: _Dataset, name: str, parent: str, axes: list[str]) -> tuple[l
             FROM {parquet(data.tables[name])} POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0"""
     )
     ids = written(data.context, "assign_ids", "ids")[parent]
-    parents = f"(SELECT cid, {columns} FROM {parquet(data.tables[parent])} POSITIONAL JOIN {parquet(ids)} i)"
+    parents = f"(SELECT i.cid, {columns} FROM {parquet(data.tables[parent])} POSITIONAL JOIN {parquet(ids)} i)"
     medians = ", ".join(f"quantile_disc(abs({side}.{quote(axis)}), 0.5)" for side in ("c", "p") for axis in axes)
     found = data.connection.execute(f"SELECT {medians} FROM sample c JOIN {parents} p ON c.parent_id = p.cid").fetchone() or ()
     return list(found[: len(axes)]), list(found[len(axes) :])

@@ -13,6 +13,7 @@ from typing import Any, Final
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Table
+from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.engine import exact_path, literal, parquet, write_parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Finding
@@ -28,7 +29,7 @@ CELLS_FILE: Final = "cells.parquet"
 _READING_KEYS: Final = frozenset(
     {"file", "columns", "ignore", "sheet", "header_row", "names", "delimiter", "encoding", "decimal", "units", "missing"}
 )
-_OWN_CODES: Final = ("SYN-READ-", "SYN-COL-")
+_OWN_CODES: Final = ("SYN-READ-", "SYN-COL-", "SYN-ID-006")
 
 _ROWS_TOGETHER: Final = 500_000
 """How many rows of several files go through one query."""
@@ -166,7 +167,12 @@ class _Reader:
                 "advice": f"Name the files in it, e.g. `tables.{self.table.name}.file: {shown.rstrip('/')}/*.csv`.",
             }
             return Problem("SYN-READ-014", shown, values=reason)
-        return Problem("SYN-READ-001", shown)
+        there = files.neighbours(self.context.config.folder, shown)
+        near = nearest(Path(shown).name, there)
+        advice = f"Check `tables.{self.table.name}.file`; it is relative to the dataset's YAML."
+        if near:
+            advice = f"Is it this one? `tables.{self.table.name}.file: {headers.yaml_word((Path(shown).parent / near[0]).as_posix())}`"
+        return Problem("SYN-READ-001", shown, values={"advice": advice})
 
     def _open(self, path: Path, file: str) -> Part:
         suffix = files.suffix(path)

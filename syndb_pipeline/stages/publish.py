@@ -37,12 +37,13 @@ def publish(
     *,
     by: str | None = None,
     destination: Destination | None = None,
+    wait: float = 0,
 ) -> Receipt:
     """Publish the dataset's package to the config's destination. Returns the receipt, the old one when the same plan is there already.
 
     `approve` is the digest of the plan (in full or its first 12 characters or more), given by `by` (the operating system's user when left
     out); without it a kept or standing approval of exactly this plan must be there. `destination` stands in for the one the config names.
-    The caller may hold the dataset's lock; publishing has one of its own.
+    The caller may hold the dataset's lock; publishing has one of its own, for which it waits `wait` seconds at most.
 
     Raises `ApprovalError` (4: terms, approval, or a byte changed since), `ConfigError` (2: licence, metadata, destination, nothing
     prepared), `DataRejected` (3), `DestinationRefused` (5), `OutcomeUnknown` (6: no answer tells whether something arrived; the same
@@ -51,7 +52,7 @@ def publish(
     say = say or context.say
     records = PublishRecords(context.store)
     destination = destination or open_destination(context.settings, context.config.publish.destination)
-    with records.lock():
+    with records.lock(wait=wait, say=say):
         require_consent(context.config.terms, context.config.path)
         current = plan(context, destination)
         require_metadata(current.metadata, context.config.path)
@@ -290,6 +291,8 @@ class _Publication:
                 next_step=f"Delete it and publish again: syndb-pipeline delete {self.plan.dataset}",
             )
         self._note("read-back", "done", {check.table: check.found for check in checks})
+        for name in info.rows.keys() - self.plan.tables.keys():
+            self.say(f"{name}: {info.rows[name]:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
         return checks, info, stored
 
     def _info(self) -> DatasetInfo:

@@ -72,6 +72,7 @@ def _classified(cells: str) -> str:
                 -- A whole number that fits and was still not taken lies beyond what the float it was stored as can tell apart.
                 WHEN numeric AND try_cast(low AS BIGINT) IS NOT NULL AND regexp_full_match(low, '[+-]?[0-9]+') THEN 'SYN-ID-003:'
                 WHEN numeric THEN 'SYN-TYPE-002:'
+                WHEN low = col THEN 'SYN-TYPE-001:header'
                 WHEN list_contains({literal(list(MISSING_MARKERS))}, low) THEN 'SYN-TYPE-001:marker'
                 WHEN low IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n') THEN 'SYN-TYPE-001:boolean'
                 WHEN comma AND {full(_NUMBER)} THEN 'SYN-TYPE-001:point'
@@ -112,11 +113,11 @@ def add_uncast(context: Context, failures: Failures) -> None:
 
 
 def marker_settings(connection: duckdb.DuckDBPyConnection, config: DatasetConfig) -> dict[str, str]:
-    """Table -> the line of its config that declares the missing markers found among its uncast cells, with those already declared."""
+    """Table -> the line of its config that declares the missing markers found among its cells, with those already declared."""
     rows = connection.execute(
         f"""SELECT tbl, list_slice(list(value ORDER BY count DESC, value), 1, 10)
             FROM (SELECT tbl, trim(value, {literal(WHITE_SPACE)}) AS value, count(*) AS count FROM failures
-                  WHERE code = 'SYN-TYPE-001' AND cause = 'marker' GROUP BY ALL) GROUP BY tbl"""
+                  WHERE (code = 'SYN-TYPE-001' AND cause = 'marker') OR code = 'SYN-VAL-002' GROUP BY ALL) GROUP BY tbl"""
     ).fetchall()
     return {table: missing_setting(table, config.tables[table], found) for table, found in rows}
 
@@ -130,6 +131,7 @@ def missing_setting(table: str, config: TableConfig, found: Iterable[str]) -> st
 
 _ADVICE: Final = {
     "boolean": "These are answers, not numbers. Check that the column is mapped to the right name, or write 1 and 0 if it is a count.",
+    "header": "This is a header row between the rows, as files joined end to end have it. Remove the line, or read the files by a glob.",
     "comma": 'The comma is their decimal mark. Say so: `tables.{table}.decimal: ","`.',
     "point": (
         'The config says `tables.{table}.decimal: ","`, and these have a point. Use one decimal mark in the file, or take the setting out.'

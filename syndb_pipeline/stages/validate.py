@@ -107,6 +107,8 @@ def _cause(context: Context, table: str, columns: list[str]) -> str:
 
 
 _RANGE_ADVICE: Final = {
+    # Declared as missing, 0 would empty the keys and counts that are 0 as well.
+    "zero": "If 0 stands for `no value`, leave those cells empty.",
     "negative": "Correct them at their source; a sign or a subtraction went wrong.",
     "percent": "They look like percentages; divide them by 100.",
     "above": "Correct them at their source; check the unit and the formula.",
@@ -114,7 +116,7 @@ _RANGE_ADVICE: Final = {
 
 
 def _range_advice(group: Group, context: Context) -> str:
-    marker = "0" if group.cause == "zero" else group.cause.removeprefix("marker ") if group.cause.startswith("marker ") else None
+    marker = group.cause.removeprefix("marker ") if group.cause.startswith("marker ") else None
     if marker is None:
         return _RANGE_ADVICE[group.cause]
     setting = missing_setting(group.table, context.config.tables[group.table], [marker])
@@ -132,7 +134,7 @@ def _findings(context: Context, failures: Failures, sources: SourceMap) -> list[
         if group.code == "SYN-VAL-001":
             return {"bounds": column.bounds, "advice": _range_advice(group, context)}
         if group.code == "SYN-VAL-002":
-            return {"value": group.value.strip()}
+            return {"value": group.value.strip(), "setting": markers[group.table]}
         return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
 
     return [

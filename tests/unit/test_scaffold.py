@@ -150,6 +150,14 @@ def test_possible_parents_are_listed(tmp_path: Path) -> None:
     assert "# parent: axon   # only if `check` asks which table parent_id means: axon or neuron" in text
 
 
+def test_a_parent_is_asked_for_only_where_a_table_of_parents_is(tmp_path: Path) -> None:
+    asked = "which column holds the parent's cid"
+    alone = init(lab(tmp_path / "alone", vesicle__csv="cid,centroid_x\nv,1\n"), tmp_path / "a.yaml")
+    both = init(lab(tmp_path / "both", vesicle__csv="cid,centroid_x\nv,1\n", axon__csv="cid\na\n"), tmp_path / "b.yaml")
+    assert not any(asked in question for question in alone.questions)
+    assert sum(asked in question for question in both.questions) == 1
+
+
 def workbook(path: Path, sheets: dict[str, list[str]]) -> None:
     book = xlsxwriter.Workbook(path)
     for name, header in sheets.items():

@@ -168,6 +168,39 @@ def test_two_runs_of_one_dataset_do_not_overlap(tmp_path: Path) -> None:
     assert not dataset.scratch.exists()
 
 
+def test_a_run_may_wait_for_another_and_says_so(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom uuid import UUID\nfrom syndb_pipeline.store import DatasetStore\n"
+        "with DatasetStore(Path(sys.argv[1]), UUID(sys.argv[2])).lock():\n    print('held', flush=True)\n    sys.stdin.readline()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), str(DATASET)]
+    said: list[str] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None
+        held_elsewhere = other.stdin
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(PipelineError, match="did not end within"), DatasetStore(tmp_path, DATASET).lock(wait=0.01):
+            pass
+
+        def hear(line: str) -> None:
+            said.append(line)
+            held_elsewhere.write("\n")  # the other run ends while this one waits
+            held_elsewhere.flush()
+
+        with DatasetStore(tmp_path, DATASET).lock(wait=60, say=hear):
+            pass
+    assert len(said) == 1
+    assert "is under way. Waiting up to 60 s" in said[0]
+
+
+def test_a_damaged_record_counts_as_a_stage_that_has_to_run_again(tmp_path: Path) -> None:
+    dataset = DatasetStore(tmp_path, DATASET)
+    commit(dataset)
+    for damage in (b"garbage", b"\xff\xfe", b"", b"{}"):
+        dataset.record_path("ingest").write_bytes(damage)
+        assert dataset.record("ingest") is None
+
+
 def test_outputs_are_described_without_the_record(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_bytes(b"abc")

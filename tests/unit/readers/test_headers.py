@@ -63,6 +63,18 @@ def test_advice_can_be_copied_into_the_config() -> None:
     assert yaml.safe_load(line) == ["note", "x", "neuron type?", "yes"]
 
 
+def test_names_that_differ_in_spelling_are_mapped_in_one_line() -> None:
+    found = match(["CID", "Parent ID", "nonsense"], columns={})
+    assert codes(found) == [("SYN-COL-001", "CID"), ("SYN-COL-001", "Parent ID"), ("SYN-COL-001", "nonsense")]
+    assert all("CID: cid, Parent ID: parent_id" in problem.values["advice"] for problem in found.problems)
+    assert not found.complete
+
+
+def test_columns_without_a_name_are_told_together() -> None:
+    (problem,) = match(["cid", "", "voxel_radius", ""], columns={}).problems
+    assert (problem.count, problem.values["positions"], problem.values["ignoring"]) == (2, "2, 4", '""')
+
+
 def test_a_missing_required_column_names_the_nearest() -> None:
     found = match(["presynapse_id", "post_id"], "neuron_relation")
     (problem,) = [p for p in found.problems if p.code == "SYN-COL-002"]

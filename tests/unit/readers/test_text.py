@@ -176,6 +176,19 @@ def test_no_header(tmp_path: Path) -> None:
     assert not done.has("vesicle")
 
 
+@pytest.mark.parametrize("title", ["# exported, 2019", "Vesicles of terminal 1", "made,by,us,in 2019"])
+def test_names_below_a_title_are_found(tmp_path: Path, title: str) -> None:
+    content = f"{title}\n\ncid,voxel_radius,centroid_x\na,1,2\n"
+    (finding,) = ingest_text(tmp_path, content).findings
+    assert (finding.code, finding.cure.split("`")[1]) == ("SYN-READ-006", "tables.vesicle.header_row: 3")
+    assert ingest_text(tmp_path, content, header_row=3).rows("vesicle") == [("a", 1.0, 2.0)]
+
+
+def test_a_wrong_delimiter_of_the_config_is_told(tmp_path: Path) -> None:
+    (finding,) = ingest_text(tmp_path, "cid;voxel_radius\na;1\n", delimiter=",").findings
+    assert (finding.code, '`tables.vesicle.delimiter: ";"`' in finding.cure) == ("SYN-READ-014", True)
+
+
 def test_no_header_by_config(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, "a 1\nb 2", header_row=None, names=["cid", "voxel_radius"])
     assert done.rows("vesicle") == [("a", 1.0), ("b", 2.0)]

@@ -117,6 +117,33 @@ def test_header_row(tmp_path: Path) -> None:
     assert "names" in ingest_rows(tmp_path, rows[3:], header_row=None, names=["cid"]).finding("SYN-READ-014").cure
     assert "row 9" in ingest_rows(tmp_path, rows, header_row=9).finding("SYN-READ-014").cause
     assert ingest_rows(tmp_path, rows[3:]).codes == ["SYN-READ-006"]
+    for wrong in (1, 4):
+        (finding,) = ingest_rows(tmp_path, rows, header_row=wrong).findings
+        assert (finding.code, "`tables.vesicle.header_row: 3`" in finding.cure) == ("SYN-READ-006", True)
+
+
+def test_keys_that_a_spreadsheet_made_dates_of_are_told(tmp_path: Path) -> None:
+    done = ingest_rows(tmp_path, [["cid", "parent"], ["a", "x"], [date(2024, 3, 1), "y"]], columns={"parent": "parent_id"})
+    (finding,) = done.findings
+    assert (finding.code, finding.severity, finding.column, finding.count) == ("SYN-ID-006", "warning", "cid", 1)
+    assert (finding.examples[0].row, finding.examples[0].value) == (3, "2024-03-01")
+    assert "is a date to the spreadsheet" in finding.cause
+
+
+def test_the_sheet_that_fits_is_proposed(tmp_path: Path) -> None:
+    table: Rows = [["cid", "voxel_radius"], ["a", 1]]
+    for name in ("Vesicles", "Data"):
+        write_xlsx(tmp_path / "v.xlsx", {"Notes": [["hello"]], name: table})
+        assert f"`tables.vesicle.sheet: {name}`" in ingest_folder(tmp_path, {"vesicle": "v.xlsx"}).finding("SYN-READ-007").cure
+    done = ingest_folder(tmp_path, {"vesicle": {"file": "v.xlsx", "sheet": "data"}})
+    assert "`tables.vesicle.sheet: Data`" in done.finding("SYN-READ-009").cure
+
+
+@pytest.mark.parametrize(("content", "said"), [("cid,voxel_radius\na,1\n", "no workbook but text"), ("", "it is empty")])
+def test_text_called_a_workbook(tmp_path: Path, content: str, said: str) -> None:
+    for name in ("v.xlsx", "v.xls"):
+        (tmp_path / name).write_text(content)
+        assert said in ingest_folder(tmp_path, {"vesicle": name}).finding("SYN-READ-014").cause
 
 
 @pytest.mark.parametrize("name", ["v.xlsx", "v.xls"])

@@ -80,6 +80,12 @@ def test_files_that_are_not_there(tmp_path: Path, pattern: str) -> None:
     assert done.cells() == []
 
 
+def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path, "data/vesicles.csv", "cid\na\n")
+    assert ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"}).findings[0].cure.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
+
+
 def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
     write(tmp_path, "v[1].csv", "cid\na\n")
     write(tmp_path, "v1.csv", "cid\nb\n")

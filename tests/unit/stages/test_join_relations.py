@@ -27,9 +27,7 @@ def test_parents_and_neurons_through_four_levels(tmp_path: Path) -> None:
     wanted = ("parent_id", "parent_enum", "neuron_id")
     assert lab.related("axon", *wanted) == [(uid("neuron", n), 1, uid("neuron", n)) for n in ("n2", "n1")]
     assert lab.related("pre_synaptic_terminal", *wanted) == [(uid("axon", f"a{n}"), 4, uid("neuron", f"n{n}")) for n in (1, 2)]
-    assert lab.related("vesicle", *wanted) == [
-        (uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)
-    ]
+    assert lab.related("vesicle", *wanted) == [(uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)]
     links = checked.records["join_relations"].details["tables"]
     assert links["vesicle"]["references"] == {"parent_id": {"target": "pre_synaptic_terminal", "resolved": 3}}
 
@@ -54,7 +52,11 @@ def test_without_neurons_there_is_no_neuron_to_name(tmp_path: Path) -> None:
 def test_the_chain_breaks_where_a_parent_is_missing_and_is_told_there_only(tmp_path: Path) -> None:
     lab = Lab(
         tmp_path,
-        {"neuron": NEURON, "axon": csv("cid,parent_id", "a1,n1", "a2,ghost", "a3,"), "vesicle": csv("cid,parent_id", "v1,a2", "v2,a1", "v3,a3")},
+        {
+            "neuron": NEURON,
+            "axon": csv("cid,parent_id", "a1,n1", "a2,ghost", "a3,"),
+            "vesicle": csv("cid,parent_id", "v1,a2", "v2,a1", "v3,a3"),
+        },
     )
     checked = lab.check()
     assert checked.faults == ["SYN-REL-001", "SYN-REL-003"]

@@ -14,7 +14,9 @@ NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
 
 
-def chosen(folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], *, every_key: bool = False) -> tuple[str | None, str]:
+def chosen(
+    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], *, every_key: bool = False
+) -> tuple[str | None, str]:
     connection = duckdb.connect()
 
     def write(name: str, column: str, values: list[str | None]) -> Path:

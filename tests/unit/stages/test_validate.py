@@ -125,6 +125,7 @@ def one_cell(folder: Path, table: str, column: str, raw: str, **config: Any) -> 
         ("0.02um", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: um}`"),
         ("0.02 µm", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: um}`"),
         ("200 Å", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: angstrom}`"),
+        ("voxel_radius", "SYN-TYPE-001", "a header row between the rows"),
         ("12abc", "SYN-TYPE-001", "without the text behind it"),
         ("50%", "SYN-TYPE-001", "without the text behind it"),
         ("NA", "SYN-TYPE-001", '`tables.vesicle.missing: ["NA"]`'),
@@ -139,10 +140,10 @@ def one_cell(folder: Path, table: str, column: str, raw: str, **config: Any) -> 
         ("<5", "SYN-TYPE-001", "no ranges"),
         ("12 ± 3", "SYN-TYPE-001", "no ranges"),
         ("10-20", "SYN-TYPE-001", "no ranges"),
-        ("NaN", "SYN-VAL-002", "`tables.vesicle.missing: [NaN]`"),
-        (" nan", "SYN-VAL-002", "`tables.vesicle.missing: [nan]`"),
-        ("-inf", "SYN-VAL-002", "`tables.vesicle.missing: [-inf]`"),
-        ("Infinity", "SYN-VAL-002", "`tables.vesicle.missing: [Infinity]`"),
+        ("NaN", "SYN-VAL-002", '`tables.vesicle.missing: ["NaN"]`'),
+        (" nan", "SYN-VAL-002", '`tables.vesicle.missing: ["nan"]`'),
+        ("-inf", "SYN-VAL-002", '`tables.vesicle.missing: ["-inf"]`'),
+        ("Infinity", "SYN-VAL-002", '`tables.vesicle.missing: ["Infinity"]`'),
         ("1e400", "SYN-VAL-005", "1.8e308"),
         ("1e-400", "SYN-VAL-005", "4.9e-324"),
     ],
@@ -195,6 +196,7 @@ def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
     result = lab.validate()
     cures = [finding.cure for finding in result.findings]
     assert sum('`tables.vesicle.missing: ["-1", "NA", "-"]`' in cure for cure in cures) == 2
+    assert not any("nan" in cure for cure in cures)
     assert sum("`tables.vesicle.units: {voxel_radius: um, distance_to_active_zone: um}`" in cure for cure in cures) == 1
     assert result.tables["vesicle"].rejected == 3
 
@@ -245,7 +247,8 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     radius = [finding for finding in result.findings if finding.column == "voxel_radius"]
     assert {finding.count for finding in radius} == {1, 2}
     assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].cure
-    assert any('`tables.vesicle.missing: ["NA", "0"]`' in finding.cure for finding in radius)
+    # Declared as missing, 0 would empty the key 0 too.
+    assert any("If 0 stands for" in finding.cure and "missing:" not in finding.cure for finding in radius)
     assert any("percentages" in finding.cure for finding in result.findings if finding.column == "gaba")
     assert all("> 0" in finding.cause for finding in radius)
     too_large = the(result, "SYN-VAL-005")
@@ -254,6 +257,14 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     # Row 3 of vesicle breaks two rules and counts once.
     assert result.tables == {"synapse": Rows(read=4, passed=1, rejected=3), "vesicle": Rows(read=6, passed=1, rejected=5)}
     assert len([row for row in lab.failures if row[1:3] == ("vesicle", 3)]) == 2
+
+
+def test_one_setting_declares_every_marker_of_a_table(tmp_path: Path) -> None:
+    cells = [("vesicle", row, "voxel_radius", raw, "uncast") for row, raw in enumerate(["NA", "NaN", "inf"])]
+    lab = Lab(tmp_path, {"vesicle": {"cid": keys(3), "voxel_radius": [None] * 3}}, cells=cells, vesicle={"missing": ["x"]})
+    cures = [finding.cure for finding in lab.validate().findings]
+    assert len(cures) == 3
+    assert all('`tables.vesicle.missing: ["x", "NA", "NaN", "inf"]`' in cure for cure in cures)
 
 
 def test_a_marker_is_told_as_the_lab_wrote_it(tmp_path: Path) -> None:
@@ -429,8 +440,8 @@ def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     before = validate.inputs(lab.context)
     result = lab.validate()
     missing, wrong = the(result, "SYN-PATH-001"), the(result, "SYN-PATH-002")
-    assert [example.row for example in missing.examples] == [3, 4, 9, 10]
-    assert (missing.count, wrong.count) == (4, 2)
+    assert [example.row for example in missing.examples] == [4, 9, 10]
+    assert (missing.count, wrong.count) == (3, 2)
     assert [example.value for example in wrong.examples] == ["meshes", "b.txt"]
     assert ".glb" in wrong.cause
     assert result.tables["neuron"] == Rows(read=9, passed=4, rejected=5)
