@@ -105,9 +105,7 @@ def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: 
     with tell_failures():
         dataset = pipeline.context(context.partition_key, context.log.info)
         try:
-            receipt = publishing.publish(
-                dataset, config.approve or None, by=config.approved_by or None, wait=pipeline.lock_wait_seconds
-            )
+            receipt = publishing.publish(dataset, config.approve or None, by=config.approved_by or None, wait=pipeline.lock_wait_seconds)
         except ApprovalError as error:
             if config.approve:
                 raise

@@ -72,7 +72,9 @@ def launch(
     name = register(settings, config.path)
     run_config: dict[str, Any] = dict(approval(approve).to_config_dict()) if publish else {}  # type: ignore[no-untyped-call]
     # In the run's config rather than in the job, so that the UI knows the run's job as its own and can run it again from the same settings.
-    run_config["resources"] = {"pipeline": {"config": {"pipeline_file": str(settings_file) if settings_file else None, "lock_wait_seconds": 0.0}}}
+    run_config["resources"] = {
+        "pipeline": {"config": {"pipeline_file": str(settings_file) if settings_file else None, "lock_wait_seconds": 0.0}}
+    }
     run_config["loggers"] = {"console": {}}
     job = dg.reconstructable(_prepare_and_publish if publish else _prepare)
     with _instance(dagster_home(settings)) as instance, _heard_by(say):

@@ -103,7 +103,7 @@ class PublishRecords:
 
     @contextmanager
     def lock(self, *, wait: float = 0, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-        """Hold the dataset's publication. Raises `PipelineError` when another process publishes or deletes it for more than `wait` seconds."""
+        """Hold the dataset's publication. Raises `PipelineError` when another process has it for more than `wait` seconds."""
         message = f"Dataset {self.dataset} is being published or deleted by another process."
         with hold(self.folder / ".lock", message, wait=wait, say=say):
             yield

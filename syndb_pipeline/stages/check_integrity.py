@@ -140,6 +140,7 @@ def _parentless(data: _Dataset) -> list[Finding]:
     for name in data.tables:
         parents = TABLES[name].parents
         tied = any(data.target(name, column) for column in ("parent_id", "neuron_id", "pre_synapse_id", "post_synapse_id"))
+        tied = tied or any(data.target(other, "forms_synapse_with") == name for other in data.tables)
         unreadable = any(parent in data.context.config.tables and parent not in data.tables for parent in parents)
         if parents and not tied and not unreadable:
             findings.append(data.context.finding("SYN-INT-003", table=name, parents=", ".join(parents)))
