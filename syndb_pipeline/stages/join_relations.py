@@ -146,16 +146,9 @@ def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relat
     if table.pair is None:
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
     query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
-    joined = relations.with_suffix(".joined")
-    write_parquet(work.connection, query, joined)
-    (misplaced,) = work.connection.execute(
-        f"SELECT count(*) FROM {parquet(joined, row_number=True)} WHERE row_number <> file_row_number"
-    ).fetchone() or (0,)
-    # A join that spilled, or that was built from the children, gives rows in another order. Whatever the order, a join's bytes depend on
-    # threads and memory; a scan's and a sort's do not, and a record must have one digest everywhere.
-    order = " ORDER BY row_number" if misplaced else ""
-    write_parquet(work.connection, f"SELECT * FROM {parquet(joined)}{order}", relations)
-    joined.unlink()
+    # A join gives rows in an order, and Parquet in bytes, that depend on threads and memory; a sort's do not, and a record must have one
+    # digest everywhere.
+    write_parquet(work.connection, f"{query} ORDER BY row_number", relations)
 
 
 def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
