@@ -52,9 +52,16 @@ def count_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 def write_merged(connection: duckdb.DuckDBPyConnection, table: str, held: Path, sent: Path, target: Path) -> None:
     """Write the held rows, then the sent ones; a sent row takes the place of the held row with its key.
 
-    A column that only the held table has keeps its values, as an upsert of the other columns leaves it in SynDB.
+    A column that only the held table has keeps its values, as an upsert of the other columns leaves it in SynDB. Raises
+    `DestinationRefused` when the held file is no Parquet file any more.
     """
-    has, sends = _columns(connection, held), _columns(connection, sent)
+    try:
+        has, sends = _columns(connection, held), _columns(connection, sent)  # `sent` was read to its end before: see `check_table`
+    except duckdb.InvalidInputException as error:
+        raise DestinationRefused(
+            f"{held}: the rows that are there cannot be read ({str(error).splitlines()[0]}). Nothing was changed.",
+            next_step="Restore it from a backup; or delete the dataset and publish it anew.",
+        ) from None
     columns = [name for name in TABLES[table].published if name in has or name in sends]
     kept = ", ".join(f"h.{quote(name)}" if name in has else f"NULL::{sends[name]} AS {quote(name)}" for name in columns)
     new = ", ".join(f"s.{quote(name)}" if name in sends else f"h.{quote(name)}" for name in columns)

@@ -19,7 +19,7 @@ import pytest
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Metadata, TableCheck, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, OutcomeUnknown
+from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, OutcomeUnknown, PipelineError
 from syndb_pipeline.publication.deletion import delete, describe_preview, preview_delete
 from syndb_pipeline.publication.plan import approve, describe, plan, require_metadata
 from syndb_pipeline.publication.records import PublishRecords
@@ -569,3 +569,53 @@ def test_the_journal_survives_a_line_cut_off_by_a_crash(lab: Lab) -> None:
     lab.records.note("p", "local", "upload", "start")
     assert len(lab.records.journal()) == len(whole) + 1
     assert lab.records.journal()[-1].at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "journal.jsonl", "approvals/damaged.json"])
+def test_a_damaged_record_of_publishing_is_named_and_never_guessed(lab: Lab, name: str) -> None:
+    lab.approved().publish()
+    lab.edit("axon.csv", "4,3e8", "4,4e8").prepare().approved()
+    damaged = lab.records.folder / name
+    whole = damaged.read_bytes() if damaged.exists() else b""
+    damaged.write_bytes(b"\xff{no record}\n")
+
+    with pytest.raises(PipelineError, match=f"{name}: not written by this program, or damaged") as caught:
+        lab.publish()
+    assert caught.value.next_step
+    assert len(lab.info().uploads or ()) == 1
+
+    damaged.write_bytes(whole) if whole else damaged.unlink()
+    lab.publish()
+    assert len(lab.info().uploads or ()) == 2
+
+
+def test_a_lost_receipt_is_written_again_and_nothing_sent(lab: Lab) -> None:
+    before = lab.approved().publish()
+    shutil.rmtree(lab.records.folder / "receipts")
+    lab.records.receipt_path.unlink()
+
+    after = lab.publish()
+
+    assert (after.plan, after.tables) == (before.plan, before.tables)
+    assert len(lab.info().uploads or ()) == 1
+
+
+def test_rows_of_a_table_that_the_plan_no_longer_has_are_told(lab: Lab) -> None:
+    lab.approved().publish()
+    said: list[str] = []
+    config = lab.root / "guide.yaml"
+    config.write_text("".join(line for line in config.read_text().splitlines(keepends=True) if "vesicle" not in line))
+    lab.prepare().approved().publish(say=said.append)
+
+    assert [line for line in said if "of an earlier upload stay at local" in line]
+    assert "vesicle" in lab.info().rows
+
+
+def test_a_damaged_table_at_the_node_is_refused_by_name(lab: Lab) -> None:
+    lab.approved().publish()
+    held = lab.node.table_files(DATASET)["axon"]
+    held.write_bytes(b"xx")
+    lab.edit("axon.csv", "4,3e8", "4,4e8").prepare().approved()
+    with pytest.raises(DestinationRefused, match="the rows that are there cannot be read"):
+        lab.publish()
+    assert len(lab.info().uploads or ()) == 1
