@@ -12,6 +12,7 @@ from dagster_defs.failures import failure, rejection, tell_failures
 from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
+from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.errors import ApprovalError, DataRejected
 from syndb_pipeline.publication.records import PublishRecords
 from syndb_pipeline.stages import publish as publishing
@@ -66,6 +67,8 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
         with tell_failures():
             dataset = pipeline.context(context.partition_key, context.log.info)
             # The lock is held for one stage only, so that a person can rerun another stage, or the command line, between two steps.
+            if stage.after is None and UNATTENDED in context.run.tags:
+                wait_for_rest(dataset.config, context.log.info)
             try:
                 with dataset.store.lock(wait=pipeline.lock_wait_seconds, say=context.log.info):
                     record = run_stage(dataset, stage.name)

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.partitions import add_partition
 from dagster_defs.registry import configs
+from dagster_defs.watching import UNATTENDED
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings, load_dataset
 
@@ -37,7 +38,7 @@ def build_schedule(config: DatasetConfig) -> dg.ScheduleDefinition:
     )
     def at_its_time(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         add_partition(context.instance, dataset)
-        return dg.RunRequest(partition_key=dataset, run_config=approval(None) if standing else None)
+        return dg.RunRequest(partition_key=dataset, run_config=approval(None) if standing else None, tags={UNATTENDED: "true"})
 
     return at_its_time
 

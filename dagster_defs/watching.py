@@ -5,17 +5,52 @@ Belongs here: what was seen, what was answered, and whether to answer now. Does 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.store import digest_file, digest_of
 
 SETTLE_SECONDS = 10.0
 """A file written to within this time may still be growing."""
+
+
+UNATTENDED = "syndb/unattended"
+"""Tag of runs that a schedule starts, at a time when somebody may be copying files."""
+
+REST_LIMIT_SECONDS = 600.0
+"""How long an unattended run waits for files to rest before it gives up."""
+
+
+def wait_for_rest(
+    config: DatasetConfig, say: Callable[[str], None], *, settle: float = SETTLE_SECONDS, limit: float = REST_LIMIT_SECONDS
+) -> None:
+    """Return once no file of the dataset was written to for `settle` seconds, so that a file half copied is not taken for a whole one.
+
+    Raises `PipelineError` when they are still being written to after `limit` seconds.
+    """
+    give_up = time.monotonic() + limit
+    told = False
+    while True:
+        times = [path.stat().st_mtime for found in watched_files(config).values() for path in found if path.exists()]
+        ages = [age for age in (time.time() - modified for modified in times) if age >= 0]  # a time to come is another clock's
+        if min(ages, default=settle) >= settle:
+            return
+        if time.monotonic() > give_up:
+            raise PipelineError(
+                f"The files of {config.name} have been written to for {limit / 60:.0f} minutes.",
+                next_step="Run it again once they are complete.",
+            )
+        if not told:
+            say(f"The files of {config.name} were written to a moment ago; waiting until they rest.")
+            told = True
+        time.sleep(min(1.0, settle / 4))
 
 
 class Seen(BaseModel):

@@ -5,7 +5,7 @@ Belongs here: computing, describing and approving a plan. Does not: sending (`st
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -160,6 +160,11 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
         raise ApprovalError(
             "Nobody has accepted SynDB's terms for this dataset.",
             next_step=f"Add `terms:` with accepted_by, accepted_on, {', '.join(_TERMS)} to {config_path}.",
+        )
+    if terms.accepted_on > datetime.now(UTC).date() + timedelta(days=1):  # a day of grace: it is tomorrow somewhere already
+        raise ApprovalError(
+            f"SynDB's terms are accepted on {terms.accepted_on}, which is still to come.",
+            next_step=f"Correct terms.accepted_on in {config_path}, and prepare again.",
         )
     refused = [key for key in _TERMS if not getattr(terms, key)]
     if refused:

@@ -51,6 +51,11 @@ class _Dataset:
         return link["target"] if link else None
 
     @property
+    def told(self) -> set[str | None]:
+        """Tables of which join_relations told why their references lead nowhere."""
+        return {finding.table for finding in self.context.upstream("join_relations").errors}
+
+    @property
     def whole(self) -> bool:
         """Whether every table of the config could be read. While one is missing, nothing can be said about what leads to it."""
         return set(self.tables) == set(self.context.config.tables)
@@ -122,7 +127,7 @@ def _connected(data: _Dataset) -> list[Finding]:
     main = max(groups, key=lambda group: (len(group), -min(TABLES[name].level for name in group)))
     findings = []
     for name in filled:
-        if name in main:
+        if name in main or name in data.told:
             continue
         allowed = [column for column in TABLES[name].references if column != "neuron_id"]
         if allowed:
@@ -142,7 +147,7 @@ def _parentless(data: _Dataset) -> list[Finding]:
         tied = any(data.target(name, column) for column in ("parent_id", "neuron_id", "pre_synapse_id", "post_synapse_id"))
         tied = tied or any(data.target(other, "forms_synapse_with") == name for other in data.tables)
         unreadable = any(parent in data.context.config.tables and parent not in data.tables for parent in parents)
-        if parents and not tied and not unreadable:
+        if parents and not tied and not unreadable and name not in data.told:
             findings.append(data.context.finding("SYN-INT-003", table=name, parents=", ".join(parents)))
     return findings
 

@@ -122,7 +122,14 @@ def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None
             )
         return choice.target
     if not unreadable and (len(configured) > 1 or column.required):
-        work.findings.append(work.context.finding("SYN-REL-005", table=table.name, column=column.name, targets=" or ".join(allowed)))
+        advice = f"Add the table, or leave the column out: `tables.{table.name}.ignore: [{column.name}]`."
+        others = [name for name in column.targets if name in configured]
+        if asked is not None and others:
+            key = f"parent: {others[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {others[0]}}}"
+            advice = f"Add the table, or if the column points to {others[0]}, say so: `tables.{table.name}.{key}`."
+        work.findings.append(
+            work.context.finding("SYN-REL-005", table=table.name, column=column.name, targets=" or ".join(allowed), advice=advice)
+        )
     return None
 
 

@@ -107,7 +107,8 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
         ),
     )
     context.store.commit(folder, record)
-    context.say(f"{name}: done in {seconds:.1f} s, {len(record.errors)} errors")
+    errors = len(record.errors)
+    context.say(f"{name}: done in {seconds:.1f} s, {errors} error{'' if errors == 1 else 's'}")
     return record
 
 

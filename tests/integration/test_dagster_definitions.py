@@ -22,6 +22,7 @@ from dagster_defs.definitions import build_defs
 from dagster_defs.home import dagster_home
 from dagster_defs.jobs import JOBS
 from dagster_defs.schedules import schedule_name
+from dagster_defs.watching import UNATTENDED
 from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.stages.runner import STAGES
 
@@ -134,6 +135,7 @@ def test_a_schedule_asks_for_its_dataset_even_before_it_was_discovered(lab: Lab)
         data = schedule.evaluate_tick(dg.build_schedule_context(instance, repository_def=loaded.get_repository_def()))
 
         assert [request.partition_key for request in data.run_requests or []] == ["good"]
+        assert [UNATTENDED in request.tags for request in data.run_requests or []] == [True]
         assert instance.get_dynamic_partitions("dataset") == ["good"]
 
 

@@ -16,6 +16,9 @@ import pytest
 from dagster_lab import Lab, make_lab
 
 from dagster_defs.sensors import discover_datasets, watch_files
+from dagster_defs.watching import wait_for_rest
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.settings import load_dataset
 
 
 @pytest.fixture
@@ -225,3 +228,20 @@ def test_a_reset_cursor_asks_anew_under_new_keys(lab: Lab, tick: Ticks, monkeypa
     (after,) = tick.requests()
 
     assert after.run_key != before.run_key
+
+
+def test_an_unattended_run_waits_until_files_rest(lab: Lab) -> None:
+    config = load_dataset(lab.add("good"))
+    rest(lab)
+    said: list[str] = []
+    wait_for_rest(config, said.append, settle=0.4, limit=5)
+    assert said == []
+    vesicles = lab.root / "datasets" / "good" / "vesicle.csv"
+    os.utime(vesicles)
+    before = time.monotonic()
+    wait_for_rest(config, said.append, settle=0.4, limit=5)
+    assert 0.3 < time.monotonic() - before < 3
+    assert len(said) == 1
+    os.utime(vesicles)
+    with pytest.raises(PipelineError, match="written to"):
+        wait_for_rest(config, said.append, settle=30, limit=0)

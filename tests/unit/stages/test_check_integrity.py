@@ -48,9 +48,10 @@ def test_neurons_alone_beside_another_tree(tmp_path: Path) -> None:
     assert unrelated.cure == "Add a table that names rows of neuron, or publish it as a dataset of its own."
 
 
-def test_references_that_resolve_to_nothing_relate_nothing(tmp_path: Path) -> None:
+def test_references_that_resolve_to_nothing_are_told_once(tmp_path: Path) -> None:
     checked = Lab(tmp_path, {"neuron": NEURON, "axon": csv("cid,parent_id", "a1,x1", "a2,x2")}).check()
-    assert checked.faults == ["SYN-INT-001", "SYN-REL-001"]
+    assert (checked.verdict, checked.faults) == ("rejected", ["SYN-REL-001"])
+    assert checked.rows("axon").rejected == 2
 
 
 def test_an_empty_table_is_a_warning_and_unrelates_nothing(tmp_path: Path) -> None:

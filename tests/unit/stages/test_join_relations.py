@@ -233,3 +233,11 @@ def test_uuids_are_written_as_uuids(tmp_path: Path) -> None:
     types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
     assert types == {"row_number": "BIGINT", "parent_id": "UUID", "parent_enum": "INTEGER", "neuron_id": "UUID"}
     assert str(DATASET) in str(path)
+
+
+def test_a_parent_that_the_dataset_lacks_is_corrected_to_one_it_has(tmp_path: Path) -> None:
+    tables = {"neuron": csv("cid", "n1"), "vesicle": csv("cid,parent_id", "v1,n1")}
+    lab = Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}})
+    checked = lab.check()
+    assert checked.faults == ["SYN-REL-005"], "one cause is told once, not also as an unrelated table"
+    assert "`tables.vesicle.parent: neuron`" in checked.finding("SYN-REL-005").cure

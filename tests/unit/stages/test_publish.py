@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,10 +21,10 @@ from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Metadata, Ta
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, OutcomeUnknown, PipelineError
 from syndb_pipeline.publication.deletion import delete, describe_preview, preview_delete
-from syndb_pipeline.publication.plan import approve, describe, plan, require_metadata
+from syndb_pipeline.publication.plan import approve, describe, plan, require_consent, require_metadata
 from syndb_pipeline.publication.records import PublishRecords
 from syndb_pipeline.publication.status import datasets, status
-from syndb_pipeline.settings import load_dataset, load_settings
+from syndb_pipeline.settings import Terms, load_dataset, load_settings
 from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.publish import publish
 from syndb_pipeline.stages.stage import Context
@@ -619,3 +619,11 @@ def test_a_damaged_table_at_the_node_is_refused_by_name(lab: Lab) -> None:
     with pytest.raises(DestinationRefused, match="the rows that are there cannot be read"):
         lab.publish()
     assert len(lab.info().uploads or ()) == 1
+
+
+def test_terms_accepted_in_the_future_are_not_accepted(tmp_path: Path) -> None:
+    values = {"accepted_by": "Ada", "accurate": True, "redistributable": True, "license_agreed": True}
+    today = datetime.now(UTC).date()
+    with pytest.raises(ApprovalError, match="still to come"):
+        require_consent(Terms(accepted_on=today + timedelta(days=30), **values), tmp_path / "lab.yaml")
+    assert require_consent(Terms(accepted_on=today, **values), tmp_path / "lab.yaml").accepted_by == "Ada"
