@@ -120,7 +120,7 @@ def test_keys_that_a_float_column_could_not_hold(tmp_path: Path) -> None:
     duckdb.sql("SELECT unnest([1, 720575940623636701]::DOUBLE[]) AS cid").write_parquet(str(tmp_path / "neuron.parquet"))
     damaged = lab.check().finding("SYN-ID-003")
     assert damaged.count == 1
-    assert damaged.cause.startswith("1 key of neuron.cid was stored as a number that cannot hold it")
+    assert damaged.cause.startswith("1 key of neuron.cid was stored or written as a number that cannot hold it exactly")
 
 
 @pytest.mark.parametrize(
