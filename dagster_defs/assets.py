@@ -5,6 +5,8 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 
 # No `from __future__ import annotations`: Dagster reads the annotations of asset functions as types.
 
+from enum import Enum
+
 import dagster as dg
 from pydantic import Field
 
@@ -13,7 +15,7 @@ from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import UNATTENDED, wait_for_rest
-from syndb_pipeline.errors import ApprovalError, DataRejected
+from syndb_pipeline.errors import ApprovalError, DataRejected, OutcomeUnknown
 from syndb_pipeline.publication.records import PublishRecords
 from syndb_pipeline.stages import publish as publishing
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
@@ -40,6 +42,16 @@ IN_THE_UI = (
 )
 
 
+SETTLED_IN_THE_UI = f"Here: launch the job `publish` again with ops: {{{PUBLISH_OP}: {{config: {{outcome: arrived}}}}}}, or lost"
+
+
+class Outcome(Enum):
+    """What a person may say of an upload that nobody answered: it is there, or it is not."""
+
+    arrived = "arrived"
+    lost = "lost"
+
+
 class PublishConfig(dg.Config):
     """What a person says when a run publishes."""
 
@@ -47,7 +59,11 @@ class PublishConfig(dg.Config):
         default="",
         description="Digest of the plan, as `syndb-pipeline plan` printed it. Empty under standing approval or when approved before.",
     )
-    approved_by: str = Field(default="", description="Who approves; the person who accepted the terms when left empty.")
+    approved_by: str = Field(default="", description="Who approves; the operating system's user when left empty.")
+    outcome: Outcome | None = Field(
+        default=None,
+        description="Your word on an upload nobody knows the outcome of: it is there, or it is not. Only when a failed run asks for it.",
+    )
 
 
 def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
@@ -108,11 +124,21 @@ def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: 
     with tell_failures():
         dataset = pipeline.context(context.partition_key, context.log.info)
         try:
-            receipt = publishing.publish(dataset, config.approve or None, by=config.approved_by or None, wait=pipeline.lock_wait_seconds)
+            receipt = publishing.publish(
+                dataset,
+                config.approve or None,
+                by=config.approved_by or None,
+                wait=pipeline.lock_wait_seconds,
+                outcome=config.outcome.value if config.outcome else None,
+            )
         except ApprovalError as error:
             if config.approve:
                 raise
             raise failure(f"{error}\n{IN_THE_UI}", error.exit) from None
+        except OutcomeUnknown as error:
+            if "--outcome" not in error.next_step:
+                raise
+            raise failure(f"{error}\n{SETTLED_IN_THE_UI}", error.exit) from None
         path = PublishRecords(dataset.store).receipt_path
         return dg.MaterializeResult(metadata=describe_receipt(receipt, path), data_version=dg.DataVersion(receipt.plan))
 

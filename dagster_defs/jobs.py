@@ -13,14 +13,14 @@ from pydantic import Field
 
 from dagster_defs.assets import PUBLISH, PUBLISH_OP, PublishConfig
 from dagster_defs.failures import tell_failures
+from dagster_defs.metadata import NOT_TOLD
 from dagster_defs.resources import PipelineResource
+from syndb_pipeline.destinations import default_destination, open_destination
 from syndb_pipeline.publication import deletion
 from syndb_pipeline.publication.records import PublishRecords
-from syndb_pipeline.settings import PublishConfig as PublishSettings
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.store import DatasetStore
 
-DEFAULT_DESTINATION = PublishSettings().destination
 PREPARE_SELECTION = dg.AssetSelection.assets(*STAGES)
 
 prepare = dg.define_asset_job(
@@ -52,7 +52,10 @@ class DeleteConfig(dg.Config):
 
     dataset: str = Field(description="Name of the dataset (the stem of its config file), or its id.")
     label: str = Field(description="The dataset's label, typed in full. Deletion is for good.")
-    destination: str = Field(default="", description="Where it is; the config's destination when left empty.")
+    destination: str = Field(
+        default="",
+        description="Where it is. Left empty: where the dataset's config publishes to; for an id, `local`, else the pipeline's first.",
+    )
 
 
 @dg.op(description="Delete a published dataset for good. Nothing happens unless `label` is the dataset's label, letter for letter.")
@@ -60,16 +63,18 @@ def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig, pipelin
     with tell_failures():
         dataset, destination = _target(pipeline, config)
         settings = pipeline.settings()
-        tombstone = deletion.delete(settings, dataset, destination, config.label)
+        node = open_destination(settings, destination, context.log.info)
+        who = node.who_am_i()
+        tombstone = deletion.delete(settings, dataset, node, config.label)
         gone = tombstone.deletion
-        context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}: {sum(gone.rows.values()):,} rows, {gone.files:,} files.")
+        context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}, for good.")
         context.add_output_metadata(
             {
                 "dataset": f"{gone.label} ({dataset})",
                 "destination": destination,
-                "rows": gone.rows,
-                "files": gone.files,
-                "deleted by": gone.by,
+                "rows": gone.rows if gone.rows is not None else NOT_TOLD,
+                "files": gone.files if gone.files is not None else NOT_TOLD,
+                "deleted by": who.name if gone.by == who.id else gone.by,
                 "tombstones": dg.MetadataValue.path(str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")),
             }
         )
@@ -82,7 +87,7 @@ def _target(pipeline: PipelineResource, config: DeleteConfig) -> tuple[UUID, str
     except ValueError:
         known = pipeline.dataset(config.dataset)
         return known.dataset.id, config.destination or known.publish.destination
-    return dataset, config.destination or DEFAULT_DESTINATION
+    return dataset, config.destination or default_destination(pipeline.settings())
 
 
 @dg.job(name="delete", description="Delete a published dataset for good and leave a tombstone receipt. The label has to be typed.")

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from syndb_pipeline.contract.tables import TABLES, Column, Kind, ordered
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.report import by_severity, summary
+from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Receipt
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record, Rows
@@ -27,6 +28,9 @@ MAX_TEXT = 120
 MAX_FINDINGS = 200
 SAFE_INTEGER = 2**53
 """Integers beyond it lose digits in a browser, so they are shown as text."""
+
+NOT_TOLD = "not told"
+"""In the place of a count that a destination does not give."""
 
 Metadata = dict[str, Any]
 
@@ -136,16 +140,21 @@ def files_table(record: Record) -> dg.TableMetadataValue:
 def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
     """What the asset page shows after publishing: where to, what was sent and found there, by whose approval. `path` is the receipt."""
     columns = {"table": "string", "sent": "int", "found": "int"}
-    lines = [{"table": name, "sent": check.sent, "found": check.found} for name, check in receipt.tables.items()]
+    checks = {name: receipt.tables[name] for name in ordered(receipt.tables)}
+    lines = [{"table": name, "sent": each.sent, "found": NOT_TOLD if each.found is None else each.found} for name, each in checks.items()]
+    read = all(check.found is not None for check in checks.values())
+    web = receipt.target.startswith(("https://", "http://"))
     return {
         "dataset": f"{receipt.label} ({receipt.dataset})",
-        "destination": f"{receipt.destination}: {receipt.target}",
+        "destination": receipt.destination,
+        "address": dg.MetadataValue.url(receipt.target) if web else receipt.target,
         "license": receipt.license,
         "dagster/row_count": receipt.rows,
         "rows": _table(columns, lines),
-        "files": receipt.files,
+        "read back": "every row, as it was sent" if read else f"no row can be read there; it counts {receipt.number_of_units:,} units",
+        "meshes and skeletons": f"{receipt.files:,}, {amount(receipt.file_bytes, 'bytes')}" if receipt.files else "none",
         "approved": f"by {receipt.approval.by} ({receipt.approval.how}), {receipt.approval.at:%Y-%m-%d %H:%M} UTC",
-        "published": f"{receipt.published:%Y-%m-%d %H:%M} UTC by {receipt.owner}",
+        "published": f"{receipt.published:%Y-%m-%d %H:%M} UTC as {receipt.account or receipt.owner}",
         "plan": receipt.plan,
         "receipt": dg.MetadataValue.path(str(path)),
     }

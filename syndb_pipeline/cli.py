@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from syndb_pipeline import __version__, terminal
+from syndb_pipeline import __version__, connection, terminal
 from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, Interrupted, PipelineError
 
 if TYPE_CHECKING:
@@ -47,10 +48,20 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YA
 Settings = Annotated[Path | None, typer.Option("--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Approve = Annotated[str | None, typer.Option("--approve", metavar="DIGEST", help="Digest of the plan, in full or its first 12 characters.")]
-Destination = Annotated[str, typer.Option("--destination", metavar="NAME", help="A destination of pipeline.yaml.")]
+Destination = Annotated[str | None, typer.Option("--destination", metavar="NAME", help="A destination of pipeline.yaml.")]
+
+PREPARE, PUBLISH, DESTINATIONS, AROUND = "Prepare a dataset", "Publish it", "Where it goes", "Try things, and look around"
+"""Headings of the overview; headings and commands stand in the order in which a lab meets them."""
 
 
-@app.command()
+class Outcome(StrEnum):
+    """What a person may say of an upload that nobody answered."""
+
+    arrived = "arrived"
+    lost = "lost"
+
+
+@app.command(rich_help_panel=PREPARE)
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the lab's tables.")],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; FOLDER/dataset.yaml when left out.")] = None,
@@ -62,7 +73,7 @@ def init(
     typer.echo(str(scaffold(folder, out or folder / "dataset.yaml", overwrite=overwrite)))
 
 
-@app.command()
+@app.command(rich_help_panel=PREPARE)
 def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
     context = terminal.open_context(config, settings)
@@ -74,7 +85,7 @@ def check(config: Config, settings: Settings = None, as_json: AsJson = False) ->
         raise typer.Exit(Exit.REJECTED)
 
 
-@app.command()
+@app.command(rich_help_panel=PREPARE)
 def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Prepare the package and show exactly what would be sent where, with its digest."""
     context = terminal.open_context(config, settings)
@@ -90,7 +101,7 @@ def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> 
         typer.echo(describe(current))
 
 
-@app.command()
+@app.command(rich_help_panel=PUBLISH)
 def approve(
     config: Config, digest: Annotated[str, typer.Argument(help="The plan's digest, as `plan` printed it.")], settings: Settings = None
 ) -> None:
@@ -103,8 +114,16 @@ def approve(
     typer.echo(f"Approved plan {approval.digest[:12]} of {context.config.name}.\nNext: syndb-pipeline publish {config}")
 
 
-@app.command()
-def publish(config: Config, settings: Settings = None, approve: Approve = None, as_json: AsJson = False) -> None:
+@app.command(rich_help_panel=PUBLISH)
+def publish(
+    config: Config,
+    settings: Settings = None,
+    approve: Approve = None,
+    outcome: Annotated[
+        Outcome | None, typer.Option("--outcome", help="Your word on an upload nobody knows the outcome of: it is there, or it is not.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Send the prepared and approved plan, read back what arrived, and write the receipt."""
     from syndb_pipeline.stages.publish import publish as send
 
@@ -114,14 +133,16 @@ def publish(config: Config, settings: Settings = None, approve: Approve = None, 
     if current is None:
         terminal.report(context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}")
         raise typer.Exit(Exit.REJECTED)
-    receipt = send(context, approve=approve or terminal.ask_approval(context, current), say=terminal.say)
+    approve = approve or terminal.ask_approval(context, current)
+    with terminal.progress() as watch:
+        receipt = send(context, approve, terminal.say, watch=watch, outcome=outcome.value if outcome else None)
     if as_json:
         terminal.print_json(sealed, digest=current.digest, receipt=receipt.model_dump(mode="json"))
     else:
         terminal.print_receipt(context)
 
 
-@app.command()
+@app.command(rich_help_panel=PUBLISH)
 def run(
     config: Config,
     settings: Settings = None,
@@ -166,7 +187,7 @@ def run(
     raise typer.Exit(result.exit)
 
 
-@app.command()
+@app.command(rich_help_panel=PUBLISH)
 def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Where the dataset stands: each stage, the verdict, the plan, its approval and its receipt."""
     from syndb_pipeline.publication.status import status as ask
@@ -193,40 +214,56 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
         console.print(f"  {label:<16} {value}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def datasets(settings: Settings = None, destination: Destination = "local", as_json: AsJson = False) -> None:
-    """List the datasets you own at a destination."""
+for _command in (connection.login, connection.logout, connection.whoami, connection.doctor):
+    app.command(rich_help_panel=DESTINATIONS)(_command)
+
+
+@app.command(rich_help_panel=DESTINATIONS)
+def datasets(
+    settings: Settings = None,
+    destination: Destination = None,
+    modifiable: Annotated[bool, typer.Option("--modifiable", help="Those you may upload to: yours and your groups'.")] = False,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Yours that have tables of which nothing arrived.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the datasets you own at a destination, to choose one from."""
+    from syndb_pipeline.destinations import default_destination
     from syndb_pipeline.publication.status import datasets as listed
     from syndb_pipeline.settings import load_settings
 
-    found = listed(load_settings(settings), destination)
+    if modifiable and incomplete:
+        raise ConfigError("--modifiable and --incomplete are two lists.", next_step="Give one of them.")
+    loaded = load_settings(settings)
+    destination = destination or default_destination(loaded)
+    found = listed(loaded, destination, "modifiable" if modifiable else "incomplete" if incomplete else "owned")
     if as_json:
         typer.echo(json.dumps([item.model_dump(mode="json") for item in found], indent=1, ensure_ascii=False))
         return
     if not found:
-        typer.echo(f"You own no dataset at {destination}.")
+        typer.echo(f"There is none at {destination}." if modifiable or incomplete else f"You own no dataset at {destination}.")
     for item in found:
         info = item.info
-        typer.echo(
-            f"{info.metadata.id}  {sum(info.rows.values()):>12,} rows  {'' if item.complete else 'incomplete  '}{info.metadata.label}"
-        )
+        count = f"{info.number_of_units:>12,} units" if info.rows is None else f"{sum(info.rows.values()):>12,} rows"
+        typer.echo(f"{info.metadata.id}  {count}  {'' if item.complete else 'incomplete  '}{info.metadata.label}")
 
 
-@app.command()
+@app.command(rich_help_panel=DESTINATIONS)
 def delete(
     dataset: Annotated[str, typer.Argument(help="The dataset's id, or its YAML.")],
     settings: Settings = None,
-    destination: Annotated[str | None, typer.Option("--destination", metavar="NAME", help="A destination of pipeline.yaml.")] = None,
+    destination: Destination = None,
     label: Annotated[str | None, typer.Option("--label", help="The dataset's label, instead of typing it at the prompt.")] = None,
 ) -> None:
     """Delete a dataset you own at a destination, for good."""
+    from syndb_pipeline.destinations import default_destination
     from syndb_pipeline.publication.deletion import delete as remove
     from syndb_pipeline.publication.deletion import describe_preview, preview_delete
     from syndb_pipeline.settings import load_dataset, load_settings
 
     try:
-        identity, where = UUID(dataset), destination or "local"
+        identity = UUID(dataset)
         loaded = load_settings(settings)
+        where = destination or default_destination(loaded)
     except ValueError:
         config = load_dataset(dataset)
         identity, where = config.dataset.id, destination or config.publish.destination
@@ -240,7 +277,7 @@ def delete(
     typer.echo(f"Deleted {tombstone.deletion.label} ({identity}) from {where}, for good.")
 
 
-@app.command()
+@app.command(rich_help_panel=AROUND)
 def demo(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the demo lab.")]) -> None:
     """Write a small, complete lab to try things with."""
     from syndb_pipeline.demo import write_demo
@@ -249,7 +286,10 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to
     typer.echo(f"Wrote a demo lab to {folder}.\nNext: syndb-pipeline run {config}")
 
 
-@app.command()
+app.command(rich_help_panel=AROUND)(connection.sandbox)
+
+
+@app.command(rich_help_panel=AROUND)
 def ui(
     settings: Settings = None,
     run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Open on this run.")] = None,
@@ -262,7 +302,7 @@ def ui(
     terminal.launcher("dagster_ui")(load_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo)
 
 
-@app.command()
+@app.command(rich_help_panel=AROUND)
 def schema(what: Annotated[str, typer.Argument(help="dataset or pipeline (JSON Schema), or tables (Markdown).")] = "dataset") -> None:
     """Print the JSON Schema of a config, or the dictionary of SynDB's tables and columns."""
     if what == "tables":

@@ -59,6 +59,38 @@ class DestinationRefused(PipelineError):
     exit = Exit.REFUSED
 
 
+class NotLoggedIn(DestinationRefused):
+    """The destination does not know us: no token, or one that is no longer good."""
+
+
+class NotVerified(DestinationRefused):
+    """The destination knows us and wants academic verification first."""
+
+
+class NotPermitted(DestinationRefused):
+    """What is asked for belongs to somebody else."""
+
+
+class UnknownDataset(DestinationRefused):
+    """The destination has no such dataset."""
+
+
+class NotAPackage(DestinationRefused):
+    """What was sent is no tar of tables, or is damaged."""
+
+
+class UnknownTable(DestinationRefused):
+    """A member of the tar is not the file of a SynDB table."""
+
+
+class BadTable(DestinationRefused):
+    """A table that was sent cannot be taken in: a column, a key or the file itself is wrong."""
+
+
+class Unreachable(DestinationRefused):
+    """The destination gave no answer, or only trouble, however often it was asked. Nothing was done."""
+
+
 class OutcomeUnknown(PipelineError):
     """Something was sent and no answer tells whether it arrived (exit 6)."""
 

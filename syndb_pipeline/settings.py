@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from syndb_pipeline.contract import metadata
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import (
     ANIMALS,
@@ -27,9 +28,10 @@ from syndb_pipeline.contract.vocabularies import (
     SPDX_LICENSES,
     nearest,
 )
+from syndb_pipeline.destination_settings import DestinationConfig, EmbeddedDestination
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.findings.catalogue import RULES
-from syndb_pipeline.yaml_file import Text, describe_errors, read_yaml, shown
+from syndb_pipeline.yaml_file import Strict, Text, describe_errors, read_yaml, shown
 
 DATASET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 """What a dataset's name, its config file's stem, may be: a Dagster partition key."""
@@ -38,12 +40,12 @@ LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
 """Length unit -> power of ten that turns one of it into nanometres."""
 
+Line = Annotated[Text, AfterValidator(metadata.printable)]
+Name = Annotated[Line, Field(min_length=1, max_length=metadata.NAME_LENGTH)]
+"""A group's or a collection's."""
+
 Severity = Literal["info", "hint", "warning", "error"]
 Aggregate = Literal["sum", "mean", "min", "max", "first"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _one_of(known: Mapping[str, Any] | tuple[str, ...], what: str) -> AfterValidator:
@@ -75,7 +77,7 @@ def _license(value: str) -> str:
 
 def _doi(value: str) -> str:
     bare = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:)", "", value.strip(), flags=re.IGNORECASE)
-    if not re.fullmatch(r"10\.\d{4,9}/\S+", bare):
+    if not re.fullmatch(r"10\.[0-9]{4,9}/\S+", bare):
         raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
     return bare
 
@@ -99,35 +101,37 @@ def _cron(value: str) -> str:
     return value.strip()
 
 
-class BrainRegion(_Strict):
+class BrainRegion(Strict):
     structure: Annotated[Text, _one_of(BRAIN_STRUCTURES, "a brain structure SynDB knows")]
     direction: Annotated[Text, _one_of(DIRECTIONS, "a direction SynDB knows")] = "null"
 
 
-class Mutation(_Strict):
-    gene: Annotated[Text, Field(min_length=1, max_length=100)]
+class Mutation(Strict):
+    gene: Annotated[Line, Field(min_length=1, max_length=metadata.GENE_LENGTH)]
     expression: Annotated[str, _one_of(GENE_EXPRESSIONS, "a kind of gene expression SynDB knows")]
 
 
-class DatasetMetadata(_Strict):
+class DatasetMetadata(Strict):
     """What SynDB stores about a dataset (syndb-api-client 0.7.2 `NewDatasetSchema`)."""
 
     id: UUID = Field(
         description="UUID of the dataset; `syndb-pipeline init` writes a new UUIDv7. The id of an existing dataset selects it."
     )
-    label: Annotated[Text, Field(min_length=1, max_length=120)]
-    notes: Annotated[Text, Field(max_length=280)] = ""
+    label: Annotated[Line, Field(min_length=1, max_length=metadata.LABEL_LENGTH)]
+    notes: Annotated[Text, Field(max_length=metadata.NOTES_LENGTH), AfterValidator(metadata.printable_lines)] = ""
     license: Annotated[str, AfterValidator(_license)] = "ODC_BY"
     animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows")]
-    microscopy: Annotated[Text, Field(min_length=1, max_length=200)]
-    brain_regions: list[BrainRegion] = Field(min_length=1)
-    mutations: list[Mutation] = []
-    publications: list[Annotated[Text, AfterValidator(_doi)]] = []
-    groups: list[Text] = Field(default=[], description="Groups whose members may change the dataset.")
-    collections: list[Text] = Field(default=[], description="Collections the dataset belongs to.")
+    microscopy: Annotated[Line, Field(min_length=1, max_length=metadata.MICROSCOPY_LENGTH)]
+    brain_regions: list[BrainRegion] = Field(min_length=1, max_length=metadata.ITEMS)
+    mutations: list[Mutation] = Field(default=[], max_length=metadata.ITEMS)
+    publications: list[Annotated[Line, AfterValidator(_doi), Field(max_length=metadata.DOI_LENGTH)]] = Field(
+        default=[], max_length=metadata.ITEMS
+    )
+    groups: list[Name] = Field(default=[], max_length=metadata.ITEMS, description="Groups whose members may change the dataset.")
+    collections: list[Name] = Field(default=[], max_length=metadata.ITEMS, description="Collections the dataset belongs to.")
 
 
-class TableConfig(_Strict):
+class TableConfig(Strict):
     """Where one SynDB table's rows are and how to read them."""
 
     file: Annotated[Text, Field(min_length=1)] = Field(
@@ -164,7 +168,7 @@ class TableConfig(_Strict):
         return self
 
 
-class Terms(_Strict):
+class Terms(Strict):
     """A person's acceptance of SynDB's terms (SynDB's upload guide)."""
 
     accepted_by: Annotated[Text, Field(min_length=1)]
@@ -174,7 +178,7 @@ class Terms(_Strict):
     license_agreed: bool = Field(description="The owner agrees to the licence above.")
 
 
-class PublishConfig(_Strict):
+class PublishConfig(Strict):
     destination: str = Field(default="local", description="A destination of pipeline.yaml.")
     approval: Literal["manual", "standing"] = Field(
         default="manual",
@@ -182,7 +186,7 @@ class PublishConfig(_Strict):
     )
 
 
-class DatasetConfig(_Strict):
+class DatasetConfig(Strict):
     """One dataset: its metadata, its tables, the terms, and how it is published."""
 
     dataset: DatasetMetadata
@@ -285,14 +289,6 @@ def load_dataset(path: Path | str) -> DatasetConfig:
     return config
 
 
-class EmbeddedDestination(_Strict):
-    """A SynDB node in a folder of this machine."""
-
-    kind: Literal["embedded"] = "embedded"
-    path: Path = Field(default=Path("node"), description="Folder of the node; relative to `state`.")
-    owner: Text = Field(default="", description="Who publishes; the operating system's user when empty.")
-
-
 def as_bytes(value: object) -> int:
     """An amount of memory such as `2GB` or `1500MiB` in bytes. Raises `ValueError`."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", str(value), flags=re.IGNORECASE)
@@ -313,7 +309,7 @@ class PipelineSettings(BaseSettings):
         default=2_000_000_000, ge=500_000_000, description="Memory of one run, e.g. 2GB."
     )
     threads: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run.")
-    destinations: dict[str, EmbeddedDestination] = Field(default={"local": EmbeddedDestination()})
+    destinations: dict[str, DestinationConfig] = Field(default={"local": EmbeddedDestination()})
 
     @classmethod
     def settings_customise_sources(
@@ -376,8 +372,17 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
         ) from None
     state = (base / settings.state.expanduser()).resolve()
     destinations = {
-        name: item.model_copy(update={"path": (state / item.path.expanduser()).resolve()}) for name, item in settings.destinations.items()
+        name: item.model_copy(update={"path": (state / item.path.expanduser()).resolve()})
+        if isinstance(item, EmbeddedDestination)
+        else item
+        for name, item in settings.destinations.items()
     }
     return settings.model_copy(
         update={"state": state, "datasets": (base / settings.datasets.expanduser()).resolve(), "destinations": destinations}
     )
+
+
+def _located(destination: DestinationConfig, state: Path) -> DestinationConfig:
+    if not isinstance(destination, EmbeddedDestination):
+        return destination
+    return destination.model_copy(update={"path": (state / destination.path.expanduser()).resolve()})

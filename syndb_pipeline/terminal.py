@@ -10,8 +10,8 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineErro
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from syndb_pipeline.destinations.base import Progress as Event
+    from syndb_pipeline.destinations.base import Watch
     from syndb_pipeline.publication.plan import Plan
     from syndb_pipeline.stages.stage import Context
     from syndb_pipeline.store import Record
@@ -39,6 +41,39 @@ def open_context(config: Path, settings: Path | None) -> Context:
 def say(line: str) -> None:
     """Progress goes to standard error, so that standard output is the report alone."""
     typer.echo(f"  {line}", err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Watch | None]:
+    """A bar at a terminal; None elsewhere, where `say` hears of progress in lines."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console, width = Console(stderr=True), BarColumn(bar_width=24)
+    columns = {
+        "bytes": (TextColumn("  {task.description}"), width, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()),
+        "files": (TextColumn("  {task.description}"), width, MofNCompleteColumn(), TimeRemainingColumn()),
+    }
+    bars: dict[str, Progress] = {}
+
+    def watch(event: Event) -> None:
+        if event.what not in bars:
+            bars[event.what] = Progress(*columns[event.unit], console=console, transient=True)
+            bars[event.what].start()
+            bars[event.what].add_task(event.what, total=event.total)
+        bar = bars[event.what]
+        bar.update(bar.task_ids[0], completed=event.done)
+        if event.done >= event.total:
+            bars.pop(event.what).stop()
+
+    try:
+        yield watch
+    finally:
+        for bar in bars.values():
+            bar.stop()
 
 
 def tell(message: str) -> None:
@@ -156,8 +191,11 @@ def print_receipt(context: Context) -> None:
     records = PublishRecords(context.store)
     receipt = records.receipt()
     assert receipt is not None
-    typer.echo(f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M} UTC, as {receipt.owner}")
-    typer.echo(f"  {receipt.rows:,} rows in {len(receipt.tables)} tables, read back and compared; {receipt.files:,} meshes and skeletons")
+    account = receipt.account or receipt.owner
+    typer.echo(f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M} UTC, as {account}")
+    read = all(table.found is not None for table in receipt.tables.values())
+    how = "read back and compared" if read else "counted by the destination"
+    typer.echo(f"  {receipt.rows:,} rows in {len(receipt.tables)} tables, {how}; {receipt.files:,} meshes and skeletons")
     typer.echo(f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt  {records.receipt_path}")
 
 

@@ -6,16 +6,23 @@ Belongs here: YAML with line numbers, text as it was typed, pydantic's errors in
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_settings import BaseSettings
 
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.errors import ConfigError
+
+
+class Strict(BaseModel):
+    """A mapping of a YAML file: an unknown key is an error, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Typed:
@@ -47,7 +54,7 @@ Text = Annotated[str, BeforeValidator(as_text)]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader with two differences: a key written twice is an error, and numbers remember how they were typed."""
+    """YAML's safe loader, but: a key written twice is an error, and so is half a character; numbers remember how they were typed."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -77,6 +84,16 @@ def _typed_float(loader: _Loader, node: yaml.ScalarNode) -> _TypedFloat:
     return number
 
 
+def _whole_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    if half := re.search("[\ud800-\udfff]", text):
+        # JSON writes characters beyond U+FFFF as two such halves; in YAML neither is a character, and no file can hold it.
+        problem = f"\\u{ord(half[0]):04x} is half of a character; write the character itself, or \\U and its eight digits"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _whole_text)
 _Loader.add_constructor("tag:yaml.org,2002:int", _typed_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _typed_float)
 
@@ -130,8 +147,26 @@ def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str
     models = [model]
     for part in location[:-1]:
         inner = [found for m in models if part in m.model_fields for found in _models_in(m.model_fields[part].annotation)]
-        models = inner or models  # a table's name or a list's index leads nowhere deeper
+        models = inner or _of_kind(models, part) or models  # a table's name or a list's index leads nowhere deeper
     return list(dict.fromkeys(key for m in models for key in m.model_fields))
+
+
+def _of_kind(models: list[type[BaseModel]], kind: Any) -> list[type[BaseModel]]:
+    """Those of `models` that stand for this `kind`, where a key of that name says which of several is meant."""
+    return [m for m in models if "kind" in m.model_fields and kind in get_args(m.model_fields["kind"].annotation)]
+
+
+def _as_written(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`location` without the kinds that pydantic puts between the keys."""
+    reached, written = [model], []
+    for part in location:
+        inner = [found for m in reached if part in m.model_fields for found in _models_in(m.model_fields[part].annotation)]
+        if not inner and len(reached) > 1 and (chosen := _of_kind(reached, part)):
+            reached = chosen
+            continue
+        reached = inner or reached
+        written.append(part)
+    return tuple(written)
 
 
 def _variable(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:
@@ -148,8 +183,9 @@ def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) 
     """`error` of `model` as one message: a line for each wrong key with what was found and what is allowed."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
-        variable = _variable(model, item["loc"])
+        written = _as_written(model, item["loc"])
+        key = ".".join(str(part) for part in written) or "(the whole file)"
+        variable = _variable(model, written)
         if variable:
             key = f"the environment variable {variable}"
         found = item.get("input")
@@ -163,6 +199,8 @@ def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) 
             lines.append(
                 f"{key}: there is no such key; {'did you mean ' + ', '.join(near) + '?' if near else 'allowed: ' + ', '.join(allowed)}"
             )
+        elif item["type"] == "union_tag_invalid":
+            lines.append(f"{key}.kind: found {shown(item['ctx']['tag'])}; allowed: {item['ctx']['expected_tags']}")
         elif item["type"] == "missing":
             lines.append(f"{key}: this key is missing")
         elif item["type"] == "value_error":

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,3 +173,38 @@ class Published:
     @property
     def counts(self) -> dict[str, int]:
         return {table: self.value(f"SELECT count(*) FROM {table}") for table in self.files}
+
+
+class Terminal:
+    """A command on a terminal of its own, so that it asks as it would ask a person."""
+
+    def __init__(self, lab: Lab, *arguments: str, **environment: str) -> None:
+        self.master, slave = pty.openpty()
+        environment = lab.environment | {"TERM": "dumb"} | environment
+        self.process = subprocess.Popen(
+            [PROGRAM, *arguments], cwd=lab.folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def read_until(self, told: Callable[[str], bool], seconds: float = 60) -> None:
+        """Read what is shown until `told` holds, or the command has ended."""
+        end = time.monotonic() + seconds
+        while not told(self.seen):
+            assert time.monotonic() < end, f"not shown: {self.seen}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    piece = os.read(self.master, 65536)
+                except OSError:  # Linux says so when the other side has closed
+                    return
+                if not piece:
+                    return
+                self.seen += piece.decode(errors="replace").replace("\r\n", "\n")
+
+    def answer(self, text: str) -> None:
+        os.write(self.master, text.encode() + b"\n")
+
+    def end(self) -> int:
+        self.read_until(lambda seen: False)
+        os.close(self.master)
+        return self.process.wait(timeout=30)

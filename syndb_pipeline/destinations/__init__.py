@@ -5,15 +5,32 @@ Belongs here: the interface, its implementations, and opening one by its name in
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.destination_settings import EmbeddedDestination
 from syndb_pipeline.destinations.base import Destination
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.settings import PipelineSettings
 
 
-def open_destination(settings: PipelineSettings, name: str) -> Destination:
-    """The destination called `name` in pipeline.yaml. Raises `ConfigError` with the names there are."""
+def _silent(_: str) -> None:
+    return None
+
+
+def default_destination(settings: PipelineSettings) -> str:
+    """The destination meant when nobody names one: "local" where there is one, else the first of pipeline.yaml. Raises `ConfigError`."""
+    if not settings.destinations:
+        raise ConfigError("pipeline.yaml names no destination.", next_step="Add one below `destinations:`, e.g. local: {kind: embedded}")
+    return "local" if "local" in settings.destinations else next(iter(settings.destinations))
+
+
+def open_destination(settings: PipelineSettings, name: str, say: Callable[[str], None] = _silent) -> Destination:
+    """The destination called `name` in pipeline.yaml; `say` hears what it does and waits for.
+
+    Raises `ConfigError` with the names there are.
+    """
     if name not in settings.destinations:
         near = nearest(name, settings.destinations, 3, 0.5)
         hint = (
@@ -25,4 +42,8 @@ def open_destination(settings: PipelineSettings, name: str) -> Destination:
             f"publish.destination: there is no destination {name!r}; {hint}", next_step="Destinations stand in pipeline.yaml."
         )
     config = settings.destinations[name]
+    if not isinstance(config, EmbeddedDestination):
+        from syndb_pipeline.destinations.rest import RestDestination  # httpx is needed by nothing else
+
+        return RestDestination(name, config, settings, say)
     return EmbeddedNode(name, config.path, owner=config.owner, memory_limit=settings.memory_limit, threads=settings.threads)

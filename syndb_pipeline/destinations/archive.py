@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.errors import DestinationRefused
+from syndb_pipeline.errors import NotAPackage, UnknownTable
 
 BLOCK: Final = tarfile.BLOCKSIZE
 PIECE: Final = 1 << 20
@@ -43,9 +43,9 @@ class _Pieces:
 def extract_tables(tar: Path, sha256: str | None, folder: Path) -> dict[str, Path]:
     """Take `<table>.parquet` members out of `tar` into `folder`, one file for each table, flushed to disk.
 
-    Returns the files by table, in the tar's order. Raises `DestinationRefused` when the bytes do not have the digest `sha256` (None: not
-    asked), or when a member is anything but a regular file of a SynDB table's name: a path, a link, a device, a name twice, a size beyond
-    the tar's end.
+    Returns the files by table, in the tar's order. Raises `NotAPackage` when the bytes do not have the digest `sha256` (None: not
+    asked), or when a member is anything but a regular file: a path, a link, a device, a name twice, a size beyond the tar's end; and
+    `UnknownTable` when its name is not that of a SynDB table.
     """
     pieces = _Pieces(tar)
     try:
@@ -55,12 +55,12 @@ def extract_tables(tar: Path, sha256: str | None, folder: Path) -> dict[str, Pat
     finally:
         pieces.file.close()
     if sha256 is not None and pieces.digest.hexdigest() != sha256:
-        raise DestinationRefused(
+        raise NotAPackage(
             f"{tar.name}: its bytes have the digest {pieces.digest.hexdigest()[:12]}..., not {sha256[:12]}... as announced.",
             next_step="The package changed or was damaged on its way. Run the package stage again.",
         )
     if not tables:
-        raise DestinationRefused(f"{tar.name}: no table in it.", next_step="A package holds one `<table>.parquet` for each table.")
+        raise NotAPackage(f"{tar.name}: no table in it.", next_step="A package holds one `<table>.parquet` for each table.")
     return tables
 
 
@@ -78,28 +78,28 @@ def _members(pieces: _Pieces, name: str, folder: Path) -> dict[str, Path]:
         announced = None
         table = _table_of(member, name)
         if table in tables:
-            raise DestinationRefused(f"{name}: {member.name} is in it twice.")
+            raise NotAPackage(f"{name}: {member.name} is in it twice.")
         if not 0 < size <= pieces.left:
-            raise DestinationRefused(f"{name}: {member.name} claims {size:,} bytes; {pieces.left:,} are left in the tar.")
+            raise NotAPackage(f"{name}: {member.name} claims {size:,} bytes; {pieces.left:,} are left in the tar.")
         tables[table] = folder / f"{table}.parquet"
         _copy(pieces, size, tables[table], name)
         _exactly(pieces, _padded(size) - size, name)
-    raise DestinationRefused(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
+    raise NotAPackage(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
 
 
 def _header(block: bytes, name: str) -> tarfile.TarInfo:
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.TarError, UnicodeDecodeError, ValueError):
-        raise DestinationRefused(f"{name}: this is no tar, or part of it is missing.", next_step="Run the package stage again.") from None
+        raise NotAPackage(f"{name}: this is no tar, or part of it is missing.", next_step="Run the package stage again.") from None
 
 
 def _table_of(member: tarfile.TarInfo, name: str) -> str:
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        raise DestinationRefused(f"{name}: {member.name!r} is no regular file (a link, a folder, a device or an unusual header).")
+        raise NotAPackage(f"{name}: {member.name!r} is no regular file (a link, a folder, a device or an unusual header).")
     table, dot, suffix = member.name.partition(".")
     if f"{dot}{suffix}" != ".parquet" or table not in TABLES:
-        raise DestinationRefused(
+        raise UnknownTable(
             f"{name}: {member.name!r} is not the file of a SynDB table.", next_step=f"Allowed: {', '.join(TABLES)}, each with .parquet"
         )
     return table
@@ -110,7 +110,7 @@ def _size_in(header: bytes, name: str) -> int:
     length, space, rest = header.partition(b" ")
     key, equals, value = rest.rstrip(b"\n").partition(b"=")
     if not (space and equals and key == b"size" and value.isdigit() and length == str(len(header)).encode()):
-        raise DestinationRefused(f"{name}: an extended header says more than a member's size.")
+        raise NotAPackage(f"{name}: an extended header says more than a member's size.")
     return int(value)
 
 
@@ -121,7 +121,7 @@ def _padded(size: int) -> int:
 def _exactly(pieces: _Pieces, size: int, name: str) -> bytes:
     data = pieces.read(size) if size else b""
     if len(data) != size:
-        raise DestinationRefused(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
+        raise NotAPackage(f"{name}: it ends in the middle; part of it is missing.", next_step="Run the package stage again.")
     return data
 
 

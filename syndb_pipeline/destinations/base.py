@@ -5,6 +5,7 @@ Belongs here: the interface and the types that cross it. Does not: any wire form
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -72,23 +73,67 @@ class Upload(_Frozen):
     at: datetime
 
 
-class StoredFile(_Frozen):
-    """A mesh or skeleton at the destination, by the UUID of its row."""
+class Package(_Frozen):
+    """The tar to send: where it lies, the digest its bytes must have, its size, and its rows by table."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    rows: dict[str, int]
+
+
+class OutgoingFile(_Frozen):
+    """A mesh or skeleton to send for the row `unit`, whose bytes must have the digest `sha256`."""
 
     kind: FileKind
     unit: UUID
+    path: Path
     sha256: str
     bytes: int
 
 
+class FailedFile(_Frozen):
+    """A mesh or skeleton that did not arrive, and why."""
+
+    file: OutgoingFile
+    reason: str
+
+
+class StoredFiles(_Frozen):
+    """Meshes and skeletons of a dataset at its destination."""
+
+    count: int
+    bytes: int
+
+
+class Progress(_Frozen):
+    """How far something is that takes its time: `done` of `total`, in bytes or files."""
+
+    what: str
+    done: int
+    total: int
+    unit: Literal["bytes", "files"]
+
+
+Watch = Callable[[Progress], None]
+"""Who is told of progress: a bar at a terminal, lines in a log."""
+
+
+def nobody(_: Progress) -> None:
+    """Nobody watches."""
+
+
 class Deletion(_Frozen):
-    """What a deleted dataset was: kept for good, so that the history of an id can be seen."""
+    """What a deleted dataset was: kept for good, so that the history of an id can be seen.
+
+    `rows` and `files` are None when the destination did not tell them.
+    """
 
     dataset: UUID
     label: str
     owner: str
-    rows: dict[str, int]
-    files: int
+    rows: dict[str, int] | None
+    files: int | None
     uploads: tuple[Upload, ...]
     by: str
     at: datetime
@@ -97,13 +142,13 @@ class Deletion(_Frozen):
 class DatasetInfo(_Frozen):
     """A dataset as its destination tells it.
 
-    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is. `uploads`, oldest
-    first, is None when a destination does not tell which tars it took.
+    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is, or None when the
+    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took.
     """
 
     metadata: Metadata
     owner: str
-    rows: dict[str, int]
+    rows: dict[str, int] | None
     number_of_units: int
     uploads: tuple[Upload, ...] | None
     registered: datetime | None = None
@@ -112,14 +157,20 @@ class DatasetInfo(_Frozen):
 class TableCheck(_Frozen):
     """One sent table held against what the destination has.
 
-    `found` counts every row of the table there, earlier uploads' too. `missing` counts sent rows that are not there as they were sent;
-    None when the destination cannot tell.
+    `found` counts every row of the table there, earlier uploads' too; None when the destination does not let us read. `missing` counts sent
+    rows that are not there as they were sent, `doubled` the rows there whose key another row has; None as `found`.
     """
 
     table: str
     sent: int
-    found: int
+    found: int | None
     missing: int | None
+    doubled: int | None = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every sent row was read and is there once, as it was sent."""
+        return self.found is not None and self.found >= self.sent and not self.missing and not self.doubled
 
 
 class Destination(Protocol):
@@ -139,14 +190,23 @@ class Destination(Protocol):
         """What the name stands for, the same on every machine; a part of what is approved (an HTTP destination's address)."""
         ...
 
+    @property
+    def settle_seconds(self) -> float:
+        """How long after an unanswered upload its rows may still appear; 0 when a destination is done once it stops answering."""
+        ...
+
     def who_am_i(self) -> Identity: ...
 
     def register(self, metadata: Metadata) -> DatasetInfo:
-        """Create the dataset; the same dataset of the same owner with the same metadata is given back as it is."""
+        """Create the dataset, and the tags and collections it needs; the same dataset with the same metadata is given back as it is."""
         ...
 
     def owned(self) -> list[DatasetInfo]:
         """The datasets of `who_am_i`, by label."""
+        ...
+
+    def modifiable(self) -> list[DatasetInfo]:
+        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by label."""
         ...
 
     def incomplete(self) -> list[DatasetInfo]:
@@ -157,22 +217,28 @@ class Destination(Protocol):
         """The dataset, or None when there is none (never was, or was deleted)."""
         ...
 
-    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
-        """Send a package whose bytes must have the digest `sha256`. All of it arrives or nothing.
+    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        """Send a package. All of it arrives or nothing, as far as the destination keeps its word; `compare` sees.
 
-        The newest upload sent again changes nothing and is given back.
+        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends twice by itself after that.
         """
         ...
 
-    def compare(self, dataset: UUID, tar: Path) -> tuple[TableCheck, ...]:
+    def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
         """Read back: each table of a package against what is there."""
         ...
 
-    def put_file(self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str) -> StoredFile:
-        """Send the mesh or skeleton of the row `unit`, whose bytes must have the digest `sha256`; it replaces an earlier one."""
+    def lacking(self, dataset: UUID, files: Sequence[OutgoingFile]) -> list[OutgoingFile]:
+        """Those of `files` that are not there with these very bytes."""
         ...
 
-    def files(self, dataset: UUID) -> list[StoredFile]: ...
+    def put_files(self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody) -> list[FailedFile]:
+        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that did not arrive; the others did."""
+        ...
+
+    def files(self, dataset: UUID) -> StoredFiles | None:
+        """How many meshes and skeletons the dataset has; None when the destination does not tell."""
+        ...
 
     def delete(self, dataset: UUID) -> Deletion:
         """Delete the dataset with all its rows and files, for good."""
@@ -186,15 +252,22 @@ class Destination(Protocol):
 def differences(wanted: Metadata, found: Metadata) -> list[str]:
     """In words, where the metadata at a destination differ from those wanted; empty when the dataset can be selected as it is.
 
-    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds).
+    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds). The order of regions, mutations,
+    publications, groups and collections means nothing.
     """
     return [
         f"{name}: here {_short(getattr(wanted, name))}, there {_short(getattr(found, name))}"
         for name in Metadata.model_fields
-        if name != "syndb_tables" and getattr(wanted, name) != getattr(found, name)
+        if name != "syndb_tables" and _unordered(getattr(wanted, name)) != _unordered(getattr(found, name))
     ]
 
 
+def _unordered(value: object) -> object:
+    return frozenset(value) if isinstance(value, tuple) else value
+
+
 def _short(value: object) -> str:
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        value = tuple(" ".join(item.model_dump().values()) for item in value)
     text = ", ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else repr(str(value))
     return text if len(text) <= 120 else text[:117] + "..."

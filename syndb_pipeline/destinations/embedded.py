@@ -14,10 +14,9 @@ cited, and nobody else may put other rows behind them.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,20 +31,26 @@ from syndb_pipeline import engine
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.destinations.archive import extract_tables
 from syndb_pipeline.destinations.base import (
-    SUFFIX,
     DatasetInfo,
     Deletion,
+    FailedFile,
     FileKind,
     Identity,
     Metadata,
-    StoredFile,
+    OutgoingFile,
+    Package,
+    Progress,
+    StoredFiles,
     TableCheck,
     Upload,
+    Watch,
     differences,
+    nobody,
 )
-from syndb_pipeline.destinations.embedded_tables import check_table, compare_table, count_rows, write_merged
+from syndb_pipeline.destinations.embedded_files import StoredFile, keep_file, stored_files
+from syndb_pipeline.destinations.embedded_tables import check_size, check_table, compare_table, count_rows, write_merged
 from syndb_pipeline.engine import flush
-from syndb_pipeline.errors import DestinationRefused, OutcomeUnknown
+from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, OutcomeUnknown, UnknownDataset
 from syndb_pipeline.store import write_atomically
 
 LOCK_SECONDS: Final = 600.0
@@ -95,14 +100,37 @@ def operating_system_user() -> str:
 
 
 class EmbeddedNode:
-    """The embedded destination (`base.Destination`)."""
+    """The embedded destination (`base.Destination`).
 
-    def __init__(self, name: str, folder: Path, *, owner: str = "", memory_limit: int, threads: int) -> None:
+    `owner` is who acts, a member of `groups`: owners and members of a dataset's authorised groups may upload to it, its owner alone may
+    delete it (S). `repeats` says what becomes of the newest upload sent again: nothing, or counted once more as SynDB does (S).
+    A table that announces more than `max_rows` rows, or `max_bytes` bytes once unpacked, is not read at all.
+    """
+
+    settle_seconds = 0.0
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        owner: str = "",
+        groups: frozenset[str] = frozenset(),
+        repeats: Literal["ignored", "counted"] = "ignored",
+        memory_limit: int,
+        threads: int,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
         self.name = name
         self.folder = folder
         self.owner = owner or operating_system_user()
+        self.groups = groups
+        self.repeats = repeats
         self.memory_limit = memory_limit
         self.threads = threads
+        self.max_rows = max_rows
+        self.max_bytes = max_bytes
 
     @property
     def target(self) -> str:
@@ -116,7 +144,7 @@ class EmbeddedNode:
         with self._writing(metadata.id) as folder:
             entry = _read(folder)
             if entry is not None:
-                self._own(entry)
+                self._require_owner(entry)
                 if entry.state == "present":
                     if found := differences(metadata, entry.metadata):
                         raise DestinationRefused(
@@ -131,12 +159,19 @@ class EmbeddedNode:
             return new.info
 
     def owned(self) -> list[DatasetInfo]:
-        entries = (_read(path) for path in (self.folder / "datasets").glob("*/"))
-        mine = [entry.info for entry in entries if entry is not None and entry.state == "present" and entry.owner == self.owner]
-        return sorted(mine, key=lambda info: (info.metadata.label, str(info.metadata.id)))
+        return [info for info in self.all() if info.owner == self.owner]
+
+    def modifiable(self) -> list[DatasetInfo]:
+        return [info for info in self.all() if info.owner == self.owner or self.groups & set(info.metadata.authorized_group_names)]
 
     def incomplete(self) -> list[DatasetInfo]:
-        return [info for info in self.owned() if {TABLES[name].code for name in info.rows} < set(info.metadata.syndb_tables)]
+        return [info for info in self.owned() if {TABLES[name].code for name in info.rows or {}} < set(info.metadata.syndb_tables)]
+
+    def all(self) -> list[DatasetInfo]:
+        """Every dataset of the node, whoever owns it, by label."""
+        entries = (_read(path) for path in (self.folder / "datasets").glob("*/"))
+        present = [entry.info for entry in entries if entry is not None and entry.state == "present"]
+        return sorted(present, key=lambda info: (info.metadata.label, str(info.metadata.id)))
 
     def info(self, dataset: UUID) -> DatasetInfo | None:
         entry = _read(self._dataset(dataset))
@@ -150,18 +185,21 @@ class EmbeddedNode:
             raise self._unknown(dataset)
         return {name: folder / "tables" / table.file for name, table in entry.tables.items()}
 
-    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        tar, sha256 = package.path, package.sha256
         with self._changing(dataset) as (folder, entry):
-            if entry.uploads and entry.uploads[-1].tar_sha256 == sha256:
+            if self.repeats == "ignored" and entry.uploads and entry.uploads[-1].tar_sha256 == sha256:
                 return entry.uploads[-1]
             # An older upload of the same tar is no reason to stop: one in between may have replaced its rows.
             if str(dataset) not in tar.name:
-                raise DestinationRefused(f"{tar.name}: the name of a package must hold the dataset's id, {dataset}.")
+                raise NotAPackage(f"{tar.name}: the name of a package must hold the dataset's id, {dataset}.")
             staging = folder / ".staging"
             staging.mkdir()
             bytes_of_tar = tar.stat().st_size
             sent = extract_tables(tar, sha256, staging)
             with self._duckdb(folder) as connection:
+                for path in sent.values():
+                    check_size(connection, path, max_rows=self.max_rows, max_bytes=self.max_bytes)
                 rows = {name: check_table(connection, name, path) for name, path in sent.items()}
                 merged = {name: _merge(connection, folder / "tables", name, path, entry.tables.get(name)) for name, path in sent.items()}
             upload = Upload(tar_sha256=sha256, bytes=bytes_of_tar, rows=rows, by=self.owner, at=datetime.now(UTC))
@@ -179,46 +217,53 @@ class EmbeddedNode:
             _keep_only(folder / "tables", {table.file for each in (entry, new) for table in each.tables.values()})
             return upload
 
-    def compare(self, dataset: UUID, tar: Path) -> tuple[TableCheck, ...]:
+    def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
         with self._changing(dataset) as (folder, entry):
             staging = folder / ".staging"
             staging.mkdir()
-            sent = extract_tables(tar, None, staging)
+            sent = extract_tables(package.path, None, staging)
             with self._duckdb(folder) as connection:
                 held = {name: folder / "tables" / table.file for name, table in entry.tables.items()}
                 return tuple(compare_table(connection, name, path, held.get(name)) for name, path in sent.items())
 
-    def put_file(self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str) -> StoredFile:
-        with self._changing(dataset) as (folder, _):
-            shelf = folder / "files" / kind
-            shelf.mkdir(parents=True, exist_ok=True)
-            target = shelf / f"{unit}.{sha256}{SUFFIX[kind]}"
-            if not target.is_file():
-                staging = folder / ".staging"
-                staging.mkdir()
-                beside = staging / target.name
-                if _copy(path, beside) != sha256:
-                    raise DestinationRefused(f"{path}: its bytes are not those announced.", next_step="Run the package stage again.")
-                beside.replace(target)
-                flush(shelf)
-            for older in shelf.glob(f"{unit}.*"):
-                if older != target:
-                    older.unlink()
-            return StoredFile(kind=kind, unit=unit, sha256=sha256, bytes=target.stat().st_size)
+    def lacking(self, dataset: UUID, files: Sequence[OutgoingFile]) -> list[OutgoingFile]:
+        there = {(file.kind, file.unit): file.sha256 for file in self.stored(dataset)}
+        return [file for file in files if there.get((file.kind, file.unit)) != file.sha256]
 
-    def files(self, dataset: UUID) -> list[StoredFile]:
+    def put_files(self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody) -> list[FailedFile]:
+        failed = []
+        for done, file in enumerate(files, 1):
+            try:
+                self.put_file(dataset, file.kind, file.unit, file.path, file.sha256)
+            except (NotAPackage, OSError) as error:
+                failed.append(FailedFile(file=file, reason=error.message if isinstance(error, NotAPackage) else str(error.strerror)))
+            watch(Progress(what="meshes and skeletons", done=done, total=len(files), unit="files"))
+        return failed
+
+    def put_file(self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str) -> StoredFile:
+        """Keep a copy of `path`, whose bytes must have the digest `sha256`, as the mesh or skeleton of the row `unit`."""
+        with self._changing(dataset) as (folder, _):
+            return keep_file(folder, kind, unit, path, sha256)
+
+    def files(self, dataset: UUID) -> StoredFiles:
+        stored = self.stored(dataset)
+        return StoredFiles(count=len(stored), bytes=sum(file.bytes for file in stored))
+
+    def stored(self, dataset: UUID) -> list[StoredFile]:
+        """The dataset's meshes and skeletons."""
         if self.info(dataset) is None:
             raise self._unknown(dataset)
-        return _stored_files(self._dataset(dataset))
+        return stored_files(self._dataset(dataset))
 
     def delete(self, dataset: UUID) -> Deletion:
         with self._changing(dataset) as (folder, entry):
+            self._require_owner(entry)
             deletion = Deletion(
                 dataset=dataset,
                 label=entry.metadata.label,
                 owner=entry.owner,
                 rows=entry.info.rows,
-                files=len(_stored_files(folder)),
+                files=len(stored_files(folder)),
                 uploads=entry.uploads,
                 by=self.owner,
                 at=datetime.now(UTC),
@@ -242,17 +287,21 @@ class EmbeddedNode:
     def _dataset(self, dataset: UUID) -> Path:
         return self.folder / "datasets" / str(dataset)
 
-    def _unknown(self, dataset: UUID) -> DestinationRefused:
-        return DestinationRefused(
+    def _unknown(self, dataset: UUID) -> UnknownDataset:
+        return UnknownDataset(
             f"There is no dataset {dataset} at {self.name}.", next_step="List those there are with: syndb-pipeline datasets"
         )
 
-    def _own(self, entry: _Entry) -> None:
+    def _require_owner(self, entry: _Entry) -> None:
         if entry.owner != self.owner:
-            raise DestinationRefused(
+            raise NotPermitted(
                 f"Dataset {entry.metadata.id} at {self.name} belongs to {entry.owner}; you are {self.owner}.",
                 next_step="Ask its owner, or give your dataset an id of its own.",
             )
+
+    def _require_writer(self, entry: _Entry) -> None:
+        if not self.groups & set(entry.metadata.authorized_group_names):
+            self._require_owner(entry)
 
     @contextmanager
     def _writing(self, dataset: UUID) -> Iterator[Path]:
@@ -279,14 +328,14 @@ class EmbeddedNode:
 
     @contextmanager
     def _changing(self, dataset: UUID) -> Iterator[tuple[Path, _Entry]]:
-        """The folder and entry of a dataset that is there and is ours. Refused otherwise."""
+        """The folder and entry of a dataset that is there and may be written to by us. Refused otherwise."""
         if not self._dataset(dataset).is_dir():
             raise self._unknown(dataset)
         with self._writing(dataset) as folder:
             entry = _read(folder)
             if entry is None or entry.state != "present":
                 raise self._unknown(dataset)
-            self._own(entry)
+            self._require_writer(entry)
             yield folder, entry
 
     @contextmanager
@@ -336,28 +385,3 @@ def _keep_only(tables: Path, names: set[str]) -> None:
     for path in tables.iterdir():
         if path.name not in names:
             path.unlink()
-
-
-def _stored_files(folder: Path) -> list[StoredFile]:
-    """Meshes and skeletons, from their names `<unit>.<digest><suffix>`; of two for one unit (a replacement under way) the newer."""
-    newest: dict[tuple[FileKind, UUID], tuple[int, StoredFile]] = {}
-    for kind, suffix in SUFFIX.items():
-        for path in sorted((folder / "files" / kind).glob(f"*{suffix}")):
-            unit, sha256, _ = path.name.split(".")
-            state = path.stat()
-            stored = StoredFile(kind=kind, unit=UUID(unit), sha256=sha256, bytes=state.st_size)
-            if state.st_mtime_ns >= newest.get((kind, stored.unit), (0, stored))[0]:
-                newest[kind, stored.unit] = (state.st_mtime_ns, stored)
-    return [stored for _, stored in newest.values()]
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file and flush it; the digest of what was copied."""
-    digest = hashlib.sha256()
-    with source.open("rb") as read, target.open("xb") as written:
-        while piece := read.read(1 << 20):
-            digest.update(piece)
-            written.write(piece)
-        written.flush()
-        os.fsync(written.fileno())
-    return digest.hexdigest()

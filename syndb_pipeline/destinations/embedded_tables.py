@@ -11,15 +11,36 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import TableCheck
-from syndb_pipeline.engine import parquet, quote, write_parquet
-from syndb_pipeline.errors import DestinationRefused
+from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.errors import BadTable, DestinationRefused
 from syndb_pipeline.store import digest_file
+
+
+def check_size(connection: duckdb.DuckDBPyConnection, path: Path, *, max_rows: int | None, max_bytes: int | None) -> None:
+    """Raises `BadTable` when a sent table announces more rows, or more bytes once unpacked, than a limit (None: no limit).
+
+    Reads the file's end only: a small file can announce any number of rows, and reading them would take days.
+    """
+    if max_rows is None and max_bytes is None:
+        return
+    file = literal(exact_path(path))
+    try:
+        announced, *_ = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchone() or (0,)
+        groups, values, unpacked = connection.execute(
+            f"SELECT max(row_group_num_rows), max(num_values), sum(total_uncompressed_size::HUGEINT) FROM parquet_metadata({file})"
+        ).fetchone() or (0, 0, 0)
+    except duckdb.Error as error:
+        raise BadTable(f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]}).") from None
+    if max_rows is not None and (rows := max(announced or 0, groups or 0, values or 0)) > max_rows:
+        raise BadTable(f"{path.name}: it announces {rows:,} rows; no more than {max_rows:,} are taken.")
+    if max_bytes is not None and (unpacked or 0) > max_bytes:
+        raise BadTable(f"{path.name}: it would unpack to {unpacked:,} bytes; no more than {max_bytes:,} are taken.")
 
 
 def check_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
     """Rows of a sent table.
 
-    Raises `DestinationRefused` unless every column is one SynDB publishes for the table, in its type, every row has its key (`cid`, or the
+    Raises `BadTable` unless every column is one SynDB publishes for the table, in its type, every row has its key (`cid`, or the
     two ends of a pair) and no key stands twice; also when any part of the file cannot be read.
     """
     key = _key(table)
@@ -27,20 +48,20 @@ def check_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -
     try:
         found = _columns(connection, path)
         if wrong := _wrong_columns(table, found):
-            raise DestinationRefused(f"{path.name}: {'; '.join(wrong)}.", next_step="Make the package with the package stage.")
-        # Every column is read to its end, so a file that is broken anywhere is refused now and not by a reader later.
-        rows, *_ = connection.execute(f"SELECT count(*), count(COLUMNS(*)) FROM {parquet(path)}").fetchone() or (0,)
+            raise BadTable(f"{path.name}: {'; '.join(wrong)}.", next_step="Make the package with the package stage.")
+        # Every value is read, so a file that is broken anywhere is refused now and not by a reader later. Counting alone reads the footer.
+        rows, *_ = connection.execute(f"SELECT count(*), max(hash(COLUMNS(*))) FROM {parquet(path)}").fetchone() or (0,)
         empty = " OR ".join(f"{quote(name)} IS NULL" for name in key)
         (without,) = connection.execute(f"SELECT count(*) FROM {parquet(path)} WHERE {empty}").fetchone() or (0,)
         twice = connection.execute(f"SELECT {keys} FROM {parquet(path)} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        raise DestinationRefused(f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]}).") from None
+        raise BadTable(f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]}).") from None
     if without:
-        raise DestinationRefused(f"{path.name}: {without:,} rows have no {' or no '.join(key)}.")
+        raise BadTable(f"{path.name}: {without:,} rows have no {' or no '.join(key)}.")
     if twice:
-        raise DestinationRefused(f"{path.name}: {' and '.join(key)} {' and '.join(map(str, twice))} stands on several rows.")
+        raise BadTable(f"{path.name}: {' and '.join(key)} {' and '.join(map(str, twice))} stands on several rows.")
     return int(rows)
 
 
@@ -76,23 +97,27 @@ def compare_table(connection: duckdb.DuckDBPyConnection, table: str, sent: Path,
     rows = count_rows(connection, sent)
     if held is None:
         return TableCheck(table=table, sent=rows, found=0, missing=rows)
+    keys = ", ".join(map(quote, _key(table)))
+    columns = _columns(connection, sent)
     try:
-        found = count_rows(connection, held)
         if digest_file(held) == digest_file(sent):
-            return TableCheck(table=table, sent=rows, found=found, missing=0)
-        # Compared as one struct, so that NULL equals NULL.
-        whole = f"struct_pack({', '.join(map(quote, _columns(connection, sent)))}) AS whole"
-        keys = ", ".join(map(quote, _key(table)))
+            return TableCheck(table=table, sent=rows, found=rows, missing=0)
+        found, distinct = connection.execute(
+            f"SELECT count(*), (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {parquet(held)})) FROM {parquet(held)}"
+        ).fetchone() or (0, 0)
+        # Compared as one struct, so that NULL equals NULL. A server may give a column back in a wider type.
+        whole = f"struct_pack({', '.join(map(quote, columns))})"
+        there = f"struct_pack({', '.join(f'{quote(name)} := {quote(name)}::{kind}' for name, kind in columns.items())})"
         (missing,) = connection.execute(
-            f"""SELECT count(*) FROM (SELECT {keys}, {whole} FROM {parquet(sent)}) AS s
-                ANTI JOIN (SELECT {keys}, {whole} FROM {parquet(held)}) AS h
+            f"""SELECT count(*) FROM (SELECT {keys}, {whole} AS whole FROM {parquet(sent)}) AS s
+                ANTI JOIN (SELECT {keys}, {there} AS whole FROM {parquet(held)}) AS h
                 ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole"""
         ).fetchone() or (rows,)
     except duckdb.OutOfMemoryException:
         raise
     except (duckdb.Error, FileNotFoundError):
         return TableCheck(table=table, sent=rows, found=0, missing=rows)
-    return TableCheck(table=table, sent=rows, found=found, missing=int(missing))
+    return TableCheck(table=table, sent=rows, found=int(found), missing=int(missing), doubled=int(found) - int(distinct))
 
 
 def _key(table: str) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Destination
-from syndb_pipeline.errors import ApprovalError, DestinationRefused, OutcomeUnknown
+from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Destination, StoredFiles
+from syndb_pipeline.errors import ApprovalError, DestinationRefused, NotPermitted, OutcomeUnknown, UnknownDataset
 from syndb_pipeline.publication.records import JournalLine, PublishRecords, Tombstone
 from syndb_pipeline.settings import PipelineSettings
 from syndb_pipeline.store import DatasetStore
@@ -27,8 +27,7 @@ class Preview(BaseModel):
 
     destination: str
     info: DatasetInfo
-    files: int
-    file_bytes: int
+    files: StoredFiles | None
 
 
 def preview_delete(settings: PipelineSettings, dataset: UUID, destination: Destination | str) -> Preview:
@@ -38,21 +37,22 @@ def preview_delete(settings: PipelineSettings, dataset: UUID, destination: Desti
     if info is None:
         raise _unknown(dataset, node)
     _require_owner(node, info)
-    stored = node.files(dataset)
-    return Preview(destination=node.name, info=info, files=len(stored), file_bytes=sum(file.bytes for file in stored))
+    return Preview(destination=node.name, info=info, files=node.files(dataset))
 
 
 def describe_preview(preview: Preview) -> str:
     """The preview as text, ending with what to type."""
     info = preview.info
-    width = max((len(name) for name in info.rows), default=0)
+    rows = info.rows or {}
+    width = max((len(name) for name in rows), default=0)
     uploads = "an unknown number of" if info.uploads is None else f"{len(info.uploads):,}"
     return "\n".join(
         [
             f"This deletes from {preview.destination}, for good:",
             f"  {info.metadata.label} ({info.metadata.id}), owned by {info.owner}",
-            *(f"  {name:<{width}}  {rows:>13,} rows" for name, rows in info.rows.items()),
-            f"  {preview.files:,} meshes and skeletons",
+            *(f"  {name:<{width}}  {count:>13,} rows" for name, count in rows.items()),
+            *([] if info.rows is not None else [f"  {info.number_of_units:,} units, every upload counted"]),
+            "  all its meshes and skeletons" if preview.files is None else f"  {preview.files.count:,} meshes and skeletons",
             f"  {uploads} uploads",
             f"To delete it, type its label exactly: {info.metadata.label}",
         ]
@@ -76,14 +76,14 @@ def delete(settings: PipelineSettings, dataset: UUID, destination: Destination |
             return _settle(records, node, dataset, typed_label)
         _require_owner(node, info)
         _require_label(typed_label, info.metadata.label)
-        files = len(node.files(dataset))
+        files = node.files(dataset)
         by = node.who_am_i().id
         foreseen = Deletion(
             dataset=dataset,
             label=info.metadata.label,
             owner=info.owner,
             rows=info.rows,
-            files=files,
+            files=files.count if files is not None else None,
             uploads=info.uploads or (),
             by=by,
             at=datetime.now(UTC),
@@ -101,20 +101,29 @@ def delete(settings: PipelineSettings, dataset: UUID, destination: Destination |
         return _bury(records, node, deletion)
 
 
+def deleted_at(store: DatasetStore, destination: Destination, dataset: UUID, info: DatasetInfo | None) -> datetime | None:
+    """When the dataset was last deleted at the destination, as far as the store or the destination knows; None when it never was."""
+    records = PublishRecords(store)
+    times = [tombstone.deletion.at for tombstone in records.tombstones() if tombstone.destination == destination.name]
+    times += [deletion.at for deletion in destination.deletions(dataset)]
+    receipt = records.receipt()
+    if info is None and receipt is not None and receipt.destination == destination.name:
+        times.append(receipt.published)  # it was there then, and is not now
+    return max(times, default=None)
+
+
 def _open(settings: PipelineSettings, destination: Destination | str) -> Destination:
     return open_destination(settings, destination) if isinstance(destination, str) else destination
 
 
 def _unknown(dataset: UUID, node: Destination) -> DestinationRefused:
-    return DestinationRefused(
-        f"There is no dataset {dataset} at {node.name}.", next_step="List those there are with: syndb-pipeline datasets"
-    )
+    return UnknownDataset(f"There is no dataset {dataset} at {node.name}.", next_step="List those there are with: syndb-pipeline datasets")
 
 
 def _require_owner(node: Destination, info: DatasetInfo) -> None:
     who = node.who_am_i()
     if info.owner != who.id:
-        raise DestinationRefused(
+        raise NotPermitted(
             f"Dataset {info.metadata.id} at {node.name} belongs to {info.owner}; you are {who.name}.",
             next_step="Only its owner may delete it.",
         )

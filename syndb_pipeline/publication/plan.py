@@ -18,6 +18,7 @@ from syndb_pipeline.destinations.base import Destination, Metadata
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected
 from syndb_pipeline.publication.chain import Link, recompute
 from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar
+from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Approval, How, PublishRecords
 from syndb_pipeline.settings import Terms
 from syndb_pipeline.stages.stage import Context
@@ -127,7 +128,7 @@ def _require_prepared(context: Context, links: list[Link]) -> None:
     changes = [change for link in links if link.stage != "package" for change in link.changes]
     missing = [link.stage for link in links if link.stage != "package" and link.state == "missing"]
     if changes:
-        raise ApprovalError("Something changed since the dataset was prepared:\n" + _lines(changes), next_step=_again(context))
+        raise ApprovalError("Something changed since the dataset was prepared:\n" + in_lines(changes), next_step=_again(context))
     if missing:
         raise ConfigError(f"Dataset {context.config.name} is not prepared: {missing[0]} has not run.", next_step=_again(context))
     sealed = context.upstream("check_integrity")
@@ -140,7 +141,7 @@ def _require_prepared(context: Context, links: list[Link]) -> None:
     if package.state == "missing":
         raise ConfigError(f"Dataset {context.config.name} is not prepared: {package.stage} has not run.", next_step=_again(context))
     if package.changes:
-        raise ApprovalError("Something changed since the dataset was packed:\n" + _lines(package.changes), next_step=_again(context))
+        raise ApprovalError("Something changed since the dataset was packed:\n" + in_lines(package.changes), next_step=_again(context))
 
 
 def _require_sealed(context: Context, links: list[Link], manifest: Manifest) -> None:
@@ -169,7 +170,7 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
     refused = [key for key in _TERMS if not getattr(terms, key)]
     if refused:
         raise ApprovalError(
-            "SynDB's terms are not accepted in full:\n" + _lines([f"terms.{key} is false: {_TERMS[key]}" for key in refused]),
+            "SynDB's terms are not accepted in full:\n" + in_lines([f"terms.{key} is false: {_TERMS[key]}" for key in refused]),
             next_step=f"If they hold, set {', '.join(f'terms.{key}' for key in refused)} to true in {config_path}, and prepare again.",
         )
     return terms
@@ -250,9 +251,9 @@ def describe(current: Plan) -> str:
             f"Licence      {licence}",
             f"Terms        {_terms(current.terms)}",
             "Tables",
-            *(f"  {name:<{width}}  {table.rows:>13,} rows  {_size(table.bytes):>9}" for name, table in current.tables.items()),
-            f"  {'in all':<{width}}  {current.rows:>13,} rows  {_size(current.tar.bytes):>9} in {current.tar.name}",
-            f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {_size(current.file_bytes)}",
+            *(f"  {name:<{width}}  {table.rows:>13,} rows  {amount(table.bytes, 'bytes'):>9}" for name, table in current.tables.items()),
+            f"  {'in all':<{width}}  {current.rows:>13,} rows  {amount(current.tar.bytes, 'bytes'):>9} in {current.tar.name}",
+            f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {amount(current.file_bytes, 'bytes')}",
             f"Digest       {current.digest}",
         ]
     )
@@ -265,14 +266,7 @@ def _terms(terms: dict[str, Any] | None) -> str:
     return f"accepted by {terms['accepted_by']} on {terms['accepted_on']}" + (f", except {', '.join(refused)}" if refused else "")
 
 
-def _size(size: int) -> str:
-    """A number of bytes as a person reads it."""
-    if size < 1000:
-        return f"{size} bytes"
-    power = min(3, (len(str(size)) - 1) // 3)
-    return f"{size / 1000**power:,.1f} {'kMG'[power - 1]}B"
-
-
-def _lines(items: list[str] | tuple[str, ...]) -> str:
+def in_lines(items: list[str] | tuple[str, ...]) -> str:
+    """The first items, one a line, and how many more there are."""
     shown = [f"  {item}" for item in items[:20]]
     return "\n".join(shown + ([f"  and {len(items) - 20} more"] if len(items) > 20 else []))

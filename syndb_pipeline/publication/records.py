@@ -48,7 +48,8 @@ class Approval(_Kept):
 class Receipt(_Kept):
     """What was published, to whom, and what was found there afterwards.
 
-    `tables` holds each table's rows sent and found; more found than sent are rows of earlier uploads.
+    `tables` holds each table's rows sent and found; more found than sent are rows of earlier uploads. `account` is what the destination
+    calls who sent it, for people; empty in receipts of before it was kept.
     """
 
     plan: str
@@ -57,6 +58,7 @@ class Receipt(_Kept):
     destination: str
     target: str
     owner: str
+    account: str = ""
     metadata: Metadata
     license: str
     terms: dict[str, Any]
@@ -162,9 +164,16 @@ class PublishRecords:
             os.fsync(file.fileno())
         flush(self.folder)
 
-    def last(self, plan: str, destination: str, step: str) -> JournalLine | None:
-        """The last line the journal has of a step: its start when nobody knows how it ended."""
-        lines = [line for line in self.journal() if (line.plan, line.destination, line.step) == (plan, destination, step)]
+    def last(self, plan: str | None, destination: str, step: str, state: Literal["start", "done"] | None = None) -> JournalLine | None:
+        """The last line the journal has of a step: its start when nobody knows how it ended.
+
+        `plan` None means of any plan, `state` None of any state.
+        """
+        lines = [
+            line
+            for line in self.journal()
+            if (line.destination, line.step) == (destination, step) and plan in (None, line.plan) and state in (None, line.state)
+        ]
         return lines[-1] if lines else None
 
     def _sorted(self, kind: str) -> list[Path]:

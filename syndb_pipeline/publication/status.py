@@ -6,6 +6,7 @@ Belongs here: gathering what the store and the destinations say. Does not: chang
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -14,10 +15,11 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Destination
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.publication.chain import Link, recompute
+from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import plan
 from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt, Tombstone
 from syndb_pipeline.settings import PipelineSettings
-from syndb_pipeline.stages.publish import deleted_at, valid_approvals
+from syndb_pipeline.stages.publish import valid_approvals
 from syndb_pipeline.stages.stage import Context
 
 
@@ -85,8 +87,11 @@ def status(context: Context, destination: Destination | None = None) -> Status:
     )
 
 
-def datasets(settings: PipelineSettings, destination: Destination | str) -> list[Listed]:
-    """The datasets we own at a destination, by label."""
+def datasets(
+    settings: PipelineSettings, destination: Destination | str, which: Literal["owned", "modifiable", "incomplete"] = "owned"
+) -> list[Listed]:
+    """Datasets at a destination, by label: those we own, may upload to, or own and have not filled."""
     node = open_destination(settings, destination) if isinstance(destination, str) else destination
-    unfinished = {info.metadata.id for info in node.incomplete()}
-    return [Listed(info=info, complete=info.metadata.id not in unfinished) for info in node.owned()]
+    unfinished = {info.metadata.id: info for info in node.incomplete()}
+    found = unfinished.values() if which == "incomplete" else node.owned() if which == "owned" else node.modifiable()
+    return [Listed(info=info, complete=info.metadata.id not in unfinished) for info in found]

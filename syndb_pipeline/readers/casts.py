@@ -7,6 +7,7 @@ A quick expression takes plain values; only a row that fails it goes through a c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -164,7 +165,7 @@ def _direct(x: str, typed: str, column: Column, config: TableConfig, damaged: st
 
 
 def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
-    missing = f"strip_text({x}) IN ({', '.join(literal(marker.strip(WHITE_SPACE)) for marker in config.missing)})" if config.missing else ""
+    missing = _missing(x, column, config)
     kept = f"CASE WHEN {missing} THEN NULL ELSE {{}} END" if missing else "{}"
     if column.kind in (Kind.KEY, Kind.REFERENCE):
         value = kept.format(f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
@@ -186,6 +187,23 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
     return Cast(kept.format(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)
+
+
+def _missing(x: str, column: Column, config: TableConfig) -> str:
+    """The condition under which a cell holds a marker for "no value"; empty when the config names none.
+
+    In a column of numbers a number is a marker however it is written: `-1` also stands for the `-1.0` of a column that pandas wrote.
+    """
+    if not config.missing:
+        return ""
+    markers = [marker.strip(WHITE_SPACE) for marker in config.missing]
+    told = f"strip_text({x}) IN ({', '.join(map(literal, markers))})"
+    numbers = [marker.replace(config.decimal, ".") for marker in markers]
+    numbers = [marker for marker in numbers if re.fullmatch(_NUMBER, marker)]
+    if column.kind in (Kind.NUMBER, Kind.INTEGER) and numbers:
+        values = ", ".join(f"{marker}::DOUBLE" for marker in numbers)
+        told += f" OR coalesce(try_cast({_point(x, config)} AS DOUBLE) IN ({values}), FALSE)"
+    return f"({told})"
 
 
 def _point(x: str, config: TableConfig) -> str:

@@ -233,7 +233,14 @@ def _scales(data: _Dataset) -> list[Finding]:
         if len(ratios) == len(axes) and (min(ratios) > SCALE_FACTOR or max(ratios) < 1 / SCALE_FACTOR):
             factor = sorted(ratios)[1]
             findings.append(
-                data.context.finding("SYN-UNIT-004", table=name, column="centroid_x", other=parent, factor=f"{max(factor, 1 / factor):.1f}")
+                data.context.finding(
+                    "SYN-UNIT-004",
+                    table=name,
+                    column="centroid_x",
+                    other=parent,
+                    factor=f"{max(factor, 1 / factor):.1f}",
+                    than="smaller" if factor > 1 else "larger",
+                )
             )
     return findings
 

@@ -310,4 +310,4 @@ class _Reader:
         return [problem for code, found in sorted(places.items()) for problem in found.problem(code, value=found.examples[0].value)]
 
 
-STAGE = Stage("ingest", run, inputs, None, "1", "Reads the lab's files: each column in its final type, every row accounted for.")
+STAGE = Stage("ingest", run, inputs, None, "2", "Reads the lab's files: each column in its final type, every row accounted for.")

@@ -1,24 +1,41 @@
-"""Meshes and skeletons that a table names: whether each file is there and of the right kind.
+"""Meshes and skeletons that a table names: whether each file is there, of the right kind, and holds what its kind should.
 
-Belongs here: existence and suffix of distinct paths. Does not: what the files hold, or sending them (`package.py` reads and digests them).
+Belongs here: asking for distinct files, several at a time, and telling it by cell. Does not: the formats (`readers/`), sending the files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
 import duckdb
 import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.stages.failures import Failures
+from syndb_pipeline.readers.glb import check_glb
+from syndb_pipeline.readers.swc import check_swc
+from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.store import digest_file
 
-_BATCH = 100_000
+CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007")
+"""Rules on what a file holds; their sentences need a `reason`."""
+
+_QUOTED_OR_NUMBER: Final = r"'[^']*'|[0-9][0-9,]*"
+"""What differs between the reasons of files that are wrong in one way."""
+
+_FAULTS: Final = "path_faults"
+_BATCH: Final = 10_000
+_FILES_AT_A_TIME: Final = 4
+"""At most: each may take some tens of megabytes."""
+
+Answer = TypeVar("Answer")
 
 
 def path_columns(table: str, columns: list[str]) -> list[Column]:
@@ -34,39 +51,79 @@ def is_file(folder: Path, path: str) -> bool:
         return False
 
 
-def _distinct(connection: duckdb.DuckDBPyConnection, table: Path, column: Column) -> Iterator[list[str]]:
-    """The distinct paths of a column in order, some at a time. Python asks the file system for each; DuckDB cannot."""
+def _each(
+    context: Context, connection: duckdb.DuckDBPyConnection, table: Path, column: Column, ask: Callable[[str], Answer]
+) -> Iterator[tuple[list[str], list[Answer]]]:
+    """The distinct paths of a column in order, some at a time, and what `ask` says to each, several at a time.
+
+    Python asks the file system, DuckDB cannot; most of the asking waits for the disk or runs outside Python's lock.
+    """
     cell = quote(column.name)
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, ThreadPoolExecutor(min(context.settings.threads, _FILES_AT_A_TIME)) as pool:
         query = f"SELECT DISTINCT {cell} FROM {parquet(table)} WHERE {cell} IS NOT NULL ORDER BY 1"
         for batch in cursor.sql(query).to_arrow_reader(_BATCH):
-            yield batch.column(0).to_pylist()
+            paths = batch.column(0).to_pylist()
+            yield paths, list(pool.map(ask, paths))
 
 
 def check_paths(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
-    """Add the cells to `failures` that name a file that is not there (SYN-PATH-001) or has another suffix (SYN-PATH-002)."""
+    """Add the cells to `failures` whose file is not there (SYN-PATH-001), has another suffix (002), or is by what it holds no mesh (003),
+    no skeleton (004), or a strange skeleton (005 to 007).
+    """
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
+    connection = failures.connection
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR)")
     for column in path_columns(table, columns):
-        failures.connection.execute("CREATE OR REPLACE TABLE missing_paths (path VARCHAR)")
-        for paths in _distinct(failures.connection, file, column):
-            missing = [path for path in paths if not is_file(context.config.folder, path)]
-            if missing:
-                failures.connection.register("missing", pl.DataFrame({"path": missing}).to_arrow())
-                failures.connection.execute("INSERT INTO missing_paths SELECT path FROM missing")
-                failures.connection.unregister("missing")
-        cell = quote(column.name)
-        rows = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}, '' FROM {parquet(file, row_number=True)}"
-        suffixed = f"ends_with(lower({cell}), {literal(column.suffix)})"
-        # What is no mesh at all need not be looked for.
-        failures.add(f"SELECT 'SYN-PATH-001', {rows} WHERE {cell} IN (SELECT path FROM missing_paths) AND {suffixed}")
-        failures.add(f"SELECT 'SYN-PATH-002', {rows} WHERE NOT {suffixed}")
+        for paths, answers in _each(context, connection, file, column, partial(_faults, context.config.folder, column.suffix or "")):
+            told = [(path, *fault) for path, found in zip(paths, answers, strict=True) for fault in found]
+            if told:
+                connection.register("told", pl.DataFrame(told, schema=["path", "code", "reason"], orient="row").to_arrow())
+                connection.execute(f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason FROM told")
+                connection.unregister("told")
+        cell, rows = quote(column.name), parquet(file, row_number=True)
+        row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"
+        cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004')
+                    THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
+        ours = f"tbl = {literal(table)} AND col = {literal(column.name)}"
+        failures.add(f"SELECT code, {row}, {cause} FROM {rows} JOIN {_FAULTS} ON path = {cell} AND {ours}")
+        failures.add(f"SELECT 'SYN-PATH-002', {row}, '' FROM {rows} WHERE NOT ends_with(lower({cell}), {literal(column.suffix)})")
+
+
+def reason(failures: Failures, group: Group) -> str:
+    """Why the first file of `group` breaks its rule, one of `CONTENT_RULES`; "" for any other."""
+    found = failures.connection.execute(
+        f"SELECT reason FROM {_FAULTS} WHERE tbl = ? AND col = ? AND path = ? AND code = ?",
+        [group.table, group.column, group.value, group.code],
+    ).fetchone()
+    return str(found[0]) if found else ""
+
+
+def _faults(folder: Path, suffix: str, path: str) -> list[tuple[str, str]]:
+    """Codes of the rules that the file `path` breaks, each with the reason. One with another suffix is told by the cell alone."""
+    if not path.lower().endswith(suffix):
+        return []
+    if not is_file(folder, path):
+        return [("SYN-PATH-001", "")]
+    if suffix == ".glb":
+        wrong = check_glb(folder / path)
+        return [("SYN-PATH-003", wrong)] if wrong else []
+    report = check_swc(folder / path)
+    if report.told:
+        return [("SYN-PATH-004", report.told)]
+    strange = []
+    if report.roots > 1:
+        strange.append(("SYN-PATH-005", f"{report.roots:,} roots, the second in line {report.other_root}"))
+    if report.repeated:
+        strange.append(("SYN-PATH-006", f"{report.repeated:,} of {report.samples:,} samples, the first in line {report.first_repeated}"))
+    if report.negative:
+        strange.append(("SYN-PATH-007", f"{report.negative:,} of {report.samples:,} samples, the first in line {report.first_negative}"))
+    return strange
 
 
 def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | None:
-    """SHA-256 over the distinct paths of `tables` (SynDB's columns by table) and whether each is a file; None when there are none.
+    """SHA-256 over the distinct paths of `tables` (SynDB's columns by table) and what their files hold; None when there are none.
 
-    It is what validate depends on outside the tables: a file put in its place makes the stage run again. Contents are not part of it;
-    the package digests them.
+    It is what validate depends on outside the tables: a file put in its place, or changed, makes the stage run again.
     """
     folder = context.store.stage("ingest") / "tables"
     named = [(table, column) for table, columns in tables.items() for column in path_columns(table, columns)]
@@ -75,7 +132,17 @@ def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | Non
     digest = hashlib.sha256()
     with context.duckdb(threads=1) as connection:
         for table, column in named:
-            for paths in _distinct(connection, folder / f"{table}.parquet", column):
-                for path in paths:
-                    digest.update(f"{table}\0{column.name}\0{path}\0{is_file(context.config.folder, path)}\n".encode())
+            for paths, contents in _each(context, connection, folder / f"{table}.parquet", column, lambda path: _content(context, path)):
+                for path, content in zip(paths, contents, strict=True):
+                    digest.update(f"{table}\0{column.name}\0{path}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _content(context: Context, path: str) -> str:
+    """The digest of a file that a table names, or that there is none."""
+    if not is_file(context.config.folder, path):
+        return "missing"
+    try:
+        return digest_file(context.config.folder / path)
+    except OSError:  # not ours to read, or gone this moment
+        return "unreadable"

@@ -17,17 +17,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID
 
 from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.destinations.base import DatasetInfo, Destination, Identity, StoredFile, TableCheck, Upload, differences
+from syndb_pipeline.destinations.base import (
+    DatasetInfo,
+    Destination,
+    Identity,
+    OutgoingFile,
+    TableCheck,
+    Upload,
+    Watch,
+    differences,
+)
 from syndb_pipeline.destinations.embedded import operating_system_user
-from syndb_pipeline.errors import ApprovalError, DestinationRefused, OutcomeUnknown
-from syndb_pipeline.publication.manifest import PackagedFile
-from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, names, plan, require_consent, require_metadata
-from syndb_pipeline.publication.records import Approval, JournalLine, PublishRecords, Receipt
+from syndb_pipeline.errors import ApprovalError, DestinationRefused, NotPermitted, NotVerified, OutcomeUnknown
+from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_of
+from syndb_pipeline.publication.deletion import deleted_at
+from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, in_lines, names, plan, require_consent, require_metadata
+from syndb_pipeline.publication.progress import as_lines
+from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import DatasetStore
 
 
 def publish(
@@ -38,12 +47,15 @@ def publish(
     by: str | None = None,
     destination: Destination | None = None,
     wait: float = 0,
+    watch: Watch | None = None,
+    outcome: Outcome | None = None,
 ) -> Receipt:
     """Publish the dataset's package to the config's destination. Returns the receipt, the old one when the same plan is there already.
 
     `approve` is the digest of the plan (in full or its first 12 characters or more), given by `by` (the operating system's user when left
     out); without it a kept or standing approval of exactly this plan must be there. `destination` stands in for the one the config names.
-    The caller may hold the dataset's lock; publishing has one of its own, for which it waits `wait` seconds at most.
+    The caller may hold the dataset's lock; publishing has one of its own, for which it waits `wait` seconds at most. `watch` is told how
+    far the sending is; without it `say` hears of it in lines. `outcome` settles an upload that ended with `OutcomeUnknown`.
 
     Raises `ApprovalError` (4: terms, approval, or a byte changed since), `ConfigError` (2: licence, metadata, destination, nothing
     prepared), `DataRejected` (3), `DestinationRefused` (5), `OutcomeUnknown` (6: no answer tells whether something arrived; the same
@@ -51,7 +63,7 @@ def publish(
     """
     say = say or context.say
     records = PublishRecords(context.store)
-    destination = destination or open_destination(context.settings, context.config.publish.destination)
+    destination = destination or open_destination(context.settings, context.config.publish.destination, say)
     with records.lock(wait=wait, say=say):
         require_consent(context.config.terms, context.config.path)
         current = plan(context, destination)
@@ -60,25 +72,30 @@ def publish(
         if approve is not None and not names(approve, current.digest):
             approve_plan(context, current, approve, "", "option")  # raises, and says why
         info = destination.info(current.dataset)
-        if (receipt := _published(records, destination, current, info)) is not None:
+        if (receipt := _published(context, records, destination, current, info)) is not None:
             say(f"Published already on {receipt.published:%Y-%m-%d %H:%M} UTC; nothing to send.")
             return receipt
         approval = _approval(context, records, destination, current, info, approve, by or operating_system_user())
-        return _Publication(context, records, destination, current, approval, who, say).run()
+        return _Publication(context, records, destination, current, approval, who, say, watch or as_lines(say), outcome).run()
 
 
-def _published(records: PublishRecords, destination: Destination, current: Plan, info: DatasetInfo | None) -> Receipt | None:
+def _published(
+    context: Context, records: PublishRecords, destination: Destination, current: Plan, info: DatasetInfo | None
+) -> Receipt | None:
     """The receipt of this very plan, when all of it is still at the destination."""
     receipt = records.receipt(current.digest)
     if receipt is None or info is None or info.owner != receipt.owner:
         return None
-    if any(info.rows.get(name, 0) < table.rows for name, table in current.tables.items()):
+    if info.rows is not None and any(info.rows.get(name, 0) < table.rows for name, table in current.tables.items()):
         return None
-    # Another upload since may have replaced rows of this one.
-    other = info.uploads is not None and (not info.uploads or info.uploads[-1].tar_sha256 != current.tar.sha256)
-    if other and any(check.missing for check in destination.compare(current.dataset, current.tar_path)):
+    # Another upload since may have replaced rows of this one. Where uploads are not told, the count that each of them adds to tells.
+    if info.uploads is None:
+        other = info.number_of_units != receipt.number_of_units
+    else:
+        other = not info.uploads or info.uploads[-1].tar_sha256 != current.tar.sha256
+    if other and not all(check.whole for check in destination.compare(current.dataset, package_of(current))):
         return None
-    if _files_to_send(current, destination.files(current.dataset)):
+    if destination.lacking(current.dataset, outgoing(context, current)):
         return None
     if records.last(current.digest, destination.name, "receipt") is None or records.receipt() != receipt:  # killed in between
         records.write_receipt(receipt)
@@ -86,15 +103,12 @@ def _published(records: PublishRecords, destination: Destination, current: Plan,
     return receipt
 
 
-def deleted_at(store: DatasetStore, destination: Destination, dataset: UUID, info: DatasetInfo | None) -> datetime | None:
-    """When the dataset was last deleted at the destination, as far as the store or the destination knows; None when it never was."""
-    records = PublishRecords(store)
-    times = [tombstone.deletion.at for tombstone in records.tombstones() if tombstone.destination == destination.name]
-    times += [deletion.at for deletion in destination.deletions(dataset)]
-    receipt = records.receipt()
-    if info is None and receipt is not None and receipt.destination == destination.name:
-        times.append(receipt.published)  # it was there then, and is not now
-    return max(times, default=None)
+def outgoing(context: Context, current: Plan) -> list[OutgoingFile]:
+    """The plan's meshes and skeletons as a destination takes them: where they lie on this machine."""
+    folder = context.config.folder
+    return [
+        OutgoingFile(kind=file.kind, unit=file.cid, path=folder / file.path, sha256=file.sha256, bytes=file.bytes) for file in current.files
+    ]
 
 
 def valid_approvals(context: Context, current: Plan, since: datetime | None) -> list[Approval]:
@@ -149,13 +163,14 @@ class _Publication:
     approval: Approval
     who: Identity
     say: Callable[[str], None]
+    watch: Watch
+    outcome: Outcome | None
 
     def run(self) -> Receipt:
         self._register()
         upload = self._upload()
         self._files()
-        checks, info, stored = self._read_back()
-        ours = {(file.kind, file.unit) for file in stored} & {(file.kind, file.cid) for file in self.plan.files}
+        checks, info = self._read_back()
         receipt = Receipt(
             plan=self.plan.digest,
             dataset=self.plan.dataset,
@@ -163,6 +178,7 @@ class _Publication:
             destination=self.destination.name,
             target=self.destination.target,
             owner=info.owner,
+            account=self.who.name,
             metadata=self.plan.metadata,
             license=self.plan.metadata.license,
             terms=self.plan.terms or {},
@@ -170,7 +186,7 @@ class _Publication:
             upload=upload,
             tables={check.table: check for check in checks},
             number_of_units=info.number_of_units,
-            files=len(ours),
+            files=len(self.plan.files),
             file_bytes=self.plan.file_bytes,
             chain=self.plan.chain,
             inputs=self.plan.inputs,
@@ -186,17 +202,22 @@ class _Publication:
         self.records.note(self.plan.digest, self.destination.name, step, state, details)
 
     def _register(self) -> None:
-        """Register the dataset, or select the one that is there: ours, with the same metadata. Metadata are never changed in silence."""
+        """Register the dataset, or select the one that is there, with the same metadata. Metadata are never changed in silence."""
         info = self.destination.info(self.plan.dataset)
         if info is None:
+            if not self.who.verified:
+                raise NotVerified(
+                    f"{self.destination.name} has not verified that {self.who.name} is an academic; without it nothing can be uploaded.",
+                    next_step=f"Follow the link that this shows: syndb-pipeline login --destination {self.destination.name}",
+                )
             self.say(f"Registering {self.plan.label} at {self.destination.name} as {self.who.name}")
             self._note("register", "start")
             info = self.destination.register(self.plan.metadata)
             self._note("register", "done")
-        if info.owner != self.who.id:
-            raise DestinationRefused(
+        if info.owner != self.who.id and self.plan.dataset not in {each.metadata.id for each in self.destination.modifiable()}:
+            raise NotPermitted(
                 f"Dataset {self.plan.dataset} at {self.destination.name} belongs to {info.owner}; you are {self.who.name}.",
-                next_step="Ask its owner, or give your dataset an id of its own.",
+                next_step="Ask its owner to let a group of yours write to it, or give your dataset an id of its own.",
             )
         if found := differences(self.plan.metadata, info.metadata):
             raise DestinationRefused(
@@ -209,23 +230,22 @@ class _Publication:
     def _upload(self) -> Upload:
         """Send the tar, unless it is there."""
         info = self._info()
-        last = self.records.last(self.plan.digest, self.destination.name, "upload")
-        upload = self._arrived(info, last)
+        upload = self._arrival.upload(info)
         if upload is None:
-            earlier = sum(info.rows.values())
+            earlier = sum((info.rows or {}).values()) or info.number_of_units
             self.say(f"Sending {self.plan.rows:,} rows" + (f" to the {earlier:,} that are there" if earlier else ""))
-            self._note("upload", "start", {"number_of_units": info.number_of_units})
+            self._note("upload", "start", {"number_of_units": info.number_of_units, "rows": self.plan.rows})
             try:
-                upload = self.destination.upload(self.plan.dataset, self.plan.tar_path, self.plan.tar.sha256)
+                upload = self.destination.upload(self.plan.dataset, package_of(self.plan), self.watch)
             except OutcomeUnknown as silence:
-                upload = self._settle(info.number_of_units, silence)
+                upload = self._settle(silence)
         self._note("upload", "done", upload.model_dump(mode="json"))
         return upload
 
-    def _settle(self, units_before: int, silence: OutcomeUnknown) -> Upload:
+    def _settle(self, silence: OutcomeUnknown) -> Upload:
         """After an unanswered upload: ask whether it arrived; never send again here, for it may still be on its way."""
-        line = self.records.last(self.plan.digest, self.destination.name, "upload")
-        upload = self._arrived(self._info(), line)
+        self.say(f"{silence.message} Asking {self.destination.name} what arrived.")
+        upload = self._arrival.upload(self._info())
         if upload is None:
             raise OutcomeUnknown(
                 f"{silence.message} The upload of dataset {self.plan.dataset} is not at {self.destination.name}, or not yet.",
@@ -233,82 +253,75 @@ class _Publication:
             )
         return upload
 
-    def _arrived(self, info: DatasetInfo, last: JournalLine | None) -> Upload | None:
-        """The upload of this tar, when it is the newest that is there; None when it is not there. Raises `OutcomeUnknown`."""
-        if info.uploads is not None:
-            return info.uploads[-1] if info.uploads and info.uploads[-1].tar_sha256 == self.plan.tar.sha256 else None
-        # A destination that does not tell which tars it took: the journal knows what was sent, its counts what arrived.
-        since = deleted_at(self.context.store, self.destination, self.plan.dataset, info)
-        if last is None or (since is not None and last.at <= since):
-            return None
-        if last.state == "done":
-            return Upload.model_validate(last.details)
-        before = int(last.details["number_of_units"])
-        if info.number_of_units == before:
-            return None
-        if info.number_of_units == before + self.plan.rows:
-            rows = {name: table.rows for name, table in self.plan.tables.items()}
-            return Upload(tar_sha256=self.plan.tar.sha256, bytes=self.plan.tar.bytes, rows=rows, by=self.who.id, at=datetime.now(UTC))
-        raise OutcomeUnknown(
-            f"An upload of dataset {self.plan.dataset} was not answered. {self.destination.name} counted {before:,} units before and "
-            f"{info.number_of_units:,} now; all of it would be {before + self.plan.rows:,}.",
-            next_step=f"If it is still being taken in, ask again in a while with: {self._command}\n"
-            f"If the number stays, a part was lost: syndb-pipeline delete {self.plan.dataset}, then publish again.",
-        )
-
     def _files(self) -> None:
         """Send the meshes and skeletons that are not there."""
-        wanted = _files_to_send(self.plan, self.destination.files(self.plan.dataset))
+        wanted = self.destination.lacking(self.plan.dataset, outgoing(self.context, self.plan))
         if not wanted:
             return
+        for file in wanted:
+            if not file.path.is_file():
+                raise ApprovalError(
+                    f"{file.path} is gone since the plan was approved.", next_step="Restore it and give the same command again."
+                )
         self.say(f"Sending {len(wanted):,} meshes and skeletons")
         self._note("files", "start", {"files": len(wanted)})
-        for file in wanted:
-            path = self.context.config.folder / file.path
-            if not path.is_file():
-                raise ApprovalError(f"{path} is gone since the plan was approved.", next_step="Restore it and give the same command again.")
-            self.destination.put_file(self.plan.dataset, file.kind, file.cid, path, file.sha256)
+        failed = self.destination.put_files(self.plan.dataset, wanted, self.watch)
+        if failed:
+            raise DestinationRefused(
+                f"{len(failed):,} of {len(wanted):,} meshes and skeletons did not arrive:\n"
+                + in_lines([f"{each.file.path}: {each.reason}" for each in failed]),
+                next_step=f"Mend what they say and give the same command again; it sends these alone: {self._command}",
+            )
         self._note("files", "done", {"files": len(wanted)})
 
-    def _read_back(self) -> tuple[tuple[TableCheck, ...], DatasetInfo, list[StoredFile]]:
+    def _read_back(self) -> tuple[tuple[TableCheck, ...], DatasetInfo]:
         """What is there now, held against the plan: each row of each table, each file. Raises `DestinationRefused` when anything lacks."""
         self.say("Reading back")
         self._note("read-back", "start")
         info = self._info()
-        checks = self.destination.compare(self.plan.dataset, self.plan.tar_path)
-        stored = self.destination.files(self.plan.dataset)
-        lacking = [
-            f"{check.table}: {check.sent:,} rows sent, {check.found:,} found, {check.missing or check.sent - check.found:,} not as sent"
-            for check in checks
-            if check.missing or check.found < check.sent
-        ]
+        checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        lacking = [_told(check) for check in checks if check.found is not None and not check.whole]
         lacking += [f"{name}: not found" for name in self.plan.tables if name not in {check.table for check in checks}]
-        if files := _files_to_send(self.plan, stored):
+        if any(check.found is None for check in checks):
+            self.say(f"{self.destination.name} does not let its rows be read; its count is all that can be compared")
+            lacking += self._miscounted(info)
+        if files := self.destination.lacking(self.plan.dataset, outgoing(self.context, self.plan)):
             lacking.append(f"{len(files):,} of {len(self.plan.files):,} meshes and skeletons")
         if lacking:
             raise DestinationRefused(
                 f"What is at {self.destination.name} is not what was sent:\n" + "\n".join(f"  {line}" for line in lacking),
-                next_step=f"Delete it and publish again: syndb-pipeline delete {self.plan.dataset}",
+                next_step=f"Delete it and publish again: syndb-pipeline delete {self.plan.dataset}"
+                + (f" --destination {self.destination.name}" if self.destination.name != "local" else ""),
             )
         self._note("read-back", "done", {check.table: check.found for check in checks})
-        for name in info.rows.keys() - self.plan.tables.keys():
-            self.say(f"{name}: {info.rows[name]:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
-        return checks, info, stored
+        for name in (info.rows or {}).keys() - self.plan.tables.keys():
+            there = (info.rows or {})[name]
+            self.say(f"{name}: {there:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
+        return checks, info
+
+    def _miscounted(self, info: DatasetInfo) -> list[str]:
+        """In words, when the destination's count did not grow by the plan's rows; nothing when we cannot know what it was before."""
+        start = self.records.last(self.plan.digest, self.destination.name, "upload", "start")
+        expected = (int(start.details["number_of_units"]) if start is not None else 0) + self.plan.rows
+        if info.number_of_units == expected or (start is None and info.number_of_units > expected):
+            return []
+        return [f"all tables: {expected:,} units expected, {info.number_of_units:,} counted"]
 
     def _info(self) -> DatasetInfo:
         info = self.destination.info(self.plan.dataset)
         if info is None:
-            raise OutcomeUnknown(
-                f"Dataset {self.plan.dataset} is not at {self.destination.name}, though it was registered a moment ago.",
-                next_step=f"See whether somebody deleted it with: syndb-pipeline datasets. Then: {self._command}",
-            )
+            raise gone(self.plan, self.destination, self._command)
         return info
+
+    @property
+    def _arrival(self) -> Arrival:
+        return Arrival(self.context.store, self.records, self.destination, self.plan, self.who, self.say, self.outcome, self._command)
 
     @property
     def _command(self) -> str:
         return f"syndb-pipeline publish {self.context.config.path}"
 
 
-def _files_to_send(current: Plan, stored: list[StoredFile]) -> list[PackagedFile]:
-    there = {(file.kind, file.unit): file.sha256 for file in stored}
-    return [file for file in current.files if there.get((file.kind, file.cid)) != file.sha256]
+def _told(check: TableCheck) -> str:
+    text = f"{check.table}: {check.sent:,} rows sent, {check.found:,} found, {check.missing or 0:,} not as sent"
+    return text + (f", {check.doubled:,} doubled" if check.doubled else "")

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,9 +29,14 @@ STAGES: dict[str, Stage] = {
 LIBRARIES = ("duckdb", "pandera", "polars", "pyarrow", "python-calamine", "syndb-constants", "neurometa")
 
 
+@cache
+def _installed() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
 def versions(stage: Stage) -> dict[str, str]:
     """Every version that may change what `stage` gives: ours, the stage's, and those of the libraries that read, check and write."""
-    return {"syndb-pipeline": __version__, stage.name: stage.version} | {name: version(name) for name in LIBRARIES}
+    return {"syndb-pipeline": __version__, stage.name: stage.version} | _installed()
 
 
 def expected_inputs(context: Context, stage: Stage) -> dict[str, str]:

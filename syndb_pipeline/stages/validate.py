@@ -17,7 +17,7 @@ from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import words
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.frames import FAILING, check_types, failing_cells
-from syndb_pipeline.stages.paths import check_paths, digest_of_paths
+from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, digest_of_paths, reason
 from syndb_pipeline.stages.plausibility import check_plausibility
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
@@ -38,7 +38,7 @@ def _tables(context: Context) -> dict[str, list[str]]:
 
 
 def inputs(context: Context) -> dict[str, str]:
-    """What validate depends on beside ingest's record: severities, the settings that advice repeats, and which named files are there."""
+    """What validate depends on beside ingest's record: severities, the settings that advice repeats, and the named files."""
     tables = {
         name: {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
         for name, table in context.config.tables.items()
@@ -135,6 +135,8 @@ def _findings(context: Context, failures: Failures, sources: SourceMap) -> list[
             return {"bounds": column.bounds, "advice": _range_advice(group, context)}
         if group.code == "SYN-VAL-002":
             return {"value": group.value.strip(), "setting": markers[group.table]}
+        if group.code in CONTENT_RULES:
+            return {"reason": reason(failures, group)}
         return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
 
     return [
@@ -156,6 +158,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "1",
-    "Holds cells against SynDB's contract (types, ranges, words, text, files) and whole columns against what is plausible in nanometres.",
+    "2",
+    "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
+    "and whole columns against what is plausible in nanometres.",
 )

@@ -103,9 +103,12 @@ def test_neurons_and_synapses_with_skeletons_and_meshes(data: Path, lab: Lab) ->
     ran, published = publish(lab, tables)
 
     assert ran.report["tables"] == {"neuron": rows(5), "synapse": rows(14_836)}
+    pieces = ran.finding("SYN-PATH-005")
+    assert (pieces["severity"], pieces["count"]) == ("warning", 1)
+    assert "754538881.swc': 2 roots" in pieces["cause"]
     assert published.counts == {"neuron": 5, "synapse": 14_836}
     assert published.value("SELECT count(DISTINCT cid) FROM synapse") == 14_836
-    stored = lab.node().files(UUID(DATASET))
+    stored = lab.node().stored(UUID(DATASET))
     assert sorted(file.kind for file in stored) == ["mesh"] * 5 + ["swb"] * 5
     sizes = {path.stem: path.stat().st_size for path in (folder / "derived_glb").glob("*.glb")}
     assert {file.unit: file.bytes for file in stored if file.kind == "mesh"} == {row_id("neuron", key): size for key, size in sizes.items()}
@@ -209,16 +212,22 @@ def test_one_sheet_of_several_when_it_is_named(data: Path, lab: Lab) -> None:
     assert {example["sheet"] for example in ran.finding("SYN-ID-002")["examples"]} == {"Connectome"}
 
 
-def test_skeletons_of_every_kind_are_found_and_packed(data: Path, lab: Lab) -> None:
-    """What the pipeline promises today about a skeleton is that it is there and arrives; what it holds is not looked at."""
-    skeletons = sorted((data / "odd_swc" / "original").glob("*.swc"))
-    assert len(skeletons) == 8
+def test_skeletons_that_are_trees_are_packed_and_strange_ones_told(data: Path, lab: Lab) -> None:
+    skeletons = sorted(path for path in (data / "odd_swc" / "original").glob("*.swc") if path.stem not in ("empty_file", "sample_no_root"))
+    assert len(skeletons) == 6
     table = lab.folder / "neuron.csv"
     table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
-    _, published = publish(lab, {"neuron": {"file": str(table)}})
+    ran, published = publish(lab, {"neuron": {"file": str(table)}})
 
-    assert published.counts == {"neuron": 8}
-    stored = lab.node().files(UUID(DATASET))
+    told = {finding["code"]: finding for finding in ran.report["findings"] if finding["code"].startswith("SYN-PATH-")}
+    assert {code: (finding["severity"], finding["count"]) for code, finding in told.items()} == {
+        "SYN-PATH-005": ("warning", 1),
+        "SYN-PATH-006": ("warning", 1),
+    }
+    assert "test_neuron_disconnected.swc': 2 roots, the second in line 8" in told["SYN-PATH-005"]["cause"]
+    assert "sample_doublet_point.swc': 1 of 54 samples, the first in line 56" in told["SYN-PATH-006"]["cause"]
+    assert published.counts == {"neuron": 6}
+    stored = lab.node().stored(UUID(DATASET))
     assert {(file.kind, file.unit, file.bytes) for file in stored} == {
         ("swb", row_id("neuron", path.stem), path.stat().st_size) for path in skeletons
     }

@@ -144,3 +144,20 @@ def test_a_workbook_with_several_sheets_asks_which(data: Path, lab: Lab) -> None
     cause = ran.finding("SYN-READ-007")["cause"]
     assert all(sheet in cause for sheet in ("Connectome", "NeuronsToMuscle", "Sensory"))
     assert ran.report["tables"]["neuron"]["read"] == 0
+
+
+def test_skeletons_that_are_no_trees(data: Path, lab: Lab) -> None:
+    """Two of eight: one holds no sample, one has no root. The others are taken (`test_accepted_sets.py`)."""
+    skeletons = sorted((data / "odd_swc" / "original").glob("*.swc"))
+    table = lab.folder / "neuron.csv"
+    table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
+    ran = check(lab, {"neuron": {"file": str(table)}})
+
+    assert ran.report["tables"]["neuron"] == {"read": 8, "passed": 6, "rejected": 2, "combined": 0}
+    assert ran.codes == {"SYN-PATH-004": 2}
+    causes = {Path(finding["examples"][0]["value"]).name: finding["cause"] for finding in ran.errors}
+    assert causes.keys() == {"empty_file.swc", "sample_no_root.swc"}
+    assert "it holds no sample" in causes["empty_file.swc"]
+    assert "line 3: no sample has the parent -1" in causes["sample_no_root.swc"]
+    assert "sample 0 is its own parent" in causes["sample_no_root.swc"]
+    assert {finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"} == {"SYN-PATH-005", "SYN-PATH-006"}

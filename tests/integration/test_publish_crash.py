@@ -22,6 +22,7 @@ from syndb_pipeline.publication.records import PublishRecords
 from syndb_pipeline.settings import load_dataset, load_settings
 from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.stage import Context
+from tests.meshes import small_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
@@ -130,7 +131,7 @@ def lab(tmp_path: Path) -> Any:
     (root / "pipeline.yaml").write_text(PIPELINE)
     (root / "guide.yaml").write_text(CONFIG)
     for name in ("one", "two"):
-        (root / f"{name}.glb").write_bytes(b"glTF " + name.encode())
+        (root / f"{name}.glb").write_bytes(small_mesh(name))
     (root / "axon.csv").write_text("cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n")
     parents = (1, 1, 1, 1, 1, 2, 2, 4)
     (root / "vesicle.csv").write_text("cid,parent_id\n" + "".join(f"{n},{parent}\n" for n, parent in enumerate(parents)))
@@ -158,7 +159,7 @@ def test_publishing_killed_at_every_step_completes_with_nothing_twice(lab: Lab, 
         assert copy.run("publish", current.digest) == 0
         info = copy.node.info(DATASET)
         assert (info.rows, info.number_of_units, len(info.uploads)) == ({"axon": 3, "vesicle": 8}, 11, 1), f"killed at step {step}"
-        assert len(copy.node.files(DATASET)) == 2
+        assert copy.node.files(DATASET).count == 2
         receipt = copy.records.receipt()
         assert receipt is not None and receipt.plan == current.digest and receipt == copy.records.receipt(current.digest)
         assert {check.missing for check in receipt.tables.values()} == {0}

@@ -113,6 +113,19 @@ def test_words_are_understood_in_any_case(tmp_path: Path) -> None:
         (("dataset", "label"), "x" * 121, r"dataset\.label: found 'xxx.*121 characters; allowed are at most 120"),
         (("dataset", "label"), True, r"dataset\.label: YAML reads this as true, not as text; put the word in quotes"),
         (("dataset", "notes"), "x" * 281, r"dataset\.notes: .*at most 280"),
+        (("dataset", "label"), "a\x07b", r"dataset\.label: 'a\\x07b' has a control character, '\\x07', in place 2; remove it"),
+        (("dataset", "notes"), "a\n\tb\0", r"dataset\.notes: .* has a control character, ' ?\\x00', in place 5"),
+        (("dataset", "microscopy"), "a\tb", r"dataset\.microscopy: .* has a control character"),
+        (("dataset", "microscopy"), "x" * 201, r"dataset\.microscopy: .*at most 200"),
+        (("dataset", "mutations"), [{"gene": "a\nb", "expression": "knock-out"}], r"mutations\.0\.gene: .* has a control character"),
+        (("dataset", "mutations"), [{"gene": "x" * 101, "expression": "knock-out"}], r"mutations\.0\.gene: .*at most 100"),
+        (("dataset", "groups"), ["lab", ""], r"dataset\.groups\.1: .*0 characters; allowed are at least 1"),
+        (("dataset", "groups"), ["a\rb"], r"dataset\.groups\.0: .* has a control character"),
+        (("dataset", "collections"), ["x" * 121], r"dataset\.collections\.0: .*at most 120"),
+        (("dataset", "collections"), [f"c{n}" for n in range(1_001)], r"dataset\.collections: found a list; .*at most 1000 items"),
+        (("dataset", "publications"), ["10.1000/a\0b"], r"dataset\.publications\.0: .* has a control character"),
+        (("dataset", "publications"), ["10.1000/" + "x" * 248], r"dataset\.publications\.0: .*at most 255"),
+        (("dataset", "publications"), ["10.\u0661\u0662\u0663\u0664/1"], r"dataset\.publications\.0: .* is not a DOI"),
         (("dataset", "id"), "not-a-uuid", r"dataset\.id: found 'not-a-uuid'; .*valid UUID"),
         (("dataset", "lable"), "x", r"dataset\.lable: there is no such key; did you mean label"),
         (("dataset", "publications"), ["nonsense"], r"dataset\.publications\.0: 'nonsense' is not a DOI; write it like 10\."),
@@ -215,6 +228,8 @@ def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
         ("a: 2026-13-45\n", r"month must be in 1\.\.12"),
         ("a: \x07\n", r"special characters are not allowed"),
         ("a: !!python/object:os.system x\n", r"could not determine a constructor"),
+        ('dataset: {label: "\\ud83e\\udde0"}\n', r"line 1, column 18: \\ud83e is half of a character; .* \\U and its eight digits"),
+        ('dataset:\n  "\\ud83e": 1\n', r"line 2, column 3: \\ud83e is half of a character"),
         ("just text", r"expected `dataset:` and `tables:`, found 'just text'"),
         ("", r"expected `dataset:` and `tables:`, found nothing.*\nWrite a new config with: syndb-pipeline init"),
         ("- a\n", r"found a list"),
@@ -249,6 +264,12 @@ def test_text_stays_as_it_was_typed(tmp_path: Path) -> None:
     assert config.dataset.label == "007"
     assert config.tables["neuron"].missing == ["-1", "-999.00", "1_000", "12:30", "NA", "1e5"]
     assert config.tables["neuron"].columns == {"0010": "cid"}
+
+
+def test_notes_may_have_lines_and_names_any_script(tmp_path: Path) -> None:
+    assert load_dataset(changed(tmp_path, "dataset", "notes", value="one\n\ttwo\r\n")).dataset.notes == "one\n\ttwo\r\n"
+    path = write(tmp_path, MINIMAL.replace("A label", '"\\U0001F9E0 \\u00fc \u8133"'))
+    assert load_dataset(path).dataset.label == "\U0001f9e0 ü 脳"
 
 
 def test_anchors_and_merges_work(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 import duckdb
 import pytest
 
-from syndb_pipeline.destinations.base import Metadata
+from syndb_pipeline.destinations.base import Metadata, Package, StoredFiles, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import DestinationRefused
 from syndb_pipeline.store import digest_file
@@ -74,6 +74,14 @@ def make_tar(folder: Path, members: dict[str, bytes], name: str = f"{DATASET}.ta
     return path, digest_file(path)
 
 
+def as_package(tar: Path, digest: str = "") -> Package:
+    return Package(path=tar, sha256=digest, bytes=tar.stat().st_size, rows={})
+
+
+def send(place: EmbeddedNode, tar: Path, digest: str) -> Upload:
+    return place.upload(DATASET, as_package(tar, digest))
+
+
 def rows_of(place: EmbeddedNode, table: str) -> list[tuple[Any, ...]]:
     return duckdb.sql(f"SELECT * FROM '{place.table_files(DATASET)[table]}' ORDER BY 1").fetchall()
 
@@ -82,7 +90,7 @@ def test_an_upload_is_there_with_its_rows_owner_and_digest(tmp_path: Path) -> No
     place = node(tmp_path)
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 5.0, 2: None})})
-    upload = place.upload(DATASET, tar, digest)
+    upload = send(place, tar, digest)
     info = node(tmp_path).info(DATASET)
     assert info is not None
     assert (info.owner, info.rows, info.number_of_units) == ("ada", {"axon": 2}, 2)
@@ -95,8 +103,8 @@ def test_the_same_tar_again_counts_nothing_twice(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 5.0})})
-    first = place.upload(DATASET, tar, digest)
-    assert place.upload(DATASET, tar, digest) == first
+    first = send(place, tar, digest)
+    assert send(place, tar, digest) == first
     info = place.info(DATASET)
     assert info is not None and info.number_of_units == 1 and info.uploads == (first,)
 
@@ -104,8 +112,8 @@ def test_the_same_tar_again_counts_nothing_twice(tmp_path: Path) -> None:
 def test_rows_upsert_and_units_are_added_to(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {2: 20.0, 3: 30.0})}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {2: 20.0, 3: 30.0})}))
     info = place.info(DATASET)
     assert info is not None
     assert (info.rows, info.number_of_units) == ({"axon": 3}, 4)
@@ -115,9 +123,9 @@ def test_rows_upsert_and_units_are_added_to(tmp_path: Path) -> None:
 def test_an_upsert_of_other_columns_keeps_those_it_does_not_name(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
     other = table_bytes(tmp_path, f"SELECT '{cid('axon', 2)}'::UUID AS cid, 7::INTEGER AS terminal_count")
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": other}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": other}))
     found = duckdb.sql(f"SELECT cid, voxel_volume, terminal_count FROM '{place.table_files(DATASET)['axon']}'").fetchall()
     assert set(found) == {(cid("axon", 1), 1.0, None), (cid("axon", 2), 2.0, 7)}
 
@@ -128,7 +136,7 @@ def test_relations_upsert_by_their_pair(tmp_path: Path) -> None:
     for score in (1.0, 2.0):
         ends = f"'{cid('neuron', 1)}'::UUID AS pre_synapse_id, '{cid('neuron', 2)}'::UUID AS post_synapse_id"
         one = f"SELECT {ends}, {score}::DOUBLE AS connection_score"
-        place.upload(DATASET, *make_tar(tmp_path, {"neuron_relation.parquet": table_bytes(tmp_path, one)}))
+        send(place, *make_tar(tmp_path, {"neuron_relation.parquet": table_bytes(tmp_path, one)}))
     assert [row[2] for row in rows_of(place, "neuron_relation")] == [2.0]
 
 
@@ -151,7 +159,7 @@ def test_refuses_tables_that_syndb_would_refuse(tmp_path: Path, query: str, reas
     good = axons(tmp_path, {1: 1.0})
     tar, digest = make_tar(tmp_path, {"axon.parquet": good, "vesicle.parquet": table_bytes(tmp_path, query)})
     with pytest.raises(DestinationRefused, match=reason):
-        place.upload(DATASET, tar, digest)
+        send(place, tar, digest)
     info = place.info(DATASET)
     assert info is not None and info.rows == {} and info.number_of_units == 0, "nothing of a refused tar may stay"
 
@@ -175,7 +183,7 @@ def test_refuses_members_of_other_names(tmp_path: Path, name: str) -> None:
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {name: axons(tmp_path, {1: 1.0})})
     with pytest.raises(DestinationRefused, match="not the file of a SynDB table"):
-        place.upload(DATASET, tar, digest)
+        send(place, tar, digest)
     assert not list(tmp_path.rglob("axon*.parquet"))
 
 
@@ -187,7 +195,7 @@ def test_refuses_members_that_are_no_regular_files(tmp_path: Path, kind: bytes) 
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {"axon.parquet": b""}, type=kind, linkname="/etc/passwd")
     with pytest.raises(DestinationRefused, match="no regular file"):
-        place.upload(DATASET, tar, digest)
+        send(place, tar, digest)
 
 
 def test_refuses_a_member_twice(tmp_path: Path) -> None:
@@ -199,7 +207,7 @@ def test_refuses_a_member_twice(tmp_path: Path) -> None:
     joined = tar.read_bytes()[: 512 + -(-len(content) // 512) * 512] + second.read_bytes()
     tar.write_bytes(joined)
     with pytest.raises(DestinationRefused, match="twice"):
-        place.upload(DATASET, tar, digest_file(tar))
+        send(place, tar, digest_file(tar))
 
 
 @pytest.mark.parametrize("cut", [1, 100, 511, 512, 700])
@@ -209,7 +217,7 @@ def test_refuses_a_tar_cut_short(tmp_path: Path, cut: int) -> None:
     tar, _ = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
     tar.write_bytes(tar.read_bytes()[:cut])
     with pytest.raises(DestinationRefused):
-        place.upload(DATASET, tar, digest_file(tar))
+        send(place, tar, digest_file(tar))
 
 
 def test_refuses_a_size_beyond_the_tar(tmp_path: Path) -> None:
@@ -220,7 +228,7 @@ def test_refuses_a_size_beyond_the_tar(tmp_path: Path) -> None:
     tar = tmp_path / f"{DATASET}.tar"
     tar.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
     with pytest.raises(DestinationRefused, match="claims 1,099,511,627,776 bytes"):
-        place.upload(DATASET, tar, digest_file(tar))
+        send(place, tar, digest_file(tar))
 
 
 def test_takes_a_size_from_an_extended_header_and_nothing_else(tmp_path: Path) -> None:
@@ -239,10 +247,10 @@ def test_takes_a_size_from_an_extended_header_and_nothing_else(tmp_path: Path) -
 
     record = f"size={len(content)}\n"
     tar = with_header(f"{len(record) + 3} {record}".encode())
-    assert place.upload(DATASET, tar, digest_file(tar)).rows == {"axon": 1}
+    assert send(place, tar, digest_file(tar)).rows == {"axon": 1}
     tar = with_header(b"20 path=../evil.sh\n\n")
     with pytest.raises(DestinationRefused, match="extended header"):
-        place.upload(DATASET, tar, digest_file(tar))
+        send(place, tar, digest_file(tar))
 
 
 def test_refuses_what_is_no_parquet_or_broken_inside(tmp_path: Path) -> None:
@@ -254,7 +262,7 @@ def test_refuses_what_is_no_parquet_or_broken_inside(tmp_path: Path) -> None:
     for content in (b"not parquet at all", good[:200], bytes(broken)):
         tar, digest = make_tar(tmp_path, {"axon.parquet": content})
         with pytest.raises(DestinationRefused, match=r"Parquet|rows have no|several rows"):
-            place.upload(DATASET, tar, digest)
+            send(place, tar, digest)
 
 
 def test_refuses_bytes_of_another_digest_and_a_tar_of_another_name(tmp_path: Path) -> None:
@@ -265,10 +273,10 @@ def test_refuses_bytes_of_another_digest_and_a_tar_of_another_name(tmp_path: Pat
     flipped[-1] ^= 1
     tar.write_bytes(flipped)
     with pytest.raises(DestinationRefused, match="digest"):
-        place.upload(DATASET, tar, digest)
+        send(place, tar, digest)
     other, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})}, name="other.tar")
     with pytest.raises(DestinationRefused, match="must hold the dataset's id"):
-        place.upload(DATASET, other, digest)
+        send(place, other, digest)
     info = place.info(DATASET)
     assert info is not None and info.uploads == ()
 
@@ -277,8 +285,8 @@ def test_an_unknown_dataset_is_refused_everywhere(tmp_path: Path) -> None:
     place = node(tmp_path)
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
     for act in (
-        lambda: place.upload(DATASET, tar, digest),
-        lambda: place.compare(DATASET, tar),
+        lambda: send(place, tar, digest),
+        lambda: place.compare(DATASET, as_package(tar)),
         lambda: place.put_file(DATASET, "mesh", DATASET, tar, digest),
         lambda: place.files(DATASET),
         lambda: place.table_files(DATASET),
@@ -295,7 +303,7 @@ def test_another_owners_dataset_stays_as_it_is(tmp_path: Path) -> None:
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
     for act in (
         lambda: mallory.register(metadata()),
-        lambda: mallory.upload(DATASET, tar, digest),
+        lambda: send(mallory, tar, digest),
         lambda: mallory.put_file(DATASET, "mesh", DATASET, tar, digest),
         lambda: mallory.delete(DATASET),
     ):
@@ -318,10 +326,10 @@ def test_incomplete_lists_what_lacks_tables(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     assert [info.metadata.id for info in place.incomplete()] == [DATASET]
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})}))
     assert len(place.incomplete()) == 1
     vesicle = table_bytes(tmp_path, f"SELECT '{cid('vesicle', 0)}'::UUID AS cid")
-    place.upload(DATASET, *make_tar(tmp_path, {"vesicle.parquet": vesicle}))
+    send(place, *make_tar(tmp_path, {"vesicle.parquet": vesicle}))
     assert place.incomplete() == [] and len(place.owned()) == 1
 
 
@@ -329,13 +337,13 @@ def test_compare_tells_missing_and_changed_rows(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     sent, _ = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 3.0})}, name=f"sent-{DATASET}.tar")
-    [check] = place.compare(DATASET, sent)
+    [check] = place.compare(DATASET, as_package(sent))
     assert (check.sent, check.found, check.missing) == (3, 0, 3)
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 4.0, 9: 9.0})}))
-    [check] = place.compare(DATASET, sent)
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 4.0, 9: 9.0})}))
+    [check] = place.compare(DATASET, as_package(sent))
     assert (check.sent, check.found, check.missing) == (3, 4, 1)
-    place.upload(DATASET, sent, digest_file(sent))
-    [check] = place.compare(DATASET, sent)
+    send(place, sent, digest_file(sent))
+    [check] = place.compare(DATASET, as_package(sent))
     assert (check.sent, check.found, check.missing) == (3, 4, 0)
 
 
@@ -343,9 +351,9 @@ def test_compare_sees_a_stored_table_that_was_damaged(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
-    place.upload(DATASET, tar, digest)
+    send(place, tar, digest)
     place.table_files(DATASET)["axon"].write_bytes(b"PAR1")
-    [check] = place.compare(DATASET, tar)
+    [check] = place.compare(DATASET, as_package(tar))
     assert (check.sent, check.missing) == (1, 1)
 
 
@@ -357,30 +365,30 @@ def test_files_arrive_whole_replace_and_are_listed(tmp_path: Path) -> None:
     mesh.write_bytes(b"glTF one")
     stored = place.put_file(DATASET, "mesh", unit, mesh, digest_file(mesh))
     assert place.put_file(DATASET, "mesh", unit, mesh, digest_file(mesh)) == stored
-    assert place.files(DATASET) == [stored]
+    assert place.stored(DATASET) == [stored]
     with pytest.raises(DestinationRefused, match="not those announced"):
         place.put_file(DATASET, "mesh", unit, mesh, "0" * 64)
     mesh.write_bytes(b"glTF two, longer")
     newer = place.put_file(DATASET, "mesh", unit, mesh, digest_file(mesh))
-    assert place.files(DATASET) == [newer] and newer.bytes == 16
+    assert place.stored(DATASET) == [newer] and place.files(DATASET) == StoredFiles(count=1, bytes=16)
 
 
 def test_a_deleted_dataset_is_gone_and_its_tombstone_stays(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
-    upload = place.upload(DATASET, tar, digest)
+    upload = send(place, tar, digest)
     deletion = place.delete(DATASET)
     assert (deletion.rows, deletion.label, deletion.by, deletion.uploads) == ({"axon": 1}, "Guide example", "ada", (upload,))
     assert place.info(DATASET) is None and place.owned() == []
     assert not list((tmp_path / "node").rglob("*.parquet")), "deleted for good"
     assert place.deletions(DATASET) == (deletion,)
     with pytest.raises(DestinationRefused, match="There is no dataset"):
-        place.upload(DATASET, tar, digest)
+        send(place, tar, digest)
     with pytest.raises(DestinationRefused, match="belongs to ada"):
         node(tmp_path, "mallory").register(metadata())
     place.register(metadata(label="Second life"))
-    assert place.upload(DATASET, tar, digest).at > upload.at, "what was sent before the deletion is not there"
+    assert send(place, tar, digest).at > upload.at, "what was sent before the deletion is not there"
     assert place.deletions(DATASET) == (deletion,)
 
 
@@ -389,6 +397,7 @@ import os, sys
 from pathlib import Path
 from uuid import UUID
 import syndb_pipeline.destinations.embedded as embedded
+from syndb_pipeline.destinations.base import Package
 
 calls = 0
 def dying(function):
@@ -403,14 +412,14 @@ def dying(function):
 for name in ("extract_tables", "check_table", "write_merged", "flush", "_write", "_sweep", "_keep_only", "count_rows"):
     setattr(embedded, name, dying(getattr(embedded, name)))
 node = embedded.EmbeddedNode("local", Path(sys.argv[2]), owner="ada", memory_limit=600_000_000, threads=1)
-node.upload(UUID(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
+node.upload(UUID(sys.argv[3]), Package(path=Path(sys.argv[4]), sha256=sys.argv[5], bytes=0, rows={}))
 """
 
 
 def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_completes(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
-    place.upload(DATASET, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
+    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
     before = place.info(DATASET)
     entry = place.folder / "datasets" / str(DATASET) / "dataset.json"
     content = entry.read_bytes()
@@ -428,7 +437,7 @@ def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_co
             {cid("axon", 1): 1.0, cid("axon", 2): 20.0, cid("axon", 3): 30.0} if arrived else {cid("axon", 1): 1.0, cid("axon", 2): 2.0}
         )
         if arrived:
-            upload = place.upload(DATASET, tar, digest)
+            upload = send(place, tar, digest)
             assert info.uploads is not None and info.uploads[-1] == upload and len(info.uploads) == 2
             entry.write_bytes(content)  # back to before, for the next place to die
         if done.returncode == 0:
@@ -449,9 +458,13 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         script = "\n".join(
             [
                 "from pathlib import Path; from uuid import UUID",
+                "from syndb_pipeline.destinations.base import Package",
                 "from syndb_pipeline.destinations.embedded import EmbeddedNode",
                 f"node = EmbeddedNode('local', Path({str(tmp_path / 'node')!r}), owner='ada', memory_limit=600_000_000, threads=1)",
-                *(f"node.upload(UUID('{DATASET}'), Path({str(tar)!r}), '{digest}')" for tar, digest in tars),
+                *(
+                    f"node.upload(UUID('{DATASET}'), Package(path=Path({str(tar)!r}), sha256='{digest}', bytes=0, rows={{}}))"
+                    for tar, digest in tars
+                ),
             ]
         )
         writers.append(subprocess.Popen([sys.executable, "-c", script]))
@@ -471,13 +484,13 @@ def test_a_reader_beside_a_writer_always_has_one_whole_upload(tmp_path: Path) ->
             for table in ("axon", "vesicle")
         }
         tars.append(make_tar(tmp_path, members, name=f"{number}-{DATASET}.tar"))
-    place.upload(DATASET, *tars[0])
+    send(place, *tars[0])
     ended = threading.Event()
 
     def write() -> None:
         try:
             for tar in tars[1:]:
-                place.upload(DATASET, *tar)
+                send(place, *tar)
         finally:
             ended.set()
 

@@ -170,8 +170,14 @@ def test_missing_markers_are_no_value_in_every_kind(connection: duckdb.DuckDBPyC
     assert cast(connection, ["NA", " NA ", "-1", "-1 ", None], column, missing=["NA", "-1"]) == [(None, None)] * 5
 
 
-def test_a_missing_marker_is_compared_as_text(connection: duckdb.DuckDBPyConnection) -> None:
-    assert cast(connection, ["-1.0", "-1"], NUMBER, missing=["-1"]) == [(-1.0, None), (None, None)]
+def test_a_marker_that_is_a_number_means_that_number_in_columns_of_numbers_and_that_text_in_others(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """pandas writes -1 as -1.0 in a csv, and Parquet has no text at all: all formats must agree."""
+    assert cast(connection, ["-1.0", "-1", "-1e0", "-10"], NUMBER, missing=["-1"]) == [(None, None)] * 3 + [(-10.0, None)]
+    assert cast(connection, ["-1.0", "-1"], INTEGER, missing=["-1"]) == [(None, None)] * 2
+    assert cast(connection, ["-1.0", "-1"], KEY, missing=["-1"]) == [("-1.0", None), (None, None)]
+    assert cast(connection, ["-1,0", "-1"], NUMBER, missing=["-1,0"], decimal=",") == [(None, None)] * 2
 
 
 def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:

@@ -18,6 +18,7 @@ from stage_lab import DATASET, Lab, csv, uid
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.errors import DataRejected, PipelineError
 from syndb_pipeline.store import digest_file
+from tests.meshes import small_mesh
 
 TABLES_OF_A_LAB = {
     "neuron": csv("cid,polarity,neuron_type,is_tree,n_branches,mesh_volume,mesh_path", "n1,Bipolar,KC,true,3,2.5,n1.glb", "n2,,,,,,"),
@@ -31,7 +32,7 @@ TABLES_OF_A_LAB = {
 def lab_of(folder: Path, threads: int = 2, state: Path | None = None) -> Lab:
     terms = {"accepted_by": "A", "accepted_on": "2026-11-23", "accurate": True, "redistributable": True, "license_agreed": True}
     lab = Lab(folder, TABLES_OF_A_LAB, {"synapse": {"parent": "axon"}}, threads=threads, state=state, terms=terms)
-    (folder / "n1.glb").write_bytes(b"glTF a mesh")
+    (folder / "n1.glb").write_bytes(small_mesh())
     return lab
 
 
@@ -145,7 +146,7 @@ def test_the_manifest(lab: Lab) -> None:
         "cid": str(uid("neuron", "n1")),
         "path": "n1.glb",
         "sha256": digest_file(lab.folder / "n1.glb"),
-        "bytes": 11,
+        "bytes": len(small_mesh()),
     }
     store = lab.context.store
     stages = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,107 +14,14 @@ from uuid import UUID
 
 import duckdb
 import pytest
+from publish_lab import DATASET, Lab, lab, prepared
 
-from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Metadata, TableCheck, Upload
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, OutcomeUnknown, PipelineError
-from syndb_pipeline.publication.deletion import delete, describe_preview, preview_delete
-from syndb_pipeline.publication.plan import approve, describe, plan, require_consent, require_metadata
-from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.destinations.base import Metadata
+from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected, DestinationRefused, Exit, PipelineError
+from syndb_pipeline.publication.deletion import delete, preview_delete
+from syndb_pipeline.publication.plan import describe, plan, require_consent, require_metadata
 from syndb_pipeline.publication.status import datasets, status
-from syndb_pipeline.settings import Terms, load_dataset, load_settings
-from syndb_pipeline.stages import runner
-from syndb_pipeline.stages.publish import publish
-from syndb_pipeline.stages.stage import Context
-
-DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
-PIPELINE = """\
-state: state
-memory_limit: 600MB
-threads: 1
-destinations:
-  local: {kind: embedded, path: node, owner: ada}
-"""
-CONFIG = """\
-dataset:
-  id: 01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11
-  label: Guide example
-  animal: DROSOPHILA_MELANOGASTER
-  microscopy: ssTEM
-  brain_regions: [{structure: hippocampus}]
-tables:
-  axon: {file: axon.csv}
-  vesicle: {file: vesicle.csv, parent: axon}
-terms: {accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributable: true, license_agreed: true}
-publish: {destination: local, approval: manual}
-"""
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A lab's folder: two tables, two meshes, a config."""
-
-    root: Path
-
-    @property
-    def context(self) -> Context:
-        return Context(load_dataset(self.root / "guide.yaml"), load_settings(self.root / "pipeline.yaml"))
-
-    @property
-    def node(self) -> EmbeddedNode:
-        node = open_destination(self.context.settings, "local")
-        assert isinstance(node, EmbeddedNode)
-        return node
-
-    @property
-    def records(self) -> PublishRecords:
-        return PublishRecords(self.context.store)
-
-    def info(self) -> DatasetInfo:
-        info = self.node.info(DATASET)
-        assert info is not None
-        return info
-
-    def prepare(self) -> Lab:
-        context = self.context
-        with context.store.lock():
-            list(runner.run_through(context, "package"))
-        return self
-
-    def edit(self, name: str, old: str, new: str) -> Lab:
-        path = self.root / name
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-        return self
-
-    def publish(self, **options: Any) -> Any:
-        return publish(self.context, **options)
-
-    def approved(self) -> Lab:
-        context = self.context
-        approve(context, plan(context).digest, "Ada", "prompt")
-        return self
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    root = tmp_path_factory.mktemp("prepared")
-    (root / "pipeline.yaml").write_text(PIPELINE)
-    (root / "guide.yaml").write_text(CONFIG)
-    (root / "one.glb").write_bytes(b"glTF one")
-    (root / "two.glb").write_bytes(b"glTF two")
-    (root / "axon.csv").write_text("cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n")
-    parents = (1, 1, 1, 1, 1, 2, 2, 4)
-    (root / "vesicle.csv").write_text("cid,parent_id,voxel_radius\n" + "".join(f"{n},{parent},20.5\n" for n, parent in enumerate(parents)))
-    return Lab(root).prepare()
-
-
-@pytest.fixture
-def lab(prepared: Lab, tmp_path: Path) -> Lab:
-    shutil.copytree(prepared.root, tmp_path / "lab")
-    return Lab(tmp_path / "lab")
+from syndb_pipeline.settings import Terms
 
 
 def test_the_digest_is_the_same_in_another_folder_at_another_time(prepared: Lab, lab: Lab) -> None:
@@ -125,13 +31,16 @@ def test_the_digest_is_the_same_in_another_folder_at_another_time(prepared: Lab,
     assert plan(lab.prepare().context).digest == first.digest
 
 
+__all__ = ["lab", "prepared"]  # fixtures
+
+
 def test_the_plan_tells_a_person_what_would_be_sent(lab: Lab) -> None:
     current = plan(lab.context)
     text = describe(current)
     for said in ("Guide example", str(DATASET), "local (embedded)", "ODC_BY (ODC-By-1.0)", "accepted by Ada on 2026-11-23", current.digest):
         assert said in text
     assert [line.split()[:2] for line in text.splitlines() if line.startswith("  ")] == [["axon", "3"], ["vesicle", "8"], ["in", "all"]]
-    assert "2 meshes, 0 skeletons, 16 bytes" in text
+    assert "2 meshes, 0 skeletons, 1.2 kB" in text
     assert json.loads(current.model_dump_json())["digest"] == current.digest
 
 
@@ -158,7 +67,7 @@ def test_publishing_what_was_approved(lab: Lab, length: int) -> None:
     assert (receipt.approval.by, receipt.approval.how) == ("Grace", "option")
     assert receipt.chain.keys() == {"ingest", "validate", "assign_ids", "join_relations", "check_integrity"}
     assert json.loads(lab.records.receipt_path.read_text())["plan"] == current.digest
-    meshes = {file.unit: file.sha256 for file in lab.node.files(DATASET)}
+    meshes = {file.unit: file.sha256 for file in lab.node.stored(DATASET)}
     assert meshes == {file.cid: file.sha256 for file in current.files} and len(meshes) == 2
     stored = duckdb.sql(
         f"SELECT count(DISTINCT parent_id) FROM '{lab.node.table_files(DATASET)['vesicle']}' WHERE parent_enum = 4"
@@ -363,171 +272,11 @@ def test_another_owners_dataset_is_neither_changed_nor_deleted(lab: Lab) -> None
     assert datasets(lab.context.settings, "local") == []
 
 
-class Silent(EmbeddedNode):
-    """A node that takes an upload, or does not, and gives no answer."""
-
-    takes = True
-
-    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
-        if self.takes:
-            super().upload(dataset, tar, sha256)
-        raise OutcomeUnknown("No answer within 300 s.")
-
-
-class Blind(EmbeddedNode):
-    """A node that does not tell which tars it took, nor compares rows: what a first HTTP destination can do."""
-
-    def info(self, dataset: UUID) -> DatasetInfo | None:
-        info = super().info(dataset)
-        return info.model_copy(update={"uploads": None}) if info else None
-
-    def compare(self, dataset: UUID, tar: Path) -> tuple[TableCheck, ...]:
-        return tuple(check.model_copy(update={"missing": None}) for check in super().compare(dataset, tar))
-
-
-class BlindAndSilent(Silent, Blind):
-    pass
-
-
-def _as(kind: type[EmbeddedNode], lab: Lab, *, takes: bool = True) -> EmbeddedNode:
-    node = kind("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1)
-    if isinstance(node, Silent):
-        node.takes = takes
-    return node
-
-
-@pytest.mark.parametrize("kind", [Silent, BlindAndSilent])
-def test_an_unanswered_upload_that_arrived_is_found_and_not_sent_again(lab: Lab, kind: type[EmbeddedNode]) -> None:
-    receipt = lab.publish(approve=plan(lab.context).digest, destination=_as(kind, lab))
-    assert receipt.number_of_units == 11 and receipt.upload.tar_sha256 == plan(lab.context).tar.sha256
-    assert lab.info().number_of_units == 11
-
-
-@pytest.mark.parametrize(("kind", "later"), [(Silent, EmbeddedNode), (BlindAndSilent, Blind)])
-def test_an_unanswered_upload_that_did_not_arrive_is_unknown_then_settled_by_the_same_command(
-    lab: Lab, kind: type[EmbeddedNode], later: type[EmbeddedNode]
-) -> None:
-    with pytest.raises(OutcomeUnknown, match="No answer within 300 s") as unknown:
-        lab.publish(approve=plan(lab.context).digest, destination=_as(kind, lab, takes=False))
-    assert unknown.value.exit == Exit.UNKNOWN
-    assert f"syndb-pipeline publish {lab.root / 'guide.yaml'}" in unknown.value.next_step
-    assert lab.publish(destination=_as(later, lab)).number_of_units == 11
-
-
-def test_a_part_that_arrived_is_neither_sent_again_nor_called_whole(lab: Lab) -> None:
-    with pytest.raises(OutcomeUnknown):
-        lab.publish(approve=plan(lab.context).digest, destination=_as(BlindAndSilent, lab, takes=False))
-    entry = lab.node.folder / "datasets" / str(DATASET) / "dataset.json"
-    content = json.loads(entry.read_text())
-    entry.write_text(json.dumps(content | {"number_of_units": 5}))
-    with pytest.raises(OutcomeUnknown, match="0 units before and 5 now; all of it would be 11") as unknown:
-        lab.publish(destination=_as(Blind, lab))
-    assert f"syndb-pipeline delete {DATASET}" in unknown.value.next_step
-
-
-def test_a_destination_that_tells_little_takes_nothing_twice(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest, destination=_as(Blind, lab))
-    assert first.tables["vesicle"].missing is None and first.tables["vesicle"].found == 8
-    assert lab.publish(destination=_as(Blind, lab)) == first
-    for receipt in (lab.records.receipt_path, lab.records.folder / "receipts" / f"{first.plan}.json"):
-        receipt.unlink()
-    assert lab.publish(destination=_as(Blind, lab)).number_of_units == 11
-
-
-class Lossy(EmbeddedNode):
-    """A node that keeps only a part of what it took, as one server did."""
-
-    def upload(self, dataset: UUID, tar: Path, sha256: str) -> Upload:
-        upload = super().upload(dataset, tar, sha256)
-        path = self.table_files(dataset)["vesicle"]
-        duckdb.sql(f"COPY (FROM '{path}' LIMIT 3) TO '{path}.part' (FORMAT parquet)")
-        Path(f"{path}.part").replace(path)
-        return upload
-
-
-def test_rows_lost_on_the_way_are_seen_when_reading_back(lab: Lab) -> None:
-    with pytest.raises(DestinationRefused, match="vesicle: 8 rows sent, 3 found, 5 not as sent"):
-        lab.publish(approve=plan(lab.context).digest, destination=_as(Lossy, lab))
-    assert lab.records.receipt() is None
-
-
 def test_meshes_that_went_missing_there_are_sent_again(lab: Lab) -> None:
     first = lab.publish(approve=plan(lab.context).digest)
     next((lab.node.folder / "datasets").rglob("*.glb")).unlink()
     again = lab.publish()
-    assert again.files == 2 and again.upload == first.upload and len(lab.node.files(DATASET)) == 2
-
-
-def test_the_preview_says_what_goes(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
-    preview = preview_delete(lab.context.settings, DATASET, "local")
-    assert (preview.info.rows, preview.files, preview.file_bytes) == ({"axon": 3, "vesicle": 8}, 2, 16)
-    text = describe_preview(preview)
-    assert "Guide example" in text and "8 rows" in text and "2 meshes" in text and "1 uploads" in text
-
-
-@pytest.mark.parametrize("typed", ["", "guide example", "Guide example ", str(DATASET)])
-def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
-    lab.publish(approve=plan(lab.context).digest)
-    with pytest.raises(ApprovalError, match="nothing was deleted"):
-        delete(lab.context.settings, DATASET, "local", typed)
-    assert lab.info().number_of_units == 11
-
-
-def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_approval(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
-    tombstone = delete(lab.context.settings, DATASET, "local", "Guide example")
-    assert lab.node.info(DATASET) is None and datasets(lab.context.settings, "local") == []
-    assert tombstone.receipt == first.plan and tombstone.deletion.rows == {"axon": 3, "vesicle": 8} and tombstone.deletion.files == 2
-    assert lab.records.tombstones() == [tombstone]
-    assert lab.node.deletions(DATASET) == (tombstone.deletion,)
-    with pytest.raises(DestinationRefused, match="There is no dataset"):
-        delete(lab.context.settings, DATASET, "local", "Guide example")
-    with pytest.raises(ApprovalError, match=r"was deleted at local .* earlier approvals do not count"):
-        lab.publish()
-    lab.edit("guide.yaml", "approval: manual", "approval: standing")
-    with pytest.raises(ApprovalError, match="was deleted"):
-        lab.publish()
-    again = lab.publish(approve=first.plan)
-    assert again.published > first.published and lab.info().number_of_units == 11
-    assert lab.node.deletions(DATASET) == (tombstone.deletion,), "the id's history stays to be seen"
-
-
-def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
-    shutil.rmtree(lab.node.folder)
-    with pytest.raises(ApprovalError, match="was deleted at local"):
-        lab.publish()
-    assert status(lab.context).published is None
-    lab.approved()
-    assert lab.publish().published > first.published
-
-
-class Forgetful(EmbeddedNode):
-    """A node that deletes without answering, and keeps no memory of it."""
-
-    def delete(self, dataset: UUID) -> Deletion:
-        super().delete(dataset)
-        raise OutcomeUnknown("No answer.")
-
-    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
-        return ()
-
-
-class Stubborn(EmbeddedNode):
-    def delete(self, dataset: UUID) -> Deletion:
-        raise OutcomeUnknown("No answer.")
-
-
-def test_an_unanswered_deletion_is_settled_by_asking(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
-    settings = lab.context.settings
-    with pytest.raises(OutcomeUnknown, match="still at local"):
-        delete(settings, DATASET, _as(Stubborn, lab), "Guide example")
-    assert lab.records.tombstones() == [] and lab.info().number_of_units == 11
-    tombstone = delete(settings, DATASET, _as(Forgetful, lab), "Guide example")
-    assert tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
-    assert lab.records.tombstones() == [tombstone] and lab.node.info(DATASET) is None
+    assert again.files == 2 and again.upload == first.upload and lab.node.files(DATASET).count == 2
 
 
 def test_status_says_where_the_dataset_stands(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.stages.runner import STAGES, expected_inputs, is_current, run_stage, stage_folder
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record
+from tests.meshes import small_mesh
 
 ALL = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package"]
 
@@ -26,7 +27,7 @@ def lab(tmp_path: Path) -> Lab:
         tmp_path,
         {"neuron": csv("cid,mesh_volume", "n1,5", "n2,6"), "axon": csv("cid,parent_id,mesh_path", "a1,n1,a1.glb", "a2,n2,")},
     )
-    (tmp_path / "a1.glb").write_bytes(b"glTF")
+    (tmp_path / "a1.glb").write_bytes(small_mesh())
     return lab
 
 
@@ -67,7 +68,7 @@ CHANGES: dict[str, tuple[Callable[[Lab], object], list[str]]] = {
         ),
         ["package"],
     ),
-    "a mesh": (lambda lab: (lab.folder / "a1.glb").write_bytes(b"glTF!"), ["package"]),
+    "a mesh": (lambda lab: (lab.folder / "a1.glb").write_bytes(small_mesh("another")), ALL[1:]),
     "the schedule": (lambda lab: lab.config.update(schedule="0 2 * * *"), []),
     "an output that went away": (lambda lab: (lab.context.store.stage("assign_ids") / "ids" / "axon.parquet").unlink(), ["assign_ids"]),
     "an output that was changed": (lambda lab: (lab.context.store.stage("package") / "manifest.json").write_text("{}"), ["package"]),

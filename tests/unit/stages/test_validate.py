@@ -26,6 +26,7 @@ from syndb_pipeline.stages.paths import digest_of_paths
 from syndb_pipeline.stages.plausibility import window
 from syndb_pipeline.stages.stage import Context, Result
 from syndb_pipeline.store import Record, Rows, describe_outputs
+from tests.meshes import small_mesh
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
 POLARS = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
@@ -431,10 +432,10 @@ def test_shape_columns_that_disagree(tmp_path: Path) -> None:
 
 def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "meshes").mkdir()
-    (tmp_path / "meshes" / "a.GLB").write_bytes(b"glTF")
+    (tmp_path / "meshes" / "a.GLB").write_bytes(small_mesh())
     (tmp_path / "b.txt").write_bytes(b"x")
     outside = tmp_path.parent / "outside.glb"
-    outside.write_bytes(b"glTF")
+    outside.write_bytes(small_mesh())
     paths = ["meshes/a.GLB", "meshes", "nowhere.glb", "b.txt", "../outside.glb", str(outside), None, "nowhere.glb", "a\0.glb"]
     lab = Lab(tmp_path, {"neuron": {"cid": keys(9), "mesh_path": paths}})
     before = validate.inputs(lab.context)
@@ -445,7 +446,7 @@ def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     assert [example.value for example in wrong.examples] == ["meshes", "b.txt"]
     assert ".glb" in wrong.cause
     assert result.tables["neuron"] == Rows(read=9, passed=4, rejected=5)
-    (tmp_path / "nowhere.glb").write_bytes(b"glTF")
+    (tmp_path / "nowhere.glb").write_bytes(small_mesh())
     after = validate.inputs(lab.context)
     assert before.keys() == after.keys() == {"config:rules", "config:tables", "paths"}
     assert before["paths"] != after["paths"], "a file put in its place makes the stage run again"

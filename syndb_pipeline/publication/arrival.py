@@ -1,0 +1,122 @@
+"""Whether an upload arrived: what journal, counts and rows can tell when no answer did.
+
+Belongs here: deciding, for one plan, between there, not there and unknown. Does not: sending (`stages/publish.py`).
+
+SynDB names no upload: it adds its rows to the dataset's count, and gives rows back where it lets us read (contract, section 5). So our
+journal keeps the count from before each upload, and a count or rows that we cannot explain are never taken for an answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from syndb_pipeline.destinations.base import DatasetInfo, Destination, Identity, Package, Upload
+from syndb_pipeline.errors import OutcomeUnknown
+from syndb_pipeline.publication.deletion import deleted_at
+from syndb_pipeline.publication.plan import Plan
+from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.store import DatasetStore
+
+Outcome = Literal["arrived", "lost"]
+"""A person's word on an upload whose outcome neither the destination nor our journal can tell."""
+
+_ASK_AGAIN_SECONDS = 2.0
+
+
+def package_of(current: Plan) -> Package:
+    """The plan's tar as a destination takes it."""
+    rows = {name: table.rows for name, table in current.tables.items()}
+    return Package(path=current.tar_path, sha256=current.tar.sha256, bytes=current.tar.bytes, rows=rows)
+
+
+@dataclass
+class Arrival:
+    """What can be known of one plan's upload at its destination. `command` is the one a person gives to go on."""
+
+    store: DatasetStore
+    records: PublishRecords
+    destination: Destination
+    plan: Plan
+    who: Identity
+    say: Callable[[str], None]
+    outcome: Outcome | None
+    command: str
+
+    def upload(self, info: DatasetInfo) -> Upload | None:
+        """The upload of this tar, when it is there; None when it is certain that it is not. Raises `OutcomeUnknown`."""
+        last = self.records.last(None, self.destination.name, "upload")  # also shows, before anything is sent, that the journal is whole
+        if info.uploads is not None:
+            return info.uploads[-1] if info.uploads and info.uploads[-1].tar_sha256 == self.plan.tar.sha256 else None
+        # A destination that does not tell which tars it took: our journal knows what was sent, its counts and rows tell what arrived.
+        since = deleted_at(self.store, self.destination, self.plan.dataset, info)
+        if last is not None and since is not None and last.at <= since:
+            last = None
+        if last is None or last.plan != self.plan.digest:
+            return self._unseen(info)
+        if last.state == "done":
+            return Upload.model_validate(last.details)
+        before = int(last.details["number_of_units"])
+        waited = (datetime.now(UTC) - last.at).total_seconds()
+        info = self._count_settled(before, self.destination.settle_seconds - waited, info)
+        if info.number_of_units == before + self.plan.rows or self.outcome == "arrived":
+            return self._sent()
+        if info.number_of_units == before or self.outcome == "lost":
+            return None
+        raise OutcomeUnknown(
+            f"An upload of dataset {self.plan.dataset} was not answered. {self.destination.name} counted {before:,} units before and "
+            f"{info.number_of_units:,} now; all of it would be {before + self.plan.rows:,}.",
+            next_step=f"If it is still being taken in, ask again in a while with: {self.command}\n"
+            f"If the number stays, a part was lost: syndb-pipeline delete {self.plan.dataset}, then publish again.",
+        )
+
+    def _count_settled(self, before: int, seconds: float, info: DatasetInfo) -> DatasetInfo:
+        """The dataset once its count is what the whole upload makes it, or once the time has passed in which its rows may appear."""
+        end = time.monotonic() + seconds
+        while info.number_of_units != before + self.plan.rows and (left := end - time.monotonic()) > 0 and self.outcome is None:
+            time.sleep(min(_ASK_AGAIN_SECONDS, left))
+            info = self._info()
+        return info
+
+    def _unseen(self, info: DatasetInfo) -> Upload | None:
+        """Whether this plan is there although our journal does not speak of it: another machine sent it, or our state was lost."""
+        receipt = self.records.receipt()
+        if info.number_of_units == 0 or self.outcome == "lost":
+            return None
+        if self.outcome == "arrived":
+            return self._sent()
+        if receipt is not None and receipt.destination == self.destination.name and receipt.number_of_units == info.number_of_units:
+            return None  # nothing was uploaded since our last receipt, which is of another plan
+        self.say(f"{self.destination.name} counts {info.number_of_units:,} units that this machine does not know of; reading them")
+        checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        if all(check.whole for check in checks):
+            return self._sent()
+        if all(check.found is not None for check in checks):
+            return None
+        raise OutcomeUnknown(
+            f"Dataset {self.plan.dataset} has {info.number_of_units:,} units at {self.destination.name}. This machine has no record of "
+            "sending them, and the destination does not let it read them.",
+            next_step="Look at the dataset there. If it is this one, whole, say so with: "
+            f"{self.command} --outcome arrived\nIf these rows have still to be sent: {self.command} --outcome lost",
+        )
+
+    def _sent(self) -> Upload:
+        package = package_of(self.plan)
+        return Upload(tar_sha256=package.sha256, bytes=package.bytes, rows=package.rows, by=self.who.id, at=datetime.now(UTC))
+
+    def _info(self) -> DatasetInfo:
+        info = self.destination.info(self.plan.dataset)
+        if info is None:
+            raise gone(self.plan, self.destination, self.command)
+        return info
+
+
+def gone(current: Plan, destination: Destination, command: str) -> OutcomeUnknown:
+    """A registered dataset that is not there any more."""
+    return OutcomeUnknown(
+        f"Dataset {current.dataset} is not at {destination.name}, though it was registered a moment ago.",
+        next_step=f"See whether somebody deleted it with: syndb-pipeline datasets --destination {destination.name}\nThen: {command}",
+    )

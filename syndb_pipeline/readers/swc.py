@@ -1,0 +1,248 @@
+"""Skeletons as SWC text: whether a file is a forest of samples, each leading to a root.
+
+Belongs here: reading one file within bounds and what is wrong with it. Does not: tables, findings, or which pieces make a neuron.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+COLUMNS: Final = ("id", "type", "x", "y", "z", "radius", "parent")
+"""The seven values of a sample, in their order (Cannon et al. 1998, "An on-line archive of reconstructed hippocampal neurons")."""
+
+MAX_SAMPLES: Final = 5_000_000
+"""More samples than any neuron's skeleton has; beside each other in memory they take some 400 MB."""
+
+MAX_LINES: Final = 100_000_000
+
+MAX_LINE: Final = 1_000_000
+"""The longest line, in characters. A sample has some fifty; only comments come near."""
+
+_CHUNK: Final = 1 << 21
+_LARGE: Final = 16 << 20
+_one_large_file = threading.Lock()
+"""Files from `_LARGE` bytes on are checked one at a time, so that many threads need no more memory than one."""
+
+_WHOLE: Final = r"([+-]?[0-9]{1,18})"
+_NUMBER: Final = r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+_SAMPLE: Final = "^" + r"[ \t]+".join([_WHOLE, _WHOLE, *[_NUMBER] * 4, _WHOLE]) + r"[ \t]*(?:#.*)?$"
+_ROOT: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SwcReport:
+    """What a file holds. `reason` says why it is no skeleton, and `line` where, if a line can be named; the numbers are a skeleton's.
+
+    `repeated` counts samples that stand where their parent does with the same radius, `negative` those with a radius below zero;
+    `other_root`, `first_repeated` and `first_negative` are the lines of the second root and of the first such sample.
+    """
+
+    reason: str | None = None
+    line: int | None = None
+    samples: int = 0
+    roots: int = 0
+    other_root: int | None = None
+    repeated: int = 0
+    first_repeated: int | None = None
+    negative: int = 0
+    first_negative: int | None = None
+
+    @property
+    def told(self) -> str | None:
+        """The reason with its line, or None for a skeleton."""
+        return f"line {self.line}: {self.reason}" if self.line is not None else self.reason
+
+
+class _NoSkeleton(Exception):
+    """Why the file is refused. Never leaves this module."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+def check_swc(path: Path) -> SwcReport:
+    """Whether `path` is a skeleton in SWC text: one sample a line, ids unique, parents there, every sample leading to a root.
+
+    Parents may stand after their children, types may be any whole number, comments any bytes. Nothing is raised: what is wrong with
+    the file, even that it cannot be opened, is the report's `reason`. Memory grows with the samples, up to `MAX_SAMPLES`, and with nothing
+    else.
+    """
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return SwcReport("it is no regular file")
+        with _one_large_file if about.st_size >= _LARGE else nullcontext():
+            return _report(_read(path))
+    except OSError as error:
+        return SwcReport(f"it cannot be opened: {error.strerror}")
+    except ValueError:
+        return SwcReport("its path is no path of a file")
+    except _NoSkeleton as fault:
+        return SwcReport(fault.reason, fault.line)
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, str]]:
+    """The file's whole lines, some at a time, with the number of the first. Line ends of every system become one.
+
+    Latin-1 gives every byte a character, so comments may be in any encoding; samples have plain digits only.
+    """
+    first, rest = 1, ""
+    with path.open(encoding="latin-1", newline=None) as file:
+        while text := file.read(_CHUNK):
+            if "\0" in text:
+                at = first + text.count("\n", 0, text.index("\0"))
+                hint = "; save it as UTF-8" if first == 1 and text.startswith(("\xff\xfe", "\xfe\xff")) else ""
+                raise _NoSkeleton(f"it has a zero byte, so it is no plain text{hint}", at)
+            if first == 1 and not rest:
+                text = text.removeprefix("\xef\xbb\xbf")  # the byte order mark of UTF-8
+            whole, end, begun = text.rpartition("\n")
+            if end:
+                lines = rest + whole
+                yield first, lines
+                first += lines.count("\n") + 1
+                rest = begun
+            else:
+                rest += text
+            if first > MAX_LINES:
+                raise _NoSkeleton(f"it has more than {MAX_LINES:,} lines")
+            if len(rest) > MAX_LINE:
+                raise _NoSkeleton(f"the line is longer than {MAX_LINE:,} characters", first)
+    if rest:
+        yield first, rest
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """The file's samples: line, id, parent, radius below zero, and a hash of place and radius."""
+    frames = [pl.DataFrame(schema={"line": pl.UInt32, "id": pl.Int64, "parent": pl.Int64, "negative": pl.Boolean, "place": pl.UInt64})]
+    count = 0
+    for first, text in _chunks(path):
+        frame = _samples(first, text)
+        count += len(frame)
+        if count > MAX_SAMPLES:
+            raise _NoSkeleton(f"it has more than {MAX_SAMPLES:,} samples")
+        frames.append(frame)
+    if not count:
+        raise _NoSkeleton("it holds no sample")
+    return pl.concat(frames)
+
+
+def _samples(first: int, text: str) -> pl.DataFrame:
+    """The samples among the lines of `text`, of which the first is line `first`. Raises `_NoSkeleton` for the first line that is none."""
+    lines = (
+        pl.DataFrame({"text": pl.Series([text]).str.split("\n").explode().str.strip_chars(" \t")})
+        .lazy()
+        .with_row_index("line", first)
+        .filter(pl.col("text") != "", ~pl.col("text").str.starts_with("#"))
+    )
+    values = pl.col("text").str.extract_groups(_SAMPLE).struct.rename_fields(list(COLUMNS))
+    places = ("x", "y", "z", "radius")
+    samples = (
+        lines.with_columns(values.alias("values"))
+        .unnest("values")
+        .with_columns(
+            pl.col("id", "type", "parent").cast(pl.Int64, strict=False),
+            # A zero has no sign, or 0.0 and -0.0 would be two places.
+            *(pl.col(name).cast(pl.Float64, strict=False) + 0.0 for name in places),
+        )
+        .collect()
+    )
+    good = pl.col("id") >= 0
+    for name in ("type", "parent"):
+        good &= pl.col(name).is_not_null()
+    for name in places:
+        good &= pl.col(name).is_finite()
+    wrong = samples.filter(~good.fill_null(False)).head(1)
+    if len(wrong):
+        raise _NoSkeleton(_why_no_sample(wrong["text"].item()), wrong["line"].item())
+    return samples.select(pl.col("line").cast(pl.UInt32), "id", "parent", negative=pl.col("radius") < 0, place=pl.struct(places).hash())
+
+
+def _why_no_sample(text: str) -> str:
+    """What is wrong with a line that should be a sample."""
+    values = re.split("[ \t]+", text.split("#", 1)[0].strip(" \t"))
+    if len(values) != len(COLUMNS):
+        for mark, name in ((",", "commas"), (";", "semicolons")):
+            if len(text.split(mark)) >= len(COLUMNS):
+                return f"its values stand between {name}; SWC separates them with spaces"
+        return f"it has {len(values)} value{'' if len(values) == 1 else 's'} where a sample has 7 ({' '.join(COLUMNS)})"
+    for name, value in zip(COLUMNS, values, strict=True):
+        shown = repr(value if len(value) <= 40 else value[:40] + "...")
+        if name in ("id", "type", "parent"):
+            if not re.fullmatch(_WHOLE, value):
+                return f"its {name} {shown} is no whole number" + (" of at most 18 digits" if len(value) > 18 else "")
+            if name == "id" and int(value) < 0:
+                return f"its id {shown} is negative"
+        elif not re.fullmatch(_NUMBER, value) or not math.isfinite(float(value)):
+            return f"its {name} {shown} is no finite number"
+    return "it is no sample"
+
+
+def _report(samples: pl.DataFrame) -> SwcReport:
+    """Hold the samples to what a skeleton is. Raises `_NoSkeleton`."""
+    line, ids, parents = samples["line"], samples["id"], samples["parent"]
+    rooted = parents == _ROOT
+    own, position = _positions(samples, rooted)
+    roots = line.filter(rooted)
+    if not len(roots):
+        itself = samples.filter(pl.col("id") == pl.col("parent")).head(1)
+        if len(itself):
+            reason = f"no sample has the parent -1, so the skeleton has no root; sample {itself['id'].item()} is its own parent"
+            raise _NoSkeleton(reason, itself["line"].item())
+        raise _NoSkeleton("no sample has the parent -1, so the skeleton has no root")
+    # Parents that stand before their children, or have smaller ids, cannot form a circle.
+    if not ((position < own) | rooted).all() and not (parents < ids).all():
+        lost = samples.filter(~rooted.gather(_ends(position))).head(1)
+        if len(lost):
+            raise _NoSkeleton(f"the parents of sample {lost['id'].item()} go round in a circle and lead to no root", lost["line"].item())
+    repeated = line.filter((samples["place"] == samples["place"].gather(position)) & ~rooted)
+    negative = line.filter(samples["negative"])
+    return SwcReport(
+        samples=len(samples),
+        roots=len(roots),
+        other_root=roots[1] if len(roots) > 1 else None,
+        repeated=len(repeated),
+        first_repeated=repeated[0] if len(repeated) else None,
+        negative=len(negative),
+        first_negative=negative[0] if len(negative) else None,
+    )
+
+
+def _positions(samples: pl.DataFrame, rooted: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Every sample's own position and its parent's (a root's is its own). Raises `_NoSkeleton` for ids that repeat, parents that miss."""
+    ids, parents = samples["id"], samples["parent"]
+    own = pl.int_range(len(samples), dtype=pl.get_index_type(), eager=True)
+    order = ids.arg_sort()
+    ordered = ids.gather(order)
+    if (ordered == ordered.shift(1)).any():
+        again = samples.filter(~pl.col("id").is_first_distinct()).head(1)
+        number = again["id"].item()
+        before = samples.filter(pl.col("id") == number)["line"][0]
+        raise _NoSkeleton(f"sample {number} stands in line {before} already", again["line"].item())
+    at = ordered.search_sorted(parents).clip(0, len(samples) - 1)
+    missing = samples.filter((ordered.gather(at) != parents) & ~rooted).head(1)
+    if len(missing):
+        number, parent = missing["id"].item(), missing["parent"].item()
+        raise _NoSkeleton(f"sample {number} has the parent {parent}, which is no sample of the file", missing["line"].item())
+    return own, order.gather(at).zip_with(~rooted, own)
+
+
+def _ends(position: pl.Series) -> pl.Series:
+    """Where each sample's parents lead: every step doubles how far it has gone, so a path of n samples takes log2(n) steps."""
+    for _ in range(len(position).bit_length()):
+        further = position.gather(position)
+        if (further == position).all():
+            break
+        position = further
+    return position

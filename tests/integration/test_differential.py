@@ -1,0 +1,404 @@
+"""Thousands of spoilt datasets: what we say of each on this machine against what a SynDB behind its published contract says.
+
+Belongs here: both verdicts on each dataset, and the counts. Does not: the datasets (`tests/mutations.py`), or what each verdict rests on.
+
+Nothing that passed here may be refused there for a reason that could have been known. A group that is not there, and a collection of
+somebody else, cannot be known: those are counted apart. What was rejected here is sent all the same, as a lab's own script would, to see
+how much of it the server would have refused.
+
+SYNDB_DIFFERENTIAL_CASES sets how many datasets; SYNDB_DIFFERENTIAL_SEED=17 (or several: 17,40) repeats those alone, told in full.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import duckdb
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from syndb_pipeline import engine
+from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
+from syndb_pipeline.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.base import OutgoingFile, Package
+from syndb_pipeline.destinations.rest import RestDestination
+from syndb_pipeline.engine import literal, quote
+from syndb_pipeline.errors import ConfigError, DestinationRefused, PipelineError
+from syndb_pipeline.publication.manifest import Manifest
+from syndb_pipeline.publication.plan import require_metadata
+from syndb_pipeline.settings import PipelineSettings, load_dataset
+from syndb_pipeline.stages.runner import STAGES, run_through
+from syndb_pipeline.stages.stage import Context
+from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_GROUP, LABS, MUTATIONS, Case, case
+from tests.rest_lab import ADA, EVE, Sandbox
+
+CASES: Final = int(os.environ.get("SYNDB_DIFFERENTIAL_CASES", "2000"))
+SEEDS: Final = [int(seed) for seed in os.environ.get("SYNDB_DIFFERENTIAL_SEED", "").split(",") if seed]
+PROCESSES: Final = 2
+THOROUGH: Final = 10
+"""One in so many rejected datasets goes through every stage all the same, to hold that the verdict is what the first error made it."""
+
+_IDS: Final = 100
+"""A worker takes new ids for its datasets after so many: each deletion leaves a trace at the server, which makes it slower."""
+
+
+@dataclass
+class Outcome:
+    """What became of one dataset. `here`, `there` and `by_hand` are one word each; the others say why."""
+
+    seed: int
+    words: str
+    kinds: set[str]
+    here: str = "accepted"  # or rejected, crashed
+    why: str = ""
+    there: str = ""  # accepted, refused, unknowable, altered; "" when it was not sent
+    answer: str = ""
+    by_hand: str = ""  # refused, taken, nothing to send; "" when it was not tried
+    folder: str = ""
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def wrong(self) -> bool:
+        return self.here == "crashed" or self.there in ("refused", "altered")
+
+    def __str__(self) -> str:
+        parts = [f"seed {self.seed}, {self.words}", f"  here {self.here} {self.why}".rstrip()]
+        parts += [f"  there {self.there} {self.answer}".rstrip()] if self.there else []
+        parts += [f"  by hand {self.by_hand} {self.answer}".rstrip()] if self.by_hand else []
+        return "\n".join([*parts, f"  {self.folder}"] if self.folder else parts)
+
+
+class Rejected(Exception):
+    """The local verdict, and why."""
+
+
+class Laboratory:
+    """One worker: datasets made, judged here and, when they pass, sent to the sandbox as `RestDestination` does it."""
+
+    def __init__(self, folder: Path, url: str, token: str) -> None:
+        self.folder = folder
+        self.settings = PipelineSettings(state=folder / "state", memory_limit="500MB", threads=1)
+        config = RestSettings(kind="rest", url=url, attempts=1, answer_seconds=60)
+        self.destination = RestDestination("sandbox", config, self.settings, lambda line: None)
+        self.destination.use(SecretStr(token))
+        self.http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False)
+        self.ids: dict[str, UUID] = {}
+        self.prepared: dict[str, Path] = {}
+        self.done = 0
+
+    def judge(self, seed: int) -> Outcome:
+        if self.done % _IDS == 0:
+            self._new_ids()
+        self.done += 1
+        made = case(seed, self.ids)
+        outcome = Outcome(seed, made.words, made.kinds)
+        home = self.folder / f"seed{seed}"
+        path = made.dataset.write(home)
+        self._start_from(made)
+        started = time.perf_counter()
+        try:
+            manifest = self._verdict(path, thorough=seed % THOROUGH == 0)
+        except Rejected as error:
+            outcome.here, outcome.why = "rejected", str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is no PipelineError is a crash that a person would meet, to be told with its seed
+            outcome.here, outcome.why = "crashed", f"{type(error).__name__}: {error}"[:400]
+        outcome.seconds["here"] = time.perf_counter() - started
+        started = time.perf_counter()
+        if outcome.here == "accepted":
+            self._send(outcome, made, manifest, path)
+        elif outcome.here == "rejected":
+            self._send_by_hand(outcome, made, home)
+        outcome.seconds["there"] = time.perf_counter() - started
+        self._clean(made)
+        if outcome.wrong or SEEDS:
+            outcome.folder = str(home)
+        else:
+            shutil.rmtree(home)
+        return outcome
+
+    # Here
+
+    def _new_ids(self) -> None:
+        """New ids, and each lab as it is before anything is done to it, prepared once: what a mutation leaves alone need not run again."""
+        for folder in self.prepared.values():
+            shutil.rmtree(folder)
+        self.ids = {lab: uuid4() for lab in LABS}
+        self.prepared = {}
+        for lab in LABS:
+            dataset = LABS[lab]()
+            dataset.metadata["id"] = str(self.ids[lab])
+            home = self.folder / f"lab-{self.done}-{lab}"
+            self._verdict(dataset.write(home), thorough=False)
+            self.prepared[lab] = self.folder / f"prepared-{self.done}-{lab}"
+            (self.settings.state / "datasets" / str(self.ids[lab])).rename(self.prepared[lab])
+            shutil.rmtree(home)
+
+    def _start_from(self, made: Case) -> None:
+        state = self.settings.state / "datasets"
+        shutil.rmtree(state, ignore_errors=True)
+        untouched = LABS[made.lab]()
+        same_files = untouched.content() == made.dataset.content()
+        same_config = all(untouched.config.get(key) == made.dataset.config.get(key) for key in ("tables", "rules"))
+        if same_files and same_config:
+            shutil.copytree(self.prepared[made.lab], state / str(self.ids[made.lab]))
+
+    def _verdict(self, path: Path, *, thorough: bool) -> Manifest:
+        """The manifest of the package. Raises `Rejected`. An error that a stage finds is the verdict; the rest need not run."""
+        try:
+            context = Context(load_dataset(path), self.settings)
+            found = ""
+            with context.store.lock():
+                for record in run_through(context, "package"):
+                    if record.errors and not found:
+                        found = f"{record.stage}: {', '.join(sorted({finding.code for finding in record.errors}))}"
+                    if found and not thorough:
+                        break
+            if found:
+                assert not thorough or record.stage == "check_integrity", f"{found}, and yet {record.stage} ran"
+                raise Rejected(found)
+            manifest = Manifest.read(context.store.stage("package"))
+            require_metadata(manifest.dataset, path)
+            return manifest
+        except ConfigError as error:
+            raise Rejected(f"config: {error.message}"[:300]) from None
+        except PipelineError as error:
+            raise Rejected(f"{type(error).__name__}: {error.message}"[:300]) from None
+
+    # There
+
+    def _send(self, outcome: Outcome, made: Case, manifest: Manifest, path: Path) -> None:
+        dataset = manifest.dataset.id
+        folder = self.settings.state / "datasets" / str(dataset) / "package"
+        package = Package(
+            path=folder / manifest.tar.name,
+            sha256=manifest.tar.sha256,
+            bytes=manifest.tar.bytes,
+            rows={name: table.rows for name, table in manifest.tables.items()},
+        )
+        files = [
+            OutgoingFile(kind=file.kind, unit=file.cid, path=path.parent / file.path, sha256=file.sha256, bytes=file.bytes)
+            for file in manifest.files
+        ]
+        try:
+            self.destination.register(manifest.dataset)
+            self.destination.upload(dataset, package)
+            failed = self.destination.put_files(dataset, files)
+            if failed:
+                raise DestinationRefused(f"{failed[0].file.path.name}: {failed[0].reason}")
+            lacking = [check.table for check in self.destination.compare(dataset, package) if not check.whole]
+            lacking += [file.path.name for file in self.destination.lacking(dataset, files)]
+            outcome.there, outcome.answer = ("altered", f"not there as sent: {', '.join(lacking)}") if lacking else ("accepted", "")
+        except PipelineError as error:
+            outcome.there, outcome.answer = self._reason(made, error.message), f"{type(error).__name__}: {error.message}"[:600]
+        except Exception as error:  # noqa: BLE001 - as above: a crash of the client is told with its seed
+            outcome.there, outcome.answer = "refused", f"crashed: {type(error).__name__}: {error}"[:600]
+        self.http.delete(f"/neurodata/io/{dataset}/delete_dataset")
+
+    @staticmethod
+    def _reason(made: Case, words: str) -> str:
+        metadata = made.dataset.metadata
+        if set(metadata["groups"]) - {KNOWN_GROUP} and "There is no group" in words:
+            return "unknowable"
+        return "unknowable" if CLOSED_COLLECTION in metadata["collections"] and CLOSED_COLLECTION in words else "refused"
+
+    def _send_by_hand(self, outcome: Outcome, made: Case, home: Path) -> None:
+        """Send what was rejected here, with nothing but the contract in hand, as far as there is something to send."""
+        said = made.dataset.metadata
+        body = {
+            "id": said.get("id"),
+            "label": said.get("label"),
+            "notes": said.get("notes"),
+            "data_license": LICENSES.get(str(said.get("license")), said.get("license")),
+            "animal": ANIMALS.get(str(said.get("animal")), said.get("animal")),
+            "microscopy": said.get("microscopy"),
+            "brain_regions": [
+                {"brain_structure": region.get("structure"), "direction": region.get("direction", "null")}
+                for region in said.get("brain_regions", ())
+                if isinstance(region, dict)
+            ],
+            "mutations": said.get("mutations"),
+            "publication_dois": said.get("publications"),
+            "authorized_group_names": said.get("groups"),
+            "dataset_collection_names": said.get("collections"),
+            "syndb_tables": said.get("syndb_tables", [TABLES[name].code for name in made.dataset.tables]),
+        }
+        metadata = "/neurodata/metadata"
+        self._json(f"{metadata}/tag/microscopy/create", {"name": body["microscopy"]})
+        self._json(f"{metadata}/tag/animal/create", {"species": body["animal"]})
+        for kind, tags in (("brain_region", body["brain_regions"]), ("mutation", body["mutations"] or [])):
+            for tag in tags[:3]:
+                self._json(f"{metadata}/tag/{kind}/create", tag)
+        for doi in body["publication_dois"][:3]:
+            self._json(f"{metadata}/tag/publication/create", {"doi": doi})
+        for name in body["dataset_collection_names"][:3]:
+            self._json(f"{metadata}/dataset/collection/new/simple", {"name": name, "dataset_ids": []})
+        answer = self._json(f"{metadata}/dataset/new", body)
+        if answer.is_success:
+            answer = self._upload_by_hand(made, home) or answer
+            tried = "nothing to send" if answer.status_code == 201 else "taken" if answer.is_success else "refused"
+            self.http.delete(f"/neurodata/io/{self._id(made)}/delete_dataset")
+        else:
+            tried = "refused"
+        outcome.by_hand, outcome.answer = tried, "" if answer.is_success else f"{answer.status_code} {answer.text}"[:300]
+
+    def _json(self, path: str, body: Any) -> httpx.Response:
+        return self.http.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+
+    @staticmethod
+    def _id(made: Case) -> UUID:
+        return UUID(str(made.dataset.metadata["id"]).strip())
+
+    def _upload_by_hand(self, made: Case, home: Path) -> httpx.Response | None:
+        """The answer to a tar made from the lab's files as they are; None when no table can be read at all."""
+        dataset = self._id(made)
+        tables = {name: home / f"{name}.sent" for name in made.dataset.tables}
+        with engine.connect(memory_limit=500_000_000, threads=1, spill=home / "spill", dataset=dataset) as connection:
+            for name, sent in tables.items():
+                with suppress(duckdb.Error):
+                    _table_by_hand(connection, made, home, name, sent)
+        import io
+        import tarfile
+
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as archive:
+            for name, sent in tables.items():
+                if sent.is_file():
+                    archive.add(sent, f"{name}.parquet")
+        if not any(sent.is_file() for sent in tables.values()):
+            return None
+        answer = self.http.patch(
+            f"/neurodata/io/{dataset}/upload",
+            params={"upload_start_time": "2026-11-23T12:00:00Z", "continent": "-", "country_alpha2": "XX", "city": "-", "top_mbps_up": 1},
+            files={"dataset_tar_file": (f"{dataset}.tar", tar.getvalue(), "application/x-tar")},
+        )
+        for file in sorted(home.glob("*.glb")) if answer.is_success else ():
+            form = self.http.get(f"/neurodata/io/{dataset}/upload_url/mesh").json()
+            sent_file = {"file": (f"{uuid4()}.glb", file.read_bytes(), "model/gltf-binary")}
+            taken = httpx.post(form["upload_url"], data=form["fields"], files=sent_file, timeout=60, trust_env=False)
+            if not taken.is_success:
+                return taken
+        return answer
+
+    def _clean(self, made: Case) -> None:
+        shutil.rmtree(self.settings.state / "datasets", ignore_errors=True)
+
+
+def _table_by_hand(connection: duckdb.DuckDBPyConnection, made: Case, home: Path, name: str, sent: Path) -> None:
+    """A table as a script of a few lines would send it: ids and keys hashed, numbers cast where all of them can be, the rest as it is."""
+    table = TABLES[name]
+    file = home / made.dataset.config["tables"][name]["file"]
+    reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
+    options = "" if reader == "read_parquet" else ", all_varchar = true, header = true"
+    connection.execute(f"CREATE OR REPLACE TABLE lab AS SELECT * FROM {reader}({literal(str(file))}{options})")
+    columns = []
+    for column, kind, *_ in connection.execute("DESCRIBE lab").fetchall():
+        declared = table.column(column)
+        held = quote(column)
+        if declared is None or declared.kind is Kind.PATH:
+            columns += [held] if declared is None else []
+        elif declared.kind is Kind.KEY:
+            columns += [f"row_uuid({literal(name)}, {held}::VARCHAR) AS {quote(declared.name)}"] if declared.published else []
+        elif declared.kind is Kind.REFERENCE:
+            target = next((known for known in declared.targets if known in made.dataset.tables), "neuron")
+            columns += [f"row_uuid({literal(target)}, {held}::VARCHAR) AS {quote(declared.name)}"] if declared.published else []
+        elif declared.published:
+            wire = declared.wire_type
+            lost = f"SELECT count(*) FROM lab WHERE {held} IS NOT NULL AND TRY_CAST({held} AS {wire}) IS NULL"
+            castable = connection.execute(lost).fetchone() == (0,)
+            columns.append(f"{held}::{wire} AS {quote(declared.name)}" if castable else held)
+    connection.execute(f"COPY (SELECT {', '.join(columns)} FROM lab) TO {literal(str(sent))} (FORMAT parquet)")
+
+
+# Workers
+
+_laboratory: Laboratory | None = None
+
+
+def _start_worker(folder: str, url: str, token: str) -> None:
+    global _laboratory
+    for name in [name for name in os.environ if name.startswith(("SYNDB_", "DAGSTER_"))]:
+        del os.environ[name]
+    home = Path(folder) / f"worker{os.getpid()}"
+    home.mkdir()
+    os.environ["HOME"] = str(home)
+    _laboratory = Laboratory(home, url, token)
+
+
+def _judge(seed: int) -> Outcome:
+    assert _laboratory is not None
+    return _laboratory.judge(seed)
+
+
+def _outcomes(folder: Path, seeds: Iterable[int]) -> list[Outcome]:
+    """Every dataset judged, in two processes, against one sandbox."""
+    with Sandbox(folder / "sandbox", token_seconds=24 * 3600, limits={"memory_limit": 500_000_000, "threads": 1}) as sandbox:
+        with sandbox.client(EVE) as eve:
+            made = {"name": CLOSED_COLLECTION, "dataset_ids": []}
+            eve.post("/neurodata/metadata/dataset/collection/new/simple", json=made).raise_for_status()
+        arguments = (str(folder), sandbox.url, sandbox.token(ADA))
+        # Spawned: DuckDB's threads and open sockets do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=_start_worker, initargs=arguments) as pool:
+            return list(pool.map(_judge, seeds, chunksize=4))
+
+
+def _counts(outcomes: list[Outcome]) -> str:
+    """A line for each kind of mutation; a dataset with several counts in each of its kinds."""
+    heads = ("datasets", "rejected", "accepted", "accepted by both", "cannot know", "DIFFERENT", "by hand refused", "by hand taken", "nothing")
+    lines = [f"{'kind':<14}" + "".join(f"{head:>17}" for head in heads)]
+    for kind in (*KINDS, ""):
+        some = [outcome for outcome in outcomes if not kind or kind in outcome.kinds]
+        here, there, by_hand = (Counter(getattr(outcome, name) for outcome in some) for name in ("here", "there", "by_hand"))
+        numbers = (
+            len(some), here["rejected"], here["accepted"], there["accepted"], there["unknowable"], sum(outcome.wrong for outcome in some),
+            by_hand["refused"], by_hand["taken"], by_hand["nothing to send"],
+        )  # fmt: skip
+        lines.append(f"{kind or 'all':<14}" + "".join(f"{number:>17,}" for number in numbers))
+    seconds: Counter[str] = sum((outcome.seconds for outcome in outcomes), Counter())
+    lines.append(", ".join(f"{seconds[where]:.0f} s {where}" for where in ("here", "there")) + f", in {PROCESSES} processes")
+    return "\n".join(lines)
+
+
+@pytest.mark.timeout(1_800)
+def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = _outcomes(tmp_path, SEEDS or range(CASES))
+    with capsys.disabled():
+        print(f"\n{_counts(outcomes)}")
+        for outcome in outcomes if SEEDS else ():
+            print(outcome)
+    wrong = [outcome for outcome in outcomes if outcome.wrong]
+    again = f"SYNDB_DIFFERENTIAL_SEED={','.join(str(outcome.seed) for outcome in wrong[:20])}"
+    assert not wrong, f"{len(wrong)} of {len(outcomes)} datasets; repeat them with {again}\n" + "\n".join(map(str, wrong[:50]))
+    if len(outcomes) >= len(MUTATIONS):
+        # The comparison means something: both verdicts were given often, the server refuses for reasons of its own, every mutation ran.
+        counted = Counter(outcome.here for outcome in outcomes) + Counter(f"by hand {outcome.by_hand}" for outcome in outcomes)
+        assert min(counted["accepted"], counted["rejected"], counted["by hand refused"]) > len(outcomes) / 10, counted
+        assert {kind for outcome in outcomes for kind in outcome.kinds} == set(KINDS)
+        assert {outcome.here.partition(":")[0] for outcome in outcomes} == {"accepted", "rejected"}
+
+
+def test_every_lab_passes_as_it_is(tmp_path: Path) -> None:
+    """Else every mutation of it would be rejected for a reason that is none of its own."""
+    settings = PipelineSettings(state=tmp_path / "state", memory_limit="500MB", threads=1)
+    for lab in LABS:
+        dataset = LABS[lab]()
+        dataset.metadata["id"] = str(uuid4())
+        context = Context(load_dataset(dataset.write(tmp_path / lab)), settings)
+        with context.store.lock():
+            records = list(run_through(context, "package"))
+        assert [record.stage for record in records] == list(STAGES)
+        assert [finding.code for finding in records[-2].findings if finding.severity in ("warning", "error")] in ([], ["SYN-INT-003"])

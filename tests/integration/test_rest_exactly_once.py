@@ -1,0 +1,177 @@
+"""Publishing over HTTP, disturbed at every request and killed at every step; then the same command: complete, and nothing twice.
+
+Belongs here: real servers and clients on a real socket, one disturbance each. Does not: what the user reads (`test_rest_faults.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TypeVar
+
+import pytest
+
+from tests.rest_crash import Bench, Case, Ended
+
+SIDE_BY_SIDE = max(2, min(4, os.cpu_count() or 2))
+CASES: Counter[str] = Counter()
+
+_Each = TypeVar("_Each")
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleQueue[Bench]]:
+    root, free = tmp_path_factory.mktemp("benches"), SimpleQueue[Bench]()
+    made = [Bench(root / f"bench-{number}") for number in range(SIDE_BY_SIDE)]
+    for bench in made:
+        free.put(bench)
+    yield free
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def count_of_cases(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Tells at the end how many cases there were, whatever pytest captures."""
+    yield
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\nexactly once: {CASES.total()} cases: " + ", ".join(f"{count} {what}" for what, count in CASES.items()))
+
+
+def with_each(benches: SimpleQueue[Bench], what: str, cases: Iterable[_Each], do: Callable[[Bench, _Each], None]) -> int:
+    """Do every case, as many side by side as there are benches. What a case raises is raised here, with the case's name."""
+
+    def one(case: _Each) -> None:
+        bench = benches.get()
+        try:
+            do(bench, case)
+        except Exception as error:
+            error.add_note(f"in the case {case!r} of: {what}")
+            raise
+        finally:
+            benches.put(bench)
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        running = [pool.submit(one, case) for case in cases]
+        try:
+            for future in running:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    CASES[what] += len(running)
+    return len(running)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(benches: SimpleQueue[Bench]) -> tuple[int, tuple[str, ...]]:
+    """The requests of a publication that nothing disturbs, and the steps at which a client can be killed."""
+    bench = benches.get()
+    try:
+        case = bench.case()
+        ended = case.publish(die_at=-1)
+        assert ended.code == 0, case.story
+        case.require_whole()
+        routes = case.routes()
+        assert (routes["new"], routes["upload"], routes["tag"], routes["collection"]) == (3, 1, 5, 1)
+        assert sum(seen["route"] == "object" and seen["method"] == "POST" for seen in case.requests()) == 3
+        return len(case.requests()), ended.steps
+    finally:
+        benches.put(bench)
+
+
+def require_right_words(case: Case, ended: Ended) -> None:
+    """What may have arrived is never said to have failed, and whoever reads the message knows what to do next."""
+    if ended.code == 6:
+        assert "again" in ended.told and "ailed" not in ended.told, case.story
+        assert "syndb-pipeline publish example.yaml" in ended.told or "Give the same command again" in ended.told, case.story
+    if ended.code == 5:
+        assert "answered 5" in ended.told, case.story
+
+
+def published_after(bench: Bench, fault: str, *, codes: Iterable[int], lost_state: bool = False) -> None:
+    """One fault, then the same command until it is done; then once more, with nothing that this machine remembers."""
+    case = bench.case(fault)
+    first = case.publish()
+    assert first.code in {0, *codes}, case.story
+    require_right_words(case, first)
+    assert any(seen["fault"] for seen in case.requests()), f"{fault} never happened\n{case.story}"
+    if first.code:
+        if lost_state:
+            case.lose_state()
+        case.until_done()
+    case.require_whole()
+    if not first.code and lost_state:
+        case.lose_state()
+        assert case.publish().code == 0, case.story
+        case.require_whole()
+
+
+@pytest.mark.parametrize("kind", ["drop", "reset", "reset-response"])
+def test_an_answer_lost_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], kind: str) -> None:
+    requests, _ = undisturbed
+    faults = [f"{kind}@{number}" for number in range(1, requests + 1)]
+    with_each(benches, kind, faults, lambda bench, fault: published_after(bench, fault, codes=(6,), lost_state=True))
+
+
+@pytest.mark.parametrize("status", ["500", "502", "503,retry-after=0"])
+def test_trouble_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], status: str) -> None:
+    requests, _ = undisturbed
+    kind, _, option = status.partition(",")
+    faults = [f"{kind}@{number}" + (f",{option}" if option else "") for number in range(1, requests + 1)]
+    # Only a 500 in the contract's own words is a no; a gateway's leaves open what happened, and 503 says that nothing did.
+    codes = {"500": (5,), "502": (6,), "503": ()}[kind]
+    with_each(benches, status, faults, lambda bench, fault: published_after(bench, fault, codes=codes))
+
+
+def test_a_body_cut_off_at_any_place(benches: SimpleQueue[Bench]) -> None:
+    faults = [f"reset@{route},after={size}" for route in ("upload", "object:1", "object:3") for size in (1, 300, 5_000)]
+    with_each(benches, "reset mid-body", faults, lambda bench, fault: published_after(bench, fault, codes=(6,), lost_state=True))
+
+
+def test_the_token_expires_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]) -> None:
+    """With a user name and a password the run goes on; with a token alone it stops, says how to log in, and goes on after that."""
+    requests, _ = undisturbed
+
+    def renewed(bench: Bench, number: int) -> None:
+        case = bench.case(f"expire@{number}")
+        assert case.publish().code == 0, case.story
+        case.require_whole()
+        assert case.routes()["upload"] <= 2, case.story
+
+    def by_hand(bench: Bench, number: int) -> None:
+        case = bench.case(f"expire@{number + 1}")  # the first request is ours, for the token
+        stopped = case.publish(token=case.token())
+        if stopped.code:
+            assert stopped.code == 5, case.story
+            assert "does not know you" in stopped.told and "syndb-pipeline login --destination sandbox" in stopped.told, case.story
+            stopped = case.publish(token=case.token())
+        assert stopped.code == 0, case.story
+        case.require_whole()
+
+    with_each(benches, "expire, renewed", range(1, requests + 1), renewed)
+    with_each(benches, "expire, by hand", range(1, requests), by_hand)
+
+
+def test_the_client_is_killed_at_every_step(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]) -> None:
+    _, steps = undisturbed
+    told = Counter(step.split()[1] for step in steps)
+    assert told["request"] >= 60 and told["journal"] >= 18 and told["record"] >= 6 and told["body,"] >= 16
+
+    def killed(bench: Bench, case_of: tuple[int, bool]) -> None:
+        step, lost_state = case_of
+        case = bench.case()
+        assert case.publish(die_at=step).code == -signal.SIGKILL, case.story
+        if lost_state:
+            shutil.rmtree(case.records.folder, ignore_errors=True)
+        case.until_done()
+        case.require_whole()
+
+    with_each(benches, "kill", [(step, False) for step in range(len(steps))], killed)
+    with_each(benches, "kill, then state lost", [(step, True) for step in range(len(steps))], killed)

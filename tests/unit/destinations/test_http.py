@@ -1,0 +1,322 @@
+"""HTTP below a destination: what is sent again and what never, tokens, redirects, words."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from syndb_pipeline.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.destinations import http_retry
+from syndb_pipeline.destinations.http import Session
+from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, OutcomeUnknown, PipelineError, Unreachable
+from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
+
+TOKEN = "token-canary"
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+
+
+def session_for(url: str, told: list[str] | None = None, *, tokens: list[str] | None = None, **settings: Any) -> Session:
+    """A session that has the first of `tokens`, and the next one each time it is refused."""
+    left = [SecretStr(token) for token in tokens or []]
+
+    def renew(refused: SecretStr | None) -> bool:
+        if left and left[0] == refused:
+            left.pop(0)
+        return bool(left)
+
+    config = RestSettings(kind="rest", url=url, **{"attempts": 4, "connect_seconds": 2, "answer_seconds": 5, **settings})
+    return Session("syndb", config, (told if told is not None else []).append, token=lambda: left[0] if left else None, renew=renew)
+
+
+def test_a_good_answer_comes_with_what_was_asked() -> None:
+    with Server([answer(200, b'{"a": 1}')]) as server:
+        found = session_for(f"{server.url}/base", tokens=[TOKEN]).ask("POST", "/thing", json={"b": 2}, repeatable=True)
+    assert found.json() == {"a": 1}
+    [seen] = server.seen
+    assert (seen.method, seen.target, seen.body) == ("POST", "/base/thing", b'{"b":2}')
+    assert seen.headers["authorization"] == f"Bearer {TOKEN}"
+    assert seen.headers["user-agent"].startswith("syndb-pipeline/")
+    assert seen.headers["accept-encoding"] == "identity"
+
+
+# Sending again
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 406, 409, 413, 415, 422, 501])
+def test_permanent_answers_are_given_at_once(status: int) -> None:
+    with Server([answer(status, b'{"detail": "no"}')]) as server:
+        found = session_for(server.url).ask("GET", "/thing")
+    assert (found.status, found.words, len(server.seen)) == (status, "no", 1)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_a_server_did_not_take_is_sent_again(status: int, method: str) -> None:
+    told: list[str] = []
+    with Server([answer(status, b'{"detail": "busy"}'), answer(status), answer(200)]) as server:
+        assert session_for(server.url, told).ask(method, "/thing", repeatable=False).good
+    assert len(server.seen) == 3
+    assert told[0].startswith(f"syndb answered {status}")
+    assert "busy; waiting 0.0 s, attempt 2 of 4" in told[0]
+    assert told[1].endswith("attempt 3 of 4")
+
+
+def reset(seen: Seen) -> None:
+    seen.reset()
+
+
+def nonsense(seen: Seen) -> None:
+    seen.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    seen.connection.close()
+
+
+def half(seen: Seen) -> None:
+    seen.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+    seen.reset()
+
+
+BROKEN: list[Reply] = [answer(500), answer(502), answer(504), reset, nonsense, half]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_may_be_repeated_is(broken: Reply) -> None:
+    with Server([broken, answer(200, b"whole")]) as server:
+        found = session_for(server.url).ask("GET", "/thing")
+    assert (found.content, len(server.seen)) == (b"whole", 2)
+
+
+@pytest.mark.parametrize("broken", [answer(502), answer(504), answer(500, b"<html>proxy</html>"), reset, nonsense, drop])
+def test_what_may_not_be_repeated_is_sent_once(broken: Reply) -> None:
+    with Server([broken, answer(200)]) as server, pytest.raises(OutcomeUnknown, match="Whether it was done is not known"):
+        session_for(server.url).ask("POST", "/thing", json={}, repeatable=False)
+    assert len(server.seen) == 1
+
+
+def test_a_status_that_came_is_an_outcome_though_its_body_did_not() -> None:
+    with Server([half]) as server:
+        assert session_for(server.url).ask("POST", "/thing", json={}, repeatable=False).status == 200
+
+
+def test_trouble_without_end_is_told_with_the_number_of_attempts() -> None:
+    with Server([answer(502, b"<html><title>Bad gateway</title></html>")]) as server, pytest.raises(Unreachable) as caught:
+        session_for(server.url).ask("GET", "/thing")
+    assert len(server.seen) == 4
+    assert "502 Bad Gateway: Bad gateway (4 attempts); asked: GET /thing" in str(caught.value)
+
+
+def test_a_deletion_that_may_have_happened_is_no_failure() -> None:
+    with Server([drop]) as server, pytest.raises(OutcomeUnknown):
+        session_for(server.url).ask("DELETE", "/thing")
+    assert len(server.seen) == 4
+
+
+def test_no_connection_is_told_as_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    told: list[str] = []
+    with pytest.raises(Unreachable, match="cannot be reached") as caught:
+        session_for(f"http://127.0.0.1:{port}", told, attempts=2).ask("POST", "/thing", repeatable=False)
+    assert f"syndb (127.0.0.1:{port})" in str(caught.value)
+    assert len(told) == 1
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    "value", [lambda: "1", lambda: "1.0", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)]
+)
+def test_retry_after_is_honoured(value: Callable[[], str]) -> None:
+    told: list[str] = []
+    with Server([answer(429, retry_after=value()), answer(200)]) as server:
+        began = time.monotonic()
+        assert session_for(server.url, told).ask("GET", "/thing").good
+    assert 0.9 <= time.monotonic() - began < 3
+    assert "waiting" in told[0]
+
+
+@pytest.mark.parametrize("value", ["in a little while", "-5", "", "Thu, 99 Foo 2026 99:99:99 GMT", "1" * 500, "0"])
+def test_a_retry_after_that_says_nothing_is_passed_over(value: str) -> None:
+    with Server([answer(503, retry_after=value), answer(200)]) as server:
+        began = time.monotonic()
+        assert session_for(server.url).ask("GET", "/thing").good
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("value", ["86400", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_retry_after_beyond_the_limit_ends_at_once(value: str) -> None:
+    with Server([answer(429, retry_after=value)]) as server, pytest.raises(Unreachable) as caught:
+        session_for(server.url, total_seconds=60).ask("GET", "/thing")
+    assert len(server.seen) == 1
+    assert "left alone until 20" in caught.value.next_step
+
+
+# Limits
+
+
+def silent(seen: Seen) -> None:
+    time.sleep(3)
+
+
+def trickle(seen: Seen) -> None:
+    seen.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+    for _ in range(100):
+        seen.send(b"x")
+        time.sleep(0.05)
+
+
+def test_a_silent_server_is_waited_for_no_longer_than_the_settings_say() -> None:
+    with Server([silent]) as server, pytest.raises(Unreachable, match="silent for too long"):
+        session_for(server.url, answer_seconds=0.2, attempts=2).ask("GET", "/thing")
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("slow", [trickle, silent, answer(503)])
+def test_one_request_ends_within_the_total_limit(slow: Reply) -> None:
+    began = time.monotonic()
+    with Server([slow]) as server, pytest.raises(Unreachable):
+        session_for(server.url, total_seconds=0.7, attempts=100).ask("GET", "/thing")
+    assert time.monotonic() - began < 2
+
+
+def test_an_endless_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Server([answer(200, b"x" * 100_000)]) as server:
+        session = session_for(server.url)
+        with pytest.raises(DestinationRefused, match="more than 50,000 bytes"):
+            session.fetch(f"{server.url}/object?secret=1", "to read", into=tmp_path / "file", limit=50_000)
+        assert len(session.fetch(f"{server.url}/object", "to read", limit=10, cut=True).content) < 100_000
+        assert session.fetch(f"{server.url}/object", "to read", into=tmp_path / "file", limit=100_000).good
+    assert (tmp_path / "file").stat().st_size == 100_000
+
+
+# Tokens
+
+
+def by_token(good: str) -> Reply:
+    def reply(seen: Seen) -> None:
+        answer(200 if seen.headers.get("authorization") == f"Bearer {good}" else 401, b'{"detail": "Unauthorized"}')(seen)
+
+    return reply
+
+
+def test_a_refused_token_is_renewed_and_the_request_made_again() -> None:
+    with Server([by_token("new")]) as server:
+        assert session_for(server.url, tokens=["old", "new"]).ask("POST", "/thing", json={}, repeatable=False).good
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.parametrize(("tokens", "requests"), [([], 1), (["old"], 1), (["old", "older"], 2)])
+def test_without_another_token_a_person_has_to_log_in(tokens: list[str], requests: int) -> None:
+    with Server([by_token("new")]) as server, pytest.raises(NotLoggedIn) as caught:
+        session_for(server.url, tokens=tokens).ask("GET", "/thing")
+    assert caught.value.next_step == "Log in with: syndb-pipeline login --destination syndb"
+    assert len(server.seen) == requests
+
+
+def test_words_never_hold_the_token() -> None:
+    with Server([answer(400, f'{{"detail": "bad header Bearer {TOKEN}"}}'.encode())]) as server:
+        assert session_for(server.url, tokens=[TOKEN]).ask("GET", "/thing").words == "bad header Bearer ***"
+
+
+def test_addresses_and_tokens_are_not_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Server([answer(200, b"x")]) as server:
+        session = session_for(server.url, tokens=[TOKEN])
+        session.ask("GET", "/thing")
+        session.fetch(f"{server.url}/object?X-Amz-Signature=canary", "to read", into=tmp_path / "file", limit=10)
+    assert "canary" not in caplog.text
+    assert server.seen[1].target == "/object?X-Amz-Signature=canary"
+    assert "authorization" not in server.seen[1].headers
+
+
+def test_no_proxy_sees_what_goes_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([answer(200)]) as server, Server([answer(200)]) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        assert session_for(server.url, tokens=[TOKEN]).ask("GET", "/thing").good
+    assert (len(server.seen), len(proxy.seen)) == (1, 0)
+
+
+# Redirects
+
+
+def test_a_get_is_redirected_with_the_token_at_home_and_without_it_elsewhere() -> None:
+    with Server([answer(200, b"there")]) as other, Server([answer(307, location="/second")]) as server:
+        server.script.append(answer(302, location=f"{other.url}/third"))
+        assert session_for(server.url, tokens=[TOKEN]).ask("GET", "/first").content == b"there"
+    assert [seen.headers.get("authorization") for seen in server.seen] == [f"Bearer {TOKEN}"] * 2
+    assert "authorization" not in other.seen[0].headers
+
+
+def test_a_401_of_another_host_does_not_send_it_a_new_token() -> None:
+    with Server([answer(401)]) as other, Server([answer(302, location=f"{other.url}/")]) as server, pytest.raises(NotLoggedIn):
+        session_for(server.url, tokens=["one", "two"]).ask("GET", "/first")
+    assert not any("authorization" in seen.headers for seen in other.seen)
+
+
+def test_redirects_in_a_circle_end() -> None:
+    with Server([answer(302, location="/again")]) as server, pytest.raises(DestinationRefused, match="in a circle"):
+        session_for(server.url).ask("GET", "/first")
+    assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize("where", ["http://192.0.2.1/x?sig=canary", "ftp://127.0.0.1/x", "http://[bad/", "http://127.0.0.1:99999/"])
+def test_a_redirect_to_somewhere_unsafe_is_not_followed(where: str) -> None:
+    with Server([answer(302, location=where)]) as server, pytest.raises(DestinationRefused) as caught:
+        session_for(server.url, tokens=[TOKEN]).ask("GET", "/first")
+    assert "canary" not in str(caught.value)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_only_a_get_is_redirected(status: int) -> None:
+    moved = answer(status, location="https://new.example/base/thing?secret=canary")
+    with Server([moved]) as server, pytest.raises(DestinationRefused) as caught:
+        session_for(f"{server.url}/base", tokens=[TOKEN]).ask("POST", "/thing", json={}, repeatable=True)
+    assert caught.value.next_step == "If that is right, set url of syndb in pipeline.yaml to https://new.example/base"
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://store.example/x?sig=canary",
+        "file:///etc/passwd",
+        "https:///x",
+        "https://user:canary@store.example/x",
+        "http://169.254.169.254/latest/meta-data",
+        "",
+        "https://[::1",
+        "gopher://127.0.0.1/",
+    ],
+)
+def test_a_pre_signed_address_must_be_safe(url: str, tmp_path: Path) -> None:
+    with pytest.raises(DestinationRefused, match="not https, or") as caught:
+        session_for("http://127.0.0.1:9").fetch(url, "to read", into=tmp_path / "file", limit=10)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_server_elsewhere_cannot_send_us_to_our_own_services(tmp_path: Path) -> None:
+    with Server([answer(200)]) as server, pytest.raises(DestinationRefused):
+        session_for("https://syndb.example").fetch(server.url, "to read", into=tmp_path / "file", limit=10)
+    assert server.seen == []
+
+
+def test_every_error_is_told_without_a_query(tmp_path: Path) -> None:
+    with Server([drop]) as server, pytest.raises(PipelineError) as caught:
+        session_for(server.url).fetch(f"{server.url}/object?sig=canary", "to read", into=tmp_path / "file", limit=10)
+    assert "canary" not in str(caught.value) + repr(caught.value.__cause__) + repr(caught.value.__context__)

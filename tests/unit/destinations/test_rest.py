@@ -1,0 +1,571 @@
+"""The REST destination against the sandbox, a process of its own: what is sent, what an answer means, what a person reads."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import duckdb
+import pytest
+from pydantic import SecretStr
+
+from syndb_pipeline import credentials
+from syndb_pipeline.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.destinations import http_retry, open_destination
+from syndb_pipeline.destinations.base import FileKind, Metadata, OutgoingFile, Package, Progress, differences
+from syndb_pipeline.destinations.rest import RestDestination
+from syndb_pipeline.errors import (
+    BadTable,
+    DestinationRefused,
+    NotAPackage,
+    NotLoggedIn,
+    NotPermitted,
+    NotVerified,
+    OutcomeUnknown,
+    UnknownDataset,
+    UnknownTable,
+)
+from syndb_pipeline.settings import PipelineSettings
+from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
+
+DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
+NEURON, AXON = 1, 4
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / "credentials.json"))
+    monkeypatch.setenv("SYNDB_KEYRING", "off")
+    for what in ("TOKEN", "USERNAME", "PASSWORD"):
+        monkeypatch.delenv(f"SYNDB_{what}__SYNDB", raising=False)
+    server.script()
+    yield server
+    server.script()
+
+
+def destination(sandbox: Sandbox, tmp_path: Path, user: str | None = ADA, told: list[str] | None = None, **more: Any) -> RestDestination:
+    """The sandbox as `user` meets it; as nobody for None."""
+    config = RestSettings(kind="rest", url=sandbox.url, **{"attempts": 4, **more})
+    settings = PipelineSettings(state=tmp_path / "state", memory_limit="600MB", threads=1, destinations={"syndb": config})
+    place = open_destination(settings, "syndb", (told if told is not None else []).append)
+    assert isinstance(place, RestDestination)
+    if user is not None:
+        place.login(user, SecretStr(PASSWORD))
+        place.who_am_i()
+        sandbox.script()  # counts of requests begin after this
+    return place
+
+
+def metadata(**other: Any) -> Metadata:
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "label": "A dataset",
+        "notes": "Notes.",
+        "data_license": 7,
+        "license": "ODC_BY",
+        "animal": 1,
+        "animal_name": "MUS_MUSCULUS",
+        "microscopy": "ssTEM",
+        "brain_regions": ({"brain_structure": "hippocampus", "direction": "null"},),
+        "syndb_tables": (AXON, NEURON),
+    }
+    return Metadata.model_validate(fields | other)
+
+
+def parquet_of(path: Path, query: str) -> Path:
+    duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def package(folder: Path, dataset: UUID, rows: int = 100, *, other: dict[str, bytes] | None = None) -> Package:
+    """A tar with neurons and axons, or with `other` members."""
+    queries = {
+        "neuron": f"SELECT uuid() AS cid, i::DOUBLE AS voxel_volume FROM range({rows}) r(i)",
+        "axon": f"SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM range({rows}) r(i)",
+    }
+    members = other or {f"{name}.parquet": parquet_of(folder / f"made.{name}", query).read_bytes() for name, query in queries.items()}
+    path = folder / f"{dataset}.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    content = path.read_bytes()
+    return Package(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), rows=dict.fromkeys(queries, rows))
+
+
+def statuses(sandbox: Sandbox, route: str) -> list[int]:
+    return [request["status"] for request in sandbox.requests() if request["route"] == route]
+
+
+# Who
+
+
+def test_the_address_is_the_target_and_opening_asks_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path, None)
+    assert place.target == place.origin == sandbox.url
+    assert place.settle_seconds == 120
+    assert sandbox.requests() == []
+
+
+def test_who_am_i_tells_identity_and_verification(sandbox: Sandbox, tmp_path: Path) -> None:
+    ada, tom = destination(sandbox, tmp_path).who_am_i(), destination(sandbox, tmp_path, TOM).who_am_i()
+    assert (ada.name, ada.verified, tom.name, tom.verified) == (ADA, True, TOM, False)
+    assert UUID(ada.id) != UUID(tom.id)
+
+
+def test_a_wrong_password_is_told_and_not_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path, None)
+    with pytest.raises(NotLoggedIn, match="does not take this user name and password") as caught:
+        place.login(ADA, SecretStr("a wrong canary"))
+    assert "canary" not in str(caught.value)
+    assert statuses(sandbox, "login") == [400]
+
+
+def test_without_a_token_a_person_is_told_how_to_get_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(NotLoggedIn) as caught:
+        destination(sandbox, tmp_path, None).who_am_i()
+    assert caught.value.next_step == "Log in with: syndb-pipeline login --destination syndb"
+
+
+def test_name_and_password_of_the_environment_are_enough(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
+    monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
+    place = destination(sandbox, tmp_path, None)
+    assert place.who_am_i().name == ADA
+    assert place.modifiable() is not None
+    assert statuses(sandbox, "login") == [200]
+
+
+def test_an_expired_token_is_renewed_once_and_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[str] = []
+    old = sandbox.token()
+    place = destination(sandbox, tmp_path, None, told)
+    credentials.remember(place.origin, token=SecretStr(old), username=ADA, password=SecretStr(PASSWORD))
+    sandbox.script("expire@profile")
+    assert place.who_am_i().name == ADA
+    kept = credentials.find("syndb", place.origin)
+    assert kept is not None and kept.token is not None
+    assert kept.token.get_secret_value() != old
+    assert told == [f"syndb does not take the token any more; logging in again as {ADA}"]
+    assert statuses(sandbox, "profile") == [401, 200]
+
+
+def test_logging_out_ends_the_token_and_may_be_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path)
+    place.logout()
+    with pytest.raises(NotLoggedIn):
+        place.who_am_i()
+    place.logout()
+
+
+def test_the_page_for_verification_is_an_address(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert destination(sandbox, tmp_path, TOM).authorization_url().startswith(sandbox.url)
+
+
+# Datasets
+
+
+def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[str] = []
+    place = destination(sandbox, tmp_path, told=told)
+    wanted = metadata(
+        microscopy="a new one",
+        mutations=({"gene": "tnt", "expression": "knock-out"},),
+        publication_dois=("10.1126/science.add9330",),
+        dataset_collection_names=("brains", "more brains"),
+        authorized_group_names=("lab",),
+        animal=3,
+        animal_name="MERIONES_UNGUICULATUS",
+    )
+    info = place.register(wanted)
+    assert differences(wanted, info.metadata) == []
+    assert info.metadata.animal_name == "MERIONES_UNGUICULATUS"
+    assert (info.owner, info.rows, info.uploads, info.number_of_units) == (place.who_am_i().id, None, None, 0)
+    for created in ("microscopy a new one", "mutation tnt (knock-out)", "publication 10.1126", "animal MERIONES", "collection more brains"):
+        assert [line for line in told if line.startswith(f"Created the {created}")] != [], created
+    assert told[-1] == f"Created dataset {wanted.id} at syndb"
+
+
+def test_registering_again_gives_the_dataset_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path)
+    wanted = metadata()
+    first = place.register(wanted)
+    sandbox.script()
+    assert place.register(wanted) == first
+    assert place.register(wanted.model_copy(update={"label": "another"})) == first  # publishing tells the difference
+    assert statuses(sandbox, "new") == []
+
+
+def test_metadata_survive_the_way_there_and_back(sandbox: Sandbox, tmp_path: Path) -> None:
+    wanted = metadata(
+        notes="",
+        data_license=1,
+        license="CC0",
+        label="ü" * 120,
+        brain_regions=({"brain_structure": "hippocampus", "direction": "anterior"},),
+    )
+    assert destination(sandbox, tmp_path).register(wanted).metadata == wanted.model_copy(update={"syndb_tables": (NEURON, AXON)})
+
+
+@pytest.mark.parametrize(
+    "fault", ["drop@new", "reset-response@new", "drop@tag", "drop@collection", "429@new", "503@new", "502@new", "reset@new"]
+)
+def test_registering_survives_a_lost_answer(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path)
+    sandbox.script(fault)
+    wanted = metadata(microscopy=f"for {fault}", dataset_collection_names=(f"for {fault}",))
+    assert differences(wanted, place.register(wanted).metadata) == []
+    assert len(sandbox.script_log()) == 1
+    assert [info.metadata.id for info in place.owned()].count(wanted.id) == 1
+
+
+def test_an_unknown_group_is_told_as_something_to_make_elsewhere(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(DestinationRefused) as caught:
+        destination(sandbox, tmp_path).register(metadata(authorized_group_names=("no such group",)))
+    assert "404" in caught.value.message
+    assert "Groups are made at SynDB's own site" in caught.value.next_step
+
+
+def test_the_id_of_another_is_not_ours(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The dataset comes into being after we looked: the server's "in use" tells."""
+    wanted = metadata()
+    ada, eve = destination(sandbox, tmp_path), destination(sandbox, tmp_path, EVE)
+    looked: list[UUID] = []
+    plain = eve.info
+
+    def info(dataset: UUID) -> Any:
+        found = plain(dataset)
+        if not looked:
+            ada.register(wanted)
+        looked.append(dataset)
+        return found
+
+    eve.info = info  # type: ignore[method-assign]
+    with pytest.raises(NotPermitted, match=f"in use at syndb, by {ADA}"):
+        eve.register(wanted)
+
+
+def test_an_unknown_dataset_is_none(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert destination(sandbox, tmp_path).info(uuid4()) is None
+
+
+def test_lists_are_of_those_who_own_and_those_who_may(sandbox: Sandbox, tmp_path: Path) -> None:
+    ada, bob, eve = (destination(sandbox, tmp_path, user) for user in (ADA, BOB, EVE))
+    ours, alone = metadata(label="B", authorized_group_names=("lab",)), metadata(label="A")
+    ada.register(ours)
+    ada.register(alone)
+
+    def ids(found: list[Any]) -> list[UUID]:
+        return [info.metadata.id for info in found if info.metadata.id in (ours.id, alone.id)]
+
+    assert ids(ada.owned()) == ids(ada.modifiable()) == ids(ada.incomplete()) == [alone.id, ours.id]
+    assert ids(bob.modifiable()) == [ours.id]
+    assert ids(bob.owned()) == ids(eve.modifiable()) == []
+    assert ids(eve.all()) == [alone.id, ours.id]
+    ada.upload(ours.id, package(tmp_path, ours.id))
+    assert ids(ada.incomplete()) == [alone.id]
+
+
+# Tables
+
+
+def test_an_upload_arrives_and_is_read_back(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted, told = destination(sandbox, tmp_path), metadata(), []
+    place.register(wanted)
+    parcel = package(tmp_path, wanted.id)
+    upload = place.upload(wanted.id, parcel, told.append)
+    assert (upload.tar_sha256, upload.rows, upload.by) == (parcel.sha256, {"neuron": 100, "axon": 100}, place.who_am_i().id)
+    info = place.info(wanted.id)
+    assert info is not None and info.number_of_units == 200
+    checks = place.compare(wanted.id, parcel)
+    assert [check.table for check in checks] == ["neuron", "axon"]
+    assert all(check.whole for check in checks)
+    assert told[-1] == Progress(what=f"{wanted.id}.tar", done=parcel.bytes, total=parcel.bytes, unit="bytes")
+    assert list((tmp_path / "state" / "downloads").iterdir()) == []
+
+
+@pytest.mark.parametrize(("fault", "table"), [("lose-row", "axon"), ("double-row", "neuron"), ("alter-row", "axon"), ("truncate", "axon")])
+def test_reading_back_sees_a_server_that_spoils_rows(fault: str, table: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    parcel = package(tmp_path, wanted.id, 1500)
+    sandbox.script(f"{fault}@upload,table={table}")
+    place.upload(wanted.id, parcel)
+    assert {check.table: check.whole for check in place.compare(wanted.id, parcel)} == {"neuron": True, "axon": True} | {table: False}
+
+
+def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[str] = []
+    place, wanted = destination(sandbox, tmp_path, told=told), metadata()
+    place.register(wanted)
+    parcel = package(tmp_path, wanted.id)
+    place.upload(wanted.id, parcel)
+    sandbox.script("501@download:*")
+    for _ in range(2):
+        checks = place.compare(wanted.id, parcel)
+        assert [(check.found, check.missing, check.doubled, check.whole) for check in checks] == [(None, None, None, False)] * 2
+    assert [line for line in told if "does not let the rows be read back" in line] == [told[-1]]
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ({"nonsense.parquet": b"PAR1"}, UnknownTable),
+        ({"../axon.parquet": b"PAR1"}, (UnknownTable, NotAPackage)),
+        ({"axon.parquet": b"PAR1 no parquet"}, (BadTable, NotAPackage)),
+    ],
+)
+def test_a_refused_package_is_told_in_the_servers_words(members: dict[str, bytes], error: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    with pytest.raises(error, match=r"answered (406|415|422|500)") as caught:
+        place.upload(wanted.id, package(tmp_path, wanted.id, other=members))
+    assert len(statuses(sandbox, "upload")) == 1
+    assert str(wanted.id) in caught.value.message
+
+
+def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    sandbox.script("drop@upload")
+    with pytest.raises(OutcomeUnknown):
+        place.upload(wanted.id, package(tmp_path, wanted.id))
+    info = place.info(wanted.id)
+    assert info is not None and info.number_of_units == 200
+
+
+@pytest.mark.parametrize("fault", ["429@upload,retry-after=0", "503@upload,times=2", "reset@upload,after=1000000", "expire@upload"])
+def test_an_upload_that_was_not_taken_is_sent_again(fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
+    monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
+    place, wanted = destination(sandbox, tmp_path, None), metadata()
+    place.register(wanted)
+    parcel = package(tmp_path, wanted.id, 1_000_000 if fault.startswith("reset") else 100)
+    sandbox.script(fault)
+    place.upload(wanted.id, parcel)
+    info = place.info(wanted.id)
+    assert info is not None and info.number_of_units == sum(parcel.rows.values())
+    assert len(sandbox.script_log()) >= 1
+
+
+def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    parcel = package(tmp_path, wanted.id)
+    parcel.path.write_bytes(parcel.path.read_bytes()[:-1] + b"?")
+    with pytest.raises(NotAPackage, match="not those announced"):
+        place.upload(wanted.id, parcel)
+    info = place.info(wanted.id)
+    assert info is not None and info.number_of_units == 0
+
+
+@pytest.mark.parametrize("fault", ["drop", "reset", "reset-response", "503", "expire"])
+def test_trouble_at_any_request_leaves_nothing_twice(fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given again after each failure, and asking before it sends, the same work ends with each row once."""
+    monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
+    monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
+    index = happened = 1
+    while happened:
+        place = destination(sandbox, tmp_path, None)
+        wanted = metadata(microscopy=f"{fault} at {index}", dataset_collection_names=(f"{fault} at {index}",))
+        parcel = package(tmp_path, wanted.id, 10)
+        file = mesh(tmp_path)
+        sandbox.script(f"{fault}@{index}")
+        for _ in range(2):
+            try:
+                info = place.info(wanted.id) or place.register(wanted)
+                if info.number_of_units == 0:
+                    place.upload(wanted.id, parcel)
+                if lacking := place.lacking(wanted.id, [file]):
+                    assert place.put_files(wanted.id, lacking) == []
+                checks = place.compare(wanted.id, parcel)
+                break
+            except OutcomeUnknown:
+                continue
+        found = place.info(wanted.id)
+        assert found is not None and found.number_of_units == 20, index
+        assert all(check.whole for check in checks), index
+        assert place.lacking(wanted.id, [file]) == [], index
+        happened = len(sandbox.script_log())
+        index += 1
+    assert index > 15
+
+
+# Three kinds of no
+
+
+def test_who_is_not_verified_is_told_to_verify(sandbox: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(NotVerified, match=f"has not verified that {TOM}") as caught:
+        destination(sandbox, tmp_path, TOM).register(metadata())
+    assert caught.value.next_step.endswith("syndb-pipeline login --destination syndb")
+
+
+def test_who_is_not_the_owner_is_told_who_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    wanted = metadata()
+    destination(sandbox, tmp_path).register(wanted)
+    eve = destination(sandbox, tmp_path, EVE)
+    parcel = package(tmp_path, wanted.id)
+    for attempt in (
+        lambda: eve.upload(wanted.id, parcel),
+        lambda: eve.delete(wanted.id),
+        lambda: eve.put_files(wanted.id, [mesh(tmp_path)]),
+    ):
+        with pytest.raises(NotPermitted, match=f"Dataset {wanted.id} at syndb belongs to {ADA}; you are {EVE}") as caught:
+            attempt()
+        assert "Ask its owner" in caught.value.next_step
+
+
+def test_a_dataset_that_is_not_there_takes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, nowhere = destination(sandbox, tmp_path), uuid4()
+    with pytest.raises(UnknownDataset):
+        place.upload(nowhere, package(tmp_path, nowhere))
+    with pytest.raises(UnknownDataset):
+        place.delete(nowhere)
+
+
+# Deleting
+
+
+@pytest.mark.parametrize("fault", ["", "drop@delete", "reset@delete", "503@delete"])
+def test_a_deleted_dataset_is_gone(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata(label="to go")
+    place.register(wanted)
+    sandbox.script(*([fault] if fault else []))
+    deletion = place.delete(wanted.id)
+    assert (deletion.label, deletion.rows, deletion.files, deletion.by) == ("to go", None, None, place.who_am_i().id)
+    assert place.info(wanted.id) is None
+    assert place.deletions(wanted.id) == ()
+
+
+# Meshes and skeletons
+
+
+def mesh(folder: Path, kind: FileKind = "mesh", content: bytes = b"") -> OutgoingFile:
+    unit = uuid4()
+    path = folder / f"a {kind} of {unit}"
+    path.write_bytes(content or hashlib.shake_256(unit.bytes).digest(5000))
+    read = path.read_bytes()
+    return OutgoingFile(kind=kind, unit=unit, path=path, sha256=hashlib.sha256(read).hexdigest(), bytes=len(read))
+
+
+def test_files_arrive_once_and_are_seen(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted, told = destination(sandbox, tmp_path), metadata(), []
+    place.register(wanted)
+    files = [mesh(tmp_path, kind) for kind in ("mesh", "swb") for _ in range(12)]  # type: ignore[arg-type]
+    assert place.lacking(wanted.id, files) == files
+    sandbox.script()
+    assert place.put_files(wanted.id, files[:20], told.append) == []
+    assert statuses(sandbox, "upload-url") == [201, 201]
+    assert len(statuses(sandbox, "object")) == 20
+    assert place.lacking(wanted.id, files) == files[20:]
+    assert (told[-1].done, told[-1].total, told[-1].unit) == (20, 20, "files")
+    assert place.files(wanted.id) is None
+
+
+def test_a_file_whose_content_changed_is_lacking_and_replaced(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted, file = destination(sandbox, tmp_path), metadata(), mesh(tmp_path)
+    place.register(wanted)
+    assert place.put_files(wanted.id, [file]) == []
+    file.path.write_bytes(file.path.read_bytes()[::-1])
+    changed = file.model_copy(update={"sha256": hashlib.sha256(file.path.read_bytes()).hexdigest()})
+    assert place.lacking(wanted.id, [changed]) == [changed]
+    assert place.put_files(wanted.id, [changed]) == []
+    assert place.lacking(wanted.id, [changed]) == []
+
+
+def test_the_object_store_never_sees_the_token(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    sent: list[tuple[str, bool]] = []
+    plain = httpx.Client.send
+
+    def send(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        sent.append((request.url.path, "authorization" in request.headers))
+        return plain(self, request, **options)
+
+    monkeypatch.setattr(httpx.Client, "send", send)
+    files = [mesh(tmp_path)]
+    assert place.put_files(wanted.id, files) == []
+    assert place.lacking(wanted.id, files) == []
+    assert {token for path, token in sent if path.startswith("/objects")} == {False}
+    assert {token for path, token in sent if not path.startswith("/objects")} == {True}
+
+
+@pytest.mark.parametrize("fault", ["503@object:2", "reset@object:2", "drop@object:2", "429@object:2,retry-after=0"])
+def test_a_file_that_meets_trouble_is_sent_again(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    files = [mesh(tmp_path) for _ in range(3)]
+    sandbox.script(fault)
+    assert place.put_files(wanted.id, files) == []
+    sandbox.script()
+    assert place.lacking(wanted.id, files) == []
+
+
+def test_a_file_that_fails_is_named_and_the_others_arrive(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    files = [mesh(tmp_path) for _ in range(5)]
+    files[1].path.write_bytes(b"changed")
+    files[3].path.unlink()
+    failed = place.put_files(wanted.id, files)
+    assert [each.file for each in failed] == [files[1], files[3]]
+    assert "not those announced" in failed[0].reason
+    assert "No such file" in failed[1].reason
+    assert place.lacking(wanted.id, files) == [files[1], files[3]]
+
+
+def test_where_nobody_may_look_the_stores_own_word_counts(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[str] = []
+    place, wanted = destination(sandbox, tmp_path, told=told), metadata()
+    place.register(wanted)
+    files = [mesh(tmp_path) for _ in range(3)]
+    sandbox.script("501@download:*")
+    assert place.lacking(wanted.id, files) == files
+    assert place.put_files(wanted.id, files[:2]) == []
+    assert place.lacking(wanted.id, files) == files[2:]
+    assert len([line for line in told if "does not let meshes and skeletons be seen" in line]) == 1
+
+
+def test_a_silent_object_store_is_not_asked_for_each_of_many_files(sandbox: Sandbox, tmp_path: Path) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    files = [mesh(tmp_path) for _ in range(30)]
+    sandbox.script("503@object:*")
+    failed = place.put_files(wanted.id, files)
+    assert len(failed) == 30
+    assert "503" in failed[0].reason
+    assert "not tried" in failed[-1].reason
+    assert len(statuses(sandbox, "object")) <= 4 * 8
+
+
+# Only here
+
+
+def test_no_other_module_knows_a_route() -> None:
+    root = Path(__file__).resolve().parents[3]
+    knowing = {
+        path.relative_to(root).as_posix()
+        for folder in ("syndb_pipeline", "dagster_defs")
+        for path in (root / folder).rglob("*.py")
+        if any(part in path.read_text(encoding="utf-8") for part in ("/neurodata", "/user/auth", "/user/profile", "/user/academic"))
+    }
+    allowed = {path for path in knowing if path.startswith(("syndb_pipeline/destinations/rest", "syndb_pipeline/sandbox/"))}
+    assert knowing == allowed
+    assert "syndb_pipeline/destinations/rest_client.py" in knowing

@@ -1,0 +1,195 @@
+"""Wrong inputs for the rules on files and their columns.
+
+Belongs here: one input for each SYN-READ and SYN-COL rule. Does not: running them.
+"""
+
+from __future__ import annotations
+
+from wrong_inputs.wrong_input import Formula, Workbook, WrongInput
+
+_NEURONS = "cid,cable_length\nn1,52000\nn2,61500\n"
+
+READING = (
+    WrongInput(
+        "SYN-READ-001",
+        "The config names `neurons.csv`; the file in the folder is `neuron.csv`.",
+        {"neuron.csv": _NEURONS},
+        {"neuron": "neurons.csv"},
+        count=1,
+        first="neurons.csv",
+    ),
+    WrongInput(
+        "SYN-READ-002",
+        "A comma inside a value in line 3, and a line 5 that broke off.",
+        {"neuron.csv": "cid,neuron_type,cable_length\nn1,stellate,52000\nn2,basket, large,61500\nn3,stellate,48200\nn4,bas\n"},
+        {"neuron": "neuron.csv"},
+        count=2,
+        first="neuron.csv, row 3: 'n2,basket, large,61500'",
+    ),
+    WrongInput(
+        "SYN-READ-003",
+        "A file saved by an older program: its ö is one byte that UTF-8 does not know.",
+        {"neuron.csv": "cid,neuron_type\nn1,stellate\nn2,k\u00f6rnerzelle\n".encode("cp1252")},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 3: 'n2,k\ufffdrnerzelle'",
+    ),
+    WrongInput(
+        "SYN-READ-004",
+        "Two columns have one name.",
+        {"neuron.csv": "cid,cable_length,cable_length\nn1,52000,51874.2\nn2,61500,61320.9\n"},
+        {"neuron": "neuron.csv"},
+        count=2,
+        first="neuron.csv, column cable_length",
+    ),
+    WrongInput(
+        "SYN-READ-005",
+        "The third column has remarks and no name.",
+        {"neuron.csv": "cid,cable_length,\nn1,52000,checked\nn2,61500,\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv",
+    ),
+    WrongInput(
+        "SYN-READ-006",
+        "The file begins with its first neuron.",
+        {"neuron.csv": "n1,52000\nn2,61500\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv",
+    ),
+    WrongInput(
+        "SYN-READ-007",
+        "A workbook of two sheets, and a config that does not say which.",
+        {"neuron.xlsx": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000]], "Notes": [["measured in spring"]]})},
+        {"neuron": "neuron.xlsx"},
+        count=2,
+        first="neuron.xlsx",
+    ),
+    WrongInput(
+        "SYN-READ-008",
+        "The first row has one title over two columns, so B1 and C1 are one cell.",
+        {"neuron.xlsx": Workbook({"Cells": [["Cell", "Measured", ""], ["cid", "cable_length", "voxel_volume"], ["n1", 52000, 3.1e10]]}, ("B1:C1",))},
+        {"neuron": "neuron.xlsx"},
+        count=1,
+        first="neuron.xlsx",
+    ),
+    WrongInput(
+        "SYN-READ-009",
+        "The config asks for a sheet that the workbook does not have.",
+        {"neuron.xlsx": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000]]})},
+        {"neuron": {"file": "neuron.xlsx", "sheet": "Cell"}},
+        count=1,
+        first="neuron.xlsx",
+    ),
+    WrongInput(
+        "SYN-READ-010",
+        "A formula divided by an empty cell.",
+        {"neuron.xlsx": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000], ["n2", Formula("=C3/D3", "#DIV/0!")]]})},
+        {"neuron": "neuron.xlsx"},
+        count=1,
+        first="neuron.xlsx, sheet Cells, row 3, column cable_length: '#DIV/0!'",
+    ),
+    WrongInput(
+        "SYN-READ-011",
+        "A blank line between two groups of neurons.",
+        {"neuron.csv": "cid,cable_length\nn1,52000\n\nn2,61500\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 3",
+    ),
+    WrongInput(
+        "SYN-READ-012",
+        "Two files of one table; the second calls a column otherwise.",
+        {"neuron_1.csv": _NEURONS, "neuron_2.csv": "cid,length\nn3,48200\n"},
+        {"neuron": "neuron_*.csv"},
+        count=1,
+        first="neuron_2.csv",
+    ),
+    WrongInput(
+        "SYN-READ-013",
+        "The export stopped after the header.",
+        {"neuron.csv": "cid,cable_length\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv",
+    ),
+    WrongInput(
+        "SYN-READ-014",
+        "A workbook that somebody renamed to `neuron.csv`.",
+        {"neuron.csv": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000]]})},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv",
+    ),
+    WrongInput(
+        "SYN-READ-015",
+        "A quotation mark that opens in line 3 and never closes.",
+        {"neuron.csv": 'cid,neuron_type\nn1,"stellate"\nn2,"basket\nn3,stellate\n'},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 3: 'n2,\"basket'",
+    ),
+    WrongInput(
+        "SYN-READ-016",
+        "A script wrote the formula; no spreadsheet program has ever worked it out.",
+        {"neuron.xlsx": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000], ["n2", Formula("=B2+9500", "")]]})},
+        {"neuron": "neuron.xlsx"},
+        count=1,
+        first="neuron.xlsx, sheet Cells, row 3, column cable_length: '=B2+9500'",
+    ),
+)
+
+COLUMNS = (
+    WrongInput(
+        "SYN-COL-001",
+        "Two letters are swapped in a column's name.",
+        {"neuron.csv": "cid,cable_lenght\nn1,52000\nn2,61500\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, column cable_lenght",
+    ),
+    WrongInput(
+        "SYN-COL-002",
+        "A list of connections that says only where each begins.",
+        {"neuron.csv": _NEURONS, "edges.csv": "pre_synapse_id,connection_score\nn1,12\nn2,3\n"},
+        {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
+        count=1,
+        first="edges.csv, column post_synapse_id",
+    ),
+    WrongInput(
+        "SYN-COL-003",
+        "A table that was once downloaded from SynDB still has SynDB's own column.",
+        {"neuron.csv": "cid,cable_length,dataset_id\nn1,52000,01939c0e\nn2,61500,01939c0e\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, column dataset_id",
+    ),
+    WrongInput(
+        "SYN-COL-004",
+        "Synapses with the place of each.",
+        {
+            "neuron.csv": _NEURONS,
+            "synapse.csv": "cid,pre_synapse_id,post_synapse_id,centroid_x,centroid_y,centroid_z\ns1,n1,n2,412.5,98.0,1210.0\n",
+        },
+        {"neuron": "neuron.csv", "synapse": "synapse.csv"},
+        count=3,
+        first="synapse.csv",
+    ),
+    WrongInput(
+        "SYN-COL-005",
+        "`pre_id` is an older name of SynDB for `pre_synapse_id`, and the file has both.",
+        {"neuron.csv": _NEURONS, "edges.csv": "pre_id,pre_synapse_id,post_synapse_id\nn1,n1,n2\n"},
+        {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
+        count=1,
+        first="edges.csv, column pre_synapse_id",
+    ),
+    WrongInput(
+        "SYN-COL-006",
+        "The config renames `length`; the file has no such column any more.",
+        {"neuron.csv": _NEURONS},
+        {"neuron": {"file": "neuron.csv", "columns": {"length": "cable_length"}}},
+        count=1,
+        first="neuron.csv, column length",
+    ),
+)

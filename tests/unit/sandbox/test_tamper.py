@@ -1,0 +1,182 @@
+"""Spoilt tables: exactly the change that was asked for, in a node that still reads its dataset.
+
+Belongs here: the hook on the folder of an embedded node. Does not: when it is called (`test_faults.py`).
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+
+from syndb_pipeline.destinations.base import Metadata, Package
+from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.sandbox.tamper import Counts, DataFault, NodeTamper
+from syndb_pipeline.store import digest_file
+
+DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
+METADATA = Metadata.model_validate(
+    {
+        "id": DATASET,
+        "label": "Guide example",
+        "notes": "",
+        "data_license": 7,
+        "license": "ODC_BY",
+        "animal": 1,
+        "animal_name": "DROSOPHILA_MELANOGASTER",
+        "microscopy": "ssTEM",
+        "brain_regions": ({"brain_structure": "A", "direction": "null"},),
+        "syndb_tables": (4, 10),
+    }
+)
+AXONS = "SELECT md5('axon' || i)::UUID AS cid, i::DOUBLE AS voxel_volume FROM range({rows}) t(i)"
+VESICLES = "SELECT md5('vesicle' || i)::UUID AS cid, md5('axon' || i)::UUID AS parent_id FROM range(3) t(i)"
+
+
+class Lab:
+    """A node with one dataset, and the hook on its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.node = EmbeddedNode("local", folder / "node", owner="ada", memory_limit=600_000_000, threads=1)
+        self.node.register(METADATA)
+        self.tamper = NodeTamper(folder / "node", memory_limit=600_000_000, threads=1)
+
+    def upload(self, **tables: str) -> Package:
+        tar = self.folder / f"{DATASET}.tar"
+        with tarfile.open(tar, "w") as archive:
+            for table, query in tables.items():
+                made = self.folder / "made.parquet"
+                duckdb.sql(f"COPY ({query}) TO '{made}' (FORMAT parquet)")
+                info = tarfile.TarInfo(f"{table}.parquet")
+                info.size = made.stat().st_size
+                archive.addfile(info, io.BytesIO(made.read_bytes()))
+        rows = {table: duckdb.sql(query).shape[0] for table, query in tables.items()}
+        package = Package(path=tar, sha256=digest_file(tar), bytes=tar.stat().st_size, rows=rows)
+        self.node.upload(DATASET, package)
+        return package
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        return duckdb.sql(f"FROM '{self.node.table_files(DATASET)[table]}'").fetchall()
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        info = self.node.info(DATASET)
+        assert info is not None
+        return info.rows, info.number_of_units
+
+    def spoil(self, fault: DataFault, table: str | None = None, counts: Counts = "sent") -> bool:
+        return self.tamper.change(DATASET, fault, table, counts)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_a_lost_row_is_one_row_and_the_others_stay(lab: Lab) -> None:
+    package = lab.upload(axon=AXONS.format(rows=50), vesicle=VESICLES)
+    before, vesicles = lab.rows("axon"), lab.rows("vesicle")
+    assert lab.spoil("lose-row")
+    assert lab.rows("axon") == before[:-1]
+    assert lab.rows("vesicle") == vesicles
+    assert lab.counts() == ({"axon": 50, "vesicle": 3}, 53), "the server goes on telling what it was sent"
+    assert [(check.table, check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
+        ("axon", 49, 1),
+        ("vesicle", 3, 0),
+    ]
+
+
+def test_a_doubled_row_stands_twice(lab: Lab) -> None:
+    package = lab.upload(axon=AXONS.format(rows=50))
+    before = lab.rows("axon")
+    assert lab.spoil("double-row")
+    assert lab.rows("axon") == [*before, before[-1]]
+    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [(51, 0)]
+
+
+def test_an_altered_row_keeps_its_key_and_every_other_row(lab: Lab) -> None:
+    package = lab.upload(axon=AXONS.format(rows=50))
+    before = lab.rows("axon")
+    assert lab.spoil("alter-row", counts="stored")
+    assert lab.rows("axon") == [*before[:-1], (before[-1][0], 24.5)]
+    assert lab.counts() == ({"axon": 50}, 50)
+    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [(50, 1)]
+
+
+def test_the_counts_can_follow_what_is_stored(lab: Lab) -> None:
+    lab.upload(axon=AXONS.format(rows=50), vesicle=VESICLES)
+    assert lab.spoil("lose-row", counts="stored")
+    assert lab.counts() == ({"axon": 49, "vesicle": 3}, 52)
+    assert lab.spoil("double-row", "vesicle", "stored")
+    assert lab.counts() == ({"axon": 49, "vesicle": 4}, 53)
+
+
+def test_truncating_keeps_the_last_thousand_rows(lab: Lab) -> None:
+    lab.upload(axon=AXONS.format(rows=2500), vesicle=VESICLES)
+    before = lab.rows("axon")
+    assert lab.spoil("truncate")
+    assert lab.rows("axon") == before[-1000:]
+    assert lab.counts() == ({"axon": 2500, "vesicle": 3}, 2503)
+    assert not lab.spoil("truncate", "axon"), "a thousand rows are not cut"
+    assert not lab.spoil("truncate", "vesicle")
+
+
+@pytest.mark.parametrize(
+    ("values", "altered"),
+    [
+        ("7::INTEGER AS terminal_count", 6),
+        ("0::INTEGER AS terminal_count", 1),
+        ("(-2147483648)::INTEGER AS terminal_count", -2147483647),
+        ("0::DOUBLE AS voxel_volume", 1.0),
+        ("1e15::DOUBLE AS voxel_volume", 5e14),
+        ("NULL::DOUBLE AS voxel_volume, 3::INTEGER AS terminal_count", 2),
+    ],
+)
+def test_every_kind_of_value_is_altered(lab: Lab, values: str, altered: float) -> None:
+    lab.upload(axon=f"SELECT md5('a')::UUID AS cid, {values}")
+    assert lab.spoil("alter-row")
+    assert lab.rows("axon")[0][-1] == altered
+
+
+def test_text_and_references_are_altered(lab: Lab) -> None:
+    lab.upload(vesicle="SELECT md5('v')::UUID AS cid, 'gaba' AS neurotransmitter", axon="SELECT md5('a')::UUID AS cid, uuid() AS parent_id")
+    (axon,) = lab.rows("axon")
+    assert lab.spoil("alter-row", "vesicle")
+    assert lab.rows("vesicle")[0][1] == "gabax"
+    assert lab.spoil("alter-row", "axon")
+    assert lab.rows("axon")[0][0] == axon[0]
+    assert lab.rows("axon")[0][1] != axon[1]
+
+
+def test_a_table_of_keys_alone_has_a_key_altered(lab: Lab) -> None:
+    lab.upload(axon="SELECT md5('a' || i)::UUID AS cid FROM range(2) t(i)")
+    first, second = lab.rows("axon")
+    assert lab.spoil("alter-row")
+    now = lab.rows("axon")
+    assert now[0] == first
+    assert now[1] != second
+
+
+@pytest.mark.parametrize("fault", ["lose-row", "double-row", "alter-row", "truncate"])
+def test_where_there_is_nothing_to_spoil_nothing_changes(lab: Lab, fault: DataFault) -> None:
+    assert not lab.spoil(fault)
+    lab.upload(axon=AXONS.format(rows=0))
+    assert not lab.spoil(fault)
+    assert not lab.spoil(fault, "vesicle")
+    assert lab.counts() == ({"axon": 0}, 0)
+
+
+def test_a_spoilt_dataset_takes_uploads_and_deletion_as_before_and_leaves_no_file(lab: Lab) -> None:
+    lab.upload(axon=AXONS.format(rows=50))
+    assert lab.spoil("lose-row")
+    lab.upload(axon=AXONS.format(rows=60))
+    assert len(lab.rows("axon")) == 60
+    folder = lab.folder / "node" / "datasets" / str(DATASET)
+    lab.node.delete(DATASET)
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset.json"]
+    assert not lab.spoil("lose-row"), "a deleted dataset has no tables"
