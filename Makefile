@@ -9,6 +9,7 @@ VENV   ?= .venv
 DEMO   ?= demo
 ROWS   ?= 1000000
 MEMORY ?= 2GB
+SIZES  ?= 64MB,2GB
 OUT    ?=
 
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test lint format bench schema lock clean
+.PHONY: help demo demo-errors ui test lint format bench bench-upload schema docs lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -71,8 +72,15 @@ format: $(VENV)/.installed-dev ## Format the code
 bench: $(VENV)/.installed ## Rows per second and peak memory of each stage: make bench ROWS=10000000 MEMORY=2GB
 	$(BIN)/python -m benchmarks.run --rows $(ROWS) --memory-limit $(MEMORY) $(if $(OUT),--out "$(OUT)")
 
+bench-upload: $(VENV)/.installed ## Throughput and memory of uploads beside curl's: make bench-upload SIZES=64MB,2GB
+	$(BIN)/python -m benchmarks.upload --sizes $(SIZES) $(if $(OUT),--out "$(OUT)")
+
 schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
 	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.contract.config_schema import write_schemas; write_schemas(Path("config/schema"))'
+
+docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
+	PYTHONPATH=.:tests/unit/findings $(BIN)/python -m wrong_inputs
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.findings.page import write_document; write_document(Path("docs/findings.md"))'
 
 # pip accepts hashes for a package with extras only when its pin names the extras, and a constraints file may name none: hence the sed.
 lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both lock files

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.generate import rows_by_table, write_dataset
+from benchmarks.memory import peak_memory
 from syndb_pipeline.settings import as_bytes, load_dataset, load_settings
 from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.stages.stage import Context
@@ -82,7 +82,7 @@ def run_one(stage: str, config: Path) -> dict[str, Any]:
     return {
         "stage": stage,
         "seconds": round(seconds, 2),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "peak_memory_bytes": peak_memory(),
         "written_bytes": sum(output.bytes for output in record.outputs.values()),
     }
 

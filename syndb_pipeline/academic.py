@@ -37,9 +37,9 @@ def see_to_verification(server: RestDestination, *, browse: bool, seconds: float
         f"You stay logged in. To go on: syndb-pipeline login --destination {server.name}\n"
         f"To see where it stands: syndb-pipeline whoami --destination {server.name}"
     )
-    if seconds:
-        terminal.tell(f"Waiting for it, at most {_duration(seconds)}; Ctrl+C ends the waiting.")
     try:
+        if seconds:
+            terminal.tell(f"Waiting for it, at most {_duration(seconds)}; Ctrl+C ends the waiting.")
         if _becomes_verified(server, seconds):
             typer.echo("Your academic status is verified.")
             return

@@ -86,6 +86,14 @@ def check(config: Config, settings: Settings = None, as_json: AsJson = False) ->
 
 
 @app.command(rich_help_panel=PREPARE)
+def explain(code: Annotated[str | None, typer.Argument(metavar="CODE", help="A finding's code, e.g. SYN-ID-002.")] = None) -> None:
+    """Say what a finding means, why SynDB cares and what to do; without CODE, list all codes."""
+    from syndb_pipeline.findings.explain import explain as print_page
+
+    print_page(terminal.console(), code)
+
+
+@app.command(rich_help_panel=PREPARE)
 def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Prepare the package and show exactly what would be sent where, with its digest."""
     context = terminal.open_context(config, settings)
@@ -190,10 +198,12 @@ def run(
 @app.command(rich_help_panel=PUBLISH)
 def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Where the dataset stands: each stage, the verdict, the plan, its approval and its receipt."""
+    from syndb_pipeline.destinations import open_destination
+    from syndb_pipeline.doctor import hurried
     from syndb_pipeline.publication.status import status as ask
 
     context = terminal.open_context(config, settings)
-    found = ask(context)
+    found = ask(context, open_destination(hurried(context.settings), context.config.publish.destination, terminal.say))
     sealed = context.store.record("check_integrity")
     if as_json:
         receipt = found.receipt.model_dump(mode="json") if found.receipt else None
@@ -210,6 +220,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
         "plan": found.digest or found.obstacle or "none",
         "approved": "yes" if found.approved else "no",
         "published": f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan",
+        **({"destination": f"not asked: {found.unasked}"} if found.unasked else {}),
     }.items():
         console.print(f"  {label:<16} {value}", markup=False, highlight=False, soft_wrap=True)
 
@@ -227,15 +238,18 @@ def datasets(
     as_json: AsJson = False,
 ) -> None:
     """List the datasets you own at a destination, to choose one from."""
-    from syndb_pipeline.destinations import default_destination
+    from syndb_pipeline.destinations import default_destination, open_destination
+    from syndb_pipeline.doctor import hurried
     from syndb_pipeline.publication.status import datasets as listed
     from syndb_pipeline.settings import load_settings
 
     if modifiable and incomplete:
         raise ConfigError("--modifiable and --incomplete are two lists.", next_step="Give one of them.")
-    loaded = load_settings(settings)
+    loaded = hurried(load_settings(settings))
     destination = destination or default_destination(loaded)
-    found = listed(loaded, destination, "modifiable" if modifiable else "incomplete" if incomplete else "owned")
+    found = listed(
+        loaded, open_destination(loaded, destination, terminal.say), "modifiable" if modifiable else "incomplete" if incomplete else "owned"
+    )
     if as_json:
         typer.echo(json.dumps([item.model_dump(mode="json") for item in found], indent=1, ensure_ascii=False))
         return
@@ -255,7 +269,7 @@ def delete(
     label: Annotated[str | None, typer.Option("--label", help="The dataset's label, instead of typing it at the prompt.")] = None,
 ) -> None:
     """Delete a dataset you own at a destination, for good."""
-    from syndb_pipeline.destinations import default_destination
+    from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.publication.deletion import delete as remove
     from syndb_pipeline.publication.deletion import describe_preview, preview_delete
     from syndb_pipeline.settings import load_dataset, load_settings
@@ -268,12 +282,13 @@ def delete(
         config = load_dataset(dataset)
         identity, where = config.dataset.id, destination or config.publish.destination
         loaded = load_settings(settings, near=config.folder)
+    node = open_destination(loaded, where, terminal.say)
     if label is None:
-        typer.echo(describe_preview(preview_delete(loaded, identity, where)))
+        typer.echo(describe_preview(preview_delete(loaded, identity, node)))
         if not sys.stdin.isatty():
             raise ApprovalError("Nothing was deleted: nobody typed the label.", next_step="Give it as an option: --label LABEL")
         label = typer.prompt("Label", default="", show_default=False)
-    tombstone = remove(loaded, identity, where, label)
+    tombstone = remove(loaded, identity, node, label)
     typer.echo(f"Deleted {tombstone.deletion.label} ({identity}) from {where}, for good.")
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from pydantic import SecretStr
 
 from syndb_pipeline import terminal
-from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.errors import ConfigError, NotLoggedIn, PipelineError
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from syndb_pipeline.destinations.base import Identity
     from syndb_pipeline.destinations.rest import RestDestination
     from syndb_pipeline.doctor import Check
     from syndb_pipeline.settings import PipelineSettings
@@ -60,20 +60,25 @@ def login(
         raise ConfigError("--token goes with neither --username nor --remember-password.", next_step="Leave --token out, or the others.")
     server = _server(settings, destination, "login")
     present = credentials.in_environment(server.name)
-    password: SecretStr | None = None
-    if token or (present and not present.username and not username and not password_stdin):
-        given = present.token if present and present.token and not token else _secret("Token", server.name, password_stdin)
-        _use_token(server, given)
+    nothing_given = not (token or username or password_stdin or remember_password or present)
+    who = _still_known(server) if nothing_given else None
+    if who is not None:
+        typer.echo(f"You are logged in to {server.name} already, as {who.name}. To be somebody else, give --username.")
     else:
-        username, password = _name_and_password(server.name, username, password_stdin)
-        given = server.login(username, password)
-    who = server.who_am_i()
-    kept = password if remember_password else None
-    place = credentials.remember(server.origin, token=given, username=username, password=kept, say=terminal.say)
-    where = "the keyring" if place == "keyring" else f"{credentials.credentials_file()} (mode 0600)"
-    typer.echo(f"Logged in to {server.name} ({server.target}) as {who.name}.")
-    typer.echo(f"The token {'and the password are' if kept else 'is'} kept in {where}.")
-    _tell_of_environment(server.name)
+        password: SecretStr | None = None
+        if token or (present and not present.username and not username and not password_stdin):
+            given = present.token if present and present.token and not token else _secret("Token", server.name, password_stdin)
+            who = _use_token(server, given)
+        else:
+            username, password = _name_and_password(server.name, username, password_stdin)
+            given = server.login(username, password)
+            who = server.who_am_i()
+        kept = password if remember_password else None
+        place = credentials.remember(server.origin, token=given, username=username, password=kept, say=terminal.say)
+        where = "the keyring" if place == "keyring" else f"{credentials.credentials_file()} (mode 0600)"
+        typer.echo(f"Logged in to {server.name} ({server.target}) as {who.name}.")
+        typer.echo(f"The token {'and the password are' if kept else 'is'} kept in {where}.")
+        _tell_of_environment(server.name)
     if who.verified:
         typer.echo("Your academic status is verified.")
     else:
@@ -106,6 +111,7 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
 def whoami(destination: Server = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Who a destination takes you for, and by which credentials."""
     from syndb_pipeline import credentials
+    from syndb_pipeline.destination_settings import RestDestination as RestSettings
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.doctor import hurried, where
     from syndb_pipeline.settings import load_settings
@@ -218,6 +224,7 @@ def sandbox(
 
 def _server(settings: Path | None, named: str | None, command: str) -> RestDestination:
     """The server of pipeline.yaml that is meant, asked without long patience. Raises `ConfigError`."""
+    from syndb_pipeline.destination_settings import RestDestination as RestSettings
     from syndb_pipeline.destinations.rest import RestDestination
     from syndb_pipeline.doctor import hurried
     from syndb_pipeline.settings import load_settings
@@ -231,11 +238,14 @@ def _server(settings: Path | None, named: str | None, command: str) -> RestDesti
 
 
 def _servers(settings: PipelineSettings) -> list[str]:
+    from syndb_pipeline.destination_settings import RestDestination as RestSettings
+
     return [name for name, own in settings.destinations.items() if isinstance(own, RestSettings)]
 
 
 def _only_server(settings: PipelineSettings, file: Path | None, named: str | None, command: str) -> str:
     """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and says how to add one where there is none."""
+    from syndb_pipeline.contract.vocabularies import nearest
     from syndb_pipeline.settings import find_pipeline_file
 
     servers = _servers(settings)
@@ -281,6 +291,8 @@ def _name_and_password(name: str, username: str | None, from_stdin: bool) -> tup
 
 def _secret(what: str, name: str, from_stdin: bool) -> SecretStr:
     """A secret, typed without echo or read from standard input's first line. Raises `ConfigError` where neither can be."""
+    from pydantic import SecretStr
+
     if not from_stdin:
         _require_terminal(name)
         return SecretStr(typer.prompt(what, hide_input=True, err=True))
@@ -301,27 +313,38 @@ def _require_terminal(name: str) -> None:
         return
     ending = environment_name(name)
     raise ConfigError(
-        "There is no terminal to ask for a name and a password, and the environment has none.",
+        "There is no terminal to ask at, and there are no credentials in the environment.",
         next_step=f"Set SYNDB_USERNAME__{ending} and SYNDB_PASSWORD__{ending}, or SYNDB_TOKEN__{ending}.\n"
         "Or pipe the password: syndb-pipeline login --username NAME --password-stdin < FILE",
     )
 
 
-def _use_token(server: RestDestination, token: SecretStr) -> None:
-    """Ask with this token from now on, if the server knows it. Raises `NotLoggedIn`."""
+def _use_token(server: RestDestination, token: SecretStr) -> Identity:
+    """Ask with this token from now on; whose it is. Raises `NotLoggedIn` when the server does not know it."""
     from syndb_pipeline.credentials import checked_token
 
     server.use(checked_token(token))
     try:
-        server.who_am_i()
+        return server.who_am_i()
     except NotLoggedIn:
-        pass  # told below: there was no log-in that could have ended
-    else:
-        return
-    raise NotLoggedIn(
-        f"{server.name} ({server.target}) does not know this token; nothing was kept.",
-        next_step="Copy it again, whole; or log in with name and password: syndb-pipeline login",
-    )
+        raise NotLoggedIn(
+            f"{server.name} ({server.target}) does not know this token; nothing was kept.",
+            next_step="Copy it again, whole; or log in with name and password: syndb-pipeline login",
+        ) from None
+
+
+def _still_known(server: RestDestination) -> Identity | None:
+    """Who we are by the token that is kept; None when there is none, or the server does not know it any more."""
+    from syndb_pipeline import credentials
+
+    kept = credentials.kept(server.origin, say=terminal.say)
+    if kept is None or kept.token is None:
+        return None
+    server.use(kept.token)
+    try:
+        return server.who_am_i()
+    except NotLoggedIn:
+        return None
 
 
 def _tell_of_environment(name: str) -> None:
@@ -342,9 +365,13 @@ def _print_check(check: Check) -> None:
     color = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "failed": typer.colors.RED}[check.state]
     text = _wrapped(f"{check.state:<8} {check.name:<13} ", check.found)
     typer.echo(typer.style(check.state, fg=color) + text[len(check.state) :])
-    if check.next_step:
-        for line in check.next_step.splitlines():
-            typer.echo(_wrapped(" " * 9, line))
+    indent = " " * 9
+    for line in check.next_step.splitlines():
+        said, follows, command = line.partition(": syndb-pipeline ")
+        if follows and len(indent + line) > WIDTH:  # a command stays in one line, to be copied
+            typer.echo(_wrapped(indent, said + ":") + f"\n{indent}syndb-pipeline {command}")
+        else:
+            typer.echo(_wrapped(indent, line))
 
 
 def _wrapped(head: str, text: str) -> str:

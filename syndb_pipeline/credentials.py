@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import stat
 from collections.abc import Callable
@@ -196,6 +197,12 @@ def forget(origin: str, *, say: Say | None = None) -> bool:
     in_keyring = bool(_ask_keyring(lambda backend: _discard(backend, origin), say))
     in_file = _drop_from_file(origin)
     return in_keyring or in_file
+
+
+def keep_out_of_core_dumps() -> None:
+    """Let a crash of this process write no core file from now on: it would hold the secrets that are in memory."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def checked_token(token: SecretStr) -> SecretStr:

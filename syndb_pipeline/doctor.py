@@ -228,7 +228,7 @@ def _settings_of(own: RestSettings) -> Check:
     place = own.location
     found = (
         f"{own.url}; waits {own.connect_seconds:g} s for a connection, {own.answer_seconds:g} s for an answer, "
-        f"{own.total_seconds:g} s in all; {own.attempts} attempts; uploads tell {place.continent}, {place.country}, {place.city}"
+        f"{own.total_seconds:,g} s in all; {own.attempts} attempts; uploads tell {place.continent}, {place.country}, {place.city}"
     )
     if own.total_seconds < max(own.answer_seconds, own.connect_seconds):
         advice = "Set total_seconds higher than connect_seconds and answer_seconds; a large upload takes long."

@@ -24,6 +24,9 @@ from tests.meshes import small_mesh
 
 KNOWN_GROUP = "lab"
 CLOSED_COLLECTION = "of somebody else"
+KNOWN_DOI = "10.1000/of-another-dataset"
+"""What the server has before any dataset comes."""
+
 SKELETON = b"# a skeleton\n1 1 0 0 0 3 -1\n2 3 0 1 0 1 1\n3 3 0 2 0 1 2\n"
 
 Rows = list[list[str]]
@@ -31,18 +34,25 @@ Rows = list[list[str]]
 
 @dataclass
 class Dataset:
-    """A lab's files before they are written: `tables` are header and rows; `raw` takes the place of a table's text; `files` lie beside."""
+    """A lab's files before they are written: `tables` are header and rows; `raw` takes the place of a table's text, `names`
+    of its file's name; `files` lie beside.
+    """
 
     config: dict[str, Any]
     tables: dict[str, Rows]
     files: dict[str, bytes] = field(default_factory=dict)
     raw: dict[str, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
 
     @property
     def metadata(self) -> dict[str, Any]:
         found: dict[str, Any] = self.config["dataset"]
         return found
+
+    def name(self, table: str) -> str:
+        """The file that a table is written to, whatever the config says."""
+        return self.names.get(table, f"{table}.csv")
 
     def text(self, table: str, delimiter: str = ",", end: str = "\n") -> str:
         written = io.StringIO()
@@ -52,7 +62,7 @@ class Dataset:
     def content(self) -> dict[str, bytes]:
         """Every file beside the config, by its name."""
         tables = {
-            self.config["tables"][table]["file"]: self.raw.get(table, self.text(table).encode("utf-8", "surrogatepass"))
+            self.name(table): self.raw.get(table, self.text(table).encode("utf-8", "surrogatepass"))
             for table in self.tables
             if table not in self.missing
         }
@@ -128,7 +138,7 @@ def _tree() -> Dataset:
             "neuron": "cid,voxel_volume,centroid_x,polarity,is_tree,n_branches,mesh_path,swc_path "
             "n1,1e9,100.5,bipolar,true,4,one.glb,one.swc n2,2e9,-3,,,,two.glb, n3,3.5e9,0,unipolar,false,0,,one.swc",
             "axon": "cid,parent_id,terminal_count,mesh_volume,mesh_surface_area a1,n1,2,1e7,1e6 a2,n2,,2e7,2e6 a3,n3,0,,",
-            "vesicle": "cid,parent_id,neurotransmitter,voxel_radius,minimum_normal_length v1,a1,gaba,20.5,3 v2,a1,,20,1 v3,a2,glutamate,21,",
+            "vesicle": "cid,parent_id,neurotransmitter,voxel_radius,minimum_normal_length v1,a1,gaba,20.5,3 v2,a1,,20,1 v3,a2,glutamate,9,",
         },
         {"vesicle": {"parent": "axon"}},
         {"one.glb": small_mesh("one"), "two.glb": small_mesh("two"), "one.swc": SKELETON},
@@ -166,25 +176,85 @@ LABS: dict[str, Callable[[], Dataset]] = {"tree": _tree, "circuit": _circuit, "o
 # Cells, keys, references
 
 _CELLS = {
-    "letters": "abc", "a huge number": "1e308", "more than a double": "1e999", "less than a double": "1e-400", "NaN": "NaN",
-    "minus infinity": "-inf", "below zero": "-5", "zero": "0", "minus zero": "-0.0", "a fraction": "2.5", "2 to the 31": "2147483648",
-    "minus 2 to the 31": "-2147483648", "less than 32 bits": "-2147483649", "beyond 2 to the 53": "9007199254740993",
-    "2 to the 63": "9223372036854775808", "2 to the 128": str(2**128), "hexadecimal": "0x1F", "an underscore": "1_000",
-    "a decimal comma": "3,5", "blanks": "  ", "nothing": "", "no ASCII": "ß", "70 characters": "x" * 70, "100,000 characters": "y" * 100_000,
-    "NUL": "a\0b", "only NUL": "\0", "a quotation mark": 'a"b', "a line end": "a\nb", "a carriage return": "a\rb", "upper case": "BIPOLAR",
-    "a word for true": "YES", "null": "null", "a formula": "=1+1", "an emoji": "\U0001f9e0", "right to left": "\u202eabc",
-    "a UUID": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", "a bell": "\x07", "a byte order mark": "\ufeff1", "a plus": "+5",
-    "full-width digits": "\uff11\uff12", "Arabic digits": "\u0661\u0662", "a percentage": "50%", "a date": "2026-01-02", "a zero in front": "007",
-    "an exponent": "1E+17", "a point at the end": "5.", "one": "1", "half": "0.5", "a path upwards": "../../one.glb", "a lone surrogate": "\ud800",
-    "a Kelvin sign": "\u212a", "a dotted I": "\u0130",
-}  # fmt: skip
+    "letters": "abc",
+    "a huge number": "1e308",
+    "more than a double": "1e999",
+    "less than a double": "1e-400",
+    "NaN": "NaN",
+    "minus infinity": "-inf",
+    "below zero": "-5",
+    "zero": "0",
+    "minus zero": "-0.0",
+    "a fraction": "2.5",
+    "2 to the 31": "2147483648",
+    "minus 2 to the 31": "-2147483648",
+    "less than 32 bits": "-2147483649",
+    "beyond 2 to the 53": "9007199254740993",
+    "2 to the 63": "9223372036854775808",
+    "2 to the 128": str(2**128),
+    "hexadecimal": "0x1F",
+    "an underscore": "1_000",
+    "a decimal comma": "3,5",
+    "blanks": "  ",
+    "nothing": "",
+    "no ASCII": "ß",
+    "70 characters": "x" * 70,
+    "100,000 characters": "y" * 100_000,
+    "NUL": "a\0b",
+    "only NUL": "\0",
+    "a quotation mark": 'a"b',
+    "a line end": "a\nb",
+    "a carriage return": "a\rb",
+    "upper case": "BIPOLAR",
+    "a word for true": "YES",
+    "null": "null",
+    "a formula": "=1+1",
+    "an emoji": "\U0001f9e0",
+    "right to left": "\u202eabc",
+    "a UUID": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
+    "a bell": "\x07",
+    "a byte order mark": "\ufeff1",
+    "a plus": "+5",
+    "full-width digits": "\uff11\uff12",
+    "Arabic digits": "\u0661\u0662",
+    "a percentage": "50%",
+    "a date": "2026-01-02",
+    "a zero in front": "007",
+    "an exponent": "1E+17",
+    "a point at the end": "5.",
+    "one": "1",
+    "half": "0.5",
+    "a path upwards": "../../one.glb",
+    "a lone surrogate": "\ud800",
+    "a Kelvin sign": "\u212a",
+    "a dotted I": "\u0130",
+}
 
 _KEYS = {
-    "empty": "", "blank": "  ", "a look-alike": "n1".replace("n", "\u0578"), "composed": "\u00e9", "decomposed": "e\u0301", "white space around": " k ",
-    "zero width": "k\u200b", "long": "k" * 10_000, "NUL": "k\0", "NUL alone": "\0", "a slash": "a/b", "an id beyond 2 to the 53": "9007199254740993",
-    "a float": "1.0", "an exponent": "1.23457E+17", "zeros in front": "007", "a line end": "a\nb", "an emoji": "\U0001f9e0", "a quotation mark": '"',
-    "upper case": "N1", "a UUID": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", "a lone surrogate": "\ud800", "the word null": "null", "NaN": "NaN",
-}  # fmt: skip
+    "empty": "",
+    "blank": "  ",
+    "a look-alike": "n1".replace("n", "\u0578"),
+    "composed": "\u00e9",
+    "decomposed": "e\u0301",
+    "white space around": " k ",
+    "zero width": "k\u200b",
+    "long": "k" * 10_000,
+    "NUL": "k\0",
+    "NUL alone": "\0",
+    "a slash": "a/b",
+    "an id beyond 2 to the 53": "9007199254740993",
+    "a float": "1.0",
+    "an exponent": "1.23457E+17",
+    "zeros in front": "007",
+    "a line end": "a\nb",
+    "an emoji": "\U0001f9e0",
+    "a quotation mark": '"',
+    "upper case": "N1",
+    "a UUID": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
+    "a lone surrogate": "\ud800",
+    "the word null": "null",
+    "NaN": "NaN",
+}
 
 
 def _table(rng: Random, dataset: Dataset, having: Callable[[list[str]], bool] = lambda header: True) -> Rows:
@@ -205,7 +275,7 @@ def _is_key(name: str) -> bool:
 
 
 def _is_reference(name: str) -> bool:
-    return name.endswith("_id") and name != "cave_id" or name == "forms_synapse_with"
+    return (name.endswith("_id") and name != "cave_id") or name == "forms_synapse_with"
 
 
 def _cell(value: str, names: Callable[[str], bool]) -> Callable[[Random, Dataset], None]:
@@ -343,7 +413,7 @@ def _as(render: Callable[[Dataset, str], bytes]) -> Callable[[Random, Dataset], 
 
 def _truncated(rng: Random, dataset: Dataset) -> None:
     table = rng.choice(list(dataset.tables))
-    whole = dataset.content()[dataset.config["tables"][table]["file"]] if table not in dataset.missing else b"cid\n"
+    whole = dataset.content()[dataset.name(table)] if table not in dataset.missing else b"cid\n"
     dataset.raw[table] = whole[: rng.randrange(len(whole))] if whole else b""
 
 
@@ -363,7 +433,7 @@ def _parquet(kind: str) -> Callable[[Random, Dataset], None]:
         header, *rows = dataset.tables[table]
         names = [f"{name}{at}" if name in header[:at] or not name else name for at, name in enumerate(header)]
         wide = [(row + [""] * len(names))[: len(names)] for row in rows]
-        dataset.config["tables"][table]["file"] = f"{table}.parquet"
+        dataset.names[table] = dataset.config["tables"][table]["file"] = f"{table}.parquet"
         dataset.raw[table] = parquet_bytes(names, wide, {rng.choice(names): kind} if names else {})
 
     return apply
@@ -454,12 +524,32 @@ def _mutation(**mutation: Any) -> Callable[[Random, Dataset], None]:
 
 
 _ODD_TEXTS = {
-    "NUL": "a\0b", "a bell": "a\x07b", "DEL": "a\x7fb", "a line end": "a\nb", "a tab": "a\tb", "a carriage return": "a\rb", "C1": "a\x85b",
-    "an emoji": "\U0001f9e0", "a lone surrogate": "a\ud800b", "two halves": "\ud83e\udde0", "nothing": "", "a blank": " ", "quotes": "'\"\\",
-    "right to left": "\u202eabc", "a path": "/../..", "markup": "<b>&amp;", "a noncharacter": "\uffff", "a number": 42, "true": True,
-    "nothing at all": None, "a list": ["a"], "zero width": "\u200b", "a line separator": "\u2028", "255 characters": "x" * 255,
+    "NUL": "a\0b",
+    "a bell": "a\x07b",
+    "DEL": "a\x7fb",
+    "a line end": "a\nb",
+    "a tab": "a\tb",
+    "a carriage return": "a\rb",
+    "C1": "a\x85b",
+    "an emoji": "\U0001f9e0",
+    "a lone surrogate": "a\ud800b",
+    "two halves": "\ud83e\udde0",
+    "nothing": "",
+    "a blank": " ",
+    "quotes": "'\"\\",
+    "right to left": "\u202eabc",
+    "a path": "/../..",
+    "markup": "<b>&amp;",
+    "a noncharacter": "\uffff",
+    "a number": 42,
+    "true": True,
+    "nothing at all": None,
+    "a list": ["a"],
+    "zero width": "\u200b",
+    "a line separator": "\u2028",
+    "255 characters": "x" * 255,
     "100,000 characters": "x" * 100_000,
-}  # fmt: skip
+}
 _TEXTS: dict[str, Callable[[Any], Callable[[Random, Dataset], None]]] = {
     "label": lambda text: _say("label", text),
     "notes": lambda text: _say("notes", text),
@@ -509,11 +599,29 @@ def _mutations() -> list[Mutation]:
         *(
             Mutation("columns", f"added {name}", _add(name, value))
             for name, value in {
-                "colour": "red", "dataset_id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", "s3_mesh_location": "1", "s3_swb_location": "0",
-                "parent_enum": "99", "neuron_id": "n1", "voxel_radius": "10", "cave_id": "9223372036854775807", "mesh_path": "one.glb",
-                "swb_path": "one.swc", "connection_score": "0.5", "mesh_area_volume_ratio": "0.1", "DATASET_ID": "x", "_cells": "x",
-                "file_row_number": "1", "cid": "k", "row_number": "1", "bounding_box": "[1;2]", "centroid_y": "5", "serotonin": "0.5",
-                "a, b": "x", 'a"b': "x", "gr\u00f6sse": "1",
+                "colour": "red",
+                "dataset_id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
+                "s3_mesh_location": "1",
+                "s3_swb_location": "0",
+                "parent_enum": "99",
+                "neuron_id": "n1",
+                "voxel_radius": "10",
+                "cave_id": "9223372036854775807",
+                "mesh_path": "one.glb",
+                "swb_path": "one.swc",
+                "connection_score": "0.5",
+                "mesh_area_volume_ratio": "0.1",
+                "DATASET_ID": "x",
+                "_cells": "x",
+                "file_row_number": "1",
+                "cid": "k",
+                "row_number": "1",
+                "bounding_box": "[1;2]",
+                "centroid_y": "5",
+                "serotonin": "0.5",
+                "a, b": "x",
+                'a"b': "x",
+                "gr\u00f6sse": "1",
             }.items()
         ),
         Mutation("rows", "one dropped", _in_rows(lambda rng, rows: rows.pop(rng.randrange(1, len(rows))))),
@@ -546,8 +654,23 @@ def _mutations() -> list[Mutation]:
         *(
             Mutation("parquet", f"a column as {kind}", _parquet(kind))
             for kind in (
-                "VARCHAR", "DOUBLE", "FLOAT", "BIGINT", "HUGEINT", "UTINYINT", "DECIMAL(18,3)", "UUID", "BLOB", "BOOLEAN", "DATE",
-                "TIMESTAMP WITH TIME ZONE", "INTERVAL", "VARCHAR[]", "STRUCT(a VARCHAR)", "MAP(VARCHAR, VARCHAR)", "TIME",
+                "VARCHAR",
+                "DOUBLE",
+                "FLOAT",
+                "BIGINT",
+                "HUGEINT",
+                "UTINYINT",
+                "DECIMAL(18,3)",
+                "UUID",
+                "BLOB",
+                "BOOLEAN",
+                "DATE",
+                "TIMESTAMP WITH TIME ZONE",
+                "INTERVAL",
+                "VARCHAR[]",
+                "STRUCT(a VARCHAR)",
+                "MAP(VARCHAR, VARCHAR)",
+                "TIME",
             )
         ),
         Mutation("meshes", "mesh not there", _beside("one.glb", None)),
@@ -619,6 +742,8 @@ def _mutations() -> list[Mutation]:
         Mutation("metadata", "collection of somebody else", _say("collections", [CLOSED_COLLECTION])),
         Mutation("metadata", "publication twice", _say("publications", ["10.1000/1", "10.1000/1"])),
         Mutation("metadata", "publication twice, in capitals", _say("publications", ["10.1000/abc", "10.1000/ABC"])),
+        Mutation("metadata", "publication that is there", _say("publications", [KNOWN_DOI])),
+        Mutation("metadata", "publication that is there, in capitals", _say("publications", [KNOWN_DOI.upper()])),
         Mutation("metadata", "publication as a link", _say("publications", ["https://doi.org/10.1000/1"])),
         Mutation("metadata", "publication without prefix", _say("publications", ["science.add9330"])),
         Mutation("metadata", "publication in Arabic digits", _say("publications", ["10.\u0661\u0662\u0663\u0664/1"])),
@@ -641,6 +766,14 @@ def _mutations() -> list[Mutation]:
         Mutation("tables", "columns left out", _of_table("ignore", ["colour", "dataset_id", "cid"])),
         Mutation("tables", "second line is the header", _of_table("header_row", 2)),
         Mutation("tables", "without header", _of_table("header_row", None)),
+        Mutation("tables", "file with NUL", _of_table("file", "a\0.csv")),
+        Mutation("tables", "file that is a folder", _of_table("file", "..")),
+        Mutation("tables", "missing is NUL", _of_table("missing", ["\0"])),
+        Mutation("tables", "a sheet", _of_table("sheet", "\0")),
+        Mutation("tables", "a delimiter of a line end", _of_table("delimiter", "\n")),
+        Mutation("tables", "a delimiter of NUL", _of_table("delimiter", "\0")),
+        Mutation("tables", "a delimiter of no ASCII", _of_table("delimiter", "\u00a7")),
+        Mutation("tables", "an encoding of bytes", _of_table("encoding", "base64")),
         Mutation("tables", "another encoding", _of_table("encoding", "utf-16")),
         Mutation("tables", "another delimiter", _of_table("delimiter", ";")),
         Mutation("tables", "all csv files as one", _of_table("file", "*.csv")),
@@ -649,7 +782,7 @@ def _mutations() -> list[Mutation]:
         Mutation("rules", "unknown words are errors", _rules("error", "SYN-VOC-001")),
         Mutation("rules", "repeated keys only warn", _rules("warning", "SYN-ID-002")),
         *(Mutation("texts", f"{key}: {name}", say(text)) for key, say in _TEXTS.items() for name, text in _ODD_TEXTS.items()),
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -663,14 +796,12 @@ _STEP = next(step for step in range(101, 1_000) if gcd(step, len(MUTATIONS)) == 
 def case(seed: int, ids: dict[str, UUID]) -> Case:
     """Dataset number `seed`, its id that of its lab in `ids`. The first numbers do every mutation alone, later ones several at a time."""
     rng = Random(seed)
-    if seed < len(MUTATIONS):
-        first = MUTATIONS[seed * _STEP % len(MUTATIONS)]
-    else:
-        first = rng.choice(_BY_KIND[rng.choice(KINDS)])
+    alone = seed < len(MUTATIONS)
+    first = MUTATIONS[seed * _STEP % len(MUTATIONS)] if alone else rng.choice(_BY_KIND[rng.choice(KINDS)])
     lab = rng.choice(list(LABS)) if first.kind != "meshes" else "tree"
     dataset = LABS[lab]()
     dataset.metadata["id"] = str(ids[lab])
-    more = 0 if seed < len(MUTATIONS) else rng.choice((0, 0, 1, 1, 2, 3))
+    more = 0 if alone else rng.choice((0, 0, 1, 1, 2, 3))
     done = (first, *(rng.choice(_BY_KIND[rng.choice(KINDS)]) for _ in range(more)))
     for mutation in done:
         mutation.apply(rng, dataset)

@@ -143,7 +143,8 @@ class DatasetInfo(_Frozen):
     """A dataset as its destination tells it.
 
     `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is, or None when the
-    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took.
+    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took. `new` is told by
+    `register` alone: this very call created the dataset, so nobody else can have begun to send to it.
     """
 
     metadata: Metadata
@@ -152,6 +153,7 @@ class DatasetInfo(_Frozen):
     number_of_units: int
     uploads: tuple[Upload, ...] | None
     registered: datetime | None = None
+    new: bool = False
 
 
 class TableCheck(_Frozen):

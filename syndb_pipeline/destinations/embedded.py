@@ -249,11 +249,11 @@ class EmbeddedNode:
         stored = self.stored(dataset)
         return StoredFiles(count=len(stored), bytes=sum(file.bytes for file in stored))
 
-    def stored(self, dataset: UUID) -> list[StoredFile]:
-        """The dataset's meshes and skeletons."""
+    def stored(self, dataset: UUID, unit: UUID | None = None) -> list[StoredFile]:
+        """The dataset's meshes and skeletons, or those of one row."""
         if self.info(dataset) is None:
             raise self._unknown(dataset)
-        return stored_files(self._dataset(dataset))
+        return stored_files(self._dataset(dataset), unit)
 
     def delete(self, dataset: UUID) -> Deletion:
         with self._changing(dataset) as (folder, entry):

@@ -51,14 +51,17 @@ def keep_file(folder: Path, kind: FileKind, unit: UUID, path: Path, sha256: str)
     return StoredFile(kind=kind, unit=unit, sha256=sha256, bytes=target.stat().st_size, path=target)
 
 
-def stored_files(folder: Path) -> list[StoredFile]:
-    """Meshes and skeletons, from their names `<unit>.<digest><suffix>`; of two for one unit (a replacement under way) the newer."""
+def stored_files(folder: Path, unit: UUID | None = None) -> list[StoredFile]:
+    """Meshes and skeletons, or those of one unit, from their names `<unit>.<digest><suffix>`.
+
+    Of two of a kind for one unit (a replacement under way), the newer.
+    """
     newest: dict[tuple[FileKind, UUID], tuple[int, StoredFile]] = {}
     for kind, suffix in SUFFIX.items():
-        for path in sorted((folder / "files" / kind).glob(f"*{suffix}")):
-            unit, sha256, _ = path.name.split(".")
+        for path in sorted((folder / "files" / kind).glob(f"{unit or ''}*{suffix}")):
+            name, sha256, _ = path.name.split(".")
             state = path.stat()
-            stored = StoredFile(kind=kind, unit=UUID(unit), sha256=sha256, bytes=state.st_size, path=path)
+            stored = StoredFile(kind=kind, unit=UUID(name), sha256=sha256, bytes=state.st_size, path=path)
             if state.st_mtime_ns >= newest.get((kind, stored.unit), (0, stored))[0]:
                 newest[kind, stored.unit] = (state.st_mtime_ns, stored)
     return [stored for _, stored in newest.values()]

@@ -3,8 +3,8 @@
 Belongs here: HTTP. Does not: SynDB's routes, bodies, or what a status means to it (`rest.py`).
 
 There is one rule for sending again. A request that may be repeated is; any other only when the server certainly did not carry it out: the
-connection was never made, the server said so (408, 425, 429, 503; 401 once a new token is there), or the body was not sent to its end. Else
-the outcome is unknown, and somebody has to ask.
+connection was never made, the server said so (408, 425, 429; 503 in its own words; 401 once a new token is there), or the body was not
+sent to its end. Else the outcome is unknown, and somebody has to ask.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from syndb_pipeline.destination_settings import is_loopback
 from syndb_pipeline.destinations.http_address import host_of, moved, origin_of, redirected, require_safe
 from syndb_pipeline.destinations.http_answer import Answer, cleaned, retry_after, words_of
 from syndb_pipeline.destinations.http_body import FilePart, FormBody
+from syndb_pipeline.destinations.http_client import certificates, open_client, within
 from syndb_pipeline.destinations.http_retry import Failed, Say, attempts
-from syndb_pipeline.errors import ConfigError, DestinationRefused, NotLoggedIn, OutcomeUnknown, Unreachable
+from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, OutcomeUnknown, Unreachable
 
 _NOT_TAKEN: Final = frozenset({408, 425, 429, 503})
 """Answers by which a server says that it did not carry the request out, and that it may be sent again (RFC 9110, 6585, 8470)."""
 
-_TROUBLE: Final = frozenset({500, 502, 504})
+_TROUBLE: Final = frozenset({500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _MAX_ANSWER: Final = 64 * 1024 * 1024
@@ -208,12 +209,16 @@ class Session:
                 next_step=f"Log in with: syndb-pipeline login --destination {self.name}",
             )
         told = f"{self.name if call.ours else call.host} answered {answer}"
-        if answer.status in _NOT_TAKEN:
+        # A 503 without a word on when to come again may be a gateway's, which lost the server after handing everything on.
+        gateway = answer.status == 503 and "retry-after" not in answer.headers and not answer.has_detail
+        if answer.status in _NOT_TAKEN and (call.repeatable or not whole or not gateway):
             raise self._failed(call, told, retry_after(answer.headers, datetime.now(UTC)))
-        if answer.status in _TROUBLE and (call.repeatable or (answer.status != 500 and not whole)):
+        # A 500 in the contract's form is the server's own word on what was sent; any other, a 502 and a 504 come from somewhere before it.
+        judged = answer.status == 500 and answer.has_detail
+        if answer.status in _TROUBLE and (call.repeatable or (not whole and not judged)):
             call.may_be_done = call.may_be_done or whole
             raise self._failed(call, told, retry_after(answer.headers, datetime.now(UTC)))
-        if answer.status in (502, 504) or (answer.status == 500 and not call.repeatable and not answer.has_detail):
+        if answer.status in _TROUBLE and not judged:
             raise self._unknown(call, told)
         return answer
 
@@ -263,6 +268,10 @@ class Session:
                     raise self._unknown(call, told) from None
                 call.may_be_done = True
             raise self._failed(call, told) from None
+        except (httpx.InvalidURL, UnicodeError):  # where it redirects to, or a host that no name server can be asked for
+            raise DestinationRefused(
+                f"{who} is, or leads to, something that is no address ({call.what}).", next_step=f"Report it to who runs {self.name}."
+            ) from None
 
     def _send(self, call: _Call, url: str, token: SecretStr | None, body: FormBody | None) -> Answer:
         self._go_on(call)
@@ -279,11 +288,12 @@ class Session:
             content=body or call.content,
             extensions={"timeout": httpx.Timeout(left, connect=connect).as_dict()},
         )
-        response = self._client(url, fresh=not call.repeatable).send(request, stream=True)
-        try:
-            content = self._content(call, response)
-        finally:
-            response.close()
+        with within(call.deadline):
+            response = self._client(url, fresh=not call.repeatable).send(request, stream=True)
+            try:
+                content = self._content(call, response)
+            finally:
+                response.close()
         secrets = (*call.secrets, token.get_secret_value() if token else "")
         words = "" if response.is_success else words_of(content, secrets)
         return Answer(response.status_code, response.headers, content, words)
@@ -297,7 +307,7 @@ class Session:
                 self._go_on(call)
                 size += len(piece)
                 if size > call.limit:
-                    if call.cut:
+                    if call.cut or not call.repeatable:
                         break
                     raise DestinationRefused(
                         f"{call.host} answered with more than {call.limit:,} bytes ({call.what}).", next_step="Report it to who runs it."
@@ -306,9 +316,10 @@ class Session:
                     kept += piece
                 else:
                     file.write(piece)
-        except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError):
+        except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError, Failed):
             # The status has said what became of it; only a request that may be repeated is asked again for the rest.
             if call.repeatable:
+                call.may_be_done = True
                 raise
         finally:
             if file is not None:
@@ -326,25 +337,13 @@ class Session:
         near = is_loopback(urlsplit(url).hostname or "")
         with self._lock:
             if (near, fresh) not in self._clients:
-                self._clients[near, fresh] = httpx.Client(
-                    verify=self._certificates(),
-                    trust_env=not near,  # no proxy between this machine and itself
-                    follow_redirects=False,
+                self._context = self._context or certificates()
+                self._clients[near, fresh] = open_client(
+                    self._context,
+                    proxies=not near,  # none between this machine and itself
                     limits=httpx.Limits(max_keepalive_connections=0 if fresh else 64, max_connections=None, keepalive_expiry=30),
                 )
             return self._clients[near, fresh]
-
-    def _certificates(self) -> ssl.SSLContext:
-        """Whose certificates are believed: there is no way to believe all. SSL_CERT_FILE and SSL_CERT_DIR name a lab's own authority."""
-        if self._context is None:
-            try:
-                self._context = httpx.create_ssl_context()
-            except OSError as error:
-                raise ConfigError(
-                    f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error.strerror}.",
-                    next_step="Correct the environment variable, or remove it.",
-                ) from None
-        return self._context
 
 
 def path_part(text: object) -> str:

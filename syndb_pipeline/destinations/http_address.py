@@ -48,6 +48,10 @@ def redirected(url: str, location: str, name: str, what: str) -> str:
         raise DestinationRefused(
             f"{host_of(url)} redirects to {shown(target)}, which is not encrypted ({what}). It was not followed.", next_step=advice
         )
+    if is_loopback(parts.host) and not is_loopback(urlsplit(url).hostname or ""):
+        raise DestinationRefused(
+            f"{host_of(url)} redirects to {shown(target)}, which is this machine ({what}). It was not followed.", next_step=advice
+        )
     return target
 
 

@@ -22,6 +22,9 @@ MAX_WORDS: Final = 400
 _MAX_READ: Final = 64 * 1024
 """Bytes of an error's body that are looked at for words."""
 
+_MAX_MARKUP: Final = 8 * 1024
+"""Characters of a page or of XML that are searched: a search takes the square of it where nothing is found."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -69,14 +72,19 @@ def words_of(content: bytes, secrets: Iterable[str] = ()) -> str:
     detail = _detail(head)
     if detail is None:
         text = head.decode("utf-8", "replace")
-        if error := re.search(r"<Error>.*?<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", text, re.DOTALL):
+        markup = text[:_MAX_MARKUP]
+        if error := re.search(r"<Error>.*?<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", markup, re.DOTALL):
             detail = ": ".join(part for part in error.groups() if part)
         elif re.match(r"\s*<", text):
-            title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)
+            title = re.search(r"<title>([^<]*)</title>", markup, re.IGNORECASE)
             detail = title[1] if title else ""
         else:
             detail = text
-    return cleaned(_in_words(detail), secrets)
+    try:
+        words = _in_words(detail)
+    except RecursionError:
+        words = "(nested too deep to be shown)"
+    return cleaned(words, secrets)
 
 
 def cleaned(text: str, secrets: Iterable[str] = ()) -> str:

@@ -21,7 +21,8 @@ from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destination_settings import is_loopback
 from syndb_pipeline.destinations.http_address import host_of
 from syndb_pipeline.destinations.http_answer import cleaned, status_name
-from syndb_pipeline.errors import DestinationRefused, PipelineError, Unreachable
+from syndb_pipeline.destinations.http_client import certificates, open_client, unusable_proxy, within
+from syndb_pipeline.errors import ConfigError, DestinationRefused, Unreachable
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PATIENCE: Final = 10.0
@@ -61,11 +62,12 @@ def reach(settings: RestSettings) -> Reached:
     before = datetime.now(UTC)
     try:
         with (
-            httpx.Client(verify=_certificates(), trust_env=proxy is not None, timeout=patience, follow_redirects=False) as client,
+            within(time.monotonic() + 2 * patience),
+            open_client(certificates(), proxies=proxy is not None, timeout=patience) as client,
             client.stream("GET", settings.url + "/") as answer,  # its head is enough
         ):
             after = datetime.now(UTC)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         silent = "does not answer through the proxy" if proxy is not None else "takes connections, but does not answer"
         raise Unreachable(
             f"HTTP: {host_of(settings.url)} {silent}: {cleaned(str(error)) or type(error).__name__}.",
@@ -85,8 +87,11 @@ def _proxy(scheme: str, host: str) -> tuple[str, int] | None:
         return None
     named = getproxies()
     address = named.get(scheme) or named.get("all")
-    parts = urlsplit(address if address and "://" in address else f"http://{address}")
-    return (parts.hostname, parts.port or _PORTS.get(parts.scheme, 1080)) if address and parts.hostname else None
+    try:
+        parts = urlsplit(address if address and "://" in address else f"http://{address}")
+        return (parts.hostname, parts.port or _PORTS.get(parts.scheme, 1080)) if address and parts.hostname else None
+    except ValueError:
+        raise unusable_proxy() from None
 
 
 def _connected(host: str, port: int, patience: float, who: str = "") -> socket.socket:
@@ -97,6 +102,8 @@ def _connected(host: str, port: int, patience: float, who: str = "") -> socket.s
             f"DNS: the name {host}{who} is not known here ({error.strerror}).",
             next_step="Look at its spelling in pipeline.yaml, and at this machine's network.",
         ) from None
+    except UnicodeError:  # a part of it is empty, or too long
+        raise ConfigError(f"DNS: {host}{who} is no name that a server can have.", next_step="Look at url in pipeline.yaml.") from None
     failed: OSError | None = None
     for family, kind, protocol, _, address in found:
         connection = socket.socket(family, kind, protocol)
@@ -117,7 +124,7 @@ def _connected(host: str, port: int, patience: float, who: str = "") -> socket.s
 
 def _encrypted(connection: socket.socket, host: str, port: int) -> str:
     try:
-        with _certificates().wrap_socket(connection, server_hostname=host) as encrypted:
+        with certificates().wrap_socket(connection, server_hostname=host) as encrypted:
             return encrypted.version() or "TLS"
     except ssl.SSLCertVerificationError as error:
         raise DestinationRefused(
@@ -132,20 +139,10 @@ def _encrypted(connection: socket.socket, host: str, port: int) -> str:
         ) from None
 
 
-def _certificates() -> ssl.SSLContext:
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise PipelineError(
-            f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error.strerror}.",
-            next_step="Correct the environment variable, or remove it.",
-        ) from None
-
-
 def _ahead(date: str, now: datetime) -> float | None:
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from pydantic import SecretStr, ValidationError
 
+from syndb_pipeline.credentials import keep_out_of_core_dumps
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import DatasetInfo, Identity
 from syndb_pipeline.destinations.http import Session, path_part
 from syndb_pipeline.destinations.http_address import origin_of, require_safe
-from syndb_pipeline.destinations.http_answer import Answer
+from syndb_pipeline.destinations.http_answer import Answer, cleaned
 from syndb_pipeline.destinations.rest_access import Access
 from syndb_pipeline.destinations.rest_metadata import Authorization, Bearer, Labels, Profile, Read, UploadedDataset
 from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, NotPermitted, NotVerified, UnknownDataset
@@ -36,6 +37,7 @@ class RestClient:
     """A SynDB at the address `config.url`. `say` hears what is waited for. The token is looked up when the first request needs it."""
 
     def __init__(self, name: str, config: RestSettings, say: Callable[[str], None]) -> None:
+        keep_out_of_core_dumps()
         self.name = name
         self.config = config
         self.say = say
@@ -99,7 +101,7 @@ class RestClient:
             )
         self.good(answer, "to log in")
         token = self.read(Bearer, answer).access_token
-        if not re.fullmatch(r"[!-~]+", token):
+        if not re.fullmatch(r"[!-~]{1,16384}", token):
             raise DestinationRefused(f"{self.name} gave something as a token that is none.", next_step=f"Is {self.config.url} a SynDB?")
         return SecretStr(token)
 
@@ -112,7 +114,13 @@ class RestClient:
         if answer.status in (403, 422) and dataset not in self.labels("all"):
             return None
         self.good(answer, f"dataset {dataset}", dataset)
-        return self.read(UploadedDataset, answer).info
+        found = self.read(UploadedDataset, answer).info
+        if found.metadata.id != dataset:  # a cache between us and the server; what is decided by it would be about another dataset
+            raise DestinationRefused(
+                f"{self.name} was asked for dataset {dataset} and answered with {found.metadata.id}.",
+                next_step=f"Report it to who runs {self.name}.",
+            )
+        return found
 
     def labels(self, which: str) -> dict[UUID, str]:
         answer = self.session.ask("GET", f"{METADATA}/dataset/get/{which}")
@@ -127,8 +135,9 @@ class RestClient:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "its whole body"
+            wrong = cleaned(f"{place}: {first['msg']}")  # a place may be a key that the server made up
         raise DestinationRefused(
-            f"{self.name} answered what SynDB's published contract does not have ({place}: {first['msg']}).",
+            f"{self.name} answered what SynDB's published contract does not have ({wrong}).",
             next_step=f"Is {self.config.url} the address of a SynDB, with its base path?",
         )
 

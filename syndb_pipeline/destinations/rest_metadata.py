@@ -5,22 +5,44 @@ Belongs here: JSON bodies of syndb-api-client 0.7.2 as types. Does not: requests
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import DatasetInfo, Metadata, Mutation, Region
+from syndb_pipeline.destinations.http_answer import cleaned
 
 _DEFAULT_LICENSE: Final = LICENSES["ODC_BY"]
 """What SynDB takes when nobody chose one (D: the upload guide)."""
 
 _NO_DIRECTION: Final = "null"
 
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-Direction = Annotated[str, BeforeValidator(lambda value: _NO_DIRECTION if value is None else value)]
+_LONGEST: Final = 1_000
+"""Characters of a text that are kept; SynDB's own limits end at 280."""
+
+
+def _visible(text: str) -> str:
+    """`text` as a terminal and a log can show it. No metadata of ours have a control character, so what equals them still does."""
+    kept = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" else c for c in text[:_LONGEST])
+    return kept if len(text) <= _LONGEST else f"{kept}..."
+
+
+def _identifier(text: str) -> str:
+    """Ids are compared, so none is mended. Raises `ValueError`."""
+    if not text.isprintable() or not 0 < len(text) <= 200:
+        raise ValueError("Input should be an id of up to 200 printable characters")
+    return text
+
+
+Id = Annotated[str, AfterValidator(_identifier)]
+Shown = Annotated[str, AfterValidator(cleaned)]
+Word = Annotated[str, AfterValidator(_visible)]
+Text = Annotated[Word, BeforeValidator(lambda value: "" if value is None else value)]
+Direction = Annotated[Word, BeforeValidator(lambda value: _NO_DIRECTION if value is None else value)]
 _empty = BeforeValidator(lambda value: () if value is None else value)
 
 
@@ -44,18 +66,19 @@ class UploadedDataset(Read):
     """`UploadedSingleDatasetSchema`: a dataset as `info` tells it."""
 
     id: UUID
-    label: str
-    notes: Text = ""
+    label: Word
+    notes: Annotated[str, BeforeValidator(lambda value: "" if value is None else value)] = ""
+    """May have several lines; it is compared, and shown quoted (`base.differences`)."""
     data_license: int | None = None
     animal: int
     microscopy: Text = ""
     brain_regions: Annotated[tuple[_Region, ...], _empty] = ()
     mutations: Annotated[tuple[_Mutation, ...], _empty] = ()
-    publication_dois: Annotated[tuple[str, ...], _empty] = ()
-    authorized_group_names: Annotated[tuple[str, ...], _empty] = ()
-    dataset_collection_names: Annotated[tuple[str, ...], _empty] = ()
+    publication_dois: Annotated[tuple[Word, ...], _empty] = ()
+    authorized_group_names: Annotated[tuple[Word, ...], _empty] = ()
+    dataset_collection_names: Annotated[tuple[Word, ...], _empty] = ()
     syndb_tables: Annotated[tuple[int, ...], _empty] = ()
-    owner_id: str
+    owner_id: Id
     number_of_units: int = 0
 
     @property
@@ -84,10 +107,10 @@ class UploadedDataset(Read):
 class Universal(Read):
     """`UniversalMetadataResponse`: the tags there are; animals are not among them."""
 
-    publication_dois: Annotated[tuple[str, ...], _empty] = ()
+    publication_dois: Annotated[tuple[Word, ...], _empty] = ()
     mutation: Annotated[tuple[_Mutation, ...], _empty] = ()
     brain_region: Annotated[tuple[_Region, ...], _empty] = ()
-    microscopy_names: Annotated[tuple[str, ...], _empty] = ()
+    microscopy_names: Annotated[tuple[Word, ...], _empty] = ()
 
     def missing(self, metadata: Metadata) -> list[tuple[str, str, dict[str, Any]]]:
         """The tags that `metadata` need and that are not there: kind, what it is in words, body of the request that creates it."""
@@ -132,8 +155,8 @@ class Ids(Read):
 class Profile(Read):
     """`UserProfile`; `is_verified` is SynDB's word on academic status [inferred]."""
 
-    id: str
-    email: str
+    id: Id
+    email: Shown
     is_verified: bool = False
 
 

@@ -19,6 +19,9 @@ from syndb_pipeline.errors import DestinationRefused, NotPermitted, OutcomeUnkno
 _Step = tuple[str, Callable[[], Answer | None]]
 """A name, and what creates it: the answer, or None when it was lost."""
 
+_FOUND = Answer(201, Headers(), b"")
+"""Stands for an answer that was lost: the dataset is there, created by that request or by somebody else."""
+
 
 def register(client: RestClient, metadata: Metadata) -> DatasetInfo:
     """Create the dataset, or give it back as it is there.
@@ -69,7 +72,7 @@ def register(client: RestClient, metadata: Metadata) -> DatasetInfo:
             f"The id {metadata.id} is in use at {client.name}, by {client.person(there.owner)}: {answer.words}",
             next_step="Give your dataset an id of its own.",
         )
-    return there
+    return there.model_copy(update={"new": answer.good and answer is not _FOUND})
 
 
 def _create(client: RestClient, metadata: Metadata) -> Answer:
@@ -81,7 +84,7 @@ def _create(client: RestClient, metadata: Metadata) -> Answer:
         if client.info(metadata.id) is None:
             # The id is ours: should the first one still arrive, one of the two is told that the id is in use.
             return client.session.ask("POST", path, json=body, repeatable=False)
-        return Answer(201, Headers(), b"")
+        return _FOUND
 
 
 def _create_tags(client: RestClient, metadata: Metadata) -> None:

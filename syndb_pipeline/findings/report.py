@@ -19,7 +19,7 @@ from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.store import Rows
 
-_STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan", "info": "dim"}
+STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan", "info": "dim"}
 
 
 def as_json(
@@ -75,7 +75,7 @@ def tables_of(rows: Mapping[str, Rows]) -> Table:
 
 def finding_block(finding: Finding) -> RenderableType:
     """One finding for a terminal: head line, cause, places, cure."""
-    style = _STYLES[finding.severity]
+    style = STYLES[finding.severity]
     head = Text.assemble((finding.severity, style), " ", (finding.code, "bold"), " ", finding.title)
     lines: list[RenderableType] = [head, Padding(Text(finding.cause), (0, 0, 0, 2))]
     lines += [Padding(Text(str(example), style="dim"), (0, 0, 0, 4)) for example in finding.examples]
@@ -92,5 +92,7 @@ def print_report(
         console.print(finding_block(finding))
     style = "bold green" if verdict == "accepted" else "bold red"
     console.print(f"[{style}]{verdict.upper()}[/] {escape(name)}: {summary(findings)}")
+    if verdict == "rejected":
+        console.print(f"What a code means, with cures: syndb-pipeline explain {by_severity(findings)[0].code}", soft_wrap=True)
     if next_step:
         console.print(f"Next: {escape(next_step)}", soft_wrap=True)

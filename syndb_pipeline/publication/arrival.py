@@ -24,7 +24,8 @@ from syndb_pipeline.store import DatasetStore
 Outcome = Literal["arrived", "lost"]
 """A person's word on an upload whose outcome neither the destination nor our journal can tell."""
 
-_ASK_AGAIN_SECONDS = 2.0
+_FIRST_PAUSE_SECONDS, _ASK_AGAIN_SECONDS = 0.1, 2.0
+_WORTH_TELLING_SECONDS = 1.0
 
 
 def package_of(current: Plan) -> Package:
@@ -45,6 +46,8 @@ class Arrival:
     say: Callable[[str], None]
     outcome: Outcome | None
     command: str
+    alone: bool = False
+    """Whether this run created the dataset, so that nobody else can have begun to send to it."""
 
     def upload(self, info: DatasetInfo) -> Upload | None:
         """The upload of this tar, when it is there; None when it is certain that it is not. Raises `OutcomeUnknown`."""
@@ -60,8 +63,11 @@ class Arrival:
         if last.state == "done":
             return Upload.model_validate(last.details)
         before = int(last.details["number_of_units"])
-        waited = (datetime.now(UTC) - last.at).total_seconds()
-        info = self._count_settled(before, self.destination.settle_seconds - waited, info)
+        if last.state == "start":
+            left = self.destination.settle_seconds - (datetime.now(UTC) - last.at).total_seconds()
+            if left >= _WORTH_TELLING_SECONDS and info.number_of_units != before + self.plan.rows and self.outcome is None:
+                self.say(f"An upload was not answered; waiting up to {left:.0f} s to see whether it arrives")
+            info = self._count_settled(before, left, info)
         if info.number_of_units == before + self.plan.rows or self.outcome == "arrived":
             return self._sent()
         if info.number_of_units == before or self.outcome == "lost":
@@ -75,15 +81,23 @@ class Arrival:
 
     def _count_settled(self, before: int, seconds: float, info: DatasetInfo) -> DatasetInfo:
         """The dataset once its count is what the whole upload makes it, or once the time has passed in which its rows may appear."""
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
         while info.number_of_units != before + self.plan.rows and (left := end - time.monotonic()) > 0 and self.outcome is None:
-            time.sleep(min(_ASK_AGAIN_SECONDS, left))
+            time.sleep(min(pause, _ASK_AGAIN_SECONDS, left))
+            pause *= 2
             info = self._info()
         return info
 
     def _unseen(self, info: DatasetInfo) -> Upload | None:
         """Whether this plan is there although our journal does not speak of it: another machine sent it, or our state was lost."""
         receipt = self.records.receipt()
+        if info.number_of_units == 0 and not self.alone and self.destination.settle_seconds and self.outcome is None:
+            # Another machine may be sending this very plan, or this one did before it lost its state: no answer tells, but the count will.
+            self.say(
+                f"The dataset was at {self.destination.name} before, and empty. Waiting up to {self.destination.settle_seconds:.0f} s "
+                "to see whether an upload of it is under way"
+            )
+            info = self._count_settled(0, self.destination.settle_seconds, info)
         if info.number_of_units == 0 or self.outcome == "lost":
             return None
         if self.outcome == "arrived":

@@ -33,6 +33,9 @@ class _Kept(BaseModel):
 
 How = Literal["prompt", "option", "standing", "ui"]
 
+State = Literal["start", "done", "refused"]
+"""Of a step in the journal. A start that nothing follows may have happened or not; one that was refused did not."""
+
 
 class Approval(_Kept):
     """A person's consent to send exactly one plan. `parts` are the plan's parts by digest, to tell later what changed."""
@@ -92,7 +95,7 @@ class JournalLine(_Kept):
     plan: str
     destination: str
     step: str
-    state: Literal["start", "done"]
+    state: State
     details: dict[str, Any] = {}
 
 
@@ -148,7 +151,7 @@ class PublishRecords:
         whole = path.read_bytes().rpartition(b"\n")[0]
         return [_kept(JournalLine, line, path) for line in whole.split(b"\n") if line]
 
-    def note(self, plan: str, destination: str, step: str, state: Literal["start", "done"], details: dict[str, Any] | None = None) -> None:
+    def note(self, plan: str, destination: str, step: str, state: State, details: dict[str, Any] | None = None) -> None:
         """Append a line to the journal and force it to disk."""
         line = JournalLine(at=datetime.now(UTC), plan=plan, destination=destination, step=step, state=state, details=details or {})
         text = (json.dumps(line.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False) + "\n").encode()
@@ -164,7 +167,7 @@ class PublishRecords:
             os.fsync(file.fileno())
         flush(self.folder)
 
-    def last(self, plan: str | None, destination: str, step: str, state: Literal["start", "done"] | None = None) -> JournalLine | None:
+    def last(self, plan: str | None, destination: str, step: str, state: State | None = None) -> JournalLine | None:
         """The last line the journal has of a step: its start when nobody knows how it ended.
 
         `plan` None means of any plan, `state` None of any state.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Destination
-from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.errors import NotLoggedIn, PipelineError, Unreachable
 from syndb_pipeline.publication.chain import Link, recompute
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import plan
@@ -27,6 +27,7 @@ class Status(BaseModel):
     """Where a dataset stands. `digest` is the plan's, None with `obstacle` saying why when there is no plan to approve.
 
     `approved` tells whether a kept approval of exactly this plan counts now. `published` is the time of this plan's receipt, if it has one.
+    `unasked` says why the destination could not be asked, if so; then both rest on what is kept here alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class Status(BaseModel):
     approved: bool
     approvals: tuple[Approval, ...]
     published: datetime | None
+    unasked: str | None = None
     receipt: Receipt | None
     tombstones: tuple[Tombstone, ...]
 
@@ -58,7 +60,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
     destination = destination or open_destination(context.settings, context.config.publish.destination)
     records = PublishRecords(context.store)
     links = recompute(context)
-    digest = obstacle = published = None
+    digest = obstacle = published = unasked = None
     approved = False
     try:
         current = plan(context, destination)
@@ -66,7 +68,11 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         obstacle = str(error)
     else:
         digest = current.digest
-        since = deleted_at(context.store, destination, context.dataset, destination.info(context.dataset))
+        try:
+            since = deleted_at(context.store, destination, context.dataset, destination.info(context.dataset))
+        except (NotLoggedIn, Unreachable) as error:
+            unasked = error.message
+            since = max((each.deletion.at for each in records.tombstones() if each.destination == destination.name), default=None)
         approved = bool(valid_approvals(context, current, since))
         own = records.receipt(digest)
         published = own.published if own is not None and (since is None or own.published > since) else None
@@ -82,6 +88,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         approved=approved,
         approvals=tuple(records.approvals()),
         published=published,
+        unasked=unasked,
         receipt=records.receipt(),
         tombstones=tuple(records.tombstones()),
     )

@@ -105,14 +105,7 @@ async def incomplete(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     asked = await json_body(request, Search)
-    backend = backend_of(request)
-    datasets = [
-        each
-        for each in await in_thread(backend.node().all)
-        if matches_all(each, asked.include, backend.catalogue)
-        and not (asked.exclude is not None and matches_any(each, asked.exclude, backend.catalogue))
-    ]
-    return answer({"datasets": [told(each, backend.catalogue) for each in datasets]})
+    return answer({"datasets": await in_thread(_found, backend_of(request), asked)})
 
 
 async def new_collection(request: Request) -> Response:
@@ -131,22 +124,32 @@ async def new_regions_collection(request: Request) -> Response:
 async def universal(request: Request) -> Response:
     since = query(request, Since).cutoff_creation_datetime
     backend = backend_of(request)
-    return answer(_tags(backend) | {"all_datasets": _labels(_newer(await in_thread(backend.node().all), since))})
+    return answer(await in_thread(lambda: _tags(backend) | {"all_datasets": _labels(_newer(backend.node().all(), since))}))
 
 
 async def of_user(request: Request) -> Response:
     user = current_user(request)
     since = query(request, Since).cutoff_creation_datetime
-    backend = backend_of(request)
+    return answer(await in_thread(_all_of_user, backend_of(request), user, since))
+
+
+def _found(backend: Backend, asked: Search) -> list[dict[str, Any]]:
+    catalogue = backend.catalogue
+    return [
+        told(each, catalogue)
+        for each in backend.node().all()
+        if matches_all(each, asked.include, catalogue) and not (asked.exclude is not None and matches_any(each, asked.exclude, catalogue))
+    ]
+
+
+def _all_of_user(backend: Backend, user: User, since: datetime | None) -> dict[str, Any]:
     node = backend.node(user.id)
-    everything, writable, lacking = await in_thread(lambda: (node.all(), node.modifiable(), node.incomplete()))
-    told_all = _tags(backend) | {
-        "all_datasets": _labels(_newer(everything, since)),
+    return _tags(backend) | {
+        "all_datasets": _labels(_newer(node.all(), since)),
         # The published model has whole numbers here, and ids are UUIDs: each is told as the number its 128 bits are.
-        "modifiable_datasets": [each.metadata.id.int for each in _newer(writable, since)],
-        "upload_incomplete_uuid_to_label": _labels(_newer(lacking, since)),
+        "modifiable_datasets": [each.metadata.id.int for each in _newer(node.modifiable(), since)],
+        "upload_incomplete_uuid_to_label": _labels(_newer(node.incomplete(), since)),
     }
-    return answer(told_all)
 
 
 def _register(backend: Backend, user: User, new: list[Metadata]) -> None:

@@ -95,7 +95,7 @@ def serve(
             say(line)
         write_atomically(folder / ADDRESS_FILE, address + "\n")
         try:
-            _run(uvicorn.Server(_config(app)), listener)
+            _run(uvicorn.Server(server_config(app)), listener)
         finally:
             (folder / ADDRESS_FILE).unlink(missing_ok=True)
 
@@ -126,7 +126,8 @@ def _to_the_last_byte(app: ASGIApp) -> ASGIApp:
     return patient
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves `app`: the sandbox, and what is measured against it."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return uvicorn.Config(
         _to_the_last_byte(app),

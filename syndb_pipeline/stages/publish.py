@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import (
@@ -35,7 +35,7 @@ from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_o
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, in_lines, names, plan, require_consent, require_metadata
 from syndb_pipeline.publication.progress import as_lines
-from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt
+from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt, State
 from syndb_pipeline.stages.stage import Context
 
 
@@ -165,6 +165,8 @@ class _Publication:
     say: Callable[[str], None]
     watch: Watch
     outcome: Outcome | None
+    created: bool = False
+    """Whether this run created the dataset."""
 
     def run(self) -> Receipt:
         self._register()
@@ -198,7 +200,7 @@ class _Publication:
         self.say(f"Published {receipt.rows:,} rows in {len(checks)} tables to {self.destination.name}. Receipt: {path}")
         return receipt
 
-    def _note(self, step: str, state: Literal["start", "done"], details: dict[str, Any] | None = None) -> None:
+    def _note(self, step: str, state: State, details: dict[str, Any] | None = None) -> None:
         self.records.note(self.plan.digest, self.destination.name, step, state, details)
 
     def _register(self) -> None:
@@ -213,6 +215,7 @@ class _Publication:
             self.say(f"Registering {self.plan.label} at {self.destination.name} as {self.who.name}")
             self._note("register", "start")
             info = self.destination.register(self.plan.metadata)
+            self.created = info.new
             self._note("register", "done")
         if info.owner != self.who.id and self.plan.dataset not in {each.metadata.id for each in self.destination.modifiable()}:
             raise NotPermitted(
@@ -234,18 +237,28 @@ class _Publication:
         if upload is None:
             earlier = sum((info.rows or {}).values()) or info.number_of_units
             self.say(f"Sending {self.plan.rows:,} rows" + (f" to the {earlier:,} that are there" if earlier else ""))
-            self._note("upload", "start", {"number_of_units": info.number_of_units, "rows": self.plan.rows})
+            before = {"number_of_units": info.number_of_units, "rows": self.plan.rows}
+            self._note("upload", "start", before)
             try:
                 upload = self.destination.upload(self.plan.dataset, package_of(self.plan), self.watch)
             except OutcomeUnknown as silence:
                 upload = self._settle(silence)
+            except DestinationRefused:
+                self._note("upload", "refused", before)  # nothing is under way, so nobody has to wait for it
+                raise
         self._note("upload", "done", upload.model_dump(mode="json"))
         return upload
 
     def _settle(self, silence: OutcomeUnknown) -> Upload:
         """After an unanswered upload: ask whether it arrived; never send again here, for it may still be on its way."""
         self.say(f"{silence.message} Asking {self.destination.name} what arrived.")
-        upload = self._arrival.upload(self._info())
+        try:
+            upload = self._arrival.upload(self._info())
+        except DestinationRefused as trouble:  # that it cannot be asked now says nothing of what became of the upload
+            raise OutcomeUnknown(
+                f"{silence.message}\nNor can it be asked: {trouble.message}",
+                next_step=f"Once it answers again, settle it with: {self._command}\nIt asks first, and sends only what is not there.",
+            ) from None
         if upload is None:
             raise OutcomeUnknown(
                 f"{silence.message} The upload of dataset {self.plan.dataset} is not at {self.destination.name}, or not yet.",
@@ -285,6 +298,11 @@ class _Publication:
         if any(check.found is None for check in checks):
             self.say(f"{self.destination.name} does not let its rows be read; its count is all that can be compared")
             lacking += self._miscounted(info)
+        elif not lacking and (counted := self._miscounted(info)):
+            # Each row is there once, as it was sent; yet whoever looks at the count there should know why it is another.
+            self.say(
+                f"{counted[0]} at {self.destination.name}: another upload was counted meanwhile. Every row is there once, as it was sent"
+            )
         if files := self.destination.lacking(self.plan.dataset, outgoing(self.context, self.plan)):
             lacking.append(f"{len(files):,} of {len(self.plan.files):,} meshes and skeletons")
         if lacking:
@@ -315,7 +333,17 @@ class _Publication:
 
     @property
     def _arrival(self) -> Arrival:
-        return Arrival(self.context.store, self.records, self.destination, self.plan, self.who, self.say, self.outcome, self._command)
+        return Arrival(
+            self.context.store,
+            self.records,
+            self.destination,
+            self.plan,
+            self.who,
+            self.say,
+            self.outcome,
+            self._command,
+            alone=self.created,
+        )
 
     @property
     def _command(self) -> str:

@@ -28,7 +28,7 @@ KEYS = {"verdict", "tables", "findings", "digest", "receipt"}
 FINDING_KEYS = {"code", "severity", "table", "file", "column", "count", "examples", "cause", "cure"}
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
-    *("init", "check", "plan", "approve", "publish", "run", "status"),
+    *("init", "check", "explain", "plan", "approve", "publish", "run", "status"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("demo", "sandbox", "ui", "schema"),
 )
@@ -90,6 +90,7 @@ def states(ran: Ran) -> dict[str, str]:
         (("check", "absent.yaml"), "absent.yaml: there is no such file"),
         (("check", "guide.yaml", "--settings", "absent.yaml"), "absent.yaml"),
         (("schema", "nonsense"), "Choose dataset, pipeline or tables"),
+        (("explain", "SYN-ID-02"), "Did you mean SYN-ID-002"),
         (("delete", "absent.yaml"), "absent.yaml"),
         (("datasets", "--destination", "nowhere"), "nowhere"),
     ],
@@ -320,6 +321,7 @@ COMMAND_OR_PATH = re.compile(r"syndb-pipeline |/\S{20,}|\S{60,}|\S{36}\.tar")
     "arguments",
     [
         *[(command, config) for command in ("check", "plan", "publish", "status") for config in ("guide.yaml", "broken.yaml")],
+        ("explain",),
         ("datasets",),
         ("delete", "guide.yaml"),
         ("check", "absent.yaml"),

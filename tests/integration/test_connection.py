@@ -11,6 +11,7 @@ import re
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -197,13 +198,29 @@ def test_a_remembered_password_renews_a_token_that_ended(tmp_path: Path) -> None
         assert "The token and the password are kept" in ran.out
         first = lab.token
         while known(sandbox, first):
-            pass
+            time.sleep(0.1)
         looked = lab.run("doctor")
         assert looked.code == 0
         assert "the kept token has ended" in " ".join(looked.out.split())
         assert lab.token == first, "the doctor changes nothing"
         assert lab.run("whoami").code == 0
         assert lab.token != first
+
+
+def test_logging_in_again_asks_only_when_the_token_has_ended(lab: Person, sandbox: Sandbox) -> None:
+    assert lab.login().code == 0
+    before = lab.kept.read_bytes()
+    again = lab.run("login")
+    assert again.code == 0
+    assert f"You are logged in to sandbox already, as {ADA}." in again.out
+    assert lab.kept.read_bytes() == before
+
+    assert f"as {EVE}." in lab.login(EVE).out
+    with httpx.Client(headers={"authorization": f"Bearer {lab.token}"}, trust_env=False) as client:
+        client.post(f"{sandbox.url}/user/auth/native/logout").raise_for_status()
+    ended = lab.run("login")
+    assert ended.code == 2
+    assert "no terminal" in ended.err
 
 
 def test_an_unreachable_server_is_told_within_seconds(lab: Person) -> None:
@@ -287,7 +304,10 @@ def test_control_c_while_waiting_stays_logged_in(lab: Person) -> None:
     assert terminal.end() == 130
     assert "You stay logged in" in terminal.seen
     assert "opens by itself" not in terminal.seen
-    assert lab.run("whoami").code == 0
+
+    later = lab.run("login", "--wait", "0")
+    assert (later.code, f"logged in to sandbox already, as {TOM}" in later.out) == (5, True), "no password is asked for again"
+    assert LINK.search(later.out)
 
 
 @pytest.mark.parametrize(
@@ -501,6 +521,22 @@ def test_the_road_of_a_dataset_without_naming_the_server(lab: Person, sandbox: S
     assert deleted.code == 0, deleted.err
     assert "from sandbox" in deleted.out
     assert DATASET not in lab.run("datasets").out
+
+
+def test_a_server_that_is_away_hides_nothing_that_is_known_here(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "sandbox") as sandbox:
+        lab = RestLab(tmp_path / "lab", sandbox)
+        config = lab.small("road", DATASET)
+        assert lab.run("publish", config).code == 0
+    status = lab.run("status", config)
+    listed = lab.run("datasets")
+
+    assert status.code == 0
+    assert re.search("published +20", status.out)
+    assert re.search("destination +not asked: .*cannot be reached", status.out)
+    assert lab.run("plan", config).code == 0, "planning needs no server"
+    assert listed.code == 5
+    assert "syndb-pipeline doctor" in listed.err
 
 
 def test_a_dataset_of_somebody_else_is_found_before_anything_is_sent(lab: Person, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -11,15 +11,18 @@ SYNDB_DIFFERENTIAL_CASES sets how many datasets; SYNDB_DIFFERENTIAL_SEED=17 (or 
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
+import resource
 import shutil
+import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +37,7 @@ from syndb_pipeline import engine
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.base import OutgoingFile, Package
+from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
 from syndb_pipeline.destinations.rest import RestDestination
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.errors import ConfigError, DestinationRefused, PipelineError
@@ -43,14 +46,15 @@ from syndb_pipeline.publication.plan import require_metadata
 from syndb_pipeline.settings import PipelineSettings, load_dataset
 from syndb_pipeline.stages.runner import STAGES, run_through
 from syndb_pipeline.stages.stage import Context
-from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_GROUP, LABS, MUTATIONS, Case, case
+from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_DOI, KNOWN_GROUP, LABS, MUTATIONS, Case, case
 from tests.rest_lab import ADA, EVE, Sandbox
 
 CASES: Final = int(os.environ.get("SYNDB_DIFFERENTIAL_CASES", "2000"))
 SEEDS: Final = [int(seed) for seed in os.environ.get("SYNDB_DIFFERENTIAL_SEED", "").split(",") if seed]
 PROCESSES: Final = 2
 THOROUGH: Final = 10
-"""One in so many rejected datasets goes through every stage all the same, to hold that the verdict is what the first error made it."""
+"""One in so many datasets goes through every stage whatever is found, with a DuckDB for each connection, exactly as a command does it: to
+hold that the two short cuts of the others (see `Laboratory`) give the same verdicts. A dataset that is repeated does so too."""
 
 _IDS: Final = 100
 """A worker takes new ids for its datasets after so many: each deletion leaves a trace at the server, which makes it slower."""
@@ -69,7 +73,7 @@ class Outcome:
     answer: str = ""
     by_hand: str = ""  # refused, taken, nothing to send; "" when it was not tried
     folder: str = ""
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def wrong(self) -> bool:
@@ -87,11 +91,15 @@ class Rejected(Exception):
 
 
 class Laboratory:
-    """One worker: datasets made, judged here and, when they pass, sent to the sandbox as `RestDestination` does it."""
+    """One worker: datasets made, judged here and, when they pass, sent to the sandbox as `RestDestination` does it.
+
+    Two short cuts, for time: the stages' connections share one DuckDB, whose start takes longer than all else they do with so few rows; and
+    after a stage that found an error the next ones do not run.
+    """
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
         self.folder = folder
-        self.settings = PipelineSettings(state=folder / "state", memory_limit="500MB", threads=1)
+        self.settings = PipelineSettings(state=folder / "state", memory_limit=500_000_000, threads=1)
         config = RestSettings(kind="rest", url=url, attempts=1, answer_seconds=60)
         self.destination = RestDestination("sandbox", config, self.settings, lambda line: None)
         self.destination.use(SecretStr(token))
@@ -99,6 +107,9 @@ class Laboratory:
         self.ids: dict[str, UUID] = {}
         self.prepared: dict[str, Path] = {}
         self.done = 0
+        self.duckdb = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+        # Files change under the same path from one dataset to the next.
+        self.duckdb.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
 
     def judge(self, seed: int) -> Outcome:
         if self.done % _IDS == 0:
@@ -111,7 +122,7 @@ class Laboratory:
         self._start_from(made)
         started = time.perf_counter()
         try:
-            manifest = self._verdict(path, thorough=seed % THOROUGH == 0)
+            manifest = self._verdict(path, thorough=bool(SEEDS) or seed % THOROUGH == 0)
         except Rejected as error:
             outcome.here, outcome.why = "rejected", str(error)
         except Exception as error:  # noqa: BLE001 - whatever is no PipelineError is a crash that a person would meet, to be told with its seed
@@ -161,7 +172,7 @@ class Laboratory:
         try:
             context = Context(load_dataset(path), self.settings)
             found = ""
-            with context.store.lock():
+            with context.store.lock(), self._engine(thorough):
                 for record in run_through(context, "package"):
                     if record.errors and not found:
                         found = f"{record.stage}: {', '.join(sorted({finding.code for finding in record.errors}))}"
@@ -177,6 +188,24 @@ class Laboratory:
             raise Rejected(f"config: {error.message}"[:300]) from None
         except PipelineError as error:
             raise Rejected(f"{type(error).__name__}: {error.message}"[:300]) from None
+
+    @contextmanager
+    def _engine(self, thorough: bool) -> Iterator[None]:
+        """`engine.connect` as it is, or on this worker's one DuckDB."""
+        with pytest.MonkeyPatch.context() as patch:
+            if not thorough:
+                patch.setattr(engine, "connect", self._connect)
+            yield
+
+    @contextmanager
+    def _connect(self, *, dataset: UUID | None = None, **_: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self.duckdb.cursor() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            if dataset is not None:
+                connection.execute(engine._uuid5_macro(dataset))
+            yield connection
+            for (left,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall():
+                connection.execute(f"DROP TABLE {quote(left)}")
 
     # There
 
@@ -194,13 +223,16 @@ class Laboratory:
             for file in manifest.files
         ]
         try:
-            self.destination.register(manifest.dataset)
+            lacking = differences(manifest.dataset, self.destination.register(manifest.dataset).metadata)
             self.destination.upload(dataset, package)
             failed = self.destination.put_files(dataset, files)
             if failed:
                 raise DestinationRefused(f"{failed[0].file.path.name}: {failed[0].reason}")
-            lacking = [check.table for check in self.destination.compare(dataset, package) if not check.whole]
+            lacking += [check.table for check in self.destination.compare(dataset, package) if not check.whole]
             lacking += [file.path.name for file in self.destination.lacking(dataset, files)]
+            counted = self.destination.info(dataset)
+            if counted is None or counted.number_of_units != sum(package.rows.values()):
+                lacking.append("the count of units")
             outcome.there, outcome.answer = ("altered", f"not there as sent: {', '.join(lacking)}") if lacking else ("accepted", "")
         except PipelineError as error:
             outcome.there, outcome.answer = self._reason(made, error.message), f"{type(error).__name__}: {error.message}"[:600]
@@ -266,15 +298,12 @@ class Laboratory:
         """The answer to a tar made from the lab's files as they are; None when no table can be read at all."""
         dataset = self._id(made)
         tables = {name: home / f"{name}.sent" for name in made.dataset.tables}
-        with engine.connect(memory_limit=500_000_000, threads=1, spill=home / "spill", dataset=dataset) as connection:
+        with self._connect(dataset=dataset) as connection:
             for name, sent in tables.items():
                 with suppress(duckdb.Error):
                     _table_by_hand(connection, made, home, name, sent)
-        import io
-        import tarfile
-
         tar = io.BytesIO()
-        with tarfile.open(fileobj=tar, mode="w") as archive:
+        with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for name, sent in tables.items():
                 if sent.is_file():
                     archive.add(sent, f"{name}.parquet")
@@ -300,12 +329,12 @@ class Laboratory:
 def _table_by_hand(connection: duckdb.DuckDBPyConnection, made: Case, home: Path, name: str, sent: Path) -> None:
     """A table as a script of a few lines would send it: ids and keys hashed, numbers cast where all of them can be, the rest as it is."""
     table = TABLES[name]
-    file = home / made.dataset.config["tables"][name]["file"]
+    file = home / made.dataset.name(name)
     reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
     options = "" if reader == "read_parquet" else ", all_varchar = true, header = true"
     connection.execute(f"CREATE OR REPLACE TABLE lab AS SELECT * FROM {reader}({literal(str(file))}{options})")
     columns = []
-    for column, kind, *_ in connection.execute("DESCRIBE lab").fetchall():
+    for column, *_ in connection.execute("DESCRIBE lab").fetchall():
         declared = table.column(column)
         held = quote(column)
         if declared is None or declared.kind is Kind.PATH:
@@ -349,6 +378,7 @@ def _outcomes(folder: Path, seeds: Iterable[int]) -> list[Outcome]:
         with sandbox.client(EVE) as eve:
             made = {"name": CLOSED_COLLECTION, "dataset_ids": []}
             eve.post("/neurodata/metadata/dataset/collection/new/simple", json=made).raise_for_status()
+            eve.post("/neurodata/metadata/tag/publication/create", json={"doi": KNOWN_DOI}).raise_for_status()
         arguments = (str(folder), sandbox.url, sandbox.token(ADA))
         # Spawned: DuckDB's threads and open sockets do not survive a fork.
         context = multiprocessing.get_context("spawn")
@@ -356,9 +386,15 @@ def _outcomes(folder: Path, seeds: Iterable[int]) -> list[Outcome]:
             return list(pool.map(_judge, seeds, chunksize=4))
 
 
-def _counts(outcomes: list[Outcome]) -> str:
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _counts(outcomes: list[Outcome], processor: float) -> str:
     """A line for each kind of mutation; a dataset with several counts in each of its kinds."""
-    heads = ("datasets", "rejected", "accepted", "accepted by both", "cannot know", "DIFFERENT", "by hand refused", "by hand taken", "nothing")
+    heads = ["datasets", "rejected", "accepted", "accepted by both", "cannot know", "DIFFERENT"]
+    heads += ["by hand refused", "by hand taken", "nothing to send"]
     lines = [f"{'kind':<14}" + "".join(f"{head:>17}" for head in heads)]
     for kind in (*KINDS, ""):
         some = [outcome for outcome in outcomes if not kind or kind in outcome.kinds]
@@ -368,16 +404,20 @@ def _counts(outcomes: list[Outcome]) -> str:
             by_hand["refused"], by_hand["taken"], by_hand["nothing to send"],
         )  # fmt: skip
         lines.append(f"{kind or 'all':<14}" + "".join(f"{number:>17,}" for number in numbers))
-    seconds: Counter[str] = sum((outcome.seconds for outcome in outcomes), Counter())
-    lines.append(", ".join(f"{seconds[where]:.0f} s {where}" for where in ("here", "there")) + f", in {PROCESSES} processes")
+    seconds = {where: sum(outcome.seconds[where] for outcome in outcomes) for where in ("here", "there")}
+    lines.append(
+        f"{seconds['here']:.0f} s here and {seconds['there']:.0f} s there in {PROCESSES} processes side by side; "
+        f"{processor:.0f} s of processor, the sandbox's among them"
+    )
     return "\n".join(lines)
 
 
 @pytest.mark.timeout(1_800)
 def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = _processor_seconds()
     outcomes = _outcomes(tmp_path, SEEDS or range(CASES))
     with capsys.disabled():
-        print(f"\n{_counts(outcomes)}")
+        print(f"\n{_counts(outcomes, _processor_seconds() - before)}")
         for outcome in outcomes if SEEDS else ():
             print(outcome)
     wrong = [outcome for outcome in outcomes if outcome.wrong]
@@ -388,12 +428,11 @@ def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytes
         counted = Counter(outcome.here for outcome in outcomes) + Counter(f"by hand {outcome.by_hand}" for outcome in outcomes)
         assert min(counted["accepted"], counted["rejected"], counted["by hand refused"]) > len(outcomes) / 10, counted
         assert {kind for outcome in outcomes for kind in outcome.kinds} == set(KINDS)
-        assert {outcome.here.partition(":")[0] for outcome in outcomes} == {"accepted", "rejected"}
 
 
 def test_every_lab_passes_as_it_is(tmp_path: Path) -> None:
     """Else every mutation of it would be rejected for a reason that is none of its own."""
-    settings = PipelineSettings(state=tmp_path / "state", memory_limit="500MB", threads=1)
+    settings = PipelineSettings(state=tmp_path / "state", memory_limit=500_000_000, threads=1)
     for lab in LABS:
         dataset = LABS[lab]()
         dataset.metadata["id"] = str(uuid4())
@@ -401,4 +440,3 @@ def test_every_lab_passes_as_it_is(tmp_path: Path) -> None:
         with context.store.lock():
             records = list(run_through(context, "package"))
         assert [record.stage for record in records] == list(STAGES)
-        assert [finding.code for finding in records[-2].findings if finding.severity in ("warning", "error")] in ([], ["SYN-INT-003"])

@@ -1,6 +1,6 @@
 """The whole road to a server over a real socket, with a million rows in the largest tables and 200 meshes: command line and Dagster.
 
-Belongs here: that both come from log-in to deletion, and send the same. Does not: faults (`test_rest_faults.py`), or what a page shows.
+Belongs here: that both come from log-in to deletion, and send the same. Does not: faults (`test_dagster_rest.py`), or what a page shows.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
         login = Terminal(lab, "login", "--no-browser")
         login.read_until(lambda seen: seen.rstrip().endswith("User name at sandbox:"))
         login.answer(TOM)
-        login.read_until(lambda seen: seen.rstrip().endswith(f"Password of {TOM}:"))
+        login.read_until(lambda seen: seen.endswith(f"Password of {TOM}: "))  # the space comes once nothing typed is shown any more
         login.answer(PASSWORD)
         login.read_until(lambda seen: re.search(r"state=\S+\s", seen) is not None)
         verified_in_a_browser(login.seen)
@@ -185,7 +185,7 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
 def require_gone(sandbox: Sandbox, lab: LargeLab) -> None:
     """Nothing of it is at the server, a tombstone is here, and what was approved before does not bring it back."""
     assert there(sandbox).info(DATASET) is None
-    assert not [path for path in sandbox.node.rglob("*.parquet")] and not [path for path in sandbox.node.rglob("*.glb")]
+    assert not [*sandbox.node.rglob("*.parquet"), *sandbox.node.rglob("*.glb")]
     [tombstone] = lab.records.tombstones()
     assert (tombstone.deletion.label, tombstone.receipt) == (LABEL, lab.receipt().plan)
 

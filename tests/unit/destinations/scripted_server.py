@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 MAX_BODY = 1 << 30
 
@@ -82,7 +83,7 @@ class Server:
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._open = True

@@ -67,12 +67,19 @@ def test_permanent_answers_are_given_at_once(status: int) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_a_server_did_not_take_is_sent_again(status: int, method: str) -> None:
     told: list[str] = []
-    with Server([answer(status, b'{"detail": "busy"}'), answer(status), answer(200)]) as server:
+    with Server([answer(status, b'{"detail": "busy"}'), answer(status, retry_after="0"), answer(200)]) as server:
         assert session_for(server.url, told).ask(method, "/thing", repeatable=False).good
     assert len(server.seen) == 3
     assert told[0].startswith(f"syndb answered {status}")
     assert "busy; waiting 0.0 s, attempt 2 of 4" in told[0]
     assert told[1].endswith("attempt 3 of 4")
+
+
+def test_a_503_that_may_be_a_gateways_leaves_open_what_happened() -> None:
+    unknown = pytest.raises(OutcomeUnknown, match="Whether it was done is not known")
+    with Server([answer(503, b"<html>Service Unavailable</html>")]) as server, unknown:
+        session_for(server.url).ask("POST", "/thing", repeatable=False)
+    assert len(server.seen) == 1
 
 
 def reset(seen: Seen) -> None:
@@ -109,6 +116,20 @@ def test_what_may_not_be_repeated_is_sent_once(broken: Reply) -> None:
 def test_a_status_that_came_is_an_outcome_though_its_body_did_not() -> None:
     with Server([half]) as server:
         assert session_for(server.url).ask("POST", "/thing", json={}, repeatable=False).status == 200
+
+
+def slowly(seen: Seen) -> None:
+    seen.send(b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n")
+    for _ in range(20):
+        seen.send(b"x")
+        time.sleep(0.05)
+
+
+def test_a_status_is_an_outcome_though_its_body_takes_too_long() -> None:
+    with Server([slowly]) as server:
+        assert session_for(server.url, total_seconds=0.4).ask("POST", "/thing", json={}, repeatable=False).status == 201
+        with pytest.raises(OutcomeUnknown):
+            session_for(server.url, total_seconds=0.4).ask("DELETE", "/thing")
 
 
 def test_trouble_without_end_is_told_with_the_number_of_attempts() -> None:

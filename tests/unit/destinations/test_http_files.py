@@ -113,12 +113,12 @@ def test_the_servers_own_500_is_its_answer(part: FilePart) -> None:
     assert (found.status, found.words) == (500, "column x does not exist")
 
 
-def early(status: int, *, read: int) -> Reply:
+def early(status: int, *, read: int, body: bytes = b'{"detail": "no"}') -> Reply:
     """Answer before the body is there, and close, as a proxy does with a body that is too large."""
 
     def reply(seen: Seen) -> None:
         seen.read(read)
-        seen.send(f'HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: 16\r\n\r\n{{"detail": "no"}}'.encode())
+        seen.send(f"HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
         seen.connection.shutdown(socket.SHUT_WR)
         time.sleep(0.3)  # the client is still sending; then the connection is reset, as its bytes were not read
         seen.connection.close()
@@ -135,6 +135,16 @@ def test_an_early_answer_is_the_answer(read: int, status: int, tmp_path: Path) -
         found = session_for(server.url).send_file("PATCH", "/upload", part_of(path))
     assert (found.status, found.words) == (status, "no")
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_early_trouble_of_a_proxy_is_no_outcome(status: int, tmp_path: Path) -> None:
+    """The server behind it cannot have had the whole body."""
+    path = tmp_path / "large.tar"
+    path.write_bytes(bytes(40 * MEGABYTE))
+    with Server([early(status, read=0, body=b"<html></html>"), answer(204)]) as server:
+        assert session_for(server.url).send_file("PATCH", "/upload", part_of(path)).good
+    assert len(server.seen) == 2
 
 
 def test_an_early_401_leads_to_a_new_token(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from pydantic import SecretStr
 
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations import http_retry, rest_files
+from syndb_pipeline.destinations.base import SUFFIX
 from syndb_pipeline.destinations.rest import RestDestination
 from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, NotVerified, OutcomeUnknown, PipelineError, UnknownTable
 from syndb_pipeline.settings import PipelineSettings
 from tests.rest_lab import Sandbox
+from tests.unit.destinations.rest_place import DATASET, destination, mesh, metadata, package
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer
-from tests.unit.destinations.test_rest import DATASET, destination, mesh, metadata, package
 
 ME = {"id": "00000000-0000-0000-0000-000000000001", "email": "me@lab.example", "is_verified": True}
 PROFILE, ALL, INFO = "/user/profile/current", "/neurodata/metadata/dataset/get/all", f"/neurodata/metadata/dataset/{DATASET}/info"
@@ -52,7 +53,7 @@ class Routes(Server):
 
 def at(server: Server, tmp_path: Path, told: list[str] | None = None) -> RestDestination:
     config = RestSettings(kind="rest", url=server.url, attempts=2)
-    settings = PipelineSettings(state=tmp_path / "state", memory_limit="600MB", threads=1)
+    settings = PipelineSettings(state=tmp_path / "state", memory_limit=600_000_000, threads=1)
     place = RestDestination("syndb", config, settings, (told if told is not None else []).append)
     place.use(SecretStr("token"))
     return place
@@ -264,7 +265,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def test_an_s3_of_others_takes_and_shows_files(moto: Sandbox, tmp_path: Path) -> None:
     place, wanted = destination(moto, tmp_path), metadata()
     place.register(wanted)
-    files = [mesh(tmp_path, kind) for kind in ("mesh", "swb") for _ in range(5)]  # type: ignore[arg-type]
+    files = [mesh(tmp_path, kind) for kind in SUFFIX for _ in range(5)]
     assert place.put_files(wanted.id, files[:8]) == []
     assert place.lacking(wanted.id, files) == files[8:]
     files[0].path.write_bytes(files[0].path.read_bytes()[::-1])

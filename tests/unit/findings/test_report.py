@@ -7,6 +7,7 @@ import json
 
 from rich.console import Console
 
+from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.findings.finding import Example, Finding, build
 from syndb_pipeline.findings.report import as_json, by_severity, describe, print_report, summary
 from syndb_pipeline.store import Rows
@@ -74,6 +75,14 @@ def test_the_report_says_rows_findings_verdict_and_the_next_step() -> None:
     assert places == sorted(places)
     assert "REJECTED lab: 2 errors, 1 warning, 1 hint" in text
     assert text.rstrip().endswith("Next: correct [them]")
+
+
+def test_a_rejection_names_the_page_of_its_first_error_before_the_next_step() -> None:
+    *_, page, following = printed().rstrip().splitlines()
+    assert page == "What a code means, with cures: syndb-pipeline explain SYN-ID-001"
+    assert following == "Next: correct [them]"
+    assert max(len(f"What a code means, with cures: syndb-pipeline explain {code}") for code in RULES) <= 80
+    assert "explain" not in printed(verdict="accepted", findings=[WARNING])
 
 
 def test_what_a_lab_wrote_is_shown_as_it_is_not_as_markup() -> None:

@@ -12,6 +12,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -113,6 +114,13 @@ def test_a_missing_field_is_named(ada: httpx.Client, field: str) -> None:
     body = new()
     del body[field]
     assert places(ada.post("/neurodata/metadata/dataset/new", json=body)) == [["body", field]]
+
+
+def test_of_many_who_register_one_id_at_a_time_one_does(sandbox: Sandbox, ada: httpx.Client) -> None:
+    made = str(uuid4())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: register(ada, id=made, label="the same").status_code, range(16)))
+    assert sorted(answers) == [201] + [422] * 15
 
 
 def test_words_of_any_script_come_back_as_they_were_sent(ada: httpx.Client) -> None:

@@ -340,3 +340,19 @@ def test_a_stopping_server_finishes_the_upload_it_has(tmp_path: Path) -> None:
         assert sandbox.stop() == 0
         entry = json.loads((sandbox.node / "datasets" / str(made) / "dataset.json").read_text())
         assert entry["number_of_units"] == 5
+
+
+def test_scripted_faults_reach_the_stored_rows(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
+    sandbox.script("lose-row@upload:1", "503@upload:2")
+    try:
+        assert upload(ada, dataset, neurons(tmp_path)).status_code == 204
+        assert upload(ada, dataset, neurons(tmp_path)).status_code == 503
+        assert [entry[1:] for entry in sandbox.script_log()] == [["upload", "lose-row@upload:1"], ["upload", "503@upload:2"]]
+        link = ada.post("/neurodata/io/download_dataset", json={"mapping": {str(dataset): ["neuron"]}}).json()["download_url"]
+        with tarfile.open(fileobj=io.BytesIO(httpx.get(link, trust_env=False).content)) as archive:
+            archive.extractall(tmp_path, filter="data")
+        assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/{dataset}/neuron.parquet'").fetchall() == [(4,)]
+        assert units(ada, dataset) == 5, "as the server goes on telling it"
+        assert [each["route"] for each in sandbox.requests()] == ["upload", "upload", "download", "object", "info"]
+    finally:
+        sandbox.script()

@@ -22,6 +22,7 @@ FILES_BESIDE = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column mesh_path: 'meshes/n2.glb'",
+        cured_by=1,
         unseen=frozenset({"meshes/n1.glb"}),
     ),
     WrongInput(

@@ -95,6 +95,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "vesicle": "vesicle.csv"},
         count=1,
         first="vesicle, column parent_id",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-REL-005",
@@ -103,6 +104,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="pre_synaptic_terminal, column forms_synapse_with",
+        cured_by=2,
     ),
     WrongInput(
         "SYN-REL-006",
@@ -111,6 +113,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
         first="edges.csv, row 4, column post_synapse_id: 'n1 -> n2'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-REL-007",
@@ -127,6 +130,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="terminal.csv, row 3, column neuron_id: 'n1'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-REL-009",
@@ -135,6 +139,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv"},
         count=2,
         first="axon.csv, row 2, column parent_enum: '7'",
+        cured_by=1,
     ),
 )
 
@@ -175,6 +180,7 @@ WHOLE = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="axon.csv, row 3, column terminal_count: '3 declared, 1 found'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-INT-005",

@@ -17,6 +17,7 @@ READING = (
         {"neuron": "neurons.csv"},
         count=1,
         first="neurons.csv",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-002",
@@ -28,11 +29,12 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-003",
-        "A file saved by an older program: its ö is one byte that UTF-8 does not know.",
-        {"neuron.csv": "cid,neuron_type\nn1,stellate\nn2,k\u00f6rnerzelle\n".encode("cp1252")},
+        "Keys with an ü, saved by an older program: one byte that UTF-8 does not know.",
+        {"neuron.csv": "cid,cable_length\nM1,52000\nM\u00fc2,61500\n".encode("cp1252")},
         {"neuron": "neuron.csv"},
         count=1,
-        first="neuron.csv, row 3: 'n2,k\ufffdrnerzelle'",
+        first="neuron.csv, row 3: 'M\ufffd2,61500'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-004",
@@ -41,6 +43,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, column cable_length",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-005",
@@ -49,6 +52,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-006",
@@ -57,6 +61,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv",
+        cured_by=2,
     ),
     WrongInput(
         "SYN-READ-007",
@@ -65,14 +70,20 @@ READING = (
         {"neuron": "neuron.xlsx"},
         count=2,
         first="neuron.xlsx",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-008",
         "The first row has one title over two columns, so B1 and C1 are one cell.",
-        {"neuron.xlsx": Workbook({"Cells": [["Cell", "Measured", ""], ["cid", "cable_length", "voxel_volume"], ["n1", 52000, 3.1e10]]}, ("B1:C1",))},
+        {
+            "neuron.xlsx": Workbook(
+                {"Cells": [["Cell", "Measured", ""], ["cid", "cable_length", "voxel_volume"], ["n1", 52000, 31_000_000_000]]}, ("B1:C1",)
+            )
+        },
         {"neuron": "neuron.xlsx"},
         count=1,
         first="neuron.xlsx",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-009",
@@ -81,6 +92,7 @@ READING = (
         {"neuron": {"file": "neuron.xlsx", "sheet": "Cell"}},
         count=1,
         first="neuron.xlsx",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-010",
@@ -89,6 +101,7 @@ READING = (
         {"neuron": "neuron.xlsx"},
         count=1,
         first="neuron.xlsx, sheet Cells, row 3, column cable_length: '#DIV/0!'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-READ-011",
@@ -148,6 +161,7 @@ COLUMNS = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, column cable_lenght",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-COL-002",
@@ -164,6 +178,7 @@ COLUMNS = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, column dataset_id",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-COL-004",
@@ -183,6 +198,7 @@ COLUMNS = (
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
         first="edges.csv, column pre_synapse_id",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-COL-006",

@@ -17,6 +17,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: 'NA'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-TYPE-002",
@@ -33,6 +34,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column is_tree: 'maybe'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-VAL-001",
@@ -41,6 +43,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: '-1.0'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-VAL-002",
@@ -49,6 +52,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column cable_length: 'NaN'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-VAL-003",
@@ -126,6 +130,7 @@ VALUES = (
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=3,
         first="vesicle, column voxel_radius",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-UNIT-004",

@@ -6,10 +6,10 @@ Belongs here: writing its files, running them, and showing them in Markdown as a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -67,7 +67,8 @@ class WrongInput:
     """A dataset that breaks rule `code`: its files by name, and what the config says of each table.
 
     `count` and `first` are those of its finding; `first` is the first place as findings print it, or the file or table and the column where
-    a finding has no places. `also` are the codes of all other findings of the run. `lead` opens the example on the rule's page.
+    a finding has no places. `also` are the codes of all other findings of the run. `lead` opens the example on the rule's page,
+    and `cured_by` tells which config of the page's cures, counted from 1, makes the finding go away; 0 when none does.
     """
 
     code: str
@@ -77,10 +78,11 @@ class WrongInput:
     count: int
     first: str
     also: tuple[str, ...] = ()
-    unseen: frozenset[str] = field(default=frozenset())  # files that the page does not show
+    unseen: frozenset[str] = frozenset()  # files that the page does not show
+    cured_by: int = 0
 
-    def run(self, folder: Path) -> dict[str, Record]:
-        """Write the dataset into `folder` and check it; the records by stage."""
+    def run(self, folder: Path, cure: Mapping[str, Any] | None = None) -> dict[str, Record]:
+        """Write the dataset into `folder` and check it; the records by stage. `cure` is pasted into the config before."""
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,13 +94,16 @@ class WrongInput:
                 content.write(path)
             else:
                 content.write_parquet(path)
-        context = context_for(folder, dict(self.tables))
+        tables = {name: {"file": table} if isinstance(table, str) else dict(table) for name, table in self.tables.items()}
+        for name, settings in (cure or {}).get("tables", {}).items():
+            tables[name] = tables.get(name, {}) | settings
+        context = context_for(folder, tables)
         with context.store.lock():
             return {record.stage: record for record in run_through(context, "check_integrity")}
 
     def example(self, finding: Finding) -> str:
         """The example of the rule's page: the files, what the config says beyond their names, and what the pipeline says, word by word."""
-        parts = [self.lead]
+        parts = [fill(self.lead, PAGE_WIDTH)]
         parts += [f"`{name}`:\n\n{_shown(content)}" for name, content in self.files.items() if name not in self.unseen]
         settings = {name: dict(table) for name, table in self.tables.items() if not isinstance(table, str)}
         if settings:
@@ -155,5 +160,3 @@ def _cell_text(cell: Cell) -> str:
 def _columns(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     return "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)
-
-

@@ -1,0 +1,331 @@
+"""Secrets that no run may leave behind: a password and tokens, searched for in everything, after runs that went well and runs that did not.
+
+Belongs here: the runs, from the command line and through Dagster, and where it is looked. Does not: how it is looked (`canary.py`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import zlib
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from canary import Arguments, contents, search
+
+from tests.command_line import PROGRAM, Terminal
+from tests.meshes import small_mesh
+from tests.rest_lab import ADA, EVE, TOM, RestLab, Sandbox
+
+ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c{:02d}"
+SIGNED = re.compile(rb"x-amz-signature|[?&]signature=|authorization\W{1,4}bearer|bearer [\w.~+/-]{16}", re.IGNORECASE)
+"""What a pre-signed form, a pre-signed address and our own header are known by, whatever their values."""
+
+UNFORESEEN = """
+import os
+if os.environ.get("LET_IT_BREAK"):
+    import httpx
+    sent = httpx.HTTPTransport.handle_request
+    def handle_request(self, request):
+        authorization = request.headers.get("authorization", "")
+        if request.method == "PATCH":
+            raise ZeroDivisionError(f"nobody foresaw this: {request!r} {request.headers!r} {len(authorization)}")
+        return sent(self, request)
+    httpx.HTTPTransport.handle_request = handle_request
+"""
+"""A mistake in the deepest layer, with the token in a local variable of the frame that breaks."""
+
+
+@dataclass
+class Aftermath:
+    """What the runs left: a folder with everything, what was printed by which run, exit codes, and the secrets."""
+
+    root: Path
+    lab: RestLab
+    secrets: dict[str, str]
+    arguments: Arguments
+    printed: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)
+    routes: set[str] = field(default_factory=set)
+
+    @property
+    def credentials(self) -> Path:
+        return self.lab.folder / "home" / "credentials.json"
+
+    def keep(self, name: str, code: int, shown: str) -> None:
+        self.codes[name], self.printed[name] = code, shown
+        (self.root / "printed").mkdir(exist_ok=True)
+        (self.root / "printed" / f"{name}.txt").write_text(shown)
+
+
+class Runs:
+    """Runs one thing after another and keeps what each printed."""
+
+    def __init__(self, left: Aftermath, sandbox: Sandbox, home: dict[str, str]) -> None:
+        self.left, self.sandbox, self.lab, self.home = left, sandbox, left.lab, home
+        self.number = 0
+
+    def dataset(self, name: str, **metadata: Any) -> str:
+        """A small dataset of its own, with a mesh, and the name of its config."""
+        self.number += 1
+        path = self.lab.small(name, ID.format(self.number), **metadata)
+        neurons = self.lab.folder / f"{name}-files" / "neuron.csv"
+        header, first, *others = neurons.read_text().splitlines()
+        (neurons.parent / "one.glb").write_bytes(small_mesh(name))
+        rows = [f"{header},mesh_path", f"{first},{neurons.parent.name}/one.glb", *(f"{row}," for row in others)]
+        neurons.write_text("\n".join(rows) + "\n")
+        return path.name
+
+    def command(self, name: str, *arguments: str, faults: tuple[str, ...] = (), stdin: str | None = None, **environment: str) -> None:
+        self._script(faults)
+        ran = subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=self.lab.folder,
+            env=self.home | environment,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        self.left.keep(name, ran.returncode, ran.stdout + ran.stderr)
+
+    def broken_off(self, name: str, config: str, how: signal.Signals, *, faults: tuple[str, ...]) -> None:
+        """Publish, and send a signal while the tar is on its way. The machine is one that keeps core files."""
+        self._script(faults)
+        process = subprocess.Popen(
+            [PROGRAM, "publish", config],
+            cwd=self.lab.folder,
+            env=self.home | {"PYTHONFAULTHANDLER": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (_core_limit(), _core_limit())),
+        )
+        assert process.stderr is not None
+        shown = ""
+        while "Sending" not in shown:
+            line = process.stderr.readline()
+            assert line, shown
+            shown += line
+        while not any(request["route"] == "upload" for request in self.sandbox.requests()):
+            assert process.poll() is None
+        process.send_signal(how)
+        shown += process.stderr.read()
+        self.left.keep(name, process.wait(60), shown)
+
+    def dagster(self, name: str, config: str, *, faults: tuple[str, ...] = (), **environment: str) -> None:
+        """The job `publish` in a process of its own, as Dagster's daemon starts one, with what it prints captured by Dagster."""
+        self._script(faults)
+        tags = json.dumps({"dagster/partition": Path(config).stem})
+        ran = subprocess.run(
+            [sys.executable, "-m", "dagster", "job", "execute", "-m", "dagster_defs", "-j", "publish", "--tags", tags],
+            cwd=self.lab.folder,
+            env=self.home
+            | {"DAGSTER_HOME": str(self.lab.folder / "state" / "dagster"), "SYNDB_PIPELINE_CONFIG": str(self.lab.folder / "pipeline.yaml")}
+            | environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        self.left.keep(name, ran.returncode, ran.stdout + ran.stderr)
+
+    def forms_last(self, seconds: float) -> None:
+        """Let the object store refuse, or take again, what is sent with a pre-signed form."""
+        self._script(())
+        self.sandbox.limits = {"form_seconds": seconds}
+        self.sandbox.restart()
+
+    def _script(self, faults: tuple[str, ...]) -> None:
+        self.left.routes |= {request["route"] for request in self.sandbox.requests()}
+        self.sandbox.script(*faults)
+
+
+def _core_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_CORE)[1]
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    """Everything that can happen to a publication, once, with canaries for secrets."""
+    root = tmp_path_factory.mktemp("canary")
+    secrets = {
+        "the password": f"s3cret &+/%=ü {token_hex(16)}",
+        "a wrong token": f"wrong.{token_hex(24)}",
+        "a wrong password": token_hex(20),
+    }
+    accounts = [
+        {"email": ADA, "password": secrets["the password"], "verified": True, "groups": ["lab"]},
+        {"email": EVE, "password": secrets["the password"], "verified": True},
+        {"email": TOM, "password": secrets["the password"], "groups": ["lab"]},
+    ]
+    with Sandbox(root / "server", accounts=accounts) as sandbox, Arguments(secrets) as arguments:
+        lab = RestLab(root / "lab", sandbox, settle_seconds=0.2, attempts=2)
+        left = Aftermath(root, lab, secrets, arguments)
+        home = {name: value for name, value in lab.environment.items() if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))}
+        home |= {"SYNDB_KEYRING": "off", "PYTHONPATH": str(root / "broken"), "SYNDB_DEBUG": "1"}
+        (root / "broken").mkdir()
+        (root / "broken" / "sitecustomize.py").write_text(UNFORESEEN)
+        runs = Runs(left, sandbox, home)
+        from_the_command_line(runs, secrets)
+        through_dagster(runs, secrets)
+        runs.command("logout", "logout")
+        runs._script(())
+    yield left
+
+
+def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
+    login = Terminal(runs.lab, "login", "--username", ADA, "--no-browser", **_without_password(runs))
+    login.read_until(lambda seen: seen.endswith(f"Password of {ADA}: "))  # the space comes once nothing typed is shown any more
+    login.answer(secrets["the password"])
+    code = login.end()
+    runs.left.keep("login", code, login.seen)
+    kept = json.loads(runs.left.credentials.read_text())
+    [entry] = kept["origins"].values()
+    # Tokens of one account start alike: what they share stands for each of them, those that Dagster's runs get included.
+    both = zip(entry["token"], runs.sandbox.token(ADA, secrets["the password"]), strict=False)
+    secrets["a token"] = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], both))
+    secrets["the token's end"] = entry["token"][-40:]
+
+    wrong = {"SYNDB_TOKEN__SANDBOX": secrets["a wrong token"]}
+    stranger = {"SYNDB_USERNAME__SANDBOX": EVE, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
+    unverified = {"SYNDB_USERNAME__SANDBOX": TOM, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
+    runs.command("login-with-wrong-token", "login", "--token", "--password-stdin", stdin=secrets["a wrong token"] + "\n")
+    runs.command("login-with-wrong-password", "login", "--username", ADA, "--password-stdin", stdin=secrets["a wrong password"] + "\n")
+    runs.command("doctor", "doctor", "--json")
+    good = runs.dataset("good", groups=["lab"])
+    runs.command("publish", "publish", good, "--json", faults=("503@new", "429@object,retry-after=1"))
+    runs.command("whoami-wrong-token-401", "whoami", **wrong)
+    runs.command("stranger-403", "delete", good, "--label", "good", **stranger)
+    new = runs.dataset("new")
+    runs.command("publish-expired-401", "publish", new, faults=("expire@upload",))
+    runs.command("login-by-stdin", "login", "--username", ADA, "--password-stdin", stdin=secrets["the password"] + "\n")
+    runs.command("publish-500", "publish", new, faults=("500@upload",))
+    runs.command("publish-reset", "publish", new, faults=("reset@upload,after=1000000",))
+    runs.command("publish-unforeseen", "publish", new, LET_IT_BREAK="1")
+    runs.broken_off("publish-interrupted", new, signal.SIGINT, faults=("slow=30@upload",))
+    runs.broken_off("publish-crashed", new, signal.SIGABRT, faults=("slow=30@upload",))
+    unverified_config = runs.dataset("unverified", groups=["lab"])
+    runs.command("publish-not-verified", "publish", unverified_config, **unverified)
+    runs.forms_last(1e-6)
+    runs.command("publish-form-expired-403", "publish", runs.dataset("late"))
+    runs.forms_last(7200)
+
+
+def through_dagster(runs: Runs, secrets: dict[str, str]) -> None:
+    known = {"SYNDB_USERNAME__SANDBOX": ADA, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
+    night = runs.dataset("night")
+    runs.command("run-refused-500", "run", night, faults=("500@upload",), **known)
+    runs.dagster("dagster-wrong-token-401", night, SYNDB_TOKEN__SANDBOX=secrets["a wrong token"])
+    runs.dagster("dagster-unforeseen", night, LET_IT_BREAK="1", **known)
+    runs.dagster("dagster-publish", night, faults=("429@upload,retry-after=1", "expire@download"), **known)
+
+
+def _without_password(runs: Runs) -> dict[str, str]:
+    # The terminal's environment is the lab's; an empty variable counts as none.
+    return {"SYNDB_USERNAME__SANDBOX": "", "SYNDB_PASSWORD__SANDBOX": "", "SYNDB_KEYRING": "off"}
+
+
+CODES = {
+    "login": 0,
+    "login-with-wrong-token": 5,
+    "login-with-wrong-password": 5,
+    "doctor": 0,
+    "publish": 0,
+    "whoami-wrong-token-401": 5,
+    "stranger-403": 5,
+    "publish-expired-401": 5,
+    "login-by-stdin": 0,
+    "publish-500": 5,
+    "publish-reset": 6,
+    "publish-unforeseen": 1,
+    "publish-interrupted": 130,
+    "publish-crashed": -signal.SIGABRT,
+    "publish-not-verified": 5,
+    "publish-form-expired-403": 5,
+    "run-refused-500": 5,
+    "dagster-wrong-token-401": 1,
+    "dagster-unforeseen": 1,
+    "dagster-publish": 0,
+    "logout": 0,
+}
+
+
+def test_the_runs_were_what_they_are_taken_for(left: Aftermath) -> None:
+    assert {name: left.codes[name] for name in CODES} == CODES, left.printed
+    assert {"login", "profile", "info", "new", "upload", "upload-url", "object", "download", "logout"} <= left.routes
+    assert "ZeroDivisionError" in left.printed["publish-unforeseen"] and "Traceback" in left.printed["publish-unforeseen"]
+    assert "Fatal Python error: Aborted" in left.printed["publish-crashed"]
+    assert "403 Forbidden" in left.printed["publish-form-expired-403"]
+    assert len(left.secrets["a token"]) >= 30
+
+
+def test_nothing_left_behind_holds_a_secret(left: Aftermath) -> None:
+    # The server's own files are its own; the credentials file is where the token was to be kept, and is empty of it after log-out.
+    found, files = search(left.root, left.secrets, leave_out=(left.root / "server",))
+
+    assert found == []
+    assert not list(left.lab.folder.glob("core*")), "a core file holds all of a process's memory"
+    assert files > 100
+    for place in ("printed", "lab/state", "lab/state/dagster/storage", "lab/state/dagster/history", "lab/home"):
+        assert any(path.is_file() for path in (left.root / place).rglob("*")), place
+    assert not (left.credentials.exists() and "token" in left.credentials.read_text())
+
+
+def test_no_process_was_given_a_secret_as_an_argument(left: Aftermath) -> None:
+    assert left.arguments.found == []
+    assert any(PROGRAM.encode() in line and b"publish" in line for line in left.arguments.seen)
+    assert any(b"dagster\0job\0execute" in line for line in left.arguments.seen)
+
+
+def test_no_signature_and_no_header_is_kept(left: Aftermath) -> None:
+    kept = [path for place in ("lab/state", "printed") for path in (left.root / place).rglob("*") if path.is_file()]
+
+    assert [path for path in kept if any(SIGNED.search(piece) for piece in contents(path))] == []
+    logs = b"".join(piece for path in kept if path.suffix == ".db" for piece in contents(path))
+    assert b"answered 429" in logs and b"ZeroDivisionError" in logs, "the search did reach the event logs"
+
+
+PLACES: dict[str, Callable[[Path, str], object]] = {
+    "plain": lambda path, secret: path.write_text(f"a {secret} b"),
+    "address": lambda path, secret: path.write_text(f"https://x?password={quote_plus(secret)}"),
+    "basic": lambda path, secret: path.write_bytes(b64encode(f"someone:{secret}".encode())),
+    "token-payload": lambda path, secret: path.write_bytes(urlsafe_b64encode(f'["{secret}"]'.encode())),
+    "json": lambda path, secret: path.write_text(json.dumps(json.dumps({"p": secret}))),
+    "utf-16": lambda path, secret: path.write_text(secret, encoding="utf-16"),
+    "gzip": lambda path, secret: path.write_bytes(gzip.compress(secret.encode())),
+    "database": lambda path, secret: _database(path, "a" * 5000 + secret),
+    "packed": lambda path, secret: _database(path, zlib.compress(secret.encode())),
+    "name": lambda path, secret: path.with_name(quote_plus(secret)).touch(),
+}
+
+
+def _database(path: Path, value: object) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE t (v)")
+        connection.execute("INSERT INTO t VALUES (?)", [value])
+    connection.close()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_search_finds_what_is_there(tmp_path: Path, place: str) -> None:
+    secret = f"s3cret &+/%=ü {token_hex(16)}"
+    PLACES[place](tmp_path / "file", secret)
+
+    assert [line.split(" in ")[0] for line in search(tmp_path, {"it": secret})[0]] == ["it"]
+    assert search(tmp_path, {"another": token_hex(16)})[0] == []
