@@ -371,12 +371,7 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
             f"An environment variable SYNDB_... cannot be used: {error}.", next_step="Write it as JSON, or remove it."
         ) from None
     state = (base / settings.state.expanduser()).resolve()
-    destinations = {
-        name: item.model_copy(update={"path": (state / item.path.expanduser()).resolve()})
-        if isinstance(item, EmbeddedDestination)
-        else item
-        for name, item in settings.destinations.items()
-    }
+    destinations = {name: _located(item, state) for name, item in settings.destinations.items()}
     return settings.model_copy(
         update={"state": state, "datasets": (base / settings.datasets.expanduser()).resolve(), "destinations": destinations}
     )

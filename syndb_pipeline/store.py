@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
@@ -98,23 +98,28 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_Unchanged = tuple[int, int, int, int, int]
-_digests: dict[_Unchanged, str] = {}
+Stamp = tuple[int, int, int, int, int]
+_digests: dict[Stamp, str] = {}
 _SETTLED_NS = 100_000_000
 """A file's clock may stand still for some milliseconds; one that changed this recently is read again next time."""
+
+
+def stamp(file: IO[bytes]) -> Stamp:
+    """Device, inode, size and times of change of an open file: another tuple once its content was changed."""
+    stat = os.fstat(file.fileno())
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def digest_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex; reads it in pieces.
 
-    Within one process a file is read once: its device, inode, size and times of change tell whether it is still the same.
+    Within one process a file is read once: its `stamp` tells whether it is still the same.
     """
     with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        key = stamp(file)
         if key in _digests:
             return _digests[key]
-        settled = time.time_ns() - stat.st_ctime_ns > _SETTLED_NS
+        settled = time.time_ns() - key[-1] > _SETTLED_NS
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if settled:
         _digests[key] = digest

@@ -19,7 +19,9 @@ from syndb_pipeline.errors import NotAPackage, UnknownTable
 BLOCK: Final = tarfile.BLOCKSIZE
 PIECE: Final = 1 << 20
 MAX_EXTENDED_HEADER: Final = 64 * 1024
-"""Bytes of an extended (pax) header. One is needed only for a member above 8 GiB, and then holds a number."""
+"""Bytes of an extended (pax) header: needed for a member above 8 GiB; Python's tarfile also writes one for a fraction of a second."""
+
+_MEANINGLESS: Final = (b"atime", b"ctime", b"mtime", b"uid", b"gid", b"uname", b"gname")
 
 
 class _Pieces:
@@ -105,13 +107,20 @@ def _table_of(member: tarfile.TarInfo, name: str) -> str:
     return table
 
 
-def _size_in(header: bytes, name: str) -> int:
-    """The `size` of an extended header, whose records are `<length> <key>=<value>\\n`; any other key is refused."""
-    length, space, rest = header.partition(b" ")
-    key, equals, value = rest.rstrip(b"\n").partition(b"=")
-    if not (space and equals and key == b"size" and value.isdigit() and length == str(len(header)).encode()):
-        raise NotAPackage(f"{name}: an extended header says more than a member's size.")
-    return int(value)
+def _size_in(header: bytes, name: str) -> int | None:
+    """The `size` of an extended header, if it has one. Its records are `<length> <key>=<value>\n`; times and owners mean nothing here."""
+    size = None
+    while header:
+        length, space, _ = header.partition(b" ")
+        if not (space and length.isdigit() and len(length) < 6 and len(length) < int(length) <= len(header)):
+            raise NotAPackage(f"{name}: an extended header is damaged.")
+        record, header = header[len(length) + 1 : int(length)], header[int(length) :]
+        key, _, value = record.rstrip(b"\n").partition(b"=")
+        if key == b"size" and value.isdigit() and len(value) < 20:
+            size = int(value)
+        elif key not in _MEANINGLESS:
+            raise NotAPackage(f"{name}: an extended header says more than a member's size, times and owner.")
+    return size
 
 
 def _padded(size: int) -> int:

@@ -262,7 +262,7 @@ class Session:
                 ) from None
             raise self._failed(call, f"{who} cannot be reached ({_reason(error)})") from None
         except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            told = f"{who} gave no answer ({_reason(error)})"
+            told = f"{call.what} took too long" if call.left <= 0 else f"{who} gave no answer ({_reason(error)})"
             if body is None or body.whole:
                 if not call.repeatable:
                     raise self._unknown(call, told) from None

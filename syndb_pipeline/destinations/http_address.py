@@ -16,7 +16,7 @@ from syndb_pipeline.errors import DestinationRefused
 
 def host_of(url: str) -> str:
     """Host and port, for messages."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return cleaned(urlsplit(url).netloc.rpartition("@")[2])
 
 
 def origin_of(url: str) -> str:

@@ -1,22 +1,21 @@
 """A multipart/form-data body with one file, streamed from disk.
 
-Belongs here: the body's bytes, their number beforehand, their digest on the way. Does not: sending them (`http.py`).
+Belongs here: the body's bytes, their number beforehand, and that they are those announced. Does not: sending them (`http.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from uuid import uuid4
 
 from syndb_pipeline.destinations.base import Progress, Watch, nobody
 from syndb_pipeline.errors import NotAPackage
+from syndb_pipeline.store import digest_file, stamp
 
 PIECE: Final = 1 << 20
 """Bytes read and sent at a time."""
@@ -69,51 +68,36 @@ class FormBody:
         }
 
     def __iter__(self) -> Iterator[bytes]:
-        part, digest, done, told = self._part, hashlib.sha256(), 0, 0.0
+        part, done, told = self._part, 0, 0.0
         self._go_on()
         yield self._head
-        with self._open() as file, ThreadPoolExecutor(1) as ahead:
-
-            def following() -> bytes:
-                piece = file.read(PIECE)
-                digest.update(piece)
-                return piece
-
-            # The next piece is read and digested while this one goes out.
-            coming = ahead.submit(following)
-            while piece := self._read(coming):
-                coming = ahead.submit(following)
-                done += len(piece)
-                if done > part.bytes:
+        try:
+            with part.path.open("rb") as file:
+                before = stamp(file)
+                if digest_file(part.path) != part.sha256 or before[2] != part.bytes:
                     raise self._changed()
-                self._go_on()
-                yield piece
-                if time.monotonic() - told >= TELL_SECONDS:
-                    told = time.monotonic()
-                    self._tell(done)
-        if digest.hexdigest() != part.sha256 or done != part.bytes:
-            raise self._changed()
+                while piece := file.read(PIECE):
+                    done += len(piece)
+                    if done > part.bytes:
+                        raise self._changed()
+                    self._go_on()
+                    yield piece
+                    if time.monotonic() - told >= TELL_SECONDS:
+                        told = time.monotonic()
+                        self._tell(done)
+                # Digested while it went out, the file would be read no faster than it is digested; its stamp tells as much.
+                if stamp(file) != before or done != part.bytes or digest_file(part.path) != part.sha256:
+                    raise self._changed()
+        except OSError as error:
+            raise NotAPackage(
+                f"{part.path} cannot be read: {error.strerror}.", next_step="Restore it and give the same command again."
+            ) from None
         self._tell(done)
         self.whole = True
         yield self._tail
 
-    def _open(self) -> BinaryIO:
-        try:
-            return self._part.path.open("rb")
-        except OSError as error:
-            raise self._unreadable(error) from None
-
-    def _read(self, coming: Future[bytes]) -> bytes:
-        try:
-            return coming.result()
-        except OSError as error:
-            raise self._unreadable(error) from None
-
     def _tell(self, done: int) -> None:
         self._part.watch(Progress(what=self._part.name, done=done, total=self._part.bytes, unit="bytes"))
-
-    def _unreadable(self, error: OSError) -> NotAPackage:
-        return NotAPackage(f"{self._part.path} cannot be read: {error.strerror}.", next_step="Restore it and give the same command again.")
 
     def _changed(self) -> NotAPackage:
         return NotAPackage(

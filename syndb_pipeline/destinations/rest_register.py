@@ -91,7 +91,7 @@ def _create_tags(client: RestClient, metadata: Metadata) -> None:
     for kind, what, body in _universal(client).missing(metadata):
         answer = _create_tag(client, kind, body)
         # Another may have created it in between, and the answer to ours may have been lost: what is there counts.
-        if not answer.good and any(each[:2] == (kind, what) for each in _universal(client).missing(metadata)):
+        if not answer.good and not _universal(client).has(kind, what, metadata):
             client.good(answer, f"to create the {kind.replace('_', ' ')} {what}")
         client.say(f"Created the {kind.replace('_', ' ')} {what} at {client.name}")
 

@@ -30,6 +30,7 @@ from syndb_pipeline.sandbox.users import Users, folder_secret
 from syndb_pipeline.sandbox.wire import Refusal, answer, on_disconnect, on_http_error, on_mistake, on_refusal
 
 HEAVY_AT_A_TIME: Final = 2
+HASHING_AT_A_TIME: Final = 4
 
 
 def build_app(
@@ -75,6 +76,7 @@ def build_app(
         objects=objects,
         limits=limits,
         heavy=anyio.CapacityLimiter(HEAVY_AT_A_TIME),
+        hashing=anyio.CapacityLimiter(HASHING_AT_A_TIME),
     )
     app = Starlette(
         routes=[

@@ -58,6 +58,8 @@ class Backend:
     limits: Limits
     heavy: anyio.CapacityLimiter
     """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
+    hashing: anyio.CapacityLimiter
+    """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins must not take all of both."""
 
     def node(self, user: UUID | None = None) -> EmbeddedNode:
         """The node as `user` may use it; for reading, it does not matter who."""

@@ -28,6 +28,7 @@ from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.sandbox.fault_script import FAULTS_HELP, OBJECTS, ROUTES, Fault, parse_fault, route_name
 from syndb_pipeline.sandbox.protocol import CONNECTION, ResettableProtocol
 from syndb_pipeline.sandbox.tamper import NodeTamper, Tamper
+from syndb_pipeline.sandbox.wire import Refusal, read_body
 
 __all__ = ["FAULTS_HELP", "ROUTES", "Faults", "NodeTamper", "ResettableProtocol", "Seen", "Tamper"]
 
@@ -133,11 +134,13 @@ class Faults:
                 return _only_here()
             try:
                 if request.method == "PUT":
-                    self.script(*_texts_in(await request.body()))
+                    self.script(*_texts_in(await read_body(request)))
                 elif request.method == "DELETE":
                     self.script()
             except ConfigError as error:
                 return JSONResponse({"detail": str(error)}, status_code=400)
+            except Refusal as error:
+                return error.response
             return JSONResponse({"faults": self.texts, "requests": self.requests, "log": self.log})
 
         async def requests(request: Request) -> Response:

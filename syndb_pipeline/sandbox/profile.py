@@ -12,6 +12,7 @@ from html import escape
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -35,7 +36,8 @@ _PAGE_HEADERS: Final = {
 
 async def log_in(request: Request) -> Response:
     login = await form_body(request, Login)
-    token = await in_thread(backend_of(request).users.log_in, login.username, login.password)
+    backend = backend_of(request)
+    token = await anyio.to_thread.run_sync(backend.users.log_in, login.username, login.password, limiter=backend.hashing)
     if token is None:
         raise Refusal(400, "LOGIN_BAD_CREDENTIALS")
     return answer({"access_token": token, "token_type": "bearer"})
@@ -49,7 +51,8 @@ async def log_out(request: Request) -> Response:
 
 async def register(request: Request) -> Response:
     new = await json_body(request, NewUser)
-    user = await in_thread(backend_of(request).users.register, new.email, new.password)
+    backend = backend_of(request)
+    user = await anyio.to_thread.run_sync(backend.users.register, new.email, new.password, limiter=backend.hashing)
     if user is None:
         raise Refusal(400, "REGISTER_USER_ALREADY_EXISTS")
     return answer(_read(user), 201)

@@ -16,6 +16,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from syndb_constants.data_license import DataLicense
 from syndb_constants.dataset import S3Instance
 
+from syndb_pipeline.contract.metadata import (
+    DOI_LENGTH,
+    GENE_LENGTH,
+    ITEMS,
+    LABEL_LENGTH,
+    MICROSCOPY_LENGTH,
+    NAME_LENGTH,
+    NOTES_LENGTH,
+)
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 
@@ -50,15 +59,15 @@ def _whole(value: Any) -> Any:
 
 
 _CODES = {table.code for table in TABLES.values()}
-_LIST = Field(max_length=1_000)  # ours
+_LIST = Field(max_length=ITEMS)
 _none_is_empty = BeforeValidator(lambda value: [] if value is None else value)
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=120), AfterValidator(_printable)]
-Notes = Annotated[str, StringConstraints(max_length=280), AfterValidator(_printable_lines)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=120), AfterValidator(_printable)]  # ours
-Microscopy = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Gene = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
-Doi = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]  # ours
+Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_LENGTH), AfterValidator(_printable)]
+Notes = Annotated[str, StringConstraints(max_length=NOTES_LENGTH), AfterValidator(_printable_lines)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH), AfterValidator(_printable)]
+Microscopy = Annotated[str, StringConstraints(min_length=1, max_length=MICROSCOPY_LENGTH), AfterValidator(_printable)]
+Gene = Annotated[str, StringConstraints(min_length=1, max_length=GENE_LENGTH), AfterValidator(_printable)]
+Doi = Annotated[str, StringConstraints(min_length=1, max_length=DOI_LENGTH), AfterValidator(_printable)]
 Structure = Annotated[str, AfterValidator(_brain_structure)]
 Code = Annotated[int, BeforeValidator(_whole), AfterValidator(_table)]
 Animal = Annotated[ModelAnimal, BeforeValidator(_whole)]
@@ -144,12 +153,12 @@ class _Described(In):
 class NewDataset(_Described):
     """`NewDatasetSchema`."""
 
-    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=1_000)]
+    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=ITEMS)]
     syndb_tables: Annotated[tuple[Code, ...], Field(min_length=1, max_length=len(_CODES))]
 
 
 class RegionsOfDataset(In):
-    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=1_000)]
+    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=ITEMS)]
     label: Label | None = None
     notes: Notes | None = None
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -141,7 +142,7 @@ def lab_with(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Call
     labs: dict[str, TimedLab] = {}
 
     def lab(**destination: float) -> TimedLab:
-        settings = {"attempts": 3, "settle_seconds": 0.3} | destination
+        settings: dict[str, Any] = {"attempts": 3, "settle_seconds": 0.3} | destination
         name = repr(sorted(settings.items()))
         if name not in labs:
             labs[name] = TimedLab(tmp_path_factory.mktemp("lab"), sandbox, **settings)

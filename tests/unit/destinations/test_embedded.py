@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -251,6 +252,21 @@ def test_takes_a_size_from_an_extended_header_and_nothing_else(tmp_path: Path) -
     tar = with_header(b"20 path=../evil.sh\n\n")
     with pytest.raises(DestinationRefused, match="extended header"):
         send(place, tar, digest_file(tar))
+    tar = with_header(b"99 size=1\n")
+    with pytest.raises(DestinationRefused, match="extended header is damaged"):
+        send(place, tar, digest_file(tar))
+
+
+def test_takes_a_tar_as_pythons_tarfile_writes_it(tmp_path: Path) -> None:
+    place = node(tmp_path)
+    place.register(metadata())
+    (tmp_path / "axon.parquet").write_bytes(axons(tmp_path, {1: 1.0}))
+    os.utime(tmp_path / "axon.parquet", (1.5, 1.5))
+    tar = tmp_path / f"{DATASET}.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.add(tmp_path / "axon.parquet", "axon.parquet")
+    assert b"mtime=1.5" in tar.read_bytes()
+    assert send(place, tar, digest_file(tar)).rows == {"axon": 1}
 
 
 def test_refuses_what_is_no_parquet_or_broken_inside(tmp_path: Path) -> None:

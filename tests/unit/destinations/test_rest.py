@@ -136,6 +136,13 @@ def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_
     assert told[-1] == f"Created dataset {wanted.id} at syndb"
 
 
+def test_a_publication_known_in_other_letters_is_no_obstacle(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = destination(sandbox, tmp_path)
+    for doi in ("10.1234/abc", "10.1234/ABC"):
+        wanted = metadata(publication_dois=(doi,))
+        assert differences(wanted, place.register(wanted).metadata) == []
+
+
 def test_registering_again_gives_the_dataset_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
     place = destination(sandbox, tmp_path)
     wanted = metadata()
@@ -296,7 +303,7 @@ def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(sandbox: 
     assert info is not None and info.number_of_units == 200
 
 
-@pytest.mark.parametrize("fault", ["429@upload,retry-after=0", "503@upload,times=2,retry-after=0", "reset@upload,after=1000000", "expire@upload"])
+@pytest.mark.parametrize("fault", ["429@upload,retry-after=0", "503@upload,retry-after=0", "reset@upload,after=1000000", "expire@upload"])
 def test_an_upload_that_was_not_taken_is_sent_again(fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
     monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
