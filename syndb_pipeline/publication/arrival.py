@@ -18,7 +18,7 @@ from syndb_pipeline.destinations.base import DatasetInfo, Destination, Identity,
 from syndb_pipeline.errors import OutcomeUnknown
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan
-from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.publication.records import JournalLine, PublishRecords
 from syndb_pipeline.store import DatasetStore
 
 Outcome = Literal["arrived", "lost"]
@@ -51,38 +51,77 @@ class Arrival:
 
     def upload(self, info: DatasetInfo) -> Upload | None:
         """The upload of this tar, when it is there; None when it is certain that it is not. Raises `OutcomeUnknown`."""
-        last = self.records.last(None, self.destination.name, "upload")  # also shows, before anything is sent, that the journal is whole
+        last = self._last_upload()  # also shows, before anything is sent, that the journal is whole
         if info.uploads is not None:
             return info.uploads[-1] if info.uploads and info.uploads[-1].tar_sha256 == self.plan.tar.sha256 else None
         # A destination that does not tell which tars it took: our journal knows what was sent, its counts and rows tell what arrived.
         since = deleted_at(self.store, self.destination, self.plan.dataset, info)
         if last is not None and since is not None and last.at <= since:
             last = None
+        if last is not None and last.state in ("start", "unanswered"):
+            info = self._settled(last, info)
         if last is None or last.plan != self.plan.digest:
             return self._unseen(info)
         if last.state == "done":
             return Upload.model_validate(last.details)
         before = int(last.details["number_of_units"])
-        if last.state == "start":
-            left = self.destination.settle_seconds - (datetime.now(UTC) - last.at).total_seconds()
-            if left >= _WORTH_TELLING_SECONDS and info.number_of_units != before + self.plan.rows and self.outcome is None:
-                self.say(f"An upload was not answered; waiting up to {left:.0f} s to see whether it arrives")
-            info = self._count_settled(before, left, info)
         if info.number_of_units == before + self.plan.rows or self.outcome == "arrived":
             return self._sent()
         if info.number_of_units == before or self.outcome == "lost":
             return None
-        raise OutcomeUnknown(
+        # Another upload may have been counted in between; then the rows tell, where they can be read.
+        if all(check.whole for check in self.destination.compare(self.plan.dataset, package_of(self.plan))):
+            return self._sent()
+        raise self._unexplained(before, info)
+
+    def _last_upload(self) -> JournalLine | None:
+        """The journal's last word on an upload since we last deleted the dataset. By the order of lines: a clock may be set back."""
+        lines = [
+            line
+            for line in self.records.journal()
+            if line.destination == self.destination.name and (line.step == "upload" or (line.step, line.state) == ("delete", "done"))
+        ]
+        return lines[-1] if lines and lines[-1].step == "upload" else None
+
+    def _settled(self, last: JournalLine, info: DatasetInfo) -> DatasetInfo:
+        """The dataset once an upload that nothing answered, of this plan or another, is counted, or has had its time to be.
+
+        Its time begins when we begin to wait: how long ago the last byte was sent is not known, and the clock may have been set.
+        """
+        before, rows = int(last.details["number_of_units"]), int(last.details["rows"])
+        if info.number_of_units == before + rows or self.outcome is not None:
+            return info
+        left = self.destination.settle_seconds
+        if last.state == "start":
+            self.records.note(last.plan, last.destination, last.step, "unanswered", last.details)
+        else:
+            left = min(left, left - (datetime.now(UTC) - last.at).total_seconds())
+        if left >= _WORTH_TELLING_SECONDS:
+            self.say(f"An upload was not answered; waiting up to {left:.0f} s to see whether it arrives")
+        return self.once_counted(before + rows, left, info)
+
+    def _unexplained(self, before: int, info: DatasetInfo) -> OutcomeUnknown:
+        whole = before + self.plan.rows
+        told = (
             f"An upload of dataset {self.plan.dataset} was not answered. {self.destination.name} counted {before:,} units before and "
-            f"{info.number_of_units:,} now; all of it would be {before + self.plan.rows:,}.",
-            next_step=f"If it is still being taken in, ask again in a while with: {self.command}\n"
-            f"If the number stays, a part was lost: syndb-pipeline delete {self.plan.dataset}, then publish again.",
+            f"{info.number_of_units:,} now; all of it would be {whole:,}."
+        )
+        if before < info.number_of_units < whole:
+            return OutcomeUnknown(
+                told,
+                next_step=f"If it is still being taken in, ask again in a while with: {self.command}\n"
+                f"If the number stays, a part was lost: syndb-pipeline delete {self.plan.dataset}, then publish again.",
+            )
+        return OutcomeUnknown(
+            f"{told} So somebody else changed the dataset meanwhile.",
+            next_step=f"Look at the dataset there. If these rows are in it, say so with: {self.command} --outcome arrived\n"
+            f"If they have still to be sent: {self.command} --outcome lost",
         )
 
-    def _count_settled(self, before: int, seconds: float, info: DatasetInfo) -> DatasetInfo:
-        """The dataset once its count is what the whole upload makes it, or once the time has passed in which its rows may appear."""
+    def once_counted(self, units: int, seconds: float, info: DatasetInfo) -> DatasetInfo:
+        """The dataset once its count is `units`, or once so many seconds have passed."""
         end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
-        while info.number_of_units != before + self.plan.rows and (left := end - time.monotonic()) > 0 and self.outcome is None:
+        while info.number_of_units != units and (left := end - time.monotonic()) > 0 and self.outcome is None:
             time.sleep(min(pause, _ASK_AGAIN_SECONDS, left))
             pause *= 2
             info = self._info()
@@ -97,7 +136,7 @@ class Arrival:
                 f"The dataset was at {self.destination.name} before, and empty. Waiting up to {self.destination.settle_seconds:.0f} s "
                 "to see whether an upload of it is under way"
             )
-            info = self._count_settled(0, self.destination.settle_seconds, info)
+            info = self.once_counted(self.plan.rows, self.destination.settle_seconds, info)
         if info.number_of_units == 0 or self.outcome == "lost":
             return None
         if self.outcome == "arrived":

@@ -33,8 +33,11 @@ class _Kept(BaseModel):
 
 How = Literal["prompt", "option", "standing", "ui"]
 
-State = Literal["start", "done", "refused"]
-"""Of a step in the journal. A start that nothing follows may have happened or not; one that was refused did not."""
+State = Literal["start", "unanswered", "done", "refused"]
+"""Of a step in the journal. A start that nothing follows may have happened or not; one that was refused did not.
+
+`unanswered` says when we began to wait for what a start may still bring: an upload may have begun hours before its answer was lost.
+"""
 
 
 class Approval(_Kept):

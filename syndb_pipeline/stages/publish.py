@@ -35,7 +35,7 @@ from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_o
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, in_lines, names, plan, require_consent, require_metadata
 from syndb_pipeline.publication.progress import as_lines
-from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt, State
+from syndb_pipeline.publication.records import Approval, JournalLine, PublishRecords, Receipt, State
 from syndb_pipeline.stages.stage import Context
 
 
@@ -291,8 +291,7 @@ class _Publication:
         """What is there now, held against the plan: each row of each table, each file. Raises `DestinationRefused` when anything lacks."""
         self.say("Reading back")
         self._note("read-back", "start")
-        info = self._info()
-        checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        info, checks = self._seen()
         lacking = [_told(check) for check in checks if check.found is not None and not check.whole]
         lacking += [f"{name}: not found" for name in self.plan.tables if name not in {check.table for check in checks}]
         if any(check.found is None for check in checks):
@@ -317,11 +316,31 @@ class _Publication:
             self.say(f"{name}: {there:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
         return checks, info
 
+    def _seen(self) -> tuple[DatasetInfo, tuple[TableCheck, ...]]:
+        """The dataset and its tables; later, when not all is there yet: a destination may answer an upload before it shows it everywhere."""
+        info = self._info()
+        checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        seconds = self.destination.settle_seconds
+        if info.number_of_units < self._expected and seconds and not all(check.whole for check in checks):
+            self.say(f"Not all of it is counted yet; waiting up to {seconds:.0f} s")
+            info = self._arrival.once_counted(self._expected, seconds, info)
+            checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        return info, checks
+
+    @property
+    def _expected(self) -> int:
+        """The destination's count with this plan's rows in it, at least: what it was before is known when this machine sent them."""
+        start = self._start
+        return (int(start.details["number_of_units"]) if start is not None else 0) + self.plan.rows
+
+    @property
+    def _start(self) -> JournalLine | None:
+        return self.records.last(self.plan.digest, self.destination.name, "upload", "start")
+
     def _miscounted(self, info: DatasetInfo) -> list[str]:
         """In words, when the destination's count did not grow by the plan's rows; nothing when we cannot know what it was before."""
-        start = self.records.last(self.plan.digest, self.destination.name, "upload", "start")
-        expected = (int(start.details["number_of_units"]) if start is not None else 0) + self.plan.rows
-        if info.number_of_units == expected or (start is None and info.number_of_units > expected):
+        expected = self._expected
+        if info.number_of_units == expected or (self._start is None and info.number_of_units > expected):
             return []
         return [f"all tables: {expected:,} units expected, {info.number_of_units:,} counted"]
 

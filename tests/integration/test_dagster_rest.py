@@ -236,7 +236,12 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
     assert (unknown.exit, ran.code) == (Exit.UNKNOWN, Exit.UNKNOWN)
     assert unknown.message.endswith(SETTLED_IN_THE_UI)
     assert told(unknown.message.removesuffix(SETTLED_IN_THE_UI)) in told(ran.err)
-    assert run(lab, "publish", settled("arrived")).success
+    arrived = run(lab, "publish", settled("arrived"))
+    assert arrived.success
+    [shown] = arrived.asset_materializations_for_node("publish_dataset")
+    rows = [line.data for line in shown.metadata["rows"].records]  # type: ignore[attr-defined]
+    assert rows == [{"table": "neuron", "sent": 20, "found": "not told"}, {"table": "axon", "sent": 30, "found": "not told"}]
+    assert shown.metadata["read back"].value == f"no row can be read there; it counts {ROWS} units"
     assert (uploads(sandbox), there(sandbox).number_of_units) == (0, ROWS)
     assert lab.run("status", "night.yaml", "--json").report["receipt"]["tables"]["axon"]["found"] is None
 
