@@ -16,6 +16,7 @@ from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.errors import ApprovalError, DataRejected, OutcomeUnknown
+from syndb_pipeline.findings.html import write_report
 from syndb_pipeline.publication.records import PublishRecords
 from syndb_pipeline.stages import publish as publishing
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
@@ -88,6 +89,8 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
             try:
                 with dataset.store.lock(wait=pipeline.lock_wait_seconds, say=context.log.info):
                     record = run_stage(dataset, stage.name)
+                    if stage is CHECK_INTEGRITY:
+                        write_report(dataset)
             except DataRejected as error:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
                 if sealed is None or not sealed.errors:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind, ordered
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.findings.html import default_path
 from syndb_pipeline.findings.report import by_severity, summary
 from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Receipt
@@ -57,6 +58,8 @@ def describe_record(context: Context, record: Record) -> Metadata:
     metadata: Metadata = {}
     if "verdict" in record.details:
         metadata["verdict"] = str(record.details["verdict"])
+        if (report := default_path(context)).is_file():
+            metadata["report"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
     if record.tables:
         metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,13 +77,35 @@ def init(
 @app.command(rich_help_panel=PREPARE)
 def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
+    from syndb_pipeline.findings.html import write_report
+
     context = terminal.open_context(config, settings)
-    sealed = terminal.run_through(context, "check_integrity")["check_integrity"]
+    with context.store.lock():
+        sealed = terminal.run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
+        html = write_report(context)
     accepted = sealed.details["verdict"] == "accepted"
     following = f"syndb-pipeline plan {config}" if accepted else f"correct the tables, then: syndb-pipeline check {config}"
-    terminal.report(context, sealed, as_json, following, digest=sealed.digest)
+    terminal.report(context, sealed, as_json, following, digest=sealed.digest, html=html)
     if not accepted:
         raise typer.Exit(Exit.REJECTED)
+
+
+@app.command(rich_help_panel=PREPARE)
+def report(
+    config: Config,
+    settings: Settings = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="One page for people; needs no network.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML for CI.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Every failing cell, a line each.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The object that --json prints, and more.")] = None,
+) -> None:
+    """Write what the checks found as files. Nothing is run; without options, the HTML page beside the stages."""
+    from syndb_pipeline.findings.report_files import Wanted, write_files
+
+    context = terminal.open_context(config, settings)
+    with context.store.lock():
+        for path in write_files(context, Wanted(html, junit, csv, as_json)):
+            typer.echo(str(path))
 
 
 @app.command(rich_help_panel=PREPARE)
@@ -159,6 +182,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Do everything, as a Dagster run that the UI shows: prepare, and publish what is approved."""
+    from syndb_pipeline.findings.html import default_path
+
     context = terminal.open_context(config, settings)
     launch = terminal.launcher()
     unattended = approve is not None or context.config.publish.approval == "standing"
@@ -184,7 +209,9 @@ def run(
     else:
         if judged and sealed is not None:
             rejected = result.exit is Exit.REJECTED
-            terminal.report(context, sealed, False, f"correct the tables, then: syndb-pipeline run {config}" if rejected else "")
+            html = default_path(context) if "check_integrity" in result.records else None
+            following = f"correct the tables, then: syndb-pipeline run {config}" if rejected else ""
+            terminal.report(context, sealed, False, following, html=html)
         if result.succeeded:
             terminal.print_work(context)
         if result.receipt:
@@ -287,7 +314,7 @@ def delete(
         typer.echo(describe_preview(preview_delete(loaded, identity, node)))
         if not sys.stdin.isatty():
             raise ApprovalError("Nothing was deleted: nobody typed the label.", next_step="Give it as an option: --label LABEL")
-        label = typer.prompt("Label", default="", show_default=False)
+        label = terminal.ask_person("Label", default="", show_default=False)
     tombstone = remove(loaded, identity, node, label)
     typer.echo(f"Deleted {tombstone.deletion.label} ({identity}) from {where}, for good.")
 

@@ -146,11 +146,13 @@ def whoami(destination: Server = None, settings: Settings = None, as_json: AsJso
     typer.echo(who.name)
     for label, value in {
         "destination": f"{name}, {address}",
-        "verified": "yes" if who.verified else f"no; follow the link that this shows: syndb-pipeline login --destination {name}",
+        "verified": "yes" if who.verified else "no; the last line leads to the link of verification",
         "credentials": place,
         "datasets": f"{count:,} you may upload to",
     }.items():
         typer.echo(_wrapped(f"  {label:<13} ", value))
+    if not who.verified:
+        typer.echo(f"Next: syndb-pipeline login --destination {name}")
 
 
 def doctor(
@@ -254,7 +256,8 @@ def _only_server(settings: PipelineSettings, file: Path | None, named: str | Non
     if named is not None and settings.destinations:
         near = nearest(named, settings.destinations, 3, 0.5)
         hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(settings.destinations)}"
-        raise ConfigError(f"There is no destination {named!r}; {hint}", next_step="Destinations stand in pipeline.yaml.")
+        where = file or find_pipeline_file() or "pipeline.yaml"
+        raise ConfigError(f"There is no destination {named!r}; {hint}", next_step=f"They stand in {where}, below `destinations:`.")
     if len(servers) == 1:
         return servers[0]
     if servers:
@@ -285,7 +288,7 @@ def _name_and_password(name: str, username: str | None, from_stdin: bool) -> tup
         raise ConfigError("--password-stdin reads a password, but whose?", next_step="Add --username NAME; or --token, for a token.")
     if username is None:
         _require_terminal(name)
-        username = str(typer.prompt(f"User name at {name}", err=True))
+        username = terminal.ask_person(f"User name at {name}", err=True)
     return username, _secret(f"Password of {username}", name, from_stdin)
 
 
@@ -295,7 +298,7 @@ def _secret(what: str, name: str, from_stdin: bool) -> SecretStr:
 
     if not from_stdin:
         _require_terminal(name)
-        return SecretStr(typer.prompt(what, hide_input=True, err=True))
+        return SecretStr(terminal.ask_person(what, hide_input=True, err=True))
     line = sys.stdin.buffer.readline(_LONGEST_SECRET)
     try:
         text = line.decode("utf-8").rstrip("\r\n")

@@ -160,6 +160,20 @@ def in_environment(destination: str) -> Credentials | None:
     return Credentials(username=username, password=SecretStr(password) if password else None, token=checked, source="environment")
 
 
+def log_in_anew(destination: str, username: str | None = None) -> str:
+    """What a person does when a server does not take what was found, or the password of `username`.
+
+    A log-in changes nothing where the environment has credentials.
+    """
+    present = in_environment(destination)
+    if present is None or username not in (None, present.username):
+        return f"Log in with: syndb-pipeline login --destination {destination}"
+    name = environment_name(destination)
+    # A token of the environment is tried first; a name and a password renew it, so they are what was refused last.
+    variables = [f"SYNDB_USERNAME__{name}", f"SYNDB_PASSWORD__{name}"] if present.username else [f"SYNDB_TOKEN__{name}"]
+    return f"Look at the environment: {' and '.join(variables)}, taken before anything that `login` keeps."
+
+
 def remember(
     origin: str,
     *,

@@ -215,6 +215,8 @@ def _check_server(own: RestSettings, name: str, server: Destination) -> Generato
     network = list(_network(own))
     yield from network
     found = _find(name, server.origin)
+    if isinstance(found, Check) and network[0].state != "failed":
+        yield from _no_syndb(server)
     yield found if isinstance(found, Check) else _found(name, found)
     if isinstance(found, Check) or network[0].state == "failed":
         return None
@@ -224,11 +226,22 @@ def _check_server(own: RestSettings, name: str, server: Destination) -> Generato
     return who
 
 
+def _no_syndb(server: RestDestination) -> Iterator[Check]:
+    """What is wrong with the address, as far as somebody who is not logged in can tell: a SynDB asks them to log in."""
+    try:
+        server.who_am_i()
+    except NotLoggedIn:
+        return
+    except PipelineError as error:
+        yield _failed("address", error)
+
+
 def _settings_of(own: RestSettings) -> Check:
     place = own.location
     found = (
         f"{own.url}; waits {own.connect_seconds:g} s for a connection, {own.answer_seconds:g} s for an answer, "
-        f"{own.total_seconds:,g} s in all; {own.attempts} attempts; uploads tell {place.continent}, {place.country}, {place.city}"
+        f"{own.total_seconds:,g} s in all; {own.attempts} attempts; "
+        f"uploads tell where they come from: city {place.city}, country {place.country}, continent {place.continent}"
     )
     if own.total_seconds < max(own.answer_seconds, own.connect_seconds):
         advice = "Set total_seconds higher than connect_seconds and answer_seconds; a large upload takes long."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +81,13 @@ def tell(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def ask_person(question: str, **options: Any) -> str:
+    """What a person types under `question`; `options` are those of `typer.prompt`. Ctrl+C ends the question at once."""
+    # polars, once imported, lets a read go on after Ctrl+C, so that nothing would happen before the next Enter.
+    signal.siginterrupt(signal.SIGINT, True)
+    return str(typer.prompt(question, **options))
+
+
 def console() -> Console:
     from rich.console import Console
 
@@ -126,7 +134,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
     if found.approved or found.published:
         return None
     tell(describe(current))
-    typed: str = typer.prompt("To publish, type the first 12 characters of the plan's digest", default="", show_default=False, err=True)
+    typed = ask_person("To publish, type the first 12 characters of the plan's digest", default="", show_default=False, err=True)
     if not typed:
         raise ApprovalError(
             "Nothing was sent: the plan was not approved.", next_step=f"Later: syndb-pipeline publish {context.config.path}"
@@ -134,9 +142,10 @@ def ask_approval(context: Context, current: Plan) -> str | None:
     return typed
 
 
-def report(context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None) -> None:
+def report(context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None, html: Path | None = None) -> None:
     if as_json:
-        print_json(sealed, digest=digest)
+        more: dict[str, Any] = {"html": str(html)} if html else {}
+        print_json(sealed, digest=digest, **more)
         return
     from syndb_pipeline.findings.report import print_report
 
@@ -147,6 +156,7 @@ def report(context: Context, sealed: Record, as_json: bool, following: str, *, d
         tables=sealed.tables,
         findings=sealed.findings,
         next_step=following,
+        html=html,
     )
 
 
@@ -195,7 +205,8 @@ def print_receipt(context: Context) -> None:
     typer.echo(f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M} UTC, as {account}")
     read = all(table.found is not None for table in receipt.tables.values())
     how = "read back and compared" if read else "counted by the destination"
-    typer.echo(f"  {receipt.rows:,} rows in {len(receipt.tables)} tables, {how}; {receipt.files:,} meshes and skeletons")
+    tables = f"{len(receipt.tables)} table{'' if len(receipt.tables) == 1 else 's'}"
+    typer.echo(f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons")
     typer.echo(f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt  {records.receipt_path}")
 
 
@@ -211,7 +222,7 @@ def launcher(name: str = "dagster") -> Callable[..., Any]:
 
 
 def _wants_json() -> bool:
-    return "--json" in sys.argv[1:]
+    return "--json" in sys.argv[1:] and sys.argv[1:2] != ["report"]  # there it names a file
 
 
 def fail(error: PipelineError) -> int:

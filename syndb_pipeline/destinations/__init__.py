@@ -33,13 +33,10 @@ def open_destination(settings: PipelineSettings, name: str, say: Callable[[str],
     """
     if name not in settings.destinations:
         near = nearest(name, settings.destinations, 3, 0.5)
-        hint = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else f"allowed: {', '.join(settings.destinations) or 'none; pipeline.yaml names none'}"
-        )
+        hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(settings.destinations) or 'none'}"
         raise ConfigError(
-            f"publish.destination: there is no destination {name!r}; {hint}", next_step="Destinations stand in pipeline.yaml."
+            f"publish.destination: there is no destination {name!r}; {hint}",
+            next_step="They stand in pipeline.yaml, below `destinations:`; the file in use is named by: syndb-pipeline doctor",
         )
     config = settings.destinations[name]
     if not isinstance(config, EmbeddedDestination):

@@ -272,4 +272,5 @@ def _short(value: object) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         value = tuple(" ".join(item.model_dump().values()) for item in value)
     text = ", ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else repr(str(value))
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:121])  # another's words, on our terminal
     return text if len(text) <= 120 else text[:117] + "..."

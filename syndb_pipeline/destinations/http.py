@@ -10,6 +10,7 @@ sent to its end. Else the outcome is unknown, and somebody has to ask.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import threading
 import time
@@ -25,6 +26,7 @@ import httpx
 from pydantic import SecretStr
 
 from syndb_pipeline import __version__
+from syndb_pipeline.credentials import log_in_anew
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destination_settings import is_loopback
 from syndb_pipeline.destinations.http_address import host_of, moved, origin_of, redirected, require_safe
@@ -192,10 +194,10 @@ class Session:
 
     def _given_up(self, call: _Call, failed: Failed) -> OutcomeUnknown | Unreachable:
         tries = f" ({call.attempts} attempts)" if call.attempts > 1 else ""
-        message = f"{failed.told}{tries}; asked: {call.what}."
+        message = f"{failed.told.rstrip('.')}{tries}; asked: {call.what}."
         if call.may_be_done and call.method not in ("GET", "HEAD"):
             return OutcomeUnknown(f"{message} Whether it was done is not known.", next_step="Give the same command again; it asks first.")
-        return Unreachable(message, next_step=failed.come_again or "See what is wrong with: syndb-pipeline doctor. Then try again.")
+        return Unreachable(message, next_step=failed.come_again or look_with_doctor(self.name))
 
     def _attempt(self, call: _Call) -> Answer:
         token = self._token() if call.ours else None
@@ -205,8 +207,8 @@ class Session:
             answer, whole = self._exchange(call, token)
         if answer.status == 401 and call.ours:
             raise NotLoggedIn(
-                f"{self.name} ({call.host}) does not know you{' any more' if token else ''}: {answer}.",
-                next_step=f"Log in with: syndb-pipeline login --destination {self.name}",
+                f"{self.name} ({call.host}) does not know you any more: {answer}." if token else f"You are not logged in to {self.name}.",
+                next_step=log_in_anew(self.name),
             )
         told = f"{self.name if call.ours else call.host} answered {answer}"
         # A 503 without a word on when to come again may be a gateway's, which lost the server after handing everything on.
@@ -346,6 +348,11 @@ class Session:
             return self._clients[near, fresh]
 
 
+def look_with_doctor(destination: str) -> str:
+    """The next step after a failure that may lie in the settings, the network or the server."""
+    return f"See what is wrong, then try again: syndb-pipeline doctor --destination {destination}"
+
+
 def path_part(text: object) -> str:
     """`text` as one part of a path."""
     return quote(str(text), safe="")
@@ -362,4 +369,6 @@ def _reason(error: httpx.TransportError) -> str:
         return "no connection in time"
     if isinstance(error, httpx.TimeoutException):
         return "it was silent for too long"
-    return cleaned(str(error)) or "the connection broke"
+    # The number that the system has for an error tells a person nothing, nor does where in OpenSSL's source it was found.
+    words = re.sub(r"^\[Errno -?\d+\] |^\[SSL: \w+\] | \(_ssl\.c:\d+\)$", "", cleaned(str(error)))
+    return words or "the connection broke"

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from pydantic import SecretStr, ValidationError
 
-from syndb_pipeline.credentials import keep_out_of_core_dumps
+from syndb_pipeline.credentials import keep_out_of_core_dumps, log_in_anew
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import DatasetInfo, Identity
-from syndb_pipeline.destinations.http import Session, path_part
+from syndb_pipeline.destinations.http import Session, look_with_doctor, path_part
 from syndb_pipeline.destinations.http_address import origin_of, require_safe
 from syndb_pipeline.destinations.http_answer import Answer, cleaned
 from syndb_pipeline.destinations.rest_access import Access
@@ -85,7 +85,7 @@ class RestClient:
     def who_am_i(self) -> Identity:
         answer = self.session.ask("GET", PROFILE)
         if not answer.good:
-            raise DestinationRefused(self.session.refused(answer, "who you are"))
+            raise DestinationRefused(self.session.refused(answer, "who you are"), next_step=self._advice(answer))
         profile = self.read(Profile, answer)
         self._me = Identity(id=profile.id, name=profile.email, verified=profile.is_verified)
         return self._me
@@ -97,7 +97,7 @@ class RestClient:
         if answer.status in (400, 401):
             raise NotLoggedIn(
                 f"{self.name} does not take this user name and password: {answer}.",
-                next_step=f"Log in with: syndb-pipeline login --destination {self.name}",
+                next_step=log_in_anew(self.name, username),
             )
         self.good(answer, "to log in")
         token = self.read(Bearer, answer).access_token
@@ -149,9 +149,12 @@ class RestClient:
             raise self.forbidden(answer, asked, dataset)
         if answer.status == 404 and dataset is not None:
             raise self.unknown(dataset)
-        raise DestinationRefused(
-            self.session.refused(answer, asked), next_step="See what is wrong with: syndb-pipeline doctor. Its words say the rest."
-        )
+        raise DestinationRefused(self.session.refused(answer, asked), next_step=self._advice(answer))
+
+    def _advice(self, answer: Answer) -> str:
+        if answer.status in (404, 405):
+            return f"Is {self.config.url} the address of a SynDB, with its base path? Look at url in pipeline.yaml."
+        return look_with_doctor(self.name)
 
     def forbidden(self, answer: Answer, asked: str, dataset: UUID | None = None) -> DestinationRefused:
         """What a 403 means: it is given to who is not verified, and to who is not the owner."""

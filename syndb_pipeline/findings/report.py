@@ -19,6 +19,9 @@ from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.store import Rows
 
+REPORT_VERSION = 1
+"""Of the JSON object; it changes when a key goes or means something else, not when one is added (docs/report.md)."""
+
 STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan", "info": "dim"}
 
 
@@ -31,13 +34,14 @@ def as_json(
     receipt: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The object that every command prints with --json: `verdict`, `tables`, `findings`, `digest`, `receipt`, and what a command adds."""
+    """The object that every command prints with --json: these keys, `report_version`, and what a command adds (docs/report.md)."""
     return {
         "verdict": verdict,
         "tables": {name: rows.model_dump() for name, rows in tables.items()},
         "findings": [finding.model_dump() for finding in by_severity(findings)],
         "digest": digest,
         "receipt": receipt,
+        "report_version": REPORT_VERSION,
     } | more
 
 
@@ -84,9 +88,16 @@ def finding_block(finding: Finding) -> RenderableType:
 
 
 def print_report(
-    console: Console, *, verdict: str, name: str, tables: Mapping[str, Rows], findings: Sequence[Finding], next_step: str
+    console: Console,
+    *,
+    verdict: str,
+    name: str,
+    tables: Mapping[str, Rows],
+    findings: Sequence[Finding],
+    next_step: str,
+    html: object = None,
 ) -> None:
-    """The report of a check: a line a table, the findings by severity, the verdict, and the next command."""
+    """The report of a check: a line a table, the findings by severity, the verdict, where the HTML report lies, the next command."""
     console.print(tables_of(tables))
     for finding in by_severity(findings):
         console.print(finding_block(finding))
@@ -94,5 +105,7 @@ def print_report(
     console.print(f"[{style}]{verdict.upper()}[/] {escape(name)}: {summary(findings)}")
     if verdict == "rejected":
         console.print(f"What a code means, with cures: syndb-pipeline explain {by_severity(findings)[0].code}", soft_wrap=True)
+    if html:
+        console.print(f"Report: {escape(str(html))}", soft_wrap=True)
     if next_step:
         console.print(f"Next: {escape(next_step)}", soft_wrap=True)

@@ -9,13 +9,14 @@ journal keeps the count from before each upload, and a count or rows that we can
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from syndb_pipeline.destinations.base import DatasetInfo, Destination, Identity, Package, Upload
-from syndb_pipeline.errors import OutcomeUnknown
+from syndb_pipeline.errors import DestinationRefused, OutcomeUnknown
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan
 from syndb_pipeline.publication.records import JournalLine, PublishRecords
@@ -32,6 +33,21 @@ def package_of(current: Plan) -> Package:
     """The plan's tar as a destination takes it."""
     rows = {name: table.rows for name, table in current.tables.items()}
     return Package(path=current.tar_path, sha256=current.tar.sha256, bytes=current.tar.bytes, rows=rows)
+
+
+@contextmanager
+def unknown_until_asked(records: PublishRecords, destination: Destination) -> Iterator[None]:
+    """Inside: a destination that cannot be asked leaves an upload that nobody answered unknown, whatever the reason it gives."""
+    try:
+        yield
+    except DestinationRefused as trouble:
+        last = records.last(None, destination.name, "upload")
+        if last is None or last.state not in ("start", "unanswered"):
+            raise
+        raise OutcomeUnknown(
+            f"{trouble.message}\nSo it is still not known whether the upload begun on {last.at:%Y-%m-%d %H:%M} UTC arrived.",
+            next_step=trouble.next_step,
+        ) from None
 
 
 @dataclass

@@ -84,4 +84,6 @@ def _input_change(name: str, was_there: bool, is_there: bool) -> str:
         return f"what {rest} found {how}"
     if kind == "config":
         return f"the config{f' ({rest})' if rest else ''} {how}"
+    if name in ("paths", "files"):
+        return "meshes or skeletons, or the paths to them, changed or are gone"
     return f"{name} {how}"

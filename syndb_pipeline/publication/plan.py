@@ -118,9 +118,7 @@ def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str])
 
 
 def _again(context: Context) -> str:
-    return (
-        f"Prepare the dataset and look at the new plan: syndb-pipeline run {context.config.path}; syndb-pipeline plan {context.config.path}"
-    )
+    return f"Prepare it anew and look at the new plan: syndb-pipeline plan {context.config.path}"
 
 
 def _require_prepared(context: Context, links: list[Link]) -> None:

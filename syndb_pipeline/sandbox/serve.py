@@ -89,8 +89,11 @@ def serve(
             "Accounts (name, password):",
             *account_lines(known.users, passwords),
             *(f"Fault: {text}" for text in script.texts),
-            "For pipeline.yaml:",
-            f"  destinations: {{sandbox: {{kind: rest, url: '{address}'}}}}",
+            "For pipeline.yaml; where `destinations:` stands in it already, the last line alone, below it:",
+            "",
+            "destinations:",
+            f"  sandbox: {{kind: rest, url: '{address}'}}",
+            "",
         ):
             say(line)
         write_atomically(folder / ADDRESS_FILE, address + "\n")

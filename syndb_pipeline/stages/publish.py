@@ -31,7 +31,7 @@ from syndb_pipeline.destinations.base import (
 )
 from syndb_pipeline.destinations.embedded import operating_system_user
 from syndb_pipeline.errors import ApprovalError, DestinationRefused, NotPermitted, NotVerified, OutcomeUnknown
-from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_of
+from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_of, unknown_until_asked
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, in_lines, names, plan, require_consent, require_metadata
 from syndb_pipeline.publication.progress import as_lines
@@ -64,7 +64,7 @@ def publish(
     say = say or context.say
     records = PublishRecords(context.store)
     destination = destination or open_destination(context.settings, context.config.publish.destination, say)
-    with records.lock(wait=wait, say=say):
+    with records.lock(wait=wait, say=say), unknown_until_asked(records, destination):
         require_consent(context.config.terms, context.config.path)
         current = plan(context, destination)
         require_metadata(current.metadata, context.config.path)
@@ -296,7 +296,7 @@ class _Publication:
         lacking += [f"{name}: not found" for name in self.plan.tables if name not in {check.table for check in checks}]
         if any(check.found is None for check in checks):
             self.say(f"{self.destination.name} does not let its rows be read; its count is all that can be compared")
-            lacking += self._miscounted(info)
+            lacking += self._require_count(info)
         elif not lacking and (counted := self._miscounted(info)):
             # Each row is there once, as it was sent; yet whoever looks at the count there should know why it is another.
             self.say(
@@ -316,8 +316,21 @@ class _Publication:
             self.say(f"{name}: {there:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
         return checks, info
 
+    def _require_count(self, info: DatasetInfo) -> list[str]:
+        """`_miscounted` where only the count can be compared. More than expected may be another's upload: no reason to delete anything."""
+        counted = self._miscounted(info)
+        if not counted or info.number_of_units < self._expected:
+            return counted
+        if self.outcome == "arrived":
+            self.say(f"{counted[0]}; another upload was counted meanwhile, as you say")
+            return []
+        raise OutcomeUnknown(
+            f"{counted[0]} at {self.destination.name}. Either another upload was counted meanwhile, or this one twice.",
+            next_step=f"Look at the dataset there. If it is whole, say so with: {self._command} --outcome arrived",
+        )
+
     def _seen(self) -> tuple[DatasetInfo, tuple[TableCheck, ...]]:
-        """The dataset and its tables; later, when not all is there yet: a destination may answer an upload before it shows it everywhere."""
+        """The dataset and its tables; later, when not all is counted yet: an upload may be answered before it is shown everywhere."""
         info = self._info()
         checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
         seconds = self.destination.settle_seconds

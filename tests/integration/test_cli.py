@@ -28,7 +28,7 @@ KEYS = {"verdict", "tables", "findings", "digest", "receipt"}
 FINDING_KEYS = {"code", "severity", "table", "file", "column", "count", "examples", "cause", "cure"}
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
-    *("init", "check", "explain", "plan", "approve", "publish", "run", "status"),
+    *("init", "check", "report", "explain", "plan", "approve", "publish", "run", "status"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("demo", "sandbox", "ui", "schema"),
 )
@@ -453,6 +453,15 @@ def test_anything_else_typed_at_the_prompt_sends_nothing(lab: Lab, typed: str) -
 
     assert code == 4, shown
     assert "Traceback" not in shown
+    assert lab.node().info(UUID(GUIDE)) is None
+
+
+def test_control_c_at_the_prompt_ends_with_130(lab: Lab) -> None:
+    terminal = Terminal(lab, "publish", "guide.yaml")
+    terminal.read_until(lambda seen: seen.rstrip().endswith("digest:"))
+    terminal.process.send_signal(signal.SIGINT)
+
+    assert terminal.end() == 130, terminal.seen
     assert lab.node().info(UUID(GUIDE)) is None
 
 

@@ -415,6 +415,8 @@ def test_whoami_as_json(lab: Person, sandbox: Sandbox) -> None:
     assert told["verified"] is False
     assert (told["destination"], told["address"], told["credentials"], told["modifiable"]) == ("sandbox", sandbox.url, "file", 0)
 
+    assert lab.run("whoami").out.endswith("Next: syndb-pipeline login --destination sandbox\n"), "in one line, to be copied"
+
 
 def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> None:
     servers(lab, sandbox=sandbox.url)
@@ -423,6 +425,25 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
     assert ran.code == 0
     assert ran.out.startswith("ada\n")
     assert "none needed" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, ("You are not logged in to sandbox.", "Log in with: syndb-pipeline login --destination sandbox")),
+        ({"SYNDB_TOKEN__SANDBOX": "ended"}, ("does not know you any more", "Look at the environment: SYNDB_TOKEN__SANDBOX, ")),
+        (
+            {"SYNDB_USERNAME__SANDBOX": ADA, "SYNDB_PASSWORD__SANDBOX": "wrong"},
+            ("does not take this user name and password", "Look at the environment: SYNDB_USERNAME__SANDBOX and SYNDB_PASSWORD__SANDBOX, "),
+        ),
+    ],
+    ids=["nothing", "token", "password"],
+)
+def test_who_is_not_known_is_told_where_to_look(lab: Person, given: dict[str, str], told: tuple[str, str]) -> None:
+    ran = lab.run("datasets", "--destination", "sandbox", **given)
+
+    assert ran.code == 5
+    assert all(words in ran.err for words in told), ran.err
 
 
 # -- doctor
@@ -565,14 +586,17 @@ def test_the_sandbox_serves_and_stops(lab: Person) -> None:
     assert process.stdout is not None
     try:
         shown = [process.stdout.readline()]
-        while "destinations:" not in shown[-1]:
+        while "kind: rest" not in shown[-1]:
             assert shown[-1], process.communicate()
             shown.append(process.stdout.readline())
         address = re.findall(r"http://127\.0\.0\.1:\d+", shown[0])[0]
         assert str(lab.folder / "state" / "sandbox") in shown[0]
         assert any("500@info:*" in line for line in shown)
         assert httpx.get(f"{address}/user/profile/current", trust_env=False).status_code == 401
-        assert yaml.safe_load(shown[-1])["destinations"]["sandbox"]["url"] == address
+        # What is to be pasted: into a file without destinations as it is, into one that has them the last line alone.
+        assert yaml.safe_load("".join(shown[-2:]))["destinations"]["sandbox"]["url"] == address
+        pasted = yaml.safe_load("destinations:\n  local: {kind: embedded, path: node}\n" + shown[-1])
+        assert pasted["destinations"].keys() == {"local", "sandbox"}
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)

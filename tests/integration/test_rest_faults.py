@@ -166,7 +166,7 @@ def test_429_is_waited_for_as_long_as_it_says(case: Case, route: str, given: str
     told = case.publish(f"429@{route},retry-after={given}")
     assert told.code == 0, told.text
     waits = re.search(
-        r"sandbox answered 429 Too Many Requests: A scripted fault\.; waiting ([\d.]+) s, attempt 2 of 3$",
+        r"sandbox answered 429 Too Many Requests: A scripted fault; waiting ([\d.]+) s, attempt 2 of 3$",
         told.line("429 Too Many Requests"),
     )
     assert waits is not None and least <= float(waits[1]) <= most
@@ -190,7 +190,7 @@ def test_429_for_longer_than_we_may_wait_says_when_to_come_again(lab_with: Calla
 def test_429_without_end_is_given_up_and_nothing_was_sent(case: Case) -> None:
     told = case.publish("429@upload:*")
     assert told.code == 5
-    assert "429 Too Many Requests: A scripted fault. (3 attempts); asked: PATCH /neurodata/io/" in told.text
+    assert "429 Too Many Requests: A scripted fault (3 attempts); asked: PATCH /neurodata/io/" in told.text
     assert told.text.endswith("See what is wrong with: syndb-pipeline doctor. Then try again.")
     assert case.requests("upload") == 3
     case.require_nothing()

@@ -14,9 +14,9 @@ import duckdb
 import pytest
 from publish_lab import DATASET, Lab, lab, prepared
 
-from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload, Watch, nobody
+from syndb_pipeline.destinations.base import DatasetInfo, Identity, Package, TableCheck, Upload, Watch, nobody
 from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import DestinationRefused, Exit, OutcomeUnknown
+from syndb_pipeline.errors import DestinationRefused, Exit, OutcomeUnknown, Unreachable
 from syndb_pipeline.publication.plan import plan
 
 
@@ -74,6 +74,24 @@ def test_an_unanswered_upload_that_did_not_arrive_is_unknown_then_settled_by_the
     assert unknown.value.exit == Exit.UNKNOWN
     assert f"syndb-pipeline publish {lab.root / 'guide.yaml'}" in unknown.value.next_step
     assert lab.publish(destination=_as(later, lab)).number_of_units == 11
+
+
+class Away(EmbeddedNode):
+    """A node that cannot be reached."""
+
+    def who_am_i(self) -> Identity:
+        raise Unreachable("local cannot be reached.", next_step="Look at the network.")
+
+
+def test_an_upload_nobody_answered_stays_unknown_while_nobody_can_be_asked(lab: Lab) -> None:
+    with pytest.raises(Unreachable):
+        lab.publish(approve=plan(lab.context).digest, destination=_as(Away, lab))
+    with pytest.raises(OutcomeUnknown):
+        lab.publish(approve=plan(lab.context).digest, destination=_as(BlindAndSilent, lab, takes=False))
+    with pytest.raises(OutcomeUnknown, match=r"local cannot be reached\.\nSo it is still not known whether the upload begun on") as unknown:
+        lab.publish(destination=_as(Away, lab))
+    assert unknown.value.next_step == "Look at the network."
+    assert lab.publish(destination=_as(Blind, lab)).number_of_units == 11
 
 
 def test_a_part_that_arrived_is_neither_sent_again_nor_called_whole(lab: Lab) -> None:
