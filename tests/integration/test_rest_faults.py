@@ -160,7 +160,7 @@ def case(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> Case:
 
 
 @pytest.mark.parametrize(
-    ("route", "given", "least", "most"), [("upload", "2", 2, 2.5), ("info", "date:3", 2, 4.5), ("new", "garbage", 0.4, 1.1)]
+    ("route", "given", "least", "most"), [("upload", "2", 2, 2.5), ("info", "date:5", 2, 6.5), ("new", "garbage", 0.4, 1.1)]
 )
 def test_429_is_waited_for_as_long_as_it_says(case: Case, route: str, given: str, least: float, most: float) -> None:
     told = case.publish(f"429@{route},retry-after={given}")
