@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import dagster as dg
+import duckdb
 
-from syndb_pipeline.errors import Exit, PipelineError
+from syndb_pipeline.errors import Exit, PipelineError, of_the_machine
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.report import by_severity, describe, summary
 
@@ -43,12 +44,17 @@ def show_tracebacks() -> None:
 
 @contextmanager
 def tell_failures() -> Iterator[None]:
-    """Around the body of every asset, check and op: our own errors become failures; mistakes in code keep their traceback."""
+    """Around the body of every asset, check and op: our own errors and the machine's become failures; mistakes keep their traceback."""
     show_tracebacks()
     try:
         yield
     except PipelineError as error:
         raise failure(str(error), error.exit) from None
+    except (OSError, duckdb.Error) as error:
+        told = of_the_machine(error)
+        if told is None:
+            raise
+        raise failure(str(told), told.exit) from None
 
 
 def rejection(dataset: str, findings: Sequence[Finding]) -> str:

@@ -130,6 +130,7 @@ def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> 
         from syndb_pipeline.publication.plan import describe
 
         typer.echo(describe(current))
+        typer.echo(f"Next: syndb-pipeline publish {config}")
 
 
 @app.command(rich_help_panel=PUBLISH)
@@ -142,7 +143,7 @@ def approve(
 
     context = terminal.open_context(config, settings)
     approval = approve_digest(context, digest, operating_system_user(), "option")
-    typer.echo(f"Approved plan {approval.digest[:12]} of {context.config.name}.\nNext: syndb-pipeline publish {config}")
+    typer.echo(f"Approved plan {approval.digest[:12]} of {context.config.dataset.label}.\nNext: syndb-pipeline publish {config}")
 
 
 @app.command(rich_help_panel=PUBLISH)
@@ -200,6 +201,7 @@ def run(
         receipt = result.receipt
         terminal.print_json(
             sealed if judged else None,
+            exit_code=result.exit,
             digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
             receipt=receipt.model_dump(mode="json") if receipt else None,
             run_id=result.run_id,
@@ -234,7 +236,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
     sealed = context.store.record("check_integrity")
     if as_json:
         receipt = found.receipt.model_dump(mode="json") if found.receipt else None
-        terminal.print_json(sealed, digest=found.digest, receipt=receipt, status=found.model_dump(mode="json"))
+        terminal.print_json(sealed, digest=found.digest, receipt=receipt, exit_code=Exit.OK, status=found.model_dump(mode="json"))
         return
     console = terminal.console()
     console.print(f"{found.label} ({found.dataset})", markup=False, highlight=False)
@@ -247,7 +249,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
         "plan": found.digest or found.obstacle or "none",
         "approved": "yes" if found.approved else "no",
         "published": f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan",
-        **({"destination": f"not asked: {found.unasked}"} if found.unasked else {}),
+        "destination": context.config.publish.destination + (f", not asked: {found.unasked}" if found.unasked else ""),
     }.items():
         console.print(f"  {label:<16} {value}", markup=False, highlight=False, soft_wrap=True)
 

@@ -166,12 +166,15 @@ def log_in_anew(destination: str, username: str | None = None) -> str:
     A log-in changes nothing where the environment has credentials.
     """
     present = in_environment(destination)
+    command = f"Log in with: syndb-pipeline login --destination {destination}"
     if present is None or username not in (None, present.username):
-        return f"Log in with: syndb-pipeline login --destination {destination}"
+        return command
     name = environment_name(destination)
     # A token of the environment is tried first; a name and a password renew it, so they are what was refused last.
     variables = [f"SYNDB_USERNAME__{name}", f"SYNDB_PASSWORD__{name}"] if present.username else [f"SYNDB_TOKEN__{name}"]
-    return f"Look at the environment: {' and '.join(variables)}, taken before anything that `login` keeps."
+    return (
+        f"Correct {' and '.join(variables)} in the environment; or unset what is there, for it goes before what a log-in keeps.\n{command}"
+    )
 
 
 def remember(

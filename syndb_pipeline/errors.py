@@ -101,3 +101,20 @@ class Interrupted(PipelineError):
     """A person stopped the command (exit 130)."""
 
     exit = Exit.INTERRUPTED
+
+
+def of_the_machine(error: Exception) -> PipelineError | None:
+    """What a person is told of an error that the machine made: no room, no memory, a file it does not give. None for a mistake of ours."""
+    import duckdb  # whoever only reads settings waits for none of it
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return PipelineError(
+            "The memory limit is too small for this dataset.",
+            next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
+        )
+    if "disk is full" in str(error) or "No space left on device" in str(error):  # said by SQLite beneath Dagster, and by DuckDB
+        return PipelineError("The disk of the state folder is full.", next_step="Make room, then give the same command again.")
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again.")
+    return None

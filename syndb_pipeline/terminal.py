@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError
+from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError, of_the_machine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,16 +59,21 @@ def progress() -> Iterator[Watch | None]:
         "files": (TextColumn("  {task.description}"), width, MofNCompleteColumn(), TimeRemainingColumn()),
     }
     bars: dict[str, Progress] = {}
+    full: set[str] = set()
 
     def watch(event: Event) -> None:
         if event.what not in bars:
+            if event.what in full and event.done >= event.total:
+                return  # told to the end already
+            full.discard(event.what)
             bars[event.what] = Progress(*columns[event.unit], console=console, transient=True)
             bars[event.what].start()
-            bars[event.what].add_task(event.what, total=event.total)
+            bars[event.what].add_task("package" if event.unit == "bytes" else event.what, total=event.total)
         bar = bars[event.what]
         bar.update(bar.task_ids[0], completed=event.done)
         if event.done >= event.total:
             bars.pop(event.what).stop()
+            full.add(event.what)
 
     try:
         yield watch
@@ -160,15 +165,26 @@ def report(context: Context, sealed: Record, as_json: bool, following: str, *, d
     )
 
 
-def print_json(sealed: Record | None, *, digest: str | None = None, receipt: Mapping[str, Any] | None = None, **more: Any) -> None:
+def print_json(
+    sealed: Record | None,
+    *,
+    digest: str | None = None,
+    receipt: Mapping[str, Any] | None = None,
+    exit_code: Exit | None = None,
+    **more: Any,
+) -> None:
+    """Print the object of --json. Its `exit` is the command's exit code; when left out it follows from the verdict."""
     from syndb_pipeline.findings.report import as_json
 
+    verdict = sealed.details["verdict"] if sealed else None
+    following = Exit.REJECTED if verdict == "rejected" else Exit.OK
     told = as_json(
-        verdict=sealed.details["verdict"] if sealed else None,
+        verdict=verdict,
         tables=sealed.tables if sealed else {},
         findings=sealed.findings if sealed else [],
         digest=digest,
         receipt=receipt,
+        exit=int(following if exit_code is None else exit_code),
         **more,
     )
     typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
@@ -251,20 +267,8 @@ def wrong_usage(error: typer.TyperException) -> int:
 
 def unexpected(error: Exception) -> int:
     """A mistake of ours, or of the machine, in one message."""
-    import duckdb
-
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return fail(
-            PipelineError(
-                "The memory limit is too small for this dataset.",
-                next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
-            )
-        )
-    if "disk is full" in str(error) or "No space left on device" in str(error):  # said by SQLite beneath Dagster, and by DuckDB
-        return fail(PipelineError("The disk of the state folder is full.", next_step="Make room, then give the same command again."))
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return fail(PipelineError(f"{place}{error.strerror or error}.", next_step="Mend that, then give the same command again."))
+    if (told := of_the_machine(error)) is not None:
+        return fail(told)
     if os.environ.get("SYNDB_DEBUG"):
         traceback.print_exc()
     return fail(

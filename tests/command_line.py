@@ -38,9 +38,10 @@ class Ran:
 
     @property
     def report(self) -> dict[str, Any]:
-        """Standard output as the one JSON object it must be."""
+        """Standard output as the one JSON object it must be, which tells the exit code too."""
         told = json.loads(self.out)
         assert isinstance(told, dict)
+        assert told.get("exit", self.code) == self.code
         return told
 
     @property

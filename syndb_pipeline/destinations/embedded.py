@@ -289,7 +289,8 @@ class EmbeddedNode:
 
     def _unknown(self, dataset: UUID) -> UnknownDataset:
         return UnknownDataset(
-            f"There is no dataset {dataset} at {self.name}.", next_step="List those there are with: syndb-pipeline datasets"
+            f"There is no dataset {dataset} at {self.name}.",
+            next_step=f"List those there are with: syndb-pipeline datasets --destination {self.name}",
         )
 
     def _require_owner(self, entry: _Entry) -> None:

@@ -371,4 +371,4 @@ def _reason(error: httpx.TransportError) -> str:
         return "it was silent for too long"
     # The number that the system has for an error tells a person nothing, nor does where in OpenSSL's source it was found.
     words = re.sub(r"^\[Errno -?\d+\] |^\[SSL: \w+\] | \(_ssl\.c:\d+\)$", "", cleaned(str(error)))
-    return words or "the connection broke"
+    return words.rstrip(".") or "the connection broke"

@@ -8,7 +8,7 @@ Every text goes through `Markup.format`, which escapes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite, log10
+from math import log10
 from typing import Final
 
 from markupsafe import Markup
@@ -147,10 +147,11 @@ def _ticks(measured: Histogram, place: Callable[[float], float]) -> list[Markup]
 
 
 def _told(measured: Histogram) -> str:
-    assert measured.minimum is not None and measured.median is not None and measured.maximum is not None
+    assert measured.minimum is not None and measured.maximum is not None
     unit = f" {measured.column.unit}" if measured.column.unit else ""
     told = f"{measured.column.name} of {measured.table}: {measured.given:,} values from {short(measured.minimum)} to "
-    told += f"{short(measured.maximum)}{unit}, median {short(measured.median)}"
+    told += f"{short(measured.maximum)}{unit}"
+    told += f", median {short(measured.median)}" if measured.median is not None else ""
     told += f"; allowed {measured.column.bounds}" if measured.column.bounds else ""
     told += f"; {measured.outside:,} outside" if measured.outside else ""
     return told + (" (logarithmic)" if measured.log else "")
@@ -160,6 +161,8 @@ def _told(measured: Histogram) -> str:
 
 _SIDE: Final = 380
 _EDGE: Final = 44
+_FARTHEST: Final = 1e150
+"""Nanometres to the end of what can be drawn; further points lie beyond the view."""
 
 
 def scatter(clouds: Sequence[Cloud], horizontal: int, vertical: int) -> Markup:
@@ -228,7 +231,7 @@ def scatter(clouds: Sequence[Cloud], horizontal: int, vertical: int) -> Markup:
 
 def _middle(values: list[float]) -> tuple[float, float]:
     """The ends of the middle 99 % of `values`, with a little room."""
-    known = sorted(value for value in values if isfinite(value))
+    known = sorted(max(-_FARTHEST, min(_FARTHEST, value)) for value in values)
     low, high = known[int(len(known) * 0.005)], known[-1 - int(len(known) * 0.005)]
     room = (high - low) * 0.04
     return low - room, high + room

@@ -129,7 +129,7 @@ def write_csv(report: Report, connection: duckdb.DuckDBPyConnection, path: Path)
         f"""CREATE OR REPLACE TEMP TABLE sorted AS
             SELECT tbl, file, sheet, line, col, value, code, finding FROM (
                 SELECT place, tbl, file, sheet, line, col, value, code, finding FROM {FAILING} UNION ALL BY NAME FROM counted_only)
-            ORDER BY place, file, sheet, line NULLS FIRST, col, code, finding, value"""
+            ORDER BY place, file NULLS FIRST, sheet NULLS FIRST, line NULLS FIRST, col, code, finding, value"""
     )
     for name in ("severity", "cause", "cure", "count"):
         word = f"harmless({name})" if name in ("cause", "cure") else name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,7 @@ from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.charts import colour, histogram, scatter, short
 from syndb_pipeline.findings.diagram import hierarchy
 from syndb_pipeline.findings.failing import Case
+from syndb_pipeline.findings.finding import MAX_EXAMPLES
 from syndb_pipeline.findings.gather import Report, StageState, gathered, states
 from syndb_pipeline.findings.page import read_page
 from syndb_pipeline.findings.report import summary
@@ -33,12 +34,15 @@ FOLDER: Final = "report"
 FILE: Final = "report.html"
 TEMPLATES: Final = ("report.html", "report.css")
 
-LONGEST: Final = 300
+LONGEST: Final = 200
 """Characters of a value that are shown; what a sentence quotes may be longer."""
-LONGEST_SENTENCE: Final = 1_200
+LONGEST_SENTENCE: Final = 800
 
-MOST_CASES: Final = 300
-"""Findings that are told in full; of more, the CSV and JSON have all."""
+MOST_CASES: Final = 200
+"""Findings that are shown; of more, the CSV and JSON have all."""
+
+FULL_CASES: Final = 50
+"""Findings that are shown with all their places; further ones have five. So the page stays below 5 MB, whatever the values are."""
 
 MOST_FILES: Final = 200
 
@@ -107,7 +111,11 @@ def _key_in(path: Path) -> str | None:
 def render(report: Report) -> str:
     """The report as HTML. Equal records and config give equal text."""
     config = report.context.config
-    rules = list(_rules(report.cases[:MOST_CASES]))
+    cases = [
+        case if index < FULL_CASES else replace(case, places=case.places[:MAX_EXAMPLES])
+        for index, case in enumerate(report.cases[:MOST_CASES])
+    ]
+    rules = list(_rules(cases))
     return (
         _environment()
         .get_template("report.html")
@@ -118,7 +126,7 @@ def render(report: Report) -> str:
             summary=summary(report.findings),
             verdict=_verdict(report),
             severities=[(severity, [rule for rule in rules if rule.severity == severity]) for severity in ORDER],
-            left_out=len(report.cases) - min(len(report.cases), MOST_CASES),
+            left_out=len(report.cases) - len(cases),
             diagram=hierarchy(report.tables, report.relations),
             views=[view for view in (scatter(report.clouds, 0, 1), scatter(report.clouds, 0, 2)) if view],
             files=sorted(report.files.items())[:MOST_FILES],
@@ -131,9 +139,8 @@ def render(report: Report) -> str:
 def visible(value: object, longest: int = LONGEST) -> str:
     """`value` as a person can see it: control, invisible and direction-changing characters as escapes, and cut when it is long."""
     text = str(value)
-    cut = text[:longest]
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in cut)
-    return shown if len(text) <= longest else f"{shown}… ({len(text):,} characters)"
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[:longest]}… ({len(text):,} characters)"
 
 
 def _verdict(report: Report) -> dict[str, str]:

@@ -22,7 +22,7 @@ BINS: Final = 32
 """The most bins of a histogram; few values get fewer."""
 
 SAMPLE_ROWS: Final = 100_000
-"""Rows from which medians and the middle of a column come: chosen by row number, so always the same."""
+"""Rows from which medians and the middle of a column come: chosen by row number, so always the same. About, in a larger table."""
 
 POINTS: Final = 4_000
 """Rows of all tables together in the scatter of centroids."""
@@ -34,6 +34,10 @@ _DECADES: Final = 200.0
 
 _FAR: Final = 20.0
 """A column that spans more than this many times its middle 98 % has its ends counted together."""
+
+
+_DRAWN: Final = 1e300
+"""The largest number that stands on an axis; larger ones are counted at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +155,14 @@ def _outside(column: Column) -> str:
 def _middles(
     connection: duckdb.DuckDBPyConnection, source: str, columns: list[Column], every: int
 ) -> list[tuple[float | None, float | None, float | None]]:
-    """The 1st, 50th and 99th percentile of each column, over every `every`-th row."""
+    """The 1st, 50th and 99th percentile of each column, over one in `every` rows.
+
+    They are chosen by a hash, because tables have rhythms: every other row may be empty.
+    """
     wanted = ", ".join(
         f"quantile_disc({quote(c.name)}::DOUBLE, [0.01, 0.5, 0.99]) FILTER (isfinite({quote(c.name)}::DOUBLE))" for c in columns
     )
-    found = connection.execute(f"SELECT {wanted} FROM {source} WHERE file_row_number % {every} = 0").fetchone() or ()
+    found = connection.execute(f"SELECT {wanted} FROM {source} WHERE hash(file_row_number) % {every} = 0").fetchone() or ()
     return [tuple(each) if each else (None, None, None) for each in found]
 
 
@@ -165,15 +172,18 @@ def _with_axis(
     """Choose the axis: all values, or where a few lie far off, three times the middle's width on each side of it."""
     low_middle, median, high_middle = middle
     known = replace(plain, minimum=smallest, median=median, maximum=largest)
-    if smallest is None or largest is None or low_middle is None or high_middle is None:
+    if smallest is None or largest is None:
         return known
+    if low_middle is None or high_middle is None:  # so few values that the sample has none
+        low_middle, high_middle = smallest, largest
     if known.upper is None and low_middle > 0 and positive is not None and high_middle / low_middle > _DECADES:
         low, high = max(log10(positive), log10(low_middle) - 3), min(log10(largest), log10(high_middle) + 3)
-        return replace(known, low=low, high=high, log=True)
+        return replace(known, low=min(low, log10(_DRAWN)), high=min(high, log10(_DRAWN)), log=True)
     low, high, width = smallest, largest, high_middle - low_middle
     if width > 0 and (not isfinite(high - low) or high - low > _FAR * width):
         low, high = max(low, low_middle - 3 * width), min(high, high_middle + 3 * width)
-    return replace(known, low=low, high=high)
+    # Of the largest doubles there are, even a difference is too large for one.
+    return replace(known, low=max(min(low, _DRAWN), -_DRAWN), high=max(min(high, _DRAWN), -_DRAWN))
 
 
 def _binned(connection: duckdb.DuckDBPyConnection, source: str, drawn: list[Histogram]) -> list[Histogram]:

@@ -126,7 +126,8 @@ class Arrival:
             return OutcomeUnknown(
                 told,
                 next_step=f"If it is still being taken in, ask again in a while with: {self.command}\n"
-                f"If the number stays, a part was lost: syndb-pipeline delete {self.plan.dataset}, then publish again.",
+                f"If the number stays, a part was lost. Then delete it and publish again: "
+                f"syndb-pipeline delete {self.plan.dataset} --destination {self.destination.name}",
             )
         return OutcomeUnknown(
             f"{told} So somebody else changed the dataset meanwhile.",

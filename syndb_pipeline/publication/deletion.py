@@ -96,7 +96,8 @@ def delete(settings: PipelineSettings, dataset: UUID, destination: Destination |
         if node.info(dataset) is not None:
             raise OutcomeUnknown(
                 f"Dataset {dataset} is still at {node.name}.",
-                next_step=f"Ask in a while with: syndb-pipeline datasets\nIf it is still there: syndb-pipeline delete {dataset}",
+                next_step=f"Ask in a while with: syndb-pipeline datasets --destination {node.name}\n"
+                f"If it is still there: syndb-pipeline delete {dataset} --destination {node.name}",
             )
         return _bury(records, node, deletion)
 
@@ -117,7 +118,10 @@ def _open(settings: PipelineSettings, destination: Destination | str) -> Destina
 
 
 def _unknown(dataset: UUID, node: Destination) -> DestinationRefused:
-    return UnknownDataset(f"There is no dataset {dataset} at {node.name}.", next_step="List those there are with: syndb-pipeline datasets")
+    return UnknownDataset(
+        f"There is no dataset {dataset} at {node.name}.",
+        next_step=f"List those there are with: syndb-pipeline datasets --destination {node.name}",
+    )
 
 
 def _require_owner(node: Destination, info: DatasetInfo) -> None:

@@ -197,7 +197,8 @@ class _Publication:
         )
         path = self.records.write_receipt(receipt)
         self._note("receipt", "done")
-        self.say(f"Published {receipt.rows:,} rows in {len(checks)} tables to {self.destination.name}. Receipt: {path}")
+        tables = f"{len(checks)} table{'' if len(checks) == 1 else 's'}"
+        self.say(f"Published {receipt.rows:,} rows in {tables} to {self.destination.name}. Receipt: {path}")
         return receipt
 
     def _note(self, step: str, state: State, details: dict[str, Any] | None = None) -> None:

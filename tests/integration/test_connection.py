@@ -431,10 +431,13 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
     ("given", "told"),
     [
         ({}, ("You are not logged in to sandbox.", "Log in with: syndb-pipeline login --destination sandbox")),
-        ({"SYNDB_TOKEN__SANDBOX": "ended"}, ("does not know you any more", "Look at the environment: SYNDB_TOKEN__SANDBOX, ")),
+        ({"SYNDB_TOKEN__SANDBOX": "ended"}, ("does not know you any more", "Correct SYNDB_TOKEN__SANDBOX in the environment; ")),
         (
             {"SYNDB_USERNAME__SANDBOX": ADA, "SYNDB_PASSWORD__SANDBOX": "wrong"},
-            ("does not take this user name and password", "Look at the environment: SYNDB_USERNAME__SANDBOX and SYNDB_PASSWORD__SANDBOX, "),
+            (
+                "does not take this user name and password",
+                "Correct SYNDB_USERNAME__SANDBOX and SYNDB_PASSWORD__SANDBOX in the environment; ",
+            ),
         ),
     ],
     ids=["nothing", "token", "password"],
@@ -500,6 +503,11 @@ def test_what_a_doctor_finds_wrong_ends_with_the_code_of_its_kind(lab: Person, s
     assert states(away)["reach"] == "failed"
     assert "clock" not in states(away)
 
+    servers(lab, sandbox=f"{sandbox.url}/docs")
+    elsewhere = lab.run("doctor", "--json")
+    assert elsewhere.code == 5
+    assert (states(elsewhere)["reach"], states(elsewhere)["address"]) == ("ok", "failed")
+
     (lab.folder / "pipeline.yaml").write_text("memory_limit: much\n")
     wrong = lab.run("doctor")
     assert wrong.code == 2
@@ -554,7 +562,7 @@ def test_a_server_that_is_away_hides_nothing_that_is_known_here(tmp_path: Path) 
 
     assert status.code == 0
     assert re.search("published +20", status.out)
-    assert re.search("destination +not asked: .*cannot be reached", status.out)
+    assert re.search("destination +sandbox, not asked: .*cannot be reached", status.out)
     assert lab.run("plan", config).code == 0, "planning needs no server"
     assert listed.code == 5
     assert "syndb-pipeline doctor" in listed.err

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from dagster_lab import ORPHANS, VESICLES, Lab, failures, make_lab
 
@@ -338,6 +339,26 @@ def test_an_interrupted_launch_says_so_and_can_be_given_again(lab: Lab, monkeypa
     assert (cut.exit, list(cut.records)) == (Exit.INTERRUPTED, ["ingest", "validate"])
     assert "assign_ids" in cut.message
     assert launch(config, lab.pipeline_file).succeeded
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (duckdb.IOException("IO Error: Could not write: No space left on device"), "The disk of the state folder is full."),
+        (duckdb.OutOfMemoryException("could not allocate"), "The memory limit is too small for this dataset."),
+        (PermissionError(13, "Permission denied", "/a/file"), "/a/file: Permission denied."),
+    ],
+    ids=["disk", "memory", "rights"],
+)
+def test_a_trouble_of_the_machine_is_told_in_words(lab: Lab, monkeypatch: pytest.MonkeyPatch, trouble: Exception, told: str) -> None:
+    def troubled(context: Context, folder: Path) -> Result:
+        raise trouble
+
+    monkeypatch.setitem(STAGES, "validate", replace(STAGES["validate"], run=troubled))
+    result = launch(lab.add("good"), lab.pipeline_file)
+
+    assert result.exit is Exit.INTERNAL
+    assert result.message.startswith(told)
 
 
 def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_429_without_end_is_given_up_and_nothing_was_sent(case: Case) -> None:
     told = case.publish("429@upload:*")
     assert told.code == 5
     assert "429 Too Many Requests: A scripted fault (3 attempts); asked: PATCH /neurodata/io/" in told.text
-    assert told.text.endswith("See what is wrong with: syndb-pipeline doctor. Then try again.")
+    assert told.text.endswith("See what is wrong, then try again: syndb-pipeline doctor --destination sandbox")
     assert case.requests("upload") == 3
     case.require_nothing()
     assert case.publish().code == 0
@@ -214,7 +214,7 @@ def test_trouble_without_end_while_asking_is_given_up(case: Case) -> None:
     told = case.publish("503@info:*,retry-after=1")
     assert told.code == 5
     assert "sandbox answered 503 Service Unavailable (3 attempts); asked: GET /neurodata/metadata/dataset/" in told.text
-    assert "See what is wrong with: syndb-pipeline doctor. Then try again." in told.text
+    assert "See what is wrong, then try again: syndb-pipeline doctor --destination sandbox" in told.text
     assert (case.requests("info"), case.requests("upload")) == (3, 0)
     case.require_nothing()
 

@@ -102,7 +102,7 @@ def test_a_part_that_arrived_is_neither_sent_again_nor_called_whole(lab: Lab) ->
     entry.write_text(json.dumps(content | {"number_of_units": 5}))
     with pytest.raises(OutcomeUnknown, match="0 units before and 5 now; all of it would be 11") as unknown:
         lab.publish(destination=_as(Blind, lab))
-    assert f"syndb-pipeline delete {DATASET}" in unknown.value.next_step
+    assert f"syndb-pipeline delete {DATASET} --destination " in unknown.value.next_step
 
 
 class Uncounted(EmbeddedNode):
