@@ -155,7 +155,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "dagster/row_count": receipt.rows,
         "rows": _table(columns, lines),
         "read back": "every row, as it was sent" if read else f"no row can be read there; it counts {receipt.number_of_units:,} units",
-        "meshes and skeletons": f"{receipt.files:,}, {amount(receipt.file_bytes, 'bytes')}" if receipt.files else "none",
+        "meshes and skeletons": f"{receipt.files:,}, {amount(receipt.file_bytes)}" if receipt.files else "none",
         "approved": f"by {receipt.approval.by} ({receipt.approval.how}), {receipt.approval.at:%Y-%m-%d %H:%M} UTC",
         "published": f"{receipt.published:%Y-%m-%d %H:%M} UTC as {receipt.account or receipt.owner}",
         "plan": receipt.plan,

@@ -22,6 +22,7 @@ from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
 from syndb_pipeline.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
+from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings, find_pipeline_file, load_dataset, load_settings
 from syndb_pipeline.store import DatasetStore
@@ -117,9 +118,9 @@ def check_disk(settings: PipelineSettings, dataset: DatasetConfig | None, free: 
     """Whether `free` bytes are enough for the state folder to take what `dataset` needs."""
     sizes = [path.stat().st_size for table in dataset.tables.values() for path in find(dataset.folder, table.file)] if dataset else []
     need = DISK_FACTOR * sum(sizes)
-    found = f"{_amount(free)} free"
+    found = f"{amount(free)} free"
     if dataset is not None and sizes:
-        found += f"; {len(sizes):,} files of {_amount(sum(sizes))} may need {_amount(need)}"
+        found += f"; {len(sizes):,} files of {amount(sum(sizes))} may need {amount(need)}"
         # One that is prepared already has what it needs, or most of it.
         prepared = DatasetStore(settings.state, dataset.dataset.id).record("package") is not None
         state: State = "ok" if free >= need else "warning" if prepared else "failed"
@@ -131,7 +132,7 @@ def check_disk(settings: PipelineSettings, dataset: DatasetConfig | None, free: 
 
 def check_memory(limit: int, machine: int) -> Check:
     """Whether a run that takes `limit` bytes fits into a machine that has `machine`."""
-    found = f"a run may take {_amount(limit)} of this machine's {_amount(machine)}"
+    found = f"a run may take {amount(limit)} of this machine's {amount(machine)}"
     if limit <= _MEMORY_SHARE * machine:
         return Check(name="memory", state="ok", found=found)
     advice = f"Set memory_limit in pipeline.yaml to {int(_MEMORY_SHARE * machine / 1_000_000):,}MB or less.".replace(",", "")
@@ -387,10 +388,3 @@ def _versions() -> Check:
 
 def _failed(name: str, error: PipelineError) -> Check:
     return Check(name=name, state="failed", found=error.message, next_step=error.next_step, exit=error.exit)
-
-
-def _amount(count: int) -> str:
-    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"

@@ -107,20 +107,30 @@ def _table_of(member: tarfile.TarInfo, name: str) -> str:
     return table
 
 
-def _size_in(header: bytes, name: str) -> int | None:
-    """The `size` of an extended header, if it has one. Its records are `<length> <key>=<value>\n`; times and owners mean nothing here."""
-    size = None
+def extended_records(header: bytes) -> dict[bytes, bytes]:
+    """What an extended (pax) header says: records `<length> <key>=<value>\\n`. Raises `ValueError` when it is damaged."""
+    records = {}
     while header:
         length, space, _ = header.partition(b" ")
         if not (space and length.isdigit() and len(length) < 6 and len(length) < int(length) <= len(header)):
-            raise NotAPackage(f"{name}: an extended header is damaged.")
+            raise ValueError("an extended header is damaged")
         record, header = header[len(length) + 1 : int(length)], header[int(length) :]
         key, _, value = record.rstrip(b"\n").partition(b"=")
-        if key == b"size" and value.isdigit() and len(value) < 20:
-            size = int(value)
-        elif key not in _MEANINGLESS:
-            raise NotAPackage(f"{name}: an extended header says more than a member's size, times and owner.")
-    return size
+        if key == b"size" and not (value.isdigit() and len(value) < 20):
+            raise ValueError("an extended header is damaged")
+        records[key] = value
+    return records
+
+
+def _size_in(header: bytes, name: str) -> int | None:
+    """The size of which an extended header tells, if it does; times and owners mean nothing here, and anything else is refused."""
+    try:
+        records = extended_records(header)
+    except ValueError as error:
+        raise NotAPackage(f"{name}: {error}.") from None
+    if records.keys() - {b"size", *_MEANINGLESS}:
+        raise NotAPackage(f"{name}: an extended header says more than a member's size, times and owner.")
+    return int(records[b"size"]) if b"size" in records else None
 
 
 def _padded(size: int) -> int:

@@ -16,14 +16,11 @@ import duckdb
 
 from syndb_pipeline import engine
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.destinations.archive import extract_tables
+from syndb_pipeline.destinations.archive import BLOCK, MAX_EXTENDED_HEADER, PIECE, extended_records, extract_tables
 from syndb_pipeline.destinations.base import Package, TableCheck
 from syndb_pipeline.destinations.embedded_tables import compare_table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 
-_BLOCK: Final = tarfile.BLOCKSIZE
-_PIECE: Final = 1 << 20
-_MAX_EXTENDED_HEADER: Final = 64 * 1024
 _EXTENDED: Final = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
 
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
@@ -59,11 +56,11 @@ def take_tables(tar: Path, folder: Path) -> dict[str, Path]:
     left, others = tar.stat().st_size, False
     with tar.open("rb") as file:
         extended: dict[str, str] = {}
-        while (block := file.read(_BLOCK)).strip(b"\0"):
+        while (block := file.read(BLOCK)).strip(b"\0"):
             left -= len(block)
             member = _header(block)
             size = int(extended.get("size", member.size))
-            padded = -(-size // _BLOCK) * _BLOCK
+            padded = -(-size // BLOCK) * BLOCK
             if not 0 <= size <= left:
                 raise NotReadable("a member is larger than what was downloaded")
             left -= padded
@@ -99,29 +96,24 @@ def _header(block: bytes) -> tarfile.TarInfo:
 
 def _extended(file: BinaryIO, member: tarfile.TarInfo, padded: int, before: dict[str, str]) -> dict[str, str]:
     """What an extended header says of the member after it: its size and path; nothing else matters."""
-    if member.size > _MAX_EXTENDED_HEADER:
+    if member.size > MAX_EXTENDED_HEADER:
         raise NotReadable("a header in it is too large")
     content = file.read(padded)[: member.size]
     if member.type == tarfile.XGLTYPE:
         return before
     if member.type == tarfile.GNUTYPE_LONGNAME:
         return before | {"path": content.rstrip(b"\0").decode("utf-8", "replace")}
-    found = dict(before)
-    while content:
-        length, _, _ = content.partition(b" ")
-        if not length.isdigit() or len(length) > 6 or not len(length) < int(length) <= len(content):
-            raise NotReadable("a header in it is damaged")
-        record, content = content[len(length) + 1 : int(length)], content[int(length) :]
-        key, _, value = record.rstrip(b"\n").partition(b"=")
-        if key == b"path" or (key == b"size" and value.isdigit() and len(value) < 20):
-            found[key.decode()] = value.decode("utf-8", "replace")
-    return found
+    try:
+        records = extended_records(content)
+    except ValueError:
+        raise NotReadable("a header in it is damaged") from None
+    return before | {key.decode(): value.decode("utf-8", "replace") for key, value in records.items() if key in (b"path", b"size")}
 
 
 def _copy(file: BinaryIO, size: int, path: Path) -> None:
     with path.open("xb") as written:
         while size:
-            piece = file.read(min(size, _PIECE))
+            piece = file.read(min(size, PIECE))
             if not piece:
                 raise NotReadable("part of it is missing")
             written.write(piece)

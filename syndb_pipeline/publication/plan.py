@@ -249,9 +249,9 @@ def describe(current: Plan) -> str:
             f"Licence      {licence}",
             f"Terms        {_terms(current.terms)}",
             "Tables",
-            *(f"  {name:<{width}}  {table.rows:>13,} rows  {amount(table.bytes, 'bytes'):>9}" for name, table in current.tables.items()),
-            f"  {'in all':<{width}}  {current.rows:>13,} rows  {amount(current.tar.bytes, 'bytes'):>9} in {current.tar.name}",
-            f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {amount(current.file_bytes, 'bytes')}",
+            *(f"  {name:<{width}}  {table.rows:>13,} rows  {amount(table.bytes):>9}" for name, table in current.tables.items()),
+            f"  {'in all':<{width}}  {current.rows:>13,} rows  {amount(current.tar.bytes):>9} in {current.tar.name}",
+            f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {amount(current.file_bytes)}",
             f"Digest       {current.digest}",
         ]
     )

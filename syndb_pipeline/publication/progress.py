@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from syndb_pipeline.destinations.base import Progress, Watch
 
@@ -36,11 +37,11 @@ def describe(progress: Progress) -> str:
     return f"{progress.what}: {share} % of {amount(progress.total, progress.unit)}"
 
 
-def amount(number: int, unit: str) -> str:
+def amount(number: int, unit: Literal["bytes", "files"] = "bytes") -> str:
     """A number of bytes or of files as a person reads it."""
     if unit != "bytes":
         return f"{number:,} {unit}"
     if number < 1000:
         return f"{number} bytes"
-    power = min(3, (len(str(number)) - 1) // 3)
-    return f"{number / 1000**power:,.1f} {'kMG'[power - 1]}B"
+    power = min(4, (len(str(number)) - 1) // 3)
+    return f"{number / 1000**power:,.1f} {'kMGT'[power - 1]}B"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +10,6 @@ import pytest
 from pydantic import SecretStr
 
 from syndb_pipeline import credentials
-from syndb_pipeline.destinations import http_retry
 from syndb_pipeline.destinations.base import Progress, differences
 from syndb_pipeline.errors import (
     BadTable,
@@ -26,26 +24,6 @@ from syndb_pipeline.errors import (
 )
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 from tests.unit.destinations.rest_place import AXON, NEURON, destination, mesh, metadata, package, statuses
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
-    monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / "credentials.json"))
-    monkeypatch.setenv("SYNDB_KEYRING", "off")
-    for what in ("TOKEN", "USERNAME", "PASSWORD"):
-        monkeypatch.delenv(f"SYNDB_{what}__SYNDB", raising=False)
-    server.script()
-    yield server
-    server.script()
-
 
 # Who
 

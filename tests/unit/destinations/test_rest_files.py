@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from syndb_pipeline.destinations import http_retry
 from syndb_pipeline.destinations.base import SUFFIX, Progress
 from tests.rest_lab import Sandbox
 from tests.unit.destinations.rest_place import destination, mesh, metadata, statuses
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
-    monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / "credentials.json"))
-    monkeypatch.setenv("SYNDB_KEYRING", "off")
-    for what in ("TOKEN", "USERNAME", "PASSWORD"):
-        monkeypatch.delenv(f"SYNDB_{what}__SYNDB", raising=False)
-    server.script()
-    yield server
-    server.script()
 
 
 def test_files_arrive_once_and_are_seen(sandbox: Sandbox, tmp_path: Path) -> None:
