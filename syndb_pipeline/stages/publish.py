@@ -303,14 +303,13 @@ class _Publication:
             self.say(
                 f"{counted[0]} at {self.destination.name}: another upload was counted meanwhile. Every row is there once, as it was sent"
             )
+        mend = f"Delete it and publish again: syndb-pipeline delete {self.plan.dataset} --destination {self.destination.name}"
         if files := self.destination.lacking(self.plan.dataset, outgoing(self.context, self.plan)):
+            mend = mend if lacking else f"Give the same command again; it sends these alone: {self._command}"
             lacking.append(f"{len(files):,} of {len(self.plan.files):,} meshes and skeletons")
         if lacking:
-            raise DestinationRefused(
-                f"What is at {self.destination.name} is not what was sent:\n" + "\n".join(f"  {line}" for line in lacking),
-                next_step=f"Delete it and publish again: syndb-pipeline delete {self.plan.dataset}"
-                + (f" --destination {self.destination.name}" if self.destination.name != "local" else ""),
-            )
+            told = "\n".join(f"  {line}" for line in lacking)
+            raise DestinationRefused(f"What is at {self.destination.name} is not what was sent:\n{told}", next_step=mend)
         self._note("read-back", "done", {check.table: check.found for check in checks})
         for name in (info.rows or {}).keys() - self.plan.tables.keys():
             there = (info.rows or {})[name]

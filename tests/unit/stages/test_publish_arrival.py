@@ -6,6 +6,7 @@ Belongs here: destinations that tell little. Does not: real sockets (`integratio
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -14,7 +15,7 @@ import duckdb
 import pytest
 from publish_lab import DATASET, Lab, lab, prepared
 
-from syndb_pipeline.destinations.base import DatasetInfo, Identity, Package, TableCheck, Upload, Watch, nobody
+from syndb_pipeline.destinations.base import DatasetInfo, FailedFile, Identity, OutgoingFile, Package, TableCheck, Upload, Watch, nobody
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import DestinationRefused, Exit, OutcomeUnknown, Unreachable
 from syndb_pipeline.publication.plan import plan
@@ -195,3 +196,17 @@ def test_rows_lost_on_the_way_are_seen_when_reading_back(lab: Lab) -> None:
     with pytest.raises(DestinationRefused, match="vesicle: 8 rows sent, 3 found, 5 not as sent"):
         lab.publish(approve=plan(lab.context).digest, destination=_as(Lossy, lab))
     assert lab.records.receipt() is None
+
+
+class Forgets(EmbeddedNode):
+    """A node that says it took meshes and skeletons, and has none of them."""
+
+    def put_files(self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody) -> list[FailedFile]:
+        return []
+
+
+def test_meshes_that_did_not_stay_are_no_reason_to_delete_the_rows(lab: Lab) -> None:
+    with pytest.raises(DestinationRefused, match="2 of 2 meshes and skeletons") as refused:
+        lab.publish(approve=plan(lab.context).digest, destination=_as(Forgets, lab))
+    assert refused.value.next_step == f"Give the same command again; it sends these alone: syndb-pipeline publish {lab.root / 'guide.yaml'}"
+    assert lab.publish().files == 2 and lab.info().number_of_units == 11
