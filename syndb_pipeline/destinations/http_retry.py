@@ -61,8 +61,7 @@ def _wait(error: Exception) -> bool | float:
 def _tell(details: RetryDetails) -> None:
     failed = details.caused_by
     if isinstance(failed, Failed):
-        seconds = f"{details.wait_for:.0f}" if details.wait_for >= 3 else f"{details.wait_for:.1f}"
-        failed.say(f"{failed.told.rstrip('.')}; waiting {seconds} s, attempt {details.retry_num + 1} of {failed.attempts}")
+        failed.say(f"{failed.told.rstrip('.')}; waiting {details.wait_for:.1f} s, attempt {details.retry_num + 1} of {failed.attempts}")
 
 
 # Who asked is told through `say`; the hooks that stamina has by default would log the same again without words.
