@@ -5,14 +5,20 @@ Belongs here: the record and how it is built from the catalogue. Does not: the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from textwrap import indent
+from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.findings.catalogue import RULES, Severity
 
 MAX_EXAMPLES = 5
+
+Confidence = Literal["certain", "likely", "possible"]
+"""How sure a diagnosis is: it follows from what was read; nothing else explains it as well; one explanation among others."""
 
 NUMBERED = {
     "s": ("", "s"),
@@ -48,7 +54,11 @@ class Example(BaseModel):
 
 
 class Finding(BaseModel):
-    """One cause, with its count, its first places and its cure. `column` is the name in the lab's file where it has one."""
+    """One cause, with its count, its first places and its cure. `column` is the name in the lab's file where it has one.
+
+    `confidence` is that of the diagnosis in `cause`, not of the count. `settings` are what `cure` would set in the dataset's YAML, a block
+    each, ready to be merged into it; where there are several, any one of them will do.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,6 +72,30 @@ class Finding(BaseModel):
     examples: list[Example] = []
     cause: str
     cure: str
+    confidence: Confidence = "certain"
+    settings: list[str] = []
+
+
+_SETTING = re.compile(r"`tables\.(\w+)\.(\w+): ([^`]+)`")
+_PASTED_WIDTH = 48
+"""Characters after which a pasted line of YAML ends at the next chance: with one more word it still fits a terminal of 80."""
+_PLACEHOLDER = re.compile(r"<[^>]+>|\.\.\.")
+
+
+def _settings(cure: str) -> list[str]:
+    """The settings that `cure` names between backticks with their values, as blocks of YAML; not those that a person has to complete."""
+    blocks = []
+    for table, key, text in _SETTING.findall(cure):
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            continue
+        flow = None if isinstance(value, dict | list) else False  # a collection stands in one line, as the sentences write it
+        line = yaml.safe_dump({key: value}, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=_PASTED_WIDTH)
+        block = f"tables:\n  {table}:\n{indent(line.rstrip(), '    ')}"
+        if block not in blocks and not _PLACEHOLDER.search(text):
+            blocks.append(block)
+    return blocks
 
 
 def build(
@@ -73,6 +107,7 @@ def build(
     count: int = 1,
     examples: list[Example] | None = None,
     severities: Mapping[str, Severity] | None = None,
+    confidence: Confidence = "certain",
     **values: Any,
 ) -> Finding:
     """The finding of rule `code`, its sentences filled from `values` and from table, file, column and count.
@@ -83,6 +118,7 @@ def build(
     numbered = {name: one if count == 1 else many for name, (one, many) in NUMBERED.items()}
     known = {"table": table, "file": file, "column": column, "count": f"{count:,}"} | numbered | values
     shown = list(examples or [])[:MAX_EXAMPLES]
+    cure = rule.cure.format(**known)
     return Finding(
         code=code,
         severity=(severities or {}).get(code, rule.severity),
@@ -93,5 +129,7 @@ def build(
         count=count,
         examples=shown,
         cause=rule.cause.format(**known),
-        cure=rule.cure.format(**known),
+        cure=cure,
+        confidence=confidence,
+        settings=_settings(cure),
     )

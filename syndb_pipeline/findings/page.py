@@ -58,8 +58,8 @@ rules:
 
 Rules marked *always* stay errors whatever the YAML says: what they find would corrupt a dataset.
 
-A line such as `tables.neuron.missing: ["NA"]` in a message says where in the YAML it belongs: each dot is a level, as the
-examples on the pages show.
+A line such as `tables.neuron.missing: ["NA"]` in a message says where in the YAML it belongs: each dot is a level. Below the message the
+same stands as YAML, ready to be merged into the file. A finding whose cause is a diagnosis and no certainty says so: likely, or possible.
 """
 
 

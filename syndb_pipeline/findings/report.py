@@ -60,7 +60,19 @@ def summary(findings: Sequence[Finding]) -> str:
 def describe(finding: Finding) -> str:
     """A finding in plain text: what, first places, cure. Used where there is no terminal (Dagster, exceptions)."""
     places = "".join(f"\n    {example}" for example in finding.examples)
-    return f"{finding.severity.upper()} {finding.code} {finding.title}\n  {finding.cause}{places}\n  -> {finding.cure}"
+    settings = "".join(f"\n    {line}" for line in _pasted(finding))
+    head = f"{finding.severity.upper()} {finding.code} {finding.title}{_how_sure(finding)}"
+    return f"{head}\n  {finding.cause}{places}\n  -> {finding.cure}{settings}"
+
+
+def _how_sure(finding: Finding) -> str:
+    """What stands behind a finding's title when its diagnosis is not certain."""
+    return "" if finding.confidence == "certain" else f" (diagnosis: {finding.confidence})"
+
+
+def _pasted(finding: Finding) -> list[str]:
+    """The lines of the dataset's YAML that would cure a finding: the first of its settings, which is the likeliest."""
+    return finding.settings[0].splitlines() if finding.settings else []
 
 
 def tables_of(rows: Mapping[str, Rows]) -> Table:
@@ -80,10 +92,11 @@ def tables_of(rows: Mapping[str, Rows]) -> Table:
 def finding_block(finding: Finding) -> RenderableType:
     """One finding for a terminal: head line, cause, places, cure."""
     style = STYLES[finding.severity]
-    head = Text.assemble((finding.severity, style), " ", (finding.code, "bold"), " ", finding.title)
+    head = Text.assemble((finding.severity, style), " ", (finding.code, "bold"), " ", finding.title, (_how_sure(finding), "dim"))
     lines: list[RenderableType] = [head, Padding(Text(finding.cause), (0, 0, 0, 2))]
     lines += [Padding(Text(str(example), style="dim"), (0, 0, 0, 4)) for example in finding.examples]
     lines.append(Padding(Text.assemble(("-> ", "green"), finding.cure), (0, 0, 0, 2)))
+    lines += [Text(f"     {line}", style="green", no_wrap=True, overflow="ignore") for line in _pasted(finding)]
     return Group(*lines, "")
 
 
@@ -100,7 +113,7 @@ def print_report(
     """The report of a check: a line a table, the findings by severity, the verdict, where the HTML report lies, the next command."""
     console.print(tables_of(tables))
     for finding in by_severity(findings):
-        console.print(finding_block(finding))
+        console.print(finding_block(finding), crop=False)  # a line to paste is whole, however narrow the terminal is
     style = "bold green" if verdict == "accepted" else "bold red"
     console.print(f"[{style}]{verdict.upper()}[/] {escape(name)}: {summary(findings)}")
     if verdict == "rejected":

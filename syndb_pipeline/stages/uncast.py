@@ -134,7 +134,8 @@ _ADVICE: Final = {
     "header": "This is a header row between the rows, as files joined end to end have it. Remove the line, or read the files by a glob.",
     "comma": 'The comma is their decimal mark. Say so: `tables.{table}.decimal: ","`.',
     "point": (
-        'The config says `tables.{table}.decimal: ","`, and these have a point. Use one decimal mark in the file, or take the setting out.'
+        "The config makes the comma the decimal mark (`tables.{table}.decimal`), and these have a point. Use one mark in the file, or take "
+        "the setting out."
     ),
     "thousands": "They group thousands. Export the numbers without grouping marks.",
     "comma or thousands": (
