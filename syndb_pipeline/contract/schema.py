@@ -5,21 +5,33 @@ Belongs here: one check for each rule of a column, named by its code. Does not: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
+from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, OneOf, Predicate, Within
 from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind, Table
-from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES
+from syndb_pipeline.contract.vocabularies import (
+    ALIASES,
+    ANIMALS,
+    BRAIN_STRUCTURES,
+    DIRECTIONS,
+    GENE_EXPRESSIONS,
+    LICENSES,
+    SPDX_LICENSES,
+    VOCABULARIES,
+)
 
 INT32_MIN: Final = -(2**31)
 INT64_MAX: Final = 2**63 - 1
 
 WORD: Final = "word"
 """The one column of a frame that `words_schema` checks."""
+
+_PREDICATE: Final = "predicate"
 
 POLARS_TYPES: Final[dict[Kind, type[pl.DataType]]] = {
     Kind.KEY: pl.String,
@@ -33,55 +45,42 @@ POLARS_TYPES: Final[dict[Kind, type[pl.DataType]]] = {
 """What `Column.sql_type` is in polars."""
 
 
-def _check(code: str, holds: Callable[[pl.Expr], pl.Expr]) -> pa.Check:
-    """A check of whole columns that fails where `holds` is false; cells without a value pass."""
-    return pa.Check(lambda data: data.lazyframe.select(_of(data, holds)), name=code)
+def _check(code: str, predicate: Predicate) -> pa.Check:
+    """A check of whole columns that fails where `predicate` does; cells without a value pass. `predicate_of` gives it back."""
+
+    def holds(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(predicate.polars(pl.col(data.key or "*")))
+
+    return pa.Check(holds, name=code, statistics={_PREDICATE: predicate})
 
 
-def _of(data: PolarsData, holds: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    return holds(pl.col(data.key or "*"))
+def predicate_of(check: pa.Check) -> Predicate:
+    """The predicate of a check of `table_schema` or `words_schema`: what compiles it to SQL. Raises `KeyError` for other checks."""
+    found: Predicate = (check.statistics or {})[_PREDICATE]
+    return found
 
 
 def column_checks(column: Column) -> list[pa.Check]:
     """The checks of one column's cells, each named by the code of its rule in `findings.catalogue`; empty when any value will do."""
     checks = []
     if column.kind is Kind.NUMBER:
-        checks.append(_check("SYN-VAL-002", lambda cell: cell.is_finite()))
+        checks.append(_check("SYN-VAL-002", Finite()))
     if column.kind is Kind.INTEGER and column.wire_type == "INTEGER":
-        checks.append(_check("SYN-VAL-005", _fits_in_32_bits(column)))
+        # Below its minimum a value is out of range, which tells more than that it does not fit.
+        checks.append(_check("SYN-VAL-005", Within(INT32_MIN if column.minimum is None else None, INT32_MAX)))
     if column.kind in (Kind.NUMBER, Kind.INTEGER) and (column.minimum is not None or column.maximum is not None):
-        checks.append(_check("SYN-VAL-001", _in_bounds(column)))
+        checks.append(_check("SYN-VAL-001", _bounds(column)))
     if column.kind is Kind.TEXT:
         if column.max_length is not None:
-            limit = column.max_length
-            checks.append(_check("SYN-VAL-003", lambda cell: cell.str.len_chars() <= limit))
-        # In UTF-8 exactly the ASCII characters take one byte.
-        checks.append(_check("SYN-VAL-004", lambda cell: cell.str.len_bytes() == cell.str.len_chars()))
+            checks.append(_check("SYN-VAL-003", AtMostCharacters(column.max_length)))
+        checks.append(_check("SYN-VAL-004", Ascii()))
     return checks
 
 
-def _fits_in_32_bits(column: Column) -> Callable[[pl.Expr], pl.Expr]:
-    # Below its minimum a value is out of range, which tells more than that it does not fit.
-    if column.minimum is not None:
-        return lambda cell: cell <= INT32_MAX
-    return lambda cell: (cell <= INT32_MAX) & (cell >= INT32_MIN)
-
-
-def _in_bounds(column: Column) -> Callable[[pl.Expr], pl.Expr]:
-    minimum, maximum = column.minimum, column.maximum
-    if maximum == INT32_MAX:
-        maximum = None  # the type's limit, which SYN-VAL-005 holds
-
-    def holds(cell: pl.Expr) -> pl.Expr:
-        inside = pl.lit(True)
-        if minimum is not None:
-            inside = inside & ((cell > minimum) if column.exclusive_minimum else (cell >= minimum))
-        if maximum is not None:
-            inside = inside & (cell <= maximum)
-        # A value that is no finite number is told once, by SYN-VAL-002.
-        return inside | ~cell.is_finite() if column.kind is Kind.NUMBER else inside
-
-    return holds
+def _bounds(column: Column) -> Within:
+    maximum = None if column.maximum == INT32_MAX else column.maximum  # the type's limit, which SYN-VAL-005 holds
+    # A value that is no finite number is told once, by SYN-VAL-002.
+    return Within(column.minimum, maximum, above=column.exclusive_minimum, finite_only=column.kind is Kind.NUMBER)
 
 
 def ruled_columns(table: Table) -> list[str]:
@@ -119,13 +118,23 @@ def words_schema(vocabulary: str) -> pa.DataFrameSchema:
 
     Meant for the distinct words of a column, so that its cost does not grow with the rows.
     """
-    known = [*VOCABULARIES[vocabulary], *ALIASES.get(vocabulary, {})]
+    known = (*VOCABULARIES[vocabulary], *ALIASES.get(vocabulary, {}))
     return pa.DataFrameSchema(
-        {WORD: pa.Column(pl.String, checks=[_check("SYN-VOC-001", lambda cell: cell.is_in(known))], nullable=False)},
+        {WORD: pa.Column(pl.String, checks=[_check("SYN-VOC-001", OneOf(known))], nullable=False)},
         name=vocabulary,
         strict=True,
         coerce=False,
     )
+
+
+_CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "animal": tuple(ANIMALS),
+    "brain_regions: structure": tuple(BRAIN_STRUCTURES),
+    "brain_regions: direction": tuple(DIRECTIONS),
+    "mutations: expression": tuple(GENE_EXPRESSIONS),
+    "license": (*LICENSES, *SPDX_LICENSES),
+}
+"""Keys of a dataset's metadata -> the words they may have."""
 
 
 def _rules_in_words(column: Column) -> str:
@@ -185,4 +194,7 @@ def data_dictionary() -> str:
         other = [f"`{alias}` for {word}" for alias, word in aliases.items() if alias not in words]
         if other:
             lines += ["Other spellings that are understood: " + ", ".join(other), ""]
+    lines += ["# Words of a dataset's YAML", "", "Under `dataset:`; written with or without capitals.", ""]
+    for key, listed in _CONFIG_WORDS.items():
+        lines += [f"## {key}", "", ", ".join(f"`{word}`" for word in listed), ""]
     return "\n".join(lines)

@@ -89,7 +89,7 @@ def write_merged(connection: duckdb.DuckDBPyConnection, table: str, held: Path, 
     same = _same_key(table)
     untouched = f"SELECT {kept} FROM {parquet(held)} AS h ANTI JOIN {parquet(sent)} AS s ON {same}"
     old = f" LEFT JOIN {parquet(held)} AS h ON {same}" if set(has) - set(sends) else ""
-    write_parquet(connection, f"{untouched} UNION ALL SELECT {new} FROM {parquet(sent)} AS s{old}", target)
+    write_parquet(connection, f"{untouched} UNION ALL SELECT {new} FROM {parquet(sent)} AS s{old}", target, published=True)
 
 
 def compare_table(connection: duckdb.DuckDBPyConnection, table: str, sent: Path, held: Path | None) -> TableCheck:

@@ -99,7 +99,7 @@ def _write_member(backend: Backend, dataset: UUID, source: Path, path: Path) -> 
     path.unlink(missing_ok=True)
     limits = backend.limits
     with engine.connect(memory_limit=limits.memory_limit, threads=limits.threads, spill=path.with_name("spill")) as connection:
-        write_parquet(connection, f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}", path)
+        write_parquet(connection, f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}", path, published=True)
 
 
 def _signer(backend: Backend) -> URLSafeSerializer:

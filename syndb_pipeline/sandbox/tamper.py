@@ -65,7 +65,7 @@ class NodeTamper:
                     query = _spoilt(connection, name, held, before, fault)
                     if query is None:
                         return False
-                    after = write_parquet(connection, query, spoilt)
+                    after = write_parquet(connection, query, spoilt, published=True)
             finally:
                 shutil.rmtree(spill, ignore_errors=True)
             flush(spoilt.parent)

@@ -1,12 +1,15 @@
-"""Rows of a query held against a pandera schema, batch by batch.
+"""Rows held against a pandera schema: one SQL scan counts what fails, and pandera judges the rows that do.
 
-Belongs here: streaming from DuckDB into pandera and the failing cells back. Does not: which rows, which schema, what failing means.
+Belongs here: compiling a schema's checks to SQL, and the failing cells back from pandera. Does not: which rows, which schema, what failing
+means.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
@@ -14,48 +17,90 @@ import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaErrors
 
+from syndb_pipeline.contract.schema import predicate_of
+from syndb_pipeline.engine import quote
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.catalogue import RULES
 
 FAILING: Final = "failing_cells"
 """Name under which `failing_cells` shows each batch's failing cells to DuckDB."""
 
-_CELLS_OF_A_BATCH: Final = 4_000_000
-_MOST_ROWS: Final = 1_000_000
-_FEWEST_ROWS: Final = 65_536
+ROW_NUMBER: Final = "row_number"
+"""Name of the column of a query for `failing_cells` that numbers its rows."""
+
+_BATCH_ROWS: Final = 100_000
+"""Failing rows that pandera is given at a time: some 20 MB of the widest table."""
+
+_ABSENT: Final = "not_nullable"  # pandera's name of the check that a required column has a value
 
 
-def batch_rows(columns: int) -> int:
-    """Rows of one batch of `columns` columns: enough for pandera's cost per batch not to count, few enough for some 50 MB of memory."""
-    return min(_MOST_ROWS, max(_FEWEST_ROWS, _CELLS_OF_A_BATCH // max(columns, 1)))
+@dataclass(frozen=True, slots=True)
+class CompiledCheck:
+    """One check of one column: its name (a rule's code) and the SQL condition under which a cell fails it."""
+
+    code: str
+    column: str
+    fails: str
 
 
-def failing_cells(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema, columns: int) -> Iterator[int]:
-    """Hold the rows of `query`, in their order, against `schema`, whose checks are named by rule codes.
+def compile_checks(schema: pa.DataFrameSchema) -> list[CompiledCheck]:
+    """The checks of `schema`, one of `contract.schema`'s, as SQL; a column that is not nullable has one more."""
+    compiled = []
+    for name, column in schema.columns.items():
+        cell = quote(name)
+        compiled += [CompiledCheck(check.name, name, f"NOT ({predicate_of(check).sql(cell)})") for check in column.checks]
+        if not column.nullable:
+            compiled.append(CompiledCheck(_ABSENT, name, f"{cell} IS NULL"))
+    return compiled
 
-    For each batch that fails, the view `FAILING` (code, row_number, col, value) is there while the caller handles the yielded number of
-    failing cells; `row_number` counts the query's rows from 0. Raises `PipelineError` when a column's type is not the schema's: what an
-    earlier stage wrote is not what the contract says, which is our mistake and no finding about the lab's data.
+
+def count_failing(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> dict[tuple[str, str], int]:
+    """How many cells of `query` fail each check of `schema`, by (code, column), in one scan; checks that all cells pass are left out."""
+    checks = compile_checks(schema)
+    if not checks:
+        return {}
+    counts = ", ".join(f"count_if({check.fails})" for check in checks)
+    [found] = connection.execute(f"SELECT {counts} FROM ({query})").fetchall()
+    return {(check.code, check.column): int(count) for check, count in zip(checks, found, strict=True) if count}
+
+
+def failing_cells(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> Iterator[int]:
+    """Hold the rows of `query` against `schema`, whose checks are named by rule codes. `query` gives ROW_NUMBER and the schema's columns.
+
+    Rows that pass are only counted, in DuckDB; those that fail are fetched in batches, and pandera names their cells. For each batch the
+    view `FAILING` (code, row_number, col, value) is there while the caller handles the yielded number of failing cells. Raises
+    `PipelineError` when a column's type is not the schema's (what an earlier stage wrote is not what the contract says), and when the count
+    and pandera disagree: mistakes of ours, and no findings about the lab's data.
     """
+    counted = count_failing(connection, query, schema)
+    if not counted:
+        return
+    told: Counter[tuple[str, str]] = Counter()
+    fails = " OR ".join(check.fails for check in compile_checks(schema) if (check.code, check.column) in counted)
     # A connection with an open result takes no other statement; a cursor is a second one on the same database.
     with connection.cursor() as cursor:
-        offset = 0
-        for batch in cursor.sql(query).to_arrow_reader(batch_rows(columns)):
-            failing = _failing(batch, schema, offset)
+        for batch in cursor.sql(f"SELECT * FROM ({query}) WHERE {fails}").to_arrow_reader(_BATCH_ROWS):
+            frame: Any = pl.from_arrow(batch)
+            failing = _failing(frame.drop(ROW_NUMBER), schema, frame[ROW_NUMBER])
             if failing is not None:
+                told.update({(code, column): count for code, column, count in failing.group_by("code", "col").len().rows()})
                 with _registered(connection, failing):
                     yield failing.height
-            offset += batch.num_rows
+    if told != counted:
+        raise PipelineError(
+            f"The rules of {schema.name} failed {dict(counted)} cells in DuckDB and {dict(told)} in pandera.",
+            next_step="This is a fault of syndb-pipeline; please report it with the table.",
+        )
 
 
 def check_types(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> None:
     """Hold the columns and types of `query`, whose rows do not matter, against `schema`. Raises `PipelineError` as `failing_cells` does."""
-    _failing(connection.sql(query).to_arrow_table().slice(0, 0), schema, 0)
+    frame: Any = pl.from_arrow(connection.sql(query).to_arrow_table().slice(0, 0))
+    _failing(frame, schema, pl.Series(dtype=pl.Int64))
 
 
-def _failing(batch: Any, schema: pa.DataFrameSchema, offset: int) -> pl.DataFrame | None:
-    """The failing cells of an arrow batch or table whose first row is number `offset`; None when there are none."""
-    frame: Any = pl.from_arrow(batch)
+def _failing(frame: pl.DataFrame, schema: pa.DataFrameSchema, numbers: pl.Series) -> pl.DataFrame | None:
+    """The failing cells of `frame`, whose rows have `numbers`; None when there are none."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
@@ -69,7 +114,7 @@ def _failing(batch: Any, schema: pa.DataFrameSchema, offset: int) -> pl.DataFram
                 next_step="This is a fault of syndb-pipeline. Run the command again with a clean state; report it if it comes back.",
             ) from None
         failing: pl.DataFrame = cases.select(
-            code=pl.col("check"), row_number=pl.col("index").cast(pl.Int64) + offset, col=pl.col("column"), value=pl.col("failure_case")
+            code=pl.col("check"), row_number=numbers.gather(cases["index"]), col=pl.col("column"), value=pl.col("failure_case")
         )
         return failing
     return None

@@ -17,6 +17,7 @@ from pandera.errors import SchemaErrors
 
 from syndb_pipeline.contract.schema import WORD, data_dictionary, ruled_columns, table_schema, words_schema
 from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.vocabularies import ANIMALS, BRAIN_STRUCTURES, DIRECTIONS, GENE_EXPRESSIONS, LICENSES
 from syndb_pipeline.findings.catalogue import RULES
 
 # The oracle names columns itself; nothing of it comes from the contract's declaration.
@@ -170,3 +171,6 @@ def test_the_page_tells_every_table_column_and_vocabulary() -> None:
     assert "in (0, 1]" in page
     assert "`pseudounipolar`" in page
     assert "`gaba` for gamma aminobutyric acid" in page
+    words = page.split("# Words of a dataset's YAML", 1)[1]
+    for known in (ANIMALS, BRAIN_STRUCTURES, DIRECTIONS, GENE_EXPRESSIONS, LICENSES):
+        assert all(f"`{word}`" in words for word in known)

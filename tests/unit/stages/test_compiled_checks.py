@@ -1,0 +1,164 @@
+"""The checks compiled to SQL against pandera's own verdict: the same cells fail, whatever is in the table.
+
+Belongs here: random tables of every kind, and the guard that holds the two together at run time. Does not: what a rule is for
+(`tests/unit/contract/test_schema.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandera.polars as pa
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandera.errors import SchemaErrors
+
+from syndb_pipeline.contract import schema as declared
+from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, OneOf, Predicate, Within
+from syndb_pipeline.contract.schema import WORD, table_schema, words_schema
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.contract.vocabularies import VOCABULARIES
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, compile_checks, count_failing, failing_cells
+
+Cells = set[tuple[str, str, int]]
+
+CASES = int(os.environ.get("SYNDB_COMPILED_CASES", "250"))
+"""Random tables; a few thousand take minutes."""
+
+TEXTS = st.one_of(st.text(max_size=6), st.sampled_from(["", " ", "a" * 65, "a" * 66, "é" * 65, "é" * 66, "\U0001f9e0", "e\u0301", "GABA"]))
+FLOATS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, math.nextafter(1, 2), -5e-324, 5e-324, math.inf, -math.inf, math.nan]))
+INTEGERS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1, 0, 1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1]))
+VALUES: dict[type[pl.DataType], st.SearchStrategy[Any]] = {
+    pl.String: TEXTS,
+    pl.Float64: FLOATS,
+    pl.Int64: INTEGERS,
+    pl.Boolean: st.booleans(),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pa.DataFrameSchema, pl.DataFrame]:
+    """The schema of a table and rows of it, its required columns and some of the others; any cell may lack a value."""
+    name = draw(st.sampled_from(sorted(TABLES)))
+    columns = TABLES[name].columns
+    required = [column for column in columns if columns[column].required]
+    optional = [column for column in columns if not columns[column].required]
+    chosen = required + draw(st.lists(st.sampled_from(optional), unique=True, max_size=8))
+    height = draw(st.integers(0, 30))
+    data = {}
+    for column in chosen:
+        kind = declared.POLARS_TYPES[columns[column].kind]
+        cells = draw(st.lists(st.one_of(st.none(), VALUES[kind]), min_size=height, max_size=height))
+        data[column] = pl.Series(column, cells, dtype=kind)
+    return table_schema(name, chosen), pl.DataFrame(data)
+
+
+def pandera_says(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> Cells:
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        return {(case["check"], case["column"], case["index"]) for case in errors.failure_cases.to_dicts()}
+    return set()
+
+
+def sql_says(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> Cells:
+    with duckdb.connect() as connection:
+        connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
+        return {
+            (check.code, check.column, row)
+            for check in compile_checks(schema)
+            for (row,) in connection.execute(f"SELECT {ROW_NUMBER} FROM given WHERE {check.fails}").fetchall()
+        }
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(tables())
+def test_the_same_cells_fail_in_sql_and_in_pandera(case: tuple[pa.DataFrameSchema, pl.DataFrame]) -> None:
+    schema, frame = case
+    failing = sql_says(schema, frame)
+    assert failing == pandera_says(schema, frame)
+    with duckdb.connect() as connection:
+        connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
+        assert count_failing(connection, "FROM given", schema) == Counter((code, column) for code, column, _ in failing)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(VOCABULARIES)), st.data())
+def test_the_same_words_are_unknown(vocabulary: str, data: st.DataObject) -> None:
+    known = st.sampled_from(sorted(VOCABULARIES[vocabulary]))
+    words = data.draw(st.lists(st.one_of(known, known.map(str.upper), st.text(max_size=5)), max_size=30))
+    frame = pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)})
+    schema = words_schema(vocabulary)
+    assert sql_says(schema, frame) == pandera_says(schema, frame)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "kind"),
+    [
+        (Finite(), pl.Float64),
+        (Within(0, None), pl.Float64),
+        (Within(0, 1, above=True), pl.Float64),
+        (Within(0, 1, above=True, finite_only=True), pl.Float64),
+        (Within(None, 2**31 - 1), pl.Int64),
+        (Within(), pl.Int64),
+        (AtMostCharacters(3), pl.String),
+        (Ascii(), pl.String),
+        (OneOf(("GABA", "o'brien", "\\", "")), pl.String),
+    ],
+)
+def test_every_kind_of_predicate_means_one_thing(predicate: Predicate, kind: type[pl.DataType]) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.one_of(st.none(), VALUES[kind]), max_size=40))
+    def hold(cells: list[Any]) -> None:
+        frame = pl.DataFrame({"cell": pl.Series(cells, dtype=kind)})
+        schema = pa.DataFrameSchema({"cell": pa.Column(kind, checks=[declared._check("SYN-VAL-001", predicate)], nullable=True)})
+        assert sql_says(schema, frame) == pandera_says(schema, frame)
+
+    hold()
+
+
+def test_every_check_of_the_contract_compiles() -> None:
+    for name in TABLES:
+        schema = table_schema(name)
+        compiled = {(check.code, check.column) for check in compile_checks(schema)}
+        assert compiled >= {(check.name, column) for column, each in schema.columns.items() for check in each.checks}
+
+
+@dataclass(frozen=True)
+class Crooked:
+    """A predicate whose two forms disagree."""
+
+    def polars(self, cell: pl.Expr) -> pl.Expr:
+        return cell > 1
+
+    def sql(self, cell: str) -> str:
+        return f"{cell} > 2"
+
+
+def test_forms_that_disagree_are_our_fault_and_never_a_verdict() -> None:
+    schema = pa.DataFrameSchema({"cell": pa.Column(pl.Int64, checks=[declared._check("SYN-VAL-001", Crooked())])}, name="crooked")
+    rows = f"SELECT range AS {ROW_NUMBER}, range AS cell FROM range(1, 4)"
+    with duckdb.connect() as connection, pytest.raises(PipelineError, match="crooked failed"):
+        list(failing_cells(connection, rows, schema))
+
+
+def test_failing_cells_keep_their_rows_number_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syndb_pipeline.stages.frames._BATCH_ROWS", 2_048)
+    schema = table_schema("vesicle", ["voxel_radius"])
+    rows = f"SELECT range AS {ROW_NUMBER}, CASE WHEN range % 3 = 0 THEN -range::DOUBLE ELSE 1 END AS voxel_radius FROM range(20_000)"
+    found: list[tuple[int, str]] = []
+    with duckdb.connect() as connection:
+        batches = 0
+        for _ in failing_cells(connection, rows, schema):
+            batches += 1
+            found += connection.execute(f"SELECT {ROW_NUMBER}, value FROM {FAILING}").fetchall()
+    assert batches > 1
+    assert [(row, float(value)) for row, value in found] == [(row, float(-row)) for row in range(0, 20_000, 3)]
