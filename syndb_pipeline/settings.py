@@ -5,7 +5,6 @@ Belongs here: reading and checking `config/datasets/*.yaml` and `config/pipeline
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from syndb_pipeline.contract import metadata
-from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import (
     ANIMALS,
     BRAIN_STRUCTURES,
+    COMMON_ANIMALS,
     DIRECTIONS,
     GENE_EXPRESSIONS,
     LICENSES,
@@ -31,35 +30,37 @@ from syndb_pipeline.contract.vocabularies import (
 from syndb_pipeline.destination_settings import DestinationConfig, EmbeddedDestination
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.quarantine_settings import InvalidRows
+from syndb_pipeline.table_settings import TableConfig, check_table
 from syndb_pipeline.yaml_file import Strict, Text, describe_errors, read_yaml, shown
 
 DATASET_NAME = re.compile(r"[A-Za-z0-9._-]+")
 """What a dataset's name, its config file's stem, may be: a Dagster partition key."""
-
-LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
-NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
-"""Length unit -> power of ten that turns one of it into nanometres."""
 
 Line = Annotated[Text, AfterValidator(metadata.printable)]
 Name = Annotated[Line, Field(min_length=1, max_length=metadata.NAME_LENGTH)]
 """A group's or a collection's."""
 
 Severity = Literal["info", "hint", "warning", "error"]
-Aggregate = Literal["sum", "mean", "min", "max", "first"]
 
 
-def _one_of(known: Mapping[str, Any] | tuple[str, ...], what: str) -> AfterValidator:
+_FEW_WORDS = 12
+"""As many words as an error lists whole."""
+
+
+def _one_of(known: Mapping[str, Any] | tuple[str, ...], what: str, common: Mapping[str, str] | None = None) -> AfterValidator:
     def check(value: str) -> str:
         if value in known:
             return value
         folded = {word.casefold(): word for word in known}
         if value.casefold() in folded:
             return folded[value.casefold()]
-        near = nearest(value, known, 3, 0.5)
-        allowed = (
-            f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(list(known)[:12])}{' ...' if len(known) > 12 else ''}"
-        )
-        raise ValueError(f"{value!r} is not {what}; {allowed}")
+        meant = (common or {}).get(" ".join(value.replace("_", " ").split()).casefold())
+        near = [meant] if meant else nearest(value, known, 3)
+        few = len(known) <= _FEW_WORDS
+        allowed = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(list(known)[:_FEW_WORDS])}{'' if few else ' ...'}"
+        every = "" if few else f" All {len(known)}: syndb-pipeline schema tables"
+        raise ValueError(f"{value!r} is not {what}; {allowed}{every}")
 
     return AfterValidator(check)
 
@@ -80,19 +81,6 @@ def _doi(value: str) -> str:
     if not re.fullmatch(r"10\.[0-9]{4,9}/\S+", bare):
         raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
     return bare
-
-
-def _delimiter(value: str) -> str:
-    if value.casefold() in ("tab", "\\t"):
-        raise ValueError('write a tab in double quotes: "\\t"')
-    return value
-
-
-def _encoding(value: str) -> str:
-    try:
-        return codecs.lookup(value).name
-    except LookupError:
-        raise ValueError(f"{value!r} is no encoding Python knows; usual ones: utf-8, utf-16, cp1252, latin-1, mac-roman") from None
 
 
 def _cron(value: str) -> str:
@@ -120,7 +108,7 @@ class DatasetMetadata(Strict):
     label: Annotated[Line, Field(min_length=1, max_length=metadata.LABEL_LENGTH)]
     notes: Annotated[Text, Field(max_length=metadata.NOTES_LENGTH), AfterValidator(metadata.printable_lines)] = ""
     license: Annotated[str, AfterValidator(_license)] = "ODC_BY"
-    animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows")]
+    animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows", COMMON_ANIMALS)]
     microscopy: Annotated[Line, Field(min_length=1, max_length=metadata.MICROSCOPY_LENGTH)]
     brain_regions: list[BrainRegion] = Field(min_length=1, max_length=metadata.ITEMS)
     mutations: list[Mutation] = Field(default=[], max_length=metadata.ITEMS)
@@ -129,43 +117,6 @@ class DatasetMetadata(Strict):
     )
     groups: list[Name] = Field(default=[], max_length=metadata.ITEMS, description="Groups whose members may change the dataset.")
     collections: list[Name] = Field(default=[], max_length=metadata.ITEMS, description="Collections the dataset belongs to.")
-
-
-class TableConfig(Strict):
-    """Where one SynDB table's rows are and how to read them."""
-
-    file: Annotated[Text, Field(min_length=1)] = Field(
-        description="Path or glob, relative to this config; a glob reads several files as one table."
-    )
-    columns: dict[Text, str] = Field(default={}, description="The lab's column name -> SynDB's.")
-    ignore: list[Text] = Field(default=[], description="Columns of the file that are left out on purpose.")
-    sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
-    header_row: Annotated[int, Field(ge=1)] | None = Field(
-        default=1, description="Row of the header, counted from 1; null when there is none."
-    )
-    names: list[Text] | None = Field(default=None, description="Column names of a file without header (with `header_row: null`).")
-    delimiter: Annotated[Text, Field(min_length=1, max_length=1), BeforeValidator(_delimiter)] | None = Field(
-        default=None, description="Found by itself when left out."
-    )
-    encoding: Annotated[str, AfterValidator(_encoding)] = Field(default="utf-8", description="Encoding of a text file.")
-    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of numbers in text files.")
-    units: dict[str, LengthUnit] = Field(
-        default={}, description="SynDB column -> unit the lab measured in; areas and volumes by their length."
-    )
-    missing: list[Text] = Field(default=[], description="What the lab writes for `no value`.")
-    parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
-    references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
-    combine: dict[str, Aggregate] = Field(default={}, description="How rows of one neuron pair become one (neuron_relation only).")
-
-    @model_validator(mode="after")
-    def _header(self) -> TableConfig:
-        if self.header_row is None and not self.names:
-            raise ValueError("header_row is null, so the columns have no names; give `names: [cid, ...]`, one for each column")
-        if self.header_row is not None and self.names:
-            raise ValueError("`names` is for a file without header; add `header_row: null`, or map names with `columns`")
-        if set(self.columns) & set(self.ignore):
-            raise ValueError(f"{sorted(set(self.columns) & set(self.ignore))} stand in both `columns` and `ignore`; keep one")
-        return self
 
 
 class Terms(Strict):
@@ -186,7 +137,7 @@ class PublishConfig(Strict):
     )
 
 
-class DatasetConfig(Strict):
+class DatasetConfig(InvalidRows):
     """One dataset: its metadata, its tables, the terms, and how it is published."""
 
     dataset: DatasetMetadata
@@ -220,39 +171,7 @@ class DatasetConfig(Strict):
     @classmethod
     def _known_tables(cls, tables: dict[str, TableConfig]) -> dict[str, TableConfig]:
         for name, table in tables.items():
-            declared = TABLES.get(name)
-            if declared is None:
-                near = nearest(name, TABLES, 3, 0.5)
-                hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(TABLES)}"
-                raise ValueError(f"{name!r} is not a SynDB table; {hint}")
-            for lab, target in table.columns.items():
-                if declared.column(target) is None:
-                    near = nearest(target, declared.columns, 3, 0.5)
-                    hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
-                    raise ValueError(f"tables.{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
-            for column in table.units:
-                found = declared.column(column)
-                if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
-                    with_units = [c.name for c in declared.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
-                    raise ValueError(f"tables.{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
-            parents = declared.parents if declared.has_parent else ()
-            if table.parent is not None and table.parent not in parents:
-                raise ValueError(
-                    f"tables.{name}.parent is {table.parent!r}, which cannot be a parent of {name}; allowed, by SynDB's hierarchy: "
-                    f"{', '.join(parents) or 'none'}"
-                )
-            for column, target in table.references.items():
-                reference = declared.columns.get(column)
-                if reference is None or reference.kind is not Kind.REFERENCE:
-                    raise ValueError(f"tables.{name}.references names {column!r}; allowed: {', '.join(declared.references) or 'none'}")
-                if target not in reference.targets:
-                    raise ValueError(f"tables.{name}.references sends {column} to {target!r}; allowed: {', '.join(reference.targets)}")
-            if table.combine and declared.pair is None:
-                raise ValueError(f"tables.{name}.combine: only neuron_relation identifies its rows by a pair; remove it")
-            for column in table.combine:
-                found = declared.columns.get(column)
-                if found is None or found.kind not in (Kind.NUMBER, Kind.INTEGER):
-                    raise ValueError(f"tables.{name}.combine names {column!r}; allowed: connection_score")
+            check_table(name, table)
         return tables
 
     @field_validator("rules")
@@ -307,6 +226,11 @@ class PipelineSettings(BaseSettings):
     datasets: Path = Field(default=Path("datasets"), description="Folder of dataset configs; relative to this file.")
     memory_limit: Annotated[int, BeforeValidator(as_bytes)] = Field(
         default=2_000_000_000, ge=500_000_000, description="Memory of one run, e.g. 2GB."
+    )
+    data_folders: list[Path] | None = Field(
+        default=None,
+        description="Folders that tables, meshes and skeletons may lie in, beside that of the dataset's YAML; relative to this file. "
+        "Every folder when left out.",
     )
     threads: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run.")
     destinations: dict[str, DestinationConfig] = Field(default={"local": EmbeddedDestination()})
@@ -371,9 +295,15 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
             f"An environment variable SYNDB_... cannot be used: {error}.", next_step="Write it as JSON, or remove it."
         ) from None
     state = (base / settings.state.expanduser()).resolve()
+    folders = settings.data_folders and [(base / folder.expanduser()).resolve() for folder in settings.data_folders]
     destinations = {name: _located(item, state) for name, item in settings.destinations.items()}
     return settings.model_copy(
-        update={"state": state, "datasets": (base / settings.datasets.expanduser()).resolve(), "destinations": destinations}
+        update={
+            "state": state,
+            "datasets": (base / settings.datasets.expanduser()).resolve(),
+            "data_folders": folders,
+            "destinations": destinations,
+        }
     )
 
 

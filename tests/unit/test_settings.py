@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from syndb_pipeline.errors import ConfigError, Exit
 from syndb_pipeline.settings import find_pipeline_file, load_dataset, load_settings
+from syndb_pipeline.table_settings import TableConfig
 from syndb_pipeline.yaml_file import read_yaml
 
 MINIMAL = """\
@@ -102,7 +104,9 @@ def test_words_are_understood_in_any_case(tmp_path: Path) -> None:
             "MUS_MUSCULLUS",
             r"dataset\.animal: 'MUS_MUSCULLUS' is not an animal SynDB knows; did you mean MUS_MUSCULUS",
         ),
-        (("dataset", "animal"), "unicorn", r"dataset\.animal: .*allowed: MUS_MUSCULUS, .* \.\.\."),
+        (("dataset", "animal"), "rat", r"dataset\.animal: 'rat' is not an animal SynDB knows; did you mean RATTUS_NORVEGICUS\?"),
+        (("dataset", "animal"), "Fruit_Fly", r"dataset\.animal: .* did you mean DROSOPHILA_MELANOGASTER\?"),
+        (("dataset", "animal"), "unicorn", r"dataset\.animal: .*allowed: MUS_MUSCULUS, .* \.\.\. All \d+: syndb-pipeline schema tables"),
         (("dataset", "animal"), None, r"dataset\.animal: there is no value here; write one"),
         (("dataset", "label"), None, r"dataset\.label: there is no value here"),
         (("tables.neuron.decimal",), ",", r"dots stand for levels; write it as\n +tables:\n +neuron:\n +decimal: ','"),
@@ -368,3 +372,10 @@ def test_the_projects_own_pipeline_file_is_valid() -> None:
     settings = load_settings(root / "config" / "pipeline.yaml")
     assert settings.state == root / ".syndb"
     assert settings.datasets == root / "config" / "datasets"
+
+
+def test_one_mark_cannot_be_decimal_and_group_thousands() -> None:
+    content = {"file": "n.csv", "thousands": "."}
+    with pytest.raises(ValidationError, match="make them differ"):
+        TableConfig.model_validate(content)
+    assert TableConfig.model_validate(content | {"decimal": ","}).thousands == "."

@@ -1,0 +1,122 @@
+"""What a dataset's YAML says about one table: where its rows are and how they are read.
+
+Belongs here: the keys below `tables.<table>` and whether they fit SynDB's table. Does not: the rest of the YAML (`settings.py`).
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.yaml_file import Strict, Text
+
+LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
+NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
+"""Length unit -> power of ten that turns one of it into nanometres."""
+
+Aggregate = Literal["sum", "mean", "min", "max", "first"]
+
+
+def _delimiter(value: str) -> str:
+    if value.casefold() in ("tab", "\\t"):
+        raise ValueError('write a tab in double quotes: "\\t"')
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError:
+        raise ValueError(f"{value!r} is no encoding Python knows; usual ones: utf-8, utf-16, cp1252, latin-1, mac-roman") from None
+
+
+class TableConfig(Strict):
+    """Where one SynDB table's rows are and how to read them."""
+
+    file: Annotated[Text, Field(min_length=1)] = Field(
+        description="Path or glob, relative to this config; a glob reads several files as one table."
+    )
+    columns: dict[Text, str] = Field(default={}, description="The lab's column name -> SynDB's.")
+    ignore: list[Text] = Field(default=[], description="Columns of the file that are left out on purpose.")
+    sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
+    key: list[str] = Field(
+        default=[], description="SynDB columns that make the key together, e.g. [parent_id, cid] where ids restart in every parent."
+    )
+    header_row: Annotated[int, Field(ge=1)] | None = Field(
+        default=1, description="Row of the header, counted from 1; null when there is none."
+    )
+    names: list[Text] | None = Field(default=None, description="Column names of a file without header (with `header_row: null`).")
+    delimiter: Annotated[Text, Field(min_length=1, max_length=1), BeforeValidator(_delimiter)] | None = Field(
+        default=None, description="Found by itself when left out."
+    )
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(default="utf-8", description="Encoding of a text file.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of numbers that are written as text.")
+    thousands: Literal[",", ".", " ", "'", "_"] | None = Field(default=None, description="Mark that groups the digits of such numbers.")
+    units: dict[str, LengthUnit] = Field(
+        default={}, description="SynDB column -> unit the lab measured in; areas and volumes by their length."
+    )
+    missing: list[Text] = Field(default=[], description="What the lab writes for `no value`.")
+    parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
+    references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
+    combine: dict[str, Aggregate] = Field(default={}, description="How rows of one neuron pair become one (neuron_relation only).")
+
+    @model_validator(mode="after")
+    def _header(self) -> TableConfig:
+        if self.header_row is None and not self.names:
+            raise ValueError("header_row is null, so the columns have no names; give `names: [cid, ...]`, one for each column")
+        if self.header_row is not None and self.names:
+            raise ValueError("`names` is for a file without header; add `header_row: null`, or map names with `columns`")
+        if self.thousands == self.decimal:
+            raise ValueError(f"`thousands` is {self.thousands!r} and so is `decimal`, which is '.' unless it is given; make them differ")
+        if set(self.columns) & set(self.ignore):
+            raise ValueError(f"{sorted(set(self.columns) & set(self.ignore))} stand in both `columns` and `ignore`; keep one")
+        return self
+
+
+def check_table(name: str, table: TableConfig) -> None:
+    """Hold what the YAML says about table `name` against the contract.
+
+    Raises `ValueError` naming the key, what was found and what is allowed.
+    """
+    declared = TABLES.get(name)
+    if declared is None:
+        near = nearest(name, TABLES, 3, 0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(TABLES)}"
+        raise ValueError(f"{name!r} is not a SynDB table; {hint}")
+    for lab, target in table.columns.items():
+        if declared.column(target) is None:
+            near = nearest(target, declared.columns, 3, 0.5)
+            hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
+            raise ValueError(f"tables.{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
+    for column in table.units:
+        found = declared.column(column)
+        if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
+            with_units = [c.name for c in declared.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
+            raise ValueError(f"tables.{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
+    parents = declared.parents if declared.has_parent else ()
+    if table.parent is not None and table.parent not in parents:
+        raise ValueError(
+            f"tables.{name}.parent is {table.parent!r}, which cannot be a parent of {name}; allowed, by SynDB's hierarchy: "
+            f"{', '.join(parents) or 'none'}"
+        )
+    for column, target in table.references.items():
+        reference = declared.columns.get(column)
+        if reference is None or reference.kind is not Kind.REFERENCE:
+            raise ValueError(f"tables.{name}.references names {column!r}; allowed: {', '.join(declared.references) or 'none'}")
+        if target not in reference.targets:
+            raise ValueError(f"tables.{name}.references sends {column} to {target!r}; allowed: {', '.join(reference.targets)}")
+    parts = ("cid", *declared.references)
+    if table.key and (len(table.key) < 2 or len(set(table.key)) < len(table.key) or "cid" not in table.key):
+        raise ValueError(f"tables.{name}.key is {table.key}; give cid and one or more of: {', '.join(declared.references) or 'none'}")
+    if unknown := [column for column in table.key if column not in parts]:
+        raise ValueError(f"tables.{name}.key names {unknown[0]!r}; allowed: {', '.join(parts)}")
+    if table.combine and declared.pair is None:
+        raise ValueError(f"tables.{name}.combine: only neuron_relation identifies its rows by a pair; remove it")
+    for column in table.combine:
+        found = declared.columns.get(column)
+        if found is None or found.kind not in (Kind.NUMBER, Kind.INTEGER):
+            raise ValueError(f"tables.{name}.combine names {column!r}; allowed: connection_score")
