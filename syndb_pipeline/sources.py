@@ -47,6 +47,15 @@ class SourceMap(BaseModel):
     def write(self, folder: Path) -> None:
         write_atomically(folder / "sources.json", self.model_dump_json(indent=1) + "\n")
 
+    def segments(self, table: str) -> list[tuple[int, str, str | None, int]]:
+        """Runs of rows of `table` whose lines follow each other: first row, file, sheet, and what makes a row's number its line."""
+        found: dict[int, tuple[int, str, str | None, int]] = {}
+        for source in self.tables[table]:
+            for index, lines in [(0, 0), *source.jumps]:
+                start = source.first_row + index
+                found[start] = (start, source.file, source.sheet, source.first_line - source.first_row + lines)
+        return list(found.values())
+
     def example(self, table: str, row: int, column: str | None = None, value: str | None = None) -> Example:
         """The place of row number `row` (from 0) of `table`, and of its `column` (SynDB's name) as the lab calls it."""
         source = next(s for s in self.tables[table] if s.first_row <= row < s.first_row + s.rows)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.errors import ConfigError
+from syndb_pipeline.readers.files import irregular
 
 
 class Strict(BaseModel):
@@ -53,8 +54,44 @@ def as_text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(as_text)]
 
 
+MAX_BYTES = 500_000
+"""Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below 200."""
+
+MAX_DEPTH = 40
+MAX_NODES = 50_000
+"""Levels and values of a YAML file, what aliases stand for counted each time. A dataset's has 6 levels and some hundred values."""
+
+MAX_DIGITS = 100
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but: a key written twice is an error, and so is half a character; numbers remember how they were typed."""
+    """YAML's safe loader, but: a key written twice is an error, and so is half a character; numbers remember how they were typed.
+
+    It stops at a file that is nested, or grows by aliases, as no config does.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self._depth >= MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, f"there are more than {MAX_DEPTH} levels here", mark)
+        alias = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is None:
+            return None
+        if alias and node not in self._sizes:
+            raise yaml.composer.ComposerError(None, None, "an alias stands within what it stands for", mark)
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        self._sizes[node] = 1 if isinstance(node, yaml.ScalarNode) else 1 + sum(self._sizes[part] for part in inner)
+        if self._sizes[node] > MAX_NODES:
+            raise yaml.composer.ComposerError(None, None, f"there are more than {MAX_NODES:,} values here, those of aliases counted", mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -72,13 +109,21 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _check_length(node: yaml.ScalarNode) -> None:
+    if len(node.value) > MAX_DIGITS:
+        problem = f"a number of {len(node.value):,} characters; if it is text, put it in quotes"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
 def _typed_int(loader: _Loader, node: yaml.ScalarNode) -> _TypedInt:
+    _check_length(node)
     number = _TypedInt(loader.construct_yaml_int(node))
     number.typed = str(node.value)
     return number
 
 
 def _typed_float(loader: _Loader, node: yaml.ScalarNode) -> _TypedFloat:
+    _check_length(node)
     number = _TypedFloat(loader.construct_yaml_float(node))
     number.typed = str(node.value)
     return number
@@ -100,7 +145,13 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _typed_float)
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file. Raises `ConfigError` with line and column when it is missing or is no YAML."""
+    what = irregular(path)
+    if what is not None:
+        raise ConfigError(f"{path}: this is {what}, not a file.", next_step="Copy what comes out of it into a file.")
     try:
+        if path.stat().st_size > MAX_BYTES:
+            told = f"{path}: this file has {path.stat().st_size:,} bytes; a config has {MAX_BYTES:,} at most."
+            raise ConfigError(told, next_step="Give a dataset's YAML; tables stay in files of their own.")
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ConfigError(

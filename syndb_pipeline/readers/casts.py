@@ -16,7 +16,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers.part import Part, column_name
-from syndb_pipeline.settings import NANOMETRE_EXPONENT, TableConfig
+from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
 
 CELLS: Final = "_cells"
 """The last column of an ingested table: what needs telling about the row's cells, NULL for nearly every row."""
@@ -32,6 +32,14 @@ _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+
+GROUPING_MARKS: Final = {",": ",", ".": ".", "_": "_", " ": r" \x{00a0}\x{202f}\x{2009}", "'": "'’"}
+"""`tables.<table>.thousands` -> the characters that are meant, as part of a regular expression's class."""
+
+_SURELY_GROUPED: Final = (
+    rf"[+-]?[0-9]{{1,3}}(?:[.{GROUPING_MARKS[' ']}{GROUPING_MARKS[chr(39)]}][0-9]{{3}})+,[0-9]+(?:[eE][+-]?[0-9]+)?"
+    r"|[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}"
+)
 
 _MACROS: Final = (
     # First and last character printable ASCII: nothing to trim, found without decoding the text.
@@ -56,8 +64,9 @@ _MACROS: Final = (
             CASE WHEN starts_with(s, '-') THEN '-' ELSE '' END,
             regexp_replace(mantissa(s), '[^0-9]', '', 'g'),
             exponent(s)::BIGINT - digits_after_point(mantissa(s))) END)""",
-    """float_text(x) AS (CASE WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'inf' ELSE '-inf' END
-        WHEN x = trunc(x) AND abs(x) < 1e22 THEN (x::HUGEINT)::VARCHAR ELSE x::VARCHAR END)""",
+    # isfinite alone: DuckDB takes isnan for false where a Parquet file's statistics, which leave NaN out, give a range.
+    """float_text(x) AS (CASE WHEN isfinite(x) AND x = trunc(x) AND abs(x) < 1e22 THEN (x::HUGEINT)::VARCHAR
+        ELSE replace(x::VARCHAR, 'nan', 'NaN') END)""",
     """decimal_text(x) AS (CASE WHEN contains(x::VARCHAR, '.') THEN rtrim(rtrim(x::VARCHAR, '0'), '.') ELSE x::VARCHAR END)""",
 )
 
@@ -94,6 +103,8 @@ def select(part: Part, targets: dict[str, int], columns: dict[str, Column], orde
         cast = (_direct if direct else _from_text)(source, f"t_{source}", columns[name], config, f"d_{source}" if damaged else None)
         typed.append(f"{cast.value} AS t_{source}")
         casts[name] = cast
+    if not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
+        casts[order[0]] = _or_a_name(casts[order[0]], f"t_{column_name(targets[order[0]])}", part.names[targets[order[0]]])
     cells = ", ".join(
         f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw}, 'kind': {cast.kind}}} END"
         for name, cast in casts.items()
@@ -106,9 +117,27 @@ def select(part: Part, targets: dict[str, int], columns: dict[str, Column], orde
     )
     if numbers:
         suspects = f"CASE WHEN ({' + '.join(numbers)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
-    outputs = ", ".join(f"t_{column_name(targets[name])} AS {quote(name)}" for name in order)
+    read = {name: f"t_{column_name(targets[name])}" for name in order}
+    outputs = ", ".join(f"{_key(read, config) if name == 'cid' else read[name]} AS {quote(name)}" for name in order)
     told = f"CASE WHEN {suspects} THEN list_filter([{cells}], lambda cell: cell IS NOT NULL) END"
     return f"SELECT {outputs}, {told} AS {CELLS} FROM (SELECT *, {', '.join(typed)} FROM (SELECT {', '.join(texts)} FROM {part.source}))"
+
+
+def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
+    """`cast` that also tells a cell holding its own column's name: in a table without numbers nothing else gives a repeated header away."""
+    named = f"{typed} = {literal(name)}"
+    return Cast(cast.value, f"({cast.suspect} OR {named})", f"coalesce({cast.kind}, CASE WHEN {named} THEN 'name' END)", cast.raw)
+
+
+KEY_JOINT: Final = ":"
+"""Stands between the columns of a key that several make together."""
+
+
+def _key(read: dict[str, str], config: TableConfig) -> str:
+    """The expression of a row's key; without a value where one of the columns that make it has none, or is not there."""
+    if not config.key:
+        return read["cid"]
+    return f" || {literal(KEY_JOINT)} || ".join(read.get(name, "NULL::VARCHAR") for name in config.key)
 
 
 def _power(column: Column, config: TableConfig) -> int:
@@ -166,16 +195,23 @@ def _direct(x: str, typed: str, column: Column, config: TableConfig, damaged: st
 
 def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
     missing = _missing(x, column, config)
-    kept = f"CASE WHEN {missing} THEN NULL ELSE {{}} END" if missing else "{}"
+
+    def kept(value: str) -> str:
+        return f"CASE WHEN {missing} THEN NULL ELSE {value} END" if missing else value
+
     if column.kind in (Kind.KEY, Kind.REFERENCE):
-        value = kept.format(f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
-        suspect = f"({typed} <> {x}" + (f" OR {damaged})" if damaged else ")")
+        value = kept(f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
+        # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
+        needed = column.required or (column.name == "parent_id" and column.published)
+        emptied = f"({typed} IS NULL AND {missing})" if missing and needed else ""
+        suspect = f"({' OR '.join(each for each in (f'{typed} <> {x}', damaged, emptied) if each)})"
         float_kind = f"WHEN {damaged} AND {typed} IS NOT NULL THEN 'float' " if damaged else ""
-        return Cast(value, suspect, f"CASE {float_kind}WHEN {typed} <> {x} THEN 'trimmed' END", x)
+        missing_kind = f"WHEN {emptied} THEN 'missing' " if emptied else ""
+        return Cast(value, suspect, f"CASE {float_kind}{missing_kind}WHEN {typed} <> {x} THEN 'trimmed' END", x)
     if column.kind is Kind.TEXT:
-        return Cast(kept.format(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
+        return Cast(kept(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.PATH:
-        return Cast(kept.format(f"nullif(strip_text({x}), '')"), "FALSE", "NULL::VARCHAR", x)
+        return Cast(kept(f"nullif(strip_text({x}), '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.BOOLEAN:
         word = f"lower(strip_text({x}))"
         value = f"CASE WHEN {word} IN ('true', '1', 'yes') THEN TRUE WHEN {word} IN ('false', '0', 'no') THEN FALSE END"
@@ -186,7 +222,7 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         value = _number(x, _power(column, config), config)
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
-    return Cast(kept.format(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)
+    return Cast(kept(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)
 
 
 def _missing(x: str, column: Column, config: TableConfig) -> str:
@@ -207,10 +243,26 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
 
 
 def _point(x: str, config: TableConfig) -> str:
-    """The stripped text with a decimal point. With a decimal comma, a point is no decimal mark, and such a text is no number."""
-    if config.decimal == ".":
-        return f"strip_text({x})"
-    return f"CASE WHEN contains({x}, '.') THEN 'no number' ELSE replace(strip_text({x}), ',', '.') END"
+    """The stripped text with a decimal point and without the marks that group its digits.
+
+    With a decimal comma, points and spaces group digits where nothing else can be meant, as in `1.234,5` and `1.234.567`; otherwise a point
+    is no decimal mark, and such a text is no number.
+    """
+    text = f"strip_text({x})"
+    point = text
+    if config.decimal == ",":
+        plain = f"CASE WHEN contains({x}, '.') THEN 'no number' ELSE replace({text}, ',', '.') END"
+        point = f"CASE WHEN regexp_full_match({text}, {literal(_SURELY_GROUPED)}) THEN {_ungrouped(text, config)} ELSE {plain} END"
+    if config.thousands:
+        first, mark = "[0-9]{1,3}", f"[{GROUPING_MARKS[config.thousands]}]"
+        first += "(?:,[0-9]{2})*" if config.thousands == "," else ""  # in India 12,34,567
+        grouped = f"[+-]?{first}(?:{mark}[0-9]{{3}})+(?:[{config.decimal}][0-9]*)?(?:[eE][+-]?[0-9]+)?"
+        point = f"CASE WHEN regexp_full_match({text}, {literal(grouped)}) THEN {_ungrouped(text, config)} ELSE {point} END"
+    return point
+
+
+def _ungrouped(text: str, config: TableConfig) -> str:
+    return f"replace(regexp_replace({text}, '[^0-9eE+{config.decimal}-]', '', 'g'), ',', '.')"
 
 
 def _number(x: str, power: int, config: TableConfig) -> str:

@@ -15,12 +15,15 @@ import pyarrow.parquet
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import parquet
 from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.part import Part, cannot_read, column_name
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.readers.signatures import check_is
+from syndb_pipeline.table_settings import TableConfig
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
 
+_MAGIC = b"PAR1"
 _ADVICE = "Write the file again with the program that made it."
 
 
@@ -31,6 +34,9 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, file: str, table: Ta
         schema = metadata.schema.to_arrow_schema()
         described = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
     except (pa.ArrowException, OSError, duckdb.Error) as error:
+        check_is(path, file, "Parquet file")
+        if _lacks_footer(path):
+            raise stops_early(file, "it begins as a Parquet file and lacks the footer that ends one") from None
         raise cannot_read(file, f"it is no whole Parquet file ({first_line(error)})", _ADVICE) from None
     types = tuple(
         "UUID BYTES" if kind == "BLOB" and pa.types.is_fixed_size_binary(field.type) and field.type.byte_width == 16 else kind
@@ -47,6 +53,14 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, file: str, table: Ta
         rows=metadata.num_rows,
         first_line=1,
     )
+
+
+def _lacks_footer(path: Path) -> bool:
+    with path.open("rb") as source:
+        begins = source.read(4) == _MAGIC
+        source.seek(0, 2)
+        source.seek(-min(4, source.tell()), 2)
+        return begins and source.read() != _MAGIC
 
 
 def first_line(error: Exception) -> str:

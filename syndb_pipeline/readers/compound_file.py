@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_FREE: Final = 0xFFFFFFFF
 _LAST: Final = 0xFFFFFFFA
 """Sector numbers from here on are marks: end of chain, free, and the like."""
 
@@ -23,6 +24,20 @@ def read_stream(path: Path, names: tuple[str, ...]) -> bytes | None:
         return _Compound(data).stream(names)
     except (struct.error, IndexError):  # a table points outside the file
         return None
+
+
+def is_cut(path: Path) -> bool:
+    """Whether the compound file at `path` is shorter than its own table of sectors says; False when it is no compound file."""
+    with path.open("rb") as source:
+        if source.read(len(_MAGIC)) != _MAGIC:
+            return False
+    data = path.read_bytes()
+    try:
+        compound = _Compound(data)
+    except (struct.error, IndexError):
+        return True
+    used = max((number for number, following in enumerate(compound.next) if following != _FREE), default=-1)
+    return bool(len(data) < (used + 1) * compound.sector + 512)
 
 
 class _Compound:

@@ -5,9 +5,13 @@ Belongs here: paths, globs, digests of lab files. Does not: what is inside them.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -23,23 +27,88 @@ _SUFFIXES: Final = TEXT_SUFFIXES + WORKBOOK_SUFFIXES + PARQUET_SUFFIXES
 def find(folder: Path, pattern: str) -> list[Path]:
     """The files that `pattern`, a path or glob relative to `folder`, stands for, sorted by path; empty when there is none.
 
-    A file whose name really is `pattern` is taken literally, brackets and stars included.
+    A file whose name really is `pattern` is taken literally, brackets and stars included. What is no regular file is left out.
     """
+    return survey(folder, pattern)[0]
+
+
+def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
+    """The files that `find` gives, and what else `pattern` stands for, with what each is ("a named pipe"); folders are passed over."""
     if not pattern or "\0" in pattern:
-        return []
+        return [], {}
     if pattern.startswith("~/"):
         pattern = os.path.expanduser(pattern)  # noqa: PTH111 - pathlib's raises where there is no home
     literal = folder / pattern
     try:
-        if literal.is_file():
-            return [literal]
-        if not glob.has_magic(pattern):
-            return []
-        base = Path(glob.escape(str(folder))) / pattern
-        hits = {Path(os.path.normpath(hit)) for hit in glob.iglob(str(base), recursive=True)}  # noqa: PTH207 - pathlib refuses absolute patterns
-        return sorted(hit for hit in hits if hit.is_file())
+        if irregular(literal) is not None or literal.is_file():
+            hits = {literal}
+        elif not glob.has_magic(pattern):
+            return [], {}
+        else:
+            hits = {Path(os.path.normpath(hit)) for hit in _expanded(str(Path(glob.escape(str(folder))) / pattern))}
+        strange = {hit: what for hit in sorted(hits) if (what := irregular(hit)) is not None}
+        return sorted(hit for hit in hits if hit not in strange and hit.is_file()), strange
     except OSError:  # a name longer than the file system takes, or a folder that may not be read
-        return []
+        return [], {}
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """The paths of a glob. `**` goes through folders but, unlike Python's own, not through links to folders, which may lead in circles."""
+    head, deep, tail = (pattern.removesuffix("/**"), "/**/", "*") if pattern.endswith("/**") else pattern.partition("/**/")
+    if not deep:
+        yield from glob.iglob(pattern)  # noqa: PTH207 - pathlib refuses absolute patterns
+        return
+    for base in glob.iglob(head or "/"):  # noqa: PTH207
+        for folder, below, _ in os.walk(base):
+            below[:] = [name for name in below if not name.startswith(".")]
+            yield from _expanded(f"{glob.escape(folder)}/{tail}")
+
+
+def irregular(path: Path) -> str | None:
+    """What `path` is, after following links, when it is neither a regular file nor a folder nor missing; None otherwise.
+
+    Nothing is opened: reading from a pipe or device may never end. Files of /proc and /sys count as regular to the operating system,
+    yet their content is made while they are read, may be endless, and tells of the machine.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return "a link that leads back to itself" if error.errno == errno.ELOOP else None
+    except ValueError:  # a name with a zero byte
+        return None
+    told = next((what for test, what in _KINDS if test(mode)), None)
+    if told is None and stat.S_ISREG(mode) and any(path.resolve().is_relative_to(root) for root in _OPERATING_SYSTEM):
+        return "a part of the operating system that only looks like a file"
+    return told
+
+
+_KINDS: Final = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_OPERATING_SYSTEM: Final = (Path("/proc"), Path("/sys"))
+
+
+def outside(path: Path, home: Path, allowed: Sequence[Path] | None) -> bool:
+    """Whether `path`, links followed, lies neither below `home` nor below one of the folders `allowed`; never when that is None."""
+    if allowed is None:
+        return False
+    try:
+        real = path.resolve()
+        return not any(real.is_relative_to(folder.resolve()) for folder in (home, *allowed))
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all: nobody can say where it leads
+        return True
+
+
+def starting_point(folder: Path, pattern: str) -> Path:
+    """The path of `pattern`, or where a glob starts to look: what stands before its first star or bracket."""
+    if pattern.startswith("~/"):
+        pattern = os.path.expanduser(pattern)  # noqa: PTH111
+    parts = Path(pattern).parts
+    plain = list(takewhile(lambda part: not glob.has_magic(part), parts))
+    return folder / pattern if len(plain) == len(parts) else folder.joinpath(*plain)
 
 
 def is_folder(folder: Path, pattern: str) -> bool:

@@ -14,9 +14,10 @@ from typing import Final
 
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.part import Problem
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.table_settings import TableConfig
 
 _DATUM: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|true|false|nan|na|null|none|\d{4}-\d\d-\d\d.*", re.IGNORECASE)
 
@@ -57,14 +58,31 @@ def row_of_names(rows: Iterable[tuple[int, Sequence[str]]], table: Table, config
     return next((number for number, cells in rows if len(set(tidy(cells)) & known) > 1), None)
 
 
-def no_header(file: str, names: Sequence[str], table: Table, names_in: int | None = None) -> Problem:
-    """The finding that `names`, the row where the header should be, is none; `names_in` is the row where the names were seen instead."""
+def no_header(place: Example, names: Sequence[str], table: Table, config: TableConfig, names_in: int | None = None) -> Problem:
+    """The finding that `names`, which stand at `place` where the header should be, are none; `names_in` is the row that has names."""
+    block: tuple[str, ...] = ()
     if names_in is not None:
         advice = f"The column names stand in row {names_in}; say so: `tables.{table.name}.header_row: {names_in}`."
     else:
-        settings = f"`tables.{table.name}.header_row: null` and `tables.{table.name}.names: [...]`"
+        likely = _likely_names(len(names), table, config)
+        listed = f"[{', '.join(likely)}]" if likely else "[...]"
+        # Neither setting is of use without the other, so neither is offered to be pasted alone.
+        settings = f"under `tables.{table.name}`, set `header_row: null` and `names: {listed}`"
         advice = f"Add a header row, or name the columns in the config: {settings}, with one name for each of the {len(names)} columns."
-    return Problem("SYN-READ-006", file, values={"first": ", ".join(name for name in names if name)[:200], "advice": advice})
+        if likely:
+            block = (f"tables:\n  {table.name}:\n    header_row: null\n    names: {listed}",)
+    values = {"first": ", ".join(name for name in names if name)[:200], "advice": advice}
+    return Problem("SYN-READ-006", place.file, examples=(place,), values=values, settings=block)
+
+
+def _likely_names(width: int, table: Table, config: TableConfig) -> list[str]:
+    """The names that a list of pairs without header most likely has: sender, receiver and how strong; none for other tables."""
+    if table.pair is None:
+        return []
+    lab = {target: yaml_word(name) for name, target in config.columns.items()}
+    every = ["cid", *table.pair, "connection_score"]
+    names = {2: every[1:3], 3: every[1:], 4: every}.get(width, [])
+    return [lab.get(name, name) for name in names]
 
 
 def yaml_word(word: str) -> str:
@@ -130,28 +148,54 @@ def _unnamed_and_repeated(file: str, names: Sequence[str], config: TableConfig) 
     return problems
 
 
+FEW_UNKNOWN: Final = 3
+"""So many unknown columns are told one by one, each with all that can be done; of more, those that resemble none of SynDB's together."""
+
+MAX_TOLD: Final = 20
+"""Columns that are told one by one, and that one sentence names."""
+
+_COMPARED: Final = 500
+"""Unknown columns whose spelling is compared with SynDB's."""
+
+
 def _spelling(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.casefold())
 
 
 def _unknown(file: str, names: list[str], table: Table, config: TableConfig) -> list[Problem]:
     """A problem for each column called `names`, which mean nothing, with lines for the config that can be copied."""
-    every = ", ".join(yaml_word(name) for name in [*config.ignore, *names])
     plain = {name: _spelling(name) for name in names if _spelling(name) in table.columns}  # `Parent ID` leaves no doubt
+    near = {name: _near(name, table) for name in names[:_COMPARED]} | {name: [] for name in names[_COMPARED:]}
+    single = [name for name in names if near[name]][:MAX_TOLD] if len(names) > FEW_UNKNOWN else names
+    alone = set(single)
+    together = [name for name in names if name not in alone]
+    ignoring = f"`tables.{table.name}.ignore: [{_listed(config.ignore, together or single)}]`"
     problems = []
-    for name in names:
-        # `x` is nearer to `centroid_x` than spelling tells.
-        ends = [known for known in table.columns if known.endswith(f"_{name.casefold()}")]
-        near = list(dict.fromkeys([*ends, *nearest(name, table.columns, 3)]))[:3]
-        pairs = config.columns | plain | {name: near[0] if near else "<column of SynDB>"}
-        listed = ", ".join(f"{yaml_word(lab)}: {target}" for lab, target in pairs.items())
-        mapping = f"`tables.{table.name}.columns: {{{listed}}}`"
-        ignoring = f"`tables.{table.name}.ignore: [{every}]`" + (" leaves out all that are unknown" if len(names) > 1 else "")
-        advice = f"If it is {near[0]}, map it: {mapping}." if near else f"Say which of SynDB's columns it is: {mapping}."
-        advice += f" If SynDB is not to have it: {ignoring}."
-        shown = f" (nearest: {', '.join(near)})" if near else ""
-        problems.append(Problem("SYN-COL-001", file, column=name, values={"near": shown, "advice": advice}))
+    for name in single:
+        pairs = config.columns | plain | {name: near[name][0] if near[name] else "<column of SynDB>"}
+        mapping = f"`tables.{table.name}.columns: {{{', '.join(f'{yaml_word(lab)}: {target}' for lab, target in pairs.items())}}}`"
+        advice = f"If it is {near[name][0]}, map it: {mapping}." if near[name] else f"Say which of SynDB's columns it is: {mapping}."
+        if not together:
+            advice += f" If SynDB is not to have it: {ignoring}{' leaves out all that are unknown' if len(names) > 1 else ''}."
+        shown = f" (nearest: {', '.join(near[name])})" if near[name] else ""
+        values = {"names": f"the column {name!r}", "near": shown, "advice": advice}
+        problems.append(Problem("SYN-COL-001", file, column=name, values=values))
+    if together:
+        shown = ", ".join(map(repr, together[:MAX_TOLD])) + (f" and {len(together) - MAX_TOLD:,} more" if len(together) > MAX_TOLD else "")
+        advice = f"First map those that SynDB should have, in `tables.{table.name}.columns`. Then leave out the rest: {ignoring}."
+        values = {"names": f"the column{'' if len(together) == 1 else 's'} {shown}", "near": "", "advice": advice}
+        problems.append(Problem("SYN-COL-001", file, column=together[0], count=len(together), values=values))
     return problems
+
+
+def _near(name: str, table: Table) -> list[str]:
+    """Up to three columns of `table` that `name` may mean, the likeliest first: `x` is nearer to `centroid_x` than spelling tells."""
+    ends = [known for known in table.columns if known.endswith(f"_{name.casefold()}")]
+    return list(dict.fromkeys([*ends, *nearest(name, table.columns, 3)]))[:3]
+
+
+def _listed(*names: Iterable[str]) -> str:
+    return ", ".join(yaml_word(name) for some in names for name in some)
 
 
 def _required(file: str, column: str, aliases: Sequence[str], names: Sequence[str], table: Table, config: TableConfig) -> Problem:
@@ -170,6 +214,7 @@ def _config_names(file: str, names: Sequence[str], table: Table, config: TableCo
         column = table.column(name)
         if column is not None and column.name not in claims:
             lacking.append((name, "units", list(claims)))
+    lacking += [(name, "key", list(claims)) for name in config.key if name not in claims]
     problems = []
     for name, key, present in lacking:
         near = nearest(name, present, 3)

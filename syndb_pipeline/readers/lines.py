@@ -23,6 +23,14 @@ MAX_RECORD_LINES: Final = 1_000
 _CHUNK: Final = 1 << 20
 
 
+class OpenQuote(EOFError):
+    """A quotation mark is still open at the end; its value begins at byte `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
 class LineTooLong(Exception):
     """A line is longer than `MAX_LINE_BYTES`. `number` is the line's, from 1."""
 
@@ -62,32 +70,37 @@ class Splitter:
     def __post_init__(self) -> None:
         mark = re.escape(self.delimiter)
         around = b"" if self.delimiter == b" " else b" *"
-        self._quoted = re.compile(around + rb'"((?:[^"]|"")*)"' + around + rb"(?=" + mark + rb"|\Z)")
+        self._quoted = re.compile(around + rb'"((?:[^"]++|"")*+)"' + around + rb"(?=" + mark + rb"|\Z)")
         self._plain = re.compile(rb"[^" + mark + rb"]*")
         self._opens = re.compile(around + rb'"')
 
     def split(self, record: bytes) -> list[bytes]:
         if b'"' not in record:
             return record.split(self.delimiter)
-        values, at = [], 0
+        values: list[bytes] = []
+        self.go_on(record, 0, values)
+        return values
+
+    def go_on(self, record: bytes | bytearray, at: int, values: list[bytes]) -> None:
+        """Add the values of `record` from byte `at` on to `values`, those before one that is still open included."""
         while True:
             if self._opens.match(record, at):
                 match = self._quoted.match(record, at)
                 if match is None:
                     raise self._fault(record, at)
-                values.append(match[1].replace(b'""', b'"'))
+                values.append(bytes(match[1]).replace(b'""', b'"'))
             else:
                 match = self._plain.match(record, at)
                 assert match is not None  # it matches the empty text
-                values.append(match[0])
+                values.append(bytes(match[0]))
             at = match.end()
             if at == len(record):
-                return values
+                return
             at += 1
 
-    def _fault(self, record: bytes, at: int) -> Exception:
+    def _fault(self, record: bytes | bytearray, at: int) -> Exception:
         inside = record[record.index(b'"', at) + 1 :].replace(b'""', b"")
-        return ValueError("misplaced") if b'"' in inside else EOFError("open")
+        return ValueError("misplaced") if b'"' in inside else OpenQuote(at)
 
 
 def physical_lines(file: BinaryIO, end: bytes) -> Iterator[bytes]:
@@ -142,25 +155,38 @@ def records(path: Path, delimiter: bytes, end: bytes, start: int = 1) -> Iterato
             number += record.spans - 1
 
 
+def sample(from_start: Iterator[Record], count: int) -> list[Record]:
+    """The first `count` records, or fewer when they are long: together they are not much more than one of the longest that is read."""
+    taken, size = [], 0
+    for record in islice(from_start, count):
+        taken.append(record)
+        size += len(record.raw)
+        if size > MAX_LINE_BYTES // 4:
+            break
+    return taken
+
+
 def _quoted_record(splitter: Splitter, line: bytes, number: int, lines: Iterator[bytes], waiting: deque[bytes]) -> Record:
     """The record that starts with `line`; lines taken in vain are put back into `waiting`."""
     taken = [line]
-    size = len(line)
+    values: list[bytes] = []
+    raw, at = bytearray(line), 0
     while True:
         try:
-            if b'"' in taken[-1]:
-                raw = b"\n".join(taken)
-                return Record(number, len(taken), splitter.split(raw), raw, plain=False)
-        except EOFError:
-            pass
+            # Within an open value two marks mean one, so only a mark left over can end it. What is read once is not read again.
+            if len(taken) == 1 or b'"' in taken[-1].replace(b'""', b""):
+                splitter.go_on(raw, at, values)
+                return Record(number, len(taken), values, bytes(raw), plain=False)
+        except OpenQuote as open_quote:
+            at = open_quote.at
         except ValueError:
             break
         following = waiting.popleft() if waiting else next(lines, None)
         if following is None:
             break
         taken.append(following)
-        size += len(following)
-        if len(taken) > MAX_RECORD_LINES or size > MAX_LINE_BYTES:
+        raw += b"\n" + following
+        if len(taken) > MAX_RECORD_LINES or len(raw) > MAX_LINE_BYTES + len(taken):
             break
     waiting.extendleft(reversed(taken[1:]))
     return Record(number, 1, [], line, fault="quote", plain=False)

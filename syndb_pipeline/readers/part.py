@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example
+from syndb_pipeline.findings.catalogue import Severity
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Example
 
 SHOWN_CHARACTERS = 200
 """How much of a line an example shows."""
@@ -18,14 +19,21 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell about a file, as a rule's code and the values its sentences need (`findings/catalogue.py`)."""
+    """Something to tell about a file, as a rule's code and the values its sentences need (`findings/catalogue.py`).
+
+    `file` is None when it is about several. `severity` is given where the case is milder than its rule, `settings`
+    (YAML to paste) where the settings that the cure names are of no use one by one.
+    """
 
     code: str
-    file: str
+    file: str | None
     column: str | None = None
     count: int = 1
     examples: tuple[Example, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Confidence = "certain"
+    severity: Severity | None = None
+    settings: tuple[str, ...] = ()
 
 
 class Unreadable(Exception):
@@ -34,6 +42,11 @@ class Unreadable(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(problem.code for problem in problems))
         self.problems = problems
+
+    @property
+    def reason(self) -> str:
+        """Why, in words, as far as the problems have any."""
+        return "; ".join(str(problem.values.get("reason") or problem.code) for problem in self.problems)
 
 
 def cannot_read(file: str, reason: str, advice: str) -> Unreadable:
@@ -67,7 +80,8 @@ class Part:
 
     `source` is a FROM item whose columns are `c0`, `c1`, ... in the order of `names`, the lab's own names, of DuckDB type `types`.
     `damaged` gives, for a column of `source`, the SQL condition under which its text came from a float that could not hold it.
-    `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows.
+    `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows;
+    `refused_lines` is the file of those (`refused.RefusedLines`).
     `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`.
     """
 
@@ -80,6 +94,7 @@ class Part:
     sheet: str | None = None
     damaged: Mapping[str, str] = field(default_factory=dict)
     refused: int = 0
+    refused_lines: Path | None = None
     first_line: int = 2
     jumps: tuple[tuple[int, int], ...] = ()
     exact: bool = True
@@ -87,6 +102,7 @@ class Part:
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()
     faults: tuple[tuple[int, int, str, str], ...] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
+    positions: tuple[int, ...] = ()  # of a sheet: where each column stands in it, from 0
 
 
 def column_name(index: int) -> str:

@@ -14,17 +14,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import exact_path, literal
-from syndb_pipeline.readers import encodings, headers
-from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records
+from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.readers import encodings, endings, headers
+from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records, sample
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.readers.refused import RefusedLines
+from syndb_pipeline.readers.untrusted_limits import line_too_long
+from syndb_pipeline.table_settings import TableConfig
 
 DELIMITERS: Final = (",", "\t", ";", "|", " ")
 """Delimiters that are found by themselves, the likelier first."""
+
+_RAGGED: Final = "SYN-READ-002"
+_BYTES: Final = "SYN-READ-003"
+_BLANK: Final = "SYN-READ-011"
+_QUOTES: Final = "SYN-READ-015"
+
+_UNFINISHED: Final = ", where the line stops"
 
 _SAMPLE_RECORDS: Final = 50
 _CHUNK: Final = 4 << 20
@@ -63,7 +73,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     try:
         layout = _layout(utf8, file, table, config)
     except LineTooLong as error:
-        raise _too_long(file, error) from None
+        raise line_too_long(file, error.number) from None
     counts = _census(utf8, layout.delimiter, layout.end)
     width = len(layout.names)
     part = Part(
@@ -87,7 +97,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     quoted_head = layout.skip > 1 and any(b'"' in line for line in head)
     if width == 1 or uneven or counts.odd or quoted_head or layout.blank:
         return careful(part, scratch, layout.blank)
-    return part
+    return endings.with_broken_value(part, layout.end, as_given=utf8 == path)
 
 
 def _blank_end(file: str, counts: Census) -> tuple[Problem, ...]:
@@ -103,50 +113,113 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
     `blank` are blank lines already seen before the header. Raises `Unreadable` when a line is too long to be one.
     """
     assert part.delimiter is not None
-    delimiter, width = part.delimiter.encode(), len(part.names)
-    ragged, quotes, undecoded, blanks = (Places(part.file) for _ in range(4))
+    end = line_end(part.path)
+    clean = scratch / "clean.csv"
+    told = _Refusals(part, scratch)
     for line in blank:
-        blanks.add(line)
-    first_bad: tuple[int, bytes] | None = None
+        told.places[_BLANK].add(line)
     rows, shift = 0, 0
     jumps: list[tuple[int, int]] = []
-    clean = scratch / "clean.csv"
     try:
         with clean.open("wb") as sink:
-            for record in records(part.path, delimiter, _line_end(part.path), part.first_line):
-                if record.blank:
-                    blanks.add(record.line)
-                elif not _is_utf8(record.raw):
-                    first_bad = first_bad or (record.line, record.raw)
-                    undecoded.add(record.line, _shown(record))
-                elif record.fault:
-                    quotes.add(record.line, _shown(record))
-                elif len(record.values) != width:
-                    ragged.add(record.line, _shown(record))
-                else:
-                    if record.line - part.first_line - rows != shift:
-                        shift = record.line - part.first_line - rows
-                        jumps.append((rows, shift))
-                    rows += 1
-                    sink.write(record.raw if record.plain and b"\r" not in record.raw else joined(record.values, delimiter))
-                    sink.write(b"\n")
+            for record in records(part.path, part.delimiter.encode(), end, part.first_line):
+                if told.last is not None:
+                    told.tell_last()
+                if code := told.code_of(record):
+                    told.last = (record, code)
+                    continue
+                if record.line - part.first_line - rows != shift:
+                    shift = record.line - part.first_line - rows
+                    jumps.append((rows, shift))
+                rows += 1
+                plain = record.plain and b"\r" not in record.raw
+                sink.write(record.raw if plain else joined(record.values, part.delimiter.encode()))
+                sink.write(b"\n")
     except LineTooLong as error:
-        raise _too_long(part.file, error) from None
-    problems = [
-        *ragged.problem("SYN-READ-002", expected=width, delimiter=part.delimiter),
-        *(undecoded.problem("SYN-READ-003", **_bad_bytes(*first_bad, undecoded.count)) if first_bad else []),
-        *blanks.problem("SYN-READ-011"),
-        *quotes.problem("SYN-READ-015"),
-    ]
-    return replace(
+        raise line_too_long(part.file, error.number) from None
+    whole = told.last is None
+    told.tell_last(ended=endings.has_end(part.path))
+    now = replace(
         part,
-        source=_source(clean, part.delimiter, width, 0, ", new_line='\\n'"),
+        source=_source(clean, part.delimiter, len(part.names), 0, ", new_line='\\n'"),
         rows=rows,
-        refused=ragged.count + quotes.count + undecoded.count,
+        refused=told.lines.count,
+        refused_lines=told.lines.close(),
         jumps=tuple(jumps),
         exact=True,
-        problems=tuple(problems),
+        problems=tuple(told.problems()),
     )
+    return endings.with_broken_value(now, end, as_given=part.path.parent != scratch) if whole else now
+
+
+class _Refusals:
+    """What is no row of a part, by the rule that says so; `last` is the record seen last when it is none, not told yet."""
+
+    def __init__(self, part: Part, scratch: Path) -> None:
+        self.part = part
+        self.lines = RefusedLines(scratch / "refused.parquet")
+        self.places = {code: Places(part.file) for code in (_RAGGED, _BYTES, _BLANK, _QUOTES, endings.CODE)}
+        self.last: tuple[Record, str] | None = None
+        self._first_bad: tuple[int, bytes] | None = None
+        self._width = len(part.names)
+        self._only_one_more = True
+        self._one_too_many = 0
+        self._blanks = b' \t"' + (part.delimiter or "").encode()
+
+    def code_of(self, record: Record) -> str:
+        """The rule that `record` breaks; "" when it is a row."""
+        if not record.raw.strip(self._blanks) and (record.blank or self._is_empty(record)):
+            return _BLANK
+        if not (record.raw.isascii() or _is_utf8(record.raw)):
+            return _BYTES
+        if record.fault:
+            return _QUOTES
+        self._only_one_more = self._only_one_more and len(record.values) == self._width + 1
+        return "" if len(record.values) == self._width else _RAGGED
+
+    @staticmethod
+    def _is_empty(record: Record) -> bool:
+        """Whether a record is delimiters and blanks alone, as a spreadsheet writes for an empty row."""
+        return len(record.values) > 1 and not any(value.strip(b" \t") for value in record.values)
+
+    def tell_last(self, *, ended: bool = True) -> None:
+        """Count and keep `last`. It is the file's last line when `ended` is false: that one may have been cut off."""
+        if self.last is None:
+            return
+        record, code = self.last
+        self.last = None
+        if code == _BLANK:
+            self.places[code].add(record.line)
+            return
+        if not ended and self._is_cut(record, code):
+            code = endings.CODE
+        if code == _BYTES:
+            self._first_bad = self._first_bad or (record.line, record.raw)
+        if code == _RAGGED:
+            self._one_too_many += len(record.values) == self._width + 1 and not record.values[-1].strip()
+        self.places[code].add(record.line, _shown(record))
+        self.lines.add(record.line, _shown(record), code)
+
+    def _is_cut(self, record: Record, code: str) -> bool:
+        if code == _BYTES:
+            return _bad_bytes(record.line, record.raw, 1)["reason"].endswith(_UNFINISHED)
+        # Where other lines are broken likewise, the last one need not be cut.
+        return not self.places[code].count and (code == _QUOTES or len(record.values) < len(self.part.names))
+
+    def problems(self) -> list[Problem]:
+        advice = f"Quote values that contain the delimiter {self.part.delimiter!r}, and complete or remove broken lines."
+        if self._one_too_many and self._one_too_many == self.places[_RAGGED].count:
+            advice = "They end with a delimiter that the header does not have. Remove it from the lines, or add one to the header."
+        elif self._only_one_more and self.places[_RAGGED].count > 1:
+            advice = (
+                "Every row has one value more than there are names, as R's write.table leaves them: write the file with row.names = FALSE, "
+                "or name the first column in the file."
+            )
+        values: dict[str, dict[str, Any]] = {_RAGGED: {"expected": len(self.part.names), "advice": advice}}
+        if self._first_bad:
+            values[_BYTES] = _bad_bytes(*self._first_bad, self.places[_BYTES].count)
+        values[endings.CODE] = endings.BROKEN_LINE
+        return [problem for code, places in self.places.items() for problem in places.problem(code, **values.get(code, {}))]
 
 
 def _source(path: Path, delimiter: str, width: int, skip: int, more: str = "") -> str:
@@ -155,16 +228,16 @@ def _source(path: Path, delimiter: str, width: int, skip: int, more: str = "") -
         f"read_csv({literal(exact_path(path))}, auto_detect=false, columns={{{columns}}}, header=false, skip={skip}, "
         f"delim={literal(delimiter)}, "
         "quote='\"', escape='\"', comment='', nullstr='', strict_mode=true, null_padding=false, ignore_errors=false, "
-        f"compression='none'{more}, max_line_size={2 * MAX_LINE_BYTES})"
+        f"compression='none'{more}, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
 
 
 def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     """Find delimiter and header. Raises `Unreadable` when there is no header where there should be one."""
-    end = _line_end(path)
+    end = line_end(path)
     start = config.header_row or 1
     candidates = [config.delimiter] if config.delimiter else list(DELIMITERS)
-    samples = {mark: list(islice(records(path, mark.encode(), end, start), _SAMPLE_RECORDS)) for mark in candidates}
+    samples = {mark: sample(records(path, mark.encode(), end, start), _SAMPLE_RECORDS) for mark in candidates}
     if not any(record.raw.strip() for sample in samples.values() for record in sample):
         reason = "it holds nothing but blank lines" if start == 1 else f"it ends before its header in row {start}"
         raise cannot_read(file, reason, f"Export it again, or correct `tables.{table.name}.header_row`.")
@@ -187,10 +260,12 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     names = headers.tidy([value.decode() for value in record.values])
     if not scores[mark][0]:  # not one name is known
         _check_other_delimiter(record, file, table, config)
-        rows = [(row.line, _decoded(row)) for sample in samples.values() for row in sample if not row.fault]
+        # `header_row` may point too far down, so the lines above it are looked at first.
+        above = islice(records(path, mark.encode(), end), min(start - 1, _SAMPLE_RECORDS))
+        rows = [(row.line, _decoded(row)) for sample in (above, *samples.values()) for row in sample if not row.fault]
         names_in = headers.row_of_names(rows, table, config)
         if names_in is not None or not headers.is_header(names, table, config):
-            raise Unreadable(headers.no_header(file, names, table, names_in))
+            raise Unreadable(headers.no_header(Example(file=file, row=record.line), names, table, config, names_in))
     return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank))
 
 
@@ -228,7 +303,7 @@ def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | 
     )
 
 
-def _line_end(path: Path) -> bytes:
+def line_end(path: Path) -> bytes:
     """What ends the lines: b"\\n", or b"\\r" alone as old instruments write it."""
     returns = False
     with path.open("rb") as source:
@@ -293,14 +368,11 @@ def _bad_bytes(line: int, raw: bytes, count: int) -> dict[str, str]:
         raise AssertionError("the line is UTF-8")
     except UnicodeDecodeError as error:
         place = f"line {line:,}, byte {error.start + 1} is 0x{raw[error.start]:02X}"
+        if error.reason == "unexpected end of data":
+            place += _UNFINISHED
     lines = f"; {count:,} lines in all" if count > 1 else ""
     return {"encoding": "utf-8", "reason": place + lines, "guess": encodings.guess(raw)}
 
 
 def _shown(record: Record) -> str:
     return record.raw.decode("utf-8", "replace")
-
-
-def _too_long(file: str, error: LineTooLong) -> Unreadable:
-    reason = f"line {error.number:,} is longer than {MAX_LINE_BYTES:,} bytes"
-    return cannot_read(file, reason, "Check that it is a table of delimited text whose lines are ended, and export it again.")

@@ -23,11 +23,16 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Pass
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.engine import parquet
-from syndb_pipeline.readers import headers
+from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.readers import headers, untrusted_workbook
 from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
+from syndb_pipeline.readers.compound_file import is_cut
+from syndb_pipeline.readers.endings import stops_early
+from syndb_pipeline.readers.merged_cells import MergedCells, range_name
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.workbook_faults import Fault, find_faults
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.table_settings import TableConfig
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
@@ -35,21 +40,25 @@ pq: Any = pyarrow.parquet
 SPREADSHEET_DIGITS: Final = 15
 """Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or opened."""
 
-_CHUNK_ROWS: Final = 10_000
+_CHUNK_CELLS: Final = 200_000
 _SAMPLE_ROWS: Final = 50
 """How far down column names are looked for when the header is none."""
 
 Cell = Any  # what calamine gives: str, int, float, bool, date, datetime, time, timedelta
 
 
-def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
-    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none."""
+def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path, memory_limit: int = 2_000_000_000) -> Part:
+    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none.
+
+    A sheet that would take more than its part of the run's `memory_limit` gives none.
+    """
     _check_bytes(path, file)
-    with _calamine(file):
+    with readable(file):
+        measured = untrusted_workbook.measure(path, file, table, config, memory_limit)
         workbook = CalamineWorkbook.from_path(path)
         name = _choose_sheet(workbook, file, table, config)
         sheet = workbook.get_sheet_by_name(name)
-        faults = find_faults(path, name)
+        faults = find_faults(path, name) if measured.may_have_faults(name) else []
         return _read_sheet(sheet, path, file, table, config, scratch / "sheet.parquet", faults)
 
 
@@ -59,13 +68,17 @@ def _check_bytes(path: Path, file: str) -> None:
         head = source.read(4096)
     if not head:
         raise cannot_read(file, "it is empty", "Export it again, or remove the table from the config.")
-    if b"\0" not in head and not head.startswith(b"PK"):
-        advice = "If its lines are rows, give it the suffix .csv; if not, open it in a spreadsheet program and save it as .xlsx."
-        raise cannot_read(file, "it is no workbook but text", advice)
+    if path.name.startswith("~$"):
+        return  # a lock file, whatever it holds
+    check_is(path, file, ".xls workbook" if head.startswith(b"PK") else "workbook")
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise stops_early(file, "it begins as a workbook and lacks the directory that ends one")
+    if is_cut(path):
+        raise stops_early(file, "it is shorter than its own directory says")
 
 
 @contextmanager
-def _calamine(file: str) -> Iterator[None]:
+def readable(file: str) -> Iterator[None]:
     """Turn what calamine raises on a broken workbook, its Rust panics among them, into `Unreadable`."""
     advice = "Open it in a spreadsheet program and save it again as .xlsx, or export the sheet as .csv."
     try:
@@ -150,7 +163,7 @@ class _Sink:
     def add(self, row: Sequence[Cell]) -> None:
         self._pending.append(row)
         self.rows += 1
-        if len(self._pending) >= _CHUNK_ROWS:
+        if len(self._pending) * self.width >= _CHUNK_CELLS:
             self._flush()
 
     def _flush(self) -> None:
@@ -187,6 +200,8 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
     flagged = frozenset(i for i, column in enumerate(meant) if column is not None and column.kind in exact)
     keys = [i for i, column in enumerate(meant) if column is not None and column.kind in (Kind.KEY, Kind.REFERENCE)]
     dates = {i: Places(file, sheet.name) for i in keys}
+    read = {first_column + i: names[i] for i, column in enumerate(meant) if column is not None and names[i] not in config.ignore}
+    merged = MergedCells(sheet.merged_cell_ranges or [], header_row + 1, read, Places(file, sheet.name))
     sink = _Sink(target, len(names), flagged)
     jumps: list[tuple[int, int]] = []
     shift, gap = 0, []
@@ -204,9 +219,11 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         for i in keys:
             if isinstance(row[i], date | time):
                 dates[i].add(number, cell_text(row[i]), names[i])
+        if number in merged.rows:
+            merged.see(number, {first_column + i: cell_text(cell) for i, cell in enumerate(row)})
         sink.add(row)
     sink.close()
-    problems = blanks.problem("SYN-READ-011")
+    problems = [*blanks.problem("SYN-READ-011"), *merged.problem()]
     for i, places in dates.items():
         told = places.problem("SYN-ID-006", value=places.examples[0].value if places.examples else None)
         problems += [replace(problem, column=names[i]) for problem in told]
@@ -227,6 +244,7 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         first_line=first_line,
         jumps=tuple(jumps),
         problems=tuple(problems),
+        positions=tuple(first_column + i for i in kept),
         faults=tuple(
             (fault.row, position[fault.column - first_column], fault.shown, fault.code)
             for fault in faults
@@ -252,31 +270,24 @@ def _header(
     else:
         reason = f"its sheet {sheet.name!r} ends before the header in row {config.header_row}"
         raise cannot_read(file, reason, f"Correct `tables.{table.name}.header_row`, or export the sheet again.")
-    merged = [_range(*corners) for corners in sheet.merged_cell_ranges or [] if corners[0][0] < number <= corners[1][0] + 1]
+    place = Example(file=file, sheet=sheet.name, row=number)
+    merged = [range_name(*corners) for corners in sheet.merged_cell_ranges or [] if corners[0][0] < number <= corners[1][0] + 1]
     if merged:
-        raise Unreadable(Problem("SYN-READ-008", file, count=len(merged), values={"ranges": ", ".join(merged[:5])}))
+        below = _row_of_names(sheet, table, config) or number
+        advice = f"Unmerge the header and name every column, or point `tables.{table.name}.header_row` at a row that does."
+        if below > number:
+            advice = f"The column names stand in row {below}; say so: `tables.{table.name}.header_row: {below}`."
+        raise Unreadable(
+            Problem("SYN-READ-008", file, count=len(merged), examples=(place,), values={"ranges": ", ".join(merged[:5]), "advice": advice})
+        )
     names = headers.tidy([cell_text(cell) for cell in row])
     if not set(names) & (headers.known_names(table, config) - {""}):
         names_in = _row_of_names(sheet, table, config)
         if names_in is not None or not headers.is_header(names, table, config):
-            raise Unreadable(headers.no_header(file, names, table, names_in))
+            raise Unreadable(headers.no_header(place, names, table, config, names_in))
     return number, names
 
 
 def _row_of_names(sheet: CalamineSheet, table: Table, config: TableConfig) -> int | None:
     rows = enumerate(islice(sheet.iter_rows(), _SAMPLE_ROWS), start=1)
     return headers.row_of_names(((number, [cell_text(cell) for cell in row]) for number, row in rows), table, config)
-
-
-def _range(start: tuple[int, int], end: tuple[int, int]) -> str:
-    return f"{column_letters(start[1])}{start[0] + 1}:{column_letters(end[1])}{end[0] + 1}"
-
-
-def column_letters(index: int) -> str:
-    """A spreadsheet's name of the column at `index` (from 0): A, B, ... Z, AA."""
-    letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters

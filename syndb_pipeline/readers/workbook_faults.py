@@ -56,7 +56,7 @@ def find_faults(path: Path, sheet: str) -> list[Fault]:
     """The faulty cells of `sheet` in the workbook at `path`, which calamine could open; in the order of the file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            member = _sheet_member(archive, sheet)
+            member = sheet_member(archive, sheet)
             if member is None:
                 return []
             with archive.open(member) as xml:
@@ -72,7 +72,7 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:
+def sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """The archive member that holds `sheet`, by way of the workbook's relations."""
     names = {name.lower(): name for name in archive.namelist()}
     workbook = names.get("xl/workbook.xml")

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.readers.files import irregular, suffix
 from syndb_pipeline.scaffold.guess import Guess, guess_tables
 from syndb_pipeline.scaffold.peek import SUFFIXES, Unreadable, peek
 from syndb_pipeline.scaffold.text import config_text
 from syndb_pipeline.settings import DATASET_NAME
+from syndb_pipeline.visible import visible
 
 __all__ = ["InitReport", "init"]
+
+_LOOKED_AT = 100_000
+"""Files deeper down that are looked at when a folder holds no table."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class InitReport:
         lines += [f"  {table}: {file}" for table, file in self.tables.items()]
         lines += [f"  left out: {file} ({reason})" for file, reason in self.unused.items()]
         lines += [f"{len(self.questions)} questions are marked # QUESTION in it:"] + [f"  - {question}" for question in self.questions]
-        return "\n".join([*lines, f"Answer them, then: syndb-pipeline check {self.config}"])
+        return visible("\n".join([*lines, f"Answer them, then: syndb-pipeline check {self.config}"]))
 
 
 def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
@@ -46,14 +51,22 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
     _check_paths(folder, out, overwrite)
     candidates, unused = [], {}
     for path in sorted(folder.iterdir()):
-        if suffix(path) not in SUFFIXES or path.name.startswith((".", "~$")) or not path.is_file():
+        if suffix(path) not in SUFFIXES or path.name.startswith((".", "~$")):
+            continue
+        what = irregular(path)
+        if what is not None:
+            unused[path.name] = f"it is {what}, not a file"
+            continue
+        if not path.is_file():
             continue
         try:
             candidates += peek(path)
         except Unreadable as error:
             unused[path.name] = str(error)
     if not candidates and not unused:
-        below = sorted({file.parent.relative_to(folder).as_posix() for file in folder.rglob("*") if suffix(file) in SUFFIXES})
+        below = sorted(
+            {file.parent.relative_to(folder).as_posix() for file in islice(folder.rglob("*"), _LOOKED_AT) if suffix(file) in SUFFIXES}
+        )
         hint = (
             f"Tables lie deeper, in {', '.join(below[:5])}: give one of these folders." if below else "Give the folder your tables lie in."
         )

@@ -14,7 +14,6 @@ import duckdb
 import yaml
 
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES
-from syndb_pipeline.contract.vocabularies import ANIMALS
 from syndb_pipeline.scaffold.guess import Guess, Mapped
 
 SCHEMA = Path("config/schema/dataset.schema.json")
@@ -38,7 +37,7 @@ dataset:
 _QUESTIONS = {
     "label": "the dataset's name, up to 120 characters",
     "license": "SynDB's default; do you agree, or which of CC0, CC_BY, CC_BY_SA, CC_BY_NC, CC_BY_NC_SA, PDDL, ODC_BY, ODC_ODbL?",
-    "animal": f"which animal? one of {', '.join(ANIMALS)}",
+    "animal": "which animal? e.g. MUS_MUSCULUS",
     "microscopy": "which microscopy? e.g. ssTEM, FIB-SEM",
     "structure": "which brain structure? e.g. cortex, ca1; split the data into several datasets if regions differ",
 }

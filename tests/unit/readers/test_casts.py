@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.table_settings import TableConfig
 
 NUMBER = Column("n", Kind.NUMBER, "", dimension=1)
 INTEGER = Column("n", Kind.INTEGER, "")
@@ -183,10 +183,57 @@ def test_a_marker_that_is_a_number_means_that_number_in_columns_of_numbers_and_t
 def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:
     texts = ["1,5", "1.5", "1.234,5", "12", ",5", " 1,5 ", "1,5e3", "1,2,3"]
     values = cast(connection, texts, NUMBER, decimal=",")
-    assert [value for value, _ in values] == [1.5, None, None, 12.0, 0.5, 1.5, 1500.0, None]
+    assert [value for value, _ in values] == [1.5, None, 1234.5, 12.0, 0.5, 1.5, 1500.0, None]
     assert values[1][1] == ("1.5", "uncast")
     assert [value for value, _ in cast(connection, ["12,0", "12", "12,5", "12.0"], INTEGER, decimal=",")] == [12, 12, None, None]
     assert cast(connection, ["26,9129"], NUMBER, decimal=",", units={"n": "um"}) == [(26912.9, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.234,5", 1234.5),
+        ("-1.234.567", -1234567.0),
+        ("12 345,25", 12345.25),
+        ("1\u202f234,5e3", 1234500.0),
+        ("1.234", None),
+        ("1.23,5", None),
+        ("1 234", None),
+        ("1.2345.678", None),
+    ],
+)
+def test_points_and_spaces_beside_a_decimal_comma(connection: duckdb.DuckDBPyConnection, text: str, value: float | None) -> None:
+    ((read, told),) = cast(connection, [text], NUMBER, decimal=",")
+    assert (read, told is None) == (value, value is not None)
+
+
+@pytest.mark.parametrize(
+    ("thousands", "texts", "values"),
+    [
+        (
+            ",",
+            ["1,234", " 1,234,567.5 ", "12,34,567", "1234", "1,23", "1,2345", "1.5", "1,234e2"],
+            [1234, 1234567.5, 1234567, 1234, None, None, 1.5, 123400],
+        ),
+        (" ", ["1 234", "1\u00a0234.5", "1  234", "1 23"], [1234, 1234.5, None, None]),
+        ("'", ["1'234", "1\u2019234'567", "'234"], [1234, 1234567, None]),
+        ("_", ["1_234", "1_23", "_123"], [1234, None, None]),
+    ],
+)
+def test_grouped_thousands(connection: duckdb.DuckDBPyConnection, thousands: str, texts: list[str], values: list[float | None]) -> None:
+    assert [value for value, _ in cast(connection, texts, NUMBER, thousands=thousands)] == values
+    whole = [None if value is None or value % 1 else int(value) for value in values]
+    assert [value for value, _ in cast(connection, texts, INTEGER, thousands=thousands)] == whole
+
+
+def test_grouped_thousands_with_markers_and_units(connection: duckdb.DuckDBPyConnection) -> None:
+    options = {"thousands": ".", "decimal": ",", "missing": ["-1,0"], "units": {"n": "um"}}
+    assert cast(connection, ["1.234", "1.234,5", "-1", "0,5"], NUMBER, **options) == [
+        (1234000.0, None),
+        (1234500.0, None),
+        (None, None),
+        (500.0, None),
+    ]
 
 
 def test_doubles_from_parquet(connection: duckdb.DuckDBPyConnection) -> None:

@@ -11,7 +11,7 @@ import yaml
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.headers import Match
-from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.table_settings import TableConfig
 
 
 def match(names: list[str], table: str = "vesicle", **config: object) -> Match:

@@ -1,0 +1,147 @@
+"""Looks at files from outside: what is refused, and that what a lab may well have is not.
+
+Belongs here: single looks, in this process. Does not: the command, time and memory (`tests/integration/test_hostile_files.py`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xlsxwriter
+
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.readers import files, untrusted_parquet, untrusted_workbook
+from syndb_pipeline.readers.lines import Splitter, records
+from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.untrusted import Guard
+from syndb_pipeline.readers.untrusted_archive import gunzipped
+from syndb_pipeline.readers.untrusted_limits import MAX_COLUMNS
+from syndb_pipeline.readers.untrusted_sheet import Extent
+from syndb_pipeline.settings import TableConfig
+from syndb_pipeline.visible import visible, visible_json
+from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
+
+
+def refused(path: Path) -> str:
+    """Why a guard refuses the file; "" when it lets it pass."""
+    try:
+        Guard(path.parent, None, TableConfig(file=path.name)).check(path)
+    except Unreadable as error:
+        return f"{error.problems[0].code} {error.reason}"
+    return ""
+
+
+def test_columns_up_to_the_limit(tmp_path: Path) -> None:
+    many_columns(tmp_path / "a.csv", MAX_COLUMNS - 1)
+    assert refused(tmp_path / "a.csv") == ""
+    many_columns(tmp_path / "a.csv", MAX_COLUMNS)
+    assert "4,097 columns" in refused(tmp_path / "a.csv")
+
+
+def test_gzip_in_parts_as_programs_write_it() -> None:
+    parts = b"".join(gzip.compress(b"n%d,1\n" % number * 3_000) for number in range(1_500)) + gzip.compress(b"") + bytes(512)
+    assert len(b"".join(gunzipped(io.BytesIO(parts), "a.csv.gz"))) == sum(len(b"n%d,1\n" % number) * 3_000 for number in range(1_500))
+
+
+@pytest.mark.parametrize("cut", [5, 40])
+def test_gzip_that_stops_early(cut: int) -> None:
+    with pytest.raises(EOFError):
+        list(gunzipped(io.BytesIO(gzip.compress(bytes(range(256)) * 10)[:-cut]), "a.csv.gz"))
+    with pytest.raises(zlib.error):
+        list(gunzipped(io.BytesIO(b"no gzip at all"), "a.csv.gz"))
+
+
+def extent(xml: bytes, step: int) -> Extent:
+    found = Extent()
+    for start in range(0, len(xml), step):
+        found.add(xml[start : start + step])
+    found.finish()
+    return found
+
+
+@pytest.mark.parametrize("step", [1_000_000, 700])
+def test_the_extent_of_a_sheet(step: int) -> None:
+    row = "".join(f'<c r="{column}{{n}}"><v>1</v></c>' for column in ("A", "B", "AB"))
+    named = "".join(f'<row r="{n}">{row.format(n=n)}</row>' for n in range(1, 500)).encode()
+    assert (extent(named, step).rows, extent(named, step).columns) == (499, 28)
+    unnamed = b"<row><c><v>1</v></c><c><v>2</v></c></row>" * 500
+    assert (extent(unnamed, step).rows, extent(unnamed, step).columns) == (500, 2)
+    prefixed = b"<x:row><x:c t='n' r = 'd7'><x:v>1</x:v></x:c></x:row>"
+    assert (extent(prefixed, step).rows, extent(prefixed, step).columns) == (7, 4)
+    assert extent(named, step).tags == named.count(b"<")
+
+
+def test_an_honest_workbook_passes_and_a_liar_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "neuron.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        page = book.add_worksheet("S")
+        for row in range(2_000):
+            page.write_row(row, 0, [f"n{row}", row / 7, "a long text that many cells share " * 20])
+    config = TableConfig(file="neuron.xlsx")
+    assert refused(path) == ""
+    assert not untrusted_workbook.measure(path, "neuron.xlsx", TABLES["neuron"], config, 500_000_000).may_have_faults("S")
+    sheet(path, "")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-22] + whole[-22:-6] + struct.pack("<I", 7) + whole[-2:])
+    assert "directory" in refused(path)
+
+
+def test_members_over_each_other(tmp_path: Path) -> None:
+    """The first member's data begin with the second's header, so that both unpack the same bytes."""
+    inner = tmp_path / "inner.zip"
+    archive(inner, [Member("b", b"x" * 50, 50, 0, 0)])
+    second = inner.read_bytes()[: 30 + 1 + 50]
+    path = tmp_path / "a.xlsx"
+    archive(path, [*workbook_parts(["S"]), Member("a", second, len(second), 0, 0)])
+    raw = path.read_bytes()
+    start, count = struct.unpack_from("<L", raw, len(raw) - 6)[0], 6
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 50, 50, 1, 0, 0, 0, 0, 0, start - len(second)) + b"b"
+    directory = raw[start:-22] + entry
+    path.write_bytes(raw[:start] + directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), start, 0))
+    assert "lie over each other" in refused(path)
+
+
+def test_parquet_as_programs_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"cid": pa.array(range(3_000_000)), "note": pa.array(["x" * 5_000] * 10 + [None] * 2_999_990)})
+    pq.write_table(table, path, compression="zstd", column_encoding={"cid": "DELTA_BINARY_PACKED"}, use_dictionary=["note"])
+    untrusted_parquet.glance(path, "a.parquet")
+    untrusted_parquet.measure(path, "a.parquet")
+    pq.write_table(pa.table({f"c{n}": [1] for n in range(MAX_COLUMNS - 1)}), path)
+    assert refused(path) == ""
+
+
+def test_globs_do_not_go_in_circles(tmp_path: Path) -> None:
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    (below / "n.csv").write_text("cid\n")
+    for name in ("one", "two", "three"):
+        (below / name).symlink_to(tmp_path, target_is_directory=True)
+    assert files.find(tmp_path, "**/*.csv") == [below / "n.csv"]
+    assert files.find(tmp_path, "a/**") == [below / "n.csv"]
+    assert files.starting_point(tmp_path, "../x/*/y.csv") == tmp_path / "../x"
+
+
+def test_lines_inside_an_open_quotation_mark_are_read_once(tmp_path: Path) -> None:
+    """As `split` reads the whole, whatever lies inside: marks that are meant, values that end and begin, one that never ends."""
+    for inside in (b'b""b', b'b","b', b'","', b'""', b'x"y', b'b"', b'""",""'):
+        text = b'n1,"a\n' + (inside + b"\n") * 50 + b'last"\nn2,c\n'
+        (tmp_path / "a.csv").write_bytes(text)
+        whole = list(records(tmp_path / "a.csv", b",", b"\n"))
+        for record in whole:
+            if not record.fault:
+                assert record.values == Splitter(b",").split(record.raw)
+        assert sum(record.spans for record in whole) == text.count(b"\n")
+
+
+def test_text_that_hides_something() -> None:
+    assert visible("plain, ünïcode\n") == "plain, ünïcode\n"
+    assert visible("a\x1b[2J\u202e\x9b\udc80") == r"a\x1b[2J\u202e\x9b\udc80"
+    assert visible_json('{\n "a": "b\u202e\x9b"\n}') == '{\n "a": "b\\u202e\\u009b"\n}'
