@@ -1,0 +1,142 @@
+"""`report --fixes` and `apply-fixes` as a person gives them: what is printed, exit codes, and files.
+
+Belongs here: the commands as processes. Does not: what stands in the workbook, or formats (`tests/unit/corrections`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import yaml
+
+from tests.command_line import Lab
+
+DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a61"
+AXON = "cid,voxel_volume\r\na1,5e9\r\na2,-7\r\na3,x\r\n"
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab with two wrong cells in one of two files of a glob, checked; its config has comments of its own."""
+    made = Lab(tmp_path_factory.mktemp("checked") / "lab")
+    (made.folder / "data").mkdir()
+    (made.folder / "data" / "axon_1.csv").write_bytes(AXON.encode())
+    (made.folder / "data" / "axon_2.csv").write_bytes(b"cid,voxel_volume\r\nb1,5e9\r\n")
+    config = made.config("cells", DATASET, {"axon": {"file": "data/axon_*.csv"}})
+    text = config.read_text().replace("tables:", "# our tables\ntables:").replace("axon_*.csv", "axon_*.csv  # both of them")
+    config.write_text(text)
+    ran = made.run("check", "cells.yaml")
+    assert ran.code == 3
+    assert "Rows to correct: syndb-pipeline report cells.yaml --fixes fixes.xlsx\n" in ran.out
+    return made.folder
+
+
+@pytest.fixture
+def lab(checked: Path, tmp_path: Path) -> Lab:
+    """That lab anew for each test."""
+    return Lab(Path(shutil.copytree(checked, tmp_path / "lab")))
+
+
+def correct(lab: Lab, cells: dict[str, Any], name: str = "fixes.xlsx") -> None:
+    book = openpyxl.load_workbook(lab.folder / name)
+    for address, value in cells.items():
+        book["axon_1.csv"][address] = value
+    book.save(lab.folder / name)
+
+
+def test_from_rejected_to_accepted(lab: Lab) -> None:
+    before = {path: path.read_bytes() for path in (lab.folder / "data").iterdir()}
+    config = (lab.folder / "cells.yaml").read_text()
+    ran = lab.run("report", "cells.yaml", "--fixes", "fixes.xlsx")
+    assert (ran.code, ran.out) == (0, "fixes.xlsx\n")
+    assert "2 of 2 rows to correct" in ran.err
+    correct(lab, {"G2": "7", "G3": "3e9"})
+    ran = lab.run("apply-fixes", "fixes.xlsx")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith(
+        "APPLIED: 2 cells corrected in 2 rows, 0 rows removed, 0 left as they were\n"
+        "  wrote  corrected/1/data/axon_1.csv\n  wrote  corrected/1/data/axon_2.csv\n"
+    )
+    assert "ACCEPTED cells" in ran.out
+    assert {path: path.read_bytes() for path in (lab.folder / "data").iterdir()} == before
+    corrected = lab.folder / "corrected" / "1" / "data"
+    assert (corrected / "axon_1.csv").read_bytes() == AXON.replace("-7", "7").replace("x\r", "3e9\r").encode()
+    assert (corrected / "axon_2.csv").read_bytes() == before[lab.folder / "data" / "axon_2.csv"]
+    assert (lab.folder / "cells.yaml").read_text() == config.replace("data/axon_*.csv", '"corrected/1/data/axon_*.csv"')
+    assert (lab.folder / "cells.yaml.before-corrected-1").read_text() == config
+
+
+def test_a_second_round_goes_beside_the_first(lab: Lab) -> None:
+    lab.run("report", "cells.yaml", "--fixes", "fixes.xlsx")
+    correct(lab, {"G2": "7"})
+    ran = lab.run("apply-fixes", "fixes.xlsx")
+    assert ran.code == 3, "one cell is still wrong"
+    assert "REJECTED cells: 1 error" in ran.out
+    assert all(len(line) <= 80 for line in ran.out.splitlines() if str(lab.folder) not in line), ran.out
+    ran = lab.run("apply-fixes", "fixes.xlsx")
+    assert ran.code == 2, "the workbook was made from the files before"
+    assert "data/axon_1.csv is not what" in ran.err
+    lab.run("report", "cells.yaml", "--fixes", "again.xlsx")
+    correct(lab, {"E2": "x"}, "again.xlsx")
+    ran = lab.run("apply-fixes", "again.xlsx", "--json")
+    assert ran.code == 0
+    assert ran.report["verdict"] == "accepted"
+    assert ran.report["applied"]["files"] == ["corrected/2/data/axon_1.csv", "corrected/2/data/axon_2.csv"]
+    assert ran.report["applied"]["rows_removed"] == 1
+    assert yaml.safe_load((lab.folder / "cells.yaml").read_text())["tables"]["axon"]["file"] == "corrected/2/data/axon_*.csv"
+    assert (lab.folder / "corrected/2/data/axon_1.csv").read_bytes() == AXON.replace("-7", "7").replace("a3,x\r\n", "").encode()
+
+
+def test_rows_that_hold_no_data_are_marked_and_go(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    (lab.folder / "neuron.csv").write_text("cid,cable_length\nstring,float\na,5000\nb,-7\ncid,cable_length\nc,9000\n")
+    config = lab.config("stray", DATASET, {"neuron": {"file": "neuron.csv"}})
+    assert lab.run("check", config).code == 3
+    assert "3 of 3 rows to correct" in lab.run("report", config, "--fixes", "fixes.xlsx").err
+    book = openpyxl.load_workbook(lab.folder / "fixes.xlsx")
+    sheet = book["neuron.csv"]
+    assert "unreadable lines" not in book.sheetnames
+    assert [(row[2], row[5:]) for row in sheet.iter_rows(min_row=2, values_only=True)] == [
+        ("2", ("string", "float")),
+        ("4", ("b", "-7")),
+        ("5", ("cid", "cable_length")),
+    ]
+    sheet["E2"] = sheet["E4"] = "x"
+    sheet["G3"] = "7"
+    book.save(lab.folder / "fixes.xlsx")
+    ran = lab.run("apply-fixes", "fixes.xlsx")
+    assert ran.code == 0, ran.out + ran.err
+    assert "1 cell corrected in 1 row, 2 rows removed" in ran.out
+    assert (lab.folder / "corrected/1/neuron.csv").read_text() == "cid,cable_length\na,5000\nb,7\nc,9000\n"
+
+
+def test_without_checks_and_with_the_config_elsewhere(lab: Lab, tmp_path: Path) -> None:
+    lab.run("report", "cells.yaml", "--fixes", "fixes.xlsx")
+    correct(lab, {"G2": "7"})
+    moved = Lab(tmp_path / "moved")
+    lab.folder.rename(tmp_path / "lab2")
+    ran = moved.run("apply-fixes", tmp_path / "lab2" / "fixes.xlsx")
+    assert ran.code == 2
+    assert "which is not there" in ran.err
+    ran = moved.run("apply-fixes", tmp_path / "lab2" / "fixes.xlsx", "--config", tmp_path / "lab2" / "cells.yaml", "--no-check")
+    assert ran.code == 0, ran.err
+    assert "Next: syndb-pipeline check" in ran.out
+    assert "ingest" not in ran.err
+
+
+def test_what_cannot_be_applied_ends_with_2_and_writes_nothing(lab: Lab) -> None:
+    assert lab.run("report", "cells.yaml", "--fixes", "fixes.csv").code == 2
+    lab.run("report", "cells.yaml", "--fixes", "fixes.xlsx")
+    files = sorted(path.name for path in lab.folder.iterdir())
+    ran = lab.run("apply-fixes", "fixes.xlsx")
+    assert ran.code == 2
+    assert "no cell differs" in ran.err
+    correct(lab, {"G2": "=1+1"})
+    ran = lab.run("apply-fixes", "fixes.xlsx", "--json")
+    assert (ran.code, ran.report["verdict"]) == (2, None)
+    assert "axon_1.csv, cell G2: this is a formula" in ran.report["error"]
+    assert sorted(path.name for path in lab.folder.iterdir()) == files

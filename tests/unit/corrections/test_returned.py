@@ -1,0 +1,245 @@
+"""What a person may give back, and what is refused with its cell: formulas, dates, added rows, other files, hostile archives.
+
+Belongs here: reading the workbook, and everything that keeps files untouched. Does not: what is written from good corrections.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from correcting_lab import applied, check, edit, fixes, set_cell
+
+from syndb_pipeline.corrections import returned
+from syndb_pipeline.errors import ConfigError, PipelineError
+from syndb_pipeline.stages.stage import Context
+from tests.ingest_helpers import DATASET, context_for
+
+AXON = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was checked, and its workbook."""
+    folder = tmp_path_factory.mktemp("checked")
+    (folder / "axon.csv").write_text(AXON)
+    context = context_for(folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
+    check(context)
+    fixes(context, folder / "fixes.xlsx")
+    return folder
+
+
+@pytest.fixture
+def lab(checked: Path, tmp_path: Path) -> tuple[Context, Path]:
+    """The folder anew for each test, and its workbook."""
+    folder = Path(shutil.copytree(checked, tmp_path / "lab"))
+    return context_for(folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}}), folder / "fixes.xlsx"
+
+
+def refused(lab: tuple[Context, Path], path: Path) -> str:
+    """Why the workbook at `path` is refused. Nothing may be written then."""
+    context, _ = lab
+    before = {name: (context.config.folder / name).read_bytes() for name in ("axon.csv", "dataset.yaml")}
+    with pytest.raises(ConfigError) as error:
+        applied(context, path)
+    assert {name: (context.config.folder / name).read_bytes() for name in before} == before
+    assert not (context.config.folder / "corrected").exists()
+    assert not list(context.config.folder.glob("*before*"))
+    assert error.value.next_step
+    return str(error.value)
+
+
+def cell(sheet: Any, address: str) -> Callable[[object], None]:
+    return lambda value: setattr(sheet[address], "value", value)
+
+
+@pytest.mark.parametrize(
+    ("address", "value", "why"),
+    [
+        ("G2", "=5*1", "axon.csv, cell G2: this is a formula"),
+        ("G2", datetime.date(2020, 1, 2), "axon.csv, cell G2: the spreadsheet made a date of this"),
+        ("G2", 12345678901234567890, "axon.csv, cell G2: this number has more digits"),
+        ("E2", "yes please", "axon.csv, cell E2: found 'yes please'; write x"),
+        ("C2", "77", "axon.csv, row 2: its grey cells name no row of this workbook"),
+        ("A2", "other.csv", "axon.csv, row 2: its grey cells name no row"),
+        ("C4", "3", "axon.csv, row 4: its grey cells name no row"),
+        ("G1", "volume", "axon.csv, cell G1: the header holds 'volume' where 'voxel_volume' was"),
+        ("I1", "more", "axon.csv, cell I1: the header holds 'more' where no further column was"),
+        ("I2", "more", "axon.csv, row 2: there is a value behind the last column"),
+    ],
+)
+def test_what_is_no_correction_is_refused_with_its_place(lab: tuple[Context, Path], address: str, value: object, why: str) -> None:
+    told = refused(lab, edit(lab[1], lambda book: cell(book["axon.csv"], address)(value)))
+    assert why in told
+    assert "nothing was written" in told
+
+
+def test_all_that_is_wrong_is_told_at_once(lab: tuple[Context, Path]) -> None:
+    def change(book: Any) -> None:
+        book["axon.csv"]["G2"] = "=1"
+        book["axon.csv"]["G3"] = "=2"
+
+    told = refused(lab, edit(lab[1], change))
+    assert "cell G2" in told
+    assert "cell G3" in told
+
+
+def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(lab: tuple[Context, Path]) -> None:
+    def double(book: Any, value: str) -> None:
+        sheet = book["axon.csv"]
+        sheet["G2"] = "5"
+        for column in range(1, 9):
+            sheet.cell(4, column).value = sheet.cell(2, column).value
+        sheet["G4"] = value
+
+    assert "row 2 of axon.csv stands twice, with different values" in refused(lab, edit(lab[1], lambda book: double(book, "6")))
+    done, _ = applied(lab[0], edit(lab[1], lambda book: double(book, "5")))
+    assert done.cells == 1
+    assert "stands twice, alike" in done.notes[0]
+
+
+def test_nothing_changed_is_told(lab: tuple[Context, Path]) -> None:
+    assert "no cell differs from your files" in refused(lab, lab[1])
+    assert "no cell differs from your files" in refused(lab, edit(lab[1], lambda book: None))
+
+
+def test_deleted_and_sorted_rows_change_nothing_by_themselves(lab: tuple[Context, Path]) -> None:
+    def change(book: Any) -> None:
+        sheet = book["axon.csv"]
+        rows = [[each.value for each in cells] for cells in sheet.iter_rows(min_row=2)]
+        rows[1][6] = "9"
+        for number, row in enumerate(reversed(rows), start=2):
+            for column, value in enumerate(row, start=1):
+                sheet.cell(number, column).value = value
+
+    done, _ = applied(lab[0], edit(lab[1], change))
+    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("zero", "9")
+    assert done.notes == ["The rows stand in another order; each was merged into its own row of the file."]
+    assert (done.cells, done.rows_corrected, done.rows_removed, done.rows_untouched) == (1, 1, 0, 1)
+
+
+def test_a_deleted_row_stays_and_a_marked_one_goes(lab: tuple[Context, Path]) -> None:
+    def change(book: Any) -> None:
+        book["axon.csv"].delete_rows(2)
+        book["axon.csv"]["E2"] = " X "
+
+    done, _ = applied(lab[0], edit(lab[1], change))
+    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("a3,zero,z\n", "")
+    assert "copied as they stand: 1." in done.notes[0]
+
+
+def test_numbers_typed_as_numbers_are_taken(lab: tuple[Context, Path]) -> None:
+    def change(book: Any) -> None:
+        book["axon.csv"]["G2"] = 12.5
+        book["axon.csv"]["G3"] = 7
+
+    done, _ = applied(lab[0], edit(lab[1], change))
+    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("-5", "12.5").replace("zero", "7")
+
+
+def test_numbers_get_the_files_decimal_comma(tmp_path: Path) -> None:
+    (tmp_path / "axon.csv").write_text("cid;voxel_volume\na1;-5,5\n")
+    context = context_for(tmp_path, {"axon": {"file": "axon.csv", "decimal": ","}})
+    check(context)
+    done, _ = applied(context, set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.csv", 2, "voxel_volume", 5.5))
+    assert (tmp_path / done.files[0]).read_text() == "cid;voxel_volume\na1;5,5\n"
+
+
+def test_another_dataset_is_refused(lab: tuple[Context, Path]) -> None:
+    text = lab[0].config.path.read_text()
+    lab[0].config.path.write_text(text.replace(str(DATASET["id"]), "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"))
+    context = context_for(lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
+    other = DATASET | {"id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"}
+    object.__setattr__(context.config, "dataset", context.config.dataset.model_copy(update={"id": other["id"]}))
+    assert "was made for dataset" in refused((context, lab[1]), lab[1])
+
+
+def test_a_file_that_changed_since_is_refused(lab: tuple[Context, Path]) -> None:
+    fixed = set_cell(lab[1], "axon.csv", 2, "voxel_volume", "5")
+    (lab[0].config.folder / "axon.csv").write_text("note\n" + AXON)
+    assert "axon.csv changed since" in refused(lab, fixed)
+
+
+def test_a_config_that_reads_otherwise_now_is_refused(lab: tuple[Context, Path]) -> None:
+    fixed = set_cell(lab[1], "axon.csv", 2, "voxel_volume", "5")
+    context = context_for(lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"], "delimiter": ";"}})
+    with pytest.raises(PipelineError):
+        applied(context, fixed)
+    context = context_for(lab[0].config.folder, {"axon": {"file": "nothing.csv"}})
+    assert "is not what" in refused((context, fixed), fixed)
+
+
+def test_what_is_no_workbook_of_ours_is_refused(lab: tuple[Context, Path], tmp_path: Path) -> None:
+    plain = tmp_path / "plain.xlsx"
+    openpyxl.Workbook().save(plain)
+    assert "it lacks the hidden sheet" in refused(lab, plain)
+    text = tmp_path / "text.xlsx"
+    text.write_text("no zip")
+    assert "it is no workbook" in refused(lab, text)
+    assert "cannot be read: No such file" in refused(lab, tmp_path / "missing.xlsx")
+    os.mkfifo(tmp_path / "pipe.xlsx")
+    assert "it is no plain file" in refused(lab, tmp_path / "pipe.xlsx")
+    cut = tmp_path / "cut.xlsx"
+    cut.write_bytes(lab[1].read_bytes()[:-300])
+    assert "no workbook" in refused(lab, cut)
+
+
+def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None:
+    def later(book: Any) -> None:
+        sheet = book["syndb-pipeline"]
+        sheet["A1"] = sheet["A1"].value.replace('"format":1', '"format":2')
+
+    assert "it is of format 2" in refused(lab, edit(lab[1], later))
+    assert "changed or damaged" in refused(lab, edit(lab[1], lambda book: cell(book["syndb-pipeline"], "A1")("{")))
+
+
+def test_archives_that_would_burst_are_refused(lab: tuple[Context, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b"0" * 3_000_000)
+    monkeypatch.setattr(returned, "MAX_UNPACKED", 2_000_000)
+    assert "would unpack to more than" in refused(lab, bomb)
+    monkeypatch.setattr(returned, "MAX_BYTES", 1_000)
+    assert "more than a workbook to correct can have" in refused(lab, bomb)
+
+
+def test_a_document_type_is_refused(lab: tuple[Context, Path], tmp_path: Path) -> None:
+    hostile = tmp_path / "hostile.xlsx"
+    with zipfile.ZipFile(lab[1]) as source, zipfile.ZipFile(hostile, "w") as sink:
+        for item in source.infolist():
+            data = source.read(item)
+            if item.filename == "xl/workbook.xml":
+                data = data.replace(b"<workbook ", b'<!DOCTYPE x [<!ENTITY a "b">]><workbook ', 1)
+            sink.writestr(item, data)
+    assert "declares a document type" in refused(lab, hostile)
+
+
+def test_what_a_cell_could_not_show_is_not_taken_for_a_value(tmp_path: Path) -> None:
+    (tmp_path / "axon.csv").write_bytes(b"cid,voxel_volume,note\na1,-5,a\x01b\na2,-6," + b"x" * 40_000 + b"\n")
+    context = context_for(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
+    check(context)
+    path = fixes(context, tmp_path / "fixes.xlsx")
+    lab = (context, path)
+
+    def change(book: Any) -> None:
+        book["axon.csv"]["H2"] = "a\u2401bc"
+        book["axon.csv"]["H3"] = "short"
+
+    told = refused(lab, edit(path, change))
+    assert "cell H2: it still holds '\u2401'" in told
+    assert "cell H3: the value was too long to stand here whole; correct it in axon.csv, row 3" in told
+
+
+def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> None:
+    def change(book: Any) -> None:
+        for address in ("F2", "G2", "H2"):
+            book["axon.csv"][address] = None
+
+    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in refused(lab, edit(lab[1], change))
