@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_defs.failures import failure, rejection, tell_failures
-from dagster_defs.metadata import examples_table, findings_table
+from dagster_defs.metadata import examples_table, findings_table, set_aside_table
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.errors import Exit, PipelineError
@@ -66,24 +66,30 @@ BLOCKING_STAGE = "check_integrity"
 
 
 def judge(family: Family, record: Record) -> dg.AssetCheckResult:
-    """Passed, or failed with counts and places. Warnings alone fail with severity WARN, which blocks nothing; hints pass."""
+    """Passed, or failed with counts and places. Warnings alone fail with severity WARN, which blocks nothing; hints pass.
+
+    So do errors of an accepted dataset: their rows are set aside.
+    """
     found = family.findings(record)
     errors = [finding for finding in found if finding.severity == "error"]
     warnings = [finding for finding in found if finding.severity == "warning"]
     # The verdict is about errors; the warnings stand with the family that they belong to.
     passed = record.details["verdict"] == ACCEPTED if family.name == VERDICT else not (errors or warnings)
+    blocks = bool(errors) and record.details.get("verdict") != ACCEPTED
     metadata: dict[str, Any] = {
         "errors": len(errors),
         "warnings": len(warnings),
         "places": sum(finding.count for finding in errors or warnings),
     }
+    if aside := record.details.get("set_aside"):
+        metadata["set aside"] = set_aside_table(aside)
     if found:
         metadata |= {"findings": findings_table(found, places=0), "examples": examples_table(found)}
     return dg.AssetCheckResult(
         passed=passed,
         asset_key=family.stage,
         check_name=family.name,
-        severity=dg.AssetCheckSeverity.WARN if warnings and not errors else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN if (errors or warnings) and not blocks else dg.AssetCheckSeverity.ERROR,
         description=_sentences(errors or warnings) if not passed else summary(found),
         metadata=metadata,
     )

@@ -21,6 +21,7 @@ from syndb_pipeline.findings.html import default_path
 from syndb_pipeline.findings.report import by_severity, summary
 from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Receipt
+from syndb_pipeline.stages.set_aside import FOLDER
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record, Rows
 
@@ -61,6 +62,8 @@ def describe_record(context: Context, record: Record) -> Metadata:
         if (report := default_path(context)).is_file():
             metadata["report"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
+    if aside := record.details.get("set_aside"):
+        metadata["set aside"] = set_aside_table(aside)
     if record.tables:
         metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())
         metadata["rows"] = rows_table(record.tables)
@@ -90,9 +93,27 @@ def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dg.
 
 
 def rows_table(tables: Mapping[str, Rows]) -> dg.TableMetadataValue:
-    """Rows read, passed, rejected and combined, a line for each table."""
+    """Rows read, passed, rejected and combined, a line for each table; where some were lost only for others' errors, how many."""
     columns = {"table": "string", "read": "int", "passed": "int", "rejected": "int", "combined": "int"}
-    return _table(columns, [dict(tables[name].model_dump(), table=name) for name in ordered(tables)])
+    below = {"below": "int"} if any(rows.below for rows in tables.values()) else {}
+    lines = [tables[name].model_dump() | ({"below": tables[name].below} if below else {}) | {"table": name} for name in ordered(tables)]
+    return _table(columns | below, lines)
+
+
+def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataValue:
+    """Rows set aside, a line for each table that lost some: how many for an error of their own, how many only for others'."""
+    columns = {"table": "string", "read": "int", "set aside": "int", "wrong": "int", "below others": "int"}
+    lines = [
+        {
+            "table": name,
+            "read": each["read"],
+            "set aside": each["rows"],
+            "wrong": each["rows"] - each["below"],
+            "below others": each["below"],
+        }
+        for name, each in aside.items()
+    ]
+    return _table(columns, lines)
 
 
 def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableMetadataValue:
@@ -145,6 +166,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
     columns = {"table": "string", "sent": "int", "found": "int"}
     checks = {name: receipt.tables[name] for name in ordered(receipt.tables)}
     lines = [{"table": name, "sent": each.sent, "found": NOT_TOLD if each.found is None else each.found} for name, each in checks.items()]
+    aside = {name: receipt.set_aside[name].model_dump() for name in ordered(receipt.set_aside)}
     read = all(check.found is not None for check in checks.values())
     web = receipt.target.startswith(("https://", "http://"))
     return {
@@ -154,6 +176,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "license": receipt.license,
         "dagster/row_count": receipt.rows,
         "rows": _table(columns, lines),
+        **({"set aside": set_aside_table(aside)} if aside else {}),
         "read back": "every row, as it was sent" if read else f"no row can be read there; it counts {receipt.number_of_units:,} units",
         "meshes and skeletons": f"{receipt.files:,}, {amount(receipt.file_bytes)}" if receipt.files else "none",
         "approved": f"by {receipt.approval.by} ({receipt.approval.how}), {receipt.approval.at:%Y-%m-%d %H:%M} UTC",
@@ -165,10 +188,12 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
 
 def _previews(folder: Path, record: Record) -> Iterator[tuple[str, dg.TableMetadataValue]]:
     """The first rows of each table that the stage wrote, by the table's name; of its failing cells, when there are any."""
-    by_table = {Path(name).stem: folder / name for name in record.outputs if name.endswith(".parquet") and "/" in name}
+    files = [name for name in record.outputs if name.endswith(".parquet") and "/" in name]
+    by_table = {Path(name).stem: folder / name for name in files}
+    aside = {name for name in by_table if f"{FOLDER}/{name}.parquet" in files}
     for table in ordered(by_table):
         with by_table[table].open("rb") as file:
-            yield table, _preview(file, table)
+            yield f"set aside {table}" if table in aside else table, _preview(file, table)
     for name in record.outputs:
         if name == "failures.parquet":
             with (folder / name).open("rb") as file:

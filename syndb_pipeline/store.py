@@ -19,7 +19,7 @@ from typing import IO, Any
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import PipelineError
@@ -27,7 +27,10 @@ from syndb_pipeline.findings.finding import Finding
 
 
 class Rows(BaseModel):
-    """Rows of one table. `read` = `passed` + `rejected`; `combined` of the passed rows were merged into another row of their pair."""
+    """Rows of one table. `read` = `passed` + `rejected`; `combined` of the passed rows were merged into another row of their pair.
+
+    `below` of the rejected rows have no error themselves: rows that they depend on were set aside (`on_invalid: quarantine`).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +38,12 @@ class Rows(BaseModel):
     passed: int
     rejected: int
     combined: int = 0
+    below: int = Field(default=0, exclude_if=lambda count: count == 0)
+
+    @property
+    def wrong(self) -> int:
+        """Rejected rows with an error of their own."""
+        return self.rejected - self.below
 
     @property
     def published(self) -> int:

@@ -26,6 +26,19 @@ class PackagedTable(_Read):
     bytes: int
 
 
+class RowsSetAside(_Read):
+    """Rows and unreadable lines of a table that were left out: `rows` of those `read`, `below` of them only for other rows' errors."""
+
+    read: int
+    rows: int
+    below: int
+
+    def __str__(self) -> str:
+        wrong = self.rows - self.below
+        why = [f"{wrong:,} wrong" if wrong else "", f"{self.below:,} below others" if self.below else ""]
+        return f"{self.rows:,} of {self.read:,} rows: {', '.join(part for part in why if part)}"
+
+
 class PackagedTar(_Read):
     name: str
     sha256: str
@@ -50,6 +63,7 @@ class Manifest(_Read):
     tables: dict[str, PackagedTable]
     tar: PackagedTar
     files: tuple[PackagedFile, ...] = ()
+    set_aside: dict[str, RowsSetAside] = {}
     terms: dict[str, Any] | None
     verdict: str
     chain: dict[str, str]

@@ -17,7 +17,7 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Metadata
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected
 from syndb_pipeline.publication.chain import Link, recompute
-from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar
+from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar, RowsSetAside
 from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Approval, How, PublishRecords
 from syndb_pipeline.settings import Terms
@@ -50,6 +50,7 @@ class Plan(BaseModel):
     tar: PackagedTar
     tar_path: Path
     files: tuple[PackagedFile, ...]
+    set_aside: dict[str, RowsSetAside] = {}
     parts: dict[str, str]
     chain: dict[str, str]
     versions: dict[str, str]
@@ -95,6 +96,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         tar=manifest.tar,
         tar_path=folder / manifest.tar.name,
         files=manifest.files,
+        set_aside=manifest.set_aside,
         parts=parts,
         chain=manifest.chain,
         versions=manifest.versions,
@@ -105,12 +107,14 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
 def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str]) -> dict[str, str]:
     """The plan in named parts, each by digest. Files are named by their row: where they lie on this machine is not part of the plan."""
     files = [[file.kind, file.table, str(file.cid), file.sha256, file.bytes] for file in manifest.files]
+    aside = {name: each.model_dump() for name, each in manifest.set_aside.items()}
     return {
         "destination": digest_of([destination.name, destination.target]),
         "metadata and licence": digest_of(manifest.dataset.model_dump(mode="json")),
         "terms": digest_of(manifest.terms),
         "verdict": digest_of(manifest.verdict),
         **{f"table {name}": digest_of([table.rows, table.sha256]) for name, table in manifest.tables.items()},
+        **({"rows set aside": digest_of(aside)} if aside else {}),
         "package": manifest.tar.sha256,
         "meshes and skeletons": digest_of(sorted(files)),
         "lab files": digest_of(sorted(digest for name, digest in inputs.items() if name.startswith("file:"))),
@@ -235,11 +239,15 @@ def changed_since(approval: Approval, current: Plan) -> str:
     return f"these changed: {', '.join(changed)}" if changed else "nothing changed"
 
 
+def _rows(count: int) -> str:
+    return f"{count:>13,} {'row ' if count == 1 else 'rows'}"
+
+
 def describe(current: Plan) -> str:
     """The plan as text: what a person reads before approving it."""
     spdx = next((spdx for spdx, name in SPDX_LICENSES.items() if name == current.metadata.license), "")
     licence = f"{current.metadata.license}{f' ({spdx})' if spdx else ''}"
-    width = max(len(name) for name in current.tables)
+    width = max(len(name) for name in [*current.tables, *current.set_aside])
     meshes = sum(file.kind == "mesh" for file in current.files)
     return "\n".join(
         [
@@ -249,8 +257,13 @@ def describe(current: Plan) -> str:
             f"Licence      {licence}",
             f"Terms        {_terms(current.terms)}",
             "Tables",
-            *(f"  {name:<{width}}  {table.rows:>13,} rows  {amount(table.bytes):>9}" for name, table in current.tables.items()),
-            f"  {'in all':<{width}}  {current.rows:>13,} rows  {amount(current.tar.bytes):>9} in {current.tar.name}",
+            *(
+                f"  {name:<{width}}  {table.rows:>13,} {'row ' if table.rows == 1 else 'rows'}  {amount(table.bytes):>9}"
+                for name, table in current.tables.items()
+            ),
+            f"  {'in all':<{width}}  {_rows(current.rows)}  {amount(current.tar.bytes):>9} in {current.tar.name}",
+            *(["Set aside, not sent"] if current.set_aside else []),
+            *(f"  {name:<{width}}  {each}" for name, each in current.set_aside.items()),
             f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {amount(current.file_bytes)}",
             f"Digest       {current.digest}",
         ]

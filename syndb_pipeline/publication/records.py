@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from syndb_pipeline.destinations.base import Deletion, Metadata, TableCheck, Upload
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.publication.manifest import RowsSetAside
 from syndb_pipeline.store import DatasetStore, hold, write_atomically
 
 
@@ -55,7 +56,7 @@ class Receipt(_Kept):
     """What was published, to whom, and what was found there afterwards.
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier uploads. `account` is what the destination
-    calls who sent it, for people; empty in receipts of before it was kept.
+    calls who sent it, for people; empty in receipts of before it was kept. `set_aside` tells by table the rows that were left out.
     """
 
     plan: str
@@ -71,6 +72,7 @@ class Receipt(_Kept):
     approval: Approval
     upload: Upload
     tables: dict[str, TableCheck]
+    set_aside: dict[str, RowsSetAside] = {}
     number_of_units: int
     files: int
     file_bytes: int

@@ -16,6 +16,7 @@ from syndb_pipeline.destinations.base import DatasetInfo, Destination
 from syndb_pipeline.errors import NotLoggedIn, PipelineError, Unreachable
 from syndb_pipeline.publication.chain import Link, recompute
 from syndb_pipeline.publication.deletion import deleted_at
+from syndb_pipeline.publication.manifest import RowsSetAside
 from syndb_pipeline.publication.plan import plan
 from syndb_pipeline.publication.records import Approval, PublishRecords, Receipt, Tombstone
 from syndb_pipeline.settings import PipelineSettings
@@ -24,7 +25,8 @@ from syndb_pipeline.stages.stage import Context
 
 
 class Status(BaseModel):
-    """Where a dataset stands. `digest` is the plan's, None with `obstacle` saying why when there is no plan to approve.
+    """Where a dataset stands. `digest` is the plan's, None with `obstacle` saying why when there is no plan to approve; `set_aside` tells
+    by table the rows that it leaves out.
 
     `approved` tells whether a kept approval of exactly this plan counts now. `published` is the time of this plan's receipt, if it has one.
     `unasked` says why the destination could not be asked, if so; then both rest on what is kept here alone.
@@ -38,6 +40,7 @@ class Status(BaseModel):
     verdict: str | None
     digest: str | None
     obstacle: str | None
+    set_aside: dict[str, RowsSetAside] = {}
     approved: bool
     approvals: tuple[Approval, ...]
     published: datetime | None
@@ -61,13 +64,13 @@ def status(context: Context, destination: Destination | None = None) -> Status:
     records = PublishRecords(context.store)
     links = recompute(context)
     digest = obstacle = published = unasked = None
-    approved = False
+    approved, set_aside = False, {}
     try:
         current = plan(context, destination)
     except PipelineError as error:
         obstacle = str(error)
     else:
-        digest = current.digest
+        digest, set_aside = current.digest, current.set_aside
         try:
             since = deleted_at(context.store, destination, context.dataset, destination.info(context.dataset))
         except (NotLoggedIn, Unreachable) as error:
@@ -85,6 +88,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         verdict=verdict,
         digest=digest,
         obstacle=obstacle,
+        set_aside=set_aside,
         approved=approved,
         approvals=tuple(records.approvals()),
         published=published,

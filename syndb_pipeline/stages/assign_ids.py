@@ -15,6 +15,8 @@ from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import markers, repeated_keys, swapped
+from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
@@ -25,12 +27,18 @@ SPREADSHEET_DIGITS = 15
 _ROUNDED = f"ends_with(key, '00') AND regexp_full_match(key, '[0-9]{{{SPREADSHEET_DIGITS + 2},}}')"
 """SQL: the key has so many digits that a spreadsheet would have made zeros of its last, as they are. Chance does so for one key in 100."""
 
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec", "Jan|Feb|Mrz|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez"
+_DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\. ({_MONTHS[1]})"
+"""How spreadsheets write into text files what they took for a day: 3-Mar, Mar-26, 03. Mrz. A person writes MAR3 or Mar-3."""
+
 
 def run(context: Context, folder: Path) -> Result:
     """Write `ids/<table>.parquet` (key VARCHAR, cid UUID, rows as in ingest) and the failing keys.
 
     cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry gives the same. neuron_relation may have no
-    key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-005.
+    key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-007.
+    details["tables"][table] counts `rows`, `distinct`, `missing` and `repeated` keys; `swapped` is there where cid and another column hold
+    each other's keys, and says which and why: that is told by join_relations (SYN-REL-010), and not as repeated keys.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
     details: dict[str, Any] = {}
@@ -46,6 +54,8 @@ def run(context: Context, folder: Path) -> Result:
             rows = write_parquet(connection, named, ids)
             missing, distinct, rounded = _summary(connection, ids)
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
+            if details[name]["repeated"] and "cid" in columns_of(connection, path):
+                details[name] |= _swapped_keys(connection, table, path, {each: folder / "ids" / f"{each}.parquet" for each in details})
             if table.pair is None:
                 _check_keys(connection, failures, table, ids, details[name])
             elif "cid" in columns_of(connection, path):
@@ -53,10 +63,23 @@ def run(context: Context, folder: Path) -> Result:
             if rounded * 2 > rows:
                 findings.append(_rounded(context, connection, sources, table, ids, rounded))
         _check_cells(context, connection, failures)
-        findings = failures.findings(context, sources, lambda group: _describe(connection, context, group, details)) + findings
+        markers.label_emptied(failures, context.store.stage("ingest") / "cells.parquet")
+        told = failures.findings(context, sources, lambda group: _describe(connection, context, folder, group, details))
+        findings = markers.tell_emptied(failures, told, context.config, {}) + findings
         findings += _trimmed(context, connection, sources)
         failures.write(folder)
     return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
+
+
+def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, ids: dict[str, Path]) -> dict[str, Any]:
+    """`swapped` of a table's details: the column that holds the keys of its rows, while `cid` holds those of others, and the proof."""
+    present = columns_of(connection, path)
+    for column in ("parent_id", *(table.pair or ())):
+        if column in present:
+            allowed = {name: file for name, file in ids.items() if name in table.columns[column].targets}
+            if swap := swapped.key_and_reference(connection, path, column, allowed):
+                return {"swapped": {"column": column, "proof": swap.proof}}
+    return {}
 
 
 def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str:
@@ -79,16 +102,25 @@ def _check_keys(connection: duckdb.DuckDBPyConnection, failures: Failures, table
     name = literal(table.name)
     if counts["missing"]:
         failures.add(f"SELECT 'SYN-ID-001', {name}, file_row_number, 'cid', NULL, '' FROM {rows} WHERE key IS NULL")
-    if counts["repeated"]:
+    if counts["repeated"] and "swapped" not in counts:
+        found = markers.repeated_markers(connection, ids)
+        marked = f"list_contains({literal(found)}::VARCHAR[], key)"
+        if found:
+            failures.add(f"SELECT {literal(markers.CODE)}, {name}, file_row_number, 'cid', key, '' FROM {rows} WHERE {marked}")
         failures.add(
             f"""SELECT 'SYN-ID-002', {name}, file_row_number, 'cid', key, '' FROM {rows}
-                WHERE cid IN (SELECT cid FROM {parquet(ids)} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1)
+                WHERE NOT coalesce({marked}, FALSE)
+                    AND cid IN (SELECT cid FROM {parquet(ids)} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1)
                 QUALIFY row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1"""
         )
     # A spreadsheet that shows a long id as 1.23457E+17 exports it so.
     failures.add(
         f"""SELECT 'SYN-ID-003', {name}, file_row_number, 'cid', key, '' FROM {rows}
             WHERE contains(key, '+') AND regexp_full_match(key, '\\d([.,]\\d+)?[eE]\\+\\d+')"""
+    )
+    failures.add(
+        f"""SELECT 'SYN-ID-006', {name}, file_row_number, 'cid', key, '' FROM {rows}
+            WHERE length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})"""
     )
 
 
@@ -120,23 +152,23 @@ def _rounded(context: Context, connection: duckdb.DuckDBPyConnection, sources: S
         f"""SELECT file_row_number, key FROM {parquet(ids, row_number=True)}
             WHERE {_ROUNDED} ORDER BY file_row_number LIMIT 5"""
     ).fetchall()
-    examples = [sources.example(table.name, row, "cid", value) for row, value in places]
-    return context.finding("SYN-ID-005", table=table.name, column="cid", count=count, examples=examples, value=places[0][1])
+    cells = examples(connection, context, sources, table.name, [(row, "cid", value) for row, value in places])
+    return context.finding("SYN-ID-005", table=table.name, column="cid", count=count, examples=cells, value=places[0][1])
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, context: Context, group: Group, details: dict[str, Any]) -> dict[str, Any]:
+def _describe(
+    connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, group: Group, details: dict[str, Any]
+) -> dict[str, Any]:
+    if group.code == markers.CODE:
+        found = markers.repeated_markers(connection, folder / "ids" / f"{group.table}.parquet")
+        return markers.describe(found)
+    if group.code == "SYN-ID-006":
+        return {"file": group.examples[0].file, "confidence": "likely"}
     if group.code != "SYN-ID-002":
         return {}
     counts = details[group.table]
     copies = _whole_copies(connection, context, group.table)
-    differing = group.count - copies
-    if not differing:
-        are = "It is a copy of a whole row: remove it" if copies == 1 else "All of them are copies of whole rows: remove the copies"
-        advice = f"{are} from the file."
-    else:
-        are = "is a copy of a whole row" if copies == 1 else "are copies of whole rows"
-        told = f"{copies:,} of them {are} and {differing:,} differ{'s' if differing == 1 else ''} from the first. " if copies else ""
-        advice = told + "Where ids restart in every file or parent, put the parent's id in front, e.g. 722817260:0."
+    advice = repeated_keys.advice(connection, context.config, TABLES[group.table], ingested(context)[group.table], group.count, copies)
     return {"distinct": f"{counts['distinct']:,}", "total": f"{counts['rows'] - counts['missing']:,}", "advice": advice}
 
 
@@ -158,5 +190,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "1", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "2", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

@@ -16,6 +16,8 @@ from syndb_pipeline.engine import literal, parquet, write_parquet
 from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import as_written
+from syndb_pipeline.stages.as_written import WRITTEN
 from syndb_pipeline.stages.stage import Context
 
 FILE = "failures.parquet"
@@ -23,7 +25,10 @@ FILE = "failures.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Failing cells of one table and column that share a rule and a cause."""
+    """Failing cells of one table and column that share a rule and a cause.
+
+    `value` is the first failing value as it was read, `examples` hold the cells as the lab wrote them.
+    """
 
     code: str
     table: str
@@ -31,10 +36,11 @@ class Group:
     cause: str
     count: int
     examples: list[Example]
+    value: str = ""
 
     @property
-    def value(self) -> str:
-        """The first failing value, as text."""
+    def written(self) -> str:
+        """The first failing cell, as the lab wrote it; "" where it is empty."""
         return (self.examples[0].value if self.examples else None) or ""
 
 
@@ -50,6 +56,7 @@ class Failures:
         connection.execute(
             "CREATE TABLE failures (code VARCHAR, tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR, cause VARCHAR DEFAULT '')"
         )
+        as_written.prepare(connection)
 
     def add(self, query: str) -> int:
         """Insert the rows of `query`, whose columns are code, tbl, row_number, col, value, cause. Returns how many there were."""
@@ -57,10 +64,16 @@ class Failures:
         return int(count)
 
     def write(self, folder: Path) -> None:
-        """Write `failures.parquet`, ordered by table, row and column, so that equal failures give equal bytes."""
-        write_parquet(self.connection, "SELECT * FROM failures ORDER BY tbl, row_number, col, code, cause, value", folder / FILE)
+        """Write `failures.parquet`, ordered by table, row and column, so that equal failures give equal bytes.
 
-    def groups(self, sources: SourceMap) -> list[Group]:
+        `value` is there the cell as the lab wrote it, where `groups` has looked it up.
+        """
+        query = f"""SELECT code, tbl, row_number, col, coalesce(raw, value) AS value, cause
+                    FROM failures LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)
+                    ORDER BY tbl, row_number, col, code, cause, value"""
+        write_parquet(self.connection, query, folder / FILE)
+
+    def groups(self, context: Context, sources: SourceMap) -> list[Group]:
         """The failing cells by code, table, column and cause, in hierarchy of first appearance, with their first places and the last."""
         rows = self.connection.execute(
             f"""SELECT code, tbl, col, cause, count(*),
@@ -68,11 +81,16 @@ class Failures:
                        max(struct_pack(r := row_number, v := value))
                 FROM failures GROUP BY ALL ORDER BY tbl, code, col, cause"""
         ).fetchall()
+        places = [[*first, *([last] if last not in first else [])] for *_, first, last in rows]
+        shown = {(row[1], place["r"]) for row, found in zip(rows, places, strict=True) for place in found}
+        failing = "SELECT tbl, row_number, col, value FROM failures WHERE value IS NOT NULL"
+        as_written.look_up(self.connection, context, sources, failing, shown)
+        cells = [(row[1], place["r"], row[2], place["v"]) for row, found in zip(rows, places, strict=True) for place in found]
+        texts = iter(as_written.texts(self.connection, cells))
         groups = []
-        for code, table, column, cause, count, first, last in rows:
-            places = [*first, *([last] if last not in first else [])]
-            examples = [sources.example(table, place["r"], column, place["v"]) for place in places]
-            groups.append(Group(code, table, column, cause, count, examples))
+        for (code, table, column, cause, count, *_), found in zip(rows, places, strict=True):
+            examples = [sources.example(table, place["r"], column, next(texts)) for place in found]
+            groups.append(Group(code, table, column, cause, count, examples, found[0]["v"] or ""))
         return groups
 
     def findings(self, context: Context, sources: SourceMap, describe: Callable[[Group], dict[str, Any]]) -> list[Finding]:
@@ -84,9 +102,9 @@ class Failures:
                 column=group.column,
                 count=group.count,
                 examples=group.examples,
-                **({"value": group.value} | describe(group)),
+                **({"value": group.written} | describe(group)),
             )
-            for group in self.groups(sources)
+            for group in self.groups(context, sources)
         ]
 
 
@@ -95,13 +113,19 @@ def is_error(context: Context, code: str) -> bool:
     return context.severities.get(code, RULES[code].severity) == "error"
 
 
+def error_cells(context: Context, folders: list[Path]) -> str:
+    """A query for tbl, row_number, col, code and cause of the failing cells of stage `folders` that break a rule which refuses rows."""
+    errors = [code for code in RULES if is_error(context, code)]
+    selects = ["SELECT ''::VARCHAR AS tbl, 0::BIGINT AS row_number, ''::VARCHAR AS col, ''::VARCHAR AS code, ''::VARCHAR AS cause LIMIT 0"]
+    files = [folder / FILE for folder in folders if (folder / FILE).is_file()]
+    selects += [f"SELECT tbl, row_number, col, code, cause FROM {parquet(file)}" for file in files]
+    union = " UNION ALL ".join(f"({select})" for select in selects)
+    return f"SELECT * FROM ({union}) WHERE list_contains({literal(errors)}, code)"
+
+
 def rejected_places(context: Context, folders: list[Path]) -> str:
     """A query for tbl and row_number of every row with at least one error among the failing cells of stage `folders`, each row once."""
-    errors = [code for code in RULES if is_error(context, code)]
-    selects = ["SELECT ''::VARCHAR AS tbl, 0::BIGINT AS row_number, ''::VARCHAR AS code LIMIT 0"]
-    selects += [f"SELECT tbl, row_number, code FROM {parquet(folder / FILE)}" for folder in folders if (folder / FILE).is_file()]
-    union = " UNION ALL ".join(f"({select})" for select in selects)
-    return f"SELECT DISTINCT tbl, row_number FROM ({union}) WHERE list_contains({literal(errors)}, code)"
+    return f"SELECT DISTINCT tbl, row_number FROM ({error_cells(context, folders)})"
 
 
 def rejected_rows(connection: duckdb.DuckDBPyConnection, context: Context, folders: list[Path]) -> dict[str, int]:

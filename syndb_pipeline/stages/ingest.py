@@ -6,7 +6,7 @@ Belongs here: putting files, columns and casts together, conserving rows, tellin
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,18 +16,35 @@ from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.engine import exact_path, literal, parquet, write_parquet
 from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.readers import casts, columnar, files, headers, text, workbook
+from syndb_pipeline.findings.finding import Example, Finding
+from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted, workbook
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read
-from syndb_pipeline.settings import TableConfig
 from syndb_pipeline.sources import Source, SourceMap
+from syndb_pipeline.stages import stray_rows
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.store import Rows, digest_of
+from syndb_pipeline.table_settings import TableConfig
 
 CELLS_FILE: Final = "cells.parquet"
+UNREADABLE_FILE: Final = "unreadable.parquet"
+"""The lines that were refused, as written: tbl, file (as shown), sheet, line, text, code; as many as `unreadable` counts."""
 
 _READING_KEYS: Final = frozenset(
-    {"file", "columns", "ignore", "sheet", "header_row", "names", "delimiter", "encoding", "decimal", "units", "missing"}
+    {
+        "file",
+        "columns",
+        "ignore",
+        "sheet",
+        "key",
+        "header_row",
+        "names",
+        "delimiter",
+        "encoding",
+        "decimal",
+        "thousands",
+        "units",
+        "missing",
+    }
 )
 _OWN_CODES: Final = ("SYN-READ-", "SYN-COL-", "SYN-ID-006")
 
@@ -57,10 +74,12 @@ def inputs(context: Context) -> dict[str, str]:
     severities = {code: severity for code, severity in config.rules.items() if code.startswith(_OWN_CODES)}
     digests = {"config:tables": digest_of(tables), "config:rules": digest_of(severities)}
     for table in config.tables.values():
-        for path in files.find(config.folder, table.file):
+        guard = untrusted.Guard(config.folder, context.settings.data_folders, table)
+        digests |= guard.forbidden_pattern()
+        for path in guard.find():
             name = f"file:{files.shown(path, config.folder)}"
             if name not in digests:
-                digests[name] = _witness.digest(path)
+                digests[name] = guard.refusal(path) or _witness.digest(path)
     return digests
 
 
@@ -70,8 +89,10 @@ def run(context: Context, folder: Path) -> Result:
     reading = context.store.scratch / "reading"
     result = Result(details={"tables": {}, "files": []})
     sources = SourceMap()
+    shared = _shared_files(context)
     with context.duckdb() as connection:
         casts.prepare(connection)
+        connection.execute("CREATE TABLE unreadable (tbl VARCHAR, file VARCHAR, sheet VARCHAR, line BIGINT, text VARCHAR, code VARCHAR)")
         for name in (table for table in TABLE_ORDER if table in context.config.tables):
             shutil.rmtree(reading, ignore_errors=True)
             reading.mkdir(parents=True)
@@ -84,23 +105,45 @@ def run(context: Context, folder: Path) -> Result:
             result.tables[name] = Rows(read=read.rows + read.unreadable, passed=read.rows, rejected=read.unreadable)
             result.details["tables"][name] = {"rows": read.rows, "unreadable": read.unreadable, "columns": read.columns}
             result.details["files"] += read.files
-            result.findings.extend(_finding(context, name, problem) for problem in read.problems)
+            result.findings.extend(_finding(context, name, problem) for problem in [*read.problems, *shared.get(name, [])])
         _write_cells(connection, folder, list(sources.tables))
+        write_parquet(connection, "SELECT * FROM unreadable ORDER BY tbl, file, line", folder / UNREADABLE_FILE)
     shutil.rmtree(reading, ignore_errors=True)
     sources.write(folder)
     return result
 
 
+def _shared_files(context: Context) -> dict[str, list[Problem]]:
+    """For each table that reads the same sheet of the same file as one before it, and its columns in the same way: what to tell of that.
+
+    A lab that keeps two tables in one file on purpose maps its columns otherwise for each.
+    """
+    config = context.config
+    readers: dict[tuple[Path, str | None, str], str] = {}
+    problems: dict[str, list[Problem]] = {}
+    for name in (table for table in TABLE_ORDER if table in config.tables):
+        table = config.tables[name]
+        way = digest_of(table.model_dump(mode="json", include={"columns", "ignore", "names", "header_row"}))
+        for path in untrusted.Guard(config.folder, context.settings.data_folders, table).find():
+            other = readers.setdefault((path, table.sheet, way), name)
+            if other != name:
+                problems.setdefault(name, []).append(Problem("SYN-COL-007", files.shown(path, config.folder), values={"other": other}))
+    return problems
+
+
 def _finding(context: Context, table: str, problem: Problem) -> Finding:
-    return context.finding(
+    finding = context.finding(
         problem.code,
         table=table,
         file=problem.file,
         column=problem.column,
         count=problem.count,
         examples=list(problem.examples),
+        confidence=problem.confidence,
         **problem.values,
     )
+    changed = ({"severity": problem.severity} if problem.severity else {}) | ({"settings": [*problem.settings]} if problem.settings else {})
+    return finding.model_copy(update=changed)
 
 
 def _write_cells(connection: duckdb.DuckDBPyConnection, folder: Path, tables: list[str]) -> None:
@@ -140,18 +183,20 @@ class _Reader:
 
     def read(self, target: Path) -> _Read:
         home = self.context.config.folder
-        paths = files.find(home, self.config.file)
+        guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
+        paths, strange = guard.survey()
         if not paths:
-            return _Read([self._not_found()])
-        read = _Read()
+            return _Read(strange or [self._not_found()])
+        read = _Read(strange)
         parts = []
         for path in paths:
             _witness.confirm(path)
             try:
+                guard.check(path)
                 parts.append(self._open(path, files.shown(path, home)))
             except Unreadable as error:
                 read.problems += error.problems
-        if len(parts) == len(paths):
+        if len(parts) == len(paths) and not strange:
             self._combine(parts, paths, target, read)
         else:
             read.problems += [problem for part in parts for problem in part.problems]
@@ -182,7 +227,7 @@ class _Reader:
             if suffix in files.TEXT_SUFFIXES:
                 return text.read(path, file, self.table, self.config, scratch)
             if suffix in files.WORKBOOK_SUFFIXES:
-                return workbook.read(path, file, self.table, self.config, scratch)
+                return workbook.read(path, file, self.table, self.config, scratch, self.context.settings.memory_limit)
             if suffix in files.PARQUET_SUFFIXES:
                 return columnar.read(self.connection, path, file, self.table, self.config)
         except PermissionError as error:
@@ -197,11 +242,12 @@ class _Reader:
         """Write the rows of `parts`, in order, to `target`, and say in `read` what came of it."""
         first = parts[0]
         matches = [headers.match(part.file, part.names, self.table, self.config) for part in parts]
-        read.problems += matches[0].problems
+        read.problems += [self._placed(problem, first) for problem in matches[0].problems]
         different = [part for part in parts[1:] if sorted(part.names) != sorted(first.names)]
         for part in different:
             how = headers.difference(part.names, first.names) or "one of them has a name twice"
-            read.problems.append(Problem("SYN-READ-012", part.file, values={"other": first.file, "difference": how}))
+            problem = Problem("SYN-READ-012", part.file, values={"other": first.file, "difference": how})
+            read.problems.append(self._placed(problem, part))
         if different or not matches[0].complete:
             read.problems += [problem for part in parts for problem in part.problems]
             return
@@ -209,11 +255,16 @@ class _Reader:
         targets = [match.targets for match in matches]
         try:
             parts = self._write(parts, targets, order, target)
+            names = {name: first.names[index] for name, index in targets[0].items()}
+            found = stray_rows.take_out(self.connection, parts, names, self.table, self.config, target, self.scratch)
         except Unreadable as error:
             target.unlink(missing_ok=True)
             read.problems += error.problems
             return
-        for part, path, indexes in zip(parts, paths, targets, strict=True):
+        read.problems += found.problems
+        for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
+            self._keep_refused(part, kept)
+        for part, path, indexes in zip(found.parts, paths, targets, strict=True):
             read.problems += [*part.problems, *self._faults(part, indexes)]
             if part.rows + part.refused == 0:
                 read.problems.append(Problem("SYN-READ-013", part.file))
@@ -242,7 +293,23 @@ class _Reader:
                     "encoding": part.encoding,
                 }
             )
-        read.columns = {name: first.names[index] for name, index in targets[0].items()}
+        read.columns = names
+
+    def _placed(self, problem: Problem, part: Part) -> Problem:
+        """A problem of the header of `part`, with the place of the header or of the column in it."""
+        has_row = self.config.header_row is not None and (part.delimiter is not None or part.sheet is not None)
+        column = problem.column if problem.column in part.names else None
+        if problem.examples or not (has_row or column):
+            return problem
+        return replace(
+            problem, examples=(Example(file=part.file, sheet=part.sheet, row=part.first_line - 1 if has_row else None, column=column),)
+        )
+
+    def _keep_refused(self, part: Part, refused: Path | None) -> None:
+        """Put the lines of `part` that were refused among those of the other files."""
+        if refused is not None:
+            place = ", ".join(literal(value) for value in (self.table.name, part.file, part.sheet))
+            self.connection.execute(f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}")
 
     def _write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> list[Part]:
         """Write `parts` to `target` and return them as they were read: those that the fast way could not vouch for, carefully."""
@@ -310,4 +377,4 @@ class _Reader:
         return [problem for code, found in sorted(places.items()) for problem in found.problem(code, value=found.examples[0].value)]
 
 
-STAGE = Stage("ingest", run, inputs, None, "2", "Reads the lab's files: each column in its final type, every row accounted for.")
+STAGE = Stage("ingest", run, inputs, None, "3", "Reads the lab's files: each column in its final type, every row accounted for.")

@@ -13,14 +13,19 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
-from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.findings.finding import Example, Finding
+from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import orphans
-from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages import markers, orphan_words, orphans, swapped
+from syndb_pipeline.stages.as_written import examples
+from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, written
 from syndb_pipeline.stages.targets import choose_target
 from syndb_pipeline.store import digest_of
+
+_TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
+"""Rules that columns which hold each other's keys break as a consequence."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class _Work:
     parents: dict[str, _Parent] = field(default_factory=dict)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    swaps: dict[str, swapped.Swap] = field(default_factory=dict)
+    evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,20 +70,28 @@ def run(context: Context, folder: Path) -> Result:
     """Write `relations/<table>.parquet`: for each row of ingest, in its order, the UUIDs that its reference columns resolve to.
 
     Columns: row_number; parent_id UUID, parent_enum INTEGER and neuron_id UUID where the table has a parent; the other reference columns as
-    UUID; for synapses `neuron_id` is any neuron reached through parent, pre or post. Findings: SYN-REL-001 to SYN-REL-009.
+    UUID; for synapses `neuron_id` is any neuron reached through parent, pre or post. Findings: SYN-REL-001 to SYN-REL-010.
     """
     (folder / "relations").mkdir()
     sources = SourceMap.read(context.store.stage("ingest"))
-    repeated = {name: bool(counts["repeated"]) for name, counts in context.upstream("assign_ids").details["tables"].items()}
+    assigned = context.upstream("assign_ids").details["tables"]
+    repeated = {name: bool(counts["repeated"]) for name, counts in assigned.items()}
     with context.duckdb() as connection:
         work = _Work(context, connection, Failures(connection), sources, folder, written(context, "assign_ids", "ids"))
         tables = ingested(context)
+        told = {name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts}
+        work.swaps = {name: swapped.Swap("cid", found["column"], found["proof"]) for name, found in told.items()}
         work.parents = {name: _Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
         # Synapses come last of their level: they look up the neuron of the terminals and spines beside them.
         for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
             _relate(work, TABLES[name], tables[name])
-        orphans.explain(work.failures, work.targets, work.ids)
+        _forget_damaged_cells(work)
+        _find_swaps(work, tables)
+        work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables)
+        markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
         findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
+        keys = {f"{table}.{column}": work.ids[target] for (table, column), target in work.targets.items()}
+        findings = markers.tell_emptied(work.failures, findings, context.config, keys)
         work.failures.write(folder)
     return Result(tables=rows_by_table(context, folder), findings=findings + work.findings, details={"tables": work.details})
 
@@ -105,32 +120,59 @@ def _relate(work: _Work, table: Table, path: Path) -> None:
 
 def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None:
     """The table that `column` points to; None, with a finding where that is wrong."""
+    if table.name in work.swaps and column.name == work.swaps[table.name].second:
+        return None
     config = work.context.config.tables[table.name]
     asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
     allowed = [name for name in column.targets if asked in (None, name)]
-    candidates = {name: work.ids[name] for name in allowed if name in work.ids}
+    candidates = {name: work.ids[name] for name in allowed if name in work.ids and name not in work.swaps}
     configured = work.context.config.tables
-    unreadable = any(name in configured and name not in work.ids for name in allowed)  # then ingest has told why
+    unreadable = any(name in configured and name not in candidates for name in allowed)  # told already: by ingest, or as swapped columns
     if candidates:
         choice = choose_target(work.connection, path, column.name, candidates, every_key=unreadable)
         if choice.target is None and not unreadable:
             key = f"parent: {choice.closest[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {choice.closest[0]}}}"
             work.findings.append(
                 work.context.finding(
-                    "SYN-REL-004", table=table.name, column=column.name, reason=choice.reason, setting=f"tables.{table.name}.{key}"
+                    "SYN-REL-004",
+                    table=table.name,
+                    column=column.name,
+                    examples=_first_cells(work, table, path, column),
+                    reason=choice.reason,
+                    setting=f"tables.{table.name}.{key}",
                 )
             )
         return choice.target
     if not unreadable and (len(configured) > 1 or column.required):
-        advice = f"Add the table, or leave the column out: `tables.{table.name}.ignore: [{column.name}]`."
+        lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
+        ignoring = ", ".join(yaml_word(name) for name in [*config.ignore, lab])
+        advice = f"Add the table, or leave the column out: `tables.{table.name}.ignore: [{ignoring}]`."
+        if column.required:
+            advice = f"Add the table of {' or '.join(allowed)} whose rows these keys name; {table.name} cannot do without the column."
         others = [name for name in column.targets if name in configured]
         if asked is not None and others:
             key = f"parent: {others[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {others[0]}}}"
             advice = f"Add the table, or if the column points to {others[0]}, say so: `tables.{table.name}.{key}`."
         work.findings.append(
-            work.context.finding("SYN-REL-005", table=table.name, column=column.name, targets=" or ".join(allowed), advice=advice)
+            work.context.finding(
+                "SYN-REL-005",
+                table=table.name,
+                column=column.name,
+                examples=_first_cells(work, table, path, column),
+                targets=" or ".join(allowed),
+                advice=advice,
+            )
         )
     return None
+
+
+def _first_cells(work: _Work, table: Table, path: Path, column: Column) -> list[Example]:
+    """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column."""
+    cell = quote(column.name)
+    rows = work.connection.execute(
+        f"SELECT file_row_number, {cell} FROM {parquet(path, row_number=True)} ORDER BY {cell} IS NULL, 1 LIMIT 2"
+    ).fetchall()
+    return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
 
 def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
@@ -222,18 +264,83 @@ def _check_parent_enum(work: _Work, table: Table, path: Path, target: str) -> No
     (count,) = work.connection.execute(f"SELECT count(*) FROM {wrong}").fetchone() or (0,)
     if count:
         places = work.connection.execute(f"SELECT file_row_number, parent_enum::VARCHAR FROM {wrong} ORDER BY ALL LIMIT 5").fetchall()
-        examples = [work.sources.example(table.name, row, "parent_enum", value) for row, value in places]
+        cells = examples(work.connection, work.context, work.sources, table.name, [(row, "parent_enum", value) for row, value in places])
         work.findings.append(
             work.context.finding(
-                "SYN-REL-009", table=table.name, column="parent_enum", count=count, examples=examples, expected=code, target=target
+                "SYN-REL-009", table=table.name, column="parent_enum", count=count, examples=cells, expected=code, target=target
             )
         )
 
 
+def _forget_damaged_cells(work: _Work) -> None:
+    """Take out orphans whose cell assign_ids told as damaged by a float: they name nothing because of that."""
+    told = parquet(work.context.store.stage("assign_ids") / FILE)
+    work.connection.execute(
+        f"""DELETE FROM failures USING (SELECT tbl, row_number, col FROM {told} WHERE code = 'SYN-ID-003' AND col <> 'cid') damaged
+            WHERE failures.code IN {orphans.CODES} AND failures.tbl = damaged.tbl AND failures.row_number = damaged.row_number
+                AND failures.col = damaged.col"""
+    )
+
+
+def _find_swaps(work: _Work, tables: dict[str, Path]) -> None:
+    """SYN-REL-010 in place of the orphans of columns that hold each other's keys, for all rows of their table."""
+    lost = set(work.connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {orphans.CODES}").fetchall())
+    for name, path in tables.items():
+        targets = {column: target for (table, column), target in work.targets.items() if table == name}
+        for pair in (("pre_synapse_id", "post_synapse_id"), ("parent_id", "neuron_id")):
+            if name not in work.swaps and set(pair) <= set(targets) and any((name, column) in lost for column in pair):
+                swap = swapped.two_references(work.connection, name, path, targets, work.ids, pair)
+                work.swaps |= {name: swap} if swap else {}
+        if name == "synapse" and name not in work.swaps:
+            swap = swapped.against_anatomy(targets, work.context.config.tables[name])
+            work.swaps |= {name: swap} if swap else {}
+        for column in targets:
+            if name not in work.swaps and (name, column) in lost:
+                present = contract_columns(work.connection, name, path)
+                swap = swapped.reference_and_value(work.connection, name, path, column, work.ids[targets[column]], present)
+                work.swaps |= {name: swap} if swap else {}
+    for name, swap in work.swaps.items():
+        first, second = quote(swap.first), quote(swap.second)
+        work.connection.execute(
+            f"""DELETE FROM failures WHERE code IN ({", ".join(map(literal, _TOLD_BY_SWAP))}) AND tbl = {literal(name)}
+                AND (code = 'SYN-REL-006' OR col IN ({literal(swap.first)}, {literal(swap.second)}))"""
+        )
+        work.failures.add(
+            f"""SELECT {literal(swapped.CODE)}, {literal(name)}, file_row_number, {literal(swap.first)}, {first}, ''
+                FROM {parquet(tables[name], row_number=True)} WHERE {first} IS NOT NULL OR {second} IS NOT NULL"""
+        )
+
+
+def _described_swap(work: _Work, table: str) -> dict[str, Any]:
+    swap, config = work.swaps[table], work.context.config.tables[table]
+    advice = f"Map them the other way round: `{swapped.columns_setting(table, config, work.sources, swap)}`."
+    targets = {column: work.targets[table, column] for column in (swap.first, swap.second) if (table, column) in work.targets}
+    if swap.anatomy:
+        listed = ", ".join(f"{column}: {target}" for column, target in (dict(config.references) | targets).items())
+        advice += f" If they are truly so, say it: `tables.{table}.references: {{{listed}}}`."
+    return {"other": swap.second, "proof": swap.proof, "advice": advice, "confidence": "likely" if swap.anatomy else "certain"}
+
+
+def _describe_orphans(work: _Work, group: Group) -> dict[str, Any]:
+    table, target = group.table, work.targets[group.table, group.column]
+    ingest, ids = work.context.upstream("ingest"), work.context.upstream("assign_ids").details["tables"]
+    place = orphan_words.Place(
+        table=table,
+        column=group.column,
+        target=target,
+        config=work.context.config,
+        sources=work.sources,
+        unread=ingest.tables[target].rejected + ids[target]["missing"],
+        **(orphans.markers(work.failures, table, work.ids[table], ingested(work.context)[table]) if group.cause == "sentinel" else {}),
+    )
+    return orphan_words.describe(place, work.evidence[table, group.column, group.cause])
+
+
 def _describe(work: _Work, group: Group) -> dict[str, Any]:
     if group.code in orphans.CODES:
-        target = work.targets[group.table, group.column]
-        return orphans.describe(work.failures, group, target, work.ids[target])
+        return _describe_orphans(work, group)
+    if group.code == swapped.CODE:
+        return _described_swap(work, group.table)
     if group.code == "SYN-REL-006":
         pairs = work.details[group.table]
         return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}"}
@@ -253,6 +360,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "1",
+    "2",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

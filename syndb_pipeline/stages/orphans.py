@@ -1,92 +1,222 @@
 """Why a key that should name another row names none.
 
-Belongs here: telling orphans apart by cause, with the cure of each. Does not: finding them (`join_relations`).
+Belongs here: which explanations are tried on orphans, in which order, and which of several holds. Does not: finding the orphans
+(`join_relations`), the SQL of one explanation (`key_forms`, `key_damage`, `key_ranges`), or its words (`orphan_words`).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from syndb_pipeline.engine import literal, parquet
-from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import key_damage, key_forms, key_ranges
+from syndb_pipeline.stages.failures import Failures
+from syndb_pipeline.stages.key_damage import AGREEING, Search
+from syndb_pipeline.stages.markers import is_marker
 
-CODES = ("SYN-REL-001", "SYN-REL-002")
-SENTINELS = ("0", "-1", "na", "n/a", "nan", "none", "null", "unknown", "undefined", "-", "?")
+CODES: Final = ("SYN-REL-001", "SYN-REL-002")
 
-_BARE = "trim({0}, ' \t\r\n\"''`')"  # without the white space and quotation marks that exports leave around keys
-_WHOLE = "regexp_replace({0}, '\\.0+$', '')"  # 1.0 -> 1
-_UNPADDED = "ltrim({0}, '0')"
-
-
-def _same(form: str) -> str:
-    """SQL: the orphan and the key it resembles are equal in this form."""
-    return f"{form.format('o.value')} = {form.format('k.key')}"
+_SHORT_NUMBER: Final = "regexp_full_match(value, '[0-9]{1,8}')"
+"""Numbers so short that two tables hold the same ones by chance."""
 
 
-_NORMAL = "lower(" + _UNPADDED.format(_WHOLE.format(_BARE)) + ")"
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of the orphans of one column that share a cause.
 
-_ADVICE = {
-    "decimal": "Write the key alike in both files, as text; a column with empty cells makes pandas and spreadsheets turn 1 into 1.0.",
-    "zeros": "Leading zeros were lost in one of the files; export the key as text from its source.",
-    "case": "Write the key with the same capitals in both files.",
-    "quotes": "Remove the quotation marks or blanks that stand inside the values.",
-    "spelling": "Write the key alike in both files, as text.",
-}
+    `value` is the first of them in the file, `key` the key it resembles, `distinct` how many there are, `several` for how many of them more
+    than one key would do; `facts` are what the words of the cause need beside.
+    """
+
+    cause: str
+    value: str = ""
+    key: str | None = None
+    distinct: int = 1
+    several: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def explain(failures: Failures, targets: dict[tuple[str, str], str], ids: dict[str, Path]) -> None:
-    """Set `cause` of every orphan in `failures`: decimal, zeros, case, quotes, spelling, sentinel, `table:<other table>`, or "".
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column with orphans: the table it should point to, all tables' keys, and where its own table lies."""
 
-    `targets` says which table each (table, column) points to; `ids` where each table's keys are.
+    table: str
+    name: str
+    target: str
+    ids: Mapping[str, Path]
+    path: Path
+
+    @property
+    def here(self) -> str:
+        """The condition for its orphans among the failing cells."""
+        return f"code IN {CODES} AND tbl = {literal(self.table)} AND col = {literal(self.name)}"
+
+    @property
+    def own_keys(self) -> bool:
+        return "cid" in TABLES[self.table].columns
+
+
+def explain(
+    failures: Failures, sources: SourceMap, targets: Mapping[tuple[str, str], str], ids: Mapping[str, Path], tables: Mapping[str, Path]
+) -> dict[tuple[str, str, str], Evidence]:
+    """Set `cause` of every orphan in `failures`; the evidence by table, column and cause. "" where nothing explains it.
+
+    `targets` says which table each (table, column) points to, `ids` where each table's keys are, `tables` where its rows. Works on distinct
+    orphans, by hash joins on a form of the key, within the connection's memory.
     """
     connection = failures.connection
-    for table, column in connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {CODES} ORDER BY ALL").fetchall():
-        target = targets[table, column]
-        here = f"code IN {CODES} AND tbl = {literal(table)} AND col = {literal(column)}"
+    found: dict[tuple[str, str, str], Evidence] = {}
+    names = connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {CODES} ORDER BY ALL").fetchall()
+    if names:
+        key_forms.prepare(connection)
+    for table, name in names:
+        column = Column(table, name, targets[table, name], ids, tables[table])
+        facts = _explain_column(failures, sources, column)
         connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE explained AS
-                SELECT o.value, CASE
-                    WHEN bool_or({_same(_WHOLE)}) THEN 'decimal' WHEN bool_or({_same(_UNPADDED)}) THEN 'zeros'
-                    WHEN bool_or({_same("lower({0})")}) THEN 'case' WHEN bool_or({_same(_BARE)}) THEN 'quotes' ELSE 'spelling' END AS cause
-                FROM (SELECT DISTINCT value FROM failures WHERE {here}) o
-                JOIN {parquet(ids[target])} k ON {_NORMAL.format("o.value")} = {_NORMAL.format("k.key")}
-                GROUP BY o.value"""
+            f"UPDATE failures SET cause = explained.cause FROM explained WHERE {column.here} AND failures.value = explained.value"
         )
-        connection.execute(f"UPDATE failures SET cause = e.cause FROM explained e WHERE {here} AND failures.value = e.value")
-        connection.execute(f"UPDATE failures SET cause = 'sentinel' WHERE {here} AND cause = '' AND lower(value) IN {SENTINELS}")
-        for other, path in ids.items():
-            if other not in (target, table):
-                connection.execute(
-                    f"""UPDATE failures SET cause = {literal(f"table:{other}")}
-                        WHERE {here} AND cause = '' AND value IN (SELECT key FROM {parquet(path)})"""
-                )
+        for cause, value, key, distinct, several in connection.execute(
+            """SELECT coalesce(cause, ''), arg_min(value, first), arg_min(key, first), count(*), count_if(several)
+               FROM orphan LEFT JOIN explained USING (value) GROUP BY 1"""
+        ).fetchall():
+            found[table, name, cause] = Evidence(cause, value, key, distinct, several, facts.get(cause, {}))
+    return found
 
 
-def describe(failures: Failures, group: Group, target: str, ids: Path) -> dict[str, Any]:
-    """The words of an orphans' finding: target, reason and advice, for one cause."""
+def _explain_column(failures: Failures, sources: SourceMap, column: Column) -> dict[str, dict[str, Any]]:
+    """Fill the tables `orphan` (value, n rows, first row) and `explained` (value, cause, key, several); facts by cause."""
     connection = failures.connection
-    (distinct,) = connection.execute(
-        "SELECT count(DISTINCT value) FROM failures WHERE code = ? AND tbl = ? AND col = ? AND cause = ?",
-        [group.code, group.table, group.column, group.cause],
-    ).fetchone() or (1,)
-    others = f", nor {'is' if distinct == 2 else 'are'} {distinct - 1:,} other value{'' if distinct == 2 else 's'}" if distinct > 1 else ""
-    if group.cause in _ADVICE:
-        (key,) = connection.execute(
-            f"SELECT min(key) FROM {parquet(ids)} WHERE {_NORMAL.format('key')} = {_NORMAL.format(literal(group.value))}"
-        ).fetchone() or ("",)
-        return {"target": target, "reason": f"{others}; {target} has {key!r}", "advice": _ADVICE[group.cause]}
-    if group.cause == "sentinel":
-        advice = f"If {group.value!r} means that there is none, say so: `tables.{group.table}.missing: [{_yaml(group.value)}]`."
-        return {"target": target, "reason": others, "advice": advice}
-    if group.cause.startswith("table:"):
-        other = group.cause.removeprefix("table:")
-        key = f"parent: {other}" if group.column == "parent_id" else f"references: {{{group.column}: {other}}}"
-        advice = f"If the column points to {other}, say so: `tables.{group.table}.{key}`. One column points to one table."
-        return {"target": target, "reason": f"{others}; {other} has it", "advice": advice}
-    advice = f"Add the missing rows to {target}, or remove the rows that point to them."
-    return {"target": target, "reason": others, "advice": advice}
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE orphan AS
+            SELECT value, count(*) AS n, min(row_number) AS first FROM failures WHERE {column.here} GROUP BY value"""
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR, several BOOLEAN)")
+    keys = f"SELECT file_row_number AS row, key FROM {parquet(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
+    search = Search(connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys)
+    _written_otherwise(search)
+    if search.some(search.pending):
+        connection.execute(
+            f"""INSERT INTO explained SELECT value, 'sentinel', NULL, FALSE FROM ({search.pending})
+                WHERE {is_marker("value")}"""
+        )
+        names = list({column.name, *(lab for part in sources.tables[column.table] for lab in [part.columns.get(column.name)] if lab)})
+        connection.execute(
+            f"""INSERT INTO explained SELECT value, 'header', NULL, FALSE FROM ({search.pending})
+                WHERE list_contains({literal(names)}, value)"""
+        )
+    if search.some("SELECT 1 FROM explained WHERE cause = 'zeros:both'"):
+        _zeros_or_cut(search)
+    _of_other_tables(search, column, f"NOT {_SHORT_NUMBER}")
+    facts: dict[str, dict[str, Any]] = {}
+    for damage in (key_damage.rounded, key_damage.dates, key_damage.affixes, key_damage.cut):
+        if search.some(search.pending):
+            damage(search)
+    _forget_thin(search)
+    if search.some(search.pending):
+        facts |= key_ranges.explain(search, failures, sources, column)
+    if search.some(search.pending):
+        _of_other_tables(search, column, _SHORT_NUMBER)
+    if search.some(search.pending):
+        key_damage.glyphs(search)
+    return facts
 
 
-def _yaml(value: str) -> str:
-    return '"' + value.replace('"', '\\"') + '"'
+def _written_otherwise(search: Search) -> None:
+    """Orphans of which the target has the key, written differently: `<step>:<where>` (see `key_forms`)."""
+    orphans = key_forms.with_form(search.pending, "value")
+    keys = key_forms.with_form(search.keys, "key")
+    order = literal(["decimal", "zeros", "case", *key_forms.STEPS, "spelling"])
+    search.match(
+        key_forms.difference("value", "key"),
+        f"SELECT value, nullif(form, '') AS form FROM ({orphans})",
+        f"SELECT row, form FROM ({keys})",
+        rank=f"list_position({order}, split_part(cause, ':', 1))",
+    )
+
+
+def _zeros_or_cut(search: Search) -> None:
+    """Where keys seem to have more zeros than orphans that have some, the orphans may as well be cut: what explains more of them holds."""
+    search.connection.execute("CREATE OR REPLACE TEMP TABLE padded AS SELECT value FROM explained WHERE cause = 'zeros:both'")
+    unclear = f"SELECT value, 0 AS first FROM padded UNION ALL SELECT value, first FROM ({search.pending})"
+    key_damage.cut(Search(search.connection, unclear, search.keys))
+    cuts = "starts_with(cause, 'cut:')"
+    padded = "cause = 'zeros:both'"
+    cut, lost = (search.count(f"SELECT 1 FROM explained WHERE {which}") for which in (cuts, padded))
+    weaker = f"{padded} AND value IN (SELECT value FROM explained WHERE {cuts})" if cut >= max(lost, AGREEING) else cuts
+    search.connection.execute(f"DELETE FROM explained WHERE {weaker}")
+
+
+def _of_other_tables(search: Search, column: Column, which: str) -> None:
+    """`table:<name>` for orphans that are keys of another table, `own` for keys of their own.
+
+    An orphan that the target has in another writing as well goes with the explanation that holds for more of its neighbours.
+    """
+    for other, path in column.ids.items():
+        if other == column.target or (other == column.table and not column.own_keys):
+            continue
+        cause = "own" if other == column.table else f"table:{other}"
+        here = f"SELECT value FROM orphan WHERE {which} AND value IN (SELECT key FROM {parquet(path)})"
+        # A chance meeting with a key of the own table says nothing.
+        if cause == "own" and search.count(here) < AGREEING:
+            continue
+        search.connection.execute(
+            f"""INSERT INTO explained SELECT value, {literal(cause)}, value, FALSE FROM ({here})
+                {"ANTI JOIN explained USING (value)" if cause == "own" else ""}"""
+        )
+    search.settle()
+
+
+def _forget_thin(search: Search) -> None:
+    """Drop explanations that chance gives as well: a lost beginning or a cut end that too few orphans share."""
+    uniform = (
+        f"SELECT 1 FROM (SELECT count(*) AS n, count_if(starts_with(key, affix)) AS has FROM ({search.keys}), thin_affix) WHERE n = has"
+    )
+    for kind in ("prefix", "suffix", "cut"):
+        rows = search.connection.execute(
+            f"SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) = '{kind}' GROUP BY cause"
+        ).fetchall()
+        for cause, count in rows:
+            if count >= AGREEING:
+                continue
+            affix = cause.split(":", 2)[2] if kind == "prefix" and cause.startswith("prefix:there:") else ""
+            search.connection.execute(f"CREATE OR REPLACE TEMP TABLE thin_affix AS SELECT {literal(affix)} AS affix")
+            if not affix or not search.some(uniform):
+                search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+
+
+def markers(failures: Failures, table: str, ids: Path, path: Path) -> dict[str, Any]:
+    """What must be known before the sentinels among a table's orphans are declared as missing, by the names of `orphan_words.Place`.
+
+    `markers` are the sentinels, the commonest first; `key_is_marker` those that are keys of the table's own rows; `other_cells` how many
+    cells in other columns hold one of them.
+    """
+    connection = failures.connection
+    orphaned = f"tbl = {literal(table)} AND code IN {CODES} AND cause = 'sentinel'"
+    found = connection.execute(
+        f"SELECT value, count(*) AS n, list(DISTINCT col) FROM failures WHERE {orphaned} GROUP BY value ORDER BY n DESC, value LIMIT 10"
+    ).fetchall()
+    words = [value for value, *_ in found]
+    columns = {column for *_, columns in found for column in columns}
+    own = connection.execute(f"SELECT DISTINCT key FROM {parquet(ids)} WHERE list_contains(?, key)", [words]).fetchall()
+    described = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    others = {name: kind for name, kind, *_ in described if not name.startswith("_") and name not in {*columns, "cid"}}
+    numbers = [number for word in words if (number := _number(word)) is not None]
+    counts = [
+        f"count(*) FILTER (list_contains({literal(words)}, {quote(name)}))"
+        if kind == "VARCHAR"
+        else f"count(*) FILTER (list_contains({literal(numbers)}::DOUBLE[], {quote(name)}::DOUBLE))"
+        for name, kind in others.items()
+        if kind != "BOOLEAN"
+    ]
+    (other_cells,) = connection.execute(f"SELECT {' + '.join(counts) or '0'} FROM {parquet(path)}").fetchone() or (0,)
+    return {"markers": tuple(words), "key_is_marker": frozenset(key for (key,) in own), "other_cells": int(other_cells)}
+
+
+def _number(word: str) -> float | None:
+    return float(word) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", word) else None

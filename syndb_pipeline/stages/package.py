@@ -21,6 +21,7 @@ from syndb_pipeline.engine import flush, parquet, quote, write_parquet
 from syndb_pipeline.errors import DataRejected, PipelineError
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.check_integrity import ACCEPTED
+from syndb_pipeline.stages.left_out import left_out, require_no_dangling
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, written
 from syndb_pipeline.store import describe_outputs, digest_file, digest_of, write_atomically
@@ -45,10 +46,14 @@ def run(context: Context, folder: Path) -> Result:
     workers = min(2, context.settings.threads)
     with ThreadPoolExecutor(workers) as pool:
         rows = dict(zip(tables, pool.map(lambda name: _write_table(context, name, parts, workers), tables), strict=True))
+    _require_conserved(context, rows)
+    if left_out(context):
+        require_no_dangling(context, parts, list(tables))
     written_parts = describe_outputs(parts)
     tar = folder / f"{context.dataset}.tar"
     _write_tar(parts, [f"{name}.parquet" for name in tables], tar)
     files = _files(context, tables)
+    aside = context.upstream("check_integrity").details.get("set_aside")
     manifest = {
         "manifest_version": 1,
         "dataset": dataset_metadata(context.config, list(tables)),
@@ -62,6 +67,7 @@ def run(context: Context, folder: Path) -> Result:
         "verdict": ACCEPTED,
         "chain": context.upstream("check_integrity").details["chain"] | {"check_integrity": context.upstream("check_integrity").digest},
         "versions": context.upstream("check_integrity").versions,
+        **({"set_aside": aside} if aside else {}),
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     shutil.rmtree(parts)
@@ -107,11 +113,22 @@ def _require_verdict(context: Context) -> None:
             )
 
 
+def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
+    """Raise `PipelineError` unless every table has exactly the rows that the verdict was given for."""
+    sealed = context.upstream("check_integrity").tables
+    unlike = [f"{name}: {count:,} of {sealed[name].published:,}" for name, count in rows.items() if count != sealed[name].published]
+    if unlike:
+        raise PipelineError(
+            f"The package would not hold the rows that were accepted: {', '.join(unlike)}.",
+            next_step="Please report this; nothing was packaged.",
+        )
+
+
 def _write_table(context: Context, name: str, parts: Path, workers: int) -> int:
     """Write one table as SynDB takes it; returns its rows."""
     table = TABLES[name]
     with context.duckdb(threads=max(1, context.settings.threads // workers), share=workers) as connection:
-        return write_parquet(connection, _select(context, connection, table), parts / f"{name}.parquet")
+        return write_parquet(connection, _select(context, connection, table), parts / f"{name}.parquet", published=True)
 
 
 def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
@@ -131,15 +148,24 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
         elif name in given:
             value = f"lower(t.{quote(name)})" if kind is Kind.TEXT else f"t.{quote(name)}"
             columns.append(f"{value}::{wire} AS {quote(name)}")
-    source = f"{parquet(path)} t POSITIONAL JOIN {parquet(written(context, 'assign_ids', 'ids')[table.name])} i"
+    aside = left_out(context).get(table.name)
+    ids = written(context, "assign_ids", "ids")[table.name]
+    source = f"{parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {parquet(ids)} i"
     if relations:
         source += f" POSITIONAL JOIN {parquet(relations)} r"
-    query = f"SELECT {', '.join(columns)} FROM {source}"
-    return _combined(query, table, context.config.tables[table.name].combine, given) if context.config.tables[table.name].combine else query
+    number, order = "row_number() OVER ()", ""
+    if aside:
+        # Leaving rows out is a join to DuckDB, after which rows stand in any order.
+        number, order = "t.file_row_number", " ORDER BY t.file_row_number"
+        source += f" WHERE t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})"
+    combine = context.config.tables[table.name].combine
+    if combine:
+        return _combined(f"SELECT {number} AS n, {', '.join(columns)} FROM {source}", table, combine, given)
+    return f"SELECT {', '.join(columns)} FROM {source}{order}"
 
 
 def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[str]) -> str:
-    """One row for each pair, where its first row stood."""
+    """One row for each pair, where its first row stood; `query` has the rows' numbers as n."""
     assert table.pair is not None
     pair = [quote(column) for column in table.pair]
     aggregates = []
@@ -148,10 +174,7 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
             how = combine.get(name, "first")
             value = f"arg_min({quote(name)}, n)" if how == "first" else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
             aggregates.append(f"{value} AS {quote(name)}")
-    return (
-        f"SELECT {', '.join([*pair, *aggregates])} FROM (SELECT row_number() OVER () AS n, * FROM ({query})) "
-        f"GROUP BY {', '.join(pair)} ORDER BY min(n)"
-    )
+    return f"SELECT {', '.join([*pair, *aggregates])} FROM ({query}) GROUP BY {', '.join(pair)} ORDER BY min(n)"
 
 
 def _write_tar(parts: Path, names: list[str], tar: Path) -> None:
@@ -173,10 +196,13 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
     with context.duckdb() as connection:
         for name, path in tables.items():
             ids = parquet(written(context, "assign_ids", "ids")[name])
+            aside = left_out(context).get(name)
+            stays = f"AND t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})" if aside else ""
             for column in sorted(set(_FILE_KINDS) & set(columns_of(connection, path))):
                 named = f"t.{quote(column)}"
                 rows = connection.execute(
-                    f"SELECT i.cid::VARCHAR, {named} FROM {parquet(path)} t POSITIONAL JOIN {ids} i WHERE {named} IS NOT NULL"
+                    f"SELECT i.cid::VARCHAR, {named} FROM {parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {ids} i "
+                    f"WHERE {named} IS NOT NULL {stays}{' ORDER BY t.file_row_number' if aside else ''}"
                 ).fetchall()
                 for cid, text in rows:
                     if text not in digests:
@@ -214,6 +240,6 @@ STAGE = Stage(
     run,
     _inputs,
     "check_integrity",
-    "1",
+    "2",
     "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.",
 )

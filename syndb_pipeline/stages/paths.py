@@ -18,13 +18,15 @@ import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.readers.files import irregular, outside
 from syndb_pipeline.readers.glb import check_glb
 from syndb_pipeline.readers.swc import check_swc
+from syndb_pipeline.readers.untrusted_limits import forbidden
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import digest_file
 
-CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007")
+CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007", "SYN-READ-021")
 """Rules on what a file holds; their sentences need a `reason`."""
 
 _QUOTED_OR_NUMBER: Final = r"'[^']*'|[0-9][0-9,]*"
@@ -46,7 +48,7 @@ def path_columns(table: str, columns: list[str]) -> list[Column]:
 def is_file(folder: Path, path: str) -> bool:
     """Whether `path`, absolute or relative to `folder`, is a regular file that can be found."""
     try:
-        return stat.S_ISREG((folder / path).stat().st_mode)
+        return stat.S_ISREG((folder / path).stat().st_mode) and irregular(folder / path) is None
     except (OSError, ValueError):  # not there, not allowed, too long, or no path at all
         return False
 
@@ -74,7 +76,9 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
     connection = failures.connection
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR)")
     for column in path_columns(table, columns):
-        for paths, answers in _each(context, connection, file, column, partial(_faults, context.config.folder, column.suffix or "")):
+        for paths, answers in _each(
+            context, connection, file, column, partial(_faults, context, f"{table}.{column.name}", column.suffix or "")
+        ):
             told = [(path, *fault) for path, found in zip(paths, answers, strict=True) for fault in found]
             if told:
                 connection.register("told", pl.DataFrame(told, schema=["path", "code", "reason"], orient="row").to_arrow())
@@ -98,10 +102,13 @@ def reason(failures: Failures, group: Group) -> str:
     return str(found[0]) if found else ""
 
 
-def _faults(folder: Path, suffix: str, path: str) -> list[tuple[str, str]]:
+def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tuple[str, str]]:
     """Codes of the rules that the file `path` breaks, each with the reason. One with another suffix is told by the cell alone."""
     if not path.lower().endswith(suffix):
         return []
+    folder, allowed = context.config.folder, context.settings.data_folders
+    if outside(folder / path, folder, allowed):
+        return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed))]
     if not is_file(folder, path):
         return [("SYN-PATH-001", "")]
     if suffix == ".glb":
@@ -140,6 +147,8 @@ def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | Non
 
 def _content(context: Context, path: str) -> str:
     """The digest of a file that a table names, or that there is none."""
+    if outside(context.config.folder / path, context.config.folder, context.settings.data_folders):
+        return "outside"
     if not is_file(context.config.folder, path):
         return "missing"
     try:

@@ -187,6 +187,7 @@ class _Publication:
             approval=self.approval,
             upload=upload,
             tables={check.table: check for check in checks},
+            set_aside=self.plan.set_aside,
             number_of_units=info.number_of_units,
             files=len(self.plan.files),
             file_bytes=self.plan.file_bytes,
@@ -314,6 +315,10 @@ class _Publication:
         for name in (info.rows or {}).keys() - self.plan.tables.keys():
             there = (info.rows or {})[name]
             self.say(f"{name}: {there:,} rows of an earlier upload stay at {self.destination.name}; this plan has no such table")
+        for check in checks:
+            if check.table in self.plan.set_aside and (check.found or 0) > check.sent:
+                stay = f"{(check.found or 0) - check.sent:,} rows of an earlier upload stay at {self.destination.name}"
+                self.say(f"{check.table}: {stay}; they may be earlier forms of rows that are set aside now")
         return checks, info
 
     def _require_count(self, info: DatasetInfo) -> list[str]:

@@ -87,6 +87,7 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     existing = context.store.record(name)
     if existing is not None and not force and _matches(context, stage, existing, inputs):
         context.say(f"{name}: unchanged")
+        context.store.record_path(name).touch()  # its time says when it was last found to hold
         return existing
     folder = context.store.scratch / name
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.stages import key_forms
 
 SAMPLE_ROWS = 20_000
 """Rows looked at first: one key of them that a table lacks proves that the table does not hold all keys, without reading the rest."""
@@ -30,8 +31,9 @@ def choose_target(
 ) -> Choice:
     """The one of `candidates` (table -> its `ids` Parquet, nearest level first) that holds all keys of `column` in the Parquet at `path`.
 
-    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans;
-    not so with `every_key`, which asks for a table that holds all of the sample. A column without any key goes to the nearest table.
+    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans:
+    as they are written, else in another writing, else, when none of them is anywhere, the only one whose keys look alike. Not so with
+    `every_key`, which asks for a table that holds all of the sample. A column without any key goes to the nearest table.
     """
     names = list(candidates)
     if len(names) == 1 and not every_key:
@@ -52,8 +54,28 @@ def choose_target(
     closest = sorted(held, key=lambda name: -held[name])
     if not every_key and held[closest[0]] * 2 >= total and (len(closest) == 1 or held[closest[1]] * 2 < total):
         return Choice(closest[0])
+    if not every_key and (alike := _most_alike(connection, sample, candidates, total, any(held.values()))):
+        return Choice(alike)
+    if not any(held.values()):
+        return Choice(None, f"none of {' and '.join(names)} holds any of its keys", tuple(closest))
     counts = ", ".join(f"{name} {held[name]:,}" for name in closest)
     return Choice(None, f"no table holds all of its keys; of {total:,} looked at, these hold {counts}", tuple(closest))
+
+
+def _most_alike(connection: duckdb.DuckDBPyConnection, sample: str, candidates: dict[str, Path], total: int, some_held: bool) -> str | None:
+    """The only candidate that holds half of the sample in another writing, or whose keys have its shape, e.g. n12 and n7."""
+    key_forms.prepare(connection)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS {key_forms.with_form(sample, 'k')}")
+    counts = {}
+    for name, ids in candidates.items():
+        forms = f"SELECT form FROM ({key_forms.with_form(f'SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL', 'key')})"
+        (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE form <> '' AND form IN ({forms})").fetchone() or (0,)
+    if not some_held and not any(counts.values()):
+        for name, ids in candidates.items():
+            shapes = f"SELECT key_shape(key) FROM (SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL LIMIT {SAMPLE_ROWS})"
+            (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE key_shape(k) IN ({shapes})").fetchone() or (0,)
+    most = [name for name, count in counts.items() if count * 2 >= total]
+    return most[0] if len(most) == 1 else None
 
 
 def _held(connection: duckdb.DuckDBPyConnection, keys: str, ids: Path) -> int:

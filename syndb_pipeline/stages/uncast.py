@@ -14,10 +14,12 @@ import yaml
 from syndb_pipeline.contract.schema import INT64_MAX
 from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet
-from syndb_pipeline.readers.casts import WHITE_SPACE
-from syndb_pipeline.settings import DatasetConfig, TableConfig
+from syndb_pipeline.findings.finding import Confidence
+from syndb_pipeline.readers.casts import GROUPING_MARKS, WHITE_SPACE
+from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.table_settings import TableConfig
 
 MISSING_MARKERS: Final = (
     *("na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nd", "n.d.", "null", "none", "nil", "missing", "unknown", "undefined", "empty"),
@@ -27,19 +29,32 @@ MISSING_MARKERS: Final = (
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 _NOT_FINITE: Final = r"[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|nan)[0-9]*)"
-_COMMA: Final = r"[+-]?[0-9]*,[0-9]+(?:e[+-]?[0-9]+)?|[+-]?[0-9]{1,3}(?:[. ][0-9]{3})+,[0-9]+"
-_COMMA_OR_THOUSANDS: Final = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
-_THOUSANDS: Final = (
-    r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[+-]?[0-9]{1,3}(?:[ '’_\x{00a0}\x{202f}\x{2009}][0-9]{3})+(?:\.[0-9]+)?"
+_SPACES: Final = GROUPING_MARKS[" "]
+_COMMA: Final = (
+    rf"[+-]?[0-9]*,[0-9]+(?:e[+-]?[0-9]+)?|[+-]?[0-9]{{1,3}}(?:[.'’{_SPACES}][0-9]{{3}})+,[0-9]+(?:e[+-]?[0-9]+)?"
     r"|[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}"
 )
+_LOOKALIKES, _MEANT = "\u00a0\u202f\u2009\u2019", "   '"
+_COMMA_OR_THOUSANDS: Final = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
+_POINT_OR_THOUSANDS: Final = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
+_THOUSANDS: Final = (
+    r"[+-]?[0-9]{1,3}(?:,[0-9]{2,3})*(?:,[0-9]{3})(?:\.[0-9]*)?"
+    rf"|[+-]?[0-9]{{1,3}}(?:(?:[{_SPACES}][0-9]{{3}})+|(?:['’][0-9]{{3}})+|(?:_[0-9]{{3}})+)(?:\.[0-9]*)?"
+)
+# As spreadsheets shorten them in English, German (26. Sep, Mrz 26) and French.
+_MONTH: Final = r"(?:jan|feb|m[aä]r|mrz|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|fév|avr|juin|juil|août|déc)"
 _DATE: Final = (
     r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[ t].*)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{2}|[0-9]{4})(?: .*)?"
-    r"|[0-9]{1,2}[- .](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?(?:[- ][0-9]{2,4})?"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[- .][0-9]{1,4}"
+    rf"|[0-9]{{1,2}}(?:[- .]|\. ){_MONTH}[a-z]*\.?(?:[- ][0-9]{{2,4}})?"
+    rf"|{_MONTH}[a-z]*\.?[- .][0-9]{{1,4}}"
 )
 _UNIT: Final = rf"{_NUMBER}\s*(nm|[uµμ]m|mm|pm|å|angstroms?)(?:\^?[23]|[²³])?"
-_SUFFIX: Final = rf"{_NUMBER}\s*[a-zµμ%°å].*"
+_CURRENCY: Final = rf"(?:\p{{Sc}}|usd|eur|gbp|chf)\s*{_NUMBER}|{_NUMBER}\s*(?:\p{{Sc}}|usd|eur|gbp|chf)"
+_SUFFIX: Final = rf"{_NUMBER}\s*[a-zµμ%°å*†‡#§+].*"
+_QUOTED: Final = rf"=?[\"'`‘’“”„«»]+\s*{_NUMBER}\s*[\"'`‘’“”„«»]*|={_NUMBER}"
+_BRACKETS: Final = rf"[(\[{{<]\s*{_NUMBER}\s*[)\]}}>]"
+_SEVERAL: Final = rf"[(\[{{]?\s*{_NUMBER}(?:\s*[;,/|:]\s*{_NUMBER})+\s*[)\]}}]?|{_NUMBER}(?:\s+{_NUMBER})+"
+_DIGITS: Final = r"[+-]?\p{Nd}*[.,٫]?\p{Nd}+"
 _RANGE: Final = rf"(?:<=?|>=?|~|≈|±|ca\.?|approx\.?|[0-9.]+\s*(?:±|\+/-|-|–|to|\.\.))\s*{_NUMBER}"
 _MINUS: Final = rf"[−–‐‑]\s*{_NUMBER}"
 
@@ -51,6 +66,7 @@ def _classified(cells: str) -> str:
         return f"regexp_full_match({text}, {literal(pattern)})"
 
     number = "CASE WHEN comma AND NOT contains(low, '.') THEN replace(low, ',', '.') ELSE low END"
+    mark = f"translate(regexp_extract(low, '[0-9]([^0-9.e+-])', 1), {literal(_LOOKALIKES)}, {literal(_MEANT)})"
     # Both characters for micro become u; å and angstroms are written as the config wants them.
     unit = f"replace(translate(rtrim(regexp_extract(low, {literal(_UNIT)}, 1), 's'), 'µμ', 'uu'), 'å', 'angstrom')"
     return f"""
@@ -75,15 +91,21 @@ def _classified(cells: str) -> str:
                 WHEN low = col THEN 'SYN-TYPE-001:header'
                 WHEN list_contains({literal(list(MISSING_MARKERS))}, low) THEN 'SYN-TYPE-001:marker'
                 WHEN low IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n') THEN 'SYN-TYPE-001:boolean'
+                WHEN comma AND {full(_POINT_OR_THOUSANDS)} THEN 'SYN-TYPE-001:point or thousands'
                 WHEN comma AND {full(_NUMBER)} THEN 'SYN-TYPE-001:point'
-                WHEN {full(_COMMA_OR_THOUSANDS)} THEN 'SYN-TYPE-001:comma or thousands'
-                WHEN {full(_THOUSANDS)} THEN 'SYN-TYPE-001:thousands'
-                WHEN {full(_COMMA)} THEN 'SYN-TYPE-001:comma'
+                WHEN NOT comma AND kind = 'number' AND {full(_COMMA_OR_THOUSANDS)} THEN 'SYN-TYPE-001:comma or thousands'
+                WHEN {full(_COMMA)} AND NOT comma AND NOT (kind = 'integer' AND {full(_COMMA_OR_THOUSANDS)}) THEN 'SYN-TYPE-001:comma'
+                WHEN {full(_THOUSANDS)} THEN 'SYN-TYPE-001:thousands ' || {mark}
                 WHEN {full(_DATE)} THEN 'SYN-TYPE-001:date'
                 WHEN {full(_UNIT)} THEN 'SYN-TYPE-001:unit ' || {unit}
+                WHEN {full(_CURRENCY)} THEN 'SYN-TYPE-001:currency'
+                WHEN {full(_QUOTED)} THEN 'SYN-TYPE-001:quoted'
+                WHEN {full(_BRACKETS)} THEN 'SYN-TYPE-001:brackets'
                 WHEN {full(_SUFFIX)} THEN 'SYN-TYPE-001:suffix'
                 WHEN {full(_MINUS)} THEN 'SYN-TYPE-001:minus'
                 WHEN {full(_RANGE)} THEN 'SYN-TYPE-001:range'
+                WHEN {full(_SEVERAL)} THEN 'SYN-TYPE-001:several'
+                WHEN {full(_DIGITS)} THEN 'SYN-TYPE-001:digits'
                 ELSE 'SYN-TYPE-001:' END AS label
             FROM numbers
         )
@@ -91,7 +113,7 @@ def _classified(cells: str) -> str:
             -- `1,234` alone may be either; its neighbours in the column tell.
             CASE WHEN label <> 'SYN-TYPE-001:comma or thousands' THEN substr(label, strpos(label, ':') + 1)
                 WHEN bool_or(label = 'SYN-TYPE-001:comma') OVER neighbours THEN 'comma'
-                WHEN bool_or(label = 'SYN-TYPE-001:thousands') OVER neighbours THEN 'thousands'
+                WHEN bool_or(label = 'SYN-TYPE-001:thousands ,') OVER neighbours THEN 'thousands ,'
                 ELSE 'comma or thousands' END AS cause
         FROM labels WINDOW neighbours AS (PARTITION BY tbl, col)"""
 
@@ -133,16 +155,24 @@ _ADVICE: Final = {
     "boolean": "These are answers, not numbers. Check that the column is mapped to the right name, or write 1 and 0 if it is a count.",
     "header": "This is a header row between the rows, as files joined end to end have it. Remove the line, or read the files by a glob.",
     "comma": 'The comma is their decimal mark. Say so: `tables.{table}.decimal: ","`.',
+    "point or thousands": (
+        "The config makes the comma the decimal mark, and these have a point. If it groups thousands, say so: "
+        '`tables.{table}.thousands: "."`. If it is their decimal mark, use one mark in the file.'
+    ),
     "point": (
         "The config makes the comma the decimal mark (`tables.{table}.decimal`), and these have a point. Use one mark in the file, or take "
         "the setting out."
     ),
-    "thousands": "They group thousands. Export the numbers without grouping marks.",
     "comma or thousands": (
-        'If the comma is the decimal mark, say so: `tables.{table}.decimal: ","`. If it groups thousands, export the numbers without it.'
+        'If the comma is the decimal mark, say so: `tables.{table}.decimal: ","`. If it groups thousands: `tables.{table}.thousands: ","`.'
     ),
     "date": "A spreadsheet made dates of them. Export the numbers again from their source, with the column formatted as number or text.",
     "suffix": "Write the number alone, without the text behind it.",
+    "currency": "These are amounts of money. Check that the column is mapped to the right name.",
+    "quoted": "Quotation marks are part of these values, as when text was quoted twice. Write the numbers without them.",
+    "brackets": "Write the number alone, without brackets; in accounts (12) is -12.",
+    "several": "Several numbers stand in one cell. Write one, or give each a column of its own.",
+    "digits": "Their digits are those of another script. Write them as 0 to 9.",
     "minus": "Their minus sign is a typographic dash. Replace it by a plain hyphen: -",
     "range": "Write one number; SynDB has no ranges, limits or errors.",
     "": "Write a plain number such as 12.5, or leave the cell empty where there is no value.",
@@ -159,6 +189,11 @@ def number_advice(group: Group, column: Column, config: TableConfig, markers: di
     """What to do about cells of one cause that are no numbers; `markers` comes from `marker_settings`."""
     if group.cause == "marker":
         return f"If this stands for `no value`, say so: `{markers[group.table]}`, or leave the cells empty."
+    if group.cause.startswith("thousands "):
+        mark = group.cause.removeprefix("thousands ")
+        if mark == config.decimal:
+            return "The config calls their grouping mark the decimal mark. Use one mark for one purpose in the file."
+        return f'They group thousands. Say so: `tables.{group.table}.thousands: "{mark}"`.'
     if group.cause.startswith("unit "):
         unit = group.cause.removeprefix("unit ")
         if unit == "nm" or column.dimension is None or column.kind is not Kind.NUMBER:
@@ -167,6 +202,12 @@ def number_advice(group: Group, column: Column, config: TableConfig, markers: di
             f"Write the numbers without {unit}, and give the unit in the config: `{units_setting(group.table, config, column.name, unit)}`."
         )
     return _ADVICE[group.cause].format(table=group.table)
+
+
+def confidence(group: Group) -> Confidence:
+    """How sure it is what the cells of a group that are no numbers mean."""
+    sure: dict[str, Confidence] = {"comma or thousands": "possible", "point or thousands": "possible", "marker": "likely"}
+    return sure.get(group.cause, "certain")
 
 
 def limit_in_words(column: Column) -> str:

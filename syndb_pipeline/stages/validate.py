@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.contract.schema import ruled_columns, table_schema
-from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
+from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.settings import NANOMETRE_EXPONENT
+from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import words
 from syndb_pipeline.stages.failures import Failures, Group
-from syndb_pipeline.stages.frames import FAILING, check_types, failing_cells
+from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
 from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, digest_of_paths, reason
 from syndb_pipeline.stages.plausibility import check_plausibility
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
-from syndb_pipeline.stages.uncast import add_uncast, limit_in_words, marker_settings, missing_setting, number_advice
+from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
 from syndb_pipeline.store import digest_of
+from syndb_pipeline.table_settings import NANOMETRE_EXPONENT
 
-MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999)
-"""Numbers that stand for `no value` in many tables and that no measured size can be."""
+MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
+"""Numbers that stand for `no value` in many tables, told where they are out of range: no fraction is 9999, no size -1."""
 
 _TOLD_BY_SUMMARY: Final = words.CODES | {"SYN-UNIT-001", "SYN-UNIT-002"}
 """Rules whose finding is made where they are checked, from counts; rows of theirs among the failures only count as rejected."""
@@ -52,7 +52,7 @@ def run(context: Context, folder: Path) -> Result:
     """Check the tables ingest left; write `failures.parquet` into `folder`.
 
     Gives the rows of each table, those without an error in this stage having passed, findings in the order of tables and codes, and in
-    `details["tables"][table]["columns"]` the nulls, min, median and max of each numeric column.
+    `details["tables"][table]` what `check_plausibility` says of the table.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
     tables = _tables(context)
@@ -66,10 +66,9 @@ def run(context: Context, folder: Path) -> Result:
             _check_cells(context, failures, table, columns)
             check_paths(context, failures, table, columns)
             findings += words.check_words(context, failures, sources, table, columns)
-            warnings, summary = check_plausibility(context, failures, sources, table, columns)
+            warnings, details[table] = check_plausibility(context, failures, sources, table, columns)
             findings += warnings
-            details[table] = {"columns": summary}
-        findings += _findings(context, failures, sources)
+        findings += _findings(context, failures, sources, details)
         failures.write(folder)
     findings.sort(key=lambda finding: (TABLE_ORDER.index(finding.table or ""), finding.code, finding.column or ""))
     return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
@@ -83,8 +82,8 @@ def _check_cells(context: Context, failures: Failures, table: str, columns: list
     ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
     if not ruled:
         return
-    cells = f"SELECT {', '.join(quote(name) for name in ruled)} FROM {parquet(file)}"
-    for _ in failing_cells(failures.connection, cells, table_schema(table, ruled), len(ruled)):
+    cells = f"SELECT file_row_number AS {ROW_NUMBER}, {', '.join(quote(name) for name in ruled)} FROM {parquet(file, row_number=True)}"
+    for _ in failing_cells(failures.connection, cells, table_schema(table, ruled)):
         failures.add(f"SELECT code, {literal(table)}, row_number, col, value, {_cause(context, table, ruled)} FROM {FAILING}")
 
 
@@ -97,12 +96,13 @@ def _cause(context: Context, table: str, columns: list[str]) -> str:
     }
     by_column = " ".join(f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items())
     written = "round(try_cast(value AS DOUBLE)" + (f" / CASE col {by_column} ELSE 1 END" if factors else "") + ", 6)"
-    fractions = [name for name in columns if declared[name].maximum == 1 and name != "mesh_sphericity"]
+    fractions = [name for name in columns if declared[name].maximum == 1]
     return f"""CASE code WHEN 'SYN-VAL-002' THEN lower(value) WHEN 'SYN-VAL-001' THEN CASE
         WHEN list_contains({literal([float(number) for number in MARKER_NUMBERS])}, {written}) THEN 'marker ' || {written}::BIGINT
         WHEN {written} = 0 THEN 'zero'
         WHEN {written} < 0 THEN 'negative'
-        WHEN {written} <= 100 AND list_contains({literal(fractions)}::VARCHAR[], col) THEN 'percent'
+        WHEN {written} BETWEEN CASE col WHEN 'mesh_sphericity' THEN 2 ELSE 1 END AND 100
+            AND list_contains({literal(fractions)}::VARCHAR[], col) THEN 'percent'
         ELSE 'above' END ELSE '' END"""
 
 
@@ -115,6 +115,13 @@ _RANGE_ADVICE: Final = {
 }
 
 
+def _became(group: Group, column: Column, context: Context) -> str:
+    """What the first value of `group` became, in words, where the config gives its column a unit other than SynDB's."""
+    units = context.config.tables[group.table].units
+    lab_unit = next((units[name] for name in (column.name, *column.aliases) if name in units), "nm")
+    return f", which is {float(group.value):g} {column.unit}" if NANOMETRE_EXPONENT[lab_unit] else ""
+
+
 def _range_advice(group: Group, context: Context) -> str:
     marker = group.cause.removeprefix("marker ") if group.cause.startswith("marker ") else None
     if marker is None:
@@ -123,16 +130,29 @@ def _range_advice(group: Group, context: Context) -> str:
     return f"If {marker} stands for `no value`, leave those cells empty, or say so for the whole table: `{setting}`."
 
 
-def _findings(context: Context, failures: Failures, sources: SourceMap) -> list[Finding]:
+def _confidence(context: Context, group: Group, details: dict[str, Any]) -> Confidence:
+    """How sure it is what a value out of range stands for. A percentage is likely where most of a column's values would be one."""
+    if group.code != "SYN-VAL-001" or group.cause in ("negative", "above"):
+        return "certain"
+    if group.cause == "zero":
+        return "possible"
+    if group.cause == "percent":
+        rows = context.upstream("ingest").details["tables"][group.table]["rows"]
+        return "likely" if group.count * 2 > rows - details[group.table]["columns"][group.column]["nulls"] else "possible"
+    return "likely"
+
+
+def _findings(context: Context, failures: Failures, sources: SourceMap, details: dict[str, Any]) -> list[Finding]:
     """The findings of rules that fail cell by cell."""
     markers = marker_settings(failures.connection, context.config)
 
     def describe(group: Group) -> dict[str, Any]:
         column = TABLES[group.table].columns[group.column]
         if group.code == "SYN-TYPE-001":
-            return {"advice": number_advice(group, column, context.config.tables[group.table], markers)}
+            advice = number_advice(group, column, context.config.tables[group.table], markers)
+            return {"advice": advice, "confidence": confidence(group)}
         if group.code == "SYN-VAL-001":
-            return {"bounds": column.bounds, "advice": _range_advice(group, context)}
+            return {"bounds": column.bounds, "became": _became(group, column, context), "advice": _range_advice(group, context)}
         if group.code == "SYN-VAL-002":
             return {"value": group.value.strip(), "setting": markers[group.table]}
         if group.code in CONTENT_RULES:
@@ -146,9 +166,9 @@ def _findings(context: Context, failures: Failures, sources: SourceMap) -> list[
             column=group.column,
             count=group.count,
             examples=group.examples,
-            **({"value": group.value} | describe(group)),
+            **({"value": group.written, "confidence": _confidence(context, group, details)} | describe(group)),
         )
-        for group in failures.groups(sources)
+        for group in failures.groups(context, sources)
         if group.code not in _TOLD_BY_SUMMARY
     ]
 
@@ -158,7 +178,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "2",
+    "3",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )

@@ -14,11 +14,12 @@ from syndb_pipeline.contract.schema import WORD, words_schema
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES, suggest
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Finding
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import Failures, is_error
-from syndb_pipeline.stages.frames import FAILING, failing_cells
+from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, failing_cells
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.uncast import MISSING_MARKERS, missing_setting
 
 CODES: Final = frozenset({"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003"})
 """The rules told here, from counts of words; their rows are among the failures only where the config makes errors of them."""
@@ -51,7 +52,8 @@ def check_words(context: Context, failures: Failures, sources: SourceMap, table:
         if column.vocabulary:
             _count_words(failures.connection, rows, column)
             in_words = (
-                f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM {rows} WHERE lower(trim({cell})) IN "
+                f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM {rows} "
+                f"WHERE {_kept(column)} AND lower(trim({cell})) IN "
             )
             for code, kind, tell in (("SYN-VOC-001", "unknown", _unknown), ("SYN-VOC-003", "alias", _other_spelling)):
                 words = _words(failures.connection, kind)
@@ -59,18 +61,20 @@ def check_words(context: Context, failures: Failures, sources: SourceMap, table:
                     findings.append(tell(context, sources, table, column, words))
                     if is_error(context, code):
                         failures.add(in_words.format(literal(code)) + f"(SELECT {WORD} FROM words WHERE kind = '{kind}')")
-        capitals = f"FROM {rows} WHERE {cell} <> lower({cell})"
-        count, first = failures.connection.execute(
-            f"SELECT count(*), min(struct_pack(r := file_row_number, v := {cell}), {MAX_EXAMPLES}) {capitals}"
-        ).fetchone() or (0, [])
-        if count:
-            examples = [sources.example(table, place["r"], name, place["v"]) for place in first]
-            findings.append(
-                context.finding("SYN-VOC-002", table=table, column=name, count=count, examples=examples, value=examples[0].value)
-            )
+        capitals = f"FROM {rows} WHERE {cell} <> lower({cell}) AND {_kept(column)}"
+        words = _capitals(failures.connection, column, capitals)
+        if words.rows:
+            findings.append(_finding("SYN-VOC-002", context, sources, table, column, words, others=_others(words)))
             if is_error(context, "SYN-VOC-002"):
                 failures.add(f"SELECT 'SYN-VOC-002', {literal(table)}, file_row_number, {literal(name)}, {cell}, '' {capitals}")
     return findings
+
+
+def _kept(column: Column) -> str:
+    """SQL: a cell of `column` is text that SynDB can keep. Other text is refused by SYN-VAL-003 or 004, which is all to say of it."""
+    cell = quote(column.name)
+    short = f" AND length({cell}) <= {column.max_length}" if column.max_length is not None else ""
+    return f"(strlen({cell}) = length({cell}){short})"
 
 
 def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Column) -> None:
@@ -81,12 +85,27 @@ def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Colum
         f"""CREATE OR REPLACE TABLE words AS
             SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known' AS kind FROM (
                 SELECT lower(trim({cell})) AS {WORD}, count(*) AS count, min(struct_pack(r := file_row_number, v := {cell})) AS first
-                FROM {rows} WHERE {cell} IS NOT NULL GROUP BY 1)"""
+                FROM {rows} WHERE {cell} IS NOT NULL AND {_kept(column)} GROUP BY 1)"""
     )
     aliases = [alias for alias in ALIASES.get(column.vocabulary, {}) if alias not in VOCABULARIES[column.vocabulary]]
     connection.execute(f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases])
-    for _ in failing_cells(connection, f"SELECT {WORD} FROM words ORDER BY position", words_schema(column.vocabulary), 1):
+    numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
+    for _ in failing_cells(connection, numbered, words_schema(column.vocabulary)):
         connection.execute(f"UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM {FAILING})")
+
+
+def _capitals(connection: duckdb.DuckDBPyConnection, column: Column, capitals: str) -> _Words:
+    """The words of `capitals`, the rows whose cells have capitals, as they appear first; each cell is one where any text is allowed."""
+    cell = quote(column.name)
+    (count,) = connection.execute(f"SELECT count(*) {capitals}").fetchone() or (0,)
+    if not count:
+        return _Words(0, 0, [])
+    together = f"SELECT {cell} AS v, min(file_row_number) AS r {capitals} GROUP BY v"
+    if not column.vocabulary:
+        together = f"SELECT {cell} AS v, file_row_number AS r {capitals}"
+    (distinct,) = connection.execute(f"SELECT count(*) FROM ({together})").fetchone() or (0,)
+    first = connection.execute(f"SELECT v, r, v FROM ({together}) ORDER BY r LIMIT {MAX_EXAMPLES}").fetchall()
+    return _Words(count, distinct, first)
 
 
 def _words(connection: duckdb.DuckDBPyConnection, kind: str) -> _Words:
@@ -101,8 +120,7 @@ def _words(connection: duckdb.DuckDBPyConnection, kind: str) -> _Words:
 
 def _unknown(context: Context, sources: SourceMap, table: str, column: Column, words: _Words) -> Finding:
     assert column.vocabulary is not None
-    others = words.distinct - 1
-    near = f" and {others:,} other word{'' if others == 1 else 's'}" if others else ""
+    near = _others(words)
     near_words = [(word, suggest(column.vocabulary, word)) for word, _, _ in words.first if len(word) >= _SHORTEST_GUESS]
     nearest = [f"{known!r} for {word!r}" for word, known in near_words if known]
     vocabulary = VOCABULARIES[column.vocabulary]
@@ -110,7 +128,16 @@ def _unknown(context: Context, sources: SourceMap, table: str, column: Column, w
         near += f"; SynDB's nearest: {', '.join(nearest)}"
     elif len(vocabulary) <= _SHORT_VOCABULARY:
         near += f"; SynDB knows {', '.join(vocabulary)}"
-    return _finding("SYN-VOC-001", context, sources, table, column, words, near=near)
+    markers = [written for word, _, written in words.first if word in MISSING_MARKERS]
+    setting = missing_setting(table, context.config.tables[table], markers)
+    advice = f" If {markers[0]!r} stands for `no value`, say so: `{setting}`." if markers else ""
+    sure: Confidence = "likely" if nearest else "certain"
+    return _finding("SYN-VOC-001", context, sources, table, column, words, sure, near=near, advice=advice)
+
+
+def _others(words: _Words) -> str:
+    others = words.distinct - 1
+    return f" and {others:,} other word{'' if others == 1 else 's'}" if others else ""
 
 
 def _other_spelling(context: Context, sources: SourceMap, table: str, column: Column, words: _Words) -> Finding:
@@ -120,6 +147,24 @@ def _other_spelling(context: Context, sources: SourceMap, table: str, column: Co
     return _finding("SYN-VOC-003", context, sources, table, column, words, meanings=meanings)
 
 
-def _finding(code: str, context: Context, sources: SourceMap, table: str, column: Column, words: _Words, **values: str) -> Finding:
+def _finding(
+    code: str,
+    context: Context,
+    sources: SourceMap,
+    table: str,
+    column: Column,
+    words: _Words,
+    confidence: Confidence = "certain",
+    **values: str,
+) -> Finding:
     examples = [sources.example(table, row, column.name, written) for _, row, written in words.first]
-    return context.finding(code, table=table, column=column.name, count=words.rows, examples=examples, value=examples[0].value, **values)
+    return context.finding(
+        code,
+        table=table,
+        column=column.name,
+        count=words.rows,
+        examples=examples,
+        confidence=confidence,
+        value=examples[0].value,
+        **values,
+    )

@@ -55,17 +55,21 @@ def test_a_relations_own_key_may_be_missing_but_not_stand_twice(tmp_path: Path) 
 
 
 def test_missing_keys(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": csv("cid,polarity", "1,", ",", "  ,", "NA,", "5,")}, {"neuron": {"missing": ["NA"]}})
+    lab = Lab(
+        tmp_path, {"neuron": csv("cid,polarity", "1,", ",bipolar", "  ,bipolar", "NA,bipolar", "5,")}, {"neuron": {"missing": ["NA"]}}
+    )
     checked = lab.check()
-    missing = checked.finding("SYN-ID-001")
-    assert (missing.count, [example.row for example in missing.examples]) == (3, [3, 4, 5])
-    assert missing.cause == "3 rows of neuron have no cid."
+    empty, emptied = sorted(checked.all("SYN-ID-001"), key=lambda finding: -finding.count)
+    assert (empty.count, [example.row for example in empty.examples]) == (2, [3, 4])
+    assert empty.cause == "2 rows of neuron have no cid."
+    assert (emptied.count, emptied.examples[0].row, emptied.examples[0].value) == (1, 5, "NA")
+    assert emptied.cause == "1 row of neuron has no cid: `missing` of the config emptied 'NA'."
     assert checked.rows("neuron").rejected == 3
     assert [cid for key, cid in lab.ids("neuron") if key is None] == [None, None, None]
 
 
 def test_one_missing_key_reads_right(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"neuron": csv("cid,polarity", ",", "2,")}).check()
+    checked = Lab(tmp_path, {"neuron": csv("cid,polarity", ",bipolar", "2,")}).check()
     assert checked.finding("SYN-ID-001").cause == "1 row of neuron has no cid."
 
 
@@ -164,3 +168,43 @@ def test_the_id_map_keeps_the_order_of_the_rows(tmp_path: Path) -> None:
     lab.run("assign_ids")
     assert lab.ids("neuron") == [(key, uid("neuron", key)) for key in keys]
     assert isinstance(lab.ids("neuron")[0][1], UUID)
+
+
+@pytest.mark.parametrize(
+    ("keys", "found", "confidence"),
+    [
+        (["NA", "n1", "NA", "n2"], ["NA"], "certain"),
+        (["unknown", "None", "None", "unknown", "None", "n1"], ["None", "unknown"], "certain"),
+        (["-1", "n1", "-1", "n2", "-1"], ["-1"], "likely"),
+        (["0.0", "0.0", "0.0", "1.0", "2.0"], ["0.0"], "likely"),
+    ],
+)
+def test_markers_that_repeat_as_keys_are_told_as_markers(tmp_path: Path, keys: list[str], found: list[str], confidence: str) -> None:
+    lab = Lab(tmp_path, {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))})
+    checked = lab.check()
+    assert checked.faults == ["SYN-ID-007"], "and not as a key that stands twice"
+    marker = checked.finding("SYN-ID-007")
+    count = sum(key in found for key in keys)
+    assert (marker.count, marker.confidence) == (count, confidence)
+    assert all(repr(word) in marker.cause for word in found)
+    assert checked.rows("neuron").rejected == count
+    assert marker.settings == [], "a line to paste would cure nothing"
+    lab.config["tables"]["neuron"] |= {"missing": found}
+    cured = lab.check()
+    assert cured.faults == ["SYN-ID-001"], "then the rows have no key, which is as wrong"
+    missing = cured.finding("SYN-ID-001")
+    assert missing.count == count
+    assert "`missing` of the config emptied" in missing.cause
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["0", "1", "2", "0", "1", "2", "0", "1"],  # numbering that begins again
+        ["0", "0", "1"],  # a number stands twice by mistake
+        ["n1", "n1", "NA"],  # a marker that does not repeat may be a name
+    ],
+)
+def test_what_looks_like_a_marker_and_is_a_key(tmp_path: Path, keys: list[str]) -> None:
+    checked = Lab(tmp_path, {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))}).check()
+    assert checked.faults == ["SYN-ID-002"]

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from syndb_pipeline.readers import files
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.store import digest_file
-from tests.ingest_helpers import context_for, ingest_folder
+from tests.ingest_helpers import Ingested, context_for, ingest_folder
 
 
 def write(folder: Path, name: str, content: str) -> Path:
@@ -162,13 +163,40 @@ def test_through_the_runner_twice(tmp_path: Path) -> None:
         forced = run_stage(context, "ingest", force=True)
     assert first == again
     assert forced.digest == first.digest
-    assert sorted(first.outputs) == ["cells.parquet", "sources.json", "tables/vesicle.parquet"]
+    assert sorted(first.outputs) == ["cells.parquet", "sources.json", "tables/vesicle.parquet", "unreadable.parquet"]
     assert not (context.store.scratch / "reading").exists()
+
+
+def unreadable(done: Ingested) -> list[tuple[Any, ...]]:
+    return duckdb.sql(f"SELECT * FROM '{done.folder / 'unreadable.parquet'}'").fetchall()
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.sampled_from(["a,1", "b", "c,2,3", "", '"d",4', 'e,"5', '"f\ng",6', 'h,"i"j', " k ,x", "l,"]), max_size=12), st.booleans()
+    st.lists(
+        st.sampled_from(
+            [
+                "a,1",
+                "b",
+                "c,2,3",
+                "",
+                '"d",4',
+                'e,"5',
+                '"f\ng",6',
+                'h,"i"j',
+                " k ,x",
+                "l,",
+                ",",
+                " ,,",
+                ",m",
+                "cid,voxel_radius",
+                "-,nm",
+                "o,p",
+            ]
+        ),
+        max_size=12,
+    ),
+    st.booleans(),
 )
 def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[str], ended: bool) -> None:
     """Every line is a row, refused, blank, or the inside of a quoted value."""
@@ -176,8 +204,16 @@ def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPath
     write(folder, "v.csv", "\n".join(["cid,voxel_radius", *lines]) + ("\n" if ended else ""))
     done = ingest_folder(folder, {"vesicle": "v.csv"})
     blank = sum(finding.count for finding in done.findings if finding.code == "SYN-READ-011")
-    refused = sum(finding.count for finding in done.findings if finding.code in ("SYN-READ-002", "SYN-READ-015"))
-    assert done.tables["vesicle"].rejected == refused
+    codes = ("SYN-READ-002", "SYN-READ-015", "SYN-READ-017", "SYN-READ-018")
+    refused = {finding.code: 0 for finding in done.findings if finding.code in codes}
+    for finding in done.findings:
+        if finding.code in refused and finding.confidence == "certain":
+            refused[finding.code] += finding.count
+    assert done.tables["vesicle"].rejected == sum(refused.values())
+    kept = unreadable(done)
+    assert {code: [kept[5] for kept in kept].count(code) for code in refused} == refused
+    shown = "\n".join(["cid,voxel_radius", *lines]).split("\n")
+    assert [text for *_, text, _ in kept] == [shown[line - 1] for _, _, _, line, _, _ in kept]
     breaks = sum(key.count("\n") for (key,) in done.rows("vesicle", "cid") if key)
     written = len("\n".join(lines).split("\n")) - (not ended and lines[-1:] == [""]) if lines else 0
     if 'e,"5' not in lines:  # a quotation mark left open may take lines of the next quoted value with it
@@ -195,3 +231,55 @@ def test_equal_files_give_equal_bytes_whatever_the_threads(tmp_path: Path) -> No
         ingest.run(context, out)
         digests.add(tuple(digest_file(out / name) for name in ("tables/vesicle.parquet", "cells.parquet", "sources.json")))
     assert len(digests) == 1
+
+
+def test_refused_lines_are_kept_as_written(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_bytes(b'cid,voxel_radius\nb1,1\nb2,1,2\nb\xfc3,1\n"b4,1\nb5,1\n' + b"b6,1," + b"x" * 200_000 + b"\n")
+    write(tmp_path, "a.csv", "cid,voxel_radius\na1\na2,5\n")
+    write(tmp_path, "axon.csv", "cid\nx\n")
+    done = ingest_folder(tmp_path, {"vesicle": "[ab].csv", "axon": "axon.csv"})
+    kept = unreadable(done)
+    assert [(*place, text[:10], code) for *place, text, code in kept] == [
+        ("vesicle", "a.csv", None, 2, "a1", "SYN-READ-002"),
+        ("vesicle", "b.csv", None, 3, "b2,1,2", "SYN-READ-002"),
+        ("vesicle", "b.csv", None, 4, "b\ufffd3,1", "SYN-READ-003"),
+        ("vesicle", "b.csv", None, 5, '"b4,1', "SYN-READ-015"),
+        ("vesicle", "b.csv", None, 7, "b6,1,xxxxx", "SYN-READ-002"),
+    ]
+    assert len(kept[-1][4]) == 100_000
+    assert [done.details["tables"][name]["unreadable"] for name in ("axon", "vesicle")] == [0, 5]
+
+
+def test_refused_lines_are_streamed_and_there_is_a_file_without_any(tmp_path: Path) -> None:
+    write(tmp_path, "axon.csv", "cid\nx\n")
+    assert unreadable(ingest_folder(tmp_path, {"axon": "axon.csv"})) == []
+    (tmp_path / "v.csv").write_bytes(b"cid,voxel_radius\na,1\n" + b"".join(b"%d\n" % number for number in range(25_000)))
+    kept = unreadable(ingest_folder(tmp_path, {"vesicle": "v.csv"}))
+    assert [(line, text) for _, _, _, line, text, _ in kept] == [(number + 3, str(number)) for number in range(25_000)]
+
+
+def test_two_tables_of_one_file_are_told_unless_they_map_its_columns_otherwise(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", "cid,parent_id,voxel_volume\na,n,1\n")
+    same = ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": {"file": "*.csv"}})
+    assert [(finding.code, finding.table, finding.file, finding.severity) for finding in same.findings] == [
+        ("SYN-COL-007", "axon", "a.csv", "warning")
+    ]
+    other = {"file": "a.csv", "columns": {"parent_id": "cid"}, "ignore": ["cid", "voxel_volume"]}
+    assert ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": other}).codes == []
+
+
+def test_findings_of_columns_say_where_the_header_stands(tmp_path: Path) -> None:
+    write(tmp_path, "v.csv", "made by x\n\ncid,type,voxel_radius\na,b,1\n")
+    (finding,) = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "header_row": 2}}).findings[:1]
+    assert [str(place) for place in finding.examples] == ["v.csv, row 3, column type"]
+    pq.write_table(pa.table({"cid": ["a"], "type": ["b"]}), tmp_path / "v.parquet")
+    (finding,) = ingest_folder(tmp_path, {"vesicle": "v.parquet"}).findings
+    assert [str(place) for place in finding.examples] == ["v.parquet, column type"]
+
+
+def test_a_list_of_pairs_without_header_is_offered_its_names(tmp_path: Path) -> None:
+    write(tmp_path, "e.csv", "1,2,12\n2,3,4\n")
+    finding = ingest_folder(tmp_path, {"neuron_relation": "e.csv"}).finding("SYN-READ-006")
+    setting = yaml.safe_load(finding.settings[0])["tables"]["neuron_relation"]
+    done = ingest_folder(tmp_path, {"neuron_relation": {"file": "e.csv", **setting}})
+    assert (done.codes, done.rows("neuron_relation")) == ([], [("1", "2", 12.0), ("2", "3", 4.0)])

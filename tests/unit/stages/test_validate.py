@@ -23,8 +23,8 @@ from syndb_pipeline.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.sources import Source, SourceMap
 from syndb_pipeline.stages import validate
 from syndb_pipeline.stages.paths import digest_of_paths
-from syndb_pipeline.stages.plausibility import window
 from syndb_pipeline.stages.stage import Context, Result
+from syndb_pipeline.stages.units import window
 from syndb_pipeline.store import Record, Rows, describe_outputs
 from tests.meshes import small_mesh
 
@@ -376,13 +376,17 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
     in_nanometres = Lab(tmp_path / "nm", {table: {"cid": keys(5)} | spheres(radii)}).validate()
     assert in_nanometres.findings == []
     in_micrometres = Lab(tmp_path / "um", {table: {"cid": keys(5)} | spheres(radii, 1e-3)}).validate()
-    assert set(codes(in_micrometres)) == {"SYN-UNIT-003"}
-    told = {finding.column: finding for finding in in_micrometres.findings}
+    told = the(in_micrometres, "SYN-UNIT-003")  # one wrong unit, one finding
+    assert codes(in_micrometres) == ["SYN-UNIT-003"]
+    named = {name for name in spheres([1.0]) if f"{name}: um" in told.cure}
     # A thick neuron's ratio in 1/um is that of a thin one in 1/nm.
-    assert set(told) | {"mesh_area_volume_ratio"} == {"voxel_radius", "mesh_surface_area", "mesh_volume", "mesh_area_volume_ratio"}
-    assert ("mesh_area_volume_ratio" in told) == (table != "neuron")
-    assert f"`tables.{table}.units: {{voxel_radius: um}}`" in told["voxel_radius"].cure
-    assert "looks like um3" in told["mesh_volume"].cause
+    assert named | {"mesh_area_volume_ratio"} == {"voxel_radius", "mesh_surface_area", "mesh_volume", "mesh_area_volume_ratio"}
+    assert ("mesh_area_volume_ratio" in named) == (table != "neuron")
+    assert told.cure.startswith(f"If that is the unit, say so: `tables.{table}.units: {{voxel_radius: um, ")
+    assert len(told.settings) == 1
+    assert (told.confidence, told.count, told.column) == ("likely", 5, None)
+    assert "look like um, um3, um2" in told.cause
+    assert {example.column for example in told.examples} == {name.upper() for name in named}
     assert in_micrometres.tables[table].rejected == 0
 
 

@@ -1,0 +1,192 @@
+"""What the lab wrote in the cells that findings name: ingest keeps values, a person looks for the text.
+
+Belongs here: which cells are read again from the lab's files, and how many. Does not: reading them (`readers/single_cells.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Final
+from uuid import uuid4
+
+import duckdb
+import polars as pl
+
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.single_cells import LabFile, read_cells
+from syndb_pipeline.sources import Source, SourceMap
+from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.table_settings import NANOMETRE_EXPONENT
+
+MOST_ROWS: Final = 1_000_000
+"""Rows of one table that are looked up again in its files; further failing cells are told as they were read."""
+
+WRITTEN: Final = "written"
+"""Name of the table of `look_up`: tbl, row_number, col, value (as read), raw (as written)."""
+
+_CONVERTED: Final = (Kind.NUMBER, Kind.INTEGER, Kind.PATH)
+"""Kinds whose text ingest does not keep. Keys keep theirs in `cells.parquet` where it is not the key itself; text is its own."""
+
+_TOGETHER: Final = 50_000
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table `WRITTEN`, empty."""
+    connection.execute(f"CREATE TABLE {WRITTEN} (tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR, raw VARCHAR)")
+
+
+def look_up(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, failing: str, shown: Iterable[tuple[str, int]] = ()
+) -> None:
+    """Add the text of the cells that the query `failing` (tbl, row_number, col, value) names to the table `WRITTEN`.
+
+    Cells are left out whose value is their text, or whose file does not hold that value any more. Where a table has more than `MOST_ROWS`
+    failing rows, further ones are looked up only if they are among `shown`, pairs of table and row number.
+    """
+    cells = parquet(context.store.stage("ingest") / "cells.parquet")
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE failing_now AS
+            SELECT DISTINCT tbl, row_number, col, value FROM ({failing}) ANTI JOIN {WRITTEN} USING (tbl, row_number, col, value)"""
+    )
+    [(count,)] = connection.execute("SELECT count(*) FROM failing_now").fetchall()  # fetchone would leave the result open
+    if not count:
+        return
+    connection.execute(
+        f"""INSERT INTO {WRITTEN} SELECT tbl, row_number, col, value, raw FROM {cells} JOIN failing_now USING (tbl, row_number, col)
+            WHERE raw <> value AND contains(raw, value)"""
+    )
+    told = connection.execute(
+        f"""CREATE OR REPLACE TABLE not_kept AS FROM failing_now ANTI JOIN {cells} USING (tbl, row_number, col);
+            SELECT tbl, list(DISTINCT col ORDER BY col) FROM not_kept GROUP BY tbl ORDER BY tbl"""
+    ).fetchall()
+    for table, columns in told:
+        converted = [column for name in columns if (column := TABLES[table].columns[name]).kind in _CONVERTED]
+        if converted:
+            _look_up_table(connection, context, sources, table, converted, [row for name, row in shown if name == table])
+
+
+def _look_up_table(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, columns: list[Column], shown: list[int]
+) -> None:
+    names = [column.name for column in columns]
+    here = f"SELECT row_number, col, value FROM not_kept WHERE tbl = {literal(table)} AND list_contains({literal(names)}, col)"
+    connection.execute("CREATE OR REPLACE TEMP TABLE found (row_number BIGINT, col VARCHAR, raw VARCHAR)")
+    for source in sources.tables[table]:
+        inside = f"{here} AND row_number BETWEEN {source.first_row} AND {source.first_row + source.rows - 1}"
+        rows = f"""SELECT row_number FROM (SELECT DISTINCT row_number FROM ({inside}) ORDER BY row_number LIMIT {MOST_ROWS})
+                   UNION SELECT row_number FROM ({inside}) WHERE list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
+        # A connection with an open result takes no other statement; a cursor is a second one on the same database.
+        with connection.cursor() as cursor:
+            batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)
+            wanted = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
+            for some in _batches(_texts(connection, context, table, source, names, wanted)):
+                frame = pl.DataFrame(some, schema={"row_number": pl.Int64, "col": pl.String, "raw": pl.String}, orient="row")
+                connection.register("some_texts", frame.to_arrow())
+                connection.execute("INSERT INTO found FROM some_texts")
+                connection.unregister("some_texts")
+    powers = {column.name: power for column in columns if (power := _power(context, table, column))}
+    shift = " ".join(f"WHEN {literal(name)} THEN 'e{power}'" for name, power in powers.items())
+    # Without white space and the marks that group digits.
+    point = f"replace(regexp_replace(raw, '[^0-9eE+{context.config.tables[table].decimal}-]', '', 'g'), ',', '.')"
+    number = f"try_cast({point} AS DOUBLE) * ('1' || CASE col {shift} ELSE 'e0' END)::DOUBLE" if shift else f"try_cast({point} AS DOUBLE)"
+    paths = [column.name for column in columns if column.kind is Kind.PATH]
+    # A file that changed since must not put other words into a finding's mouth.
+    connection.execute(
+        f"""INSERT INTO {WRITTEN} SELECT {literal(table)}, row_number, col, value, raw FROM found JOIN ({here}) USING (row_number, col)
+            WHERE raw <> value AND CASE WHEN list_contains({literal(paths)}::VARCHAR[], col) THEN contains(raw, value)
+                ELSE {number} IS NOT DISTINCT FROM try_cast(value AS DOUBLE)
+                    OR abs({number} - try_cast(value AS DOUBLE)) <= 1e-9 * abs({number}) END"""
+    )
+
+
+def _power(context: Context, table: str, column: Column) -> int:
+    """The power of ten by which ingest multiplied the lab's numbers."""
+    units = context.config.tables[table].units
+    unit = next((units[name] for name in (column.name, *column.aliases) if name in units), "nm")
+    return NANOMETRE_EXPONENT[unit] * (column.dimension or 0)
+
+
+def _batches(texts: Iterable[tuple[int, str, str | None]]) -> Iterator[list[tuple[int, str, str | None]]]:
+    remaining = iter(texts)
+    while some := list(islice(remaining, _TOGETHER)):
+        yield some
+
+
+def _texts(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, source: Source, columns: Sequence[str], rows: Iterable[int]
+) -> Iterator[tuple[int, str, str | None]]:
+    """Row, column and text of the cells of `columns` (SynDB's names) in `rows` of a table, all of which lie in `source`, ascending.
+
+    Nothing when the file cannot be read as it was: it has changed since, and the finding stands as it is.
+    """
+    config = context.config
+    details = context.upstream("ingest").details.get("files", [])
+    read: dict[str, Any] = next(
+        (each for each in details if (each["table"], each["file"], each["sheet"]) == (table, source.file, source.sheet)), {}
+    )
+    lab_file = LabFile(
+        config.folder / source.file, TABLES[table], config.tables[table], source.first_line, source.sheet, read.get("delimiter")
+    )
+    scratch = context.store.scratch / f"single_cells-{uuid4().hex}"
+    scratch.mkdir(parents=True)
+    numbers: list[int] = []
+
+    def lines() -> Iterator[int]:
+        jumps, shift = iter(source.jumps), 0
+        upcoming = next(jumps, None)
+        for row in rows:
+            index = row - source.first_row
+            while upcoming is not None and upcoming[0] <= index:
+                shift, upcoming = upcoming[1], next(jumps, None)
+            numbers.append(row)
+            yield source.first_line + index + shift
+
+    names = [source.columns.get(column, column) for column in columns]
+    try:
+        for row_texts in read_cells(connection, lab_file, names, lines(), scratch):
+            row = numbers.pop(0)
+            yield from ((row, column, text) for column, text in zip(columns, row_texts, strict=True))
+    except (Unreadable, OSError, ValueError, duckdb.Error):
+        return
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+Place = tuple[str, int, str, str | None]
+"""Table, row number, SynDB's column, value as read."""
+
+
+def _rows(places: Sequence[Place]) -> str:
+    """A FROM item of `places`, of which there are a few, with the columns place (their number), tbl, row_number, col and value."""
+    listed = ", ".join(f"({number}, {', '.join(map(literal, place))})" for number, place in enumerate(places))
+    return f"(SELECT * REPLACE (value::VARCHAR AS value) FROM (VALUES {listed}) AS places(place, tbl, row_number, col, value))"
+
+
+def texts(connection: duckdb.DuckDBPyConnection, places: Sequence[Place]) -> list[str | None]:
+    """The text that `look_up` found for each of a few `places`; else the value as read."""
+    if not places:
+        return []
+    rows = connection.execute(
+        f"""SELECT coalesce(any_value(raw), any_value(value)) FROM {_rows(places)} LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)
+            GROUP BY place ORDER BY place"""
+    ).fetchall()
+    return [text for (text,) in rows]
+
+
+def examples(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, places: Sequence[tuple[int, str, Any]]
+) -> list[Example]:
+    """An example for each of a few `places` (row number, SynDB's column, value as read) of `table`, with the text of its cell.
+
+    A value that is None stays None. `connection` has the table `WRITTEN`.
+    """
+    told = [(table, row, column, None if value is None else str(value)) for row, column, value in places]
+    if told:
+        look_up(connection, context, sources, f"SELECT tbl, row_number, col, value FROM {_rows(told)} WHERE value IS NOT NULL")
+    found = zip(told, texts(connection, told), strict=True)
+    return [sources.example(table, row, column, text) for (_, row, column, _), text in found]

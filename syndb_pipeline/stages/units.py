@@ -1,0 +1,278 @@
+"""The unit of whole columns, from what such things measure: micrometres, voxels, two units in one column.
+
+Belongs here: windows of believable medians, and one finding for all columns of a table that one wrong unit spoiled. Does not: whether shape
+columns agree among themselves (`plausibility.py`), coordinates (`children.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from syndb_pipeline.contract.tables import Column
+from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Example, Finding
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages.as_written import examples
+from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
+
+_FEWEST_VALUES: Final = 3  # a median of fewer says nothing about a column
+
+_MOSTLY: Final = 0.9
+"""The share of the values outside their window that one unit must explain before two units are told."""
+
+_ALIKE: Final = 30.0
+"""How far beyond the middle half of a column (its quartiles) a converted value may lie to be one of them."""
+
+_OTHER_UNITS: Final = ("um", "mm", "angstrom", "pm")
+
+VOXELS, CONVERTED, UNKNOWN = "voxels", "converted", ""
+
+_RADII: Final[dict[str, tuple[float, float]]] = {
+    "neuron": (30, 500_000),
+    "dendrite": (20, 50_000),
+    "axon": (15, 500_000),
+    "pre_synaptic_terminal": (30, 50_000),
+    "dendritic_spine": (10, 10_000),
+    "vesicle": (5, 1_000),
+    "mitochondria": (20, 10_000),
+    "endoplasmic_reticulum": (10, 100_000),
+    "nucleus": (200, 100_000),
+}
+"""Smallest and largest believable median radius in nm, R. Each is some three times beyond what is known: synaptic vesicles have 15 to 25 nm
+and dense core ones up to 150, the thinnest axons 50 and a squid's giant one 250,000, mitochondria 70 to 1,000, nuclei 1,000 to 30,000."""
+
+_WINDOWS: Final[dict[tuple[str, str], tuple[float, float]]] = {
+    ("neuron", "cable_length"): (5e3, 1e10),
+    ("neuron", "volume"): (1e6, 1e18),
+    ("neuron", "area"): (1e6, 1e15),
+    ("vesicle", "distance_to_active_zone"): (1, 1e6),
+}
+"""Windows that do not follow from a radius, R: a piece of neuron exceeds 1 um2; a vesicle lies within 1 mm of its active zone."""
+
+_VOLUMES: Final = {"voxel_volume": "", "mesh_volume": "", "total_vesicle_volume": "vesicle", "total_mitochondria_volume": "mitochondria"}
+"""Columns that are volumes -> the table whose row is the smallest thing they can hold, when it is not their own."""
+
+
+def window(table: str, column: str) -> tuple[float, float] | None:
+    """The range in which the median of `table`'s column may lie when it is in nanometres; None where nothing is known.
+
+    A compact body of radius r has the volume 4/3 pi r^3 and the area 4 pi r^2; long ones have up to 1,000 and 100 times more.
+    """
+    if (table, column) in _WINDOWS:
+        return _WINDOWS[table, column]
+    radii = _RADII.get(table)
+    if radii is None:
+        return None
+    if column == "voxel_radius":
+        return radii
+    if column in _VOLUMES:
+        own = _WINDOWS.get((table, "volume")) if not _VOLUMES[column] else None
+        smallest = _RADII[_VOLUMES[column] or table][0]
+        return own or (4 / 3 * pi * smallest**3, 4 / 3 * pi * radii[1] ** 3 * 1_000)
+    if column == "mesh_surface_area":
+        return _WINDOWS.get((table, "area")) or (4 * pi * radii[0] ** 2, 4 * pi * radii[1] ** 2 * 100)
+    if column == "mesh_area_volume_ratio":
+        return 3 / radii[1] / 10, 3 / radii[0] * 10
+    return None
+
+
+def is_believable(column: Column, bounds: tuple[float, float]) -> str:
+    """SQL: the cell of `column` lies in the window `bounds`."""
+    return f"({quote(column.name)} BETWEEN {bounds[0]!r} AND {bounds[1]!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What is wrong with a column's unit: `unit` is a length unit, `VOXELS`, `CONVERTED` (nanometres that were converted) or `UNKNOWN`.
+
+    `low` and `high` enclose nine tenths of the `count` values concerned. `mixed` tells that the other values are in SynDB's unit.
+    """
+
+    column: Column
+    unit: str
+    low: float
+    high: float
+    count: int
+    confidence: Confidence = "possible"
+    mixed: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What would turn the values into SynDB's unit; 1 where that is not known."""
+        exponent = NANOMETRE_EXPONENT.get(self.unit, 0)
+        return float(10.0 ** (exponent * (self.column.dimension or 0)))
+
+
+def guess_units(
+    connection: duckdb.DuckDBPyConnection, file: Path, config: TableConfig, table: str, columns: Sequence[Column], facts: dict[str, Any]
+) -> list[Guess]:
+    """A guess for each of `columns` whose values are not believable in nanometres; `facts` are those of `plausibility`."""
+    guesses = []
+    for column in columns:
+        bounds = window(table, column.name)
+        if bounds is None or column.dimension is None or facts[f"{column.name} values"] < _FEWEST_VALUES:
+            continue
+        smallest, largest = bounds
+        median = facts[f"{column.name} spread"][1]
+        guess = None
+        if facts[f"{column.name} outside"] > 1 and facts[f"{column.name} bulk"]:
+            guess = _mixed(connection, file, config, column, bounds, facts[f"{column.name} bulk"])
+        if guess is None and not smallest <= median <= largest:
+            guess = _whole(config, column, bounds, facts)
+        guesses += [guess] if guess else []
+    return guesses
+
+
+def _whole(config: TableConfig, column: Column, bounds: tuple[float, float], facts: dict[str, Any]) -> Guess:
+    low, median, high = facts[f"{column.name} spread"]
+    count = facts[f"{column.name} present"]
+
+    def believable(exponent: int) -> bool:
+        return bool(bounds[0] <= median * 10.0 ** (exponent * (column.dimension or 0)) <= bounds[1])
+
+    declared = config.units.get(column.name)
+    units = [unit for unit in _OTHER_UNITS if believable(NANOMETRE_EXPONENT[unit])]
+    if declared and believable(-NANOMETRE_EXPONENT[declared]):
+        return Guess(column, CONVERTED, low, high, count, "likely")
+    if facts[f"{column.name} whole"] and median < bounds[0]:
+        return Guess(column, VOXELS, low, high, count)
+    if units:
+        return Guess(column, units[0], low, high, count, "likely" if units[0] == "um" else "possible")
+    return Guess(column, UNKNOWN, low, high, count)
+
+
+def _mixed(
+    connection: duckdb.DuckDBPyConnection,
+    file: Path,
+    config: TableConfig,
+    column: Column,
+    bounds: tuple[float, float],
+    bulk: tuple[float, float],
+) -> Guess | None:
+    """The guess that a part of a column is in another unit than `bulk`; None when no unit explains nearly all that lies outside."""
+    cell = quote(column.name)
+    outside = f"isfinite({cell}) AND {cell} > 0 AND NOT {is_believable(column, bounds)}"
+    (beyond,) = connection.execute(f"SELECT count(*) FROM {parquet(file)} WHERE {outside}").fetchone() or (0,)
+    declared = config.units.get(column.name)
+    candidates = {unit: NANOMETRE_EXPONENT[unit] for unit in ("um", "mm")}
+    if declared:
+        candidates[CONVERTED] = -NANOMETRE_EXPONENT[declared]
+    for unit, exponent in candidates.items():
+        factor = 10.0 ** (exponent * (column.dimension or 0))
+        alike = f"{outside} AND {cell} * {factor!r} BETWEEN {bulk[0] / _ALIKE!r} AND {bulk[1] * _ALIKE!r}"
+        count, least, most = connection.execute(
+            f"SELECT count(*), min({cell}), max({cell}) FROM {parquet(file)} WHERE {alike}"
+        ).fetchone() or (0, 0, 0)
+        if count > 1 and count >= _MOSTLY * beyond:
+            return Guess(column, unit, least, most, count, "likely", mixed=True)
+    return None
+
+
+def units_setting(table: str, config: TableConfig, units: dict[str, str]) -> str:
+    """`tables.<table>.units: {...}` as YAML ready to paste: `units`, and what the config declares of other columns."""
+    merged = dict(config.units) | units
+    return f"tables.{table}.units: {{{', '.join(f'{name}: {unit}' for name, unit in merged.items())}}}"
+
+
+def tell_units(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, file: Path, guesses: Sequence[Guess]
+) -> list[Finding]:
+    """SYN-UNIT-003 for each unit among `guesses`, with the first rows and, where one line of the config would cure it, that line."""
+    together: dict[tuple[str, bool], list[Guess]] = {}
+    for guess in guesses:
+        together.setdefault((guess.unit, guess.mixed), []).append(guess)
+    return [_tell(connection, context, sources, table, file, some) for some in together.values()]
+
+
+def _tell(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, file: Path, guesses: list[Guess]
+) -> Finding:
+    first = guesses[0]
+    config = context.config.tables[table]
+    names = [guess.column.name for guess in guesses]
+    listed = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+    looks = _looks_like(config, guesses)
+    ranges = "; ".join(
+        f"{f'{guess.column.name} ' if len(guesses) > 1 else ''}mostly between {guess.low:g} and {guess.high:g}" for guess in guesses
+    )
+    units = ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
+    if first.mixed:
+        parts = "; ".join(
+            f"{guess.count:,} value{'' if guess.count == 1 else 's'} of {guess.column.name}, from {guess.low:g} to {guess.high:g}"
+            for guess in guesses
+        )
+        situation = f"Two units in one column of {table}: {parts}, lie far from the others, which are believable in {units}{looks}"
+    elif len(guesses) == 1:
+        situation = f"The {listed} of {table} lies {ranges}, which is implausible in {units}{looks}"
+    else:
+        situation = f"The {listed} of {table} are implausible in {units}{looks}: {ranges}"
+    return context.finding(
+        "SYN-UNIT-003",
+        table=table,
+        column=names[0] if len(names) == 1 else None,
+        count=max(guess.count for guess in guesses),
+        examples=_first_cells(connection, context, sources, table, file, guesses),
+        confidence="possible" if any(guess.confidence == "possible" for guess in guesses) else "likely",
+        situation=situation,
+        advice=_advice(table, config, guesses, listed),
+    )
+
+
+def _looks_like(config: TableConfig, guesses: list[Guess]) -> str:
+    unit = guesses[0].unit
+    subject = "they look" if len(guesses) > 1 or guesses[0].mixed else "it looks"
+    if unit == CONVERTED:
+        declared = config.units.get(guesses[0].column.name, "")
+        return f" after conversion from {declared}; {subject} like nanometres that were converted"
+    if unit == VOXELS:
+        return "; whole numbers this small look like voxels"
+    if unit == UNKNOWN:
+        return ""
+    powers = dict.fromkeys(
+        f"{unit}{guess.column.unit.removeprefix('nm') if (guess.column.dimension or 0) > 0 else '^-1'}" for guess in guesses
+    )
+    return f"; {subject} like {', '.join(powers)}"
+
+
+def _advice(table: str, config: TableConfig, guesses: list[Guess], listed: str) -> str:
+    unit, column = guesses[0].unit, guesses[0].column
+    otherwise = " If the values are right, there is nothing to do."
+    if guesses[0].mixed:
+        return f"Write all values of {listed} in one unit; a unit in the config is that of a whole column.{otherwise}"
+    if unit == CONVERTED:
+        return f"If the file has nanometres, take {listed} out of `tables.{table}.units`.{otherwise}"
+    if unit == VOXELS:
+        sizes = {1: "the length", 2: "the face's area", 3: "the volume"}
+        factors = " and ".join(
+            f"{guess.column.name} by {sizes.get(guess.column.dimension or 0, 'the size')} of a voxel in {guess.column.unit}"
+            for guess in guesses
+        )
+        wants = ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
+        return f"SynDB wants {wants}. Multiply {factors} before you export.{otherwise}"
+    if unit == UNKNOWN:
+        return f"Check the unit; SynDB wants {column.unit}. Convert with `tables.{table}.units`.{otherwise}"
+    setting = units_setting(table, config, {guess.column.name: unit for guess in guesses})
+    return f"If that is the unit, say so: `{setting}`.{otherwise}"
+
+
+def _first_cells(
+    connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, file: Path, guesses: list[Guess]
+) -> list[Example]:
+    """The first cells concerned, of each column as many as there is room for."""
+    places: list[tuple[int, str, Any]] = []
+    for guess in guesses[:MAX_EXAMPLES]:
+        cell = quote(guess.column.name)
+        concerned = f"{cell} BETWEEN {literal(guess.low)} AND {literal(guess.high)}" if guess.mixed else f"{cell} > 0"
+        rows = connection.execute(
+            f"""SELECT file_row_number, {cell} FROM {parquet(file, row_number=True)} WHERE {concerned}
+                ORDER BY file_row_number LIMIT {max(1, MAX_EXAMPLES // len(guesses))}"""
+        ).fetchall()
+        places += [(row, guess.column.name, value) for row, value in rows]
+    return examples(connection, context, sources, table, places)
