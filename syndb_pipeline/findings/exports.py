@@ -111,6 +111,14 @@ def _xml(text: str) -> str:
 # -- CSV
 
 
+def define_harmless(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define the macro `harmless(x)`: a text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP MACRO harmless(x) AS
+            CASE WHEN regexp_matches(x, {literal(_FORMULA)}) AND NOT regexp_full_match(x, {literal(_NUMBER)}) THEN '''' || x ELSE x END"""
+    )
+
+
 def write_csv(report: Report, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Write a line for every failing cell the stages kept, and for each example of a finding whose cells they only counted.
 
@@ -118,10 +126,7 @@ def write_csv(report: Report, connection: duckdb.DuckDBPyConnection, path: Path)
     a number.
     Returns the number of lines below the header.
     """
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP MACRO harmless(x) AS
-            CASE WHEN regexp_matches(x, {literal(_FORMULA)}) AND NOT regexp_full_match(x, {literal(_NUMBER)}) THEN '''' || x ELSE x END"""
-    )
+    define_harmless(connection)
     _register(connection, "finding_words", _words(report), {"finding": pl.Int64, "count": pl.Int64})
     _register(connection, "counted_only", _examples(report), {"place": pl.Int64, "line": pl.Int64, "finding": pl.Int64})
     # Sorted while narrow, and told by looking words up in constants: neither a join nor long sentences stand in a sort's way.

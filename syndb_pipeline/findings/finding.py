@@ -82,7 +82,7 @@ _PASTED_WIDTH = 48
 _PLACEHOLDER = re.compile(r"<[^>]+>|\.\.\.")
 
 
-def _settings(cure: str) -> list[str]:
+def settings_of(cure: str) -> list[str]:
     """The settings that `cure` names between backticks with their values, as blocks of YAML; not those that a person has to complete."""
     blocks = []
     for table, key, text in _SETTING.findall(cure):
@@ -131,5 +131,5 @@ def build(
         cause=rule.cause.format(**known),
         cure=cure,
         confidence=confidence,
-        settings=_settings(cure),
+        settings=settings_of(cure),
     )

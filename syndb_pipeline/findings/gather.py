@@ -87,6 +87,11 @@ class Report:
         return str(self.sealed.details["verdict"]) if self.sealed else None
 
     @property
+    def set_aside(self) -> int:
+        """Rows and lines that an accepted dataset is published without."""
+        return sum(rows.rejected for rows in self.tables.values()) if self.verdict == "accepted" else 0
+
+    @property
     def missing(self) -> list[StageState]:
         """The stages that have to run, or run again, before there is a verdict."""
         return [stage for stage in self.stages if stage.state != "done"]

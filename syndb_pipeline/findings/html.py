@@ -148,10 +148,14 @@ def _verdict(report: Report) -> dict[str, str]:
     yaml = visible(report.context.config.path.name)
     if report.verdict == "accepted":
         told = "SynDB's rules hold for every row. The dataset can be packaged and published."
+        if report.set_aside:
+            rows = f"{report.set_aside:,} row{' is' if report.set_aside == 1 else 's are'} set aside and not published"
+            told = f"SynDB's rules hold for every row that is kept; {rows}. The rest can be packaged and published."
         return {"word": "Accepted", "style": "accepted", "told": told, "next": f"syndb-pipeline plan {yaml}"}
     if report.verdict == "rejected":
         told = "Nothing is packaged or published while there are errors. Each one below says where it is and what to do."
-        return {"word": "Rejected", "style": "rejected", "told": told, "next": f"syndb-pipeline check {yaml}"}
+        fixes = f"syndb-pipeline report {yaml} --fixes fixes.xlsx" if any(rows.rejected for rows in report.tables.values()) else ""
+        return {"word": "Rejected", "style": "rejected", "told": told, "fixes": fixes, "next": f"syndb-pipeline check {yaml}"}
     why = {"not run": "has not run", "outdated": "is older than the stage before it", "damaged": "left files that were changed since"}
     told = f"There is no verdict yet: {'; '.join(f'{stage.name} {why[stage.state]}' for stage in report.missing)}."
     return {"word": "Not judged yet", "style": "open", "told": told, "next": f"syndb-pipeline check {yaml}"}

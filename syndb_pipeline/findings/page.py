@@ -43,7 +43,7 @@ the first places in your own files (rows are counted as your editor or spreadshe
 
 | severity | what it does |
 |---|---|
-| error | refuses the rows, and with them the dataset: nothing is packaged or published |
+| error | refuses the rows and with them the dataset; with `on_invalid: quarantine` in its YAML, only the rows |
 | warning | is told; the dataset is published as it is |
 | hint | is told; mostly there is nothing to do |
 | info | is told |

@@ -18,6 +18,7 @@ from rich.text import Text
 from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.store import Rows
+from syndb_pipeline.visible import visible
 
 REPORT_VERSION = 1
 """Of the JSON object; it changes when a key goes or means something else, not when one is added (docs/report.md)."""
@@ -62,7 +63,7 @@ def describe(finding: Finding) -> str:
     places = "".join(f"\n    {example}" for example in finding.examples)
     settings = "".join(f"\n    {line}" for line in _pasted(finding))
     head = f"{finding.severity.upper()} {finding.code} {finding.title}{_how_sure(finding)}"
-    return f"{head}\n  {finding.cause}{places}\n  -> {finding.cure}{settings}"
+    return visible(f"{head}\n  {finding.cause}{places}\n  -> {finding.cure}{settings}")
 
 
 def _how_sure(finding: Finding) -> str:
@@ -76,16 +77,16 @@ def _pasted(finding: Finding) -> list[str]:
 
 
 def tables_of(rows: Mapping[str, Rows]) -> Table:
-    """Rows read, passed, rejected and combined, a line for each table."""
+    """Rows read, passed, rejected and combined, a line for each table; where some were lost only for others, those apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("table")
-    for column in ("read", "passed", "rejected", "combined"):
+    below = any(counts.below for counts in rows.values())
+    for column in ("read", "passed", "rejected", *(("wrong", "below") if below else ()), "combined"):
         table.add_column(column, justify="right")
     for name, counts in rows.items():
-        style = "red" if counts.rejected else ""
-        table.add_row(
-            name, *(f"{value:,}" if value else "-" for value in (counts.read, counts.passed, counts.rejected, counts.combined)), style=style
-        )
+        apart = (counts.wrong, counts.below) if below else ()
+        values = (counts.read, counts.passed, counts.rejected, *apart, counts.combined)
+        table.add_row(name, *(f"{value:,}" if value else "-" for value in values), style="red" if counts.rejected else "")
     return table
 
 
@@ -93,10 +94,10 @@ def finding_block(finding: Finding) -> RenderableType:
     """One finding for a terminal: head line, cause, places, cure."""
     style = STYLES[finding.severity]
     head = Text.assemble((finding.severity, style), " ", (finding.code, "bold"), " ", finding.title, (_how_sure(finding), "dim"))
-    lines: list[RenderableType] = [head, Padding(Text(finding.cause), (0, 0, 0, 2))]
-    lines += [Padding(Text(str(example), style="dim"), (0, 0, 0, 4)) for example in finding.examples]
-    lines.append(Padding(Text.assemble(("-> ", "green"), finding.cure), (0, 0, 0, 2)))
-    lines += [Text(f"     {line}", style="green", no_wrap=True, overflow="ignore") for line in _pasted(finding)]
+    lines: list[RenderableType] = [head, Padding(Text(visible(finding.cause)), (0, 0, 0, 2))]
+    lines += [Padding(Text(visible(str(example)), style="dim"), (0, 0, 0, 4)) for example in finding.examples]
+    lines.append(Padding(Text.assemble(("-> ", "green"), visible(finding.cure)), (0, 0, 0, 2)))
+    lines += [Text(f"     {visible(line)}", style="green", no_wrap=True, overflow="ignore") for line in _pasted(finding)]
     return Group(*lines, "")
 
 
@@ -109,16 +110,24 @@ def print_report(
     findings: Sequence[Finding],
     next_step: str,
     html: object = None,
+    config: object = None,
 ) -> None:
-    """The report of a check: a line a table, the findings by severity, the verdict, where the HTML report lies, the next command."""
+    """The report of a check: a line a table, the findings by severity, the verdict, where the HTML report lies, the next command.
+
+    With `config`, the command that writes the rejected rows as a workbook to correct.
+    """
     console.print(tables_of(tables))
     for finding in by_severity(findings):
         console.print(finding_block(finding), crop=False)  # a line to paste is whole, however narrow the terminal is
     style = "bold green" if verdict == "accepted" else "bold red"
-    console.print(f"[{style}]{verdict.upper()}[/] {escape(name)}: {summary(findings)}")
+    rejected = sum(counts.rejected for counts in tables.values()) if verdict == "accepted" else 0
+    aside = f"; {rejected:,} row{'' if rejected == 1 else 's'} set aside" if rejected else ""
+    console.print(f"[{style}]{verdict.upper()}[/] {escape(visible(name))}: {summary(findings)}{aside}")
     if verdict == "rejected":
         console.print(f"What a code means, with cures: syndb-pipeline explain {by_severity(findings)[0].code}", soft_wrap=True)
     if html:
-        console.print(f"Report: {escape(str(html))}", soft_wrap=True)
+        console.print(f"Report: {escape(visible(str(html)))}", soft_wrap=True)
+    if config and any(counts.rejected for counts in tables.values()):
+        console.print(f"Rows to correct: syndb-pipeline report {escape(visible(str(config)))} --fixes fixes.xlsx", soft_wrap=True)
     if next_step:
-        console.print(f"Next: {escape(next_step)}", soft_wrap=True)
+        console.print(f"Next: {escape(visible(next_step))}", soft_wrap=True)

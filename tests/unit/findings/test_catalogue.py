@@ -70,7 +70,7 @@ def test_a_finding_keeps_few_examples_and_names_the_one_file() -> None:
 
 
 def test_the_config_may_change_a_severity() -> None:
-    values = {"value": "glutamte", "near": "", "table": "vesicle", "column": "neurotransmitter"}
+    values = {"value": "glutamte", "near": "", "advice": "", "table": "vesicle", "column": "neurotransmitter"}
     assert build("SYN-VOC-001", **values).severity == "warning"
     assert build("SYN-VOC-001", severities={"SYN-VOC-001": "error"}, **values).severity == "error"
 

@@ -16,7 +16,8 @@ from syndb_pipeline.findings.report import describe, finding_block
 
 
 def _with_advice(advice: str, **more: object) -> Finding:
-    return build("SYN-COL-001", table="axon", file="axon.csv", column="Länge", near="", advice=advice, **more)  # type: ignore[arg-type]
+    known = {"names": "the column Länge", "near": ""}
+    return build("SYN-COL-001", table="axon", file="axon.csv", column="Länge", advice=advice, **known, **more)  # type: ignore[arg-type]
 
 
 def test_a_setting_with_a_value_is_a_block_of_yaml() -> None:

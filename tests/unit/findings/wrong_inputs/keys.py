@@ -61,6 +61,14 @@ KEYS = (
         count=1,
         first="neuron.xlsx, sheet Cells, row 3, column cid: '2024-03-03'",
     ),
+    WrongInput(
+        "SYN-ID-007",
+        "Two neurons that nobody has identified yet.",
+        {"neuron.csv": "cid,cable_length\nn1,52000\nunknown,61500\nunknown,48200\n"},
+        {"neuron": "neuron.csv"},
+        count=2,
+        first="neuron.csv, row 3, column cid: 'unknown'",
+    ),
 )
 
 RELATIONS = (
@@ -94,7 +102,7 @@ RELATIONS = (
         {"neuron.csv": "cid\n1\n2\n", "axon.csv": "cid,parent_id\n1,1\n2,2\n", "vesicle.csv": "cid,parent_id\nv1,1\nv2,2\n"},
         {"neuron": "neuron.csv", "axon": "axon.csv", "vesicle": "vesicle.csv"},
         count=1,
-        first="vesicle, column parent_id",
+        first="vesicle.csv, row 2, column parent_id: '1'",
         cured_by=1,
     ),
     WrongInput(
@@ -103,7 +111,7 @@ RELATIONS = (
         {"neuron.csv": _NEURONS, "axon.csv": _AXONS, "terminal.csv": "cid,parent_id,forms_synapse_with\nt1,a1,s1\nt2,a2,s2\n"},
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
-        first="pre_synaptic_terminal, column forms_synapse_with",
+        first="terminal.csv, row 2, column forms_synapse_with: 's1'",
         cured_by=2,
     ),
     WrongInput(
@@ -141,6 +149,15 @@ RELATIONS = (
         first="axon.csv, row 2, column parent_enum: '7'",
         cured_by=1,
     ),
+    WrongInput(
+        "SYN-REL-010",
+        "The export called the axons' own keys parent_id, and their neurons cid.",
+        {"neuron.csv": _NEURONS, "axon.csv": "cid,parent_id\nn1,a1\nn1,a2\nn2,a3\n"},
+        {"neuron": "neuron.csv", "axon": "axon.csv"},
+        count=3,
+        first="axon.csv, row 2, column cid: 'n1'",
+        cured_by=1,
+    ),
 )
 
 WHOLE = (
@@ -150,8 +167,7 @@ WHOLE = (
         {"neuron.csv": _NEURONS, "axon.csv": _AXONS, "mitochondria.csv": "cid,voxel_radius\nm1,250\nm2,310\n"},
         {"neuron": "neuron.csv", "axon": "axon.csv", "mitochondria": "mitochondria.csv"},
         count=1,
-        first="mitochondria",
-        also=("SYN-INT-003",),
+        first="mitochondria.csv, row 2, column cid: 'm1'",
     ),
     WrongInput(
         "SYN-INT-002",
@@ -167,7 +183,7 @@ WHOLE = (
         {"mitochondria.csv": "cid,voxel_radius\nm1,250\nm2,310\n"},
         {"mitochondria": "mitochondria.csv"},
         count=1,
-        first="mitochondria",
+        first="mitochondria.csv, row 2, column cid: 'm1'",
     ),
     WrongInput(
         "SYN-INT-004",
@@ -192,6 +208,20 @@ WHOLE = (
         },
         {"neuron": "neuron.csv", "axon": "axon.csv", "mitochondria": "mitochondria.csv"},
         count=1,
-        first="axon.csv, row 2, column total_mitochondria_volume: '9e+08 declared, 6e+08 found'",
+        first="axon.csv, row 2, column total_mitochondria_volume: '9e8 declared, 6e+08 found'",
+    ),
+    WrongInput(
+        "SYN-INT-007",
+        "One of two neurons has an impossible length; its axon and the vesicles on it would go with it.",
+        {
+            "neuron.csv": "cid,cable_length\nn1,52000\nn2,-61500\n",
+            "axon.csv": _AXONS,
+            "vesicle.csv": "cid,parent_id\nv1,a1\nv2,a2\nv3,a2\n",
+        },
+        {"neuron": "neuron.csv", "axon": "axon.csv", "vesicle": "vesicle.csv"},
+        count=1,
+        first="neuron.csv, row 3",
+        also=("SYN-VAL-001",),
+        config={"on_invalid": "quarantine"},
     ),
 )

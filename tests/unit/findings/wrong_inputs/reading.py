@@ -5,6 +5,8 @@ Belongs here: one input for each SYN-READ and SYN-COL rule. Does not: running th
 
 from __future__ import annotations
 
+import gzip
+
 from wrong_inputs.wrong_input import Formula, Workbook, WrongInput
 
 _NEURONS = "cid,cable_length\nn1,52000\nn2,61500\n"
@@ -42,7 +44,7 @@ READING = (
         {"neuron.csv": "cid,cable_length,cable_length\nn1,52000,51874.2\nn2,61500,61320.9\n"},
         {"neuron": "neuron.csv"},
         count=2,
-        first="neuron.csv, column cable_length",
+        first="neuron.csv, row 1, column cable_length",
         cured_by=1,
     ),
     WrongInput(
@@ -51,7 +53,7 @@ READING = (
         {"neuron.csv": "cid,cable_length,\nn1,52000,checked\nn2,61500,\n"},
         {"neuron": "neuron.csv"},
         count=1,
-        first="neuron.csv",
+        first="neuron.csv, row 1",
         cured_by=1,
     ),
     WrongInput(
@@ -60,7 +62,7 @@ READING = (
         {"neuron.csv": "n1,52000\nn2,61500\n"},
         {"neuron": "neuron.csv"},
         count=1,
-        first="neuron.csv",
+        first="neuron.csv, row 1",
         cured_by=2,
     ),
     WrongInput(
@@ -82,7 +84,7 @@ READING = (
         },
         {"neuron": "neuron.xlsx"},
         count=1,
-        first="neuron.xlsx",
+        first="neuron.xlsx, sheet Cells, row 1",
         cured_by=1,
     ),
     WrongInput(
@@ -117,7 +119,7 @@ READING = (
         {"neuron_1.csv": _NEURONS, "neuron_2.csv": "cid,length\nn3,48200\n"},
         {"neuron": "neuron_*.csv"},
         count=1,
-        first="neuron_2.csv",
+        first="neuron_2.csv, row 1",
     ),
     WrongInput(
         "SYN-READ-013",
@@ -151,6 +153,60 @@ READING = (
         count=1,
         first="neuron.xlsx, sheet Cells, row 3, column cable_length: '=B2+9500'",
     ),
+    WrongInput(
+        "SYN-READ-017",
+        "The units stand in a row of their own.",
+        {"neuron.csv": "cid,cable_length,mesh_volume\n,um,um3\nn1,52.0,311\nn2,61.5,402\n"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 2: ',um,um3'",
+    ),
+    WrongInput(
+        "SYN-READ-018",
+        "A copy that broke off in the middle of line 4.",
+        {"neuron.csv": "cid,cable_length,neuron_type\nn1,52000,stellate\nn2,61500,basket\nn3,482"},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 4: 'n3,482'",
+    ),
+    WrongInput(
+        "SYN-READ-019",
+        "A file of 20 kB that is made of a thousand compressed parts with nothing in them.",
+        {"neuron.csv.gz": gzip.compress(b"cid,cable_length\n", mtime=0) + gzip.compress(b"", mtime=0) * 1_001},
+        {"neuron": "neuron.csv.gz"},
+        count=1,
+        first="neuron.csv.gz",
+        unseen=frozenset({"neuron.csv.gz"}),
+    ),
+    WrongInput(
+        "SYN-READ-020",
+        "Somebody wanted an empty table and named a device.",
+        {},
+        {"neuron": "/dev/null"},
+        count=1,
+        first="/dev/null",
+    ),
+    WrongInput(
+        "SYN-READ-021",
+        "A table of another lab.",
+        {},
+        {"neuron": "/data/physics/neuron.csv"},
+        count=1,
+        first="/data/physics/neuron.csv",
+        data_folders=("/data/anatomy",),
+    ),
+    WrongInput(
+        "SYN-READ-022",
+        "Two neurons are of one type, and it stands in one merged cell: C2 and C3.",
+        {
+            "neuron.xlsx": Workbook(
+                {"Cells": [["cid", "cable_length", "neuron_type"], ["n1", 52000, "stellate"], ["n2", 61500, ""]]}, ("C2:C3",)
+            )
+        },
+        {"neuron": "neuron.xlsx"},
+        count=1,
+        first="neuron.xlsx, sheet Cells, row 2, column neuron_type: 'stellate'",
+    ),
 )
 
 COLUMNS = (
@@ -160,7 +216,7 @@ COLUMNS = (
         {"neuron.csv": "cid,cable_lenght\nn1,52000\nn2,61500\n"},
         {"neuron": "neuron.csv"},
         count=1,
-        first="neuron.csv, column cable_lenght",
+        first="neuron.csv, row 1, column cable_lenght",
         cured_by=1,
     ),
     WrongInput(
@@ -169,7 +225,7 @@ COLUMNS = (
         {"neuron.csv": _NEURONS, "edges.csv": "pre_synapse_id,connection_score\nn1,12\nn2,3\n"},
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
-        first="edges.csv, column post_synapse_id",
+        first="edges.csv, row 1",
     ),
     WrongInput(
         "SYN-COL-003",
@@ -177,7 +233,7 @@ COLUMNS = (
         {"neuron.csv": "cid,cable_length,dataset_id\nn1,52000,01939c0e\nn2,61500,01939c0e\n"},
         {"neuron": "neuron.csv"},
         count=1,
-        first="neuron.csv, column dataset_id",
+        first="neuron.csv, row 1, column dataset_id",
         cured_by=1,
     ),
     WrongInput(
@@ -189,7 +245,7 @@ COLUMNS = (
         },
         {"neuron": "neuron.csv", "synapse": "synapse.csv"},
         count=3,
-        first="synapse.csv",
+        first="synapse.csv, row 1",
     ),
     WrongInput(
         "SYN-COL-005",
@@ -197,7 +253,7 @@ COLUMNS = (
         {"neuron.csv": _NEURONS, "edges.csv": "pre_id,pre_synapse_id,post_synapse_id\nn1,n1,n2\n"},
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
-        first="edges.csv, column pre_synapse_id",
+        first="edges.csv, row 1, column pre_synapse_id",
         cured_by=1,
     ),
     WrongInput(
@@ -206,6 +262,14 @@ COLUMNS = (
         {"neuron.csv": _NEURONS},
         {"neuron": {"file": "neuron.csv", "columns": {"length": "cable_length"}}},
         count=1,
-        first="neuron.csv, column length",
+        first="neuron.csv, row 1",
+    ),
+    WrongInput(
+        "SYN-COL-007",
+        "The lines of `axon` were copied for `dendrite`, and the file was not changed.",
+        {"neuron.csv": _NEURONS, "axon.csv": "cid,parent_id,voxel_volume\na1,n1,505262223\na2,n2,491003871\n"},
+        {"neuron": "neuron.csv", "dendrite": "axon.csv", "axon": "axon.csv"},
+        count=1,
+        first="axon.csv",
     ),
 )

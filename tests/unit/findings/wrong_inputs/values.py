@@ -42,7 +42,7 @@ VALUES = (
         {"neuron.csv": "cid,cable_length\nn1,52000\nn2,-1\nn3,-1\n"},
         {"neuron": "neuron.csv"},
         count=2,
-        first="neuron.csv, row 3, column cable_length: '-1.0'",
+        first="neuron.csv, row 3, column cable_length: '-1'",
         cured_by=1,
     ),
     WrongInput(
@@ -65,7 +65,6 @@ VALUES = (
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=1,
         first="vesicle.csv, row 3, column neurotransmitter: 'probably glutamate because the membrane looked thick on both sides'",
-        also=("SYN-VOC-001",),
     ),
     WrongInput(
         "SYN-VAL-004",
@@ -129,7 +128,7 @@ VALUES = (
         {"neuron.csv": _NEURONS, "vesicle.csv": "cid,parent_id,voxel_radius\nv1,n1,0.018\nv2,n1,0.0195\nv3,n2,0.0212\n"},
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=3,
-        first="vesicle, column voxel_radius",
+        first="vesicle.csv, row 2, column voxel_radius: '0.018'",
         cured_by=1,
     ),
     WrongInput(
@@ -140,7 +139,7 @@ VALUES = (
             "nucleus.csv": "cid,parent_id,centroid_x,centroid_y,centroid_z\nk1,n1,3001,2002,998\nk2,n2,3248,1875,1126\n",
         },
         {"neuron": "neuron.csv", "nucleus": "nucleus.csv"},
-        count=1,
-        first="nucleus, column centroid_x",
+        count=2,
+        first="nucleus.csv, row 2, column centroid_x: '3001'",
     ),
 )

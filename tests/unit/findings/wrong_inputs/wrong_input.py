@@ -6,7 +6,7 @@ Belongs here: writing its files, running them, and showing them in Markdown as a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from textwrap import fill, wrap
@@ -80,6 +80,8 @@ class WrongInput:
     also: tuple[str, ...] = ()
     unseen: frozenset[str] = frozenset()  # files that the page does not show
     cured_by: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)  # further keys of the YAML
+    data_folders: tuple[str, ...] | None = None  # of pipeline.yaml
 
     def run(self, folder: Path, cure: Mapping[str, Any] | None = None) -> dict[str, Record]:
         """Write the dataset into `folder` and check it; the records by stage. `cure` is pasted into the config before."""
@@ -97,7 +99,10 @@ class WrongInput:
         tables = {name: {"file": table} if isinstance(table, str) else dict(table) for name, table in self.tables.items()}
         for name, settings in (cure or {}).get("tables", {}).items():
             tables[name] = tables.get(name, {}) | settings
-        context = context_for(folder, tables)
+        context = context_for(folder, tables, **self.config)
+        if self.data_folders is not None:
+            allowed = {"data_folders": [Path(allowed) for allowed in self.data_folders]}
+            context = replace(context, settings=context.settings.model_copy(update=allowed))
         with context.store.lock():
             return {record.stage: record for record in run_through(context, "check_integrity")}
 
@@ -106,8 +111,11 @@ class WrongInput:
         parts = [fill(self.lead, PAGE_WIDTH)]
         parts += [f"`{name}`:\n\n{_shown(content)}" for name, content in self.files.items() if name not in self.unseen]
         settings = {name: dict(table) for name, table in self.tables.items() if not isinstance(table, str)}
-        if settings:
-            parts.append("The config:\n\n" + fenced("yaml", yaml.safe_dump({"tables": settings}, sort_keys=False, allow_unicode=True)))
+        shown = dict(self.config) | ({"tables": settings} if settings else {})
+        if shown:
+            parts.append("The config:\n\n" + fenced("yaml", yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)))
+        if self.data_folders is not None:
+            parts.append("pipeline.yaml:\n\n" + fenced("yaml", yaml.safe_dump({"data_folders": list(self.data_folders)})))
         parts.append("The pipeline says:\n\n" + fenced("text", _wrapped(describe(finding))))
         return "\n\n".join(parts)
 
