@@ -1,0 +1,251 @@
+"""Meshes and skeletons that are not there, are something else, or are broken.
+
+Belongs here: mistakes under SYN-PATH rules. Does not: the tables themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import beside, each, put, together
+
+NEU = "neuron"
+MESH = "derived_glb/754534424.glb"
+SKELETON = "test_neuron.swc"
+WEB_PAGE = b"<!DOCTYPE html><html><body>403 Forbidden</body></html>"
+PLY = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"
+
+
+def _lines(function: Callable[[list[str]], list[str]]) -> Callable[[bytes], bytes]:
+    return lambda written: ("\n".join(function(written.decode().rstrip("\n").split("\n"))) + "\n").encode()
+
+
+def _samples(number: int, *values: str) -> Callable[[bytes], bytes]:
+    """Line `number` (from 1) of a skeleton is another."""
+    return _lines(lambda lines: [*lines[: number - 1], *values, *lines[number:]])
+
+
+def _with_json(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """The mesh with another JSON chunk; the chunk's and the file's lengths are right."""
+
+    def apply(written: bytes) -> bytes:
+        (size,) = struct.unpack_from("<I", written, 12)
+        told = json.loads(written[20 : 20 + size])
+        change(told)
+        text = json.dumps(told).encode()
+        text += b" " * (-len(text) % 4)
+        rest = written[20 + size :]
+        return struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
+
+    return apply
+
+
+PATHS = (
+    wrong(
+        "a mesh that was never exported",
+        "hemibrain",
+        beside(MESH, None),
+        finds("SYN-PATH-001", NEU, "mesh_path", 3, 1, "754534424.glb"),
+    ),
+    wrong(
+        "the meshes' folder has another name",
+        "hemibrain",
+        each(NEU, "mesh_path", lambda path: path.replace("derived_glb", "meshes")),
+        finds("SYN-PATH-001", NEU, "mesh_path", 2, 5, "relative"),
+    ),
+    wrong(
+        "paths of the Windows machine where the table was made",
+        "hemibrain",
+        each(NEU, "swc_path", lambda path: "C:\\data\\" + path.replace("/", "\\")),
+        finds("SYN-PATH-001", NEU, "swc_path", 2, 5, "/"),
+    ),
+    wrong(
+        "capitals in a file's name that the file does not have",
+        "hemibrain",
+        put(NEU, "mesh_path", 4, "derived_glb/754538881.GLB"),
+        finds("SYN-PATH-001", NEU, "mesh_path", 4, 1, "capitals"),
+    ),
+    wrong(
+        "a path of the cluster where the skeletons were made",
+        "skeletons",
+        put(NEU, "swc_path", (2, 3), "/groups/lab/home/ada/sample.swc"),
+        finds("SYN-PATH-001", NEU, "swc_path", 2, 2),
+    ),
+    wrong(
+        "an address on the web instead of a file",
+        "hemibrain",
+        put(NEU, "mesh_path", 2, "https://example.org/meshes/722817260.glb"),
+        finds("SYN-PATH-001", NEU, "mesh_path", 2, 1),
+    ),
+    wrong(
+        "a folder instead of a skeleton", "skeletons", put(NEU, "swc_path", 4, "."), finds("SYN-PATH-002", NEU, "swc_path", 4, 1, ".swc")
+    ),
+    wrong(
+        "meshes as Wavefront .obj",
+        "hemibrain",
+        each(NEU, "mesh_path", lambda path: path.replace(".glb", ".obj")),
+        finds("SYN-PATH-002", NEU, "mesh_path", 2, 5, ".glb"),
+    ),
+    wrong(
+        "the skeleton's path in the column of the mesh",
+        "hemibrain",
+        put(NEU, "mesh_path", 3, "original/swc/754534424.swc"),
+        finds("SYN-PATH-002", NEU, "mesh_path", 3, 1, ".glb"),
+    ),
+    wrong(
+        "the neuron's id instead of a path",
+        "hemibrain",
+        put(NEU, "swc_path", 6, "1734350908"),
+        finds("SYN-PATH-002", NEU, "swc_path", 6, 1),
+    ),
+)
+
+MESHES = (
+    wrong(
+        "a download that broke off",
+        "hemibrain",
+        beside(MESH, lambda mesh: mesh[:-5000]),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "end is missing"),
+    ),
+    wrong("an empty mesh", "hemibrain", beside(MESH, b""), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "empty")),
+    wrong("a .ply that was renamed", "hemibrain", beside(MESH, PLY), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "start")),
+    wrong("a web page instead of the mesh", "hemibrain", beside(MESH, WEB_PAGE), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "start")),
+    wrong(
+        "a .gltf of text that was renamed",
+        "hemibrain",
+        beside(MESH, b'{"asset": {"version": "2.0"}, "meshes": []}'),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "gltf"),
+    ),
+    wrong(
+        "binary glTF of version 1",
+        "hemibrain",
+        beside(MESH, lambda mesh: mesh[:4] + struct.pack("<I", 1) + mesh[8:]),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "version 1"),
+    ),
+    wrong(
+        "a mesh without geometry",
+        "hemibrain",
+        beside(MESH, _with_json(lambda told: [told.pop(part) for part in ("meshes", "nodes", "scenes", "scene")])),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "no mesh"),
+    ),
+    wrong(
+        "a mesh whose vertices lie in another file",
+        "hemibrain",
+        beside(MESH, _with_json(lambda told: told["buffers"][0].update(uri="754534424.bin"))),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "another file"),
+    ),
+    wrong(
+        "a mesh whose table of contents promises more vertices than there are",
+        "hemibrain",
+        beside(MESH, _with_json(lambda told: [one.update(count=one["count"] * 10) for one in told["accessors"]])),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "too short"),
+    ),
+    wrong(
+        "bytes were lost in the middle, as by an FTP in text mode",
+        "hemibrain",
+        beside(MESH, lambda mesh: mesh.replace(b"\r\n", b"\n") if b"\r\n" in mesh else mesh[:5000] + mesh[5001:]),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "announces"),
+    ),
+)
+
+SKELETONS = (
+    wrong(
+        "a skeleton that ends within a sample",
+        "skeletons",
+        beside(SKELETON, lambda swc: swc[: swc.rindex(b" ") - 3]),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 10", "7"),
+    ),
+    wrong(
+        "decimal commas in a skeleton",
+        "skeletons",
+        beside(SKELETON, lambda swc: swc.replace(b".", b",")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 1", "0,0"),
+    ),
+    wrong(
+        "a skeleton saved as csv",
+        "skeletons",
+        beside(SKELETON, lambda swc: swc.replace(b" ", b",")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "comma"),
+    ),
+    wrong(
+        "a sample whose parent was deleted",
+        "skeletons",
+        beside(SKELETON, _lines(lambda lines: [*lines[:2], *lines[3:]])),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 3", "parent 3"),
+    ),
+    wrong(
+        "two samples of one id",
+        "skeletons",
+        beside(SKELETON, _samples(5, "4 3 0.0 4.0 0.0 0.5 3")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 5", "already"),
+    ),
+    wrong(
+        "parents that go round in a circle",
+        "skeletons",
+        beside(SKELETON, _samples(2, "2 3 0.0 1.0 0.0 0.5 5")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "circle"),
+    ),
+    wrong(
+        "a root that is its own parent",
+        "skeletons",
+        beside("sample.swc", lambda swc: swc.replace(b"0 1 0 0 0 3.0 -1", b"0 1 0 0 0 3.0 0")),
+        finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 3", "root"),
+    ),
+    wrong("an empty skeleton", "skeletons", beside(SKELETON, b""), finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "no sample")),
+    wrong(
+        "a header of column names in a skeleton",
+        "skeletons",
+        beside(SKELETON, lambda swc: b"id type x y z radius parent\n" + swc),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 1"),
+    ),
+    wrong(
+        "radii that were not measured: nan",
+        "skeletons",
+        beside(SKELETON, lambda swc: re.sub(rb"(?m) 0\.5 (\d+)$", rb" nan \1", swc)),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 2", "radius"),
+    ),
+    wrong(
+        "a skeleton in UTF-16, as Notepad saves it",
+        "skeletons",
+        beside(SKELETON, lambda swc: swc.decode().encode("utf-16")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "utf-8"),
+    ),
+    wrong(
+        "a web page instead of a skeleton",
+        "hemibrain",
+        beside("original/swc/722817260.swc", WEB_PAGE),
+        finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 1"),
+    ),
+    wrong(
+        "a neuron in two pieces",
+        "skeletons",
+        beside(SKELETON, _samples(8, "8 3 0.0 8.0 0.0 0.5 -1")),
+        finds("SYN-PATH-005", NEU, "swc_path", 3, 1, "2 roots", "line 8"),
+    ),
+    wrong(
+        "a sample stands twice in one place",
+        "skeletons",
+        beside(SKELETON, _lines(lambda lines: [*lines, "11 3 0.0 4.0 0.0 0.5 5"])),
+        finds("SYN-PATH-006", NEU, "swc_path", 3, 1, "line 11"),
+    ),
+    wrong(
+        "-1 for radii that were not measured",
+        "skeletons",
+        beside(SKELETON, lambda swc: re.sub(rb"(?m) 0\.5 (\d+)$", rb" -1 \1", swc)),
+        finds("SYN-PATH-007", NEU, "swc_path", 3, 1, "line 2"),
+    ),
+    wrong(
+        "two skeletons are broken for two reasons",
+        "skeletons",
+        together(beside(SKELETON, b""), beside("sample.swc", lambda swc: swc[:-7])),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "no sample"),
+        finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 55"),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*PATHS, *MESHES, *SKELETONS)

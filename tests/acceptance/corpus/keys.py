@@ -1,0 +1,190 @@
+"""A table's own keys: missing, repeated, damaged, made into dates.
+
+Belongs here: mistakes in `cid` (SYN-ID rules). Does not: keys of other rows (`references.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import config, content, each, file, parquet, put, rows, together, workbook
+from tests.acceptance.corpus.lab import as_text
+from tests.acceptance.corpus.references import LONG_HEMIBRAIN, as_excel_keeps, as_number, in_hemibrain, long, shortened
+
+MISSING = (
+    wrong("two neurons without a key", "l1", put("neuron", "cid", (10, 500), ""), finds("SYN-ID-001", "neuron", "cid", 10, 2)),
+    wrong("blanks where a key should be", "l1", put("neuron", "cid", 7, "   "), finds("SYN-ID-001", "neuron", "cid", 7, 1)),
+    wrong(
+        "an empty cell in the column of keys of a workbook",
+        "l1",
+        together(workbook("neuron"), put("neuron", "cid", 12, None)),
+        finds("SYN-ID-001", "neuron", "cid", 12, 1),
+    ),
+    wrong(
+        "pandas wrote nulls into the keys of a Parquet file",
+        "hemibrain",
+        together(parquet("synapse"), put("synapse", "cid", (20, 21), "")),
+        finds("SYN-ID-001", "synapse", "cid", 19, 2),
+    ),
+    wrong(
+        "five neurons that nobody identified are all called unknown",
+        "l1",
+        put("neuron", "cid", range(30, 35), "unknown"),
+        finds("SYN-ID-007", "neuron", "cid", 30, 5, "unknown"),
+    ),
+    wrong(
+        "-1 stands for neurons without an id",
+        "l1",
+        put("neuron", "cid", (5, 6, 700), "-1"),
+        finds("SYN-ID-007", "neuron", "cid", 5, 3, "-1"),
+    ),
+    wrong(
+        "R wrote NA for the key of three rows",
+        "hemibrain",
+        put("synapse", "cid", (2, 3, 4), "NA"),
+        finds("SYN-ID-007", "synapse", "cid", 2, 3, "NA"),
+    ),
+)
+
+REPEATED = (
+    wrong(
+        "the table was appended to itself",
+        "l1",
+        rows("neuron", lambda body: [*body, *map(list, body)]),
+        finds("SYN-ID-002", "neuron", "cid", 1053, 1051, "copies of whole rows"),
+    ),
+    wrong(
+        "one row stands twice",
+        "larva",
+        rows("neuron", lambda body: [*body[:100], list(body[4]), *body[100:]]),
+        finds("SYN-ID-002", "neuron", "cid", 102, 1, "copy of a whole row"),
+    ),
+    wrong(
+        "the numbering of synapses starts again for each neuron",
+        "hemibrain",
+        each("synapse", "cid", lambda key: key.partition(":")[2]),
+        finds("SYN-ID-002", "synapse", "cid", 42, 160, "restart|parent"),
+    ),
+    wrong(
+        "two keys differ in a blank alone",
+        "larva",
+        put("neuron", "cid", 3, "29 "),
+        finds("SYN-ID-002", "neuron", "cid", 3, 1),
+        finds("SYN-ID-004", "neuron", "cid", 3, 1),
+        also={"SYN-REL-002": "the key 37365 is gone, and connections name it"},
+    ),
+    wrong(
+        "the type's column is read as the key",
+        "hemibrain",
+        config("neuron", columns={"neuron_type": "cid"}, ignore=["cid"]),
+        finds("SYN-ID-002", "neuron", "neuron_type", 3, 4),
+        also={"SYN-REL-001": "no synapse names a neuron by its type"},
+    ),
+)
+
+DAMAGED = (
+    wrong(
+        "Excel showed the neurons' ids as 7.20576E+17 and saved what it showed",
+        "l1",
+        each("neuron", "cid", lambda key: shortened(long(key))),
+        finds("SYN-ID-003", "neuron", "cid", 2, 1051, "text"),
+        also={"SYN-ID-002": "ids cut to six digits are no longer distinct"},
+    ),
+    wrong(
+        "a German Excel saved them as 7,20576E+17",
+        "l1",
+        together(each("neuron", "cid", lambda key: shortened(long(key)).replace(".", ",")), file("neuron", "neuron.csv", as_text(";"))),
+        finds("SYN-ID-003", "neuron", "cid", 2, 1051, "text"),
+        also={"SYN-ID-002": "ids cut to six digits are no longer distinct"},
+    ),
+    wrong(
+        "a workbook holds the synapses' long ids as numbers",
+        "hemibrain",
+        together(
+            workbook("synapse"), each("synapse", "cid", lambda key: float(as_excel_keeps(f"720575940{key.replace(':', '')}0000000"[:18])))
+        ),
+        finds("SYN-ID-003", "synapse", "cid", 2, 200, "text"),
+        also={"SYN-ID-002": "fifteen digits are too few to tell all of them apart"},
+    ),
+    wrong(
+        "pandas kept the neurons' ids as float64 in Parquet",
+        "l1",
+        together(each("neuron", "cid", long), parquet("neuron", cid=pyarrow.float64())),
+        finds("SYN-ID-003", "neuron", "cid", 1, None, "text"),
+        also={"SYN-ID-002": "neighbouring ids become one number"},
+    ),
+    wrong(
+        "a spreadsheet made zeros of the last digits of both files' ids",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, in_hemibrain(as_excel_keeps)),
+        finds("SYN-ID-005", "neuron", "cid", 2, 5, "spreadsheet"),
+        also={"SYN-ID-002": "two of the five differ in the lost digits alone"},
+    ),
+    wrong(
+        "the neurons' ids were rounded by a spreadsheet, the synapses' were not",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, each("neuron", "cid", as_excel_keeps)),
+        finds("SYN-ID-005", "neuron", "cid", 2, 5, "spreadsheet"),
+        also={
+            "SYN-REL-001": "the whole ids of the synapses name no neuron any more",
+            "SYN-ID-002": "two of the five differ in the lost digits alone",
+        },
+    ),
+    wrong(
+        "a workbook holds half of the keys as numbers, after a filter was filled down",
+        "l1",
+        together(each("neuron", "cid", long), workbook("neuron"), each("neuron", "cid", as_number, range(2, 102))),
+        finds("SYN-ID-003", "neuron", "cid", 2, 100, "text"),
+        also={"SYN-ID-002": "fifteen digits are too few to tell all of them apart"},
+    ),
+)
+
+AROUND = (
+    wrong("a blank before every key", "l1", each("neuron", "cid", lambda key: f" {key}"), finds("SYN-ID-004", "neuron", "cid", 2, 1051)),
+    wrong(
+        "no-break spaces behind two keys",
+        "larva",
+        put("neuron", "cid", 2, "29\u00a0"),
+        finds("SYN-ID-004", "neuron", "cid", 2, 1),
+    ),
+    wrong(
+        "a zero-width space behind the parents",
+        "terminal",
+        each("vesicle", "parent_id", lambda key: f"{key}\u200b"),
+        finds("SYN-ID-004", "vesicle", "parent_id", 2, 37),
+    ),
+    wrong(
+        "a tab behind one key",
+        "terminal",
+        put("vesicle", "cid", 4, "3\t"),
+        finds("SYN-ID-004", "vesicle", "cid", 4, 1),
+    ),
+)
+
+DATES = (
+    wrong(
+        "Excel took the cell's name MAR3 for a day",
+        "worm",
+        put("neuron", "cid", 188, date(2026, 3, 3)),
+        finds("SYN-ID-006", "neuron", "cid", 188, 1, "text"),
+        also={"SYN-REL-002": "connections of the cell that was renamed name nobody"},
+    ),
+    wrong(
+        "Excel took three senders for days",
+        "worm",
+        put("neuron_relation", "pre_id", (2, 3, 4), date(2026, 10, 1)),
+        finds("SYN-ID-006", "neuron_relation", "pre_id", 2, 3, "text"),
+        also={"SYN-REL-002": "a day names no cell", "SYN-REL-006": "no pair stands twice but by chance"},
+    ),
+    wrong(
+        "a csv file from Excel has keys such as 3-Mar",
+        "l1",
+        together(each("neuron", "cid", lambda key: f"{int(key) % 28 + 1}-Mar", (2, 3)), content("neuron", bytes)),
+        finds("SYN-ID-006", "neuron", "cid", 2, 2, "text"),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*MISSING, *REPEATED, *DAMAGED, *AROUND, *DATES)

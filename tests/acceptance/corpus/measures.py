@@ -1,0 +1,196 @@
+"""Whole columns on another scale, words that SynDB does not know, declared numbers that do not add up.
+
+Belongs here: mistakes under SYN-UNIT and SYN-VOC rules, on text, and under SYN-INT-004 and 005. Does not: single numbers (`numbers.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import Change, column, config, each, put, rows, together
+from tests.acceptance.corpus.lab import Cell
+
+NEU, VES = "neuron", "vesicle"
+
+
+def times(factor: float) -> Callable[[str], str]:
+    return lambda number: repr(float(number) * factor)
+
+
+def volume(row: dict[str, Cell]) -> str:
+    """What a tube of this area and a radius of 120 nm encloses."""
+    return repr(float(str(row["mesh_surface_area"])) * 60)
+
+
+def ratio(row: dict[str, Cell]) -> str:
+    return repr(float(str(row["mesh_surface_area"])) / float(str(row["mesh_volume"])))
+
+
+def sphericity(row: dict[str, Cell]) -> str:
+    return repr(pi ** (1 / 3) * (6 * float(str(row["mesh_volume"]))) ** (2 / 3) / float(str(row["mesh_surface_area"])))
+
+
+def _scaled(table: str, name: str, factor: float) -> Change:
+    return each(table, name, times(factor))
+
+
+AXES = ("centroid_x", "centroid_y", "centroid_z")
+
+UNITS = (
+    wrong(
+        "radii of vesicles in micrometres",
+        "guide",
+        _scaled(VES, "voxel_radius", 1e-3),
+        finds("SYN-UNIT-003", VES, "voxel_radius", None, 8, "um", setting="units: {voxel_radius: um}"),
+    ),
+    wrong(
+        "distances to the active zone in millimetres",
+        "guide",
+        _scaled(VES, "distance_to_active_zone", 1e-6),
+        finds("SYN-UNIT-003", VES, "distance_to_active_zone", None, 8, "mm", setting="units"),
+    ),
+    wrong(
+        "volumes of axons in cubic micrometres",
+        "guide",
+        together(_scaled("axon", "voxel_volume", 1e-9), _scaled("axon", "total_mitochondria_volume", 1e-9)),
+        finds("SYN-UNIT-003", "axon", None, None, 3, "um", setting="units"),
+    ),
+    wrong(
+        "cable lengths in micrometres",
+        "hemibrain",
+        _scaled(NEU, "cable_length", 1e-3),
+        finds("SYN-UNIT-003", NEU, "cable_length", None, 5, "um", setting="units: {cable_length: um}"),
+    ),
+    wrong(
+        "radii of vesicles counted in voxels of 4 nm, as whole numbers",
+        "guide",
+        each(VES, "voxel_radius", lambda number: str(round(float(number) / 8))),
+        finds("SYN-UNIT-003", VES, "voxel_radius", None, 8, "voxel"),
+    ),
+    wrong(
+        "surface areas in square micrometres",
+        "hemibrain",
+        _scaled(NEU, "mesh_surface_area", 1e-6),
+        finds("SYN-UNIT-003", NEU, "mesh_surface_area", None, 5, "um", setting="units: {mesh_surface_area: um}"),
+    ),
+    wrong(
+        "the config says micrometres and the file has nanometres",
+        "hemibrain",
+        config(NEU, units={"cable_length": "mm"}),
+        finds("SYN-UNIT-003", NEU, "cable_length", None, 5, "units"),
+    ),
+    wrong(
+        "synapses lie where they do in voxels of 8 nm",
+        "hemibrain",
+        together(*(each("synapse", axis, lambda number: str(round(float(number) / 8))) for axis in AXES)),
+        finds("SYN-UNIT-004", "synapse", "centroid_x", None, None, "voxel"),
+    ),
+    wrong(
+        "places of neurons in micrometres, of synapses in nanometres",
+        "hemibrain",
+        together(*(_scaled(NEU, axis, 1e-3) for axis in AXES)),
+        finds("SYN-UNIT-004", NEU, "centroid_x", None, None, "tables.neuron.units"),
+    ),
+    wrong(
+        "one ratio of area and volume is per micrometre",
+        "hemibrain",
+        together(
+            column(NEU, "mesh_volume", volume),
+            column(NEU, "mesh_area_volume_ratio", ratio),
+            each(NEU, "mesh_area_volume_ratio", times(1e3), [3]),
+        ),
+        finds("SYN-UNIT-001", NEU, "mesh_area_volume_ratio", 3, 1, "unit"),
+    ),
+    wrong(
+        "all ratios are per micrometre",
+        "hemibrain",
+        together(
+            column(NEU, "mesh_volume", volume), column(NEU, "mesh_area_volume_ratio", ratio), _scaled(NEU, "mesh_area_volume_ratio", 1e3)
+        ),
+        finds("SYN-UNIT-003", NEU, "mesh_area_volume_ratio", 2, 5, "um", setting="units: {mesh_area_volume_ratio: um}"),
+    ),
+    wrong(
+        "a sphericity of another mesh",
+        "hemibrain",
+        together(column(NEU, "mesh_volume", volume), column(NEU, "mesh_sphericity", sphericity), put(NEU, "mesh_sphericity", 5, "0.9")),
+        finds("SYN-UNIT-002", NEU, "mesh_sphericity", 5, 1, "unit"),
+    ),
+)
+
+WORDS = (
+    wrong(
+        "glutamate misspelt once",
+        "guide",
+        put(VES, "neurotransmitter", 4, "glutamat"),
+        finds("SYN-VOC-001", VES, "neurotransmitter", 4, 1, "glutamate"),
+    ),
+    wrong(
+        "the transmitter's class in the lab's own words",
+        "guide",
+        each(VES, "neurotransmitter", lambda _: "excitatory"),
+        finds("SYN-VOC-001", VES, "neurotransmitter", 2, 8),
+    ),
+    wrong(
+        "a capital letter",
+        "guide",
+        put(VES, "neurotransmitter", (2, 3), "Glutamate"),
+        finds("SYN-VOC-002", VES, "neurotransmitter", 2, 2),
+    ),
+    wrong(
+        "the short name of a transmitter",
+        "guide",
+        put(VES, "neurotransmitter", 9, "gaba"),
+        finds("SYN-VOC-003", VES, "neurotransmitter", 9, 1),
+    ),
+    wrong(
+        "a remark in the place of the transmitter",
+        "guide",
+        put(VES, "neurotransmitter", 6, "glutamate, because the membrane looked thick on both sides of the cleft"),
+        finds("SYN-VAL-003", VES, "neurotransmitter", 6, 1, "65"),
+        also={"SYN-VOC-001": "a whole remark is no word of the vocabulary"},
+    ),
+    wrong(
+        "a Greek letter in the neuron's type",
+        "larva",
+        put(NEU, "neuron_type", 8, "KC-\u03b1\u03b2"),
+        finds("SYN-VAL-004", NEU, "neuron_type", 8, 1),
+    ),
+    wrong(
+        "text that was read as Latin-1 and saved as UTF-8",
+        "l1",
+        put(NEU, "neuron_type", (2, 3), "OSN\u00c2\u00a0"),
+        finds("SYN-VAL-004", NEU, "neuron_type", 2, 2),
+    ),
+    wrong(
+        "typographic quotation marks around the transmitters",
+        "guide",
+        each(VES, "neurotransmitter", lambda word: f"\u201c{word}\u201d"),
+        finds("SYN-VAL-004", VES, "neurotransmitter", 2, 8),
+        also={"SYN-VOC-001": "with the marks it is no word of the vocabulary"},
+    ),
+)
+
+SUMS = (
+    wrong(
+        "a vesicle was lost in the export",
+        "terminal",
+        rows(VES, lambda body: body[:-1]),
+        finds("SYN-INT-004", "pre_synaptic_terminal", "vesicle_count", 2, 1, "complete"),
+    ),
+    wrong(
+        "the terminal declares ten times its vesicles",
+        "terminal",
+        put("pre_synaptic_terminal", "vesicle_count", 2, "370"),
+        finds("SYN-INT-004", "pre_synaptic_terminal", "vesicle_count", 2, 1),
+    ),
+    wrong(
+        "the terminal's total volume is that of one vesicle",
+        "terminal",
+        together(column(VES, "voxel_volume", "65449.8"), column("pre_synaptic_terminal", "total_vesicle_volume", "65449.8")),
+        finds("SYN-INT-005", "pre_synaptic_terminal", "total_vesicle_volume", 2, 1),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*UNITS, *WORDS, *SUMS)

@@ -1,0 +1,290 @@
+"""Cells that should be numbers and are not, or are numbers that cannot be.
+
+Belongs here: mistakes under SYN-TYPE and SYN-VAL rules. Does not: units of whole columns and words (`measures.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import column, config, each, file, parquet, put, together
+from tests.acceptance.corpus.lab import as_text
+
+NEU, VES, REL = "neuron", "vesicle", "neuron_relation"
+
+
+def comma(number: str) -> str:
+    return number.replace(".", ",")
+
+
+def german(number: str) -> str:
+    """1.234.567,89"""
+    return f"{float(number):,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def swiss(number: str) -> str:
+    return f"{float(number):,.2f}".replace(",", "'")
+
+
+def english(number: str) -> str:
+    return f"{float(number):,.2f}"
+
+
+semicolons = file(NEU, "neuron.csv", as_text(";"))
+
+MARKS = (
+    wrong(
+        "a German Excel wrote decimal commas",
+        "hemibrain",
+        together(*(each(NEU, name, comma) for name in ("cable_length",)), semicolons),
+        finds("SYN-TYPE-001", NEU, "cable_length", 2, 5, "decimal", setting='decimal: ","'),
+    ),
+    wrong(
+        "radii with decimal commas, quoted",
+        "guide",
+        each(VES, "voxel_radius", comma),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 2, 8, "decimal", setting='decimal: ","'),
+    ),
+    wrong(
+        "one radius was typed with a decimal comma",
+        "guide",
+        put(VES, "voxel_radius", 5, "30,5131"),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 5, 1, "decimal|comma"),
+    ),
+    wrong(
+        "German numbers with points for thousands and a decimal comma",
+        "hemibrain",
+        together(each(NEU, "cable_length", german), semicolons),
+        finds("SYN-TYPE-001", NEU, "cable_length", 2, 5, "decimal", setting='decimal: ","'),
+    ),
+    wrong(
+        "a spreadsheet saved volumes as it shows them: 385,668,034.56",
+        "guide",
+        each("axon", "voxel_volume", english),
+        finds("SYN-TYPE-001", "axon", "voxel_volume", 2, 3, "thousand|group"),
+    ),
+    wrong(
+        "a Swiss spreadsheet saved 385'668'034.56",
+        "guide",
+        each("axon", "voxel_volume", swiss),
+        finds("SYN-TYPE-001", "axon", "voxel_volume", 2, 3, "thousand|group"),
+    ),
+    wrong(
+        "French thin spaces between the thousands",
+        "hemibrain",
+        each(NEU, "cable_length", lambda number: english(number).replace(",", "\u202f")),
+        finds("SYN-TYPE-001", NEU, "cable_length", 2, 5, "thousand|group"),
+    ),
+    wrong(
+        "the config says comma and the numbers have points",
+        "guide",
+        config(VES, decimal=","),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 2, 8, "decimal"),
+        finds("SYN-TYPE-001", VES, "distance_to_active_zone", 2, 8, "decimal"),
+        finds("SYN-TYPE-001", VES, "centroid_x", 2, 8, "decimal"),
+        finds("SYN-TYPE-001", VES, "centroid_y", 2, 8, "decimal"),
+        finds("SYN-TYPE-001", VES, "centroid_z", 2, 8, "decimal"),
+    ),
+    wrong(
+        "counts with a decimal comma: 633,0",
+        "hemibrain",
+        together(each(NEU, "n_branches", lambda number: f"{number},0"), semicolons),
+        finds("SYN-TYPE-001", NEU, "n_branches", 2, 5, "decimal", setting='decimal: ","'),
+    ),
+)
+
+MARKERS = (
+    wrong(
+        "R wrote NA where nothing was measured",
+        "guide",
+        put(VES, "voxel_radius", (3, 5), "NA"),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 3, 2, "no value", setting='missing: ["NA"]'),
+    ),
+    wrong(
+        "n.a. typed by hand",
+        "hemibrain",
+        put(NEU, "cable_length", 4, "n.a."),
+        finds("SYN-TYPE-001", NEU, "cable_length", 4, 1, "no value", setting='missing: ["n.a."]'),
+    ),
+    wrong(
+        "a hyphen in a cell without measurement",
+        "worm",
+        together(file(REL, "neuron_relation.csv", as_text()), put(REL, "connection_score", 2, "-")),
+        finds("SYN-TYPE-001", REL, "connection_score", 2, 1, "no value", setting='missing: ["-"]'),
+    ),
+    wrong(
+        "MySQL wrote \\N for null",
+        "hemibrain",
+        put(NEU, "n_branches", (2, 6), "\\N"),
+        finds("SYN-TYPE-001", NEU, "n_branches", 2, 2, "no value", setting="missing"),
+    ),
+    wrong(
+        "numpy wrote nan",
+        "guide",
+        put(VES, "distance_to_active_zone", (2, 9), "nan"),
+        finds("SYN-VAL-002", VES, "distance_to_active_zone", 2, 2, setting='missing: ["nan"]'),
+    ),
+    wrong(
+        "MATLAB divided by zero: Inf",
+        "guide",
+        put(VES, "voxel_radius", 4, "Inf"),
+        finds("SYN-VAL-002", VES, "voxel_radius", 4, 1),
+    ),
+    wrong(
+        "Parquet columns with NaN inside",
+        "guide",
+        together(parquet(VES, voxel_radius=pyarrow.float64()), put(VES, "voxel_radius", 4, "nan")),
+        finds("SYN-VAL-002", VES, "voxel_radius", 3, 1),
+    ),
+    wrong(
+        "-1 where no radius was measured",
+        "guide",
+        put(VES, "voxel_radius", (2, 3), "-1"),
+        finds("SYN-VAL-001", VES, "voxel_radius", 2, 2, "no value", setting='missing: ["-1"]'),
+    ),
+    wrong(
+        "-9999 where no length was measured",
+        "hemibrain",
+        put(NEU, "cable_length", 6, "-9999"),
+        finds("SYN-VAL-001", NEU, "cable_length", 6, 1, "no value", setting='missing: ["-9999"]'),
+    ),
+    wrong(
+        "zeros where no area was measured",
+        "hemibrain",
+        put(NEU, "mesh_surface_area", (2, 3), "0"),
+        finds("SYN-VAL-001", NEU, "mesh_surface_area", 2, 2, "no value"),
+    ),
+)
+
+MORE_THAN_A_NUMBER = (
+    wrong(
+        "the unit stands behind each radius",
+        "guide",
+        each(VES, "voxel_radius", lambda number: f"{number} nm"),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 2, 8, "without nm"),
+    ),
+    wrong(
+        "lengths in micrometres, with the unit behind them",
+        "hemibrain",
+        each(NEU, "cable_length", lambda number: f"{float(number) / 1000:.2f} \u00b5m"),
+        # The text behind the numbers has to go as well, so pasting alone is half of the cure.
+        finds("SYN-TYPE-001", NEU, "cable_length", 2, 5, "unit", "without", setting="units: {cable_length: um}", cures=False),
+    ),
+    wrong(
+        "the accuracy stands with the radius: 26.9 \u00b1 0.3",
+        "guide",
+        put(VES, "voxel_radius", (2, 3), "26.9 \u00b1 0.3"),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 2, 2, "one number"),
+    ),
+    wrong(
+        "a distance given as a limit: <500",
+        "guide",
+        put(VES, "distance_to_active_zone", 6, "<500"),
+        finds("SYN-TYPE-001", VES, "distance_to_active_zone", 6, 1, "limit"),
+    ),
+    wrong(
+        "a typographic minus sign",
+        "hemibrain",
+        put("synapse", "centroid_x", 10, "\u221238712.0"),
+        finds("SYN-TYPE-001", "synapse", "centroid_x", 10, 1, "minus"),
+    ),
+    wrong(
+        "a German Excel made the 26th of September of 26.9",
+        "guide",
+        put(VES, "voxel_radius", 2, "26. Sep"),
+        finds("SYN-TYPE-001", VES, "voxel_radius", 2, 1, "date"),
+    ),
+    wrong(
+        "an Excel made days of two scores",
+        "worm",
+        put(REL, "connection_score", (4, 8), date(2026, 1, 9)),
+        finds("SYN-TYPE-001", REL, "connection_score", 4, 2, "date"),
+    ),
+    wrong(
+        "the letter O for a zero",
+        "guide",
+        put("axon", "total_mitochondria_volume", 4, "O"),
+        finds("SYN-TYPE-001", "axon", "total_mitochondria_volume", 4, 1),
+    ),
+    wrong(
+        "a remark where a number should be",
+        "hemibrain",
+        put(NEU, "n_branches", 3, "see notebook"),
+        finds("SYN-TYPE-001", NEU, "n_branches", 3, 1),
+    ),
+    wrong(
+        "pandas wrote True and False where counts belong",
+        "guide",
+        put("axon", "mitochondria_count", (2, 3), "True"),
+        finds("SYN-TYPE-001", "axon", "mitochondria_count", 2, 2, "count"),
+    ),
+)
+
+COUNTS = (
+    wrong("half a branch", "hemibrain", put(NEU, "n_branches", 2, "633.5"), finds("SYN-TYPE-002", NEU, "n_branches", 2, 1, "fraction")),
+    wrong(
+        "mean counts of several observers",
+        "guide",
+        each("axon", "mitochondria_count", lambda number: f"{int(number)}.33"),
+        finds("SYN-TYPE-002", "axon", "mitochondria_count", 2, 3, "fraction"),
+    ),
+    wrong(
+        "Parquet keeps the counts as float32 with halves",
+        "guide",
+        together(parquet(VES, minimum_normal_length=pyarrow.float32()), put(VES, "minimum_normal_length", 3, "22.5")),
+        finds("SYN-TYPE-002", VES, "minimum_normal_length", 2, 1),
+    ),
+    wrong(
+        "is_tree says maybe",
+        "skeletons",
+        together(column(NEU, "is_tree", "true"), put(NEU, "is_tree", 3, "maybe")),
+        finds("SYN-TYPE-003", NEU, "is_tree", 3, 1, "true or false"),
+    ),
+    wrong(
+        "a German Excel wrote WAHR and FALSCH",
+        "skeletons",
+        together(column(NEU, "is_tree", "WAHR"), put(NEU, "is_tree", 4, "FALSCH")),
+        finds("SYN-TYPE-003", NEU, "is_tree", 2, 3, "true or false"),
+    ),
+    wrong(
+        "a body's id in the column of its branches",
+        "hemibrain",
+        put(NEU, "n_branches", 5, "720575940621039145"),
+        finds("SYN-VAL-005", NEU, "n_branches", 5, 1, "id"),
+    ),
+    wrong(
+        "a length beyond every number",
+        "hemibrain",
+        put(NEU, "cable_length", 3, "1e999"),
+        finds("SYN-VAL-005", NEU, "cable_length", 3, 1),
+    ),
+    wrong(
+        "a count below zero",
+        "guide",
+        put("axon", "mitochondria_count", 4, "-3"),
+        finds("SYN-VAL-001", "axon", "mitochondria_count", 4, 1),
+    ),
+    wrong(
+        "a transmitter's probability in percent",
+        "hemibrain",
+        column("synapse", "acetylcholine", lambda row: str(round(float(str(row["connection_score"])) * 100, 1))),
+        finds("SYN-VAL-001", "synapse", "acetylcholine", 2, 200, "percent|100"),
+    ),
+    wrong(
+        "a sphericity above one",
+        "hemibrain",
+        together(column(NEU, "mesh_sphericity", "0.05"), put(NEU, "mesh_sphericity", 4, "1.2")),
+        finds("SYN-VAL-001", NEU, "mesh_sphericity", 4, 1),
+    ),
+    wrong(
+        "negative radii after a subtraction",
+        "guide",
+        each(VES, "voxel_radius", lambda number: f"-{number}", (7, 8)),
+        finds("SYN-VAL-001", VES, "voxel_radius", 7, 2),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*MARKS, *MARKERS, *MORE_THAN_A_NUMBER, *COUNTS)

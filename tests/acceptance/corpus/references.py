@@ -1,0 +1,333 @@
+"""Keys of other rows that name none, because somebody or something wrote them otherwise.
+
+Belongs here: mistakes in reference columns (SYN-REL-001, SYN-REL-002) by root cause. Does not: the keys of a table's own rows (`keys.py`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from typing import Literal
+
+import pyarrow
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import Change, config, each, parquet, put, rows, together, with_neurons, workbook
+from tests.acceptance.corpus.lab import Cell
+
+REL, SYN, VES = "neuron_relation", "synapse", "vesicle"
+
+
+def decimal(key: str) -> str:
+    return f"{key}.0"
+
+
+def quoted(key: str) -> str:
+    return f'"{key}"'
+
+
+def padded(key: str) -> str:
+    return key.zfill(10)
+
+
+def in_capitals(key: str) -> str:
+    return key.upper()
+
+
+def long(key: str) -> str:
+    """An id as long as FlyWire's root ids are."""
+    return f"720575940{int(key) % 10**9:09d}"
+
+
+def through_a_float(key: str) -> str:
+    return str(int(float(key)))
+
+
+def shortened(key: str) -> str:
+    return f"{float(key):.5E}"
+
+
+def as_excel_keeps(key: str) -> str:
+    return key[:15] + "0" * len(key[15:])
+
+
+def as_number(key: str) -> Cell:
+    return int(key) if len(key) <= 15 else float(as_excel_keeps(key))
+
+
+def full_width(key: str) -> str:
+    return "".join(chr(ord(letter) + 0xFEE0) for letter in key)
+
+
+def both_ends(function: Callable[[str], Cell]) -> Change:
+    return together(each(REL, "pre_id", function), each(REL, "post_id", function))
+
+
+def everywhere(function: Callable[[str], Cell]) -> Change:
+    """The ids of the larva's neurons and of the ends of its connections."""
+    return together(each("neuron", "cid", function), both_ends(function))
+
+
+def in_hemibrain(function: Callable[[str], Cell]) -> Change:
+    return together(each("neuron", "cid", function), each(SYN, "parent_id", function))
+
+
+def _without_neuron(key: str) -> Change:
+    return rows("neuron", lambda body: [row for row in body if row[0] != key])
+
+
+LONG_LARVA, LONG_HEMIBRAIN = everywhere(long), in_hemibrain(long)
+
+
+def _accented(form: Literal["NFC", "NFD"]) -> Callable[[str], str]:
+    return lambda key: unicodedata.normalize(form, f"célula-{key}")
+
+
+NUMBERS = (
+    wrong(
+        "pandas wrote the senders' ids as 29.0, for the column had a gap once",
+        "larva",
+        each(REL, "pre_id", decimal),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "decimal|1.0"),
+    ),
+    wrong(
+        "both ends of the connections came through pandas",
+        "larva",
+        both_ends(decimal),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "decimal|1.0"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "decimal|1.0"),
+    ),
+    wrong(
+        "the synapses name their neurons as 722817260.0",
+        "hemibrain",
+        each(SYN, "parent_id", decimal),
+        finds("SYN-REL-001", SYN, "parent_id", 2, 200, "decimal|1.0"),
+    ),
+    wrong(
+        "the neurons have 29.0 and the connections 29",
+        "larva",
+        each("neuron", "cid", decimal),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "decimal|1.0"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "decimal|1.0"),
+    ),
+    wrong(
+        "R's write.csv printed three parents with a fraction",
+        "hemibrain",
+        put(SYN, "parent_id", (50, 51, 60), "754534424.00"),
+        finds("SYN-REL-001", SYN, "parent_id", 50, 3, "decimal|1.0"),
+    ),
+    wrong(
+        "the neurons' ids have leading zeros and a spreadsheet took them from the connections",
+        "larva",
+        each("neuron", "cid", padded),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "zero"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "zero"),
+    ),
+    wrong(
+        "MATLAB printed the receivers with leading zeros",
+        "larva",
+        each(REL, "post_id", padded),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "zero"),
+    ),
+    wrong(
+        "the connections' ids group thousands: 3,299,214",
+        "larva",
+        each(REL, "post_id", lambda key: f"{int(key):,}"),
+        finds("SYN-REL-002", REL, "post_id", 2, 631, "thousand|group"),
+    ),
+)
+
+WRITING = (
+    wrong(
+        "somebody typed the senders in small letters",
+        "worm",
+        each(REL, "pre_id", str.lower),
+        finds("SYN-REL-002", REL, "pre_id", 2, 858, "capital|case"),
+    ),
+    wrong(
+        "one receiver is typed in small letters",
+        "worm",
+        put(REL, "post_id", 7, "avar"),
+        finds("SYN-REL-002", REL, "post_id", 7, 1, "capital|case"),
+    ),
+    wrong(
+        "the terminal is called Presynapse_1 by its vesicles",
+        "terminal",
+        each(VES, "parent_id", lambda _: "Presynapse_1"),
+        finds("SYN-REL-001", VES, "parent_id", 2, 37, "capital|case"),
+    ),
+    wrong(
+        "an exporter kept the quotation marks inside the values",
+        "larva",
+        each(REL, "pre_id", quoted),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "quot"),
+    ),
+    wrong(
+        "a spreadsheet's apostrophe for text came along: '722817260",
+        "hemibrain",
+        each(SYN, "parent_id", lambda key: f"'{key}"),
+        finds("SYN-REL-001", SYN, "parent_id", 2, 200, "quot|apostrophe"),
+    ),
+    wrong(
+        'the ids were protected for Excel as formulas of text: ="29"',
+        "larva",
+        each(REL, "pre_id", lambda key: f'="{key}"'),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "quot|formula"),
+    ),
+    wrong(
+        "a zero-width space inside ids that were copied from a web page",
+        "larva",
+        each(REL, "post_id", lambda key: f"{key[:3]}\u200b{key[3:]}"),
+        finds("SYN-REL-002", REL, "post_id", 2, 631, "cannot be seen|invisible"),
+    ),
+    wrong(
+        "a soft hyphen inside one parent's name",
+        "terminal",
+        put(VES, "parent_id", 9, "pre\u00adsynapse_1"),
+        finds("SYN-REL-001", VES, "parent_id", 9, 1, "cannot be seen|invisible"),
+    ),
+    wrong(
+        "a word processor's directional mark behind the ids",
+        "worm",
+        each(REL, "pre_id", lambda key: f"{key}\u200e"),
+        finds("SYN-REL-002", REL, "pre_id", 2, 858, "cannot be seen|invisible"),
+    ),
+    wrong(
+        "no-break spaces where the neurons' names have plain ones",
+        "larva",
+        together(everywhere(lambda key: f"cell {key}"), both_ends(lambda key: key.replace(" ", "\u00a0"))),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "space|blank"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "space|blank"),
+    ),
+    wrong(
+        "two blanks where the neurons' names have one",
+        "larva",
+        together(everywhere(lambda key: f"cell {key}"), each(REL, "pre_id", lambda key: key.replace(" ", "  "))),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "space|blank"),
+    ),
+    wrong(
+        "a Mac wrote the accents of the connections' names apart from their letters",
+        "larva",
+        together(everywhere(_accented("NFC")), both_ends(lambda key: unicodedata.normalize("NFD", key))),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "unicode"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "unicode"),
+    ),
+    wrong(
+        "a Japanese keyboard typed full-width digits",
+        "larva",
+        put(REL, "pre_id", (2, 3, 4), full_width("29")),
+        finds("SYN-REL-002", REL, "pre_id", 2, 3, "unicode|width"),
+    ),
+    wrong(
+        "a Cyrillic letter that looks like a Latin one",
+        "worm",
+        put(REL, "pre_id", 2, "\u0410DAL"),
+        finds("SYN-REL-002", REL, "pre_id", 2, 1),
+    ),
+)
+
+DAMAGED = (
+    wrong(
+        "the parents' ids went through a double and lost their last digits",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, each(SYN, "parent_id", through_a_float)),
+        finds("SYN-REL-001", SYN, "parent_id", 2, 200, "float|double|2^53"),
+    ),
+    wrong(
+        "MATLAB wrote the senders in short scientific form",
+        "larva",
+        together(LONG_LARVA, each(REL, "pre_id", shortened)),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "scientific|exponent|short form|E+17"),
+        also={"SYN-REL-006": "six digits tell no pair apart"},
+    ),
+    wrong(
+        "the neurons are text and Excel made zeros of the connections' last three digits",
+        "larva",
+        together(LONG_LARVA, each(REL, "post_id", as_excel_keeps)),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "zeros|spreadsheet|digits"),
+        also={"SYN-REL-006": "fifteen digits do not tell all pairs apart"},
+    ),
+    wrong(
+        "a workbook holds the parents' long ids as numbers",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, workbook(SYN), each(SYN, "parent_id", as_number)),
+        finds("SYN-ID-003", SYN, "parent_id", 2, 200, "text"),
+    ),
+    wrong(
+        "pandas kept the parents as float64 in Parquet",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, parquet(SYN, parent_id=pyarrow.float64())),
+        finds("SYN-ID-003", SYN, "parent_id", 1, 200, "text"),
+    ),
+    wrong(
+        "a spreadsheet made a date of a cell's name: MAR1 became 1-Mar",
+        "worm",
+        together(
+            *(
+                each(table, name, lambda key: "MAR1" if key == "ADAL" else key)
+                for table, name in (("neuron", "cid"), (REL, "pre_id"), (REL, "post_id"))
+            ),
+            each(REL, "pre_id", lambda key: "1-Mar" if key == "MAR1" else key),
+        ),
+        finds("SYN-REL-002", REL, "pre_id", 2, 12, "date"),
+    ),
+)
+
+ELSEWHERE = (
+    wrong(
+        "one neuron is missing: its synapses have no parent",
+        "hemibrain",
+        _without_neuron("754534424"),
+        finds("SYN-REL-001", SYN, "parent_id", 42, 40, "754534424", "add"),
+    ),
+    wrong(
+        "the synapses come from another release, in which every body has a new number",
+        "hemibrain",
+        each(SYN, "parent_id", lambda key: str(int(key) + 5_000_000_000)),
+        finds("SYN-REL-001", SYN, "parent_id", 2, 200, "release|version|file"),
+    ),
+    wrong(
+        "part of the connections are those of another volume, whose ids begin with 99",
+        "larva",
+        each(REL, "post_id", lambda key: f"99{key.zfill(8)}", range(300, 636)),
+        finds("SYN-REL-002", REL, "post_id", 300, 336, "release|version|file"),
+    ),
+    wrong(
+        "the config says that vesicles name axons, and they name neurons",
+        "guide",
+        together(with_neurons, each(VES, "parent_id", lambda key: f"N{key}"), config(VES, parent="axon")),
+        finds("SYN-REL-001", VES, "parent_id", 2, 8, "neuron", setting="parent: neuron"),
+    ),
+    wrong(
+        "orphans wrote 0 for vesicles outside every axon",
+        "guide",
+        put(VES, "parent_id", (8, 9), "0"),
+        finds("SYN-REL-001", VES, "parent_id", 8, 2, "there is none", "empty"),
+    ),
+    wrong(
+        "CAVE's -1 for a connection without receiver",
+        "larva",
+        put(REL, "post_id", (10, 20, 30), "-1"),
+        finds("SYN-REL-002", REL, "post_id", 10, 3, "there is none|no value|missing", setting="missing"),
+    ),
+    wrong(
+        "R's NA for an unknown sender",
+        "worm",
+        put(REL, "pre_id", (100, 101), "NA"),
+        finds("SYN-REL-002", REL, "pre_id", 100, 2, "there is none|no value|missing", setting="missing"),
+    ),
+    wrong(
+        "'unknown' typed for the terminal of two vesicles",
+        "terminal",
+        put(VES, "parent_id", (5, 6), "unknown"),
+        finds("SYN-REL-001", VES, "parent_id", 5, 2, "there is none|no value|missing", setting="missing"),
+    ),
+    wrong(
+        "Python's None for a parent",
+        "hemibrain",
+        put(SYN, "parent_id", 3, "None"),
+        finds("SYN-REL-001", SYN, "parent_id", 3, 1, "there is none|no value|missing", setting="missing"),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*NUMBERS, *WRITING, *DAMAGED, *ELSEWHERE)

@@ -1,0 +1,224 @@
+"""How tables hang together: swapped columns, missing ends, unclear targets, repeated pairs, tables without relation.
+
+Belongs here: mistakes under SYN-REL-003 to 010 and SYN-INT rules. Does not: keys that are written otherwise (`references.py`).
+"""
+
+from __future__ import annotations
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import (
+    Change,
+    column,
+    config,
+    copied,
+    each,
+    exchanged,
+    put,
+    rows,
+    together,
+    unlisted,
+    with_neurons,
+    without,
+)
+from tests.acceptance.corpus.lab import Lab
+
+NEU, REL, SYN, VES, AXON, TERMINAL = "neuron", "neuron_relation", "synapse", "vesicle", "axon", "pre_synaptic_terminal"
+
+
+def _ends_of_synapses(lab: Lab) -> None:
+    """Every connection of the worm becomes a synapse between a terminal of the sender and the receiver's neuron."""
+    copied(TERMINAL, REL, {"cid": "cid", "parent_id": "pre_id"})(lab)
+    each(TERMINAL, "cid", lambda key: f"t{key}")(lab)
+    copied(SYN, REL, {"cid": "cid", "pre_synapse_id": "cid", "post_synapse_id": "post_id"})(lab)
+    each(SYN, "pre_synapse_id", lambda key: f"t{key}")(lab)
+    unlisted(REL)(lab)
+    config(SYN, references={"pre_synapse_id": TERMINAL, "post_synapse_id": NEU})(lab)
+
+
+def _rows_again(table: str, first: int, last: int) -> Change:
+    return rows(table, lambda body: [*body, *(list(row) for row in body[first:last])])
+
+
+SWAPPED = (
+    wrong(
+        "the vesicles' own keys and their parents are swapped",
+        "terminal",
+        exchanged(VES, "cid", "parent_id"),
+        finds("SYN-REL-010", VES, None, None, None, "cid", "parent_id", "swap"),
+    ),
+    wrong(
+        "the axons' ids stand in the column of the vesicles'",
+        "guide",
+        together(each(VES, "cid", lambda key: f"v{key}"), exchanged(VES, "cid", "parent_id")),
+        finds("SYN-REL-010", VES, None, None, None, "cid", "parent_id", "swap"),
+    ),
+    wrong(
+        "the synapses' own keys and their neurons are swapped",
+        "hemibrain",
+        exchanged(SYN, "cid", "parent_id"),
+        finds("SYN-REL-010", SYN, None, None, None, "cid", "parent_id", "swap"),
+    ),
+    wrong(
+        "terminals and neurons are swapped at the ends of the synapses",
+        "worm",
+        together(_ends_of_synapses, exchanged(SYN, "pre_synapse_id", "post_synapse_id")),
+        finds("SYN-REL-010", SYN, None, None, None, "pre_synapse_id", "post_synapse_id", "swap"),
+    ),
+    wrong(
+        "the connections' keys and their senders are swapped",
+        "larva",
+        exchanged(REL, "cid", "pre_id"),
+        finds("SYN-REL-010", REL, None, None, None, "cid", "pre_id", "swap"),
+    ),
+    wrong(
+        "the score stands where the receiver should",
+        "larva",
+        exchanged(REL, "post_id", "connection_score"),
+        finds("SYN-REL-010", REL, None, None, None, "post_id", "connection_score", "swap"),
+    ),
+)
+
+MISSING = (
+    wrong("vesicles without a parent", "guide", put(VES, "parent_id", (4, 5), ""), finds("SYN-REL-003", VES, "parent_id", 4, 2)),
+    wrong(
+        "the parents are filled down in the spreadsheet only: blank below the first",
+        "terminal",
+        put(VES, "parent_id", range(3, 39), ""),
+        finds("SYN-REL-003", VES, "parent_id", 3, 36),
+    ),
+    wrong("connections that lead nowhere", "larva", put(REL, "post_id", (5, 6, 7), ""), finds("SYN-REL-007", REL, "post_id", 5, 3)),
+    wrong("a connection from nowhere", "worm", put(REL, "pre_id", 30, None), finds("SYN-REL-007", REL, "pre_id", 30, 1)),
+    wrong(
+        "synapses without any end",
+        "hemibrain",
+        put(SYN, "parent_id", (2, 3), ""),
+        finds("SYN-INT-002", SYN, "cid", 2, 2, "neuron"),
+    ),
+    wrong(
+        "two of the worm's synapses name neither end",
+        "worm",
+        together(_ends_of_synapses, put(SYN, "pre_synapse_id", (10, 11), None), put(SYN, "post_synapse_id", (10, 11), None)),
+        finds("SYN-INT-002", SYN, "cid", 10, 2, "neuron"),
+    ),
+)
+
+UNCLEAR = (
+    wrong(
+        "axons and neurons are numbered alike, and a vesicle may belong to either",
+        "guide",
+        together(
+            with_neurons,
+            each(NEU, "cid", lambda key: key.removeprefix("N")),
+            each(AXON, "parent_id", lambda key: key.removeprefix("N")),
+        ),
+        finds("SYN-REL-004", VES, "parent_id", None, 1, "axon", "neuron", setting="parent: axon"),
+    ),
+    wrong(
+        "half of the vesicles name axons, half name neurons",
+        "guide",
+        together(with_neurons, each(VES, "parent_id", lambda key: f"N{key}", range(2, 6))),
+        finds("SYN-REL-001", VES, "parent_id", 2, 4, "neuron has it", "one table"),
+    ),
+    wrong(
+        "connections without the table of their neurons",
+        "worm",
+        unlisted(NEU),
+        finds("SYN-REL-005", REL, "pre_id", 2, 1, "Add the table of neuron"),
+        finds("SYN-REL-005", REL, "post_id", 2, 1, "Add the table of neuron"),
+    ),
+    wrong(
+        "terminals that name synapses, in a dataset without synapses",
+        "terminal",
+        column(TERMINAL, "forms_synapse_with", "s1"),
+        finds("SYN-REL-005", TERMINAL, "forms_synapse_with", None, 1, "synapse", setting="ignore: [forms_synapse_with]"),
+    ),
+    wrong(
+        "the config makes dendrites the parents, which the dataset does not have",
+        "guide",
+        config(VES, parent="dendrite"),
+        finds("SYN-REL-005", VES, "parent_id", None, 1, "dendrite", setting="parent: axon"),
+    ),
+)
+
+PAIRS = (
+    wrong(
+        "a row for each kind of connection, so that pairs stand twice",
+        "worm",
+        config(REL, combine=None),
+        finds("SYN-REL-006", REL, "post_id", 10, 9, "849 of 858", setting="combine: {connection_score: sum}"),
+    ),
+    wrong(
+        "ten connections were appended again under new keys",
+        "larva",
+        together(_rows_again(REL, 0, 10), each(REL, "cid", lambda key: f"{key}b", range(636, 646))),
+        finds("SYN-REL-006", REL, "post_id", 636, 10, setting="combine: {connection_score: sum}"),
+    ),
+    wrong(
+        "ten whole rows of connections were appended again",
+        "larva",
+        _rows_again(REL, 0, 10),
+        finds("SYN-ID-002", REL, "cid", 636, 10, "copies of whole rows"),
+        also={"SYN-REL-006": "a copied row repeats its pair as well as its key"},
+    ),
+)
+
+CONTRADICTIONS = (
+    wrong(
+        "two vesicles name another neuron than their axon's",
+        "guide",
+        together(
+            with_neurons,
+            column(VES, "neuron_id", lambda row: f"N{row['parent_id']}"),
+            put(VES, "neuron_id", (2, 3), "N4"),
+        ),
+        finds("SYN-REL-008", VES, "neuron_id", 2, 2),
+    ),
+    wrong(
+        "codes of the parents' table from an older SynDB",
+        "guide",
+        column(VES, "parent_enum", "3"),
+        finds("SYN-REL-009", VES, "parent_enum", 2, 8, "leave"),
+    ),
+    wrong(
+        "one parent's code is that of dendrites",
+        "terminal",
+        together(column(VES, "parent_enum", "5"), put(VES, "parent_enum", 20, "3")),
+        finds("SYN-REL-009", VES, "parent_enum", 20, 1),
+    ),
+)
+
+WHOLE = (
+    wrong(
+        "vesicles that do not say where they lie",
+        "guide",
+        without(VES, "parent_id"),
+        finds("SYN-INT-001", VES, None, None, 1, "parent_id"),
+    ),
+    wrong(
+        "neurons and synapses of two experiments in one dataset",
+        "hemibrain",
+        config(SYN, ignore=["parent_id"]),
+        finds("SYN-INT-001", SYN, None, None, 1, "of its own"),
+    ),
+    wrong(
+        "vesicles alone, without a table of anything they could lie in",
+        "terminal",
+        together(unlisted(TERMINAL), without(VES, "parent_id")),
+        finds("SYN-INT-003", VES, None, None, 1, "parents"),
+    ),
+)
+
+LIMITS = (
+    wrong(
+        "wrong rows are to be set aside, and a fifth of the synapses is wrong",
+        "hemibrain",
+        together(
+            rows(NEU, lambda body: [row for row in body if row[0] != "754534424"]),
+            lambda lab: lab.config.update(on_invalid="quarantine", max_rejected="0.5%"),
+        ),
+        finds("SYN-INT-007", SYN, None, None, 40, "SYN-REL-001", "20"),
+        also={"SYN-REL-001": "it is what the rows would be set aside for"},
+    ),
+)
+
+CASES: tuple[Case, ...] = (*LIMITS, *SWAPPED, *MISSING, *UNCLEAR, *PAIRS, *CONTRADICTIONS, *WHOLE)

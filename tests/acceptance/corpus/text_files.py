@@ -1,0 +1,354 @@
+"""Text files that are not what they seem: encodings, delimiters, quotation marks, headers, lines, ends.
+
+Belongs here: mistakes of csv, tsv and txt files (SYN-READ rules). Does not: workbooks and Parquet (`workbooks.py`), column names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable
+
+from tests.acceptance.corpus.case import Case, finds, wrong
+from tests.acceptance.corpus.changes import (
+    Change,
+    beside,
+    config,
+    content,
+    file,
+    headerless,
+    line,
+    lost,
+    put,
+    rows,
+    text,
+    together,
+)
+from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
+
+NEU, VES, REL, SYN = "neuron", "vesicle", "neuron_relation", "synapse"
+
+
+def quietly_unquoted(written: str) -> str:
+    return written.replace('"', "")
+
+
+def _line(number: int, function: Callable[[str], str]) -> Callable[[str], str]:
+    """Line `number` of a text put through `function`."""
+
+    def apply(written: str) -> str:
+        lines = written.split("\n")
+        lines[number - 1] = function(lines[number - 1])
+        return "\n".join(lines)
+
+    return apply
+
+
+def _split_in_two(table: str, header: str | None) -> Change:
+    """The rows lie in two files of one table; the second has `header` for its first line, or none."""
+
+    def apply(lab: Lab) -> None:
+        names, *body = lab.rows(table)
+        half = len(body) // 2
+        first, second = as_text()([names, *body[:half]]), as_text()([names, *body[half:]])
+        told = second if header is None else header.encode() + second[second.index(b"\n") :]
+        del lab.tables[table]
+        lab.beside |= {f"{table}_1.csv": first, f"{table}_2.csv": told}
+        lab.options(table)["file"] = f"{table}_*.csv"
+
+    return apply
+
+
+ENCODINGS = (
+    wrong(
+        "an old program saved an \u00fc in its own way",
+        "l1",
+        together(put(NEU, "neuron_type", 20, "M\u00fcller"), file(NEU, "neuron.csv", as_text(encoding="cp1252"))),
+        finds("SYN-READ-003", NEU, None, 20, 1, "line 20", setting="encoding: cp1252"),
+    ),
+    wrong(
+        "Excel's Unicode text without its mark",
+        "l1",
+        content(NEU, lambda written: written.decode().encode("utf-16-le")),
+        finds("SYN-READ-003", NEU, None, None, None, "utf-16", setting="encoding"),
+    ),
+    wrong(
+        "the config says UTF-16 and the file is UTF-8",
+        "guide",
+        config(VES, encoding="utf-16"),
+        finds("SYN-READ-003", VES, None, None, None, "utf-16"),
+    ),
+    wrong(
+        "one broken character in the middle of a file",
+        "larva",
+        content(NEU, lambda written: written.replace(b"unk-PaN", b"unk-Pa\xff", 1)),
+        finds("SYN-READ-003", NEU, None, 4, 1, "line 4"),
+        also={"SYN-REL-002": "the neuron of the broken line is missing"},
+    ),
+    wrong(
+        "zero bytes, as a crashed disk leaves them, in the middle",
+        "larva",
+        content(NEU, lambda written: written.replace(b"KC-4claw", b"\0" * 8, 1)),
+        finds("SYN-READ-014", NEU, None, None, None, "zero", "line 2"),
+    ),
+)
+
+DELIMITERS = (
+    wrong(
+        "the config says tab and the file has commas",
+        "guide",
+        config(VES, delimiter="\t"),
+        finds("SYN-READ-014", VES, None, None, None, ",", setting='delimiter: ","'),
+    ),
+    wrong(
+        "commas inside types that lost their quotation marks",
+        "l1",
+        text(NEU, quietly_unquoted),
+        finds("SYN-READ-002", NEU, None, 426, 122, "quote"),
+    ),
+    wrong(
+        "a comma in one name of a neuron's type",
+        "larva",
+        text(NEU, lambda written: written.replace("sens-AN,", "sens,AN,", 1)),
+        finds("SYN-READ-002", NEU, None, 6, 1, "quote"),
+        also={"SYN-REL-002": "the neuron of the broken line is missing"},
+    ),
+    wrong(
+        "trailing commas in some rows",
+        "hemibrain",
+        text(SYN, lambda written: re.sub(r"(?m)^(754534424:\d,.*)$", r"\1,", written)),
+        finds("SYN-READ-002", SYN, None, 42, 10),
+    ),
+    wrong(
+        "R's write.table wrote row names and no name for their column",
+        "terminal",
+        text(VES, lambda written: re.sub(r"(?m)^(\d+),", r"\1,\1,", written)),
+        finds("SYN-READ-002", VES, None, 2, 37, "name"),
+        also={"SYN-INT-004": "no vesicle could be read"},
+    ),
+    wrong(
+        "two values are missing at the end of a row",
+        "guide",
+        text(VES, _line(5, lambda told: told.rpartition(",")[0].rpartition(",")[0])),
+        finds("SYN-READ-002", VES, None, 5, 1),
+    ),
+    wrong(
+        "a decimal comma splits one row of a comma-separated file",
+        "terminal",
+        text(VES, _line(3, lambda told: told.replace("445.3", "445,3"))),
+        finds("SYN-READ-002", VES, None, 3, 1),
+        also={"SYN-INT-004": "the terminal has one vesicle fewer"},
+    ),
+)
+
+QUOTES = (
+    wrong(
+        "a quotation mark that opens and never closes",
+        "larva",
+        text(NEU, _line(10, lambda told: told.replace(",", ',"', 1))),
+        finds("SYN-READ-015", NEU, None, 10, 1, "quotation"),
+        also={"SYN-REL-002": "the neuron of the broken line is missing"},
+    ),
+    wrong(
+        "a sign for inches inside quoted text",
+        "l1",
+        text(NEU, _line(426, lambda told: told.replace("LHON", '5" deep'))),
+        finds("SYN-READ-015", NEU, None, 426, 1, "quotation"),
+    ),
+)
+
+HEADERS = (
+    wrong(
+        "an edge list without header",
+        "larva",
+        text(REL, lambda written: written.partition("\n")[2]),
+        finds("SYN-READ-006", REL, None, None, 1, "header_row: null", "names", "4 columns"),
+    ),
+    wrong(
+        "two lines about the export stand above the header",
+        "larva",
+        text(NEU, lambda written: "# exported from CATMAID\n# 2026-11-01 by ada\n" + written),
+        finds("SYN-READ-006", NEU, None, None, 1, "row 3", setting="header_row: 3"),
+    ),
+    wrong(
+        "the config's header_row points at the first row of data",
+        "guide",
+        config(VES, header_row=2),
+        finds("SYN-READ-006", VES, None, None, 1, "row 1", setting="header_row: 1"),
+    ),
+    wrong(
+        "files joined end to end: the header stands again in the middle",
+        "hemibrain",
+        together(line(SYN, 42), line(SYN, 83)),
+        finds("SYN-READ-017", SYN, None, 42, 2, "header"),
+    ),
+    wrong(
+        "the header stands again between neurons of text alone",
+        "larva",
+        line(NEU, 100),
+        finds("SYN-READ-017", NEU, None, 100, 1, "header"),
+    ),
+    wrong(
+        "a row of units below the header",
+        "guide",
+        line(VES, 2, ["", "", "nm", "nm", "nm", "", "nm", "nm", "nm"]),
+        finds("SYN-READ-017", VES, None, 2, 1, "unit"),
+    ),
+    wrong(
+        "units in brackets below the header",
+        "hemibrain",
+        line(NEU, 2, ["[-]", "[-]", "[nm2]", "[nm]", "[nm]", "[nm]", "[nm]", "[1]", "[path]", "[path]"]),
+        finds("SYN-READ-017", NEU, None, 2, 1, "unit"),
+    ),
+    wrong(
+        "a headerless file is read with names, and has a header after all",
+        "larva",
+        headerless(REL, "cid", "pre_synapse_id", "post_synapse_id", "connection_score"),
+        finds("SYN-READ-017", REL, None, 1, 1, "header"),
+        also={"SYN-COL-006": "the config still maps pre_id and post_id"},
+    ),
+)
+
+LINES = (
+    wrong(
+        "blank lines between groups of synapses",
+        "hemibrain",
+        together(line(SYN, 42, []), line(SYN, 83, [])),
+        finds("SYN-READ-011", SYN, None, 42, 2),
+    ),
+    wrong(
+        "rows of empty cells at the end, as a spreadsheet leaves them",
+        "larva",
+        rows(NEU, lambda body: [*body, ["", "", ""], ["", "", ""]]),
+        finds("SYN-READ-011", NEU, None, 252, 2),
+    ),
+    wrong(
+        "a row of totals at the end",
+        "guide",
+        rows("axon", lambda body: [*body, ["2205497564.80", "5", "505262223.36", ""]]),
+        finds("SYN-ID-001", "axon", "cid", 5, 1),
+    ),
+    wrong(
+        "the export stopped after the header",
+        "larva",
+        rows(REL, lambda body: []),
+        finds("SYN-READ-013", REL, None, None, 1, "export"),
+    ),
+    wrong(
+        "the disk was full: the file ends within a line",
+        "larva",
+        content(REL, lambda written: written[: len(written) * 2 // 3]),
+        finds("SYN-READ-018", REL, None, None, None, "cut|end"),
+    ),
+    wrong(
+        "the copy broke off within the last number, so that every line still has its values",
+        "hemibrain",
+        content(SYN, lambda written: written[:-2]),
+        finds("SYN-READ-018", SYN, None, None, None, "cut|end"),
+    ),
+    wrong(
+        "the file breaks off inside a quoted type",
+        "l1",
+        content(NEU, lambda written: written[: written.index(b"LHN,LHON") + 6]),
+        finds("SYN-READ-018", NEU, None, None, None, "cut|end"),
+    ),
+    wrong(
+        "the gzip file did not arrive as a whole",
+        "larva",
+        together(file(REL, "neuron_relation.csv.gz", as_text()), content(REL, lambda written: gzip.compress(written)[:-200])),
+        finds("SYN-READ-018", REL, None, None, None, "compress"),
+    ),
+)
+
+NOT_THERE = (
+    wrong(
+        "the config names neurons.csv and the file is neuron.csv",
+        "larva",
+        config(NEU, file="neurons.csv"),
+        finds("SYN-READ-001", NEU, None, None, 1, "neuron.csv", setting="file: neuron.csv"),
+    ),
+    wrong(
+        "capitals of the file's name",
+        "larva",
+        config(NEU, file="Neuron.csv"),
+        finds("SYN-READ-001", NEU, None, None, 1, "neuron.csv", setting="file: neuron.csv"),
+    ),
+    wrong("a table that was never exported", "guide", lost("axon"), finds("SYN-READ-001", "axon", None, None, 1)),
+    wrong(
+        "a pattern that no file fits",
+        "hemibrain",
+        config(SYN, file="synapses/*.csv"),
+        finds("SYN-READ-001", SYN, None, None, 1),
+    ),
+    wrong(
+        "the folder of the tables instead of a table",
+        "hemibrain",
+        config(SYN, file="original"),
+        finds("SYN-READ-014", SYN, None, None, None, "folder"),
+    ),
+    wrong(
+        "the file is empty",
+        "larva",
+        content(NEU, lambda written: b""),
+        finds("SYN-READ-014", NEU, None, None, None, "empty"),
+    ),
+    wrong(
+        "a web page that says 404, called neuron.csv",
+        "larva",
+        content(
+            NEU,
+            lambda written: b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n<body><h1>Not Found</h1></body></html>\n",
+        ),
+        finds("SYN-READ-014", NEU, None, None, None, "html|web page"),
+    ),
+    wrong(
+        "a pointer of Git LFS instead of the file",
+        "larva",
+        content(NEU, lambda written: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 71076\n"),
+        finds("SYN-READ-014", NEU, None, None, None, "lfs"),
+    ),
+    wrong(
+        "a workbook called neuron.csv",
+        "l1",
+        file(NEU, "neuron.csv", as_workbook()),
+        finds("SYN-READ-014", NEU, None, None, None, "workbook"),
+    ),
+    wrong(
+        "an archive of the table called neuron.csv",
+        "larva",
+        content(NEU, gzip.compress),
+        finds("SYN-READ-014", NEU, None, None, None, "gzip"),
+    ),
+    wrong(
+        "a format that nobody reads",
+        "larva",
+        together(file(NEU, "neuron.ods", as_text())),
+        finds("SYN-READ-014", NEU, None, None, None, ".ods"),
+    ),
+)
+
+SEVERAL = (
+    wrong(
+        "the second file of a table calls a column otherwise",
+        "hemibrain",
+        _split_in_two(SYN, "cid,parent_id,score,centroid_x,centroid_y,centroid_z"),
+        finds("SYN-READ-012", SYN, None, None, 1, "score"),
+    ),
+    wrong(
+        "the second file of a table lacks its header",
+        "hemibrain",
+        together(_split_in_two(SYN, None), beside(f"{SYN}_2.csv", lambda written: written.partition(b"\n")[2])),
+        finds("SYN-READ-006", SYN, None, None, 1, "header"),
+    ),
+    wrong(
+        "the same file lies in the folder twice, as a copy",
+        "hemibrain",
+        together(
+            _split_in_two(SYN, None),
+            lambda lab: lab.beside.update({f"{SYN}_2 (copy).csv": lab.beside[f"{SYN}_2.csv"]}),
+        ),
+        finds("SYN-ID-002", SYN, "cid", 2, 100, "copies of whole rows"),
+    ),
+)
+
+CASES: tuple[Case, ...] = (*ENCODINGS, *DELIMITERS, *QUOTES, *HEADERS, *LINES, *NOT_THERE, *SEVERAL)
