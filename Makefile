@@ -10,6 +10,7 @@ DEMO   ?= demo
 ROWS   ?= 1000000
 MEMORY ?= 2GB
 SIZES  ?= 64MB,2GB
+ROUNDS ?= 1
 OUT    ?=
 
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test lint format bench bench-upload schema docs lock clean
+.PHONY: help demo demo-errors ui test lint format bench bench-quick bench-upload recognition schema docs tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -72,8 +73,14 @@ format: $(VENV)/.installed-dev ## Format the code
 bench: $(VENV)/.installed ## Rows per second and peak memory of each stage: make bench ROWS=10000000 MEMORY=2GB
 	$(BIN)/python -m benchmarks.run --rows $(ROWS) --memory-limit $(MEMORY) $(if $(OUT),--out "$(OUT)")
 
+bench-quick: $(VENV)/.installed ## Whole runs of 1 million rows, in turn, with ratios beside their bars; never fails on time
+	$(BIN)/python -m benchmarks.compare --rows 1000000 --rounds $(ROUNDS) --memory-limit $(MEMORY)
+
 bench-upload: $(VENV)/.installed ## Throughput and memory of uploads beside curl's: make bench-upload SIZES=64MB,2GB
 	$(BIN)/python -m benchmarks.upload --sizes $(SIZES) $(if $(OUT),--out "$(OUT)")
+
+recognition: $(VENV)/.installed-dev ## How many mistakes in real tables are recognised: make recognition SYNDB_ACCEPTANCE_DATA=folder
+	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m benchmarks.recognition
 
 schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
 	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.contract.config_schema import write_schemas; write_schemas(Path("config/schema"))'
@@ -81,6 +88,9 @@ schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
 docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
 	PYTHONPATH=.:tests/unit/findings $(BIN)/python -m wrong_inputs
 	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.findings.page import write_document; write_document(Path("docs/findings.md"))'
+
+tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder
+	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m docs.tutorial
 
 # pip accepts hashes for a package with extras only when its pin names the extras, and a constraints file may name none: hence the sed.
 lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both lock files

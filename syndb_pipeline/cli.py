@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from syndb_pipeline import __version__, connection, terminal
+from syndb_pipeline.corrections.command import apply_fixes
 from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, Interrupted, PipelineError
 
 if TYPE_CHECKING:
@@ -77,17 +77,7 @@ def init(
 @app.command(rich_help_panel=PREPARE)
 def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
-    from syndb_pipeline.findings.html import write_report
-
-    context = terminal.open_context(config, settings)
-    with context.store.lock():
-        sealed = terminal.run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
-        html = write_report(context)
-    accepted = sealed.details["verdict"] == "accepted"
-    following = f"syndb-pipeline plan {config}" if accepted else f"correct the tables, then: syndb-pipeline check {config}"
-    terminal.report(context, sealed, as_json, following, digest=sealed.digest, html=html)
-    if not accepted:
-        raise typer.Exit(Exit.REJECTED)
+    terminal.check(config, settings, as_json)
 
 
 @app.command(rich_help_panel=PREPARE)
@@ -98,14 +88,19 @@ def report(
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML for CI.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Every failing cell, a line each.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The object that --json prints, and more.")] = None,
+    fixes: Annotated[Path | None, typer.Option("--fixes", metavar="FILE", help="Failing rows as a workbook to correct.")] = None,
+    quarantine: Annotated[Path | None, typer.Option("--quarantine", metavar="FILE", help="Rows set aside, with reasons, as CSV.")] = None,
 ) -> None:
     """Write what the checks found as files. Nothing is run; without options, the HTML page beside the stages."""
     from syndb_pipeline.findings.report_files import Wanted, write_files
 
     context = terminal.open_context(config, settings)
     with context.store.lock():
-        for path in write_files(context, Wanted(html, junit, csv, as_json)):
+        for path in write_files(context, Wanted(html, junit, csv, as_json, fixes, quarantine)):
             typer.echo(str(path))
+
+
+app.command(rich_help_panel=PREPARE)(apply_fixes)
 
 
 @app.command(rich_help_panel=PREPARE)
@@ -247,6 +242,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
     for label, value in {
         "verdict": found.verdict or "none yet",
         "plan": found.digest or found.obstacle or "none",
+        **({"set aside": "; ".join(f"{name} {each}" for name, each in found.set_aside.items())} if found.set_aside else {}),
         "approved": "yes" if found.approved else "no",
         "published": f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan",
         "destination": context.config.publish.destination + (f", not asked: {found.unasked}" if found.unasked else ""),

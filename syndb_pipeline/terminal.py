@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError, of_the_machine
+from syndb_pipeline.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,7 @@ def open_context(config: Path, settings: Path | None) -> Context:
 
 def say(line: str) -> None:
     """Progress goes to standard error, so that standard output is the report alone."""
-    typer.echo(f"  {line}", err=True)
+    typer.echo(f"  {visible(line)}", err=True)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def progress() -> Iterator[Watch | None]:
 
 
 def tell(message: str) -> None:
-    typer.echo(message, err=True)
+    typer.echo(visible(message), err=True)
 
 
 def ask_person(question: str, **options: Any) -> str:
@@ -118,6 +119,21 @@ def prepared(context: Context, say: Callable[[str], None] | None = None) -> tupl
         return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
 
 
+def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> None:
+    """Run the checks and print their report, with `more` in its JSON. Ends the command with exit code 3 when the verdict is "rejected"."""
+    from syndb_pipeline.findings.html import write_report
+
+    context = open_context(config, settings)
+    with context.store.lock():
+        sealed = run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
+        html = write_report(context)
+    accepted = sealed.details["verdict"] == "accepted"
+    following = f"syndb-pipeline plan {config}" if accepted else f"correct the tables, then: syndb-pipeline check {config}"
+    report(context, sealed, as_json, following, digest=sealed.digest, html=html, **more)
+    if not accepted:
+        raise typer.Exit(Exit.REJECTED)
+
+
 def refuse_changes(context: Context, approve: str | None) -> None:
     """Raise `ApprovalError` when a byte of what a person approved has changed since: preparing it anew would mend that unseen."""
     from syndb_pipeline.publication.plan import plan as planned
@@ -147,10 +163,12 @@ def ask_approval(context: Context, current: Plan) -> str | None:
     return typed
 
 
-def report(context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None, html: Path | None = None) -> None:
+def report(
+    context: Context, sealed: Record, as_json: bool, following: str, *, digest: str | None = None, html: Path | None = None, **more: Any
+) -> None:
     if as_json:
-        more: dict[str, Any] = {"html": str(html)} if html else {}
-        print_json(sealed, digest=digest, **more)
+        told: dict[str, Any] = ({"html": str(html)} if html else {}) | more
+        print_json(sealed, digest=digest, **told)
         return
     from syndb_pipeline.findings.report import print_report
 
@@ -162,6 +180,7 @@ def report(context: Context, sealed: Record, as_json: bool, following: str, *, d
         findings=sealed.findings,
         next_step=following,
         html=html,
+        config=config.relative_to(Path.cwd()) if (config := context.config.path).is_relative_to(Path.cwd()) else config,
     )
 
 
@@ -187,7 +206,7 @@ def print_json(
         exit=int(following if exit_code is None else exit_code),
         **more,
     )
-    typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
+    typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False, default=str)))
 
 
 def print_work(context: Context) -> None:
@@ -223,6 +242,8 @@ def print_receipt(context: Context) -> None:
     how = "read back and compared" if read else "counted by the destination"
     tables = f"{len(receipt.tables)} table{'' if len(receipt.tables) == 1 else 's'}"
     typer.echo(f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons")
+    for name, aside in receipt.set_aside.items():
+        typer.echo(f"  set aside, not sent: {name} {aside}")
     typer.echo(f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt  {records.receipt_path}")
 
 
@@ -252,7 +273,7 @@ def fail(error: PipelineError) -> int:
             "error": str(error),
             "exit": int(error.exit),
         }
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False)))
     tell(str(error))
     return int(error.exit)
 

@@ -39,6 +39,55 @@ ALIASES: Final[dict[str, dict[str, str]]] = {
 """Vocabulary name -> other spelling -> the word. Source: neurometa `NEUROTRANSMITTER_ALIAS_MAP`."""
 
 ANIMALS: Final[dict[str, int]] = {member.name: member.value for member in ModelAnimal}
+COMMON_ANIMALS: Final[dict[str, str]] = {
+    "mouse": "MUS_MUSCULUS",
+    "mice": "MUS_MUSCULUS",
+    "house mouse": "MUS_MUSCULUS",
+    "rat": "RATTUS_NORVEGICUS",
+    "rats": "RATTUS_NORVEGICUS",
+    "brown rat": "RATTUS_NORVEGICUS",
+    "gerbil": "MERIONES_UNGUICULATUS",
+    "mongolian gerbil": "MERIONES_UNGUICULATUS",
+    "guinea pig": "CAVIA_PORCELLUS",
+    "hamster": "MESOCRICETUS_AURATUS",
+    "golden hamster": "MESOCRICETUS_AURATUS",
+    "macaque": "MACACA_MULATTA",
+    "rhesus": "MACACA_MULATTA",
+    "rhesus macaque": "MACACA_MULATTA",
+    "rhesus monkey": "MACACA_MULATTA",
+    "monkey": "MACACA_MULATTA",
+    "marmoset": "CALLITHRIX_JACCHUS",
+    "common marmoset": "CALLITHRIX_JACCHUS",
+    "cat": "FELIS_CATUS",
+    "dog": "CANIS_LUPUS_FAMILIARIS",
+    "ferret": "MUSTELA_PUTORIUS_FURO",
+    "pig": "SUS_SCROFA",
+    "zebrafish": "DANIO_RERIO",
+    "zebra fish": "DANIO_RERIO",
+    "medaka": "ORYZIAS_LATIPES",
+    "frog": "XENOPUS_LAEVIS",
+    "clawed frog": "XENOPUS_LAEVIS",
+    "xenopus": "XENOPUS_LAEVIS",
+    "axolotl": "AMBYSTOMA_MEXICANUM",
+    "chicken": "GALLUS_GALLUS_DOMESTICUS",
+    "zebra finch": "TAENIOPYGIA_GUTTATA",
+    "zebrafinch": "TAENIOPYGIA_GUTTATA",
+    "fly": "DROSOPHILA_MELANOGASTER",
+    "fruit fly": "DROSOPHILA_MELANOGASTER",
+    "fruitfly": "DROSOPHILA_MELANOGASTER",
+    "drosophila": "DROSOPHILA_MELANOGASTER",
+    "vinegar fly": "DROSOPHILA_MELANOGASTER",
+    "d. melanogaster": "DROSOPHILA_MELANOGASTER",
+    "worm": "CAENORHABDITIS_ELEGANS",
+    "nematode": "CAENORHABDITIS_ELEGANS",
+    "c. elegans": "CAENORHABDITIS_ELEGANS",
+    "celegans": "CAENORHABDITIS_ELEGANS",
+    "sea hare": "APLYSIA_CALIFORNICA",
+    "aplysia": "APLYSIA_CALIFORNICA",
+    "crayfish": "PROCAMBARUS_CLARKII",
+}
+"""What people call an animal, in lower case -> SynDB's name of it. For hints only; the names are neurometa's, the words this project's."""
+
 BRAIN_STRUCTURES: Final[tuple[str, ...]] = _words(BrainStructure)
 DIRECTIONS: Final[tuple[str, ...]] = _words(NeuroanatomicalDirection)
 GENE_EXPRESSIONS: Final[tuple[str, ...]] = _words(GeneExpression)

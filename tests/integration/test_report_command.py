@@ -113,6 +113,17 @@ def test_a_stage_that_has_not_run_is_named(broken: Lab) -> None:
     assert json.loads((broken.folder / "r.json").read_text())["verdict"] is None
 
 
+def test_what_changed_after_the_checks_is_named(broken: Lab) -> None:
+    broken.run("check", "broken.yaml")
+    assert "changed after the checks" not in broken.run("report", "broken.yaml").err
+    for name in ("axon.csv", "broken.yaml"):
+        path = broken.folder / name
+        path.write_text(path.read_text() + "\n")
+        assert f"{name} changed after the checks, and the report tells what they found before" in broken.run("report", "broken.yaml").err
+        broken.run("check", "broken.yaml")
+        assert "changed after the checks" not in broken.run("report", "broken.yaml").err
+
+
 def test_a_labs_own_file_is_never_written_over(broken: Lab) -> None:
     assert broken.run("check", "broken.yaml").code == 3
     (broken.folder / "link.csv").symlink_to("axon.csv")

@@ -279,3 +279,10 @@ def test_files_that_fit_nothing_leave_an_open_config(tmp_path: Path) -> None:
     assert report.tables == {}
     assert any("no file looks like a SynDB table" in question for question in report.questions)
     assert yaml.safe_load(report.config.read_text())["tables"] is None
+
+
+def test_the_question_about_the_animal_fits_a_terminal(tmp_path: Path) -> None:
+    report = init(lab(tmp_path / "lab", neuron__csv="cid\n1\n"), tmp_path / "a.yaml")
+    asked = [line for line in [*str(report).splitlines(), *report.config.read_text(encoding="utf-8").splitlines()] if "animal" in line]
+    assert len(asked) == 2
+    assert all(len(line) <= 80 for line in asked)
