@@ -23,6 +23,8 @@ AGAIN: Final = "Open it in a spreadsheet program and save it again as .xlsx, or 
 EXPORT: Final = "Export the sheet as .csv, or write the table as .parquet; their size does not matter."
 _END: Final = struct.Struct("<4s4H2LH")
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
+_EXTENDED: Final = 76  # bytes of the extended end and its locator (APPNOTE 4.3.14 and 4.3.15), as they are without a comment
+_TOO_LARGE_TO_TELL: Final = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
 _STEP: Final = 1 << 20
 _FEED: Final = 1 << 16
 _FREE_MEMBERS: Final = 1_000
@@ -43,13 +45,16 @@ def directory(source: BinaryIO, file: str) -> list[zipfile.ZipInfo]:
         return []
     _, _, _, here, count, length, start, comment = _END.unpack(end)
     stop = size - _END.size
-    if 0xFFFF in (here, count) or 0xFFFFFFFF in (length, start):
-        source.seek(max(stop - 76, 0))
-        extended = source.read(56)
-        if not extended.startswith(b"PK\6\6"):
-            raise refused(file, "its zip directory contradicts itself", AGAIN)
+    source.seek(max(stop - _EXTENDED, 0))
+    extended = source.read(_EXTENDED)
+    if extended.startswith(b"PK\6\6") and extended[56:60] == b"PK\6\7":  # some programs write it however small the archive is
+        told = (count, length, start)
         count, length, start = struct.unpack_from("<32xQQQ", extended)
-        stop -= 76
+        if any(short not in (full, most) for short, full, most in zip(told, (count, length, start), _TOO_LARGE_TO_TELL, strict=True)):
+            raise refused(file, "its zip directory contradicts itself", AGAIN)
+        stop -= _EXTENDED
+    elif 0xFFFF in (here, count) or 0xFFFFFFFF in (length, start):
+        raise refused(file, "its zip directory contradicts itself", AGAIN)
     if count > MAX_MEMBERS or length > MAX_MEMBERS * 200:
         raise refused(file, f"it is a zip archive of {count:,} files, and a workbook has at most {MAX_MEMBERS:,}", EXPORT)
     if comment or start + length != stop:

@@ -93,6 +93,25 @@ def test_an_honest_workbook_passes_and_a_liar_does_not(tmp_path: Path) -> None:
     assert "directory" in refused(path)
 
 
+def with_extended_end(content: bytes, count: int | None = None) -> bytes:
+    """A zip archive with the 64-bit end that some programs, Java's among them, write whatever the size; its plain end stays as it is."""
+    plain = content[-22:]
+    entries, length, start = struct.unpack("<10xHII2x", plain)
+    end = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries if count is None else count, length, start)
+    return content[:-22] + end + struct.pack("<4sIQI", b"PK\6\7", 0, len(content) - 22, 1) + plain
+
+
+def test_an_archive_may_tell_its_end_twice_if_both_agree(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        book.add_worksheet("neuron").write_row(0, 0, ["cid"])
+    content = path.read_bytes()
+    path.write_bytes(with_extended_end(content))
+    assert refused(path) == ""
+    path.write_bytes(with_extended_end(content, count=1))
+    assert "contradicts itself" in refused(path)
+
+
 def test_members_over_each_other(tmp_path: Path) -> None:
     """The first member's data begin with the second's header, so that both unpack the same bytes."""
     inner = tmp_path / "inner.zip"
