@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.yaml_file import Strict, Text
 
@@ -63,6 +63,14 @@ class TableConfig(Strict):
     parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
     references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
     combine: dict[str, Aggregate] = Field(default={}, description="How rows of one neuron pair become one (neuron_relation only).")
+
+    def unit(self, column: Column) -> LengthUnit | None:
+        """The unit declared for `column`, under its name or another spelling of it; None where none is."""
+        return next((self.units[name] for name in (column.name, *column.aliases) if name in self.units), None)
+
+    def power(self, column: Column) -> int:
+        """The power of ten that turns the lab's numbers in `column` into SynDB's unit."""
+        return NANOMETRE_EXPONENT[self.unit(column) or "nm"] * (column.dimension or 0)
 
     @model_validator(mode="after")
     def _header(self) -> TableConfig:

@@ -18,15 +18,13 @@ from syndb_pipeline.findings.failing import FAILING
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.gather import Report
 from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages.ingest import UNREADABLE_FILE
 
 MAX_ROWS: Final = 20_000
 """Rows of one workbook, over all its sheets: as many as a person looks through, and a spreadsheet opens at once."""
 
 MAX_LETTERS: Final = 50_000_000
 """Characters of all unreadable lines that one workbook shows."""
-
-UNREADABLE: Final = "unreadable.parquet"
-"""Where ingest leaves the lines that could not be read as rows."""
 
 LINE_FAULTS: Final = ("SYN-READ-002", "SYN-READ-003", "SYN-READ-015", "SYN-READ-018")
 """Rules that refuse lines which are no rows."""
@@ -95,7 +93,7 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
     `connection` is the one `gathered` gives beside `report`.
     """
     chosen = Chosen()
-    lines = report.context.store.stage("ingest") / UNREADABLE
+    lines = report.context.store.stage("ingest") / UNREADABLE_FILE
     if lines.is_file():
         # A file that two tables read is refused its lines twice.
         refused = f"""SELECT first(tbl), file, sheet, line, first(text) AS text, first(code) FROM {parquet(lines)}
@@ -168,7 +166,7 @@ def _rank(findings: Sequence[Finding], connection: duckdb.DuckDBPyConnection) ->
 
 def _stray_rows(report: Report, connection: duckdb.DuckDBPyConnection, limit: int) -> list[tuple[str, str, str | None, int]]:
     """Table, file, sheet and number of the first `limit` rows that hold no data; a file that two tables read has them once."""
-    lines = report.context.store.stage("ingest") / UNREADABLE
+    lines = report.context.store.stage("ingest") / UNREADABLE_FILE
     if not lines.is_file():
         return []
     return connection.execute(

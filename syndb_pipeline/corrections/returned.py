@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,10 +35,10 @@ from syndb_pipeline.corrections.record import (
     shown,
 )
 from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers import untrusted_workbook
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.merged_cells import column_letters
 from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.untrusted_archive import directory, inflated
 from syndb_pipeline.readers.workbook import cell_text, is_damaged
 
 openpyxl: Any = untyped_openpyxl
@@ -254,24 +255,19 @@ def _check_bytes(path: Path) -> None:
             raise ConfigError(f"{path}: it is no plain file.", next_step=_NOT_OURS)
         if size > MAX_BYTES:
             raise ConfigError(f"{path}: {size:,} bytes are more than a workbook to correct can have.", next_step=_NOT_OURS)
-        untrusted_workbook.glance(path, path.name)
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        with path.open("rb") as source:
+            members = directory(source, path.name)
+            if not members:
+                raise ConfigError(f"{path}: it is no workbook.", next_step=_NOT_OURS)
             if sum(member.file_size for member in members) > MAX_UNPACKED:
                 raise ConfigError(f"{path}: it would unpack to more than {MAX_UNPACKED:,} bytes.", next_step=_NOT_OURS)
             for member in members:
-                if member.filename.lower().endswith((".xml", ".rels")):
-                    with archive.open(member) as xml:
-                        head = xml.read(2048)
-                    if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
-                        raise ConfigError(f"{path}: {member.filename} declares a document type, as no workbook does.", next_step=_NOT_OURS)
+                deque(inflated(source, member, path.name), maxlen=0)  # for what it refuses
     except Unreadable as error:
         reason = error.problems[0].values.get("reason", "it is no workbook that is safe to read")
         raise ConfigError(f"{path}: {reason}.", next_step=_NOT_OURS) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}.", next_step=_NOT_OURS) from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ConfigError(f"{path}: it is no workbook ({_first_line(error)}).", next_step=_NOT_OURS) from None
 
 
 def _record(path: Path, book: Any) -> FixRecord:

@@ -14,7 +14,8 @@ from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.findings.exports import define_harmless
-from syndb_pipeline.stages.set_aside import FOLDER, LINES_FILE
+from syndb_pipeline.stages.ingest import UNREADABLE_FILE
+from syndb_pipeline.stages.set_aside import FOLDER
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import columns_of, written
 
@@ -26,7 +27,7 @@ def write_set_aside(context: Context, connection: duckdb.DuckDBPyConnection, pat
     a spreadsheet would take for a formula get an apostrophe in front. Raises `ConfigError` when the verdict set no row aside.
     """
     files = written(context, "check_integrity", FOLDER)
-    lines = context.store.stage("check_integrity") / FOLDER / LINES_FILE
+    lines = context.store.stage("check_integrity") / FOLDER / UNREADABLE_FILE
     if not files and not lines.is_file():
         raise ConfigError(
             f"No row of {context.config.name} is set aside.",

@@ -16,7 +16,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers.part import Part, column_name
-from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
+from syndb_pipeline.table_settings import TableConfig
 
 CELLS: Final = "_cells"
 """The last column of an ingested table: what needs telling about the row's cells, NULL for nearly every row."""
@@ -140,18 +140,12 @@ def _key(read: dict[str, str], config: TableConfig) -> str:
     return f" || {literal(KEY_JOINT)} || ".join(read.get(name, "NULL::VARCHAR") for name in config.key)
 
 
-def _power(column: Column, config: TableConfig) -> int:
-    """The power of ten that turns the lab's unit of this column into SynDB's."""
-    unit = next((config.units[name] for name in (column.name, *column.aliases) if name in config.units), "nm")
-    return NANOMETRE_EXPONENT[unit] * (column.dimension or 0)
-
-
 def _as_text(source: str, duck_type: str, column: Column, config: TableConfig) -> tuple[str, bool]:
     """The expression to cast from, and whether it keeps its type. Everything else goes through text, so that all formats share one cast."""
     base = duck_type.split("(")[0]
     if duck_type == "VARCHAR":
         return source, False
-    number = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and _power(column, config) == 0
+    number = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.power(column) == 0
     integer = column.kind is Kind.INTEGER and base in _INTEGERS
     if (number or integer) and not config.missing:
         return source, True
@@ -219,7 +213,7 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         value = _integer(x, config)
         value = f"CASE WHEN {damaged} THEN NULL ELSE {value} END" if damaged else value
     else:
-        value = _number(x, _power(column, config), config)
+        value = _number(x, config.power(column), config)
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
     return Cast(kept(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)

@@ -126,7 +126,7 @@ def inflated(source: BinaryIO, member: zipfile.ZipInfo, file: str) -> Iterator[b
             if len(first) < 4096:
                 first = (first + piece)[:4096]
                 if b"<!DOCTYPE" in first or b"<!ENTITY" in first:
-                    raise refused(file, f"{member.filename!r} in it defines a document type, as no workbook does", AGAIN)
+                    raise refused(file, f"{member.filename!r} in it declares a document type, as no workbook does", AGAIN)
             yield piece
     if given != member.file_size:
         raise refused(file, f"{member.filename!r} in it is smaller than its zip directory says", AGAIN)

@@ -21,7 +21,6 @@ from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.readers.single_cells import LabFile, read_cells
 from syndb_pipeline.sources import Source, SourceMap
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.table_settings import NANOMETRE_EXPONENT
 
 MOST_ROWS: Final = 1_000_000
 """Rows of one table that are looked up again in its files; further failing cells are told as they were read."""
@@ -89,7 +88,7 @@ def _look_up_table(
                 connection.register("some_texts", frame.to_arrow())
                 connection.execute("INSERT INTO found FROM some_texts")
                 connection.unregister("some_texts")
-    powers = {column.name: power for column in columns if (power := _power(context, table, column))}
+    powers = {column.name: power for column in columns if (power := context.config.tables[table].power(column))}
     shift = " ".join(f"WHEN {literal(name)} THEN 'e{power}'" for name, power in powers.items())
     # Without white space and the marks that group digits.
     point = f"replace(regexp_replace(raw, '[^0-9eE+{context.config.tables[table].decimal}-]', '', 'g'), ',', '.')"
@@ -102,13 +101,6 @@ def _look_up_table(
                 ELSE {number} IS NOT DISTINCT FROM try_cast(value AS DOUBLE)
                     OR abs({number} - try_cast(value AS DOUBLE)) <= 1e-9 * abs({number}) END"""
     )
-
-
-def _power(context: Context, table: str, column: Column) -> int:
-    """The power of ten by which ingest multiplied the lab's numbers."""
-    units = context.config.tables[table].units
-    unit = next((units[name] for name in (column.name, *column.aliases) if name in units), "nm")
-    return NANOMETRE_EXPONENT[unit] * (column.dimension or 0)
 
 
 def _batches(texts: Iterable[tuple[int, str, str | None]]) -> Iterator[list[tuple[int, str, str | None]]]:

@@ -18,7 +18,7 @@ from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.quarantine_settings import percent
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages.children import check_declared, check_scales, first_rows
+from syndb_pipeline.stages.children import EARLIER, check_declared, check_scales, first_rows
 from syndb_pipeline.stages.failures import Failures, error_cells, rejected_places, rejected_rows
 from syndb_pipeline.stages.quarantine import Case, Judged, judge
 from syndb_pipeline.stages.set_aside import ASIDE, Related
@@ -27,8 +27,6 @@ from syndb_pipeline.stages.tables import columns_of, ingested, written
 from syndb_pipeline.store import Rows, digest_of
 
 ACCEPTED, REJECTED = "accepted", "rejected"
-
-_EARLIER = ("ingest", "validate", "assign_ids", "join_relations")
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def run(context: Context, folder: Path) -> Result:
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         failures.write(folder)
-        folders = [*(context.store.stage(stage) for stage in _EARLIER), folder]
-        earlier = [context.upstream(stage) for stage in _EARLIER]
+        folders = [*(context.store.stage(stage) for stage in EARLIER), folder]
+        earlier = [context.upstream(stage) for stage in EARLIER]
         findings = [finding for record in earlier for finding in record.findings] + own
         judged = Judged(not any(finding.severity == "error" for finding in findings), findings)
         if not judged.accepted and context.config.on_invalid == "quarantine":

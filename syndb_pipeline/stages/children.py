@@ -34,7 +34,9 @@ MEDIAN_ROWS: Final = 100_000
 """Rows, about, that a median of centroids looks at."""
 
 _NEARLY_ALL: Final = 0.9
-_EARLIER: Final = ("ingest", "validate", "assign_ids", "join_relations")
+EARLIER: Final = ("ingest", "validate", "assign_ids", "join_relations")
+"""The stages that the checks of the dataset as a whole look back on."""
+
 _AXES: Final = ("centroid_x", "centroid_y", "centroid_z")
 _NEAR_POWER: Final = 0.15
 """How far, in powers of ten, a factor between centroids may lie from that of a unit: a part does not lie in the middle of its parent."""
@@ -135,7 +137,7 @@ def _disagreeing_rows(data: Related, declared: Declared, measured: str | None) -
     """A query for n (row of the parent), given, and `most`, what all its children come to, of the rows that disagree."""
     context = data.context
     ids = written(context, "assign_ids", "ids")[declared.table]
-    folders = [context.store.stage(stage) for stage in _EARLIER]
+    folders = [context.store.stage(stage) for stage in EARLIER]
     rejected = f"SELECT row_number FROM ({rejected_places(context, folders)}) WHERE tbl = {literal(declared.child)}"
     children = f"{parquet(data.relations[declared.child])} r"
     if measured is not None:

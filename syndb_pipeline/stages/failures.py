@@ -5,7 +5,7 @@ Belongs here: the table of failing cells every checking stage writes (`failures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,12 @@ class Failures:
             groups.append(Group(code, table, column, cause, count, examples, found[0]["v"] or ""))
         return groups
 
-    def findings(self, context: Context, sources: SourceMap, describe: Callable[[Group], dict[str, Any]]) -> list[Finding]:
-        """A finding for each group; `describe` gives the values its sentences need beside table, column, count and value."""
+    def findings(
+        self, context: Context, sources: SourceMap, describe: Callable[[Group], dict[str, Any]], leave: Collection[str] = ()
+    ) -> list[Finding]:
+        """A finding for each group but those of the codes `leave`; `describe` gives what its sentences need beside table, column, count
+        and value.
+        """
         return [
             context.finding(
                 group.code,
@@ -105,6 +109,7 @@ class Failures:
                 **({"value": group.written} | describe(group)),
             )
             for group in self.groups(context, sources)
+            if group.code not in leave
         ]
 
 

@@ -19,6 +19,7 @@ from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import error_cells
+from syndb_pipeline.stages.ingest import UNREADABLE_FILE
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import columns_of, written
 
@@ -27,7 +28,6 @@ ASIDE: Final = "aside"
 cause (table and rule where it began), round (0: its own error; each round depends on the one before)."""
 
 FOLDER: Final = "quarantine"
-LINES_FILE: Final = "unreadable.parquet"
 
 _REPEATED: Final = ("SYN-ID-002", "SYN-REL-006")
 """Rules that name the second and further rows of a key or pair."""
@@ -67,7 +67,7 @@ class SetAside:
         self.sources = sources
         self.related = related
         self.ids = written(context, "assign_ids", "ids")
-        self.lines = context.store.stage("ingest") / "unreadable.parquet"
+        self.lines = context.store.stage("ingest") / UNREADABLE_FILE
         rules = pl.DataFrame([(rule.code, rule.title) for rule in RULES.values()], schema=["code", "title"], orient="row")
         self._table("titles", rules)
         connection.execute(
@@ -255,4 +255,4 @@ class SetAside:
             )
         if self.lines.is_file() and self._count(f"SELECT count(*) FROM {parquet(self.lines)}"):
             query = f"SELECT tbl, file, sheet, line, text, code, title AS reason FROM {parquet(self.lines)} JOIN titles USING (code)"
-            write_parquet(self.connection, f"{query} ORDER BY tbl, file, line", folder / FOLDER / LINES_FILE)
+            write_parquet(self.connection, f"{query} ORDER BY tbl, file, line", folder / FOLDER / UNREADABLE_FILE)

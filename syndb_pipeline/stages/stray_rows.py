@@ -12,6 +12,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -25,7 +26,8 @@ from syndb_pipeline.findings.finding import MAX_EXAMPLES
 from syndb_pipeline.readers import casts, headers, lines, text
 from syndb_pipeline.readers.part import Part, Places, Problem, column_name
 from syndb_pipeline.readers.refused import RefusedLines
-from syndb_pipeline.stages.uncast import MISSING_MARKERS, units_setting
+from syndb_pipeline.stages.uncast import MISSING_MARKERS
+from syndb_pipeline.stages.units import units_setting
 from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
 
 CODE: Final = "SYN-READ-017"
@@ -189,20 +191,20 @@ class _Sorting:
         by_kind: dict[str, Places] = {}
         refused = RefusedLines(self.scratch / f"refused{start}.parquet")
         gone = array("q")
-        texts = _Texts(self.connection, part, start)
-        for row, kind, cells in strays:
-            line, written = texts.at(row - start)
-            if kind == "blank":
-                if part.sheet is not None or len(part.names) == 1 or written.strip(casts.WHITE_SPACE + '"' + (part.delimiter or ",")):
-                    continue  # a column that is not read holds something
-                blanks.add(line)
-            else:
-                by_kind.setdefault(kind, Places(part.file, part.sheet)).add(line, written)
-                refused.add(line, written, CODE)
-                if kind == "units" and not self.units:
-                    self.units = {cell["col"]: cell["raw"] for cell in cells or []}
-            gone.append(row - start)
-            self.removed.add(row, "", "")
+        with closing(_Texts(self.connection, part, start)) as texts:
+            for row, kind, cells in strays:
+                line, written = texts.at(row - start)
+                if kind == "blank":
+                    if part.sheet is not None or len(part.names) == 1 or written.strip(casts.WHITE_SPACE + '"' + (part.delimiter or ",")):
+                        continue  # a column that is not read holds something
+                    blanks.add(line)
+                else:
+                    by_kind.setdefault(kind, Places(part.file, part.sheet)).add(line, written)
+                    refused.add(line, written, CODE)
+                    if kind == "units" and not self.units:
+                        self.units = {cell["col"]: cell["raw"] for cell in cells or []}
+                gone.append(row - start)
+                self.removed.add(row, "", "")
         for kind, places in by_kind.items():
             self.places.setdefault(kind, []).append(places)
         now = replace(
@@ -259,10 +261,7 @@ class _Sorting:
             else:
                 strange = strange or match[1]
         if told:
-            *others, (column, unit) = told.items()
-            given = config.model_copy(update={"units": dict(config.units) | dict(others)})
-            setting = units_setting(table.name, given, column, unit)
-            return f" SynDB wants nanometres, so give the units in the config: `{setting}`."
+            return f" SynDB wants nanometres, so give the units in the config: `{units_setting(table.name, config, told)}`."
         if strange:
             return f" SynDB wants nanometres; convert the columns in {strange} at their source."
         return ""
@@ -275,9 +274,9 @@ class _Texts:
         self.part = part
         self.numbers = [index for index, _ in part.jumps]
         self.source: Iterator[Any]
-        if part.delimiter is not None:
+        self.file = part.path.open("rb") if part.delimiter is not None else None
+        if self.file is not None:
             self.read = 0
-            self.file = part.path.open("rb")
             self.source = lines.physical_lines(self.file, text.line_end(part.path))
         else:
             values = ", ".join(casts.to_text(column_name(i), kind) for i, kind in enumerate(part.types))
@@ -286,6 +285,10 @@ class _Texts:
                 connection,
                 f"SELECT cells FROM ({numbered}) WHERE row + {start} IN (SELECT row FROM stray) ORDER BY row",
             )
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
 
     def at(self, row: int) -> tuple[int, str]:
         """The line of row number `row` of the part, and its text: of a text file as written, else its values as a line of csv."""

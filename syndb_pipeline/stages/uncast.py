@@ -19,6 +19,7 @@ from syndb_pipeline.readers.casts import GROUPING_MARKS, WHITE_SPACE
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.units import units_setting
 from syndb_pipeline.table_settings import TableConfig
 
 MISSING_MARKERS: Final = (
@@ -179,12 +180,6 @@ _ADVICE: Final = {
 }
 
 
-def units_setting(table: str, config: TableConfig, column: str, unit: str) -> str:
-    """`tables.<table>.units: {...}` as YAML ready to paste, `column` added to what the config declares already."""
-    units = dict(config.units) | {column: unit}
-    return f"tables.{table}.units: {{{', '.join(f'{name}: {of}' for name, of in units.items())}}}"
-
-
 def number_advice(group: Group, column: Column, config: TableConfig, markers: dict[str, str]) -> str:
     """What to do about cells of one cause that are no numbers; `markers` comes from `marker_settings`."""
     if group.cause == "marker":
@@ -198,9 +193,8 @@ def number_advice(group: Group, column: Column, config: TableConfig, markers: di
         unit = group.cause.removeprefix("unit ")
         if unit == "nm" or column.dimension is None or column.kind is not Kind.NUMBER:
             return f"Write the numbers without {unit}."
-        return (
-            f"Write the numbers without {unit}, and give the unit in the config: `{units_setting(group.table, config, column.name, unit)}`."
-        )
+        setting = units_setting(group.table, config, {column.name: unit})
+        return f"Write the numbers without {unit}, and give the unit in the config: `{setting}`."
     return _ADVICE[group.cause].format(table=group.table)
 
 

@@ -137,7 +137,7 @@ def _whole(config: TableConfig, column: Column, bounds: tuple[float, float], fac
     def believable(exponent: int) -> bool:
         return bool(bounds[0] <= median * 10.0 ** (exponent * (column.dimension or 0)) <= bounds[1])
 
-    declared = config.units.get(column.name)
+    declared = config.unit(column)
     units = [unit for unit in _OTHER_UNITS if believable(NANOMETRE_EXPONENT[unit])]
     if declared and believable(-NANOMETRE_EXPONENT[declared]):
         return Guess(column, CONVERTED, low, high, count, "likely")
@@ -160,7 +160,7 @@ def _mixed(
     cell = quote(column.name)
     outside = f"isfinite({cell}) AND {cell} > 0 AND NOT {is_believable(column, bounds)}"
     (beyond,) = connection.execute(f"SELECT count(*) FROM {parquet(file)} WHERE {outside}").fetchone() or (0,)
-    declared = config.units.get(column.name)
+    declared = config.unit(column)
     candidates = {unit: NANOMETRE_EXPONENT[unit] for unit in ("um", "mm")}
     if declared:
         candidates[CONVERTED] = -NANOMETRE_EXPONENT[declared]
@@ -229,7 +229,7 @@ def _looks_like(config: TableConfig, guesses: list[Guess]) -> str:
     unit = guesses[0].unit
     subject = "they look" if len(guesses) > 1 or guesses[0].mixed else "it looks"
     if unit == CONVERTED:
-        declared = config.units.get(guesses[0].column.name, "")
+        declared = config.unit(guesses[0].column) or ""
         return f" after conversion from {declared}; {subject} like nanometres that were converted"
     if unit == VOXELS:
         return "; whole numbers this small look like voxels"

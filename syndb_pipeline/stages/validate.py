@@ -22,7 +22,6 @@ from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
 from syndb_pipeline.store import digest_of
-from syndb_pipeline.table_settings import NANOMETRE_EXPONENT
 
 MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
 """Numbers that stand for `no value` in many tables, told where they are out of range: no fraction is 9999, no size -1."""
@@ -90,10 +89,7 @@ def _check_cells(context: Context, failures: Failures, table: str, columns: list
 def _cause(context: Context, table: str, columns: list[str]) -> str:
     """SQL of the label that splits failing values by what was probably meant. Markers are told as the lab wrote them, before conversion."""
     declared = TABLES[table].columns
-    units = context.config.tables[table].units
-    factors = {
-        name: 10.0 ** (NANOMETRE_EXPONENT[unit] * (declared[name].dimension or 0)) for name, unit in units.items() if name in columns
-    }
+    factors = {name: 10.0**power for name in columns if (power := context.config.tables[table].power(declared[name]))}
     by_column = " ".join(f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items())
     written = "round(try_cast(value AS DOUBLE)" + (f" / CASE col {by_column} ELSE 1 END" if factors else "") + ", 6)"
     fractions = [name for name in columns if declared[name].maximum == 1]
@@ -117,9 +113,7 @@ _RANGE_ADVICE: Final = {
 
 def _became(group: Group, column: Column, context: Context) -> str:
     """What the first value of `group` became, in words, where the config gives its column a unit other than SynDB's."""
-    units = context.config.tables[group.table].units
-    lab_unit = next((units[name] for name in (column.name, *column.aliases) if name in units), "nm")
-    return f", which is {float(group.value):g} {column.unit}" if NANOMETRE_EXPONENT[lab_unit] else ""
+    return f", which is {float(group.value):g} {column.unit}" if context.config.tables[group.table].power(column) else ""
 
 
 def _range_advice(group: Group, context: Context) -> str:
@@ -159,18 +153,10 @@ def _findings(context: Context, failures: Failures, sources: SourceMap, details:
             return {"reason": reason(failures, group)}
         return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
 
-    return [
-        context.finding(
-            group.code,
-            table=group.table,
-            column=group.column,
-            count=group.count,
-            examples=group.examples,
-            **({"value": group.written, "confidence": _confidence(context, group, details)} | describe(group)),
-        )
-        for group in failures.groups(context, sources)
-        if group.code not in _TOLD_BY_SUMMARY
-    ]
+    def told(group: Group) -> dict[str, Any]:
+        return {"confidence": _confidence(context, group, details)} | describe(group)
+
+    return failures.findings(context, sources, told, leave=_TOLD_BY_SUMMARY)
 
 
 STAGE = Stage(
