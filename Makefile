@@ -7,11 +7,13 @@ PYTHON := $(shell for each in python3.11 python3.12 python3.13 python3 python; d
 endif
 VENV   ?= .venv
 DEMO   ?= demo
-ROWS   ?= 1000000
-MEMORY ?= 2GB
-SIZES  ?= 64MB,2GB
-ROUNDS ?= 1
-OUT    ?=
+# Of the benchmarks; each has defaults of its own.
+ROWS    ?=
+MEMORY  ?= 1GB
+SIZES   ?=
+ROUNDS  ?=
+OUT     ?=
+RESULTS ?= $(if $(OUT),$(OUT),bench.json)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv
@@ -19,7 +21,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test lint format bench bench-quick bench-upload recognition schema docs tutorial lock clean
+.PHONY: help demo demo-errors ui test lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -70,14 +72,29 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## Rows per second and peak memory of each stage: make bench ROWS=10000000 MEMORY=2GB
-	$(BIN)/python -m benchmarks.run --rows $(ROWS) --memory-limit $(MEMORY) $(if $(OUT),--out "$(OUT)")
+COMPARE := $(BIN)/python -m benchmarks.compare --memory-limit $(MEMORY)
+SCALE   := $(BIN)/python -m benchmarks.scale --memory-limit $(MEMORY)
+# A contestant that fails does not keep the sizes from being measured.
+bench: $(VENV)/.installed-dev ## All contestants in turn at ROWS=10000000, then the series of SIZES, into OUT=bench.json
+	@code=0; \
+	$(COMPARE) --rows $(or $(ROWS),10000000) --rounds $(or $(ROUNDS),3) --out "$(RESULTS)" || code=1; \
+	$(SCALE) $(if $(SIZES),--sizes $(SIZES)) --rounds $(or $(ROUNDS),3) --out "$(RESULTS)" || code=1; exit $$code
 
-bench-quick: $(VENV)/.installed ## Whole runs of 1 million rows, in turn, with ratios beside their bars; never fails on time
-	$(BIN)/python -m benchmarks.compare --rows 1000000 --rounds $(ROUNDS) --memory-limit $(MEMORY)
+bench-scale: $(VENV)/.installed-dev ## Only the series, or more sizes into the same file: make bench-scale SIZES=100000000 ROUNDS=1 OUT=bench.json
+	$(SCALE) $(if $(SIZES),--sizes $(SIZES)) --rounds $(or $(ROUNDS),3) --out "$(RESULTS)"
 
+bench-docs: $(VENV)/.installed-dev ## Write docs/performance.md and its plot from measurements: make bench-docs RESULTS=bench.json
+	$(BIN)/python -m benchmarks.page "$(RESULTS)"
+
+bench-quick: $(VENV)/.installed-dev ## Whole runs of 1 million rows, in turn, with ratios beside their bars; never fails on time
+	$(COMPARE) --rows $(or $(ROWS),1000000) --rounds $(or $(ROUNDS),1) $(if $(OUT),--out "$(OUT)")
+
+bench-stages: $(VENV)/.installed ## Each stage in a process of its own, rows per second and peak memory: make bench-stages ROWS=10000000
+	$(BIN)/python -m benchmarks.run --rows $(or $(ROWS),1000000) --memory-limit $(MEMORY) $(if $(OUT),--out "$(OUT)")
+
+UPLOADS := 64MB,2GB
 bench-upload: $(VENV)/.installed ## Throughput and memory of uploads beside curl's: make bench-upload SIZES=64MB,2GB
-	$(BIN)/python -m benchmarks.upload --sizes $(SIZES) $(if $(OUT),--out "$(OUT)")
+	$(BIN)/python -m benchmarks.upload --sizes $(or $(SIZES),$(UPLOADS)) $(if $(OUT),--out "$(OUT)")
 
 recognition: $(VENV)/.installed-dev ## How many mistakes in real tables are recognised: make recognition SYNDB_ACCEPTANCE_DATA=folder
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m benchmarks.recognition

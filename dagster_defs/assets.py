@@ -132,6 +132,7 @@ def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: 
                 config.approve or None,
                 by=config.approved_by or None,
                 wait=pipeline.lock_wait_seconds,
+                watch=dataset.watch,
                 outcome=config.outcome.value if config.outcome else None,
             )
         except ApprovalError as error:

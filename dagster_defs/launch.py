@@ -26,8 +26,10 @@ from dagster_defs.home import dagster_home
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.partitions import add_partition
+from dagster_defs.progress import drawn_by, told_by_bar
 from dagster_defs.registry import register
 from syndb_pipeline.errors import ConfigError, Exit
+from syndb_pipeline.progress import Watch
 from syndb_pipeline.publication.records import PublishRecords, Receipt
 from syndb_pipeline.settings import PipelineSettings, find_pipeline_file, load_dataset, load_settings
 from syndb_pipeline.stages.runner import STAGES
@@ -60,11 +62,13 @@ def launch(
     publish: bool = False,
     approve: str | None = None,
     say: Callable[[str], None] = lambda line: None,
+    watch: Watch | None = None,
 ) -> LaunchResult:
     """Prepare the dataset of `config_path`, and publish it if asked, as a Dagster run in this process on the instance that the UI shows.
 
-    `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets each line of progress. Raises
-    `ConfigError` for a config that cannot be used; what happens within the run comes back in the result.
+    `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets each line of
+    progress; with `watch`, which draws it, all but those that tell how far something is. Raises `ConfigError` for a config that cannot be
+    used; what happens within the run comes back in the result.
     """
     settings_file = settings_path or find_pipeline_file(config_path.expanduser().absolute().parent)
     settings = load_settings(settings_file)
@@ -77,7 +81,7 @@ def launch(
     }
     run_config["loggers"] = {"console": {}}
     job = dg.reconstructable(_prepare_and_publish if publish else _prepare)
-    with _instance(dagster_home(settings)) as instance, _heard_by(say):
+    with _instance(dagster_home(settings)) as instance, _heard_by(say), drawn_by(watch):
         close_lost_runs(instance)
         add_partition(instance, name)
         try:
@@ -140,7 +144,7 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
-        if meta.get("dagster_event") is None and record.levelno == logging.INFO:
+        if meta.get("dagster_event") is None and record.levelno == logging.INFO and not told_by_bar():
             _say.get()(str(meta.get("orig_message", record.getMessage())))
 
 

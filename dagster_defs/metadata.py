@@ -19,7 +19,7 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind, ordered
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.html import default_path
 from syndb_pipeline.findings.report import by_severity, summary
-from syndb_pipeline.publication.progress import amount
+from syndb_pipeline.progress import amount
 from syndb_pipeline.publication.records import Receipt
 from syndb_pipeline.stages.set_aside import FOLDER
 from syndb_pipeline.stages.stage import Context

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from dagster_defs.progress import told_in
 from dagster_defs.registry import config_of
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings, load_dataset, load_settings
 from syndb_pipeline.stages.stage import Context
@@ -38,5 +39,5 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return load_dataset(config_of(self.settings(), name))
 
     def context(self, name: str, say: Callable[[str], None]) -> Context:
-        """What a stage needs to work on the dataset called `name`. Raises `ConfigError`."""
-        return Context(config=self.dataset(name), settings=self.settings(), say=say)
+        """What a stage needs to work on the dataset called `name`; `say` hears of its progress too. Raises `ConfigError`."""
+        return Context(config=self.dataset(name), settings=self.settings(), say=say, watch=told_in(say))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.digests import digest_file, digest_of
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.settings import DatasetConfig
-from syndb_pipeline.store import digest_file, digest_of
 
 SETTLE_SECONDS = 10.0
 """A file written to within this time may still be growing."""

@@ -183,7 +183,8 @@ def run(
     context = terminal.open_context(config, settings)
     launch = terminal.launcher()
     unattended = approve is not None or context.config.publish.approval == "standing"
-    result = launch(config, settings, publish=publish and unattended, approve=approve, say=terminal.say)
+    with terminal.progress() as watch:
+        result = launch(config, settings, publish=publish and unattended, approve=approve, say=terminal.say, watch=watch)
     sealed = context.store.record("check_integrity")
     judged = sealed is not None and ("check_integrity" in result.records or result.exit is Exit.REJECTED)
     plan_now: Plan | None = None
@@ -191,7 +192,9 @@ def run(
         _, plan_now = terminal.prepared(context, say=lambda line: None)
         assert plan_now is not None
         # None where an approval is kept already; without one the run ends with exit 4 and says how to approve.
-        result = launch(config, settings, publish=True, approve=terminal.ask_approval(context, plan_now), say=terminal.say)
+        typed = terminal.ask_approval(context, plan_now)
+        with terminal.progress() as watch:
+            result = launch(config, settings, publish=True, approve=typed, say=terminal.say, watch=watch)
     if as_json:
         receipt = result.receipt
         terminal.print_json(

@@ -22,7 +22,7 @@ from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
 from syndb_pipeline.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
-from syndb_pipeline.publication.progress import amount
+from syndb_pipeline.progress import amount
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings, find_pipeline_file, load_dataset, load_settings
 from syndb_pipeline.store import DatasetStore

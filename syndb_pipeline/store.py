@@ -5,22 +5,20 @@ Belongs here: writing so that a crash at any moment leaves the old state or the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from syndb_pipeline import digests
+from syndb_pipeline.digests import digest_files, digest_of
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Finding
@@ -99,46 +97,6 @@ class Record(BaseModel):
     @property
     def errors(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == "error"]
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256, in hex, of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-Stamp = tuple[int, int, int, int, int]
-_digests: dict[Stamp, str] = {}
-_SETTLED_NS = 100_000_000
-"""A file's clock may stand still for some milliseconds; one that changed this recently is read again next time."""
-
-
-def stamp(file: IO[bytes]) -> Stamp:
-    """Device, inode, size and times of change of an open file: another tuple once its content was changed."""
-    stat = os.fstat(file.fileno())
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; reads it in pieces.
-
-    Within one process a file is read once: its `stamp` tells whether it is still the same.
-    """
-    with path.open("rb") as file:
-        key = stamp(file)
-        if key in _digests:
-            return _digests[key]
-        settled = time.time_ns() - key[-1] > _SETTLED_NS
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if settled:
-        _digests[key] = digest
-    return digest
-
-
-def digest_files(paths: Sequence[Path]) -> list[str]:
-    """`digest_file` of each path, two files at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(digest_file, paths))
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
@@ -230,6 +188,8 @@ class DatasetStore:
         """Write `record` into `folder` and make `folder` the stage's outputs, atomically."""
         write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
         replace_folder(folder, self.stage(record.stage))
+        for name, output in record.outputs.items():
+            digests.adopt(self.stage(record.stage) / name, output.sha256)
 
     def mismatches(self, record: Record) -> list[str]:
         """The outputs of `record` that are missing or whose bytes changed since, each as a path below the dataset's folder."""
@@ -251,7 +211,8 @@ class DatasetStore:
                 shutil.rmtree(replaced, ignore_errors=True)
             self.scratch.mkdir(parents=True)
             try:
-                yield
+                with digests.kept(self.folder / "digests.json"):
+                    yield
             finally:
                 shutil.rmtree(self.scratch, ignore_errors=True)
 

@@ -13,23 +13,28 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from syndb_pipeline.bars import Bars, bars
 from syndb_pipeline.errors import ApprovalError, ConfigError, Exit, PipelineError, of_the_machine
+from syndb_pipeline.progress import Watch
 from syndb_pipeline.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from syndb_pipeline.destinations.base import Progress as Event
-    from syndb_pipeline.destinations.base import Watch
     from syndb_pipeline.publication.plan import Plan
     from syndb_pipeline.stages.stage import Context
     from syndb_pipeline.store import Record
+
+
+_drawn: list[Bars | None] = [None]
+"""What draws now, last: a line printed past it would go through the bar."""
 
 
 def open_context(config: Path, settings: Path | None) -> Context:
@@ -42,45 +47,21 @@ def open_context(config: Path, settings: Path | None) -> Context:
 
 def say(line: str) -> None:
     """Progress goes to standard error, so that standard output is the report alone."""
-    typer.echo(f"  {visible(line)}", err=True)
+    if drawn := _drawn[-1]:
+        drawn.say(f"  {visible(line)}")
+    else:
+        typer.echo(f"  {visible(line)}", err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Watch | None]:
-    """A bar at a terminal; None elsewhere, where `say` hears of progress in lines."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console, width = Console(stderr=True), BarColumn(bar_width=24)
-    columns = {
-        "bytes": (TextColumn("  {task.description}"), width, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()),
-        "files": (TextColumn("  {task.description}"), width, MofNCompleteColumn(), TimeRemainingColumn()),
-    }
-    bars: dict[str, Progress] = {}
-    full: set[str] = set()
-
-    def watch(event: Event) -> None:
-        if event.what not in bars:
-            if event.what in full and event.done >= event.total:
-                return  # told to the end already
-            full.discard(event.what)
-            bars[event.what] = Progress(*columns[event.unit], console=console, transient=True)
-            bars[event.what].start()
-            bars[event.what].add_task("package" if event.unit == "bytes" else event.what, total=event.total)
-        bar = bars[event.what]
-        bar.update(bar.task_ids[0], completed=event.done)
-        if event.done >= event.total:
-            bars.pop(event.what).stop()
-            full.add(event.what)
-
-    try:
-        yield watch
-    finally:
-        for bar in bars.values():
-            bar.stop()
+    """A bar at a terminal, below what `say` prints; None elsewhere, where `say` hears of progress in lines."""
+    with bars() as drawn:
+        _drawn.append(drawn)
+        try:
+            yield drawn.watch if drawn else None
+        finally:
+            _drawn.pop()
 
 
 def tell(message: str) -> None:
@@ -103,16 +84,16 @@ def console() -> Console:
 def run_through(context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None) -> dict[str, Record]:
     from syndb_pipeline.stages.runner import run_through
 
-    with (locked or context.store.lock)():
+    with (locked or context.store.lock)(), progress() as watch:
+        context = replace(context, watch=watch)
         return {record.stage: record for record in run_through(context, last)}
 
 
 def prepared(context: Context, say: Callable[[str], None] | None = None) -> tuple[Record, Plan | None]:
     """The sealed verdict, and the plan when it is "accepted"; stages that are not current run."""
     from syndb_pipeline.publication.plan import plan as planned
-    from syndb_pipeline.stages.stage import Context
 
-    context = Context(context.config, context.settings, say or context.say)
+    context = replace(context, say=say or context.say)
     with context.store.lock():
         records = run_through(context, "package", locked=nullcontext)
         sealed = records["check_integrity"]

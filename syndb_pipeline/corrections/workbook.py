@@ -21,11 +21,11 @@ from syndb_pipeline.corrections.failing_rows import CELL_FAULTS, MAX_ROWS, Chose
 from syndb_pipeline.corrections.instructions import Row, instructions
 from syndb_pipeline.corrections.originals import Original, files_of, open_original, prepare
 from syndb_pipeline.corrections.record import OWN_COLUMNS, README, RECORD, FixRecord, SheetRecord, is_cut, shown
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.catalogue import RULES, SEVERITIES
 from syndb_pipeline.findings.gather import Report
-from syndb_pipeline.store import digest_file
 
 MAX_CELLS: Final = 2_000_000
 """Cells of one workbook; files with many columns show fewer rows."""

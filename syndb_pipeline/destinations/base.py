@@ -5,13 +5,15 @@ Belongs here: the interface and the types that cross it. Does not: any wire form
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+
+from syndb_pipeline.progress import Watch, nobody
 
 FileKind = Literal["mesh", "swb"]
 """A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route has for them."""
@@ -104,23 +106,6 @@ class StoredFiles(_Frozen):
 
     count: int
     bytes: int
-
-
-class Progress(_Frozen):
-    """How far something is that takes its time: `done` of `total`, in bytes or files."""
-
-    what: str
-    done: int
-    total: int
-    unit: Literal["bytes", "files"]
-
-
-Watch = Callable[[Progress], None]
-"""Who is told of progress: a bar at a terminal, lines in a log."""
-
-
-def nobody(_: Progress) -> None:
-    """Nobody watches."""
 
 
 class Deletion(_Frozen):

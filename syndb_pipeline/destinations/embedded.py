@@ -39,18 +39,16 @@ from syndb_pipeline.destinations.base import (
     Metadata,
     OutgoingFile,
     Package,
-    Progress,
     StoredFiles,
     TableCheck,
     Upload,
-    Watch,
     differences,
-    nobody,
 )
 from syndb_pipeline.destinations.embedded_files import StoredFile, keep_file, stored_files
 from syndb_pipeline.destinations.embedded_tables import check_size, check_table, compare_table, count_rows, write_merged
 from syndb_pipeline.engine import flush
 from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, OutcomeUnknown, UnknownDataset
+from syndb_pipeline.progress import Progress, Watch, nobody
 from syndb_pipeline.store import write_atomically
 
 LOCK_SECONDS: Final = 600.0

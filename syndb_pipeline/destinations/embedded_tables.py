@@ -11,9 +11,9 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import TableCheck
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
 from syndb_pipeline.errors import BadTable, DestinationRefused
-from syndb_pipeline.store import digest_file
 
 
 def check_size(connection: duckdb.DuckDBPyConnection, path: Path, *, max_rows: int | None, max_bytes: int | None) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from syndb_pipeline.destinations.base import Progress, Watch, nobody
+from syndb_pipeline.digests import digest_file, stamp
 from syndb_pipeline.errors import NotAPackage
-from syndb_pipeline.store import digest_file, stamp
+from syndb_pipeline.progress import Progress, Watch, nobody
 
 PIECE: Final = 1 << 20
 """Bytes read and sent at a time."""

@@ -27,8 +27,6 @@ from syndb_pipeline.destinations.base import (
     StoredFiles,
     TableCheck,
     Upload,
-    Watch,
-    nobody,
 )
 from syndb_pipeline.destinations.http import path_part
 from syndb_pipeline.destinations.http_body import FilePart
@@ -38,6 +36,7 @@ from syndb_pipeline.destinations.rest_files import Forms, lacking, put_files
 from syndb_pipeline.destinations.rest_metadata import Download, FileAddresses, Ids, UploadForm
 from syndb_pipeline.destinations.rest_register import register
 from syndb_pipeline.errors import BadTable, NotAPackage, OutcomeUnknown, UnknownTable
+from syndb_pipeline.progress import Watch, nobody
 from syndb_pipeline.settings import PipelineSettings
 
 S3_INSTANCE: Final[dict[FileKind, int]] = {"mesh": 1, "swb": 2}

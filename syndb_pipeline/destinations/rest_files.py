@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from syndb_pipeline.destinations.base import SUFFIX, FailedFile, FileKind, OutgoingFile, Progress, Watch
+from syndb_pipeline.destinations.base import SUFFIX, FailedFile, FileKind, OutgoingFile
 from syndb_pipeline.destinations.http import Session
 from syndb_pipeline.destinations.http_answer import Answer
 from syndb_pipeline.destinations.http_body import TELL_SECONDS, FilePart
@@ -36,6 +36,7 @@ from syndb_pipeline.errors import (
     UnknownDataset,
     Unreachable,
 )
+from syndb_pipeline.progress import Progress, Watch
 
 CONTENT_TYPE: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "text/plain"}
 """What a file is sent as unless its form says otherwise (S for meshes)."""

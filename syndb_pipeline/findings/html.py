@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from syndb_pipeline import __version__
 from syndb_pipeline.contract.vocabularies import SPDX_LICENSES
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.charts import colour, histogram, scatter, short
 from syndb_pipeline.findings.diagram import hierarchy
@@ -28,7 +29,7 @@ from syndb_pipeline.findings.gather import Report, StageState, gathered, states
 from syndb_pipeline.findings.page import read_page
 from syndb_pipeline.findings.report import summary
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import digest_of, write_atomically
+from syndb_pipeline.store import write_atomically
 
 FOLDER: Final = "report"
 FILE: Final = "report.html"

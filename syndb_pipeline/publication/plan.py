@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from syndb_pipeline.contract.vocabularies import LICENSES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Metadata
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected
+from syndb_pipeline.progress import amount
 from syndb_pipeline.publication.chain import Link, recompute
 from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar, RowsSetAside
-from syndb_pipeline.publication.progress import amount
 from syndb_pipeline.publication.records import Approval, How, PublishRecords
 from syndb_pipeline.settings import Terms
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import digest_of
 
 SHORTEST_PREFIX: Final = 12
 """Hex characters of a digest that a person must give at least."""

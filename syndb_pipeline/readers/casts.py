@@ -152,6 +152,12 @@ def _as_text(source: str, duck_type: str, column: Column, config: TableConfig) -
     return to_text(source, duck_type), False
 
 
+def is_plain_number(column: Column, config: TableConfig) -> bool:
+    """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal point, none of them a marker."""
+    as_written = config.decimal == "." and not config.thousands and not config.missing
+    return column.kind is Kind.NUMBER and as_written and config.power(column) == 0
+
+
 def to_text(source: str, duck_type: str) -> str:
     """The text of a typed Parquet column as a lab would have written it: 1.0 is `1`, a UUID is canonical, a date is ISO."""
     base = duck_type.split("(")[0]

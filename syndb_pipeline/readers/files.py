@@ -15,8 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.store import digest_file
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 WORKBOOK_SUFFIXES: Final = (".xlsx", ".xlsm", ".xls")

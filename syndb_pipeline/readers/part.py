@@ -82,7 +82,8 @@ class Part:
     `damaged` gives, for a column of `source`, the SQL condition under which its text came from a float that could not hold it.
     `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows;
     `refused_lines` is the file of those (`refused.RefusedLines`).
-    `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`.
+    `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
+    that it saw no number which DuckDB reads otherwise than it is written.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class Part:
     first_line: int = 2
     jumps: tuple[tuple[int, int], ...] = ()
     exact: bool = True
+    plain_numbers: bool = False
     delimiter: str | None = None
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()

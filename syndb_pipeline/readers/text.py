@@ -9,8 +9,7 @@ not fit together, or DuckDB refuses a line, the careful way goes through the rec
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Final
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import exact_path, literal
 from syndb_pipeline.findings.finding import Example
-from syndb_pipeline.readers import encodings, endings, headers
+from syndb_pipeline.readers import census, encodings, endings, headers
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records, sample
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.refused import RefusedLines
@@ -38,7 +37,6 @@ _UNFINISHED: Final = ", where the line stops"
 
 _SAMPLE_RECORDS: Final = 50
 _CHUNK: Final = 4 << 20
-_DROPPED_BY_DUCKDB: Final = re.compile(rb'" +"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +50,6 @@ class Layout:
     blank: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Census:
-    """What a file's bytes say without being parsed."""
-
-    lines: int
-    delimiters: int
-    quotes: bool
-    blank_end: int  # blank lines after the last record, which DuckDB passes over
-    odd: bool  # line ends of several kinds, or quotation marks that DuckDB would read leniently
-
-
 def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
     """The rows of the text file at `path`, called `file` in findings. `scratch` is an empty folder of this file's own.
 
@@ -74,19 +61,20 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         layout = _layout(utf8, file, table, config)
     except LineTooLong as error:
         raise line_too_long(file, error.number) from None
-    counts = _census(utf8, layout.delimiter, layout.end)
+    counts = census.take(utf8, layout.delimiter, layout.end)
     width = len(layout.names)
     part = Part(
         path=utf8,
         file=file,
         names=layout.names,
         types=("VARCHAR",) * width,
-        source=_source(utf8, layout.delimiter.decode(), width, layout.skip),
+        source=_source(utf8, layout.delimiter.decode(), ["VARCHAR"] * width, layout.skip),
         rows=counts.lines - counts.blank_end - layout.skip,
         first_line=layout.skip + 1,
         exact=False,
         delimiter=layout.delimiter.decode(),
         encoding=found,
+        plain_numbers=counts.plain_numbers,
         problems=_blank_end(file, counts),
     )
     if part.rows <= 0:
@@ -100,7 +88,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     return endings.with_broken_value(part, layout.end, as_given=utf8 == path)
 
 
-def _blank_end(file: str, counts: Census) -> tuple[Problem, ...]:
+def _blank_end(file: str, counts: census.Census) -> tuple[Problem, ...]:
     places = Places(file)
     for line in range(counts.lines - counts.blank_end + 1, counts.lines + 1):
         places.add(line)
@@ -141,7 +129,8 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
     told.tell_last(ended=endings.has_end(part.path))
     now = replace(
         part,
-        source=_source(clean, part.delimiter, len(part.names), 0, ", new_line='\\n'"),
+        source=_source(clean, part.delimiter, ["VARCHAR"] * len(part.names), 0, ", new_line='\\n'"),
+        types=("VARCHAR",) * len(part.names),
         rows=rows,
         refused=told.lines.count,
         refused_lines=told.lines.close(),
@@ -222,8 +211,20 @@ class _Refusals:
         return [problem for code, places in self.places.items() for problem in places.problem(code, **values.get(code, {}))]
 
 
-def _source(path: Path, delimiter: str, width: int, skip: int, more: str = "") -> str:
-    columns = ", ".join(f"{literal(column_name(i))}: 'VARCHAR'" for i in range(width))
+def with_numbers(part: Part, numbers: Collection[int]) -> Part:
+    """`part` with DuckDB reading the columns at the indexes `numbers` as DOUBLE; itself where its bytes do not vouch for that.
+
+    What is no number then fails the whole read, and what is not finite comes as such: both are for the caller to see.
+    """
+    if not (part.plain_numbers and numbers) or part.exact:
+        return part
+    assert part.delimiter is not None
+    types = ["DOUBLE" if index in numbers else "VARCHAR" for index in range(len(part.names))]
+    return replace(part, types=tuple(types), source=_source(part.path, part.delimiter, types, part.first_line - 1))
+
+
+def _source(path: Path, delimiter: str, types: Sequence[str], skip: int, more: str = "") -> str:
+    columns = ", ".join(f"{literal(column_name(index))}: {literal(name)}" for index, name in enumerate(types))
     return (
         f"read_csv({literal(exact_path(path))}, auto_detect=false, columns={{{columns}}}, header=false, skip={skip}, "
         f"delim={literal(delimiter)}, "
@@ -317,38 +318,6 @@ def line_end(path: Path) -> bytes:
 def _lines_of(path: Path, end: bytes, count: int) -> list[bytes]:
     with path.open("rb") as source:
         return list(islice(physical_lines(source, end), count))
-
-
-def _census(path: Path, delimiter: bytes, end: bytes) -> Census:
-    """Count lines and delimiters of the text file at `path`, and look for what only the careful way reads rightly."""
-    lines = delimiters = returns = pairs = 0
-    quotes = lenient = False
-    seam = b""
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            lines += chunk.count(end)
-            delimiters += chunk.count(delimiter)
-            if end == b"\n" and b"\r" in chunk:
-                returns += chunk.count(b"\r")
-                pairs += chunk.count(b"\r\n")
-            pairs += seam.endswith(b"\r") and chunk.startswith(b"\n")
-            quotes = quotes or b'"' in chunk
-            if quotes and not lenient:
-                lenient = _is_lenient(seam + chunk, delimiter)
-            seam = chunk[-64:]
-    lenient = lenient or (quotes and _is_lenient(seam + b"\n", delimiter))  # the last line may have no end
-    mixed = returns != pairs or (pairs not in (0, lines) and not quotes)
-    ends = seam[len(seam.rstrip(b"\r\n")) :].count(end)
-    # More blank lines than the last bytes show are left to the careful way.
-    blank_end = max(ends - 1, 0) if len(seam.rstrip(b"\r\n")) else 0
-    return Census(lines + (not seam.endswith(end) and seam != b""), delimiters, quotes, blank_end, mixed or lenient)
-
-
-def _is_lenient(piece: bytes, delimiter: bytes) -> bool:
-    """Whether a piece of a file with quotation marks may hold what DuckDB reads without a word: `"a" "b"`, or an empty surplus value."""
-    if any(delimiter + stop in piece for stop in (b"\n", b"\r", b'""\n', b'""\r')):
-        return True
-    return delimiter != b" " and _DROPPED_BY_DUCKDB.search(piece) is not None
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.quarantine_settings import percent
@@ -24,7 +25,7 @@ from syndb_pipeline.stages.quarantine import Case, Judged, judge
 from syndb_pipeline.stages.set_aside import ASIDE, Related
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, written
-from syndb_pipeline.store import Rows, digest_of
+from syndb_pipeline.store import Rows
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 

@@ -14,6 +14,7 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Table
 from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import exact_path, literal, parquet, write_parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example, Finding
@@ -22,7 +23,7 @@ from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, canno
 from syndb_pipeline.sources import Source, SourceMap
 from syndb_pipeline.stages import stray_rows
 from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.store import Rows, digest_of
+from syndb_pipeline.store import Rows
 from syndb_pipeline.table_settings import TableConfig
 
 CELLS_FILE: Final = "cells.parquet"
@@ -312,7 +313,9 @@ class _Reader:
             self.connection.execute(f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}")
 
     def _write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> list[Part]:
-        """Write `parts` to `target` and return them as they were read: those that the fast way could not vouch for, carefully."""
+        """Write `parts` to `target` and return them as they were read: those that the fast ways could not vouch for, carefully."""
+        if self._write_with_numbers(parts, targets, order, target):
+            return parts
         try:
             if self._copy(parts, targets, order, target) == sum(part.rows for part in parts):
                 return parts
@@ -333,6 +336,22 @@ class _Reader:
             message = f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
             raise PipelineError(message, next_step="Please report this with the file; nothing was written.")
         return parts
+
+    def _write_with_numbers(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> bool:
+        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could not read all of them to the letter."""
+        numeric = [name for name in order if casts.is_plain_number(self.table.columns[name], self.config)]
+        typed = [text.with_numbers(part, {found[name] for name in numeric}) for part, found in zip(parts, targets, strict=True)]
+        if typed == parts:
+            return False
+        try:
+            rows = self._copy(typed, targets, order, target)
+        except duckdb.OutOfMemoryException as error:
+            raise self._blame(parts, targets, order, error) from None
+        except duckdb.Error:
+            return False
+        uncast = f"list_contains(list_transform({casts.CELLS}, lambda cell: cell.kind), 'uncast')"
+        told = f"SELECT 1 FROM {parquet(target)} WHERE {uncast} LIMIT 1"
+        return rows == sum(part.rows for part in parts) and not self.connection.execute(told).fetchall()
 
     def _carefully(self, part: Part) -> Part:
         return part if part.exact else text.careful(part, self._scratch_of(part.file))

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.finding import Example, Finding
 from syndb_pipeline.readers.headers import yaml_word
@@ -22,7 +23,6 @@ from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, written
 from syndb_pipeline.stages.targets import choose_target
-from syndb_pipeline.store import digest_of
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""

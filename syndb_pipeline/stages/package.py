@@ -9,22 +9,25 @@ import json
 import shutil
 import tarfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from syndb_pipeline import digests
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
-from syndb_pipeline.engine import flush, parquet, quote, write_parquet
+from syndb_pipeline.digests import digest_file, digest_of
+from syndb_pipeline.engine import parquet, quote, write_parquet
 from syndb_pipeline.errors import DataRejected, PipelineError
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.stages.left_out import left_out, require_no_dangling
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, written
-from syndb_pipeline.store import describe_outputs, digest_file, digest_of, write_atomically
+from syndb_pipeline.stages.tar_stream import tar_stream
+from syndb_pipeline.store import Output, write_atomically
 
 MANIFEST = "manifest.json"
 
@@ -38,30 +41,27 @@ def run(context: Context, folder: Path) -> Result:
     Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the verdict stands on was changed since.
     """
     _require_verdict(context)
-    parts = context.store.scratch / "parts"
-    shutil.rmtree(parts, ignore_errors=True)  # of an attempt that failed under the same lock
-    parts.mkdir()
     tables = ingested(context)
-    # One thread a table: putting columns side by side by position is sequential anyway, and two tables at a time use two cores.
-    workers = min(2, context.settings.threads)
-    with ThreadPoolExecutor(workers) as pool:
-        rows = dict(zip(tables, pool.map(lambda name: _write_table(context, name, parts, workers), tables), strict=True))
+    tar = folder / f"{context.dataset}.tar"
+    rows: dict[str, int] = {}
+    members: dict[str, Output] = {}
+    with context.duckdb() as connection, tar_stream(tar) as stream:
+        for name in tables:
+            query = _select(context, connection, TABLES[name])
+            writing = partial(write_parquet, connection, query, published=True)
+            rows[name], members[name] = stream.stream(f"{name}.parquet", writing)
+        whole = stream.close()
+    digests.adopt(tar, whole.sha256, just_written=True)
     _require_conserved(context, rows)
     if left_out(context):
-        require_no_dangling(context, parts, list(tables))
-    written_parts = describe_outputs(parts)
-    tar = folder / f"{context.dataset}.tar"
-    _write_tar(parts, [f"{name}.parquet" for name in tables], tar)
+        _require_no_dangling(context, tar, list(tables))
     files = _files(context, tables)
     aside = context.upstream("check_integrity").details.get("set_aside")
     manifest = {
         "manifest_version": 1,
         "dataset": dataset_metadata(context.config, list(tables)),
-        "tables": {
-            name: {"rows": rows[name], "sha256": written_parts[f"{name}.parquet"].sha256, "bytes": written_parts[f"{name}.parquet"].bytes}
-            for name in tables
-        },
-        "tar": {"name": tar.name, "sha256": digest_file(tar), "bytes": tar.stat().st_size},
+        "tables": {name: {"rows": rows[name], "sha256": members[name].sha256, "bytes": members[name].bytes} for name in tables},
+        "tar": {"name": tar.name, "sha256": whole.sha256, "bytes": whole.bytes},
         "files": files,
         "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
         "verdict": ACCEPTED,
@@ -70,7 +70,6 @@ def run(context: Context, folder: Path) -> Result:
         **({"set_aside": aside} if aside else {}),
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    shutil.rmtree(parts)
     sealed = context.upstream("check_integrity").tables
     return Result(tables=sealed, details={"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files)})
 
@@ -124,11 +123,14 @@ def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
         )
 
 
-def _write_table(context: Context, name: str, parts: Path, workers: int) -> int:
-    """Write one table as SynDB takes it; returns its rows."""
-    table = TABLES[name]
-    with context.duckdb(threads=max(1, context.settings.threads // workers), share=workers) as connection:
-        return write_parquet(connection, _select(context, connection, table), parts / f"{name}.parquet", published=True)
+def _require_no_dangling(context: Context, tar: Path, tables: list[str]) -> None:
+    """`left_out.require_no_dangling` for the tables in `tar`."""
+    parts = context.store.scratch / "parts"
+    shutil.rmtree(parts, ignore_errors=True)  # of an attempt that failed under the same lock
+    with tarfile.open(tar) as archive:
+        archive.extractall(parts, filter="data")
+    require_no_dangling(context, parts, tables)
+    shutil.rmtree(parts)
 
 
 def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
@@ -175,18 +177,6 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
             value = f"arg_min({quote(name)}, n)" if how == "first" else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
             aggregates.append(f"{value} AS {quote(name)}")
     return f"SELECT {', '.join([*pair, *aggregates])} FROM ({query}) GROUP BY {', '.join(pair)} ORDER BY min(n)"
-
-
-def _write_tar(parts: Path, names: list[str], tar: Path) -> None:
-    """A tar whose bytes depend on the members' bytes and names alone."""
-    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name in names:
-            member = tarfile.TarInfo(name)
-            member.size = (parts / name).stat().st_size
-            member.mode = 0o644
-            with (parts / name).open("rb") as file:
-                archive.addfile(member, file)
-    flush(tar)
 
 
 def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
@@ -240,6 +230,6 @@ STAGE = Stage(
     run,
     _inputs,
     "check_integrity",
-    "2",
+    "3",
     "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.",
 )

@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.readers.files import irregular, outside
 from syndb_pipeline.readers.glb import check_glb
@@ -24,7 +25,6 @@ from syndb_pipeline.readers.swc import check_swc
 from syndb_pipeline.readers.untrusted_limits import forbidden
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import digest_file
 
 CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007", "SYN-READ-021")
 """Rules on what a file holds; their sentences need a `reason`."""

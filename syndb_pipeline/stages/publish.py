@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from syndb_pipeline import digests
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
@@ -26,15 +27,14 @@ from syndb_pipeline.destinations.base import (
     OutgoingFile,
     TableCheck,
     Upload,
-    Watch,
     differences,
 )
 from syndb_pipeline.destinations.embedded import operating_system_user
 from syndb_pipeline.errors import ApprovalError, DestinationRefused, NotPermitted, NotVerified, OutcomeUnknown
+from syndb_pipeline.progress import Watch, as_lines
 from syndb_pipeline.publication.arrival import Arrival, Outcome, gone, package_of, unknown_until_asked
 from syndb_pipeline.publication.deletion import deleted_at
 from syndb_pipeline.publication.plan import Plan, approve_plan, changed_since, in_lines, names, plan, require_consent, require_metadata
-from syndb_pipeline.publication.progress import as_lines
 from syndb_pipeline.publication.records import Approval, JournalLine, PublishRecords, Receipt, State
 from syndb_pipeline.stages.stage import Context
 
@@ -66,6 +66,7 @@ def publish(
     destination = destination or open_destination(context.settings, context.config.publish.destination, say)
     with records.lock(wait=wait, say=say), unknown_until_asked(records, destination):
         require_consent(context.config.terms, context.config.path)
+        digests.forget()
         current = plan(context, destination)
         require_metadata(current.metadata, context.config.path)
         who = destination.who_am_i()

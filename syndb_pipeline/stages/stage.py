@@ -18,6 +18,7 @@ from syndb_pipeline import engine
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.catalogue import Severity
 from syndb_pipeline.findings.finding import Finding, build
+from syndb_pipeline.progress import Watch
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.store import DatasetStore, Record, Rows
 
@@ -28,11 +29,15 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage is given: the checked config, the limits, the dataset's store, and where to say what it is doing."""
+    """What every stage is given: the checked config, the limits, the dataset's store, and where to say what it is doing.
+
+    `watch` is told how far a stage is (`stages.progress.Meter`); without it nothing is measured.
+    """
 
     config: DatasetConfig
     settings: PipelineSettings
     say: Callable[[str], None] = _silent
+    watch: Watch | None = None
 
     @property
     def dataset(self) -> UUID:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from syndb_pipeline.contract.schema import ruled_columns, table_schema
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
@@ -21,7 +22,6 @@ from syndb_pipeline.stages.plausibility import check_plausibility
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
-from syndb_pipeline.store import digest_of
 
 MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
 """Numbers that stand for `no value` in many tables, told where they are out of range: no fraction is 9999, no size -1."""

@@ -19,6 +19,7 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
+from dagster_defs import progress
 from dagster_defs.assets import ASSETS, PUBLISH, SETTLED_IN_THE_UI
 from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks
@@ -30,9 +31,8 @@ from dagster_defs.schedules import schedule_name
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import Exit
-from syndb_pipeline.publication.progress import as_lines
+from syndb_pipeline.progress import as_lines
 from syndb_pipeline.settings import load_settings
-from syndb_pipeline.stages import publish as publishing
 from tests.rest_lab import EVE, RestLab, Sandbox
 
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2b01"
@@ -119,7 +119,7 @@ def settled(word: str) -> dict[str, Any]:
 
 
 def test_progress_and_waiting_are_told_in_the_log(lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "as_lines", partial(as_lines, every=0))
+    monkeypatch.setattr(progress, "as_lines", partial(as_lines, every=0))
     sandbox.script("503@info", "429@upload,retry-after=1")
 
     result = launched(lab)

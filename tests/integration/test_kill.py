@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generate import DATASET, write_dataset
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore, digest_file
+from syndb_pipeline.store import DatasetStore
 from tests.command_line import Lab
 
 ROWS = 200_000

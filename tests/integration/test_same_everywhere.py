@@ -17,8 +17,9 @@ import duckdb
 import pytest
 
 from benchmarks.generate import DATASET, FIRST_NEURON, SHARE, write_dataset
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore, digest_file
+from syndb_pipeline.store import DatasetStore
 from tests.command_line import Lab, Published
 
 ROWS = 3_000

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from benchmarks.generate import DATASET, rows_by_table, write_dataset
+from benchmarks.generate import DATASET, FAULTS, faults_of_each, rows_by_table, write_dataset
+from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.settings import load_dataset
 
 PARENTS = {
@@ -42,3 +44,18 @@ def test_the_same_rows_come_every_time(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_dataset(tmp_path / name, 1_000, "csv", memory_limit=500_000_000, threads=2)
     assert (tmp_path / "one" / "vesicle.csv").read_bytes() == (tmp_path / "two" / "vesicle.csv").read_bytes()
+
+
+def test_a_wrong_dataset_differs_in_as_many_rows_as_it_says(tmp_path: Path) -> None:
+    clean = write_dataset(tmp_path / "clean", 4_000, "csv", memory_limit=500_000_000, threads=2).parent
+    wrong = write_dataset(tmp_path / "wrong", 4_000, "csv", memory_limit=500_000_000, threads=2, wrong=True).parent
+    assert faults_of_each(4_000) == 10
+    changed = {}
+    for table in rows_by_table(4_000):
+        lines = [(folder / f"{table}.csv").read_text(encoding="utf-8").splitlines() for folder in (clean, wrong)]
+        assert len(lines[0]) == len(lines[1])
+        changed[table] = sum(one != other for one, other in zip(*lines, strict=True))
+    ways = Counter(fault.table for fault in FAULTS)
+    assert changed == {table: 10 * ways[table] for table in changed}
+    assert len(FAULTS) == 10
+    assert all(fault.code in RULES for fault in FAULTS)

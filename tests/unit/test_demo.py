@@ -16,8 +16,8 @@ from syndb_pipeline.contract.tables import DECLARED, TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, ERRORS_CONFIG, write_demo
 from syndb_pipeline.demo.lab import Lab, invent_lab
 from syndb_pipeline.demo.shapes import Mesh, ball, branch_points, cable_length, glb, sphericity
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.settings import load_dataset
-from syndb_pipeline.store import digest_file
 
 LAB = invent_lab()
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline import engine
-from syndb_pipeline.store import digest_file
+from syndb_pipeline.digests import digest_file
 
 NAMESPACE = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 KEYS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)

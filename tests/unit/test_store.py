@@ -13,9 +13,10 @@ from uuid import UUID
 import pytest
 
 from syndb_pipeline import store
+from syndb_pipeline.digests import digest_file, digest_of
 from syndb_pipeline.errors import Exit, PipelineError
 from syndb_pipeline.findings.finding import build
-from syndb_pipeline.store import DatasetStore, Record, Rows, Run, describe_outputs, digest_file, digest_of, replace_folder, write_atomically
+from syndb_pipeline.store import DatasetStore, Record, Rows, Run, describe_outputs, replace_folder, write_atomically
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 

@@ -21,8 +21,8 @@ import pytest
 
 from syndb_pipeline.destinations.base import Metadata, Package, StoredFiles, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.errors import DestinationRefused
-from syndb_pipeline.store import digest_file
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 AXON, VESICLE = 4, 10

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from syndb_pipeline.destinations import http_body, http_retry
-from syndb_pipeline.destinations.base import Progress
 from syndb_pipeline.destinations.http_body import FilePart
 from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotLoggedIn, OutcomeUnknown, Unreachable
+from syndb_pipeline.progress import Progress
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
 from tests.unit.destinations.test_http import session_for
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from syndb_pipeline import credentials
-from syndb_pipeline.destinations.base import Progress, differences
+from syndb_pipeline.destinations.base import differences
 from syndb_pipeline.errors import (
     BadTable,
     DestinationRefused,
@@ -22,6 +22,7 @@ from syndb_pipeline.errors import (
     UnknownDataset,
     UnknownTable,
 )
+from syndb_pipeline.progress import Progress
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 from tests.unit.destinations.rest_place import AXON, NEURON, destination, mesh, metadata, package, statuses
 

@@ -13,7 +13,7 @@ import pytest
 
 from syndb_pipeline.destinations.base import Package, TableCheck
 from syndb_pipeline.destinations.rest_download import NotReadable, compare_download, take_tables
-from syndb_pipeline.store import digest_file
+from syndb_pipeline.digests import digest_file
 from tests.unit.destinations.rest_place import DATASET, parquet_of
 
 ROWS = "SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM range(100) r(i)"

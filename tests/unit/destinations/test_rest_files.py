@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from syndb_pipeline.destinations.base import SUFFIX, Progress
+from syndb_pipeline.destinations.base import SUFFIX
+from syndb_pipeline.progress import Progress
 from tests.rest_lab import Sandbox
 from tests.unit.destinations.rest_place import destination, mesh, metadata, statuses
 

@@ -17,11 +17,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.readers import files
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.runner import run_stage
-from syndb_pipeline.store import digest_file
 from tests.ingest_helpers import Ingested, context_for, ingest_folder
 
 

@@ -16,8 +16,8 @@ import pytest
 from stage_lab import DATASET, Lab, csv, uid
 
 from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.digests import digest_file
 from syndb_pipeline.errors import DataRejected, PipelineError
-from syndb_pipeline.store import digest_file
 from tests.meshes import small_mesh
 
 TABLES_OF_A_LAB = {

@@ -15,9 +15,10 @@ import duckdb
 import pytest
 from publish_lab import DATASET, Lab, lab, prepared
 
-from syndb_pipeline.destinations.base import DatasetInfo, FailedFile, Identity, OutgoingFile, Package, TableCheck, Upload, Watch, nobody
+from syndb_pipeline.destinations.base import DatasetInfo, FailedFile, Identity, OutgoingFile, Package, TableCheck, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import DestinationRefused, Exit, OutcomeUnknown, Unreachable
+from syndb_pipeline.progress import Watch, nobody
 from syndb_pipeline.publication.plan import plan
 
 

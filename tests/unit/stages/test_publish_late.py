@@ -15,9 +15,10 @@ from uuid import UUID
 import pytest
 from publish_lab import DATASET, Lab, lab, prepared
 
-from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload, Watch, nobody
+from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import OutcomeUnknown
+from syndb_pipeline.progress import Watch, nobody
 from syndb_pipeline.publication import arrival
 from syndb_pipeline.publication.deletion import delete
 from syndb_pipeline.publication.plan import plan

@@ -1,0 +1,130 @@
+"""How far a stage is: asked of DuckDB while it works, a few times a second, by a thread that changes nothing.
+
+Belongs here: from what DuckDB says of its statements to the part of the stage's work that is done. Does not: showing it (`bars.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from threading import Event, Lock
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+
+from syndb_pipeline.progress import Progress, Unit, Watch
+
+LOOK_SECONDS: Final = 0.25
+"""Seconds between two looks."""
+
+NEVER_MORE: Final = 0.99
+"""The part of a table, and of all of them, that is done at most before its end: what DuckDB counts is not all that a stage does."""
+
+_MAIN_STATEMENT: Final = 0.8
+"""The part of what is left of a table that its next long statement is taken to be. In every stage one statement outweighs the others."""
+
+
+@dataclass
+class _Work:
+    """A table at work. `behind` is the part that earlier statements were; `part` the part done, which never falls."""
+
+    connection: duckdb.DuckDBPyConnection
+    reach: float
+    behind: float = 0.0
+    part: float = 0.0
+    percent: float = 0.0
+    looks: int = 0
+
+    def look(self) -> None:
+        """Ask how far the statement is that runs. One that was seen but once was short, and does not count."""
+        try:
+            percent = self.connection.query_progress()
+        except duckdb.ConnectionException:  # closed before its table was done
+            percent = -1.0
+        if percent < self.percent / 2 or percent < 0:  # another statement; estimates within one fall less
+            if self.looks > 1:
+                self.behind += (1 - self.behind) * _MAIN_STATEMENT
+            self.percent, self.looks = 0.0, 0
+        if percent <= 0:
+            return
+        self.percent, self.looks = percent, self.looks + 1
+        if self.looks > 1:
+            ahead = (1 - self.behind) * _MAIN_STATEMENT * min(1.0, percent / self.reach)
+            self.part = max(self.part, min(NEVER_MORE, self.behind + ahead))
+
+
+class Meter:
+    """Tells `watch` how far a stage is, in rows or bytes. Use as a context manager; without a `watch` it does nothing at all.
+
+    `amounts` gives each table's part of the work. `reach` is the percentage at which DuckDB's own count of the main statement ends: it
+    counts a positional join's sources as work of their own, of which only the first ever moves. `watch` is called from another thread,
+    never twice at a time; what it raises is raised at the end. Nothing is told of what failed.
+    """
+
+    def __init__(self, stage: str, amounts: Mapping[str, int], unit: Unit, watch: Watch | None, *, reach: float = 100.0) -> None:
+        self._stage, self._amounts, self._unit, self._watch, self._reach = stage, dict(amounts), unit, watch, reach
+        self._total = sum(self._amounts.values())
+        self._done = 0  # of tables that are done
+        self._told = 0
+        self._work: dict[str, _Work] = {}
+        self._lock = Lock()  # no look at a connection once its table is done, and one event at a time
+        self._end = Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._looking: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._watch is not None and self._total:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"progress of {self._stage}")
+            # Whoever listens may be known by context variables, which a new thread does not have by itself.
+            self._looking = self._pool.submit(copy_context().run, self._keep_looking)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pool is None or self._looking is None:
+            return
+        self._end.set()
+        self._pool.shutdown()
+        if kind is None:
+            self._looking.result()
+            self._tell(self._total)
+
+    @contextmanager
+    def table(self, name: str, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """While the stage works on the table `name` with `connection`, which must stay open so long. Several may be at work at a time."""
+        if self._pool is None:
+            yield
+            return
+        # Only so does DuckDB count; it prints nothing.
+        connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        with self._lock:
+            self._work[name] = _Work(connection, self._reach)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._work[name]
+                self._done += self._amounts.get(name, 0)
+
+    def each(self, names: Iterable[str], connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+        """The tables `names`, each at work while the loop's body runs."""
+        for name in names:
+            with self.table(name, connection):
+                yield name
+
+    def _keep_looking(self) -> None:
+        while not self._end.wait(LOOK_SECONDS):
+            with self._lock:
+                for work in self._work.values():
+                    work.look()
+                done = self._done + sum(self._amounts.get(name, 0) * work.part for name, work in self._work.items())
+                self._told = max(self._told, int(min(done, self._total * NEVER_MORE)))
+                self._tell(self._told)
+
+    def _tell(self, done: int) -> None:
+        assert self._watch is not None
+        part = ", ".join(self._work)
+        self._watch(Progress(what=self._stage, part=part, done=done, total=self._total, unit=self._unit))
