@@ -96,7 +96,7 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("\n".join(as_lines(session)))
-    if options.out:
+    if options.out and session["contestants"]:
         results.keep(options.out, compare=session)
         print(f"Measurements: {options.out}")
     failed = [each for each in contestants if each.failed]

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 Stamp = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, and when content and file were last changed, in ns."""
@@ -23,7 +23,8 @@ Stamp = tuple[int, int, int, int, int]
 _SETTLED_NS: Final = 100_000_000
 """A file's clock may stand still for some milliseconds; one that changed this recently is read again next time."""
 
-_KEPT: Final = TypeAdapter(list[tuple[Stamp, str]])
+_Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_KEPT: Final = TypeAdapter(list[tuple[Stamp, _Digest]], config=ConfigDict(strict=True))
 
 _known: dict[Stamp, str] = {}
 _used: set[Stamp] = set()
@@ -95,7 +96,7 @@ def kept(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        beside = file.with_name(f".{file.name}")
+        beside = file.with_name(f"{file.name}.new")
         with suppress(OSError):  # without it the next run reads more, that is all
             beside.write_bytes(_KEPT.dump_json([(key, _known[key]) for key in sorted(_used & set(_known))]))
             beside.replace(file)

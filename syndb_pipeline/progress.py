@@ -29,13 +29,17 @@ _SAMPLE_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """`done` of `total`, in `unit`, of `what`; `part` is what of it is at work, e.g. a table. The last event says `done` == `total`."""
+    """`done` of `total`, in `unit`, of `what`; `part` is what of it is at work, e.g. a table. The last event says `done` == `total`.
+
+    `found` of what is done took no time: it was there already, or is too little to measure.
+    """
 
     what: str
     done: int
     total: int
     unit: Unit
     part: str = ""
+    found: int = 0
 
 
 Watch = Callable[[Progress], None]
@@ -51,13 +55,13 @@ class Pace:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
-        self._total = 0
+        self._total = self._left = 0
 
     def hear(self, event: Progress) -> None:
-        now, self._total = time.monotonic(), event.total
+        now, self._total, self._left = time.monotonic(), event.total, event.total - event.done
         if len(self._seen) > 1 and now - self._seen[-2][0] < _SAMPLE_SECONDS:
             self._seen.pop()
-        self._seen.append((now, event.done))
+        self._seen.append((now, event.done - event.found))
         while len(self._seen) > 2 and now - self._seen[1][0] > _PACE_SECONDS:
             self._seen.popleft()
 
@@ -76,7 +80,7 @@ class Pace:
     def left(self) -> float | None:
         """Seconds until the end at this pace; None while that cannot be said."""
         rate = self.rate
-        return (self._total - self._seen[-1][1]) / rate if rate else None
+        return self._left / rate if rate else None
 
 
 def as_lines(say: Callable[[str], None], every: float = LINE_SECONDS) -> Watch:

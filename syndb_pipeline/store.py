@@ -211,7 +211,7 @@ class DatasetStore:
                 shutil.rmtree(replaced, ignore_errors=True)
             self.scratch.mkdir(parents=True)
             try:
-                with digests.kept(self.folder / "digests.json"):
+                with digests.kept(self.folder / ".digests.json"):
                     yield
             finally:
                 shutil.rmtree(self.scratch, ignore_errors=True)

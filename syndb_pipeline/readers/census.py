@@ -19,9 +19,15 @@ _CHUNK: Final = 4 << 20
 _DROPPED_BY_DUCKDB: Final = re.compile(rb'" +"')
 
 _DIGITS: Final = (ord("0"), ord("9"))
-_MANY_ZEROS: Final = b"0" * 300
+_MANY_ZEROS: Final = b"0" * 200
+"""So many and an exponent of two digits may be less than the smallest double: 1e-99 after 224 zeros is read as 0."""
+
 _ODD_NUMBER: Final = re.compile(rb"[0-9]_[0-9]|\+-|[eE]-[0-9]{3}|" + _MANY_ZEROS)
 _LONGEST_ODD: Final = len(_MANY_ZEROS)
+_LONGEST_LENIENT: Final = 8
+"""Bytes from a delimiter (at most 4) to the end of its line, with two quotation marks between."""
+
+_LAST_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +44,29 @@ class Census:
 
 def take(path: Path, delimiter: bytes, end: bytes) -> Census:
     """Count lines and delimiters of the text file at `path`, and look for what only slower ways read rightly."""
-    lines = delimiters = returns = pairs = 0
+    lines = delimiters = returns = pairs = done = 0
     quotes = lenient = odd_numbers = False
-    seam = b""
+    seam = near = b""  # the last bytes before a chunk; in `near`, blanks at its end are one
     with path.open("rb") as source:
         while chunk := source.read(_CHUNK):
             piece = _as_series(chunk)
             lines += _count(piece, end)
-            delimiters += _count(piece, delimiter) if len(delimiter) == 1 else chunk.count(delimiter)
+            delimiters += _count(piece, delimiter) if len(delimiter) == 1 else _count_long(seam, chunk, delimiter)
             if end == b"\n" and b"\r" in chunk:
                 returns += _count(piece, b"\r")
                 pairs += chunk.count(b"\r\n")
             pairs += seam.endswith(b"\r") and chunk.startswith(b"\n")
-            quotes = quotes or b'"' in chunk
+            if not quotes and b'"' in chunk:
+                quotes = True
+                lenient = _is_lenient_before(path, delimiter, done)
             if quotes and not lenient:
-                lenient = _is_lenient(seam[-64:] + chunk, delimiter)
+                lenient = _is_lenient(near + chunk, delimiter)
             odd_numbers = odd_numbers or _has_odd_number(chunk, piece) or bool(_ODD_NUMBER.search(seam + chunk[:_LONGEST_ODD]))
-            seam = chunk[-_LONGEST_ODD:]
+            seam = (seam + chunk[-_LONGEST_ODD:])[-_LONGEST_ODD:]
+            near = _near(near, chunk)
+            done += len(chunk)
     odd_numbers = odd_numbers or bool(_ODD_NUMBER.search(seam))
-    seam = seam[-64:]
+    seam = seam[-_LAST_BYTES:]
     lenient = lenient or (quotes and _is_lenient(seam + b"\n", delimiter))  # the last line may have no end
     mixed = returns != pairs or (pairs not in (0, lines) and not quotes)
     ends = seam[len(seam.rstrip(b"\r\n")) :].count(end)
@@ -74,6 +84,12 @@ def _as_series(chunk: bytes) -> pl.Series:
 
 def _count(piece: pl.Series, mark: bytes) -> int:
     return int((piece == mark[0]).sum())
+
+
+def _count_long(seam: bytes, chunk: bytes, mark: bytes) -> int:
+    """How often `mark`, a character of several bytes, ends in `chunk`, which comes after `seam`."""
+    within = len(mark) - 1
+    return chunk.count(mark) + (seam[-within:] + chunk[:within]).count(mark)
 
 
 def _has_odd_number(chunk: bytes, piece: pl.Series) -> bool:
@@ -108,6 +124,23 @@ def _are(piece: pl.Series, mark: bytes, offset: int) -> pl.Series:
 
 def _are_digits(piece: pl.Series, offset: int) -> pl.Series:
     return _from(piece, offset).is_between(*_DIGITS)
+
+
+def _near(before: bytes, chunk: bytes) -> bytes:
+    """The last bytes of `before` and `chunk`, as many as what is lenient may begin with; blanks at the end count as one."""
+    last = (before + chunk.rstrip(b" ")[-_LONGEST_LENIENT:]).rstrip(b" ")[-_LONGEST_LENIENT:]
+    return last + b" " if chunk.endswith(b" ") else last
+
+
+def _is_lenient_before(path: Path, delimiter: bytes, size: int) -> bool:
+    """`_is_lenient` of the first `size` bytes of a file, whose first quotation mark comes later."""
+    near = b""
+    with path.open("rb") as source:
+        while chunk := source.read(min(_CHUNK, size - source.tell())):
+            if _is_lenient(near + chunk, delimiter):
+                return True
+            near = _near(near, chunk)
+    return False
 
 
 def _is_lenient(piece: bytes, delimiter: bytes) -> bool:

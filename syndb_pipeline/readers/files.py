@@ -161,6 +161,11 @@ class Witness:
 
     def __init__(self) -> None:
         self._stamps: dict[Path, Stamp] = {}
+        self._digests: dict[Path, str] = {}
+
+    def seen(self, path: Path) -> str | None:
+        """The digest that `digest` gave last; None when it gave none."""
+        return self._digests.get(path)
 
     def digest(self, path: Path) -> str:
         """SHA-256 of the file, or why it could not be read; its stamp is remembered. Raises `PipelineError` if it changed meanwhile."""
@@ -169,8 +174,10 @@ class Witness:
             digest = digest_file(path)
         except OSError as error:
             self._stamps.pop(path, None)
+            self._digests.pop(path, None)
             return f"unreadable: {error.strerror}"
         self.confirm(path)
+        self._digests[path] = digest
         return digest
 
     def confirm(self, path: Path) -> None:

@@ -75,6 +75,19 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where an earlier run left the rows of a part, typed: in `file`, of `all_rows` rows, from row `first_row` on."""
+
+    file: Path
+    first_row: int
+    all_rows: int
+
+    def after(self, rows: int) -> Kept:
+        """The place behind so many rows."""
+        return Kept(self.file, self.first_row + rows, self.all_rows)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The rows of one file (or of one sheet), ready to be selected from.
 
@@ -104,6 +117,7 @@ class Part:
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()
     faults: tuple[tuple[int, int, str, str], ...] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
+    kept: Kept | None = None
     positions: tuple[int, ...] = ()  # of a sheet: where each column stands in it, from 0
 
 

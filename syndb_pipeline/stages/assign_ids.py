@@ -17,14 +17,16 @@ from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import markers, repeated_keys, swapped
 from syndb_pipeline.stages.as_written import examples
-from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.failures import FILE, Failures, Group
+from syndb_pipeline.stages.former import MADE_FROM
+from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
+from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 
 SPREADSHEET_DIGITS = 15
 """Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
 
-_ROUNDED = f"ends_with(key, '00') AND regexp_full_match(key, '[0-9]{{{SPREADSHEET_DIGITS + 2},}}')"
+_ROUNDED = f"CASE WHEN ends_with(key, '00') THEN regexp_full_match(key, '[0-9]{{{SPREADSHEET_DIGITS + 2},}}') END"
 """SQL: the key has so many digits that a spreadsheet would have made zeros of its last, as they are. Chance does so for one key in 100."""
 
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec", "Jan|Feb|Mrz|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez"
@@ -42,11 +44,18 @@ def run(context: Context, folder: Path) -> Result:
     """
     sources = SourceMap.read(context.store.stage("ingest"))
     details: dict[str, Any] = {}
+    made_from: dict[str, str] = {}
     findings: list[Finding] = []
     (folder / "ids").mkdir()
-    with context.duckdb() as connection:
+    tables = ingested(context)
+    with context.duckdb() as connection, Meter("assign_ids", rows_read(context), "rows", context.watch) as meter:
         failures = Failures(connection)
-        for name, path in ingested(context).items():
+        for name in meter.each(tables, connection):
+            path = tables[name]
+            made_from[name] = content(context, sources, name)
+            if (counts := _take_over(context, connection, name, made_from[name], folder)) is not None:
+                details[name] = counts
+                continue
             table = TABLES[name]
             ids = folder / "ids" / f"{name}.parquet"
             key = _key(connection, table, path)
@@ -68,7 +77,17 @@ def run(context: Context, folder: Path) -> Result:
         findings = markers.tell_emptied(failures, told, context.config, {}) + findings
         findings += _trimmed(context, connection, sources)
         failures.write(folder)
-    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
+    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details, MADE_FROM: made_from})
+
+
+def _take_over(context: Context, connection: duckdb.DuckDBPyConnection, table: str, made_from: str, folder: Path) -> dict[str, Any] | None:
+    """Have the ids of `table` that the last run left in `folder` too; its counts, or None where there is something to tell or to make."""
+    former, file = context.former, f"ids/{table}.parquet"
+    if former is None or not former.holds(table, made_from, file) or not former.is_clean(connection, table, FILE):
+        return None
+    former.take_over(file, folder)
+    counts: dict[str, Any] = former.record.details["tables"][table]
+    return counts
 
 
 def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, ids: dict[str, Path]) -> dict[str, Any]:
@@ -190,5 +209,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "2", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "3", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

@@ -63,15 +63,17 @@ class Failures:
         (count,) = self.connection.execute(f"INSERT INTO failures {query}").fetchone() or (0,)
         return int(count)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *, keep: tuple[Path, Collection[str]] | None = None) -> None:
         """Write `failures.parquet`, ordered by table, row and column, so that equal failures give equal bytes.
 
-        `value` is there the cell as the lab wrote it, where `groups` has looked it up.
+        `value` is there the cell as the lab wrote it, where `groups` has looked it up. `keep` names a folder whose file holds the failures
+        of some tables already.
         """
         query = f"""SELECT code, tbl, row_number, col, coalesce(raw, value) AS value, cause
-                    FROM failures LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)
-                    ORDER BY tbl, row_number, col, code, cause, value"""
-        write_parquet(self.connection, query, folder / FILE)
+                    FROM failures LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)"""
+        if keep and keep[1]:
+            query += f" UNION ALL SELECT * FROM {parquet(keep[0] / FILE)} WHERE list_contains({literal([*keep[1]])}, tbl)"
+        write_parquet(self.connection, f"SELECT * FROM ({query}) ORDER BY tbl, row_number, col, code, cause, value", folder / FILE)
 
     def groups(self, context: Context, sources: SourceMap) -> list[Group]:
         """The failing cells by code, table, column and cause, in hierarchy of first appearance, with their first places and the last."""

@@ -5,65 +5,27 @@ Belongs here: resolving references, table by table, parents first. Does not: jud
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
-from syndb_pipeline.findings.finding import Example, Finding
+from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import markers, orphan_words, orphans, swapped
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
+from syndb_pipeline.stages.former import MADE_FROM
+from syndb_pipeline.stages.progress import Meter
+from syndb_pipeline.stages.relations import Parent, Work, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, written
+from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
-
-
-@dataclass(frozen=True)
-class _Parent:
-    """A table as its children see it: where its keys and UUIDs are, and where its rows' neurons."""
-
-    ids: Path
-    relations: Path | None  # has neuron_id; None when the table is the neurons themselves, or knows no neuron
-    is_neuron: bool
-    repeated: bool  # some key stands twice, so a join by key would double the children
-
-    def rows(self) -> str:
-        """A FROM item with key, cid and neuron_id, one row for each key."""
-        if self.relations is not None:
-            source = f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN {parquet(self.relations)} r"
-        else:
-            source = f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM {parquet(self.ids)}"
-        if self.repeated:
-            source = f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP BY key"
-        return f"({source})"
-
-
-@dataclass
-class _Work:
-    """What the stage carries from table to table."""
-
-    context: Context
-    connection: duckdb.DuckDBPyConnection
-    failures: Failures
-    sources: SourceMap
-    folder: Path
-    ids: dict[str, Path]
-    parents: dict[str, _Parent] = field(default_factory=dict)
-    targets: dict[tuple[str, str], str] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    swaps: dict[str, swapped.Swap] = field(default_factory=dict)
-    evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -76,14 +38,14 @@ def run(context: Context, folder: Path) -> Result:
     sources = SourceMap.read(context.store.stage("ingest"))
     assigned = context.upstream("assign_ids").details["tables"]
     repeated = {name: bool(counts["repeated"]) for name, counts in assigned.items()}
-    with context.duckdb() as connection:
-        work = _Work(context, connection, Failures(connection), sources, folder, written(context, "assign_ids", "ids"))
+    with context.duckdb() as connection, Meter("join_relations", rows_read(context), "rows", context.watch) as meter:
+        work = Work(context, connection, Failures(connection), sources, folder, written(context, "assign_ids", "ids"))
         tables = ingested(context)
         told = {name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts}
         work.swaps = {name: swapped.Swap("cid", found["column"], found["proof"]) for name, found in told.items()}
-        work.parents = {name: _Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
+        work.parents = {name: Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
         # Synapses come last of their level: they look up the neuron of the terminals and spines beside them.
-        for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
+        for name in meter.each(sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")), connection):
             _relate(work, TABLES[name], tables[name])
         _forget_damaged_cells(work)
         _find_swaps(work, tables)
@@ -93,10 +55,24 @@ def run(context: Context, folder: Path) -> Result:
         keys = {f"{table}.{column}": work.ids[target] for (table, column), target in work.targets.items()}
         findings = markers.tell_emptied(work.failures, findings, context.config, keys)
         work.failures.write(folder)
-    return Result(tables=rows_by_table(context, folder), findings=findings + work.findings, details={"tables": work.details})
+    return Result(
+        tables=rows_by_table(context, folder),
+        findings=findings + work.findings,
+        details={"tables": work.details, MADE_FROM: work.made_from},
+    )
 
 
-def _relate(work: _Work, table: Table, path: Path) -> None:
+def _relate(work: Work, table: Table, path: Path) -> None:
+    work.made_from[table.name] = made_from(work, table)
+    if not take_over(work, table):
+        _resolve(work, table, path)
+    relations = work.folder / "relations" / f"{table.name}.parquet"
+    parent = work.parents[table.name]
+    if table.pair is None and relations.is_file():
+        work.parents[table.name] = Parent(parent.ids, relations, is_neuron=False, repeated=parent.repeated)
+
+
+def _resolve(work: Work, table: Table, path: Path) -> None:
     columns = contract_columns(work.connection, table.name, path)
     targets = {name: target for name in table.references if name in columns and (target := _target(work, table, columns[name], path))}
     work.targets |= {(table.name, column): target for column, target in targets.items()}
@@ -113,12 +89,9 @@ def _relate(work: _Work, table: Table, path: Path) -> None:
         details["references"][column]["resolved"] = resolved
     if "parent_enum" in columns and "parent_id" in targets:
         _check_parent_enum(work, table, path, targets["parent_id"])
-    parent = work.parents[table.name]
-    if table.pair is None:
-        work.parents[table.name] = _Parent(parent.ids, relations, is_neuron=False, repeated=parent.repeated)
 
 
-def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None:
+def _target(work: Work, table: Table, column: Column, path: Path) -> str | None:
     """The table that `column` points to; None, with a finding where that is wrong."""
     if table.name in work.swaps and column.name == work.swaps[table.name].second:
         return None
@@ -166,7 +139,7 @@ def _target(work: _Work, table: Table, column: Column, path: Path) -> str | None
     return None
 
 
-def _first_cells(work: _Work, table: Table, path: Path, column: Column) -> list[Example]:
+def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[Example]:
     """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column."""
     cell = quote(column.name)
     rows = work.connection.execute(
@@ -175,7 +148,7 @@ def _first_cells(work: _Work, table: Table, path: Path, column: Column) -> list[
     return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
 
-def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
+def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
     """Write the table's relations in the order of its rows."""
     selected = ["c.file_row_number AS row_number"]
     roots: list[str] = []
@@ -200,7 +173,7 @@ def _write(work: _Work, table: Table, path: Path, targets: dict[str, str], relat
     write_parquet(work.connection, f"{query} ORDER BY row_number", relations)
 
 
-def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
+def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
     """Rows that each column resolved, by column; the others that have a value are orphans."""
     names = ", ".join(f"count({quote(column)})" for column in targets)
     given = work.connection.execute(f"SELECT {names} FROM {parquet(path)}").fetchone() or ()
@@ -227,7 +200,7 @@ def _check_resolved(work: _Work, table: Table, path: Path, targets: dict[str, st
     return dict(zip(targets, resolved, strict=True))
 
 
-def _check_missing(work: _Work, table: Table, path: Path, columns: list[str]) -> None:
+def _check_missing(work: Work, table: Table, path: Path, columns: list[str]) -> None:
     """Rows without a parent, and relations without one of their ends. A synapse may lack any one of its ways to a neuron."""
     wanted = {"parent_id": "SYN-REL-003"} if table.name != "synapse" else {}
     wanted |= dict.fromkeys(table.pair or (), "SYN-REL-007")
@@ -239,7 +212,7 @@ def _check_missing(work: _Work, table: Table, path: Path, columns: list[str]) ->
             )
 
 
-def _check_pairs(work: _Work, table: Table, path: Path) -> dict[str, int]:
+def _check_pairs(work: Work, table: Table, path: Path) -> dict[str, int]:
     """Rows that repeat a pair: combined when the config says how, else failures."""
     assert table.pair is not None
     first, second = (quote(column) for column in table.pair)
@@ -258,7 +231,7 @@ def _check_pairs(work: _Work, table: Table, path: Path) -> dict[str, int]:
     return {"pairs": distinct, "rows": total, "combined": repeated if combine else 0}
 
 
-def _check_parent_enum(work: _Work, table: Table, path: Path, target: str) -> None:
+def _check_parent_enum(work: Work, table: Table, path: Path, target: str) -> None:
     code = TABLES[target].code
     wrong = f"{parquet(path, row_number=True)} WHERE parent_enum IS NOT NULL AND parent_enum <> {code}"
     (count,) = work.connection.execute(f"SELECT count(*) FROM {wrong}").fetchone() or (0,)
@@ -272,7 +245,7 @@ def _check_parent_enum(work: _Work, table: Table, path: Path, target: str) -> No
         )
 
 
-def _forget_damaged_cells(work: _Work) -> None:
+def _forget_damaged_cells(work: Work) -> None:
     """Take out orphans whose cell assign_ids told as damaged by a float: they name nothing because of that."""
     told = parquet(work.context.store.stage("assign_ids") / FILE)
     work.connection.execute(
@@ -282,7 +255,7 @@ def _forget_damaged_cells(work: _Work) -> None:
     )
 
 
-def _find_swaps(work: _Work, tables: dict[str, Path]) -> None:
+def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
     """SYN-REL-010 in place of the orphans of columns that hold each other's keys, for all rows of their table."""
     lost = set(work.connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {orphans.CODES}").fetchall())
     for name, path in tables.items():
@@ -311,7 +284,7 @@ def _find_swaps(work: _Work, tables: dict[str, Path]) -> None:
         )
 
 
-def _described_swap(work: _Work, table: str) -> dict[str, Any]:
+def _described_swap(work: Work, table: str) -> dict[str, Any]:
     swap, config = work.swaps[table], work.context.config.tables[table]
     advice = f"Map them the other way round: `{swapped.columns_setting(table, config, work.sources, swap)}`."
     targets = {column: work.targets[table, column] for column in (swap.first, swap.second) if (table, column) in work.targets}
@@ -321,7 +294,7 @@ def _described_swap(work: _Work, table: str) -> dict[str, Any]:
     return {"other": swap.second, "proof": swap.proof, "advice": advice, "confidence": "likely" if swap.anatomy else "certain"}
 
 
-def _describe_orphans(work: _Work, group: Group) -> dict[str, Any]:
+def _describe_orphans(work: Work, group: Group) -> dict[str, Any]:
     table, target = group.table, work.targets[group.table, group.column]
     ingest, ids = work.context.upstream("ingest"), work.context.upstream("assign_ids").details["tables"]
     place = orphan_words.Place(
@@ -336,7 +309,7 @@ def _describe_orphans(work: _Work, group: Group) -> dict[str, Any]:
     return orphan_words.describe(place, work.evidence[table, group.column, group.cause])
 
 
-def _describe(work: _Work, group: Group) -> dict[str, Any]:
+def _describe(work: Work, group: Group) -> dict[str, Any]:
     if group.code in orphans.CODES:
         return _describe_orphans(work, group)
     if group.code == swapped.CODE:
@@ -348,11 +321,7 @@ def _describe(work: _Work, group: Group) -> dict[str, Any]:
 
 
 def _inputs(context: Context) -> dict[str, str]:
-    tables = {
-        name: {"parent": table.parent, "references": table.references, "combine": table.combine}
-        for name, table in context.config.tables.items()
-    }
-    return {"config:relations": digest_of(tables)}
+    return {"config:relations": digest_of({name: settings(table) for name, table in context.config.tables.items()})}
 
 
 STAGE = Stage(
@@ -360,6 +329,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "2",
+    "3",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

@@ -23,9 +23,12 @@ from syndb_pipeline.engine import parquet, quote, write_parquet
 from syndb_pipeline.errors import DataRejected, PipelineError
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.check_integrity import ACCEPTED
+from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.left_out import left_out, require_no_dangling
+from syndb_pipeline.stages.progress import Meter
+from syndb_pipeline.stages.set_aside import FOLDER
 from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import columns_of, ingested, written
+from syndb_pipeline.stages.tables import columns_of, ingested, rows_read, written
 from syndb_pipeline.stages.tar_stream import tar_stream
 from syndb_pipeline.store import Output, write_atomically
 
@@ -45,8 +48,16 @@ def run(context: Context, folder: Path) -> Result:
     tar = folder / f"{context.dataset}.tar"
     rows: dict[str, int] = {}
     members: dict[str, Output] = {}
-    with context.duckdb() as connection, tar_stream(tar) as stream:
-        for name in tables:
+    made_from: dict[str, str] = {}
+    meter = Meter("package", rows_read(context), "rows", context.watch, reach=30)
+    with context.duckdb() as connection, tar_stream(tar) as stream, meter:
+        for name in meter.each(tables, connection):
+            made_from[name] = _made_from(context, name)
+            if context.former and context.former.holds(name, made_from[name], tar.name):
+                told = context.former.record.details["tables"][name]
+                rows[name], members[name] = told["rows"], Output(sha256=told["sha256"], bytes=told["bytes"])
+                stream.copy(f"{name}.parquet", context.former.folder / tar.name, members[name])
+                continue
             query = _select(context, connection, TABLES[name])
             writing = partial(write_parquet, connection, query, published=True)
             rows[name], members[name] = stream.stream(f"{name}.parquet", writing)
@@ -71,7 +82,16 @@ def run(context: Context, folder: Path) -> Result:
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     sealed = context.upstream("check_integrity").tables
-    return Result(tables=sealed, details={"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files)})
+    details = {"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files), MADE_FROM: made_from}
+    return Result(tables=sealed, details=details)
+
+
+def _made_from(context: Context, table: str) -> str:
+    """Digest of all that a table's part of the package is made from."""
+    stages = {"ingest": "tables", "assign_ids": "ids", "join_relations": "relations", "check_integrity": FOLDER}
+    outputs = {stage: context.upstream(stage).outputs.get(f"{kind}/{table}.parquet") for stage, kind in stages.items()}
+    digests_of = {stage: output.sha256 if output else None for stage, output in outputs.items()}
+    return digest_of([digests_of, context.config.tables[table].combine])
 
 
 def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]:

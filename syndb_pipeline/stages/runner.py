@@ -9,6 +9,7 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from pathlib import Path
 from syndb_pipeline import __version__
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.stages import assign_ids, check_integrity, ingest, join_relations, package, validate
+from syndb_pipeline.stages.former import Former
 from syndb_pipeline.stages.stage import Context, Stage
 from syndb_pipeline.store import Record, Run, describe_outputs
 
@@ -94,7 +96,9 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     folder.mkdir(parents=True)
     started, clock = datetime.now(UTC), time.perf_counter()
     context.say(f"{name}: started")
-    result = stage.run(context, folder)
+    usable = existing is not None and not force and existing.versions == versions(stage)
+    former = Former(existing, context.store.stage(name)) if existing and usable else None
+    result = stage.run(replace(context, former=former), folder)
     seconds = time.perf_counter() - clock
     rows = sum(table.read for table in result.tables.values())
     record = Record(

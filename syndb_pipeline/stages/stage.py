@@ -20,6 +20,7 @@ from syndb_pipeline.findings.catalogue import Severity
 from syndb_pipeline.findings.finding import Finding, build
 from syndb_pipeline.progress import Watch
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings
+from syndb_pipeline.stages.former import Former
 from syndb_pipeline.store import DatasetStore, Record, Rows
 
 
@@ -31,13 +32,15 @@ def _silent(_: str) -> None:
 class Context:
     """What every stage is given: the checked config, the limits, the dataset's store, and where to say what it is doing.
 
-    `watch` is told how far a stage is (`stages.progress.Meter`); without it nothing is measured.
+    `watch` is told how far a stage is (`stages.progress.Meter`); without it nothing is measured. `former` is what the stage at work left
+    the last time, when that may be used again.
     """
 
     config: DatasetConfig
     settings: PipelineSettings
     say: Callable[[str], None] = _silent
     watch: Watch | None = None
+    former: Former | None = None
 
     @property
     def dataset(self) -> UUID:

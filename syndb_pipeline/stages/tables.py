@@ -10,7 +10,9 @@ from pathlib import Path
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
+from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import parquet
+from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import rejected_rows
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Rows
@@ -20,6 +22,18 @@ def ingested(context: Context) -> dict[str, Path]:
     """The tables that ingest could read, parents before children, with their Parquet file."""
     folder = context.store.stage("ingest") / "tables"
     return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
+
+
+def rows_read(context: Context) -> dict[str, int]:
+    """Rows of each table that ingest could read: what later stages have to do."""
+    return {name: counts["rows"] for name, counts in context.upstream("ingest").details["tables"].items()}
+
+
+def content(context: Context, sources: SourceMap, table: str) -> str:
+    """Digest of all that ingest left of `table`: its rows and odd cells, where they came from, and the names of its columns."""
+    ingest = context.upstream("ingest")
+    places = [source.model_dump(mode="json") for source in sources.tables[table]]
+    return digest_of([ingest.outputs[f"tables/{table}.parquet"].sha256, places, ingest.details["tables"][table]])
 
 
 def written(context: Context, stage: str, kind: str) -> dict[str, Path]:

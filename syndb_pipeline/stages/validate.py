@@ -15,12 +15,14 @@ from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import words
-from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.failures import FILE, Failures, Group
+from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
 from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, digest_of_paths, reason
 from syndb_pipeline.stages.plausibility import check_plausibility
+from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import columns_of, ingested, rows_by_table
+from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
 
 MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
@@ -57,20 +59,37 @@ def run(context: Context, folder: Path) -> Result:
     tables = _tables(context)
     findings: list[Finding] = []
     details: dict[str, Any] = {}
-    with context.duckdb() as connection:
+    made_from = {table: _made_from(context, sources, table, columns) for table, columns in tables.items()}
+    former = context.former
+    kept = [table for table in tables if former and former.holds(table, made_from[table], FILE)]
+    with context.duckdb() as connection, Meter("validate", rows_read(context), "rows", context.watch, steps=[0.3]) as meter:
         failures = Failures(connection)
         add_uncast(context, failures)
-        for table, columns in tables.items():
+        connection.execute("DELETE FROM failures WHERE list_contains(?, tbl)", [kept])
+        for table in meter.each(tables, connection):
+            columns = tables[table]
+            if former and table in kept:
+                findings += former.findings(table)
+                details[table] = former.record.details["tables"][table]
+                continue
             context.say(f"validate: {table}")
             _check_cells(context, failures, table, columns)
             check_paths(context, failures, table, columns)
             findings += words.check_words(context, failures, sources, table, columns)
+            meter.step(table)
             warnings, details[table] = check_plausibility(context, failures, sources, table, columns)
             findings += warnings
         findings += _findings(context, failures, sources, details)
-        failures.write(folder)
+        failures.write(folder, keep=(former.folder, kept) if former else None)
     findings.sort(key=lambda finding: (TABLE_ORDER.index(finding.table or ""), finding.code, finding.column or ""))
-    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details})
+    return Result(tables=rows_by_table(context, folder), findings=findings, details={"tables": details, MADE_FROM: made_from})
+
+
+def _made_from(context: Context, sources: SourceMap, table: str, columns: list[str]) -> str:
+    """Digest of all that the findings about `table` depend on."""
+    settings = context.config.tables[table].model_dump(mode="json")
+    paths = digest_of_paths(context, {table: columns})
+    return digest_of([content(context, sources, table), settings, dict(context.config.rules), paths])
 
 
 def _check_cells(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
@@ -164,7 +183,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "3",
+    "4",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )

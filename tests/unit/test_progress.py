@@ -51,6 +51,16 @@ def test_the_first_rows_of_all_tell_nothing_yet(clock: Clock) -> None:
     assert pace.rate == pytest.approx(450_000)
 
 
+def test_what_was_there_already_tells_nothing_of_the_pace(clock: Clock) -> None:
+    pace = Pace()
+    for second in range(8):
+        found = 0 if second < 2 else 20_000_000
+        pace.hear(Progress(what="ingest", done=found + second * 100_000, total=23_900_000, unit="rows", found=found))
+        clock.now += 1
+    assert pace.rate == pytest.approx(100_000)
+    assert pace.left == pytest.approx((3_900_000 - 700_000) / 100_000)
+
+
 def test_a_body_that_is_sent_again_has_no_pace_at_first(clock: Clock) -> None:
     pace = Pace()
     pace.hear(rows(20_000_000))

@@ -53,10 +53,25 @@ def test_a_slow_query_is_told_as_it_goes(connection: duckdb.DuckDBPyConnection) 
     assert all(earlier <= later for earlier, later in pairwise(done)), "never backwards"
     assert len({number for number in done if 100 < number < 990}) >= 5, "and not only in the end"
     assert all(number <= 1000 * NEVER_MORE for number in done[:-1]), "never done before it is"
-    assert told[-1] == Progress(what="validate", part="", done=1000, total=1000, unit="rows")
+    assert replace(told[-1], found=0) == Progress(what="validate", part="", done=1000, total=1000, unit="rows")
     assert {event.part for event in told} <= {"", "axon", "synapse"}
     assert "synapse" in {event.part for event in told}
     assert threads() == []
+
+
+def test_a_table_that_took_no_time_is_no_measure_of_the_pace(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.1)
+    told: list[Progress] = []
+
+    with Meter("ingest", {"axon": 900, "synapse": 100}, "bytes", told.append) as meter:
+        for name in meter.each(["axon", "synapse"], connection):
+            if name == "synapse":
+                connection.execute(SLOW).fetchall()
+
+    assert {event.found for event in told} == {900}
+    assert all(event.done >= 900 for event in told)
 
 
 def test_two_tables_at_a_time_are_told_together(connection: duckdb.DuckDBPyConnection) -> None:
@@ -149,7 +164,7 @@ class Asked:
 
 def parts(*answers: float, reach: float = 100.0) -> list[float]:
     """What is taken to be done of a table after each answer."""
-    work = progress._Work(Asked(*answers), reach)  # type: ignore[arg-type]
+    work = progress._Work(Asked(*answers), reach, [1.0])  # type: ignore[arg-type]
     seen = []
     for _ in answers:
         work.look()
@@ -175,6 +190,17 @@ def test_no_number_of_statements_is_the_whole() -> None:
 
 def test_an_estimate_that_falls_within_a_statement_takes_nothing_back() -> None:
     assert parts(40, 50, 45, 60) == [0, 0.4, 0.4, 0.48]
+
+
+def test_steps_hold_each_statement_to_its_place() -> None:
+    work = progress._Work(Asked(50, 100, 50, 50, 100), 100.0, [0.25, 1.0])  # type: ignore[arg-type]
+    seen = []
+    for number in range(5):
+        if number == 2:
+            work.step()
+        work.look()
+        seen.append(round(work.part, 3))
+    assert seen == [0, 0.2, 0.25, 0.55, 0.85]
 
 
 def test_a_count_that_ends_early_is_stretched() -> None:

@@ -1,0 +1,99 @@
+"""What join_relations carries from table to table, and what of it the last run left.
+
+Belongs here: parents as their children see them, and telling which relations still hold. Does not: resolving anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.digests import digest_of
+from syndb_pipeline.engine import parquet
+from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stages import orphans, swapped
+from syndb_pipeline.stages.failures import FILE, Failures
+from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.tables import content
+from syndb_pipeline.table_settings import TableConfig
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A table as its children see it: where its keys and UUIDs are, and where its rows' neurons."""
+
+    ids: Path
+    relations: Path | None  # has neuron_id; None when the table is the neurons themselves, or knows no neuron
+    is_neuron: bool
+    repeated: bool  # some key stands twice, so a join by key would double the children
+
+    def rows(self) -> str:
+        """A FROM item with key, cid and neuron_id, one row for each key."""
+        if self.relations is not None:
+            source = f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN {parquet(self.relations)} r"
+        else:
+            source = f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM {parquet(self.ids)}"
+        if self.repeated:
+            source = f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP BY key"
+        return f"({source})"
+
+
+@dataclass
+class Work:
+    """What the stage carries from table to table."""
+
+    context: Context
+    connection: duckdb.DuckDBPyConnection
+    failures: Failures
+    sources: SourceMap
+    folder: Path
+    ids: dict[str, Path]
+    parents: dict[str, Parent] = field(default_factory=dict)
+    targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    swaps: dict[str, swapped.Swap] = field(default_factory=dict)
+    evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, str] = field(default_factory=dict)
+
+
+def settings(table: TableConfig) -> dict[str, Any]:
+    """The settings of a table that its relations depend on."""
+    return {"parent": table.parent, "references": table.references, "combine": table.combine}
+
+
+def made_from(work: Work, table: Table) -> str:
+    """Digest of all that the relations of `table` depend on: its rows, the settings, and the keys of all that it may point to."""
+    context = work.context
+    config = context.config.tables[table.name]
+    targets = {target for column in table.references.values() for target in column.targets if target in work.ids}
+    return digest_of(
+        [
+            content(context, work.sources, table.name),
+            settings(config),
+            sorted(context.config.tables),
+            {name: [content(context, work.sources, name), work.made_from.get(name), name in work.swaps] for name in sorted(targets)},
+        ]
+    )
+
+
+def take_over(work: Work, table: Table) -> bool:
+    """Have the relations of `table` that the last run left in the new folder too; False where there is something to tell or to make."""
+    former, file = work.context.former, f"relations/{table.name}.parquet"
+    if former is None or not former.holds(table.name, work.made_from[table.name]) or table.name in work.swaps:
+        return False
+    if not former.is_clean(work.connection, table.name, FILE):
+        return False
+    if file in former.record.outputs:
+        if not former.is_whole(file):
+            return False
+        former.take_over(file, work.folder)
+    details = former.record.details["tables"][table.name]
+    work.details[table.name] = details
+    work.targets |= {(table.name, column): link["target"] for column, link in details["references"].items()}
+    return True

@@ -1,0 +1,373 @@
+"""The files of one table become one Parquet file: opened, matched with the contract, cast, every row accounted for.
+
+Belongs here: one table at a time, from its files to its rows. Does not: file formats (`readers/`), the dataset (`ingest.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.digests import digest_of
+from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted, workbook
+from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
+from syndb_pipeline.sources import Source, SourceMap
+from syndb_pipeline.stages import stray_rows
+from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.table_settings import TableConfig
+
+READING_KEYS: Final = frozenset(
+    {
+        "file",
+        "columns",
+        "ignore",
+        "sheet",
+        "key",
+        "header_row",
+        "names",
+        "delimiter",
+        "encoding",
+        "decimal",
+        "thousands",
+        "units",
+        "missing",
+    }
+)
+"""The settings of a table that its reading depends on."""
+
+_OWN_CODES: Final = ("SYN-READ-", "SYN-COL-", "SYN-ID-006")
+
+_ROWS_TOGETHER: Final = 500_000
+"""How many rows of several files go through one query."""
+
+witness = files.Witness()
+"""The files as they were when ingest's `inputs` hashed them; no others are read."""
+
+
+def own_severities(context: Context) -> dict[str, str]:
+    """The severities that the config gives to rules told while reading."""
+    return {code: severity for code, severity in context.config.rules.items() if code.startswith(_OWN_CODES)}
+
+
+def made_from(context: Context, table: str) -> str:
+    """Digest of what the rows of `table` depend on beside its files."""
+    settings = context.config.tables[table].model_dump(mode="json", include=set(READING_KEYS - {"file"}))
+    return digest_of([settings, own_severities(context)])
+
+
+@dataclass
+class Read:
+    """What came of one table. `sources` is empty when the table could not be read."""
+
+    problems: list[Problem] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    rows: int = 0
+    unreadable: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
+    """The parts, in order, that are read by one query each, as first index and last but one: at most `_ROWS_TOGETHER` rows, or one part, or
+    parts whose rows an earlier run left side by side.
+    """
+    start, rows = 0, 0
+    for index, part in enumerate(parts):
+        before = parts[index - 1] if index > start else None
+        beside = before is not None and before.kept is not None and part.kept == before.kept.after(before.rows)
+        few = before is not None and before.kept is None and part.kept is None and rows + part.rows <= _ROWS_TOGETHER
+        if before is not None and not (beside or few):
+            yield start, index
+            start, rows = index, 0
+        rows += part.rows
+    yield start, len(parts)
+
+
+def _whole_file(parts: list[Part]) -> Path | None:
+    """The file that holds the rows of `parts`, and no others, as they are to be written."""
+    kept = parts[0].kept
+    return kept.file if kept and kept.first_row == 0 and sum(part.rows for part in parts) == kept.all_rows else None
+
+
+@dataclass
+class TableReader:
+    """Reads the files of one table into one Parquet file."""
+
+    context: Context
+    connection: duckdb.DuckDBPyConnection
+    table: Table
+    config: TableConfig
+    scratch: Path
+
+    def read(self, target: Path) -> Read:
+        home = self.context.config.folder
+        guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
+        paths, strange = guard.survey()
+        if not paths:
+            return Read(strange or [self._not_found()])
+        read = Read(strange)
+        kept = self._kept(paths)
+        parts = []
+        for path in paths:
+            witness.confirm(path)
+            try:
+                if path not in kept:
+                    guard.check(path)
+                parts.append(kept.get(path) or self._open(path, files.shown(path, home)))
+            except Unreadable as error:
+                read.problems += error.problems
+        if len(parts) == len(paths) and not strange:
+            self._combine(parts, paths, target, read)
+        else:
+            read.problems += [problem for part in parts for problem in part.problems]
+        for path in paths:
+            witness.confirm(path)
+        return read
+
+    def _kept(self, paths: list[Path]) -> dict[Path, Part]:
+        """Those of the files whose rows the last run left as they would be read now; none where anything of the table was odd."""
+        former, name, file = self.context.former, self.table.name, f"tables/{self.table.name}.parquet"
+        if former is None or not former.holds(name, made_from(self.context, name), file):
+            return {}
+        if former.findings(name) or former.record.tables[name].rejected:
+            return {}
+        source = former.folder / file
+        places = {place.file: place for place in SourceMap.read(former.folder).tables[name]}
+        keyless = " + count(*) FILTER (cid IS NULL)" if "cid" in next(iter(places.values())).columns else ""
+        if self.connection.execute(f"SELECT count({casts.CELLS}){keyless} FROM {parquet(source)}").fetchall() != [(0,)]:
+            return {}
+        kept = {}
+        told = {each["file"]: each for each in former.record.details["files"] if each["table"] == name}
+        for path in paths:
+            shown = files.shown(path, self.context.config.folder)
+            if shown in told and former.record.inputs.get(f"file:{shown}") == witness.seen(path):
+                entry, place = told[shown], places[shown]
+                kept[path] = Part(
+                    path=path,
+                    file=shown,
+                    names=tuple(entry["names"]),
+                    types=(),
+                    source=parquet(source),
+                    rows=place.rows,
+                    sheet=place.sheet,
+                    first_line=place.first_line,
+                    jumps=tuple(place.jumps),
+                    delimiter=entry["delimiter"],
+                    encoding=entry["encoding"],
+                    kept=Kept(source, place.first_row, former.record.tables[name].read),
+                )
+        return kept
+
+    def _not_found(self) -> Problem:
+        shown = self.config.file
+        if files.is_folder(self.context.config.folder, shown):
+            reason = {
+                "reason": "it is a folder",
+                "advice": f"Name the files in it, e.g. `tables.{self.table.name}.file: {shown.rstrip('/')}/*.csv`.",
+            }
+            return Problem("SYN-READ-014", shown, values=reason)
+        there = files.neighbours(self.context.config.folder, shown)
+        near = nearest(Path(shown).name, there)
+        advice = f"Check `tables.{self.table.name}.file`; it is relative to the dataset's YAML."
+        if near:
+            advice = f"Is it this one? `tables.{self.table.name}.file: {headers.yaml_word((Path(shown).parent / near[0]).as_posix())}`"
+        return Problem("SYN-READ-001", shown, values={"advice": advice})
+
+    def _open(self, path: Path, file: str) -> Part:
+        suffix = files.suffix(path)
+        scratch = self._scratch_of(file)
+        scratch.mkdir(parents=True)
+        try:
+            if suffix in files.TEXT_SUFFIXES:
+                return text.read(path, file, self.table, self.config, scratch)
+            if suffix in files.WORKBOOK_SUFFIXES:
+                return workbook.read(path, file, self.table, self.config, scratch, self.context.settings.memory_limit)
+            if suffix in files.PARQUET_SUFFIXES:
+                return columnar.read(self.connection, path, file, self.table, self.config)
+        except PermissionError as error:
+            raise cannot_read(file, f"{error.strerror or error}", "Check that you may read it.") from None
+        known = ".csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet"
+        raise cannot_read(file, f"files that end in {suffix or 'nothing'} are not understood", f"Export the table as {known}.")
+
+    def _scratch_of(self, file: str) -> Path:
+        return self.scratch / digest_of(file)[:16]
+
+    def _combine(self, parts: list[Part], paths: list[Path], target: Path, read: Read) -> None:
+        """Write the rows of `parts`, in order, to `target`, and say in `read` what came of it."""
+        first = parts[0]
+        matches = [headers.match(part.file, part.names, self.table, self.config) for part in parts]
+        read.problems += [self._placed(problem, first) for problem in matches[0].problems]
+        different = [part for part in parts[1:] if sorted(part.names) != sorted(first.names)]
+        for part in different:
+            how = headers.difference(part.names, first.names) or "one of them has a name twice"
+            problem = Problem("SYN-READ-012", part.file, values={"other": first.file, "difference": how})
+            read.problems.append(self._placed(problem, part))
+        if different or not matches[0].complete:
+            read.problems += [problem for part in parts for problem in part.problems]
+            return
+        order = list(matches[0].targets)
+        targets = [match.targets for match in matches]
+        try:
+            parts = self._write(parts, targets, order, target)
+            names = {name: first.names[index] for name, index in targets[0].items()}
+            found = stray_rows.take_out(self.connection, parts, names, self.table, self.config, target, self.scratch)
+        except Unreadable as error:
+            target.unlink(missing_ok=True)
+            read.problems += error.problems
+            return
+        read.problems += found.problems
+        for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
+            self._keep_refused(part, kept)
+        for part, path, indexes in zip(found.parts, paths, targets, strict=True):
+            read.problems += [*part.problems, *self._faults(part, indexes)]
+            if part.rows + part.refused == 0:
+                read.problems.append(Problem("SYN-READ-013", part.file))
+            columns = {name: part.names[index] for name, index in indexes.items()}
+            read.sources.append(
+                Source(
+                    file=part.file,
+                    sheet=part.sheet,
+                    first_row=read.rows,
+                    rows=part.rows,
+                    first_line=part.first_line,
+                    jumps=list(part.jumps),
+                    columns=columns,
+                )
+            )
+            read.rows += part.rows
+            read.unreadable += part.refused
+            read.files.append(
+                {
+                    "table": self.table.name,
+                    "file": part.file,
+                    "sheet": part.sheet,
+                    "rows": part.rows,
+                    "bytes": path.stat().st_size,
+                    "delimiter": part.delimiter,
+                    "encoding": part.encoding,
+                    "names": list(part.names),
+                }
+            )
+        read.columns = names
+
+    def _placed(self, problem: Problem, part: Part) -> Problem:
+        """A problem of the header of `part`, with the place of the header or of the column in it."""
+        has_row = self.config.header_row is not None and (part.delimiter is not None or part.sheet is not None)
+        column = problem.column if problem.column in part.names else None
+        if problem.examples or not (has_row or column):
+            return problem
+        return replace(
+            problem, examples=(Example(file=part.file, sheet=part.sheet, row=part.first_line - 1 if has_row else None, column=column),)
+        )
+
+    def _keep_refused(self, part: Part, refused: Path | None) -> None:
+        """Put the lines of `part` that were refused among those of the other files."""
+        if refused is not None:
+            place = ", ".join(literal(value) for value in (self.table.name, part.file, part.sheet))
+            self.connection.execute(f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}")
+
+    def _write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> list[Part]:
+        """Write `parts` to `target` and return them as they were read: those that the fast ways could not vouch for, carefully."""
+        if self._write_with_numbers(parts, targets, order, target):
+            return parts
+        try:
+            if self._copy(parts, targets, order, target) == sum(part.rows for part in parts):
+                return parts
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException) or all(part.exact for part in parts):
+                raise self._blame(parts, targets, order, error) from None
+            parts = [self._carefully(part) for part in parts]
+        else:
+            read_fast, parts = parts, [self._carefully(part) for part in parts]
+            written = self._rows_in(target)
+            if written == sum(part.rows for part in parts) and not any(part.refused for part in parts) and read_fast != parts:
+                return parts  # every record was read; blank lines or line breaks inside quotes made the difference
+        try:
+            rows = self._copy(parts, targets, order, target)
+        except duckdb.Error as error:
+            raise self._blame(parts, targets, order, error) from None
+        if rows != sum(part.rows for part in parts):
+            message = f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
+            raise PipelineError(message, next_step="Please report this with the file; nothing was written.")
+        return parts
+
+    def _write_with_numbers(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> bool:
+        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could not read all of them to the letter."""
+        numeric = [name for name in order if casts.is_plain_number(self.table.columns[name], self.config)]
+        typed = [text.with_numbers(part, {found[name] for name in numeric}) for part, found in zip(parts, targets, strict=True)]
+        if typed == parts:
+            return False
+        try:
+            rows = self._copy(typed, targets, order, target)
+        except duckdb.OutOfMemoryException as error:
+            raise self._blame(parts, targets, order, error) from None
+        except duckdb.Error:
+            return False
+        uncast = f"list_contains(list_transform({casts.CELLS}, lambda cell: cell.kind), 'uncast')"
+        told = f"SELECT 1 FROM {parquet(target)} WHERE {uncast} LIMIT 1"
+        return rows == sum(part.rows for part in parts) and not self.connection.execute(told).fetchall()
+
+    def _carefully(self, part: Part) -> Part:
+        return part if part.exact else text.careful(part, self._scratch_of(part.file))
+
+    def _copy(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
+        groups = list(_groups(parts))
+        queries = [self._query(parts[start:end], targets[start:end], order) for start, end in groups]
+        if len(queries) == 1:
+            return write_parquet(self.connection, queries[0], target)
+        # To keep the order of two large files in one query, DuckDB would hold the second back whole; so they are read one after the other.
+        pieces = []
+        for number, ((start, end), query) in enumerate(zip(groups, queries, strict=True)):
+            whole = _whole_file(parts[start:end])
+            pieces.append(whole or self.scratch / f"piece{number}.parquet")
+            if whole is None:
+                self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
+        columns = ", ".join([*map(quote, order), casts.CELLS])
+        source = f"read_parquet({literal([exact_path(piece) for piece in pieces])})"
+        return write_parquet(self.connection, f"SELECT {columns} FROM {source}", target)
+
+    def _query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str]) -> str:
+        """A query for the typed rows of `parts`, in their order."""
+        if kept := parts[0].kept:
+            rows = sum(part.rows for part in parts)
+            source = parquet(kept.file, row_number=True)
+            within = f"file_row_number BETWEEN {kept.first_row} AND {kept.first_row + rows - 1}"
+            return f"SELECT {', '.join([*map(quote, order), casts.CELLS])} FROM {source} WHERE {within}"
+        selects = [
+            casts.select(part, indexes, self.table.columns, order, self.config) for part, indexes in zip(parts, targets, strict=True)
+        ]
+        return " UNION ALL ".join(f"({select})" for select in selects)
+
+    def _rows_in(self, target: Path) -> int:
+        (rows,) = self.connection.execute(f"SELECT count(*) FROM {parquet(target)}").fetchone() or (0,)
+        return int(rows)
+
+    def _blame(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], error: duckdb.Error) -> Exception:
+        """What to raise for `error`: the file it came from, found by reading each alone; when none is at fault, the run's limits are."""
+        if not isinstance(error, duckdb.OutOfMemoryException):
+            for part, indexes in zip(parts, targets, strict=True):
+                select = self._query([part], [indexes], order)
+                try:
+                    self.connection.execute(f"SELECT sum(hash(everything)) FROM ({select}) AS everything").fetchall()
+                except duckdb.Error as again:
+                    return cannot_read(part.file, columnar.first_line(again), "Write the file again with the program that made it.")
+        message = f"{self.table.name} could not be written: {columnar.first_line(error)}."
+        return PipelineError(message, next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.")
+
+    def _faults(self, part: Part, targets: dict[str, int]) -> list[Problem]:
+        """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the lab declared to mean "no value"."""
+        by_index = {index: part.names[index] for index in targets.values()}
+        places: dict[str, Places] = {}
+        for row, index, shown, code in part.faults:
+            if index in by_index and shown not in self.config.missing:
+                places.setdefault(code, Places(part.file, part.sheet)).add(row, shown, by_index[index])
+        return [problem for code, found in sorted(places.items()) for problem in found.problem(code, value=found.examples[0].value)]

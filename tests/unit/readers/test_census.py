@@ -1,0 +1,169 @@
+"""What a file's bytes say: counted in pieces, held against counting them at once.
+
+Belongs here: the census alone, at the seams of its pieces above all. Does not: what the reader makes of it (`test_text.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syndb_pipeline.readers import census
+from tests.ingest_helpers import ingest_folder
+
+ENDS = [b"\n", b"\r\n", b"\r"]
+DELIMITERS = [b",", b"\t", b" ", b"-", "§".encode(), "→".encode(), "𝄞".encode()]
+CHUNKS = st.integers(7, 40) | st.sampled_from([64, 199, 200, 201, 1 << 20])
+MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def reference(content: bytes, delimiter: bytes, end: bytes) -> census.Census:
+    """The same from the whole content, in the plainest way."""
+    quotes = b'"' in content
+    lines = content.split(end)
+    if lines[-1] == b"":
+        lines.pop()
+    odd = False
+    if end == b"\n":
+        ended = content.split(b"\n")[:-1]
+        returned = [line.endswith(b"\r") for line in ended]
+        odd = content.count(b"\r") != sum(returned)  # one in the middle of a line
+        odd = odd or (not quotes and any(returned) and not all(returned))
+    if quotes:
+        # The end of the file ends a line as well.
+        every = [line.removesuffix(b"\r") for line in re.split(rb"[\r\n]", content)]
+        odd = odd or any(line.endswith((delimiter, delimiter + b'""')) for line in every)
+        odd = odd or (delimiter != b" " and re.search(rb'" +"', content) is not None)
+    last = re.search(rb"[\r\n]*\Z", content)
+    assert last is not None
+    blank = last[0].count(end) - 1 if len(last[0]) < min(64, len(content)) else 0
+    return census.Census(len(lines), content.count(delimiter), quotes, max(blank, 0), odd, plain_numbers=True)
+
+
+def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, delimiter: bytes, end: bytes, chunk: int) -> census.Census:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    monkeypatch.setattr(census, "_CHUNK", chunk)
+    return census.take(path, delimiter, end)
+
+
+def same_counts(found: census.Census, expected: census.Census) -> bool:
+    counts = ("lines", "delimiters", "quotes", "blank_end", "odd")
+    return [getattr(found, name) for name in counts] == [getattr(expected, name) for name in counts]
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[bytes, bytes, bytes]:
+    """Content, delimiter and what ends its lines for `census.take`: rows of rather hard values, mostly with equal ends."""
+    delimiter, end = draw(st.sampled_from(DELIMITERS)), draw(st.sampled_from(ENDS))
+    value = st.sampled_from([b"", b"1", b"ab", b'"q"', b'""', b'"', b'"a" "b"', b'"' + b" " * 90 + b'"', b" ", b" " * 20, "§é".encode()])
+    others = [end] * 8 + ([end] if end == b"\r" else [b"\n", b"\r\n", b"\r"]) + [end * 2, end * 40]
+    rows = draw(st.lists(st.tuples(st.lists(value, max_size=4), st.sampled_from(others)), max_size=12))
+    content = b"".join(delimiter.join(values) + ended for values, ended in rows)
+    if draw(st.booleans()):
+        content += draw(value)
+    return content, delimiter, b"\r" if end == b"\r" else b"\n"
+
+
+@MANY
+@given(file=files(), chunk=CHUNKS)
+def test_pieces_count_as_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: tuple[bytes, bytes, bytes], chunk: int) -> None:
+    content, delimiter, end = file
+    assert same_counts(taken(tmp_path, monkeypatch, content, delimiter, end, chunk), reference(content, delimiter, end))
+
+
+@MANY
+@given(
+    content=st.binary(max_size=80) | st.text('a,§ "\n\r', max_size=80).map(str.encode), chunk=CHUNKS, delimiter=st.sampled_from(DELIMITERS)
+)
+def test_any_bytes_count_as_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, chunk: int, delimiter: bytes
+) -> None:
+    """Also of a file that is no text; it has line feeds, as every file has that is not read by its carriage returns."""
+    content += b"\n1"
+    assert same_counts(taken(tmp_path, monkeypatch, content, delimiter, b"\n", chunk), reference(content, delimiter, b"\n"))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    assert taken(tmp_path, monkeypatch, b"", b",", end, 7) == census.Census(0, 0, False, 0, False, True)
+
+
+ODD = [b"1_0", b"9_9", b"+-", b"e-100", b"E-324", b"e-0400", b"0" * 200, b"0." + b"0" * 224 + b"1e-99"]
+
+
+@MANY
+@given(
+    before=st.binary(max_size=230) | st.integers(0, 230).map(lambda size: b"," * size),
+    odd=st.sampled_from(ODD) | st.text("019_+-eE.,\n", max_size=12).map(str.encode),
+    after=st.binary(max_size=12) | st.sampled_from([b"", b"\n", b"," * 300]),
+    chunk=CHUNKS,
+)
+def test_no_odd_number_is_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes, odd: bytes, after: bytes, chunk: int
+) -> None:
+    content = before + odd + after
+    plain = taken(tmp_path, monkeypatch, content, b",", b"\n", chunk).plain_numbers
+    assert not (plain and census._ODD_NUMBER.search(content))
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("after", [b"", b"\n", b",1\n"])
+def test_an_odd_number_at_every_place_of_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: bytes, after: bytes) -> None:
+    for at in [*range(15), *range(190, 212)]:
+        assert not taken(tmp_path, monkeypatch, b"," * at + odd + after, b",", b"\n", 211).plain_numbers
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cid,voxel_radius\na,1.5\nb,-2e-5\nc,+3E-99\n",
+        b"cid,voxel_radius\na_1,1.5\n_b,-1\nc_,0.0001\n",
+        b"1-2,e-12,a+b-c,e-x,-,+,e-\n",
+        b"0." + b"0" * 190 + b"1\n",
+    ],
+)
+def test_plain_numbers_are_vouched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    for chunk in (7, 11, 1 << 20):
+        assert taken(tmp_path, monkeypatch, content, b",", b"\n", chunk).plain_numbers
+
+
+def test_a_quotation_mark_far_behind_an_empty_surplus_value_hides_it_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB passes over the last delimiter of `b,2,` without a word, and with quotation marks nobody counts the delimiters."""
+    monkeypatch.setattr(census, "_CHUNK", 64)
+    rows = "".join(f"x{n},{n}\n" for n in range(100))
+    (tmp_path / "v.csv").write_text(f'cid,voxel_radius\na,1\nb,2,\n{rows}"z",3\n')
+    done = ingest_folder(tmp_path, {"vesicle": "v.csv"})
+    refused = done.finding("SYN-READ-002")
+    assert [(example.row, example.value) for example in refused.examples] == [(3, "b,2,")]
+    assert done.tables["vesicle"].rejected == 1
+    assert done.rows("vesicle", "cid", "voxel_radius")[:2] == [("a", 1.0), ("x0", 0.0)]
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from syndb_pipeline.readers import census
+census.take(Path(sys.argv[1]), b",", b"\\n")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+census.take(Path(sys.argv[2]), b",", b"\\n")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    block = b'a_b,-1.5e-10,+2,"x",0\n' * (1 << 16)
+    sizes = {"small.csv": 12, "large.csv": 100}  # 17 MB and 144 MB
+    for name, blocks in sizes.items():
+        with (tmp_path / name).open("wb") as file:
+            for _ in range(blocks):
+                file.write(block)
+    command = [sys.executable, "-c", _PEAK, str(tmp_path / "small.csv"), str(tmp_path / "large.csv")]
+    grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert int(grown) * 1024 < 30_000_000
