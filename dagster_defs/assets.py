@@ -10,6 +10,7 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
+from dagster_defs.columns import COLUMN_SCHEMA, declared_columns
 from dagster_defs.failures import failure, rejection, tell_failures
 from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
@@ -79,6 +80,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
         kinds=KINDS[stage.name],
         description=stage.description,
         code_version=stage.version,
+        metadata={COLUMN_SCHEMA: declared_columns(stage.name)},
     )
     def run(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
         with tell_failures():
@@ -96,7 +98,9 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 if sealed is None or not sealed.errors:
                     raise
                 raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
-            return dg.MaterializeResult(metadata=describe_record(dataset, record), data_version=dg.DataVersion(record.digest))
+            # Metadata of the result would be stored twice: with the step's output as well, which nobody looks at.
+            context.add_asset_metadata(describe_record(dataset, record))
+            return dg.MaterializeResult(data_version=dg.DataVersion(record.digest))
 
     return run
 
@@ -144,7 +148,8 @@ def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: 
                 raise
             raise failure(f"{error}\n{SETTLED_IN_THE_UI}", error.exit) from None
         path = PublishRecords(dataset.store).receipt_path
-        return dg.MaterializeResult(metadata=describe_receipt(receipt, path), data_version=dg.DataVersion(receipt.plan))
+        context.add_asset_metadata(describe_receipt(receipt, path))
+        return dg.MaterializeResult(data_version=dg.DataVersion(receipt.plan))
 
 
 ASSETS = [*STAGE_ASSETS, publish]

@@ -83,7 +83,9 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
     }
     if aside := record.details.get("set_aside"):
         metadata["set aside"] = set_aside_table(aside)
-    if found:
+    if family.name == VERDICT and errors:
+        metadata["findings"] = findings_table(errors)
+    elif family.name != VERDICT and found:
         metadata |= {"findings": findings_table(found, places=0), "examples": examples_table(found)}
     return dg.AssetCheckResult(
         passed=passed,

@@ -130,6 +130,7 @@ def _bar(console: Console) -> Drawn:
         transient=True,
         expand=True,
         auto_refresh=False,
+        redirect_stdout=False,  # what is printed there is for whoever reads it, and it may be no terminal
     )
 
 

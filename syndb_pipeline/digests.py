@@ -23,6 +23,10 @@ Stamp = tuple[int, int, int, int, int]
 _SETTLED_NS: Final = 100_000_000
 """A file's clock may stand still for some milliseconds; one that changed this recently is read again next time."""
 
+_COARSE_NS: Final = 10_000_000
+_COARSE_SETTLED_NS: Final = 2_500_000_000
+"""A time in whole hundredths of a second tells of a disk, such as a USB stick's, that may count in steps of up to two seconds."""
+
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _KEPT: Final = TypeAdapter(list[tuple[Stamp, _Digest]], config=ConfigDict(strict=True))
 
@@ -52,7 +56,7 @@ def digest_file(path: Path) -> str:
         if key in _known:
             _used.add(key)
             return _known[key]
-        settled = time.time_ns() - key[-1] > _SETTLED_NS
+        settled = _is_settled(key[-1])
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if settled:
         _remember(key, digest)
@@ -72,8 +76,13 @@ def adopt(path: Path, digest: str, *, just_written: bool = False) -> None:
     else writes.
     """
     status = path.stat()
-    if just_written or time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
+    if just_written or _is_settled(status.st_mtime_ns):
         _remember(_stamp(status), digest)
+
+
+def _is_settled(changed: int) -> bool:
+    """Whether a change from now on would show as another time than `changed`."""
+    return time.time_ns() - changed > (_SETTLED_NS if changed % _COARSE_NS else _COARSE_SETTLED_NS)
 
 
 def _remember(key: Stamp, digest: str) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import duckdb
@@ -104,10 +104,34 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     form = "COMPRESSION zstd" if published else "COMPRESSION lz4, PARQUET_VERSION v2"
     groups = f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}"
     copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, {form}, {groups}, USE_TMP_FILE false)"
-    (rows,) = connection.execute(copy).fetchone() or (0,)
+    # Else a column is marked as required where a source's statistics happen to tell that no value is missing, and equal rows differ.
+    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+    try:
+        (rows,) = connection.execute(copy).fetchone() or (0,)
+    finally:
+        connection.execute("RESET disabled_optimizers")
     if path.is_file():
         flush(path)
     return int(rows)
+
+
+def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
+    """Write the rows of `query`, which have a column `row_number`, sorted by `order` to one Parquet file for the next stage; flush it.
+
+    For rows out of a join or a table. DuckDB writes what is sorted with one thread, into row groups that depend on how the rows come, and
+    marks columns as required where it happens to know that no value is missing. Handed over as Arrow batches, rows take half the time and
+    equal rows give equal bytes.
+    """
+    import pyarrow.parquet
+
+    writer_of: Any = pyarrow.parquet.ParquetWriter  # it carries no types
+    connection.execute("SET arrow_lossless_conversion = true")  # a UUID as 16 bytes, not as text
+    batches = connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS)
+    form = {"compression": "lz4", "data_page_version": "2.0", "use_dictionary": False}
+    with writer_of(path, batches.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"}) as writer:
+        for batch in batches:
+            writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
+    flush(path)
 
 
 def flush(path: Path) -> None:

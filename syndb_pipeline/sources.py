@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.store import write_atomically
+
+SOURCES_FILE: Final = "sources.json"
 
 
 class Source(BaseModel):
@@ -42,10 +45,10 @@ class SourceMap(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> SourceMap:
         """The map that ingest left in its folder."""
-        return cls.model_validate_json((folder / "sources.json").read_text(encoding="utf-8"))
+        return cls.model_validate_json((folder / SOURCES_FILE).read_text(encoding="utf-8"))
 
     def write(self, folder: Path) -> None:
-        write_atomically(folder / "sources.json", self.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / SOURCES_FILE, self.model_dump_json(indent=1) + "\n")
 
     def segments(self, table: str) -> list[tuple[int, str, str | None, int]]:
         """Runs of rows of `table` whose lines follow each other: first row, file, sheet, and what makes a row's number its line."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from syndb_pipeline.engine import literal, parquet, write_parquet
+from syndb_pipeline.engine import literal, parquet, write_sorted
 from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.sources import SourceMap
@@ -69,11 +69,11 @@ class Failures:
         `value` is there the cell as the lab wrote it, where `groups` has looked it up. `keep` names a folder whose file holds the failures
         of some tables already.
         """
+        if keep and keep[1]:
+            self.add(f"SELECT * FROM {parquet(keep[0] / FILE)} WHERE list_contains({literal([*keep[1]])}, tbl)")
         query = f"""SELECT code, tbl, row_number, col, coalesce(raw, value) AS value, cause
                     FROM failures LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)"""
-        if keep and keep[1]:
-            query += f" UNION ALL SELECT * FROM {parquet(keep[0] / FILE)} WHERE list_contains({literal([*keep[1]])}, tbl)"
-        write_parquet(self.connection, f"SELECT * FROM ({query}) ORDER BY tbl, row_number, col, code, cause, value", folder / FILE)
+        write_sorted(self.connection, query, "tbl, row_number, col, code, cause, value", folder / FILE)
 
     def groups(self, context: Context, sources: SourceMap) -> list[Group]:
         """The failing cells by code, table, column and cause, in hierarchy of first appearance, with their first places and the last."""

@@ -18,7 +18,7 @@ from syndb_pipeline.engine import literal, parquet, write_parquet
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.readers import casts, files, untrusted
 from syndb_pipeline.readers.part import Problem
-from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.sources import SOURCES_FILE, SourceMap
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
@@ -90,7 +90,7 @@ def _take_over(
 ) -> list[Finding] | None:
     """Have what the last run left of `table` in `folder`, `sources` and `result` too; its findings, or None where it is to be read."""
     former, config, file = context.former, context.config, f"tables/{table}.parquet"
-    if former is None or not former.holds(table, made_from(context, table), file, UNREADABLE_FILE):
+    if former is None or not former.holds(table, made_from(context, table), file, SOURCES_FILE, UNREADABLE_FILE):
         return None
     paths, strange = untrusted.Guard(config.folder, context.settings.data_folders, config.tables[table]).survey()
     told = [each for each in former.record.details["files"] if each["table"] == table]

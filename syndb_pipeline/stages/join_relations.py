@@ -10,7 +10,7 @@ from typing import Any
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.engine import literal, parquet, quote, write_sorted
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
@@ -19,7 +19,7 @@ from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.progress import Meter
-from syndb_pipeline.stages.relations import Parent, Work, made_from, settings, take_over
+from syndb_pipeline.stages.relations import Parent, Work, allowed_targets, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
@@ -97,7 +97,7 @@ def _target(work: Work, table: Table, column: Column, path: Path) -> str | None:
         return None
     config = work.context.config.tables[table.name]
     asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
-    allowed = [name for name in column.targets if asked in (None, name)]
+    allowed = allowed_targets(config, column)
     candidates = {name: work.ids[name] for name in allowed if name in work.ids and name not in work.swaps}
     configured = work.context.config.tables
     unreadable = any(name in configured and name not in candidates for name in allowed)  # told already: by ingest, or as swapped columns
@@ -168,9 +168,7 @@ def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relati
     if table.pair is None:
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
     query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
-    # A join gives rows in an order, and Parquet in bytes, that depend on threads and memory; a sort's do not, and a record must have one
-    # digest everywhere.
-    write_parquet(work.connection, f"{query} ORDER BY row_number", relations)
+    write_sorted(work.connection, query, "row_number", relations)
 
 
 def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import parquet
 from syndb_pipeline.findings.finding import Finding
@@ -67,11 +67,19 @@ def settings(table: TableConfig) -> dict[str, Any]:
     return {"parent": table.parent, "references": table.references, "combine": table.combine}
 
 
+def allowed_targets(config: TableConfig, column: Column) -> list[str]:
+    """The tables that `column` may point to: the one that the config names, else all that the contract allows."""
+    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
+    return [name for name in column.targets if asked in (None, name)]
+
+
 def made_from(work: Work, table: Table) -> str:
     """Digest of all that the relations of `table` depend on: its rows, the settings, and the keys of all that it may point to."""
     context = work.context
     config = context.config.tables[table.name]
-    targets = {target for column in table.references.values() for target in column.targets if target in work.ids}
+    there = context.upstream("ingest").details["tables"][table.name]["columns"]
+    pointing = [column for name, column in table.references.items() if name in there]
+    targets = {target for column in pointing for target in allowed_targets(config, column) if target in work.ids}
     return digest_of(
         [
             content(context, work.sources, table.name),

@@ -20,7 +20,7 @@ from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted, workbook
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
-from syndb_pipeline.sources import Source, SourceMap
+from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.stages import stray_rows
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.table_settings import TableConfig
@@ -136,7 +136,7 @@ class TableReader:
     def _kept(self, paths: list[Path]) -> dict[Path, Part]:
         """Those of the files whose rows the last run left as they would be read now; none where anything of the table was odd."""
         former, name, file = self.context.former, self.table.name, f"tables/{self.table.name}.parquet"
-        if former is None or not former.holds(name, made_from(self.context, name), file):
+        if former is None or not former.holds(name, made_from(self.context, name), file, SOURCES_FILE):
             return {}
         if former.findings(name) or former.record.tables[name].rejected:
             return {}

@@ -14,6 +14,7 @@ from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import parquet
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import rejected_rows
+from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Rows
 
@@ -30,10 +31,11 @@ def rows_read(context: Context) -> dict[str, int]:
 
 
 def content(context: Context, sources: SourceMap, table: str) -> str:
-    """Digest of all that ingest left of `table`: its rows and odd cells, where they came from, and the names of its columns."""
+    """Digest of what ingest left of `table`: its rows and odd cells, where they came from, its columns, and how it was told to read."""
     ingest = context.upstream("ingest")
     places = [source.model_dump(mode="json") for source in sources.tables[table]]
-    return digest_of([ingest.outputs[f"tables/{table}.parquet"].sha256, places, ingest.details["tables"][table]])
+    details = [ingest.details["tables"][table], ingest.details[MADE_FROM][table]]
+    return digest_of([ingest.outputs[f"tables/{table}.parquet"].sha256, places, details])
 
 
 def written(context: Context, stage: str, kind: str) -> dict[str, Path]:

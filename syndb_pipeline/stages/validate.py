@@ -24,6 +24,7 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
+from syndb_pipeline.table_settings import TableConfig
 
 MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
 """Numbers that stand for `no value` in many tables, told where they are out of range: no fraction is 9999, no size -1."""
@@ -40,10 +41,7 @@ def _tables(context: Context) -> dict[str, list[str]]:
 
 def inputs(context: Context) -> dict[str, str]:
     """What validate depends on beside ingest's record: severities, the settings that advice repeats, and the named files."""
-    tables = {
-        name: {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
-        for name, table in context.config.tables.items()
-    }
+    tables = {name: _settings(table) for name, table in context.config.tables.items()}
     found = {"config:rules": digest_of(dict(context.config.rules)), "config:tables": digest_of(tables)}
     paths = digest_of_paths(context, _tables(context)) if context.store.record("ingest") else None
     return found | ({"paths": paths} if paths else {})
@@ -87,9 +85,13 @@ def run(context: Context, folder: Path) -> Result:
 
 def _made_from(context: Context, sources: SourceMap, table: str, columns: list[str]) -> str:
     """Digest of all that the findings about `table` depend on."""
-    settings = context.config.tables[table].model_dump(mode="json")
     paths = digest_of_paths(context, {table: columns})
-    return digest_of([content(context, sources, table), settings, dict(context.config.rules), paths])
+    return digest_of([content(context, sources, table), _settings(context.config.tables[table]), dict(context.config.rules), paths])
+
+
+def _settings(table: TableConfig) -> dict[str, Any]:
+    """The settings of a table that checks or their advice use, beside those by which it was read."""
+    return {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
 
 
 def _check_cells(context: Context, failures: Failures, table: str, columns: list[str]) -> None:

@@ -114,6 +114,12 @@ def make_lab(root: Path) -> Lab:
     return Lab(root)
 
 
+def cells(markdown: object) -> list[dict[str, str]]:
+    """The rows of a table in Markdown, by the names of its columns; for cells without the sign `|`."""
+    header, _, *lines = (line.strip("|").split("|") for line in str(markdown).splitlines())
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
 def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     """Message of each failed step, as the run page shows it, stack included."""
     return {

@@ -65,6 +65,24 @@ def test_seven_assets_in_a_row() -> None:
         assert node.code_version == (STAGES[name].version if name in STAGES else "1")
 
 
+def test_columns_are_told_before_anything_ran() -> None:
+    graph = build_defs(with_schedules=False).resolve_asset_graph()
+    columns = {
+        stage: {column.name: column for column in graph.get(dg.AssetKey(stage)).metadata["dagster/column_schema"].columns}
+        for stage in STAGES
+    }
+
+    for stage in ("ingest", "validate", "check_integrity", "package"):
+        radius = columns[stage]["vesicle.voxel_radius"]
+        assert radius.type == "double"
+        assert list(radius.constraints.other) == ["nm", "> 0"]
+        assert radius.description
+    assert columns["ingest"]["vesicle.cid"].type == "varchar"
+    assert columns["package"]["vesicle.cid"].type == columns["assign_ids"]["vesicle.cid"].type == "uuid"
+    assert columns["join_relations"]["vesicle.neuron_id"].description == "UUID of the neuron at the root."
+    assert "neuron.mesh_path" in columns["ingest"] and "neuron.mesh_path" not in columns["package"]
+
+
 def test_checks_are_partitioned_and_those_of_the_verdict_block() -> None:
     graph = build_defs(with_schedules=False).resolve_asset_graph()
 

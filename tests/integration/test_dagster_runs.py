@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID, uuid5
 
 import dagster as dg
 import duckdb
 import pytest
-from dagster_lab import ORPHANS, VESICLES, Lab, failures, make_lab
+from dagster_lab import IDS, ORPHANS, VESICLES, Lab, cells, failures, make_lab
 
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.jobs import prepare
@@ -30,7 +31,7 @@ from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.stages.stage import Context, Result
 from syndb_pipeline.store import DatasetStore, Record
 
-SMALL = 60_000
+SMALL = 12_000
 """Bytes of an asset's metadata as JSON; it may grow with tables and columns, never with rows."""
 
 
@@ -112,7 +113,7 @@ def test_each_stage_shows_what_came_of_it(ran: Ran, asset: str) -> None:
     assert (shown.tags or {})["dagster/data_version"] == made.digest
     assert shown.metadata["digest"].value == made.digest
     assert Path(str(shown.metadata["folder"].value)).is_dir()
-    assert {"summary", "rows", "dagster/column_schema", "files", "seconds", "peak_memory_mb"} <= set(shown.metadata)
+    assert {"summary", "rows", "files", "seconds", "peak_memory_mb"} <= set(shown.metadata)
     assert len(json.dumps(dg.serialize_value(shown))) < SMALL
 
 
@@ -125,17 +126,37 @@ def test_findings_are_shown_with_count_cause_cure_and_place(ran: Ran) -> None:
     assert orphans["cause"] and orphans["cure"] and "bad/vesicle.csv, row 2" in orphans["first places"]
 
 
-@pytest.mark.parametrize("asset", ["ingest", "package"])
-def test_tables_are_shown_with_counts_columns_and_a_few_rows(ran: Ran, asset: str) -> None:
+@pytest.mark.parametrize(("asset", "first_key"), [("ingest", "v0"), ("package", str(uuid5(UUID(IDS["good"]), "vesicle/v0")))])
+def test_tables_are_shown_with_counts_and_a_few_rows(ran: Ran, asset: str, first_key: str) -> None:
     metadata = materialization(ran.lab, ran.good.run_id, asset).metadata
 
-    rows = {line.data["table"]: line.data for line in metadata["rows"].records}  # type: ignore[attr-defined]
-    assert rows["vesicle"] == {"table": "vesicle", "read": VESICLES, "passed": VESICLES, "rejected": 0, "combined": 0}
+    rows = {line["table"]: line for line in cells(metadata["rows"].value)}
+    assert rows["vesicle"] == {"table": "vesicle", "read": f"{VESICLES}", "passed": f"{VESICLES}", "rejected": "0", "combined": "0"}
+    assert list(rows) == ["neuron", "axon", "vesicle"]
     assert metadata["dagster/row_count"].value == 20 + 50 + VESICLES
-    columns = {column.name: column for column in metadata["dagster/column_schema"].schema.columns}  # type: ignore[attr-defined]
-    assert {"neuron.cid", "axon.parent_id", "vesicle.voxel_radius"} <= set(columns)
-    assert list(columns["vesicle.voxel_radius"].constraints.other) == ["nm", "> 0"]
-    assert len(metadata["preview vesicle"].records) == 8  # type: ignore[attr-defined]
+    first, *others = cells(metadata["preview vesicle"].value)
+    assert (first["cid"], first["voxel_radius"], first["neurotransmitter"]) == (first_key, "20.5", "glutamate")
+    assert len(others) == 2
+    assert not [name for name in first if name.startswith("_")], "columns of ours stay between the stages"
+
+
+def test_the_package_tells_which_columns_are_sent(ran: Ran) -> None:
+    sent = cells(materialization(ran.lab, ran.good.run_id, "package").metadata["columns"].value)
+
+    (vesicle,) = [line for line in sent if line["table"] == "vesicle"]
+    assert set(vesicle["sent"].split(", ")) == {"cid", "parent_id", "parent_enum", "neuron_id", "voxel_radius", "neurotransmitter"}
+    assert "voxel_volume" in vesicle["not given"].split(", ") and "voxel_radius" not in vesicle["not given"]
+
+
+def test_failing_cells_are_shown(ran: Ran) -> None:
+    (shown,) = [
+        value.value
+        for name, value in materialization(ran.lab, ran.bad.run_id, "validate").metadata.items()
+        if name.startswith("preview failing cells")
+    ]
+
+    (cell,) = cells(shown)
+    assert [cell[name] for name in ("code", "tbl", "row_number", "col", "value")] == ["SYN-VAL-001", "vesicle", "3", "voxel_radius", "-5"]
 
 
 def test_the_files_to_open_are_linked(ran: Ran) -> None:
@@ -171,6 +192,9 @@ def test_checks_show_counts_and_places(ran: Ran) -> None:
     examples = [line.data for line in relations.metadata["examples"].records]  # type: ignore[attr-defined]
     assert (examples[0]["file"], examples[0]["row"], examples[0]["value"]) == ("bad/vesicle.csv", 2, "1.0")
     assert f"{ORPHANS} rows of vesicle" in (relations.description or "")
+    verdict = [line.data for line in checks["verdict"].metadata["findings"].records]  # type: ignore[attr-defined]
+    assert [line["code"] for line in verdict] == ["SYN-VAL-001", "SYN-REL-001"]
+    assert all("bad/vesicle.csv, row" in line["first places"] for line in verdict)
     assert all(check.passed for check in evaluations(ran.lab, ran.good.run_id).values())
 
 

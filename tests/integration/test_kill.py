@@ -61,7 +61,7 @@ def digests(lab: Lab) -> Digests:
 def leftovers(lab: Lab) -> list[str]:
     """What a run that died may have left, and a run that ended must not."""
     folder = DatasetStore(lab.folder / "state", DATASET).folder
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.name != ".lock")
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.name not in (".lock", ".digests.json"))
 
 
 @pytest.fixture(scope="module")

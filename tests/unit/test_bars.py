@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -17,7 +18,7 @@ from tests.screen import Screen
 
 
 class Shown:
-    """Bars on a terminal of 80 columns that time passes at once before: every event is drawn."""
+    """Bars on a terminal of 80 columns, and a clock that goes as it is told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int = 80) -> None:
         self.file = io.StringIO()
@@ -35,8 +36,10 @@ class Shown:
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    return Shown(monkeypatch)
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
+    terminal = Shown(monkeypatch)
+    yield terminal
+    terminal.bars.clear()
 
 
 def test_stage_table_share_rate_and_time_left(shown: Shown) -> None:
@@ -130,3 +133,11 @@ def test_small_files_by_the_thousand_are_not_drawn_one_by_one(shown: Shown) -> N
     for number in range(5_000):
         shown.hear("meshes and skeletons", number, 5_000, "files", after=0.001)
     assert shown.file.getvalue().count("meshes") < 50
+
+
+def test_standard_output_stays_what_it_is(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    shown.hear("ingest", 1, 100)
+    shown.hear("ingest", 2, 100)
+    print("a result")
+    assert shown.lines
+    assert capsys.readouterr().out == "a result\n"

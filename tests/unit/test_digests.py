@@ -83,6 +83,20 @@ def test_a_file_just_written_is_read_every_time(tmp_path: Path, reads: list[str]
     assert reads == ["a", "a"]
 
 
+@pytest.mark.parametrize(("changed", "seconds"), [(1_000_000_123_456_789, 0.1), (1_000_000_120_000_000, 2.0), (1_000_002_000_000_000, 2.0)])
+def test_where_a_disk_counts_in_coarse_steps_it_takes_longer_to_settle(
+    file: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch, changed: int, seconds: float
+) -> None:
+    monkeypatch.setattr(digests, "_SETTLED_NS", SETTLED_NS)
+    monkeypatch.setattr(digests, "stamp", lambda opened: (1, 2, 3, changed, changed))
+    for later, known in ((seconds, False), (seconds + 0.6, True)):
+        monkeypatch.setattr(digests.time, "time_ns", lambda later=later: changed + int(later * 1e9))
+        reads.clear()
+        digest_file(file)
+        digest_file(file)
+        assert reads == (["a"] if known else ["a", "a"])
+
+
 def test_a_changed_file_is_read_again_also_with_its_times_set_back(file: Path) -> None:
     before = file.stat()
     assert digest_file(file) == sha(OLD)
@@ -153,6 +167,13 @@ def test_a_file_that_is_still_being_written_is_not_adopted(file: Path, reads: li
     adopt(file, sha(OLD))
     assert digest_file(file) == sha(NEW)
     assert reads == ["a"]
+
+
+def test_a_file_written_where_nobody_else_writes_is_adopted_at_once(file: Path, reads: list[str]) -> None:
+    file.write_bytes(NEW)
+    adopt(file, sha(NEW), just_written=True)
+    assert digest_file(file) == sha(NEW)
+    assert reads == []
 
 
 _IN_A_PROCESS = """

@@ -10,8 +10,6 @@ import math
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,19 +29,66 @@ from syndb_pipeline.stages.table_reader import TableReader
 from syndb_pipeline.table_settings import TableConfig
 from tests.ingest_helpers import Ingested, context_for, ingest_folder
 
-CASES = int(os.environ.get("SYNDB_NUMBER_CASES", "250"))
+CASES = int(os.environ.get("SYNDB_NUMBER_CASES", "50"))
 
 PLAIN = ["1", "2.5", "-3e-7", "+4", "0", "0.0", "", "123456.789", "1e22", "00012", "7e0"]
 ODD = [
     *("1_000", "1e1_0", "1__0", "_1", "1_", "1_.5", "1._5", "+-5", "-+5", "--5", "++5", "+ 5", "- 5"),
-    *("nan", "NaN", "-nan", "inf", "-inf", "+inf", "Infinity", "1e400", "-1e400", "1e309", "1.7976931348623157e308", "1.7976931348623159e308"),
+    *(
+        "nan",
+        "NaN",
+        "-nan",
+        "inf",
+        "-inf",
+        "+inf",
+        "Infinity",
+        "1e400",
+        "-1e400",
+        "1e309",
+        "1.7976931348623157e308",
+        "1.7976931348623159e308",
+    ),
     *("1e-400", "1e-320", "1e-324", "3e-324", "1e-0400", "0e-400", "1E-99", "0e999", "1e-308", "1" * 310, "1" * 309),
     *("0." + "0" * 330 + "1", "0." + "0" * 250 + "1e-99", "0." + "0" * 224 + "1E-99", "0." + "0" * 190 + "1e-99", "-0." + "0" * 330 + "1"),
     *(" 5", "5 ", "\t5", "5\t", " 5 ", "\v5", "5\f", "\xa05", "5\u200b", "\ufeff5", " ", "   ", "\t", "\xa0", "1 5"),
     *(".5", "5.", "-.5", "+.5", "+5.", ".", "-", "+", "e", "e5", ".e5", "1e", "1e+", "1e-", "1e05", "1E+5", "1e5.0", "1.2.3"),
     *('""', '" 5"', '"5"', '"1.5"', '" "', '"1_0"', '"n/a"', '"1,5"', '"1\n5"', '"5" ', ' "5"', '"5"x', '"', 'x"5"'),
-    *("n/a", "NA", "null", "NULL", "None", "-", "x", "1,5", "1;5", "1.234,5", "0x10", "0b1", "1f", "1d", "1%", "$1", "(1)", "1/2", "true", "t"),
-    *("٣", "１", "½", "−5", "1e５", "-0", "-0.0", "+0", "0.", "9007199254740993", "123456789012345678901234567890", "0.1" + "0" * 100 + "1"),
+    *(
+        "n/a",
+        "NA",
+        "null",
+        "NULL",
+        "None",
+        "-",
+        "x",
+        "1,5",
+        "1;5",
+        "1.234,5",
+        "0x10",
+        "0b1",
+        "1f",
+        "1d",
+        "1%",
+        "$1",
+        "(1)",
+        "1/2",
+        "true",
+        "t",
+    ),
+    *(
+        "٣",
+        "１",
+        "½",
+        "−5",
+        "1e５",
+        "-0",
+        "-0.0",
+        "+0",
+        "0.",
+        "9007199254740993",
+        "123456789012345678901234567890",
+        "0.1" + "0" * 100 + "1",
+    ),
     *("voxel_radius", "#5", "'5'", "5\0", "\0", "\r", "5\r", "\\N", "2026-11-23", "12:30"),
 ]
 HEADER = ["cid", "voxel_radius", "mesh_volume", "minimum_normal_length", "neurotransmitter"]
@@ -102,7 +147,9 @@ class Bench:
             patch.setattr(table_reader, "witness", Witness())
             if not fast:
                 patch.setattr(text, "with_numbers", lambda part, numbers: part)
-            read = TableReader(self.context, self.connection, TABLES["vesicle"], self.context.config.tables["vesicle"], scratch).read(target)
+            read = TableReader(self.context, self.connection, TABLES["vesicle"], self.context.config.tables["vesicle"], scratch).read(
+                target
+            )
         rows = self.connection.execute(f"FROM read_parquet('{target}')").fetchall() if target.is_file() else None
         # repr tells -0.0 from 0.0
         return repr(rows), repr(read), repr(self.connection.execute("FROM unreadable ORDER BY ALL").fetchall())
@@ -128,7 +175,10 @@ def random_table(chance: random.Random) -> bytes:
         word = chance.choice(["gaba", "", "a_1", '"b, c"'] if chance.random() < 0.2 else ["gaba"])
         lines.append(mark.join([f"v{number}", *numbers, whole, word]))
     if chance.random() < share / 2:
-        lines.insert(chance.randint(1, len(lines)), chance.choice(["", lines[0], mark * 4, mark * 5, "x", "a" + mark * 9, "# note", "v9_9" + mark * 4]))
+        lines.insert(
+            chance.randint(1, len(lines)),
+            chance.choice(["", lines[0], mark * 4, mark * 5, "x", "a" + mark * 9, "# note", "v9_9" + mark * 4]),
+        )
     return (end.join(lines) + chance.choice([end, end, "", end * 2])).encode()
 
 
@@ -143,11 +193,60 @@ def test_random_tables_are_read_the_same_both_ways(bench: Bench, spy: Spy) -> No
     assert spy.open - spy.given > CASES / 20  # and so was the way back
 
 
-def test_every_odd_cell_alone_is_read_the_same_both_ways(bench: Bench) -> None:
-    for cell in ODD:
-        for row in (f"a,{cell},2,3,gaba\n", f"a,1,{cell},3,gaba\nb,2,3,4,x"):
-            (bench.context.config.folder / "v.csv").write_text(f"{','.join(HEADER)}\n{row}", newline="")
-            assert bench.read(fast=True) == bench.read(fast=False), repr(cell)
+@pytest.mark.parametrize("cell", [cell for cell in ODD if '"' in cell or "\r" in cell])
+def test_a_cell_that_is_odd_to_the_reader_of_lines_is_read_the_same_both_ways(bench: Bench, cell: str) -> None:
+    content = f"{','.join(HEADER)}\na,{cell},2,3,gaba\nb,2,3,4,x"
+    (bench.context.config.folder / "v.csv").write_text(content, newline="")
+    assert bench.read(fast=True) == bench.read(fast=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "cid,voxel_radius,mesh_volume\n,nm,nm^3\na,1.5,2\n",
+        "cid,voxel_radius\na,1\ncid,voxel_radius\nb,2\n",
+        "cid,voxel_radius,mesh_volume\na,1.5,2\nb,1.5,2.",
+        "cid,voxel_radius,voxel_radius\na,1.5,2\n",
+        "cid,voxel_radius\na,1\n,\nb,2\nTotal,3\n",
+        "cid,voxel_radius\n\n\na,1\n\nb,2\n\n\n",
+        "cid,voxel_radius\n",
+    ],
+)
+def test_what_is_told_of_lines_is_told_both_ways(bench: Bench, content: str) -> None:
+    (bench.context.config.folder / "v.csv").write_text(content)
+    assert bench.read(fast=True) == bench.read(fast=False)
+
+
+def test_random_rows_are_cast_the_same_both_ways(tmp_path: Path) -> None:
+    """Thousands of rows in one go: those that DuckDB reads as numbers, and nobody says a word about, are what the texts give."""
+    chance = random.Random(5)
+    cells = [cell for cell in ODD if not {'"', "\r", "|"} & set(cell)]
+    rows = [[chance.choice(cells if chance.random() < 0.3 else PLAIN) for _ in range(2)] for _ in range(40 * CASES)]
+    path = tmp_path / "x.csv"
+    path.write_text("".join(f"{number}|{'|'.join(row)}|gaba\n" for number, row in enumerate(rows)), newline="")
+    order = ["cid", "voxel_radius", "mesh_volume", "neurotransmitter"]
+    compared = 0
+    with duckdb.connect(config={"threads": 1}) as connection:
+        casts.prepare(connection)
+        fast, careful = (_cast_rows(connection, path, order, kind) for kind in ("DOUBLE", "VARCHAR"))
+    assert len(careful) == len(rows)
+    for key, values in fast.items():
+        odd = census._ODD_NUMBER.search("|".join(rows[int(key)]).encode())
+        if odd or any(cell["kind"] == "uncast" for cell in values[-1] or []):
+            continue
+        compared += 1
+        assert repr(values) == repr(careful[key]), rows[int(key)]
+    assert compared > len(rows) / 4
+
+
+def _cast_rows(connection: duckdb.DuckDBPyConnection, path: Path, order: list[str], kind: str) -> dict[str, tuple[Any, ...]]:
+    """Key -> typed row, the two columns of numbers read as `kind`; rows that DuckDB refuses are left out."""
+    types = ("VARCHAR", kind, kind, "VARCHAR")
+    source = text._source(path, "|", types, 0).replace("ignore_errors=false", "ignore_errors=true")
+    part = Part(path, "x", tuple(order), types, source, 0)
+    indexes = {name: index for index, name in enumerate(order)}
+    query = casts.select(part, indexes, TABLES["vesicle"].columns, order, TableConfig(file="x"))
+    return {row[0]: row for row in connection.execute(query).fetchall()}
 
 
 def test_several_files_are_read_the_same_both_ways(bench: Bench, spy: Spy) -> None:
@@ -233,10 +332,8 @@ def test_every_short_text_that_is_vouched_for_is_read_as_the_casts_read_it(tmp_p
         careful = connection.execute(query).fetchall()
     told = 0
     for number, value in fast:
-        if value is not None and not math.isfinite(value) or census._ODD_NUMBER.search(texts[number].encode()):
+        if (value is not None and not math.isfinite(value)) or census._ODD_NUMBER.search(texts[number].encode()):
             continue
         told += 1
         assert (repr(value), None) == (repr(careful[number][0]), careful[number][1]), repr(texts[number])
-    assert told > 100
-
-
+    assert told > 50

@@ -1,0 +1,69 @@
+"""The first rows of the tables that a stage wrote, small enough to be kept with every run.
+
+Belongs here: reading a few rows. Does not: what columns mean (`columns.py`), or how rows are shown (`markdown.py`).
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.parquet as pq
+
+from syndb_pipeline.contract.tables import ordered
+from syndb_pipeline.stages.set_aside import FOLDER
+from syndb_pipeline.store import Record
+
+PREVIEW_ROWS = 3
+FAILING_ROWS = 8
+"""Rows of the failing cells: each is another mistake, while three rows tell what a table looks like."""
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """The first rows of a table, with the name and type of each column."""
+
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[dict[str, Any]]
+
+
+def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
+    """The first rows of each table that the stage wrote into `folder`, by the table's name; of its failing cells, when there are any.
+
+    Rows set aside go by "set aside <table>". Columns whose names start with `_` are between our stages only and stay out.
+    """
+    files = [name for name in record.outputs if name.endswith(".parquet") and "/" in name]
+    by_table = {Path(name).stem: folder / name for name in files}
+    aside = {name for name in by_table if f"{FOLDER}/{name}.parquet" in files}
+    for table in ordered(by_table):
+        with by_table[table].open("rb") as file:
+            yield f"set aside {table}" if table in aside else table, _read(file, PREVIEW_ROWS)
+    for name in record.outputs:
+        if name == "failures.parquet":
+            with (folder / name).open("rb") as file:
+                failing = _read(file, FAILING_ROWS)
+            if failing.rows:
+                yield "failing cells (rows counted from 0)", failing
+        elif name.endswith(".tar"):
+            with _members(folder / name) as members:
+                for table in ordered(members):
+                    yield table, _read(members[table], PREVIEW_ROWS)
+
+
+@contextmanager
+def _members(tar: Path) -> Iterator[dict[str, IO[bytes]]]:
+    """The Parquet files inside a package, open for reading, by table."""
+    with tarfile.open(tar) as archive:
+        files = {member.name.removesuffix(".parquet"): archive.extractfile(member) for member in archive.getmembers()}
+        yield {name: file for name, file in files.items() if file is not None}
+
+
+def _read(file: IO[bytes], rows: int) -> FirstRows:
+    parquet: Any = pq.ParquetFile(file)  # type: ignore[no-untyped-call]
+    columns = [(field.name, str(field.type)) for field in parquet.schema_arrow if not field.name.startswith("_")]
+    batch = next(parquet.iter_batches(batch_size=rows, columns=[name for name, _ in columns], use_threads=False), None)
+    return FirstRows(columns, [] if batch is None else batch.to_pylist())
