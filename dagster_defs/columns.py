@@ -35,15 +35,14 @@ def _kinds(stage: str, table: Table) -> Iterator[tuple[str, str]]:
     match stage:
         case "assign_ids":
             yield from (("key", "varchar"), ("cid", "uuid"))
-        case "join_relations" if table.references:
-            yield "row_number", "bigint"
+        case "join_relations":
+            if table.references:
+                yield "row_number", "bigint"
             for name, declared in table.columns.items():
                 if name != "neuron_id" and (declared.kind is Kind.REFERENCE or name in PUBLISHED_RELATION_COLUMNS):
                     yield name, declared.wire_type.lower()
-            if table.pair is None:
+            if table.references and table.pair is None:
                 yield "neuron_id", "uuid"
-        case "join_relations":
-            pass
         case "package":
             for name, kind in table.published.items():
                 yield name, kind.lower()

@@ -55,7 +55,9 @@ def describe_record(context: Context, record: Record) -> Metadata:
     if record.findings:
         metadata["findings"] = findings_table(record.findings)
     if record.stage == PACKAGE.name:
-        metadata["columns"] = sent_columns({table: [name for name, _ in first.columns] for table, first in shown.items()})
+        metadata["columns"] = sent_columns(
+            {table: [name for name, _ in first.columns] for table, first in shown.items() if table in TABLES}
+        )
     metadata |= {f"preview {name}": markdown_table(first.columns, first.rows) for name, first in shown.items()}
     metadata["folder"] = dg.MetadataValue.path(str(folder))
     metadata |= {f"file {name}": dg.MetadataValue.path(str(folder / name)) for name in record.outputs if "/" not in name}

@@ -312,8 +312,8 @@ class TableReader:
             raise self._blame(parts, targets, order, error) from None
         except duckdb.Error:
             return False
-        uncast = f"list_contains(list_transform({casts.CELLS}, lambda cell: cell.kind), 'uncast')"
-        told = f"SELECT 1 FROM {parquet(target)} WHERE {uncast} LIMIT 1"
+        lost = f"list_filter({casts.CELLS}, lambda cell: cell.kind = 'uncast' AND list_contains({literal(numeric)}, cell.col))"
+        told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
         return rows == sum(part.rows for part in parts) and not self.connection.execute(told).fetchall()
 
     def _carefully(self, part: Part) -> Part:
