@@ -56,20 +56,24 @@ def run(context: Context, folder: Path) -> Result:
     """Read every table of the config into `folder`. What is wrong with a file is a finding; `PipelineError` if one changes meanwhile."""
     (folder / "tables").mkdir()
     reading = context.store.scratch / "reading"
+    shutil.rmtree(reading, ignore_errors=True)
     result = Result(details={"tables": {}, "files": [], MADE_FROM: {}})
     sources = SourceMap()
     shared = _shared_files(context)
-    with context.duckdb() as connection, Meter("ingest", _bytes(context), "bytes", context.watch) as meter:
+    names = [table for table in TABLE_ORDER if table in context.config.tables]
+    meter = Meter("ingest", _bytes(context), "bytes", context.watch)
+    with context.duckdb() as connection, meter, ThreadPoolExecutor(1) as pool:
         casts.prepare(connection)
         connection.execute("CREATE TABLE unreadable (tbl VARCHAR, file VARCHAR, sheet VARCHAR, line BIGINT, text VARCHAR, code VARCHAR)")
-        for name in meter.each((table for table in TABLE_ORDER if table in context.config.tables), connection):
+        readers = {name: TableReader(context, connection, TABLES[name], context.config.tables[name], reading / name) for name in names}
+        for name, following in zip(meter.each(names, connection), [*names[1:], None], strict=True):
             findings = _take_over(context, connection, name, folder, sources, result)
             if findings is None:
-                shutil.rmtree(reading, ignore_errors=True)
-                reading.mkdir(parents=True)
                 context.say(f"ingest: {name}")
-                reader = TableReader(context, connection, TABLES[name], context.config.tables[name], reading)
-                read = reader.read(folder / "tables" / f"{name}.parquet")
+                if following:
+                    readers[following].look_ahead(pool)
+                read = readers[name].read(folder / "tables" / f"{name}.parquet")
+                shutil.rmtree(reading / name, ignore_errors=True)
                 if read.sources:
                     sources.tables[name] = read.sources
                 result.tables[name] = Rows(read=read.rows + read.unreadable, passed=read.rows, rejected=read.unreadable)

@@ -6,6 +6,8 @@ Belongs here: one table at a time, from its files to its rows. Does not: file fo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -107,6 +109,21 @@ class TableReader:
     table: Table
     config: TableConfig
     scratch: Path
+    ahead: dict[Path, Future[Part]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+
+    def look_ahead(self, pool: ThreadPoolExecutor) -> None:
+        """Have `pool` look through the table's text files before `read` asks for them; each is only counted through, in little memory."""
+        home = self.context.config.folder
+        guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
+        for path in guard.find() if self.context.former is None else ():
+            if files.suffix(path) in files.TEXT_SUFFIXES:
+                witness.confirm(path)
+                with suppress(Unreadable):  # `read` tells why
+                    guard.check(path)
+                    self.ahead[path] = pool.submit(self._open, path, files.shown(path, home))
 
     def read(self, target: Path) -> Read:
         home = self.context.config.folder
@@ -120,6 +137,9 @@ class TableReader:
         for path in paths:
             witness.confirm(path)
             try:
+                if path in self.ahead:
+                    parts.append(self.ahead[path].result())
+                    continue
                 if path not in kept:
                     guard.check(path)
                 parts.append(kept.get(path) or self._open(path, files.shown(path, home)))
