@@ -124,7 +124,7 @@ def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableM
         "cause": "string",
         "cure": "string",
     } | ({"first places": "string"} if places else {})
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "severity": finding.severity,
             "code": finding.code,
@@ -138,7 +138,7 @@ def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableM
         for finding in by_severity(findings)[:MAX_FINDINGS]
     ]
     if len(findings) > MAX_FINDINGS:
-        lines.append({"cause": f"... and {len(findings) - MAX_FINDINGS} more: see the report"})
+        lines.append(dict.fromkeys(columns, "") | {"cause": f"... and {len(findings) - MAX_FINDINGS} more: see the report"})
     return _table(columns, lines)
 
 
