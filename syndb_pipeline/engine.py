@@ -92,7 +92,8 @@ def connect(
 def _uuid5_macro(namespace: UUID) -> str:
     keep = ((1 << 128) - 1) & ~(0xF << 76) & ~(0x3 << 62)
     version_and_variant = (5 << 76) | (0b10 << 62)
-    digest = f"from_hex(left(sha1(from_hex('{namespace.hex}') || encode(table_name || '/' || key)), 32))::UUID::UHUGEINT"
+    prefix = f"(from_hex('{namespace.hex}') || encode(table_name || '/'))"  # the same for all rows of a table
+    digest = f"from_hex(left(sha1({prefix} || encode(key)), 32))::UUID::UHUGEINT"
     return f"CREATE TEMP MACRO row_uuid(table_name, key) AS (((({digest}) & {keep}::UHUGEINT) | {version_and_variant}::UHUGEINT)::UUID)"
 
 

@@ -210,7 +210,11 @@ def _measure(
     facts |= _select(connection, counts, parquet(file)) if counts else {}
     # Exact quantiles hold every value in memory and approximate ones depend on the threads: hence a fixed sample.
     step = max(1, -(-facts["rows"] // SAMPLE_ROWS))
-    return facts | _select(connection, of_sample, f"{parquet(file, row_number=True)} WHERE hash(file_row_number) % {step} = 0")
+    names = ", ".join(quote(column.name) for column in numeric)
+    rows = f"{parquet(file, row_number=True)} WHERE hash(file_row_number) % {step} = 0"
+    # Laid aside first: that many aggregates over chunks in which one row of a hundred is left cost six times as much.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS SELECT {names} FROM {rows}")
+    return facts | _select(connection, of_sample, "sampled")
 
 
 def _select(connection: duckdb.DuckDBPyConnection, facts: dict[str, str], rows: str) -> dict[str, Any]:
