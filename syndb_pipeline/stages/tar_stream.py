@@ -23,6 +23,9 @@ from syndb_pipeline.store import Output
 T = TypeVar("T")
 
 _PIECE: Final = 1 << 20
+_AT_ONCE: Final = 1 << 28
+"""Bytes that the kernel is asked to copy in one call: Ctrl+C is heard between two of them."""
+
 _LARGEST_USTAR: Final = 8**11 - 1
 """Bytes whose number still fits into a POSIX header (11 octal digits); GNU's form of the same header holds more."""
 
@@ -69,29 +72,32 @@ class TarStream:
             os.close(source)
 
     def copy(self, name: str, archive: Path, output: Output) -> None:
-        """Add member `name` of another tar, `archive`, where it is as `output` describes. Raises `PipelineError` when it is not."""
+        """Add member `name` of another tar, `archive`. `close` raises `PipelineError` when it was not there as `output` describes."""
         with tarfile.open(archive) as tar:
-            member = tar.getmember(name)
+            at = tar.getmember(name).offset_data
+        start = self._end + tarfile.BLOCKSIZE
         with archive.open("rb", buffering=0) as source:
-            source.seek(member.offset_data)
-            copied = self._add(name, _pieces(source.readinto, member.size))
-        if copied != output:
-            raise PipelineError(f"{archive} changed while {name} was read from it.", next_step="Give the same command again.")
+            _copy_bytes(source.fileno(), at, self._file.fileno(), start, output.bytes)
+        self._hashed.append(self._hasher.submit(self._prove, f"{name} in {archive}", start, output))
+        self._end_member(name, output.bytes)
 
     def _add(self, name: str, pieces: Iterator[memoryview]) -> Output:
-        start = self._end
         digest, size = hashlib.sha256(), 0
-        at = start + tarfile.BLOCKSIZE
         for piece in pieces:
             digest.update(piece)
-            at = self._write(piece, at)
+            self._write(piece, self._end + tarfile.BLOCKSIZE + size)
             size += len(piece)
-        self._end = self._write(bytes(-size % tarfile.BLOCKSIZE), at)
+        self._end_member(name, size)
+        return Output(sha256=digest.hexdigest(), bytes=size)
+
+    def _end_member(self, name: str, size: int) -> None:
+        """Put the header before the member whose `size` bytes are there, and fill its last block."""
+        start = self._end
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, 0o644
         self._write(member.tobuf(tarfile.USTAR_FORMAT if size <= _LARGEST_USTAR else tarfile.GNU_FORMAT), start)
+        self._end = self._write(bytes(-size % tarfile.BLOCKSIZE), start + tarfile.BLOCKSIZE + size)
         self._hashed.append(self._hasher.submit(self._hash, start, self._end))
-        return Output(sha256=digest.hexdigest(), bytes=size)
 
     def _write(self, piece: bytes | memoryview, at: int) -> int:
         """Write all of `piece` at byte `at` of the tar; returns the place behind it."""
@@ -103,11 +109,21 @@ class TarStream:
 
     def _hash(self, start: int, end: int) -> None:
         """Take the bytes from `start` to `end`, which are as they stay, into the digest of the whole, and have the disk begin with them."""
+        for piece in self._bytes(start, end):
+            self._digest.update(piece)
+        os.fdatasync(self._file.fileno())
+
+    def _prove(self, told: str, start: int, output: Output) -> None:
+        digest = hashlib.sha256()
+        for piece in self._bytes(start, start + output.bytes):
+            digest.update(piece)
+        if digest.hexdigest() != output.sha256:
+            raise PipelineError(f"{told} changed while it was read.", next_step="Give the same command again.")
+
+    def _bytes(self, start: int, end: int) -> Iterator[memoryview]:
         with self._path.open("rb", buffering=0) as whole:
             whole.seek(start)
-            for piece in _pieces(whole.readinto, end - start):
-                self._digest.update(piece)
-        os.fdatasync(self._file.fileno())
+            yield from _pieces(whole.readinto, end - start)
 
     def close(self) -> Output:
         """End the tar and have it on the disk; its digest and size."""
@@ -134,6 +150,18 @@ def tar_stream(path: Path) -> Iterator[TarStream]:
         yield tar
     finally:
         tar.abandon()
+
+
+def _copy_bytes(source: int, at: int, target: int, to: int, count: int) -> None:
+    """Copy `count` bytes from byte `at` of one open file to byte `to` of another; by the kernel alone where it can."""
+    while count:
+        if hasattr(os, "copy_file_range"):
+            copied = os.copy_file_range(source, target, min(count, _AT_ONCE), at, to)
+        else:
+            copied = os.pwrite(target, os.pread(source, min(count, _PIECE), at), to)
+        if not copied:
+            raise EOFError(f"{count} bytes are missing.")
+        at, to, count = at + copied, to + copied, count - copied
 
 
 def _pieces(read_into: Callable[[memoryview], int | None], limit: int | None = None) -> Iterator[memoryview]:
