@@ -6,9 +6,10 @@ Belongs here: limits, spill folder, the UUID macro, quoting, writing Parquet. Do
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -118,8 +119,10 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     return int(rows)
 
 
-def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
-    """Write the rows of `query`, which have a column `row_number`, sorted by `order` to one Parquet file for the next stage; flush it.
+def write_sorted(connection: duckdb.DuckDBPyConnection, queries: Sequence[str], order: str, path: Path) -> None:
+    """Write the rows of `queries`, one after the other and those of each sorted by `order`, to one Parquet file; flush it.
+
+    They have a column `row_number`. What the sorting of one query takes in memory is given back before the next.
 
     For rows out of a join or a table. DuckDB writes what is sorted with one thread, into row groups that depend on how the rows come, and
     marks columns as required where it happens to know that no value is missing. Handed over as Arrow batches, rows take half the time and
@@ -129,12 +132,13 @@ def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, 
 
     writer_of: Any = pyarrow.parquet.ParquetWriter  # it carries no types
     connection.execute("SET arrow_lossless_conversion = true")  # a UUID as 16 bytes, not as text
-    batches = connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS)
+    sorted_rows = (connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS) for query in queries)
+    first = next(sorted_rows)
     form = {"compression": "lz4", "data_page_version": "2.0", "use_dictionary": False}
-    writer = writer_of(path, batches.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
+    writer = writer_of(path, first.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
     with writer, ThreadPoolExecutor(1) as pool:  # one batch is written while DuckDB hands out the next
         writing: Future[None] | None = None
-        for batch in batches:
+        for batch in chain.from_iterable(chain([first], sorted_rows)):
             if writing:
                 writing.result()
             writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, parquet, quote, write_sorted
+from syndb_pipeline.engine import ROW_GROUP_ROWS, literal, parquet, quote, write_sorted
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
@@ -26,6 +26,13 @@ from syndb_pipeline.stages.targets import choose_target
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
+
+
+_ROWS_TOGETHER = 80 * ROW_GROUP_ROWS
+"""Rows that are joined and sorted at a time, so that both fit side by side into little memory.
+
+Whole row groups, so that the file is the same whatever this is.
+"""
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -168,7 +175,10 @@ def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relati
     if table.pair is None:
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
     query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
-    write_sorted(work.connection, query, "row_number", relations)
+    rows = work.context.upstream("ingest").details["tables"][table.name]["rows"]
+    starts = range(0, max(rows, 1), _ROWS_TOGETHER)
+    pieces = [f"{query} WHERE c.file_row_number BETWEEN {start} AND {start + _ROWS_TOGETHER - 1}" for start in starts]
+    write_sorted(work.connection, pieces, "row_number", relations)
 
 
 def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:

@@ -111,3 +111,20 @@ def test_a_small_limit_spills_instead_of_failing(tmp_path: Path, spill: Path) ->
             tmp_path / "sorted.parquet",
         )
     assert rows == 2_000_000
+
+
+def test_sorted_rows_are_the_same_file_however_many_queries_give_them(tmp_path: Path) -> None:
+    rows = 3 * engine.ROW_GROUP_ROWS + 7
+    source = f"SELECT range AS row_number, uuid_of AS cid FROM (SELECT range, md5(range::VARCHAR)::UUID AS uuid_of FROM range({rows}))"
+    with engine.connect(memory_limit=1_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
+        for name, together in (("one", rows), ("several", engine.ROW_GROUP_ROWS), ("uneven", 2 * engine.ROW_GROUP_ROWS)):
+            queries = [
+                f"SELECT * FROM ({source}) WHERE row_number BETWEEN {start} AND {start + together - 1}"
+                for start in range(0, rows, together)
+            ]
+            engine.write_sorted(connection, queries, "row_number", tmp_path / name)
+        groups = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / 'one'}') ORDER BY 1 DESC"
+        assert connection.execute(groups).fetchall() == [(engine.ROW_GROUP_ROWS,), (7,)]
+        disordered = f"SELECT count(*) FROM {engine.parquet(tmp_path / 'one', row_number=True)} WHERE row_number <> file_row_number"
+        assert connection.execute(disordered).fetchall() == [(0,)]
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "several").read_bytes() == (tmp_path / "uneven").read_bytes()
