@@ -69,9 +69,9 @@ from pathlib import Path
 
 import certifi, httpcore
 
-from syndb_pipeline import cli, connection, doctor, terminal
+from syndb_pipeline import cli, connection, doctor, progress, terminal
 from syndb_pipeline.destinations import http, http_body, http_retry, rest
-from syndb_pipeline.publication import deletion, progress, records, status
+from syndb_pipeline.publication import deletion, records, status
 from syndb_pipeline.sandbox import users
 from syndb_pipeline.sandbox.serve import serve
 from syndb_pipeline.stages import publish, runner
