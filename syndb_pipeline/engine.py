@@ -144,6 +144,7 @@ def write_sorted(connection: duckdb.DuckDBPyConnection, queries: Sequence[str], 
             writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)
         if writing:
             writing.result()
+    connection.execute("RESET arrow_lossless_conversion")
     flush(path)
 
 
