@@ -22,6 +22,7 @@ from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.sources import Source, SourceMap
 from syndb_pipeline.stages import validate
+from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.paths import digest_of_paths
 from syndb_pipeline.stages.stage import Context, Result
 from syndb_pipeline.stages.units import window
@@ -72,7 +73,8 @@ class Lab:
         schema = {"tbl": pl.String, "row_number": pl.Int64, "col": pl.String, "raw": pl.String, "kind": pl.String}
         pl.DataFrame(cells, schema=schema, orient="row").write_parquet(out / "cells.parquet")
         SourceMap(tables=sources).write(out)
-        details = {"tables": {name: {"rows": rows[name].read, "unreadable": 0, "columns": columns[name]} for name in tables}}
+        read = {name: {"rows": rows[name].read, "unreadable": 0, "columns": columns[name]} for name in tables}
+        details = {"tables": read, MADE_FROM: dict.fromkeys(tables, "")}
         outputs = dict(describe_outputs(out))
         record = Record(stage="ingest", dataset=self.context.dataset, inputs={}, versions={}, outputs=outputs, tables=rows, details=details)
         self.context.store.commit(out, record)
