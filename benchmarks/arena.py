@@ -39,6 +39,23 @@ CHECKED_ROWS: Final = 1_000_000
 """Rows, at most, of the largest tables of the clean and of the wrong dataset that are only checked."""
 
 
+GUIDE: Final = {
+    "axon.csv": "cid,voxel_volume\n1,4.0e8\n2,1.5e9\n4,3.3e8\n",
+    "vesicle.csv": "cid,parent_id,voxel_radius\n" + "".join(f"{row},{axon},27.5\n" for row, axon in enumerate([1, 1, 1, 1, 1, 2, 2, 4])),
+    "dataset.yaml": """dataset:
+  id: 0193a000-0000-7000-8000-0000000000ab
+  label: guide
+  animal: MUS_MUSCULUS
+  microscopy: EM
+  brain_regions: [{structure: septum}]
+tables:
+  axon: {file: axon.csv}
+  vesicle: {file: vesicle.csv}
+""",
+}
+"""Three axons and their eight vesicles: the keys are those of the example in SynDB's upload guide."""
+
+
 @dataclass
 class Contestant:
     """A command, run in `folder`; what puts everything in its place before each run, and looks at it afterwards; what the runs gave.
@@ -81,7 +98,7 @@ class Arena:
     # -- tables
 
     def make(self) -> None:
-        """Write the tables: the same as csv, as Parquet and with one table in several files; clean and wrong ones to check; the demo's."""
+        """Write the tables: the same as csv, as Parquet and with one table in several files; clean and wrong ones to check; the guide's."""
         parquet = self.folder / "parquet"
         if self.scripts is None:
             self._own("csv", self.rows)
@@ -100,13 +117,12 @@ class Arena:
         self._own("clean", self._checked_rows)
         self._own("wrong", self._checked_rows, "--wrong")
         self._split()
-        measure(self._syndb("demo", str(self._demo.parent)), self.environment)
+        guide = self.folder / "guide"
+        guide.mkdir()
+        for name, text in GUIDE.items():
+            (guide / name).write_text(text, encoding="utf-8")
         # What was written is on the disk before the first clock starts, else the first contestants wait for it.
         os.sync()
-
-    @property
-    def _demo(self) -> Path:
-        return self.folder / "demo" / "demo.yaml"
 
     @property
     def _checked_rows(self) -> int:
@@ -211,7 +227,7 @@ class Arena:
             ),
             *self._scripts(),
             Contestant("help", "`syndb-pipeline --help`", self._syndb("--help")),
-            Contestant("demo", "the demo's lab, checked", self._syndb("check", str(self._demo)), before=self._forget, watched=(state,)),
+            self._ours("guide", "the example of SynDB's guide, checked", "check", "guide", before=self._forget),
         ]
 
     def _ours(self, name: str, told: str, command: str, dataset: str, **more: Any) -> Contestant:

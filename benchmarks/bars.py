@@ -67,8 +67,8 @@ def compare_bars(session: Session) -> Iterator[Bar]:
         yield Bar("Dagster's events of a run", session["event_log_bytes"] / 1e3, 200, "KB")
     if "help" in seconds:
         yield Bar("--help", seconds["help"], 0.3, "s")
-    if "demo" in seconds:
-        yield Bar("check of the demo's lab", seconds["demo"], 2, "s")
+    if "guide" in seconds:
+        yield Bar("check of the guide's example", seconds["guide"], 2, "s")
 
 
 def scale_bars(sizes: Mapping[str, Session]) -> Iterator[Bar]:

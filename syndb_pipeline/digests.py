@@ -40,12 +40,9 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def stamp(file: IO[bytes]) -> Stamp:
-    """The stamp of an open file: another one once its content was changed, also where its times were set back."""
-    return _stamp(os.fstat(file.fileno()))
-
-
-def _stamp(status: os.stat_result) -> Stamp:
+def stamp(file: IO[bytes] | Path) -> Stamp:
+    """The stamp of a file, open or not: another one once its content was changed, also where its times were set back. Raises `OSError`."""
+    status = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -75,9 +72,9 @@ def adopt(path: Path, digest: str, *, just_written: bool = False) -> None:
     A move or another link to a file changes the time of its last change, not that of its content. What was `just_written` lies where nobody
     else writes.
     """
-    status = path.stat()
-    if just_written or _is_settled(status.st_mtime_ns):
-        _remember(_stamp(status), digest)
+    key = stamp(path)
+    if just_written or _is_settled(key[-2]):
+        _remember(key, digest)
 
 
 def _is_settled(changed: int) -> bool:

@@ -109,11 +109,8 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     groups = f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}"
     copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, {form}, {groups}, USE_TMP_FILE false)"
     # Else a column is marked as required where a source's statistics happen to tell that no value is missing, and equal rows differ.
-    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-    try:
+    with _setting(connection, "disabled_optimizers", "statistics_propagation"):
         (rows,) = connection.execute(copy).fetchone() or (0,)
-    finally:
-        connection.execute("RESET disabled_optimizers")
     if path.is_file():
         flush(path)
     return int(rows)
@@ -131,21 +128,29 @@ def write_sorted(connection: duckdb.DuckDBPyConnection, queries: Sequence[str], 
     import pyarrow.parquet
 
     writer_of: Any = pyarrow.parquet.ParquetWriter  # it carries no types
-    connection.execute("SET arrow_lossless_conversion = true")  # a UUID as 16 bytes, not as text
-    sorted_rows = (connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS) for query in queries)
-    first = next(sorted_rows)
     form = {"compression": "lz4", "data_page_version": "2.0", "use_dictionary": False}
-    writer = writer_of(path, first.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
-    with writer, ThreadPoolExecutor(1) as pool:  # one batch is written while DuckDB hands out the next
-        writing: Future[None] | None = None
-        for batch in chain.from_iterable(chain([first], sorted_rows)):
+    with _setting(connection, "arrow_lossless_conversion", "true"):  # a UUID as 16 bytes, not as text
+        sorted_rows = (connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS) for query in queries)
+        first = next(sorted_rows)
+        writer = writer_of(path, first.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
+        with writer, ThreadPoolExecutor(1) as pool:  # one batch is written while DuckDB hands out the next
+            writing: Future[None] | None = None
+            for batch in chain.from_iterable(chain([first], sorted_rows)):
+                if writing:
+                    writing.result()
+                writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)
             if writing:
                 writing.result()
-            writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)
-        if writing:
-            writing.result()
-    connection.execute("RESET arrow_lossless_conversion")
     flush(path)
+
+
+@contextmanager
+def _setting(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> Iterator[None]:
+    connection.execute(f"SET {name} = {literal(value)}")
+    try:
+        yield
+    finally:
+        connection.execute(f"RESET {name}")
 
 
 def flush(path: Path) -> None:

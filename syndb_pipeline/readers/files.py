@@ -10,12 +10,11 @@ import glob
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.digests import digest_file
+from syndb_pipeline.digests import Stamp, digest_file, stamp
 from syndb_pipeline.errors import PipelineError
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -138,22 +137,6 @@ def suffix(path: Path) -> str:
     """The suffix that tells the format, lower case; `.csv.gz` counts as one."""
     name = path.name.lower()
     return next((known for known in TEXT_SUFFIXES if name.endswith(known)), path.suffix.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What the file system tells of a file's content without reading it. Setting a file's times back still changes `changed`."""
-
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-
-def stamp(path: Path) -> Stamp:
-    """The stamp of `path` now. Raises `OSError` when it is gone."""
-    status = path.stat()
-    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Witness:

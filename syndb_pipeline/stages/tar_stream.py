@@ -5,6 +5,7 @@ Belongs here: pipes, headers, digests of members and of the whole. Does not: wha
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -25,6 +26,9 @@ T = TypeVar("T")
 _PIECE: Final = 1 << 20
 _AT_ONCE: Final = 1 << 28
 """Bytes that the kernel is asked to copy in one call: Ctrl+C is heard between two of them."""
+
+_NOT_BY_KERNEL: Final = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+"""What network disks and old kernels say to `copy_file_range`."""
 
 _LARGEST_USTAR: Final = 8**11 - 1
 """Bytes whose number still fits into a POSIX header (11 octal digits); GNU's form of the same header holds more."""
@@ -153,12 +157,19 @@ def tar_stream(path: Path) -> Iterator[TarStream]:
 
 
 def _copy_bytes(source: int, at: int, target: int, to: int, count: int) -> None:
-    """Copy `count` bytes from byte `at` of one open file to byte `to` of another; by the kernel alone where it can."""
+    """Copy `count` bytes from byte `at` of one open file to byte `to` of another; by the kernel alone where system and disk can."""
+    by_kernel = hasattr(os, "copy_file_range")
     while count:
-        if hasattr(os, "copy_file_range"):
-            copied = os.copy_file_range(source, target, min(count, _AT_ONCE), at, to)
-        else:
-            copied = os.pwrite(target, os.pread(source, min(count, _PIECE), at), to)
+        try:
+            if by_kernel:
+                copied = os.copy_file_range(source, target, min(count, _AT_ONCE), at, to)
+            else:
+                copied = os.pwrite(target, os.pread(source, min(count, _PIECE), at), to)
+        except OSError as error:
+            if not by_kernel or error.errno not in _NOT_BY_KERNEL:
+                raise
+            by_kernel = False
+            continue
         if not copied:
             raise EOFError(f"{count} bytes are missing.")
         at, to, count = at + copied, to + copied, count - copied

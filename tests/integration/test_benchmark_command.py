@@ -16,7 +16,7 @@ from benchmarks.generate import FAULTS
 from syndb_pipeline.stages.runner import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTESTANTS = ["csv", "again", "changed", "dagster", "dg", "parquet", "check", "wrong", "append", "help", "demo"]
+CONTESTANTS = ["csv", "again", "changed", "dagster", "dg", "parquet", "check", "wrong", "append", "help", "guide"]
 
 
 def benchmark(module: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -48,9 +48,15 @@ def test_the_bytes_are_those_of_tarfile(tmp_path: Path, members: dict[str, bytes
     assert whole == described(by_tarfile(members))
 
 
-@pytest.mark.parametrize("by_kernel", [True, False])
-def test_members_are_copied_from_another_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_kernel: bool) -> None:
-    if not by_kernel:
+def refused(*_: object) -> int:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+@pytest.mark.parametrize("kernel", ["copies", "refuses", "cannot"])
+def test_members_are_copied_from_another_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    if kernel == "refuses":
+        monkeypatch.setattr(os, "copy_file_range", refused, raising=False)
+    if kernel == "cannot":
         monkeypatch.delattr(os, "copy_file_range", raising=False)
     written(tmp_path / "a.tar", MEMBERS)
     with tar_stream(tmp_path / "b.tar") as tar:
