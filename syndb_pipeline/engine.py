@@ -6,10 +6,9 @@ Belongs here: limits, spill folder, the UUID macro, quoting, writing Parquet. Do
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -69,7 +68,7 @@ def connect(
     connection = duckdb.connect(
         config={
             "threads": threads,
-            "memory_limit": f"{max(memory_limit - PYTHON_SHARE, 100_000_000) // share}B",
+            "memory_limit": f"{memory_for_queries(memory_limit) // share}B",
             "temp_directory": str(spill),
             "preserve_insertion_order": True,
             "autoinstall_known_extensions": False,
@@ -88,6 +87,11 @@ def connect(
         raise
     finally:
         connection.close()
+
+
+def memory_for_queries(memory_limit: int) -> int:
+    """Bytes of `memory_limit` that are DuckDB's."""
+    return max(memory_limit - PYTHON_SHARE, 100_000_000)
 
 
 def _uuid5_macro(namespace: UUID) -> str:
@@ -116,26 +120,38 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     return int(rows)
 
 
-def write_sorted(connection: duckdb.DuckDBPyConnection, queries: Sequence[str], order: str, path: Path) -> None:
-    """Write the rows of `queries`, one after the other and those of each sorted by `order`, to one Parquet file; flush it.
+def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, *, at_once: bool = True) -> None:
+    """Write the rows of `query`, sorted by `order`, to one Parquet file and flush it. They have a column `row_number`.
 
-    They have a column `row_number`. What the sorting of one query takes in memory is given back before the next.
+    Joining and sorting `at_once`, each holds memory that it does not give back to the other. One after the other they take half as long
+    again and can both use the disk: done so where it is known to be needed, and where it turns out to be.
 
     For rows out of a join or a table. DuckDB writes what is sorted with one thread, into row groups that depend on how the rows come, and
     marks columns as required where it happens to know that no value is missing. Handed over as Arrow batches, rows take half the time and
     equal rows give equal bytes.
     """
+    if at_once:
+        try:
+            _write_sorted(connection, query, order, path)
+            return
+        except duckdb.OutOfMemoryException:
+            pass  # the other way needs less
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE unsorted AS {query}")
+    _write_sorted(connection, "FROM unsorted", order, path)
+    connection.execute("DROP TABLE unsorted")
+
+
+def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
     import pyarrow.parquet
 
     writer_of: Any = pyarrow.parquet.ParquetWriter  # it carries no types
     form = {"compression": "lz4", "data_page_version": "2.0", "use_dictionary": False}
     with _setting(connection, "arrow_lossless_conversion", "true"):  # a UUID as 16 bytes, not as text
-        sorted_rows = (connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS) for query in queries)
-        first = next(sorted_rows)
-        writer = writer_of(path, first.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
+        rows = connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS)
+        writer = writer_of(path, rows.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
         with writer, ThreadPoolExecutor(1) as pool:  # one batch is written while DuckDB hands out the next
             writing: Future[None] | None = None
-            for batch in chain.from_iterable(chain([first], sorted_rows)):
+            for batch in rows:
                 if writing:
                     writing.result()
                 writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)

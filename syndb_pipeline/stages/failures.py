@@ -73,7 +73,7 @@ class Failures:
             self.add(f"SELECT * FROM {parquet(keep[0] / FILE)} WHERE list_contains({literal([*keep[1]])}, tbl)")
         query = f"""SELECT code, tbl, row_number, col, coalesce(raw, value) AS value, cause
                     FROM failures LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value)"""
-        write_sorted(self.connection, [query], "tbl, row_number, col, code, cause, value", folder / FILE)
+        write_sorted(self.connection, query, "tbl, row_number, col, code, cause, value", folder / FILE)
 
     def groups(self, context: Context, sources: SourceMap) -> list[Group]:
         """The failing cells by code, table, column and cause, in hierarchy of first appearance, with their first places and the last."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import ROW_GROUP_ROWS, literal, parquet, quote, write_sorted
+from syndb_pipeline.engine import literal, memory_for_queries, parquet, quote, write_sorted
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
@@ -27,12 +27,8 @@ from syndb_pipeline.stages.targets import choose_target
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
 
-
-_ROWS_TOGETHER = 80 * ROW_GROUP_ROWS
-"""Rows that are joined and sorted at a time, so that both fit side by side into little memory.
-
-Whole row groups, so that the file is the same whatever this is.
-"""
+_BYTES_OF_A_PARENT = 80
+"""Memory, about, of a row that others name, while they look it up."""
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -175,10 +171,10 @@ def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relati
     if table.pair is None:
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
     query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
-    rows = work.context.upstream("ingest").details["tables"][table.name]["rows"]
-    starts = range(0, max(rows, 1), _ROWS_TOGETHER)
-    pieces = [f"{query} WHERE c.file_row_number BETWEEN {start} AND {start + _ROWS_TOGETHER - 1}" for start in starts]
-    write_sorted(work.connection, pieces, "row_number", relations)
+    rows = work.context.upstream("ingest").details["tables"]
+    held = _BYTES_OF_A_PARENT * sum(rows[target]["rows"] for target in set(targets.values()))
+    at_once = held < memory_for_queries(work.context.settings.memory_limit)
+    write_sorted(work.connection, query, "row_number", relations, at_once=at_once)
 
 
 def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
@@ -186,13 +182,13 @@ def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str
     names = ", ".join(f"count({quote(column)})" for column in targets)
     given = work.connection.execute(f"SELECT {names} FROM {parquet(path)}").fetchone() or ()
     resolved = work.connection.execute(f"SELECT {names} FROM {parquet(relations)}").fetchone() or ()
-    paired = f"{parquet(path, row_number=True)} c JOIN {parquet(relations)} r ON c.file_row_number = r.row_number"
+    paired = f"{parquet(path)} c POSITIONAL JOIN {parquet(relations)} r"
     for column, had, has in zip(targets, given, resolved, strict=True):
         code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
         name = quote(column)
         if column == "neuron_id" and "parent_id" in targets:
             work.failures.add(
-                f"""SELECT 'SYN-REL-008', {literal(table.name)}, c.file_row_number, 'neuron_id', c.neuron_id, '' FROM {paired}
+                f"""SELECT 'SYN-REL-008', {literal(table.name)}, r.row_number, 'neuron_id', c.neuron_id, '' FROM {paired}
                     WHERE c.neuron_id IS NOT NULL AND r.neuron_id IS DISTINCT FROM row_uuid('neuron', c.neuron_id)"""
             )
             # Some of them contradict nothing: they name no neuron at all.
@@ -202,7 +198,7 @@ def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str
             )
         elif had != has:
             work.failures.add(
-                f"""SELECT {literal(code)}, {literal(table.name)}, c.file_row_number, {literal(column)}, c.{name}, '' FROM {paired}
+                f"""SELECT {literal(code)}, {literal(table.name)}, r.row_number, {literal(column)}, c.{name}, '' FROM {paired}
                     WHERE c.{name} IS NOT NULL AND r.{name} IS NULL"""
             )
     return dict(zip(targets, resolved, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import duckdb
@@ -113,18 +114,41 @@ def test_a_small_limit_spills_instead_of_failing(tmp_path: Path, spill: Path) ->
     assert rows == 2_000_000
 
 
-def test_sorted_rows_are_the_same_file_however_many_queries_give_them(tmp_path: Path) -> None:
-    rows = 3 * engine.ROW_GROUP_ROWS + 7
-    source = f"SELECT range AS row_number, uuid_of AS cid FROM (SELECT range, md5(range::VARCHAR)::UUID AS uuid_of FROM range({rows}))"
-    with engine.connect(memory_limit=1_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
-        for name, together in (("one", rows), ("several", engine.ROW_GROUP_ROWS), ("uneven", 2 * engine.ROW_GROUP_ROWS)):
-            queries = [
-                f"SELECT * FROM ({source}) WHERE row_number BETWEEN {start} AND {start + together - 1}"
-                for start in range(0, rows, together)
-            ]
-            engine.write_sorted(connection, queries, "row_number", tmp_path / name)
-        groups = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / 'one'}') ORDER BY 1 DESC"
-        assert connection.execute(groups).fetchall() == [(engine.ROW_GROUP_ROWS,), (7,)]
-        disordered = f"SELECT count(*) FROM {engine.parquet(tmp_path / 'one', row_number=True)} WHERE row_number <> file_row_number"
-        assert connection.execute(disordered).fetchall() == [(0,)]
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "several").read_bytes() == (tmp_path / "uneven").read_bytes()
+def test_sorted_rows_are_the_same_file_whether_or_not_memory_holds_join_and_sort_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents, rows = 4_000_000, 16 * engine.ROW_GROUP_ROWS + 7
+    outcomes: dict[str, list[type[BaseException] | None]] = {"roomy": [], "tight": []}
+    real = engine._write_sorted
+    named = ", ".join(f"'key' || hash(i + {salt}) % {2 * parents} AS {name}" for salt, name in enumerate(("parent", "partner")))
+    children = f"SELECT {named} FROM range({rows}) t(i)"
+    with engine.connect(memory_limit=2_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
+        engine.write_parquet(
+            connection, f"SELECT 'key' || i AS key, md5(i::VARCHAR)::UUID AS cid FROM range({parents}) t(i)", tmp_path / "p"
+        )
+        engine.write_parquet(connection, children, tmp_path / "c")
+    parent = f"(SELECT i.key, i.cid FROM {engine.parquet(tmp_path / 'p')} i POSITIONAL JOIN {engine.parquet(tmp_path / 'p')})"
+    query = f"""SELECT c.file_row_number AS row_number, p.cid AS pre, q.cid AS post
+                FROM {engine.parquet(tmp_path / "c", row_number=True)} c
+                LEFT JOIN {parent} p ON c.parent = p.key LEFT JOIN {parent} q ON c.partner = q.key"""
+    for name, memory in (("roomy", "1600MB"), ("tight", "100MB")):
+
+        def watched(*given: Any, of: str = name) -> None:
+            try:
+                real(*given)
+            except duckdb.OutOfMemoryException as error:
+                outcomes[of].append(type(error))
+                raise
+            outcomes[of].append(None)
+
+        monkeypatch.setattr(engine, "_write_sorted", watched)
+        with engine.connect(memory_limit=2_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
+            connection.execute(f"SET memory_limit = '{memory}'")
+            engine.write_sorted(connection, query, "row_number", tmp_path / name)
+            groups = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / name}') ORDER BY 1 DESC"
+            assert connection.execute(groups).fetchall() == [(engine.ROW_GROUP_ROWS,), (7,)]
+            disordered = f"SELECT count(*) FROM {engine.parquet(tmp_path / name, row_number=True)} WHERE row_number <> file_row_number"
+            assert connection.execute(disordered).fetchall() == [(0,)]
+            assert connection.execute("SHOW TABLES").fetchall() == []
+    assert outcomes == {"roomy": [None], "tight": [duckdb.OutOfMemoryException, None]}
+    assert (tmp_path / "roomy").read_bytes() == (tmp_path / "tight").read_bytes()
