@@ -314,6 +314,7 @@ def compete(arena: Arena, contestants: Sequence[Contestant]) -> None:
                 continue
             try:
                 each.before()
+                os.sync()  # nobody waits for what others left to be written
                 environment = arena.environment | {"SYNDB_STATE": str(each.state or arena.state)}
                 run = measure(each.command, environment, exits=each.exits, folder=each.folder, watched=each.watched, state=each.state)
                 each.then()

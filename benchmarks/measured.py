@@ -131,17 +131,17 @@ def _children(thread: Path) -> list[int]:
 
 
 def disk_used(folder: Path) -> int:
-    """Bytes that the files below `folder` take on the disk; 0 when it is not there."""
+    """Bytes that the files below `folder` take on the disk; 0 when it is not there. Of a file with several names each counts a part."""
     used = 0
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    used += (
-                        disk_used(Path(entry.path))
-                        if entry.is_dir(follow_symlinks=False)
-                        else entry.stat(follow_symlinks=False).st_blocks * 512
-                    )
+                    if entry.is_dir(follow_symlinks=False):
+                        used += disk_used(Path(entry.path))
+                    else:
+                        status = entry.stat(follow_symlinks=False)
+                        used += status.st_blocks * 512 // max(status.st_nlink, 1)
                 except FileNotFoundError:  # written beside and renamed, or removed, since the folder was listed
                     continue
     except (FileNotFoundError, NotADirectoryError):

@@ -15,8 +15,8 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import Metadata, Package, Region
-from syndb_pipeline.digests import digest_file
 from syndb_pipeline.engine import flush, literal, quote
+from syndb_pipeline.payload import FilePayload
 
 DATASET: Final = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a9a")
 MEMBERS: Final = ("nucleus", "mitochondria")
@@ -59,7 +59,7 @@ def write_package(folder: Path, size: int) -> Package:
                 archive.addfile(member, file)
             part.unlink()
     flush(tar)  # else the disk is busy with it while it is sent
-    return Package(path=tar, sha256=digest_file(tar), bytes=tar.stat().st_size, rows=rows)
+    return Package(tar=FilePayload.of(tar), rows=rows)
 
 
 def _random_rows(table: str) -> tuple[str, int]:

@@ -33,7 +33,7 @@ PURPOSE: Final = {
     "assign_ids": "a UUID for every row, keys looked at for doubles",
     "join_relations": "parents, neurons and references of every row",
     "check_integrity": "the verdict over all tables, sealed over the records",
-    "package": "the columns that are published, compressed, in one tar",
+    "package": "the columns that are published, compressed, of several tables at a time",
     OUTSIDE: "starting Python, digests of what is read and written, records, the plan",
 }
 """What each stage is there for."""

@@ -56,6 +56,7 @@ def measure_size(rows: int, rounds: int, memory_limit: str, threads: int) -> Ses
         for number in range(1, rounds + 1):
             for place, found in ((folder / "start", starts), (lab, runs)):
                 shutil.rmtree(state, ignore_errors=True)
+                os.sync()
                 words = ["plan", str(place / "benchmark.yaml")]
                 command = [sys.executable, "-c", "from syndb_pipeline.cli import main; main()", *words]
                 found.append(measure(command, environment, watched=(state,), state=state))

@@ -87,7 +87,7 @@ def send_by_curl(server: Server, package: Package) -> Sent:
     """Raises `SystemExit` when curl fails or the server does not take it."""
     command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--output", os.devnull, "--write-out", "%{time_total}"]
     # The token comes by standard input: arguments can be read by everybody on the machine.
-    command += ["--request", "PATCH", "--header", "@-", "--form", f"dataset_tar_file=@{package.path};type=application/x-tar"]
+    command += ["--request", "PATCH", "--header", "@-", "--form", f"dataset_tar_file=@{package.tar};type=application/x-tar"]
     done = subprocess.run(
         [*command, f"{server.url}/neurodata/io/{DATASET}/upload?{QUERY}"],
         input=f"Authorization: Bearer {server.token.get_secret_value()}\n",

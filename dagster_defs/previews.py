@@ -5,9 +5,7 @@ Belongs here: reading a few rows. Does not: what columns mean (`columns.py`), or
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -48,18 +46,6 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
                 failing = _read(file, FAILING_ROWS)
             if failing.rows:
                 yield "failing cells (rows counted from 0)", failing
-        elif name.endswith(".tar"):
-            with _members(folder / name) as members:
-                for table in ordered(members):
-                    yield table, _read(members[table], PREVIEW_ROWS)
-
-
-@contextmanager
-def _members(tar: Path) -> Iterator[dict[str, IO[bytes]]]:
-    """The Parquet files inside a package, open for reading, by table."""
-    with tarfile.open(tar) as archive:
-        files = {member.name.removesuffix(".parquet"): archive.extractfile(member) for member in archive.getmembers()}
-        yield {name: file for name, file in files.items() if file is not None}
 
 
 def _read(file: IO[bytes], rows: int) -> FirstRows:

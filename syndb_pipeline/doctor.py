@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 State = Literal["ok", "warning", "failed"]
 
 DISK_FACTOR: Final = 3
-"""Bytes of state that a byte of lab files may need: tables read, tables packed, the tar, and spilling in between."""
+"""Bytes of state that a byte of lab files may need: tables read, ids and relations, tables packed, and spilling in between."""
 
 FEW_BYTES: Final = 1_000_000_000
 """Free disk below which a warning is due when no dataset is named."""

@@ -6,11 +6,11 @@ Belongs here: limits, spill folder, the UUID macro, quoting, writing Parquet. Do
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import duckdb
@@ -24,6 +24,12 @@ the writing, in vain."""
 
 ROW_GROUP_ROWS: Final = 122_880
 """Rows of a Parquet row group, DuckDB's default: fixed, so equal rows give equal bytes whatever the threads."""
+
+_NO_STATISTICS: Final = ("disabled_optimizers", "statistics_propagation")
+"""Else a column is marked as required where a source's statistics happen to tell that no value is missing, and equal rows differ."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def quote(name: str) -> str:
@@ -112,8 +118,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     form = "COMPRESSION zstd, COMPRESSION_LEVEL 1" if published else "COMPRESSION lz4, PARQUET_VERSION v2"
     groups = f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, DICTIONARY_SIZE_LIMIT {DICTIONARY_VALUES}"
     copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, {form}, {groups}, USE_TMP_FILE false)"
-    # Else a column is marked as required where a source's statistics happen to tell that no value is missing, and equal rows differ.
-    with _setting(connection, "disabled_optimizers", "statistics_propagation"):
+    with _setting(connection, *_NO_STATISTICS):
         (rows,) = connection.execute(copy).fetchone() or (0,)
     if path.is_file():
         flush(path)
@@ -160,8 +165,34 @@ def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str,
     flush(path)
 
 
+def side_by_side(
+    connection: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, T], R], items: Sequence[T], threads: int
+) -> list[R]:
+    """`work(cursor, item)` for each of `items`, begun in their order, at most `threads` at a time, each with a cursor of its own.
+
+    For statements of which DuckDB runs each with one thread. Returns what each gave, in the order of `items`. What one raises, and Ctrl+C,
+    is raised once the others were stopped.
+    """
+    cursors = [connection.cursor() for _ in items]
+    # This setting is the whole database's: nobody may give it back while another one writes.
+    with _setting(connection, *_NO_STATISTICS), ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(work, cursor, item) for cursor, item in zip(cursors, items, strict=True)]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures]
+        except BaseException:
+            for future, cursor in zip(futures, cursors, strict=True):
+                if not future.cancel():
+                    cursor.interrupt()
+            raise
+
+
 @contextmanager
 def _setting(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> Iterator[None]:
+    """`name` set to `value` inside; where that is so already, it is left to whoever set it."""
+    if connection.execute("SELECT current_setting(?)", [name]).fetchall() == [(value,)]:
+        yield
+        return
     connection.execute(f"SET {name} = {literal(value)}")
     try:
         yield

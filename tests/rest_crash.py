@@ -196,9 +196,8 @@ class Bench:
         self.content = content_of({name: self._sent(name) for name in ROWS})
 
     def _sent(self, table: str) -> Path:
-        target = self.folder / "sent"
-        shutil.unpack_archive(self.plan.tar_path, target, "tar", filter="data")
-        return target / f"{table}.parquet"
+        [path] = [member.path for member in self.plan.payload.members if member.path.stem == table]
+        return path
 
     def close(self) -> None:
         self.stop_server()
@@ -344,7 +343,7 @@ class Case:
         wanted, node = self.bench.plan, self.node
         [info] = node.all()
         assert info.rows == ROWS, self.story
-        assert info.uploads is not None and [upload.tar_sha256 for upload in info.uploads] == [wanted.tar.sha256] * uploads, self.story
+        assert info.uploads is not None and [upload.tar_sha256 for upload in info.uploads] == [wanted.payload.sha256] * uploads, self.story
         assert info.number_of_units == uploads * sum(ROWS.values()), self.story
         assert content_of(node.table_files(DATASET)) == self.bench.content, self.story
         files = [(file.kind, file.unit, file.sha256) for file in node.stored(DATASET)]
@@ -360,7 +359,7 @@ class Case:
         assert receipt is not None, self.story
         assert [path.stem for path in (records.folder / "receipts").iterdir()] == [wanted.digest], self.story
         assert receipt == records.receipt(wanted.digest)
-        assert (receipt.plan, receipt.upload.tar_sha256, receipt.files) == (wanted.digest, wanted.tar.sha256, len(wanted.files))
+        assert (receipt.plan, receipt.upload.tar_sha256, receipt.files) == (wanted.digest, wanted.payload.sha256, len(wanted.files))
         assert {name: (check.found, check.missing, check.doubled) for name, check in receipt.tables.items()} == {
             name: (rows, 0, 0) for name, rows in ROWS.items()
         }, self.story

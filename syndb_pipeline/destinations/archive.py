@@ -15,6 +15,7 @@ from typing import Final
 
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.errors import NotAPackage, UnknownTable
+from syndb_pipeline.payload import Payload
 
 BLOCK: Final = tarfile.BLOCKSIZE
 PIECE: Final = 1 << 20
@@ -27,27 +28,24 @@ _MEANINGLESS: Final = (b"atime", b"ctime", b"mtime", b"uid", b"gid", b"uname", b
 class _Pieces:
     """A file read once from front to back, every byte of it going into the digest."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("rb")
-        self.size = os.fstat(self.file.fileno()).st_size
+    def __init__(self, payload: Payload) -> None:
+        self.file = payload.open()
+        self.left = payload.bytes
         self.digest = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
         data = self.file.read(size)
+        self.left -= len(data)
         self.digest.update(data)
         return data
 
-    @property
-    def left(self) -> int:
-        return self.size - self.file.tell()
 
-
-def extract_tables(tar: Path, sha256: str | None, folder: Path) -> dict[str, Path]:
+def extract_tables(tar: Payload, folder: Path) -> dict[str, Path]:
     """Take `<table>.parquet` members out of `tar` into `folder`, one file for each table, flushed to disk.
 
-    Returns the files by table, in the tar's order. Raises `NotAPackage` when the bytes do not have the digest `sha256` (None: not
-    asked), or when a member is anything but a regular file: a path, a link, a device, a name twice, a size beyond the tar's end; and
-    `UnknownTable` when its name is not that of a SynDB table.
+    Returns the files by table, in the tar's order. Raises `NotAPackage` when the bytes are not those announced, or when a member is
+    anything but a regular file: a path, a link, a device, a name twice, a size beyond the tar's end; and `UnknownTable` when its name is
+    not that of a SynDB table.
     """
     pieces = _Pieces(tar)
     try:
@@ -56,9 +54,9 @@ def extract_tables(tar: Path, sha256: str | None, folder: Path) -> dict[str, Pat
             pass
     finally:
         pieces.file.close()
-    if sha256 is not None and pieces.digest.hexdigest() != sha256:
+    if pieces.digest.hexdigest() != tar.sha256:
         raise NotAPackage(
-            f"{tar.name}: its bytes have the digest {pieces.digest.hexdigest()[:12]}..., not {sha256[:12]}... as announced.",
+            f"{tar.name}: its bytes have the digest {pieces.digest.hexdigest()[:12]}..., not {tar.sha256[:12]}... as announced.",
             next_step="The package changed or was damaged on its way. Run the package stage again.",
         )
     if not tables:

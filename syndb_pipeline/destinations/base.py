@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.payload import Payload
 from syndb_pipeline.progress import Watch, nobody
 
 FileKind = Literal["mesh", "swb"]
@@ -76,11 +77,9 @@ class Upload(_Frozen):
 
 
 class Package(_Frozen):
-    """The tar to send: where it lies, the digest its bytes must have, its size, and its rows by table."""
+    """The tar to send, and its rows by table."""
 
-    path: Path
-    sha256: str
-    bytes: int
+    tar: Payload
     rows: dict[str, int]
 
 

@@ -184,23 +184,22 @@ class EmbeddedNode:
         return {name: folder / "tables" / table.file for name, table in entry.tables.items()}
 
     def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
-        tar, sha256 = package.path, package.sha256
+        tar = package.tar
         with self._changing(dataset) as (folder, entry):
-            if self.repeats == "ignored" and entry.uploads and entry.uploads[-1].tar_sha256 == sha256:
+            if self.repeats == "ignored" and entry.uploads and entry.uploads[-1].tar_sha256 == tar.sha256:
                 return entry.uploads[-1]
             # An older upload of the same tar is no reason to stop: one in between may have replaced its rows.
             if str(dataset) not in tar.name:
                 raise NotAPackage(f"{tar.name}: the name of a package must hold the dataset's id, {dataset}.")
             staging = folder / ".staging"
             staging.mkdir()
-            bytes_of_tar = tar.stat().st_size
-            sent = extract_tables(tar, sha256, staging)
+            sent = extract_tables(tar, staging)
             with self._duckdb(folder) as connection:
                 for path in sent.values():
                     check_size(connection, path, max_rows=self.max_rows, max_bytes=self.max_bytes)
                 rows = {name: check_table(connection, name, path) for name, path in sent.items()}
                 merged = {name: _merge(connection, folder / "tables", name, path, entry.tables.get(name)) for name, path in sent.items()}
-            upload = Upload(tar_sha256=sha256, bytes=bytes_of_tar, rows=rows, by=self.owner, at=datetime.now(UTC))
+            upload = Upload(tar_sha256=tar.sha256, bytes=tar.bytes, rows=rows, by=self.owner, at=datetime.now(UTC))
             codes = tuple(sorted({*entry.metadata.syndb_tables, *(TABLES[name].code for name in sent)}))
             new = entry.model_copy(
                 update={
@@ -219,7 +218,7 @@ class EmbeddedNode:
         with self._changing(dataset) as (folder, entry):
             staging = folder / ".staging"
             staging.mkdir()
-            sent = extract_tables(package.path, None, staging)
+            sent = extract_tables(package.tar, staging)
             with self._duckdb(folder) as connection:
                 held = {name: folder / "tables" / table.file for name, table in entry.tables.items()}
                 return tuple(compare_table(connection, name, path, held.get(name)) for name, path in sent.items())

@@ -1,4 +1,4 @@
-"""A multipart/form-data body with one file, streamed from disk.
+"""A multipart/form-data body with one file, streamed.
 
 Belongs here: the body's bytes, their number beforehand, and that they are those announced. Does not: sending them (`http.py`).
 """
@@ -9,12 +9,11 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from syndb_pipeline.digests import digest_file, stamp
 from syndb_pipeline.errors import NotAPackage
+from syndb_pipeline.payload import Payload
 from syndb_pipeline.progress import Progress, Watch, nobody
 
 PIECE: Final = 1 << 20
@@ -26,14 +25,12 @@ TELL_SECONDS: Final = 0.5
 
 @dataclass(frozen=True)
 class FilePart:
-    """The file of a form: its field, the name and content type it is sent under, and the size and digest its bytes must have."""
+    """The file of a form: its field, the name and content type it is sent under, and its bytes."""
 
     field: str
     name: str
     content_type: str
-    path: Path
-    bytes: int
-    sha256: str
+    payload: Payload
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Fields that go before it, in this order: S3 reads a form up to its file."""
     watch: Watch = nobody
@@ -64,44 +61,44 @@ class FormBody:
         self.whole = False
         self.headers = {
             "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(self._head) + part.bytes + len(self._tail)),
+            "Content-Length": str(len(self._head) + part.payload.bytes + len(self._tail)),
         }
 
     def __iter__(self) -> Iterator[bytes]:
-        part, done, told = self._part, 0, 0.0
+        payload, done, told = self._part.payload, 0, 0.0
         self._go_on()
         yield self._head
         try:
-            with part.path.open("rb") as file:
-                before = stamp(file)
-                if digest_file(part.path) != part.sha256 or before[2] != part.bytes:
-                    raise self._changed()
+            before = payload.proof()
+            if before is None:
+                raise self._changed()
+            with payload.open() as file:
                 while piece := file.read(PIECE):
                     done += len(piece)
-                    if done > part.bytes:
+                    if done > payload.bytes:
                         raise self._changed()
                     self._go_on()
                     yield piece
                     if time.monotonic() - told >= TELL_SECONDS:
                         told = time.monotonic()
                         self._tell(done)
-                # Digested while it went out, the file would be read no faster than it is digested; its stamp tells as much.
-                if stamp(file) != before or done != part.bytes or digest_file(part.path) != part.sha256:
-                    raise self._changed()
+            # Digested while it went out, a file would be read no faster than it is digested; its stamp tells as much.
+            if done != payload.bytes or payload.proof() != before:
+                raise self._changed()
         except OSError as error:
             raise NotAPackage(
-                f"{part.path} cannot be read: {error.strerror}.", next_step="Restore it and give the same command again."
+                f"{error.filename or payload} cannot be read: {error.strerror}.", next_step="Restore it and give the same command again."
             ) from None
         self._tell(done)
         self.whole = True
         yield self._tail
 
     def _tell(self, done: int) -> None:
-        self._part.watch(Progress(what=self._part.name, done=done, total=self._part.bytes, unit="bytes"))
+        self._part.watch(Progress(what=self._part.name, done=done, total=self._part.payload.bytes, unit="bytes"))
 
     def _changed(self) -> NotAPackage:
         return NotAPackage(
-            f"{self._part.path}: its bytes are not those announced; it changed while it was sent. Nothing of it was taken in.",
+            f"{self._part.payload}: its bytes are not those announced; it changed while it was sent. Nothing of it was taken in.",
             next_step="Prepare the dataset again, and look at the new plan.",
         )
 

@@ -127,7 +127,7 @@ class RestDestination(RestClient):
             "city": where.city,
             "top_mbps_up": "0",  # not measured
         }
-        part = FilePart("dataset_tar_file", f"{dataset}.tar", "application/x-tar", package.path, package.bytes, package.sha256, watch=watch)
+        part = FilePart("dataset_tar_file", f"{dataset}.tar", "application/x-tar", package.tar, watch=watch)
         answer = self.session.send_file("PATCH", f"{IO}/{dataset}/upload", part, query=query)
         asked = f"to upload to dataset {dataset}"
         if kind := {406: UnknownTable, 415: NotAPackage, 422: NotAPackage, 500: BadTable}.get(answer.status):
@@ -136,7 +136,7 @@ class RestDestination(RestClient):
                 next_step="What was sent passed every check here, so the server knows a rule that we do not. Report it with these words.",
             )
         self.good(answer, asked, dataset)
-        return Upload(tar_sha256=package.sha256, bytes=package.bytes, rows=package.rows, by=me.id, at=at)
+        return Upload(tar_sha256=package.tar.sha256, bytes=package.tar.bytes, rows=package.rows, by=me.id, at=at)
 
     def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
         scratch = self._settings.state / "downloads" / str(dataset)

@@ -39,7 +39,7 @@ def compare_download(
     sent.mkdir()
     held = take_tables(downloaded, there)
     downloaded.unlink()
-    tables = extract_tables(package.path, package.sha256, sent)
+    tables = extract_tables(package.tar, sent)
     with engine.connect(memory_limit=memory_limit, threads=threads, spill=folder / "spill") as connection:
         return tuple(
             compare_table(connection, name, path, _as_sent(connection, path, held[name], dataset) if name in held else None)

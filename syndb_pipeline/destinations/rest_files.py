@@ -36,6 +36,7 @@ from syndb_pipeline.errors import (
     UnknownDataset,
     Unreachable,
 )
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.progress import Progress, Watch
 
 CONTENT_TYPE: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "text/plain"}
@@ -132,7 +133,7 @@ def _post(session: Session, form: UploadForm, file: OutgoingFile) -> Answer:
     kind = next((value for key, value in form.fields.items() if key.casefold() == "content-type"), CONTENT_TYPE[file.kind])
     if not kind.isprintable():
         kind = CONTENT_TYPE[file.kind]
-    part = FilePart("file", name, kind, file.path, file.bytes, file.sha256, fields=form.fields)
+    part = FilePart("file", name, kind, FilePayload(file.path, file.bytes, file.sha256), fields=form.fields)
     return session.send_file("POST", form.upload_url, part, what=f"to send the {WORD[file.kind]} {name}", ours=False)
 
 

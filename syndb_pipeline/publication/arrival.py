@@ -32,7 +32,7 @@ _WORTH_TELLING_SECONDS = 1.0
 def package_of(current: Plan) -> Package:
     """The plan's tar as a destination takes it."""
     rows = {name: table.rows for name, table in current.tables.items()}
-    return Package(path=current.tar_path, sha256=current.tar.sha256, bytes=current.tar.bytes, rows=rows)
+    return Package(tar=current.payload, rows=rows)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ class Arrival:
         """The upload of this tar, when it is there; None when it is certain that it is not. Raises `OutcomeUnknown`."""
         last = self._last_upload()  # also shows, before anything is sent, that the journal is whole
         if info.uploads is not None:
-            return info.uploads[-1] if info.uploads and info.uploads[-1].tar_sha256 == self.plan.tar.sha256 else None
+            return info.uploads[-1] if info.uploads and info.uploads[-1].tar_sha256 == self.plan.payload.sha256 else None
         # A destination that does not tell which tars it took: our journal knows what was sent, its counts and rows tell what arrived.
         since = deleted_at(self.store, self.destination, self.plan.dataset, info)
         if last is not None and since is not None and last.at <= since:
@@ -175,7 +175,7 @@ class Arrival:
 
     def _sent(self) -> Upload:
         package = package_of(self.plan)
-        return Upload(tar_sha256=package.sha256, bytes=package.bytes, rows=package.rows, by=self.who.id, at=datetime.now(UTC))
+        return Upload(tar_sha256=package.tar.sha256, bytes=package.tar.bytes, rows=package.rows, by=self.who.id, at=datetime.now(UTC))
 
     def _info(self) -> DatasetInfo:
         info = self.destination.info(self.plan.dataset)

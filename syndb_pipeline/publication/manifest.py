@@ -5,15 +5,19 @@ Belongs here: what `manifest.json` says. Does not: writing it (`stages/package.p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.destinations.base import FileKind, Metadata
+from syndb_pipeline.payload import FilePayload, TarPayload
 
 NAME = "manifest.json"
+FOLDER = "tables"
 
 
 class _Read(BaseModel):
@@ -40,8 +44,9 @@ class RowsSetAside(_Read):
 
 
 class PackagedTar(_Read):
+    """The tar of all tables, put together while it is sent."""
+
     name: str
-    sha256: str
     bytes: int
 
 
@@ -73,3 +78,9 @@ class Manifest(_Read):
     def read(cls, folder: Path) -> Manifest:
         """The manifest in the package stage's folder."""
         return cls.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
+
+
+def as_sent(package: Path, tar: PackagedTar, tables: Mapping[str, PackagedTable]) -> TarPayload:
+    """The tar of the tables in the package stage's folder."""
+    members = {name: FilePayload(package / FOLDER / f"{name}.parquet", table.bytes, table.sha256) for name, table in tables.items()}
+    return TarPayload(tar.name, tuple(members[name] for name in ordered(members)))

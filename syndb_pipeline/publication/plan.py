@@ -6,6 +6,7 @@ Belongs here: computing, describing and approving a plan. Does not: sending (`st
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -17,9 +18,10 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Metadata
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected
+from syndb_pipeline.payload import TarPayload
 from syndb_pipeline.progress import amount
 from syndb_pipeline.publication.chain import Link, recompute
-from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar, RowsSetAside
+from syndb_pipeline.publication.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar, RowsSetAside, as_sent
 from syndb_pipeline.publication.records import Approval, How, PublishRecords
 from syndb_pipeline.settings import Terms
 from syndb_pipeline.stages.stage import Context
@@ -48,7 +50,8 @@ class Plan(BaseModel):
     terms: dict[str, Any] | None
     tables: dict[str, PackagedTable]
     tar: PackagedTar
-    tar_path: Path
+    package: Path
+    """Where the package is on this machine."""
     files: tuple[PackagedFile, ...]
     set_aside: dict[str, RowsSetAside] = {}
     parts: dict[str, str]
@@ -59,6 +62,11 @@ class Plan(BaseModel):
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables.values())
+
+    @cached_property
+    def payload(self) -> TarPayload:
+        """The tar that is sent."""
+        return as_sent(self.package, self.tar, self.tables)
 
     @property
     def file_bytes(self) -> int:
@@ -94,7 +102,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         terms=manifest.terms,
         tables=manifest.tables,
         tar=manifest.tar,
-        tar_path=folder / manifest.tar.name,
+        package=folder,
         files=manifest.files,
         set_aside=manifest.set_aside,
         parts=parts,
@@ -115,7 +123,6 @@ def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str])
         "verdict": digest_of(manifest.verdict),
         **{f"table {name}": digest_of([table.rows, table.sha256]) for name, table in manifest.tables.items()},
         **({"rows set aside": digest_of(aside)} if aside else {}),
-        "package": manifest.tar.sha256,
         "meshes and skeletons": digest_of(sorted(files)),
         "lab files": digest_of(sorted(digest for name, digest in inputs.items() if name.startswith("file:"))),
     }

@@ -23,6 +23,7 @@ from syndb_constants.dataset import S3Instance
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import FileKind, Package
 from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, PipelineError, UnknownDataset, UnknownTable
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.sandbox.backend import (
     Backend,
     about_dataset,
@@ -157,7 +158,7 @@ def _require_writer(backend: Backend, dataset: UUID, user: User) -> None:
 def _take_in(backend: Backend, user: User, dataset: UUID, file: ReceivedFile) -> None:
     """Give the tar to the node; what the node refuses becomes the status that the contract has for it."""
     try:
-        backend.node(user.id).upload(dataset, Package(path=file.path, sha256=file.sha256, bytes=file.bytes, rows={}))
+        backend.node(user.id).upload(dataset, Package(tar=FilePayload(file.path, file.bytes, file.sha256), rows={}))
     except NotAPackage as error:
         raise Refusal(415, _about_file(error.message, file.name)) from None
     except UnknownTable as error:

@@ -33,6 +33,13 @@ _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec", "Jan|Feb|Mrz|Mär|A
 _DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\. ({_MONTHS[1]})"
 """How spreadsheets write into text files what they took for a day: 3-Mar, Mar-26, 03. Mrz. A person writes MAR3 or Mar-3."""
 
+_ODD_KEYS = {
+    # A spreadsheet that shows a long id as 1.23457E+17 exports it so.
+    "SYN-ID-003": "contains(key, '+') AND regexp_full_match(key, '\\d([.,]\\d+)?[eE]\\+\\d+')",
+    "SYN-ID-006": f"length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})",
+}
+"""Rule -> SQL: the key is what a spreadsheet made of another one."""
+
 
 def run(context: Context, folder: Path) -> Result:
     """Write `ids/<table>.parquet` (key VARCHAR, cid UUID, rows as in ingest) and the failing keys.
@@ -61,14 +68,14 @@ def run(context: Context, folder: Path) -> Result:
             key = _key(connection, table, path)
             named = f"SELECT k AS key, row_uuid({literal(name)}, k) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})"
             rows = write_parquet(connection, named, ids)
-            missing, distinct, rounded = _summary(connection, ids)
+            missing, distinct, rounded, odd = _summary(connection, ids)
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
             if details[name]["repeated"] and "cid" in columns_of(connection, path):
                 details[name] |= _swapped_keys(connection, table, path, {each: folder / "ids" / f"{each}.parquet" for each in details})
             if table.pair is None:
-                _check_keys(connection, failures, table, ids, details[name])
+                _check_keys(connection, failures, table, ids, details[name], odd)
             elif "cid" in columns_of(connection, path):
-                _check_keys(connection, failures, table, ids, details[name] | {"missing": 0})
+                _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, odd)
             if rounded * 2 > rows:
                 findings.append(_rounded(context, connection, sources, table, ids, rounded))
         _check_cells(context, connection, failures)
@@ -107,16 +114,18 @@ def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str
     return " || '/' || ".join(quote(column) for column in table.pair)
 
 
-def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int]:
-    """Rows without a key, distinct keys, and keys that end in zeros where a spreadsheet would have put them."""
-    missing, distinct, rounded = connection.execute(
-        f"""SELECT count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED})
-            FROM {parquet(ids)}"""
+def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int, list[str]]:
+    """Rows without a key, distinct keys, keys that end in zeros where a spreadsheet would have put them, and rules that some key breaks."""
+    broken = ", ".join(f"count_if({wrong})" for wrong in _ODD_KEYS.values())
+    missing, distinct, rounded, *odd = connection.execute(
+        f"SELECT count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED}), {broken} FROM {parquet(ids)}"
     ).fetchone() or (0, 0, 0)
-    return missing, distinct, rounded
+    return missing, distinct, rounded, [code for code, count in zip(_ODD_KEYS, odd, strict=True) if count]
 
 
-def _check_keys(connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int]) -> None:
+def _check_keys(
+    connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int], odd: list[str]
+) -> None:
     rows = parquet(ids, row_number=True)
     name = literal(table.name)
     if counts["missing"]:
@@ -132,15 +141,8 @@ def _check_keys(connection: duckdb.DuckDBPyConnection, failures: Failures, table
                     AND cid IN (SELECT cid FROM {parquet(ids)} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1)
                 QUALIFY row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1"""
         )
-    # A spreadsheet that shows a long id as 1.23457E+17 exports it so.
-    failures.add(
-        f"""SELECT 'SYN-ID-003', {name}, file_row_number, 'cid', key, '' FROM {rows}
-            WHERE contains(key, '+') AND regexp_full_match(key, '\\d([.,]\\d+)?[eE]\\+\\d+')"""
-    )
-    failures.add(
-        f"""SELECT 'SYN-ID-006', {name}, file_row_number, 'cid', key, '' FROM {rows}
-            WHERE length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})"""
-    )
+    for code in odd:
+        failures.add(f"SELECT {literal(code)}, {name}, file_row_number, 'cid', key, '' FROM {rows} WHERE {_ODD_KEYS[code]}")
 
 
 def _check_cells(context: Context, connection: duckdb.DuckDBPyConnection, failures: Failures) -> None:

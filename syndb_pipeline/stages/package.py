@@ -1,4 +1,4 @@
-"""package: one Parquet for each table, as SynDB publishes it, in a tar; and a manifest of what is in it.
+"""package: one Parquet for each table, as SynDB publishes it; and a manifest of them and of the tar in which they are sent.
 
 Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 """
@@ -6,21 +6,18 @@ Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 from __future__ import annotations
 
 import json
-import shutil
-import tarfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from syndb_pipeline import digests
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
-from syndb_pipeline.digests import digest_file, digest_of
-from syndb_pipeline.engine import parquet, quote, write_parquet
+from syndb_pipeline.digests import adopt, digest_file, digest_of
+from syndb_pipeline.engine import parquet, quote, side_by_side, write_parquet
 from syndb_pipeline.errors import DataRejected, PipelineError
+from syndb_pipeline.payload import FilePayload, TarPayload
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.stages.former import MADE_FROM
@@ -29,50 +26,48 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.set_aside import FOLDER
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, rows_read, written
-from syndb_pipeline.stages.tar_stream import tar_stream
-from syndb_pipeline.store import Output, write_atomically
+from syndb_pipeline.store import write_atomically
 
 MANIFEST = "manifest.json"
+TABLES_FOLDER = "tables"
 
 _FILE_KINDS = {"mesh_path": "mesh", "swc_path": "swb"}
 """Column -> SynDB's kind of file (C17 `S3DataType`)."""
 
 
 def run(context: Context, folder: Path) -> Result:
-    """Write `<dataset id>.tar` and `manifest.json`. Equal inputs, config and versions give equal bytes on any machine.
+    """Write `tables/<table>.parquet` and `manifest.json`. Equal inputs, config and versions give equal bytes on any machine.
 
     Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the verdict stands on was changed since.
     """
     _require_verdict(context)
     tables = ingested(context)
-    tar = folder / f"{context.dataset}.tar"
-    rows: dict[str, int] = {}
-    members: dict[str, Output] = {}
-    made_from: dict[str, str] = {}
-    meter = Meter("package", rows_read(context), "rows", context.watch, reach=30)
-    with context.duckdb() as connection, tar_stream(tar) as stream, meter:
-        for name in meter.each(tables, connection):
-            made_from[name] = _made_from(context, name)
-            if context.former and context.former.holds(name, made_from[name], tar.name):
-                told = context.former.record.details["tables"][name]
-                rows[name], members[name] = told["rows"], Output(sha256=told["sha256"], bytes=told["bytes"])
-                stream.copy(f"{name}.parquet", context.former.folder / tar.name, members[name])
-                continue
-            query = _select(context, connection, TABLES[name])
-            writing = partial(write_parquet, connection, query, published=True)
-            rows[name], members[name] = stream.stream(f"{name}.parquet", writing)
-        whole = stream.close()
-    digests.adopt(tar, whole.sha256, just_written=True)
+    (folder / TABLES_FOLDER).mkdir()
+    made_from = {name: _made_from(context, name) for name in tables}
+    amounts = rows_read(context)
+    meter = Meter("package", amounts, "rows", context.watch, reach=30)
+
+    def pack(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[int, FilePayload]:
+        with meter.table(name, connection):
+            return _pack(context, connection, folder, name, made_from[name])
+
+    with context.duckdb() as connection, meter:
+        # Rows put side by side come through one thread. The largest table first, so that the threads end together.
+        names = sorted(tables, key=lambda name: -amounts[name])
+        packed = dict(zip(names, side_by_side(connection, pack, names, context.settings.threads), strict=True))
+    rows = {name: packed[name][0] for name in tables}
+    members = {name: packed[name][1] for name in tables}
+    tar = TarPayload(f"{context.dataset}.tar", tuple(members.values()))
     _require_conserved(context, rows)
     if left_out(context):
-        _require_no_dangling(context, tar, list(tables))
+        require_no_dangling(context, folder / TABLES_FOLDER, list(tables))
     files = _files(context, tables)
     aside = context.upstream("check_integrity").details.get("set_aside")
     manifest = {
-        "manifest_version": 1,
+        "manifest_version": 2,
         "dataset": dataset_metadata(context.config, list(tables)),
-        "tables": {name: {"rows": rows[name], "sha256": members[name].sha256, "bytes": members[name].bytes} for name in tables},
-        "tar": {"name": tar.name, "sha256": whole.sha256, "bytes": whole.bytes},
+        "tables": {name: {"rows": rows[name], "sha256": member.sha256, "bytes": member.bytes} for name, member in members.items()},
+        "tar": {"name": tar.name, "bytes": tar.bytes},
         "files": files,
         "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
         "verdict": ACCEPTED,
@@ -84,6 +79,19 @@ def run(context: Context, folder: Path) -> Result:
     sealed = context.upstream("check_integrity").tables
     details = {"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files), MADE_FROM: made_from}
     return Result(tables=sealed, details=details)
+
+
+def _pack(context: Context, connection: duckdb.DuckDBPyConnection, folder: Path, table: str, made_from: str) -> tuple[int, FilePayload]:
+    """Write a table, or take over what the last run left of it. Returns the number of its rows, and its file."""
+    file = f"{TABLES_FOLDER}/{table}.parquet"
+    path = folder / file
+    if context.former and context.former.holds(table, made_from, file):
+        context.former.take_over(file, folder)
+        rows = int(context.former.record.details["tables"][table]["rows"])
+    else:
+        rows = write_parquet(connection, _select(context, connection, TABLES[table]), path, published=True)
+        adopt(path, digest_file(path), just_written=True)
+    return rows, FilePayload.of(path)
 
 
 def _made_from(context: Context, table: str) -> str:
@@ -141,16 +149,6 @@ def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
             f"The package would not hold the rows that were accepted: {', '.join(unlike)}.",
             next_step="Please report this; nothing was packaged.",
         )
-
-
-def _require_no_dangling(context: Context, tar: Path, tables: list[str]) -> None:
-    """`left_out.require_no_dangling` for the tables in `tar`."""
-    parts = context.store.scratch / "parts"
-    shutil.rmtree(parts, ignore_errors=True)  # of an attempt that failed under the same lock
-    with tarfile.open(tar) as archive:
-        archive.extractall(parts, filter="data")
-    require_no_dangling(context, parts, tables)
-    shutil.rmtree(parts)
 
 
 def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
@@ -250,6 +248,6 @@ STAGE = Stage(
     run,
     _inputs,
     "check_integrity",
-    "3",
-    "Write the tables as SynDB takes them into one tar, with a manifest of what is in it.",
+    "4",
+    "Write the tables as SynDB takes them, with a manifest of what will be sent.",
 )

@@ -93,7 +93,7 @@ def _published(
     if info.uploads is None:
         other = info.number_of_units != receipt.number_of_units
     else:
-        other = not info.uploads or info.uploads[-1].tar_sha256 != current.tar.sha256
+        other = not info.uploads or info.uploads[-1].tar_sha256 != current.payload.sha256
     if other and not all(check.whole for check in destination.compare(current.dataset, package_of(current))):
         return None
     if destination.lacking(current.dataset, outgoing(context, current)):

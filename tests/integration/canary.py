@@ -10,7 +10,6 @@ import gzip
 import os
 import re
 import sqlite3
-import tarfile
 import threading
 import zipfile
 import zlib
@@ -49,9 +48,6 @@ def contents(path: Path) -> Iterator[bytes]:
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             yield from (archive.read(name) for name in archive.namelist())
-    elif path.suffix == ".tar":
-        with tarfile.open(path) as tar:
-            yield from (file.read() for member in tar if (file := tar.extractfile(member)) is not None)
 
 
 def _database(path: Path) -> Iterator[bytes]:

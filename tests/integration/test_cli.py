@@ -172,12 +172,12 @@ def flip(path: Path) -> None:
     "name",
     [
         "vesicle.csv",
-        f"state/datasets/{GUIDE}/package/{GUIDE}.tar",
+        f"state/datasets/{GUIDE}/package/tables/vesicle.parquet",
         f"state/datasets/{GUIDE}/package/manifest.json",
         f"state/datasets/{GUIDE}/ingest/tables/vesicle.parquet",
         f"state/datasets/{GUIDE}/join_relations/relations/vesicle.parquet",
     ],
-    ids=lambda name: Path(name).name + (" of join_relations" if "join" in name else ""),
+    ids=lambda name: Path(name).name + (f" of {Path(name).parts[-3]}" if name.endswith(".parquet") else ""),
 )
 def test_one_flipped_byte_since_the_approval_ends_with_4(lab: Lab, name: str) -> None:
     digest = plan_digest(lab)

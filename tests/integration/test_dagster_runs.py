@@ -164,7 +164,7 @@ def test_the_files_to_open_are_linked(ran: Ran) -> None:
     receipt = materialization(ran.lab, ran.good.run_id, "publish").metadata["receipt"]
 
     links = [Path(str(value.value)) for name, value in package.items() if name.startswith("file ")]
-    assert {path.suffix for path in links} == {".tar", ".json"}
+    assert {path.suffix for path in links} == {".parquet", ".json"}
     assert all(path.is_file() for path in [*links, Path(str(receipt.value))])
 
 

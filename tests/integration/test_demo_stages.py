@@ -35,7 +35,7 @@ def test_the_clean_lab_is_accepted_without_a_warning(folder: Path, tmp_path: Pat
     assert set(verdict.tables) == set(TABLES)
     assert all(rows.rejected == 0 and rows.read == rows.passed > 0 for rows in verdict.tables.values())
     assert verdict.tables["neuron_relation"].combined > 0
-    assert any(name.endswith(".tar") for name in records["package"].outputs)
+    assert set(records["package"].outputs) == {"manifest.json", *(f"tables/{name}.parquet" for name in TABLES)}
 
 
 def test_the_lab_with_mistakes_is_refused_and_every_mistake_told(folder: Path, tmp_path: Path) -> None:

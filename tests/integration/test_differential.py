@@ -41,7 +41,7 @@ from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
 from syndb_pipeline.destinations.rest import RestDestination
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.errors import ConfigError, DestinationRefused, PipelineError
-from syndb_pipeline.publication.manifest import Manifest
+from syndb_pipeline.publication.manifest import Manifest, as_sent
 from syndb_pipeline.publication.plan import require_metadata
 from syndb_pipeline.settings import PipelineSettings, load_dataset
 from syndb_pipeline.stages.runner import STAGES, run_through
@@ -212,12 +212,8 @@ class Laboratory:
     def _send(self, outcome: Outcome, made: Case, manifest: Manifest, path: Path) -> None:
         dataset = manifest.dataset.id
         folder = self.settings.state / "datasets" / str(dataset) / "package"
-        package = Package(
-            path=folder / manifest.tar.name,
-            sha256=manifest.tar.sha256,
-            bytes=manifest.tar.bytes,
-            rows={name: table.rows for name, table in manifest.tables.items()},
-        )
+        rows = {name: table.rows for name, table in manifest.tables.items()}
+        package = Package(tar=as_sent(folder, manifest.tar, manifest.tables), rows=rows)
         files = [
             OutgoingFile(kind=file.kind, unit=file.cid, path=path.parent / file.path, sha256=file.sha256, bytes=file.bytes)
             for file in manifest.files

@@ -402,7 +402,7 @@ def test_a_time_from_outside_is_no_number_to_trust(moment: str) -> None:
 def test_a_form_with_hostile_fields_stays_one_form(tmp_path: Path) -> None:
     fields = {"key": "d/${filename}", 'a"; x="\r\nX-Evil: 1': "v", "b": "v\r\n--boundary--\r\n", "Content-Type": "a/b\r\nX-Evil: 1"}
     sent = package(tmp_path, uuid4(), rows=1)
-    part = FilePart("file", "one.glb", "model/gltf-binary", sent.path, sent.bytes, sent.sha256, fields=fields)
+    part = FilePart("file", "one.glb", "model/gltf-binary", sent.tar, fields=fields)
     with Server([answer(204)]) as server:
         assert session(server.url).send_file("POST", f"{server.url}/o", part, what="to send", ours=False).status == 204
         [seen] = server.seen

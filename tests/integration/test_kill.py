@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.generate import DATASET, write_dataset
 from syndb_pipeline.digests import digest_file
+from syndb_pipeline.publication.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.store import DatasetStore
 from tests.command_line import Lab
@@ -54,8 +55,9 @@ def digests(lab: Lab) -> Digests:
         assert store.mismatches(record) == []
         records[stage] = record.digest
     package = store.stage("package")
+    manifest = Manifest.read(package)
     plan = lab.run("plan", CONFIG, "--json").report["digest"]
-    return Digests(plan, digest_file(package / f"{DATASET}.tar"), digest_file(package / "manifest.json"), records)
+    return Digests(plan, as_sent(package, manifest.tar, manifest.tables).sha256, digest_file(package / "manifest.json"), records)
 
 
 def leftovers(lab: Lab) -> list[str]:

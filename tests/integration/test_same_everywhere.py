@@ -17,7 +17,8 @@ import duckdb
 import pytest
 
 from benchmarks.generate import DATASET, FIRST_NEURON, SHARE, write_dataset
-from syndb_pipeline.digests import digest_file
+from syndb_pipeline.payload import TarPayload
+from syndb_pipeline.publication.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.store import DatasetStore
 from tests.command_line import Lab, Published
@@ -29,9 +30,16 @@ MANY_ROWS = 250_000
 CONFIG = "benchmark.yaml"
 
 
+def tar_in(lab: Lab) -> TarPayload:
+    """The tar of the dataset that the lab prepared."""
+    package = DatasetStore(lab.folder / "state", DATASET).stage("package")
+    manifest = Manifest.read(package)
+    return as_sent(package, manifest.tar, manifest.tables)
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """What a run left: the tar, the chain, and the plan a person would approve."""
+    """What a run left: the digest of the tar, the chain, and the plan a person would approve."""
 
     lab: Lab
     tar: str
@@ -39,8 +47,8 @@ class Prepared:
     plan: str
 
     def package(self, folder: Path) -> Published:
-        """The packed tables, unpacked into `folder`."""
-        with tarfile.open(DatasetStore(self.lab.folder / "state", DATASET).stage("package") / f"{DATASET}.tar") as tar:
+        """The tables as they are sent, taken out of their tar into `folder`."""
+        with tar_in(self.lab).open() as file, tarfile.open(fileobj=file, mode="r|") as tar:
             tar.extractall(folder, filter="data")
         return Published({path.stem: path for path in folder.rglob("*.parquet")})
 
@@ -63,7 +71,7 @@ def prepare(lab: Lab, *command: str, **environment: str) -> Prepared:
     plan = lab.run("plan", CONFIG, "--json").report["digest"]
     return Prepared(
         lab,
-        digest_file(store.stage("package") / f"{DATASET}.tar"),
+        tar_in(lab).sha256,
         {stage: record.digest for stage, record in records.items() if record is not None},
         plan,
     )

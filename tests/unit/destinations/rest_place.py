@@ -19,6 +19,7 @@ from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import FileKind, Metadata, OutgoingFile, Package
 from syndb_pipeline.destinations.rest import RestDestination
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.settings import PipelineSettings
 from tests.rest_lab import ADA, PASSWORD, Sandbox
 
@@ -73,8 +74,7 @@ def package(folder: Path, dataset: UUID, rows: int = 100, *, other: dict[str, by
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    content = path.read_bytes()
-    return Package(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), rows=dict.fromkeys(queries, rows))
+    return Package(tar=FilePayload.of(path), rows=dict.fromkeys(queries, rows))
 
 
 def statuses(sandbox: Sandbox, route: str) -> list[int]:

@@ -23,6 +23,7 @@ from syndb_pipeline.destinations.base import Metadata, Package, StoredFiles, Upl
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.digests import digest_file
 from syndb_pipeline.errors import DestinationRefused
+from syndb_pipeline.payload import FilePayload
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 AXON, VESICLE = 4, 10
@@ -76,7 +77,7 @@ def make_tar(folder: Path, members: dict[str, bytes], name: str = f"{DATASET}.ta
 
 
 def as_package(tar: Path, digest: str = "") -> Package:
-    return Package(path=tar, sha256=digest, bytes=tar.stat().st_size, rows={})
+    return Package(tar=FilePayload(tar, tar.stat().st_size, digest or digest_file(tar)), rows={})
 
 
 def send(place: EmbeddedNode, tar: Path, digest: str) -> Upload:
@@ -414,6 +415,7 @@ from pathlib import Path
 from uuid import UUID
 import syndb_pipeline.destinations.embedded as embedded
 from syndb_pipeline.destinations.base import Package
+from syndb_pipeline.payload import FilePayload
 
 calls = 0
 def dying(function):
@@ -428,7 +430,7 @@ def dying(function):
 for name in ("extract_tables", "check_table", "write_merged", "flush", "_write", "_sweep", "_keep_only", "count_rows"):
     setattr(embedded, name, dying(getattr(embedded, name)))
 node = embedded.EmbeddedNode("local", Path(sys.argv[2]), owner="ada", memory_limit=600_000_000, threads=1)
-node.upload(UUID(sys.argv[3]), Package(path=Path(sys.argv[4]), sha256=sys.argv[5], bytes=0, rows={}))
+node.upload(UUID(sys.argv[3]), Package(tar=FilePayload.of(Path(sys.argv[4])), rows={}))
 """
 
 
@@ -442,9 +444,7 @@ def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_co
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {2: 20.0, 3: 30.0})})
     seen = set()
     for at in range(40):
-        done = subprocess.run(
-            [sys.executable, "-c", UPLOAD_AND_DIE, str(at), str(place.folder), str(DATASET), str(tar), digest], check=False
-        )
+        done = subprocess.run([sys.executable, "-c", UPLOAD_AND_DIE, str(at), str(place.folder), str(DATASET), str(tar)], check=False)
         info = place.info(DATASET)
         assert info is not None
         arrived = info != before
@@ -476,11 +476,9 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
                 "from pathlib import Path; from uuid import UUID",
                 "from syndb_pipeline.destinations.base import Package",
                 "from syndb_pipeline.destinations.embedded import EmbeddedNode",
+                "from syndb_pipeline.payload import FilePayload",
                 f"node = EmbeddedNode('local', Path({str(tmp_path / 'node')!r}), owner='ada', memory_limit=600_000_000, threads=1)",
-                *(
-                    f"node.upload(UUID('{DATASET}'), Package(path=Path({str(tar)!r}), sha256='{digest}', bytes=0, rows={{}}))"
-                    for tar, digest in tars
-                ),
+                *(f"node.upload(UUID('{DATASET}'), Package(tar=FilePayload.of(Path({str(tar)!r})), rows={{}}))" for tar, _ in tars),
             ]
         )
         writers.append(subprocess.Popen([sys.executable, "-c", script]))

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from syndb_pipeline.destinations import http_body, http_retry
 from syndb_pipeline.destinations.http_body import FilePart
 from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotLoggedIn, OutcomeUnknown, Unreachable
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.progress import Progress
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
 from tests.unit.destinations.test_http import session_for
@@ -45,8 +46,12 @@ def part(tmp_path: Path) -> FilePart:
 
 
 def part_of(path: Path, **more: object) -> FilePart:
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return FilePart("dataset_tar_file", "x.tar", "application/x-tar", path, path.stat().st_size, sha256, **more)  # type: ignore[arg-type]
+    return FilePart("dataset_tar_file", "x.tar", "application/x-tar", FilePayload.of(path), **more)  # type: ignore[arg-type]
+
+
+def file_of(part: FilePart) -> Path:
+    assert isinstance(part.payload, FilePayload)
+    return part.payload.path
 
 
 def form_of(seen: Seen) -> list[Message]:
@@ -97,7 +102,7 @@ def test_a_body_that_was_not_taken_is_sent_again_whole(broken: Reply, part: File
     with Server([broken, broken, answer(204)]) as server:
         assert session_for(server.url).send_file("PATCH", "/upload", part).good
     assert len(server.seen) == 3
-    assert hashlib.sha256(form_of(server.seen[2])[0].get_payload(decode=True)).hexdigest() == part.sha256  # type: ignore[arg-type]
+    assert hashlib.sha256(form_of(server.seen[2])[0].get_payload(decode=True)).hexdigest() == part.payload.sha256  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("lost", [drop, answer(502), answer(504, b"<html>"), answer(500, b"<html>a proxy's</html>")])
@@ -159,11 +164,11 @@ def test_an_early_401_leads_to_a_new_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["other bytes", "shorter", "longer", "gone"])
 def test_a_file_that_is_not_the_announced_one_never_arrives_whole(change: str, part: FilePart) -> None:
-    content = part.path.read_bytes()
+    content = file_of(part).read_bytes()
     if change == "gone":
-        part.path.unlink()
+        file_of(part).unlink()
     else:
-        part.path.write_bytes({"other bytes": content[:-1] + b"?", "shorter": content[:-1], "longer": content + b"?"}[change])
+        file_of(part).write_bytes({"other bytes": content[:-1] + b"?", "shorter": content[:-1], "longer": content + b"?"}[change])
     with Server([answer(204)]) as server, pytest.raises(NotAPackage):
         session_for(server.url).send_file("PATCH", "/upload", part)
     time.sleep(0.1)
@@ -174,13 +179,13 @@ def test_a_file_that_is_not_the_announced_one_never_arrives_whole(change: str, p
 def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(part: FilePart) -> None:
     def slowly(seen: Seen) -> None:
         seen.read(MEGABYTE)
-        with part.path.open("r+b") as file:
+        with file_of(part).open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"?")
         answer(204)(seen)
 
-    big = part.path.with_name("big.tar")
-    big.write_bytes(part.path.read_bytes() * 6)  # more than the sockets hold between us
+    big = file_of(part).with_name("big.tar")
+    big.write_bytes(file_of(part).read_bytes() * 6)  # more than the sockets hold between us
     part = part_of(big)
     with Server([slowly]) as server, pytest.raises(NotAPackage, match="it changed while it was sent"):
         session_for(server.url).send_file("PATCH", "/upload", part)
@@ -189,7 +194,7 @@ def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(part: FilePart
 
 def test_progress_is_told_now_and_then_and_at_the_end(part: FilePart, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Progress] = []
-    watched = part_of(part.path, watch=told.append)
+    watched = part_of(file_of(part), watch=told.append)
     with Server([answer(204)]) as server:
         session_for(server.url).send_file("PATCH", "/upload", watched)
         few = len(told)
@@ -209,8 +214,8 @@ def test_a_stopped_session_ends_an_upload_at_the_next_piece(part: FilePart) -> N
         session.stop()
         seen.read()
 
-    big = part.path.with_name("big.tar")
-    big.write_bytes(part.path.read_bytes() * 6)
+    big = file_of(part).with_name("big.tar")
+    big.write_bytes(file_of(part).read_bytes() * 6)
     with Server([stop]) as server, pytest.raises(Unreachable, match="Stopped"):
         session.send_file("POST", server.url, part_of(big), what="to send a mesh", ours=False)
     assert not server.seen[0].whole

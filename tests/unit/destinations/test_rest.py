@@ -222,13 +222,13 @@ def test_an_upload_arrives_and_is_read_back(sandbox: Sandbox, tmp_path: Path) ->
     place.register(wanted)
     parcel = package(tmp_path, wanted.id)
     upload = place.upload(wanted.id, parcel, told.append)
-    assert (upload.tar_sha256, upload.rows, upload.by) == (parcel.sha256, {"neuron": 100, "axon": 100}, place.who_am_i().id)
+    assert (upload.tar_sha256, upload.rows, upload.by) == (parcel.tar.sha256, {"neuron": 100, "axon": 100}, place.who_am_i().id)
     info = place.info(wanted.id)
     assert info is not None and info.number_of_units == 200
     checks = place.compare(wanted.id, parcel)
     assert [check.table for check in checks] == ["neuron", "axon"]
     assert all(check.whole for check in checks)
-    assert told[-1] == Progress(what=f"{wanted.id}.tar", done=parcel.bytes, total=parcel.bytes, unit="bytes")
+    assert told[-1] == Progress(what=f"{wanted.id}.tar", done=parcel.tar.bytes, total=parcel.tar.bytes, unit="bytes")
     assert list((tmp_path / "state" / "downloads").iterdir()) == []
 
 
@@ -300,7 +300,8 @@ def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> Non
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     parcel = package(tmp_path, wanted.id)
-    parcel.path.write_bytes(parcel.path.read_bytes()[:-1] + b"?")
+    tar = tmp_path / parcel.tar.name
+    tar.write_bytes(tar.read_bytes()[:-1] + b"?")
     with pytest.raises(NotAPackage, match="not those announced"):
         place.upload(wanted.id, parcel)
     info = place.info(wanted.id)

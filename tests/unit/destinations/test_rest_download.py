@@ -13,7 +13,7 @@ import pytest
 
 from syndb_pipeline.destinations.base import Package, TableCheck
 from syndb_pipeline.destinations.rest_download import NotReadable, compare_download, take_tables
-from syndb_pipeline.digests import digest_file
+from syndb_pipeline.payload import FilePayload
 from tests.unit.destinations.rest_place import DATASET, parquet_of
 
 ROWS = "SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM range(100) r(i)"
@@ -35,7 +35,7 @@ def compared(folder: Path, sent: Path, downloaded: Path) -> TableCheck:
     package = tar_of(folder / f"{DATASET}.tar", [("axon.parquet", sent.read_bytes())], tarfile.USTAR_FORMAT)
     scratch = folder / "scratch"
     scratch.mkdir()
-    parcel = Package(path=package, sha256=digest_file(package), bytes=package.stat().st_size, rows={"axon": 100})
+    parcel = Package(tar=FilePayload.of(package), rows={"axon": 100})
     [check] = compare_download(parcel, DATASET, downloaded, scratch, memory_limit=600_000_000, threads=1)
     return check
 

@@ -16,7 +16,7 @@ import pytest
 
 from syndb_pipeline.destinations.base import Metadata, Package
 from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.digests import digest_file
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.sandbox.tamper import Counts, DataFault, NodeTamper
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
@@ -57,7 +57,7 @@ class Lab:
                 info.size = made.stat().st_size
                 archive.addfile(info, io.BytesIO(made.read_bytes()))
         rows = {table: duckdb.sql(query).shape[0] for table, query in tables.items()}
-        package = Package(path=tar, sha256=digest_file(tar), bytes=tar.stat().st_size, rows=rows)
+        package = Package(tar=FilePayload.of(tar), rows=rows)
         self.node.upload(DATASET, package)
         return package
 

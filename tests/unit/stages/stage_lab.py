@@ -5,8 +5,6 @@ Belongs here: writing the files, running, reading back what a stage left. Does n
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import duckdb
 import yaml
 
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.publication.manifest import Manifest, as_sent
 from syndb_pipeline.settings import PipelineSettings, load_dataset
 from syndb_pipeline.stages.runner import run_stage, run_through
 from syndb_pipeline.stages.stage import Context
@@ -104,16 +103,19 @@ class Lab:
         return [row[0] for row in found] if len(columns) == 1 else found
 
     @property
-    def tar(self) -> Path:
-        return self.context.store.stage("package") / f"{DATASET}.tar"
+    def package(self) -> Path:
+        return self.context.store.stage("package")
+
+    @property
+    def tar(self) -> bytes:
+        """The tar as it is sent."""
+        manifest = Manifest.read(self.package)
+        with as_sent(self.package, manifest.tar, manifest.tables).open() as tar:
+            return tar.read()
 
     def packaged(self, table: str) -> Path:
-        """The packaged Parquet of `table`, taken out of the tar."""
-        out = self.folder / "unpacked"
-        out.mkdir(exist_ok=True)
-        with tarfile.open(fileobj=io.BytesIO(self.tar.read_bytes())) as archive:
-            archive.extract(f"{table}.parquet", out, filter="data")
-        return out / f"{table}.parquet"
+        """The packaged Parquet of `table`."""
+        return self.package / "tables" / f"{table}.parquet"
 
 
 class Checked:

@@ -63,7 +63,7 @@ def test_publishing_what_was_approved(lab: Lab, length: int) -> None:
         "axon": (3, 3, 0),
         "vesicle": (8, 8, 0),
     }
-    assert receipt.upload == info.uploads[-1] and receipt.upload.tar_sha256 == current.tar.sha256
+    assert receipt.upload == info.uploads[-1] and receipt.upload.tar_sha256 == current.payload.sha256
     assert (receipt.approval.by, receipt.approval.how) == ("Grace", "option")
     assert receipt.chain.keys() == {"ingest", "validate", "assign_ids", "join_relations", "check_integrity"}
     assert json.loads(lab.records.receipt_path.read_text())["plan"] == current.digest
@@ -167,7 +167,7 @@ CHANGES = {
     "a table ingest read": ("ingest/tables/axon.parquet", "ingest/tables/axon.parquet"),
     "the ids": ("assign_ids/ids/axon.parquet", "assign_ids/ids/axon.parquet"),
     "the relations": ("join_relations/relations/vesicle.parquet", "join_relations/relations/vesicle.parquet"),
-    "the tar": (f"package/{DATASET}.tar", f"package/{DATASET}.tar"),
+    "a table of the package": ("package/tables/axon.parquet", "package/tables/axon.parquet"),
     "the manifest": ("package/manifest.json", "package/manifest.json"),
 }
 
@@ -207,7 +207,7 @@ def test_a_changed_config_is_refused(lab: Lab) -> None:
 def test_approval_of_an_earlier_plan_does_not_count_and_it_says_what_changed(lab: Lab) -> None:
     lab.approved().edit("vesicle.csv", "7,4,20.5", "7,4,20.7").prepare()
     old = lab.records.approvals()[0].digest
-    with pytest.raises(ApprovalError, match=r"approved by Ada .* is another: these changed: lab files, package, table vesicle"):
+    with pytest.raises(ApprovalError, match=r"approved by Ada .* is another: these changed: lab files, table vesicle"):
         lab.publish()
     with pytest.raises(ApprovalError, match="since that approval, these changed"):
         lab.publish(approve=old)

@@ -63,7 +63,7 @@ def _as(kind: type[EmbeddedNode], lab: Lab, *, takes: bool = True) -> EmbeddedNo
 @pytest.mark.parametrize("kind", [Silent, BlindAndSilent])
 def test_an_unanswered_upload_that_arrived_is_found_and_not_sent_again(lab: Lab, kind: type[EmbeddedNode]) -> None:
     receipt = lab.publish(approve=plan(lab.context).digest, destination=_as(kind, lab))
-    assert receipt.number_of_units == 11 and receipt.upload.tar_sha256 == plan(lab.context).tar.sha256
+    assert receipt.number_of_units == 11 and receipt.upload.tar_sha256 == plan(lab.context).payload.sha256
     assert lab.info().number_of_units == 11
 
 

@@ -6,7 +6,6 @@ Belongs here: destinations whose word comes late, and our own clock. Does not: a
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from publish_lab import DATASET, Lab, lab, prepared
 from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.errors import OutcomeUnknown
+from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.progress import Watch, nobody
 from syndb_pipeline.publication import arrival
 from syndb_pipeline.publication.deletion import delete
@@ -55,9 +55,11 @@ class Late(Uncounted):
         self.uploads += 1
         time.sleep(self.sending)
         take = super().upload
-        arrived = self.folder.parent / "arrived" / package.path.name
+        arrived = self.folder.parent / "arrived" / package.tar.name
         arrived.parent.mkdir()
-        sent = package.model_copy(update={"path": shutil.copyfile(package.path, arrived)})
+        with package.tar.open() as file:
+            arrived.write_bytes(file.read())
+        sent = package.model_copy(update={"tar": FilePayload.of(arrived)})
         self.taking = threading.Timer(self.later, lambda: take(dataset, sent))
         self.taking.start()
         raise OutcomeUnknown("No answer.")

@@ -381,7 +381,7 @@ def test_without_wrong_rows_quarantine_packs_the_same_bytes(tmp_path: Path) -> N
     asked = quarantining(tmp_path / "asked", clean())
     refusing = Lab(tmp_path / "refusing", text(clean()), CONFIG)
     mine, theirs = asked.run("package"), refusing.run("package")
-    assert asked.tar.read_bytes() == refusing.tar.read_bytes()
+    assert asked.tar == refusing.tar
     assert "set_aside" not in mine["check_integrity"].details
     assert mine["join_relations"].digest == theirs["join_relations"].digest
     assert mine["check_integrity"].outputs == theirs["check_integrity"].outputs
