@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -173,9 +173,11 @@ def side_by_side(
     For statements of which DuckDB runs each with one thread. Returns what each gave, in the order of `items`. What one raises, and Ctrl+C,
     is raised once the others were stopped.
     """
-    cursors = [connection.cursor() for _ in items]
-    # This setting is the whole database's: nobody may give it back while another one writes.
-    with _setting(connection, *_NO_STATISTICS), ThreadPoolExecutor(threads) as pool:
+    with ExitStack() as stack:
+        # This setting is the whole database's: nobody may give it back while another one writes.
+        stack.enter_context(_setting(connection, *_NO_STATISTICS))
+        cursors = [stack.enter_context(connection.cursor()) for _ in items]
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
         futures = [pool.submit(work, cursor, item) for cursor, item in zip(cursors, items, strict=True)]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

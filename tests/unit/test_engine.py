@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -152,3 +156,47 @@ def test_sorted_rows_are_the_same_file_whether_or_not_memory_holds_join_and_sort
             assert connection.execute("SHOW TABLES").fetchall() == []
     assert outcomes == {"roomy": [None], "tight": [duckdb.OutOfMemoryException, None]}
     assert (tmp_path / "roomy").read_bytes() == (tmp_path / "tight").read_bytes()
+
+
+ENDLESS = "SELECT count(*) FROM range(1_000_000_000_000) t(i) WHERE hash(i) = 1"
+
+
+def test_work_side_by_side_gives_its_results_in_order_at_most_so_many_at_a_time(spill: Path) -> None:
+    at_work, most, lock = 0, 0, threading.Lock()
+
+    def work(cursor: duckdb.DuckDBPyConnection, item: int) -> int:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02 * (5 - item))
+        [(found,)] = cursor.execute("SELECT number * 10 FROM numbers WHERE number = ?", [item]).fetchall()
+        with lock:
+            at_work -= 1
+        return int(found)
+
+    with engine.connect(memory_limit=600_000_000, threads=2, spill=spill) as connection:
+        connection.execute("CREATE TABLE numbers AS SELECT range::INTEGER AS number FROM range(10)")
+        assert engine.side_by_side(connection, work, [1, 2, 3, 4], 2) == [10, 20, 30, 40]
+        assert most == 2
+        assert engine.side_by_side(connection, work, [], 2) == []
+        assert connection.execute("SELECT current_setting('disabled_optimizers')").fetchall() == [("",)]
+
+
+@pytest.mark.parametrize("how", ["an error", "Ctrl+C"])
+def test_what_ends_one_of_several_side_by_side_stops_the_others(spill: Path, how: str) -> None:
+    def work(cursor: duckdb.DuckDBPyConnection, item: str) -> None:
+        if item == "an error":
+            time.sleep(0.5)
+            raise ZeroDivisionError
+        if item == "Ctrl+C":
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+        cursor.execute(ENDLESS).fetchall()
+
+    began = time.monotonic()
+    with engine.connect(memory_limit=600_000_000, threads=2, spill=spill) as connection:
+        with pytest.raises(ZeroDivisionError if how == "an error" else KeyboardInterrupt):
+            engine.side_by_side(connection, work, ["endless", how, "never begun"], 2)
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    assert time.monotonic() - began < 20
