@@ -180,12 +180,17 @@ def side_by_side(
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         futures = [pool.submit(work, cursor, item) for cursor, item in zip(cursors, items, strict=True)]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in ended:
+                future.result()  # raises what ended it while others go on
             return [future.result() for future in futures]
         except BaseException:
-            for future, cursor in zip(futures, cursors, strict=True):
-                if not future.cancel():
+            left = [(future, cursor) for future, cursor in zip(futures, cursors, strict=True) if not future.cancel()]
+            while left:  # more than once: a cursor may be between two statements
+                for _, cursor in left:
                     cursor.interrupt()
+                wait([future for future, _ in left], timeout=0.05)
+                left = [each for each in left if not each[0].done()]
             raise
 
 
