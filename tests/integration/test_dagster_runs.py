@@ -163,9 +163,11 @@ def test_the_files_to_open_are_linked(ran: Ran) -> None:
     package = materialization(ran.lab, ran.good.run_id, "package").metadata
     receipt = materialization(ran.lab, ran.good.run_id, "publish").metadata["receipt"]
 
-    links = [Path(str(value.value)) for name, value in package.items() if name.startswith("file ")]
-    assert {path.suffix for path in links} == {".parquet", ".json"}
-    assert all(path.is_file() for path in [*links, Path(str(receipt.value))])
+    manifest, folder = (Path(str(package[name].value)) for name in ("file manifest.json", "folder"))
+    assert manifest.is_file() and Path(str(receipt.value)).is_file()
+    assert {path.name for path in (folder / "tables").iterdir()} == {
+        f"{name}.parquet" for name in json.loads(manifest.read_text())["tables"]
+    }
 
 
 def test_a_bad_dataset_tells_everything_in_one_run(ran: Ran) -> None:

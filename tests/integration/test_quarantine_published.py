@@ -69,7 +69,7 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     second = lab.run("plan", config, "--json").report
     unapproved = lab.run("publish", config)
     assert unapproved.code == 4
-    assert "these changed: lab files, package, rows set aside, table axon" in unapproved.err
+    assert "these changed: lab files, rows set aside, table axon" in unapproved.err
     assert second["plan"]["set_aside"] == {}
     again = lab.run("publish", config, "--approve", second["digest"])
     assert again.code == 0
