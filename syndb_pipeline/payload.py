@@ -77,11 +77,17 @@ class TarPayload:
 
     @cached_property
     def sha256(self) -> str:
-        """The digest of the tar, for which all of it is read. Raises `NotAPackage` when a member is not as announced, and `OSError`."""
-        before = self.proof()
-        with self.open() as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if before is None or self.proof() != before:
+        """The digest of the tar, for which all of it is read. Raises `NotAPackage` when a member is not as announced, or cannot be read."""
+        try:
+            before = self.proof()
+            with self.open() as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            unchanged = before is not None and self.proof() == before
+        except OSError as error:
+            raise NotAPackage(
+                f"{error.filename or self} cannot be read: {error.strerror}.", next_step="Restore it and give the same command again."
+            ) from None
+        if not unchanged:
             raise NotAPackage(
                 f"{self}: its tables are not those announced.", next_step="Prepare the dataset again, and look at the new plan."
             )

@@ -119,6 +119,7 @@ class RestDestination(RestClient):
 
     def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
         me = self.me
+        sha256 = package.tar.sha256  # of a tar it is read from the disk: nothing that can fail comes after the server has taken it
         at, where = datetime.now(UTC), self.config.location
         query = {
             "upload_start_time": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -136,7 +137,7 @@ class RestDestination(RestClient):
                 next_step="What was sent passed every check here, so the server knows a rule that we do not. Report it with these words.",
             )
         self.good(answer, asked, dataset)
-        return Upload(tar_sha256=package.tar.sha256, bytes=package.tar.bytes, rows=package.rows, by=me.id, at=at)
+        return Upload(tar_sha256=sha256, bytes=package.tar.bytes, rows=package.rows, by=me.id, at=at)
 
     def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
         scratch = self._settings.state / "downloads" / str(dataset)

@@ -79,9 +79,11 @@ def test_a_member_that_changed_and_was_changed_back_proves_something_else(tmp_pa
     assert tar.proof() not in (None, before)
 
 
-def test_a_member_that_is_gone_is_an_oserror(tmp_path: Path) -> None:
+def test_a_member_that_is_gone_is_told(tmp_path: Path) -> None:
     tar = tar_of(tmp_path, MEMBERS)
     (tmp_path / "block.parquet").unlink()
+    with pytest.raises(NotAPackage, match=r"block\.parquet cannot be read: No such file"):
+        assert tar.sha256
     with pytest.raises(FileNotFoundError):
         tar.proof()
     with pytest.raises(FileNotFoundError), tar.open() as file:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from syndb_pipeline import credentials
-from syndb_pipeline.destinations.base import differences
+from syndb_pipeline.destinations.base import Package, differences
 from syndb_pipeline.errors import (
     BadTable,
     DestinationRefused,
@@ -22,9 +22,10 @@ from syndb_pipeline.errors import (
     UnknownDataset,
     UnknownTable,
 )
+from syndb_pipeline.payload import FilePayload, TarPayload
 from syndb_pipeline.progress import Progress
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
-from tests.unit.destinations.rest_place import AXON, NEURON, destination, mesh, metadata, package, statuses
+from tests.unit.destinations.rest_place import AXON, NEURON, destination, mesh, metadata, package, parquet_of, statuses
 
 # Who
 
@@ -294,6 +295,28 @@ def test_an_upload_that_was_not_taken_is_sent_again(fault: str, sandbox: Sandbox
     info = place.info(wanted.id)
     assert info is not None and info.number_of_units == sum(parcel.rows.values())
     assert len(sandbox.script_log()) >= 1
+
+
+def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, wanted = destination(sandbox, tmp_path), metadata()
+    place.register(wanted)
+    path = tmp_path / "neuron.parquet"
+    path.write_bytes(parquet_of(tmp_path / "made", "SELECT uuid() AS cid, 1.5::DOUBLE AS voxel_volume").read_bytes())
+    tar = TarPayload(f"{wanted.id}.tar", (FilePayload.of(path),))
+    send = place.session.send_file
+
+    def send_and_lose(*given: Any, **more: Any) -> Any:
+        answer = send(*given, **more)
+        path.unlink()
+        return answer
+
+    monkeypatch.setattr(place.session, "send_file", send_and_lose)
+    upload = place.upload(wanted.id, Package(tar=tar, rows={"neuron": 1}))
+    assert (upload.rows, upload.tar_sha256, upload.bytes) == ({"neuron": 1}, tar.sha256, tar.bytes)
+    info = place.info(wanted.id)
+    assert info is not None and info.number_of_units == 1
 
 
 def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> None:
