@@ -1,11 +1,11 @@
-"""A package of a given size, as the package stage writes one: Parquet files in a tar. Its columns are random, so nothing shrinks them.
+"""A package of a given size, as the package stage writes one: Parquet files. Its columns are random, so nothing shrinks them.
 
-Belongs here: the tar, and the metadata to register it under. Does not: sending it (`upload.py`).
+Belongs here: the tables, their tar as a file for curl, and the metadata to register them under. Does not: sending (`upload.py`).
 """
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -16,7 +16,7 @@ from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import Metadata, Package, Region
 from syndb_pipeline.engine import flush, literal, quote
-from syndb_pipeline.payload import FilePayload
+from syndb_pipeline.payload import FilePayload, TarPayload
 
 DATASET: Final = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a9a")
 MEMBERS: Final = ("nucleus", "mitochondria")
@@ -41,11 +41,10 @@ def metadata() -> Metadata:
 
 
 def write_package(folder: Path, size: int) -> Package:
-    """Write `<dataset id>.tar` of about `size` bytes into a new folder."""
+    """Write tables of about `size` bytes into a new folder, and their tar beside them (`tar_file`)."""
     folder.mkdir(parents=True)
-    tar = folder / f"{DATASET}.tar"
-    rows = {}
-    with duckdb.connect() as connection, tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as archive:
+    rows, parts = {}, []
+    with duckdb.connect() as connection:
         for name in MEMBERS:
             part = folder / f"{name}.parquet"
             query, width = _random_rows(name)
@@ -53,13 +52,19 @@ def write_package(folder: Path, size: int) -> Package:
             connection.execute(
                 f"COPY ({query} FROM range({rows[name]})) TO {literal(str(part))} (FORMAT parquet, COMPRESSION uncompressed)"
             )
-            member = tarfile.TarInfo(part.name)
-            member.size = part.stat().st_size
-            with part.open("rb") as file:
-                archive.addfile(member, file)
-            part.unlink()
-    flush(tar)  # else the disk is busy with it while it is sent
-    return Package(tar=FilePayload.of(tar), rows=rows)
+            flush(part)  # else the disk is busy with it while it is sent
+            parts.append(FilePayload.of(part))
+    package = Package(tar=TarPayload(f"{DATASET}.tar", tuple(parts)), rows=rows)
+    with package.tar.open() as tar, tar_file(package).open("wb") as copy:
+        shutil.copyfileobj(tar, copy)
+    flush(tar_file(package))
+    return package
+
+
+def tar_file(package: Package) -> Path:
+    """Where `write_package` left the tar of its package: curl sends files, and has no other way to send the same bytes."""
+    assert isinstance(package.tar, TarPayload)
+    return package.tar.members[0].path.with_name(package.tar.name)
 
 
 def _random_rows(table: str) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from benchmarks.memory import peak_memory
-from benchmarks.package import DATASET, metadata, write_package
+from benchmarks.package import DATASET, metadata, tar_file, write_package
 from benchmarks.servers import KINDS, ROOT, USER, own_environment, running
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import OutgoingFile, Package
@@ -87,7 +87,7 @@ def send_by_curl(server: Server, package: Package) -> Sent:
     """Raises `SystemExit` when curl fails or the server does not take it."""
     command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--output", os.devnull, "--write-out", "%{time_total}"]
     # The token comes by standard input: arguments can be read by everybody on the machine.
-    command += ["--request", "PATCH", "--header", "@-", "--form", f"dataset_tar_file=@{package.tar};type=application/x-tar"]
+    command += ["--request", "PATCH", "--header", "@-", "--form", f"dataset_tar_file=@{tar_file(package)};type=application/x-tar"]
     done = subprocess.run(
         [*command, f"{server.url}/neurodata/io/{DATASET}/upload?{QUERY}"],
         input=f"Authorization: Bearer {server.token.get_secret_value()}\n",
@@ -102,12 +102,16 @@ def send_by_curl(server: Server, package: Package) -> Sent:
 
 def send_by_us(server: Server, package: Package) -> Sent:
     """Raises `SystemExit` when it fails."""
-    return _in_a_process(server, {"upload": package.model_dump(mode="json")})
+    return _in_a_process(server, _told_of(package, compare=False))
 
 
 def read_back(server: Server, package: Package) -> Sent:
     """Download the dataset and hold it against the package. Raises `SystemExit` unless every row is there."""
-    return _in_a_process(server, {"compare": package.model_dump(mode="json")})
+    return _in_a_process(server, _told_of(package, compare=True))
+
+
+def _told_of(package: Package, *, compare: bool) -> dict[str, Any]:
+    return {"package": package.model_dump(mode="json"), "sha256": digest_file(tar_file(package)), "compare": compare}
 
 
 def download(server: Server, size: int) -> Sent:
@@ -133,17 +137,18 @@ def one(told: dict[str, Any]) -> Sent:
     """Do in this process what `told` says."""
     destination = _destination(told["url"], Path(told["scratch"]), told.get("parallel", 4))
     destination.use(SecretStr(told["token"]))
-    # Before the clock starts, as in a publication: certificates are loaded, the account is known, and the plan has digested what is sent.
+    # Before the clock starts, as in a publication: certificates are loaded, the account is known, and digests are taken.
     destination.who_am_i()
-    if "upload" in told:
-        digest_file(Path(told["upload"]["path"]))
+    package = Package.model_validate(told["package"]) if "package" in told else None
+    if package is not None and package.tar.sha256 != told["sha256"]:
+        raise SystemExit("what would be sent is not what curl sends")
     clock = time.perf_counter()
-    if "upload" in told:
-        destination.upload(DATASET, Package.model_validate(told["upload"]))
-    elif "compare" in told:
-        checks = destination.compare(DATASET, Package.model_validate(told["compare"]))
+    if package is not None and told["compare"]:
+        checks = destination.compare(DATASET, package)
         if not all(check.whole for check in checks):
             raise SystemExit(f"what is there is not what was sent: {checks}")
+    elif package is not None:
+        destination.upload(DATASET, package)
     elif "download" in told:
         size, target = told["download"], Path(told["scratch"]) / "downloaded"
         destination.session.fetch(f"{told['url']}/download/{size}", "to download", limit=size, into=target)
@@ -166,11 +171,11 @@ def measure_uploads(server: Server, package: Package, repetitions: int, *, renew
             sent.append(send(server, package))
     curl, ours = median(sent.seconds for sent in by_curl), median(sent.seconds for sent in by_us)
     return {
-        "bytes": package.bytes,
+        "bytes": package.tar.bytes,
         "curl_seconds": [round(sent.seconds, 3) for sent in by_curl],
         "our_seconds": [round(sent.seconds, 3) for sent in by_us],
-        "curl_bytes_per_second": round(package.bytes / curl),
-        "our_bytes_per_second": round(package.bytes / ours),
+        "curl_bytes_per_second": round(package.tar.bytes / curl),
+        "our_bytes_per_second": round(package.tar.bytes / ours),
         "ratio_of_medians": round(curl / ours, 2),
         "ratio_of_fastest": round(min(sent.seconds for sent in by_curl) / min(sent.seconds for sent in by_us), 2),
         "peak_memory_bytes": max(sent.peak_memory for sent in by_us),
@@ -199,10 +204,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             server = Server.at(url, password, scratch)
             uploads, downloads = [], []
             for package in packages:
-                print(f"{package.bytes / 1e6:,.0f} MB to the {kind} ...", file=sys.stderr, flush=True)
+                print(f"{package.tar.bytes / 1e6:,.0f} MB to the {kind} ...", file=sys.stderr, flush=True)
                 uploads.append(measure_uploads(server, package, options.repetitions, renew=kind == "sandbox"))
-                sent = read_back(server, package) if kind == "sandbox" else download(server, package.bytes)
-                downloads.append({"bytes": package.bytes, "seconds": round(sent.seconds, 3), "peak_memory_bytes": sent.peak_memory})
+                sent = read_back(server, package) if kind == "sandbox" else download(server, package.tar.bytes)
+                downloads.append({"bytes": package.tar.bytes, "seconds": round(sent.seconds, 3), "peak_memory_bytes": sent.peak_memory})
             report["servers"][kind] = {"uploads": uploads, "downloads": downloads}
             if options.files:
                 print(f"{options.files} meshes to the {kind} ...", file=sys.stderr, flush=True)

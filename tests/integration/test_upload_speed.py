@@ -59,8 +59,8 @@ def test_peak_memory_is_of_this_process_alone(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_package(sink: Server, large: Package, tmp_path: Path) -> None:
     small = write_package(tmp_path / "package", SMALL)
-    assert abs(small.bytes - SMALL) < SMALL / 10
-    assert abs(large.bytes - LARGE) < LARGE / 10
+    assert abs(small.tar.bytes - SMALL) < SMALL / 10
+    assert abs(large.tar.bytes - LARGE) < LARGE / 10
     peaks = [send_by_us(sink, package).peak_memory for package in (small, large)]
     assert abs(peaks[1] - peaks[0]) < 8_000_000, peaks
 
