@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow.parquet as pq
+import pyarrow.parquet
 
 from benchmarks.generate import FAULTS, faults_of_each
 from benchmarks.measured import Measured, measure
+
+pq: Any = pyarrow.parquet  # it carries no types
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

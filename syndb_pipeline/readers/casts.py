@@ -31,6 +31,9 @@ _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
+_WITHOUT_BLANKS: Final = (*_INTEGERS, *_FLOATS, "DECIMAL", "UUID")
+"""Types of which no value has white space in its text."""
+
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 GROUPING_MARKS: Final = {",": ",", ".": ".", "_": "_", " ": r" \x{00a0}\x{202f}\x{2009}", "'": "'’"}
@@ -100,7 +103,13 @@ def select(part: Part, targets: dict[str, int], columns: dict[str, Column], orde
         damaged = part.damaged.get(source) or _float_damage(source, part.types[targets[name]], columns[name], direct)
         if damaged:
             texts.append(f"({damaged}) AS d_{source}")
-        cast = (_direct if direct else _from_text)(source, f"t_{source}", columns[name], config, f"d_{source}" if damaged else None)
+        flag = f"d_{source}" if damaged else None
+        trimmed = part.trimmed or part.types[targets[name]].split("(")[0] in _WITHOUT_BLANKS
+        cast = (
+            _direct(source, f"t_{source}", columns[name])
+            if direct
+            else _from_text(source, f"t_{source}", columns[name], config, flag, trimmed=trimmed)
+        )
         typed.append(f"{cast.value} AS t_{source}")
         casts[name] = cast
     if not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
@@ -183,7 +192,7 @@ def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> 
     return None
 
 
-def _direct(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
+def _direct(x: str, typed: str, column: Column) -> Cast:
     """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value fits."""
     value = f"try_cast({x} AS {column.sql_type})"
     if column.kind is Kind.NUMBER:
@@ -193,21 +202,26 @@ def _direct(x: str, typed: str, column: Column, config: TableConfig, damaged: st
     return Cast(value, suspect, f"CASE WHEN {suspect} THEN 'uncast' END", raw)
 
 
-def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None) -> Cast:
+def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None, *, trimmed: bool) -> Cast:
     missing = _missing(x, column, config)
 
     def kept(value: str) -> str:
         return f"CASE WHEN {missing} THEN NULL ELSE {value} END" if missing else value
 
     if column.kind in (Kind.KEY, Kind.REFERENCE):
-        value = kept(f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
+        # Text without blanks is not looked at again: for tens of millions of keys that takes seconds.
+        value = kept(f"nullif({x}, '')" if trimmed else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
         # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
         needed = column.required or (column.name == "parent_id" and column.published)
-        emptied = f"({typed} IS NULL AND {missing})" if missing and needed else ""
-        suspect = f"({' OR '.join(each for each in (f'{typed} <> {x}', damaged, emptied) if each)})"
-        float_kind = f"WHEN {damaged} AND {typed} IS NOT NULL THEN 'float' " if damaged else ""
-        missing_kind = f"WHEN {emptied} THEN 'missing' " if emptied else ""
-        return Cast(value, suspect, f"CASE {float_kind}{missing_kind}WHEN {typed} <> {x} THEN 'trimmed' END", x)
+        kinds = {}  # kind -> the condition under which a cell is told as such, the one that comes first where several hold
+        if damaged:
+            kinds["float"] = f"{damaged} AND {typed} IS NOT NULL"
+        if missing and needed:
+            kinds["missing"] = f"({typed} IS NULL AND {missing})"
+        if not trimmed:
+            kinds["trimmed"] = f"{typed} <> {x}"
+        told = " ".join(f"WHEN {when} THEN {literal(kind)}" for kind, when in kinds.items())
+        return Cast(value, f"({' OR '.join(kinds.values()) or 'FALSE'})", f"CASE {told} END" if told else "NULL::VARCHAR", x)
     if column.kind is Kind.TEXT:
         return Cast(kept(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.PATH:

@@ -40,11 +40,12 @@ class Census:
     blank_end: int  # blank lines after the last record, which DuckDB passes over
     odd: bool  # line ends of several kinds, or quotation marks that DuckDB would read leniently
     plain_numbers: bool  # DuckDB's own reading of numbers is exact: nothing like `1_000`, `+-5` or 1e-400 anywhere
+    blanks: int  # bytes of white space but for line ends and delimiters, of control characters, and of what is not ASCII
 
 
 def take(path: Path, delimiter: bytes, end: bytes) -> Census:
     """Count lines and delimiters of the text file at `path`, and look for what only slower ways read rightly."""
-    lines = delimiters = returns = pairs = done = 0
+    lines = delimiters = returns = pairs = blanks = done = 0
     quotes = lenient = odd_numbers = False
     seam = near = b""  # the last bytes before a chunk; in `near`, blanks at its end are one
     with path.open("rb") as source:
@@ -52,6 +53,7 @@ def take(path: Path, delimiter: bytes, end: bytes) -> Census:
             piece = _as_series(chunk)
             lines += _count(piece, end)
             delimiters += _count(piece, delimiter) if len(delimiter) == 1 else _count_long(seam, chunk, delimiter)
+            blanks += blanks_in(chunk)
             if end == b"\n" and b"\r" in chunk:
                 returns += _count(piece, b"\r")
                 pairs += chunk.count(b"\r\n")
@@ -73,7 +75,15 @@ def take(path: Path, delimiter: bytes, end: bytes) -> Census:
     # More blank lines than the last bytes show are left to the careful way.
     blank_end = max(ends - 1, 0) if len(seam.rstrip(b"\r\n")) else 0
     all_lines = lines + (not seam.endswith(end) and seam != b"")
-    return Census(all_lines, delimiters, quotes, blank_end, mixed or lenient, not odd_numbers)
+    blanks -= lines + pairs + delimiters * blanks_in(delimiter)
+    return Census(all_lines, delimiters, quotes, blank_end, mixed or lenient, not odd_numbers, blanks)
+
+
+def blanks_in(text: bytes) -> int:
+    """How many bytes of `text` are no printed ASCII: white space, control characters, parts of other characters."""
+    # Read with a sign, bytes beyond ASCII are below 0: one comparison finds them and what is not printed.
+    array = pa.Array.from_buffers(pa.int8(), len(text), [None, pa.py_buffer(text)])
+    return int((pl.Series(values=array) <= ord(" ")).sum())
 
 
 def _as_series(chunk: bytes) -> pl.Series:

@@ -96,7 +96,7 @@ class Part:
     `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows;
     `refused_lines` is the file of those (`refused.RefusedLines`).
     `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
-    that it saw no number which DuckDB reads otherwise than it is written.
+    that it saw no number which DuckDB reads otherwise than it is written, and `trimmed` that no text has white space around it.
     """
 
     path: Path
@@ -113,6 +113,7 @@ class Part:
     jumps: tuple[tuple[int, int], ...] = ()
     exact: bool = True
     plain_numbers: bool = False
+    trimmed: bool = False
     delimiter: str | None = None
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()

@@ -80,6 +80,8 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     if part.rows <= 0:
         return careful(part, scratch, layout.blank)
     head = _lines_of(utf8, layout.end, layout.skip)
+    in_names = sum(census.blanks_in(line) - line.count(layout.delimiter) * census.blanks_in(layout.delimiter) for line in head)
+    part = replace(part, trimmed=not counts.quotes and counts.blanks == in_names)
     # Without quotation marks, whole lines have one delimiter fewer than values; DuckDB alone would pass over the last one of `1,2,,`.
     uneven = not counts.quotes and counts.delimiters - sum(line.count(layout.delimiter) for line in head) != part.rows * (width - 1)
     quoted_head = layout.skip > 1 and any(b'"' in line for line in head)

@@ -41,16 +41,23 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def cast(
-    connection: duckdb.DuckDBPyConnection, values: list[Any], column: Column, kind: str = "VARCHAR", source: str = "", **config: Any
+    connection: duckdb.DuckDBPyConnection,
+    values: list[Any],
+    column: Column,
+    kind: str = "VARCHAR",
+    source: str = "",
+    *,
+    trimmed: bool = False,
+    **config: Any,
 ) -> list[Cell]:
-    """Each value's typed value and, where it needs telling, (raw, kind)."""
+    """Each value's typed value and, where it needs telling, (raw, kind). `trimmed` is what the reader says of the file's texts."""
     connection.execute("CREATE OR REPLACE TEMP TABLE given_values (i INTEGER, c0 VARCHAR)")
     if source:
         relation = source
     else:
         connection.executemany("INSERT INTO given_values VALUES (?, ?)", list(enumerate(values)))
         relation = f"(SELECT c0::{kind} AS c0 FROM given_values ORDER BY i)"
-    part = Part(Path("x"), "x", ("n",), (kind,), relation, len(values))
+    part = Part(Path("x"), "x", ("n",), (kind,), relation, len(values), trimmed=trimmed)
     query = casts.select(part, {"n": 0}, {"n": column}, ["n"], TableConfig(file="x", **config))
     answer = []
     for value, cells in connection.execute(query).fetchall():
@@ -152,6 +159,14 @@ def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts:
         trimmed = text.strip(casts.WHITE_SPACE)
         assert value == (trimmed or None)
         assert told == ((text, "trimmed") if trimmed and trimmed != text else None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(min_codepoint=ord("!"), max_codepoint=ord("~")), max_size=30), min_size=1, max_size=40))
+def test_keys_of_a_file_without_blanks_are_the_same_unlooked_at(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+    for column, markers in ((KEY, []), (KEY, ["NA", "-1", texts[0]]), (replace(KEY, required=True), ["NA", texts[0]])):
+        looked_at = cast(connection, texts, column, missing=markers)
+        assert cast(connection, texts, column, trimmed=True, missing=markers) == looked_at
 
 
 def test_text_stays_as_written_and_paths_are_trimmed(connection: duckdb.DuckDBPyConnection) -> None:

@@ -43,7 +43,10 @@ def reference(content: bytes, delimiter: bytes, end: bytes) -> census.Census:
     last = re.search(rb"[\r\n]*\Z", content)
     assert last is not None
     blank = last[0].count(end) - 1 if len(last[0]) < min(64, len(content)) else 0
-    return census.Census(len(lines), content.count(delimiter), quotes, max(blank, 0), odd, plain_numbers=True)
+    printed = len(re.findall(rb"[!-\x7f]", content.replace(delimiter, b"")))
+    ends = content.count(end) + (content.count(b"\r\n") if end == b"\n" else 0)
+    blanks = len(content.replace(delimiter, b"")) - printed - ends
+    return census.Census(len(lines), content.count(delimiter), quotes, max(blank, 0), odd, plain_numbers=True, blanks=blanks)
 
 
 def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, delimiter: bytes, end: bytes, chunk: int) -> census.Census:
@@ -54,7 +57,7 @@ def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, delim
 
 
 def same_counts(found: census.Census, expected: census.Census) -> bool:
-    counts = ("lines", "delimiters", "quotes", "blank_end", "odd")
+    counts = ("lines", "delimiters", "quotes", "blank_end", "odd", "blanks")
     return [getattr(found, name) for name in counts] == [getattr(expected, name) for name in counts]
 
 
@@ -92,7 +95,7 @@ def test_any_bytes_count_as_the_whole(
 
 @pytest.mark.parametrize("end", [b"\n", b"\r"])
 def test_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
-    assert taken(tmp_path, monkeypatch, b"", b",", end, 7) == census.Census(0, 0, False, 0, False, True)
+    assert taken(tmp_path, monkeypatch, b"", b",", end, 7) == census.Census(0, 0, False, 0, False, True, 0)
 
 
 ODD = [b"1_0", b"9_9", b"+-", b"e-100", b"E-324", b"e-0400", b"0" * 200, b"0." + b"0" * 224 + b"1e-99"]

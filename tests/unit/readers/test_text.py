@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers import text
+from syndb_pipeline.readers import casts, text
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES
 from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.table_settings import TableConfig
@@ -309,3 +309,34 @@ def test_why_lines_have_a_value_too_many(tmp_path: Path) -> None:
     assert "name the first column" in cure("cid,voxel_radius\n1,a,1\n2,b,2\n")
     assert "Quote values" in cure("cid,voxel_radius\na,1,x\nb,2\n")
     assert "Quote values" in cure("cid,voxel_radius\na,1,\nb,2,3,\n")
+
+
+_VALUES = st.sampled_from(["1", "ab", "", " ", " 1", "1 ", "\t1", "é", "\u00a0x", '"q"', '" q "', "\x1f7"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.lists(st.lists(_VALUES | st.just("1"), min_size=2, max_size=2), min_size=1, max_size=6),
+    name=st.sampled_from(["parent_id", "parent id", "père"]),
+    delimiter=st.sampled_from([",", "\t", ";", " "]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_values_said_to_be_trimmed_are(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], name: str, delimiter: str, end: str
+) -> None:
+    folder = tmp_path_factory.mktemp("text")
+    lines = [["cid", name], *rows]
+    (folder / "v.csv").write_text("".join(delimiter.join(line) + end for line in lines), encoding="utf-8", newline="")
+    (folder / "scratch").mkdir()
+    config = TableConfig(file="v.csv", delimiter=delimiter, columns={name: "parent_id"})
+    part = text.read(folder / "v.csv", "v.csv", TABLES["vesicle"], config, folder / "scratch")
+    try:
+        rows_read = duckdb.sql(f"FROM {part.source}").fetchall()
+    except duckdb.Error:  # as ingest does
+        part = text.careful(part, folder / "scratch")
+        rows_read = duckdb.sql(f"FROM {part.source}").fetchall()
+    read = [value for row in rows_read for value in row if value]
+    if part.trimmed:
+        assert read == [value.strip(casts.WHITE_SPACE) for value in read]
+    if all(value in ("1", "ab", "") for row in rows for value in row):
+        assert part.trimmed
