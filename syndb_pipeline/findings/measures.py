@@ -95,15 +95,16 @@ def histograms(connection: duckdb.DuckDBPyConnection, table: str, path: Path) ->
         return []
     source = parquet(path, row_number=True)
     (rows,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone() or (0,)
-    facts = []
-    for column in columns:
-        value, broken = f"{quote(column.name)}::DOUBLE", _outside(column)
+    # A value that is not finite is taken out once: a FILTER at each of the counts would take four times as long.
+    values, facts = [], []
+    for index, column in enumerate(columns):
+        value, finite = f"{quote(column.name)}::DOUBLE", f"finite{index}"
+        values.append(f"{value} AS given{index}, if(isfinite({value}), {value}, NULL) AS {finite}")
         facts.append(
-            f"count({value}), count(*) FILTER (NOT isfinite({value})), count(*) FILTER (isfinite({value}) AND ({broken})), "
-            f"min({value}) FILTER (isfinite({value})), max({value}) FILTER (isfinite({value})), "
-            f"min({value}) FILTER (isfinite({value}) AND {value} > 0)"
+            f"count(given{index}), count(given{index}) - count({finite}), count(CASE WHEN {_outside(column, finite)} THEN 1 END), "
+            f"min({finite}), max({finite}), min(if({finite} > 0, {finite}, NULL))"
         )
-    found = connection.execute(f"SELECT {', '.join(facts)} FROM {source}").fetchone() or ()
+    found = connection.execute(f"SELECT {', '.join(facts)} FROM (SELECT {', '.join(values)} FROM {source})").fetchone() or ()
     middles = _middles(connection, source, columns, max(1, ceil(rows / SAMPLE_ROWS)))
     drawn = []
     for index, (column, middle) in enumerate(zip(columns, middles, strict=True)):
@@ -142,9 +143,9 @@ def _measured(column: Column) -> bool:
     return column.kind in (Kind.NUMBER, Kind.INTEGER) and column.name != "parent_enum" and column.wire != "BIGINT"
 
 
-def _outside(column: Column) -> str:
-    """SQL: the value breaks the column's bounds."""
-    value, broken = quote(column.name), []
+def _outside(column: Column, value: str) -> str:
+    """SQL: `value` breaks the column's bounds."""
+    broken = []
     if column.minimum is not None:
         broken.append(f"{value} {'<=' if column.exclusive_minimum else '<'} {literal(column.minimum)}")
     if column.maximum is not None:
