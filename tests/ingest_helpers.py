@@ -19,6 +19,7 @@ from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record, Rows
+from syndb_pipeline.stored_keys import rows_of
 
 DATASET = {
     "id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
@@ -51,9 +52,9 @@ class Ingested:
         return (self.folder / "tables" / f"{table}.parquet").is_file()
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
-        """The table's rows, all columns but `_cells` unless some are named."""
+        """The table's rows, keys as text, all columns but `_cells` unless some are named."""
         chosen = ", ".join(columns) if columns else "* EXCLUDE (_cells)"
-        return duckdb.sql(f"SELECT {chosen} FROM '{self.folder / 'tables' / table}.parquet'").fetchall()
+        return duckdb.sql(f"SELECT {chosen} FROM {rows_of(self.folder / 'tables' / f'{table}.parquet')}").fetchall()
 
     def types(self, table: str) -> dict[str, str]:
         described = duckdb.sql(f"DESCRIBE SELECT * EXCLUDE (_cells) FROM '{self.folder / 'tables' / table}.parquet'").fetchall()

@@ -19,6 +19,7 @@ from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.gather import Report
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.ingest import UNREADABLE_FILE
+from syndb_pipeline.stored_keys import rows_of
 
 MAX_ROWS: Final = 20_000
 """Rows of one workbook, over all its sheets: as many as a person looks through, and a spreadsheet opens at once."""
@@ -142,7 +143,7 @@ def _earlier_keys(report: Report, connection: duckdb.DuckDBPyConnection, tables:
     sources = SourceMap.read(report.context.store.stage("ingest"))
     notes: dict[tuple[str, int], str] = {}
     for table in tables:
-        ids = parquet(report.context.store.stage("assign_ids") / "ids" / f"{table}.parquet", row_number=True)
+        ids = rows_of(report.context.store.stage("assign_ids") / "ids" / f"{table}.parquet", row_number=True)
         rows = connection.execute(
             f"""SELECT r.row_number, f.first
                 FROM kept r JOIN failing_rows c ON c.tbl = r.tbl AND c.row_number = r.row_number

@@ -8,6 +8,7 @@ A quick expression takes plain values; only a row that fails it goes through a c
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers.part import Part, column_name
+from syndb_pipeline.stored_keys import surely_digits, whole_number
 from syndb_pipeline.table_settings import TableConfig
 
 CELLS: Final = "_cells"
@@ -29,7 +31,8 @@ EXACT_FLOAT: Final = 2**53
 
 _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
-_INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT")
+_NO_MORE_THAN_BIGINT: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_INTEGERS: Final = (*_NO_MORE_THAN_BIGINT, "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 _WITHOUT_BLANKS: Final = (*_INTEGERS, *_FLOATS, "DECIMAL", "UUID")
 """Types of which no value has white space in its text."""
@@ -90,16 +93,23 @@ class Cast:
     raw: str
 
 
-def select(part: Part, targets: dict[str, int], columns: dict[str, Column], order: list[str], config: TableConfig) -> str:
+def select(
+    part: Part, targets: dict[str, int], columns: dict[str, Column], order: list[str], config: TableConfig, numbers: Collection[str] = ()
+) -> str:
     """A query that gives the typed columns of `order` (SynDB's names) and `_cells`, from the columns of `part` at the indexes `targets`.
 
-    `_cells` is a list of {col, raw, kind}; the kinds are those of ingest's `cells.parquet`.
+    `_cells` is a list of {col, raw, kind}; the kinds are those of ingest's `cells.parquet`. The keys of the columns `numbers` are given as
+    BIGINT; one that is no such number, digit by digit, ends the query (`stored_keys.not_whole`).
     """
-    texts, typed, casts = [], [], {}
+    texts, quick, typed, whole, casts = [], [], [], [], {}
+    read = {name: f"t_{column_name(targets[name])}" for name in order}
+    stored = dict(read)
     for name in order:
         source = column_name(targets[name])
-        expression, direct = _as_text(source, part.types[targets[name]], columns[name], config)
+        expression, direct = _as_text(source, part.types[targets[name]], columns[name], config, number=name in numbers)
         texts.append(f"{expression} AS {source}" if expression != source else source)
+        if columns[name].kind is Kind.INTEGER and not direct:
+            quick.append(f"try_cast({source} AS BIGINT) AS q_{source}")
         damaged = part.damaged.get(source) or _float_damage(source, part.types[targets[name]], columns[name], direct)
         if damaged:
             texts.append(f"({damaged}) AS d_{source}")
@@ -112,24 +122,39 @@ def select(part: Part, targets: dict[str, int], columns: dict[str, Column], orde
         )
         typed.append(f"{cast.value} AS t_{source}")
         casts[name] = cast
-    if not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
-        casts[order[0]] = _or_a_name(casts[order[0]], f"t_{column_name(targets[order[0]])}", part.names[targets[order[0]]])
+        if name in numbers and not direct:
+            whole.append(f"try_cast({read[name]} AS BIGINT) AS w_{source}")
+            stored[name] = whole_number(f"w_{source}", read[name], name)
+    first = targets[order[0]]
+    if part.types[first] not in _INTEGERS and not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
+        casts[order[0]] = _or_a_name(casts[order[0]], read[order[0]], part.names[first])
     cells = ", ".join(
         f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw}, 'kind': {cast.kind}}} END"
         for name, cast in casts.items()
     )
     suspects = " OR ".join(f"coalesce({cast.suspect}, FALSE)" for cast in casts.values())
     # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it NULL.
-    numbers = [f"t_{column_name(targets[name])}::DOUBLE" for name in order if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
+    measures = [f"{read[name]}::DOUBLE" for name in order if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
     texts_only = " OR ".join(
         f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items() if columns[name].kind not in (Kind.NUMBER, Kind.INTEGER)
     )
-    if numbers:
-        suspects = f"CASE WHEN ({' + '.join(numbers)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
-    read = {name: f"t_{column_name(targets[name])}" for name in order}
-    outputs = ", ".join(f"{_key(read, config) if name == 'cid' else read[name]} AS {quote(name)}" for name in order)
+    if measures:
+        suspects = f"CASE WHEN ({' + '.join(measures)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
+    if config.key and "cid" in order:
+        stored["cid"] = _key(read, config)
+    outputs = ", ".join(f"{stored[name]} AS {quote(name)}" for name in order)
     told = f"CASE WHEN {suspects} THEN list_filter([{cells}], lambda cell: cell IS NOT NULL) END"
-    return f"SELECT {outputs}, {told} AS {CELLS} FROM (SELECT *, {', '.join(typed)} FROM (SELECT {', '.join(texts)} FROM {part.source}))"
+    rows = f"SELECT {', '.join(texts)} FROM {part.source}"
+    for more in (quick, typed, whole):
+        # One on top of the other: what is needed twice is worked out once.
+        rows = f"SELECT *, {', '.join(more)} FROM ({rows})" if more else rows
+    return f"SELECT {outputs}, {told} AS {CELLS} FROM ({rows})"
+
+
+def may_be_numbers(order: list[str], columns: dict[str, Column], config: TableConfig) -> list[str]:
+    """The columns of `order` whose keys `select` can give as numbers, where all of them are such: not those that make a key with others."""
+    joined = {*config.key, "cid"} if config.key else set()
+    return [name for name in order if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined]
 
 
 def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
@@ -143,20 +168,22 @@ KEY_JOINT: Final = ":"
 
 
 def _key(read: dict[str, str], config: TableConfig) -> str:
-    """The expression of a row's key; without a value where one of the columns that make it has none, or is not there."""
-    if not config.key:
-        return read["cid"]
+    """The expression of a key that several columns make; without a value where one of them has none, or is not there."""
     return f" || {literal(KEY_JOINT)} || ".join(read.get(name, "NULL::VARCHAR") for name in config.key)
 
 
-def _as_text(source: str, duck_type: str, column: Column, config: TableConfig) -> tuple[str, bool]:
-    """The expression to cast from, and whether it keeps its type. Everything else goes through text, so that all formats share one cast."""
+def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *, number: bool) -> tuple[str, bool]:
+    """The expression to cast from, and whether it keeps its type. Everything else goes through text, so that all formats share one cast.
+
+    `number` says that keys are wanted as BIGINT.
+    """
     base = duck_type.split("(")[0]
     if duck_type == "VARCHAR":
         return source, False
-    number = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.power(column) == 0
+    measure = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.power(column) == 0
     integer = column.kind is Kind.INTEGER and base in _INTEGERS
-    if (number or integer) and not config.missing:
+    key = number and base in _NO_MORE_THAN_BIGINT
+    if (measure or integer or key) and not config.missing:
         return source, True
     return to_text(source, duck_type), False
 
@@ -194,6 +221,8 @@ def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> 
 
 def _direct(x: str, typed: str, column: Column) -> Cast:
     """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value fits."""
+    if column.kind in (Kind.KEY, Kind.REFERENCE):
+        return Cast(f"{x}::BIGINT", "FALSE", "NULL::VARCHAR", f"{x}::VARCHAR")
     value = f"try_cast({x} AS {column.sql_type})"
     if column.kind is Kind.NUMBER:
         value = f"CASE WHEN isfinite({x}::DOUBLE) THEN {x}::DOUBLE END"
@@ -291,9 +320,10 @@ def _number(x: str, power: int, config: TableConfig) -> str:
 
 
 def _integer(x: str, config: TableConfig) -> str:
-    quick = f"try_cast({x} AS BIGINT)"
+    quick = f"q_{x}"  # its cast to BIGINT
     # `12.0`, as pandas writes a column of whole numbers with gaps.
     head = f"left({x}, length({x}) - 2)"
     pandas = f"ends_with({x}, '.0') AND try_cast({head} AS BIGINT)::VARCHAR = {head}"
     middle = f"WHEN {pandas} THEN try_cast({head} AS BIGINT) " if config.decimal == "." else ""
-    return f"CASE WHEN {quick}::VARCHAR = {x} THEN {quick} WHEN {x} IS NULL THEN NULL {middle}ELSE careful_integer({_point(x, config)}) END"
+    same = f"WHEN {surely_digits(quick, x)} THEN {quick} WHEN {quick}::VARCHAR = {x} THEN {quick}"
+    return f"CASE {same} WHEN {x} IS NULL THEN NULL {middle}ELSE careful_integer({_point(x, config)}) END"

@@ -22,6 +22,7 @@ from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
+from syndb_pipeline.stored_keys import is_number, rows_of
 
 SPREADSHEET_DIGITS = 15
 """Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
@@ -42,7 +43,7 @@ _ODD_KEYS = {
 
 
 def run(context: Context, folder: Path) -> Result:
-    """Write `ids/<table>.parquet` (key VARCHAR, cid UUID, rows as in ingest) and the failing keys.
+    """Write `ids/<table>.parquet` (key BIGINT where ingest left it so, else VARCHAR; cid UUID; rows as in ingest) and the failing keys.
 
     cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry gives the same. neuron_relation may have no
     key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-007.
@@ -66,7 +67,7 @@ def run(context: Context, folder: Path) -> Result:
             table = TABLES[name]
             ids = folder / "ids" / f"{name}.parquet"
             key = _key(connection, table, path)
-            named = f"SELECT k AS key, row_uuid({literal(name)}, k) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})"
+            named = f"SELECT k AS key, row_uuid({literal(name)}, k::VARCHAR) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})"
             rows = write_parquet(connection, named, ids)
             missing, distinct, rounded, odd = _summary(connection, ids)
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
@@ -111,22 +112,25 @@ def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Pat
 def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str:
     if table.pair is None or "cid" in columns_of(connection, path):
         return "cid"
-    return " || '/' || ".join(quote(column) for column in table.pair)
+    return " || '/' || ".join(f"{quote(column)}::VARCHAR" for column in table.pair)
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int, list[str]]:
     """Rows without a key, distinct keys, keys that end in zeros where a spreadsheet would have put them, and rules that some key breaks."""
-    broken = ", ".join(f"count_if({wrong})" for wrong in _ODD_KEYS.values())
-    missing, distinct, rounded, *odd = connection.execute(
-        f"SELECT count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED}), {broken} FROM {parquet(ids)}"
-    ).fetchone() or (0, 0, 0)
-    return missing, distinct, rounded, [code for code, count in zip(_ODD_KEYS, odd, strict=True) if count]
+    if is_number(ids, "key"):
+        # Whole numbers are told apart as such, in half the time, and none of them is odd.
+        counted = f"count(*) - count(key), count(DISTINCT key), count(*) FILTER (key % 100 = 0 AND key >= {10 ** (SPREADSHEET_DIGITS + 1)})"
+    else:
+        broken = ", ".join(f"count_if({wrong})" for wrong in _ODD_KEYS.values())
+        counted = f"count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED}), {broken}"
+    missing, distinct, rounded, *odd = connection.execute(f"SELECT {counted} FROM {parquet(ids)}").fetchone() or (0, 0, 0)
+    return missing, distinct, rounded, [code for code, count in zip(_ODD_KEYS, odd, strict=bool(odd)) if count]
 
 
 def _check_keys(
     connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int], odd: list[str]
 ) -> None:
-    rows = parquet(ids, row_number=True)
+    rows = rows_of(ids, row_number=True)
     name = literal(table.name)
     if counts["missing"]:
         failures.add(f"SELECT 'SYN-ID-001', {name}, file_row_number, 'cid', NULL, '' FROM {rows} WHERE key IS NULL")
@@ -170,7 +174,7 @@ def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: S
 
 def _rounded(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: Table, ids: Path, count: int) -> Finding:
     places = connection.execute(
-        f"""SELECT file_row_number, key FROM {parquet(ids, row_number=True)}
+        f"""SELECT file_row_number, key FROM {rows_of(ids, row_number=True)}
             WHERE {_ROUNDED} ORDER BY file_row_number LIMIT 5"""
     ).fetchall()
     cells = examples(connection, context, sources, table.name, [(row, "cid", value) for row, value in places])
@@ -199,7 +203,7 @@ def _whole_copies(connection: duckdb.DuckDBPyConnection, context: Context, table
     columns = ", ".join(quote(column) for column in [*columns_of(connection, path), CELLS])
     (copies,) = connection.execute(
         f"""SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
-                SELECT count(*) AS n FROM {parquet(path)}
+                SELECT count(*) AS n FROM {rows_of(path)}
                 WHERE cid IN (SELECT DISTINCT value FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table)})
                 GROUP BY {columns})"""
     ).fetchone() or (0,)
@@ -211,5 +215,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "3", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "4", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

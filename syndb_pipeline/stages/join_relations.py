@@ -23,6 +23,7 @@ from syndb_pipeline.stages.relations import Parent, Work, allowed_targets, made_
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
+from syndb_pipeline.stored_keys import rows_of, same_key
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
@@ -146,7 +147,7 @@ def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[E
     """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column."""
     cell = quote(column.name)
     rows = work.connection.execute(
-        f"SELECT file_row_number, {cell} FROM {parquet(path, row_number=True)} ORDER BY {cell} IS NULL, 1 LIMIT 2"
+        f"SELECT file_row_number, {cell} FROM {rows_of(path, row_number=True)} ORDER BY {cell} IS NULL, 1 LIMIT 2"
     ).fetchall()
     return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
@@ -158,7 +159,8 @@ def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relati
     joins = []
     for index, (column, target) in enumerate(targets.items()):
         alias = f"t{index}"
-        joins.append(f"LEFT JOIN {work.parents[target].rows()} {alias} ON c.{quote(column)} = {alias}.key")
+        named = same_key((path, "c", column), (work.parents[target].ids, alias, "key"))
+        joins.append(f"LEFT JOIN {work.parents[target].rows()} {alias} ON {named}")
         if column == "parent_id":
             selected += [f"{alias}.cid AS parent_id", f"if({alias}.cid IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum"]
             roots.insert(0, f"{alias}.neuron_id")
@@ -182,7 +184,7 @@ def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str
     names = ", ".join(f"count({quote(column)})" for column in targets)
     given = work.connection.execute(f"SELECT {names} FROM {parquet(path)}").fetchone() or ()
     resolved = work.connection.execute(f"SELECT {names} FROM {parquet(relations)}").fetchone() or ()
-    paired = f"{parquet(path)} c POSITIONAL JOIN {parquet(relations)} r"
+    paired = f"{rows_of(path)} c POSITIONAL JOIN {parquet(relations)} r"
     for column, had, has in zip(targets, given, resolved, strict=True):
         code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
         name = quote(column)
@@ -194,7 +196,7 @@ def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str
             # Some of them contradict nothing: they name no neuron at all.
             work.connection.execute(
                 f"""UPDATE failures SET code = 'SYN-REL-002' WHERE code = 'SYN-REL-008' AND tbl = {literal(table.name)}
-                    AND value NOT IN (SELECT key FROM {parquet(work.ids["neuron"])} WHERE key IS NOT NULL)"""
+                    AND value NOT IN (SELECT key FROM {rows_of(work.ids["neuron"])} WHERE key IS NOT NULL)"""
             )
         elif had != has:
             work.failures.add(
@@ -228,7 +230,7 @@ def _check_pairs(work: Work, table: Table, path: Path) -> dict[str, int]:
     if repeated and not combine:
         work.failures.add(
             f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number, {literal(table.pair[1])},
-                       {first} || ' -> ' || {second}, '' FROM {parquet(path, row_number=True)}
+                       {first} || ' -> ' || {second}, '' FROM {rows_of(path, row_number=True)}
                 WHERE {first} IS NOT NULL AND {second} IS NOT NULL
                 QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) > 1"""
         )
@@ -284,7 +286,7 @@ def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
         )
         work.failures.add(
             f"""SELECT {literal(swapped.CODE)}, {literal(name)}, file_row_number, {literal(swap.first)}, {first}, ''
-                FROM {parquet(tables[name], row_number=True)} WHERE {first} IS NOT NULL OR {second} IS NOT NULL"""
+                FROM {rows_of(tables[name], row_number=True)} WHERE {first} IS NOT NULL OR {second} IS NOT NULL"""
         )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import Failures
 from syndb_pipeline.stages.key_damage import AGREEING, Search
+from syndb_pipeline.stored_keys import rows_of
 
 if TYPE_CHECKING:
     from syndb_pipeline.stages.orphans import Column
@@ -113,7 +114,7 @@ def _common_beginning(search: Search, query: str, name: str) -> str:
 def _last_rows(search: Search, column: Column) -> Facts:
     """Both files have one order, and the child's goes on after the row that names the target's last one."""
     name = quote(column.name)
-    rows = f"{parquet(column.path, row_number=True)} WHERE {name} IS NOT NULL"
+    rows = f"{rows_of(column.path, row_number=True)} WHERE {name} IS NOT NULL"
     first, lost = search.connection.execute(
         f"SELECT min(orphan.first), sum(n)::BIGINT FROM orphan JOIN ({search.pending}) USING (value)"
     ).fetchone() or (0, 0)
@@ -143,7 +144,7 @@ def _whole_files(search: Search, failures: Failures, sources: SourceMap, column:
     connection.execute("CREATE OR REPLACE TEMP TABLE part (number BIGINT, start BIGINT)")
     connection.executemany("INSERT INTO part VALUES (?, ?)", [(number, part.first_row) for number, part in enumerate(parts) if part.rows])
     by_part = "SELECT number, count(*) AS n FROM ({}) r ASOF JOIN part ON r.row >= part.start GROUP BY 1"
-    rows = f"SELECT file_row_number AS row FROM {parquet(column.path, row_number=True)} WHERE {quote(column.name)} IS NOT NULL"
+    rows = f"SELECT file_row_number AS row FROM {rows_of(column.path, row_number=True)} WHERE {quote(column.name)} IS NOT NULL"
     lost = f"SELECT row_number AS row FROM failures WHERE {column.here} AND value IN (SELECT value FROM ({search.pending}))"
     counts = connection.execute(
         f"""SELECT number, a.n, coalesce(l.n, 0) FROM ({by_part.format(rows)}) a LEFT JOIN ({by_part.format(lost)}) l USING (number)
@@ -161,12 +162,12 @@ def _insert(search: Search, cause: str, values: str) -> None:
 
 
 def _last_key(search: Search, column: Column) -> str:
-    rows = parquet(column.ids[column.target], row_number=True)
+    rows = rows_of(column.ids[column.target], row_number=True)
     (key,) = search.connection.execute(f"SELECT arg_max(key, file_row_number) FROM {rows}").fetchone() or ("",)
     return str(key)
 
 
 def _sizes(search: Search, column: Column) -> dict[str, int]:
     """How many keys the target has, and how many different ones the column names."""
-    (named,) = search.connection.execute(f"SELECT count(DISTINCT {quote(column.name)}) FROM {parquet(column.path)}").fetchone() or (0,)
+    (named,) = search.connection.execute(f"SELECT count(DISTINCT {quote(column.name)}) FROM {rows_of(column.path)}").fetchone() or (0,)
     return {"keys": search.count(search.keys), "named": int(named)}

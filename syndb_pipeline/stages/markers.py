@@ -17,6 +17,7 @@ from syndb_pipeline.findings.finding import Finding, settings_of
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.failures import Failures
 from syndb_pipeline.stages.uncast import missing_setting
+from syndb_pipeline.stored_keys import rows_of
 
 CODE: Final = "SYN-ID-007"
 
@@ -48,7 +49,7 @@ def repeated_markers(connection: duckdb.DuckDBPyConnection, ids: Path) -> list[s
     Numbering that begins again repeats 0 as often as 1 and 2, and is told as SYN-ID-002.
     """
     rows = connection.execute(
-        f"""WITH counted AS (SELECT key, count(*) AS n FROM {parquet(ids)} WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1),
+        f"""WITH counted AS (SELECT key, count(*) AS n FROM {rows_of(ids)} WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1),
                  judged AS (SELECT key, n, {is_marker("key")} AS marker, regexp_full_match(key, '-?[0-9]+(\\.0+)?') AS number FROM counted)
             SELECT key FROM judged WHERE marker AND (NOT number OR
                 (n >= {_FEWEST_NUMBERS} AND n > 2 * coalesce((SELECT max(n) FROM judged WHERE NOT marker), 0))) ORDER BY n DESC, key"""
@@ -104,7 +105,7 @@ def _emptied(failures: Failures, finding: Finding, config: DatasetConfig, target
     cause = f"{finding.cause.rstrip('.')}: `missing` of the config emptied {shown}."
     ids = targets.get(f"{finding.table}.{finding.column}")
     keys = (
-        failures.connection.execute(f"SELECT DISTINCT key FROM {parquet(ids)} WHERE list_contains(?, key)", [words]).fetchall()
+        failures.connection.execute(f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)", [words]).fetchall()
         if ids
         else []
     )

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import key_damage, key_forms, key_ranges
 from syndb_pipeline.stages.failures import Failures
 from syndb_pipeline.stages.key_damage import AGREEING, Search
 from syndb_pipeline.stages.markers import is_marker
+from syndb_pipeline.stored_keys import rows_of
 
 CODES: Final = ("SYN-REL-001", "SYN-REL-002")
 
@@ -97,7 +98,7 @@ def _explain_column(failures: Failures, sources: SourceMap, column: Column) -> d
             SELECT value, count(*) AS n, min(row_number) AS first FROM failures WHERE {column.here} GROUP BY value"""
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR, several BOOLEAN)")
-    keys = f"SELECT file_row_number AS row, key FROM {parquet(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
+    keys = f"SELECT file_row_number AS row, key FROM {rows_of(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
     search = Search(connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys)
     _written_otherwise(search)
     if search.some(search.pending):
@@ -161,7 +162,7 @@ def _of_other_tables(search: Search, column: Column, which: str) -> None:
         if other == column.target or (other == column.table and not column.own_keys):
             continue
         cause = "own" if other == column.table else f"table:{other}"
-        here = f"SELECT value FROM orphan WHERE {which} AND value IN (SELECT key FROM {parquet(path)})"
+        here = f"SELECT value FROM orphan WHERE {which} AND value IN (SELECT key FROM {rows_of(path)})"
         # A chance meeting with a key of the own table says nothing.
         if cause == "own" and search.count(here) < AGREEING:
             continue
@@ -203,8 +204,8 @@ def markers(failures: Failures, table: str, ids: Path, path: Path) -> dict[str, 
     ).fetchall()
     words = [value for value, *_ in found]
     columns = {column for *_, columns in found for column in columns}
-    own = connection.execute(f"SELECT DISTINCT key FROM {parquet(ids)} WHERE list_contains(?, key)", [words]).fetchall()
-    described = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    own = connection.execute(f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)", [words]).fetchall()
+    described = connection.execute(f"DESCRIBE SELECT * FROM {rows_of(path)}").fetchall()
     others = {name: kind for name, kind, *_ in described if not name.startswith("_") and name not in {*columns, "cid"}}
     numbers = [number for word in words if (number := _number(word)) is not None]
     counts = [
@@ -214,7 +215,7 @@ def markers(failures: Failures, table: str, ids: Path, path: Path) -> dict[str, 
         for name, kind in others.items()
         if kind != "BOOLEAN"
     ]
-    (other_cells,) = connection.execute(f"SELECT {' + '.join(counts) or '0'} FROM {parquet(path)}").fetchone() or (0,)
+    (other_cells,) = connection.execute(f"SELECT {' + '.join(counts) or '0'} FROM {rows_of(path)}").fetchone() or (0,)
     return {"markers": tuple(words), "key_is_marker": frozenset(key for (key,) in own), "other_cells": int(other_cells)}
 
 

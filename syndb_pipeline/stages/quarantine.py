@@ -21,6 +21,7 @@ from syndb_pipeline.quarantine_settings import LARGEST_FRACTION, percent
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.set_aside import Related, SetAside
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stored_keys import rows_of
 
 About = Literal["rows", "lines", "dataset"]
 
@@ -207,8 +208,8 @@ def _could_be(case: Case, table: str, column: str, other: str, lost: int) -> boo
     ids = case.context.store.stage("assign_ids") / "ids" / f"{other}.parquet"
     (elsewhere,) = case.connection.execute(
         f"""SELECT count(DISTINCT k) FROM (SELECT {quote(column)} AS k, file_row_number AS n
-                FROM {parquet(case.related.tables[table], row_number=True)})
-            WHERE k IS NOT NULL AND k NOT IN (SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL)
+                FROM {rows_of(case.related.tables[table], row_number=True)})
+            WHERE k IS NOT NULL AND k NOT IN (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL)
               AND n NOT IN (SELECT row_number FROM wrong WHERE tbl = {literal(table)} AND col = {literal(column)})"""
     ).fetchone() or (0,)
     return int(elsewhere) <= lost

@@ -10,11 +10,12 @@ from pathlib import Path
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Table
-from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.engine import quote
 from syndb_pipeline.readers.casts import KEY_JOINT
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.tables import columns_of
+from syndb_pipeline.stored_keys import rows_of
 
 _RESTART = "Where ids restart in every file or parent, put the parent's id in front, e.g. 722817260:0."
 
@@ -50,9 +51,9 @@ def _restarting(connection: duckdb.DuckDBPyConnection, config: DatasetConfig, ta
         if column not in columns_of(connection, path):
             continue
         name = quote(column)
-        twice = f"SELECT 1 FROM {parquet(path)} WHERE cid IS NOT NULL GROUP BY {name}, cid HAVING count(*) > 1 OR {name} IS NULL LIMIT 1"
+        twice = f"SELECT 1 FROM {rows_of(path)} WHERE cid IS NOT NULL GROUP BY {name}, cid HAVING count(*) > 1 OR {name} IS NULL LIMIT 1"
         if connection.execute(twice).fetchone() is None:
-            example = connection.execute(f"SELECT {name}, cid FROM {parquet(path)} WHERE cid IS NOT NULL LIMIT 1").fetchone() or ("", "")
+            example = connection.execute(f"SELECT {name}, cid FROM {rows_of(path)} WHERE cid IS NOT NULL LIMIT 1").fetchone() or ("", "")
             whole = f"; tables that name these rows then need the whole key, e.g. {KEY_JOINT.join(example)}"
             return (
                 f"No {column} has a cid twice. If the ids restart in each, let both columns be the key together: "

@@ -22,6 +22,7 @@ from syndb_pipeline.stages.failures import error_cells
 from syndb_pipeline.stages.ingest import UNREADABLE_FILE
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import columns_of, written
+from syndb_pipeline.stored_keys import rows_of
 
 ASIDE: Final = "aside"
 """Name of the DuckDB table. Columns: tbl, row_number, codes (of its own errors, '' when it only depends on another row), reason, of and
@@ -111,7 +112,7 @@ class SetAside:
         path = self.related.tables[table]
         key = (TABLES[table].pair or ()) if code == "SYN-REL-006" else ("cid",)
         keys = ", ".join(quote(column) for column in key)
-        source = parquet(path, row_number=True)
+        source = rows_of(path, row_number=True)
         whole = ", ".join(quote(column) for column in [*columns_of(self.connection, path), CELLS])
         named = f"SELECT row_number FROM wrong WHERE code = {literal(code)} AND tbl = {literal(table)}"
         self.connection.execute(
@@ -144,7 +145,7 @@ class SetAside:
         """Note the UUIDs of the rows set aside in this turn, but for those that a row which stays has as well."""
         named = {target for table in self.related.tables for target in self.related.references(table).values()}
         for table in ordered(named):
-            ids = parquet(self.ids[table], row_number=True)
+            ids = rows_of(self.ids[table], row_number=True)
             mine = f'SELECT row_number, "of", cause, round FROM {ASIDE} WHERE tbl = {literal(table)}'
             self.connection.execute(
                 f"""INSERT INTO gone
@@ -191,7 +192,7 @@ class SetAside:
     def _whole_pairs(self, table: str, turn: int) -> None:
         """Where rows of a pair become one, set all of them aside with any of them: what they sum up to would be wrong."""
         pair = ", ".join(quote(column) for column in TABLES[table].pair or ())
-        rows = f"{parquet(self.related.tables[table], row_number=True)} t"
+        rows = f"{rows_of(self.related.tables[table], row_number=True)} t"
         mine = f'SELECT row_number, "of", cause FROM {ASIDE} WHERE tbl = {literal(table)}'
         self.connection.execute(
             f"""INSERT INTO {ASIDE}
@@ -250,7 +251,7 @@ class SetAside:
                 self.connection,
                 f"""SELECT a.row_number, segments.file, segments.sheet, a.row_number + shift AS line, a.codes, a.reason, {values}
                     FROM (SELECT * FROM {ASIDE} WHERE tbl = {literal(table)}) a ASOF JOIN segments ON a.row_number >= segments.start
-                    JOIN {parquet(path, row_number=True)} t ON t.file_row_number = a.row_number ORDER BY a.row_number""",
+                    JOIN {rows_of(path, row_number=True)} t ON t.file_row_number = a.row_number ORDER BY a.row_number""",
                 folder / FOLDER / f"{table}.parquet",
             )
         if self.lines.is_file() and self._count(f"SELECT count(*) FROM {parquet(self.lines)}"):

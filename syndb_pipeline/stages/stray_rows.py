@@ -28,6 +28,7 @@ from syndb_pipeline.readers.part import Part, Places, Problem, column_name
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.stages.uncast import MISSING_MARKERS
 from syndb_pipeline.stages.units import units_setting
+from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
 
 CODE: Final = "SYN-READ-017"
@@ -136,7 +137,7 @@ def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: Ta
         WITH bad AS (
             SELECT file_row_number AS row, *, list_transform(list_filter({casts.CELLS}, lambda cell: cell.kind = 'uncast'),
                 lambda cell: {{'col': cell.col, 'raw': lower(strip_text(cell.raw))}}) AS bad
-            FROM {parquet(target, row_number=True)} WHERE {casts.CELLS} IS NOT NULL
+            FROM {rows_of(target, row_number=True)} WHERE {casts.CELLS} IS NOT NULL
         ), said AS (
             SELECT *, [{", ".join(texts)}] AS own, list_filter(own, lambda text: text <> '') AS texts FROM bad
             -- A text that begins like a number is a damaged number.

@@ -13,9 +13,10 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.engine import quote
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import TableConfig
 
 CODE: Final = "SYN-REL-010"
@@ -42,7 +43,7 @@ class Swap:
 
 def _held(text: str, ids: Path) -> str:
     """SQL: how many rows hold in `text` one of the keys in `ids`."""
-    return f"coalesce(count_if({text} IN (SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL)), 0)"
+    return f"coalesce(count_if({text} IN (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL)), 0)"
 
 
 def key_and_reference(connection: duckdb.DuckDBPyConnection, path: Path, column: str, ids: Mapping[str, Path]) -> Swap | None:
@@ -55,7 +56,7 @@ def key_and_reference(connection: duckdb.DuckDBPyConnection, path: Path, column:
     name = quote(column)
     counted = ", ".join(f"{_held('cid', file)}, {_held(name, file)}" for file in ids.values())
     rows, distinct, given, *found = connection.execute(
-        f"SELECT count(*), count(DISTINCT {name}), count({name}), {counted} FROM {parquet(path)}"
+        f"SELECT count(*), count(DISTINCT {name}), count({name}), {counted} FROM {rows_of(path)}"
     ).fetchone() or (0, 0, 0)
     if rows < FEWEST_ROWS or distinct < given or given < _NEARLY_ALL * rows:
         return None
@@ -78,7 +79,7 @@ def reference_and_value(
     """
     declared = TABLES[table].columns
     name = quote(column)
-    given, now = connection.execute(f"SELECT count({name}), {_held(name, ids)} FROM {parquet(path)}").fetchone() or (0, 0)
+    given, now = connection.execute(f"SELECT count({name}), {_held(name, ids)} FROM {rows_of(path)}").fetchone() or (0, 0)
     if given < FEWEST_ROWS or now > _HARDLY_ANY * given:
         return None
     for other in present:
@@ -90,7 +91,7 @@ def reference_and_value(
             if kind is Kind.TEXT
             else f"CASE WHEN {quote(other)} = trunc({quote(other)}) THEN try_cast({quote(other)} AS HUGEINT)::VARCHAR END"
         )
-        (then,) = connection.execute(f"SELECT {_held(text, ids)} FROM {parquet(path)}").fetchone() or (0,)
+        (then,) = connection.execute(f"SELECT {_held(text, ids)} FROM {rows_of(path)}").fetchone() or (0,)
         if then >= _NEARLY_ALL * given:
             proof = f"{now:,} of {given:,} values of {column} are keys of the table it points to, and {then:,} of {other}"
             return Swap(column, other, proof)
@@ -123,7 +124,7 @@ def two_references(
     for other in others:
         counted = f"count({quote(first)}), count({quote(second)}), {held(first, theirs)}, {held(second, other)}, {held(second, theirs)}"
         firsts, seconds, first_then, second_then, second_now, first_now = connection.execute(
-            f"SELECT {counted}, {held(first, mine)} FROM {parquet(path)}"
+            f"SELECT {counted}, {held(first, mine)} FROM {rows_of(path)}"
         ).fetchone() or (0, 0, 0, 0, 0, 0)
         if mine == theirs:
             first_now = 0  # found among the neurons is what a neuron_id would be

@@ -5,7 +5,7 @@ Belongs here: one table at a time, from its files to its rows. Does not: file fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable,
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.stages import stray_rows
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
 from syndb_pipeline.table_settings import TableConfig
 
 READING_KEYS: Final = frozenset(
@@ -94,10 +95,12 @@ def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
     yield start, len(parts)
 
 
-def _whole_file(parts: list[Part]) -> Path | None:
+def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path | None:
     """The file that holds the rows of `parts`, and no others, as they are to be written."""
     kept = parts[0].kept
-    return kept.file if kept and kept.first_row == 0 and sum(part.rows for part in parts) == kept.all_rows else None
+    if kept is None or kept.first_row or sum(part.rows for part in parts) != kept.all_rows:
+        return None
+    return kept.file if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order)) else None
 
 
 @dataclass
@@ -110,6 +113,7 @@ class TableReader:
     config: TableConfig
     scratch: Path
     ahead: dict[Path, Future[Part]] = field(default_factory=dict)
+    texts: set[str] = field(default_factory=set)  # columns of keys that were seen to hold other texts than whole numbers
 
     def __post_init__(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -340,14 +344,26 @@ class TableReader:
         return part if part.exact else text.careful(part, self._scratch_of(part.file))
 
     def _copy(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
+        """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
+        numbers = casts.may_be_numbers(order, self.table.columns, self.config)
+        while True:
+            try:
+                return self._copy_with([name for name in numbers if name not in self.texts], parts, targets, order, target)
+            except duckdb.Error as error:
+                name = not_whole(error)
+                if name is None:
+                    raise
+                self.texts.add(name)
+
+    def _copy_with(self, numbers: list[str], parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
         groups = list(_groups(parts))
-        queries = [self._query(parts[start:end], targets[start:end], order) for start, end in groups]
+        queries = [self._query(parts[start:end], targets[start:end], order, numbers) for start, end in groups]
         if len(queries) == 1:
             return write_parquet(self.connection, queries[0], target)
         # To keep the order of two large files in one query, DuckDB would hold the second back whole; so they are read one after the other.
         pieces = []
         for number, ((start, end), query) in enumerate(zip(groups, queries, strict=True)):
-            whole = _whole_file(parts[start:end])
+            whole = _whole_file(parts[start:end], order, numbers)
             pieces.append(whole or self.scratch / f"piece{number}.parquet")
             if whole is None:
                 self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
@@ -355,15 +371,17 @@ class TableReader:
         source = f"read_parquet({literal([exact_path(piece) for piece in pieces])})"
         return write_parquet(self.connection, f"SELECT {columns} FROM {source}", target)
 
-    def _query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str]) -> str:
-        """A query for the typed rows of `parts`, in their order."""
+    def _query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], numbers: Collection[str] = ()) -> str:
+        """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers` as such."""
         if kept := parts[0].kept:
             rows = sum(part.rows for part in parts)
-            source = parquet(kept.file, row_number=True)
             within = f"file_row_number BETWEEN {kept.first_row} AND {kept.first_row + rows - 1}"
-            return f"SELECT {', '.join([*map(quote, order), casts.CELLS])} FROM {source} WHERE {within}"
+            return (
+                f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM {parquet(kept.file, row_number=True)} WHERE {within}"
+            )
         selects = [
-            casts.select(part, indexes, self.table.columns, order, self.config) for part, indexes in zip(parts, targets, strict=True)
+            casts.select(part, indexes, self.table.columns, order, self.config, numbers)
+            for part, indexes in zip(parts, targets, strict=True)
         ]
         return " UNION ALL ".join(f"({select})" for select in selects)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.engine import quote
 from syndb_pipeline.stages import key_forms
+from syndb_pipeline.stored_keys import rows_of
 
 SAMPLE_ROWS = 20_000
 """Rows looked at first: one key of them that a table lacks proves that the table does not hold all keys, without reading the rest."""
@@ -38,12 +39,12 @@ def choose_target(
     names = list(candidates)
     if len(names) == 1 and not every_key:
         return Choice(names[0])
-    sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {parquet(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
+    sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {rows_of(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
     (total,) = connection.execute(f"SELECT count(*) FROM ({sample})").fetchone() or (0,)
     held = {name: _held(connection, sample, candidates[name]) for name in names}
     complete = [name for name in names if held[name] == total]
     if len(complete) > 1:
-        everything = f"SELECT DISTINCT {quote(column)} AS k FROM {parquet(path)} WHERE {quote(column)} IS NOT NULL"
+        everything = f"SELECT DISTINCT {quote(column)} AS k FROM {rows_of(path)} WHERE {quote(column)} IS NOT NULL"
         (total,) = connection.execute(f"SELECT count(*) FROM ({everything})").fetchone() or (0,)
         held = {name: _held(connection, everything, candidates[name]) for name in complete}
         complete = [name for name in complete if held[name] == total]
@@ -68,16 +69,16 @@ def _most_alike(connection: duckdb.DuckDBPyConnection, sample: str, candidates: 
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS {key_forms.with_form(sample, 'k')}")
     counts = {}
     for name, ids in candidates.items():
-        forms = f"SELECT form FROM ({key_forms.with_form(f'SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL', 'key')})"
+        forms = f"SELECT form FROM ({key_forms.with_form(f'SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL', 'key')})"
         (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE form <> '' AND form IN ({forms})").fetchone() or (0,)
     if not some_held and not any(counts.values()):
         for name, ids in candidates.items():
-            shapes = f"SELECT key_shape(key) FROM (SELECT key FROM {parquet(ids)} WHERE key IS NOT NULL LIMIT {SAMPLE_ROWS})"
+            shapes = f"SELECT key_shape(key) FROM (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL LIMIT {SAMPLE_ROWS})"
             (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE key_shape(k) IN ({shapes})").fetchone() or (0,)
     most = [name for name, count in counts.items() if count * 2 >= total]
     return most[0] if len(most) == 1 else None
 
 
 def _held(connection: duckdb.DuckDBPyConnection, keys: str, ids: Path) -> int:
-    (count,) = connection.execute(f"SELECT count(*) FROM ({keys}) WHERE k IN (SELECT key FROM {parquet(ids)})").fetchone() or (0,)
+    (count,) = connection.execute(f"SELECT count(*) FROM ({keys}) WHERE k IN (SELECT key FROM {rows_of(ids)})").fetchone() or (0,)
     return int(count)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from syndb_pipeline.contract.schema import ruled_columns, table_schema
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import words
@@ -24,6 +24,7 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
+from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import TableConfig
 
 MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
@@ -98,11 +99,11 @@ def _check_cells(context: Context, failures: Failures, table: str, columns: list
     """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema."""
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
     left = columns_of(failures.connection, file)
-    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {parquet(file)} LIMIT 0", table_schema(table))
+    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", table_schema(table))
     ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
     if not ruled:
         return
-    cells = f"SELECT file_row_number AS {ROW_NUMBER}, {', '.join(quote(name) for name in ruled)} FROM {parquet(file, row_number=True)}"
+    cells = f"SELECT file_row_number AS {ROW_NUMBER}, {', '.join(quote(name) for name in ruled)} FROM {rows_of(file, row_number=True)}"
     for _ in failing_cells(failures.connection, cells, table_schema(table, ruled)):
         failures.add(f"SELECT code, {literal(table)}, row_number, col, value, {_cause(context, table, ruled)} FROM {FAILING}")
 

@@ -94,8 +94,8 @@ class Lab:
         return duckdb.sql(sql.format(**{name: f"'{home / file}'" for name, file in files.items()})).fetchall()
 
     def ids(self, table: str) -> list[tuple[str | None, UUID | None]]:
-        """Key and UUID of each row of `table`, in the file's order."""
-        return [(key, cid) for key, cid in self.query("SELECT key, cid FROM {f}", f=f"assign_ids/ids/{table}.parquet")]
+        """Key, as text, and UUID of each row of `table`, in the file's order."""
+        return [(key, cid) for key, cid in self.query("SELECT key::VARCHAR, cid FROM {f}", f=f"assign_ids/ids/{table}.parquet")]
 
     def related(self, table: str, *columns: str) -> list[Any]:
         """What `columns` of each row resolved to, in the file's order; bare values for one column."""

@@ -1,0 +1,94 @@
+"""How keys lie on the disk: whole numbers where every key of a column is one as DuckDB would write it, else text.
+
+Belongs here: reading either as the text that keys are, and SQL that gives a number only where its digits are the text. Does not: which
+tables there are.
+
+A long id takes 8 bytes as a number, which Parquet packs well and DuckDB joins and counts fast, and 18 as text. `01`, `1.0` and `1e3` are no
+such numbers: one of them keeps its whole column text. So the same keys lie the same way, whatever file they came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.digests import Stamp, stamp
+from syndb_pipeline.engine import literal, parquet, quote
+
+KEY_COLUMNS: Final = frozenset(
+    {"key"} | {column.name for table in TABLES.values() for column in table.columns.values() if column.kind in (Kind.KEY, Kind.REFERENCE)}
+)
+"""Columns that hold keys: `key` in the id maps of assign_ids, the others in the tables of ingest."""
+
+_LEAST_OF_LENGTH: Final = literal([10**digits for digits in range(19)])
+"""SQL list: the least number of one digit, of two digits, ...; beyond the end of the list is NULL."""
+
+_NOT_WHOLE: Final = "no whole number: "
+
+
+def rows_of(path: Path, *, row_number: bool = False) -> str:
+    """A FROM item: the rows of a table of ingest, or of an id map, with every key as text; `row_number` as in `engine.parquet`."""
+    source = parquet(path, row_number=row_number)
+    numbers = sorted(KEY_COLUMNS & set(_numbers(path, stamp(path))))
+    if not numbers:
+        return source
+    return f"(SELECT * REPLACE ({', '.join(f'{quote(name)}::VARCHAR AS {quote(name)}' for name in numbers)}) FROM {source})"
+
+
+def is_number(path: Path, column: str) -> bool:
+    """Whether the column of keys lies in the Parquet file at `path` as BIGINT; it is VARCHAR otherwise."""
+    return column in _numbers(path, stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _numbers(path: Path, _: Stamp) -> tuple[str, ...]:
+    import pyarrow.parquet
+
+    parquet_files: Any = pyarrow.parquet  # it carries no types
+    return tuple(field.name for field in parquet_files.read_schema(path) if str(field.type) == "int64")
+
+
+def same_key(one: tuple[Path, str, str], other: tuple[Path, str, str]) -> str:
+    """SQL: two columns of keys, each told as (file, its alias in the query, column), hold the same key, however each of them lies there."""
+    numbers = [is_number(path, column) for path, _, column in (one, other)]
+    left, right = (f"{alias}.{quote(column)}" for _, alias, column in (one, other))
+    return f"{left} = {right}" if numbers[0] == numbers[1] else f"{left}::VARCHAR = {right}::VARCHAR"
+
+
+def kept_columns(path: Path, columns: Sequence[str], numbers: Collection[str]) -> str:
+    """The `columns` of the Parquet file at `path` to select, the keys of those in `numbers` as BIGINT, others as text."""
+
+    def kept(name: str) -> str:
+        column, stored = quote(name), is_number(path, name)
+        if name not in KEY_COLUMNS or stored == (name in numbers):
+            return column
+        return f"{column}::VARCHAR AS {column}" if stored else f"{whole_number(f'try_cast({column} AS BIGINT)', column, name)} AS {column}"
+
+    return ", ".join(kept(name) for name in columns)
+
+
+def whole_number(number: str, text: str, name: str) -> str:
+    """SQL: `number`, which is `text` cast to BIGINT, where its digits are the text. Any other text ends the query: see `not_whole`."""
+    same = f"CASE WHEN {surely_digits(number, text)} THEN {number} WHEN {number}::VARCHAR = {text} THEN {number}"
+    return f"{same} WHEN {text} IS NOT NULL THEN error({literal(_NOT_WHOLE + name)}) END"
+
+
+def surely_digits(number: str, text: str) -> str:
+    """SQL: `number`, which is `text` cast to BIGINT, is certain to be written as `text`; of other numbers a comparison tells, which takes
+    twice as long.
+
+    What begins with 1 to 9 and gives a number of as many digits as it has characters is these digits, for a point, a blank or a mark
+    between digits takes a character more; but for `1e2`, and any other that an exponent makes as long, which ends in two zeros.
+    """
+    return f"{number} % 100 <> 0 AND {text} >= '1' AND {number} >= {_LEAST_OF_LENGTH}[strlen({text})]"
+
+
+def not_whole(error: duckdb.Error) -> str | None:
+    """The `name` of the `whole_number` that ended a query with `error`; None where something else did."""
+    _, told, name = str(error).partition(_NOT_WHOLE)
+    return name.splitlines()[0].strip() if told else None
