@@ -5,7 +5,6 @@ Belongs here: one table at a time, from its files to its rows. Does not: file fo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,15 @@ import duckdb
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted, workbook
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.stages import stray_rows
+from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
 from syndb_pipeline.table_settings import TableConfig
 
 READING_KEYS: Final = frozenset(
@@ -48,9 +47,6 @@ READING_KEYS: Final = frozenset(
 """The settings of a table that its reading depends on."""
 
 _OWN_CODES: Final = ("SYN-READ-", "SYN-COL-", "SYN-ID-006")
-
-_ROWS_TOGETHER: Final = 500_000
-"""How many rows of several files go through one query."""
 
 witness = files.Witness()
 """The files as they were when ingest's `inputs` hashed them; no others are read."""
@@ -79,30 +75,6 @@ class Read:
     files: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
-    """The parts, in order, that are read by one query each, as first index and last but one: at most `_ROWS_TOGETHER` rows, or one part, or
-    parts whose rows an earlier run left side by side.
-    """
-    start, rows = 0, 0
-    for index, part in enumerate(parts):
-        before = parts[index - 1] if index > start else None
-        beside = before is not None and before.kept is not None and part.kept == before.kept.after(before.rows)
-        few = before is not None and before.kept is None and part.kept is None and rows + part.rows <= _ROWS_TOGETHER
-        if before is not None and not (beside or few):
-            yield start, index
-            start, rows = index, 0
-        rows += part.rows
-    yield start, len(parts)
-
-
-def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path | None:
-    """The file that holds the rows of `parts`, and no others, as they are to be written."""
-    kept = parts[0].kept
-    if kept is None or kept.first_row or sum(part.rows for part in parts) != kept.all_rows:
-        return None
-    return kept.file if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order)) else None
-
-
 @dataclass
 class TableReader:
     """Reads the files of one table into one Parquet file."""
@@ -113,10 +85,10 @@ class TableReader:
     config: TableConfig
     scratch: Path
     ahead: dict[Path, Future[Part]] = field(default_factory=dict)
-    texts: set[str] = field(default_factory=set)  # columns of keys that were seen to hold other texts than whole numbers
 
     def __post_init__(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
+        self.writer = PartWriter(self.connection, self.table, self.config, self.scratch)
 
     def look_ahead(self, pool: ThreadPoolExecutor) -> None:
         """Have `pool` look through the table's text files before `read` asks for them; each is only counted through, in little memory."""
@@ -304,7 +276,7 @@ class TableReader:
         if self._write_with_numbers(parts, targets, order, target):
             return parts
         try:
-            if self._copy(parts, targets, order, target) == sum(part.rows for part in parts):
+            if self.writer.write(parts, targets, order, target) == sum(part.rows for part in parts):
                 return parts
         except duckdb.Error as error:
             if isinstance(error, duckdb.OutOfMemoryException) or all(part.exact for part in parts):
@@ -316,7 +288,7 @@ class TableReader:
             if written == sum(part.rows for part in parts) and not any(part.refused for part in parts) and read_fast != parts:
                 return parts  # every record was read; blank lines or line breaks inside quotes made the difference
         try:
-            rows = self._copy(parts, targets, order, target)
+            rows = self.writer.write(parts, targets, order, target)
         except duckdb.Error as error:
             raise self._blame(parts, targets, order, error) from None
         if rows != sum(part.rows for part in parts):
@@ -331,7 +303,7 @@ class TableReader:
         if typed == parts:
             return False
         try:
-            rows = self._copy(typed, targets, order, target)
+            rows = self.writer.write(typed, targets, order, target)
         except duckdb.OutOfMemoryException as error:
             raise self._blame(parts, targets, order, error) from None
         except duckdb.Error:
@@ -343,48 +315,6 @@ class TableReader:
     def _carefully(self, part: Part) -> Part:
         return part if part.exact else text.careful(part, self._scratch_of(part.file))
 
-    def _copy(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
-        """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
-        numbers = casts.may_be_numbers(order, self.table.columns, self.config)
-        while True:
-            try:
-                return self._copy_with([name for name in numbers if name not in self.texts], parts, targets, order, target)
-            except duckdb.Error as error:
-                name = not_whole(error)
-                if name is None:
-                    raise
-                self.texts.add(name)
-
-    def _copy_with(self, numbers: list[str], parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
-        groups = list(_groups(parts))
-        queries = [self._query(parts[start:end], targets[start:end], order, numbers) for start, end in groups]
-        if len(queries) == 1:
-            return write_parquet(self.connection, queries[0], target)
-        # To keep the order of two large files in one query, DuckDB would hold the second back whole; so they are read one after the other.
-        pieces = []
-        for number, ((start, end), query) in enumerate(zip(groups, queries, strict=True)):
-            whole = _whole_file(parts[start:end], order, numbers)
-            pieces.append(whole or self.scratch / f"piece{number}.parquet")
-            if whole is None:
-                self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
-        columns = ", ".join([*map(quote, order), casts.CELLS])
-        source = f"read_parquet({literal([exact_path(piece) for piece in pieces])})"
-        return write_parquet(self.connection, f"SELECT {columns} FROM {source}", target)
-
-    def _query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], numbers: Collection[str] = ()) -> str:
-        """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers` as such."""
-        if kept := parts[0].kept:
-            rows = sum(part.rows for part in parts)
-            within = f"file_row_number BETWEEN {kept.first_row} AND {kept.first_row + rows - 1}"
-            return (
-                f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM {parquet(kept.file, row_number=True)} WHERE {within}"
-            )
-        selects = [
-            casts.select(part, indexes, self.table.columns, order, self.config, numbers)
-            for part, indexes in zip(parts, targets, strict=True)
-        ]
-        return " UNION ALL ".join(f"({select})" for select in selects)
-
     def _rows_in(self, target: Path) -> int:
         (rows,) = self.connection.execute(f"SELECT count(*) FROM {parquet(target)}").fetchone() or (0,)
         return int(rows)
@@ -393,7 +323,7 @@ class TableReader:
         """What to raise for `error`: the file it came from, found by reading each alone; when none is at fault, the run's limits are."""
         if not isinstance(error, duckdb.OutOfMemoryException):
             for part, indexes in zip(parts, targets, strict=True):
-                select = self._query([part], [indexes], order)
+                select = self.writer.query([part], [indexes], order)
                 try:
                     self.connection.execute(f"SELECT sum(hash(everything)) FROM ({select}) AS everything").fetchall()
                 except duckdb.Error as again:

@@ -1,0 +1,104 @@
+"""The rows of a table's parts, typed, in one Parquet file: queries for parts of every kind, and how many of them go together.
+
+Belongs here: putting parts behind one another in the order of their rows. Does not: opening files, what to do where a part will not be read
+(`table_reader.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.readers import casts
+from syndb_pipeline.readers.part import Part
+from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
+from syndb_pipeline.table_settings import TableConfig
+
+_ROWS_TOGETHER: Final = 500_000
+"""How many rows of several files go through one query."""
+
+
+def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
+    """The parts, in order, that are read by one query each, as first index and last but one: at most `_ROWS_TOGETHER` rows, or one part, or
+    parts whose rows an earlier run left side by side.
+    """
+    start, rows = 0, 0
+    for index, part in enumerate(parts):
+        before = parts[index - 1] if index > start else None
+        beside = before is not None and before.kept is not None and part.kept == before.kept.after(before.rows)
+        few = before is not None and before.kept is None and part.kept is None and rows + part.rows <= _ROWS_TOGETHER
+        if before is not None and not (beside or few):
+            yield start, index
+            start, rows = index, 0
+        rows += part.rows
+    yield start, len(parts)
+
+
+def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path | None:
+    """The file that holds the rows of `parts`, and no others, as they are to be written."""
+    kept = parts[0].kept
+    if kept is None or kept.first_row or sum(part.rows for part in parts) != kept.all_rows:
+        return None
+    return kept.file if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order)) else None
+
+
+@dataclass
+class PartWriter:
+    """Writes parts of one table. `targets` tell for each part which column of the contract stands where, `order` how they are written.
+
+    `texts` are columns of keys that were seen to hold other texts than whole numbers.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    table: Table
+    config: TableConfig
+    scratch: Path
+    texts: set[str] = field(default_factory=set)
+
+    def write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
+        """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
+        numbers = casts.may_be_numbers(order, self.table.columns, self.config)
+        while True:
+            try:
+                return self._write_with([name for name in numbers if name not in self.texts], parts, targets, order, target)
+            except duckdb.Error as error:
+                name = not_whole(error)
+                if name is None:
+                    raise
+                self.texts.add(name)
+
+    def _write_with(self, numbers: list[str], parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
+        groups = list(_groups(parts))
+        queries = [self.query(parts[start:end], targets[start:end], order, numbers) for start, end in groups]
+        if len(queries) == 1:
+            return write_parquet(self.connection, queries[0], target)
+        # To keep the order of two large files in one query, DuckDB would hold the second back whole; so they are read one after the other.
+        pieces = []
+        for number, ((start, end), query) in enumerate(zip(groups, queries, strict=True)):
+            whole = _whole_file(parts[start:end], order, numbers)
+            pieces.append(whole or self.scratch / f"piece{number}.parquet")
+            if whole is None:
+                self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
+        columns = ", ".join([*map(quote, order), casts.CELLS])
+        source = f"read_parquet({literal([exact_path(piece) for piece in pieces])})"
+        return write_parquet(self.connection, f"SELECT {columns} FROM {source}", target)
+
+    def query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], numbers: Collection[str] = ()) -> str:
+        """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers` as such."""
+        if kept := parts[0].kept:
+            rows = sum(part.rows for part in parts)
+            within = f"file_row_number BETWEEN {kept.first_row} AND {kept.first_row + rows - 1}"
+            return (
+                f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM {parquet(kept.file, row_number=True)} WHERE {within}"
+            )
+        selects = [
+            casts.select(part, indexes, self.table.columns, order, self.config, numbers)
+            for part, indexes in zip(parts, targets, strict=True)
+        ]
+        return " UNION ALL ".join(f"({select})" for select in selects)
