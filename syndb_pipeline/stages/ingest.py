@@ -159,7 +159,7 @@ def _write_cells(connection: duckdb.DuckDBPyConnection, folder: Path, tables: li
         source = parquet(folder / "tables" / f"{table}.parquet", row_number=True)
         selects.append(
             f"SELECT {literal(table)}, file_row_number, cell.col, cell.raw, cell.kind "
-            f"FROM (SELECT file_row_number, unnest({casts.CELLS}) AS cell FROM {source} WHERE {casts.CELLS} IS NOT NULL)"
+            f"FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {source} WHERE {casts.CELLS} IS NOT NULL)"
         )
     write_parquet(connection, " UNION ALL ".join(f"({select})" for select in selects), folder / CELLS_FILE)
 

@@ -16,7 +16,7 @@ import polars as pl
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.catalogue import RULES
-from syndb_pipeline.readers.casts import CELLS
+from syndb_pipeline.readers.casts import CELLS, cells_of
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import error_cells
 from syndb_pipeline.stages.ingest import UNREADABLE_FILE
@@ -54,7 +54,7 @@ class Related:
 
 def _as_written(column: str) -> str:
     """SQL of a cell as text: as the lab wrote it where ingest kept that, else as it was read."""
-    raw = f"list_filter(t.{CELLS}, lambda cell: cell.col = {literal(column)})[1].raw"
+    raw = f"list_filter({cells_of(f't.{CELLS}')}, lambda cell: cell.col = {literal(column)})[1].raw"
     read = f"t.{quote(column)}::VARCHAR"
     return f"CASE WHEN t.{CELLS} IS NULL THEN {read} ELSE coalesce({raw}, {read}) END AS {quote(column)}"
 

@@ -135,7 +135,7 @@ def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: Ta
     markers = literal([*MISSING_MARKERS, "true", "false", "yes", "no"])
     return f"""
         WITH bad AS (
-            SELECT file_row_number AS row, *, list_transform(list_filter({casts.CELLS}, lambda cell: cell.kind = 'uncast'),
+            SELECT file_row_number AS row, *, list_transform(list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast'),
                 lambda cell: {{'col': cell.col, 'raw': lower(strip_text(cell.raw))}}) AS bad
             FROM {rows_of(target, row_number=True)} WHERE {casts.CELLS} IS NOT NULL
         ), said AS (
@@ -172,7 +172,7 @@ def _empty_rows(names: dict[str, str], table: Table, target: Path) -> str:
         if name in names
     ]
     source = parquet(target, row_number=True)
-    return f"SELECT file_row_number, 'blank', NULL FROM {source} WHERE {' AND '.join(empty)} AND coalesce(len({casts.CELLS}), 0) = 0"
+    return f"SELECT file_row_number, 'blank', NULL FROM {source} WHERE {' AND '.join(empty)} AND {casts.CELLS} IS NULL"
 
 
 class _Sorting:

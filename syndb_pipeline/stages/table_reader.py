@@ -308,7 +308,7 @@ class TableReader:
             raise self._blame(parts, targets, order, error) from None
         except duckdb.Error:
             return False
-        lost = f"list_filter({casts.CELLS}, lambda cell: cell.kind = 'uncast' AND list_contains({literal(numeric)}, cell.col))"
+        lost = f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND list_contains({literal(numeric)}, cell.col))"
         told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
         return rows == sum(part.rows for part in parts) and not self.connection.execute(told).fetchall()
 

@@ -60,7 +60,7 @@ def cast(
     part = Part(Path("x"), "x", ("n",), (kind,), relation, len(values), trimmed=trimmed)
     query = casts.select(part, {"n": 0}, {"n": column}, ["n"], TableConfig(file="x", **config))
     answer = []
-    for value, cells in connection.execute(query).fetchall():
+    for value, cells in connection.execute(f"SELECT n, {casts.cells_of()} FROM ({query})").fetchall():
         told = [(cell["raw"], cell["kind"]) for cell in cells or []]
         assert len(told) <= 1
         assert not cells or all(cell["col"] == "n" for cell in cells)
