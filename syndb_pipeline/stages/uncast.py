@@ -11,8 +11,7 @@ from typing import Final
 import duckdb
 import yaml
 
-from syndb_pipeline.contract.schema import INT64_MAX
-from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind
+from syndb_pipeline.contract.tables import INT32_MAX, INT64_MAX, TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.findings.finding import Confidence
 from syndb_pipeline.readers.casts import GROUPING_MARKS, WHITE_SPACE

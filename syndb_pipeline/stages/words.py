@@ -10,7 +10,7 @@ from typing import Final
 
 import duckdb
 
-from syndb_pipeline.contract.schema import WORD, words_schema
+from syndb_pipeline.contract.checks import WORD, checked_words
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES, suggest
 from syndb_pipeline.engine import literal, parquet, quote
@@ -90,7 +90,7 @@ def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Colum
     aliases = [alias for alias in ALIASES.get(column.vocabulary, {}) if alias not in VOCABULARIES[column.vocabulary]]
     connection.execute(f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases])
     numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
-    for _ in failing_cells(connection, numbered, words_schema(column.vocabulary)):
+    for _ in failing_cells(connection, numbered, checked_words(column.vocabulary)):
         connection.execute(f"UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM {FAILING})")
 
 
