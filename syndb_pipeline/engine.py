@@ -6,7 +6,7 @@ Belongs here: limits, spill folder, the UUID macro, quoting, writing Parquet. Do
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -192,6 +192,22 @@ def side_by_side(
                 wait([future for future, _ in left], timeout=0.05)
                 left = [each for each in left if not each[0].done()]
             raise
+
+
+@contextmanager
+def given(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> Iterator[None]:
+    """`rows` of Python's, as the view `name` while inside. `columns` gives each name its DuckDB type, VARCHAR, BIGINT."""
+    import pyarrow
+
+    pa: Any = pyarrow  # it carries no types
+    types = {"VARCHAR": pa.string(), "BIGINT": pa.int64()}
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    arrays = [pa.array(values, types[kind]) for values, kind in zip(cells, columns.values(), strict=True)]
+    connection.register(name, pa.table(arrays, names=list(columns)))
+    try:
+        yield
+    finally:
+        connection.unregister(name)
 
 
 @contextmanager

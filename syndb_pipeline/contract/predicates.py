@@ -1,16 +1,17 @@
 """What a cell must be, said once and in two tongues: a polars expression, which pandera holds, and SQL, which DuckDB scans with.
 
-Belongs here: the kinds of predicates. Does not: which column has which (`schema.py`), or running them (`stages/frames.py`).
+Belongs here: the kinds of predicates. Does not: which column has which (`checks.py`), or running them (`stages/frames.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import polars as pl
+from typing import TYPE_CHECKING, Protocol
 
 from syndb_pipeline.engine import literal
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Predicate(Protocol):
@@ -46,6 +47,8 @@ class Within:
     finite_only: bool = False
 
     def polars(self, cell: pl.Expr) -> pl.Expr:
+        import polars as pl  # asked for by pandera alone, which has it imported
+
         inside = pl.lit(True)
         if self.minimum is not None:
             inside = inside & ((cell > self.minimum) if self.above else (cell >= self.minimum))

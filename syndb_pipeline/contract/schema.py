@@ -1,6 +1,7 @@
-"""The pandera schemas of SynDB's tables, made from `contract.tables`, and the same contract as a page to read.
+"""The pandera schemas of SynDB's tables, made from `contract.checks`, and the same contract as a page to read.
 
-Belongs here: one check for each rule of a column, named by its code. Does not: running the checks over a dataset (`stages/validate.py`).
+Belongs here: what a declared check is in pandera. Does not: which columns have which (`checks.py`), running them over a dataset
+(`stages/validate.py`). Only what has pandera judge imports this module.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
-from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, OneOf, Predicate, Within
-from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind, Table
+from syndb_pipeline.contract.checks import Check, CheckedTable, checked_table, checked_words
+from syndb_pipeline.contract.tables import TABLES, Column, Kind, Table
 from syndb_pipeline.contract.vocabularies import (
     ALIASES,
     ANIMALS,
@@ -24,14 +25,6 @@ from syndb_pipeline.contract.vocabularies import (
     SPDX_LICENSES,
     VOCABULARIES,
 )
-
-INT32_MIN: Final = -(2**31)
-INT64_MAX: Final = 2**63 - 1
-
-WORD: Final = "word"
-"""The one column of a frame that `words_schema` checks."""
-
-_PREDICATE: Final = "predicate"
 
 POLARS_TYPES: Final[dict[Kind, type[pl.DataType]]] = {
     Kind.KEY: pl.String,
@@ -45,86 +38,49 @@ POLARS_TYPES: Final[dict[Kind, type[pl.DataType]]] = {
 """What `Column.sql_type` is in polars."""
 
 
-def _check(code: str, predicate: Predicate) -> pa.Check:
-    """A check of whole columns that fails where `predicate` does; cells without a value pass. `predicate_of` gives it back."""
+def _check(check: Check) -> pa.Check:
+    """`check` as pandera's check of a whole column, named by its code."""
 
     def holds(data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(predicate.polars(pl.col(data.key or "*")))
+        return data.lazyframe.select(check.predicate.polars(pl.col(data.key or "*")))
 
-    return pa.Check(holds, name=code, statistics={_PREDICATE: predicate})
-
-
-def predicate_of(check: pa.Check) -> Predicate:
-    """The predicate of a check of `table_schema` or `words_schema`: what compiles it to SQL. Raises `KeyError` for other checks."""
-    found: Predicate = (check.statistics or {})[_PREDICATE]
-    return found
+    return pa.Check(holds, name=check.code)
 
 
-def column_checks(column: Column) -> list[pa.Check]:
-    """The checks of one column's cells, each named by the code of its rule in `findings.catalogue`; empty when any value will do."""
-    checks = []
-    if column.kind is Kind.NUMBER:
-        checks.append(_check("SYN-VAL-002", Finite()))
-    if column.kind is Kind.INTEGER and column.wire_type == "INTEGER":
-        # Below its minimum a value is out of range, which tells more than that it does not fit.
-        checks.append(_check("SYN-VAL-005", Within(INT32_MIN if column.minimum is None else None, INT32_MAX)))
-    if column.kind in (Kind.NUMBER, Kind.INTEGER) and (column.minimum is not None or column.maximum is not None):
-        checks.append(_check("SYN-VAL-001", _bounds(column)))
-    if column.kind is Kind.TEXT:
-        if column.max_length is not None:
-            checks.append(_check("SYN-VAL-003", AtMostCharacters(column.max_length)))
-        checks.append(_check("SYN-VAL-004", Ascii()))
-    return checks
+def schema_of(table: CheckedTable) -> pa.DataFrameSchema:
+    """The schema of `table`.
 
-
-def _bounds(column: Column) -> Within:
-    maximum = None if column.maximum == INT32_MAX else column.maximum  # the type's limit, which SYN-VAL-005 holds
-    # A value that is no finite number is told once, by SYN-VAL-002.
-    return Within(column.minimum, maximum, above=column.exclusive_minimum, finite_only=column.kind is Kind.NUMBER)
-
-
-def ruled_columns(table: Table) -> list[str]:
-    """The columns of `table` whose cells have checks, in the contract's order."""
-    return [name for name, column in table.columns.items() if column_checks(column)]
+    Types are exact (nothing is coerced), columns that it does not name are refused, optional columns may be absent, and only required
+    columns refuse cells without a value.
+    """
+    return pa.DataFrameSchema(
+        {
+            name: pa.Column(
+                POLARS_TYPES[column.kind],
+                checks=[_check(check) for check in column.checks],
+                nullable=not column.required,
+                required=column.required,
+                description=column.description,
+            )
+            for name, column in table.columns.items()
+        },
+        name=table.name,
+        strict=True,
+        coerce=False,
+    )
 
 
 def table_schema(table: str, columns: Iterable[str] | None = None) -> pa.DataFrameSchema:
     """The schema of SynDB's table `table`, restricted to `columns` where given.
 
-    Types are exact (nothing is coerced), columns that the contract does not know are refused, optional columns may be absent, and only
-    required columns refuse cells without a value. Raises `KeyError` for a table or column SynDB does not have.
+    Raises `KeyError` for a table or column SynDB does not have.
     """
-    declared = TABLES[table].columns
-    chosen = declared if columns is None else {name: declared[name] for name in columns}
-    return pa.DataFrameSchema(
-        {
-            name: pa.Column(
-                POLARS_TYPES[column.kind],
-                checks=column_checks(column),
-                nullable=not column.required,
-                required=column.required,
-                description=column.description,
-            )
-            for name, column in chosen.items()
-        },
-        name=table,
-        strict=True,
-        coerce=False,
-    )
+    return schema_of(checked_table(table, columns))
 
 
 def words_schema(vocabulary: str) -> pa.DataFrameSchema:
-    """The schema of a frame whose column `WORD` holds lower-case words: each is a word of `vocabulary` or another spelling of one.
-
-    Meant for the distinct words of a column, so that its cost does not grow with the rows.
-    """
-    known = (*VOCABULARIES[vocabulary], *ALIASES.get(vocabulary, {}))
-    return pa.DataFrameSchema(
-        {WORD: pa.Column(pl.String, checks=[_check("SYN-VOC-001", OneOf(known))], nullable=False)},
-        name=vocabulary,
-        strict=True,
-        coerce=False,
-    )
+    """The schema of a frame of lower-case words, as `checked_words` describes it."""
+    return schema_of(checked_words(vocabulary))
 
 
 _CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {

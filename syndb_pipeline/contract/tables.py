@@ -15,6 +15,7 @@ from typing import Final
 from syndb_constants.table import COMPARTMENT_HIERARCHY, SyndbTable, compartment_to_valid_parents, syndb_table_to_name
 
 INT32_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
 
 
 class Kind(StrEnum):
@@ -62,7 +63,7 @@ class Column:
     @property
     def sql_type(self) -> str:
         """The DuckDB type of the column while it travels through the stages."""
-        return _STAGE_TYPES[self.kind]
+        return SQL_TYPES[self.kind]
 
     @property
     def wire_type(self) -> str:
@@ -79,7 +80,7 @@ class Column:
         return f"in {'(' if self.exclusive_minimum else '['}{self.minimum:g}, {self.maximum:g}]"
 
 
-_STAGE_TYPES: Final = {
+SQL_TYPES: Final = {
     Kind.KEY: "VARCHAR",
     Kind.REFERENCE: "VARCHAR",
     Kind.NUMBER: "DOUBLE",
@@ -88,7 +89,9 @@ _STAGE_TYPES: Final = {
     Kind.TEXT: "VARCHAR",
     Kind.PATH: "VARCHAR",
 }
-_WIRE_TYPES: Final = _STAGE_TYPES | {Kind.KEY: "UUID", Kind.REFERENCE: "UUID", Kind.INTEGER: "INTEGER"}
+"""The DuckDB type of each kind of column while it travels through the stages."""
+
+_WIRE_TYPES: Final = SQL_TYPES | {Kind.KEY: "UUID", Kind.REFERENCE: "UUID", Kind.INTEGER: "INTEGER"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import duckdb
-import polars as pl
 
 from syndb_pipeline.contract.tables import TABLE_ORDER
-from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.engine import given, literal, parquet
 from syndb_pipeline.findings.finding import Example, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import FILE
@@ -115,26 +114,21 @@ def _register(connection: duckdb.DuckDBPyConnection, sources: SourceMap, groups:
                 segments[table, start] = (table, start, part.file, number, part.file, part.sheet, shift)
             named += [(number, column, name) for column, name in part.columns.items()]
             number += 1
-    frames = {
-        "segments": pl.DataFrame(
+    frames: dict[str, tuple[dict[str, str], list[tuple[Any, ...]]]] = {
+        "segments": (
+            {"tbl": "VARCHAR", "start": "BIGINT", "source": "BIGINT", "file": "VARCHAR", "sheet": "VARCHAR", "shift": "BIGINT"},
             [(tbl, start, source, file, sheet, shift) for tbl, start, _, source, file, sheet, shift in segments.values()],
-            schema={"tbl": pl.String, "start": pl.Int64, "source": pl.Int64, "file": pl.String, "sheet": pl.String, "shift": pl.Int64},
-            orient="row",
         ),
-        "names": pl.DataFrame(named, schema={"source": pl.Int64, "col": pl.String, "lab": pl.String}, orient="row"),
-        "told": pl.DataFrame(
+        "names": ({"source": "BIGINT", "col": "VARCHAR", "lab": "VARCHAR"}, [*named]),
+        "told": (
+            dict.fromkeys(("stage", "code", "tbl", "col", "cause"), "VARCHAR") | {"finding": "BIGINT"},
             [(group.stage, group.code, group.table, group.column, group.cause, index) for group, index in zip(groups, told, strict=True)],
-            schema=["stage", "code", "tbl", "col", "cause", "finding"]
-            if groups
-            else dict.fromkeys(["stage", "code", "tbl", "col", "cause"], pl.String) | {"finding": pl.Int64},
-            orient="row",
         ),
-        "tables": pl.DataFrame({"tbl": list(TABLE_ORDER), "place": range(len(TABLE_ORDER))}),
+        "tables": ({"tbl": "VARCHAR", "place": "BIGINT"}, [(table, place) for place, table in enumerate(TABLE_ORDER)]),
     }
-    for name, frame in frames.items():
-        connection.register("frame", frame.to_arrow())
-        connection.execute(f"CREATE TEMP TABLE {name} AS FROM frame")
-        connection.unregister("frame")
+    for name, (columns, rows) in frames.items():
+        with given(connection, "frame", columns, rows):
+            connection.execute(f"CREATE TEMP TABLE {name} AS FROM frame")
     connection.execute(
         f"""CREATE VIEW {FAILING} AS
             SELECT tables.place, kept.tbl, row_number, segments.file, segments.sheet, row_number + shift AS line,

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import duckdb
-import polars as pl
-from python_calamine import CalamineWorkbook
 
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.engine import exact_path, literal
-from syndb_pipeline.readers import casts, columnar, encodings, files, headers, workbook
+from syndb_pipeline.engine import exact_path, given, literal
+from syndb_pipeline.readers import casts, columnar, encodings, files, headers
 from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter, records
 from syndb_pipeline.readers.part import column_name
 from syndb_pipeline.readers.text import line_end
@@ -64,17 +62,17 @@ def _of_parquet(connection: duckdb.DuckDBPyConnection, lab_file: LabFile, names:
     # By position: two names that differ only in case are one to DuckDB and two to a lab.
     every = ", ".join([*(column_name(index) for index in range(len(part.names))), "number"])
     source = f"read_parquet({literal(exact_path(lab_file.path))}, file_row_number=true) AS file({every})"
-    wanted = pl.DataFrame({"line": list(lines)}, schema={"line": pl.Int64})
-    connection.register("wanted_lines", wanted.to_arrow())
-    try:
+    with given(connection, "wanted_lines", {"line": "BIGINT"}, ((line,) for line in lines)):
         yield from connection.execute(
             f"""SELECT {", ".join(texts)} FROM wanted_lines LEFT JOIN {source} ON number = line - {lab_file.first_line} ORDER BY line"""
         ).fetchall()
-    finally:
-        connection.unregister("wanted_lines")
 
 
 def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) -> Iterator[Texts]:
+    from python_calamine import CalamineWorkbook
+
+    from syndb_pipeline.readers import workbook
+
     with workbook.readable(lab_file.path.name):
         book = CalamineWorkbook.from_path(lab_file.path)
         rows = enumerate(book.get_sheet_by_name(str(lab_file.sheet)).iter_rows(), start=1)

@@ -12,10 +12,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 import duckdb
-import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
-from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.engine import given, literal, parquet
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.readers.single_cells import LabFile, read_cells
@@ -32,6 +31,9 @@ _CONVERTED: Final = (Kind.NUMBER, Kind.INTEGER, Kind.PATH)
 """Kinds whose text ingest does not keep. Keys keep theirs in `cells.parquet` where it is not the key itself; text is its own."""
 
 _TOGETHER: Final = 50_000
+
+_FOUND: Final = {"row_number": "BIGINT", "col": "VARCHAR", "raw": "VARCHAR"}
+"""What `_texts` gives."""
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -84,10 +86,8 @@ def _look_up_table(
             batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)
             wanted = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
             for some in _batches(_texts(connection, context, table, source, names, wanted)):
-                frame = pl.DataFrame(some, schema={"row_number": pl.Int64, "col": pl.String, "raw": pl.String}, orient="row")
-                connection.register("some_texts", frame.to_arrow())
-                connection.execute("INSERT INTO found FROM some_texts")
-                connection.unregister("some_texts")
+                with given(connection, "some_texts", _FOUND, some):
+                    connection.execute("INSERT INTO found FROM some_texts")
     powers = {column.name: power for column in columns if (power := context.config.tables[table].power(column))}
     shift = " ".join(f"WHEN {literal(name)} THEN 'e{power}'" for name, power in powers.items())
     # Without white space and the marks that group digits.

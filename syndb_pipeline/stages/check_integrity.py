@@ -40,6 +40,7 @@ class _Dataset:
     tables: dict[str, Path]
     relations: dict[str, Path]
     links: dict[str, dict[str, dict[str, Any]]]  # table -> column -> {"target", "resolved"}
+    present: dict[str, list[str]]  # table -> its columns, asked for once: every check wants them
 
     def target(self, table: str, column: str) -> str | None:
         link = self.links.get(table, {}).get(column)
@@ -66,7 +67,7 @@ class _Dataset:
         return int(self.context.upstream("ingest").details["tables"][table]["rows"])
 
     def columns(self, table: str) -> list[str]:
-        return columns_of(self.connection, self.tables[table])
+        return self.present[table]
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -80,7 +81,9 @@ def run(context: Context, folder: Path) -> Result:
     with context.duckdb() as connection:
         failures = Failures(connection)
         sources = SourceMap.read(context.store.stage("ingest"))
-        data = _Dataset(context, connection, sources, ingested(context), written(context, "join_relations", "relations"), links)
+        tables, relations = ingested(context), written(context, "join_relations", "relations")
+        present = {name: columns_of(connection, path) for name, path in tables.items()}
+        data = _Dataset(context, connection, sources, tables, relations, links, present)
         own = [*_connected(data), *_parentless(data), *check_declared(data), *check_scales(data)]
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
@@ -93,15 +96,15 @@ def run(context: Context, folder: Path) -> Result:
             judged = judge(_case(data, folders, findings), folder)
         if judged.rows is None:
             rejected = rejected_rows(connection, context, folders)
-            tables = _conserved(data, {name: (count, 0) for name, count in rejected.items()}, rejected_places(context, folders))
+            rows = _conserved(data, {name: (count, 0) for name, count in rejected.items()}, rejected_places(context, folders))
         else:
-            tables = _conserved(data, judged.rows, f"SELECT tbl, row_number FROM {ASIDE}")
+            rows = _conserved(data, judged.rows, f"SELECT tbl, row_number FROM {ASIDE}")
     details = {
         "verdict": ACCEPTED if judged.accepted else REJECTED,
         "chain": {record.stage: record.digest for record in earlier},
         "relations": links,
     }
-    return Result(tables=tables, findings=judged.findings, details=details | judged.details)
+    return Result(tables=rows, findings=judged.findings, details=details | judged.details)
 
 
 def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:

@@ -83,6 +83,8 @@ class Failures:
                        max(struct_pack(r := row_number, v := value))
                 FROM failures GROUP BY ALL ORDER BY tbl, code, col, cause"""
         ).fetchall()
+        if not rows:
+            return []
         places = [[*first, *([last] if last not in first else [])] for *_, first, last in rows]
         shown = {(row[1], place["r"]) for row, found in zip(rows, places, strict=True) for place in found}
         failing = "SELECT tbl, row_number, col, value FROM failures WHERE value IS NOT NULL"

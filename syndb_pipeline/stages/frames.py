@@ -1,7 +1,8 @@
-"""Rows held against a pandera schema: one SQL scan counts what fails, and pandera judges the rows that do.
+"""Rows held against the contract: one SQL scan counts what fails, and pandera judges the rows that do.
 
-Belongs here: compiling a schema's checks to SQL, and the failing cells back from pandera. Does not: which rows, which schema, what failing
-means.
+Belongs here: compiling checks to SQL, and the failing cells back from pandera. Does not: which rows, which checks, what failing means.
+
+pandera and polars are imported where a row fails: a process that reads clean tables does without them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
-import pandera.polars as pa
-import polars as pl
-from pandera.errors import SchemaErrors
 
-from syndb_pipeline.contract.schema import predicate_of
+from syndb_pipeline.contract.checks import CheckedTable
+from syndb_pipeline.contract.tables import SQL_TYPES
 from syndb_pipeline.engine import quote
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.catalogue import RULES
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+    import polars as pl
 
 FAILING: Final = "failing_cells"
 """Name under which `failing_cells` shows each batch's failing cells to DuckDB."""
@@ -43,20 +46,20 @@ class CompiledCheck:
     fails: str
 
 
-def compile_checks(schema: pa.DataFrameSchema) -> list[CompiledCheck]:
-    """The checks of `schema`, one of `contract.schema`'s, as SQL; a column that is not nullable has one more."""
+def compile_checks(table: CheckedTable) -> list[CompiledCheck]:
+    """The checks of `table` as SQL; a required column has one more."""
     compiled = []
-    for name, column in schema.columns.items():
+    for name, column in table.columns.items():
         cell = quote(name)
-        compiled += [CompiledCheck(check.name, name, f"NOT ({predicate_of(check).sql(cell)})") for check in column.checks]
-        if not column.nullable:
+        compiled += [CompiledCheck(check.code, name, f"NOT ({check.predicate.sql(cell)})") for check in column.checks]
+        if column.required:
             compiled.append(CompiledCheck(_ABSENT, name, f"{cell} IS NULL"))
     return compiled
 
 
-def count_failing(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> dict[tuple[str, str], int]:
-    """How many cells of `query` fail each check of `schema`, by (code, column), in one scan; checks that all cells pass are left out."""
-    checks = compile_checks(schema)
+def count_failing(connection: duckdb.DuckDBPyConnection, query: str, table: CheckedTable) -> dict[tuple[str, str], int]:
+    """How many cells of `query` fail each check of `table`, by (code, column), in one scan; checks that all cells pass are left out."""
+    checks = compile_checks(table)
     if not checks:
         return {}
     counts = ", ".join(f"count_if({check.fails})" for check in checks)
@@ -64,19 +67,24 @@ def count_failing(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.
     return {(check.code, check.column): int(count) for check, count in zip(checks, found, strict=True) if count}
 
 
-def failing_cells(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> Iterator[int]:
-    """Hold the rows of `query` against `schema`, whose checks are named by rule codes. `query` gives ROW_NUMBER and the schema's columns.
+def failing_cells(connection: duckdb.DuckDBPyConnection, query: str, table: CheckedTable) -> Iterator[int]:
+    """Hold the rows of `query` against `table`, whose checks are named by rule codes. `query` gives ROW_NUMBER and the table's columns.
 
     Rows that pass are only counted, in DuckDB; those that fail are fetched in batches, and pandera names their cells. For each batch the
     view `FAILING` (code, row_number, col, value) is there while the caller handles the yielded number of failing cells. Raises
-    `PipelineError` when a column's type is not the schema's (what an earlier stage wrote is not what the contract says), and when the count
-    and pandera disagree: mistakes of ours, and no findings about the lab's data.
+    `PipelineError` when a column's type is not the contract's (an earlier stage wrote something else), and when the count and pandera
+    disagree: mistakes of ours, and no findings about the lab's data.
     """
-    counted = count_failing(connection, query, schema)
+    counted = count_failing(connection, query, table)
     if not counted:
         return
+    import polars as pl
+
+    from syndb_pipeline.contract.schema import schema_of
+
+    schema = schema_of(table)
     told: Counter[tuple[str, str]] = Counter()
-    fails = " OR ".join(check.fails for check in compile_checks(schema) if (check.code, check.column) in counted)
+    fails = " OR ".join(check.fails for check in compile_checks(table) if (check.code, check.column) in counted)
     # A connection with an open result takes no other statement; a cursor is a second one on the same database.
     with connection.cursor() as cursor:
         for batch in cursor.sql(f"SELECT * FROM ({query}) WHERE {fails}").to_arrow_reader(_BATCH_ROWS):
@@ -88,19 +96,32 @@ def failing_cells(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.
                     yield failing.height
     if told != counted:
         raise PipelineError(
-            f"The rules of {schema.name} failed {dict(counted)} cells in DuckDB and {dict(told)} in pandera.",
+            f"The rules of {table.name} failed {dict(counted)} cells in DuckDB and {dict(told)} in pandera.",
             next_step="This is a fault of syndb-pipeline; please report it with the table.",
         )
 
 
-def check_types(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.DataFrameSchema) -> None:
-    """Hold the columns and types of `query`, whose rows do not matter, against `schema`. Raises `PipelineError` as `failing_cells` does."""
+def check_types(connection: duckdb.DuckDBPyConnection, query: str, table: CheckedTable) -> None:
+    """Hold the columns and types of `query`, whose rows do not matter, against `table`. Raises `PipelineError` as `failing_cells` does.
+
+    Only columns that DuckDB describes in the contract's own words pass by themselves; whatever is otherwise, pandera judges.
+    """
+    described = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {query}").fetchall()}
+    if described == {name: SQL_TYPES[column.kind] for name, column in table.columns.items() if column.required or name in described}:
+        return
+    import polars as pl
+
+    from syndb_pipeline.contract.schema import schema_of
+
     frame: Any = pl.from_arrow(connection.sql(query).to_arrow_table().slice(0, 0))
-    _failing(frame, schema, pl.Series(dtype=pl.Int64))
+    _failing(frame, schema_of(table), pl.Series(dtype=pl.Int64))
 
 
 def _failing(frame: pl.DataFrame, schema: pa.DataFrameSchema, numbers: pl.Series) -> pl.DataFrame | None:
     """The failing cells of `frame`, whose rows have `numbers`; None when there are none."""
+    import polars as pl
+    from pandera.errors import SchemaErrors
+
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:

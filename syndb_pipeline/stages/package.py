@@ -154,7 +154,7 @@ def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
 def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
     """The query for a table's published columns, in the contract's order and in the order of the lab's rows."""
     path = ingested(context)[table.name]
-    given = columns_of(connection, path)
+    given = context.upstream("ingest").details["tables"][table.name]["columns"]
     relations = written(context, "join_relations", "relations").get(table.name)
     resolved = columns_of(connection, relations) if relations else []
     columns = []
@@ -199,6 +199,10 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
 
 def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
     """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab wrote it."""
+    told = context.upstream("ingest").details["tables"]
+    named_in = {name: sorted(set(_FILE_KINDS) & set(told[name]["columns"])) for name in tables}
+    if not any(named_in.values()):
+        return []
     files = []
     digests: dict[str, tuple[str, int]] = {}
     with context.duckdb() as connection:
@@ -206,7 +210,7 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
             ids = parquet(written(context, "assign_ids", "ids")[name])
             aside = left_out(context).get(name)
             stays = f"AND t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})" if aside else ""
-            for column in sorted(set(_FILE_KINDS) & set(columns_of(connection, path))):
+            for column in named_in[name]:
                 named = f"t.{quote(column)}"
                 rows = connection.execute(
                     f"SELECT i.cid::VARCHAR, {named} FROM {parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {ids} i "
@@ -238,7 +242,8 @@ def _inputs(context: Context) -> dict[str, str]:
         "combine": {name: table.combine for name, table in context.config.tables.items()},
     }
     inputs = {"config:dataset": digest_of(config)}
-    if any(column in _FILE_KINDS for name in tables for column in context.upstream("ingest").details["tables"][name]["columns"]):
+    told = context.upstream("ingest").details["tables"]
+    if any(column in _FILE_KINDS for name in tables for column in told[name]["columns"]):
         inputs["files"] = digest_of(_files(context, tables))
     return inputs
 

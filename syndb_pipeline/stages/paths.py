@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import duckdb
-import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.digests import digest_file
-from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.engine import given, literal, parquet, quote
 from syndb_pipeline.readers.files import irregular, outside
-from syndb_pipeline.readers.glb import check_glb
-from syndb_pipeline.readers.swc import check_swc
 from syndb_pipeline.readers.untrusted_limits import forbidden
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
@@ -72,18 +69,19 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
     """Add the cells to `failures` whose file is not there (SYN-PATH-001), has another suffix (002), or is by what it holds no mesh (003),
     no skeleton (004), or a strange skeleton (005 to 007).
     """
+    named = path_columns(table, columns)
+    if not named:
+        return
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
     connection = failures.connection
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR)")
-    for column in path_columns(table, columns):
+    for column in named:
         for paths, answers in _each(
             context, connection, file, column, partial(_faults, context, f"{table}.{column.name}", column.suffix or "")
         ):
             told = [(path, *fault) for path, found in zip(paths, answers, strict=True) for fault in found]
-            if told:
-                connection.register("told", pl.DataFrame(told, schema=["path", "code", "reason"], orient="row").to_arrow())
+            with given(connection, "told", dict.fromkeys(("path", "code", "reason"), "VARCHAR"), told):
                 connection.execute(f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason FROM told")
-                connection.unregister("told")
         cell, rows = quote(column.name), parquet(file, row_number=True)
         row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"
         cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004')
@@ -111,9 +109,14 @@ def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tup
         return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed))]
     if not is_file(folder, path):
         return [("SYN-PATH-001", "")]
+    # Imported here: most tables name neither kind, and what reads them takes as long to import as a small table to read.
     if suffix == ".glb":
+        from syndb_pipeline.readers.glb import check_glb
+
         wrong = check_glb(folder / path)
         return [("SYN-PATH-003", wrong)] if wrong else []
+    from syndb_pipeline.readers.swc import check_swc
+
     report = check_swc(folder / path)
     if report.told:
         return [("SYN-PATH-004", report.told)]

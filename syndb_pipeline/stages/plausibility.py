@@ -1,7 +1,7 @@
 """Measurements that hold together in nanometres: shape columns among themselves, and the numbers all warnings about units rest on.
 
 Belongs here: SYN-UNIT-001 and 002, and the summary of numeric columns. Does not: units of whole columns (`units.py`), single values
-(`contract/schema.py`).
+(`contract/checks.py`).
 """
 
 from __future__ import annotations

@@ -5,16 +5,15 @@ Belongs here: finding and writing them, in DuckDB. Does not: which errors allow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import polars as pl
 
 from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.engine import given, literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.catalogue import RULES
 from syndb_pipeline.readers.casts import CELLS, cells_of
 from syndb_pipeline.sources import SourceMap
@@ -69,18 +68,17 @@ class SetAside:
         self.related = related
         self.ids = written(context, "assign_ids", "ids")
         self.lines = context.store.stage("ingest") / UNREADABLE_FILE
-        rules = pl.DataFrame([(rule.code, rule.title) for rule in RULES.values()], schema=["code", "title"], orient="row")
-        self._table("titles", rules)
+        titles = [(rule.code, rule.title) for rule in RULES.values()]
+        self._table("titles", {"code": "VARCHAR", "title": "VARCHAR"}, titles)
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE {ASIDE} (tbl VARCHAR NOT NULL, row_number BIGINT NOT NULL, codes VARCHAR, reason VARCHAR,
                 "of" VARCHAR, cause VARCHAR, round INTEGER);
                 CREATE OR REPLACE TEMP TABLE gone (tbl VARCHAR, cid UUID, key VARCHAR, "of" VARCHAR, cause VARCHAR, round INTEGER)"""
         )
 
-    def _table(self, name: str, frame: pl.DataFrame) -> None:
-        self.connection.register("frame", frame.to_arrow())
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM frame")
-        self.connection.unregister("frame")
+    def _table(self, name: str, columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        with given(self.connection, "frame", columns, rows):
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM frame")
 
     def _count(self, query: str) -> int:
         (count,) = self.connection.execute(query).fetchone() or (0,)
@@ -244,8 +242,8 @@ class SetAside:
         (folder / FOLDER).mkdir()
         for table in ordered(self.rows()):
             path = self.related.tables[table]
-            schema = {"start": pl.Int64, "file": pl.String, "sheet": pl.String, "shift": pl.Int64}
-            self._table("segments", pl.DataFrame(self.sources.segments(table), schema=schema, orient="row"))
+            columns = {"start": "BIGINT", "file": "VARCHAR", "sheet": "VARCHAR", "shift": "BIGINT"}
+            self._table("segments", columns, self.sources.segments(table))
             values = ", ".join(_as_written(column) for column in columns_of(self.connection, path))
             write_parquet(
                 self.connection,

@@ -19,7 +19,7 @@ from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example
-from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted, workbook
+from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.stages import stray_rows
@@ -186,6 +186,8 @@ class TableReader:
             if suffix in files.TEXT_SUFFIXES:
                 return text.read(path, file, self.table, self.config, scratch)
             if suffix in files.WORKBOOK_SUFFIXES:
+                from syndb_pipeline.readers import workbook  # what reads them is imported for them alone
+
                 return workbook.read(path, file, self.table, self.config, scratch, self.context.settings.memory_limit)
             if suffix in files.PARQUET_SUFFIXES:
                 return columnar.read(self.connection, path, file, self.table, self.config)

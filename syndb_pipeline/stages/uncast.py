@@ -11,8 +11,7 @@ from typing import Final
 import duckdb
 import yaml
 
-from syndb_pipeline.contract.schema import INT64_MAX
-from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind
+from syndb_pipeline.contract.tables import INT32_MAX, INT64_MAX, TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.findings.finding import Confidence
 from syndb_pipeline.readers.casts import GROUPING_MARKS, WHITE_SPACE
@@ -121,18 +120,21 @@ def _classified(cells: str) -> str:
 
 def add_uncast(context: Context, failures: Failures) -> None:
     """Add the cells that ingest could not cast to `failures`, each under its rule and with the label of its cause."""
-    cells = context.store.stage("ingest") / "cells.parquet"
+    cells = parquet(context.store.stage("ingest") / "cells.parquet")
+    # Planning that many patterns takes longer than a small table does; mostly there is no cell to hold against them.
+    if not failures.connection.execute(f"SELECT 1 FROM {cells} WHERE kind = 'uncast' LIMIT 1").fetchall():
+        return
+    columns = [
+        (table, column.name, column.kind.value, context.config.tables[table].decimal == ",")
+        for table in context.config.tables
+        for column in TABLES[table].columns.values()
+        if column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
+    ]
     failures.connection.execute("CREATE TEMP TABLE uncast_columns (tbl VARCHAR, col VARCHAR, kind VARCHAR, comma BOOLEAN)")
-    failures.connection.executemany(
-        "INSERT INTO uncast_columns VALUES (?, ?, ?, ?)",
-        [
-            (table, column.name, column.kind.value, context.config.tables[table].decimal == ",")
-            for table in context.config.tables
-            for column in TABLES[table].columns.values()
-            if column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
-        ],
-    )
-    failures.add(_classified(parquet(cells)))
+    rows = ", ".join(f"({', '.join(map(literal, row))})" for row in columns)
+    if rows:
+        failures.connection.execute(f"INSERT INTO uncast_columns VALUES {rows}")
+    failures.add(_classified(cells))
 
 
 def marker_settings(connection: duckdb.DuckDBPyConnection, config: DatasetConfig) -> dict[str, str]:

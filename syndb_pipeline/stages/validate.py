@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from syndb_pipeline.contract.schema import ruled_columns, table_schema
+from syndb_pipeline.contract.checks import checked_table, ruled_columns
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, quote
@@ -99,12 +99,12 @@ def _check_cells(context: Context, failures: Failures, table: str, columns: list
     """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema."""
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
     left = columns_of(failures.connection, file)
-    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", table_schema(table))
+    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", checked_table(table))
     ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
     if not ruled:
         return
     cells = f"SELECT file_row_number AS {ROW_NUMBER}, {', '.join(quote(name) for name in ruled)} FROM {rows_of(file, row_number=True)}"
-    for _ in failing_cells(failures.connection, cells, table_schema(table, ruled)):
+    for _ in failing_cells(failures.connection, cells, checked_table(table, ruled)):
         failures.add(f"SELECT code, {literal(table)}, row_number, col, value, {_cause(context, table, ruled)} FROM {FAILING}")
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import duckdb
 
-from syndb_pipeline.contract.schema import WORD, words_schema
+from syndb_pipeline.contract.checks import WORD, checked_words
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES, suggest
 from syndb_pipeline.engine import literal, parquet, quote
@@ -88,9 +88,10 @@ def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Colum
                 FROM {rows} WHERE {cell} IS NOT NULL AND {_kept(column)} GROUP BY 1)"""
     )
     aliases = [alias for alias in ALIASES.get(column.vocabulary, {}) if alias not in VOCABULARIES[column.vocabulary]]
-    connection.execute(f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases])
+    if aliases:
+        connection.execute(f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases])
     numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
-    for _ in failing_cells(connection, numbered, words_schema(column.vocabulary)):
+    for _ in failing_cells(connection, numbered, checked_words(column.vocabulary)):
         connection.execute(f"UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM {FAILING})")
 
 
@@ -112,6 +113,8 @@ def _words(connection: duckdb.DuckDBPyConnection, kind: str) -> _Words:
     rows, distinct = connection.execute(
         "SELECT coalesce(sum(count), 0)::BIGINT, count(*) FROM words WHERE kind = ?", [kind]
     ).fetchone() or (0, 0)
+    if not rows:
+        return _Words(0, 0, [])
     first = connection.execute(
         f"SELECT {WORD}, first.r, first.v FROM words WHERE kind = ? ORDER BY position LIMIT {MAX_EXAMPLES}", [kind]
     ).fetchall()

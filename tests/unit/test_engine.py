@@ -92,6 +92,17 @@ def test_threads_and_memory_do_not_change_bytes(tmp_path: Path, spill: Path) -> 
     assert len(digests) == 1
 
 
+def test_rows_of_pythons_are_a_view_with_the_types_they_were_given(spill: Path) -> None:
+    columns = {"row": "BIGINT", "text": "VARCHAR"}
+    with engine.connect(memory_limit=1_000_000_000, threads=1, spill=spill) as connection:
+        for rows in ([], [(2**62, None), (None, "é\n'")]):
+            with engine.given(connection, "handed", columns, iter(rows)):
+                assert [row[:2] for row in connection.execute("DESCRIBE FROM handed").fetchall()] == [*columns.items()]
+                assert connection.execute("FROM handed").fetchall() == rows
+            with pytest.raises(duckdb.CatalogException):
+                connection.execute("FROM handed")
+
+
 def test_the_limits_reach_duckdb_and_nothing_is_fetched(spill: Path) -> None:
     with engine.connect(memory_limit=1_400_000_000, threads=3, spill=spill) as connection:
         names = "threads", "temp_directory", "autoinstall_known_extensions", "autoload_known_extensions", "TimeZone"

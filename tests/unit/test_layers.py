@@ -91,6 +91,14 @@ def test_importing_every_module_loads_no_dagster() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_stages_load_nothing_that_only_wrong_or_odd_data_need() -> None:
+    late = ("pandera", "hypothesis", "pyarrow.compute", "python_calamine", "syndb_pipeline.contract.schema", "syndb_pipeline.readers.glb")
+    script = f"import sys, syndb_pipeline.cli, syndb_pipeline.publication.plan\nprint([name for name in {late!r} if name in sys.modules])\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
 def test_every_module_says_what_belongs_in_it(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

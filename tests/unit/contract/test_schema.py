@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
-from syndb_pipeline.contract.schema import WORD, data_dictionary, ruled_columns, table_schema, words_schema
+from syndb_pipeline.contract.checks import WORD, ruled_columns
+from syndb_pipeline.contract.schema import data_dictionary, table_schema, words_schema
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, BRAIN_STRUCTURES, DIRECTIONS, GENE_EXPRESSIONS, LICENSES
 from syndb_pipeline.findings.catalogue import RULES

@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-import pandera.polars as pa
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
-from syndb_pipeline.contract import schema as declared
+from syndb_pipeline.contract.checks import WORD, Check, CheckedColumn, CheckedTable, checked_table, checked_words
 from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, OneOf, Predicate, Within
-from syndb_pipeline.contract.schema import WORD, table_schema, words_schema
-from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.contract.schema import POLARS_TYPES, schema_of, table_schema
+from syndb_pipeline.contract.tables import SQL_TYPES, TABLES, Kind
 from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, compile_checks, count_failing, failing_cells
+from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, compile_checks, count_failing, failing_cells
 
 Cells = set[tuple[str, str, int]]
 
@@ -45,8 +44,8 @@ VALUES: dict[type[pl.DataType], st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[pa.DataFrameSchema, pl.DataFrame]:
-    """The schema of a table and rows of it, its required columns and some of the others; any cell may lack a value."""
+def tables(draw: st.DrawFn) -> tuple[CheckedTable, pl.DataFrame]:
+    """A table and rows of it, its required columns and some of the others; any cell may lack a value."""
     name = draw(st.sampled_from(sorted(TABLES)))
     columns = TABLES[name].columns
     required = [column for column in columns if columns[column].required]
@@ -55,39 +54,43 @@ def tables(draw: st.DrawFn) -> tuple[pa.DataFrameSchema, pl.DataFrame]:
     height = draw(st.integers(0, 30))
     data = {}
     for column in chosen:
-        kind = declared.POLARS_TYPES[columns[column].kind]
+        kind = POLARS_TYPES[columns[column].kind]
         cells = draw(st.lists(st.one_of(st.none(), VALUES[kind]), min_size=height, max_size=height))
         data[column] = pl.Series(column, cells, dtype=kind)
-    return table_schema(name, chosen), pl.DataFrame(data)
+    return checked_table(name, chosen), pl.DataFrame(data)
 
 
-def pandera_says(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> Cells:
+def one_cell(name: str, kind: Kind, predicate: Predicate, *, required: bool = False) -> CheckedTable:
+    return CheckedTable(name, {"cell": CheckedColumn(kind, (Check("SYN-VAL-001", predicate),), required)})
+
+
+def pandera_says(table: CheckedTable, frame: pl.DataFrame) -> Cells:
     try:
-        schema.validate(frame, lazy=True)
+        schema_of(table).validate(frame, lazy=True)
     except SchemaErrors as errors:
         return {(case["check"], case["column"], case["index"]) for case in errors.failure_cases.to_dicts()}
     return set()
 
 
-def sql_says(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> Cells:
+def sql_says(table: CheckedTable, frame: pl.DataFrame) -> Cells:
     with duckdb.connect() as connection:
         connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
         return {
             (check.code, check.column, row)
-            for check in compile_checks(schema)
+            for check in compile_checks(table)
             for (row,) in connection.execute(f"SELECT {ROW_NUMBER} FROM given WHERE {check.fails}").fetchall()
         }
 
 
 @settings(max_examples=CASES, deadline=None)
 @given(tables())
-def test_the_same_cells_fail_in_sql_and_in_pandera(case: tuple[pa.DataFrameSchema, pl.DataFrame]) -> None:
-    schema, frame = case
-    failing = sql_says(schema, frame)
-    assert failing == pandera_says(schema, frame)
+def test_the_same_cells_fail_in_sql_and_in_pandera(case: tuple[CheckedTable, pl.DataFrame]) -> None:
+    table, frame = case
+    failing = sql_says(table, frame)
+    assert failing == pandera_says(table, frame)
     with duckdb.connect() as connection:
         connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
-        assert count_failing(connection, "FROM given", schema) == Counter((code, column) for code, column, _ in failing)
+        assert count_failing(connection, "FROM given", table) == Counter((code, column) for code, column, _ in failing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,31 +99,31 @@ def test_the_same_words_are_unknown(vocabulary: str, data: st.DataObject) -> Non
     known = st.sampled_from(sorted(VOCABULARIES[vocabulary]))
     words = data.draw(st.lists(st.one_of(known, known.map(str.upper), st.text(max_size=5)), max_size=30))
     frame = pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)})
-    schema = words_schema(vocabulary)
-    assert sql_says(schema, frame) == pandera_says(schema, frame)
+    table = checked_words(vocabulary)
+    assert sql_says(table, frame) == pandera_says(table, frame)
 
 
 @pytest.mark.parametrize(
     ("predicate", "kind"),
     [
-        (Finite(), pl.Float64),
-        (Within(0, None), pl.Float64),
-        (Within(0, 1, above=True), pl.Float64),
-        (Within(0, 1, above=True, finite_only=True), pl.Float64),
-        (Within(None, 2**31 - 1), pl.Int64),
-        (Within(), pl.Int64),
-        (AtMostCharacters(3), pl.String),
-        (Ascii(), pl.String),
-        (OneOf(("GABA", "o'brien", "\\", "")), pl.String),
+        (Finite(), Kind.NUMBER),
+        (Within(0, None), Kind.NUMBER),
+        (Within(0, 1, above=True), Kind.NUMBER),
+        (Within(0, 1, above=True, finite_only=True), Kind.NUMBER),
+        (Within(None, 2**31 - 1), Kind.INTEGER),
+        (Within(), Kind.INTEGER),
+        (AtMostCharacters(3), Kind.TEXT),
+        (Ascii(), Kind.TEXT),
+        (OneOf(("GABA", "o'brien", "\\", "")), Kind.TEXT),
     ],
 )
-def test_every_kind_of_predicate_means_one_thing(predicate: Predicate, kind: type[pl.DataType]) -> None:
+def test_every_kind_of_predicate_means_one_thing(predicate: Predicate, kind: Kind) -> None:
     @settings(max_examples=40, deadline=None)
-    @given(st.lists(st.one_of(st.none(), VALUES[kind]), max_size=40))
+    @given(st.lists(st.one_of(st.none(), VALUES[POLARS_TYPES[kind]]), max_size=40))
     def hold(cells: list[Any]) -> None:
-        frame = pl.DataFrame({"cell": pl.Series(cells, dtype=kind)})
-        schema = pa.DataFrameSchema({"cell": pa.Column(kind, checks=[declared._check("SYN-VAL-001", predicate)], nullable=True)})
-        assert sql_says(schema, frame) == pandera_says(schema, frame)
+        frame = pl.DataFrame({"cell": pl.Series(cells, dtype=POLARS_TYPES[kind])})
+        table = one_cell("cell", kind, predicate)
+        assert sql_says(table, frame) == pandera_says(table, frame)
 
     hold()
 
@@ -128,7 +131,7 @@ def test_every_kind_of_predicate_means_one_thing(predicate: Predicate, kind: typ
 def test_every_check_of_the_contract_compiles() -> None:
     for name in TABLES:
         schema = table_schema(name)
-        compiled = {(check.code, check.column) for check in compile_checks(schema)}
+        compiled = {(check.code, check.column) for check in compile_checks(checked_table(name))}
         assert compiled >= {(check.name, column) for column, each in schema.columns.items() for check in each.checks}
 
 
@@ -144,21 +147,46 @@ class Crooked:
 
 
 def test_forms_that_disagree_are_our_fault_and_never_a_verdict() -> None:
-    schema = pa.DataFrameSchema({"cell": pa.Column(pl.Int64, checks=[declared._check("SYN-VAL-001", Crooked())])}, name="crooked")
+    table = one_cell("crooked", Kind.INTEGER, Crooked(), required=True)
     rows = f"SELECT range AS {ROW_NUMBER}, range AS cell FROM range(1, 4)"
     with duckdb.connect() as connection, pytest.raises(PipelineError, match="crooked failed"):
-        list(failing_cells(connection, rows, schema))
+        list(failing_cells(connection, rows, table))
 
 
 def test_failing_cells_keep_their_rows_number_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syndb_pipeline.stages.frames._BATCH_ROWS", 2_048)
-    schema = table_schema("vesicle", ["voxel_radius"])
+    table = checked_table("vesicle", ["voxel_radius"])
     rows = f"SELECT range AS {ROW_NUMBER}, CASE WHEN range % 3 = 0 THEN -range::DOUBLE ELSE 1 END AS voxel_radius FROM range(20_000)"
     found: list[tuple[int, str]] = []
     with duckdb.connect() as connection:
         batches = 0
-        for _ in failing_cells(connection, rows, schema):
+        for _ in failing_cells(connection, rows, table):
             batches += 1
             found += connection.execute(f"SELECT {ROW_NUMBER}, value FROM {FAILING}").fetchall()
     assert batches > 1
     assert [(row, float(value)) for row, value in found] == [(row, float(-row)) for row in range(0, 20_000, 3)]
+
+
+def described(columns: dict[str, str]) -> str:
+    return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in columns.items())}"
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_types_that_pass_by_themselves_pass_in_pandera(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {column: each.sql_type for column, each in TABLES[name].columns.items()}
+    with duckdb.connect() as connection:
+        rows = connection.sql(described(columns)).to_arrow_table().slice(0, 0)
+        assert pandera_says(checked_table(name), pl.DataFrame(pl.from_arrow(rows))) == set()
+        monkeypatch.setattr("syndb_pipeline.stages.frames._failing", pytest.fail)
+        check_types(connection, described(columns), checked_table(name))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cid": "BIGINT"}, {"voxel_radius": "FLOAT"}, {"voxel_radius": "VARCHAR"}, {"colour": "VARCHAR"}, {"cid": None}],
+    ids=["key", "narrow", "text", "unknown", "missing"],
+)
+def test_pandera_refuses_other_types(change: dict[str, str | None]) -> None:
+    columns = {"cid": "VARCHAR", "voxel_radius": SQL_TYPES[Kind.NUMBER]} | change
+    with duckdb.connect() as connection, pytest.raises(PipelineError, match="does not describe"):
+        check_types(connection, described({name: kind for name, kind in columns.items() if kind}), checked_table("vesicle"))
