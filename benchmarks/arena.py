@@ -87,7 +87,9 @@ class Arena:
         self.scripts = Path(os.environ["SYNDB_YARDSTICK"]) if os.environ.get("SYNDB_YARDSTICK") else None
         self.python = os.environ.get("SYNDB_YARDSTICK_PYTHON", sys.executable)
         self.state, self.parts_state, self.home = folder / "state", folder / "parts-state", folder / "dagster"
-        self.environment = os.environ | {
+        # Python compiles a program's modules once, not in every run, whatever this shell says.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.environment = kept | {
             "SYNDB_MEMORY_LIMIT": memory_limit,
             "SYNDB_THREADS": str(threads),
             "SYNDB_STATE": str(self.state),
