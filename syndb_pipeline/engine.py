@@ -192,7 +192,8 @@ def do_jobs(
                         at_work[pool.submit(work, connection, job.item)] = job, connection, opened
                 if not at_work:
                     raise ValueError(f"None of these can begin: {[job.item for job in left]}")
-                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                # Looked at now and then: libraries make Ctrl+C (SIGINT) a signal after which a wait goes on as if nothing had been.
+                for future in wait(at_work, timeout=0.1, return_when=FIRST_COMPLETED).done:
                     gave[at_work[future][0].item] = future.result()  # raises what ended it while others go on
                     at_work.pop(future)[2].close()
             return gave
