@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import duckdb
@@ -100,6 +101,11 @@ def memory_for_queries(memory_limit: int) -> int:
     return max(memory_limit - PYTHON_SHARE, 100_000_000)
 
 
+def set_memory(connection: duckdb.DuckDBPyConnection, memory: int) -> None:
+    """Have `connection` stay within `memory` bytes from now on: what it holds beyond them goes to its spill folder."""
+    connection.execute(f"SET memory_limit = '{memory}B'")
+
+
 def _uuid5_macro(namespace: UUID) -> str:
     keep = ((1 << 128) - 1) & ~(0xF << 76) & ~(0x3 << 62)
     version_and_variant = (5 << 76) | (0b10 << 62)
@@ -125,44 +131,24 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     return int(rows)
 
 
-def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, *, at_once: bool = True) -> None:
-    """Write the rows of `query`, sorted by `order`, to one Parquet file and flush it. They have a column `row_number`.
+def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
+    """Write the rows of `query`, sorted by `order`, which tells any two apart, to one Parquet file and flush it to disk.
 
-    Joining and sorting `at_once`, each holds memory that it does not give back to the other. One after the other they take half as long
-    again and can both use the disk: done so where it is known to be needed, and where it turns out to be.
-
-    For rows out of a join or a table. DuckDB writes what is sorted with one thread, into row groups that depend on how the rows come, and
-    marks columns as required where it happens to know that no value is missing. Handed over as Arrow batches, rows take half the time and
-    equal rows give equal bytes.
+    The bytes are those that `write_parquet` gives for the same rows when they come in that order. Joining and sorting would each hold
+    memory that it does not give back to the other, so they come one after the other, when both can use the disk.
     """
-    if at_once:
-        try:
-            _write_sorted(connection, query, order, path)
-            return
-        except duckdb.OutOfMemoryException:
-            pass  # the other way needs less
     connection.execute(f"CREATE OR REPLACE TEMP TABLE unsorted AS {query}")
-    _write_sorted(connection, "FROM unsorted", order, path)
+    write_parquet(connection, f"FROM unsorted ORDER BY {order}", path)
     connection.execute("DROP TABLE unsorted")
 
 
-def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
-    import pyarrow.parquet
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """One of several works: on `item`, with so many bytes of `memory`, once those on the items of `after` are done."""
 
-    writer_of: Any = pyarrow.parquet.ParquetWriter  # it carries no types
-    form = {"compression": "lz4", "data_page_version": "2.0", "use_dictionary": False}
-    with _setting(connection, "arrow_lossless_conversion", "true"):  # a UUID as 16 bytes, not as text
-        rows = connection.sql(f"SELECT * FROM ({query}) ORDER BY {order}").to_arrow_reader(ROW_GROUP_ROWS)
-        writer = writer_of(path, rows.schema, **form, column_encoding={"row_number": "DELTA_BINARY_PACKED"})
-        with writer, ThreadPoolExecutor(1) as pool:  # one batch is written while DuckDB hands out the next
-            writing: Future[None] | None = None
-            for batch in rows:
-                if writing:
-                    writing.result()
-                writing = pool.submit(writer.write_batch, batch, row_group_size=ROW_GROUP_ROWS)
-            if writing:
-                writing.result()
-    flush(path)
+    item: T
+    after: frozenset[T] = frozenset()
+    memory: int = 0
 
 
 def side_by_side(
@@ -173,24 +159,49 @@ def side_by_side(
     For statements of which DuckDB runs each with one thread. Returns what each gave, in the order of `items`. What one raises, and Ctrl+C,
     is raised once the others were stopped.
     """
-    with ExitStack() as stack:
-        # This setting is the whole database's: nobody may give it back while another one writes.
-        stack.enter_context(_setting(connection, *_NO_STATISTICS))
-        cursors = [stack.enter_context(connection.cursor()) for _ in items]
-        pool = stack.enter_context(ThreadPoolExecutor(threads))
-        futures = [pool.submit(work, cursor, item) for cursor, item in zip(cursors, items, strict=True)]
+    # This setting is the whole database's: nobody may give it back while another one writes.
+    with _setting(connection, *_NO_STATISTICS):
+        gave = do_jobs([Job(item) for item in items], work, lambda _: connection.cursor(), threads)
+    return [gave[item] for item in items]
+
+
+def do_jobs(
+    jobs: Iterable[Job[T]],
+    work: Callable[[duckdb.DuckDBPyConnection, T], R],
+    connected: Callable[[Job[T]], AbstractContextManager[duckdb.DuckDBPyConnection]],
+    threads: int,
+    memory: int = 0,
+) -> dict[T, R]:
+    """`work(connection, item)` for each of `jobs`, with a connection that `connected` opens for it alone. Returns what each gave, by item.
+
+    Of the jobs that may begin, the first one does; at most `threads` are at work at a time, and together within `memory` bytes, but for a
+    larger one, which works alone. What one raises, and Ctrl+C, is raised once the others were stopped. Raises `ValueError` for jobs that
+    wait for one another, or for one that is not there.
+    """
+    left, gave = list(jobs), dict[T, R]()
+    at_work: dict[Future[R], tuple[Job[T], duckdb.DuckDBPyConnection, ExitStack]] = {}
+    with ThreadPoolExecutor(threads) as pool, ExitStack() as connections:
         try:
-            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in ended:
-                future.result()  # raises what ended it while others go on
-            return [future.result() for future in futures]
+            while left or at_work:
+                for job in list(left):
+                    taken = [other.memory for other, *_ in at_work.values()]
+                    if len(taken) < threads and job.after <= gave.keys() and (not taken or sum(taken) + job.memory <= memory):
+                        left.remove(job)
+                        opened = connections.enter_context(ExitStack())
+                        connection = opened.enter_context(connected(job))
+                        at_work[pool.submit(work, connection, job.item)] = job, connection, opened
+                if not at_work:
+                    raise ValueError(f"None of these can begin: {[job.item for job in left]}")
+                # Looked at now and then: libraries make Ctrl+C (SIGINT) a signal after which a wait goes on as if nothing had been.
+                for future in wait(at_work, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                    gave[at_work[future][0].item] = future.result()  # raises what ended it while others go on
+                    at_work.pop(future)[2].close()
+            return gave
         except BaseException:
-            left = [(future, cursor) for future, cursor in zip(futures, cursors, strict=True) if not future.cancel()]
-            while left:  # more than once: a cursor may be between two statements
-                for _, cursor in left:
-                    cursor.interrupt()
-                wait([future for future, _ in left], timeout=0.05)
-                left = [each for each in left if not each[0].done()]
+            while any(not future.done() for future in at_work):  # more than once: one may be between two statements
+                for _, connection, _ in at_work.values():
+                    connection.interrupt()
+                wait(at_work, timeout=0.05)
             raise
 
 

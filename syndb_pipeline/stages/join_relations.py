@@ -10,7 +10,7 @@ from typing import Any
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, memory_for_queries, parquet, quote, write_sorted
+from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
@@ -18,8 +18,9 @@ from syndb_pipeline.stages import markers, orphan_words, orphans, swapped
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
+from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.stages.progress import Meter
-from syndb_pipeline.stages.relations import Parent, Work, allowed_targets, made_from, settings, take_over
+from syndb_pipeline.stages.relations import Join, Parent, Work, allowed_targets, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
@@ -27,9 +28,6 @@ from syndb_pipeline.stored_keys import rows_of, same_key
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
-
-_BYTES_OF_A_PARENT = 80
-"""Memory, about, of a row that others name, while they look it up."""
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -49,8 +47,13 @@ def run(context: Context, folder: Path) -> Result:
         work.swaps = {name: swapped.Swap("cid", found["column"], found["proof"]) for name, found in told.items()}
         work.parents = {name: Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
         # Synapses come last of their level: they look up the neuron of the terminals and spines beside them.
-        for name in meter.each(sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")), connection):
+        for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
             _relate(work, TABLES[name], tables[name])
+        for _ in meter.each([name for name in tables if name not in work.joins], connection):
+            pass  # taken over, or related to nothing
+        write_joins(context, connection, work.joins, meter)
+        for name in work.joins:
+            _check_joined(work, TABLES[name], tables[name])
         _forget_damaged_cells(work)
         _find_swaps(work, tables)
         work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables)
@@ -67,12 +70,13 @@ def run(context: Context, folder: Path) -> Result:
 
 
 def _relate(work: Work, table: Table, path: Path) -> None:
+    """Take over the relations of `table`, or plan how they are made; whoever points to it will find them in their file."""
     work.made_from[table.name] = made_from(work, table)
     if not take_over(work, table):
         _resolve(work, table, path)
-    relations = work.folder / "relations" / f"{table.name}.parquet"
+    relations = work.relations(table.name)
     parent = work.parents[table.name]
-    if table.pair is None and relations.is_file():
+    if table.pair is None and (table.name in work.joins or relations.is_file()):
         work.parents[table.name] = Parent(parent.ids, relations, is_neuron=False, repeated=parent.repeated)
 
 
@@ -85,13 +89,16 @@ def _resolve(work: Work, table: Table, path: Path) -> None:
     if table.pair and set(table.pair) <= set(columns):
         details |= _check_pairs(work, table, path)
     _check_missing(work, table, path, [name for name in columns if name in targets or columns[name].required])
-    if not targets:
-        return
-    relations = work.folder / "relations" / f"{table.name}.parquet"
-    _write(work, table, path, targets, relations)
-    for column, resolved in _check_resolved(work, table, path, targets, relations).items():
-        details["references"][column]["resolved"] = resolved
-    if "parent_enum" in columns and "parent_id" in targets:
+    if targets:
+        work.joins[table.name] = _join(work, table, path, targets)
+
+
+def _check_joined(work: Work, table: Table, path: Path) -> None:
+    """What only the relations tell: values that resolved to nothing, or to what contradicts the lab's own columns."""
+    targets = {column: target for (name, column), target in work.targets.items() if name == table.name}
+    for column, resolved in _check_resolved(work, table, path, targets, work.relations(table.name)).items():
+        work.details[table.name]["references"][column]["resolved"] = resolved
+    if "parent_id" in targets and "parent_enum" in contract_columns(work.connection, table.name, path):
         _check_parent_enum(work, table, path, targets["parent_id"])
 
 
@@ -152,31 +159,46 @@ def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[E
     return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
 
-def _write(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> None:
-    """Write the table's relations in the order of its rows."""
-    selected = ["c.file_row_number AS row_number"]
+def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join:
+    """How the columns of `targets` are looked up in what they point to, as far as that is related by now."""
+    selected = ["row_number"]
     roots: list[str] = []
-    joins = []
+    looked_up: list[str] = []
+    joined: list[str] = []
     for index, (column, target) in enumerate(targets.items()):
         alias = f"t{index}"
+        rows = f"{work.parents[target].rows()} {alias}"
         named = same_key((path, "c", column), (work.parents[target].ids, alias, "key"))
-        joins.append(f"LEFT JOIN {work.parents[target].rows()} {alias} ON {named}")
+        neuron = "cid" if work.parents[target].is_neuron else "neuron_id"
+        wanted = {"cid": None}
         if column == "parent_id":
             selected += [f"{alias}.cid AS parent_id", f"if({alias}.cid IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum"]
-            roots.insert(0, f"{alias}.neuron_id")
+            roots.insert(0, f"{alias}.{neuron}")
+            wanted[neuron] = None
         elif column == "neuron_id":
             roots.append(f"{alias}.cid")
         else:
             selected.append(f"{alias}.cid AS {quote(column)}")
             if table.name == "synapse":
-                roots.append(f"{alias}.neuron_id")
+                roots.append(f"{alias}.{neuron}")
+                wanted[neuron] = None
+        # A subquery keeps rows that find nothing where they stand; a left join puts them behind others.
+        looked_up.append(f"(SELECT struct_pack({', '.join(wanted)}) FROM {rows} WHERE {named}) AS {alias}")
+        joined.append(f"LEFT JOIN {rows} ON {named}")
     if table.pair is None:
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
-    query = f"SELECT {', '.join(selected)} FROM {parquet(path, row_number=True)} c {' '.join(joins)}"
-    rows = work.context.upstream("ingest").details["tables"]
-    held = _BYTES_OF_A_PARENT * sum(rows[target]["rows"] for target in set(targets.values()))
-    at_once = held < memory_for_queries(work.context.settings.memory_limit)
-    write_sorted(work.connection, query, "row_number", relations, at_once=at_once)
+    columns, read = ", ".join(selected), rows_read(work.context)
+    # Whatever the chunks of ingest's file, those beside a range are whole, and row groups end where they should.
+    numbered = f"{parquet(path)} c POSITIONAL JOIN range({read[table.name]}) numbers(row_number)"
+    any_order = f"(SELECT *, file_row_number AS row_number FROM {parquet(path, row_number=True)}) c"
+    return Join(
+        path=work.relations(table.name),
+        rows=read[table.name],
+        in_order=f"SELECT {columns} FROM (SELECT row_number, {', '.join(looked_up)} FROM {numbered})",
+        in_any_order=f"SELECT {columns} FROM {any_order} {' '.join(joined)}",
+        after=frozenset(target for target in targets.values() if target in work.joins and work.parents[target].relations),
+        memory=memory_to_join(read[target] for target in targets.values()),
+    )
 
 
 def _check_resolved(work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path) -> dict[str, int]:
@@ -335,6 +357,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "3",
+    "4",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

@@ -43,6 +43,22 @@ class Parent:
         return f"({source})"
 
 
+@dataclass(frozen=True)
+class Join:
+    """How the relations of a table are made.
+
+    Both queries give the same rows. Those of `in_order` come in the order of the table's rows, in whole chunks, from a connection with one
+    thread and `memory` bytes; those of `in_any_order` may be joined from either side, and on disk.
+    """
+
+    path: Path
+    rows: int
+    in_order: str
+    in_any_order: str
+    after: frozenset[str]  # tables whose relations are read, and are made by a join too
+    memory: int
+
+
 @dataclass
 class Work:
     """What the stage carries from table to table."""
@@ -55,11 +71,16 @@ class Work:
     ids: dict[str, Path]
     parents: dict[str, Parent] = field(default_factory=dict)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    joins: dict[str, Join] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     swaps: dict[str, swapped.Swap] = field(default_factory=dict)
     evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     made_from: dict[str, str] = field(default_factory=dict)
+
+    def relations(self, table: str) -> Path:
+        """The file of a table's relations, in the new folder."""
+        return self.folder / "relations" / f"{table}.parquet"
 
 
 def settings(table: TableConfig) -> dict[str, Any]:

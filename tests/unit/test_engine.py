@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -129,44 +133,24 @@ def test_a_small_limit_spills_instead_of_failing(tmp_path: Path, spill: Path) ->
     assert rows == 2_000_000
 
 
-def test_sorted_rows_are_the_same_file_whether_or_not_memory_holds_join_and_sort_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parents, rows = 4_000_000, 16 * engine.ROW_GROUP_ROWS + 7
-    outcomes: dict[str, list[type[BaseException] | None]] = {"roomy": [], "tight": []}
-    real = engine._write_sorted
-    named = ", ".join(f"'key' || hash(i + {salt}) % {2 * parents} AS {name}" for salt, name in enumerate(("parent", "partner")))
-    children = f"SELECT {named} FROM range({rows}) t(i)"
+@pytest.mark.parametrize(("memory", "threads"), [("100MB", 1), ("100MB", 2), ("100MB", 4), ("1600MB", 1), ("1600MB", 4)])
+def test_sorted_rows_are_the_same_file_as_rows_that_came_in_order(tmp_path: Path, memory: str, threads: int) -> None:
+    rows = 12 * engine.ROW_GROUP_ROWS + 7
+    columns = """i AS row_number, md5(i::VARCHAR)::UUID AS cid, CASE WHEN i > 600_000 THEN md5((i // 9)::VARCHAR)::UUID END AS late,
+                 5::INTEGER AS code, repeat('word ', (hash(i) % 9)::INTEGER) || i // 1000 AS words, hash(i) / 7.0 AS x"""
     with engine.connect(memory_limit=2_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
-        engine.write_parquet(
-            connection, f"SELECT 'key' || i AS key, md5(i::VARCHAR)::UUID AS cid FROM range({parents}) t(i)", tmp_path / "p"
-        )
-        engine.write_parquet(connection, children, tmp_path / "c")
-    parent = f"(SELECT i.key, i.cid FROM {engine.parquet(tmp_path / 'p')} i POSITIONAL JOIN {engine.parquet(tmp_path / 'p')})"
-    query = f"""SELECT c.file_row_number AS row_number, p.cid AS pre, q.cid AS post
-                FROM {engine.parquet(tmp_path / "c", row_number=True)} c
-                LEFT JOIN {parent} p ON c.parent = p.key LEFT JOIN {parent} q ON c.partner = q.key"""
-    for name, memory in (("roomy", "1600MB"), ("tight", "100MB")):
-
-        def watched(*given: Any, of: str = name) -> None:
-            try:
-                real(*given)
-            except duckdb.OutOfMemoryException as error:
-                outcomes[of].append(type(error))
-                raise
-            outcomes[of].append(None)
-
-        monkeypatch.setattr(engine, "_write_sorted", watched)
-        with engine.connect(memory_limit=2_000_000_000, threads=2, spill=tmp_path / "spill") as connection:
-            connection.execute(f"SET memory_limit = '{memory}'")
-            engine.write_sorted(connection, query, "row_number", tmp_path / name)
-            groups = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / name}') ORDER BY 1 DESC"
-            assert connection.execute(groups).fetchall() == [(engine.ROW_GROUP_ROWS,), (7,)]
-            disordered = f"SELECT count(*) FROM {engine.parquet(tmp_path / name, row_number=True)} WHERE row_number <> file_row_number"
-            assert connection.execute(disordered).fetchall() == [(0,)]
-            assert connection.execute("SHOW TABLES").fetchall() == []
-    assert outcomes == {"roomy": [None], "tight": [duckdb.OutOfMemoryException, None]}
-    assert (tmp_path / "roomy").read_bytes() == (tmp_path / "tight").read_bytes()
+        engine.write_parquet(connection, f"SELECT {columns} FROM range({rows}) t(i)", tmp_path / "ordered")
+        engine.write_parquet(connection, f"FROM {engine.parquet(tmp_path / 'ordered')} ORDER BY hash(row_number)", tmp_path / "mixed")
+    (tmp_path / "sorted").write_bytes(b"left by a run that failed" * 10_000_000)
+    with engine.connect(memory_limit=2_000_000_000, threads=threads, spill=tmp_path / "spill") as connection:
+        connection.execute(f"SET memory_limit = '{memory}'")
+        # A join puts rows into chunks of any size.
+        filtered = f"FROM {engine.parquet(tmp_path / 'mixed')} WHERE hash(row_number) % 7 >= 0 AND row_number NOT IN (-1, -2)"
+        engine.write_sorted(connection, filtered, "row_number", tmp_path / "sorted")
+        groups = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path / 'sorted'}') ORDER BY 1 DESC"
+        assert connection.execute(groups).fetchall() == [(engine.ROW_GROUP_ROWS,), (7,)]
+        assert connection.execute("SHOW TABLES").fetchall() == []
+    assert digest_file(tmp_path / "sorted") == digest_file(tmp_path / "ordered")
 
 
 ENDLESS = "SELECT count(*) FROM range(1_000_000_000_000) t(i) WHERE hash(i) = 1"
@@ -194,8 +178,48 @@ def test_work_side_by_side_gives_its_results_in_order_at_most_so_many_at_a_time(
         assert connection.execute("SELECT current_setting('disabled_optimizers')").fetchall() == [("",)]
 
 
+def test_jobs_wait_for_one_another_and_for_memory(spill: Path) -> None:
+    together: list[set[str]] = []
+    at_work: set[str] = set()
+    lock = threading.Lock()
+
+    def work(own: duckdb.DuckDBPyConnection, item: str) -> str:
+        with lock:
+            at_work.add(item)
+            together.append(set(at_work))
+        own.execute("SELECT 1")
+        time.sleep(0.1)
+        with lock:
+            at_work.remove(item)
+        return item.upper()
+
+    @contextmanager
+    def connected(_: engine.Job[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+        with engine.connect(memory_limit=600_000_000, threads=1, spill=spill) as own:
+            yield own
+
+    jobs = [
+        engine.Job("leaf", frozenset({"stem"}), 10),
+        engine.Job("half", memory=50),
+        engine.Job("stem", frozenset({"root"}), 60),
+        engine.Job("root", memory=50),
+        engine.Job("whale", memory=1_000),
+    ]
+    gave = engine.do_jobs(jobs, work, connected, 3, memory=100)
+    assert gave == {name: name.upper() for name in ("leaf", "half", "stem", "root", "whale")}
+    begun = [next(iter(now - before)) for before, now in pairwise([set(), *together]) if len(now - before) == 1]
+    assert begun.index("root") < begun.index("stem") < begun.index("leaf")
+    assert {"half", "root"} in together, "both fit into memory"
+    assert {"whale"} in together and not any("whale" in now and len(now) > 1 for now in together), "too large for company"
+    assert not any({"half", "stem"} <= now for now in together), "together too large"
+    for waiting in (frozenset({"b"}), frozenset({"nobody"})):
+        with pytest.raises(ValueError, match="None of these can begin"):
+            engine.do_jobs([engine.Job("a", waiting), engine.Job("b", frozenset({"a"}))], work, connected, 2)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["cursors", "connections"])
 @pytest.mark.parametrize("how", ["an error", "Ctrl+C"])
-def test_what_ends_one_of_several_side_by_side_stops_the_others(spill: Path, how: str) -> None:
+def test_what_ends_one_of_several_side_by_side_stops_the_others(spill: Path, how: str, own: bool) -> None:
     def work(cursor: duckdb.DuckDBPyConnection, item: str) -> None:
         if item == "an error":
             time.sleep(0.5)
@@ -205,9 +229,15 @@ def test_what_ends_one_of_several_side_by_side_stops_the_others(spill: Path, how
             os.kill(os.getpid(), signal.SIGINT)
         cursor.execute(ENDLESS).fetchall()
 
+    importlib.import_module("polars")  # it makes Ctrl+C a signal that interrupts no wait
     began = time.monotonic()
     with engine.connect(memory_limit=600_000_000, threads=2, spill=spill) as connection:
         with pytest.raises(ZeroDivisionError if how == "an error" else KeyboardInterrupt):
-            engine.side_by_side(connection, work, ["endless", how, "never begun"], 2)
+            items = ["endless", how, "never begun"]
+            if own:
+                limits: dict[str, Any] = {"memory_limit": 600_000_000, "threads": 1, "spill": spill}
+                engine.do_jobs([engine.Job(item) for item in items], work, lambda _: engine.connect(**limits), 2)
+            else:
+                engine.side_by_side(connection, work, items, 2)
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
     assert time.monotonic() - began < 20
