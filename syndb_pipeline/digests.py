@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,8 +62,15 @@ def digest_file(path: Path) -> str:
 
 def digest_files(paths: Sequence[Path]) -> list[str]:
     """`digest_file` of each path, two files at a time."""
+    return in_pairs(digest_file, paths)
+
+
+def in_pairs(digest: Callable[[Path], str], paths: Sequence[Path]) -> list[str]:
+    """What `digest` gives of each path, two at a time, the largest first: begun last, it would be alone for long. Raises `OSError`."""
+    order = sorted(range(len(paths)), key=lambda index: -paths[index].stat().st_size)
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(digest_file, paths))
+        found = dict(zip(order, pool.map(digest, [paths[index] for index in order]), strict=True))
+    return [found[index] for index in range(len(paths))]
 
 
 def adopt(path: Path, digest: str, *, just_written: bool = False) -> None:

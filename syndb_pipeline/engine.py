@@ -62,12 +62,9 @@ def parquet(path: Path | str, *, row_number: bool = False) -> str:
 
 
 @contextmanager
-def connect(
-    *, memory_limit: int, threads: int, spill: Path, dataset: UUID | None = None, share: int = 1
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(*, memory_limit: int, threads: int, spill: Path, dataset: UUID | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB that stays within `memory_limit` bytes of process memory and spills into the folder `spill`.
 
-    `share` connections open at a time divide the memory among them.
     With `dataset`, the macro `row_uuid(table_name, key)` gives `uuid5(dataset, "<table_name>/<key>")` (RFC 9562, 5.5), NULL for NULL.
     Nothing is downloaded: extensions are neither installed nor loaded on demand.
     """
@@ -75,7 +72,7 @@ def connect(
     connection = duckdb.connect(
         config={
             "threads": threads,
-            "memory_limit": f"{memory_for_queries(memory_limit) // share}B",
+            "memory_limit": f"{memory_for_queries(memory_limit)}B",
             "temp_directory": str(spill),
             "preserve_insertion_order": True,
             "autoinstall_known_extensions": False,
@@ -135,8 +132,20 @@ def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, 
     """Write the rows of `query`, sorted by `order`, which tells any two apart, to one Parquet file and flush it to disk.
 
     The bytes are those that `write_parquet` gives for the same rows when they come in that order. Joining and sorting would each hold
-    memory that it does not give back to the other, so they come one after the other, when both can use the disk.
+    memory that it does not give back to the other, so they come one after the other, when both can use the disk. Where that is too little
+    still, one thread does it: each holds memory of its own.
     """
+    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
+    try:
+        _write_sorted(connection, query, order, path)
+    except duckdb.OutOfMemoryException:
+        connection.execute("SET threads = 1")
+        _write_sorted(connection, query, order, path)
+    finally:
+        connection.execute(f"SET threads = {threads}")
+
+
+def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE unsorted AS {query}")
     write_parquet(connection, f"FROM unsorted ORDER BY {order}", path)
     connection.execute("DROP TABLE unsorted")

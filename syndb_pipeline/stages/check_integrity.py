@@ -253,6 +253,6 @@ STAGE = Stage(
     run,
     _inputs,
     "join_relations",
-    "2",
+    "3",
     "Prove that the dataset is one whole, and seal the verdict over all stages before.",
 )

@@ -6,14 +6,16 @@ Belongs here: putting files, columns and casts together, conserving rows, tellin
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
-from syndb_pipeline.digests import digest_of
+from syndb_pipeline.digests import digest_of, in_pairs
 from syndb_pipeline.engine import literal, parquet, write_parquet
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.readers import casts, files, untrusted
@@ -48,8 +50,7 @@ def inputs(context: Context) -> dict[str, str]:
                     digests[name] = refused
                 else:
                     to_read[name] = path
-    with ThreadPoolExecutor(2) as pool:
-        return digests | dict(zip(to_read, pool.map(witness.digest, to_read.values()), strict=True))
+    return digests | dict(zip(to_read, in_pairs(witness.digest, [*to_read.values()]), strict=True))
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -62,16 +63,18 @@ def run(context: Context, folder: Path) -> Result:
     shared = _shared_files(context)
     names = [table for table in TABLE_ORDER if table in context.config.tables]
     meter = Meter("ingest", _bytes(context), "bytes", context.watch)
-    with context.duckdb() as connection, meter, ThreadPoolExecutor(1) as pool:
+    with context.duckdb() as connection, meter, _looking_ahead() as pool:
         casts.prepare(connection)
         connection.execute("CREATE TABLE unreadable (tbl VARCHAR, file VARCHAR, sheet VARCHAR, line BIGINT, text VARCHAR, code VARCHAR)")
         readers = {name: TableReader(context, connection, TABLES[name], context.config.tables[name], reading / name) for name in names}
+        for name in names[1:]:  # a large table is counted through while all small ones before it are read
+            readers[name].look_ahead(pool, packed=False)
         for name, following in zip(meter.each(names, connection), [*names[1:], None], strict=True):
             findings = _take_over(context, connection, name, folder, sources, result)
             if findings is None:
                 context.say(f"ingest: {name}")
                 if following:
-                    readers[following].look_ahead(pool)
+                    readers[following].look_ahead(pool, packed=True)
                 read = readers[name].read(folder / "tables" / f"{name}.parquet")
                 shutil.rmtree(reading / name, ignore_errors=True)
                 if read.sources:
@@ -87,6 +90,16 @@ def run(context: Context, folder: Path) -> Result:
     shutil.rmtree(reading, ignore_errors=True)
     sources.write(folder)
     return result
+
+
+@contextmanager
+def _looking_ahead() -> Iterator[ThreadPoolExecutor]:
+    """A thread for work that is wanted later. What it has not begun by the end, also where that comes early, is left undone."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _take_over(

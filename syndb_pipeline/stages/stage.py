@@ -56,14 +56,10 @@ class Context:
         return self.config.rules
 
     @contextmanager
-    def duckdb(self, *, threads: int | None = None, share: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A DuckDB within the run's limits, with `row_uuid` bound to the dataset (see `engine.connect`).
-
-        `share` says how many such connections are open at a time, each with its part of the memory.
-        """
+    def duckdb(self, *, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB within the run's limits, with `row_uuid` bound to the dataset (see `engine.connect`)."""
         with engine.connect(
             memory_limit=self.settings.memory_limit,
-            share=share,
             threads=threads or self.settings.threads,
             spill=self.store.scratch / "spill",
             dataset=self.dataset,

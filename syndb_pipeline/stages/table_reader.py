@@ -90,12 +90,16 @@ class TableReader:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.writer = PartWriter(self.connection, self.table, self.config, self.scratch)
 
-    def look_ahead(self, pool: ThreadPoolExecutor) -> None:
-        """Have `pool` look through the table's text files before `read` asks for them; each is only counted through, in little memory."""
+    def look_ahead(self, pool: ThreadPoolExecutor, *, packed: bool) -> None:
+        """Have `pool` look through the table's text files before `read` asks for them; each is only counted through, in little memory.
+
+        Files that are `packed` are unpacked to the disk for it, so few of them should wait for their turn.
+        """
         home = self.context.config.folder
         guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
         for path in guard.find() if self.context.former is None else ():
-            if files.suffix(path) in files.TEXT_SUFFIXES:
+            is_packed = path.name.lower().endswith(".gz")
+            if files.suffix(path) in files.TEXT_SUFFIXES and path not in self.ahead and (packed or not is_packed):
                 witness.confirm(path)
                 with suppress(Unreadable):  # `read` tells why
                     guard.check(path)
