@@ -63,13 +63,14 @@ class PartWriter:
 
     def write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
         """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
-        numbers = casts.may_be_numbers(order, self.table.columns, self.config)
+        may_be = casts.may_be_numbers(order, self.table.columns, self.config)
         while True:
+            numbers = [name for name in may_be if name not in self.texts]
             try:
-                return self._write_with([name for name in numbers if name not in self.texts], parts, targets, order, target)
+                return self._write_with(numbers, parts, targets, order, target)
             except duckdb.Error as error:
                 name = not_whole(error)
-                if name is None:
+                if name not in numbers:  # another error, which may quote a line of the lab's
                     raise
                 self.texts.add(name)
 

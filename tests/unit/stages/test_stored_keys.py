@@ -156,6 +156,15 @@ def test_files_of_one_table_agree_on_how_their_keys_lie(tmp_path: Path, later: s
     assert stored(lab, "ingest", "neuron")["cid"] == "BIGINT"
 
 
+@pytest.mark.parametrize("said", ["no whole number: cid", "no whole number: parent_id", "no whole number: x"])
+def test_a_broken_line_that_says_what_we_say_is_a_broken_line(tmp_path: Path, said: str) -> None:
+    lab = Lab(tmp_path, {"neuron": csv("cid,voxel_radius", "1,5.5", f"2,5.5,{said}", f"{said},6.5", "3,x")})
+    lab.limits = lab.limits.model_copy(update={"threads": 1})
+    found = lab.check()
+    assert found.finding("SYN-READ-002").count == 1
+    assert [key for key, _ in lab.ids("neuron")] == ["1", said, "3"]
+
+
 def test_a_key_of_several_columns_lies_as_text(tmp_path: Path) -> None:
     settings = {"vesicle": {"key": ["parent_id", "cid"]}}
     tables = {"axon": csv("cid,voxel_radius", "1,5.5"), "vesicle": csv("cid,parent_id,voxel_radius", "7,1,20.5", "8,1,20.5")}
