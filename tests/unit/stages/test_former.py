@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from stage_lab import Lab, csv
 
-from syndb_pipeline.stages import assign_ids, join_relations, package, table_reader, validate
+from syndb_pipeline.stages import assign_ids, join_relations, package, part_writer, table_reader, validate
 from syndb_pipeline.store import Record
 
 TABLES = {
@@ -114,7 +114,7 @@ def test_of_a_glob_only_the_new_file_is_read(lab: Lab, monkeypatch: pytest.Monke
 
 
 def test_many_files_are_taken_over_in_pieces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_reader, "_ROWS_TOGETHER", 4)
+    monkeypatch.setattr(part_writer, "_ROWS_TOGETHER", 4)
     lab.run("package")
     spy = Spy(monkeypatch)
     for number in (3, 5, 6):
