@@ -63,10 +63,8 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, then every test, with coverage
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	@$(BIN)/coverage report --skip-covered --skip-empty --sort=-cover | tail -n 25
+test: lint ## lint, then every test with coverage, on all cores; the tests of one file stay together
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --cov --cov-report term
 
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

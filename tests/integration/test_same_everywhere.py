@@ -57,7 +57,7 @@ class Prepared:
         folder = DatasetStore(self.lab.folder / "state", DATASET).stage("assign_ids") / "ids"
         with duckdb.connect() as connection:
             return {
-                path.stem: dict(connection.execute(f"SELECT key, cid FROM read_parquet('{path}')").fetchall())
+                path.stem: dict(connection.execute(f"SELECT key::VARCHAR, cid FROM read_parquet('{path}')").fetchall())
                 for path in sorted(folder.glob("*.parquet"))
             }
 
