@@ -42,7 +42,7 @@ PAGE = b"<html><body><table><tr><th>cid</th></tr></table></body></html>"
     [
         ("v.csv", workbook(), "no text but an .xlsx workbook", ".xlsx"),
         ("v.csv", parquet(), "no text but a Parquet file", ".parquet"),
-        ("v.csv", gzip.compress(TEXT.encode()), "no text but compressed with gzip", ".csv.gz"),
+        ("v.csv", gzip.compress(TEXT.encode(), mtime=0), "no text but compressed with gzip", ".csv.gz"),
         ("v.csv", b"\n" + PAGE, "a web page", "Download"),
         ("v.xlsx", TEXT.encode(), "no workbook but text", ".csv"),
         ("v.xls", TEXT.replace(",", "\t").encode("utf-16"), "no workbook but text", ".csv"),
