@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import duckdb
@@ -23,6 +24,7 @@ from syndb_pipeline.stages.failures import rejected_rows
 from syndb_pipeline.stages.package import dataset_metadata
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import ingested
+from syndb_pipeline.stages.validate import STAGE as VALIDATE
 from syndb_pipeline.store import DatasetStore, Record, Rows
 
 CHECKS: Final = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity")
@@ -176,7 +178,7 @@ def gathered(context: Context, *, measured: bool = True) -> Iterator[tuple[Repor
                 findings,
                 cases,
                 relations=_relations(records, connection),
-                histograms={name: histograms(connection, name, path) for name, path in paths.items()} if measured else {},
+                histograms=_histograms(connection, paths, records) if measured else {},
                 clouds=clouds(connection, paths) if measured else [],
                 metadata=dataset_metadata(context.config, ordered(context.config.tables)),
                 terms=terms.model_dump(mode="json") if terms else None,
@@ -202,6 +204,15 @@ def _rows(context: Context, connection: duckdb.DuckDBPyConnection, records: Mapp
         lost = rows.rejected + rejected.get(name, 0)
         tables[name] = Rows(read=rows.read, passed=rows.read - lost, rejected=lost)
     return tables
+
+
+def _histograms(
+    connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path], records: Mapping[str, Record]
+) -> dict[str, list[Histogram]]:
+    """Distributions by table, from the summaries in validate's record; where it has not run, or an older version did, they are made."""
+    record = records.get(VALIDATE.name)
+    validated = record.details["tables"] if record and record.versions.get(VALIDATE.name) == VALIDATE.version else {}
+    return {name: histograms(connection, name, path, validated[name]["columns"] if validated else None) for name, path in paths.items()}
 
 
 def _relations(records: Mapping[str, Record], connection: duckdb.DuckDBPyConnection) -> list[Relation]:

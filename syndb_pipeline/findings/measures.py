@@ -5,7 +5,7 @@ Belongs here: bins, medians and samples, in SQL over ingest's tables. Does not: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite, log10, sqrt
 from pathlib import Path
@@ -15,14 +15,12 @@ import duckdb
 
 from syndb_pipeline.contract.tables import INT32_MAX, TABLE_ORDER, TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.stages.summaries import Summary, summarise
 from syndb_pipeline.stages.tables import columns_of
 
 FEWEST_BINS: Final = 6
 BINS: Final = 32
 """The most bins of a histogram; few values get fewer."""
-
-SAMPLE_ROWS: Final = 100_000
-"""Rows from which medians and the middle of a column come: chosen by row number, so always the same. About, in a larger table."""
 
 POINTS: Final = 4_000
 """Rows of all tables together in the scatter of centroids."""
@@ -51,8 +49,8 @@ class Histogram:
     column: Column
     rows: int
     given: int
-    not_finite: int
-    outside: int
+    not_finite: int = 0
+    outside: int = 0
     minimum: float | None = None
     median: float | None = None
     maximum: float | None = None
@@ -87,20 +85,33 @@ class Cloud:
     points: Sequence[tuple[float | None, float | None, float | None]]
 
 
-def histograms(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> list[Histogram]:
-    """The distribution of every measured column of `table`, in the contract's order; ids and codes among the integers are none."""
+def histograms(
+    connection: duckdb.DuckDBPyConnection, table: str, path: Path, summaries: Mapping[str, Summary] | None = None
+) -> list[Histogram]:
+    """The distribution of every measured column of `table`, in the contract's order; ids and codes among the integers are none.
+
+    `summaries` are those of validate's record, by column; without them they are made here.
+    """
     there = columns_of(connection, path)
     columns = [column for name, column in TABLES[table].columns.items() if name in there and _measured(column)]
     if not columns:
         return []
-    source = parquet(path, row_number=True)
-    rows, facts = _facts(connection, source, columns)
-    middles = _middles(connection, source, columns, max(1, ceil(rows / SAMPLE_ROWS)))
+    source = parquet(path)
+    (rows,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone() or (0,)
+    if summaries is None:
+        _, summaries = summarise(connection, path, columns)
     drawn = []
-    for column, (given, not_finite, outside, smallest, largest), middle in zip(columns, facts, middles, strict=True):
-        known = Histogram(table, column, rows, given, not_finite, outside, smallest, middle[1], largest)
-        drawn.append(_with_axis(connection, source, known, middle))
+    for column in columns:
+        summary = summaries[column.name]
+        smallest, median, largest = (_number(summary[fact]) for fact in ("min", "median", "max"))
+        known = Histogram(table, column, rows, rows - summary["nulls"], minimum=smallest, median=median, maximum=largest)
+        known = replace(known, outside=_count_outside(connection, source, known))
+        drawn.append(_with_axis(connection, source, known, _number(summary["p1"]), _number(summary["p99"])))
     return _binned(connection, source, drawn)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def clouds(connection: duckdb.DuckDBPyConnection, paths: dict[str, Path]) -> list[Cloud]:
@@ -132,72 +143,27 @@ def _measured(column: Column) -> bool:
     return column.kind in (Kind.NUMBER, Kind.INTEGER) and column.name != "parent_enum" and column.wire != "BIGINT"
 
 
-def _outside(column: Column, value: str) -> str:
-    """SQL: `value` breaks the column's bounds."""
-    broken = []
-    if column.minimum is not None:
-        broken.append(f"{value} {'<=' if column.exclusive_minimum else '<'} {literal(column.minimum)}")
-    if column.maximum is not None:
+def _count_outside(connection: duckdb.DuckDBPyConnection, source: str, known: Histogram) -> int:
+    """The finite values that break the column's bounds; they are looked at only where the smallest or the largest does."""
+    column, value, broken = known.column, f"{quote(known.column.name)}::DOUBLE", []
+    if known.minimum is None or known.maximum is None:
+        return 0
+    least = column.minimum
+    if least is not None and (known.minimum < least or (column.exclusive_minimum and known.minimum == least)):
+        broken.append(f"{value} {'<=' if column.exclusive_minimum else '<'} {literal(least)}")
+    if column.maximum is not None and known.maximum > column.maximum:
         broken.append(f"{value} > {literal(column.maximum)}")
-    return " OR ".join(broken) or "FALSE"
+    if not broken:
+        return 0
+    query = f"SELECT count(*) FROM {source} WHERE isfinite({value}) AND ({' OR '.join(broken)})"
+    (count,) = connection.execute(query).fetchone() or (0,)
+    return int(count)
 
 
-def _inside(column: Column, value: float) -> bool:
-    """Whether `value` keeps the column's bounds."""
-    above = column.minimum is None or value > column.minimum or (value == column.minimum and not column.exclusive_minimum)
-    return above and (column.maximum is None or value <= column.maximum)
-
-
-def _facts(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: list[Column]
-) -> tuple[int, list[tuple[int, int, int, float | None, float | None]]]:
-    """The rows; of each column the values given, not finite and outside its bounds, and the smallest and largest of the finite ones.
-
-    DuckDB knows what all columns are asked from the file's statistics, without reading them; NaN is its largest number. Only values that
-    are not finite, or outside the bounds, have to be counted.
-    """
-    names = [quote(column.name) for column in columns]
-    wanted = ", ".join(f"count({name}), min({name})::DOUBLE, max({name})::DOUBLE" for name in names)
-    rows, *found = connection.execute(f"SELECT count(*), {wanted} FROM {source}").fetchone() or (0,)
-    facts, counted, values = [], [], []
-    for index, (column, name) in enumerate(zip(columns, names, strict=True)):
-        given, smallest, largest = found[3 * index : 3 * index + 3]
-        facts.append((given, 0, 0, smallest, largest))
-        if given and not (isfinite(smallest) and isfinite(largest) and _inside(column, smallest) and _inside(column, largest)):
-            finite = f"finite{index}"
-            values.append(f"if(isfinite({name}::DOUBLE), {name}::DOUBLE, NULL) AS {finite}")
-            counted.append(
-                (index, f"count({finite}), count(CASE WHEN {_outside(column, finite)} THEN 1 END), min({finite}), max({finite})")
-            )
-    if counted:
-        # A value that is not finite is taken out once: a FILTER at each of the counts would take four times as long.
-        query = f"SELECT {', '.join(each for _, each in counted)} FROM (SELECT {', '.join(values)} FROM {source})"
-        found = list(connection.execute(query).fetchone() or ())
-        for place, (index, _) in enumerate(counted):
-            finite_ones, outside, smallest, largest = found[4 * place : 4 * place + 4]
-            given = facts[index][0]
-            facts[index] = (given, given - finite_ones, outside, smallest, largest)
-    return rows, facts
-
-
-def _middles(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: list[Column], every: int
-) -> list[tuple[float | None, float | None, float | None]]:
-    """The 1st, 50th and 99th percentile of each column, over one in `every` rows.
-
-    They are chosen by a hash, because tables have rhythms: every other row may be empty.
-    """
-    values = ", ".join(f"if(isfinite({quote(c.name)}::DOUBLE), {quote(c.name)}::DOUBLE, NULL) AS {quote(c.name)}" for c in columns)
-    sampled = f"SELECT {values} FROM {source} WHERE hash(file_row_number) % {every} = 0"
-    wanted = ", ".join(f"quantile_disc({quote(c.name)}, [0.01, 0.5, 0.99])" for c in columns)
-    # Laid aside first: at the aggregates' side the few rows would be looked at in the many pieces that they come in.
-    found = connection.execute(f"WITH sampled AS MATERIALIZED ({sampled}) SELECT {wanted} FROM sampled").fetchone() or ()
-    return [tuple(each) if each else (None, None, None) for each in found]
-
-
-def _with_axis(connection: duckdb.DuckDBPyConnection, source: str, known: Histogram, middle: tuple[float | None, ...]) -> Histogram:
-    """Choose the axis: all values, or where a few lie far off, three times the middle's width on each side of it."""
-    low_middle, _, high_middle = middle
+def _with_axis(
+    connection: duckdb.DuckDBPyConnection, source: str, known: Histogram, low_middle: float | None, high_middle: float | None
+) -> Histogram:
+    """Choose the axis: all values, or where a few lie far off the middle 98 %, three times its width on each side of it."""
     smallest, largest = known.minimum, known.maximum
     if smallest is None or largest is None:
         return known
@@ -240,7 +206,8 @@ def _binned(connection: duckdb.DuckDBPyConnection, source: str, drawn: list[Hist
         tallies[place][number] = count
     counted = []
     for each, (number, low, high), tally in zip(drawn, bins, tallies, strict=True):
-        if each.minimum is None or not tally:
+        each = replace(each, not_finite=each.given - sum(tally.values()))
+        if not tally:
             counted.append(each)
             continue
         counts = [tally.get(index, 0) for index in range(number)]

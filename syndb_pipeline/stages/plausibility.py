@@ -22,13 +22,11 @@ from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import Failures, is_error
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.summaries import SAMPLED, summarise
 from syndb_pipeline.stages.units import Guess, guess_units, is_believable, tell_units, units_setting, window
 
 TOLERANCE: Final = 0.01
 """Relative difference up to which a derived shape column agrees with area and volume: rounding to three digits stays below it."""
-
-SAMPLE_ROWS: Final = 100_000
-"""Rows from which medians come: all of a small table, about this many of a large one, chosen by row number and so always the same."""
 
 _NEARLY_ALL: Final = 0.9
 _STEADY: Final = 0.01  # powers of ten that rounding may move a ratio
@@ -79,8 +77,8 @@ def check_plausibility(
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Warnings about units of `table`, and what validate's record keeps of it.
 
-    That is in `columns`, for each numeric column, its `nulls`, `min`, `median` and `max`, and in `units`, where there are any, the columns
-    that seem to be in another unit.
+    That is in `columns` the `Summary` of each numeric column, and in `units`, where there are any, the columns that seem to be in another
+    unit.
 
     Adds the rows concerned to `failures` where the config makes an error of a rule about rows.
     """
@@ -89,17 +87,18 @@ def check_plausibility(
     if not numeric:
         return [], {"columns": {}}
     agreements = _agreements(columns)
+    rows, summaries = summarise(failures.connection, file, numeric)
     facts = _measure(failures.connection, file, table, numeric, agreements)
+    facts |= {f"{name} present": rows - summary["nulls"] for name, summary in summaries.items()}
     guesses = guess_units(failures.connection, file, context.config.tables[table], table, numeric, facts)
     findings = []
-    for code, rows in agreements.items():
+    for code, broken in agreements.items():
         if facts[code]:
-            finding = _disagreement(context, failures, sources, table, file, code, rows, guesses)
+            finding = _disagreement(context, failures, sources, table, file, code, broken, guesses)
             findings += [finding] if finding else []
     findings += tell_units(failures.connection, context, sources, table, file, guesses)
-    summary = {column.name: {fact: facts[f"{column.name} {fact}"] for fact in ("nulls", "min", "median", "max")} for column in numeric}
     units = {guess.column.name: guess.unit for guess in guesses}
-    return findings, {"columns": summary} | ({"units": units} if units else {})
+    return findings, {"columns": summaries} | ({"units": units} if units else {})
 
 
 def _disagreement(
@@ -184,13 +183,11 @@ def _explained(
 def _measure(
     connection: duckdb.DuckDBPyConnection, file: Path, table: str, numeric: list[Column], agreements: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Every number the warnings and the summary need, by name. What is neither an agreement nor sampled comes from the file's footer."""
-    of_all, of_sample = {"rows": "count(*)"}, {}
+    """Every number the warnings need, by name: counts of the rows that disagree, and what the sample that `summarise` left tells."""
+    of_sample = {}
     for column in numeric:
         cell, name = quote(column.name), column.name
-        of_all |= {f"{name} present": f"count({cell})", f"{name} min": f"min({cell})", f"{name} max": f"max({cell})"}
         finite = f"isfinite({cell})" if column.kind is Kind.NUMBER else f"{cell} IS NOT NULL"
-        of_sample[f"{name} median"] = f"quantile_disc({cell}, 0.5) FILTER ({finite})"
         sized = f"FILTER ({finite} AND {cell} > 0)"
         of_sample[f"{name} values"] = f"count(*) {sized}"
         of_sample[f"{name} spread"] = f"quantile_disc({cell}, [0.05, 0.5, 0.95]) {sized}"
@@ -199,22 +196,9 @@ def _measure(
             believable = is_believable(column, bounds)
             of_sample[f"{name} outside"] = f"count(*) FILTER ({finite} AND {cell} > 0 AND NOT {believable})"
             of_sample[f"{name} bulk"] = f"quantile_disc({cell}, [0.25, 0.75]) FILTER ({believable})"
-    facts = _select(connection, of_all, parquet(file))
-    facts |= {f"{column.name} nulls": facts["rows"] - facts[f"{column.name} present"] for column in numeric}
-    # Where an extreme is no finite number, the values are looked through for the finite ones.
-    odd = [column.name for column in numeric if not all(isfinite(facts[f"{column.name} {end}"] or 0) for end in ("min", "max"))]
-    for name in odd:
-        finite_only = {f"{name} {end}": f"{end}({quote(name)}) FILTER (isfinite({quote(name)}))" for end in ("min", "max")}
-        facts |= _select(connection, finite_only, parquet(file))
     counts = {code: f"count(*) FILTER ({rows})" for code, rows in agreements.items()}
-    facts |= _select(connection, counts, parquet(file)) if counts else {}
-    # Exact quantiles hold every value in memory and approximate ones depend on the threads: hence a fixed sample.
-    step = max(1, -(-facts["rows"] // SAMPLE_ROWS))
-    names = ", ".join(quote(column.name) for column in numeric)
-    rows = f"{parquet(file, row_number=True)} WHERE hash(file_row_number) % {step} = 0"
-    # Laid aside first: that many aggregates over chunks in which one row of a hundred is left cost six times as much.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS SELECT {names} FROM {rows}")
-    return facts | _select(connection, of_sample, "sampled")
+    facts = _select(connection, counts, parquet(file)) if counts else {}
+    return facts | _select(connection, of_sample, SAMPLED)
 
 
 def _select(connection: duckdb.DuckDBPyConnection, facts: dict[str, str], rows: str) -> dict[str, Any]:

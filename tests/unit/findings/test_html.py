@@ -5,6 +5,8 @@ Belongs here: the page as text and what it is drawn from. Does not: how a browse
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import shutil
 from collections import Counter
@@ -20,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_lab import HOSTILE, UNKNOWN_COLUMN, VESICLES, check, write, write_hostile_lab
 
+from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings import html, page
 from syndb_pipeline.findings.charts import histogram, scatter, short
@@ -30,6 +33,7 @@ from syndb_pipeline.findings.html import LONGEST, default_path, render, visible,
 from syndb_pipeline.findings.measures import Cloud, Histogram, clouds, histograms
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.summaries import summarise
 from syndb_pipeline.store import Rows
 from tests.ingest_helpers import context_for
 
@@ -328,7 +332,10 @@ def test_every_value_of_a_column_is_counted_once(values: list[float | None], tmp
         [measured] = histograms(connection, "vesicle", path)
     assert measured.rows == len(values)
     assert measured.given == sum(value is not None for value in values)
-    assert sum(measured.counts) + measured.below + measured.above + measured.not_finite == measured.given
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    assert sum(measured.counts) + measured.below + measured.above == len(finite)
+    assert measured.not_finite == measured.given - len(finite)
+    assert (measured.minimum, measured.maximum) == (min(finite, default=None), max(finite, default=None))
     assert measured.outside == sum(value is not None and -float("inf") < value <= 0 for value in values)
     drawn = str(histogram(measured))
     assert "nan" not in drawn and "inf" not in drawn
@@ -336,8 +343,6 @@ def test_every_value_of_a_column_is_counted_once(values: list[float | None], tmp
 
 
 def _measured(**values: object) -> Histogram:
-    from syndb_pipeline.contract.tables import TABLES
-
     plain = Histogram(
         "vesicle", TABLES["vesicle"].columns["voxel_radius"], 10, 10, 0, 0, 1.0, 5.0, 9.0, low=1.0, high=9.0, counts=(5, 0, 5)
     )
@@ -378,6 +383,16 @@ def test_a_table_with_gaps_has_a_median_where_it_can(connection: duckdb.DuckDBPy
     assert measured.given == 1_000_000 // rhythm == sum(measured.counts)
     assert measured.median == (5e9 if rhythm == 2 else None)
     assert "5e9" in str(histogram(measured))
+
+
+def test_a_report_draws_from_the_summaries_in_the_record(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    path = tmp_path / "axon.parquet"
+    connection.execute(f"COPY (SELECT 1.5 * i::DOUBLE AS voxel_volume FROM range(100) t(i)) TO '{path}' (FORMAT parquet)")
+    _, summaries = summarise(connection, path, [TABLES["axon"].columns["voxel_volume"]])
+    known = json.loads(json.dumps(summaries))
+    assert histograms(connection, "axon", path, known) == histograms(connection, "axon", path)
+    known["voxel_volume"]["median"] = 7.0
+    assert histograms(connection, "axon", path, known)[0].median == 7.0
 
 
 def test_ids_and_codes_are_no_measurements(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

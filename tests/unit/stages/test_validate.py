@@ -282,7 +282,14 @@ def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> Non
     result = lab.validate()
     assert [(finding.code, finding.count) for finding in result.findings] == [("SYN-VAL-002", 1), ("SYN-VAL-002", 2)]
     assert result.tables["vesicle"].rejected == 3
-    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {"nulls": 1, "min": 20.0, "median": 20.0, "max": 21.0}
+    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
+        "nulls": 1,
+        "min": 20.0,
+        "p1": 20.0,
+        "median": 20.0,
+        "p99": 21.0,
+        "max": 21.0,
+    }
 
 
 def test_text_limits(tmp_path: Path) -> None:
@@ -522,7 +529,14 @@ def test_a_table_without_rules_and_a_table_without_rows(tmp_path: Path) -> None:
     result = lab.validate()
     assert result.findings == []
     assert result.tables == {"dendritic_spine": Rows(read=1, passed=1, rejected=0), "vesicle": Rows(read=0, passed=0, rejected=0)}
-    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {"nulls": 0, "min": None, "median": None, "max": None}
+    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
+        "nulls": 0,
+        "min": None,
+        "p1": None,
+        "median": None,
+        "p99": None,
+        "max": None,
+    }
 
 
 @pytest.fixture(scope="module")
