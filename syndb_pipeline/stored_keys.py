@@ -53,11 +53,11 @@ def _numbers(path: Path, _: Stamp) -> tuple[str, ...]:
     return tuple(field.name for field in parquet_files.read_schema(path) if str(field.type) == "int64")
 
 
-def same_key(one: tuple[Path, str, str], other: tuple[Path, str, str]) -> str:
-    """SQL: two columns of keys, each told as (file, its alias in the query, column), hold the same key, however each of them lies there."""
-    numbers = [is_number(path, column) for path, _, column in (one, other)]
-    left, right = (f"{alias}.{quote(column)}" for _, alias, column in (one, other))
-    return f"{left} = {right}" if numbers[0] == numbers[1] else f"{left}::VARCHAR = {right}::VARCHAR"
+def comparable(one: tuple[Path, str], other: tuple[Path, str]) -> tuple[str, str]:
+    """SQL of two columns of keys, each told as (file, column), so that equal keys are equal however each of them lies there."""
+    numbers = [is_number(*each) for each in (one, other)]
+    left, right = (quote(column) if numbers[0] == numbers[1] else f"{quote(column)}::VARCHAR" for _, column in (one, other))
+    return left, right
 
 
 def kept_columns(path: Path, columns: Sequence[str], numbers: Collection[str]) -> str:

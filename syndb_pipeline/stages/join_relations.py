@@ -24,7 +24,7 @@ from syndb_pipeline.stages.relations import Join, Parent, Work, allowed_targets,
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
-from syndb_pipeline.stored_keys import rows_of, same_key
+from syndb_pipeline.stored_keys import comparable, rows_of
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
@@ -161,14 +161,17 @@ def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[E
 
 def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join:
     """How the columns of `targets` are looked up in what they point to, as far as that is related by now."""
-    selected = ["row_number"]
+    selected, keys = ["row_number"], ["row_number"]
     roots: list[str] = []
     looked_up: list[str] = []
     joined: list[str] = []
     for index, (column, target) in enumerate(targets.items()):
         alias = f"t{index}"
-        rows = f"{work.parents[target].rows()} {alias}"
-        named = same_key((path, "c", column), (work.parents[target].ids, alias, "key"))
+        # Cast in subqueries: a cast within the comparison has DuckDB join twice, and the rows come in another order.
+        own, theirs = comparable((path, column), (work.parents[target].ids, "key"))
+        keys.append(f"{own} AS key{index}")
+        rows = f"(SELECT {theirs} AS key, cid, neuron_id FROM {work.parents[target].rows()}) {alias}"
+        named = f"c.key{index} = {alias}.key"
         neuron = "cid" if work.parents[target].is_neuron else "neuron_id"
         wanted = {"cid": None}
         if column == "parent_id":
@@ -189,13 +192,13 @@ def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join
         selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
     columns, read = ", ".join(selected), rows_read(work.context)
     # Whatever the chunks of ingest's file, those beside a range are whole, and row groups end where they should.
-    numbered = f"{parquet(path)} c POSITIONAL JOIN range({read[table.name]}) numbers(row_number)"
-    any_order = f"(SELECT *, file_row_number AS row_number FROM {parquet(path, row_number=True)}) c"
+    in_order = f"{parquet(path)} POSITIONAL JOIN range({read[table.name]}) numbers(row_number)"
+    any_order = f"(SELECT *, file_row_number AS row_number FROM {parquet(path, row_number=True)})"
     return Join(
         path=work.relations(table.name),
         rows=read[table.name],
-        in_order=f"SELECT {columns} FROM (SELECT row_number, {', '.join(looked_up)} FROM {numbered})",
-        in_any_order=f"SELECT {columns} FROM {any_order} {' '.join(joined)}",
+        in_order=f"SELECT {columns} FROM (SELECT row_number, {', '.join(looked_up)} FROM (SELECT {', '.join(keys)} FROM {in_order}) c)",
+        in_any_order=f"SELECT {columns} FROM (SELECT {', '.join(keys)} FROM {any_order}) c {' '.join(joined)}",
         after=frozenset(target for target in targets.values() if target in work.joins and work.parents[target].relations),
         memory=memory_to_join(read[target] for target in targets.values()),
     )

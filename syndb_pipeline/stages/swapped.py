@@ -5,7 +5,7 @@ Belongs here: proving it by counts of both ways, and the setting that maps them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,15 @@ FEWEST_ROWS: Final = 3
 """Rows below which two columns can look swapped by chance."""
 
 _NEARLY_ALL, _HARDLY_ANY = 0.9, 0.1
+
+_SAMPLE_ROWS: Final = 10_000
+"""Rows, about, of a larger table that are asked first, chosen by row number and so always the same: hardly any columns are swapped."""
+
+_SAMPLE_TELLS: Final = 1_000
+"""Values in the sample from which on it tells anything."""
+
+_SAMPLE_SLACK: Final = 0.1
+"""How far shares of the sample may lie from the bounds for all rows: ten standard deviations of a share of so many values."""
 
 SENDING: Final = ("pre_synaptic_terminal", "axon")
 RECEIVING: Final = ("dendritic_spine", "dendrite")
@@ -46,6 +55,21 @@ def _held(text: str, ids: Path) -> str:
     return f"coalesce(count_if({text} IN (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL)), 0)"
 
 
+def _counts(
+    connection: duckdb.DuckDBPyConnection, path: Path, counted: str, looks_swapped: Callable[[Sequence[int], float], bool]
+) -> tuple[int, ...] | None:
+    """The counts `counted` of the table in `path`, where they look swapped; a sample that clearly does not spares counting all rows."""
+    rows = f"{rows_of(path, row_number=True)} AS rows"
+    (total,) = connection.execute(f"SELECT count(*) FROM {rows}").fetchone() or (0,)
+    every = total // _SAMPLE_ROWS
+    if every > 1:
+        sample = f"{rows} WHERE hash(file_row_number) % {every} = 0"
+        if not looks_swapped(connection.execute(f"SELECT {counted} FROM {sample}").fetchone() or (), _SAMPLE_SLACK):
+            return None
+    counts = connection.execute(f"SELECT {counted} FROM {rows}").fetchone() or ()
+    return counts if looks_swapped(counts, 0) else None
+
+
 def key_and_reference(connection: duckdb.DuckDBPyConnection, path: Path, column: str, ids: Mapping[str, Path]) -> Swap | None:
     """Whether `cid` holds the keys of other rows and `column` those of the rows; `ids` are the keys of the tables it may point to.
 
@@ -55,15 +79,22 @@ def key_and_reference(connection: duckdb.DuckDBPyConnection, path: Path, column:
         return None
     name = quote(column)
     counted = ", ".join(f"{_held('cid', file)}, {_held(name, file)}" for file in ids.values())
-    rows, distinct, given, *found = connection.execute(
-        f"SELECT count(*), count(DISTINCT {name}), count({name}), {counted} FROM {rows_of(path)}"
-    ).fetchone() or (0, 0, 0)
-    if rows < FEWEST_ROWS or distinct < given or given < _NEARLY_ALL * rows:
+
+    def best(found: Sequence[int]) -> tuple[str, int, int]:
+        return max(zip(ids, found[::2], found[1::2], strict=True), key=lambda counts: counts[1])
+
+    def turned(counts: Sequence[int], slack: float) -> bool:
+        rows, distinct, given, *found = counts
+        _, other_way, as_written = best(found)
+        nearly_all, hardly_any = (_NEARLY_ALL - slack) * rows, (_HARDLY_ANY + slack) * rows
+        enough = rows >= FEWEST_ROWS and distinct >= given
+        return enough and min(given, other_way) >= nearly_all and as_written <= hardly_any
+
+    counts = _counts(connection, path, f"count(*), count(DISTINCT {name}), count({name}), {counted}", turned)
+    if counts is None:
         return None
-    by_table = zip(ids, found[::2], found[1::2], strict=True)
-    target, other_way, as_written = max(by_table, key=lambda counts: counts[1])
-    if other_way < _NEARLY_ALL * rows or as_written > _HARDLY_ANY * rows:
-        return None
+    rows, _, _, *found = counts
+    target, other_way, as_written = best(found)
     proof = (
         f"as they are, {as_written:,} of {rows:,} rows find their {target}; the other way round, {other_way:,} do, and no two have one key"
     )
@@ -79,9 +110,20 @@ def reference_and_value(
     """
     declared = TABLES[table].columns
     name = quote(column)
-    given, now = connection.execute(f"SELECT count({name}), {_held(name, ids)} FROM {rows_of(path)}").fetchone() or (0, 0)
-    if given < FEWEST_ROWS or now > _HARDLY_ANY * given:
+
+    def missing(counts: Sequence[int], slack: float) -> bool:
+        given, now = counts
+        if slack and given < _SAMPLE_TELLS:
+            return True
+        return given >= FEWEST_ROWS and now <= (_HARDLY_ANY + slack) * given
+
+    def found(counts: Sequence[int], slack: float) -> bool:
+        given, then = counts
+        return bool(slack and given < _SAMPLE_TELLS) or then >= (_NEARLY_ALL - slack) * given
+
+    if (counts := _counts(connection, path, f"count({name}), {_held(name, ids)}", missing)) is None:
         return None
+    given, now = counts
     for other in present:
         kind = declared[other].kind
         if kind not in (Kind.NUMBER, Kind.INTEGER, Kind.TEXT):
@@ -91,9 +133,8 @@ def reference_and_value(
             if kind is Kind.TEXT
             else f"CASE WHEN {quote(other)} = trunc({quote(other)}) THEN try_cast({quote(other)} AS HUGEINT)::VARCHAR END"
         )
-        (then,) = connection.execute(f"SELECT {_held(text, ids)} FROM {rows_of(path)}").fetchone() or (0,)
-        if then >= _NEARLY_ALL * given:
-            proof = f"{now:,} of {given:,} values of {column} are keys of the table it points to, and {then:,} of {other}"
+        if counts := _counts(connection, path, f"count({name}), {_held(text, ids)}", found):
+            proof = f"{now:,} of {given:,} values of {column} are keys of the table it points to, and {counts[1]:,} of {other}"
             return Swap(column, other, proof)
     return None
 
@@ -121,17 +162,25 @@ def two_references(
     def held(column: str, name: str) -> str:
         return _held(quote(column), ids[name])
 
+    def turned(counts: Sequence[int], slack: float) -> bool:
+        firsts, seconds, first_then, second_then, first_now, second_now = counts
+        if slack and min(firsts, seconds) < _SAMPLE_TELLS:
+            return True
+        nearly_all, hardly_any = _NEARLY_ALL - slack, _HARDLY_ANY + slack
+        then = first_then >= nearly_all * firsts and second_then >= nearly_all * seconds
+        now = first_now <= hardly_any * firsts and second_now <= hardly_any * seconds
+        return min(firsts, seconds) >= FEWEST_ROWS and then and now
+
     for other in others:
-        counted = f"count({quote(first)}), count({quote(second)}), {held(first, theirs)}, {held(second, other)}, {held(second, theirs)}"
-        firsts, seconds, first_then, second_then, second_now, first_now = connection.execute(
-            f"SELECT {counted}, {held(first, mine)} FROM {rows_of(path)}"
-        ).fetchone() or (0, 0, 0, 0, 0, 0)
-        if mine == theirs:
-            first_now = 0  # found among the neurons is what a neuron_id would be
-        turned = first_then >= _NEARLY_ALL * firsts and second_then >= _NEARLY_ALL * seconds
-        if min(firsts, seconds) >= FEWEST_ROWS and turned and first_now <= _HARDLY_ANY * firsts and second_now <= _HARDLY_ANY * seconds:
-            total, now, then = firsts + seconds, first_now + second_now, first_then + second_then
-            proof = f"as they are, {now:,} of {total:,} keys are where they should be; the other way round, {then:,}"
+        # Found among the neurons is what a neuron_id would be.
+        now = "0" if mine == theirs else held(first, mine)
+        counted = (
+            f"count({quote(first)}), count({quote(second)}), {held(first, theirs)}, {held(second, other)}, {now}, {held(second, theirs)}"
+        )
+        if counts := _counts(connection, path, counted, turned):
+            firsts, seconds, first_then, second_then, first_now, second_now = counts
+            now_found, then_found = first_now + second_now, first_then + second_then
+            proof = f"as they are, {now_found:,} of {firsts + seconds:,} keys are where they should be; the other way round, {then_found:,}"
             return Swap(first, second, proof)
     return None
 

@@ -80,7 +80,7 @@ def assert_right(lab: Lab) -> None:
         }
         wrong = """WITH t AS (SELECT *, row_number() OVER () - 1 AS n FROM {t}), r AS (SELECT *, row_number() OVER () - 1 AS n FROM {r})
                    SELECT count(*), count_if(r.row_number <> n OR r.parent_id IS DISTINCT FROM p.cid)
-                   FROM t FULL JOIN r USING (n) LEFT JOIN {p} p ON p.key = t.parent_id"""
+                   FROM t FULL JOIN r USING (n) LEFT JOIN {p} p ON p.key::VARCHAR = t.parent_id::VARCHAR"""
         [(rows, differing)] = lab.query(wrong, **files)
         [(read,)] = lab.query("SELECT count(*) FROM {t}", **files)
         assert (rows, differing) == (read, 0), table
@@ -98,6 +98,16 @@ def test_all_that_fits_comes_in_order_orphans_and_rows_without_a_parent_too(tmp_
         digests.append(files)
     assert_right(lab)
     assert [files == digests[0] for files in digests] == [True] * 4
+
+
+def test_keys_that_lie_as_numbers_and_as_text_meet_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_of(tmp_path, 100_000)
+    with (tmp_path / "axon.csv").open("a") as file:
+        file.write("stray,nobody\n")  # one parent that is no number makes text of all
+    lab.run("assign_ids")
+    spy, _ = joined(lab, monkeypatch, memory="1GB", threads=2)
+    assert (spy.in_order, spy.sorted) == (dict.fromkeys(CHILDREN, True), [])
+    assert_right(lab)
 
 
 def test_parents_known_to_be_too_many_for_memory_are_joined_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from stage_lab import Lab, csv, uid
 
-from syndb_pipeline.stored_keys import is_number, kept_columns, not_whole, rows_of, same_key, surely_digits, whole_number
+from syndb_pipeline.stored_keys import comparable, is_number, kept_columns, not_whole, rows_of, surely_digits, whole_number
 
 ODD = "0159+-._eExXbBoO fdLn'٣"
 """Characters of numbers in all the ways in which DuckDB may read them, and some that are in none."""
@@ -94,9 +94,9 @@ def test_a_file_that_is_another_by_now_is_looked_at_again(tmp_path: Path) -> Non
 )
 def test_equal_keys_meet_however_they_lie(tmp_path: Path, parents: list[Any], children: list[Any]) -> None:
     ids, table = write(tmp_path / "ids.parquet", key=parents), write(tmp_path / "vesicle.parquet", parent_id=children)
-    on = same_key((table, "c", "parent_id"), (ids, "p", "key"))
+    named, key = comparable((table, "parent_id"), (ids, "key"))
     with duckdb.connect() as connection:
-        met = connection.execute(f"SELECT p.key::VARCHAR FROM '{table}' c JOIN '{ids}' p ON {on}").fetchall()
+        met = connection.execute(f"SELECT p.key::VARCHAR FROM '{table}' c JOIN '{ids}' p ON {named} = {key}").fetchall()
     assert met == [("2",)]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from stage_lab import Lab, csv, uid
+
+from syndb_pipeline.stages import swapped
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n2")
@@ -143,3 +147,63 @@ def test_numbers_beyond_every_key_are_no_keys(tmp_path: Path) -> None:
     edges = csv("pre_synapse_id,post_synapse_id,connection_score", "n1,x7,1e300", "n2,x8,-1e18", "n1,x9,0.5")
     checked = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check()
     assert checked.faults == ["SYN-REL-002"]
+
+
+def _large(rows: int = 30_000) -> dict[str, tuple[dict[str, str], str]]:
+    """Tables so large that a sample is asked first; of each hundred rows one is as it should be."""
+    neurons = csv("cid", *(f"n{n}" for n in range(rows)))
+    axons = csv("cid,parent_id", *(f"a{n},n{n}" for n in range(rows)))
+    turned = [n % 100 != 0 for n in range(rows)]
+    return {
+        "cid": (
+            {
+                "neuron": neurons,
+                "axon": csv("cid,parent_id", *(f"n{n // 2},a{n}" if turn else f"a{n},n{n // 2}" for n, turn in enumerate(turned))),
+            },
+            "axon",
+        ),
+        "parent_id": (
+            {
+                "neuron": neurons,
+                "axon": axons,
+                "vesicle": csv(
+                    "cid,parent_id,neuron_id", *(f"v{n},n{n},a{n}" if turn else f"v{n},a{n},n{n}" for n, turn in enumerate(turned))
+                ),
+            },
+            "vesicle",
+        ),
+        "post_synapse_id": (
+            {
+                "neuron": csv("cid", *map(str, range(100_000, 100_000 + rows))),
+                # Most rows have no value at all, so that the sample has too few.
+                "neuron_relation": csv(
+                    "pre_synapse_id,post_synapse_id,connection_score",
+                    *(f"{100_000 + n},,{n}" if n % 300 else f"{100_000 + n},7,{100_000 + n // 2}" for n in range(rows)),
+                ),
+            },
+            "neuron_relation",
+        ),
+    }
+
+
+@pytest.mark.parametrize("first", ["cid", "parent_id", "post_synapse_id"])
+def test_swapped_columns_of_a_large_table_are_found(tmp_path: Path, first: str) -> None:
+    tables, table = _large()[first]
+    finding = Lab(tmp_path, tables).check().finding("SYN-REL-010")
+    assert (finding.table, finding.column) == (table, first)
+
+
+def test_a_sample_that_does_not_look_swapped_spares_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 'a' || i AS cid FROM range(100_000) rows(i)) TO '{path}'")
+        asked: list[tuple[int, float]] = []
+
+        def looks_swapped(counts: Sequence[int], slack: float) -> bool:
+            asked.append((counts[0], slack))
+            return len(asked) == 2
+
+        assert swapped._counts(connection, path, "count(*)", looks_swapped) is None
+        [(few, slack)] = asked
+        assert 8_000 < few < 12_000 and slack > 0
+        assert swapped._counts(connection, path, "count(*)", lambda counts, slack: True) == (100_000,)
