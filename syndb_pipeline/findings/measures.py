@@ -123,20 +123,30 @@ def clouds(connection: duckdb.DuckDBPyConnection, paths: dict[str, Path]) -> lis
             axes = ", ".join(
                 f"if(isfinite({axis}), {axis}, NULL) AS {axis}" if axis in there else f"NULL::DOUBLE AS {axis}" for axis in AXES
             )
-            known = f"SELECT {axes} FROM {parquet(path)} WHERE isfinite(centroid_x) AND isfinite(centroid_y)"
-            (rows,) = connection.execute(f"SELECT count(*) FROM ({known})").fetchone() or (0,)
+            known = f"FROM {parquet(path, row_number=True)} WHERE isfinite(centroid_x) AND isfinite(centroid_y)"
+            rows, number = _placed(connection, path), "file_row_number"
+            if rows is None:
+                (rows,) = connection.execute(f"SELECT count(*) {known}").fetchone() or (0,)
+                number = "row_number() OVER () - 1"
             if rows:
-                placed[table] = (known, rows)
+                placed[table] = (f"SELECT {axes}, {number} AS n {known}", rows)
     sampled, left = [], POINTS
     # Small tables first: what they do not need of their share, the larger ones get.
-    for number, (table, (known, rows)) in enumerate(sorted(placed.items(), key=lambda each: each[1][1])):
-        every = ceil(rows * (len(placed) - number) / max(1, left))
-        numbered = f"SELECT *, row_number() OVER () - 1 AS n FROM ({known})"
+    for place, (table, (numbered, rows)) in enumerate(sorted(placed.items(), key=lambda each: each[1][1])):
+        every = ceil(rows * (len(placed) - place) / max(1, left))
         points = connection.execute(f"SELECT {', '.join(AXES)} FROM ({numbered}) WHERE n % {every} = 0").fetchall()
         sampled.append(Cloud(table, rows, points))
         left -= len(points)
     sampled.sort(key=lambda cloud: TABLE_ORDER.index(cloud.table))
     return sampled
+
+
+def _placed(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:
+    """The rows of a table where the file's statistics tell that all have a finite centroid; None where it takes a look at the rows."""
+    ends = [f"{end}({axis})" for axis in AXES[:2] for end in ("min", "max")]
+    counted = f"SELECT count(*), count(centroid_x), count(centroid_y), {', '.join(ends)} FROM {parquet(path)}"
+    rows, x, y, *extremes = connection.execute(counted).fetchone() or (0, 0, 0)
+    return rows if rows == x == y and all(value is not None and isfinite(value) for value in extremes) else None
 
 
 def _measured(column: Column) -> bool:
