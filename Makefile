@@ -63,8 +63,9 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, then every test with coverage, on all cores; the tests of one file stay together
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --cov --cov-report term
+test: lint ## lint, then every test with coverage: on all cores, the tests of a file together; then those that measure time
+	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term
 
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -30,6 +30,7 @@ def write_copies(clean: Path, folder: Path) -> None:
             )
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_twelve_brains_are_published_in_seconds(data: Path, lab: Lab) -> None:
     write_copies(data / "larva_connectome" / "clean", lab.folder)

@@ -408,6 +408,7 @@ def _counts(outcomes: list[Outcome], processor: float) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(1_800)
 def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = _processor_seconds()

@@ -99,6 +99,7 @@ def test_without_curl_the_benchmark_says_so(tmp_path: Path) -> None:
     assert done.stdout == "Skipped: curl is not installed on this machine, and uploads are measured beside it.\n"
 
 
+@pytest.mark.alone
 @needs_curl
 def test_an_upload_is_not_much_slower_than_curls(sink: Server, large: Package) -> None:
     curls: list[float] = []
