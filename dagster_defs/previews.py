@@ -20,6 +20,9 @@ PREVIEW_ROWS = 3
 FAILING_ROWS = 8
 """Rows of the failing cells: each is another mistake, while three rows tell what a table looks like."""
 
+_BUFFER = 65_536
+"""Bytes that are read at a time."""
+
 
 @dataclass(frozen=True)
 class FirstRows:
@@ -49,7 +52,10 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
 
 
 def _read(file: IO[bytes], rows: int) -> FirstRows:
-    parquet: Any = pq.ParquetFile(file)  # type: ignore[no-untyped-call]
+    # A little of the first row group: by default all of its columns' pages would be fetched for a few rows.
+    parquet: Any = pq.ParquetFile(file, buffer_size=_BUFFER)  # type: ignore[no-untyped-call]
     columns = [(field.name, str(field.type)) for field in parquet.schema_arrow if not field.name.startswith("_")]
-    batch = next(parquet.iter_batches(batch_size=rows, columns=[name for name, _ in columns], use_threads=False), None)
+    first = range(min(1, parquet.num_row_groups))
+    names = [name for name, _ in columns]
+    batch = next(parquet.iter_batches(batch_size=rows, row_groups=first, columns=names, use_threads=False), None)
     return FirstRows(columns, [] if batch is None else batch.to_pylist())
