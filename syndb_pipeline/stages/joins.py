@@ -33,7 +33,7 @@ _BYTES_OF_A_TABLE: Final = 32_000_000
 """Memory, about, that reading and writing take beside that."""
 
 _BYTES_AT_REST: Final = 16_000_000
-"""Memory of the stage's own connection while others work: the failing cells that it holds lie on disk so long."""
+"""Memory of a connection while others work: the failing cells that the stage's own one holds lie on disk so long."""
 
 
 def memory_to_join(parents: Iterable[int]) -> int:
@@ -83,12 +83,15 @@ def write_joins(context: Context, connection: duckdb.DuckDBPyConnection, joins: 
                     hanging[table] = joins[table].rows + max(behind, default=0)
                 set_memory(connection, _BYTES_AT_REST)
                 do_jobs(sorted(together.values(), key=lambda job: -hanging[job.item]), write, one_thread, threads, memory)
-                set_memory(connection, memory)
+                for own in idle:
+                    set_memory(own, _BYTES_AT_REST)
+                set_memory(connection, memory - len(idle) * _BYTES_AT_REST)
             table = next((table for table in left if table not in written), "")
             if table:
                 with meter.table(table, connection):
                     write_sorted(connection, joins[table].in_any_order, "row_number", joins[table].path)
                 written.add(table)
+    set_memory(connection, memory)
 
 
 def _in_order(connection: duckdb.DuckDBPyConnection, join: Join) -> bool:
