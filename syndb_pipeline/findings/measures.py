@@ -1,6 +1,6 @@
 """Distributions of the numeric columns and a sample of where rows lie, counted by DuckDB.
 
-Belongs here: bins, medians and samples, in SQL over ingest's tables. Does not: drawing (`charts.py`), judging values (`stages/`).
+Belongs here: bins and sampled places, in SQL over ingest's tables. Does not: drawing (`charts.py`), percentiles (`stages/summaries.py`).
 """
 
 from __future__ import annotations
@@ -221,9 +221,10 @@ def _binned(connection: duckdb.DuckDBPyConnection, source: str, drawn: list[Hist
             counted.append(each)
             continue
         counts = [tally.get(index, 0) for index in range(number)]
-        below, above = tally.get(-1, 0), tally.get(number, 0)
+        below = sum(count for index, count in tally.items() if index < 0)
+        above = sum(count for index, count in tally.items() if index >= number)
         if _holds_all(each, low, high):
-            # The largest value belongs to the last bin, as does what rounding puts one further.
+            # The largest value belongs to the last bin, as does what rounding puts further: much, where values hardly differ from zero.
             counts[-1], above = counts[-1] + above, 0
         counted.append(replace(each, low=low, high=high, counts=tuple(counts), below=below, above=above))
     return counted

@@ -321,6 +321,7 @@ VALUES = st.one_of(
 @example(values=[-1.5e308, -1.6e308])
 @example(values=[-1.7e308, *[1.0] * 200, 1.7e308])
 @example(values=[5e-324, 1.0, 1.7e308])
+@example(values=[5e-324, 4.4e-323])
 @given(values=st.lists(VALUES, max_size=60))
 def test_every_value_of_a_column_is_counted_once(values: list[float | None], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("column") / "vesicle.parquet"
