@@ -10,15 +10,14 @@ such numbers: one of them keeps its whole column text. So the same keys lie the 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.digests import Stamp, stamp
 from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.footers import types_of
 
 KEY_COLUMNS: Final = frozenset(
     {"key"} | {column.name for table in TABLES.values() for column in table.columns.values() if column.kind in (Kind.KEY, Kind.REFERENCE)}
@@ -34,7 +33,7 @@ _NOT_WHOLE: Final = "no whole number: "
 def rows_of(path: Path, *, row_number: bool = False) -> str:
     """A FROM item: the rows of a table of ingest, or of an id map, with every key as text; `row_number` as in `engine.parquet`."""
     source = parquet(path, row_number=row_number)
-    numbers = sorted(KEY_COLUMNS & set(_numbers(path, stamp(path))))
+    numbers = sorted(name for name, kind in types_of(path).items() if kind == "int64" and name in KEY_COLUMNS)
     if not numbers:
         return source
     return f"(SELECT * REPLACE ({', '.join(f'{quote(name)}::VARCHAR AS {quote(name)}' for name in numbers)}) FROM {source})"
@@ -42,15 +41,7 @@ def rows_of(path: Path, *, row_number: bool = False) -> str:
 
 def is_number(path: Path, column: str) -> bool:
     """Whether the column of keys lies in the Parquet file at `path` as BIGINT; it is VARCHAR otherwise."""
-    return column in _numbers(path, stamp(path))
-
-
-@lru_cache(maxsize=256)
-def _numbers(path: Path, _: Stamp) -> tuple[str, ...]:
-    import pyarrow.parquet
-
-    parquet_files: Any = pyarrow.parquet  # it carries no types
-    return tuple(field.name for field in parquet_files.read_schema(path) if str(field.type) == "int64")
+    return types_of(path)[column] == "int64"
 
 
 def comparable(one: tuple[Path, str], other: tuple[Path, str]) -> tuple[str, str]:

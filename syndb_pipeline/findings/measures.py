@@ -92,7 +92,7 @@ def histograms(
 
     `summaries` are those of validate's record, by column; without them they are made here.
     """
-    there = columns_of(connection, path)
+    there = columns_of(path)
     columns = [column for name, column in TABLES[table].columns.items() if name in there and _measured(column)]
     if not columns:
         return []
@@ -118,7 +118,7 @@ def clouds(connection: duckdb.DuckDBPyConnection, paths: dict[str, Path]) -> lis
     """Centroids of each table that has x and y, about `POINTS` in all, every n-th row of those that have them."""
     placed: dict[str, tuple[str, int]] = {}
     for table, path in paths.items():
-        there = columns_of(connection, path)
+        there = columns_of(path)
         if {"centroid_x", "centroid_y"} <= set(there):
             axes = ", ".join(
                 f"if(isfinite({axis}), {axis}, NULL) AS {axis}" if axis in there else f"NULL::DOUBLE AS {axis}" for axis in AXES

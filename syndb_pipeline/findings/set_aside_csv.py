@@ -38,7 +38,7 @@ def write_set_aside(context: Context, connection: duckdb.DuckDBPyConnection, pat
     where = 'harmless(file) AS file, harmless(sheet) AS sheet, line AS "row"'
     for place, table in enumerate(ordered(files)):
         own = ("row_number", "file", "sheet", "line", "codes", "reason")
-        values = [name for name in columns_of(connection, files[table]) if name not in own]
+        values = [name for name in columns_of(files[table]) if name not in own]
         shown = ", ".join(f"harmless({quote(name)}) AS {quote(name)}" for name in values)
         selects.append(
             f"""SELECT {place} AS place, {literal(table)} AS "table", {where},

@@ -71,11 +71,11 @@ def run(context: Context, folder: Path) -> Result:
             rows = write_parquet(connection, named, ids)
             missing, distinct, rounded, odd = _summary(connection, ids)
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
-            if details[name]["repeated"] and "cid" in columns_of(connection, path):
+            if details[name]["repeated"] and "cid" in columns_of(path):
                 details[name] |= _swapped_keys(connection, table, path, {each: folder / "ids" / f"{each}.parquet" for each in details})
             if table.pair is None:
                 _check_keys(connection, failures, table, ids, details[name], odd)
-            elif "cid" in columns_of(connection, path):
+            elif "cid" in columns_of(path):
                 _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, odd)
             if rounded * 2 > rows:
                 findings.append(_rounded(context, connection, sources, table, ids, rounded))
@@ -100,7 +100,7 @@ def _take_over(context: Context, connection: duckdb.DuckDBPyConnection, table: s
 
 def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, ids: dict[str, Path]) -> dict[str, Any]:
     """`swapped` of a table's details: the column that holds the keys of its rows, while `cid` holds those of others, and the proof."""
-    present = columns_of(connection, path)
+    present = columns_of(path)
     for column in ("parent_id", *(table.pair or ())):
         if column in present:
             allowed = {name: file for name, file in ids.items() if name in table.columns[column].targets}
@@ -110,7 +110,7 @@ def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Pat
 
 
 def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str:
-    if table.pair is None or "cid" in columns_of(connection, path):
+    if table.pair is None or "cid" in columns_of(path):
         return "cid"
     return " || '/' || ".join(f"{quote(column)}::VARCHAR" for column in table.pair)
 
@@ -200,7 +200,7 @@ def _describe(
 def _whole_copies(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> int:
     """Among the rows that repeat a key, those equal in every column that is read, as written, to an earlier row."""
     path = ingested(context)[table]
-    columns = ", ".join(quote(column) for column in [*columns_of(connection, path), CELLS])
+    columns = ", ".join(quote(column) for column in [*columns_of(path), CELLS])
     (copies,) = connection.execute(
         f"""SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
                 SELECT count(*) AS n FROM {rows_of(path)}

@@ -82,7 +82,7 @@ def run(context: Context, folder: Path) -> Result:
         failures = Failures(connection)
         sources = SourceMap.read(context.store.stage("ingest"))
         tables, relations = ingested(context), written(context, "join_relations", "relations")
-        present = {name: columns_of(connection, path) for name, path in tables.items()}
+        present = {name: columns_of(path) for name, path in tables.items()}
         data = _Dataset(context, connection, sources, tables, relations, links, present)
         own = [*_connected(data), *_parentless(data), *check_declared(data), *check_scales(data)]
         _synapses(data, failures)

@@ -81,7 +81,7 @@ def _relate(work: Work, table: Table, path: Path) -> None:
 
 
 def _resolve(work: Work, table: Table, path: Path) -> None:
-    columns = contract_columns(work.connection, table.name, path)
+    columns = contract_columns(table.name, path)
     targets = {name: target for name in table.references if name in columns and (target := _target(work, table, columns[name], path))}
     work.targets |= {(table.name, column): target for column, target in targets.items()}
     details: dict[str, Any] = {"references": {column: {"target": target} for column, target in targets.items()}}
@@ -98,7 +98,7 @@ def _check_joined(work: Work, table: Table, path: Path) -> None:
     targets = {column: target for (name, column), target in work.targets.items() if name == table.name}
     for column, resolved in _check_resolved(work, table, path, targets, work.relations(table.name)).items():
         work.details[table.name]["references"][column]["resolved"] = resolved
-    if "parent_id" in targets and "parent_enum" in contract_columns(work.connection, table.name, path):
+    if "parent_id" in targets and "parent_enum" in contract_columns(table.name, path):
         _check_parent_enum(work, table, path, targets["parent_id"])
 
 
@@ -300,7 +300,7 @@ def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
             work.swaps |= {name: swap} if swap else {}
         for column in targets:
             if name not in work.swaps and (name, column) in lost:
-                present = contract_columns(work.connection, name, path)
+                present = contract_columns(name, path)
                 swap = swapped.reference_and_value(work.connection, name, path, column, work.ids[targets[column]], present)
                 work.swaps |= {name: swap} if swap else {}
     for name, swap in work.swaps.items():

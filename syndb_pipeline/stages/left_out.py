@@ -26,7 +26,7 @@ def require_no_dangling(context: Context, parts: Path, tables: list[str]) -> Non
     with context.duckdb() as connection:
         for table in tables:
             part = parts / f"{table}.parquet"
-            packaged = columns_of(connection, part)
+            packaged = columns_of(part)
             targets = {column: link["target"] for column, link in links.get(table, {}).items()}
             if "neuron" in tables and TABLES[table].has_parent:
                 targets["neuron_id"] = "neuron"

@@ -156,7 +156,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
     path = ingested(context)[table.name]
     given = context.upstream("ingest").details["tables"][table.name]["columns"]
     relations = written(context, "join_relations", "relations").get(table.name)
-    resolved = columns_of(connection, relations) if relations else []
+    resolved = columns_of(relations) if relations else []
     columns = []
     for name, wire in table.published.items():
         kind = table.columns[name].kind

@@ -48,7 +48,7 @@ def _restarting(connection: duckdb.DuckDBPyConnection, config: DatasetConfig, ta
     if config.tables[table.name].key:
         return None
     for column in sorted(table.references, key=lambda name: name != "parent_id"):
-        if column not in columns_of(connection, path):
+        if column not in columns_of(path):
             continue
         name = quote(column)
         twice = f"SELECT 1 FROM {rows_of(path)} WHERE cid IS NOT NULL GROUP BY {name}, cid HAVING count(*) > 1 OR {name} IS NULL LIMIT 1"

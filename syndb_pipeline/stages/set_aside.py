@@ -111,7 +111,7 @@ class SetAside:
         key = (TABLES[table].pair or ()) if code == "SYN-REL-006" else ("cid",)
         keys = ", ".join(quote(column) for column in key)
         source = rows_of(path, row_number=True)
-        whole = ", ".join(quote(column) for column in [*columns_of(self.connection, path), CELLS])
+        whole = ", ".join(quote(column) for column in [*columns_of(path), CELLS])
         named = f"SELECT row_number FROM wrong WHERE code = {literal(code)} AND tbl = {literal(table)}"
         self.connection.execute(
             f"""INSERT INTO wrong
@@ -244,7 +244,7 @@ class SetAside:
             path = self.related.tables[table]
             columns = {"start": "BIGINT", "file": "VARCHAR", "sheet": "VARCHAR", "shift": "BIGINT"}
             self._table("segments", columns, self.sources.segments(table))
-            values = ", ".join(_as_written(column) for column in columns_of(self.connection, path))
+            values = ", ".join(_as_written(column) for column in columns_of(path))
             write_parquet(
                 self.connection,
                 f"""SELECT a.row_number, segments.file, segments.sheet, a.row_number + shift AS line, a.codes, a.reason, {values}

@@ -23,6 +23,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.finding import MAX_EXAMPLES
+from syndb_pipeline.footers import is_surely_empty
 from syndb_pipeline.readers import casts, headers, lines, text
 from syndb_pipeline.readers.part import Part, Places, Problem, column_name
 from syndb_pipeline.readers.refused import RefusedLines
@@ -86,7 +87,7 @@ def take_out(
     connection.execute("CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells STRUCT(col VARCHAR, raw VARCHAR)[])")
     connection.execute(f"INSERT INTO stray {_empty_rows(names, table, target)}")
     # Planning the long query takes as long as reading a small table, and most tables have no cell for it to look at.
-    if connection.execute(f"SELECT 1 FROM {parquet(target)} WHERE {casts.CELLS} IS NOT NULL LIMIT 1").fetchall():
+    if not is_surely_empty(target, casts.CELLS):
         connection.execute(f"INSERT INTO stray {_bad_rows(parts, names, table, config, target, starts)}")
     (count,) = connection.execute("SELECT count(*) FROM stray").fetchone() or (0,)
     if not count:

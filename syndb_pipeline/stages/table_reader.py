@@ -19,6 +19,7 @@ from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.footers import is_surely_empty, rows_in
 from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
@@ -290,8 +291,7 @@ class TableReader:
             parts = [self._carefully(part) for part in parts]
         else:
             read_fast, parts = parts, [self._carefully(part) for part in parts]
-            written = self._rows_in(target)
-            if written == sum(part.rows for part in parts) and not any(part.refused for part in parts) and read_fast != parts:
+            if rows_in(target) == sum(part.rows for part in parts) and not any(part.refused for part in parts) and read_fast != parts:
                 return parts  # every record was read; blank lines or line breaks inside quotes made the difference
         try:
             rows = self.writer.write(parts, targets, order, target)
@@ -314,16 +314,16 @@ class TableReader:
             raise self._blame(parts, targets, order, error) from None
         except duckdb.Error:
             return False
+        if rows != sum(part.rows for part in parts):
+            return False
+        if is_surely_empty(target, casts.CELLS):
+            return True
         lost = f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND list_contains({literal(numeric)}, cell.col))"
         told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
-        return rows == sum(part.rows for part in parts) and not self.connection.execute(told).fetchall()
+        return not self.connection.execute(told).fetchall()
 
     def _carefully(self, part: Part) -> Part:
         return part if part.exact else text.careful(part, self._scratch_of(part.file))
-
-    def _rows_in(self, target: Path) -> int:
-        (rows,) = self.connection.execute(f"SELECT count(*) FROM {parquet(target)}").fetchone() or (0,)
-        return int(rows)
 
     def _blame(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], error: duckdb.Error) -> Exception:
         """What to raise for `error`: the file it came from, found by reading each alone; when none is at fault, the run's limits are."""

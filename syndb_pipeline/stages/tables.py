@@ -6,13 +6,10 @@ Belongs here: finding their Parquet files, their columns and their counts. Does 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import parquet
+from syndb_pipeline.footers import rows_in, types_of
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import FILE, rejected_rows
 from syndb_pipeline.stages.former import MADE_FROM
@@ -45,16 +42,15 @@ def written(context: Context, stage: str, kind: str) -> dict[str, Path]:
     return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
 
 
-def columns_of(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def columns_of(path: Path) -> list[str]:
     """The columns of a Parquet file, without ingest's own `_cells`."""
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
-    return [name for name, *_ in rows if not name.startswith("_")]
+    return [name for name in types_of(path) if not name.startswith("_")]
 
 
-def contract_columns(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> dict[str, Column]:
+def contract_columns(table: str, path: Path) -> dict[str, Column]:
     """The contract's columns that an ingested table has, in the file's order."""
     declared = TABLES[table].columns
-    return {name: declared[name] for name in columns_of(connection, path)}
+    return {name: declared[name] for name in columns_of(path)}
 
 
 def rows_by_table(context: Context, folder: Path) -> dict[str, Rows]:
@@ -68,11 +64,8 @@ def rows_by_table(context: Context, folder: Path) -> dict[str, Rows]:
 
 
 def _rejected(context: Context, folder: Path) -> dict[str, int]:
-    import pyarrow.parquet
-
-    # Mostly nothing failed, which the file's end says: opening a DuckDB takes longer than all else a small dataset asks for here.
-    pq: Any = pyarrow.parquet  # it carries no types
-    if not pq.read_metadata(folder / FILE).num_rows:
+    # Mostly nothing failed: opening a DuckDB takes longer than all else a small dataset asks for here.
+    if not rows_in(folder / FILE):
         return {}
     with context.duckdb() as connection:
         return rejected_rows(connection, context, [folder])

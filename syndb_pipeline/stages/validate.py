@@ -98,7 +98,7 @@ def _settings(table: TableConfig) -> dict[str, Any]:
 def _check_cells(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
     """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema."""
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
-    left = columns_of(failures.connection, file)
+    left = columns_of(file)
     check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", checked_table(table))
     ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
     if not ruled:
