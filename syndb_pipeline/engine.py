@@ -128,26 +128,28 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path,
     return int(rows)
 
 
-def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
-    """Write the rows of `query`, sorted by `order`, which tells any two apart, to one Parquet file and flush it to disk.
+def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, columns: str = "*") -> None:
+    """Write `columns` of the rows of `query`, sorted by `order`, which tells any two apart, to one Parquet file and flush it to disk.
 
+    Many rows go to the disk and come back twice, so `query` gives as few bytes as will do, and `columns` are worked out of them at the end.
     The bytes are those that `write_parquet` gives for the same rows when they come in that order. Joining and sorting would each hold
     memory that it does not give back to the other, so they come one after the other, when both can use the disk. Where that is too little
     still, one thread does it: each holds memory of its own.
     """
     (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
     try:
-        _write_sorted(connection, query, order, path)
+        _write_sorted(connection, query, order, path, columns)
     except duckdb.OutOfMemoryException:
         connection.execute("SET threads = 1")
-        _write_sorted(connection, query, order, path)
+        _write_sorted(connection, query, order, path, columns)
     finally:
         connection.execute(f"SET threads = {threads}")
 
 
-def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
+def _write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, columns: str) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE unsorted AS {query}")
-    write_parquet(connection, f"FROM unsorted ORDER BY {order}", path)
+    # Sorted in a subquery: else DuckDB would work `columns` out first and sort them.
+    write_parquet(connection, f"SELECT {columns} FROM (FROM unsorted ORDER BY {order})", path)
     connection.execute("DROP TABLE unsorted")
 
 

@@ -6,7 +6,7 @@ Belongs here: resolving references, table by table, parents first. Does not: jud
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
@@ -24,7 +24,9 @@ from syndb_pipeline.stages.relations import Join, Parent, Work, allowed_targets,
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
 from syndb_pipeline.stages.targets import choose_target
-from syndb_pipeline.stored_keys import comparable, rows_of
+from syndb_pipeline.stored_keys import comparable, is_number, rows_of
+
+_LARGEST_INTEGER: Final = 2**31 - 1
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
@@ -161,10 +163,11 @@ def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[E
 
 def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join:
     """How the columns of `targets` are looked up in what they point to, as far as that is related by now."""
-    selected, keys = ["row_number"], ["row_number"]
+    found: list[str] = []
+    columns, keys = ["row_number::BIGINT AS row_number"], ["row_number"]
     roots: list[str] = []
     looked_up: list[str] = []
-    joined: list[str] = []
+    joined: list[tuple[bool, str]] = []
     for index, (column, target) in enumerate(targets.items()):
         alias = f"t{index}"
         # Cast in subqueries: a cast within the comparison has DuckDB join twice, and the rows come in another order.
@@ -174,31 +177,38 @@ def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join
         named = f"c.key{index} = {alias}.key"
         neuron = "cid" if work.parents[target].is_neuron else "neuron_id"
         wanted = {"cid": None}
+        if column != "neuron_id":
+            found.append(f"{alias}.cid AS {quote(column)}")
+            columns.append(quote(column))
         if column == "parent_id":
-            selected += [f"{alias}.cid AS parent_id", f"if({alias}.cid IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum"]
+            columns.append(f"if(parent_id IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum")
             roots.insert(0, f"{alias}.{neuron}")
             wanted[neuron] = None
         elif column == "neuron_id":
             roots.append(f"{alias}.cid")
-        else:
-            selected.append(f"{alias}.cid AS {quote(column)}")
-            if table.name == "synapse":
-                roots.append(f"{alias}.{neuron}")
-                wanted[neuron] = None
+        elif table.name == "synapse":
+            roots.append(f"{alias}.{neuron}")
+            wanted[neuron] = None
         # A subquery keeps rows that find nothing where they stand; a left join puts them behind others.
         looked_up.append(f"(SELECT struct_pack({', '.join(wanted)}) FROM {rows} WHERE {named}) AS {alias}")
-        joined.append(f"LEFT JOIN {rows} ON {named}")
+        joined.append((is_number(path, column), f"LEFT JOIN {rows} ON {named}"))
     if table.pair is None:
-        selected.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
-    columns, read = ", ".join(selected), rows_read(work.context)
+        found.append(f"coalesce({', '.join([*roots, 'NULL::UUID'])}) AS neuron_id")
+        columns.append("neuron_id")
+    read = rows_read(work.context)
+    number = "INTEGER" if read[table.name] <= _LARGEST_INTEGER else "BIGINT"
     # Whatever the chunks of ingest's file, those beside a range are whole, and row groups end where they should.
     in_order = f"{parquet(path)} POSITIONAL JOIN range({read[table.name]}) numbers(row_number)"
-    any_order = f"(SELECT *, file_row_number AS row_number FROM {parquet(path, row_number=True)})"
+    any_order = f"(SELECT *, file_row_number::{number} AS row_number FROM {parquet(path, row_number=True)})"
+    # Text that one join leaves to the next goes to the disk with all else that does not fit, so it is looked up first.
+    joins = " ".join(join for _, join in sorted(joined))
     return Join(
         path=work.relations(table.name),
         rows=read[table.name],
-        in_order=f"SELECT {columns} FROM (SELECT row_number, {', '.join(looked_up)} FROM (SELECT {', '.join(keys)} FROM {in_order}) c)",
-        in_any_order=f"SELECT {columns} FROM (SELECT {', '.join(keys)} FROM {any_order}) c {' '.join(joined)}",
+        in_order=f"""SELECT row_number, {", ".join(found)}
+            FROM (SELECT row_number, {", ".join(looked_up)} FROM (SELECT {", ".join(keys)} FROM {in_order}) c)""",
+        in_any_order=f"SELECT row_number, {', '.join(found)} FROM (SELECT {', '.join(keys)} FROM {any_order}) c {joins}",
+        columns=", ".join(columns),
         after=frozenset(target for target in targets.values() if target in work.joins and work.parents[target].relations),
         memory=memory_to_join(read[target] for target in targets.values()),
     )

@@ -88,8 +88,9 @@ def write_joins(context: Context, connection: duckdb.DuckDBPyConnection, joins: 
                 set_memory(connection, memory - len(idle) * _BYTES_AT_REST)
             table = next((table for table in left if table not in written), "")
             if table:
+                join = joins[table]
                 with meter.table(table, connection):
-                    write_sorted(connection, joins[table].in_any_order, "row_number", joins[table].path)
+                    write_sorted(connection, join.in_any_order, "row_number", join.path, join.columns)
                 written.add(table)
     set_memory(connection, memory)
 
@@ -97,7 +98,7 @@ def write_joins(context: Context, connection: duckdb.DuckDBPyConnection, joins: 
 def _in_order(connection: duckdb.DuckDBPyConnection, join: Join) -> bool:
     """Write the file of `join` as its rows come; whether they came in their order, and all of them."""
     try:
-        write_parquet(connection, join.in_order, join.path)
+        write_parquet(connection, f"SELECT {join.columns} FROM ({join.in_order})", join.path)
     except duckdb.OutOfMemoryException:
         return False
     found = f"SELECT count(*), count_if(row_number IS DISTINCT FROM file_row_number) FROM {parquet(join.path, row_number=True)}"

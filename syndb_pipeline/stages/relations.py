@@ -47,14 +47,15 @@ class Parent:
 class Join:
     """How the relations of a table are made.
 
-    Both queries give the same rows. Those of `in_order` come in the order of the table's rows, in whole chunks, from a connection with one
-    thread and `memory` bytes; those of `in_any_order` may be joined from either side, and on disk.
+    Both queries give the same rows, of which `columns` are worked out. Those of `in_order` come in the order of the table's rows, in whole
+    chunks, from a connection with one thread and `memory` bytes; those of `in_any_order` may be joined from either side, and on disk.
     """
 
     path: Path
     rows: int
     in_order: str
     in_any_order: str
+    columns: str
     after: frozenset[str]  # tables whose relations are read, and are made by a join too
     memory: int
 

@@ -50,9 +50,9 @@ class Spy:
             self.in_order[join.path.stem] = real["in_order"](connection, join)
             return self.in_order[join.path.stem]
 
-        def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path) -> None:
+        def write_sorted(connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, columns: str) -> None:
             self.sorted.append(path.stem)
-            real["sorted"](connection, query, order, path)
+            real["sorted"](connection, query, order, path, columns)
 
         monkeypatch.setattr(joins, "_in_order", in_order)
         monkeypatch.setattr(joins, "write_sorted", write_sorted)
