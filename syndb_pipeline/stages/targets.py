@@ -40,13 +40,11 @@ def choose_target(
     if len(names) == 1 and not every_key:
         return Choice(names[0])
     sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {rows_of(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
-    (total,) = connection.execute(f"SELECT count(*) FROM ({sample})").fetchone() or (0,)
-    held = {name: _held(connection, sample, candidates[name]) for name in names}
+    total, held = _held(connection, sample, candidates)
     complete = [name for name in names if held[name] == total]
     if len(complete) > 1:
         everything = f"SELECT DISTINCT {quote(column)} AS k FROM {rows_of(path)} WHERE {quote(column)} IS NOT NULL"
-        (total,) = connection.execute(f"SELECT count(*) FROM ({everything})").fetchone() or (0,)
-        held = {name: _held(connection, everything, candidates[name]) for name in complete}
+        total, held = _held(connection, everything, {name: candidates[name] for name in complete})
         complete = [name for name in complete if held[name] == total]
     if len(complete) == 1 or (complete and not total):
         return Choice(complete[0])
@@ -79,6 +77,10 @@ def _most_alike(connection: duckdb.DuckDBPyConnection, sample: str, candidates: 
     return most[0] if len(most) == 1 else None
 
 
-def _held(connection: duckdb.DuckDBPyConnection, keys: str, ids: Path) -> int:
-    (count,) = connection.execute(f"SELECT count(*) FROM ({keys}) WHERE k IN (SELECT key FROM {rows_of(ids)})").fetchone() or (0,)
-    return int(count)
+def _held(connection: duckdb.DuckDBPyConnection, keys: str, candidates: dict[str, Path]) -> tuple[int, dict[str, int]]:
+    """How many `keys` (a query for `k`) there are, and how many of them each of `candidates` holds."""
+    # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather than these few.
+    counts = [f"(SELECT count(*) FROM keys WHERE k IN (SELECT key FROM {rows_of(ids)}))" for ids in candidates.values()]
+    query = f"WITH keys AS MATERIALIZED ({keys}) SELECT (SELECT count(*) FROM keys), {', '.join(counts)}"
+    total, *held = connection.execute(query).fetchone() or ()
+    return total, dict(zip(candidates, held, strict=True))
