@@ -163,6 +163,11 @@ def may_be_numbers(order: list[str], columns: dict[str, Column], config: TableCo
     return [name for name in order if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined]
 
 
+def is_surely_text(value: str, config: TableConfig) -> bool:
+    """Whether `value` keeps its column of keys from being numbers: it has a letter, and is no marker for "no value"."""
+    return any(map(str.isalpha, value)) and value.strip(WHITE_SPACE) not in {marker.strip(WHITE_SPACE) for marker in config.missing}
+
+
 def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
     """`cast` that also tells a cell holding its own column's name: in a table without numbers nothing else gives a repeated header away."""
     named = f"{typed} = {literal(name)}"

@@ -97,6 +97,7 @@ class Part:
     `refused_lines` is the file of those (`refused.RefusedLines`).
     `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
     that it saw no number which DuckDB reads otherwise than it is written, and `trimmed` that no text has white space around it.
+    `first` are the values of its first row as they are written, where the reader has seen them.
     """
 
     path: Path
@@ -114,6 +115,7 @@ class Part:
     exact: bool = True
     plain_numbers: bool = False
     trimmed: bool = False
+    first: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()

@@ -41,13 +41,17 @@ _CHUNK: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a text file is laid out: `skip` lines come before the first row; `blank` are the blank ones right before the header."""
+    """How a text file is laid out: `skip` lines come before the first row; `blank` are the blank ones right before the header.
+
+    `first` are the values of the first row, where it was looked at.
+    """
 
     delimiter: bytes
     end: bytes
     names: tuple[str, ...]
     skip: int
     blank: tuple[int, ...] = ()
+    first: tuple[str, ...] = ()
 
 
 def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
@@ -75,6 +79,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         delimiter=layout.delimiter.decode(),
         encoding=found,
         plain_numbers=counts.plain_numbers,
+        first=layout.first,
         problems=_blank_end(file, counts),
     )
     if part.rows <= 0:
@@ -248,7 +253,8 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     scores = {mark: _score(mark, sample, known, config.names) for mark, sample in samples.items()}
     mark = max(candidates, key=lambda candidate: scores[candidate])
     if config.header_row is None:
-        return Layout(mark.encode(), end, headers.tidy(config.names or ()), 0)
+        names = headers.tidy(config.names or ())
+        return Layout(mark.encode(), end, names, 0, first=_first_row(samples[mark], len(names)))
     blank = []
     for record in samples[mark]:
         if not record.blank:
@@ -269,7 +275,14 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
         names_in = headers.row_of_names(rows, table, config)
         if names_in is not None or not headers.is_header(names, table, config):
             raise Unreadable(headers.no_header(Example(file=file, row=record.line), names, table, config, names_in))
-    return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank))
+    first = _first_row(samples[mark][len(blank) + 1 :], len(names))
+    return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank), first)
+
+
+def _first_row(sample: list[Record], width: int) -> tuple[str, ...]:
+    """The values of the first row among the records of `sample`; none where no record has as many."""
+    rows = (record for record in sample if not record.fault and len(record.values) == width and _is_utf8(record.raw))
+    return tuple(_decoded(row)) if (row := next(rows, None)) else ()
 
 
 def _decoded(record: Record) -> list[str]:

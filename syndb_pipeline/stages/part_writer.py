@@ -64,6 +64,9 @@ class PartWriter:
     def write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
         """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
         may_be = casts.may_be_numbers(order, self.table.columns, self.config)
+        for part, indexes in zip(parts, targets, strict=True):
+            # Trying to read them as numbers would fail too, and take longer.
+            self.texts |= {name for name in may_be if part.first and casts.is_surely_text(part.first[indexes[name]], self.config)}
         while True:
             numbers = [name for name in may_be if name not in self.texts]
             try:

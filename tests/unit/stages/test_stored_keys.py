@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from stage_lab import Lab, csv, uid
 
+from syndb_pipeline.readers.casts import is_surely_text
 from syndb_pipeline.stored_keys import comparable, is_number, kept_columns, not_whole, rows_of, surely_digits, whole_number
+from syndb_pipeline.table_settings import TableConfig
 
 ODD = "0159+-._eExXbBoO fdLn'٣"
 """Characters of numbers in all the ways in which DuckDB may read them, and some that are in none."""
@@ -49,6 +51,27 @@ def test_what_is_surely_digits_is_written_so() -> None:
             f"SELECT count_if(sure), count(*) FROM ({told}) WHERE number::VARCHAR = text AND number > 0"
         ).fetchall()[0]
         assert sure > 0.95 * all_of_them > 10_000
+
+
+def test_what_is_surely_text_is_no_number() -> None:
+    """Every text of up to three odd characters, and the words that DuckDB reads as numbers."""
+    config = TableConfig(file="axon.csv", missing=["NA"])
+    texts = ["".join(letters) for length in range(4) for letters in itertools.product(ODD, repeat=length)]
+    texts = [text for text in [*texts, "inf", "NaN", "true", "0x10", "1e02"] if is_surely_text(text, config)]
+    assert {"a1", "NA", " NA "} & {text for text in ("a1", "NA", " NA ", "12", "") if is_surely_text(text, config)} == {"a1"}
+    with duckdb.connect() as connection:
+        connection.register("given", pa.table({"text": texts}))
+        assert connection.execute("SELECT count(*), count_if(try_cast(text AS BIGINT)::VARCHAR = text) FROM given").fetchall() == [
+            (len(texts), 0)
+        ]
+    assert len(texts) > 5_000
+
+
+def test_a_first_row_without_a_key_does_not_make_the_others_text(tmp_path: Path) -> None:
+    axons = csv("cid,parent_id,voxel_radius", "1,NA,5.5", "2,7,5.5")
+    lab = Lab(tmp_path, {"neuron": csv("cid,voxel_radius", "7,5.5"), "axon": axons}, {"axon": {"missing": ["NA"]}})
+    lab.run("ingest")
+    assert stored(lab, "ingest", "axon")["parent_id"] == "BIGINT"
 
 
 @pytest.mark.parametrize("text", ["01", "+1", "1.0", "1e2", "1_000", " 1", "1 ", "-0", "0x1", "", "a", str(2**63), "٣"])
