@@ -32,14 +32,14 @@ from tests.command_line import Lab, Terminal
 from tests.screen import Screen
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a61"
-VESICLES = 200_000
+VESICLES = 800_000
 
 # At a terminal
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A lab with 50 axons and 200,000 vesicles."""
+    """A lab with 50 axons and 800,000 vesicles."""
     lab = Lab(tmp_path_factory.mktemp("large"))
     with duckdb.connect() as connection:
         axons = "SELECT 'a' || range AS cid, 1e8 + range AS voxel_volume FROM range(50)"
@@ -82,7 +82,7 @@ BAR = r"  (?P<stage>\w+) (?P<table>\w*) .*━.* [\d.]+/\d+\.\d (MB|k rows) .*(\d
 
 def test_check_shows_a_bar_that_goes_through_no_line(lab: Lab) -> None:
     terminal = SlowTerminal(lab, "check", "large.yaml")
-    terminal.read_until(lambda seen: "ingest: vesicle" in seen)
+    terminal.read_until(lambda seen: "ingest: started" in seen)
     terminal.crawl_until("ingest vesicle")
 
     *above, bar = Screen(terminal.seen).lines
@@ -103,7 +103,7 @@ def test_run_shows_the_same_bar_though_dagster_runs_it(lab: Lab) -> None:
     touched = (lab.folder / "vesicle.csv").read_text().replace("v0,", "first,", 1)
     (lab.folder / "vesicle.csv").write_text(touched)
     terminal = SlowTerminal(lab, "run", "--no-publish", "large.yaml")
-    terminal.read_until(lambda seen: "ingest: vesicle" in seen)
+    terminal.read_until(lambda seen: "ingest: started" in seen)
     terminal.crawl_until("ingest vesicle")
 
     assert re.fullmatch(BAR, Screen(terminal.seen).lines[-1])
@@ -115,7 +115,7 @@ def test_control_c_takes_the_bar_away(lab: Lab) -> None:
     touched = (lab.folder / "vesicle.csv").read_text().replace("v1,", "second,", 1)
     (lab.folder / "vesicle.csv").write_text(touched)
     terminal = SlowTerminal(lab, "check", "large.yaml")
-    terminal.read_until(lambda seen: "ingest: vesicle" in seen)
+    terminal.read_until(lambda seen: "ingest: started" in seen)
     terminal.crawl_until("ingest vesicle")
     terminal.process.send_signal(signal.SIGINT)
 
