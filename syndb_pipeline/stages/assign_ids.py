@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Table
-from syndb_pipeline.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.engine import literal, memory_for_queries, memory_to_spill, parquet, quote, set_memory, write_parquet
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
@@ -56,7 +56,8 @@ def run(context: Context, folder: Path) -> Result:
     findings: list[Finding] = []
     (folder / "ids").mkdir()
     tables = ingested(context)
-    with context.duckdb() as connection, Meter("assign_ids", rows_read(context), "rows", context.watch) as meter:
+    read, memory = rows_read(context), memory_for_queries(context.settings.memory_limit)
+    with context.duckdb() as connection, Meter("assign_ids", read, "rows", context.watch) as meter:
         failures = Failures(connection)
         for name in meter.each(tables, connection):
             path = tables[name]
@@ -64,6 +65,7 @@ def run(context: Context, folder: Path) -> Result:
             if (counts := _take_over(context, connection, name, made_from[name], folder)) is not None:
                 details[name] = counts
                 continue
+            set_memory(connection, memory_to_spill(memory, read[name]))
             table = TABLES[name]
             ids = folder / "ids" / f"{name}.parquet"
             key = _key(connection, table, path)

@@ -16,6 +16,7 @@ from syndb_pipeline.engine import (
     Job,
     do_jobs,
     memory_for_queries,
+    memory_to_spill,
     parquet,
     set_memory,
     write_parquet,
@@ -85,10 +86,10 @@ def write_joins(context: Context, connection: duckdb.DuckDBPyConnection, joins: 
                 do_jobs(sorted(together.values(), key=lambda job: -hanging[job.item]), write, one_thread, threads, memory)
                 for own in idle:
                     set_memory(own, _BYTES_AT_REST)
-                set_memory(connection, memory - len(idle) * _BYTES_AT_REST)
             table = next((table for table in left if table not in written), "")
             if table:
                 join = joins[table]
+                set_memory(connection, memory_to_spill(memory - len(idle) * _BYTES_AT_REST, join.rows))
                 with meter.table(table, connection):
                     write_sorted(connection, join.in_any_order, "row_number", join.path, join.columns)
                 written.add(table)
