@@ -26,6 +26,9 @@ the writing, in vain."""
 ROW_GROUP_ROWS: Final = 122_880
 """Rows of a Parquet row group, DuckDB's default: fixed, so equal rows give equal bytes whatever the threads."""
 
+_LITTLE_MEMORY: Final = 300_000_000
+"""Bytes for queries of which none is spared."""
+
 _NO_STATISTICS: Final = ("disabled_optimizers", "statistics_propagation")
 """Else a column is marked as required where a source's statistics happen to tell that no value is missing, and equal rows differ."""
 
@@ -101,9 +104,10 @@ def memory_for_queries(memory_limit: int) -> int:
 def memory_to_spill(memory: int, rows: int) -> int:
     """Bytes for DuckDB to stay within while so many `rows` go to the disk and back: it keeps books on them that it does not count.
 
-    0.7 to 1.3 bytes for each row were measured, of 10 to 100 million; half of `memory` is left to the rows themselves in any case.
+    0.7 to 1.3 bytes for each row were measured, of 10 to 100 million. It is a tenth of `memory` at most, and nothing where that is little:
+    DuckDB counts 30 million distinct keys within 100 MB, and cannot within 90.
     """
-    return max(memory - rows * 3 // 2, memory // 2)
+    return max(memory - min(rows * 3 // 2, memory // 10), min(memory, _LITTLE_MEMORY))
 
 
 def set_memory(connection: duckdb.DuckDBPyConnection, memory: int) -> None:

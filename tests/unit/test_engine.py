@@ -156,7 +156,9 @@ def test_sorted_rows_are_the_same_file_as_rows_that_came_in_order(tmp_path: Path
 def test_rows_on_their_way_to_the_disk_leave_memory_for_what_is_not_counted() -> None:
     assert engine.memory_to_spill(600_000_000, 0) == 600_000_000
     assert engine.memory_to_spill(600_000_000, 30_000_000) == 555_000_000
-    assert engine.memory_to_spill(600_000_000, 10**9) == engine.memory_to_spill(600_000_000, 10**12) == 300_000_000
+    assert engine.memory_to_spill(600_000_000, 10**9) == engine.memory_to_spill(600_000_000, 10**12) == 540_000_000
+    assert engine.memory_to_spill(310_000_000, 30_000_000) == 300_000_000
+    assert engine.memory_to_spill(100_000_000, 30_000_000) == 100_000_000
 
 
 ENDLESS = "SELECT count(*) FROM range(1_000_000_000_000) t(i) WHERE hash(i) = 1"

@@ -134,6 +134,29 @@ def test_parents_that_turn_out_too_large_for_memory_are_joined_again(tmp_path: P
     assert_right(lab)
 
 
+def test_synapses_that_name_numbers_and_texts_are_the_same_bytes_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminals' keys lie as numbers, dendrites' as text, so the joins of the sorted way come in another order than the columns."""
+    lab = Lab(tmp_path, {"neuron": csv("cid", "n1", "n2"), **dict.fromkeys(["axon", "dendrite", "pre_synaptic_terminal", "synapse"])})
+    terminal, dendrite = (
+        f"CASE WHEN hash(i + {salt}) % 9 > 0 THEN {key} END" for salt, key in enumerate(("i % 40_000", "'d' || i % 7_000"))
+    )
+    rows = {
+        "axon": "SELECT 'a' || i AS cid, 'n' || (i % 2 + 1) AS parent_id FROM range(500) t(i)",
+        "dendrite": "SELECT 'd' || i AS cid, 'n' || (i % 2 + 1) AS parent_id FROM range(7_000) t(i)",
+        "pre_synaptic_terminal": "SELECT i AS cid, 'a' || (i % 499) AS parent_id FROM range(40_000) t(i)",
+        "synapse": f"SELECT i AS cid, {terminal} AS pre_synapse_id, {dendrite} AS post_synapse_id FROM range({VESICLES}) t(i)",
+    }
+    for table, query in rows.items():
+        duckdb.execute(f"COPY ({query}) TO '{tmp_path / table}.csv' (HEADER)")
+    lab.run("assign_ids")
+    spy, in_order = joined(lab, monkeypatch, memory="1GB", threads=2)
+    assert (spy.in_order["synapse"], spy.sorted) == (True, [])
+    monkeypatch.setattr(joins, "ROW_GROUP_ROWS", 10**9)
+    spy, sorted_ = joined(lab, monkeypatch, memory="1GB", threads=2)
+    assert (spy.in_order, spy.sorted[-1]) == ({}, "synapse")
+    assert sorted_ == in_order
+
+
 def test_a_small_dataset_is_spared_the_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(tmp_path, {"neuron": csv("cid", "n1"), "axon": csv("cid,parent_id", "a1,n1"), "vesicle": csv("cid,parent_id", "v1,a1")})
     lab.run("assign_ids")
