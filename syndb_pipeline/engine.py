@@ -59,9 +59,14 @@ def exact_path(path: Path | str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
 
 
-def parquet(path: Path | str, *, row_number: bool = False) -> str:
-    """A FROM item that reads one Parquet file; with `row_number`, its column `file_row_number` counts rows from 0."""
-    return f"read_parquet({literal(exact_path(path))}{', file_row_number=true' if row_number else ''})"
+def parquet(*paths: Path | str, row_number: bool = False) -> str:
+    """A FROM item that reads Parquet files, one after the other; with `row_number`, its column `file_row_number` counts rows from 0.
+
+    A folder called `gaba=0.9` is a name like any other: by itself DuckDB would take it for a column, in place of the file's own.
+    """
+    files = [exact_path(path) for path in paths]
+    number = ", file_row_number=true" if row_number else ""
+    return f"read_parquet({literal(files if len(files) > 1 else files[0])}, hive_partitioning=false{number})"
 
 
 @contextmanager

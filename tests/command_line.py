@@ -22,6 +22,7 @@ import duckdb
 import yaml
 
 from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.engine import parquet
 from syndb_pipeline.settings import load_settings
 
 PROGRAM = str(Path(sys.executable).with_name("syndb-pipeline"))
@@ -162,7 +163,7 @@ class Published:
         self.files = dict(files)
         self.connection = duckdb.connect(config={"threads": 1})
         for table, path in self.files.items():
-            self.connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{path}')")
+            self.connection.execute(f"CREATE VIEW {table} AS FROM {parquet(path)}")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 import duckdb
 
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.engine import exact_path, given, literal
+from syndb_pipeline.engine import given, parquet
 from syndb_pipeline.readers import casts, columnar, encodings, files, headers
 from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter, records
 from syndb_pipeline.readers.part import column_name
@@ -61,7 +61,7 @@ def _of_parquet(connection: duckdb.DuckDBPyConnection, lab_file: LabFile, names:
     texts = [casts.to_text(f"file.{column_name(index)}", part.types[index]) for index in indexes]
     # By position: two names that differ only in case are one to DuckDB and two to a lab.
     every = ", ".join([*(column_name(index) for index in range(len(part.names))), "number"])
-    source = f"read_parquet({literal(exact_path(lab_file.path))}, file_row_number=true) AS file({every})"
+    source = f"{parquet(lab_file.path, row_number=True)} AS file({every})"
     with given(connection, "wanted_lines", {"line": "BIGINT"}, ((line,) for line in lines)):
         yield from connection.execute(
             f"""SELECT {", ".join(texts)} FROM wanted_lines LEFT JOIN {source} ON number = line - {lab_file.first_line} ORDER BY line"""

@@ -236,7 +236,7 @@ def _source(path: Path, delimiter: str, types: Sequence[str], skip: int, more: s
         f"read_csv({literal(exact_path(path))}, auto_detect=false, columns={{{columns}}}, header=false, skip={skip}, "
         f"delim={literal(delimiter)}, "
         "quote='\"', escape='\"', comment='', nullstr='', strict_mode=true, null_padding=false, ignore_errors=false, "
-        f"compression='none'{more}, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+        f"compression='none', hive_partitioning=false{more}, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
 
 

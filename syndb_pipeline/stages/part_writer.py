@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part
 from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
@@ -90,8 +90,7 @@ class PartWriter:
             if whole is None:
                 self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
         columns = ", ".join([*map(quote, order), casts.CELLS])
-        source = f"read_parquet({literal([exact_path(piece) for piece in pieces])})"
-        return write_parquet(self.connection, f"SELECT {columns} FROM {source}", target)
+        return write_parquet(self.connection, f"SELECT {columns} FROM {parquet(*pieces)}", target)
 
     def query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], numbers: Collection[str] = ()) -> str:
         """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers` as such."""

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.cli import main
+from syndb_pipeline.engine import parquet
 
 VARIABLE = "SYNDB_ACCEPTANCE_CASES"
 CASES = Path(os.environ.get(VARIABLE, ""))
@@ -41,8 +42,8 @@ class Came:
     def column(self, stage: str, table: str, column: str) -> list[str]:
         """The values of a column as text, in the order of its rows."""
         [path] = self.state.glob(f"datasets/*/{stage}/{table}.parquet")
-        query = f'SELECT "{column}"::VARCHAR FROM read_parquet(?, hive_partitioning=false, file_row_number=true) ORDER BY file_row_number'
-        return [value for (value,) in duckdb.connect().execute(query, [str(path)]).fetchall()]
+        query = f'SELECT "{column}"::VARCHAR FROM {parquet(path, row_number=True)} ORDER BY file_row_number'
+        return [value for (value,) in duckdb.connect().execute(query).fetchall()]
 
 
 def _lacking(came: Came, wanted: dict[str, Any]) -> Iterator[str]:

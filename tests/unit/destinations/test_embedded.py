@@ -22,6 +22,7 @@ import pytest
 from syndb_pipeline.destinations.base import Metadata, Package, StoredFiles, Upload
 from syndb_pipeline.destinations.embedded import EmbeddedNode
 from syndb_pipeline.digests import digest_file
+from syndb_pipeline.engine import parquet
 from syndb_pipeline.errors import DestinationRefused
 from syndb_pipeline.payload import FilePayload
 
@@ -85,15 +86,17 @@ def send(place: EmbeddedNode, tar: Path, digest: str) -> Upload:
 
 
 def rows_of(place: EmbeddedNode, table: str) -> list[tuple[Any, ...]]:
-    return duckdb.sql(f"SELECT * FROM '{place.table_files(DATASET)[table]}' ORDER BY 1").fetchall()
+    return duckdb.sql(f"SELECT * FROM {parquet(place.table_files(DATASET)[table])} ORDER BY 1").fetchall()
 
 
 def test_an_upload_is_there_with_its_rows_owner_and_digest(tmp_path: Path) -> None:
-    place = node(tmp_path)
+    folder = tmp_path / "lab=x" / "voxel_volume=0.9"  # names that DuckDB by itself takes for columns
+    folder.mkdir(parents=True)
+    place = node(folder)
     place.register(metadata())
-    tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 5.0, 2: None})})
+    tar, digest = make_tar(folder, {"axon.parquet": axons(folder, {1: 5.0, 2: None})})
     upload = send(place, tar, digest)
-    info = node(tmp_path).info(DATASET)
+    info = node(folder).info(DATASET)
     assert info is not None
     assert (info.owner, info.rows, info.number_of_units) == ("ada", {"axon": 2}, 2)
     assert info.uploads == (upload,)
