@@ -13,6 +13,7 @@ MEMORY  ?= 1GB
 SIZES   ?=
 ROUNDS  ?=
 OUT     ?=
+COVERAGE ?=
 RESULTS ?= $(if $(OUT),$(OUT),bench.json)
 
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs tutorial lock clean
+.PHONY: help demo demo-errors ui test test-all lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -63,9 +64,13 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, then every test with coverage: on all cores, the tests of a file together; then those that measure time
-	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile --cov --cov-report=
-	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term
+test: lint ## lint, then every test, of the long campaigns a sample: on all cores; then those that measure time
+	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile $(COVERAGE) $(if $(COVERAGE),--cov-report=)
+	$(BIN)/python -m pytest -m alone $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
+
+test-all: export SYNDB_TESTS := all
+test-all: ## As test, with the whole of every campaign, and coverage: two hours where test takes half an hour
+	$(MAKE) test COVERAGE=--cov
 
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -24,6 +24,7 @@ import pyarrow.parquet
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record
+from tests.campaigns import sampled
 from tests.ingest_helpers import context_for
 
 pa: Any = pyarrow  # it carries no types
@@ -375,10 +376,10 @@ class Checked:
         return cell_of(self.data, self.folder, file, sheet, row, column)
 
 
-CHECKED = range(48)
+CHECKED = sampled("broken tables, checked", range(48), 16)
 """The datasets that the tests take through all stages, once for all of them."""
 
-READ = range(48, 300)
+READ = sampled("broken tables, read", range(48, 300), 64)
 """The datasets that are only read: reading is where most of the mixtures differ."""
 
 _HOME = TemporaryDirectory(prefix="broken-tables-")

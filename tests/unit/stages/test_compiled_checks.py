@@ -7,7 +7,6 @@ Belongs here: random tables of every kind, and the guard that holds the two toge
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +25,11 @@ from syndb_pipeline.contract.tables import SQL_TYPES, TABLES, Kind
 from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, compile_checks, count_failing, failing_cells
+from tests.campaigns import examples
 
 Cells = set[tuple[str, str, int]]
 
-CASES = int(os.environ.get("SYNDB_COMPILED_CASES", "250"))
+CASES = examples(60, 250)
 """Random tables; a few thousand take minutes."""
 
 TEXTS = st.one_of(st.text(max_size=6), st.sampled_from(["", " ", "a" * 65, "a" * 66, "é" * 65, "é" * 66, "\U0001f9e0", "e\u0301", "GABA"]))

@@ -34,17 +34,18 @@ def conserved(done: Checked, stage: str) -> int:
 
 @pytest.mark.parametrize("part", range(4))
 def test_whatever_is_wrong_every_row_a_person_counts_is_read(part: int) -> None:
-    assert sum(conserved(checked(seed, "ingest"), "ingest") for seed in READ[part::4]) > 50
+    seeds = READ[part::4]
+    assert sum(conserved(checked(seed, "ingest"), "ingest") for seed in seeds) > 0.8 * len(seeds)
 
 
 @pytest.mark.parametrize("part", range(2))
 def test_whatever_is_wrong_every_row_is_passed_or_rejected_for_a_reason(part: int) -> None:
-    compared = 0
-    for seed in CHECKED[part::2]:
+    compared, seeds = 0, CHECKED[part::2]
+    for seed in seeds:
         done = checked(seed)
         sealed = done.records["check_integrity"]
         compared += conserved(done, "check_integrity")
         errors = {finding.table for finding in sealed.findings if finding.severity == "error"}
         assert {table for table, rows in sealed.tables.items() if rows.rejected} <= errors, done.words
         assert {finding.code for finding in sealed.findings} <= set(RULES), done.words
-    assert compared > 15
+    assert compared > 0.6 * len(seeds)

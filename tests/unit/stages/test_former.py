@@ -15,6 +15,7 @@ from stage_lab import Lab, csv
 
 from syndb_pipeline.stages import assign_ids, join_relations, package, part_writer, table_reader, validate
 from syndb_pipeline.store import Record
+from tests.campaigns import sampled
 
 TABLES = {
     "neuron": csv("cid,mesh_volume,polarity", "n1,5,bipolar", "n2,6,Unipolar", "n3,,"),
@@ -222,7 +223,7 @@ CHANGES: dict[str, Callable[[Lab, random.Random], object]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SYNDB_FORMER_SEEDS", "6"))))
+@pytest.mark.parametrize("seed", sampled("former", range(30), 4))
 def test_whatever_changes_the_records_are_those_of_a_run_from_nothing(lab: Lab, seed: int) -> None:
     choose = random.Random(seed)
     lab.run("package")
