@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from syndb_pipeline.readers.gltf import Accessor, Draco, Gltf, Primitive, Span, View
+from syndb_pipeline.readers.signatures import recognise_shape
 
 pa: Any = pyarrow  # it carries no types
 pc: Any = pyarrow.compute
@@ -38,34 +40,47 @@ _MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")
 _DRACO: Final = "KHR_draco_mesh_compression"
 
 
+@dataclass(frozen=True, slots=True)
+class GlbReport:
+    """What a file holds. `reason` says why it is no mesh that can be read, and `advice` what to do where that follows from it."""
+
+    reason: str | None = None
+    advice: str = ""
+
+
 class _NoMesh(Exception):
-    """Why the file is refused. Never leaves this module."""
+    """Why the file is refused, and what to do where that follows from it. Never leaves this module."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
-def check_glb(path: Path) -> str | None:
-    """Why `path` is no readable mesh in binary glTF 2.0, or None when it is one.
+def check_glb(path: Path) -> GlbReport:
+    """Whether `path` is a readable mesh in binary glTF 2.0.
 
     Held to the Khronos glTF 2.0 specification: header and chunks (4.4), buffers, views and accessors (3.6), primitives (3.7.2). Geometry
     that `KHR_draco_mesh_compression` or `EXT_meshopt_compression` packs is taken at its structure. Everything must lie in the one file: no
-    address is ever followed. Nothing is raised: what is wrong with the file, even that it cannot be opened, is the answer. Memory is
-    bounded.
+    address is ever followed. Nothing is raised: what is wrong with the file, even that it cannot be opened, is the report's `reason`.
+    Memory is bounded.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return "it is no regular file"
+            return GlbReport("it is no regular file")
         with path.open("rb") as file:
-            _check(file, os.fstat(file.fileno()).st_size)
+            _check(path, file, os.fstat(file.fileno()).st_size)
     except OSError as error:
-        return f"it cannot be opened: {error.strerror}"
+        return GlbReport(f"it cannot be opened: {error.strerror}")
     except _NoMesh as fault:
-        return "".join(letter if letter.isprintable() else "?" for letter in str(fault))  # it may quote the file
+        reason = "".join(letter if letter.isprintable() else "?" for letter in str(fault))  # it may quote the file
+        return GlbReport(reason, fault.advice)
     except ValueError:
-        return "its path is no path of a file"
-    return None
+        return GlbReport("its path is no path of a file")
+    return GlbReport()
 
 
-def _check(file: BinaryIO, size: int) -> None:
-    text, binary = _chunks(file, size)
+def _check(path: Path, file: BinaryIO, size: int) -> None:
+    text, binary = _chunks(path, file, size)
     gltf = _parse(text)
     del text
     _check_buffers(gltf, binary)
@@ -81,13 +96,16 @@ def _check(file: BinaryIO, size: int) -> None:
         _check_indices(file, gltf, binary[0], budget=size)
 
 
-def _chunks(file: BinaryIO, size: int) -> tuple[bytes, tuple[int, int] | None]:
+def _chunks(path: Path, file: BinaryIO, size: int) -> tuple[bytes, tuple[int, int] | None]:
     """The JSON chunk's bytes, and where the binary chunk starts and how long it is."""
     head = file.read(12)
     if head[:4] != b"glTF":
         if head.lstrip()[:1] == b"{":
             raise _NoMesh("it is JSON text, such as a .gltf file; export the mesh as binary glTF (.glb)")
-        raise _NoMesh("it does not start as a binary glTF file does" if size else "it is empty")
+        if not size:
+            raise _NoMesh("it is empty")
+        what, advice = recognise_shape(path)
+        raise _NoMesh("it does not start as a binary glTF file does" + (f"; it is {what}" if what else ""), advice)
     if len(head) < 12:
         raise _NoMesh(f"it ends after {size} bytes, within its header")
     version, length = struct.unpack_from("<II", head, 4)

@@ -11,11 +11,13 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+
+from syndb_pipeline.readers.signatures import recognise_shape
 
 COLUMNS: Final = ("id", "type", "x", "y", "z", "radius", "parent")
 """The seven values of a sample, in their order (Cannon et al. 1998, "An on-line archive of reconstructed hippocampal neurons")."""
@@ -41,7 +43,8 @@ _ROOT: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class SwcReport:
-    """What a file holds. `reason` says why it is no skeleton, and `line` where, if a line can be named; the numbers are a skeleton's.
+    """What a file holds. `reason` says why it is no skeleton, `line` where, if a line can be named, and `advice` what to do where
+    that follows from it; the numbers are a skeleton's.
 
     `repeated` counts samples that stand where their parent does with the same radius, `negative` those with a radius below zero;
     `other_root`, `first_repeated` and `first_negative` are the lines of the second root and of the first such sample.
@@ -49,6 +52,7 @@ class SwcReport:
 
     reason: str | None = None
     line: int | None = None
+    advice: str = field(default="", compare=False)
     samples: int = 0
     roots: int = 0
     other_root: int | None = None
@@ -66,10 +70,11 @@ class SwcReport:
 class _NoSkeleton(Exception):
     """Why the file is refused. Never leaves this module."""
 
-    def __init__(self, reason: str, line: int | None = None) -> None:
+    def __init__(self, reason: str, line: int | None = None, advice: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.line = line
+        self.advice = advice
 
 
 def check_swc(path: Path) -> SwcReport:
@@ -90,7 +95,10 @@ def check_swc(path: Path) -> SwcReport:
     except ValueError:
         return SwcReport("its path is no path of a file")
     except _NoSkeleton as fault:
-        return SwcReport(fault.reason, fault.line)
+        what, advice = recognise_shape(path) if fault.line is not None else ("", "")
+        if what:
+            return SwcReport(f"{'it is no sample' if fault.advice else fault.reason}; the file is {what}", fault.line, advice)
+        return SwcReport(fault.reason, fault.line, fault.advice)
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, str]]:
@@ -165,28 +173,55 @@ def _samples(first: int, text: str) -> pl.DataFrame:
         good &= pl.col(name).is_finite()
     wrong = samples.filter(~good.fill_null(False)).head(1)
     if len(wrong):
-        raise _NoSkeleton(_why_no_sample(wrong["text"].item()), wrong["line"].item())
+        line = wrong["line"].item()
+        above = text.split("\n", line - first)[:-1] if line > first else []
+        raise _why_no_sample(wrong["text"].item(), line, above)
     return samples.select(pl.col("line").cast(pl.UInt32), "id", "parent", negative=pl.col("radius") < 0, place=pl.struct(places).hash())
 
 
-def _why_no_sample(text: str) -> str:
-    """What is wrong with a line that should be a sample."""
-    values = re.split("[ \t]+", text.split("#", 1)[0].strip(" \t"))
+def _why_no_sample(text: str, line: int, above: list[str]) -> _NoSkeleton:
+    """What is wrong with a line that should be a sample, and what to do about it. `above` are the lines before it."""
+    text = text.split("#", 1)[0].strip(" \t")
+    values = re.split("[ \t]+", text)
+    words = re.split("[ \t]*[,;][ \t]*|[ \t]+", text)
+    if len(words) > 1 and not any(_is_number(word.strip("\"'")) for word in words):
+        shown = text if len(text) <= 60 else text[:60] + "..."
+        reason = f"it holds words where numbers are expected, {shown!r}; a line of column names or remarks starts with #"
+        return _NoSkeleton(reason, line, "Put a # before the line, or remove it.")
+    for mark, name in ((",", "commas"), (";", "semicolons")):
+        if len(re.split(f"[ \t]*{mark}[ \t]*", text)) >= len(COLUMNS):
+            advice = "Separate the values with single spaces, and write numbers with a decimal point."
+            return _NoSkeleton(f"its values stand between {name}; SWC separates them with spaces", line, advice)
     if len(values) != len(COLUMNS):
-        for mark, name in ((",", "commas"), (";", "semicolons")):
-            if len(text.split(mark)) >= len(COLUMNS):
-                return f"its values stand between {name}; SWC separates them with spaces"
-        return f"it has {len(values)} value{'' if len(values) == 1 else 's'} where a sample has 7 ({' '.join(COLUMNS)})"
+        reason = f"it has {len(values)} value{'' if len(values) == 1 else 's'} where a sample has 7 ({' '.join(COLUMNS)})"
+        if len(values) > len(COLUMNS) and re.fullmatch(_SAMPLE, " ".join(values[: len(COLUMNS)])):
+            reason += f"; the first seven are a sample, and extra columns follow{_names_of_extra(above, len(values))}"
+            return _NoSkeleton(reason, line, "Keep the first seven values of every line, and give up the others.")
+        return _NoSkeleton(reason, line)
     for name, value in zip(COLUMNS, values, strict=True):
         shown = repr(value if len(value) <= 40 else value[:40] + "...")
         if name in ("id", "type", "parent"):
             if not re.fullmatch(_WHOLE, value):
-                return f"its {name} {shown} is no whole number" + (" of at most 18 digits" if len(value) > 18 else "")
+                return _NoSkeleton(f"its {name} {shown} is no whole number" + (" of at most 18 digits" if len(value) > 18 else ""), line)
             if name == "id" and int(value) < 0:
-                return f"its id {shown} is negative"
+                return _NoSkeleton(f"its id {shown} is negative", line)
         elif not re.fullmatch(_NUMBER, value) or not math.isfinite(float(value)):
-            return f"its {name} {shown} is no finite number"
-    return "it is no sample"
+            comma = "; SWC wants a decimal point" if re.fullmatch(_NUMBER, value.replace(",", ".", 1)) else ""
+            return _NoSkeleton(f"its {name} {shown} is no finite number{comma}", line)
+    return _NoSkeleton("it is no sample", line)
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(_NUMBER, word) is not None or word.lower().lstrip("+-") in ("nan", "inf", "infinity")
+
+
+def _names_of_extra(above: list[str], count: int) -> str:
+    """The names of the columns behind the seventh, where a comment above names `count` columns; else whose columns they may be."""
+    for comment in reversed(above):
+        names = re.split("[ \t]*[,;][ \t]*|[ \t]+", comment.strip(" \t").lstrip("# \t"))
+        if comment.lstrip(" \t").startswith("#") and len(names) == count:
+            return f": {', '.join(names[len(COLUMNS) :])[:80]}"
+    return ", as in an eSWC file"
 
 
 def _report(samples: pl.DataFrame) -> SwcReport:

@@ -26,6 +26,13 @@ from syndb_pipeline.stages.stage import Context
 CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007", "SYN-READ-021")
 """Rules on what a file holds; their sentences need a `reason`."""
 
+_ADVICE: Final = {
+    "SYN-PATH-003": "Export the mesh again as one .glb file that holds everything it needs (binary glTF 2.0), or leave the cell empty.",
+    "SYN-PATH-004": "Write one sample a line (id type x y z radius parent), every id once, every parent an id of the file, "
+    "or -1 at the root; or leave the cell empty.",
+}
+"""What to do about a file where its reader has no better advice."""
+
 _QUOTED_OR_NUMBER: Final = r"'[^']*'|[0-9][0-9,]*"
 """What differs between the reasons of files that are wrong in one way."""
 
@@ -74,14 +81,18 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
         return
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
     connection = failures.connection
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR)")
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR, advice VARCHAR)"
+    )
     for column in named:
         for paths, answers in _each(
             context, connection, file, column, partial(_faults, context, f"{table}.{column.name}", column.suffix or "")
         ):
             told = [(path, *fault) for path, found in zip(paths, answers, strict=True) for fault in found]
-            with given(connection, "told", dict.fromkeys(("path", "code", "reason"), "VARCHAR"), told):
-                connection.execute(f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason FROM told")
+            with given(connection, "told", dict.fromkeys(("path", "code", "reason", "advice"), "VARCHAR"), told):
+                connection.execute(
+                    f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason, advice FROM told"
+                )
         cell, rows = quote(column.name), parquet(file, row_number=True)
         row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"
         cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004')
@@ -91,42 +102,47 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
         failures.add(f"SELECT 'SYN-PATH-002', {row}, '' FROM {rows} WHERE NOT ends_with(lower({cell}), {literal(column.suffix)})")
 
 
-def reason(failures: Failures, group: Group) -> str:
-    """Why the first file of `group` breaks its rule, one of `CONTENT_RULES`; "" for any other."""
-    found = failures.connection.execute(
-        f"SELECT reason FROM {_FAULTS} WHERE tbl = ? AND col = ? AND path = ? AND code = ?",
+def describe_file(failures: Failures, group: Group) -> dict[str, str]:
+    """Why the first file of `group` breaks its rule, one of `CONTENT_RULES`, and what to do about it."""
+    reason, advice = failures.connection.execute(
+        f"SELECT reason, advice FROM {_FAULTS} WHERE tbl = ? AND col = ? AND path = ? AND code = ?",
         [group.table, group.column, group.value, group.code],
-    ).fetchone()
-    return str(found[0]) if found else ""
+    ).fetchone() or ("", "")
+    return {"reason": reason, "advice": advice or _ADVICE.get(group.code, "")}
 
 
-def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tuple[str, str]]:
-    """Codes of the rules that the file `path` breaks, each with the reason. One with another suffix is told by the cell alone."""
+def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tuple[str, str, str]]:
+    """Codes of the rules that the file `path` breaks, each with reason and advice ("" for the rule's own).
+
+    A path with another suffix is found by its cell alone.
+    """
     if not path.lower().endswith(suffix):
         return []
     folder, allowed = context.config.folder, context.settings.data_folders
     if outside(folder / path, folder, allowed):
-        return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed))]
+        return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed), "")]
     if not is_file(folder, path):
-        return [("SYN-PATH-001", "")]
+        return [("SYN-PATH-001", "", "")]
     # Imported here: most tables name neither kind, and what reads them takes as long to import as a small table to read.
     if suffix == ".glb":
         from syndb_pipeline.readers.glb import check_glb
 
-        wrong = check_glb(folder / path)
-        return [("SYN-PATH-003", wrong)] if wrong else []
+        mesh = check_glb(folder / path)
+        return [("SYN-PATH-003", mesh.reason, mesh.advice)] if mesh.reason else []
     from syndb_pipeline.readers.swc import check_swc
 
     report = check_swc(folder / path)
     if report.told:
-        return [("SYN-PATH-004", report.told)]
+        return [("SYN-PATH-004", report.told, report.advice)]
     strange = []
     if report.roots > 1:
-        strange.append(("SYN-PATH-005", f"{report.roots:,} roots, the second in line {report.other_root}"))
-    if report.repeated:
-        strange.append(("SYN-PATH-006", f"{report.repeated:,} of {report.samples:,} samples, the first in line {report.first_repeated}"))
-    if report.negative:
-        strange.append(("SYN-PATH-007", f"{report.negative:,} of {report.samples:,} samples, the first in line {report.first_negative}"))
+        strange.append(("SYN-PATH-005", f"{report.roots:,} roots, the second in line {report.other_root}", ""))
+    for code, count, line in (
+        ("SYN-PATH-006", report.repeated, report.first_repeated),
+        ("SYN-PATH-007", report.negative, report.first_negative),
+    ):
+        if count:
+            strange.append((code, f"{count:,} of {report.samples:,} samples, the first in line {line}", ""))
     return strange
 
 

@@ -18,7 +18,7 @@ from syndb_pipeline.stages import words
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
-from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, digest_of_paths, reason
+from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, describe_file, digest_of_paths
 from syndb_pipeline.stages.plausibility import check_plausibility
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
@@ -172,7 +172,7 @@ def _findings(context: Context, failures: Failures, sources: SourceMap, details:
         if group.code == "SYN-VAL-002":
             return {"value": group.value.strip(), "setting": markers[group.table]}
         if group.code in CONTENT_RULES:
-            return {"reason": reason(failures, group)}
+            return describe_file(failures, group)
         return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
 
     def told(group: Group) -> dict[str, Any]:

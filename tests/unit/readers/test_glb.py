@@ -30,7 +30,7 @@ Change = Callable[[dict[str, Any]], Any]
 def check(folder: Path, content: bytes) -> str | None:
     path = folder / "m.glb"
     path.write_bytes(content)
-    return check_glb(path)
+    return check_glb(path).reason
 
 
 def changed(change: Change, binary: bytes | None = None) -> bytes:
@@ -230,10 +230,10 @@ def test_a_reason_quotes_nothing_that_moves_a_terminal(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.glb")
-    assert check_glb(tmp_path / "pipe.glb") == "it is no regular file"
-    assert check_glb(tmp_path) == "it is no regular file"
-    assert check_glb(tmp_path / "none.glb") == "it cannot be opened: No such file or directory"
-    assert check_glb(tmp_path / "a\0.glb") == "its path is no path of a file"
+    assert check_glb(tmp_path / "pipe.glb").reason == "it is no regular file"
+    assert check_glb(tmp_path).reason == "it is no regular file"
+    assert check_glb(tmp_path / "none.glb").reason == "it cannot be opened: No such file or directory"
+    assert check_glb(tmp_path / "a\0.glb").reason == "its path is no path of a file"
 
 
 HOSTILE = {
@@ -251,7 +251,7 @@ def test_a_bomb_takes_little_memory(tmp_path: Path, name: str) -> None:
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.glb import check_glb\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert check_glb(Path(sys.argv[1]))\n"
+        "assert check_glb(Path(sys.argv[1])).reason\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
@@ -270,7 +270,7 @@ def test_a_mesh_of_gigabytes_is_not_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "m.glb"
     path.write_bytes(struct.pack("<4sII", b"glTF", 2, size) + text + struct.pack("<I4s", count * 12 + 8, b"BIN\0"))
     os.truncate(path, size)
-    assert check_glb(path) is None
+    assert check_glb(path).reason is None
 
 
 def test_indices_that_share_their_bytes_are_not_read_for_ever(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_indices_that_share_their_bytes_are_not_read_for_ever(tmp_path: Path) ->
     path.write_bytes(glb(scene, binary))
     script = (
         "import sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.glb import check_glb\n"
-        "assert check_glb(Path(sys.argv[1])) is None"
+        "assert check_glb(Path(sys.argv[1])).reason is None"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], timeout=20, check=True)
 

@@ -6,6 +6,7 @@ Belongs here: findings of validate on what named files hold. Does not: the forma
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import duckdb
@@ -59,13 +60,36 @@ def test_many_files_of_one_cause_are_one_finding(tmp_path: Path) -> None:
     scene["buffers"][0]["uri"] = "elsewhere.bin"
     files = {f"{n:02}.glb": small_mesh()[: -4 * n] for n in range(1, 9)} | {
         "a.glb": glb(scene, binary),
-        "b.glb": b"PK\3\4",
+        "b.glb": b"a mesh?",
         "c.glb": b"no mesh",
     }
     files |= {"d.glb": small_mesh()}
     found = told(lab_with(tmp_path, "mesh_path", files).check(), "SYN-PATH-003")
     assert sorted((count, lines) for _, count, lines in found) == [(1, [10]), (2, [11, 12]), (8, [2, 3, 4, 5, 9])]
     assert "'elsewhere.bin', which SynDB does not get" in next(cause for cause, count, _ in found if count == 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "advice"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "a pointer of Git LFS", "git lfs pull"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "a web page (HTML)", "Download the file itself"),
+        (b"# made by hand\nv 0.5 0 0\nv 1 0 0\nv 0 1 0\nf 1//1 2//2 3//3\n", "a mesh in Wavefront OBJ text", "export or convert"),
+        (b"mtllib a.mtl\no cell\nv 0 0 0\n" + b"v 1 2 3\n" * 2_000, "a mesh in Wavefront OBJ text", "export or convert"),
+        (b"ply\nformat ascii 1.0\n", "a mesh in PLY", "export or convert"),
+        (b"solid cell\nfacet normal 0 0 1\n", "a mesh in STL text", "export or convert"),
+        (b"cell".ljust(80) + struct.pack("<I", 2) + bytes(100), "a mesh in binary STL", "export or convert"),
+        (b"OFF\n3 1 0\n", "a mesh in OFF", "export or convert"),
+        (b"DRACO\x02\x02", "a bare Draco stream", "export or convert"),
+        (b"\x1f\x8b\x08\0", "compressed with gzip", "Export the mesh again"),
+        (b'<?xml version="1.0"?><COLLADA>', "XML text, such as COLLADA", "Export the mesh again"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_another_kind_of_file_really_is(tmp_path: Path, content: bytes, what: str, advice: str) -> None:
+    finding = lab_with(tmp_path, "mesh_path", {"a.glb": content}).check().finding("SYN-PATH-003")
+    assert f"it does not start as a binary glTF file does; it is {what}" in finding.cause
+    assert advice in finding.cure
 
 
 def test_a_skeleton_that_is_no_tree_is_told_with_its_line(tmp_path: Path) -> None:
