@@ -370,6 +370,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "4",
+    "5",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

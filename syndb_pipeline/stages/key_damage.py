@@ -146,16 +146,24 @@ def _round_digits(name: str) -> str:
     return f"length({name}) || ':' || format('{{:.{_SHEET_DIGITS - 1}e}}', try_cast({name} AS DOUBLE))"
 
 
+def given_back(name: str) -> str:
+    """SQL: the text `name`, a long whole number, is what a double gives back of it, in full or as the fewest digits and zeros."""
+    double = f"try_cast({name} AS DOUBLE)"
+    shortest = f"replace(regexp_extract({double}::VARCHAR, '^[^e]*'), '.', '')"
+    return f"(try_cast({double} AS HUGEINT)::VARCHAR = {name} OR rpad({shortest}, length({name})::INTEGER, '0') = {name})"
+
+
+def keeps_its_digits(name: str, kind: str) -> str:
+    """SQL: the text `name` is a long id that neither a double (`kind` float) nor a spreadsheet (sheet) can have written."""
+    damaged = given_back(name) if kind == "float" else _fits(name, _ZEROS)
+    return f"({_fits(name, _LONG)} AND NOT {damaged})"
+
+
 def _rounded_side(orphan: str, key: str) -> str:
     """SQL: which of two ids of one float it is that the float gives back, in full or to as many digits as tell it from others.
 
     NULL when neither is: two ids that differ in their last digits are no sign of damage. `both` when it gives back either.
     """
-
-    def given_back(name: str) -> str:
-        double = f"try_cast({name} AS DOUBLE)"
-        shortest = f"replace(regexp_extract({double}::VARCHAR, '^[^e]*'), '.', '')"
-        return f"(try_cast({double} AS HUGEINT)::VARCHAR = {name} OR rpad({shortest}, length({name})::INTEGER, '0') = {name})"
 
     return f"""CASE WHEN {given_back(orphan)} AND NOT {given_back(key)} THEN 'here'
         WHEN {given_back(key)} AND NOT {given_back(orphan)} THEN 'there' WHEN {given_back(orphan)} THEN 'both' END"""

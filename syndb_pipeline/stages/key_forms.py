@@ -20,6 +20,12 @@ _UUID: Final = "[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _QUOTES: Final = " \"'`´‘’‚“”„«»‹›{}"
 _GROUPED: Final = r"[0-9]{1,3}([,'’ \x{a0}\x{202f}\x{2009}][0-9]{3})+|[0-9]{1,3}(\.[0-9]{3}){2,}"
 
+_LONG: Final = "^([0-9]{6,})[uU]?[lL]{1,2}$"
+"""How R, Python 2 and C write a long integer. Short numbers with an L are more often cells of the left side."""
+
+_EXPONENT: Final = r"[1-9][0-9]{0,5}(\.[0-9]{1,9})?[eE]\+?[0-9]{1,2}"
+"""How R writes round numbers: 3e3. Beyond 11 digits it may be a spreadsheet that shortened an id (`key_damage.rounded`)."""
+
 _WIDE: Final = "".join(chr(0xFF01 + n) for n in range(94)) + "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
 _NARROW: Final = "".join(chr(0x21 + n) for n in range(94)) + "01234567890123456789"
 
@@ -47,6 +53,11 @@ STEPS: Final[dict[str, str]] = {
     "script": _where(f"regexp_matches(x, '{_OTHER_SCRIPTS}')", f"translate(x, {literal(_ALIKE[0])}, {literal(_ALIKE[1])})"),
     "grouping": _where(f"regexp_full_match(x, {literal(_GROUPED)})", "regexp_replace(x, '[^0-9]', '', 'g')"),
     "space": f"regexp_replace(x, '{_SPACE}', '', 'g')",
+    "long": rf"regexp_replace(x, '{_LONG}', '\1')",
+    "exponent": _where(
+        f"regexp_full_match(x, '{_EXPONENT}')",
+        "coalesce(CASE WHEN x::DOUBLE < 1e11 AND x::DOUBLE = trunc(x::DOUBLE) THEN x::DOUBLE::BIGINT::VARCHAR END, x)",
+    ),
     "decimal": r"regexp_replace(x, '([0-9])(\.0*|,0{1,2})$', '\1')",
     # A hyphen before a number may be its sign, and one between two numbers keeps them apart.
     "separators": _where(
@@ -63,7 +74,7 @@ STEPS: Final[dict[str, str]] = {
 _OF_LETTERS: Final = ("unicode", "width", "script")
 """Steps that change no ASCII text."""
 
-_ONE_SIDED: Final = ("invisible", "quotes", "width", "script", "grouping", "space", "decimal", "zeros")
+_ONE_SIDED: Final = ("invisible", "quotes", "width", "script", "grouping", "space", "long", "exponent", "decimal", "zeros")
 """Steps that take out a fault: the side they change is the one to correct."""
 
 _PLAIN: Final = "[a-z]*[1-9][0-9]*"

@@ -31,6 +31,12 @@ _ADVICE: Final = {
     "script": "Letters of another alphabet look like Latin ones in {where}{characters}. Type them again with a Latin keyboard.",
     "grouping": "Export {where} without marks between the thousands; ids are text, not amounts.",
     "separators": "Write hyphens, underscores and blanks alike in both files.",
+    "long": "Remove the L behind the numbers of {where}: R and other languages write a long integer so. It is one key written in two ways; "
+    "write it the same in both files.",
+    "exponent": "The numbers of {where} are written in short form, as R writes round numbers. It is one key written in two ways; write it "
+    "in full in both files, as text.",
+    "encoding": "It is the same word: the text of {where} was read in a wrong encoding and saved so. Export it again from its source as "
+    "UTF-8, or write the word the same in both files.",
     "spelling": "Write the key alike in both files, as text.",
     "glyph": "Look whether the letter O stands for the number 0, or l or I for 1, in one of the files.",
     "float": "The ids of {where} passed through a floating-point number, which keeps 15 to 17 digits. Export them as text from their "
@@ -45,11 +51,26 @@ _ADVICE: Final = {
 }
 """Advice by cause. `{where}` is the table and column in which the fault lies."""
 
-_SURE: Final = frozenset({"invisible", "quotes", "unicode", "width", "header"})
+_SURE: Final = frozenset({"invisible", "quotes", "unicode", "width", "header", "encoding"})
 """Differences that no two keys have on purpose, so that one orphan is enough."""
 
 _STRONG: Final = frozenset(
-    {"decimal", "zeros", "case", "space", "separators", "grouping", "spelling", "float", "sheet", "scientific", "date", "script"}
+    {
+        "decimal",
+        "zeros",
+        "case",
+        "space",
+        "separators",
+        "grouping",
+        "spelling",
+        "float",
+        "sheet",
+        "scientific",
+        "date",
+        "script",
+        "long",
+        "exponent",
+    }
 )
 """Differences that are certain once several orphans share them, and likely before."""
 
@@ -182,6 +203,11 @@ def _table(place: Place, evidence: Evidence) -> tuple[str, str, Confidence]:
     if other not in TABLES[place.table].columns[place.column].targets:
         advice = f"{place.column} of {place.table} cannot point to {other}: give the keys of rows of {place.target} instead."
         return f"; {other} has it", advice, sure
+    if lacks := evidence.facts["lacks"]:
+        # To point the column to the other table would make orphans of these in turn.
+        others = f"; {other} lacks {lacks:,} other value{'' if lacks == 1 else 's'}, e.g. {_shown(evidence.facts['example'])}"
+        advice = f"One column points to one table. Give these rows a {place.column} of {place.target}, or take them out of this table."
+        return f"; {other} has it{others}", advice, sure
     key = f"parent: {other}" if place.column == "parent_id" else f"references: {{{_references(place, other)}}}"
     advice = f"If the column points to {other}, say so: `tables.{place.table}.{key}`. One column points to one table."
     return f"; {other} has it", advice, sure

@@ -15,13 +15,16 @@ from typing import Any, Final
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import key_damage, key_forms, key_ranges
+from syndb_pipeline.stages import key_damage, key_forms, key_ranges, wrong_encoding
 from syndb_pipeline.stages.failures import Failures
 from syndb_pipeline.stages.key_damage import AGREEING, Search
 from syndb_pipeline.stages.markers import is_marker
 from syndb_pipeline.stored_keys import rows_of
 
 CODES: Final = ("SYN-REL-001", "SYN-REL-002")
+
+_CHANCE: Final = 0.05
+"""The part of a column's long ids that may look rounded by chance: one in 100 ends in two zeros, one in 128 is a multiple of 128."""
 
 _SHORT_NUMBER: Final = "regexp_full_match(value, '[0-9]{1,8}')"
 """Numbers so short that two tables hold the same ones by chance."""
@@ -115,16 +118,32 @@ def _explain_column(failures: Failures, sources: SourceMap, column: Column) -> d
         _zeros_or_cut(search)
     _of_other_tables(search, column, f"NOT {_SHORT_NUMBER}")
     facts: dict[str, dict[str, Any]] = {}
-    for damage in (key_damage.rounded, key_damage.dates, key_damage.affixes, key_damage.cut):
+    for damage in (wrong_encoding.look, key_damage.rounded, key_damage.dates, key_damage.affixes, key_damage.cut):
         if search.some(search.pending):
             damage(search)
-    _forget_thin(search)
+    _forget_refuted(search, column)
+    _forget_thin(search, column)
     if search.some(search.pending):
         facts |= key_ranges.explain(search, failures, sources, column)
     if search.some(search.pending):
         _of_other_tables(search, column, _SHORT_NUMBER)
     if search.some(search.pending):
         key_damage.glyphs(search)
+    return facts | _lacking_of_other_tables(search, column)
+
+
+def _lacking_of_other_tables(search: Search, column: Column) -> dict[str, dict[str, Any]]:
+    """For each cause `table:<name>`, how many values of the column that table `lacks`, and the first of them as `example`."""
+    facts = {}
+    own, name = _sides(search, column)["here"]
+    for (cause,) in search.connection.execute(
+        "SELECT DISTINCT cause FROM explained WHERE starts_with(cause, 'table:') ORDER BY cause"
+    ).fetchall():
+        keys = f"SELECT key FROM {rows_of(column.ids[cause.partition(':')[2]])} WHERE key IS NOT NULL"
+        (lacks, example) = search.connection.execute(
+            f"SELECT count(DISTINCT {name}), min({name}) FROM ({own}) WHERE {name} NOT IN ({keys})"
+        ).fetchone() or (0, None)
+        facts[cause] = {"lacks": int(lacks), "example": example}
     return facts
 
 
@@ -173,22 +192,52 @@ def _of_other_tables(search: Search, column: Column, which: str) -> None:
     search.settle()
 
 
-def _forget_thin(search: Search) -> None:
-    """Drop explanations that chance gives as well: a lost beginning or a cut end that too few orphans share."""
-    uniform = (
-        f"SELECT 1 FROM (SELECT count(*) AS n, count_if(starts_with(key, affix)) AS has FROM ({search.keys}), thin_affix) WHERE n = has"
-    )
+def _forget_refuted(search: Search, column: Column) -> None:
+    """Drop a few roundings that the rest of their column refutes.
+
+    A program rounds a whole column: where other long ids kept their digits, an orphan whose digits look rounded was none, and ids of
+    another release differ from a key in the last digits only by chance. What most of a column shares is no chance, whatever the rest is.
+    """
+    causes = search.connection.execute(
+        "SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) IN ('float', 'sheet') GROUP BY cause ORDER BY cause"
+    ).fetchall()
+    for cause, count in causes:
+        kind, _, where = cause.partition(":")
+        for side, (values, name) in _sides(search, column).items():
+            if where not in (side, "both"):
+                continue
+            whole = search.count(f"SELECT DISTINCT {name} FROM ({values}) WHERE {key_damage.keeps_its_digits(name, kind)}")
+            if whole and count <= max(AGREEING - 1, whole * _CHANCE):
+                search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+
+
+def _sides(search: Search, column: Column) -> dict[str, tuple[str, str]]:
+    """The two columns that a difference may be in, `here` and `there`: a query for all their values, and the name these have in it."""
+    own = f"SELECT {quote(column.name)} AS value FROM {rows_of(column.path)} WHERE {quote(column.name)} IS NOT NULL"
+    return {"here": (own, "value"), "there": (search.keys, "key")}
+
+
+def _forget_thin(search: Search, column: Column) -> None:
+    """Drop explanations that chance gives as well: a beginning or end that too few orphans share, and a cut end.
+
+    A beginning or end that all values of its side have is no chance, however few they are.
+    """
     for kind in ("prefix", "suffix", "cut"):
         rows = search.connection.execute(
             f"SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) = '{kind}' GROUP BY cause"
         ).fetchall()
         for cause, count in rows:
-            if count >= AGREEING:
+            if count >= AGREEING or (kind != "cut" and _shared_by_all(search, column, cause)):
                 continue
-            affix = cause.split(":", 2)[2] if kind == "prefix" and cause.startswith("prefix:there:") else ""
-            search.connection.execute(f"CREATE OR REPLACE TEMP TABLE thin_affix AS SELECT {literal(affix)} AS affix")
-            if not affix or not search.some(uniform):
-                search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+            search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+
+
+def _shared_by_all(search: Search, column: Column, cause: str) -> bool:
+    """Whether every value of the side that has the beginning or end of `cause` has it."""
+    kind, side, affix = cause.split(":", 2)
+    values, name = _sides(search, column)[side]
+    has = f"{'starts_with' if kind == 'prefix' else 'ends_with'}({name}, {literal(affix)})"
+    return not search.some(f"SELECT 1 FROM ({values}) WHERE NOT {has}")
 
 
 def markers(failures: Failures, table: str, ids: Path, path: Path) -> dict[str, Any]:

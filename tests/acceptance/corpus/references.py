@@ -59,6 +59,10 @@ def full_width(key: str) -> str:
     return "".join(chr(ord(letter) + 0xFEE0) for letter in key)
 
 
+def in_cp1252(key: str) -> str:
+    return key.encode().decode("cp1252")
+
+
 def both_ends(function: Callable[[str], Cell]) -> Change:
     return together(each(REL, "pre_id", function), each(REL, "post_id", function))
 
@@ -258,6 +262,34 @@ DAMAGED = (
         "hemibrain",
         together(LONG_HEMIBRAIN, parquet(SYN, parent_id=pyarrow.float64())),
         finds("SYN-ID-003", SYN, "parent_id", 1, 200, "text"),
+    ),
+    wrong(
+        "R left the L of long integers on the neurons' ids",
+        "hemibrain",
+        each("neuron", "cid", lambda key: f"{key}L"),
+        finds("SYN-REL-001", SYN, "parent_id", 2, 200, "two ways", "L'"),
+    ),
+    wrong(
+        "R wrote a round id of a neuron as 3e5, and the synapses name it in full",
+        "hemibrain",
+        together(
+            each("neuron", "cid", lambda key: "3e5" if key == "754534424" else key),
+            each(SYN, "parent_id", lambda key: "300000" if key == "754534424" else key),
+        ),
+        finds("SYN-REL-001", SYN, "parent_id", 42, 40, "two ways", "'3e5'"),
+    ),
+    wrong(
+        "the connections were read as cp1252 and saved as UTF-8",
+        "larva",
+        together(everywhere(lambda key: f"Zelle für {key}"), both_ends(in_cp1252)),
+        finds("SYN-REL-002", REL, "pre_id", 2, 634, "wrong encoding", "'Zelle für 29'"),
+        finds("SYN-REL-002", REL, "post_id", 2, 634, "wrong encoding"),
+    ),
+    wrong(
+        "one synapse of another release: its neuron's id differs in the last digits, all others kept theirs",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, put(SYN, "parent_id", 5, through_a_float(long("722817260")))),
+        finds("SYN-REL-001", SYN, "parent_id", 5, 1, "Add the missing rows"),
     ),
     wrong(
         "a spreadsheet made a date of a cell's name: MAR1 became 1-Mar",

@@ -65,7 +65,21 @@ def test_keys_of_another_table(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables))
     assert finding.count == 2
-    assert finding.cause == "2 rows of vesicle: parent_id 'n1' is no cid of axon, nor is 1 other value; neuron has it."
+    told = (
+        "2 rows of vesicle: parent_id 'n1' is no cid of axon, nor is 1 other value; neuron has it; neuron lacks 3 other values, e.g. 'a1'."
+    )
+    assert finding.cause == told
+    assert finding.settings == [], "pointed to neuron, the other three rows would be orphans in turn"
+
+
+def test_a_column_that_another_table_holds_whole(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "n1", "n2", "a1"),
+        "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
+        "vesicle": csv("cid,parent_id", "v1,a1", "v2,n1", "v3,n2"),
+    }
+    (finding,) = orphans(Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}}))
+    assert finding.count == 2
     assert settings_line(finding.cure) == (["tables", "vesicle", "parent"], "neuron")
 
 
@@ -77,7 +91,7 @@ def test_references_to_another_table(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables))
     assert (finding.code, finding.column, finding.count) == ("SYN-REL-002", "pre_synapse_id", 1)
-    assert settings_line(finding.cure) == (["tables", "synapse", "references"], {"pre_synapse_id": "axon"})
+    assert finding.settings == [] and "axon lacks 2 other values, e.g. 'n1'" in finding.cause
 
 
 def test_keys_that_are_nowhere(tmp_path: Path) -> None:
