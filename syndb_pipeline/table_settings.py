@@ -6,9 +6,10 @@ Belongs here: the keys below `tables.<table>` and whether they fit SynDB's table
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import nearest
@@ -34,14 +35,18 @@ def _encoding(value: str) -> str:
         raise ValueError(f"{value!r} is no encoding Python knows; usual ones: utf-8, utf-16, cp1252, latin-1, mac-roman") from None
 
 
+Name = Annotated[Text, AfterValidator(str.strip)]
+"""A column's name in the lab's file, without the white space around it, as the names of the file are read."""
+
+
 class TableConfig(Strict):
     """Where one SynDB table's rows are and how to read them."""
 
     file: Annotated[Text, Field(min_length=1)] = Field(
         description="Path or glob, relative to this config; a glob reads several files as one table."
     )
-    columns: dict[Text, str] = Field(default={}, description="The lab's column name -> SynDB's.")
-    ignore: list[Text] = Field(default=[], description="Columns of the file that are left out on purpose.")
+    columns: dict[Name, str] = Field(default={}, description="The lab's column name -> SynDB's.")
+    ignore: list[Name] = Field(default=[], description="Columns of the file that are left out on purpose.")
     sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
     key: list[str] = Field(
         default=[], description="SynDB columns that make the key together, e.g. [parent_id, cid] where ids restart in every parent."
@@ -71,6 +76,16 @@ class TableConfig(Strict):
     def power(self, column: Column) -> int:
         """The power of ten that turns the lab's numbers in `column` into SynDB's unit."""
         return NANOMETRE_EXPONENT[self.unit(column) or "nm"] * (column.dimension or 0)
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _names_differ(cls, value: object) -> object:
+        """Two names that differ in the white space around them are one column; a dict would keep the last of them in silence."""
+        if isinstance(value, dict):
+            names = Counter(str(name).strip() for name in value)
+            if twice := [name for name, times in names.items() if times > 1]:
+                raise ValueError(f"the column {twice[0]!r} is mapped twice, once with white space around its name; keep one")
+        return value
 
     @model_validator(mode="after")
     def _header(self) -> TableConfig:

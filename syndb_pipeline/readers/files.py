@@ -9,8 +9,9 @@ import errno
 import glob
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,9 @@ TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 WORKBOOK_SUFFIXES: Final = (".xlsx", ".xlsm", ".xls")
 PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 _SUFFIXES: Final = TEXT_SUFFIXES + WORKBOOK_SUFFIXES + PARQUET_SUFFIXES
+
+_LOOKED_AT: Final = 10_000
+"""Files of a folder whose suffixes are counted."""
 
 
 def find(folder: Path, pattern: str) -> list[Path]:
@@ -110,12 +114,30 @@ def starting_point(folder: Path, pattern: str) -> Path:
     return folder / pattern if len(plain) == len(parts) else folder.joinpath(*plain)
 
 
-def is_folder(folder: Path, pattern: str) -> bool:
-    """Whether `pattern` names a folder instead of files."""
+def tables_inside(folder: Path, pattern: str) -> str | None:
+    """The glob of the tables in the folders that `pattern` names; "" where they hold none, None where it names no folder.
+
+    Of several formats it is the one that most files have. Names that begin with a dot or `_` are notes of the program that wrote them.
+    """
+    if "\0" in pattern:
+        return None
     try:
-        return "\0" not in pattern and (folder / pattern).is_dir()
+        if (folder / pattern).is_dir():
+            folders, start = [folder / pattern], glob.escape(pattern.rstrip("/") or "/")
+        elif glob.has_magic(pattern):
+            hits = map(Path, _expanded(str(Path(glob.escape(str(folder))) / pattern)))
+            folders, start = sorted(hit for hit in hits if hit.is_dir()), pattern.rstrip("/")
+        else:
+            return None
+        for below, between in (("*", "/"), ("*/**/*", "/**/")):
+            inside = islice((path for each in folders for path in each.glob(below)), _LOOKED_AT)
+            suffixes = Counter(suffix(path) for path in inside if path.name[0] not in "._" and path.is_file())
+            known = [(times, ending) for ending, times in suffixes.items() if ending in _SUFFIXES]
+            if known:
+                return f"{start}{between}*{max(known)[1]}"
     except OSError:
-        return False
+        return None
+    return "" if folders else None
 
 
 def neighbours(folder: Path, pattern: str) -> list[str]:

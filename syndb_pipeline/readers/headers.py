@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,9 +91,16 @@ def yaml_word(word: str) -> str:
     return word if plain else json.dumps(word, ensure_ascii=False)
 
 
+def yaml_path(path: str) -> str:
+    """`path` as it stands behind a key of YAML: plain where that reads as the same text."""
+    return path if re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./*=-]*[A-Za-z]", path) and "/" in path else yaml_word(path)
+
+
 def match(file: str, names: Sequence[str], table: Table, config: TableConfig) -> Match:
     """The columns of `file` called `names`, as SynDB's; with every problem the header has, not only the first."""
-    problems = _unnamed_and_repeated(file, names, config)
+    if (mark := _joined_by(names, table, config)) is not None:
+        return Match({}, (_one_cell(file, names[0], mark),), complete=False)
+    problems = _unnamed_and_repeated(file, names, table, config)
     times = Counter(names)
     claims: dict[str, list[int]] = {}
     unknown: list[str] = []
@@ -108,7 +115,8 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
             problems.append(Problem("SYN-COL-003", file, column=name))
         elif name not in unknown:
             unknown.append(name)
-    problems += _unknown(file, unknown, table, config)
+    taken = {target: names[indexes[0]] for target, indexes in claims.items()}
+    problems += _unknown(file, unknown, table, config, taken)
     targets = {}
     for target, indexes in claims.items():
         if len(indexes) == 1:
@@ -122,7 +130,7 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
             complete = False
             # `CID` for cid is told above as an unknown column, with the same cure.
             if column.name not in claims and column.name not in {_spelling(name) for name in unknown}:
-                problems.append(_required(file, column.name, column.aliases, names, table, config))
+                problems.append(_required(file, column.name, names, table, config))
     problems += _config_names(file, names, table, config, claims)
     unsent = [name for name in targets if not table.columns[name].published and table.columns[name].kind is not Kind.PATH]
     if unsent:
@@ -133,7 +141,30 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
     return Match(in_file_order, tuple(problems), complete)
 
 
-def _unnamed_and_repeated(file: str, names: Sequence[str], config: TableConfig) -> list[Problem]:
+JOINTS: Final = (",", ";", "\t", "|")
+"""What may stand between the values of a line that became one cell."""
+
+
+def _joined_by(names: Sequence[str], table: Table, config: TableConfig) -> str | None:
+    """What separates the column names that the only name holds, one of them known at least; None where it is one name."""
+    known = {name.casefold() for name in known_names(table, config)} - {""}
+    if len(names) != 1 or names[0].casefold() in known:
+        return None
+    parts = {mark: tidy(names[0].split(mark)) for mark in JOINTS}
+    return next((mark for mark, some in parts.items() if len(some) > 1 and {name.casefold() for name in some} & known), None)
+
+
+def _one_cell(file: str, name: str, mark: str) -> Problem:
+    """The finding that the whole line is one cell, `name` in the header, though `mark` separates several values in it."""
+    reason = f"the whole line is one cell, {name!r} in the header, although {mark!r} separates several values in it"
+    advice = (
+        "In a text file, remove the quotation marks around each line. In a spreadsheet, split the column (Data, Text to Columns). "
+        f"Written by a program: let it read the source with {mark!r} as separator."
+    )
+    return Problem("SYN-READ-014", file, values={"reason": reason, "advice": advice})
+
+
+def _unnamed_and_repeated(file: str, names: Sequence[str], table: Table, config: TableConfig) -> list[Problem]:
     problems: list[Problem] = []
     named = set(config.ignore) | set(config.columns)
     if "" not in named:
@@ -141,11 +172,30 @@ def _unnamed_and_repeated(file: str, names: Sequence[str], config: TableConfig) 
         if unnamed:
             shown = ", ".join(unnamed[:10]) + (", ..." if len(unnamed) > 10 else "")
             ignoring = ", ".join(yaml_word(name) for name in [*config.ignore, ""])
-            problems.append(Problem("SYN-READ-005", file, count=len(unnamed), values={"positions": shown, "ignoring": ignoring}))
+            naming = _naming(names, table, config) if len(unnamed) == 1 else ""
+            values = {"positions": shown, "naming": naming, "ignoring": ignoring}
+            problems.append(Problem("SYN-READ-005", file, count=len(unnamed), values=values))
     for name, times in Counter(names).items():
         if times > 1 and (name or name in config.columns) and name not in config.ignore:
             problems.append(Problem("SYN-READ-004", file, column=name, count=times, values={"times": times}))
     return problems
+
+
+_IN_FILE: Final = "<name in the file>"
+"""Where a person has to write a name."""
+
+
+def _naming(names: Sequence[str], table: Table, config: TableConfig) -> str:
+    """How the config maps the only column without a name: to the key where the file seems to have no other."""
+    has_key = any(table.column(config.columns.get(name, name)) is table.columns.get("cid") for name in names)
+    target = "<column of SynDB>" if has_key or "cid" not in table.columns else "cid"
+    what = "If it is the key of the row" if target == "cid" else "If it is one of SynDB's columns"
+    return f" {what}, map the empty name: {_mapping(table, config.columns | {'': target})}."
+
+
+def _mapping(table: Table, pairs: Mapping[str, str]) -> str:
+    """`pairs` of a lab's name and SynDB's as the setting that maps them."""
+    return f"`tables.{table.name}.columns: {{{', '.join(f'{lab if lab == _IN_FILE else yaml_word(lab)}: {target}' for lab, target in pairs.items())}}}`"
 
 
 FEW_UNKNOWN: Final = 3
@@ -157,24 +207,81 @@ MAX_TOLD: Final = 20
 _COMPARED: Final = 500
 """Unknown columns whose spelling is compared with SynDB's."""
 
+_MISSPELT: Final = 0.8
+"""How alike two names must be, by difflib's ratio, to be one name with a slip of the pen: `presynapse_id` and `pre_synapse_id`."""
+
+_UNITS: Final = frozenset(
+    {"nm", "um", "µm", "μm", "mm", "cm", "pm", "nm2", "nm3", "um2", "um3", "µm2", "µm3"}
+    | {"px", "pixel", "pixels", "voxels", "vx", "micron", "microns"}
+)
+"""Words of a column's name that say in what it was measured, not what."""
+
+_MEANINGS: Final = {"cell": "neuron"}
+"""Words of labs that mean one of SynDB's."""
+
 
 def _spelling(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.casefold())
 
 
-def _unknown(file: str, names: list[str], table: Table, config: TableConfig) -> list[Problem]:
-    """A problem for each column called `names`, which mean nothing, with lines for the config that can be copied."""
-    plain = {name: _spelling(name) for name in names if _spelling(name) in table.columns}  # `Parent ID` leaves no doubt
-    near = {name: _near(name, table) for name in names[:_COMPARED]} | {name: [] for name in names[_COMPARED:]}
-    single = [name for name in names if near[name]][:MAX_TOLD] if len(names) > FEW_UNKNOWN else names
+def _words(name: str) -> frozenset[str]:
+    """The words of a name, those of units apart: `Major_Length_um` has major and length, `neuronType (nm)` neuron and type."""
+    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).casefold())
+    return frozenset(_MEANINGS.get(word, word) for word in words if word not in _UNITS)
+
+
+def _near(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Up to three of `known`, names with their other spellings, that `name` may mean, the likeliest first.
+
+    A name is near when it is spelt nearly alike, or when all words of one are in the other: `x` or `soma centroid x` and `centroid_x`, but
+    not `Major_Length_um` and `parent_enum`, which merely have letters in common.
+    """
+    own, words = _spelling(name), _words(name)
+    spellings: dict[str, str] = {}
+    for candidate in known:
+        spellings.setdefault(_spelling(candidate), candidate)
+    alike = [spellings[hit] for hit in nearest(own, spellings, 3, _MISSPELT)]
+    within = []
+    for candidate, others in known.items():
+        sets = [some for spelt in (candidate, *others) if (some := _words(spelt))]
+        if words and any(some <= words or words <= some for some in sets):
+            within.append(candidate)
+    within.sort(key=lambda candidate: (not _spelling(candidate).endswith(f"_{own}"), len(_words(candidate) ^ words)))
+    return list(dict.fromkeys([*alike, *within]))[:3]
+
+
+def _near_columns(name: str, table: Table) -> list[str]:
+    return _near(name, {column.name: column.aliases for column in table.columns.values()})
+
+
+def _unknown(file: str, names: list[str], table: Table, config: TableConfig, taken: Mapping[str, str]) -> list[Problem]:
+    """A problem for each column called `names`, which mean nothing, with lines for the config that can be copied.
+
+    `taken` gives the columns of SynDB that the file has already, each with its name there: none of them is offered again.
+    """
+    spelt: dict[str, list[str]] = {}
+    for name in names:
+        spelt.setdefault(_spelling(name), []).append(name)
+    # `Parent ID` leaves no doubt, unless another column is spelt so too.
+    plain = {some[0]: target for target, some in spelt.items() if target in table.columns and target not in taken and len(some) == 1}
+    every = {name: _near_columns(name, table) for name in names[:_COMPARED]} | {name: [] for name in names[_COMPARED:]}
+    near = {name: [target for target in found if target not in taken] for name, found in every.items()}
+    single = [name for name in names if every[name]][:MAX_TOLD] if len(names) > FEW_UNKNOWN else names
     alone = set(single)
     together = [name for name in names if name not in alone]
     ignoring = f"`tables.{table.name}.ignore: [{_listed(config.ignore, together or single)}]`"
     problems = []
     for name in single:
-        pairs = config.columns | plain | {name: near[name][0] if near[name] else "<column of SynDB>"}
-        mapping = f"`tables.{table.name}.columns: {{{', '.join(f'{yaml_word(lab)}: {target}' for lab, target in pairs.items())}}}`"
-        advice = f"If it is {near[name][0]}, map it: {mapping}." if near[name] else f"Say which of SynDB's columns it is: {mapping}."
+        likely = near[name][0] if near[name] else "<column of SynDB>"
+        # No two columns may be mapped to one, so a line never offers that.
+        others = {lab: target for lab, target in (config.columns | plain).items() if lab == name or target != likely}
+        mapping = _mapping(table, others | {name: likely})
+        advice = f"If it is {likely}, map it: {mapping}." if near[name] else f"Say which of SynDB's columns it is: {mapping}."
+        if every[name] and every[name][0] in taken:
+            advice = f"{taken[every[name][0]]!r} is {every[name][0]} already. {advice}"
+        if rivals := [other for other in single if other != name and near[name] and near[other][:1] == [likely]]:
+            shown = " and ".join(map(repr, rivals[:MAX_TOLD]))
+            advice += f" {shown} look{'s' if len(rivals) == 1 else ''} like {likely} too: map the one that is, and ignore the rest."
         if not together:
             advice += f" If SynDB is not to have it: {ignoring}{' leaves out all that are unknown' if len(names) > 1 else ''}."
         shown = f" (nearest: {', '.join(near[name])})" if near[name] else ""
@@ -188,21 +295,15 @@ def _unknown(file: str, names: list[str], table: Table, config: TableConfig) -> 
     return problems
 
 
-def _near(name: str, table: Table) -> list[str]:
-    """Up to three columns of `table` that `name` may mean, the likeliest first: `x` is nearer to `centroid_x` than spelling tells."""
-    ends = [known for known in table.columns if known.endswith(f"_{name.casefold()}")]
-    return list(dict.fromkeys([*ends, *nearest(name, table.columns, 3)]))[:3]
-
-
 def _listed(*names: Iterable[str]) -> str:
     return ", ".join(yaml_word(name) for some in names for name in some)
 
 
-def _required(file: str, column: str, aliases: Sequence[str], names: Sequence[str], table: Table, config: TableConfig) -> Problem:
+def _required(file: str, column: str, names: Sequence[str], table: Table, config: TableConfig) -> Problem:
     unknown = [name for name in names if name and table.column(name) is None and name not in config.columns]
-    near = list(dict.fromkeys(hit for wanted in (column, *aliases) for hit in nearest(wanted, unknown, 3)))
-    lab = yaml_word(near[0]) if near else "<name in the file>"
-    advice = f"Say which column it is: `tables.{table.name}.columns: {{{lab}: {column}}}`, or add it to the file."
+    near = [name for name in unknown[:_COMPARED] if column in _near_columns(name, table)][:3]
+    mapping = _mapping(table, config.columns | {near[0] if near else _IN_FILE: column})
+    advice = f"Say which column it is: {mapping}, or add it to the file."
     return Problem("SYN-COL-002", file, column=column, values={"near": f" (nearest: {', '.join(near)})" if near else "", "advice": advice})
 
 
@@ -217,7 +318,7 @@ def _config_names(file: str, names: Sequence[str], table: Table, config: TableCo
     lacking += [(name, "key", list(claims)) for name in config.key if name not in claims]
     problems = []
     for name, key, present in lacking:
-        near = nearest(name, present, 3)
+        near = _near(name, dict.fromkeys(present, ()))
         shown = f" (nearest: {', '.join(near)})" if near else ""
         problems.append(Problem("SYN-COL-006", file, column=name, values={"key": key, "near": shown}))
     return problems

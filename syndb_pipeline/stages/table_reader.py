@@ -170,12 +170,13 @@ class TableReader:
 
     def _not_found(self) -> Problem:
         shown = self.config.file
-        if files.is_folder(self.context.config.folder, shown):
-            reason = {
-                "reason": "it is a folder",
-                "advice": f"Name the files in it, e.g. `tables.{self.table.name}.file: {shown.rstrip('/')}/*.csv`.",
-            }
-            return Problem("SYN-READ-014", shown, values=reason)
+        inside = files.tables_inside(self.context.config.folder, shown)
+        if inside is not None:
+            setting = f"tables.{self.table.name}.file"
+            advice = f"Name the files in it: `{setting}: {headers.yaml_path(inside)}`." if inside else f"Name a file in `{setting}`."
+            if not inside:
+                advice += " It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet."
+            return Problem("SYN-READ-014", shown, values={"reason": "it is a folder", "advice": advice})
         there = files.neighbours(self.context.config.folder, shown)
         near = nearest(Path(shown).name, there)
         advice = f"Check `tables.{self.table.name}.file`; it is relative to the dataset's YAML."

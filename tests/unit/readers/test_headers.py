@@ -126,3 +126,98 @@ def test_first_rows_that_are_no_header(row: list[str], header: bool) -> None:
 def test_difference_in_words() -> None:
     assert headers.difference(["a", "b"], ["a", "c"]) == "it has 'b' and it lacks 'c'"
     assert headers.difference(["a"], ["a"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "near"),
+    [
+        ("mitochondria", "Major_Length_um", []),
+        ("mitochondria", "Perimeter_um", []),
+        ("mitochondria", "Section_ID", []),
+        ("mitochondria", "Aspect", []),
+        ("neuron", "root_id", []),
+        ("neuron", "Minor_Axis_Length", []),
+        ("synapse", "pre_pt_position", []),
+        ("synapse", "pre_pt_root_id", ["pre_synapse_id"]),
+        ("neuron", "cable_lenght", ["cable_length"]),
+        ("neuron", "Cell Type", ["neuron_type"]),
+        ("neuron", "voxelVolume (um3)", ["voxel_volume"]),
+        ("neuron", "id", ["cid"]),
+        ("neuron", "soma_x", []),
+        ("neuron", "soma_centroid_x", ["centroid_x"]),
+        ("vesicle", "voxel\u200b_radius", ["voxel_radius"]),
+        ("vesicle", "radius", ["voxel_radius"]),
+    ],
+)
+def test_a_nearest_name_is_given_only_where_one_is_near(table: str, name: str, near: list[str]) -> None:
+    [problem] = [problem for problem in match(["cid", name], table).problems if problem.code == "SYN-COL-001"]
+    said = f"{problem.values['near']} {problem.values['advice']}"
+    if "cid" in near:  # the file has it already
+        assert "'cid' is cid already" in said
+        assert ": cid" not in said
+    else:
+        assert problem.values["near"].startswith(f" (nearest: {near[0]}" if near else ""), said
+        assert bool(problem.values["near"]) == bool(near)
+        assert "ignore" in said
+
+
+@pytest.mark.parametrize(("first", "second"), [("Centroid_X", "centroid x"), ("CENTROID-X", "Centroid.X"), ("x", "X"), ("x", "centroidX")])
+@pytest.mark.parametrize("others", [[], ["Major", "Minor", "Aspect"], ["VOXEL volume"]])
+def test_no_line_to_paste_maps_two_columns_to_one(first: str, second: str, others: list[str]) -> None:
+    found = match(["cid", first, second, *others], "neuron")
+    lines = [
+        problem.values["advice"].split("columns: ")[1].split("`")[0] for problem in found.problems if problem.column in (first, second)
+    ]
+    assert len(lines) == 2
+    for name, line in zip((first, second), lines, strict=True):
+        pasted = yaml.safe_load(line)
+        assert pasted[name] == "centroid_x"
+        again = match(["cid", first, second, *others], "neuron", columns=pasted)
+        assert "centroid_x" in again.targets
+        assert "SYN-COL-005" not in [code for code, _ in codes(again)]
+        [left] = [problem for problem in again.problems if problem.column in (first, second)]
+        assert left.column != name
+        assert f"{name!r} is centroid_x already" in left.values["advice"]
+
+
+def test_a_column_that_the_file_has_is_offered_to_no_other() -> None:
+    found = match(["cid", "voxel_radius", "Voxel Radius", "gone"], columns={"lost": "voxel_volume"})
+    [problem] = [problem for problem in found.problems if problem.column == "Voxel Radius"]
+    assert "'voxel_radius' is voxel_radius already" in problem.values["advice"]
+    assert ": voxel_radius" not in problem.values["advice"]
+
+
+def test_a_missing_column_is_mapped_beside_the_columns_that_are_mapped() -> None:
+    found = match(["presynapse_id", "to"], "neuron_relation", columns={"to": "post_synapse_id"})
+    [problem] = [problem for problem in found.problems if problem.code == "SYN-COL-002"]
+    assert "{to: post_synapse_id, presynapse_id: pre_synapse_id}" in problem.values["advice"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "  ", "\t", "\u00a0"])
+def test_a_name_of_blanks_is_the_empty_name(blank: str) -> None:
+    assert match(list(headers.tidy([blank, " x "])), columns={blank: "cid", "x\u00a0": "centroid_x"}).targets == {"cid": 0, "centroid_x": 1}
+    assert match(["cid", ""], ignore=[blank]).problems == ()
+
+
+def test_two_names_that_are_one_without_their_blanks() -> None:
+    with pytest.raises(ValueError, match="mapped twice"):
+        TableConfig.model_validate({"file": "f", "columns": {"": "cid", " ": "voxel_radius"}})
+
+
+def test_the_only_column_without_a_name_can_be_mapped() -> None:
+    [key] = [problem for problem in match(["", "voxel_radius"]).problems if problem.code == "SYN-READ-005"]
+    assert '{"": cid}' in key.values["naming"]
+    [other] = match(["cid", ""]).problems
+    assert '{"": <column of SynDB>}' in other.values["naming"]
+    [several] = match(["cid", "", ""]).problems
+    assert several.values["naming"] == ""
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_header_in_one_cell(mark: str) -> None:
+    found = match([f"cid{mark}Voxel Radius{mark}voxel_volume"])
+    assert (codes(found), found.complete, found.targets) == ([("SYN-READ-014", None)], False, {})
+    assert repr(mark) in found.problems[0].values["reason"]
+    # A name with a comma in it is a name where nothing in it is known, and where the config knows it.
+    assert codes(match([f"shape{mark}size"])) == [("SYN-COL-001", f"shape{mark}size"), ("SYN-COL-002", "cid")]
+    assert match([f"cid{mark} of ours"], columns={f"cid{mark} of ours": "cid"}).problems == ()

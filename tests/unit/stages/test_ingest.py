@@ -5,11 +5,13 @@ Belongs here: the stage as a whole. Does not: single formats (`tests/unit/reader
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +87,38 @@ def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write(tmp_path, "data/vesicles.csv", "cid\na\n")
     assert ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"}).findings[0].cure.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
+
+
+@pytest.mark.parametrize(
+    ("inside", "pattern", "glob"),
+    [
+        (["part-0.parquet", "part-1.parquet", "_SUCCESS", ".part-0.parquet.crc"], "v.parquet", "v.parquet/*.parquet"),
+        (["a.csv.gz", "b.csv.gz", "notes.txt"], "v/", "v/*.csv.gz"),
+        (["b.tsv"], "v[1]", "v[[]1]/*.tsv"),
+        (["day1/p.parquet", "day2/p.parquet"], "v.parquet", "v.parquet/**/*.parquet"),
+        (["p.parquet"], "v.par*", "v.par*/*.parquet"),
+        (["README.md"], "v", None),
+        ([], "v", None),
+    ],
+)
+def test_a_folder_names_the_files_in_it(tmp_path: Path, inside: list[str], pattern: str, glob: str | None) -> None:
+    folder = tmp_path / ("v.parquet" if "*" in pattern else pattern)
+    folder.mkdir()
+    for number, name in enumerate(inside):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if name.endswith(".parquet"):
+            pl.DataFrame({"cid": [f"k{number}"]}).write_parquet(folder / name)
+        elif name.endswith(".csv.gz"):
+            (folder / name).write_bytes(gzip.compress(b"cid\nk%d\n" % number))
+        else:
+            write(folder, name, "cid\nk\n")
+    (finding,) = ingest_folder(tmp_path, {"vesicle": pattern}).findings
+    assert (finding.code, "it is a folder" in finding.cause) == ("SYN-READ-014", True)
+    told = [yaml.safe_load(block)["tables"]["vesicle"] for block in finding.settings]
+    assert told == ([{"file": glob}] if glob else [])
+    if glob:
+        done = ingest_folder(tmp_path, {"vesicle": glob})
+        assert (done.codes, done.tables["vesicle"].read) == ([], sum(name[0] not in "._n" for name in inside))
 
 
 def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
