@@ -195,7 +195,8 @@ def _naming(names: Sequence[str], table: Table, config: TableConfig) -> str:
 
 def _mapping(table: Table, pairs: Mapping[str, str]) -> str:
     """`pairs` of a lab's name and SynDB's as the setting that maps them."""
-    return f"`tables.{table.name}.columns: {{{', '.join(f'{lab if lab == _IN_FILE else yaml_word(lab)}: {target}' for lab, target in pairs.items())}}}`"
+    listed = ", ".join(f"{lab if lab == _IN_FILE else yaml_word(lab)}: {target}" for lab, target in pairs.items())
+    return f"`tables.{table.name}.columns: {{{listed}}}`"
 
 
 FEW_UNKNOWN: Final = 3

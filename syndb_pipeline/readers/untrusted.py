@@ -108,7 +108,7 @@ def _glance_at_text(path: Path, file: str, config: TableConfig) -> None:
                 head = first_bytes(gunzipped(source, file), MAX_LINE_BYTES + 2)
             except (zlib.error, EOFError):
                 return  # the reader tells what is wrong with it
-    if head.startswith(tuple(mark for mark, *_ in signatures.SIGNATURES)):
+    if signatures.recognise(head[: signatures.HEAD_BYTES]):
         return  # the reader tells what it is instead
     if len(head) > MAX_LINE_BYTES and b"\n" not in head and b"\r" not in head:
         if not head.strip(b"\0"):

@@ -22,6 +22,7 @@ from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.footers import is_surely_empty, rows_in
 from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
+from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.stages import stray_rows
 from syndb_pipeline.stages.part_writer import PartWriter
@@ -199,6 +200,8 @@ class TableReader:
                 return columnar.read(self.connection, path, file, self.table, self.config)
         except PermissionError as error:
             raise cannot_read(file, f"{error.strerror or error}", "Check that you may read it.") from None
+        if found := look_into(path, file):
+            raise cannot_read(file, f"it is {found[0]}", found[1])
         known = ".csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet"
         raise cannot_read(file, f"files that end in {suffix or 'nothing'} are not understood", f"Export the table as {known}.")
 

@@ -5,11 +5,24 @@ Belongs here: real files through the ingest stage. Does not: files of the right 
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import json
+import lzma
+import pickle
+import sqlite3
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
 import xlsxwriter
 import yaml
@@ -60,6 +73,80 @@ def test_a_file_under_a_wrong_name(tmp_path: Path, name: str, content: bytes, sa
     assert done.codes == ["SYN-READ-014"]
     assert said in done.findings[0].cause
     assert advice in done.findings[0].cure
+
+
+def database(connect: Callable[[str], Any]) -> bytes:
+    """The bytes of a database with one empty table, made by `connect`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "d"
+        with closing(connect(str(path))) as connection:
+            connection.execute("CREATE TABLE t (a INTEGER)")
+            connection.commit()
+        return path.read_bytes()
+
+
+def arrow(*, stream: bool) -> bytes:
+    table = pa.table({"cid": ["n1"], "voxel_radius": [5.5]})
+    target = io.BytesIO()
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(target, table.schema) as writer:
+        writer.write_table(table)
+    return target.getvalue()
+
+
+def packed(*, archive: bool) -> bytes:
+    target = io.BytesIO()
+    if archive:
+        with zipfile.ZipFile(target, "w") as zipped:
+            zipped.writestr("v.csv", TEXT)
+    else:
+        with tarfile.open(fileobj=target, mode="w") as tarred:
+            entry = tarfile.TarInfo("v.csv")
+            entry.size = len(TEXT)
+            tarred.addfile(entry, io.BytesIO(TEXT.encode()))
+    return target.getvalue()
+
+
+STRANGE = {
+    "Feather (Arrow)": arrow(stream=False),
+    "Feather (Arrow) file": arrow(stream=True),
+    "SQLite": database(sqlite3.connect),
+    "DuckDB": database(duckdb.connect),
+    "zstd": pa.compress(TEXT.encode() * 100, "zstd", asbytes=True),
+    "bzip2": bz2.compress(TEXT.encode()),
+    "compressed with xz": lzma.compress(TEXT.encode()),
+    "a zip archive": packed(archive=True),
+    "a tar archive": packed(archive=False),
+    "HDF5": b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0" + bytes(100),
+    "MATLAB": b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + b" " * 90 + bytes(50),
+    "NumPy": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }" + bytes(40),
+    "R data (.RData)": b"RDX3\nX\n\0\0\0\3\0\4\1\0" + bytes(40),
+    "R data (.rds), compressed with gzip": gzip.compress(b"X\n\0\0\0\3\0\4\1\0" + bytes(40)),
+    "pickle": pickle.dumps({"cid": ["n1"]}),
+    "JSON": json.dumps([{"cid": "n1"}]).encode(),
+    "JSON text": b'\xef\xbb\xbf\n{"cid": "n1"}\n{"cid": "n2"}\n',
+    "web page": b"\n<TABLE border=1><tr><td>cid</td></tr></TABLE>",
+    "ORC": b"ORC\x0a\x03\0\0"[:3] + b"\x11\0\0" + bytes(40),
+    "PDF": b"%PDF-1.7\n%\xe2\xe3",
+    "SPSS": b"$FL2@(#) SPSS DATA FILE",
+    "image": b"\x89PNG\r\n\x1a\n" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.parametrize("name", ["v.csv", "v.tsv", "v.dat", "v.parquet"])
+def test_a_format_that_is_not_read(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / name).write_bytes(STRANGE[what])
+    (finding,) = ingest_folder(tmp_path, {"vesicle": name}).findings
+    assert (finding.code, finding.settings) == ("SYN-READ-014", [])
+    assert what in finding.cause
+    assert "utf-16" not in finding.cause + finding.cure
+    assert "zero bytes" not in finding.cause
+
+
+@pytest.mark.parametrize("first", ["ORC", "RDX3", "[cid]", "{cid}", "<cid>", "BZh9", "PK", "GIF", "MATLAB", "FEA1", "my DUCK", "%volume"])
+def test_names_of_columns_that_look_like_a_signature(tmp_path: Path, first: str) -> None:
+    (tmp_path / "v.csv").write_text(f"{first},cid\n1,n1\n")
+    assert ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "columns": {first: "voxel_radius"}}}).codes == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "cp1252"])
