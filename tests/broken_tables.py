@@ -362,8 +362,12 @@ class Checked:
 
     seed: int
     data: Broken
-    folder: Path
+    context: Context
     records: dict[str, Record]
+
+    @property
+    def folder(self) -> Path:
+        return self.context.config.folder
 
     @property
     def words(self) -> str:
@@ -395,4 +399,4 @@ def checked(seed: int, last: str = "check_integrity") -> Checked:
     context = Context(context.config, context.settings.model_copy(update={"threads": 1}))
     # What these datasets leave need not survive a power cut.
     with patch.object(os, "fsync", lambda descriptor: None), context.store.lock():
-        return Checked(seed, data, folder, {record.stage: record for record in run_through(context, last)})
+        return Checked(seed, data, context, {record.stage: record for record in run_through(context, last)})

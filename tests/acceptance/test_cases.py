@@ -20,6 +20,9 @@ import yaml
 
 from syndb_pipeline.cli import main
 from syndb_pipeline.engine import parquet
+from syndb_pipeline.settings import PipelineSettings, load_dataset
+from syndb_pipeline.stages.stage import Context
+from tests.harm import harms
 
 VARIABLE = "SYNDB_ACCEPTANCE_CASES"
 CASES = Path(os.environ.get(VARIABLE, ""))
@@ -94,16 +97,33 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-@pytest.mark.skipif(not SLUGS, reason=f"{VARIABLE} is not set: it names a folder of small inputs with what must come of each")
+needs_cases = pytest.mark.skipif(not SLUGS, reason=f"{VARIABLE} is not set: it names a folder of small inputs with what must come of each")
+
+
+def _copied(slug: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The lab's files and its YAML in a folder of their own, and what must come of them."""
+    lab = folder / "lab"
+    shutil.copytree(CASES / slug, lab, ignore=shutil.ignore_patterns("expected.yaml"), copy_function=shutil.copyfile)
+    lab.chmod(0o755)
+    return lab / "dataset.yaml", yaml.safe_load((CASES / slug / "expected.yaml").read_text(encoding="utf-8"))
+
+
+@needs_cases
+@pytest.mark.parametrize("slug", SLUGS)
+def test_no_setting_that_a_case_prints_does_harm(slug: str, tmp_path: Path) -> None:
+    config, wanted = _copied(slug, tmp_path)
+    if wanted["command"] == "init":
+        pytest.skip("init prints no findings")
+    context = Context(load_dataset(config), PipelineSettings(state=tmp_path / "state", memory_limit="1GB", threads=1))
+    assert list(harms(context)) == []
+
+
+@needs_cases
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_case_comes_out_as_it_says(
     slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    wanted = yaml.safe_load((CASES / slug / "expected.yaml").read_text(encoding="utf-8"))
-    lab = tmp_path / "lab"
-    shutil.copytree(CASES / slug, lab, ignore=shutil.ignore_patterns("expected.yaml"), copy_function=shutil.copyfile)
-    lab.chmod(0o755)
-    config = lab / "dataset.yaml"
+    config, wanted = _copied(slug, tmp_path)
     state = tmp_path / wanted.get("state_in", "") / "state"
     node = tmp_path / wanted.get("node_in", "") / "node"
     settings = {"state": str(state), "destinations": {"local": {"kind": "embedded", "path": str(node)}}, "threads": 1}
@@ -111,7 +131,7 @@ def test_a_case_comes_out_as_it_says(
 
     if wanted["command"] == "init":
         config.unlink()
-        code, out, err = command("init", str(lab))
+        code, out, err = command("init", str(config.parent))
         came = Came(code, out + err + config.read_text(encoding="utf-8"), {}, state)
     else:
         code, out, err = command("check", str(config), "--json")

@@ -21,6 +21,7 @@ from syndb_pipeline.stages.stage import Context
 from tests.acceptance.corpus.changes import Change
 from tests.acceptance.corpus.lab import Lab
 from tests.acceptance.corpus.real_sets import TOLD, real_set
+from tests.harm import harms
 
 CONFIG: Final = "config"
 """Stands where a code would, for mistakes in the config: they are told before any rule is asked."""
@@ -145,9 +146,7 @@ def run(lab: Lab, folder: Path) -> Ran:
     """Write `lab` into `folder` and take it through the real stages. What is no `PipelineError` is a fault of ours and goes through."""
     config = lab.write(folder)
     try:
-        allowed = None if lab.data_folders is None else [(folder / name).resolve() for name in lab.data_folders]
-        settings = PipelineSettings(state=folder / ".state", memory_limit=_MEMORY, threads=1, data_folders=allowed)
-        context = Context(load_dataset(config), settings)
+        context = _context(lab, config)
         with context.store.lock():
             *_, sealed = run_through(context, "check_integrity")
     except PipelineError as error:
@@ -156,14 +155,22 @@ def run(lab: Lab, folder: Path) -> Ran:
     return Ran(int(Exit.OK if accepted else Exit.REJECTED), tuple(sealed.findings))
 
 
+def _context(lab: Lab, config: Path) -> Context:
+    allowed = None if lab.data_folders is None else [(config.parent / name).resolve() for name in lab.data_folders]
+    settings = PipelineSettings(state=config.parent / ".state", memory_limit=_MEMORY, threads=1, data_folders=allowed)
+    return Context(load_dataset(config), settings)
+
+
 def judge(case: Case, data: Path) -> Outcome:
-    """Run `case` on the real sets in `data` and hold what was said against what must be."""
+    """Run `case` on the real sets in `data` and hold what was said, and what each setting does that it offers, against what must be."""
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
-        ran = run(case.lab(data), Path(folder))
+        lab = case.lab(data)
+        ran = run(lab, Path(folder))
+        harm = [] if ran.message else list(harms(_context(lab, lab.write(Path(folder)))))
     if not case.says:
         outcome, blocks = _compared(case, ran)
         uncured = [fault for expected, finding, block in blocks for fault in _uncured(case, data, expected, finding, block)]
-        return replace(outcome, faults=(*outcome.faults, *uncured))
+        return replace(outcome, faults=(*outcome.faults, *uncured, *harm))
     faults = [] if ran.exit == Exit.USAGE else [f"exit {ran.exit} instead of {int(Exit.USAGE)}: {ran.message}"]
     faults += [f"no word {word!r} in: {ran.message}" for word in case.says if word.casefold() not in ran.message.casefold()]
     return Outcome(case.name, (CONFIG,), 1, () if faults else (CONFIG,), faults=tuple(faults))

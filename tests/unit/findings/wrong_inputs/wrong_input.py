@@ -19,6 +19,7 @@ import yaml
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.report import describe
 from syndb_pipeline.stages.runner import run_through
+from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record
 from tests.ingest_helpers import context_for
 
@@ -83,8 +84,8 @@ class WrongInput:
     config: Mapping[str, Any] = field(default_factory=dict)  # further keys of the YAML
     data_folders: tuple[str, ...] | None = None  # of pipeline.yaml
 
-    def run(self, folder: Path, cure: Mapping[str, Any] | None = None) -> dict[str, Record]:
-        """Write the dataset into `folder` and check it; the records by stage. `cure` is pasted into the config before."""
+    def context(self, folder: Path, cure: Mapping[str, Any] | None = None) -> Context:
+        """Write the dataset into `folder`. `cure` is pasted into the config before."""
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +104,11 @@ class WrongInput:
         if self.data_folders is not None:
             allowed = {"data_folders": [Path(allowed) for allowed in self.data_folders]}
             context = replace(context, settings=context.settings.model_copy(update=allowed))
+        return context
+
+    def run(self, folder: Path, cure: Mapping[str, Any] | None = None) -> dict[str, Record]:
+        """Write the dataset into `folder` and check it; the records by stage."""
+        context = self.context(folder, cure)
         with context.store.lock():
             return {record.stage: record for record in run_through(context, "check_integrity")}
 
