@@ -17,7 +17,7 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.engine import given, literal, parquet
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.part import Unreadable
-from syndb_pipeline.readers.single_cells import LabFile, read_cells
+from syndb_pipeline.readers.single_cells import LabFile, Texts, read_cells
 from syndb_pipeline.sources import Source, SourceMap
 from syndb_pipeline.stages.stage import Context
 
@@ -112,9 +112,18 @@ def _batches(texts: Iterable[tuple[int, str, str | None]]) -> Iterator[list[tupl
 def _texts(
     connection: duckdb.DuckDBPyConnection, context: Context, table: str, source: Source, columns: Sequence[str], rows: Iterable[int]
 ) -> Iterator[tuple[int, str, str | None]]:
-    """Row, column and text of the cells of `columns` (SynDB's names) in `rows` of a table, all of which lie in `source`, ascending.
+    """Row, column and text of the cells of `columns` (SynDB's names) in `rows` of a table, as `read_again` gives them."""
+    names = [source.columns.get(column, column) for column in columns]
+    for row, texts in read_again(connection, context, table, source, names, rows):
+        yield from ((row, column, text) for column, text in zip(columns, texts, strict=True))
 
-    Nothing when the file cannot be read as it was: it has changed since, and the finding stands as it is.
+
+def read_again(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, source: Source, names: Sequence[str], rows: Iterable[int]
+) -> Iterator[tuple[int, Texts]]:
+    """Row and texts of the columns called `names` (the lab's) in `rows` of a table, all of which lie in `source`, ascending.
+
+    Ends where the file cannot be read as it was: it has changed since, and the finding stays as it is.
     """
     config = context.config
     details = context.upstream("ingest").details.get("files", [])
@@ -138,11 +147,9 @@ def _texts(
             numbers.append(row)
             yield source.first_line + index + shift
 
-    names = [source.columns.get(column, column) for column in columns]
     try:
         for row_texts in read_cells(connection, lab_file, names, lines(), scratch):
-            row = numbers.pop(0)
-            yield from ((row, column, text) for column, text in zip(columns, row_texts, strict=True))
+            yield numbers.pop(0), row_texts
     except (Unreadable, OSError, ValueError, duckdb.Error):
         return
     finally:

@@ -13,7 +13,6 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, memory_for_queries, memory_to_spill, parquet, quote, set_memory, write_parquet
 from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import markers, repeated_keys, swapped
 from syndb_pipeline.stages.as_written import examples
@@ -47,8 +46,9 @@ def run(context: Context, folder: Path) -> Result:
 
     cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry gives the same. neuron_relation may have no
     key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-007.
-    details["tables"][table] counts `rows`, `distinct`, `missing` and `repeated` keys; `swapped` is there where cid and another column hold
-    each other's keys, and says which and why: that is told by join_relations (SYN-REL-010), and not as repeated keys.
+    details["tables"][table] counts `rows`, `distinct`, `missing` and `repeated` keys; `rounded` is there where most of
+    them look so; `swapped` where cid and another column hold each other's keys, and says which and why: that is told by join_relations
+    (SYN-REL-010), and not as repeated keys.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
     details: dict[str, Any] = {}
@@ -80,8 +80,10 @@ def run(context: Context, folder: Path) -> Result:
             elif "cid" in columns_of(path):
                 _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, odd)
             if rounded * 2 > rows:
+                details[name]["rounded"] = True
                 findings.append(_rounded(context, connection, sources, table, ids, rounded))
         _check_cells(context, connection, failures)
+        _forget_damaged(context, connection, failures, folder)
         markers.label_emptied(failures, context.store.stage("ingest") / "cells.parquet")
         told = failures.findings(context, sources, lambda group: _describe(connection, context, folder, group, details))
         findings = markers.tell_emptied(failures, told, context.config, {}) + findings
@@ -193,23 +195,31 @@ def _describe(
         return {"file": group.examples[0].file, "confidence": "likely"}
     if group.code != "SYN-ID-002":
         return {}
-    counts = details[group.table]
-    copies = _whole_copies(connection, context, group.table)
-    advice = repeated_keys.advice(connection, context.config, TABLES[group.table], ingested(context)[group.table], group.count, copies)
+    counts, ids = details[group.table], folder / "ids" / f"{group.table}.parquet"
+    if counts.get("rounded"):
+        advice = (
+            "Digits were lost, it seems (SYN-ID-005), and different ids became equal. Export the ids as text from their source first; do "
+            "not take rows out for this."
+        )
+    else:
+        advice = repeated_keys.advice(
+            connection, context, SourceMap.read(context.store.stage("ingest")), TABLES[group.table], group.count, ids
+        )
     return {"distinct": f"{counts['distinct']:,}", "total": f"{counts['rows'] - counts['missing']:,}", "advice": advice}
 
 
-def _whole_copies(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> int:
-    """Among the rows that repeat a key, those equal in every column that is read, as written, to an earlier row."""
-    path = ingested(context)[table]
-    columns = ", ".join(quote(column) for column in [*columns_of(path), CELLS])
-    (copies,) = connection.execute(
-        f"""SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (
-                SELECT count(*) AS n FROM {rows_of(path)}
-                WHERE cid IN (SELECT DISTINCT value FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table)})
-                GROUP BY {columns})"""
-    ).fetchone() or (0,)
-    return int(copies)
+def _forget_damaged(context: Context, connection: duckdb.DuckDBPyConnection, failures: Failures, folder: Path) -> None:
+    """Take out repeated keys that lost digits (SYN-ID-003): they are equal because of that, and all their rows are told already."""
+    both = "SELECT tbl FROM failures WHERE code = 'SYN-ID-002' INTERSECT SELECT tbl FROM failures WHERE code = 'SYN-ID-003'"
+    for (table,) in connection.execute(f"SELECT * FROM ({both}) ORDER BY 1").fetchall():
+        parts = ["cid", *context.config.tables[table].key]
+        connection.execute(
+            f"""DELETE FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table)} AND value IN (
+                    SELECT key FROM {rows_of(folder / "ids" / f"{table}.parquet", row_number=True)}
+                    WHERE key IS NOT NULL AND file_row_number IN (
+                        SELECT row_number FROM failures
+                        WHERE code = 'SYN-ID-003' AND tbl = {literal(table)} AND list_contains({literal(parts)}, col)))"""
+        )
 
 
 def _inputs(context: Context) -> dict[str, str]:
@@ -217,5 +227,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "4", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "5", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

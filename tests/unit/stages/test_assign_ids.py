@@ -88,7 +88,7 @@ def test_one_missing_key_reads_right(tmp_path: Path) -> None:
             "2 rows of neuron repeat a cid that an earlier row has; 1 of 3 keys are distinct.",
             "All of them are copies",
         ),
-        (["1,5", "1,6", "2,7", "2,8"], 2, "2 rows of neuron repeat", "Where ids restart"),
+        (["1,5", "1,6", "2,7", "2,8"], 2, "2 rows of neuron repeat", "Rows of one key differ in voxel_volume. Find out which row"),
         (["1,5", "1,5", "1,6", "2,7"], 2, "2 rows of neuron repeat", "1 of them is a copy of a whole row and 1 differs from the first."),
         (
             ["1,5", "1,5", "1,5", "1,6", "1,7"],
@@ -96,7 +96,7 @@ def test_one_missing_key_reads_right(tmp_path: Path) -> None:
             "4 rows of neuron repeat",
             "2 of them are copies of whole rows and 2 differ from the first.",
         ),
-        (["1,5", "1,x", "1,y"], 2, "2 rows of neuron repeat", "Where ids restart"),
+        (["1,5", "1,x", "1,y"], 2, "2 rows of neuron repeat", "give each row a key of its own"),
     ],
 )
 def test_repeated_keys_as_copies_and_as_others(tmp_path: Path, rows: list[str], count: int, sentence: str, told: str) -> None:
