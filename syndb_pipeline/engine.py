@@ -235,11 +235,11 @@ def do_jobs(
 
 @contextmanager
 def given(connection: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> Iterator[None]:
-    """`rows` of Python's, as the view `name` while inside. `columns` gives each name its DuckDB type, VARCHAR, BIGINT."""
+    """`rows` of Python's, as the view `name` while inside. `columns` gives each name its DuckDB type, VARCHAR, BIGINT or DOUBLE."""
     import pyarrow
 
     pa: Any = pyarrow  # it carries no types
-    types = {"VARCHAR": pa.string(), "BIGINT": pa.int64()}
+    types = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     arrays = [pa.array(values, types[kind]) for values, kind in zip(cells, columns.values(), strict=True)]
     connection.register(name, pa.table(arrays, names=list(columns)))

@@ -9,6 +9,8 @@ import json
 import struct
 from typing import Any
 
+from syndb_pipeline.demo import shapes
+
 
 def chunk(kind: bytes, content: bytes, padding: bytes = b" ") -> bytes:
     """A chunk with its header, filled up to a multiple of four bytes."""
@@ -50,3 +52,9 @@ def triangle(name: str = "a triangle") -> tuple[dict[str, Any], bytes]:
 def small_mesh(name: str = "a triangle") -> bytes:
     """A good file; another name gives other bytes."""
     return glb(*triangle(name))
+
+
+def ball_mesh(centre: shapes.Point, radius: float, unit: float = 1) -> bytes:
+    """A closed ball, given in nanometres and written in a unit of which `unit` are one nanometre."""
+    ball = shapes.ball(centre, radius)
+    return shapes.glb(shapes.Mesh([(x * unit, y * unit, z * unit) for x, y, z in ball.vertices], ball.triangles))

@@ -87,6 +87,8 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-PATH-005", "Skeleton in several pieces", "warning", "{count} skeleton{s} of {table}.{column} {are} in several pieces, e.g. {value!r}: {reason}.", "Join the pieces if they are one neuron, by giving the later roots a parent; {they} {are} published as {they} {are} otherwise."),
     Rule("SYN-PATH-006", "Skeleton with repeated points", "warning", "{count} skeleton{s} of {table}.{column} {have} samples at the very place and radius of their parent, e.g. {value!r}: {reason}.", "Remove the repeated samples and let their children name the sample before; otherwise they count as branches of no length."),
     Rule("SYN-PATH-007", "Skeleton with a radius below zero", "warning", "{count} skeleton{s} of {table}.{column} {have} samples whose radius is below zero, e.g. {value!r}: {reason}.", "Write 0 where no radius was measured; a negative one is taken as it stands."),
+    Rule("SYN-PATH-008", "Mesh without a surface", "warning", "{count} mesh file{s} named in {table}.{column} {have} no surface, e.g. {value!r}: {reason}.", "Export the mesh again with its triangles, or leave the cell empty; a viewer shows nothing of {them} otherwise."),
+    Rule("SYN-PATH-009", "Mesh or skeleton on another scale", "warning", "{count} file{s} named in {table}.{column} {do} not fit the measures of {their} row{s}, e.g. {value!r}: {reason}.", "{advice}"),
     # -- keys (assign_ids)
     Rule("SYN-ID-001", "Key missing", "error", "{count} row{s} of {table} {have} no {column}.", "Give each row a key of its own; any text will do.", True),
     Rule("SYN-ID-002", "Key stands twice", "error", "{count} row{s} of {table} repeat{verb_s} a {column} that an earlier row has; {distinct} of {total} keys are distinct.", "{advice}", True),

@@ -1,6 +1,7 @@
 """Meshes as binary glTF 2.0 (.glb): whether a file holds a mesh that a viewer could read, told from its structure.
 
-Belongs here: the container, the JSON, and that what it describes lies inside the file. Does not: geometry, materials, decompression.
+Belongs here: the container, the JSON, and that what it describes lies inside the file. Does not: geometry (`glb_geometry.py`), materials,
+decompression.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow.compute
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
+from syndb_pipeline.readers.glb_geometry import Box, box_of, why_no_surface
 from syndb_pipeline.readers.gltf import Accessor, Draco, Gltf, Primitive, Span, View
 from syndb_pipeline.readers.signatures import recognise_shape
 
@@ -42,10 +44,15 @@ _DRACO: Final = "KHR_draco_mesh_compression"
 
 @dataclass(frozen=True, slots=True)
 class GlbReport:
-    """What a file holds. `reason` says why it is no mesh that can be read, and `advice` what to do where that follows from it."""
+    """What a file holds. `reason` says why it is no mesh that can be read, and `advice` what to do where that follows from it.
+
+    Of a mesh, `box` is the one around its vertices where it is known, and `bare` says why it has no surface ("" when it has one).
+    """
 
     reason: str | None = None
     advice: str = ""
+    box: Box | None = None
+    bare: str = ""
 
 
 class _NoMesh(Exception):
@@ -68,7 +75,7 @@ def check_glb(path: Path) -> GlbReport:
         if not stat.S_ISREG(path.stat().st_mode):
             return GlbReport("it is no regular file")
         with path.open("rb") as file:
-            _check(path, file, os.fstat(file.fileno()).st_size)
+            return _check(path, file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         return GlbReport(f"it cannot be opened: {error.strerror}")
     except _NoMesh as fault:
@@ -76,10 +83,9 @@ def check_glb(path: Path) -> GlbReport:
         return GlbReport(reason, fault.advice)
     except ValueError:
         return GlbReport("its path is no path of a file")
-    return GlbReport()
 
 
-def _check(path: Path, file: BinaryIO, size: int) -> None:
+def _check(path: Path, file: BinaryIO, size: int) -> GlbReport:
     text, binary = _chunks(path, file, size)
     gltf = _parse(text)
     del text
@@ -92,8 +98,10 @@ def _check(path: Path, file: BinaryIO, size: int) -> None:
     positions = [_check_primitive(gltf, f"meshes[{m}].primitives[{p}]", part) for m, p, part in _primitives(gltf)]
     if not any(positions):
         raise _NoMesh("it holds no mesh whose vertices have a POSITION")
-    if binary is not None:
-        _check_indices(file, gltf, binary[0], budget=size)
+    start = binary[0] if binary is not None else None
+    if start is not None:
+        _check_indices(file, gltf, start, budget=size)
+    return GlbReport(box=box_of(file, gltf, start, budget=size), bare=why_no_surface(file, gltf, start))
 
 
 def _chunks(path: Path, file: BinaryIO, size: int) -> tuple[bytes, tuple[int, int] | None]:

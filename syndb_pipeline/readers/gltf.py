@@ -81,6 +81,9 @@ class Accessor(Part):
     count: Positive
     type: Literal["SCALAR", "VEC2", "VEC3", "VEC4", "MAT2", "MAT3", "MAT4"]
     sparse: Sparse | None = None
+    normalized: bool = False
+    min: Any = None  # what these hold is looked at where it is used: a viewer draws the mesh without them
+    max: Any = None
 
 
 class Primitive(Part):
@@ -106,6 +109,10 @@ class Image(Part):
 class Node(Part):
     mesh: Index | None = None
     children: Few[Index] = []
+    matrix: Any = None
+    translation: Any = None
+    rotation: Any = None
+    scale: Any = None
 
 
 class Scene(Part):

@@ -39,6 +39,7 @@ _WHOLE: Final = r"([+-]?[0-9]{1,18})"
 _NUMBER: Final = r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
 _SAMPLE: Final = "^" + r"[ \t]+".join([_WHOLE, _WHOLE, *[_NUMBER] * 4, _WHOLE]) + r"[ \t]*(?:#.*)?$"
 _ROOT: Final = -1
+_PLACE: Final = ("x", "y", "z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class SwcReport:
     """What a file holds. `reason` says why it is no skeleton, `line` where, if a line can be named, and `advice` what to do where
     that follows from it; the numbers are a skeleton's.
 
+    `box` is the one around its samples (smallest x, y, z, then largest) and `length` that of all its pieces from parent to child.
     `repeated` counts samples that stand where their parent does with the same radius, `negative` those with a radius below zero;
     `other_root`, `first_repeated` and `first_negative` are the lines of the second root and of the first such sample.
     """
@@ -60,6 +62,8 @@ class SwcReport:
     first_repeated: int | None = None
     negative: int = 0
     first_negative: int | None = None
+    box: tuple[float, ...] | None = field(default=None, compare=False)
+    length: float = field(default=0.0, compare=False)
 
     @property
     def told(self) -> str | None:
@@ -132,8 +136,9 @@ def _chunks(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _read(path: Path) -> pl.DataFrame:
-    """The file's samples: line, id, parent, radius below zero, and a hash of place and radius."""
-    frames = [pl.DataFrame(schema={"line": pl.UInt32, "id": pl.Int64, "parent": pl.Int64, "negative": pl.Boolean, "place": pl.UInt64})]
+    """The file's samples: line, id, parent, radius below zero, a hash of place and radius, and the place in floats of 32 bits."""
+    kinds = {"line": pl.UInt32, "id": pl.Int64, "parent": pl.Int64, "negative": pl.Boolean, "place": pl.UInt64}
+    frames = [pl.DataFrame(schema=kinds | dict.fromkeys(_PLACE, pl.Float32))]
     count = 0
     for first, text in _chunks(path):
         frame = _samples(first, text)
@@ -176,7 +181,14 @@ def _samples(first: int, text: str) -> pl.DataFrame:
         line = wrong["line"].item()
         above = text.split("\n", line - first)[:-1] if line > first else []
         raise _why_no_sample(wrong["text"].item(), line, above)
-    return samples.select(pl.col("line").cast(pl.UInt32), "id", "parent", negative=pl.col("radius") < 0, place=pl.struct(places).hash())
+    return samples.select(
+        pl.col("line").cast(pl.UInt32),
+        "id",
+        "parent",
+        pl.col(_PLACE).cast(pl.Float32),
+        negative=pl.col("radius") < 0,
+        place=pl.struct(places).hash(),
+    ).select("line", "id", "parent", "negative", "place", *_PLACE)
 
 
 def _why_no_sample(text: str, line: int, above: list[str]) -> _NoSkeleton:
@@ -243,6 +255,8 @@ def _report(samples: pl.DataFrame) -> SwcReport:
             raise _NoSkeleton(f"the parents of sample {lost['id'].item()} go round in a circle and lead to no root", lost["line"].item())
     repeated = line.filter((samples["place"] == samples["place"].gather(position)) & ~rooted)
     negative = line.filter(samples["negative"])
+    lowest = samples.select(pl.col(_PLACE).min().cast(pl.Float64)).row(0)
+    box = tuple(float(value) for value in (*lowest, *samples.select(pl.col(_PLACE).max().cast(pl.Float64)).row(0)))
     return SwcReport(
         samples=len(samples),
         roots=len(roots),
@@ -251,7 +265,17 @@ def _report(samples: pl.DataFrame) -> SwcReport:
         first_repeated=repeated[0] if len(repeated) else None,
         negative=len(negative),
         first_negative=negative[0] if len(negative) else None,
+        box=box if all(math.isfinite(value) for value in box) else None,
+        length=_length(samples, position),
     )
+
+
+def _length(samples: pl.DataFrame, position: pl.Series) -> float:
+    """The length of all pieces from parent to child; `position` gives every sample's parent, and a root itself."""
+    squares = pl.zeros(len(samples), dtype=pl.Float32, eager=True)
+    for axis in _PLACE:
+        squares += (samples[axis] - samples[axis].gather(position)) ** 2
+    return float(squares.sqrt().cast(pl.Float64).sum())
 
 
 def _positions(samples: pl.DataFrame, rooted: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -20,10 +20,12 @@ from syndb_pipeline.digests import digest_file
 from syndb_pipeline.engine import given, literal, parquet, quote
 from syndb_pipeline.readers.files import irregular, outside
 from syndb_pipeline.readers.untrusted_limits import forbidden
+from syndb_pipeline.stages import file_scales
 from syndb_pipeline.stages.failures import Failures, Group
+from syndb_pipeline.stages.file_scales import Shape
 from syndb_pipeline.stages.stage import Context
 
-CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007", "SYN-READ-021")
+CONTENT_RULES: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-005", "SYN-PATH-006", "SYN-PATH-007", "SYN-PATH-008", "SYN-READ-021")
 """Rules on what a file holds; their sentences need a `reason`."""
 
 _ADVICE: Final = {
@@ -74,7 +76,7 @@ def _each(
 
 def check_paths(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
     """Add the cells to `failures` whose file is not there (SYN-PATH-001), has another suffix (002), or is by what it holds no mesh (003),
-    no skeleton (004), or a strange skeleton (005 to 007).
+    no skeleton (004), a strange skeleton (005 to 007), a mesh without a surface (008), or on another scale than its row (009).
     """
     named = path_columns(table, columns)
     if not named:
@@ -85,17 +87,20 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
         f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code VARCHAR, reason VARCHAR, advice VARCHAR)"
     )
     for column in named:
-        for paths, answers in _each(
-            context, connection, file, column, partial(_faults, context, f"{table}.{column.name}", column.suffix or "")
-        ):
-            told = [(path, *fault) for path, found in zip(paths, answers, strict=True) for fault in found]
+        look = partial(_look_at, context, f"{table}.{column.name}", column.suffix or "")
+        for paths, answers in _each(context, connection, file, column, look):
+            told = [(path, *fault) for path, (found, _) in zip(paths, answers, strict=True) for fault in found]
             with given(connection, "told", dict.fromkeys(("path", "code", "reason", "advice"), "VARCHAR"), told):
                 connection.execute(
                     f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason, advice FROM told"
                 )
+            if file_scales.comparable(columns):
+                file_scales.keep(connection, table, column.name, [shape for _, shape in answers if shape])
+        if file_scales.comparable(columns):
+            file_scales.check_scales(failures, table, column, columns, file)
         cell, rows = quote(column.name), parquet(file, row_number=True)
         row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"
-        cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004')
+        cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004', 'SYN-PATH-008')
                     THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
         ours = f"tbl = {literal(table)} AND col = {literal(column.name)}"
         failures.add(f"SELECT code, {row}, {cause} FROM {rows} JOIN {_FAULTS} ON path = {cell} AND {ours}")
@@ -111,29 +116,31 @@ def describe_file(failures: Failures, group: Group) -> dict[str, str]:
     return {"reason": reason, "advice": advice or _ADVICE.get(group.code, "")}
 
 
-def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tuple[str, str, str]]:
-    """Codes of the rules that the file `path` breaks, each with reason and advice ("" for the rule's own).
+def _look_at(context: Context, named_in: str, suffix: str, path: str) -> tuple[list[tuple[str, str, str]], Shape | None]:
+    """Codes of the rules that the file `path` breaks, each with reason and advice ("" for the rule's own), and what the file measures.
 
     A path with another suffix is found by its cell alone.
     """
     if not path.lower().endswith(suffix):
-        return []
+        return [], None
     folder, allowed = context.config.folder, context.settings.data_folders
     if outside(folder / path, folder, allowed):
-        return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed), "")]
+        return [("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed), "")], None
     if not is_file(folder, path):
-        return [("SYN-PATH-001", "", "")]
+        return [("SYN-PATH-001", "", "")], None
     # Imported here: most tables name neither kind, and what reads them takes as long to import as a small table to read.
     if suffix == ".glb":
         from syndb_pipeline.readers.glb import check_glb
 
         mesh = check_glb(folder / path)
-        return [("SYN-PATH-003", mesh.reason, mesh.advice)] if mesh.reason else []
+        if mesh.reason:
+            return [("SYN-PATH-003", mesh.reason, mesh.advice)], None
+        return [("SYN-PATH-008", mesh.bare, "")] if mesh.bare else [], Shape(path, mesh.box) if mesh.box else None
     from syndb_pipeline.readers.swc import check_swc
 
     report = check_swc(folder / path)
     if report.told:
-        return [("SYN-PATH-004", report.told, report.advice)]
+        return [("SYN-PATH-004", report.told, report.advice)], None
     strange = []
     if report.roots > 1:
         strange.append(("SYN-PATH-005", f"{report.roots:,} roots, the second in line {report.other_root}", ""))
@@ -143,7 +150,7 @@ def _faults(context: Context, named_in: str, suffix: str, path: str) -> list[tup
     ):
         if count:
             strange.append((code, f"{count:,} of {report.samples:,} samples, the first in line {line}", ""))
-    return strange
+    return strange, Shape(path, report.box, report.length) if report.box else None
 
 
 def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | None:

@@ -14,7 +14,7 @@ from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import words
+from syndb_pipeline.stages import file_scales, words
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
@@ -173,6 +173,8 @@ def _findings(context: Context, failures: Failures, sources: SourceMap, details:
             return {"value": group.value.strip(), "setting": markers[group.table]}
         if group.code in CONTENT_RULES:
             return describe_file(failures, group)
+        if group.code == file_scales.CODE:
+            return file_scales.describe_scale(group, context.config.tables[group.table], TABLES[group.table].columns)
         return {"limit": column.max_length if group.code == "SYN-VAL-003" else limit_in_words(column), "suffix": column.suffix}
 
     def told(group: Group) -> dict[str, Any]:
@@ -186,7 +188,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "6",
+    "7",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )

@@ -18,6 +18,9 @@ NEU = "neuron"
 MESH = "derived_glb/754534424.glb"
 SKELETON = "test_neuron.swc"
 WEB_PAGE = b"<!DOCTYPE html><html><body>403 Forbidden</body></html>"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 655540\n"
+OBJ = b"# made by hand\no n1\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+STL = b"n1".ljust(80) + struct.pack("<I", 2) + bytes(100)
 PLY = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"
 
 
@@ -28,6 +31,39 @@ def _lines(function: Callable[[list[str]], list[str]]) -> Callable[[bytes], byte
 def _samples(number: int, *values: str) -> Callable[[bytes], bytes]:
     """Line `number` (from 1) of a skeleton is another."""
     return _lines(lambda lines: [*lines[: number - 1], *values, *lines[number:]])
+
+
+def _places_times(factor: float) -> Callable[[bytes], bytes]:
+    """A skeleton with its coordinates and radii times `factor`."""
+
+    def scaled(line: str) -> str:
+        values = line.split()
+        if line.startswith("#") or len(values) != 7:
+            return line
+        return " ".join([*values[:2], *(repr(float(value) * factor) for value in values[2:6]), values[6]])
+
+    return _lines(lambda lines: [scaled(line) for line in lines])
+
+
+def _node_scaled(factor: float) -> Callable[[dict[str, Any]], object]:
+    """What places the mesh makes it larger or smaller."""
+
+    def apply(told: dict[str, Any]) -> None:
+        for node in told["nodes"]:
+            if "mesh" in node:
+                node.pop("matrix", None)
+                node["scale"] = [factor] * 3
+
+    return apply
+
+
+def _at_one_place(written: bytes) -> bytes:
+    """The mesh, its vertices last in the file, with all of them at the origin."""
+    (size,) = struct.unpack_from("<I", written, 12)
+    told = json.loads(written[20 : 20 + size])
+    vertices = told["bufferViews"][told["accessors"][told["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]["bufferView"]]
+    start = 20 + size + 8 + vertices["byteOffset"]
+    return written[:start] + bytes(vertices["byteLength"]) + written[start + vertices["byteLength"] :]
 
 
 def _with_json(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
@@ -113,8 +149,40 @@ MESHES = (
         finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "end is missing"),
     ),
     wrong("an empty mesh", "hemibrain", beside(MESH, b""), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "empty")),
-    wrong("a .ply that was renamed", "hemibrain", beside(MESH, PLY), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "start")),
-    wrong("a web page instead of the mesh", "hemibrain", beside(MESH, WEB_PAGE), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "start")),
+    wrong("a .ply that was renamed", "hemibrain", beside(MESH, PLY), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "PLY", "convert")),
+    wrong("a web page instead of the mesh", "hemibrain", beside(MESH, WEB_PAGE), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "HTML")),
+    wrong("an .obj that was renamed", "hemibrain", beside(MESH, OBJ), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "OBJ", "convert")),
+    wrong("an .stl that was renamed", "hemibrain", beside(MESH, STL), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "STL", "convert")),
+    wrong(
+        "a mesh that git lfs never fetched",
+        "hemibrain",
+        beside(MESH, POINTER),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "git lfs pull"),
+    ),
+    wrong(
+        "a cloud of points instead of a mesh",
+        "hemibrain",
+        beside(MESH, _with_json(lambda told: told["meshes"][0]["primitives"][0].update(mode=0))),
+        finds("SYN-PATH-008", NEU, "mesh_path", 3, 1, "points", "754534424.glb"),
+    ),
+    wrong(
+        "all vertices of a mesh at one place",
+        "hemibrain",
+        beside(MESH, _at_one_place),
+        finds("SYN-PATH-008", NEU, "mesh_path", 3, 1, "area"),
+    ),
+    wrong(
+        "a mesh in micrometres",
+        "hemibrain",
+        beside(MESH, _with_json(_node_scaled(1e-3))),
+        finds("SYN-PATH-009", NEU, "mesh_path", 3, 1, "1,000 times smaller", "micrometres"),
+    ),
+    wrong(
+        "a mesh in metres",
+        "hemibrain",
+        beside(MESH, _with_json(_node_scaled(1e-9))),
+        finds("SYN-PATH-009", NEU, "mesh_path", 3, 1, "1,000,000,000 times smaller", "metres"),
+    ),
     wrong(
         "a .gltf of text that was renamed",
         "hemibrain",
@@ -216,10 +284,40 @@ SKELETONS = (
         finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "utf-8"),
     ),
     wrong(
+        "a header of column names, separated by commas, in a skeleton",
+        "skeletons",
+        beside(SKELETON, lambda swc: b"id,type,x,y,z,radius,parent\n" + swc),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "line 1", "#"),
+    ),
+    wrong(
+        "commas and blanks between the values of a skeleton",
+        "skeletons",
+        beside(SKELETON, lambda swc: swc.replace(b" ", b", ")),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "commas"),
+    ),
+    wrong(
+        "more columns than seven in a skeleton, as Vaa3D writes them",
+        "skeletons",
+        beside(SKELETON, _lines(lambda lines: ["##n,type,x,y,z,radius,parent,seg_id,level", *(f"{line} 0 1" for line in lines)])),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "seg_id, level", "first seven"),
+    ),
+    wrong(
+        "a skeleton that git lfs never fetched",
+        "skeletons",
+        beside(SKELETON, POINTER),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "git lfs pull"),
+    ),
+    wrong(
+        "a skeleton in micrometres",
+        "hemibrain",
+        beside("original/swc/754534424.swc", _places_times(8e-3)),
+        finds("SYN-PATH-009", NEU, "swc_path", 3, 1, "1,000 times smaller", "cable_length"),
+    ),
+    wrong(
         "a web page instead of a skeleton",
         "hemibrain",
         beside("original/swc/722817260.swc", WEB_PAGE),
-        finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 1"),
+        finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 1", "HTML"),
     ),
     wrong(
         "a neuron in two pieces",

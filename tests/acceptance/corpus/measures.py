@@ -92,6 +92,7 @@ UNITS = (
         "hemibrain",
         together(*(_scaled(NEU, axis, 1e-3) for axis in AXES)),
         finds("SYN-UNIT-004", NEU, "centroid_x", None, None, "tables.neuron.units"),
+        also={"SYN-PATH-009": "the meshes, which are in nanometres, contradict these places too"},
     ),
     wrong(
         "one ratio of area and volume is per micrometre",

@@ -5,13 +5,19 @@ Belongs here: one input for each SYN-PATH rule. Does not: running them.
 
 from __future__ import annotations
 
-from tests.meshes import small_mesh
+from tests.meshes import ball_mesh, glb, small_mesh, triangle
 from wrong_inputs.wrong_input import Content, WrongInput
 
 
 def _skeleton(code: str, lead: str, swc: str, *also: str) -> WrongInput:
     files: dict[str, Content] = {"neuron.csv": "cid,swc_path\nn1,n1.swc\n", "n1.swc": swc}
     return WrongInput(code, lead, files, {"neuron": "neuron.csv"}, 1, "neuron.csv, row 2, column swc_path: 'n1.swc'", also)
+
+
+def _points() -> bytes:
+    scene, binary = triangle()
+    scene["meshes"][0]["primitives"][0]["mode"] = 0
+    return glb(scene, binary)
 
 
 FILES_BESIDE = (
@@ -61,5 +67,23 @@ FILES_BESIDE = (
         "SYN-PATH-007",
         "This program writes -1 where it measured no radius.",
         "1 1 48000 32000 16000 3500 -1\n2 3 48900 32100 16000 -1 1\n",
+    ),
+    WrongInput(
+        "SYN-PATH-008",
+        "A cloud of points, saved as .glb.",
+        {"neuron.csv": "cid,mesh_path\nn1,n1.glb\n", "n1.glb": _points()},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 2, column mesh_path: 'n1.glb'",
+        unseen=frozenset({"n1.glb"}),
+    ),
+    WrongInput(
+        "SYN-PATH-009",
+        "A ball of 2 micrometres whose mesh is in metres, and its row in nanometres.",
+        {"neuron.csv": "cid,mesh_volume,mesh_path\nn1,4090000000,n1.glb\n", "n1.glb": ball_mesh((0, 0, 0), 1_000, 1e-9)},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 2, column mesh_path: 'n1.glb'",
+        unseen=frozenset({"n1.glb"}),
     ),
 )
