@@ -29,6 +29,9 @@ _LEAST_OF_LENGTH: Final = literal([10**digits for digits in range(19)])
 
 _NOT_WHOLE: Final = "no whole number: "
 
+KEY_JOINT: Final = ":"
+"""Stands between the parts of a key that several columns make together."""
+
 
 def rows_of(path: Path, *, row_number: bool = False) -> str:
     """A FROM item: the rows of a table of ingest, or of an id map, with every key as text; `row_number` as in `engine.parquet`."""
@@ -83,3 +86,30 @@ def not_whole(error: duckdb.Error) -> str | None:
     """The `name` of the `whole_number` that ended a query with `error`; None where something else did."""
     _, told, name = str(error).partition(_NOT_WHOLE)
     return name.splitlines()[0].strip() if told else None
+
+
+def joined_key(parts: Sequence[str], joint: str = KEY_JOINT) -> str:
+    """SQL of the key that the texts `parts` (SQL) make together, NULL where one of them is; no two rows of parts give one key.
+
+    Where a part holds the joint itself, a backslash is put before every joint and every backslash inside
+    the parts: (`a`, `b:c`) is `a:b\\:c` and (`a:b`, `c`) is `a\\:b:c`. Every other key is its parts as they
+    are, with the joint between them: it has fewer joints than any of the former.
+    """
+    plain = f" || {literal(joint)} || ".join(parts)
+    holds = " OR ".join(f"contains({part}, {literal(joint)})" for part in parts)
+    escaped = [f"replace(replace({part}, '\\', '\\\\'), {literal(joint)}, {literal(chr(92) + joint)})" for part in parts]
+    return f"CASE WHEN {holds} THEN {f' || {literal(joint)} || '.join(escaped)} ELSE {plain} END"
+
+
+def part_of_key(key: str, index: int, parts: int) -> str:
+    """SQL of the part at `index`, counted from 0, of a `joined_key` (SQL) that so many parts make."""
+    backslash, colon = "chr(1)", "chr(2)"
+    hidden = f"replace(replace({key}, '\\\\', {backslash}), '\\{KEY_JOINT}', {colon})"
+    shown = f"replace(replace(split_part({hidden}, '{KEY_JOINT}', {index + 1}), {backslash}, '\\'), {colon}, '{KEY_JOINT}')"
+    plain = f"length({key}) - length(replace({key}, '{KEY_JOINT}', '')) = {parts - 1}"
+    return f"CASE WHEN {plain} THEN split_part({key}, '{KEY_JOINT}', {index + 1}) ELSE {shown} END"
+
+
+def unescaped_key(key: str) -> str:
+    """SQL of the parts of a `joined_key` (SQL) with the joint between them and no backslash put before any."""
+    return f"replace(replace(replace({key}, '\\\\', chr(1)), '\\{KEY_JOINT}', '{KEY_JOINT}'), chr(1), '\\')"

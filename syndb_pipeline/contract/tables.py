@@ -189,8 +189,9 @@ def _score(name: str, *aliases: str) -> Column:
     )
 
 
-_ENDS: Final = ("pre_synaptic_terminal", "dendritic_spine", "dendrite", "axon", "neuron")
-_SYNAPSE_END: Final = Column("", Kind.REFERENCE, "", "C15, renamed in C17", targets=_ENDS)
+_SENDING_ENDS: Final = ("pre_synaptic_terminal", "dendritic_spine", "axon", "dendrite", "neuron")
+_RECEIVING_ENDS: Final = ("dendritic_spine", "pre_synaptic_terminal", "dendrite", "axon", "neuron")
+_SYNAPSE_END: Final = Column("", Kind.REFERENCE, "", "C15, renamed in C17")
 _FORMS: Final = Column("forms_synapse_with", Kind.REFERENCE, "`cid` of the synapse the row takes part in.", targets=("synapse",))
 _TOTAL_MITOCHONDRIA: Final = _number("total_mitochondria_volume", "Summed volume of its mitochondria.", dimension=3, minimum=0)
 _CONNECTION_SCORE: Final = _number("connection_score", "Strength or confidence of the connection; the lab says which in the notes.")
@@ -232,8 +233,20 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
         replace(_score("serine", "serotonin"), description="Predicted probability of serotonin; SynDB's published name is serine."),
         _score("dopamine"),
         Column("cave_id", Kind.INTEGER, "Id of the synapse in CAVE, 64 bit.", wire="BIGINT"),
-        replace(_SYNAPSE_END, name="pre_synapse_id", description="`cid` of the component before the cleft.", aliases=("pre_id",)),
-        replace(_SYNAPSE_END, name="post_synapse_id", description="`cid` of the component after the cleft.", aliases=("post_id",)),
+        replace(
+            _SYNAPSE_END,
+            name="pre_synapse_id",
+            description="`cid` of the component before the cleft.",
+            targets=_SENDING_ENDS,
+            aliases=("pre_id",),
+        ),
+        replace(
+            _SYNAPSE_END,
+            name="post_synapse_id",
+            description="`cid` of the component after the cleft.",
+            targets=_RECEIVING_ENDS,
+            aliases=("post_id",),
+        ),
         # SynDB publishes neither for a synapse; the hierarchy (G) still gives it parents, and labs measure where it lies.
         Column("parent_id", Kind.REFERENCE, "`cid` of the row this synapse is part of.", "G", published=False, targets=()),
         *(replace(column, published=False, source="R") for column in _CENTROID),

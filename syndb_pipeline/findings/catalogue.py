@@ -101,7 +101,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-REL-001", "Parent not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),
     Rule("SYN-REL-002", "Reference not found", "error", "{count} row{s} of {table}: {column} {value!r} is no cid of {target}{reason}.", "{advice}", True),
     Rule("SYN-REL-003", "Parent missing", "error", "{count} row{s} of {table} {have} no {column}, so {they} belong{verb_s} to nothing.", "Give each row the cid of the row it is part of.", True),
-    Rule("SYN-REL-004", "Which table?", "error", "It is not clear which table {table}.{column} points to: {reason}.", "Choose one: `{setting}`.", True),
+    Rule("SYN-REL-004", "Which table?", "error", "It is not clear which table {table}.{column} points to: {reason}.", "{advice}", True),
     Rule("SYN-REL-005", "No table to point to", "error", "{table}.{column} points to rows of {targets}, which the dataset does not have.", "{advice}", True),
     Rule("SYN-REL-006", "Pair stands twice", "error", "{count} row{s} of {table} repeat{verb_s} a pair that an earlier row has; {distinct} of {total} pairs are distinct.", "SynDB keeps one row for each pair. Merge them in the file, or here: `tables.{table}.combine: {{connection_score: sum}}`.", True),
     Rule("SYN-REL-007", "End of a pair missing", "error", "{count} row{s} of {table} {have} no {column}.", "Give both ends of each connection.", True),

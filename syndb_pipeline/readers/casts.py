@@ -17,7 +17,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers.part import Part, column_name
-from syndb_pipeline.stored_keys import surely_digits, whole_number
+from syndb_pipeline.stored_keys import joined_key, surely_digits, whole_number
 from syndb_pipeline.table_settings import TableConfig
 
 CELLS: Final = "_cells"
@@ -174,13 +174,9 @@ def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
     return Cast(cast.value, f"({cast.suspect} OR {named})", f"coalesce({cast.kind}, CASE WHEN {named} THEN 'name' END)", cast.raw)
 
 
-KEY_JOINT: Final = ":"
-"""Stands between the columns of a key that several make together."""
-
-
 def _key(read: dict[str, str], config: TableConfig) -> str:
     """The expression of a key that several columns make; without a value where one of them has none, or is not there."""
-    return f" || {literal(KEY_JOINT)} || ".join(read.get(name, "NULL::VARCHAR") for name in config.key)
+    return joined_key([read.get(name, "NULL::VARCHAR") for name in config.key])
 
 
 def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *, number: bool) -> tuple[str, bool]:

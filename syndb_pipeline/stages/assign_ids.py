@@ -21,7 +21,7 @@ from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
-from syndb_pipeline.stored_keys import is_number, rows_of
+from syndb_pipeline.stored_keys import is_number, joined_key, rows_of
 
 SPREADSHEET_DIGITS = 15
 """Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
@@ -116,7 +116,10 @@ def _swapped_keys(connection: duckdb.DuckDBPyConnection, table: Table, path: Pat
 def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str:
     if table.pair is None or "cid" in columns_of(path):
         return "cid"
-    return " || '/' || ".join(f"{quote(column)}::VARCHAR" for column in table.pair)
+    columns = [f"{quote(column)}::VARCHAR" for column in table.pair]
+    if all(is_number(path, column) for column in table.pair):
+        return " || '/' || ".join(columns)  # no number holds the joint
+    return joined_key(columns, "/")
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int, list[str]]:

@@ -5,6 +5,8 @@ Belongs here: resolving references, table by table, parents first. Does not: jud
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +25,15 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.relations import Join, Parent, Work, allowed_targets, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
-from syndb_pipeline.stages.targets import choose_target
+from syndb_pipeline.stages.targets import Choice, How, choose_target
 from syndb_pipeline.stored_keys import comparable, is_number, rows_of
 
 _LARGEST_INTEGER: Final = 2**31 - 1
+
+_ENDS: Final = ("pre_synapse_id", "post_synapse_id")
+
+_OFFERED: Final = 3
+"""Tables that a question names with the setting that chooses each."""
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
@@ -58,7 +65,8 @@ def run(context: Context, folder: Path) -> Result:
             _check_joined(work, TABLES[name], tables[name])
         _forget_damaged_cells(work)
         _find_swaps(work, tables)
-        work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables)
+        joined_keys = {name: context.config.tables[name].key for name in tables if context.config.tables[name].key}
+        work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables, joined_keys)
         markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
         findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
         keys = {f"{table}.{column}": work.ids[target] for (table, column), target in work.targets.items()}
@@ -84,9 +92,19 @@ def _relate(work: Work, table: Table, path: Path) -> None:
 
 def _resolve(work: Work, table: Table, path: Path) -> None:
     columns = contract_columns(table.name, path)
-    targets = {name: target for name in table.references if name in columns and (target := _target(work, table, columns[name], path))}
+    targets: dict[str, str] = {}
+    hows: dict[str, How] = {}
+    unclear: dict[str, Choice] = {}
+    for name in table.references:
+        if name in columns and (choice := _target(work, table, columns[name], path)):
+            if choice.target is None:
+                unclear[name] = choice
+            else:
+                targets[name], hows[name] = choice.target, choice.how
+    for name in unclear:
+        _ask(work, table, path, columns[name], unclear)
     work.targets |= {(table.name, column): target for column, target in targets.items()}
-    details: dict[str, Any] = {"references": {column: {"target": target} for column, target in targets.items()}}
+    details: dict[str, Any] = {"references": {column: {"target": target, "how": hows[column]} for column, target in targets.items()}}
     work.details[table.name] = details
     if table.pair and set(table.pair) <= set(columns):
         details |= _check_pairs(work, table, path)
@@ -104,8 +122,8 @@ def _check_joined(work: Work, table: Table, path: Path) -> None:
         _check_parent_enum(work, table, path, targets["parent_id"])
 
 
-def _target(work: Work, table: Table, column: Column, path: Path) -> str | None:
-    """The table that `column` points to; None, with a finding where that is wrong."""
+def _target(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
+    """The table that `column` points to, or that it is not clear; None, with a finding where that is wrong, where no table will do."""
     if table.name in work.swaps and column.name == work.swaps[table.name].second:
         return None
     config = work.context.config.tables[table.name]
@@ -115,20 +133,19 @@ def _target(work: Work, table: Table, column: Column, path: Path) -> str | None:
     configured = work.context.config.tables
     unreadable = any(name in configured and name not in candidates for name in allowed)  # told already: by ingest, or as swapped columns
     if candidates:
-        choice = choose_target(work.connection, path, column.name, candidates, every_key=unreadable)
-        if choice.target is None and not unreadable:
-            key = f"parent: {choice.closest[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {choice.closest[0]}}}"
-            work.findings.append(
-                work.context.finding(
-                    "SYN-REL-004",
-                    table=table.name,
-                    column=column.name,
-                    examples=_first_cells(work, table, path, column),
-                    reason=choice.reason,
-                    setting=f"tables.{table.name}.{key}",
-                )
-            )
-        return choice.target
+        other_end = [name for end, name in config.references.items() if {end, column.name} == set(_ENDS)]
+        choice = choose_target(
+            work.connection,
+            path,
+            column.name,
+            candidates,
+            every_key=unreadable,
+            preferred=other_end,
+            joined={name: configured[name].key for name in candidates if configured[name].key},
+        )
+        if choice.target is None:
+            return None if unreadable else choice
+        return replace(choice, how="configured" if asked else "only" if len(candidates) == 1 else "inferred")
     if not unreadable and (len(configured) > 1 or column.required):
         lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
         ignoring = ", ".join(yaml_word(name) for name in [*config.ignore, lab])
@@ -152,11 +169,42 @@ def _target(work: Work, table: Table, column: Column, path: Path) -> str | None:
     return None
 
 
-def _first_cells(work: Work, table: Table, path: Path, column: Column) -> list[Example]:
-    """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column."""
+def _ask(work: Work, table: Table, path: Path, column: Column, unclear: Mapping[str, Choice]) -> None:
+    """SYN-REL-004 for `column`, one of the columns of `table` of which it is `unclear` to which table they point."""
+    choice, config = unclear[column.name], work.context.config.tables[table.name]
+    settings = []
+    for target in choice.closest[:_OFFERED]:
+        if column.name == "parent_id":
+            settings.append(f"`tables.{table.name}.parent: {target}`")
+        else:
+            # One line for all columns: the line of a second finding would replace that of the first.
+            chosen = {name: each.closest[0] for name, each in unclear.items() if name != "parent_id"}
+            listed = ", ".join(f"{name}: {each}" for name, each in (config.references | chosen | {column.name: target}).items())
+            settings.append(f"`tables.{table.name}.references: {{{listed}}}`")
+    advice = f"Choose one: {' or '.join(settings)}."
+    if choice.plain:
+        advice += f" Where it is {choice.plain}, write the whole keys of {choice.plain} into {column.name}: its plain cids name none."
+    work.findings.append(
+        work.context.finding(
+            "SYN-REL-004",
+            table=table.name,
+            column=column.name,
+            examples=_first_cells(work, table, path, column, work.ids[choice.lacks] if choice.lacks else None),
+            reason=choice.reason,
+            advice=advice,
+        )
+    )
+
+
+def _first_cells(work: Work, table: Table, path: Path, column: Column, lacking: Path | None = None) -> list[Example]:
+    """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column.
+
+    With `lacking`, only cells whose keys are not in that id map.
+    """
     cell = quote(column.name)
+    where = f"WHERE {cell} NOT IN (SELECT key FROM {rows_of(lacking)} WHERE key IS NOT NULL)" if lacking else ""
     rows = work.connection.execute(
-        f"SELECT file_row_number, {cell} FROM {rows_of(path, row_number=True)} ORDER BY {cell} IS NULL, 1 LIMIT 2"
+        f"SELECT file_row_number, {cell} FROM {rows_of(path, row_number=True)} {where} ORDER BY {cell} IS NULL, 1 LIMIT 2"
     ).fetchall()
     return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
@@ -301,7 +349,7 @@ def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
     lost = set(work.connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {orphans.CODES}").fetchall())
     for name, path in tables.items():
         targets = {column: target for (table, column), target in work.targets.items() if table == name}
-        for pair in (("pre_synapse_id", "post_synapse_id"), ("parent_id", "neuron_id")):
+        for pair in (_ENDS, ("parent_id", "neuron_id")):
             if name not in work.swaps and set(pair) <= set(targets) and any((name, column) in lost for column in pair):
                 swap = swapped.two_references(work.connection, name, path, targets, work.ids, pair)
                 work.swaps |= {name: swap} if swap else {}
@@ -345,6 +393,8 @@ def _describe_orphans(work: Work, group: Group) -> dict[str, Any]:
         config=work.context.config,
         sources=work.sources,
         unread=ingest.tables[target].rejected + ids[target]["missing"],
+        others=work.details[table]["references"][group.column]["resolved"],
+        rows=group.count,
         **(orphans.markers(work.failures, table, work.ids[table], ingested(work.context)[table]) if group.cause == "sentinel" else {}),
     )
     return orphan_words.describe(place, work.evidence[table, group.column, group.cause])

@@ -16,6 +16,7 @@ from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.key_damage import AGREEING
 from syndb_pipeline.stages.orphans import Evidence
 from syndb_pipeline.stages.uncast import missing_setting
+from syndb_pipeline.stored_keys import KEY_JOINT
 
 _LONGEST_SHOWN: Final = 80
 
@@ -85,6 +86,8 @@ class Place:
     config: DatasetConfig
     sources: SourceMap
     markers: tuple[str, ...] = ()  # sentinels among the orphans of the table, all columns together
+    rows: int = 0  # rows whose keys are these orphans
+    others: int = 0  # rows whose keys are found in the target
     unread: int = 0  # rows of the target that could not be read or have no key
     key_is_marker: frozenset[str] = frozenset()  # sentinels that are keys of the table itself
     other_cells: int = 0  # cells beside the orphans that declaring the sentinels would empty
@@ -102,6 +105,7 @@ def describe(place: Place, evidence: Evidence) -> dict[str, Any]:
     """The values of an orphans' finding: target, reason, advice, confidence."""
     kind = evidence.cause.split(":", 1)[0]
     rest = {"sentinel": _sentinel, "table": _table, "own": _own, "zeros": _zeros, "prefix": _affix, "suffix": _affix}
+    rest |= {"part": _part, "joint": _joint}
     crowd = {"after": _after, "tail": _after, "range": _range, "kind": _kind, "start": _start, "file": _file}
     if kind in rest or kind in crowd:
         reason, advice, confidence = (rest | crowd)[kind](place, evidence)
@@ -208,9 +212,34 @@ def _table(place: Place, evidence: Evidence) -> tuple[str, str, Confidence]:
         others = f"; {other} lacks {lacks:,} other value{'' if lacks == 1 else 's'}, e.g. {_shown(evidence.facts['example'])}"
         advice = f"One column points to one table. Give these rows a {place.column} of {place.target}, or take them out of this table."
         return f"; {other} has it{others}", advice, sure
+    if place.others > place.rows:
+        # Pointing the whole column to the other table would lose these relations, or join them to other rows in silence.
+        advice = (
+            f"Give the keys of rows of {place.target} instead, or add the missing rows to it: {place.others:,} other "
+            f"row{'' if place.others == 1 else 's'} of {place.table} name{'s' if place.others == 1 else ''} rows of {place.target}. "
+            "One column points to one table."
+        )
+        return f"; {other} has it", advice, sure
     key = f"parent: {other}" if place.column == "parent_id" else f"references: {{{_references(place, other)}}}"
     advice = f"If the column points to {other}, say so: `tables.{place.table}.{key}`. One column points to one table."
     return f"; {other} has it", advice, sure
+
+
+def _part(place: Place, evidence: Evidence) -> tuple[str, str, Confidence]:
+    joined, keys = evidence.facts["joined"], evidence.facts["keys"]
+    examples = " and ".join(map(repr, keys))
+    reason = f"; it is a cid alone, and keys of {place.target} are written {KEY_JOINT.join(joined)} here, e.g. {examples}"
+    parts = " and ".join(joined)
+    advice = f"Write the whole key into {place.here}, made of {parts} of its row of {place.target}, e.g. {evidence.key!r}."
+    if evidence.several:
+        advice += f" A cid alone does not say which row: {place.target} has several of the same cid."
+    return reason, advice, "certain" if evidence.distinct >= AGREEING or not evidence.value.isdigit() else "likely"
+
+
+def _joint(place: Place, evidence: Evidence) -> tuple[str, str, Confidence]:
+    reason = f"; {place.target} has {_shown(evidence.key)}, in which {KEY_JOINT!r} inside a part of the key has a backslash before it"
+    advice = f"Write the key so into {place.here}: the backslash keeps (a, b:c) and (a:b, c) apart."
+    return reason, advice, "possible" if evidence.several else "certain"
 
 
 def _references(place: Place, other: str) -> str:

@@ -7,7 +7,7 @@ Belongs here: which explanations are tried on orphans, in which order, and which
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from syndb_pipeline.stages import key_damage, key_forms, key_ranges, wrong_encod
 from syndb_pipeline.stages.failures import Failures
 from syndb_pipeline.stages.key_damage import AGREEING, Search
 from syndb_pipeline.stages.markers import is_marker
-from syndb_pipeline.stored_keys import rows_of
+from syndb_pipeline.stored_keys import part_of_key, rows_of, unescaped_key
 
 CODES: Final = ("SYN-REL-001", "SYN-REL-002")
 
@@ -48,13 +48,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column with orphans: the table it should point to, all tables' keys, and where its own table lies."""
+    """A column with orphans: the table it should point to, all tables' keys, and where its own table is."""
 
     table: str
     name: str
     target: str
     ids: Mapping[str, Path]
     path: Path
+    joined: Sequence[str] = ()  # the columns that make a key of the target together, where several do
 
     @property
     def here(self) -> str:
@@ -67,11 +68,17 @@ class Column:
 
 
 def explain(
-    failures: Failures, sources: SourceMap, targets: Mapping[tuple[str, str], str], ids: Mapping[str, Path], tables: Mapping[str, Path]
+    failures: Failures,
+    sources: SourceMap,
+    targets: Mapping[tuple[str, str], str],
+    ids: Mapping[str, Path],
+    tables: Mapping[str, Path],
+    joined_keys: Mapping[str, Sequence[str]],
 ) -> dict[tuple[str, str, str], Evidence]:
     """Set `cause` of every orphan in `failures`; the evidence by table, column and cause. "" where nothing explains it.
 
-    `targets` says which table each (table, column) points to, `ids` where each table's keys are, `tables` where its rows. Works on distinct
+    `targets` says which table each (table, column) points to, `ids` where each table's keys are, `tables` where its rows, `joined_keys` the
+    columns that make a key together, of tables where several do. Works on distinct
     orphans, by hash joins on a form of the key, within the connection's memory.
     """
     connection = failures.connection
@@ -80,7 +87,8 @@ def explain(
     if names:
         key_forms.prepare(connection)
     for table, name in names:
-        column = Column(table, name, targets[table, name], ids, tables[table])
+        target = targets[table, name]
+        column = Column(table, name, target, ids, tables[table], joined_keys.get(target, ()))
         facts = _explain_column(failures, sources, column)
         connection.execute(
             f"UPDATE failures SET cause = explained.cause FROM explained WHERE {column.here} AND failures.value = explained.value"
@@ -103,6 +111,9 @@ def _explain_column(failures: Failures, sources: SourceMap, column: Column) -> d
     connection.execute("CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR, several BOOLEAN)")
     keys = f"SELECT file_row_number AS row, key FROM {rows_of(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
     search = Search(connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys)
+    facts: dict[str, dict[str, Any]] = {}
+    if column.joined:
+        facts |= _parts(search, column.joined)
     _written_otherwise(search)
     if search.some(search.pending):
         connection.execute(
@@ -117,7 +128,6 @@ def _explain_column(failures: Failures, sources: SourceMap, column: Column) -> d
     if search.some("SELECT 1 FROM explained WHERE cause = 'zeros:both'"):
         _zeros_or_cut(search)
     _of_other_tables(search, column, f"NOT {_SHORT_NUMBER}")
-    facts: dict[str, dict[str, Any]] = {}
     for damage in (wrong_encoding.look, key_damage.rounded, key_damage.dates, key_damage.affixes, key_damage.cut):
         if search.some(search.pending):
             damage(search)
@@ -145,6 +155,17 @@ def _lacking_of_other_tables(search: Search, column: Column) -> dict[str, dict[s
         ).fetchone() or (0, None)
         facts[cause] = {"lacks": int(lacks), "example": example}
     return facts
+
+
+def _parts(search: Search, joined: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`part` for orphans that are the `cid` alone of a key that several columns make together, `joint` for whole keys without the
+    backslash that a colon inside a part has there."""
+    cid = part_of_key("key", joined.index("cid"), len(joined))
+    orphans = f"SELECT value, value AS form FROM ({search.pending})"
+    search.match("'part:here'", orphans, f"SELECT row, {cid} AS form FROM ({search.keys})")
+    search.match("'joint:here'", orphans, f"SELECT row, {unescaped_key('key')} AS form FROM ({search.keys})")
+    keys = [key for (key,) in search.connection.execute(f"SELECT key FROM ({search.keys}) ORDER BY row LIMIT 2").fetchall()]
+    return {"part:here": {"joined": joined, "keys": keys}}
 
 
 def _written_otherwise(search: Search) -> None:
@@ -181,7 +202,8 @@ def _of_other_tables(search: Search, column: Column, which: str) -> None:
         if other == column.target or (other == column.table and not column.own_keys):
             continue
         cause = "own" if other == column.table else f"table:{other}"
-        here = f"SELECT value FROM orphan WHERE {which} AND value IN (SELECT key FROM {rows_of(path)})"
+        whole = "value NOT IN (SELECT value FROM explained WHERE cause = 'part:here')"
+        here = f"SELECT value FROM orphan WHERE {which} AND {whole} AND value IN (SELECT key FROM {rows_of(path)})"
         # A chance meeting with a key of the own table says nothing.
         if cause == "own" and search.count(here) < AGREEING:
             continue

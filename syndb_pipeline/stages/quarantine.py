@@ -198,8 +198,8 @@ def _doubtful_targets(case: Case) -> list[Finding]:
                 if _could_be(case, table, column, other, lost[other]):
                     key = f"parent: {link['target']}" if column == "parent_id" else f"references: {{{column}: {link['target']}}}"
                     reason = f"its keys are in {link['target']}, and rows of {other} that could not be read may have them too"
-                    setting = f"tables.{table}.{key}"
-                    findings.append(case.context.finding("SYN-REL-004", table=table, column=column, reason=reason, setting=setting))
+                    advice = f"If it is {link['target']}, say so: `tables.{table}.{key}`."
+                    findings.append(case.context.finding("SYN-REL-004", table=table, column=column, reason=reason, advice=advice))
                     break
     return findings
 

@@ -15,14 +15,14 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, quote
-from syndb_pipeline.readers.casts import CELLS, KEY_JOINT
+from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.readers.headers import tidy, yaml_word
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import read_again
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import columns_of, ingested
-from syndb_pipeline.stored_keys import rows_of
+from syndb_pipeline.stored_keys import KEY_JOINT, rows_of
 
 MOST_LOOKED_AT: Final = 100_000
 """Rows whose ignored columns are read again from the lab's files; of more, it is left open whether they are copies."""

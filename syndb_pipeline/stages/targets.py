@@ -5,63 +5,241 @@ Belongs here: the choice among the tables that SynDB allows. Does not: resolving
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import duckdb
 
 from syndb_pipeline.engine import quote
+from syndb_pipeline.footers import rows_in
 from syndb_pipeline.stages import key_forms
-from syndb_pipeline.stored_keys import rows_of
+from syndb_pipeline.stored_keys import KEY_JOINT, part_of_key, rows_of
 
-SAMPLE_ROWS = 20_000
-"""Rows looked at first: one key of them that a table lacks proves that the table does not hold all keys, without reading the rest."""
+SAMPLE_ROWS: Final = 20_000
+"""Rows looked at first, in windows spread over the table: what they show hardly needs the rest."""
+
+_WINDOWS: Final = 20
+
+_HINT: Final = 0.1
+"""Share of a sample's rows or keys from which on a second table is counted over all rows."""
+
+_NEARLY_ALL: Final = 0.9
+"""Share of the keys from which on several tables together may be what a column points to."""
+
+How = Literal["configured", "only", "inferred"]
+"""Why a column points to its table: the config says so, the dataset has no other table that it
+may point to, or the column's keys say so."""
+
+SHOWN: Final[Mapping[How, str]] = {
+    "configured": "set in the config",
+    "only": "the only table it can point to",
+    "inferred": "the table that has its keys",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The table chosen, or None with the `reason` it is not clear and the tables that come closest, best first."""
+    """The table chosen, or None with the `reason` why it is not clear and the tables in question, the likeliest first.
+
+    `lacks` is one of those that has a good part of the keys, not all. `plain` is one whose keys are
+    made of several columns (`key:`), of which the column holds the `cid` alone.
+    """
 
     target: str | None
     reason: str = ""
+    how: How = "inferred"
     closest: tuple[str, ...] = ()
+    lacks: str | None = None
+    plain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Distinct keys and rows of a column, and how many of each every table holds; `plain` by `cid` alone."""
+
+    keys: int
+    rows: int
+    held: Mapping[str, tuple[int, int]]
+    plain: Mapping[str, tuple[int, int]]
+
+    def has_all(self, name: str) -> bool:
+        return self.held[name][0] == self.keys
+
+    def exceeds(self, held: tuple[int, int], share: float) -> bool:
+        """Whether more than a `share` of the keys or of the rows is `held`: a few keys may be those of most rows."""
+        return held[0] > share * self.keys or held[1] > share * self.rows
 
 
 def choose_target(
-    connection: duckdb.DuckDBPyConnection, path: Path, column: str, candidates: dict[str, Path], *, every_key: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    column: str,
+    candidates: Mapping[str, Path],
+    *,
+    every_key: bool = False,
+    preferred: Collection[str] = (),
+    joined: Mapping[str, Sequence[str]] | None = None,
 ) -> Choice:
-    """The one of `candidates` (table -> its `ids` Parquet, nearest level first) that holds all keys of `column` in the Parquet at `path`.
+    """The one of `candidates` that the keys of a column point to.
 
-    When no table holds them all, the only one that holds at least half of a sample is chosen, so that the others can be told as orphans:
-    as they are written, else in another writing, else, when none of them is anywhere, the only one whose keys look alike. Not so with
-    `every_key`, which asks for a table that holds all of the sample. A column without any key goes to the nearest table.
+    It is the one that holds all keys, or at least half of them, so that the others can be reported as
+    orphans: as they are written, else in another writing, else, when none of them is anywhere, the
+    only one whose keys look alike. It is not clear where a second table holds more than half of the
+    keys or rows, where other tables together hold nearly all keys, or where the keys are plain cids of
+    a table whose keys are made of several columns: a few wrong keys must not decide between tables
+    that are numbered alike. A column without any key goes to the nearest table.
+
+    Args:
+        connection: DuckDB, in which temporary tables and macros are made.
+        path: the Parquet of the table that has the column.
+        column: the column of references.
+        candidates: table -> its `ids` Parquet, the nearest level first.
+        every_key: whether only a table that holds all keys of a sample will do.
+        preferred: tables that the config names for a column like this one. Where one of them holds
+            any of the keys, and another table is chosen, it is not clear.
+        joined: table -> the columns that make its key together, for those where several do.
     """
     names = list(candidates)
     if len(names) == 1 and not every_key:
         return Choice(names[0])
-    sample = f"SELECT DISTINCT k FROM (SELECT {quote(column)} AS k FROM {rows_of(path)} LIMIT {SAMPLE_ROWS}) WHERE k IS NOT NULL"
-    total, held = _held(connection, sample, candidates)
-    complete = [name for name in names if held[name] == total]
-    if len(complete) > 1:
-        everything = f"SELECT DISTINCT {quote(column)} AS k FROM {rows_of(path)} WHERE {quote(column)} IS NOT NULL"
-        total, held = _held(connection, everything, {name: candidates[name] for name in complete})
-        complete = [name for name in complete if held[name] == total]
-    if len(complete) == 1 or (complete and not total):
-        return Choice(complete[0])
-    if complete:
-        return Choice(None, f"all of its keys are in {' and in '.join(complete)}", tuple(complete))
-    closest = sorted(held, key=lambda name: -held[name])
-    if not every_key and held[closest[0]] * 2 >= total and (len(closest) == 1 or held[closest[1]] * 2 < total):
-        return Choice(closest[0])
-    if not every_key and (alike := _most_alike(connection, sample, candidates, total, any(held.values()))):
+    composite = {name: parts for name, parts in (joined or {}).items() if name in candidates}
+    sample = _keys(path, column, sampled=True)
+    counts = _count(connection, sample, candidates, composite)
+    if rows_in(path) > SAMPLE_ROWS and (hinted := _hinted(counts, preferred)):
+        counts = _count(connection, _keys(path, column), {name: candidates[name] for name in names if name in hinted}, composite)
+        counts = _Counts(counts.keys, counts.rows, dict.fromkeys(names, (0, 0)) | dict(counts.held), counts.plain)
+    if not counts.keys:
+        return Choice(names[0])
+    complete = [name for name in names if counts.has_all(name)]
+    rivals = [name for name in names if counts.has_all(name) or counts.exceeds(counts.held[name], 0.5)]
+    plain = next((name for name in composite if name not in rivals and counts.exceeds(counts.plain[name], 0.5)), None)
+    likely = rivals or [name for name in names if counts.held[name][0] * 2 >= counts.keys]
+    if every_key and not complete:
+        likely = []
+    if len(likely) == 1 and plain is None:
+        others = [name for name in names if name != likely[0] and counts.held[name][0]]
+        named = [name for name in others if name in preferred]
+        together = not named and _together(connection, _keys(path, column), counts, {name: candidates[name] for name in others})
+        if not named and not together:
+            return Choice(likely[0])
+        asked = _ordered(names, preferred, [*likely, *(named or others)])
+        also = f"; {_and(others)} together have nearly all of them" if together else ""
+        return Choice(None, _shares(counts, asked) + also, closest=tuple(asked), lacks=_lacking(counts, asked))
+    if len(likely) > 1 or plain:
+        asked = _ordered(names, preferred, [*likely, *([plain] if plain else [])])
+        if plain:
+            reason = _plain_reason(connection, counts, composite[plain], candidates[plain], plain, likely)
+        elif len(complete) == len(likely):
+            reason = f"all of its keys are in {' and in '.join(asked)}"
+        else:
+            reason = _shares(counts, asked)
+        return Choice(None, reason, closest=tuple(asked), lacks=_lacking(counts, likely), plain=plain)
+    closest = sorted(names, key=lambda name: -counts.held[name][0])
+    distinct = f"SELECT k FROM ({sample})"
+    total, some_held = counts.keys, any(keys for keys, _ in counts.held.values())
+    if not every_key and (alike := _most_alike(connection, distinct, candidates, total, some_held)):
         return Choice(alike)
-    if not any(held.values()):
-        return Choice(None, f"none of {' and '.join(names)} holds any of its keys", tuple(closest))
-    counts = ", ".join(f"{name} {held[name]:,}" for name in closest)
-    return Choice(None, f"no table holds all of its keys; of {total:,} looked at, these hold {counts}", tuple(closest))
+    if not some_held:
+        return Choice(None, f"none of {' and '.join(names)} holds any of its keys", closest=tuple(closest))
+    held = ", ".join(f"{name} {counts.held[name][0]:,}" for name in closest)
+    return Choice(None, f"no table holds all of its keys; of {total:,} looked at, these hold {held}", closest=tuple(closest))
 
 
-def _most_alike(connection: duckdb.DuckDBPyConnection, sample: str, candidates: dict[str, Path], total: int, some_held: bool) -> str | None:
+def _keys(path: Path, column: str, *, sampled: bool = False) -> str:
+    """A query for the distinct keys k of a column and the number of rows n of each; of a sample of a large table if `sampled`."""
+    rows, where = rows_in(path), ""
+    if sampled and rows > SAMPLE_ROWS:
+        size = SAMPLE_ROWS // _WINDOWS
+        starts = [(rows - size) * window // (_WINDOWS - 1) for window in range(_WINDOWS)]
+        # Ranges, of which DuckDB reads only the row groups they lie in.
+        windows = " OR ".join(f"file_row_number BETWEEN {start} AND {start + size - 1}" for start in starts)
+        where = f" AND ({windows})"
+    source = rows_of(path, row_number=bool(where))
+    return f"SELECT {quote(column)} AS k, count(*) AS n FROM {source} WHERE {quote(column)} IS NOT NULL{where} GROUP BY 1"
+
+
+def _hinted(counts: _Counts, preferred: Collection[str]) -> set[str]:
+    """The tables to be counted over all rows, going by the counts of a sample; none where the sample leaves no doubt."""
+    found = {name for name, held in counts.held.items() if counts.exceeds(held, _HINT)}
+    if len(found) < 2 and not any(held[0] for name, held in counts.held.items() if name in preferred and name not in found):
+        return set()
+    return {name for name, held in counts.held.items() if held[0]}
+
+
+def _count(
+    connection: duckdb.DuckDBPyConnection, keys: str, candidates: Mapping[str, Path], composite: Mapping[str, Sequence[str]]
+) -> _Counts:
+    # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather than these few.
+    sources = [("key", ids) for ids in candidates.values()]
+    sources += [(_plain("key", composite[name]), candidates[name]) for name in composite if name in candidates]
+    held = [
+        f"(SELECT struct_pack(k := count(*), n := coalesce(sum(n), 0)::BIGINT) FROM keys WHERE k IN (SELECT {key} FROM {rows_of(ids)}))"
+        for key, ids in sources
+    ]
+    counted = ", ".join(["(SELECT count(*) FROM keys)", "(SELECT coalesce(sum(n), 0)::BIGINT FROM keys)", *held])
+    total, rows, *found = connection.execute(f"WITH keys AS MATERIALIZED ({keys}) SELECT {counted}").fetchone() or (0, 0)
+    pairs = [(each["k"], each["n"]) for each in found]
+    plain = dict.fromkeys(composite, (0, 0)) | dict(
+        zip([name for name in composite if name in candidates], pairs[len(candidates) :], strict=True)
+    )
+    return _Counts(total, rows, dict(zip(candidates, pairs[: len(candidates)], strict=True)), plain)
+
+
+def _plain(key: str, parts: Sequence[str]) -> str:
+    """SQL: the `cid` alone, of a key that `parts` make together."""
+    return part_of_key(key, parts.index("cid"), len(parts))
+
+
+def _together(connection: duckdb.DuckDBPyConnection, keys: str, counts: _Counts, others: Mapping[str, Path]) -> bool:
+    """Whether the tables `others`, none of which holds most keys, hold nearly all of them together."""
+    if len(others) < 2 or sum(counts.held[name][0] for name in others) < _NEARLY_ALL * counts.keys:
+        return False
+    every = " UNION ALL ".join(f"SELECT key FROM {rows_of(ids)}" for ids in others.values())
+    (held,) = connection.execute(f"SELECT count(*) FROM ({keys}) WHERE k IN ({every})").fetchone() or (0,)
+    return int(held) >= _NEARLY_ALL * counts.keys
+
+
+def _ordered(names: Sequence[str], preferred: Collection[str], asked: Collection[str]) -> list[str]:
+    """The tables `asked` about: those that the config names for the other end, then the nearest level first."""
+    return sorted(asked, key=lambda name: (name not in preferred, names.index(name)))
+
+
+def _lacking(counts: _Counts, asked: Iterable[str]) -> str | None:
+    """The nearest of the tables `asked` about that lacks some keys."""
+    return next((name for name in asked if not counts.has_all(name)), None)
+
+
+def _shares(counts: _Counts, asked: Collection[str]) -> str:
+    """How many rows each of the tables `asked` about has the keys of, those of most first."""
+    told: list[str] = []
+    none = "" if any(counts.has_all(name) for name in asked) else "no table holds all of its keys; "
+    for name in sorted(asked, key=lambda name: -counts.held[name][1]):
+        if not told:
+            whole = f"all {counts.rows:,} rows" if counts.has_all(name) else f"{counts.held[name][1]:,} of {counts.rows:,} rows"
+            told.append(f"{name} has the keys of {whole}")
+        else:
+            told.append(f"{name} those of {'all' if counts.has_all(name) else f'{counts.held[name][1]:,}'}")
+    return none + ", ".join(told)
+
+
+def _plain_reason(
+    connection: duckdb.DuckDBPyConnection, counts: _Counts, parts: Sequence[str], ids: Path, name: str, likely: Collection[str]
+) -> str:
+    rows = connection.execute(f"SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL LIMIT 2").fetchall()
+    written = f"keys of {name} are written {KEY_JOINT.join(parts)} here, e.g. {' and '.join(repr(key) for (key,) in rows)}"
+    plain = f"{name} has {counts.plain[name][1]:,} of {counts.rows:,} as plain cids, but {written}"
+    return f"{_shares(counts, likely)}; {plain}" if likely else plain
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _most_alike(
+    connection: duckdb.DuckDBPyConnection, sample: str, candidates: Mapping[str, Path], total: int, some_held: bool
+) -> str | None:
     """The only candidate that holds half of the sample in another writing, or whose keys have its shape, e.g. n12 and n7."""
     key_forms.prepare(connection)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sampled AS {key_forms.with_form(sample, 'k')}")
@@ -75,12 +253,3 @@ def _most_alike(connection: duckdb.DuckDBPyConnection, sample: str, candidates: 
             (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE key_shape(k) IN ({shapes})").fetchone() or (0,)
     most = [name for name, count in counts.items() if count * 2 >= total]
     return most[0] if len(most) == 1 else None
-
-
-def _held(connection: duckdb.DuckDBPyConnection, keys: str, candidates: dict[str, Path]) -> tuple[int, dict[str, int]]:
-    """How many `keys` (a query for `k`) there are, and how many of them each of `candidates` holds."""
-    # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather than these few.
-    counts = [f"(SELECT count(*) FROM keys WHERE k IN (SELECT key FROM {rows_of(ids)}))" for ids in candidates.values()]
-    query = f"WITH keys AS MATERIALIZED ({keys}) SELECT (SELECT count(*) FROM keys), {', '.join(counts)}"
-    total, *held = connection.execute(query).fetchone() or ()
-    return total, dict(zip(candidates, held, strict=True))

@@ -29,7 +29,7 @@ def test_parents_and_neurons_through_four_levels(tmp_path: Path) -> None:
     assert lab.related("pre_synaptic_terminal", *wanted) == [(uid("axon", f"a{n}"), 4, uid("neuron", f"n{n}")) for n in (1, 2)]
     assert lab.related("vesicle", *wanted) == [(uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)]
     links = checked.records["join_relations"].details["tables"]
-    assert links["vesicle"]["references"] == {"parent_id": {"target": "pre_synaptic_terminal", "resolved": 3}}
+    assert links["vesicle"]["references"] == {"parent_id": {"target": "pre_synaptic_terminal", "how": "inferred", "resolved": 3}}
 
 
 @pytest.mark.parametrize("child", ["vesicle", "mitochondria", "nucleus", "endoplasmic_reticulum", "dendritic_spine", "synapse"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stage_lab import Lab, csv, uid
+from stage_lab import Lab, csv, paste, uid
 
 from syndb_pipeline.errors import ConfigError
 
@@ -35,6 +35,67 @@ def test_other_rows_name_such_a_row_by_its_whole_key(tmp_path: Path) -> None:
     checked = Lab(tmp_path, tables, SETTINGS).check()
     orphan = checked.finding("SYN-REL-002")
     assert (orphan.table, orphan.count, orphan.examples[0].value) == ("dendritic_spine", 1, "0")
+
+
+COMPOSITE = {
+    "neuron": csv("cid", "1", "2", "3"),
+    "axon": csv("cid,parent_id", "1,1", "2,1", "1,2", "2,2"),
+    "vesicle": csv("cid,parent_id", "v1,1", "v2,2", "v3,2"),
+}
+
+
+def test_children_that_hold_the_cid_alone_are_not_joined_to_another_table(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, COMPOSITE, {"axon": {"key": ["parent_id", "cid"]}})
+    asked = lab.check().finding("SYN-REL-004")
+    assert "keys of axon are written parent_id:cid here, e.g. '1:1' and '1:2'" in asked.cause
+    assert "write the whole keys of axon into parent_id" in asked.cure
+    paste(lab, asked.cure)
+    orphan = lab.check().finding("SYN-REL-001")
+    assert "it is a cid alone, and keys of axon are written parent_id:cid here, e.g. '1:1' and '1:2'" in orphan.cause
+    assert orphan.cure == (
+        "Write the whole key into vesicle.parent_id, made of parent_id and cid of its row of axon, e.g. '1:1'. "
+        "A cid alone does not say which row: axon has several of the same cid."
+    )
+    assert orphan.settings == []
+    lab.write("vesicle", csv("cid,parent_id", "v1,1:1", "v2,2:2", "v3,2:2"))
+    assert lab.check().faults == []
+
+
+def test_long_cids_alone_are_seen_among_keys_of_other_tables(tmp_path: Path) -> None:
+    ids = [f"72057594037927{n}" for n in range(100, 106)]
+    tables = {
+        "neuron": csv("cid", *ids),
+        "dendrite": csv("cid,parent_id", *(f"{key},{key}" for key in ids)),
+        "dendritic_spine": csv("cid,parent_id", *(f"p{key},{key}" for key in ids)),
+    }
+    settings = {"dendrite": {"key": ["parent_id", "cid"]}, "dendritic_spine": {"parent": "dendrite"}}
+    orphan = Lab(tmp_path, tables, settings).check().finding("SYN-REL-001")
+    assert f"e.g. '{ids[0]}:{ids[0]}'" in orphan.cause and orphan.settings == []
+
+
+@pytest.mark.parametrize("table", ["axon", "dendrite"])
+def test_a_colon_inside_a_part_does_not_make_two_keys_one(tmp_path: Path, table: str) -> None:
+    tables = {
+        "neuron": csv("cid", "a", "a:b"),
+        table: csv("cid,parent_id", "b:c,a", "c,a:b", "d,a"),
+        "vesicle": csv("cid,parent_id", "v1,a\\:b:c", "v2,a:b\\:c", "v3,a:d"),
+    }
+    lab = Lab(tmp_path, tables, {table: {"key": ["parent_id", "cid"]}})
+    assert lab.check().faults == []
+    keys = ["a:b\\:c", "a\\:b:c", "a:d"]
+    assert lab.ids(table) == [(key, uid(table, key)) for key in keys]
+    assert lab.related("vesicle", "parent_id") == [uid(table, keys[1]), uid(table, keys[0]), uid(table, keys[2])]
+
+
+def test_a_reference_without_the_backslash_is_explained(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "a"),
+        "axon": csv("cid,parent_id", "b:c,a", "d,a"),
+        "vesicle": csv("cid,parent_id", "v1,a:b:c", "v2,a:d"),
+    }
+    orphan = Lab(tmp_path, tables, {"axon": {"key": ["parent_id", "cid"]}}).check().finding("SYN-REL-001")
+    assert orphan.count == 1
+    assert "axon has 'a:b\\\\:c', in which ':' inside a part of the key has a backslash before it" in orphan.cause
 
 
 def test_a_row_that_lacks_a_part_of_its_key_has_none(tmp_path: Path) -> None:

@@ -14,7 +14,18 @@ import pytest
 from stage_lab import Lab, csv, uid
 
 from syndb_pipeline.readers.casts import is_surely_text
-from syndb_pipeline.stored_keys import comparable, is_number, kept_columns, not_whole, rows_of, surely_digits, whole_number
+from syndb_pipeline.stored_keys import (
+    KEY_JOINT,
+    comparable,
+    is_number,
+    joined_key,
+    kept_columns,
+    not_whole,
+    part_of_key,
+    rows_of,
+    surely_digits,
+    whole_number,
+)
 from syndb_pipeline.table_settings import TableConfig
 
 ODD = "0159+-._eExXbBoO fdLn'٣"
@@ -204,3 +215,16 @@ def test_parquet_keys_of_every_type_give_the_same_ids(tmp_path: Path, kind: pa.D
     lab.run("assign_ids")
     assert stored(lab, "ingest", "neuron")["cid"] == "BIGINT"
     assert lab.ids("neuron") == [(key, uid("neuron", key)) for key in ("1", "2", "77")]
+
+
+@pytest.mark.parametrize("joint", [":", "/"])
+def test_no_two_rows_of_parts_make_one_key_and_each_part_can_be_read_back(joint: str) -> None:
+    texts = ["".join(letters) for size in (1, 2, 3) for letters in itertools.product(f"a\\{joint}b", repeat=size)]
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE parts AS SELECT unnest(?::VARCHAR[]) AS part", [texts])
+    pairs = f"SELECT x.part AS x, y.part AS y, {joined_key(['x.part', 'y.part'], joint)} AS k FROM parts x, parts y"
+    changed = f"NOT contains(x || y, '{joint}') AND k <> x || '{joint}' || y"
+    assert connection.execute(f"SELECT count(*), count(DISTINCT k), count_if({changed}) FROM ({pairs})").fetchone() == (7056, 7056, 0)
+    if joint == KEY_JOINT:
+        found = f"{part_of_key('k', 0, 2)} = x AND {part_of_key('k', 1, 2)} = y"
+        assert connection.execute(f"SELECT count_if({found}) FROM ({pairs})").fetchone() == (7056,)

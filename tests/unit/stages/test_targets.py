@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+import yaml
 from stage_lab import Lab, csv, paste, uid
 
-from syndb_pipeline.stages.targets import SAMPLE_ROWS, choose_target
+from syndb_pipeline.stages.targets import SAMPLE_ROWS, Choice, choose_target
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
 
 
-def chosen(
-    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], *, every_key: bool = False
-) -> tuple[str | None, str]:
+def chosen(folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any) -> tuple[str | None, str]:
+    choice = choose(folder, keys, candidates, **options)
+    return choice.target, choice.reason
+
+
+def choose(folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any) -> Choice:
     connection = duckdb.connect()
 
     def write(name: str, column: str, values: list[str | None]) -> Path:
@@ -26,8 +31,11 @@ def chosen(
         return path
 
     ids = {name: write(name, "key", values) for name, values in candidates.items()}
-    choice = choose_target(connection, write("children", "parent_id", keys), "parent_id", ids, every_key=every_key)
-    return choice.target, choice.reason
+    return choose_target(connection, write("children", "parent_id", keys), "parent_id", ids, **options)
+
+
+def numbers(first: int, last: int) -> list[str | None]:
+    return [str(number) for number in range(first, last + 1)]
 
 
 def test_one_candidate_needs_no_look(tmp_path: Path) -> None:
@@ -48,16 +56,108 @@ def test_most_keys_in_one_table_only(tmp_path: Path) -> None:
     assert chosen(tmp_path, ["1", "2", "x"], {"axon": ["1", "2"], "neuron": ["9"]}) == ("axon", "")
     target, reason = chosen(tmp_path, ["1", "2", "3", "4"], {"axon": ["1", "2"], "neuron": ["3", "4"]})
     assert target is None
-    assert reason == "no table holds all of its keys; of 4 looked at, these hold axon 2, neuron 2"
+    assert reason == "no table holds all of its keys; axon has the keys of 2 of 4 rows, neuron those of 2"
     assert chosen(tmp_path, ["1", "2", "3"], {"axon": ["1"], "neuron": ["9"]})[0] is None
 
 
 def test_what_the_sample_does_not_show_is_looked_up(tmp_path: Path) -> None:
     common = [str(n % 10) for n in range(SAMPLE_ROWS)]
     tables: dict[str, list[str | None]] = {"axon": [*map(str, range(10)), "late"], "neuron": list(map(str, range(10)))}
-    assert chosen(tmp_path, [*common, "late"], tables) == ("axon", "")
+    target, reason = chosen(tmp_path, [*common, "late"], tables)
+    assert (target, reason) == (None, "axon has the keys of all 20,001 rows, neuron those of 20,000")
     assert chosen(tmp_path, [*common, "nowhere"], tables)[0] is None
     assert chosen(tmp_path, [*([None] * SAMPLE_ROWS), "late"], tables) == ("axon", "")
+
+
+@pytest.mark.parametrize(
+    ("keys", "tables", "reason"),
+    [
+        ([*numbers(1, 5), "6"], {"axon": numbers(1, 5), "neuron": numbers(1, 10)}, "neuron has the keys of all 6 rows, axon those of 5"),
+        ([*numbers(1, 5), "6"], {"axon": numbers(1, 10), "neuron": numbers(1, 5)}, "axon has the keys of all 6 rows, neuron those of 5"),
+        (
+            [*numbers(1, 200) * 5, "201"],
+            {"axon": numbers(1, 200), "neuron": numbers(1, 300)},
+            "neuron has the keys of all 1,001 rows, axon those of 1,000",
+        ),
+        # Three keys of four are those of few rows.
+        (["1"] * 9 + ["6", "7", "8"], {"axon": ["1"], "neuron": numbers(1, 8)}, "neuron has the keys of all 12 rows, axon those of 9"),
+        (
+            ["1", "7", "5", "8"],
+            {"axon": numbers(1, 5), "dendrite": numbers(6, 10), "neuron": numbers(1, 10)},
+            "neuron has the keys of all 4 rows, axon those of 2, dendrite those of 2; axon and dendrite together have nearly all of them",
+        ),
+        # One key that only neuron has does not decide between them either.
+        (
+            numbers(1, 31),
+            {"spine": numbers(1, 10), "axon": numbers(11, 20), "dendrite": numbers(21, 30), "neuron": numbers(1, 31)},
+            "neuron has the keys of all 31 rows, spine those of 10, axon those of 10, dendrite those of 10; "
+            "spine, axon and dendrite together have nearly all of them",
+        ),
+    ],
+)
+def test_a_few_keys_do_not_decide_between_tables_that_are_numbered_alike(
+    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], reason: str
+) -> None:
+    choice = choose(tmp_path, keys, tables)
+    assert (choice.target, choice.reason) == (None, reason)
+    assert choice.closest == tuple(tables), "the nearest level is named first"
+
+
+@pytest.mark.parametrize("rows", [30_000, 300_000])
+def test_the_odd_key_may_be_in_any_row_of_a_large_table(tmp_path: Path, rows: int) -> None:
+    keys: list[str | None] = [str(row % 200 + 1) for row in range(rows)]
+    keys[rows * 9 // 10 + 77] = "201"
+    choice = choose(tmp_path, keys, {"axon": numbers(1, 200), "neuron": numbers(1, 300)})
+    assert (choice.target, choice.lacks) == (None, "axon")
+    assert choice.reason == f"neuron has the keys of all {rows:,} rows, axon those of {rows - 1:,}"
+
+
+def test_the_first_rows_of_a_large_table_do_not_decide(tmp_path: Path) -> None:
+    """Sorted by parent: the rows that both tables could be meant by come last."""
+    keys = [str(row // 5) for row in range(100_000)][::-1]
+    assert chosen(tmp_path, keys, {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0] is None
+    assert chosen(tmp_path, keys[::-1], {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0] is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "tables", "target"),
+    [
+        (numbers(1, 100), {"axon": numbers(1, 100), "neuron": numbers(1, 10)}, "axon"),
+        (numbers(1, 100), {"axon": numbers(1, 40), "neuron": numbers(1, 100)}, "neuron"),
+        (numbers(1, 90), {"dendrite": numbers(1, 90), "axon": numbers(1, 30), "neuron": numbers(1, 30)}, "dendrite"),
+        (
+            [f"72057594{n}" for n in range(90)],
+            {"axon": [f"72057594{n}" for n in range(90)], "neuron": [f"86469{n}" for n in range(9)]},
+            "axon",
+        ),
+        (["a1"], {"axon": ["a1"], "neuron": ["n1"]}, "axon"),
+    ],
+)
+def test_what_leaves_no_doubt_is_not_asked(
+    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], target: str
+) -> None:
+    assert chosen(tmp_path, keys, tables) == (target, "")
+
+
+def test_the_table_that_the_config_names_for_the_other_end_is_asked_about(tmp_path: Path) -> None:
+    tables = {"axon": numbers(1, 5), "neuron": numbers(1, 100)}
+    assert chosen(tmp_path, numbers(1, 100), tables) == ("neuron", "")
+    choice = choose(tmp_path, numbers(1, 100), tables, preferred=["axon"])
+    assert (choice.target, choice.closest) == (None, ("axon", "neuron"))
+    assert chosen(tmp_path, numbers(6, 100), tables, preferred=["axon"]) == ("neuron", "")
+
+
+def test_plain_cids_of_keys_of_several_columns(tmp_path: Path) -> None:
+    joined = {"axon": ["parent_id", "cid"]}
+    tables: dict[str, list[str | None]] = {"axon": ["1:1", "1:2", "2:1", "2:2"], "neuron": ["1", "2", "3"]}
+    choice = choose(tmp_path, ["1", "2", "2"], tables, joined=joined)
+    assert (choice.target, choice.plain, choice.closest) == (None, "axon", ("axon", "neuron"))
+    assert choice.reason == (
+        "neuron has the keys of all 3 rows; axon has 3 of 3 as plain cids, but keys of axon are written parent_id:cid here, "
+        "e.g. '1:1' and '1:2'"
+    )
+    assert chosen(tmp_path, ["1:1", "2:2", "2:2"], tables, joined=joined) == ("axon", "")
+    assert chosen(tmp_path, ["3", "3"], tables, joined=joined) == ("neuron", "")
 
 
 def test_a_column_without_keys_goes_to_the_nearest_table(tmp_path: Path) -> None:
@@ -101,6 +201,51 @@ def test_a_reference_that_fits_several_tables_is_asked_and_the_line_can_be_paste
     paste(lab, asked.cure)
     assert lab.check().faults == []
     assert lab.related("synapse", "pre_synapse_id") == [uid("axon", "1")]
+
+
+def test_one_wrong_key_is_asked_about_and_reported_once_the_table_is_named(tmp_path: Path) -> None:
+    """The line that names the right table first must lead to the wrong key, and not to the wrong table."""
+    tables = {
+        "neuron": csv("cid", *map(str, range(1, 11))),
+        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
+        "vesicle": csv("cid,parent_id", *(f"v{n},{n % 5 + 1}" for n in range(8)), "v8,6"),
+    }
+    lab = Lab(tmp_path, tables)
+    asked = lab.check().finding("SYN-REL-004")
+    assert asked.cause == ("It is not clear which table vesicle.parent_id points to: neuron has the keys of all 9 rows, axon those of 8.")
+    assert asked.cure == "Choose one: `tables.vesicle.parent: axon` or `tables.vesicle.parent: neuron`."
+    assert [(example.row, example.value) for example in asked.examples] == [(10, "6")]
+    paste(lab, asked.cure)
+    orphan = lab.check().finding("SYN-REL-001")
+    assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, "6", [])
+
+
+def test_both_ends_of_synapses_are_asked_about_and_one_line_answers_for_both(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "n1"),
+        "pre_synaptic_terminal": csv("cid,parent_id", "1,n1", "2,n1"),
+        "dendritic_spine": csv("cid,parent_id", "1,n1", "2,n1"),
+        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,1"),
+    }
+    lab = Lab(tmp_path, tables)
+    asked = [finding for finding in lab.check().findings if finding.code == "SYN-REL-004"]
+    assert [finding.column for finding in asked] == ["pre_synapse_id", "post_synapse_id"]
+    both = {"pre_synapse_id": "pre_synaptic_terminal", "post_synapse_id": "dendritic_spine"}
+    assert [yaml.safe_load(finding.settings[0]) for finding in asked] == [{"tables": {"synapse": {"references": both}}}] * 2
+    paste(lab, asked[0].cure)
+    assert lab.check().faults == []
+
+
+def test_one_end_that_the_config_names_does_not_settle_the_other(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", *map(str, range(1, 11))),
+        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
+        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,3", "s3,6,4"),
+    }
+    asked = Lab(tmp_path, tables, {"synapse": {"references": {"post_synapse_id": "axon"}}}).check().finding("SYN-REL-004")
+    assert asked.column == "pre_synapse_id"
+    assert "{post_synapse_id: axon, pre_synapse_id: axon}" in asked.settings[0]
+    assert [example.value for example in asked.examples] == ["6"]
 
 
 def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
