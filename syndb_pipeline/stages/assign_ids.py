@@ -230,5 +230,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "5", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "6", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )
