@@ -52,9 +52,14 @@ class TableConfig(Strict):
         default=[], description="SynDB columns that make the key together, e.g. [parent_id, cid] where ids restart in every parent."
     )
     header_row: Annotated[int, Field(ge=1)] | None = Field(
-        default=1, description="Row of the header, counted from 1; null when there is none."
+        default=1,
+        description="Row of the header, counted from 1; null when there is none. With `names`: the last row of the header.",
     )
-    names: list[Text] | None = Field(default=None, description="Column names of a file without header (with `header_row: null`).")
+    names: list[Text] | None = Field(
+        default=None,
+        description="Column names, one for each column: of a file without header (with `header_row: null`), or in place of "
+        "a header of several rows (with `header_row`, its last row).",
+    )
     delimiter: Annotated[Text, Field(min_length=1, max_length=1), BeforeValidator(_delimiter)] | None = Field(
         default=None, description="Found by itself when left out."
     )
@@ -91,8 +96,11 @@ class TableConfig(Strict):
     def _header(self) -> TableConfig:
         if self.header_row is None and not self.names:
             raise ValueError("header_row is null, so the columns have no names; give `names: [cid, ...]`, one for each column")
-        if self.header_row is not None and self.names:
-            raise ValueError("`names` is for a file without header; add `header_row: null`, or map names with `columns`")
+        if self.names and self.header_row is not None and "header_row" not in self.model_fields_set:
+            raise ValueError(
+                "`names` is for a file without header or with several header rows; add `header_row: null`, or "
+                "`header_row:` with the number of the last header row, or map single names with `columns`"
+            )
         if self.thousands == self.decimal:
             raise ValueError(f"`thousands` is {self.thousands!r} and so is `decimal`, which is '.' unless it is given; make them differ")
         if set(self.columns) & set(self.ignore):

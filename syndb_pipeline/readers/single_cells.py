@@ -77,7 +77,7 @@ def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) 
         book = CalamineWorkbook.from_path(lab_file.path)
         rows = enumerate(book.get_sheet_by_name(str(lab_file.sheet)).iter_rows(), start=1)
         header: Sequence[str] = lab_file.config.names or ()
-        if lab_file.config.header_row is not None:
+        if lab_file.config.names is None:
             header = next(([workbook.cell_text(cell) for cell in row] for number, row in rows if number == lab_file.first_line - 1), [])
         indexes = [headers.tidy(header).index(name) for name in names]
         for line in lines:
@@ -89,7 +89,7 @@ def _of_text(lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scra
     path, _ = encodings.as_utf8(lab_file.path, lab_file.path.name, lab_file.config.encoding, scratch)
     end, mark = line_end(path), (lab_file.delimiter or ",").encode()
     header: Sequence[str] = lab_file.config.names or ()
-    if lab_file.config.header_row is not None:
+    if lab_file.config.names is None:
         found = (record.values for record in records(path, mark, end, lab_file.config.header_row) if not record.blank)
         header = [value.decode() for value in next(found, [])]
     indexes = [headers.tidy(header).index(name) for name in names]

@@ -244,17 +244,21 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     """Find delimiter and header. Raises `Unreadable` when there is no header where there should be one."""
     end = line_end(path)
     start = config.header_row or 1
+    if config.names is not None:
+        start = _line_after(path, end, config)
     candidates = [config.delimiter] if config.delimiter else list(DELIMITERS)
     samples = {mark: sample(records(path, mark.encode(), end, start), _SAMPLE_RECORDS) for mark in candidates}
     if not any(record.raw.strip() for sample in samples.values() for record in sample):
-        reason = "it holds nothing but blank lines" if start == 1 else f"it ends before its header in row {start}"
+        reason = "it holds nothing but blank lines"
+        if config.header_row and start > 1:
+            reason = f"it ends {'with' if config.names else 'before'} its header in row {config.header_row}"
         raise cannot_read(file, reason, f"Export it again, or correct `tables.{table.name}.header_row`.")
     known = headers.known_names(table, config)
     scores = {mark: _score(mark, sample, known, config.names) for mark, sample in samples.items()}
     mark = max(candidates, key=lambda candidate: scores[candidate])
-    if config.header_row is None:
-        names = headers.tidy(config.names or ())
-        return Layout(mark.encode(), end, names, 0, first=_first_row(samples[mark], len(names)))
+    if config.names is not None:
+        names = headers.tidy(config.names)
+        return Layout(mark.encode(), end, names, start - 1, first=_first_row(samples[mark], len(names)))
     blank = []
     for record in samples[mark]:
         if not record.blank:
@@ -277,6 +281,14 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
             raise Unreadable(headers.no_header(Example(file=file, row=record.line), names, table, config, names_in))
     first = _first_row(samples[mark][len(blank) + 1 :], len(names))
     return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank), first)
+
+
+def _line_after(path: Path, end: bytes, config: TableConfig) -> int:
+    """The line of the first row where the config names the columns: the one after `header_row`, which may be several lines long."""
+    if config.header_row is None:
+        return 1
+    header = records(path, (config.delimiter or DELIMITERS[0]).encode(), end)
+    return next((record.line + record.spans for record in header if record.line + record.spans > config.header_row), config.header_row + 1)
 
 
 def _first_row(sample: list[Record], width: int) -> tuple[str, ...]:

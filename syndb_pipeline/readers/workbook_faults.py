@@ -3,7 +3,7 @@
 Belongs here: looking for them in the file's own bytes. Does not: values, headers, sheets.
 
 Sources: ECMA-376 part 1, 18.3.1.4 (cell `c`, type `e`) and 18.3.1.40 (formula `f`); [MS-XLS] 2.4.24 (BoolErr), 2.4.127 (Formula),
-2.5.133 (a formula's result).
+2.5.133 (a formula's result), 2.5.198 (a formula's tokens).
 """
 
 from __future__ import annotations
@@ -40,6 +40,22 @@ _ERROR_TEXTS: Final = {
     0x2A: "#N/A",
     0x2B: "#GETTING_DATA",
 }
+
+
+_EMPTY_TEXT: Final = 3
+"""Kind of a formula's result in an .xls file: a text without characters."""
+
+_TOKEN_BYTES: Final = {
+    **dict.fromkeys(range(0x03, 0x17), 1),  # operators, brackets, an argument left out
+    **{0x01: 5, 0x02: 5, 0x1C: 2, 0x1D: 2, 0x1E: 3, 0x1F: 9},  # shared, table, constants
+    **{0x20: 8, 0x21: 3, 0x22: 4, 0x23: 5, 0x24: 5, 0x25: 9, 0x26: 7, 0x27: 7, 0x28: 7, 0x29: 3},
+    **{0x2A: 5, 0x2B: 9, 0x2C: 5, 0x2D: 9, 0x39: 7, 0x3A: 7, 0x3B: 11, 0x3C: 7, 0x3D: 11},
+}
+"""Size of each token of a formula, its first byte included; tokens from 0x40 on are those from 0x20 on in other classes."""
+
+_TEXT, _ATTRIBUTE, _CHOOSE, _SUM = 0x17, 0x19, 0x04, 0x10
+_NO_TEXT: Final = frozenset({*range(0x03, 0x08), *range(0x09, 0x0F), 0x12, 0x13, 0x14, 0x1C, 0x1D, 0x1E, 0x1F})
+"""Tokens that make a number, true or false, or an error of what comes before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +160,13 @@ def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _biff_faults(stream: bytes, sheet: str) -> Iterator[Fault]:
-    """Faults of an .xls sheet: BOUNDSHEET says where its records start; BOOLERR and FORMULA records hold the errors."""
+    """Faults of an .xls sheet: BOUNDSHEET says where its records start; BOOLERR and FORMULA records hold the errors.
+
+    A program that works nothing out (Python's xlwt) saves an empty text as the result of every formula. A spreadsheet
+    program saves that too where a formula gives it, as `=IF(A1>5,"x","")` may. So a formula that cannot give it was
+    never worked out; nor were the others of a sheet in which no formula has a result, but for those that name the empty
+    text where no formula of the first kind proves it.
+    """
     start = None
     for kind, body in _records(stream, 0):
         if kind == 0x0085 and _bound_sheet_name(body) == sheet:
@@ -154,19 +176,56 @@ def _biff_faults(stream: bytes, sheet: str) -> Iterator[Fault]:
     if start is None:
         return
     depth = 0
+    saved = False
+    empty: list[tuple[Fault, bool, bool]] = []  # formulas that gave an empty text: whether they can, and whether they name it
     for kind, body in _records(stream, start):
         if kind in (0x0809, 0x0409, 0x0209, 0x0009):  # BOF; a chart inside the sheet has its own
             depth += 1
         elif kind == 0x000A:
             depth -= 1
             if depth == 0:
-                return
+                break
         elif depth == 1 and kind == 0x0205 and len(body) >= 8 and body[7] == 1:
             row, column = struct.unpack_from("<HH", body)
             yield Fault(row + 1, column, _ERROR_TEXTS.get(body[6], "#ERROR"), ERROR)
-        elif depth == 1 and kind in (0x0006, 0x0206, 0x0406) and len(body) >= 14 and body[12:14] == b"\xff\xff" and body[6] == 2:
+        elif depth == 1 and kind in (0x0006, 0x0206, 0x0406) and len(body) >= 14:
             row, column = struct.unpack_from("<HH", body)
-            yield Fault(row + 1, column, _ERROR_TEXTS.get(body[8], "#ERROR"), ERROR)
+            result = body[6] if body[12:14] == b"\xff\xff" else None
+            if result == 2:
+                yield Fault(row + 1, column, _ERROR_TEXTS.get(body[8], "#ERROR"), ERROR)
+            if result == _EMPTY_TEXT:
+                empty.append((Fault(row + 1, column, "=...", UNSAVED), *_may_be_empty(body[20:])))
+            else:
+                saved = True
+    never = not saved and any(not may_be for _, may_be, _ in empty)
+    yield from (fault for fault, may_be, named in empty if not may_be or never or not (saved or named))
+
+
+def _may_be_empty(formula: bytes) -> tuple[bool, bool]:
+    """Whether a formula of an .xls file, the size of its tokens first, may give an empty text, and whether it names one."""
+    if len(formula) < 2:
+        return True, True
+    (size,) = struct.unpack_from("<H", formula)
+    tokens, at = formula[2 : 2 + size], 0
+    last, named = 0, False
+    while at < len(tokens):
+        token = tokens[at]
+        token = token if token < 0x40 else 0x20 | token & 0x1F
+        if token == _TEXT and at + 2 < len(tokens):
+            length, wide = tokens[at + 1], tokens[at + 2] & 1
+            named = named or not length
+            last = token if not length else 0x1E  # a text with characters is as good as a number here
+            at += 3 + length * (1 + wide)
+        elif token == _ATTRIBUTE and at + 3 < len(tokens):
+            (data,) = struct.unpack_from("<H", tokens, at + 2)
+            last = 0x03 if tokens[at + 1] & _SUM else last  # otherwise a blank, or a jump that works nothing out
+            at += 4 + (2 * (data + 1) if tokens[at + 1] & _CHOOSE else 0)
+        elif token in _TOKEN_BYTES:
+            last = token if token != 0x15 else last  # brackets change nothing
+            at += _TOKEN_BYTES[token]
+        else:
+            return True, True  # nothing is known of it
+    return last not in _NO_TEXT, named
 
 
 def _bound_sheet_name(body: bytes) -> str:

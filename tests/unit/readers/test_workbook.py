@@ -5,6 +5,7 @@ Belongs here: real .xlsx and .xls files through the ingest stage. Does not: cast
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -300,6 +301,64 @@ def test_formulas_without_a_saved_result(tmp_path: Path) -> None:
         "v.xlsx, sheet Sheet, row 2, column voxel_radius: '=1+1'"
     ]
     assert done.rows("vesicle") == [("a", None), ("b", 2.0)]
+
+
+def write_formulas(path: Path, rows: Rows) -> None:
+    """An .xls sheet by xlwt, which saves no formula's result: a text that begins with = is a formula."""
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("S")
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            if cell is not None:
+                sheet.write(number, column, xlwt.Formula(cell[1:]) if isinstance(cell, str) and cell.startswith("=") else cell)
+    book.save(str(path))
+
+
+@pytest.mark.parametrize(
+    ("formulas", "cells"),
+    [
+        (["=1+2", "=2*1500000"], 2),
+        (["=A2+1", "=SUM(B2:B3)"], 2),
+        (['="n"&5', "=-B2"], 2),
+        (["=(A2+1)", "=AVERAGE(B2:B3)"], 2),
+        (["=A3", "=B3"], 2),
+        (['=CONCATENATE("n",4)', None], 1),
+        (["=VLOOKUP(A2,A2:B3,1)", "=IF(B2>1,B2,B3)"], 2),
+        (['=IF(B2>1,"n9","")', "=B2*2"], 2),
+        ([9, "=B2*2"], 1),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_rows_of_formulas_without_a_saved_result_in_xls(tmp_path: Path, formulas: list[Any], cells: int, last: bool) -> None:
+    write_formulas(tmp_path / "v.xls", [["cid", "voxel_radius"], [1, 10], [2, 20], formulas, *([] if last else [[5, 50]])])
+    done = ingest_folder(tmp_path, {"vesicle": "v.xls"})
+    assert done.codes == ["SYN-READ-016"]
+    assert (done.finding("SYN-READ-016").count, done.finding("SYN-READ-016").examples[0].row) == (cells, 4)
+    assert done.tables["vesicle"].read == (3 if last else 4)
+
+
+def result_of(saved: float) -> bytes:
+    return struct.pack("<d", saved)
+
+
+@pytest.mark.parametrize("formulas", [['=IF(A2>1,"x","")', '=IF(A3>1,"","y")'], ['=LEFT(B2,0)&""', None]])
+def test_formulas_that_gave_an_empty_text_in_xls(tmp_path: Path, formulas: list[Any]) -> None:
+    """As a spreadsheet program saves them: no fault where nothing proves that they were not worked out."""
+    write_formulas(tmp_path / "v.xls", [["cid", "comment"], [1, "a"], [2, formulas[0]], [None, formulas[1]], [4, None]])
+    done = ingest_folder(tmp_path, {"vesicle": {"file": "v.xls", "ignore": ["comment"]}})
+    assert [code for code in done.codes if code != "SYN-READ-011"] == []
+    assert find_faults(tmp_path / "v.xls", "S") == []
+
+
+def test_one_saved_result_shows_that_an_xls_was_worked_out(tmp_path: Path) -> None:
+    write_formulas(tmp_path / "v.xls", [["cid", "voxel_radius"], [1, "=1+1"], [2, "=B9"], [3, "=2*2"]])
+    written = (tmp_path / "v.xls").read_bytes()
+    unsaved = struct.pack("<Q", 0xFFFF000000000003)
+    at = written.index(unsaved)
+    (tmp_path / "v.xls").write_bytes(written[:at] + result_of(2.0) + written[at + 8 :])
+    done = ingest_folder(tmp_path, {"vesicle": "v.xls"})
+    assert [example.row for example in done.finding("SYN-READ-016").examples] == [4], "=B9 may be an empty text, 2*2 may not"
+    assert done.rows("vesicle") == [("1", 2.0), ("2", None), ("3", None)]
 
 
 @pytest.mark.parametrize("name", ["v.xlsx", "v.xls", "~$v.xlsx"])
