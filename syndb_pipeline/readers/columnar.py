@@ -42,16 +42,23 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, file: str, table: Ta
         "UUID BYTES" if kind == "BLOB" and pa.types.is_fixed_size_binary(field.type) and field.type.byte_width == 16 else kind
         for (_, kind, *_), field in zip(described, schema, strict=True)
     )
+    texts = [column_name(i) if kind == "VARCHAR" else "''" for i, kind in enumerate(types)]
     # By position: two names that differ only in case are one to DuckDB and two to a lab.
     aliases = ", ".join(column_name(i) for i in range(len(types)))
+    source = f"{parquet(path)} AS file({aliases})"
+    try:
+        found = connection.execute(f"SELECT {', '.join(texts)} FROM {source} LIMIT 1").fetchall() if "VARCHAR" in types else []
+    except duckdb.Error:
+        found = []  # whoever reads all of it tells why
     return Part(
         path=path,
         file=file,
         names=headers.tidy(schema.names),
         types=types,
-        source=f"{parquet(path)} AS file({aliases})",
+        source=source,
         rows=metadata.num_rows,
         first_line=1,
+        first=tuple(text or "" for row in found for text in row),
     )
 
 

@@ -52,10 +52,38 @@ def is_header(names: Sequence[str], table: Table, config: TableConfig) -> bool:
     return any(cells) and not any(_DATUM.fullmatch(cell) for cell in cells)
 
 
-def row_of_names(rows: Iterable[tuple[int, Sequence[str]]], table: Table, config: TableConfig) -> int | None:
-    """The number of the first of `rows`, pairs of number and cells, that holds two column names or more; None when there is none."""
+def row_of_names(rows: Iterable[tuple[int, Sequence[str]]], table: Table, config: TableConfig, more_than: int = 1) -> int | None:
+    """The number of the first of `rows`, pairs of number and cells, that holds more known column names than `more_than`."""
     known = known_names(table, config) - {""}
-    return next((number for number, cells in rows if len(set(tidy(cells)) & known) > 1), None)
+    return next((number for number, cells in rows if len(set(tidy(cells)) & known) > more_than), None)
+
+
+def row_below_title(rows: Sequence[tuple[int, Sequence[str]]]) -> int | None:
+    """The number of the row that names the columns where the first of `rows` is a title; None where it is not one.
+
+    A title is one cell. The names are the next row with several cells, none of which looks like a datum; some cell of the next row does,
+    and most rows below have several cells too.
+    """
+    filled = [(number, [cell for cell in tidy(cells) if cell]) for number, cells in rows]
+    filled = [(number, cells) for number, cells in filled if cells]
+    if not filled or len(filled[0][1]) != 1:
+        return None
+    wide = [(number, cells) for number, cells in filled if len(cells) > 1]
+    data = [any(_DATUM.fullmatch(cell) for cell in cells) for _, cells in wide]
+    if len(wide) < 2 or data[0] or not data[1]:
+        return None
+    below = [cells for number, cells in filled if number > wide[0][0]]
+    return wide[0][0] if (len(wide) - 1) * 10 >= len(below) * 9 else None
+
+
+def row_of_better_names(names: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], table: Table, config: TableConfig) -> int | None:
+    """The number of the first of `rows` that names columns better than `names`, taken from the row before them; None where none does.
+
+    It holds more of the known names; or `names` are one title, and it is the first that can be a header.
+    """
+    own = len(set(tidy(names)) & (known_names(table, config) - {""}))
+    better = row_of_names(rows, table, config, max(own, 1))
+    return better if better is not None else row_below_title([(0, names), *rows])
 
 
 def no_header(place: Example, names: Sequence[str], table: Table, config: TableConfig, names_in: int | None = None) -> Problem:

@@ -90,7 +90,7 @@ def _of_text(lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scra
     end, mark = line_end(path), (lab_file.delimiter or ",").encode()
     header: Sequence[str] = lab_file.config.names or ()
     if lab_file.config.names is None:
-        found = (record.values for record in records(path, mark, end, lab_file.config.header_row) if not record.blank)
+        found = (record.values for record in records(path, mark, end, lab_file.config.header_row or 1) if not record.blank)
         header = [value.decode() for value in next(found, [])]
     indexes = [headers.tidy(header).index(name) for name in names]
     splitter = Splitter(mark)

@@ -271,6 +271,7 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     if not _is_utf8(record.raw):
         raise Unreadable(Problem("SYN-READ-003", file, values=_bad_bytes(record.line, record.raw, 1)))
     names = headers.tidy([value.decode() for value in record.values])
+    place = Example(file=file, row=record.line)
     if not scores[mark][0]:  # not one name is known
         _check_other_delimiter(record, file, table, config)
         # `header_row` may point too far down, so the lines above it are looked at first.
@@ -278,7 +279,14 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
         rows = [(row.line, _decoded(row)) for sample in (above, *samples.values()) for row in sample if not row.fault]
         names_in = headers.row_of_names(rows, table, config)
         if names_in is not None or not headers.is_header(names, table, config):
-            raise Unreadable(headers.no_header(Example(file=file, row=record.line), names, table, config, names_in))
+            raise Unreadable(headers.no_header(place, names, table, config, names_in))
+    # A title may be one of the names, and does not show what separates them.
+    fits = scores[mark][1] > 0.5
+    for marked in (samples[mark],) if fits else (samples[mark], *samples.values()):
+        head = [(row.line, _decoded(row)) for row in marked if not row.fault and row.line >= record.line]
+        names_in = headers.row_of_better_names(head[0][1], head[1:], table, config) if head else None
+        if names_in is not None:
+            raise Unreadable(headers.no_header(place, names, table, config, names_in))
     first = _first_row(samples[mark][len(blank) + 1 :], len(names))
     return Layout(mark.encode(), end, names, record.line + record.spans - 1, tuple(blank), first)
 

@@ -150,6 +150,7 @@ class _Sink:
     flagged: frozenset[int]
     rows: int = 0
     filled: list[bool] = field(default_factory=list)
+    first: Sequence[Cell] = ()
     _pending: list[Sequence[Cell]] = field(default_factory=list)
     _writer: Any = None
 
@@ -161,6 +162,7 @@ class _Sink:
         self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
 
     def add(self, row: Sequence[Cell]) -> None:
+        self.first = self.first or row
         self._pending.append(row)
         self.rows += 1
         if len(self._pending) * self.width >= _CHUNK_CELLS:
@@ -243,6 +245,7 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         damaged={column_name(place): f"f{place}" for place, i in enumerate(kept) if i in flagged},
         first_line=first_line,
         jumps=tuple(jumps),
+        first=tuple(cell_text(sink.first[i]) for i in kept) if sink.rows else (),
         problems=tuple(problems),
         positions=tuple(first_column + i for i in kept),
         faults=tuple(
@@ -256,14 +259,17 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
 def _header(
     rows: Iterator[tuple[int, list[Cell]]], sheet: CalamineSheet, file: str, table: Table, config: TableConfig
 ) -> tuple[int, tuple[str, ...]]:
-    """The header's row and names, `rows` being left at the row after it; row 0 when the config gives the names."""
+    """The header's row and names, `rows` being left at the row after it; row 0 when there is none."""
     assert sheet.start is not None
-    if config.header_row is None:
-        names = headers.tidy(config.names or ())
+    if config.names is not None:
+        names = headers.tidy(config.names)
         if len(names) != sheet.width:
             reason = f"its sheet {sheet.name!r} has {sheet.width} columns and `names` has {len(names)}"
             raise cannot_read(file, reason, f"Give one name for each column in `tables.{table.name}.names`.")
-        return 0, names
+        for _ in islice(rows, config.header_row or 0):
+            pass
+        return config.header_row or 0, names
+    assert config.header_row is not None
     for number, row in rows:
         if number >= config.header_row and not _is_blank(row):
             break
@@ -285,9 +291,17 @@ def _header(
         names_in = _row_of_names(sheet, table, config)
         if names_in is not None or not headers.is_header(names, table, config):
             raise Unreadable(headers.no_header(place, names, table, config, names_in))
+    rows_below = _first_rows(sheet, number + _SAMPLE_ROWS)[number:]
+    names_in = headers.row_of_better_names(names, rows_below, table, config)
+    if names_in is not None:
+        raise Unreadable(headers.no_header(place, names, table, config, names_in))
     return number, names
 
 
 def _row_of_names(sheet: CalamineSheet, table: Table, config: TableConfig) -> int | None:
-    rows = enumerate(islice(sheet.iter_rows(), _SAMPLE_ROWS), start=1)
-    return headers.row_of_names(((number, [cell_text(cell) for cell in row]) for number, row in rows), table, config)
+    return headers.row_of_names(_first_rows(sheet, _SAMPLE_ROWS), table, config)
+
+
+def _first_rows(sheet: CalamineSheet, count: int) -> list[tuple[int, list[str]]]:
+    """The first rows of a sheet, each with its number: at most `count`."""
+    return [(number, [cell_text(cell) for cell in row]) for number, row in enumerate(islice(sheet.iter_rows(), count), start=1)]

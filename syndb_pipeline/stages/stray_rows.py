@@ -1,9 +1,9 @@
 """Rows of a table that are none: a header that stands again among the rows, units or words below the header, delimiters alone.
 
-Belongs here: telling them from rows of data after a table was read, and taking them out of it. Does not: lines that cannot be read at all
-(`readers/text.py`).
+Belongs here: telling them from rows of data after a table was read, and taking them out of it. Does not: the first rows of a file
+(`head_rows.py`), lines that cannot be read at all (`readers/text.py`).
 
-Only rows that failed to cast or have no key are looked at, so clean data are not read again.
+Only rows that failed to cast or have no key are looked at, and the first ones, so clean data are not read again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
@@ -22,12 +22,12 @@ import duckdb
 
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
-from syndb_pipeline.findings.finding import MAX_EXAMPLES
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence
 from syndb_pipeline.footers import is_surely_empty
 from syndb_pipeline.readers import casts, headers, lines, text
 from syndb_pipeline.readers.part import Part, Places, Problem, column_name
 from syndb_pipeline.readers.refused import RefusedLines
-from syndb_pipeline.stages.uncast import MISSING_MARKERS
+from syndb_pipeline.stages import head_rows
 from syndb_pipeline.stages.units import units_setting
 from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
@@ -53,6 +53,7 @@ _OPEN, _SHUT = r"[\[({<]? ?", r" ?[\])}>]?"
 
 _WHAT: Final = {
     "header": ("repeats the header", "repeat the header"),
+    "denied": ("looks like a header", "look like a header"),
     "order": ("repeats the header in another order", "repeat the header in another order"),
     "units": ("names units instead of values", "name units instead of values"),
     "types": ("names types instead of values", "name types instead of values"),
@@ -88,11 +89,18 @@ def take_out(
     connection.execute(f"INSERT INTO stray {_empty_rows(names, table, target)}")
     # Planning the long query takes as long as reading a small table, and most tables have no cell for it to look at.
     if not is_surely_empty(target, casts.CELLS):
-        connection.execute(f"INSERT INTO stray {_bad_rows(parts, names, table, config, target, starts)}")
-    (count,) = connection.execute("SELECT count(*) FROM stray").fetchone() or (0,)
-    if not count:
+        connection.execute(f"INSERT INTO stray {_bad_rows(parts, names, table, config, target)}")
+    first = head_rows.first_rows(parts, starts)
+    known = dict(connection.execute("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]).fetchall())
+    head = head_rows.find(connection, parts, starts, names, table, config, target, known)
+    if head:
+        kind = "header" if config.header_row is None else "words"
+        cells = [[{"col": name, "raw": raw} for name, raw in bad.items()] for _, bad in head]
+        rows = [(row, kind, listed) for (row, _), listed in zip(head, cells, strict=True)]
+        connection.executemany("INSERT INTO stray SELECT ?, ?, ?::STRUCT(col VARCHAR, raw VARCHAR)[]", rows)
+    if not connection.execute("SELECT 1 FROM stray LIMIT 1").fetchall():
         return Found(parts, [], [])
-    sorting = _Sorting(connection, scratch)
+    sorting = _Sorting(connection, scratch, _whole_header(parts, starts, {*known, *dict(head)}, config))
     now = list(parts)
     for index, group in groupby(
         _fetch(connection, "SELECT row, kind, cells FROM stray ORDER BY row"), key=lambda stray: bisect_right(starts, stray[0]) - 1
@@ -118,8 +126,8 @@ def _fetch(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[
             yield from rows
 
 
-def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: TableConfig, target: Path, starts: list[int]) -> str:
-    """A query for the rows that are a header, units, types or words, by what their cells say."""
+def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: TableConfig, target: Path) -> str:
+    """A query for the rows that are a header, units or types, by what their cells say."""
     texts, numeric = [], []
     for name in names:
         if table.columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN):
@@ -133,9 +141,6 @@ def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: Ta
     own = [name.strip(casts.WHITE_SPACE).lower() for name in names.values()]
     strong, any_word = f"{_OPEN}(?:{_UNIT}|{_TYPE}){_SHUT}", f"{_OPEN}(?:{_UNIT}|{_TYPE}|{_NEITHER}){_SHUT}"
     unit = f"{_OPEN}{_UNIT}{_SHUT}"
-    all_bad = " AND ".join(f"{quote(name)} IS NULL" for name in numeric) or "FALSE"
-    firsts = [row for start, part in zip(starts, parts, strict=False) for row in range(start, start + min(part.rows, 3))]
-    markers = literal([*MISSING_MARKERS, "true", "false", "yes", "no"])
     return f"""
         WITH bad AS (
             SELECT file_row_number AS row, *, list_transform(list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast'),
@@ -155,13 +160,7 @@ def _bad_rows(parts: list[Part], names: dict[str, str], table: Table, config: Ta
                     AND len(list_filter(bad, lambda cell: regexp_full_match(cell.raw, {literal(strong)}))) > 0
                     THEN CASE WHEN len(list_filter(bad, lambda cell: regexp_full_match(cell.raw, {literal(unit)}))) > 0
                         THEN 'units' ELSE 'types' END
-                WHEN len(bad) >= {2 if config.header_row else 1} AND {all_bad}
-                    AND len(list_filter(texts, lambda text: regexp_matches(text, '[0-9]'))) = 0
-                    AND len(list_filter(bad, lambda cell: list_contains({markers}, cell.raw))) = 0
-                    AND len(list_filter(bad, lambda cell: NOT regexp_matches(cell.raw, '[a-z]{{2}}'))) = 0
-                    AND (len(list_filter(texts, lambda text: contains(text, ' '))) >= 2 OR {config.header_row is None})
-                    AND row IN (SELECT unnest({literal(firsts)}))
-                    THEN {"'header'" if config.header_row is None else "'words'"} END AS kind
+                END AS kind
             FROM said
         )
         SELECT row, kind, bad FROM kinds WHERE kind IS NOT NULL"""
@@ -181,9 +180,10 @@ def _empty_rows(names: dict[str, str], table: Table, target: Path) -> str:
 class _Sorting:
     """Goes through the stray rows file by file, with the text each has in its file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path, header: Mapping[str, Any] | None) -> None:
         self.connection = connection
         self.scratch = scratch
+        self.header = header
         self.removed = RefusedLines(scratch / "removed.parquet")  # its lines are row numbers here
         self.refused: list[tuple[Part, Path]] = []
         self.places: dict[str, list[Places]] = {}
@@ -230,17 +230,32 @@ class _Sorting:
             examples = tuple(example for places in found for example in places.examples)[:MAX_EXAMPLES]
             file = found[0].file if len(found) == 1 else None
             place = file or f"{len(found):,} files of {table.name}"
-            values = {"place": place, "what": _WHAT[kind][count != 1], "advice": self._advice(kind, count, table, config)}
-            problems.append(
-                Problem(CODE, file, count=count, examples=examples, values=values, confidence="likely" if kind == "words" else "certain")
-            )
+            denied = kind == "header" and config.header_row is None
+            what = _WHAT["denied" if denied else kind][count != 1]
+            values = {"place": place, "what": what, "advice": self._advice(kind, count, table, config)}
+            confidence: Confidence = "likely" if kind == "words" or denied else "certain"
+            settings = self._header_settings(table, config)
+            problems.append(Problem(CODE, file, count=count, examples=examples, values=values, confidence=confidence, settings=settings))
         return problems
+
+    def _header_settings(self, table: Table, config: TableConfig) -> tuple[str, ...]:
+        """YAML to paste that passes over all rows of the header, gives its names, and the units that a row of it tells."""
+        if self.header is None:
+            return ()
+        units = {**config.units, **self._units(table)[0]}
+        lines = [f"header_row: {self.header['row']}", f"names: [{', '.join(map(headers.yaml_word, self.header['names']))}]"]
+        lines += [f"units: {{{', '.join(f'{name}: {unit}' for name, unit in units.items())}}}"] if units else []
+        return (f"tables:\n  {table.name}:\n" + "\n".join(f"    {line}" for line in lines),)
 
     def _advice(self, kind: str, count: int, table: Table, config: TableConfig) -> str:
         remove = "Remove the row." if count == 1 else "Remove these rows."
-        if kind == "header" and config.header_row is None:
-            settings = f"take `header_row: null` and `names` out of `tables.{table.name}`"
-            return f"The config says that the file has no header. If it has one, {settings}; otherwise remove the row."
+        if self.header is not None:
+            rows = f"set `header_row: {self.header['row']}` under `tables.{table.name}`"
+            if config.header_row is None:
+                skip = f"If it has one, compare it with `names`, which still name the columns, and {rows}"
+                return f"The config says that the file has no header. {skip}; otherwise remove the row."
+            units = self._units_advice(table, config)
+            return f"The header has several rows. Pass over all of them: {rows}, and give the `names` of all columns.{units}"
         if kind == "header":
             return f"{remove} If files were joined end to end, keep them apart and name them by a glob, e.g. parts/*.csv."
         if kind == "order":
@@ -249,8 +264,8 @@ class _Sorting:
             return remove + self._units_advice(table, config)
         return remove
 
-    def _units_advice(self, table: Table, config: TableConfig) -> str:
-        """What the units of the first unit row ask of the config."""
+    def _units(self, table: Table) -> tuple[dict[str, str], str]:
+        """The units other than nanometres that the first unit row gives: those the config knows, by column, and one it does not."""
         told: dict[str, str] = {}
         strange = ""
         for name, raw in self.units.items():
@@ -264,6 +279,11 @@ class _Sorting:
                 told[name] = unit
             else:
                 strange = strange or match[1]
+        return told, strange
+
+    def _units_advice(self, table: Table, config: TableConfig) -> str:
+        """What the units of the first unit row ask of the config."""
+        told, strange = self._units(table)
         if told:
             return f" SynDB wants nanometres, so give the units in the config: `{units_setting(table.name, config, told)}`."
         if strange:
@@ -306,6 +326,30 @@ class _Texts:
             raw = next(self.source)
             self.read += 1
         return line, raw.decode("utf-8", "replace")
+
+
+def _whole_header(parts: list[Part], starts: list[int], strays: Collection[int], config: TableConfig) -> dict[str, Any] | None:
+    """The `row` at which the header of every file ends, when the rows `strays` right below it belong to it, and its `names`.
+
+    None where it has one row, or the files do not agree.
+    """
+    ends: set[tuple[int, tuple[str, ...]]] = set()
+    for start, part in zip(starts, parts, strict=False):
+        count = 0
+        while count < part.rows and start + count in strays:
+            count += 1
+        if (part.delimiter is None and part.sheet is None) or count < (1 if config.header_row is None else 2):
+            return None
+        ends.add((line_of(part, count - 1), part.names))
+    if len(ends) != 1:
+        return None
+    [(row, names)] = ends
+    return {"row": row, "names": names}
+
+
+def line_of(part: Part, row: int) -> int:
+    """The line, or row of the sheet, of row number `row` (from 0) of `part`."""
+    return part.first_line + row + max((jump for jump in part.jumps if jump[0] <= row), default=(0, 0))[1]
 
 
 def _jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...]:

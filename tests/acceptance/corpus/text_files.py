@@ -207,6 +207,33 @@ HEADERS = (
         finds("SYN-READ-017", REL, None, 1, 1, "header"),
         also={"SYN-COL-006": "the config still maps pre_id and post_id"},
     ),
+    wrong(
+        "a headerless file of pairs has a header in the lab's own words after all",
+        "larva",
+        together(
+            config(REL, columns=None),
+            headerless(REL, "cid", "pre_synapse_id", "post_synapse_id", "connection_score"),
+            lambda lab: lab.rows(REL).__setitem__(0, ["Edge", "Sender", "Receiver", "Contacts"]),
+        ),
+        finds("SYN-READ-017", REL, None, 1, 1, "header", setting="header_row: 1"),
+    ),
+    wrong(
+        "three more rows of the header, as TrackMate writes them",
+        "guide",
+        together(
+            line(VES, 2, ["Id", "Transmitter", "Radius", "Distance", "Normal", "Axon", "Z", "X", "Y"]),
+            line(VES, 3, ["Id", "T", "R", "D", "N", "Axon", "Z", "X", "Y"]),
+            line(VES, 4, ["", "", "(nm)", "(nm)", "(nm)", "", "(nm)", "(nm)", "(nm)"]),
+        ),
+        finds("SYN-READ-017", VES, None, 2, 2, "several rows", setting="header_row: 4"),
+        finds("SYN-READ-017", VES, None, 4, 1, "several rows", setting="header_row: 4"),
+    ),
+    wrong(
+        "a title above the header that is also the name of a column",
+        "larva",
+        text(NEU, lambda written: "neuron_type\n\n" + written),
+        finds("SYN-READ-006", NEU, None, None, 1, "row 3", setting="header_row: 3"),
+    ),
 )
 
 LINES = (

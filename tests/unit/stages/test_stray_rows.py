@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 import xlwt
+import yaml
 
 from syndb_pipeline.readers.part import Part
 from syndb_pipeline.stages.stray_rows import _jumps_without
@@ -138,7 +139,12 @@ def test_a_header_that_the_config_denies(tmp_path: Path, header: str) -> None:
     done = ingest_folder(tmp_path, {"neuron": {"file": "n.csv", "header_row": None, "names": ["cid", "cable_length"]}})
     assert done.codes == ["SYN-READ-017"]
     assert done.rows("neuron") == [("n1", 5), ("n2", 6)]
-    assert "take `header_row: null` and `names` out of `tables.neuron`" in done.findings[0].cure
+    assert "If it has one, compare it with `names`" in done.findings[0].cure
+    pasted = yaml.safe_load(done.findings[0].settings[0])["tables"]["neuron"]
+    assert pasted == {"header_row": 1, "names": ["cid", "cable_length"]}
+    again = ingest_folder(tmp_path, {"neuron": {"file": "n.csv", **pasted}})
+    assert (again.codes, again.rows("neuron")) == ([], [("n1", 5), ("n2", 6)])
+    assert again.line("neuron", 0) == 2
 
 
 @pytest.mark.parametrize(
