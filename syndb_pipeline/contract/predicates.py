@@ -25,6 +25,10 @@ class Predicate(Protocol):
         """The condition as boolean DuckDB SQL over the column expression `cell`."""
         ...
 
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        """DuckDB's aggregates of the cells among which one fails if any cell of the column does; none where no few cells speak for all."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Finite:
@@ -35,6 +39,9 @@ class Finite:
 
     def sql(self, cell: str) -> str:
         return f"isfinite({cell})"
+
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return (f"min({cell})", f"max({cell})")  # NaN counts as the largest number
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class Within:
         inside = " AND ".join(bounds) or "TRUE"
         return f"({inside} OR NOT isfinite({cell}))" if self.finite_only else f"({inside})"
 
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return (f"min({cell})", f"max({cell})")
+
 
 @dataclass(frozen=True, slots=True)
 class AtMostCharacters:
@@ -75,6 +85,9 @@ class AtMostCharacters:
     def sql(self, cell: str) -> str:
         return f"length({cell}) <= {self.limit}"
 
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return (f"arg_max({cell}, length({cell}))",)
+
 
 @dataclass(frozen=True, slots=True)
 class Ascii:
@@ -85,6 +98,9 @@ class Ascii:
 
     def sql(self, cell: str) -> str:
         return f"strlen({cell}) = length({cell})"
+
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return (f"arg_max({cell}, strlen({cell}) - length({cell}))",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +114,6 @@ class OneOf:
 
     def sql(self, cell: str) -> str:
         return f"{cell} IN ({', '.join(map(literal, self.words))})"
+
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return ()

@@ -15,7 +15,7 @@ import duckdb
 
 from syndb_pipeline.contract.tables import INT32_MAX, TABLE_ORDER, TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.stages.summaries import Summary, summarise
+from syndb_pipeline.stages.summaries import Summary, summarise, take_sample
 from syndb_pipeline.stages.tables import columns_of
 
 FEWEST_BINS: Final = 6
@@ -99,6 +99,7 @@ def histograms(
     source = parquet(path)
     (rows,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone() or (0,)
     if summaries is None:
+        take_sample(connection, path, [column.name for column in columns])
         _, summaries = summarise(connection, path, columns)
     drawn = []
     for column in columns:

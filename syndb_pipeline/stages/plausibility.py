@@ -72,6 +72,11 @@ def _agreements(columns: list[str]) -> dict[str, str]:
     return found
 
 
+def numeric_columns(table: str, columns: Sequence[str]) -> list[Column]:
+    """Those of `columns` of `table` that hold numbers: `check_plausibility` wants a sample of them taken."""
+    return [TABLES[table].columns[name] for name in columns if TABLES[table].columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
+
+
 def check_plausibility(
     context: Context, failures: Failures, sources: SourceMap, table: str, columns: list[str]
 ) -> tuple[list[Finding], dict[str, Any]]:
@@ -83,7 +88,7 @@ def check_plausibility(
     Adds the rows concerned to `failures` where the config makes an error of a rule about rows.
     """
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
-    numeric = [TABLES[table].columns[name] for name in columns if TABLES[table].columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
+    numeric = numeric_columns(table, columns)
     if not numeric:
         return [], {"columns": {}}
     agreements = _agreements(columns)

@@ -1,11 +1,12 @@
 """Missing values, extremes and percentiles of a table's numeric columns: validate keeps them in its record, reports draw from them.
 
-Belongs here: the facts, and the sample that percentiles come from. Does not: judging them (`plausibility.py`), drawing them (`findings/`).
+Belongs here: the facts, and the sample of rows that percentiles come from and that pandera judges. Does not: judging (`frames.py`,
+`plausibility.py`), drawing (`findings/`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Final, TypedDict
@@ -14,12 +15,11 @@ import duckdb
 
 from syndb_pipeline.contract.tables import Column
 from syndb_pipeline.engine import parquet, quote
+from syndb_pipeline.footers import rows_in
+from syndb_pipeline.stages.frames import ROW_NUMBER, sampled
 
 SAMPLED: Final = "sampled"
-"""The temporary table in which `summarise` leaves its sample."""
-
-SAMPLE_ROWS: Final = 100_000
-"""Rows from which percentiles come: all of a small table, about this many of a large one, chosen by row number and so always the same."""
+"""The table in which `take_sample` leaves its sample."""
 
 
 class Summary(TypedDict):
@@ -33,22 +33,23 @@ class Summary(TypedDict):
     max: float | None
 
 
-def summarise(connection: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[Column]) -> tuple[int, dict[str, Summary]]:
-    """The rows of the Parquet file `file`, and a `Summary` of each of the numeric `columns`, by name.
+def take_sample(connection: duckdb.DuckDBPyConnection, file: Path, columns: Collection[str]) -> None:
+    """Leave the table `SAMPLED`: `columns` of a sample of the rows of the Parquet file `file`, and their `ROW_NUMBER`."""
+    wanted = ", ".join([f"file_row_number AS {ROW_NUMBER}", *map(quote, columns)])
+    rows = sampled(f"SELECT {wanted} FROM {parquet(file, row_number=True)}", rows_in(file))
+    # Laid aside: that many aggregates over chunks in which one row of a hundred is left cost six times as much. No temporary table, which
+    # a second cursor would not see.
+    connection.execute(f"CREATE OR REPLACE TABLE {SAMPLED} AS {rows}")
 
-    Leaves the temporary table `SAMPLED`: those columns of the rows that percentiles come from.
-    """
+
+def summarise(connection: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[Column]) -> tuple[int, dict[str, Summary]]:
+    """The rows of the Parquet file `file`, and a `Summary` of each of the numeric `columns`, by name; `take_sample` was called for them."""
     names = [quote(column.name) for column in columns]
     source = parquet(file, row_number=True)
     # The file's footer knows these; NaN counts as the largest number there is.
     wanted = ", ".join(f"count({name}), min({name}), max({name})" for name in names)
     rows, *found = connection.execute(f"SELECT count(*), {wanted} FROM {source}").fetchone() or (0,)
-    # Exact quantiles hold every value in memory and approximate ones depend on the threads: hence a fixed sample. It is chosen by a hash,
-    # because tables have rhythms: every other row may be empty.
-    step = max(1, -(-rows // SAMPLE_ROWS))
-    sampled = f"SELECT {', '.join(names)} FROM {source} WHERE hash(file_row_number) % {step} = 0"
-    # Laid aside first: that many aggregates over chunks in which one row of a hundred is left cost six times as much.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {SAMPLED} AS {sampled}")
+    # Exact quantiles hold every value in memory and approximate ones depend on the threads: hence a fixed sample.
     wanted = ", ".join(f"quantile_disc({name}, [0.01, 0.5, 0.99]) FILTER (isfinite({name}::DOUBLE))" for name in names)
     middles = connection.execute(f"SELECT {wanted} FROM {SAMPLED}").fetchone() or ()
     summaries = {}

@@ -19,9 +19,10 @@ from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
 from syndb_pipeline.stages.paths import CONTENT_RULES, check_paths, describe_file, digest_of_paths
-from syndb_pipeline.stages.plausibility import check_plausibility
+from syndb_pipeline.stages.plausibility import check_plausibility, numeric_columns
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.summaries import SAMPLED, take_sample
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
 from syndb_pipeline.stored_keys import rows_of
@@ -72,7 +73,7 @@ def run(context: Context, folder: Path) -> Result:
                 details[table] = former.record.details["tables"][table]
                 continue
             context.say(f"validate: {table}")
-            _check_cells(context, failures, table, columns)
+            _check_cells(context, failures, sources, table, columns)
             check_paths(context, failures, table, columns)
             findings += words.check_words(context, failures, sources, table, columns)
             meter.step(table)
@@ -95,16 +96,27 @@ def _settings(table: TableConfig) -> dict[str, Any]:
     return {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
 
 
-def _check_cells(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
-    """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema."""
+def _check_cells(context: Context, failures: Failures, sources: SourceMap, table: str, columns: list[str]) -> None:
+    """Hold the table's types, then the cells of every column that has rules, against the contract's pandera schema.
+
+    Leaves the sample of `take_sample`, which `check_plausibility` uses too: pandera judges all of its rows.
+    """
+    connection = failures.connection
     file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
     left = columns_of(file)
-    check_types(failures.connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", checked_table(table))
+    check_types(connection, f"SELECT {', '.join(quote(name) for name in left)} FROM {rows_of(file)} LIMIT 0", checked_table(table))
     ruled = [name for name in ruled_columns(TABLES[table]) if name in columns]
+    take_sample(connection, file, dict.fromkeys([*ruled, *(column.name for column in numeric_columns(table, columns))]))
     if not ruled:
         return
-    cells = f"SELECT file_row_number AS {ROW_NUMBER}, {', '.join(quote(name) for name in ruled)} FROM {rows_of(file, row_number=True)}"
-    for _ in failing_cells(failures.connection, cells, checked_table(table, ruled)):
+    wanted = ", ".join(quote(name) for name in ruled)
+    cells = f"SELECT file_row_number AS {ROW_NUMBER}, {wanted} FROM {rows_of(file, row_number=True)}"
+    sample = f"SELECT {ROW_NUMBER}, {wanted} FROM {SAMPLED}"
+
+    def place(row: int, column: str, value: str) -> str:
+        return str(sources.example(table, row, column, value))
+
+    for _ in failing_cells(connection, cells, checked_table(table, ruled), sample=sample, place=place):
         failures.add(f"SELECT code, {literal(table)}, row_number, col, value, {_cause(context, table, ruled)} FROM {FAILING}")
 
 

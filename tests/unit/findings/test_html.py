@@ -33,7 +33,7 @@ from syndb_pipeline.findings.html import LONGEST, default_path, render, visible,
 from syndb_pipeline.findings.measures import Cloud, Histogram, clouds, histograms
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.stages.summaries import summarise
+from syndb_pipeline.stages.summaries import summarise, take_sample
 from syndb_pipeline.store import Rows
 from tests.ingest_helpers import context_for
 
@@ -389,6 +389,7 @@ def test_a_table_with_gaps_has_a_median_where_it_can(connection: duckdb.DuckDBPy
 def test_a_report_draws_from_the_summaries_in_the_record(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     path = tmp_path / "axon.parquet"
     connection.execute(f"COPY (SELECT 1.5 * i::DOUBLE AS voxel_volume FROM range(100) t(i)) TO '{path}' (FORMAT parquet)")
+    take_sample(connection, path, ["voxel_volume"])
     _, summaries = summarise(connection, path, [TABLES["axon"].columns["voxel_volume"]])
     known = json.loads(json.dumps(summaries))
     assert histograms(connection, "axon", path, known) == histograms(connection, "axon", path)

@@ -23,8 +23,8 @@ from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, 
 from syndb_pipeline.contract.schema import POLARS_TYPES, schema_of, table_schema
 from syndb_pipeline.contract.tables import SQL_TYPES, TABLES, Kind
 from syndb_pipeline.contract.vocabularies import VOCABULARIES
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, compile_checks, count_failing, failing_cells
+from syndb_pipeline.errors import Exit, PipelineError
+from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, compile_checks, count_failing, failing_cells, sampled
 from tests.campaigns import examples
 
 Cells = set[tuple[str, str, int]]
@@ -90,7 +90,8 @@ def test_the_same_cells_fail_in_sql_and_in_pandera(case: tuple[CheckedTable, pl.
     assert failing == pandera_says(table, frame)
     with duckdb.connect() as connection:
         connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
-        assert count_failing(connection, "FROM given", table) == Counter((code, column) for code, column, _ in failing)
+        expected = Counter((code, column) for code, column, _ in failing)
+        assert count_failing(connection, "FROM given", table) == (frame.height, expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,16 +146,56 @@ class Crooked:
     def sql(self, cell: str) -> str:
         return f"{cell} > 2"
 
+    def extremes(self, cell: str) -> tuple[str, ...]:
+        return ()
+
 
 def test_forms_that_disagree_are_our_fault_and_never_a_verdict() -> None:
     table = one_cell("crooked", Kind.INTEGER, Crooked(), required=True)
-    rows = f"SELECT range AS {ROW_NUMBER}, range AS cell FROM range(1, 4)"
-    with duckdb.connect() as connection, pytest.raises(PipelineError, match="crooked failed"):
+    rows = f"SELECT range + 10 AS {ROW_NUMBER}, range AS cell FROM range(1, 4)"
+    with duckdb.connect() as connection, pytest.raises(PipelineError) as raised:
         list(failing_cells(connection, rows, table))
+    for expected in ("row 12, column cell: '2' (crooked.cell)", "SYN-VAL-001", "fault of syndb-pipeline", "Nothing was accepted or sent"):
+        assert expected in str(raised.value)
+    assert raised.value.exit is Exit.INTERNAL
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(tables())
+def test_a_columns_extremes_fail_where_any_cell_does(case: tuple[CheckedTable, pl.DataFrame]) -> None:
+    table, frame = case
+    failing = {column for code, column, _ in sql_says(table, frame) if code != "not_nullable"}
+    found = set()
+    with duckdb.connect() as connection:
+        connection.register("given", frame.to_arrow())
+        for name, column in table.columns.items():
+            cell = f'"{name}"'
+            extremes = {each for check in column.checks for each in check.predicate.extremes(cell)}
+            assert bool(extremes) == bool(column.checks)
+            for each in extremes:
+                fails = " OR ".join(f"NOT ({check.predicate.sql(cell)})" for check in column.checks)
+                [(fails_there,)] = connection.execute(f"SELECT {fails} FROM (SELECT {each} AS {cell} FROM given)").fetchall()
+                found |= {name} if fails_there else set()
+    assert found == failing
+
+
+@pytest.mark.parametrize("dirty", [False, True], ids=["clean", "dirty"])
+def test_one_cell_of_many_that_sql_lets_pass_is_found_beyond_the_sample(dirty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syndb_pipeline.stages.frames.SAMPLE_ROWS", 10)
+    monkeypatch.setattr(Within, "sql", lambda self, cell: f"{cell} >= -1")
+    table = checked_table("vesicle", ["voxel_radius"])
+    cells = f"CASE WHEN range = 4321 THEN -0.5 WHEN {dirty} AND range = 77 THEN -2 ELSE 1 END::DOUBLE AS voxel_radius"
+    rows = f"SELECT range AS {ROW_NUMBER}, {cells} FROM range(20_000)"
+    with duckdb.connect() as connection:
+        (chosen,) = connection.execute(f"SELECT count(*) FROM ({sampled(rows, 20_000)}) WHERE voxel_radius < 0").fetchone() or (0,)
+        assert not chosen
+        with pytest.raises(PipelineError, match=r"row 4321, column voxel_radius: '-0\.5'"):
+            list(failing_cells(connection, rows, table))
 
 
 def test_failing_cells_keep_their_rows_number_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syndb_pipeline.stages.frames._BATCH_ROWS", 2_048)
+    monkeypatch.setattr("syndb_pipeline.stages.frames.SAMPLE_ROWS", 500)
     table = checked_table("vesicle", ["voxel_radius"])
     rows = f"SELECT range AS {ROW_NUMBER}, CASE WHEN range % 3 = 0 THEN -range::DOUBLE ELSE 1 END AS voxel_radius FROM range(20_000)"
     found: list[tuple[int, str]] = []
@@ -164,7 +205,7 @@ def test_failing_cells_keep_their_rows_number_across_batches(monkeypatch: pytest
             batches += 1
             found += connection.execute(f"SELECT {ROW_NUMBER}, value FROM {FAILING}").fetchall()
     assert batches > 1
-    assert [(row, float(value)) for row, value in found] == [(row, float(-row)) for row in range(0, 20_000, 3)]
+    assert [(row, float(value)) for row, value in sorted(found)] == [(row, float(-row)) for row in range(0, 20_000, 3)]
 
 
 def described(columns: dict[str, str]) -> str:

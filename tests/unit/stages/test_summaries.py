@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.stages.summaries import SAMPLED, Summary, summarise
+from syndb_pipeline.stages.summaries import SAMPLED, Summary, summarise, take_sample
 
 RADIUS = TABLES["vesicle"].columns["voxel_radius"]
 COUNT = TABLES["axon"].columns["mitochondria_count"]
@@ -37,7 +37,9 @@ def test_a_small_table_is_told_exactly(values: list[float | None], tmp_path_fact
         connection.execute("CREATE TABLE t (voxel_radius DOUBLE)")
         if values:
             connection.executemany("INSERT INTO t VALUES (?)", [[value] for value in values])
-        rows, summaries = summarise(connection, file_of(connection, "FROM t", tmp_path_factory.mktemp("column")), [RADIUS])
+        path = file_of(connection, "FROM t", tmp_path_factory.mktemp("column"))
+        take_sample(connection, path, ["voxel_radius"])
+        rows, summaries = summarise(connection, path, [RADIUS])
     finite = sorted(value for value in values if value is not None and math.isfinite(value))
 
     def smallest_that_reaches(share: float) -> float | None:
@@ -61,6 +63,7 @@ def test_a_large_table_is_sampled_the_same_way_every_time(connection: duckdb.Duc
     found: list[tuple[int, dict[str, Summary]]] = []
     for threads in (1, 2):
         connection.execute(f"SET threads = {threads}")
+        take_sample(connection, path, ["voxel_radius", "mitochondria_count"])
         found.append(summarise(connection, path, [RADIUS, COUNT]))
     (sampled,) = connection.execute(f"SELECT count(*) FROM {SAMPLED}").fetchone() or (0,)
     assert found[0] == found[1]
