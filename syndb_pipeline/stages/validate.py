@@ -200,7 +200,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "7",
+    "8",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )
