@@ -18,8 +18,8 @@ from typing import IO, BinaryIO, Final
 from syndb_pipeline.corrections.originals import Original
 from syndb_pipeline.corrections.returned import Correction, Returned
 from syndb_pipeline.errors import ConfigError
+from syndb_pipeline.readers.line_ends import line_end
 from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter
-from syndb_pipeline.readers.text import line_end
 
 _CHUNK: Final = 1 << 20
 _BOMS: Final = {

@@ -34,8 +34,8 @@ def _rules(*rules: Rule) -> dict[str, Rule]:
 RULES: Final[dict[str, Rule]] = _rules(
     # -- reading the files (ingest)
     Rule("SYN-READ-001", "File not found", "error", "{table}: {file} does not exist or matches no file.", "{advice}", True),
-    Rule("SYN-READ-002", "Line with too many or too few values", "error", "{count} line{s} of {file} {do} not have the {expected} values the header announces.", "{advice}", True),
-    Rule("SYN-READ-003", "Unreadable bytes", "error", "{file} is not {encoding} text: {reason}.", "Save it as UTF-8, or name its encoding: `tables.{table}.encoding: {guess}`.", True),
+    Rule("SYN-READ-002", "Line with too many or too few values", "error", "{count} line{s} of {file} {do} not have the {expected} values {announced}.", "{advice}", True),
+    Rule("SYN-READ-003", "Unreadable bytes", "error", "{file} is not {encoding} text: {reason}.", "{advice}", True),
     Rule("SYN-READ-004", "Column name stands twice", "error", "{file} has {times} columns called {column!r}.", "Rename or remove one of them in the file.", True),
     Rule("SYN-READ-005", "Column without a name", "error", "Column{s} {positions} of {file} {have} no name in the header.", "Name every column in the file, e.g. cid for the key of the row.{naming} If SynDB is not to have columns without a name: `tables.{table}.ignore: [{ignoring}]`.", True),
     Rule("SYN-READ-006", "No header row", "error", "{file} has no column names where its header should be: {first!r}.", "{advice}", True),

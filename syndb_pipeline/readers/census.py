@@ -41,12 +41,14 @@ class Census:
     odd: bool  # line ends of several kinds, or quotation marks that DuckDB would read leniently
     plain_numbers: bool  # DuckDB's own reading of numbers is exact: nothing like `1_000`, `+-5` or 1e-400 anywhere
     blanks: int  # bytes of white space but for line ends and delimiters, of control characters, and of what is not ASCII
+    returns: bool = False  # a CR that no LF follows, where LF ends lines
+    zeros: bool = False  # bytes that no text has
 
 
 def take(path: Path, delimiter: bytes, end: bytes) -> Census:
     """Count lines and delimiters of the text file at `path`, and look for what only slower ways read rightly."""
     lines = delimiters = returns = pairs = blanks = done = 0
-    quotes = lenient = odd_numbers = False
+    quotes = lenient = odd_numbers = zeros = False
     seam = near = b""  # the last bytes before a chunk; in `near`, blanks at its end are one
     with path.open("rb") as source:
         while chunk := source.read(_CHUNK):
@@ -54,6 +56,7 @@ def take(path: Path, delimiter: bytes, end: bytes) -> Census:
             lines += _count(piece, end)
             delimiters += _count(piece, delimiter) if len(delimiter) == 1 else _count_long(seam, chunk, delimiter)
             blanks += blanks_in(chunk)
+            zeros = zeros or b"\0" in chunk
             if end == b"\n" and b"\r" in chunk:
                 returns += _count(piece, b"\r")
                 pairs += chunk.count(b"\r\n")
@@ -76,7 +79,7 @@ def take(path: Path, delimiter: bytes, end: bytes) -> Census:
     blank_end = max(ends - 1, 0) if len(seam.rstrip(b"\r\n")) else 0
     all_lines = lines + (not seam.endswith(end) and seam != b"")
     blanks -= lines + pairs + delimiters * blanks_in(delimiter)
-    return Census(all_lines, delimiters, quotes, blank_end, mixed or lenient, not odd_numbers, blanks)
+    return Census(all_lines, delimiters, quotes, blank_end, mixed or lenient, not odd_numbers, blanks, returns != pairs, zeros)
 
 
 def blanks_in(text: bytes) -> int:

@@ -6,11 +6,13 @@ Belongs here: turning a file's bytes into UTF-8 bytes, line ends untouched, and 
 from __future__ import annotations
 
 import codecs
+import re
 import zlib
 from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.errors import ConfigError
+from syndb_pipeline.readers import encoding_guess
 from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import check_is
@@ -24,6 +26,11 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CHUNK: Final = 1 << 20
+_SHOWN: Final = 60
+
+_TAIL: Final = 1 << 16
+_CONTROLS: Final = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
+_END_MARK: Final = re.compile(rb"\x1a[\x1a\r\n\0 \t]*\Z")
 
 
 def check_name(encoding: str, table: str) -> str:
@@ -39,49 +46,100 @@ def check_name(encoding: str, table: str) -> str:
     return info.name
 
 
-def guess(line: bytes) -> str:
-    """The encoding that bytes which are no UTF-8 most likely have."""
-    if line.count(b"\0") * 4 >= len(line) > 0:
-        return _utf16(line)
-    try:
-        line.decode("cp1252")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "cp1252"
-
-
-def _utf16(text: bytes) -> str:
-    """Which UTF-16 `text` is: without a byte order mark Python's plain `utf-16` reads none. Most letters have a zero byte on one side."""
-    return "utf-16-be" if text[::2].count(b"\0") > text[1::2].count(b"\0") else "utf-16-le"
-
-
-def as_utf8(path: Path, file: str, encoding: str, scratch: Path) -> tuple[Path, str]:
+def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path) -> tuple[Path, str]:
     """A path whose bytes are the text of `path` as UTF-8, and the encoding found: `path` itself where it is UTF-8 already.
 
-    `encoding` is the config's, as Python names it; a byte order mark wins over it. Raises `Unreadable`.
+    Args:
+        path: The lab's file, called `file` in findings.
+        encoding: The config's, as Python names it; a byte order mark wins over it.
+        table: SynDB's table, which settings are named for.
+        scratch: An empty folder of this file's own, for the copy where one is needed.
+
+    Raises:
+        Unreadable: It is empty, no text, or text in another encoding.
     """
     if path.name.lower().endswith(".gz"):
         path = _unpacked(path, file, scratch)
     with path.open("rb") as source:
         head = source.read(4096)
     if not head:
-        raise cannot_read(file, "it is empty", "Export it again, or remove the table from the config.")
+        raise _empty(file)
     check_is(path, file, "text")
     found = next((name for mark, name in _BOMS if head.startswith(mark)), encoding)
     if found in ("utf-8", "utf-8-sig"):
-        if b"\0" in head:
-            if head.count(b"\0") * 4 < len(head):
-                line = head[: head.index(b"\0")].count(b"\n") + 1
-                raise cannot_read(
-                    file, f"it holds zero bytes, as damaged files do, first in line {line}", "Export it again from its source."
-                )
-            reason = "every other byte is zero, as in UTF-16 text"
-            raise Unreadable(Problem("SYN-READ-003", file, values={"encoding": "utf-8", "reason": reason, "guess": _utf16(head)}))
+        if b"\0" in head and (wide := encoding_guess.utf16_of(head)):
+            reason = "every other byte is zero, as in UTF-16 text" if "16" in wide else "most bytes are zero, as in UTF-32 text"
+            values = {"encoding": "utf-8", "reason": reason, "advice": encoding_guess.name_it(table, wide)}
+            raise Unreadable(Problem("SYN-READ-003", file, values=values))
+        path = _without_end_mark(path, file, scratch)
+        _check_zeros(path, file)
         return path, "utf-8"
     if found.startswith(("utf-16", "utf-32")) and b"\0" not in head and head.isascii():
         reason = f"it has none of the zero bytes that {found} text has"
-        raise Unreadable(Problem("SYN-READ-003", file, values={"encoding": found, "reason": reason, "guess": "utf-8"}))
-    return _transcoded(path, file, found, scratch), found
+        values = {"encoding": found, "reason": reason, "advice": encoding_guess.name_it(table, "utf-8")}
+        raise Unreadable(Problem("SYN-READ-003", file, values=values))
+    return _without_end_mark(_transcoded(path, file, found, table, scratch), file, scratch), found
+
+
+def _empty(file: str) -> Unreadable:
+    return cannot_read(file, "it is empty", "Export it again, or remove the table from the config.")
+
+
+def _without_end_mark(path: Path, file: str, scratch: Path) -> Path:
+    """`path`, or a copy without the byte 0x1A with which DOS and CP/M ended text, and without what fills the block behind it."""
+    size = path.stat().st_size
+    with path.open("rb") as source:
+        source.seek(max(size - _TAIL, 0))
+        tail = source.read()
+        mark = _END_MARK.search(tail)
+        if mark is None:
+            return path
+        length = size - len(tail) + mark.start()
+        if not length:
+            raise _empty(file)
+        before = tail[: mark.start()]
+        target = scratch / "ended.txt"
+        source.seek(0)
+        with target.open("wb") as sink:
+            while length and (chunk := source.read(min(length, _CHUNK))):
+                sink.write(chunk)
+                length -= len(chunk)
+            if not before.endswith((b"\n", b"\r")):  # the mark says that the line is whole
+                sink.write(b"\r" if b"\r" in before and b"\n" not in before else b"\n")
+    return target
+
+
+def _check_zeros(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the first or the last bytes of a text file hold zeros; those between are for its census to see."""
+    with path.open("rb") as source:
+        head = source.read(4096)
+        source.seek(max(path.stat().st_size - 4096, 0))
+        tail = source.read()
+    if b"\0" not in head and b"\0" not in tail:
+        return
+    if len(_CONTROLS.findall(head)) * 50 > len(head):
+        advice = "Export the table with the program that wrote it, as .parquet or .csv."
+        raise cannot_read(file, "it is no text but binary data of a format that is not recognised", advice)
+    raise zero_bytes(path, file)
+
+
+def zero_bytes(path: Path, file: str) -> Unreadable:
+    """`Unreadable` for a text file that holds zero bytes, as no text does: where they begin, and whether nothing else follows."""
+    line, zeros, others = 1, 0, False
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            if not zeros:
+                at = chunk.find(b"\0")
+                line += chunk.count(b"\n", 0, at if at >= 0 else len(chunk))
+                if at < 0:
+                    continue
+                chunk = chunk[at:]
+            zeros += chunk.count(b"\0")
+            others = others or bool(chunk.strip(b"\0"))
+    if others:
+        return cannot_read(file, f"it holds zero bytes, as damaged files do, first in line {line:,}", "Export it again from its source.")
+    reason = f"it ends in {zeros:,} zero byte{'' if zeros == 1 else 's'} from line {line:,} on, as a copy does that broke off"
+    return cannot_read(file, reason, "Copy or export it again from its source: rows may be missing.")
 
 
 def _unpacked(path: Path, file: str, scratch: Path) -> Path:
@@ -97,13 +155,17 @@ def _unpacked(path: Path, file: str, scratch: Path) -> Path:
     return target
 
 
-def _transcoded(path: Path, file: str, encoding: str, scratch: Path) -> Path:
+def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path) -> Path:
     target = scratch / "transcoded.txt"
     decoder = codecs.getincrementaldecoder(encoding)()
-    lines, done = 1, 0
+    lines, done, seam = 1, 0, b""
     with path.open("rb") as source, target.open("wb") as sink:
         while True:
             chunk = source.read(_CHUNK)
+            if encoding in encoding_guess.WESTERN:
+                if misread := encoding_guess.MISREAD.search(seam + chunk):
+                    raise _is_utf8(path, file, encoding, table, done - len(seam) + misread.start())
+                seam = chunk[-2:]
             pending = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(chunk, final=not chunk)
@@ -113,8 +175,8 @@ def _transcoded(path: Path, file: str, encoding: str, scratch: Path) -> Path:
                 start = getattr(error, "start", 0)
                 lines += _decoded_lines(getattr(error, "object", b"")[:start], encoding)
                 place = f"byte {done - pending + start + 1:,} of the file, near line {lines:,}"
-                reason = f"{place}, cannot be decoded"
-                values = {"encoding": encoding, "reason": reason, "guess": _instead(encoding, getattr(error, "object", chunk))}
+                advice = encoding_guess.advice_for(table, encoding, getattr(error, "object", chunk))
+                values = {"encoding": encoding, "reason": f"{place}, cannot be decoded", "advice": advice}
                 raise Unreadable(Problem("SYN-READ-003", file, values=values)) from None
             sink.write(text.encode("utf-8", "surrogatepass"))
             lines += text.count("\n")
@@ -123,13 +185,35 @@ def _transcoded(path: Path, file: str, encoding: str, scratch: Path) -> Path:
                 return target
 
 
-def _instead(encoding: str, text: bytes) -> str:
-    """The encoding that `text`, which `encoding` cannot decode, most likely has."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(text)
-    except UnicodeDecodeError:
-        return "cp1252" if encoding != "cp1252" else "latin-1"
-    return _utf16(text) if text.count(b"\0") * 4 >= len(text) > 0 else "utf-8"
+def _is_utf8(path: Path, file: str, encoding: str, table: str, at: int) -> Unreadable:
+    """`Unreadable` for a file that the config says is in `encoding`, and whose bytes at `at` are a letter in UTF-8.
+
+    In a Western encoding such a pair of bytes is `Ã¼` or `Â°`, which is in no word, and every key that holds one would be a wrong key.
+    """
+    with path.open("rb") as source:
+        lines, line, left = 1, b"", at
+        while left and (chunk := source.read(min(left, _CHUNK))):
+            lines += chunk.count(b"\n")
+            line = (line + chunk).rpartition(b"\n")[2][-_SHOWN:]
+            left -= len(chunk)
+        line += source.read(_SHOWN).partition(b"\n")[0]
+        source.seek(0)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        whole = True
+        try:
+            while chunk := source.read(_CHUNK):
+                decoder.decode(chunk)
+        except UnicodeDecodeError:
+            whole = False
+    word = next(word for word in re.split(rb'[,;\t|"\r]', line) if encoding_guess.MISREAD.search(word))
+    reason = (
+        f"line {lines:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be read as {word.decode(encoding, 'replace')!r}"
+    )
+    if whole:
+        advice = f"The whole file is UTF-8: `tables.{table}.encoding: utf-8`."
+    else:
+        advice = "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it again, all of it as UTF-8."
+    return Unreadable(Problem("SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}))
 
 
 def _decoded_lines(piece: bytes, encoding: str) -> int:

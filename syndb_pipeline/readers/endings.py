@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,9 @@ BROKEN_LINE: Final = {"reason": "its last line has no end and stops before its l
 _SAMPLE_BYTES: Final = 1 << 18
 _ENOUGH: Final = 20
 """Values it takes to say what the last column always looks like."""
+
+_MANY_DIGITS: Final = 3
+"""Of a thousand numbers picked by chance, one has so many digits fewer than the others."""
 
 _BLOCK: Final = 4096
 """Disks and networks move whole blocks, so a copy that broke off mostly ends with one; chance does so once in 4096 files."""
@@ -91,12 +95,17 @@ def _reason(last: str, others: Sequence[str], size: int | None) -> tuple[str, bo
     if len(others) >= _ENOUGH and all(others):
         if not last:
             return "its last value is empty, which no other is", False
-        lengths = {len(value) for value in others}
-        if len(lengths) == 1 and len(last) < min(lengths) and min(lengths) >= 4:
-            return f"{last!r} is shorter than all other values, which have {min(lengths)} characters", True
         places = {len(value.partition(".")[2]) for value in others if _is_decimal(value)}
         if len(places) == 1 and min(places) >= 2 and all(map(_is_decimal, others)) and len(last.partition(".")[2]) < min(places):
             return f"{last!r} has fewer than the {min(places)} decimals of all other values", True
+        lengths = {len(value) for value in others}
+        missing = min(lengths) - len(last)
+        if len(lengths) == 1 and missing > 0 and min(lengths) >= 4:
+            # A number with fewer digits is a number still: 999 after 1000, or one of ten that are picked by chance.
+            is_number = len({_shape(value) for value in (last, *others)}) == 1
+            if not (is_number and _goes_on(last, others)):
+                sure = not is_number or missing >= _MANY_DIGITS
+                return f"{last!r} is shorter than all other values, which have {min(lengths)} characters", sure
         if min(lengths) >= 8 and len(last) * 2 <= min(lengths):
             return f"{last!r} is much shorter than all other values", True
     counts = Counter(others)
@@ -106,6 +115,19 @@ def _reason(last: str, others: Sequence[str], size: int | None) -> tuple[str, bo
     if size and size % _BLOCK == 0:
         return f"its size, {size:,} bytes, is a whole number of blocks, as a copy has that broke off", False
     return "", False
+
+
+def _shape(value: str) -> str:
+    """A value with each number in it as one digit; numbers are alike in it whatever their length."""
+    return re.sub(r"[0-9]+", "0", value)
+
+
+def _goes_on(last: str, others: Sequence[str]) -> bool:
+    """Whether the number in `last` follows those before it as they follow one another: in steps no larger, all up or all down."""
+    numbers = [int("".join(re.findall(r"[0-9]", value)) or 0) for value in (*others[-_ENOUGH:], last)]
+    steps = [after - before for before, after in pairwise(numbers)]
+    one_way = all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
+    return one_way and abs(steps[-1]) <= max(map(abs, steps[:-1]))
 
 
 def _is_decimal(value: str) -> bool:

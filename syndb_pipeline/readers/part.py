@@ -97,7 +97,8 @@ class Part:
     `refused_lines` is the file of those (`refused.RefusedLines`).
     `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
     that it saw no number which DuckDB reads otherwise than it is written, and `trimmed` that no text has white space around it.
-    `first` are the values of its first row as they are written, where the reader has seen them.
+    `first` are the values of its first row as they are written, where the reader has seen them. `table` is SynDB's; `returns` tells that
+    the lines of a text file end in CR, `headerless` that the config names its columns.
     """
 
     path: Path
@@ -121,6 +122,9 @@ class Part:
     problems: tuple[Problem, ...] = ()
     faults: tuple[tuple[int, int, str, str], ...] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
     kept: Kept | None = None
+    table: str = ""
+    returns: bool = False
+    headerless: bool = False
     positions: tuple[int, ...] = ()  # of a sheet: where each column stands in it, from 0
 
 

@@ -14,10 +14,9 @@ import duckdb
 
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import given, parquet
-from syndb_pipeline.readers import casts, columnar, encodings, files, headers
+from syndb_pipeline.readers import casts, columnar, encodings, files, headers, line_ends
 from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter, records
 from syndb_pipeline.readers.part import column_name
-from syndb_pipeline.readers.text import line_end
 from syndb_pipeline.table_settings import TableConfig
 
 _CHUNK: Final = 1 << 20
@@ -86,8 +85,9 @@ def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) 
 
 
 def _of_text(lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scratch: Path) -> Iterator[Texts]:
-    path, _ = encodings.as_utf8(lab_file.path, lab_file.path.name, lab_file.config.encoding, scratch)
-    end, mark = line_end(path), (lab_file.delimiter or ",").encode()
+    path, _ = encodings.as_utf8(lab_file.path, lab_file.path.name, lab_file.config.encoding, lab_file.table.name, scratch)
+    path = line_ends.settled(path, lab_file.config.delimiter, scratch).path
+    end, mark = line_ends.line_end(path), (lab_file.delimiter or ",").encode()
     header: Sequence[str] = lab_file.config.names or ()
     if lab_file.config.names is None:
         found = (record.values for record in records(path, mark, end, lab_file.config.header_row or 1) if not record.blank)

@@ -9,6 +9,7 @@ not fit together, or DuckDB refuses a line, the careful way goes through the rec
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,7 +19,9 @@ from typing import Any, Final
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import exact_path, literal
 from syndb_pipeline.findings.finding import Example
-from syndb_pipeline.readers import census, encodings, endings, headers
+from syndb_pipeline.readers import census, encodings, endings, headers, separators
+from syndb_pipeline.readers.encoding_guess import UNFINISHED, Evidence, what_is_wrong
+from syndb_pipeline.readers.line_ends import Settled, line_end, settled, starts_mixed
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records, sample
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.refused import RefusedLines
@@ -33,10 +36,7 @@ _BYTES: Final = "SYN-READ-003"
 _BLANK: Final = "SYN-READ-011"
 _QUOTES: Final = "SYN-READ-015"
 
-_UNFINISHED: Final = ", where the line stops"
-
 _SAMPLE_RECORDS: Final = 50
-_CHUNK: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +60,24 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     Raises `Unreadable` when it gives no rows, `ConfigError` for an unknown encoding.
     """
     encoding = encodings.check_name(config.encoding, table.name)
-    utf8, found = encodings.as_utf8(path, file, encoding, scratch)
+    utf8, found = encodings.as_utf8(path, file, encoding, table.name, scratch)
+    ends = settled(utf8, config.delimiter, scratch) if starts_mixed(utf8) else None
     try:
-        layout = _layout(utf8, file, table, config)
+        layout, counts = _looked_at(ends.path if ends else utf8, file, table, config)
+        if counts.returns and ends is None:
+            ends = settled(utf8, config.delimiter, scratch)
+            if ends.stray is not None:
+                layout, counts = _looked_at(ends.path, file, table, config)
     except LineTooLong as error:
         raise line_too_long(file, error.number) from None
-    counts = census.take(utf8, layout.delimiter, layout.end)
+    ends = ends or Settled(utf8)
     width = len(layout.names)
     part = Part(
-        path=utf8,
+        path=ends.path,
         file=file,
         names=layout.names,
         types=("VARCHAR",) * width,
-        source=_source(utf8, layout.delimiter.decode(), ["VARCHAR"] * width, layout.skip),
+        source=_source(ends.path, layout.delimiter.decode(), ["VARCHAR"] * width, layout.skip),
         rows=counts.lines - counts.blank_end - layout.skip,
         first_line=layout.skip + 1,
         exact=False,
@@ -81,10 +86,15 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         plain_numbers=counts.plain_numbers,
         first=layout.first,
         problems=_blank_end(file, counts),
+        table=table.name,
+        returns=layout.end == b"\r" or ends.mostly_returns,
+        headerless=config.names is not None,
     )
+    if ends.stray is not None and not ends.mostly_returns:
+        return _with_stray_returns(part, ends.stray, scratch, layout.blank)
     if part.rows <= 0:
         return careful(part, scratch, layout.blank)
-    head = _lines_of(utf8, layout.end, layout.skip)
+    head = _lines_of(ends.path, layout.end, layout.skip)
     in_names = sum(census.blanks_in(line) - line.count(layout.delimiter) * census.blanks_in(layout.delimiter) for line in head)
     part = replace(part, trimmed=not counts.quotes and counts.blanks == in_names)
     # Without quotation marks, whole lines have one delimiter fewer than values; DuckDB alone would pass over the last one of `1,2,,`.
@@ -92,7 +102,26 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     quoted_head = layout.skip > 1 and any(b'"' in line for line in head)
     if width == 1 or uneven or counts.odd or quoted_head or layout.blank:
         return careful(part, scratch, layout.blank)
-    return endings.with_broken_value(part, layout.end, as_given=utf8 == path)
+    return endings.with_broken_value(part, layout.end, as_given=ends.path == path)
+
+
+def _looked_at(utf8: Path, file: str, table: Table, config: TableConfig) -> tuple[Layout, census.Census]:
+    """How the file at `utf8` is laid out, and what its bytes say. Raises `Unreadable`, also where they hold zeros."""
+    layout = _layout(utf8, file, table, config)
+    counts = census.take(utf8, layout.delimiter, layout.end)
+    if counts.zeros:
+        raise encodings.zero_bytes(utf8, file)
+    return layout, counts
+
+
+def _with_stray_returns(part: Part, line: int, scratch: Path, blank: Sequence[int]) -> Part:
+    """`part`, some of whose lines end in CR and most in LF, where all of them are rows. Raises `Unreadable` where a CR may end no line."""
+    read = careful(part, scratch, blank)
+    if len(part.names) > 1 and not any(problem.code == _RAGGED for problem in read.problems):
+        return read
+    reason = f"line {line:,} holds a carriage return (CR) outside of quotation marks, and lines end in LF"
+    advice = "Remove it, or write a line break (LF) in its place; inside of a value, put the value in quotation marks."
+    raise cannot_read(part.file, reason, advice)
 
 
 def _blank_end(file: str, counts: census.Census) -> tuple[Problem, ...]:
@@ -156,21 +185,24 @@ class _Refusals:
         self.lines = RefusedLines(scratch / "refused.parquet")
         self.places = {code: Places(part.file) for code in (_RAGGED, _BYTES, _BLANK, _QUOTES, endings.CODE)}
         self.last: tuple[Record, str] | None = None
-        self._first_bad: tuple[int, bytes] | None = None
+        self._evidence = Evidence(part.returns)
         self._width = len(part.names)
-        self._only_one_more = True
+        self._widths: set[int] = set()  # of all records that have values
         self._one_too_many = 0
+        self._whole = 0
         self._blanks = b' \t"' + (part.delimiter or "").encode()
 
     def code_of(self, record: Record) -> str:
         """The rule that `record` breaks; "" when it is a row."""
         if not record.raw.strip(self._blanks) and (record.blank or self._is_empty(record)):
             return _BLANK
-        if not (record.raw.isascii() or _is_utf8(record.raw)):
-            return _BYTES
+        if not record.raw.isascii():
+            if not _is_utf8(record.raw):
+                return _BYTES
+            self._evidence.add_good(record.raw)
         if record.fault:
             return _QUOTES
-        self._only_one_more = self._only_one_more and len(record.values) == self._width + 1
+        self._widths.add(len(record.values))
         return "" if len(record.values) == self._width else _RAGGED
 
     @staticmethod
@@ -190,32 +222,50 @@ class _Refusals:
         if not ended and self._is_cut(record, code):
             code = endings.CODE
         if code == _BYTES:
-            self._first_bad = self._first_bad or (record.line, record.raw)
+            self._evidence.add_bad(record.line, record.raw)
         if code == _RAGGED:
             self._one_too_many += len(record.values) == self._width + 1 and not record.values[-1].strip()
+            self._whole += len(record.values) == 1 and not record.plain and separators.joined_by(record.values[0], self._width) is not None
         self.places[code].add(record.line, _shown(record))
         self.lines.add(record.line, _shown(record), code)
 
     def _is_cut(self, record: Record, code: str) -> bool:
         if code == _BYTES:
-            return _bad_bytes(record.line, record.raw, 1)["reason"].endswith(_UNFINISHED)
+            return what_is_wrong(record.line, record.raw).endswith(UNFINISHED)
+        if self.part.headerless and len(self._widths) == 1:
+            return code == _QUOTES  # it has as many values as every other line, so `names` may be wrong
         # Where other lines are broken likewise, the last one need not be cut.
         return not self.places[code].count and (code == _QUOTES or len(record.values) < len(self.part.names))
 
     def problems(self) -> list[Problem]:
-        advice = f"Quote values that contain the delimiter {self.part.delimiter!r}, and complete or remove broken lines."
-        if self._one_too_many and self._one_too_many == self.places[_RAGGED].count:
-            advice = "They end with a delimiter that the header does not have. Remove it from the lines, or add one to the header."
-        elif self._only_one_more and self.places[_RAGGED].count > 1:
-            advice = (
-                "Every row has one value more than there are names, as R's write.table leaves them: write the file with row.names = FALSE, "
-                "or name the first column in the file."
-            )
-        values: dict[str, dict[str, Any]] = {_RAGGED: {"expected": len(self.part.names), "advice": advice}}
-        if self._first_bad:
-            values[_BYTES] = _bad_bytes(*self._first_bad, self.places[_BYTES].count)
+        announced = "that `names` lists" if self.part.headerless else "the header announces"
+        values: dict[str, dict[str, Any]] = {
+            _RAGGED: {"expected": len(self.part.names), "announced": announced, "advice": self._advice()},
+        }
+        if self._evidence.first:
+            values[_BYTES] = self._evidence.values(self.part.table)
         values[endings.CODE] = endings.BROKEN_LINE
         return [problem for code, places in self.places.items() for problem in places.problem(code, **values.get(code, {}))]
+
+    def _advice(self) -> str:
+        """What to do about lines with too many or too few values."""
+        if self._one_too_many and self._one_too_many == self.places[_RAGGED].count:
+            return "They end with a delimiter that the header does not have. Remove it from the lines, or add one to the header."
+        if self._whole and self._whole == self.places[_RAGGED].count:
+            return "Each of these lines as a whole is in quotation marks, so it is one value. Remove the quotation marks around them."
+        if len(self._widths) == 1:  # no line is as wide as the header
+            (found,) = self._widths
+            each = f"{found} value{'' if found == 1 else 's'}"
+            if self.part.headerless:
+                return f"Each line has {each} and `names` has {self._width}: give one name for each value of a line, in their order."
+            if self.places[_RAGGED].count > 1 and found == self._width + 1:
+                return (
+                    "Every row has one value more than there are names, as R's write.table leaves them: write the file with "
+                    "row.names = FALSE, or name the first column in the file."
+                )
+            if self.places[_RAGGED].count > 1:
+                return f"Each line has {each} and the header has {self._width}: name every column in the file, and write every value."
+        return f"Quote values that contain the delimiter {self.part.delimiter!r}, and complete or remove broken lines."
 
 
 def with_numbers(part: Part, numbers: Collection[int]) -> Part:
@@ -256,6 +306,7 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
     known = headers.known_names(table, config)
     scores = {mark: _score(mark, sample, known, config.names) for mark, sample in samples.items()}
     mark = max(candidates, key=lambda candidate: scores[candidate])
+    _check_separator(samples[mark], mark, scores[mark], file, table, config)
     if config.names is not None:
         names = headers.tidy(config.names)
         return Layout(mark.encode(), end, names, start - 1, first=_first_row(samples[mark], len(names)))
@@ -269,7 +320,7 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
         places.add(record.line, _shown(record))
         raise Unreadable(*places.problem("SYN-READ-015"))
     if not _is_utf8(record.raw):
-        raise Unreadable(Problem("SYN-READ-003", file, values=_bad_bytes(record.line, record.raw, 1)))
+        raise _header_of_other_bytes(path, file, table, end, record)
     names = headers.tidy([value.decode() for value in record.values])
     place = Example(file=file, row=record.line)
     if not scores[mark][0]:  # not one name is known
@@ -299,6 +350,22 @@ def _line_after(path: Path, end: bytes, config: TableConfig) -> int:
     return next((record.line + record.spans for record in header if record.line + record.spans > config.header_row), config.header_row + 1)
 
 
+def _header_of_other_bytes(path: Path, file: str, table: Table, end: bytes, header: Record) -> Unreadable:
+    """`Unreadable` for a file whose header is no UTF-8; the lines below it tell in which encoding it is."""
+    evidence = Evidence(end == b"\r")
+    places = Places(file)
+    with path.open("rb") as source:
+        for number, line in enumerate(physical_lines(source, end), start=1):
+            if number < header.line or line.isascii():
+                continue
+            if _is_utf8(line):
+                evidence.add_good(line)
+            else:
+                evidence.add_bad(number, line)
+                places.add(number, line.decode("utf-8", "replace"))
+    return Unreadable(*places.problem(_BYTES, **evidence.values(table.name)))
+
+
 def _first_row(sample: list[Record], width: int) -> tuple[str, ...]:
     """The values of the first row among the records of `sample`; none where no record has as many."""
     rows = (record for record in sample if not record.fault and len(record.values) == width and _is_utf8(record.raw))
@@ -309,45 +376,57 @@ def _decoded(record: Record) -> list[str]:
     return [value.decode("utf-8", "replace") for value in record.values]
 
 
+def _check_separator(sample: list[Record], mark: str, score: tuple[float, ...], file: str, table: Table, config: TableConfig) -> None:
+    """Raise `Unreadable` when something else than `mark`, the delimiter of the config or the likeliest one, separates the values."""
+    rows = [record for record in sample if not record.blank]
+    has_header = config.names is None
+    if not score[0]:
+        separators.check_not_quoted_whole(file, sample)
+    if config.delimiter in (None, " ", "\t") and rows:
+        width = len(rows[0].values) if has_header else len(config.names or ())
+        separators.check_not_aligned(file, rows, mark, has_header=has_header, width=width)
+    if config.delimiter and not has_header and rows and all(len(record.values) == 1 for record in rows) and len(config.names or ()) > 1:
+        others = {joined for record in rows for joined in (separators.joined_by(record.raw),) if joined != config.delimiter}
+        if len(others) == 1 and (other := others.pop()) is not None:
+            raise _other_delimiter(file, table, config, other)
+
+
+def _other_delimiter(file: str, table: Table, config: TableConfig, mark: str) -> Unreadable:
+    reason = f"the config says that {config.delimiter!r} separates its values, and {mark!r} does"
+    return cannot_read(file, reason, f"Correct it, `tables.{table.name}.delimiter: {json.dumps(mark)}`, or take the setting out.")
+
+
 def _check_other_delimiter(header: Record, file: str, table: Table, config: TableConfig) -> None:
     """Raise `Unreadable` when the config's delimiter leaves the header whole and another one splits it into known names."""
     if not config.delimiter or len(header.values) > 1:
         return
     for mark in DELIMITERS:
         if headers.row_of_names([(1, header.raw.decode("utf-8", "replace").split(mark))], table, config):
-            reason = f"the config says that {config.delimiter!r} separates its values, and {mark!r} does"
-            shown = json.dumps(mark)
-            raise cannot_read(file, reason, f"Correct it, `tables.{table.name}.delimiter: {shown}`, or take the setting out.")
+            raise _other_delimiter(file, table, config, mark)
 
 
 def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | None) -> tuple[float, ...]:
-    """How well a delimiter fits: names it makes known, then rows as wide as the header, then more than one column."""
+    """How well a delimiter fits: names it makes known, then rows as wide as the header, then more than one column.
+
+    Where no row is as wide as the config's names, rows of one width speak for a delimiter.
+    """
     whole = [record for record in sample if not record.blank and not record.fault]
     if not whole:
-        return (0, 0, 0, 0, 0)
+        return (0, 0, 0, 0, 0, 0)
     header = _decoded(whole[0])
     width = len(names) if names else len(header)
     rows = whole if names else whole[1:]
     fitting = sum(len(record.values) == width for record in rows) / len(rows) if rows else 1.0
     hits = 0 if names else len(set(headers.tidy(header)) & (known - {""}))
+    (usual, times) = Counter(len(record.values) for record in rows).most_common(1)[0] if rows else (1, 0)
     return (
         hits,
         fitting if width > 1 or names else min(fitting, 0.0),
+        times / len(rows) if names and usual > 1 else 0.0,
         width > 1,
         mark != " ",
         -DELIMITERS.index(mark) if mark in DELIMITERS else 0,
     )
-
-
-def line_end(path: Path) -> bytes:
-    """What ends the lines: b"\\n", or b"\\r" alone as old instruments write it."""
-    returns = False
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            if b"\n" in chunk:
-                return b"\n"
-            returns = returns or b"\r" in chunk
-    return b"\r" if returns else b"\n"
 
 
 def _lines_of(path: Path, end: bytes, count: int) -> list[bytes]:
@@ -363,19 +442,6 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _bad_bytes(line: int, raw: bytes, count: int) -> dict[str, str]:
-    """The values of a SYN-READ-003 for `count` lines, of which `raw` is the first."""
-    try:
-        raw.decode()
-        raise AssertionError("the line is UTF-8")
-    except UnicodeDecodeError as error:
-        place = f"line {line:,}, byte {error.start + 1} is 0x{raw[error.start]:02X}"
-        if error.reason == "unexpected end of data":
-            place += _UNFINISHED
-    lines = f"; {count:,} lines in all" if count > 1 else ""
-    return {"encoding": "utf-8", "reason": place + lines, "guess": encodings.guess(raw)}
 
 
 def _shown(record: Record) -> str:

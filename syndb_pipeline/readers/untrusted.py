@@ -7,6 +7,7 @@ A glance costs a few reads whatever the file's size, so it comes before even the
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PEEK_MEMORY: Final = 2_000_000_000
 """What `init` may take to look into a workbook: the memory limit of a run that names none."""
 
 _DELIMITERS: Final = (b",", b"\t", b";", b"|")
+_LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _glance_at_text(path: Path, file: str, config: TableConfig) -> None:
         if not head.strip(b"\0"):
             raise cannot_read(file, "it holds zero bytes where its text should be", "Copy or export it again from its source.")
         raise line_too_long(file, 1)
-    lines = head.split(b"\n", config.header_row or 1) if b"\n" in head else head.split(b"\r", config.header_row or 1)
+    lines = _LINE_END.split(head, config.header_row or 1)
     line = lines[min(config.header_row or 1, len(lines)) - 1]
     delimiters = (config.delimiter.encode(),) if config.delimiter else _DELIMITERS
     columns = max(line.count(mark) for mark in delimiters) + 1

@@ -24,7 +24,7 @@ from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence
 from syndb_pipeline.footers import is_surely_empty
-from syndb_pipeline.readers import casts, headers, lines, text
+from syndb_pipeline.readers import casts, headers, line_ends, lines
 from syndb_pipeline.readers.part import Part, Places, Problem, column_name
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.stages import head_rows
@@ -301,7 +301,7 @@ class _Texts:
         self.file = part.path.open("rb") if part.delimiter is not None else None
         if self.file is not None:
             self.read = 0
-            self.source = lines.physical_lines(self.file, text.line_end(part.path))
+            self.source = lines.physical_lines(self.file, line_ends.line_end(part.path))
         else:
             values = ", ".join(casts.to_text(column_name(i), kind) for i, kind in enumerate(part.types))
             numbered = f"SELECT [{values}] AS cells, row_number() OVER () - 1 AS row FROM {part.source}"

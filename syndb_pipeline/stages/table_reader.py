@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import duckdb
 
-from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet
 from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.footers import is_surely_empty, rows_in
-from syndb_pipeline.readers import casts, columnar, files, headers, text, untrusted
+from syndb_pipeline.readers import casts, columnar, endings, files, headers, text, untrusted
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
@@ -235,7 +235,7 @@ class TableReader:
         for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
             self._keep_refused(part, kept)
         for part, path, indexes in zip(found.parts, paths, targets, strict=True):
-            read.problems += [*part.problems, *self._faults(part, indexes)]
+            read.problems += [*self._ends(part, indexes), *self._faults(part, indexes)]
             if part.rows + part.refused == 0:
                 read.problems.append(Problem("SYN-READ-013", part.file))
             columns = {name: part.names[index] for name, index in indexes.items()}
@@ -340,6 +340,18 @@ class TableReader:
                     return cannot_read(part.file, columnar.first_line(again), "Write the file again with the program that made it.")
         message = f"{self.table.name} could not be written: {columnar.first_line(error)}."
         return PipelineError(message, next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.")
+
+    def _ends(self, part: Part, targets: dict[str, int]) -> list[Problem]:
+        """The problems of `part`; that a reference seems to be cut off is a warning, for whether there is such a row is seen later."""
+        last = next((self.table.columns[name] for name, index in targets.items() if index == len(part.names) - 1), None)
+        if last is None or last.kind is not Kind.REFERENCE:
+            return [*part.problems]
+        return [
+            replace(problem, severity="warning", confidence="possible")
+            if problem.code == endings.CODE and problem.examples[0].column == part.names[-1]
+            else problem
+            for problem in part.problems
+        ]
 
     def _faults(self, part: Part, targets: dict[str, int]) -> list[Problem]:
         """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the lab declared to mean "no value"."""

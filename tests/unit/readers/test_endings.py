@@ -110,6 +110,36 @@ def test_whole_files_raise_nothing(tmp_path: Path, values: list[str], end: str) 
     assert ingest_text(tmp_path, rows([*values, "x"]) + "\n").codes == []
 
 
+IDS = [f"{864691135000000000 + (number * 7919 * 10**9) % 10**15}" for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("values", "last", "told"),
+    [
+        ([str(number) for number in range(1020, 999, -1)], "999", None),
+        ([f"n{number}" for number in range(1020, 999, -1)], "n999", None),
+        ([str(number) for number in range(100_020, 99_999, -1)], "99999", None),
+        (["1000", "1007", "1003"] * 8, "999", "possible"),
+        (["n1000", "n1007", "n1003"] * 8, "n99", "possible"),
+        (IDS, IDS[0][:-1], "possible"),
+        (IDS, IDS[0][:9], "likely"),
+        ([f"ab{number:04}" for number in range(30)], "ab", "likely"),
+    ],
+)
+def test_a_number_with_fewer_digits_than_the_others(tmp_path: Path, values: list[str], last: str, told: str | None) -> None:
+    done = ingest_text(tmp_path, rows([*values, last]))
+    assert [(found.code, found.confidence) for found in done.findings] == ([(CODE, told)] if told else [])
+    assert all(found.severity == ("error" if told == "likely" else "warning") for found in done.findings)
+
+
+@pytest.mark.parametrize(("values", "last"), [(IDS, IDS[0][:9]), (UUIDS, UUIDS[0][:20]), (["k1000", "k1007"] * 15, "k1")])
+@pytest.mark.parametrize("column", ["parent_id", "neuron_id"])
+def test_a_reference_is_judged_by_the_rows_it_may_point_to(tmp_path: Path, values: list[str], last: str, column: str) -> None:
+    (tmp_path / "v.csv").write_text(rows([*values, last]).replace("neurotransmitter", column))
+    finding = ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding(CODE)
+    assert (finding.severity, finding.confidence) == ("warning", "possible")
+
+
 def test_a_size_of_whole_blocks(tmp_path: Path) -> None:
     content = "cid,voxel_radius\n" + "\n".join(f"v{number},{number + 10}" for number in range(600))
     content = content.replace("v0,", f"v0{'x' * (8192 - len(content))},")

@@ -285,7 +285,8 @@ def test_the_fast_way_and_the_careful_way_agree(tmp_path_factory: pytest.TempPat
     try:
         part = text.read(path, "v.csv", TABLES["vesicle"], TableConfig(file="v.csv"), folder)
     except Unreadable as error:
-        assert {problem.code for problem in error.problems} <= {"SYN-READ-006", "SYN-READ-015"}
+        stray = {"SYN-READ-014"} if b"\r" in path.read_bytes().replace(b"\r\n", b"") else set()
+        assert {problem.code for problem in error.problems} <= {"SYN-READ-006", "SYN-READ-015"} | stray
         return
     try:
         fast = duckdb.sql(f"SELECT * FROM {part.source}").fetchall()
@@ -329,7 +330,11 @@ def test_values_said_to_be_trimmed_are(
     (folder / "v.csv").write_text("".join(delimiter.join(line) + end for line in lines), encoding="utf-8", newline="")
     (folder / "scratch").mkdir()
     config = TableConfig(file="v.csv", delimiter=delimiter, columns={name: "parent_id"})
-    part = text.read(folder / "v.csv", "v.csv", TABLES["vesicle"], config, folder / "scratch")
+    try:
+        part = text.read(folder / "v.csv", "v.csv", TABLES["vesicle"], config, folder / "scratch")
+    except Unreadable as error:
+        assert (delimiter, "blanks stand between" in error.reason) == (" ", True)
+        return
     try:
         rows_read = duckdb.sql(f"FROM {part.source}").fetchall()
     except duckdb.Error:  # as ingest does

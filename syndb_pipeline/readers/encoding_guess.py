@@ -1,0 +1,215 @@
+"""In which encoding text was written that is no UTF-8: what its letters say, and what its lines would read.
+
+Belongs here: the evidence of a file's lines, and the words of SYN-READ-003. Does not: reading or transcoding files (`encodings.py`).
+
+An encoding is offered only where its letters make words and no other common one does as well: under a wrong one every key would be read,
+accepted and wrong. A file whose other lines are UTF-8 has no encoding of its own: under any other, those lines would be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_WINDOWS, _MAC, _DOS = "cp1252", "mac-roman", "cp850"
+
+_SAMPLE: Final = 200
+"""Broken lines whose letters are looked at."""
+
+_ENOUGH: Final = 0.95
+"""Of the letters beyond ASCII, this share must make sense in an encoding that is offered."""
+
+_SHOWN: Final = 60
+
+UNFINISHED: Final = ", where the line stops"
+
+_UTF8: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_UTF16: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+WESTERN: Final = frozenset({"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"})
+"""Encodings, as Python names them, in which UTF-8's pairs of bytes make no word: `Ã¼` for ü."""
+
+MISREAD: Final = re.compile(rb"\xc3[\x80-\xbf]|\xc2[\xa0-\xbf]|\xe2\x80[\x90-\xa6]|\xce[\x91-\xbf]|\xcf[\x80-\x89]")
+"""The UTF-8 of letters that labs use: é, µ, dashes, Greek."""
+
+
+def utf16_of(head: bytes) -> str | None:
+    """The encoding of two or four bytes a letter in which `head`, which has no byte order mark, is text; None when it is none."""
+    for name in _UTF16:
+        width = 2 if "16" in name else 4
+        text = head[: len(head) // width * width].decode(name, "replace")
+        marks = sum(character.isprintable() or character in "\t\r\n" for character in text)
+        # Text in which every second character is a zero, or hardly one is printed, is damage or no text.
+        if text and "\0" not in text and marks >= 0.95 * len(text) and sum(map(str.isascii, text)) * 2 >= len(text):
+            return name
+    return None
+
+
+@dataclass
+class Evidence:
+    """What the lines of a file say that is read as UTF-8 and is none. `returns` tells that its lines end in CR, as old Macs wrote them."""
+
+    returns: bool = False
+    count: int = 0
+    first: tuple[int, bytes] | None = None
+    _texts: list[bytes] = field(default_factory=list)
+    _is_mixed: bool = False
+
+    def add_good(self, line: bytes) -> None:
+        """A line of valid UTF-8."""
+        self._is_mixed = self._is_mixed or not line.isascii()
+
+    def add_bad(self, number: int, line: bytes) -> None:
+        """Line `number`, which is no UTF-8."""
+        self.count += 1
+        self.first = self.first or (number, line)
+        self._is_mixed = self._is_mixed or _UTF8.search(line) is not None
+        if len(self._texts) < _SAMPLE:
+            self._texts.append(line)
+
+    def values(self, table: str) -> dict[str, Any]:
+        """The values of a SYN-READ-003 about these lines, read for SynDB's `table`."""
+        assert self.first is not None
+        number, line = self.first
+        reason = what_is_wrong(number, line) + (f"; {self.count:,} lines in all" if self.count > 1 else "")
+        readings = _readings(self._texts, self.returns)
+        if self._is_mixed:
+            those = "this line" if self.count == 1 else "these lines"
+            shown = " or ".join(f"{text!r} in {name}" for name, text in readings.items())
+            advice = (
+                f"The file is UTF-8 but for {those}, so no encoding fits it as a whole. Write {those} again as UTF-8"
+                f"{f' (line {number:,} may read {shown})' if shown else ''}; the other lines need no change."
+            )
+            return {"encoding": "utf-8", "reason": reason, "advice": advice}
+        return {"encoding": "utf-8", "reason": reason, "advice": _advice(table, readings, f"line {number:,}")}
+
+
+def what_is_wrong(number: int, line: bytes) -> str:
+    """Where line `number` stops being UTF-8, in words."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        place = f"line {number:,}, byte {error.start + 1} is 0x{line[error.start]:02X}"
+        return place + (UNFINISHED if error.reason == "unexpected end of data" else "")
+    raise AssertionError("the line is UTF-8")
+
+
+def advice_for(table: str, encoding: str, piece: bytes) -> str:
+    """What to do about a file of `table` whose `piece` the configured `encoding` cannot decode."""
+    try:
+        piece.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            lines = [line for line in piece.splitlines() if not line.isascii()]
+            readings = {name: text for name, text in _readings(lines[:_SAMPLE], returns=False).items() if name != encoding}
+            return _advice(table, readings, "it")
+    if b"\0" in piece:
+        return name_it(table, utf16_of(piece[:4096]) or "utf-8")
+    return name_it(table, "utf-8")
+
+
+def name_it(table: str, encoding: str) -> str:
+    """What to do about a file of `table` whose encoding is known."""
+    return f"Save it as UTF-8, or name its encoding: `tables.{table}.encoding: {encoding}`."
+
+
+def _advice(table: str, readings: dict[str, str], place: str) -> str:
+    if len(readings) == 1:
+        ((name, text),) = readings.items()
+        return f"{name_it(table, name)} In it {place} reads {text!r}."
+    if readings:
+        shown = ", or ".join(f"{name}, in which {place} reads {text!r}" for name, text in readings.items())
+        return f"Save it as UTF-8, or name its encoding, `encoding` of `tables.{table}`. It may be {shown}: choose the one that is right."
+    return (
+        "Save it as UTF-8 with the program that wrote it. The letters make no words in the encodings that are common in the West; if you "
+        f"know the file's encoding, e.g. cp1251, shift_jis or gb18030, name it as `encoding` of `tables.{table}`."
+    )
+
+
+def _readings(lines: list[bytes], returns: bool) -> dict[str, str]:
+    """The encodings in which `lines` make sense, each with what the first of them reads there.
+
+    Windows' encoding has its letters where Mac Roman has signs and rare capitals, and the other way round: bytes from 0x80 to 0x9F are
+    letters on Macs and under DOS, and those from 0xC0 on are under Windows.
+    """
+    low = any(0x80 <= byte <= 0x9F for line in lines for byte in line)
+    likely = {name: text for name in (_WINDOWS, _MAC) if (text := _reading(lines, name)) is not None}
+    if returns and low and _MAC in likely:
+        return {_MAC: likely[_MAC]}
+    if not low and not returns and _WINDOWS in likely:
+        return {_WINDOWS: likely[_WINDOWS]}
+    if _WINDOWS not in likely and not returns and (text := _reading(lines, _DOS)) is not None:
+        likely[_DOS] = text
+    return likely if len(set(likely.values())) > 1 else dict([*likely.items()][:1])
+
+
+def _reading(lines: Iterable[bytes], encoding: str) -> str | None:
+    """The first value beyond ASCII of `lines` in `encoding`; None where their letters make no sense in it."""
+    sensible = total = 0
+    first = None
+    for line in lines:
+        text = line.decode(encoding, "replace")
+        for index, character in enumerate(text):
+            if not character.isascii():
+                total += 1
+                sensible += _makes_sense(text, index, encoding)
+                first = first or _value_at(text, index)
+    return first if total and sensible >= _ENOUGH * total else None
+
+
+def _value_at(text: str, index: int) -> str:
+    """The value of a delimited line that the character at `index` is in."""
+    start = max(text.rfind(mark, 0, index) for mark in ',;\t|"\r\n') + 1
+    value = re.split(r'[,;\t|"\r\n]', text[start : start + _SHOWN], maxsplit=1)[0]
+    return value if start + len(value) > index else text[index : index + _SHOWN]
+
+
+_NO_LETTERS: Final = "ªºƒı"
+
+
+def _is_latin(character: str) -> bool:
+    return character.isalpha() and character not in _NO_LETTERS and unicodedata.name(character, "").startswith("LATIN ")
+
+
+def _makes_sense(text: str, index: int, encoding: str) -> bool:
+    """Whether the character beyond ASCII at `index` of `text` may well stand there, between its neighbours."""
+    own, before, after = text[index], text[max(index - 3, 0) : index], text[index + 1 : index + 3]
+    last, following = before[-1:], after[:1]
+    if _is_latin(own):
+        if all(len(some) == 2 and not some.isascii() and not some[0].isascii() and not some[1].isascii() for some in (before[-2:], after)):
+            return False  # words of nothing but such letters are of another script
+        if len(before) >= 2 and not before[-1].isascii() and not before[-2].isascii():
+            return False
+        if own.isupper():
+            return not (last.islower() or (last.isalpha() and following.islower()))
+        return not (len(before) >= 2 and before[-1].isupper() and before[-2].isupper())
+    if encoding == _DOS:
+        return False  # its signs are drawn lines and fractions
+    between = last.isalnum() and following.isalnum()
+    match own:
+        case "µ":
+            return not last.isalpha() and (following in "mMlLgsA" or not following.isalnum())
+        case "°":
+            return (not last or not last.isalpha()) and not following.islower()
+        case "²" | "³":
+            return last in ("m", "M") and not following.isalnum()
+        case "’":
+            return last.isalpha()
+        case "–" | "—" | "\u00a0":
+            return bool(last or following)
+        case "“" | "‘" | "«" | "„":
+            return not last.isalnum()
+        case "”" | "»":
+            return not following.isalnum()
+        case "±" | "×" | "≤" | "≥" | "≈":
+            return not last.isalpha() and not following.isalpha()
+        case "…" | "®" | "™":
+            return not between
+        case "§" | "€" | "£":
+            return not last.isalpha() and not following.isalpha()
+        case "½" | "¼" | "¾":
+            return not last.isalpha() and not following.isalnum()
+    return False
