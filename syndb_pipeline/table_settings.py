@@ -19,7 +19,8 @@ LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
 """Length unit -> power of ten that turns one of it into nanometres."""
 
-Aggregate = Literal["sum", "mean", "min", "max", "first"]
+Aggregate = Literal["sum", "mean", "min", "max", "first", "count"]
+"""How the values of a pair's rows become one; count makes the number of these rows of them, and needs no such column in the file."""
 
 
 def _delimiter(value: str) -> str:
@@ -72,7 +73,9 @@ class TableConfig(Strict):
     missing: list[Text] = Field(default=[], description="What the lab writes for `no value`.")
     parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
     references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
-    combine: dict[str, Aggregate] = Field(default={}, description="How rows of one neuron pair become one (neuron_relation only).")
+    combine: dict[str, Aggregate] = Field(
+        default={}, description="How rows of one neuron pair become one (neuron_relation only); count needs no column of the file."
+    )
 
     def unit(self, column: Column) -> LengthUnit | None:
         """The unit declared for `column`, under its name or another spelling of it; None where none is."""

@@ -349,7 +349,8 @@ def _config_names(file: str, names: Sequence[str], table: Table, config: TableCo
     for name, key, present in lacking:
         near = _near(name, dict.fromkeys(present, ()))
         shown = f" (nearest: {', '.join(near)})" if near else ""
-        problems.append(Problem("SYN-COL-006", file, column=name, values={"key": key, "near": shown}))
+        advice = f"Correct the name in `tables.{table.name}.{key}`, or take it out there."
+        problems.append(Problem("SYN-COL-006", file, column=name, values={"key": key, "near": shown, "advice": advice}))
     return problems
 
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import Example
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example
 from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import markers, orphan_words, orphans, swapped
+from syndb_pipeline.stages import markers, orphan_words, orphans, repeated_keys, swapped
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
@@ -43,7 +43,7 @@ def run(context: Context, folder: Path) -> Result:
     """Write `relations/<table>.parquet`: for each row of ingest, in its order, the UUIDs that its reference columns resolve to.
 
     Columns: row_number; parent_id UUID, parent_enum INTEGER and neuron_id UUID where the table has a parent; the other reference columns as
-    UUID; for synapses `neuron_id` is any neuron reached through parent, pre or post. Findings: SYN-REL-001 to SYN-REL-010.
+    UUID; for synapses `neuron_id` is any neuron reached through parent, pre or post. Findings: SYN-REL-001 to SYN-REL-011.
     """
     (folder / "relations").mkdir()
     sources = SourceMap.read(context.store.stage("ingest"))
@@ -67,6 +67,7 @@ def run(context: Context, folder: Path) -> Result:
         _find_swaps(work, tables)
         joined_keys = {name: context.config.tables[name].key for name in tables if context.config.tables[name].key}
         work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables, joined_keys)
+        _forget_damaged_pairs(work)
         markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
         findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
         keys = {f"{table}.{column}": work.ids[target] for (table, column), target in work.targets.items()}
@@ -309,7 +310,7 @@ def _check_pairs(work: Work, table: Table, path: Path) -> dict[str, int]:
         f"SELECT count(*), count(DISTINCT ({first}, {second})) FROM {parquet(path)} WHERE {first} IS NOT NULL AND {second} IS NOT NULL"
     ).fetchone() or (0, 0)
     repeated = total - distinct
-    combine = bool(work.context.config.tables[table.name].combine)
+    combine = work.context.config.tables[table.name].combine
     if repeated and not combine:
         work.failures.add(
             f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number, {literal(table.pair[1])},
@@ -317,7 +318,63 @@ def _check_pairs(work: Work, table: Table, path: Path) -> dict[str, int]:
                 WHERE {first} IS NOT NULL AND {second} IS NOT NULL
                 QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) > 1"""
         )
+    present = contract_columns(table.name, path)
+    for column, how in combine.items():
+        if column in present:
+            _check_combined(work, table, path, present[column], how)
+        elif how != "count":
+            _tell_missing(work, table, column)
     return {"pairs": distinct, "rows": total, "combined": repeated if combine else 0}
+
+
+def _check_combined(work: Work, table: Table, path: Path, column: Column, how: str) -> None:
+    """SYN-REL-011 for values that count replaces, and for empty cells that a sum takes for nothing."""
+    assert table.pair is not None
+    name, pair = quote(column.name), ", ".join(quote(each) for each in table.pair)
+    source = rows_of(path, row_number=True)
+    if how == "count":
+        found = f"SELECT file_row_number AS row, {name} AS value FROM {source} WHERE {name} IS NOT NULL"
+        what = f"a {column.name}, which the number of rows of {{their}} pair replaces"
+        advice = (
+            f"Nothing to do if the rows are to be counted. To add the values up: `tables.{table.name}.combine: {{{column.name}: sum}}`."
+        )
+    elif how == "sum" and work.connection.execute(f"SELECT 1 FROM {parquet(path)} WHERE {name} IS NULL LIMIT 1").fetchone():
+        some = f"SELECT {pair} FROM {source} GROUP BY {pair} HAVING count({name}) BETWEEN 1 AND count(*) - 1"
+        found = f"SELECT file_row_number AS row, NULL AS value FROM {source} SEMI JOIN ({some}) USING ({pair}) WHERE {name} IS NULL"
+        what = f"no {column.name} and {{add}} nothing to the sum of {{their}} pair"
+        advice = "Fill in what is known. Nothing to do where an empty cell means 0."
+    else:
+        return
+    (count,) = work.connection.execute(f"SELECT count(*) FROM ({found})").fetchone() or (0,)
+    if count:
+        places = work.connection.execute(f"SELECT row, value::VARCHAR FROM ({found}) ORDER BY row LIMIT {MAX_EXAMPLES}").fetchall()
+        cells = examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in places])
+        told = what.format(their="its" if count == 1 else "their", add="adds" if count == 1 else "add")
+        work.findings.append(
+            work.context.finding("SYN-REL-011", table=table.name, column=column.name, count=count, examples=cells, what=told, advice=advice)
+        )
+
+
+def _tell_missing(work: Work, table: Table, column: str) -> None:
+    """SYN-COL-006 for a column that `combine` names and the file lacks."""
+    source = work.sources.tables[table.name][0]
+    setting = f"`tables.{table.name}.combine: {{{column}: count}}`"
+    advice = f"Map the column of the file that holds it, or have the rows of each pair counted: {setting}."
+    work.findings.append(
+        work.context.finding("SYN-COL-006", table=table.name, file=source.file, column=column, key="combine", near="", advice=advice)
+    )
+
+
+def _forget_damaged_pairs(work: Work) -> None:
+    """Take out repeated pairs of rows one end of which lost digits: they are equal because of that, and their rows are told already."""
+    lost = " OR ".join(f"starts_with(cause, '{kind}:here')" for kind in ("float", "sheet", "scientific", "date", "cut"))
+    damaged = f"""SELECT tbl, row_number FROM failures WHERE code IN {orphans.CODES} AND ({lost})
+        UNION ALL SELECT tbl, row_number FROM {parquet(work.context.store.stage("assign_ids") / FILE)}
+        WHERE code = 'SYN-ID-003' AND col <> 'cid'"""
+    work.connection.execute(
+        f"""DELETE FROM failures USING ({damaged}) damaged WHERE failures.code = 'SYN-REL-006'
+                AND failures.tbl = damaged.tbl AND failures.row_number = damaged.row_number"""
+    )
 
 
 def _check_parent_enum(work: Work, table: Table, path: Path, target: str) -> None:
@@ -406,8 +463,10 @@ def _describe(work: Work, group: Group) -> dict[str, Any]:
     if group.code == swapped.CODE:
         return _described_swap(work, group.table)
     if group.code == "SYN-REL-006":
-        pairs = work.details[group.table]
-        return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}"}
+        pairs, keys = work.details[group.table], work.context.upstream("assign_ids").details["tables"]
+        rounded = any(keys[target].get("rounded") for (name, _), target in work.targets.items() if name == group.table)
+        advice = repeated_keys.pair_advice(work.connection, work.context, work.sources, TABLES[group.table], rounded=rounded)
+        return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}", "advice": advice}
     return {}
 
 
@@ -420,6 +479,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "5",
+    "6",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

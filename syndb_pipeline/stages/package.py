@@ -189,9 +189,11 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
     assert table.pair is not None
     pair = [quote(column) for column in table.pair]
     aggregates = []
-    for name in table.published:
-        if name in given and name not in table.pair:
-            how = combine.get(name, "first")
+    for name, wire in table.published.items():
+        how = combine.get(name, "first")
+        if how == "count":
+            aggregates.append(f"count(*)::{wire} AS {quote(name)}")
+        elif name in given and name not in table.pair:
             value = f"arg_min({quote(name)}, n)" if how == "first" else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
             aggregates.append(f"{value} AS {quote(name)}")
     return f"SELECT {', '.join([*pair, *aggregates])} FROM ({query}) GROUP BY {', '.join(pair)} ORDER BY min(n)"
@@ -253,6 +255,6 @@ STAGE = Stage(
     run,
     _inputs,
     "check_integrity",
-    "4",
+    "5",
     "Write the tables as SynDB takes them, with a manifest of what will be sent.",
 )

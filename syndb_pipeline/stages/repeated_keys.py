@@ -1,7 +1,7 @@
-"""Duplicate keys: what to do about them, by what the rows themselves say.
+"""Duplicate keys and pairs: what to do about them, by what the rows themselves say.
 
 Belongs here: telling copies from numbers that restart, from keys SynDB does not need, and from names that several rows share. Does not:
-finding the rows (`assign_ids`).
+finding the rows (`assign_ids`, `join_relations`).
 """
 
 from __future__ import annotations
@@ -62,10 +62,7 @@ def advice(connection: duckdb.DuckDBPyConnection, context: Context, sources: Sou
     Every setting that the advice names makes all keys of the table distinct.
     """
     path = ingested(context)[table.name]
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE repeated_keys AS
-            SELECT DISTINCT value AS key FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table.name)}"""
-    )
+    _take_rows(connection, table, path, "SYN-ID-002", ("cid",))
     alike = _alike(connection, context, sources, table, path)
     differing = count - alike.rows
     said = [_of_alike(connection, sources, table, alike, count, ids)] if alike.rows else []
@@ -79,9 +76,63 @@ def advice(connection: duckdb.DuckDBPyConnection, context: Context, sources: Sou
     return " ".join(said)
 
 
+def pair_advice(connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: Table, *, rounded: bool) -> str:
+    """What to do about the rows of `table` that repeat a pair; they are the SYN-REL-006 among the failures of `connection`.
+
+    A setting is offered only where it keeps what the rows say of the pair; `rounded` says that most keys of the neurons lost digits.
+    """
+    if rounded:
+        return (
+            "Digits were lost, it seems (SYN-ID-005), and different pairs became equal. Export the ids as text from their source first; do "
+            "not combine rows for this."
+        )
+    path = ingested(context)[table.name]
+    _take_rows(connection, table, path, "SYN-REL-006", table.pair or ())
+    alike = _alike(connection, context, sources, table, path)
+    score = "connection_score" if "connection_score" in columns_of(path) else "NULL::DOUBLE"
+    rows, scores, fractions = connection.execute(
+        f"""SELECT count(*), count(score), coalesce(max(abs(score)) <= 1 AND bool_or(score <> trunc(score)), FALSE)
+            FROM ({_repeated(path, f"{score} AS score")})"""
+    ).fetchone() or (0, 0, False)
+    if scores:
+        said = [f"Merge them in the file, or here: `tables.{table.name}.combine: {{connection_score: sum}}`."]
+        if scores < rows:
+            said.append(f"{_rows(rows - scores, 'has', 'have')} no connection_score and would add nothing.")
+        if fractions:
+            said.append("If the score is a confidence, mean, min or max say more than its sum.")
+    else:
+        said = [f"If each row is a synapse, have them counted: `tables.{table.name}.combine: {{connection_score: count}}`."]
+        unread = _unread(context, sources, table.name)
+        said.append(
+            f"If a column says how strong the connection is, map it to connection_score{f' ({_listed(unread)})' if unread else ''}."
+        )
+    if alike.are_copies:
+        said.append(
+            f"{_rows(alike.rows, 'is a copy', 'are copies')} of a whole row, which this counts as well: take out first what is no "
+            "connection of its own."
+        )
+    return " ".join(said)
+
+
+def _rows(count: int, one: str, many: str) -> str:
+    return f"{count:,} of the rows {one if count == 1 else many}"
+
+
+def _take_rows(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, code: str, key: Sequence[str]) -> None:
+    """Make the table `repeated` of the numbers of all rows whose `key` (columns) some failure of `code` repeats."""
+    columns = ", ".join(quote(column) for column in key)
+    source = rows_of(path, row_number=True)
+    named = f"SELECT row_number FROM failures WHERE code = {literal(code)} AND tbl = {literal(table.name)}"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE repeated AS
+            WITH keys AS (SELECT DISTINCT {columns} FROM {source} WHERE file_row_number IN ({named}))
+            SELECT file_row_number AS row FROM {source} JOIN keys USING ({columns})"""
+    )
+
+
 def _repeated(path: Path, columns: str) -> str:
     """A query for `columns` of all rows that have a repeated key."""
-    return f"SELECT {columns} FROM {rows_of(path, row_number=True)} WHERE cid IN (FROM repeated_keys)"
+    return f"SELECT {columns} FROM {rows_of(path, row_number=True)} WHERE file_row_number IN (FROM repeated)"
 
 
 def _alike(connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: Table, path: Path) -> Alike:
@@ -169,7 +220,7 @@ def _as_a_name(connection: duckdb.DuckDBPyConnection, sources: SourceMap, table:
     """The commonest key that is a word, None when none is; its rows; and whether it is plainly no key but a name that rows share."""
     name, rows = connection.execute(
         f"""SELECT arg_max(key, (n, -first)), max(n) FROM (SELECT key, count(*) AS n, min(file_row_number) AS first
-            FROM {rows_of(ids, row_number=True)} WHERE key IN (FROM repeated_keys) AND {_WORD} GROUP BY key)"""
+            FROM {rows_of(ids, row_number=True)} WHERE file_row_number IN (FROM repeated) AND {_WORD} GROUP BY key)"""
     ).fetchone() or (None, 0)
     if name is None:
         return None, 0, False
@@ -255,8 +306,9 @@ def _of_files(connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: 
     if len(parts) < 2 or alike.rows:
         return ""
     listed = ", ".join(f"({number}, {start})" for number, start in parts)
-    twice = f"""SELECT 1 FROM (SELECT key, file_row_number AS row FROM {rows_of(ids, row_number=True)} WHERE key IN (FROM repeated_keys))
-        ASOF JOIN (VALUES {listed}) part(number, start) ON row >= start GROUP BY key, number HAVING count(*) > 1 LIMIT 1"""
+    keys = f"SELECT key, file_row_number AS row FROM {rows_of(ids, row_number=True)} WHERE file_row_number IN (FROM repeated)"
+    twice = f"""SELECT 1 FROM ({keys}) ASOF JOIN (VALUES {listed}) part(number, start) ON row >= start
+        GROUP BY key, number HAVING count(*) > 1 LIMIT 1"""
     if connection.execute(twice).fetchone() is not None:
         return ""
     return (

@@ -154,6 +154,24 @@ PAIRS = (
         finds("SYN-REL-006", REL, "post_id", 636, 10, setting="combine: {connection_score: sum}"),
     ),
     wrong(
+        "the worm's list of connections without its column of weights",
+        "worm",
+        together(without(REL, "connection_score"), config(REL, combine=None)),
+        finds("SYN-REL-006", REL, "post_id", 10, 9, "849 of 858", setting="combine: {connection_score: count}"),
+    ),
+    wrong(
+        "the weights are to be added up, and the file has none",
+        "worm",
+        without(REL, "connection_score"),
+        finds("SYN-COL-006", REL, None, None, 1, "combine", setting="combine: {connection_score: count}"),
+    ),
+    wrong(
+        "one of two rows of a pair has no weight, and the weights are added up",
+        "worm",
+        put(REL, "connection_score", 10, ""),
+        finds("SYN-REL-011", REL, "connection_score", 10, 1, "adds nothing"),
+    ),
+    wrong(
         "ten whole rows of connections were appended again",
         "larva",
         _rows_again(REL, 0, 10),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
-from stage_lab import DATASET, Lab, csv, paste, uid
+from stage_lab import DATASET, Lab, csv, paste, settings_line, uid
 
 NEURON = csv("cid", "n1", "n2")
 
@@ -199,8 +200,87 @@ def test_pairs_that_the_config_combines(tmp_path: Path) -> None:
     assert (checked.verdict, rows.passed, rows.combined, rows.published) == ("accepted", 3, 1, 2)
 
 
+PAIRS = ("n1,n2", "n1,n2", "n2,n1")
+
+
+def test_pairs_without_a_score_are_offered_to_be_counted(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id,x,confidence", *(f"{pair},{n},0.9" for n, pair in enumerate(PAIRS)))
+    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"ignore": ["x", "confidence"]}})
+    repeated = lab.check().finding("SYN-REL-006")
+    assert settings_line(repeated.cure) == (["tables", "neuron_relation", "combine"], {"connection_score": "count"})
+    assert "map it to connection_score (x, confidence)" in repeated.cure and "whole row" not in repeated.cure
+    paste(lab, repeated.cure)
+    assert lab.check().codes == []
+
+
+def test_scores_that_are_all_empty_are_counted(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id,connection_score", *(f"{pair}," for pair in PAIRS))
+    cure = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check().finding("SYN-REL-006").cure
+    assert settings_line(cure)[1] == {"connection_score": "count"}
+    assert "1 of the rows is a copy of a whole row" in cure
+
+
+def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id,connection_score", "n1,n2,0.5", "n1,n2,0.5", "n1,n2,", "n2,n1,0.25")
+    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
+    cure = lab.check().finding("SYN-REL-006").cure
+    assert settings_line(cure)[1] == {"connection_score": "sum"}
+    for told in ("1 of the rows has no connection_score", "1 of the rows is a copy of a whole row", "If the score is a confidence"):
+        assert told in cure
+    paste(lab, cure)
+    checked = lab.check()
+    assert (checked.verdict, checked.faults) == ("accepted", ["SYN-REL-011"])
+    lost = checked.finding("SYN-REL-011")
+    assert lost.cause == "1 row of neuron_relation has no connection_score and adds nothing to the sum of its pair."
+    assert [(example.row, example.value) for example in lost.examples] == [(4, None)]
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "min", "max", "first"])
+def test_combine_cannot_name_a_column_that_the_file_lacks(tmp_path: Path, how: str) -> None:
+    tables = {"neuron": NEURON, "neuron_relation": csv("pre_id,post_id", *PAIRS)}
+    lab = Lab(tmp_path, tables, {"neuron_relation": {"combine": {"connection_score": how}}})
+    checked = lab.check()
+    assert (checked.verdict, checked.faults) == ("rejected", ["SYN-COL-006"])
+    missing = checked.finding("SYN-COL-006")
+    assert "`tables.neuron_relation.combine` names" in missing.cause and missing.file == "neuron_relation.csv"
+    paste(lab, missing.cure)
+    assert lab.check().codes == []
+
+
+def test_scores_that_the_count_replaces_are_told(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id,connection_score", "n1,n2,4", "n1,n2,", "n2,n1,3")
+    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "count"}}})
+    replaced = lab.check().finding("SYN-REL-011")
+    assert replaced.cause == "2 rows of neuron_relation have a connection_score, which the number of rows of their pair replaces."
+    assert (replaced.severity, settings_line(replaced.cure)[1]) == ("warning", {"connection_score": "sum"})
+
+
+def test_combined_pairs_that_lose_nothing_are_not_spoken_of(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id,connection_score", "n1,n2,4", "n1,n2,1", "n2,n1,", "n2,n2,", "n2,n2,")
+    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "sum"}}})
+    assert lab.check().codes == []
+
+
+LONG = [str(720575940623636701 + n * 3) for n in range(6)]
+
+
+@pytest.mark.parametrize("damage", [lambda key: str(int(float(key))), lambda key: key[:15] + "000", lambda key: f"{int(key):.5E}"])
+def test_pairs_that_became_equal_by_damage_are_not_told(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    edges = csv("pre_id,post_id,connection_score", *(f"{damage(key)},{LONG[0]},1" for key in LONG))
+    checked = Lab(tmp_path, {"neuron": csv("cid", *LONG), "neuron_relation": edges}).check()
+    assert checked.faults == ["SYN-REL-002"] and checked.finding("SYN-REL-002").count == 6
+
+
+def test_pairs_of_rounded_neurons_are_not_to_be_combined(tmp_path: Path) -> None:
+    keys = [key[:15] + "000" for key in LONG] + ["720575940611125000", "720575940612856000"]
+    edges = csv("pre_id,post_id,connection_score", *(f"{key},{keys[-1]},1" for key in keys))
+    checked = Lab(tmp_path, {"neuron": csv("cid", *dict.fromkeys(keys)), "neuron_relation": edges}).check()
+    repeated = checked.finding("SYN-REL-006")
+    assert repeated.settings == [] and "Export the ids as text from their source first" in repeated.cure
+
+
 def test_pairs_that_are_combined_and_rejected_count_once(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id", "x,n1", "x,n1", "x,n1", "n1,n2", "n1,n2")
+    edges = csv("pre_id,post_id,connection_score", "x,n1,1", "x,n1,1", "x,n1,1", "n1,n2,1", "n1,n2,1")
     lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "sum"}}})
     rows = lab.check().rows("neuron_relation")
     assert (rows.read, rows.passed, rows.rejected, rows.combined, rows.published) == (5, 2, 3, 1, 1)

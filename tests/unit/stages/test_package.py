@@ -12,6 +12,8 @@ from functools import reduce
 from pathlib import Path
 
 import duckdb
+import openpyxl
+import polars
 import pyarrow.parquet as pq
 import pytest
 from stage_lab import DATASET, Lab, csv, uid
@@ -172,6 +174,52 @@ def test_rows_of_a_pair_become_one_where_the_first_stood(tmp_path: Path, how: st
     rows = records["package"].tables["neuron_relation"]
     assert (rows.read, rows.passed, rows.combined, rows.published) == (6, 6, 3, 3)
     assert records["package"].details["tables"]["neuron_relation"]["rows"] == 3
+
+
+@pytest.mark.parametrize("header", ["pre_id,post_id", "pre_id,post_id,connection_score"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "xlsx", "parquet"])
+def test_the_rows_of_a_pair_are_counted(tmp_path: Path, header: str, suffix: str) -> None:
+    names = header.split(",")
+    rows = [["n2", "n1", ""], ["n1", "n2", ""], ["n1", "n2", ""], ["n2", "n2", ""], ["n1", "n2", ""]]
+    rows = [row[: len(names)] for row in rows]
+    path = tmp_path / f"edges.{suffix}"
+    if suffix == "parquet":
+        polars.DataFrame(rows, schema=names, orient="row").write_parquet(path)
+    elif suffix == "xlsx":
+        book = openpyxl.Workbook()
+        for row in [names, *rows]:
+            book.worksheets[0].append([cell or None for cell in row])
+        book.save(path)
+    else:
+        mark = "\t" if suffix == "tsv" else ","
+        path.write_text("\n".join(mark.join(row) for row in [names, *rows]) + "\n", encoding="utf-8")
+    settings = {"neuron_relation": {"file": path.name, "combine": {"connection_score": "count"}}}
+    pairs = Lab(tmp_path, {"neuron": csv("cid", "n1", "n2"), "neuron_relation": None}, settings)
+    records = pairs.run("package")
+    n1, n2 = uid("neuron", "n1"), uid("neuron", "n2")
+    table = duckdb.sql(f"SELECT * FROM '{pairs.packaged('neuron_relation')}'")
+    assert (table.columns[-1], str(table.types[-1])) == ("connection_score", "DOUBLE")
+    assert table.fetchall() == [(n2, n1, 1.0), (n1, n2, 3.0), (n2, n2, 1.0)]
+    rows_of = records["package"].tables["neuron_relation"]
+    assert (rows_of.read, rows_of.passed, rows_of.combined, rows_of.published) == (5, 5, 2, 3)
+    assert [finding.code for finding in records["check_integrity"].findings] == []
+
+
+def test_rows_that_are_set_aside_are_not_counted(tmp_path: Path) -> None:
+    edges = csv("pre_id,post_id", "n1,n2", *["n2,n1"] * 2, "n1,n2", "n1,muscle")
+    settings = {"neuron_relation": {"combine": {"connection_score": "count"}}}
+    tables = {"neuron": csv("cid", "n1", "n2"), "neuron_relation": edges}
+    refused = Lab(tmp_path / "refused", tables, settings, on_invalid="quarantine", max_rejected="30%").check()
+    assert refused.verdict == "rejected", "it is not known which pair would lack a row"
+    neurons = csv("cid,cable_length", "n1,5", "n2,7", "n3,x")
+    edges = csv("pre_id,post_id", "n1,n2", *["n2,n1"] * 2, "n1,n2", "n1,n3", "n3,n1")
+    tables = {"neuron": neurons, "neuron_relation": edges}
+    lab = Lab(tmp_path, tables, settings, on_invalid="quarantine", max_rejected="40%")
+    records = lab.run("package")
+    rows = records["package"].tables["neuron_relation"]
+    assert (rows.read, rows.passed, rows.rejected, rows.combined, rows.published) == (6, 4, 2, 2, 2)
+    n1, n2 = uid("neuron", "n1"), uid("neuron", "n2")
+    assert duckdb.sql(f"SELECT * FROM '{lab.packaged('neuron_relation')}'").fetchall() == [(n1, n2, 2.0), (n2, n1, 2.0)]
 
 
 def test_sums_of_floats_have_the_same_bits_with_any_number_of_threads(tmp_path: Path) -> None:

@@ -158,6 +158,14 @@ RELATIONS = (
         first="axon.csv, row 2, column cid: 'n1'",
         cured_by=1,
     ),
+    WrongInput(
+        "SYN-REL-011",
+        "One of the three rows of n1 and n2 has no score, and the scores are added up.",
+        {"neuron.csv": _NEURONS, "edges.csv": "pre_synapse_id,post_synapse_id,connection_score\nn1,n2,12\nn1,n2,\nn1,n2,5\n"},
+        {"neuron": "neuron.csv", "neuron_relation": {"file": "edges.csv", "combine": {"connection_score": "sum"}}},
+        count=1,
+        first="edges.csv, row 3, column connection_score",
+    ),
 )
 
 WHOLE = (
