@@ -479,6 +479,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "6",
+    "7",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )
