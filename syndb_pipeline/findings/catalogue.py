@@ -80,6 +80,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-UNIT-002", "Area and volume disagree with sphericity", "warning", "{count} row{s} of {table} {have} a mesh_sphericity that does not follow from mesh_surface_area and mesh_volume{guess}.", "{advice}"),
     Rule("SYN-UNIT-003", "Unit looks wrong", "warning", "{situation}.", "{advice}"),
     Rule("SYN-UNIT-004", "Coordinates on another scale", "warning", "The centroids of {table} lie on another scale than those of {other}: about {factor} times smaller on every axis{guess}.", "{advice}"),
+    Rule("SYN-UNIT-005", "Axes look exchanged", "warning", "The axes of {table} and {other} look exchanged: {follows}.", "{advice}"),
     Rule("SYN-PATH-001", "Mesh or skeleton not found", "error", "{count} file{s} named in {table}.{column} {do} not exist, e.g. {value!r}.", "Paths are absolute or relative to the dataset's YAML, with / between folders and capitals as in the file's name; correct them or leave the cell empty."),
     Rule("SYN-PATH-002", "Wrong kind of file", "error", "{count} value{s} of {table}.{column} {do} not end in {suffix}, e.g. {value!r}.", "Export {them} as {suffix}, or leave the cell empty."),
     Rule("SYN-PATH-003", "Mesh cannot be read", "error", "{count} file{s} named in {table}.{column} cannot be read as binary glTF 2.0, e.g. {value!r}: {reason}.", "{advice}", True),

@@ -19,8 +19,9 @@ from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.quarantine_settings import percent
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages.children import EARLIER, check_declared, check_scales, first_rows
+from syndb_pipeline.stages.children import EARLIER, check_declared, first_rows
 from syndb_pipeline.stages.failures import Failures, error_cells, rejected_places, rejected_rows
+from syndb_pipeline.stages.places import check_places
 from syndb_pipeline.stages.quarantine import Case, Judged, judge
 from syndb_pipeline.stages.set_aside import ASIDE, Related
 from syndb_pipeline.stages.stage import Context, Result, Stage
@@ -73,7 +74,7 @@ class _Dataset:
 def run(context: Context, folder: Path) -> Result:
     """Judge the dataset and seal the verdict.
 
-    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004, and all findings of the earlier stages, so that this record tells everything.
+    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, and all of the earlier stages, so that this record holds everything.
     details: `verdict` ("accepted" when no finding is an error, or the rows of all of them are set aside), `chain` (stage -> digest of its
     record), `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines set aside, `below`) where there are any.
     """
@@ -84,7 +85,7 @@ def run(context: Context, folder: Path) -> Result:
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
         data = _Dataset(context, connection, sources, tables, relations, links, present)
-        own = [*_connected(data), *_parentless(data), *check_declared(data), *check_scales(data)]
+        own = [*_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         failures.write(folder)
@@ -253,6 +254,6 @@ STAGE = Stage(
     run,
     _inputs,
     "join_relations",
-    "3",
+    "4",
     "Prove that the dataset is one whole, and seal the verdict over all stages before.",
 )

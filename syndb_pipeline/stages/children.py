@@ -1,13 +1,12 @@
-"""Parents against their children: declared counts and totals, and whether their centroids are on one scale.
+"""Parents against their children: declared counts and totals.
 
-Belongs here: SYN-INT-004, SYN-INT-005 and SYN-UNIT-004. Does not: relations themselves (`join_relations`), the verdict (`check_integrity`).
+Belongs here: SYN-INT-004 and SYN-INT-005. Does not: where parents and children lie (`places.py`), relations themselves (`join_relations`),
+the verdict (`check_integrity`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import log10
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,31 +14,19 @@ import duckdb
 
 from syndb_pipeline.contract.tables import DECLARED, Declared
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Example, Finding
+from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, rejected_places
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import written
-from syndb_pipeline.stages.units import units_setting
-from syndb_pipeline.table_settings import NANOMETRE_EXPONENT
 
 TOTAL_TOLERANCE: Final = 0.01
 """How far a declared total may lie from the sum over the children, as a fraction: room for rounding, not for a missing row of size."""
 
-SCALE_FACTOR: Final = 3.0
-"""Medians of children's and their own parents' centroids this far apart on every axis speak of two units (a rule of this project)."""
-
-MEDIAN_ROWS: Final = 100_000
-"""Rows, about, that a median of centroids looks at."""
-
 _NEARLY_ALL: Final = 0.9
 EARLIER: Final = ("ingest", "validate", "assign_ids", "join_relations")
 """The stages that the checks of the dataset as a whole look back on."""
-
-_AXES: Final = ("centroid_x", "centroid_y", "centroid_z")
-_NEAR_POWER: Final = 0.15
-"""How far, in powers of ten, a factor between centroids may lie from that of a unit: a part does not lie in the middle of its parent."""
 
 
 class Related(Protocol):
@@ -58,9 +45,6 @@ class Related(Protocol):
     def target(self, table: str, column: str) -> str | None: ...
     def columns(self, table: str) -> list[str]: ...
     def rows(self, table: str) -> int: ...
-
-
-# -- declared counts and totals
 
 
 def check_declared(data: Related) -> list[Finding]:
@@ -162,94 +146,6 @@ def _disagreeing_rows(data: Related, declared: Declared, measured: str | None) -
                    FROM {children} GROUP BY r.parent_id) f ON p.cid = f.parent_id,
         LATERAL (SELECT coalesce(all_of_them, 0) AS most, coalesce(passed, 0) AS least, coalesce(lacking, FALSE) AS unmeasured)
         WHERE given IS NOT NULL AND NOT ({near}) AND n NOT IN ({told})"""
-
-
-# -- scales of centroids
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """`small` has centroids that are, axis by axis, `factors` times smaller than those of `large`, its parent or child."""
-
-    small: str
-    large: str
-    factors: tuple[float, ...]
-
-
-def check_scales(data: Related) -> list[Finding]:
-    """SYN-UNIT-004: centroids of a child table on another scale than its parents', on every axis alike. A table is told once."""
-    told: dict[str, _Scale] = {}
-    for name in data.tables:
-        parent = data.target(name, "parent_id")
-        if parent is None or not (set(_AXES) <= set(data.columns(name)) and set(_AXES) <= set(data.columns(parent))):
-            continue
-        mine, theirs = _medians(data, name, parent)
-        factors = [large / small for small, large in zip(mine, theirs, strict=True) if small and large]
-        if len(factors) < len(_AXES):
-            continue
-        scale = None
-        if min(factors) > SCALE_FACTOR:
-            scale = _Scale(name, parent, tuple(factors))
-        elif max(factors) < 1 / SCALE_FACTOR:
-            scale = _Scale(parent, name, tuple(1 / factor for factor in factors))
-        if scale is not None and scale.small not in told:
-            told[scale.small] = scale
-    return [_tell(data, scale) for scale in told.values()]
-
-
-def _tell(data: Related, scale: _Scale) -> Finding:
-    middle = sorted(scale.factors)[1]
-    guess, advice, sure = _explained(data, scale)
-    columns = ", ".join(quote(axis) for axis in _AXES)
-    source = parquet(data.tables[scale.small], row_number=True)
-    present = " AND ".join(f"{quote(axis)} IS NOT NULL" for axis in _AXES)
-    (count,) = data.connection.execute(f"SELECT count(*) FROM {source} WHERE {present}").fetchone() or (0,)
-    rows = data.connection.execute(f"SELECT file_row_number, {columns} FROM {source} WHERE {present} ORDER BY 1 LIMIT 2").fetchall()
-    cells = [(row, axis, value) for row, *values in rows for axis, value in zip(_AXES, values, strict=True)]
-    return data.context.finding(
-        "SYN-UNIT-004",
-        table=scale.small,
-        column=_AXES[0],
-        count=count,
-        examples=examples(data.connection, data.context, data.sources, scale.small, cells[:MAX_EXAMPLES]),
-        confidence=sure,
-        other=scale.large,
-        factor=f"{middle:,.1f}",
-        guess=guess,
-        advice=advice,
-    )
-
-
-def _explained(data: Related, scale: _Scale) -> tuple[str, str, Confidence]:
-    """What the scale looks like, what to do about it, and how sure that is."""
-    for unit in ("um", "mm"):
-        if any(abs(log10(factor) - NANOMETRE_EXPONENT[unit]) > _NEAR_POWER for factor in scale.factors):
-            continue
-        declared = data.context.config.tables[scale.large].units
-        if all(declared.get(axis) == unit for axis in _AXES):
-            advice = f"If the file of {scale.large} has nanometres, take {', '.join(_AXES)} out of `tables.{scale.large}.units`."
-            return f"; those of {scale.large} look like nanometres that were converted", advice, "likely"
-        config = data.context.config.tables[scale.small]
-        setting = units_setting(scale.small, config, dict.fromkeys(_AXES, unit))
-        return f"; they look like {unit}", f"If that is the unit, say so: `{setting}`.", "likely"
-    sizes = ", ".join(f"{axis} by {factor:.3g}" for axis, factor in zip(_AXES, scale.factors, strict=True))
-    advice = f"SynDB wants nanometres in both. If these are voxels, multiply by the size of a voxel (here about: {sizes})"
-    return "", f"{advice}; if they are in another unit, name it in `tables.{scale.small}.units`.", "possible"
-
-
-def _medians(data: Related, name: str, parent: str) -> tuple[list[float | None], list[float | None]]:
-    """Medians of |axis| over rows of `name`, and over the parents of the same rows, axis by axis."""
-    every = max(1, data.rows(name) // MEDIAN_ROWS)  # an exact median holds all its values in memory; a fixed stride is as good here
-    columns = ", ".join(quote(axis) for axis in _AXES)
-    data.connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE sample AS SELECT r.parent_id, {columns}
-            FROM {parquet(data.tables[name])} POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0"""
-    )
-    ids = written(data.context, "assign_ids", "ids")[parent]
-    parents = f"(SELECT i.cid, {columns} FROM {parquet(data.tables[parent])} POSITIONAL JOIN {parquet(ids)} i)"
-    medians = ", ".join(f"quantile_disc(abs({side}.{quote(axis)}), 0.5)" for side in ("c", "p") for axis in _AXES)
-    found = data.connection.execute(f"SELECT {medians} FROM sample c JOIN {parents} p ON c.parent_id = p.cid").fetchone() or ()
-    return list(found[: len(_AXES)]), list(found[len(_AXES) :])
 
 
 # -- first places of a table

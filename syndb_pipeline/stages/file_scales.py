@@ -66,9 +66,9 @@ def keep(connection: duckdb.DuckDBPyConnection, table: str, column: str, shapes:
         connection.execute(f"INSERT INTO {_SHAPES} SELECT {literal(table)}, {literal(column)}, * FROM some_shapes")
 
 
-def comparable(columns: Sequence[str]) -> bool:
-    """Whether a table with these columns measures anything that its meshes and skeletons can be held against."""
-    return bool({"cable_length", *_SIZES} & set(columns)) or len(_centroids(columns)) > 1
+def comparable(column: Column, columns: Sequence[str]) -> bool:
+    """Whether a table with these columns measures anything that the files of `column` can be held against."""
+    return bool(_powers(columns, skeleton=column.suffix == ".swc"))
 
 
 def check_scales(failures: Failures, table: str, column: Column, columns: Sequence[str], file: Path) -> None:

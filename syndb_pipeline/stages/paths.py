@@ -94,9 +94,9 @@ def check_paths(context: Context, failures: Failures, table: str, columns: list[
                 connection.execute(
                     f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path, code, reason, advice FROM told"
                 )
-            if file_scales.comparable(columns):
+            if file_scales.comparable(column, columns):
                 file_scales.keep(connection, table, column.name, [shape for _, shape in answers if shape])
-        if file_scales.comparable(columns):
+        if file_scales.comparable(column, columns):
             file_scales.check_scales(failures, table, column, columns, file)
         cell, rows = quote(column.name), parquet(file, row_number=True)
         row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"

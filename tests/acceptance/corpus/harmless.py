@@ -31,6 +31,7 @@ from tests.acceptance.corpus.changes import (
     workbook,
 )
 from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
+from tests.acceptance.corpus.measures import AXES, nuclei
 from tests.acceptance.corpus.numbers import comma
 from tests.acceptance.corpus.real_sets import CLEAN
 from tests.acceptance.corpus.references import LONG_HEMIBRAIN, LONG_LARVA
@@ -70,6 +71,7 @@ CASES: tuple[Case, ...] = (
             config(NEU, decimal=","),
         ),
     ),
+    harmless("nuclei in the middle of their neurons", "hemibrain", nuclei(*AXES)),
     harmless("tabs", "larva", together(file(REL, "edges.tsv", as_text("\t")), file(NEU, "neuron.txt", as_text("\t")))),
     harmless("UTF-16 with its mark and Windows line ends", "l1", file(NEU, "neuron.csv", as_text("\t", "utf-16", "\r\n"))),
     harmless("a byte order mark of UTF-8", "guide", file(VES, "vesicle.csv", as_text(encoding="utf-8-sig"))),

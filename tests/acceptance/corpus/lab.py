@@ -148,12 +148,13 @@ class Lab:
         return options
 
     def write(self, folder: Path) -> Path:
-        """Write everything into `folder`, which must be empty, and return the path of the config."""
+        """Write everything into `folder`, which is empty or was written by this lab, and return the path of the config."""
         contents: dict[str, bytes | Path] = {file.name: file.content for file in self.tables.values()}
         for name, content in (contents | self.beside).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
+                path.unlink(missing_ok=True)
                 path.symlink_to(content)
             else:
                 path.write_bytes(content)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from math import pi
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, column, config, each, put, rows, together
-from tests.acceptance.corpus.lab import Cell
+from tests.acceptance.corpus.changes import Change, column, config, each, exchanged, put, rows, together
+from tests.acceptance.corpus.lab import Cell, File, Lab
 
 NEU, VES = "neuron", "vesicle"
 
@@ -37,6 +37,20 @@ def _scaled(table: str, name: str, factor: float) -> Change:
 
 
 AXES = ("centroid_x", "centroid_y", "centroid_z")
+
+
+def nuclei(*order: str) -> Change:
+    """A nucleus in the middle of every neuron, its place written in this order of axes."""
+
+    def apply(lab: Lab) -> None:
+        header, *body = lab.rows(NEU)
+        named = [dict(zip(header, row, strict=True)) for row in body]
+        places = [[f"n{number}", row["cid"], *(row[axis] for axis in order)] for number, row in enumerate(named)]
+        lab.tables["nucleus"] = File("nucleus.csv", [["cid", "parent_id", *AXES], *places])
+        lab.config["tables"]["nucleus"] = {"file": "nucleus.csv"}
+
+    return apply
+
 
 UNITS = (
     wrong(
@@ -93,6 +107,18 @@ UNITS = (
         together(*(_scaled(NEU, axis, 1e-3) for axis in AXES)),
         finds("SYN-UNIT-004", NEU, "centroid_x", None, None, "tables.neuron.units"),
         also={"SYN-PATH-009": "the meshes, which are in nanometres, contradict these places too"},
+    ),
+    wrong(
+        "nuclei as z, y, x, their neurons as x, y, z",
+        "hemibrain",
+        nuclei("centroid_z", "centroid_y", "centroid_x"),
+        finds("SYN-UNIT-005", "nucleus", "centroid_x", 2, 5, "centroid_x follows centroid_z of neuron", "columns"),
+    ),
+    wrong(
+        "neurons as y, x, z, their nuclei as x, y, z",
+        "hemibrain",
+        together(nuclei(*AXES), exchanged(NEU, "centroid_x", "centroid_y")),
+        finds("SYN-UNIT-005", "nucleus", "centroid_x", 2, 5, "centroid_y of neuron", "columns"),
     ),
     wrong(
         "one ratio of area and volume is per micrometre",

@@ -134,6 +134,8 @@ CLEAN: dict[str, tuple[dict[str, float | None], dict[str, bytes]]] = {
     "a centre far off": (PLACE | {"centroid_x": 830_000.0}, {"m.glb": ball_mesh(CENTRE, RADIUS), "s.swc": skeleton()}),
     "a part of a large neuron": ({"mesh_surface_area": AREA * 1e4, "mesh_volume": None}, {"m.glb": ball_mesh(CENTRE, RADIUS)}),
     "no measures": ({"centroid_x": None, "mesh_volume": None}, {"m.glb": ball_mesh(CENTRE, RADIUS, 1e-9)}),
+    "a length beside a mesh": ({"cable_length": LENGTH}, {"m.glb": ball_mesh(CENTRE, RADIUS, 1e-9)}),
+    "one axis beside a mesh": ({"centroid_x": 1.0}, {"m.glb": ball_mesh(CENTRE, RADIUS, 1e-9), "s.swc": skeleton(1e-9)}),
     "nothing to hold against": ({}, {"m.glb": ball_mesh(CENTRE, RADIUS, 1e-9), "s.swc": skeleton(1e-9)}),
     "on the other side of the origin": (
         {"centroid_x": -CENTRE[0], "centroid_y": -CENTRE[1]},

@@ -142,4 +142,17 @@ VALUES = (
         count=2,
         first="nucleus.csv, row 2, column centroid_x: '3001'",
     ),
+    WrongInput(
+        "SYN-UNIT-005",
+        "Places of neurons as x, y, z, and of their nuclei as z, y, x.",
+        {
+            "neuron.csv": "cid,centroid_x,centroid_y,centroid_z\nn1,48000,32000,16000\nn2,52000,30000,18000\nn3,41000,35000,11000\n",
+            "nucleus.csv": "cid,parent_id,centroid_x,centroid_y,centroid_z\n"
+            "k1,n1,16030,32020,47900\nk2,n2,18020,29950,52100\nk3,n3,10940,35010,41050\n",
+        },
+        {"neuron": "neuron.csv", "nucleus": "nucleus.csv"},
+        count=3,
+        first="nucleus.csv, row 2, column centroid_x: '16030'",
+        cured_by=1,
+    ),
 )
