@@ -27,6 +27,10 @@ IDS: Final = {
 }
 
 
+_UNKNOWN: Final = "    # QUESTION: SynDB does not know these columns; map them with `columns`, or\n    #   remove the # to leave them out\n"
+"""What `init` asks about columns without meaning."""
+
+
 def no_pictures(name: str, walk: Walk) -> None:
     """For tests: nothing is drawn."""
 
@@ -52,15 +56,16 @@ def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
     walk.run("unanswered", "check", walk.given, expected=2)
     _about(walk, "Synaptic vesicles of one terminal", "RATTUS_NORVEGICUS", "TEM", "cortex")
     walk.answer(
-        ("    # QUESTION: the file is no UTF-8; is this its encoding?\n", ""),
+        ("    # QUESTION: not UTF-8; in which encoding is it? Remove the # of the one that\n    #   reads right\n", ""),
+        ("    # encoding: cp1252 ", "    encoding: cp1252 "),
         ("    # QUESTION: no column looks like cid; which one is it? Add it to `columns`\n", ""),
-        ("    # QUESTION: SynDB does not know these columns; map them with `columns`, or remove the # to leave them out\n", ""),
+        (_UNKNOWN, ""),
         (
             "    # ignore: [Nr, Terminal, Mitte x, Mitte y, Prüfer]\n",
             "    columns:\n      Nr: cid\n      Terminal: parent_id\n      Mitte x: centroid_x\n      Mitte y: centroid_y\n"
             "    ignore: [Prüfer]\n",
         ),
-        ("    # QUESTION: which column holds the parent's cid? Map it to parent_id in `columns`\n", ""),
+        ("    # QUESTION: which column holds the parent's cid? Map it to parent_id in\n    #   `columns`\n", ""),
     )
     walk.printed["answered vesicle"] = walk.section("  vesicle:", "terms:")
     walk.check("first check", "rejected", "SYN-READ-017", "SYN-REL-001", "SYN-INT-003")
@@ -90,7 +95,7 @@ def hemibrain(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
     walk.init()
     _about(walk, "Five DA1 projection neurons", "DROSOPHILA_MELANOGASTER", "FIB-SEM", "cortex")
     walk.answer(
-        ("    # QUESTION: SynDB does not know these columns; map them with `columns`, or remove the # to leave them out\n", ""),
+        (_UNKNOWN, ""),
         ("    # ignore: [type, roi]\n", "    ignore: [type, roi]\n"),
     )
     kept = ("SYN-PATH-005", "SYN-VOC-001", "SYN-VOC-002", "SYN-UNIT-004", "SYN-COL-004")
@@ -140,7 +145,7 @@ def _about(walk: Walk, label: str, animal: str, microscopy: str, structure: str)
         assert count == 1, f"{key} is not asked"
     walk.config.write_text(text)
     walk.answer(
-        ("# QUESTION: a person accepts SynDB's terms here before anything is published; remove the # and fill in\n", ""),
+        ("# QUESTION: a person accepts SynDB's terms before anything is published; fill in\n", ""),
         ("# terms:\n", "terms:\n"),
         ("#   accepted_by:               # your name\n", "  accepted_by: Ada\n"),
         ("#   accepted_on:               # the day, e.g. 2026-01-31\n", "  accepted_on: 2026-11-23\n"),

@@ -56,27 +56,32 @@ class Evidence:
     count: int = 0
     first: tuple[int, bytes] | None = None
     _texts: list[bytes] = field(default_factory=list)
-    _is_mixed: bool = False
+    is_mixed: bool = False
 
     def add_good(self, line: bytes) -> None:
         """A line of valid UTF-8."""
-        self._is_mixed = self._is_mixed or not line.isascii()
+        self.is_mixed = self.is_mixed or not line.isascii()
 
     def add_bad(self, number: int, line: bytes) -> None:
         """Line `number`, which is no UTF-8."""
         self.count += 1
         self.first = self.first or (number, line)
-        self._is_mixed = self._is_mixed or _UTF8.search(line) is not None
+        self.is_mixed = self.is_mixed or _UTF8.search(line) is not None
         if len(self._texts) < _SAMPLE:
             self._texts.append(line)
+
+    @property
+    def readings(self) -> dict[str, str]:
+        """The encodings in which the lines make sense, each with what the first of them reads."""
+        return _readings(self._texts, self.returns)
 
     def values(self, table: str) -> dict[str, Any]:
         """The values of a SYN-READ-003 about these lines, read for SynDB's `table`."""
         assert self.first is not None
         number, line = self.first
         reason = what_is_wrong(number, line) + (f"; {self.count:,} lines in all" if self.count > 1 else "")
-        readings = _readings(self._texts, self.returns)
-        if self._is_mixed:
+        readings = self.readings
+        if self.is_mixed:
             those = "this line" if self.count == 1 else "these lines"
             shown = " or ".join(f"{text!r} in {name}" for name, text in readings.items())
             advice = (
@@ -85,6 +90,19 @@ class Evidence:
             )
             return {"encoding": "utf-8", "reason": reason, "advice": advice}
         return {"encoding": "utf-8", "reason": reason, "advice": _advice(table, readings, f"line {number:,}")}
+
+
+def readings_of(lines: Iterable[bytes]) -> dict[str, str] | None:
+    """The encodings in which the `lines` of a file make sense, each with what the first of them reads; None where some are UTF-8."""
+    evidence = Evidence()
+    for number, line in enumerate(lines, start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            evidence.add_bad(number, line)
+        else:
+            evidence.add_good(line)
+    return None if evidence.is_mixed else evidence.readings
 
 
 def what_is_wrong(number: int, line: bytes) -> str:

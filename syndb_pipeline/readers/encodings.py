@@ -46,6 +46,25 @@ def check_name(encoding: str, table: str) -> str:
     return info.name
 
 
+def seen(head: bytes) -> tuple[str, dict[str, str] | None]:
+    """The encoding of a text file that begins with `head`, as far as its bytes leave no doubt about it.
+
+    Where it is neither UTF-8 nor UTF-16, its likely encodings come with it, each with what the first line
+    beyond ASCII reads in it. A file of which some lines are UTF-8 is UTF-8: the others are damaged.
+    """
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name, None
+    if b"\0" in head and (wide := encoding_guess.utf16_of(head[:4096])):
+        return wide, None
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        readings = encoding_guess.readings_of(head.splitlines())
+        return next(iter(readings or {}), "utf-8"), readings
+    return "utf-8", None
+
+
 def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path) -> tuple[Path, str]:
     """A path whose bytes are the text of `path` as UTF-8, and the encoding found: `path` itself where it is UTF-8 already.
 

@@ -52,6 +52,11 @@ def is_header(names: Sequence[str], table: Table, config: TableConfig) -> bool:
     return any(cells) and not any(_DATUM.fullmatch(cell) for cell in cells)
 
 
+def is_datum(cell: str) -> bool:
+    """Whether a cell is plainly a value and no name: a number, a date, true or false, a word for "no value"."""
+    return _DATUM.fullmatch(cell) is not None
+
+
 def row_of_names(rows: Iterable[tuple[int, Sequence[str]]], table: Table, config: TableConfig, more_than: int = 1) -> int | None:
     """The number of the first of `rows`, pairs of number and cells, that holds more known column names than `more_than`."""
     known = known_names(table, config) - {""}

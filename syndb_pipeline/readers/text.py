@@ -124,6 +124,12 @@ def _with_stray_returns(part: Part, line: int, scratch: Path, blank: Sequence[in
     raise cannot_read(part.file, reason, advice)
 
 
+def read_as(path: Path, file: str, table: Table, config: TableConfig) -> tuple[tuple[str, ...], str]:
+    """The column names and the delimiter that `read` takes the UTF-8 text at `path` to have. Raises `Unreadable`."""
+    layout = _layout(path, file, table, config)
+    return layout.names, layout.delimiter.decode()
+
+
 def _blank_end(file: str, counts: census.Census) -> tuple[Problem, ...]:
     places = Places(file)
     for line in range(counts.lines - counts.blank_end + 1, counts.lines + 1):

@@ -9,11 +9,14 @@ import os
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import fill
 
 from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers.files import irregular, suffix
+from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.scaffold.folder import survey
 from syndb_pipeline.scaffold.guess import Guess, guess_tables
-from syndb_pipeline.scaffold.peek import SUFFIXES, Unreadable, peek
+from syndb_pipeline.scaffold.peek import SUFFIXES
 from syndb_pipeline.scaffold.text import config_text
 from syndb_pipeline.settings import DATASET_NAME
 from syndb_pipeline.visible import visible
@@ -23,10 +26,12 @@ __all__ = ["InitReport", "init"]
 _LOOKED_AT = 100_000
 """Files deeper down that are looked at when a folder holds no table."""
 
+_WIDTH = 80
+
 
 @dataclass(frozen=True)
 class InitReport:
-    """What `init` found: the config it wrote, tables with their file, questions a person must answer, files it left out and why."""
+    """What `init` found: the config it wrote, tables with their file, questions a person must answer, files not used and why."""
 
     config: Path
     tables: dict[str, str]
@@ -36,9 +41,14 @@ class InitReport:
     def __str__(self) -> str:
         lines = [f"Wrote {self.config}"]
         lines += [f"  {table}: {file}" for table, file in self.tables.items()]
-        lines += [f"  left out: {file} ({reason})" for file, reason in self.unused.items()]
-        lines += [f"{len(self.questions)} questions are marked # QUESTION in it:"] + [f"  - {question}" for question in self.questions]
+        lines += [_wrapped(f"  not used: {file} ({reason})", 4) for file, reason in self.unused.items()]
+        lines.append(f"{len(self.questions)} questions are marked # QUESTION in it:")
+        lines += [_wrapped(f"  - {question}", 4) for question in self.questions]
         return visible("\n".join([*lines, f"Answer them, then: syndb-pipeline check {self.config}"]))
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return fill(text, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
@@ -49,39 +59,37 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
     """
     folder, out = folder.expanduser().absolute(), out.expanduser().absolute()
     _check_paths(folder, out, overwrite)
-    candidates, unused = [], {}
-    for path in sorted(folder.iterdir()):
-        if suffix(path) not in SUFFIXES or path.name.startswith((".", "~$")):
-            continue
-        what = irregular(path)
-        if what is not None:
-            unused[path.name] = f"it is {what}, not a file"
-            continue
-        if not path.is_file():
-            continue
+    with TemporaryDirectory(prefix="syndb-init-") as scratch:
         try:
-            candidates += peek(path)
-        except Unreadable as error:
-            unused[path.name] = str(error)
-    if not candidates and not unused:
-        below = sorted(
-            {file.parent.relative_to(folder).as_posix() for file in islice(folder.rglob("*"), _LOOKED_AT) if suffix(file) in SUFFIXES}
-        )
-        hint = (
-            f"Tables lie deeper, in {', '.join(below[:5])}: give one of these folders." if below else "Give the folder your tables lie in."
-        )
-        raise ConfigError(f"{folder} holds no table ({', '.join(SUFFIXES)}).", next_step=hint)
-    guesses, left = guess_tables(candidates)
-    unused |= left
-    text, questions = config_text(guesses, relative_to=Path(os.path.relpath(folder, out.parent)), unused=unused, out=out)
+            candidates, unused, tables = survey(folder, out, Path(scratch))
+        except PermissionError:
+            raise ConfigError(f"{folder} cannot be read.", next_step="Check that you may read it.") from None
+        if not tables:
+            raise _no_table(folder, unused)
+        guesses, left = guess_tables(candidates)
+        unused |= left
+        text, questions = config_text(guesses, relative_to=Path(os.path.relpath(folder, out.parent)), unused=unused, out=out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     return InitReport(out, {guess.table: _named(guess) for guess in guesses}, questions, unused)
 
 
+def _no_table(folder: Path, unused: dict[str, str]) -> ConfigError:
+    below = sorted(
+        {file.parent.relative_to(folder).as_posix() for file in islice(folder.rglob("*"), _LOOKED_AT) if suffix(file) in SUFFIXES}
+    )
+    if below:
+        hint = f"There are tables deeper, in {', '.join(below[:5])}: give one of these folders."
+    elif unused:
+        hint = " ".join(f"{file}: {reason}." for file, reason in list(unused.items())[:3])
+    else:
+        hint = "Give the folder your tables are in."
+    return ConfigError(f"{folder} holds no table ({', '.join(SUFFIXES)}).", next_step=hint)
+
+
 def _check_paths(folder: Path, out: Path, overwrite: bool) -> None:
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such folder.", next_step="Give the folder your tables lie in.")
+        raise ConfigError(f"{folder}: there is no such folder.", next_step="Give the folder your tables are in.")
     if not DATASET_NAME.fullmatch(out.stem) or out.suffix not in (".yaml", ".yml"):
         raise ConfigError(
             f"{out.name} cannot be a config's name: it names the dataset and may hold letters, digits, '.', '_' and '-', and end in .yaml."
@@ -91,4 +99,6 @@ def _check_paths(folder: Path, out: Path, overwrite: bool) -> None:
 
 
 def _named(guess: Guess) -> str:
-    return guess.file + (f", sheet {guess.sheet}" if guess.sheet else "")
+    if guess.choices:
+        return " or ".join([*map(str, guess.choices[:3]), *(["..."] if len(guess.choices) > 3 else [])])
+    return guess.file + (f", sheet {guess.candidate.sheet}" if guess.candidate.sheet else "")

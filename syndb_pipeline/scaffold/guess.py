@@ -1,116 +1,246 @@
-"""Which SynDB table a file holds, and which SynDB column each of its columns is.
+"""Which SynDB table a file holds, and which of several files.
 
-Belongs here: scoring names. Does not: deciding anything a person should; what is not plain becomes a question (`text.py`).
+Belongs here: scoring files, and what the values of several say about each other. Does not: columns
+(`columns.py`), or deciding anything that a person should; what is not plain becomes a question (`text.py`).
 """
 
 from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from itertools import takewhile
+from itertools import combinations, takewhile
 from typing import Final
 
-from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES, Kind, Table, ordered
-from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.contract.tables import TABLES, Table, ordered
+from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.scaffold.columns import Mapped, map_columns, share
+from syndb_pipeline.scaffold.names import TABLE_WORDS
 from syndb_pipeline.scaffold.peek import Candidate
 
-TABLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "neuron": ("neuron", "cell"),
-    "neuron_relation": ("neuron relation", "relation", "edge", "edgelist", "connection", "connectivity", "connectome"),
-    "dendrite": ("dendrite",),
-    "axon": ("axon",),
-    "pre_synaptic_terminal": ("pre synaptic terminal", "presynaptic terminal", "terminal", "bouton", "presynapse"),
-    "synapse": ("synapse", "synaptic link"),
-    "dendritic_spine": ("dendritic spine", "spine"),
-    "endoplasmic_reticulum": ("endoplasmic reticulum", "er"),
-    "nucleus": ("nucleus", "nuclei", "nucleu"),
-    "vesicle": ("vesicle", "synaptic vesicle"),
-    "mitochondria": ("mitochondria", "mitochondrion", "mito"),
-}
-"""How labs call their files."""
-
-COLUMN_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "cid": ("id", "key", "uid", "root_id", "pt_root_id", "body_id", "bodyid", "skid", "segment_id", "skeleton_id"),
-    "parent_id": ("parent", "parent_cid", "parent_key"),
-    "pre_synapse_id": ("pre", "pre_id", "source", "from", "presynaptic_id", "pre_pt_root_id", "pre_root_id", "bodyid_pre"),
-    "post_synapse_id": ("post", "post_id", "target", "to", "postsynaptic_id", "post_pt_root_id", "post_root_id", "bodyid_post"),
-    "connection_score": ("weight", "syn_count", "n_synapses", "synapses", "confidence", "score"),
-    "forms_synapse_with": ("synapse_id", "synapse"),
-    "neuron_type": ("type", "cell_type", "class"),
-    "neurotransmitter": ("transmitter", "nt", "nt_type"),
-    "centroid_x": ("x", "pos_x", "center_x", "centre_x"),
-    "centroid_y": ("y", "pos_y", "center_y", "centre_y"),
-    "centroid_z": ("z", "pos_z", "center_z", "centre_z"),
-    "mesh_surface_area": ("area", "surface_area", "surface"),
-    "mesh_sphericity": ("sphericity",),
-    "voxel_volume": ("volume", "size"),
-    "voxel_radius": ("radius",),
-    "cable_length": ("length", "path_length"),
-    "swc_path": ("swc", "skeleton"),
-    "mesh_path": ("mesh", "glb"),
-}
-"""How labs call SynDB's columns, beside the aliases the contract knows."""
-
-UNIT_SUFFIX: Final = re.compile(r"^(?P<name>.+?)[ _\[(]+(?P<unit>nm|um|µm|μm|mm)[23²³]?[\])]?$", re.IGNORECASE)
 MINIMUM_SCORE: Final = 1.0
+
+_AS_GOOD: Final = 0.3
+"""How much less than the best a file may resemble a table and still be one that a person must choose from."""
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """One column of the lab, as SynDB's `target`. `sure` when the name leaves no doubt."""
+class Choice:
+    """A file, or a sheet of one, that a person may choose for a table."""
 
-    column: str
-    target: str
-    sure: bool
-    unit: str | None = None
+    file: str
+    sheet: str | None = None
+
+    def __str__(self) -> str:
+        return self.file + (f", sheet {self.sheet}" if self.sheet else "")
 
 
 @dataclass
 class Guess:
-    """A file taken for a SynDB table, with what is open about it."""
+    """A file taken for a SynDB table, with what is open about it.
+
+    `file` is a name or glob, relative to the folder looked at. `choices` are the files, or the sheets, of
+    which a person must choose, and `doubt` says why, or what else is to be asked about `file`.
+    """
 
     table: str
-    file: str  # file name or glob, relative to the folder looked at
+    file: str
     candidate: Candidate
     mapped: list[Mapped]
     unknown: list[str]
-    sheet: str | None = None
     parents: list[str] = field(default_factory=list)  # tables of the dataset that parent_id could point to
-    also: list[Candidate] = field(default_factory=list)  # other files or sheets that look like the same table
+    choices: list[Choice] = field(default_factory=list)
+    doubt: str = ""
+    lesser: list[str] = field(default_factory=list)  # files that look like the table too, but less, and are not used
+    hints: list[str] = field(default_factory=list)  # unknown columns whose values are keys of a parent
+
+    @property
+    def chooses_sheet(self) -> bool:
+        return bool(self.choices) and not self.doubt
+
+    def column_of(self, target: str) -> str | None:
+        """The lab's column that is taken for `target`."""
+        return next((item.column for item in self.mapped if item.target == target), None)
 
 
 def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, str]]:
     """The tables among `candidates`, parents first, and the files that fit none, with the reason."""
     by_table: dict[str, list[tuple[float, Candidate]]] = {}
     unused: dict[str, str] = {}
+    unfit: list[Candidate] = []
     for candidate in candidates:
         scores = {name: score(candidate, table) for name, table in TABLES.items()}
         best = max(scores, key=lambda name: scores[name])
         if scores[best] < MINIMUM_SCORE:
-            unused[str(candidate)] = "neither its name nor its columns resemble a SynDB table"
+            unfit.append(candidate)
         else:
             by_table.setdefault(best, []).append((scores[best], candidate))
     guesses = []
     for name in ordered(by_table):
-        ranked = [candidate for _, candidate in sorted(by_table[name], key=lambda item: -item[0])]
-        pattern = common_glob(ranked)
-        chosen = ranked[0]
-        mapped, unknown = map_columns(chosen, TABLES[name])
-        file = pattern or glob.escape(chosen.path.name)
-        guesses.append(Guess(name, file, chosen, mapped, unknown, chosen.sheet, also=[] if pattern else ranked[1:]))
-    present = {guess.table for guess in guesses}
+        ranked = sorted(by_table[name], key=lambda item: -item[0])
+        alike = [candidate for worth, candidate in ranked if worth >= ranked[0][0] - _AS_GOOD]
+        guesses.append(_guess(name, alike))
+        guesses[-1].lesser = [str(less) for _, less in ranked[len(alike) :]]
+    if not any(guess.table == "neuron" for guess in guesses):
+        guesses = [*_neurons_by_values(guesses, unfit), *guesses]
+    unused |= {str(other): "neither its name nor its columns resemble a SynDB table" for other in unfit}
+    _relate(guesses)
+    return guesses, unused
+
+
+def _relate(guesses: list[Guess]) -> None:
+    """Choose among columns that may be keys or references by what the tables' values say about each other."""
+    for _ in range(2):  # a better key lets references be found, and the other way round
+        keys = {guess.table: set(_values(guess, "cid")) for guess in guesses}
+        named: dict[str, set[str]] = {}
+        for guess in guesses:
+            for column in TABLES[guess.table].references.values():
+                for target in column.targets:
+                    named.setdefault(target, set()).update(_values(guess, column.name))
+        for guess in guesses:
+            guess.mapped, guess.unknown = map_columns(guess.candidate, TABLES[guess.table], keys, named.get(guess.table, ()))
     for guess in guesses:
         table = TABLES[guess.table]
         if table.has_parent:
-            guess.parents = [parent for parent in table.parents if parent in present and parent != "neuron_relation"]
-    return guesses, unused
+            guess.parents = [name for name in table.parents if name in keys and name != "neuron_relation"]
+            guess.hints = [
+                f"the values of {column} are keys of {parent}"
+                for column in guess.unknown
+                for parent in guess.parents
+                if column and share(guess.candidate.values(column), keys[parent]) == 1
+            ]
+
+
+def _values(guess: Guess, target: str) -> list[str]:
+    column = guess.column_of(target)
+    return guess.candidate.values(column) if column is not None else []
+
+
+def _neurons_by_values(guesses: list[Guess], unfit: list[Candidate]) -> list[Guess]:
+    """The table of `unfit` with a column that the others refer to as neurons, which is taken out of it; none where there is no such."""
+    for guess in guesses:
+        for column in TABLES[guess.table].references.values():
+            named = _values(guess, column.name)
+            if not named or not (column.targets == ("neuron",) or column.name in _ENDS):
+                continue  # the parent of a vesicle, say, is hardly a neuron
+            for candidate in unfit:
+                for key in candidate.columns:
+                    values = candidate.values(key) if key else []
+                    if len(set(values)) == len(values) and _are_keys_of(named, set(values)):
+                        unfit.remove(candidate)
+                        doubt = f"is it the table of neurons? {column.name} of {guess.candidate} holds values of its column {key}"
+                        mapped = [Mapped(key, "cid", False)]
+                        unknown = [other for other in candidate.columns if other != key]
+                        return [Guess("neuron", _file(candidate), candidate, mapped, unknown, doubt=doubt)]
+    return []
+
+
+_ENDS: Final = ("pre_synapse_id", "post_synapse_id")
+
+
+def _are_keys_of(named: Sequence[str], keys: set[str]) -> bool:
+    """Whether `named` are references to `keys`: most of them or, as these are the first rows only, some that are too long for chance."""
+    met = set(named) & keys
+    return (len(met) > 1 and 2 * len(met) > len(set(named))) or sum(len(key) > 6 for key in met) > 2
+
+
+# Several files
+
+
+def _guess(name: str, alike: list[Candidate]) -> Guess:
+    """`alike`, files that look like the table `name`, the likeliest first, as one guess."""
+    first = alike[0]
+    guess = Guess(name, _file(first), first, *map_columns(first, TABLES[name]))
+    pieces = alike if len(alike) > 1 else list(first.pieces)
+    pattern = common_glob(alike) if len(alike) > 1 else guess.file
+    if len(pieces) > 1 and pattern is not None:
+        names = [_file(piece) if len(alike) > 1 else f"{glob.escape(piece.path.parent.name)}/{_file(piece)}" for piece in pieces]
+        names.sort()
+        guess.file = pattern
+        if shared := _shared_keys(pieces, guess):
+            guess.choices = [Choice(each) for each in (*names[:_MOST_CHOICES], pattern)]
+            guess.doubt = f"two releases of the same data, or parts of one table? {shared}. Remove the # of one line"
+        elif not _numbered(pieces):
+            guess.doubt = f"parts of one table, or releases or groups? All are read: {_listed(names)}"
+    elif len(alike) > 1 and all(each.path == first.path for each in alike):
+        guess.choices = [Choice(_file(each), each.sheet) for each in alike]
+    elif len(alike) > 1:
+        guess.choices = [Choice(_file(each), each.sheet) for each in alike]
+        guess.doubt = f"which one? These look like {name}, as releases, versions or parts of one table do. Remove the # of one line"
+    return guess
+
+
+_MOST_CHOICES: Final = 6
+_COMPARED: Final = 20
+"""Files of one table whose keys are compared."""
+
+
+def _file(candidate: Candidate) -> str:
+    """What a config calls the file, relative to the folder looked at."""
+    if candidate.pieces:
+        first = candidate.pieces[0].path
+        return f"{glob.escape(candidate.path.name)}/*{first.name[-len(suffix(first)) :]}"
+    return glob.escape(candidate.path.name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > 4 else list(names)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _shared_keys(pieces: Sequence[Candidate], guess: Guess) -> str:
+    """Which keys the first rows of two of `pieces` share, in words; "" where no two share any."""
+    pair = TABLES[guess.table].pair or ("cid",)
+    names = [column for target in pair if (column := guess.column_of(target)) is not None]
+    what = ("pairs" if len(names) > 1 else "keys") if names else "rows"
+    found = {}
+    for piece in pieces[:_COMPARED]:
+        at = [piece.columns.index(name) for name in names] or range(piece.width)
+        found[piece.path.name] = {tuple(row[index] for index in at) for row in piece.rows} - {("",) * len(at)}
+    most = max(combinations(found, 2), key=lambda two: len(found[two[0]] & found[two[1]]))
+    common = len(found[most[0]] & found[most[1]])
+    return f"{common:,} of the first {len(found[most[1]]):,} {what} of {most[1]} are in {most[0]} too" if common else ""
+
+
+def _numbered(pieces: Sequence[Candidate]) -> bool:
+    """Whether the names of `pieces` differ in a number that counts them: 1, 2, 3 or 000, 001; 630 and 783 do not."""
+    names = sorted(piece.path.name for piece in pieces)
+    start = len(_shared_start(names).rstrip("0123456789"))
+    digits = [found[0] for name in names if (found := re.match(r"\d+", name[start:]))]
+    numbers = sorted(map(int, digits))
+    return len(digits) == len(names) and numbers[0] < 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _shared_start(names: list[str]) -> str:
+    columns = zip(*names, strict=False)
+    return "".join(letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns))
+
+
+def common_glob(candidates: list[Candidate]) -> str | None:
+    """A pattern that matches exactly the files of `candidates`, when they are parts of one table: same kind, same columns, like names."""
+    first = candidates[0]
+    ending = suffix(first.path)
+    if any(
+        each.sheet or each.pieces or (each.columns, each.width, suffix(each.path)) != (first.columns, first.width, ending)
+        for each in candidates
+    ):
+        return None
+    names = sorted(each.path.name for each in candidates)
+    start = _shared_start(names)
+    end = _shared_start([name[len(start) : -len(ending)][::-1] for name in names])[::-1]
+    pattern = f"{glob.escape(start)}*{glob.escape(end + first.path.name[-len(ending) :])}"
+    matched = sorted(path.name for path in first.path.parent.glob(pattern))
+    return pattern if start and matched == names else None
+
+
+# Tables by name and columns
 
 
 def score(candidate: Candidate, table: Table) -> float:
     """How much a candidate resembles a table: 1 and more is a fair guess, below it is none."""
-    named = max(name_score(candidate.path.stem, table.name), 1.2 * name_score(candidate.sheet or "", table.name))
+    named = max(name_score(candidate.name, table.name), 1.2 * name_score(candidate.sheet or "", table.name))
     if not candidate.columns:
         return named + 0.3 if named else 0  # no header: the name is all there is to go by
     mapped, _ = map_columns(candidate, table)
@@ -138,82 +268,3 @@ def name_score(name: str, table: str) -> float:
         elif len(phrase) > 4 and SequenceMatcher(None, words, phrase).ratio() > 0.85:
             best = max(best, 0.7)
     return best
-
-
-def map_columns(candidate: Candidate, table: Table) -> tuple[list[Mapped], list[str]]:
-    """Each column's SynDB column, and the columns that have none. No SynDB column is given twice."""
-    found: dict[str, Mapped] = {}
-    for attempt in (_exact, _alias, _synonym, _with_unit, _near):
-        for column in candidate.columns:
-            if not column or column in SERVER_COLUMNS or any(item.column == column for item in found.values()):
-                continue
-            item = attempt(column, table)
-            if item is not None and item.target not in found:
-                found[item.target] = item
-    mapped = sorted(found.values(), key=lambda item: candidate.columns.index(item.column))
-    taken = {item.column for item in mapped}
-    return mapped, [column for column in candidate.columns if column not in taken]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
-
-
-def _exact(column: str, table: Table) -> Mapped | None:
-    plain = column if column in table.columns else _plain(column)
-    return Mapped(column, plain, True) if plain in table.columns else None
-
-
-def _alias(column: str, table: Table) -> Mapped | None:
-    found = table.column(_plain(column))
-    return Mapped(column, found.name, True) if found else None
-
-
-def _synonym(column: str, table: Table) -> Mapped | None:
-    plain = _plain(column)
-    singular = plain.replace("_ids", "_id")
-    if singular == f"{table.name}_id" and "cid" in table.columns:
-        return Mapped(column, "cid", True)
-    if table.has_parent and singular.removesuffix("_id") in table.parents and singular not in table.columns:
-        return Mapped(column, "parent_id", False)
-    for target, words in COLUMN_WORDS.items():
-        if plain in words and target in table.columns:
-            return Mapped(column, target, False)
-    side = re.match(r"(pre|post)(syn\w*?)?_", plain)  # pre_terminal, postsynaptic_spine
-    target = f"{side[1]}_synapse_id" if side else ""
-    return Mapped(column, target, False) if target in table.columns else None
-
-
-def _with_unit(column: str, table: Table) -> Mapped | None:
-    match = UNIT_SUFFIX.match(column.strip())
-    if not match:
-        return None
-    inner = _exact(match["name"], table) or _synonym(match["name"], table) or _near(match["name"], table)
-    declared = table.columns[inner.target] if inner else None
-    if inner is None or declared is None or declared.dimension is None or declared.kind is not Kind.NUMBER:
-        return None
-    unit = match["unit"].lower().replace("μ", "u").replace("µ", "u")
-    return Mapped(column, inner.target, inner.sure, None if unit == "nm" else unit)
-
-
-def _near(column: str, table: Table) -> Mapped | None:
-    hits = nearest(_plain(column), table.columns, 1, 0.84)
-    return Mapped(column, hits[0], False) if hits else None
-
-
-def _shared_start(names: list[str]) -> str:
-    columns = zip(*names, strict=False)
-    return "".join(letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns))
-
-
-def common_glob(candidates: list[Candidate]) -> str | None:
-    """A pattern that matches exactly the files of `candidates`, when they are parts of one table: same kind, same columns, like names."""
-    first = candidates[0]
-    if len(candidates) < 2 or any(c.sheet or c.columns != first.columns or c.path.suffix != first.path.suffix for c in candidates):
-        return None
-    names = sorted(c.path.name for c in candidates)
-    start = _shared_start(names)
-    end = _shared_start([name.removesuffix(first.path.suffix)[len(start) :][::-1] for name in names])[::-1]
-    pattern = f"{glob.escape(start)}*{glob.escape(end)}{first.path.suffix}"
-    matched = sorted(path.name for path in first.path.parent.glob(pattern))
-    return pattern if start and matched == names else None

@@ -1,44 +1,60 @@
-"""A first look at one file: its columns, its sheets, a few rows.
+"""A first look at one file: its columns, its sheets, its first rows, read as `check` will read them.
 
-Belongs here: just enough reading to guess what a file holds. Does not: strict reading with findings (`readers/`).
+Belongs here: just enough reading to guess what a file holds, by the readers' own means. Does not: strict
+reading with findings (`readers/`).
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-import re
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from tempfile import mkdtemp
+from typing import Final
 
-import pyarrow
-import pyarrow.parquet
-from python_calamine import CalamineError, CalamineWorkbook
+import duckdb
+from python_calamine import CalamineWorkbook, SheetTypeEnum
 
+from syndb_pipeline.contract.tables import TABLES, Table
+from syndb_pipeline.readers import columnar, encodings, headers, text
 from syndb_pipeline.readers.files import PARQUET_SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, suffix
+from syndb_pipeline.readers.line_ends import line_end
+from syndb_pipeline.readers.lines import LineTooLong, Record, records, sample
 from syndb_pipeline.readers.part import Unreadable as Refused
+from syndb_pipeline.readers.part import column_name
+from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.untrusted import first_bytes, vet
 from syndb_pipeline.readers.untrusted_archive import gunzipped
-
-pa: Any = pyarrow  # it carries no types
-pq: Any = pyarrow.parquet
+from syndb_pipeline.readers.workbook import cell_text, readable
+from syndb_pipeline.scaffold.names import WORDS, plain
+from syndb_pipeline.table_settings import TableConfig
 
 SUFFIXES: Final = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, *PARQUET_SUFFIXES)
-_LOOK_BYTES: Final = 1 << 18
-_LOOK_ROWS: Final = 20
-_DELIMITERS: Final = (",", "\t", ";", "|", " ")
+_LOOK_BYTES: Final = 1 << 20
+_LOOK_ROWS: Final = 2_000
+"""Rows that a guess may rest on: enough for keys of one file to be met again in another."""
+
+_HEADER_ROWS: Final = 50
+_COMMENT: Final = ("#", "%", "//")
+_ANY: Final = TableConfig(file="-")
 
 
 class Unreadable(Exception):
-    """The file cannot be looked at; the message says why."""
+    """The file cannot be looked at; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file, or a sheet of one, that may hold a table. `columns` is empty when the first row is no header; `width` counts its cells."""
+    """A file, or a sheet of one, or a folder of parts, that may hold a table.
+
+    `columns` is empty when there is no header; `width` counts the cells of a row. `rows` are the first
+    rows below the header, as text. `header_row` is the header's row where `check` would not find it by
+    itself, else 1. `pieces` are some of the files of a folder of parts, which `path` then is, and `of` is
+    how many there are.
+    """
 
     path: Path
     columns: tuple[str, ...]
@@ -46,113 +62,230 @@ class Candidate:
     sheet: str | None = None
     sheets: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    header_row: int = 1
     delimiter: str | None = None
     encoding: str = "utf-8"
-    decimal: str = "."
+    readings: tuple[tuple[str, str], ...] | None = None  # encodings it may have, with what a line reads in each
+    sample: Path | None = field(default=None, compare=False)  # the beginning of a text file, as UTF-8
+    pieces: tuple[Candidate, ...] = ()
+    of: int = 1
 
     def __str__(self) -> str:
+        if self.pieces:
+            return f"{self.path.name}/"
         return self.path.name + (f", sheet {self.sheet}" if self.sheet else "")
 
+    @property
+    def name(self) -> str:
+        """The name that says what is inside, without its suffix: the file's, or that of the folder of parts."""
+        return self.path.name.removesuffix(self.path.name[-len(suffix(self.path)) :] if suffix(self.path) in SUFFIXES else "")
 
-def peek(path: Path) -> list[Candidate]:
-    """The candidates in the file at `path`: one, or one for each sheet with content. Raises `Unreadable`."""
+    def values(self, column: str) -> list[str]:
+        """The values of a column in the first rows, blank ones left out."""
+        at = self.columns.index(column)
+        return [value for row in self.rows if at < len(row) and (value := row[at].strip())]
+
+
+def peek(path: Path, scratch: Path) -> list[Candidate]:
+    """The candidates in the file at `path`: one, or one for each sheet with content.
+
+    `scratch` is a folder for samples, which the candidates refer to. Raises `Unreadable`.
+    """
     try:
         vet(path, path.name)
         if suffix(path) in PARQUET_SUFFIXES:
-            columns = tuple(pq.read_metadata(path).schema.to_arrow_schema().names)  # polars crashes on what is nested deep
-            return [Candidate(path, columns, len(columns))]
+            return [_peek_parquet(path)]
         if suffix(path) in WORKBOOK_SUFFIXES:
             return _peek_workbook(path)
-        return [_peek_text(path)]
+        return [_peek_text(path, scratch)]
     except Refused as error:
-        raise Unreadable(error.reason) from None
-    except (OSError, EOFError, zlib.error, CalamineError, pa.ArrowException) as error:
-        raise Unreadable(f"cannot be read: {str(error).splitlines()[0]}") from None
+        raise Unreadable(_in_words(error)) from None
+    except LineTooLong as error:
+        raise Unreadable(f"line {error.number:,} is too long to be a row") from None
+    except (EOFError, zlib.error):
+        raise Unreadable("its compressed data are not whole; compress it again from its source") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from None
+
+
+def _in_words(error: Refused) -> str:
+    told = []
+    for problem in error.problems:
+        reason = str(problem.values.get("reason") or problem.code)
+        advice = str(problem.values.get("advice") or "").rstrip(".")
+        told.append(f"{reason}. {advice}" if advice else reason)
+    return "; ".join(told)
+
+
+def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool:
+    """Whether `check`, given `config`, takes the names and values of a text file for what `candidate` says."""
+    if candidate.sample is None:
+        return True
+    try:
+        names, delimiter = text.read_as(candidate.sample, candidate.path.name, table, config)
+    except Refused:
+        return False
+    return names == (candidate.columns or tuple(config.names or ())) and delimiter == candidate.delimiter
+
+
+# Parquet
+
+
+def _peek_parquet(path: Path) -> Candidate:
+    with duckdb.connect(config={"memory_limit": "500MB", "threads": "1"}) as connection:
+        part = columnar.read(connection, path, path.name, TABLES["neuron"], _ANY)
+        cells = [_parquet_cell(column_name(index), kind) for index, kind in enumerate(part.types)]
+        try:
+            rows = connection.execute(f"SELECT {', '.join(cells)} FROM {part.source} LIMIT {_LOOK_ROWS}").fetchall()
+        except duckdb.Error as error:
+            raise Unreadable(f"cannot be read: {columnar.first_line(error)}") from None
+    return Candidate(path, part.names, len(part.names), rows=tuple(rows))
+
+
+def _parquet_cell(column: str, kind: str) -> str:
+    if kind == "BLOB" or kind.startswith(("STRUCT", "MAP", "UNION")):
+        return "''"
+    # Whole numbers as a person writes them, so that keys of one file are met again in another.
+    return f"coalesce(regexp_replace({column}::VARCHAR, '\\.0$', ''), '')"
+
+
+# Workbooks
 
 
 def _peek_workbook(path: Path) -> list[Candidate]:
-    with CalamineWorkbook.from_path(path) as book:
-        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=_LOOK_ROWS) for name in book.sheet_names}
-    filled = {name: rows for name, rows in sheets.items() if any(cell not in ("", None) for row in rows for cell in row)}
-    if not filled:
+    check_is(path, path.name, "workbook")
+    with readable(path.name), CalamineWorkbook.from_path(path) as book:
+        sheets = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+        several = tuple(sheets) if len(sheets) > 1 else ()
+        found = []
+        for name in sheets:
+            sheet = book.get_sheet_by_name(name)
+            if sheet.start is None:
+                continue
+            numbered = islice(enumerate(sheet.iter_rows(), start=1), _LOOK_ROWS)
+            cells = [(number, [cell_text(cell).strip() for cell in row]) for number, row in numbered]
+            if filled := [(number, row) for number, row in cells if any(row)]:
+                found.append(_laid_out(Candidate(path, (), 0, name if several else None, several), filled))
+    if not found:
         raise Unreadable("every sheet is empty")
-    several = tuple(sheets) if len(sheets) > 1 else ()
-    return [
-        _candidate(
-            path, [["" if cell is None else str(cell) for cell in row] for row in rows], sheet=name if several else None, sheets=several
-        )
-        for name, rows in filled.items()
-    ]
+    return found
 
 
-def _peek_text(path: Path) -> Candidate:
+# Text
+
+
+def _peek_text(path: Path, scratch: Path) -> Candidate:
+    packed = path.name.lower().endswith(".gz")
+    if not packed:
+        check_is(path, path.name, "text")
     with path.open("rb") as file:
-        start = first_bytes(gunzipped(file, path.name), _LOOK_BYTES) if path.suffix.lower() == ".gz" else file.read(_LOOK_BYTES)
-    text, encoding = _decoded(start)
-    lines = text.splitlines(keepends=True)
-    if len(start) == _LOOK_BYTES and len(lines) > 1:
-        del lines[-1]  # cut off in the middle
-    tables = {delimiter: _parsed(lines, delimiter) for delimiter in _DELIMITERS}
-    delimiter = max(_DELIMITERS, key=lambda each: _steadiness(tables[each]))
-    rows = tables[delimiter]
-    if not rows:
+        start = first_bytes(gunzipped(file, path.name), _LOOK_BYTES) if packed else file.read(_LOOK_BYTES)
+    if not start.strip():
         raise Unreadable("it is empty")
-    decimal = "," if delimiter != "," and any(re.fullmatch(r"-?\d+,\d+", cell) for row in rows[1:] for cell in row) else "."
-    return _candidate(path, rows, delimiter=delimiter, encoding=encoding, decimal=decimal)
-
-
-def _decoded(start: bytes) -> tuple[str, str]:
-    """The text and the name of its encoding; Windows' western one when it is no Unicode."""
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-        if start.startswith(mark):
-            return codecs.getincrementaldecoder(encoding)("replace").decode(start).lstrip("\ufeff"), encoding
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(start), "utf-8"
-    except UnicodeDecodeError:
-        return start.decode("cp1252", "replace"), "cp1252"
-
-
-def _parsed(lines: Iterable[str], delimiter: str) -> list[list[str]]:
-    rows = []
-    try:
-        for row in csv.reader(lines, delimiter=delimiter):
-            if row:
-                rows.append(row)
-            if len(rows) == _LOOK_ROWS:
-                break
-    except csv.Error:
-        return []
-    return rows
-
-
-def _steadiness(rows: list[list[str]]) -> float:
-    """How well a delimiter explains the rows: all of one width, and more than one column."""
-    if not rows or len(rows[0]) == 1:
-        return 0
-    same = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
-    return same + min(len(rows[0]), 50) / 1000
-
-
-def _candidate(
-    path: Path,
-    rows: list[list[str]],
-    *,
-    sheet: str | None = None,
-    sheets: tuple[str, ...] = (),
-    delimiter: str | None = None,
-    encoding: str = "utf-8",
-    decimal: str = ".",
-) -> Candidate:
-    first = [cell.strip() for cell in rows[0]]
-    headerless = any(re.fullmatch(r"-?\d+([.,]\d+)?([eE][+-]?\d+)?", cell) for cell in first)
-    return Candidate(
-        path,
-        () if headerless else tuple(first),
-        len(first),
-        sheet,
-        sheets,
-        tuple(tuple(row) for row in rows),
-        delimiter,
-        encoding,
-        decimal,
+    encoding, readings = encodings.seen(start)
+    decoded = codecs.getincrementaldecoder(encoding)("replace").decode(start).lstrip("\ufeff")
+    beginning = Path(mkdtemp(dir=scratch)) / "sample.txt"
+    beginning.write_bytes(decoded.encode("utf-8", "replace"))
+    end = line_end(beginning)
+    if len(start) == _LOOK_BYTES and (last := decoded.rfind(end.decode())) > 0:
+        beginning.write_bytes(decoded[: last + 1].encode("utf-8", "replace"))  # the last line is cut off
+    samples = {mark: _rows(sample(records(beginning, mark.encode(), end), _HEADER_ROWS)) for mark in text.DELIMITERS}
+    mark = max(text.DELIMITERS, key=lambda each: _fit(each, samples[each]))
+    if not samples[mark]:
+        raise Unreadable("its quotation marks leave no row whole")
+    rows = _rows(islice(records(beginning, mark.encode(), end), _LOOK_ROWS))
+    blank = Candidate(
+        path, (), 0, delimiter=mark, encoding=encoding, readings=None if readings is None else tuple(readings.items()), sample=beginning
     )
+    return _laid_out(blank, rows)
+
+
+def _rows(found: Iterator[Record] | list[Record]) -> list[tuple[int, list[str]]]:
+    """The line and the values of each record that is a row."""
+    whole = (record for record in found if not (record.blank or record.fault))
+    return [(record.line, [value.decode("utf-8", "replace").strip() for value in record.values]) for record in whole]
+
+
+def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
+    """How well a delimiter explains the rows: names it makes known, then rows as wide as their header, then several columns."""
+    if not rows:
+        return (-1,)
+    at = _header_at(rows)
+    width = len(rows[at][1])
+    known = _hits(rows[at][1]) if _fitting(rows, at) > _MOST and _is_header(rows, at) else 0
+    alike = sum(len(cells) == width for _, cells in rows) / len(rows)  # those above the header too: the fewer titles, the likelier
+    # A quotation mark left over was torn from its other half.
+    whole = not any(cell.count('"') % 2 for _, cells in rows for cell in cells)
+    return (known, whole, alike if width > 1 else 0, width > 1, mark != " ", -text.DELIMITERS.index(mark))
+
+
+# Where the names are
+
+
+_MOST: Final = 0.8
+"""The share of the rows below a header that must be as wide as it."""
+
+
+def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Candidate:
+    """`candidate` with its names and rows; `rows` are pairs of number and cells, blank ones left out."""
+    at = _header_at(rows)
+    number, first = rows[at]
+    below = [cells for _, cells in rows[at + 1 :] if len(cells) == len(first)]
+    has_header = _is_header(rows, at)
+    values = below if has_header else [first, *below]
+    kept = list(range(len(first)))
+    if candidate.delimiter is None:
+        # A spreadsheet's column without name and without values is only a formatted one, as its reader takes it.
+        kept = [index for index in kept if first[index] or any(row[index] for row in values)]
+    return replace(
+        candidate,
+        columns=tuple(first[index] for index in kept) if has_header else (),
+        width=len(kept),
+        rows=tuple(tuple(row[index] for index in kept) for row in values),
+        header_row=number if has_header and at > 0 else 1,
+    )
+
+
+def _is_header(rows: Sequence[tuple[int, list[str]]], at: int) -> bool:
+    """Whether row `at` can hold names: by the rule of `check`, or because a word in it heads a column of numbers."""
+    first = rows[at][1]
+    if headers.is_header(first, TABLES["neuron"], _ANY):
+        return True
+    below = [cells for _, cells in rows[at + 1 :] if len(cells) == len(first)]
+    for index, cell in enumerate(first):
+        values = [cells[index] for cells in below if cells[index]]
+        if cell and values and not headers.is_datum(cell) and all(map(headers.is_datum, values)):
+            return True
+    return False
+
+
+def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
+    """The index of the row of `rows` that most likely holds the names, or, where none does, of the first row of values."""
+    looked_at = range(min(len(rows), _HEADER_ROWS))
+    hits = [_hits(rows[index][1]) for index in looked_at]
+    fits = [_fitting(rows, index) > _MOST for index in looked_at]
+    if hits[0] and fits[0]:
+        return 0
+    for index in looked_at:
+        if hits[index] > 1 and fits[index]:
+            return index
+    if hits[0] > 1:
+        return 0  # names that we know, above rows of another width: `check` says what is wrong with these
+    # No name is known, or there is one column only: titles above are narrower, and comments say what they are.
+    return next((index for index in looked_at if fits[index] and not rows[index][1][0].startswith(_COMMENT)), 0)
+
+
+def _hits(cells: Sequence[str]) -> int:
+    return len({word for cell in cells if (word := plain(cell)) in WORDS})
+
+
+def _fitting(rows: Sequence[tuple[int, list[str]]], at: int) -> float:
+    """The share of the rows below row `at` that have as many cells, and none filled beyond those that it fills."""
+    below = [cells for _, cells in rows[at + 1 :]]
+    width, filled = len(rows[at][1]), _extent(rows[at][1])
+    return sum(len(cells) == width and _extent(cells) <= filled for cells in below) / len(below) if below else 1.0
+
+
+def _extent(cells: Sequence[str]) -> int:
+    """How many cells a row has up to its last one with a value."""
+    return max((index + 1 for index, cell in enumerate(cells) if cell), default=0)

@@ -5,19 +5,26 @@ Belongs here: how the YAML is laid out and what is asked. Does not: the guesses 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 
 import duckdb
 import yaml
 
-from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES
-from syndb_pipeline.scaffold.guess import Guess, Mapped
+from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES, Column
+from syndb_pipeline.contract.vocabularies import LICENSES
+from syndb_pipeline.scaffold.columns import KEYS, MEASURES, Mapped
+from syndb_pipeline.scaffold.guess import Guess
+from syndb_pipeline.scaffold.peek import reads_alike
+from syndb_pipeline.scaffold.values import comma, hold_several_numbers
+from syndb_pipeline.table_settings import TableConfig
 
 SCHEMA = Path("config/schema/dataset.schema.json")
-_SELF_EVIDENT = {".csv": ",", ".tsv": "\t"}
 
 _METADATA = """\
 dataset:
@@ -25,6 +32,7 @@ dataset:
   label:                       # QUESTION: {label}
   notes: ""                    # up to 280 characters about the data
   license: ODC_BY              # QUESTION: {license}
+                               # or: {licenses}
   animal:                      # QUESTION: {animal}
   microscopy:                  # QUESTION: {microscopy}
   brain_regions:
@@ -35,11 +43,11 @@ dataset:
 """
 
 _QUESTIONS = {
-    "label": "the dataset's name, up to 120 characters",
-    "license": "SynDB's default; do you agree, or which of CC0, CC_BY, CC_BY_SA, CC_BY_NC, CC_BY_NC_SA, PDDL, ODC_BY, ODC_ODbL?",
+    "label": "its name, up to 120 characters",
+    "license": "SynDB's default; do you agree?",
     "animal": "which animal? e.g. MUS_MUSCULUS",
-    "microscopy": "which microscopy? e.g. ssTEM, FIB-SEM",
-    "structure": "which brain structure? e.g. cortex, ca1; split the data into several datasets if regions differ",
+    "microscopy": "which microscopy? e.g. ssTEM",
+    "structure": "which? e.g. cortex; one per dataset",
 }
 
 _TERMS = """\
@@ -56,21 +64,64 @@ publish:
   approval: manual             # standing: the person of `terms` consents to unattended runs
 """
 
-_TERMS_QUESTION = "a person accepts SynDB's terms here before anything is published; remove the # and fill in"
+_TERMS_QUESTION = "a person accepts SynDB's terms before anything is published; fill in"
+
+_WIDTH = 80
+_TABLE = " " * 4
+_COLUMN = " " * 6
+_ASKED = {
+    "cid": "is this the key of a row?",
+    "parent_id": "is this the key of the parent?",
+    "neuron_id": "is this the key of the neuron?",
+    "pre_synapse_id": "is this the sending end?",
+    "post_synapse_id": "is this the receiving end?",
+}
+
+
+@dataclass
+class _Writer:
+    """Lines of the YAML and the questions in them. `where` is the place in the config that is written now."""
+
+    lines: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    where: str = ""
+
+    def ask(self, indent: str, question: str, key: str) -> None:
+        """Write `question` as a comment, and remember that it is about `key` of the table."""
+        question = " ".join(question.split())  # a file's or column's name may hold a line break, which would end the comment
+        self.questions.append(f"{self.where}.{key}: {question}")
+        self.lines += _commented(f"{indent}# ", f"QUESTION: {question}")
+
+    def offer(self, indent: str, *settings: str) -> None:
+        """Write settings that count once a person removes the # before them."""
+        self.lines += [f"{indent}# {setting}" for setting in settings]
+
+    def set(self, *settings: str) -> None:
+        self.lines += [f"{_TABLE}{setting}" for setting in settings]
+
+
+def _commented(start: str, text: str) -> list[str]:
+    """`text` in lines of a comment that begin with `start`, those after the first one further in."""
+    return wrap(text, _WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_long_words=False, break_on_hyphens=False)
 
 
 def config_text(guesses: list[Guess], *, relative_to: Path, unused: dict[str, str], out: Path) -> tuple[str, list[str]]:
     """The YAML and its questions. `relative_to` is the tables' folder as seen from the config `out`."""
-    questions = [f"dataset.{key if key != 'structure' else 'brain_regions'}: {question}" for key, question in _QUESTIONS.items()]
-    lines = [*_schema_line(out), _METADATA.format(id=_new_id(), **_QUESTIONS), "tables:"]
+    writer = _Writer([*_schema_line(out), _METADATA.format(id=_new_id(), licenses=", ".join(_other_licenses()), **_QUESTIONS), "tables:"])
+    writer.questions += [f"dataset.{key if key != 'structure' else 'brain_regions'}: {question}" for key, question in _QUESTIONS.items()]
     for guess in guesses:
-        lines += _table(guess, relative_to, questions)
+        _table(writer, guess, relative_to)
     if not guesses:
-        lines += _ask(questions, "  ", "no file looks like a SynDB table; name them yourself", f"tables: any of {', '.join(TABLES)}")
+        writer.where = "tables"
+        writer.ask("  ", f"no file looks like a SynDB table; name them yourself, as any of {', '.join(TABLES)}", "*")
     for file, reason in unused.items():
-        lines.append(f"  # not used: {_comment(f'{file} ({reason})')}")
-    questions.append(f"terms: {_TERMS_QUESTION}")
-    return "\n".join([*lines, "", _TERMS.format(terms=_TERMS_QUESTION)]), questions
+        writer.lines += _commented("  # ", f"not used: {_comment(file)} ({_comment(reason, 400)})")
+    writer.questions.append(f"terms: {_TERMS_QUESTION}")
+    return "\n".join([*writer.lines, "", _TERMS.format(terms=_TERMS_QUESTION)]), writer.questions
+
+
+def _other_licenses() -> list[str]:
+    return [name for name in LICENSES if name != "ODC_BY"]
 
 
 def _schema_line(out: Path) -> list[str]:
@@ -86,107 +137,199 @@ def _new_id() -> str:
     return str(value)
 
 
-def _ask(questions: list[str], indent: str, question: str, where: str) -> list[str]:
-    question = " ".join(question.split())  # a file's or column's name may hold a line break, which would end the comment
-    questions.append(f"{where}: {question}")
-    return [f"{indent}# QUESTION: {question}"]
+def _table(writer: _Writer, guess: Guess, folder: Path) -> None:
+    writer.where = f"tables.{guess.table}"
+    writer.lines.append(f"  {guess.table}:")
+    _file(writer, guess, folder)
+    active = {item.column: item.target for item in guess.mapped if item.column != item.target and _is_active(item, guess)}
+    _reading(writer, guess, active)
+    _columns(writer, guess)
+    _relations(writer, guess)
 
 
-def _table(guess: Guess, folder: Path, questions: list[str]) -> list[str]:
-    where, candidate = f"tables.{guess.table}", guess.candidate
-    lines = [f"  {guess.table}:"]
-    others = [str(other) for other in guess.also if other.path != candidate.path]
-    if others:
-        other = "other files look" if len(others) > 1 else "another file looks"
-        question = f"{other} like this table too: {', '.join(others)}; is {candidate.path.name} the right one?"
-        lines += _ask(questions, "    ", question, f"{where}.file")
-    lines.append(f"    file: {_scalar((folder / guess.file).as_posix())}")
-    if candidate.sheets:
-        rivals = [other.sheet for other in guess.also if other.path == candidate.path]
-        if rivals:
-            lines += _ask(questions, "    ", f"which sheet? {guess.sheet} and {' and '.join(map(str, rivals))} fit", f"{where}.sheet")
-        lines.append(f"    sheet: {_scalar(guess.sheet or '')}   # of {_comment(', '.join(candidate.sheets))}")
-    lines += _reading(guess, questions, where)
-    lines += _columns(guess, questions, where)
-    lines += _relations(guess, questions, where)
-    return lines
+def _file(writer: _Writer, guess: Guess, folder: Path) -> None:
+    """Which file, and which sheet; without one while a person has to choose, for none of several is more right than another."""
 
-
-def _reading(guess: Guess, questions: list[str], where: str) -> list[str]:
-    candidate, lines = guess.candidate, []
-    if candidate.delimiter in ("|", " ") and candidate.delimiter != _SELF_EVIDENT.get(candidate.path.suffix.lower()):
-        lines.append(f"    delimiter: {json.dumps(candidate.delimiter)}")
-    if candidate.encoding == "cp1252":
-        lines += _ask(questions, "    ", "the file is no UTF-8; is this its encoding?", f"{where}.encoding")
-        lines.append("    encoding: cp1252")
-    elif candidate.encoding != "utf-8":
-        lines.append(f"    encoding: {candidate.encoding}")
-    if candidate.decimal == ",":
-        lines.append('    decimal: ","')
-    if not candidate.columns:
-        first = ", ".join(candidate.rows[0])
-        lines += _ask(questions, "    ", f"there seems to be no header; what are the columns of: {_comment(first)}", f"{where}.names")
-        # An edge list without header is sender, receiver and, third, how strong.
-        edges = (
-            ["pre_synapse_id", "post_synapse_id", "connection_score"] if guess.table == "neuron_relation" and candidate.width <= 3 else []
+    def path(file: str) -> str:
+        return _scalar(
+            f"{glob.escape(folder.as_posix())}/{file}" if folder != Path() and glob.has_magic(file) else (folder / file).as_posix()
         )
-        names = [*edges, *(f"column_{n + 1}" for n in range(len(edges), candidate.width))][: candidate.width]
-        lines += ["    header_row: null", f"    names: [{', '.join(names)}]"]
-    return lines
+
+    if guess.doubt:
+        writer.ask(_TABLE, guess.doubt, "file")
+    if guess.lesser:
+        one = len(guess.lesser) == 1
+        told = f"{_and(guess.lesser)} {'looks' if one else 'look'} like this table too, but less, and {'is' if one else 'are'} not used"
+        writer.ask(_TABLE, f"{told}. Is that right?", "file")
+    if guess.choices and not guess.chooses_sheet:
+        for choice in guess.choices:
+            sheet = f"   # with sheet: {_scalar(choice.sheet)}" if choice.sheet else ""
+            writer.offer(_TABLE, f"file: {path(choice.file)}{sheet}")
+        return
+    writer.set(f"file: {path(guess.file)}")
+    if guess.chooses_sheet:
+        sheets = [choice.sheet or "" for choice in guess.choices]
+        writer.ask(_TABLE, f"which sheet? {_and(sheets)} fit. Remove the # of one line", "sheet")
+        writer.offer(_TABLE, *(f"sheet: {_scalar(sheet)}" for sheet in sheets))
+    elif guess.candidate.sheet is not None:
+        writer.set(f"sheet: {_scalar(guess.candidate.sheet)}   # of {_comment(', '.join(guess.candidate.sheets))}")
 
 
-def _columns(guess: Guess, questions: list[str], where: str) -> list[str]:
-    lines = []
-    renamed = [item for item in guess.mapped if item.column != item.target]
-    if renamed:
-        lines.append("    columns:")
-        for item in renamed:
-            lines.append(f"      {_scalar(item.column)}: {item.target}" + _doubt(item, questions, where))
-    units = {item.target: item.unit for item in guess.mapped if item.unit}
-    if units:
-        lines.append(f"    units: {{{', '.join(f'{column}: {unit}' for column, unit in units.items())}}}")
-    found = {item.target for item in guess.mapped}
+def _reading(writer: _Writer, guess: Guess, active: dict[str, str]) -> None:
+    """How the file is read, where `check` would not find it by itself."""
+    candidate = guess.candidate
+    if candidate.readings is not None:
+        choice = "in which encoding is it? Remove the # of the one that reads right" if candidate.readings else "name its `encoding`"
+        writer.ask(_TABLE, f"not UTF-8; {choice}", "encoding")
+        for name, text in candidate.readings:
+            writer.offer(_TABLE, f"encoding: {name}   # {_comment(text, 40)}")
+    elif candidate.encoding not in ("utf-8", "utf-8-sig"):
+        writer.set(f"encoding: {candidate.encoding}")
+    names = [f"column_{number + 1}" for number in range(candidate.width)]
+    if not candidate.columns:
+        writer.ask(_TABLE, f"there seems to be no header. What are the columns of: {_comment(', '.join(candidate.rows[0]))}?", "names")
+        writer.set("header_row: null", f"names: [{', '.join(names)}]")
+        # An edge list without header is sender, receiver and, third, how strong.
+        likely = ["pre_synapse_id", "post_synapse_id", "connection_score"][: candidate.width]
+        if guess.table == "neuron_relation" and candidate.width == len(likely):
+            writer.lines[-1] += "   # perhaps:"
+            writer.offer(_TABLE, f"names: [{', '.join(likely)}]")
+    elif candidate.header_row != 1:
+        writer.set(f"header_row: {candidate.header_row}")
+    config = TableConfig(
+        file="-",
+        columns=active,
+        header_row=candidate.header_row if candidate.columns else None,
+        names=None if candidate.columns else names,
+    )
+    if not reads_alike(candidate, TABLES[guess.table], config):
+        writer.set(f"delimiter: {json.dumps(candidate.delimiter)}")
+    _numbers(writer, guess)
+
+
+def _numbers(writer: _Writer, guess: Guess) -> None:
+    """What commas and dots in numbers mean: a fact where some number can be read in one way only, else a question."""
+    declared, candidate = TABLES[guess.table].columns, guess.candidate
+    measured = [item.column for item in guess.mapped if declared[item.target].kind in MEASURES]
+    for columns in (measured, [name for name in guess.unknown if name]):  # what is not mapped speaks where nothing else does
+        found = [comma(candidate.values(column)) for column in columns]
+        proved = set().union(*(each for each, _ in found))
+        either = next(((value, column) for column, (_, value) in zip(columns, found, strict=True) if value), None)
+        if {"decimal", "thousands"} <= proved:
+            why = "commas group thousands in some numbers and are decimal marks in others; write all in one way, in the file"
+            writer.ask(_TABLE, why, "decimal")
+        elif proved:
+            writer.set(
+                *(['decimal: ","'] if "decimal" in proved else ['thousands: ","']), *(['thousands: "."'] if "dots" in proved else [])
+            )
+        elif either:
+            value, column = either
+            writer.ask(_TABLE, f"is the comma in {value} ({column}) a decimal mark, or does it group thousands? Remove one #", "decimal")
+            decimal, whole = value.replace(",", "."), value.replace(",", "")
+            writer.offer(_TABLE, f'decimal: ","     # {value} is {decimal}', f'thousands: ","   # {value} is {whole}')
+        if proved or either:
+            return
+
+
+def _is_active(item: Mapped, guess: Guess) -> bool:
+    """Whether a mapping counts as it is written. A guess does only where `check` holds it against the data: keys and references."""
+    return item.sure or TABLES[guess.table].columns[item.target].kind in KEYS
+
+
+def _columns(writer: _Writer, guess: Guess) -> None:
     table = TABLES[guess.table]
+    renamed = [item for item in guess.mapped if item.column != item.target]
+    active = [item for item in renamed if _is_active(item, guess)]
+    guessed = [item for item in renamed if not _is_active(item, guess)]
+    if active:
+        writer.set("columns:")
+    for item in active:
+        doubt = "" if item.sure else f"   # QUESTION: {_ASKED.get(item.target, f'is it {item.target}?')}"
+        writer.lines.append(f"{_COLUMN}{_scalar(item.column)}: {item.target}{doubt}")
+        if doubt:
+            writer.questions.append(f"{writer.where}.columns: is {item.column} really {item.target}?")
+    _guessed(writer, guess, guessed, inside=bool(active))
+    units = {item.target: item.unit for item in active if item.unit and item.unit != "nm"}
+    if units:
+        writer.set(f"units: {{{', '.join(f'{column}: {unit}' for column, unit in units.items())}}}")
+    found = {item.target for item in guess.mapped}
     for column in table.columns.values():
         if guess.candidate.columns and column.required and column.name not in found:
-            lines += _ask(
-                questions, "    ", f"no column looks like {column.name}; which one is it? Add it to `columns`", f"{where}.columns"
-            )
+            way_out = ""
+            if guess.table == "synapse":
+                way_out = ". If rows are connections of two neurons, not single synapses, call the table neuron_relation"
+            writer.ask(_TABLE, f"no column looks like {column.name}; which one is it? Add it to `columns`{way_out}", "columns")
     nameless = [str(number) for number, name in enumerate(guess.candidate.columns, start=1) if not name]
-    if nameless:
-        why = f"column {', '.join(nameless)} has no name, which is refused; name it in the file, e.g. cid if it holds the rows' keys"
-        lines += _ask(questions, "    ", why, f"{where}.file")
+    if len(nameless) == 1:
+        keys = "" if "cid" in found else ' if it holds the keys of the rows, map it: `columns: {"": cid}`;'
+        writer.ask(_TABLE, f'column {nameless[0]} has no name, which is refused;{keys} to leave it out: `ignore: [""]`', "columns")
+    elif nameless:
+        writer.ask(_TABLE, f"columns {_and(nameless)} have no name, which is refused; name them in the file", "file")
+    _unknown(writer, guess)
+
+
+def _guessed(writer: _Writer, guess: Guess, guessed: list[Mapped], *, inside: bool) -> None:
+    """Mappings that nothing but a name suggests, for a person to take over. `inside`: below `columns:`, which is written already."""
+    if not guessed:
+        return
+    told = ", ".join(f"{item.column}: {item.target}" for item in guessed)
+    question = "guesses from the names; remove the # of those that are right"
+    columns = TABLES[guess.table].columns
+    if any(columns[item.target].dimension and not item.unit for item in guessed):
+        question += ". Which unit? SynDB takes nm: give others with `units`; multiply voxels by the size of one"
+    writer.questions.append(f"{writer.where}.columns: {told}: {question}")
+    writer.lines += _commented(f"{_COLUMN if inside else _TABLE}# ", f"QUESTION: {question}")
+    if not inside:
+        writer.offer(_TABLE, "columns:")
+    for item in guessed:
+        setting, note = f"{_scalar(item.column)}: {item.target}", _note(item, columns[item.target])
+        writer.offer(*((_COLUMN, f"{setting}{note}") if inside else (_TABLE, f"  {setting}{note}")))
+
+
+def _note(item: Mapped, column: Column) -> str:
+    if column.dimension and item.unit != "nm":
+        return f"   # with units: {{{item.target}: {item.unit}}}" if item.unit else f"   # in {column.unit}?"
+    return "   # SynDB's name for serotonin" if item.target == "serine" else ""
+
+
+def _unknown(writer: _Writer, guess: Guess) -> None:
     unknown = [name for name in guess.unknown if name]
-    if unknown:
-        listed = ", ".join(_scalar(name) for name in unknown)
-        why = "SynDB does not know these columns; map them with `columns`, or remove the # to leave them out"
-        if set(unknown) <= SERVER_COLUMNS:
-            why = "SynDB's server fills these itself; remove the # to leave them out"
-        lines += _ask(questions, "    ", why, f"{where}.ignore")
-        lines.append(f"    # ignore: [{listed}]")
-    return lines
+    if not unknown:
+        return
+    why = "SynDB does not know these columns; map them with `columns`, or remove the # to leave them out"
+    if set(unknown) <= SERVER_COLUMNS:
+        why = "SynDB's server fills these itself; remove the # to leave them out"
+    elif several := [name for name in unknown if hold_several_numbers(guess.candidate.values(name))]:
+        why += f" ({_and(several[:3])}: several numbers in one cell, to be split first)"
+    writer.ask(_TABLE, why, "ignore")
+    writer.lines += wrap(
+        f"ignore: [{', '.join(map(_scalar, unknown))}]",
+        _WIDTH,
+        initial_indent=f"{_TABLE}# ",
+        subsequent_indent=f"{_TABLE}#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
-def _doubt(item: Mapped, questions: list[str], where: str) -> str:
-    if item.sure:
-        return ""
-    questions.append(f"{where}.columns: is {item.column} really {item.target}?")
-    return f"   # QUESTION: a guess from the name; is it {item.target}?"
-
-
-def _relations(guess: Guess, questions: list[str], where: str) -> list[str]:
-    lines: list[str] = []
-    unrelated = guess.candidate.columns and not any(m.target == "parent_id" for m in guess.mapped)
+def _relations(writer: _Writer, guess: Guess) -> None:
+    unrelated = guess.candidate.columns and guess.column_of("parent_id") is None
     if guess.parents and guess.table != "synapse" and unrelated:
-        lines += _ask(questions, "    ", "which column holds the parent's cid? Map it to parent_id in `columns`", f"{where}.columns")
+        hint = f" ({_and(guess.hints[:2])})" if guess.hints else ""
+        writer.ask(_TABLE, f"which column holds the parent's cid? Map it to parent_id in `columns`{hint}", "columns")
     elif len(guess.parents) > 1:
         # Not asked: `check` sees from the keys which table it is, and asks only when they fit several.
-        lines.append(f"    # parent: {guess.parents[0]}   # only if `check` asks which table parent_id means: {' or '.join(guess.parents)}")
-    return lines
+        others = f"{', '.join(guess.parents[:-1])} or {guess.parents[-1]}"
+        writer.lines += _commented(f"{_TABLE}# ", f"only if `check` asks which table parent_id means, {others}:")
+        writer.offer(_TABLE, f"parent: {guess.parents[0]}")
 
 
-def _comment(text: str) -> str:
-    return " ".join(text.split())[:120]
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _comment(text: str, longest: int = 120) -> str:
+    return " ".join(text.split())[:longest]
 
 
 def _scalar(text: str) -> str:

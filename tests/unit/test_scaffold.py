@@ -53,7 +53,7 @@ def test_the_demo_lab_is_recognised_whole(tmp_path: Path) -> None:
     assert (config.tables["vesicle"].file, config.tables["vesicle"].sheet) == ("demo/organelles.xlsx", "Vesicles")
     assert config.tables["mitochondria"].sheet == "Mitochondria"
     assert config.tables["endoplasmic_reticulum"].decimal == ","
-    assert any("vesicles_with_mistakes.csv" in question for question in report.questions)
+    assert any("vesicles_with_mistakes.csv looks like this table too" in question for question in report.questions)
     assert any("ignore" in question for question in report.questions)
 
 
@@ -82,7 +82,8 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
     text = str(report)
     assert f"Wrote {tmp_path / 'a.yaml'}" in text
     assert "neuron: neuron.csv" in text
-    assert "left out: remarks.csv (neither its name nor its columns resemble a SynDB table)" in text
+    assert "not used: remarks.csv (neither its name nor its columns resemble a SynDB table)" in " ".join(text.split())
+    assert all(len(line) <= 80 for line in text.splitlines() if str(tmp_path) not in line)
     assert "6 questions are marked" in text
     assert text.endswith(f"syndb-pipeline check {tmp_path / 'a.yaml'}")
 
@@ -115,15 +116,17 @@ def test_near_names_are_proposed_and_asked_about(tmp_path: Path) -> None:
     folder = lab(tmp_path / "lab", vesicles__csv="vesicle_id,terminal,voxel_raduis,x,Distance To Active Zone\nv1,t1,20,1,5\n")
     lab(folder, terminals__csv="cid\nt1\n")
     report = init(folder, tmp_path / "a.yaml")
-    assert answered(report).tables["vesicle"].columns == {
-        "vesicle_id": "cid",
-        "voxel_raduis": "voxel_radius",
-        "x": "centroid_x",
-        "Distance To Active Zone": "distance_to_active_zone",
-    }
-    assert "tables.vesicle.columns: is voxel_raduis really voxel_radius?" in report.questions
+    text = report.config.read_text(encoding="utf-8")
+    sure = {"vesicle_id": "cid", "Distance To Active Zone": "distance_to_active_zone"}
+    assert answered(report).tables["vesicle"].columns == sure
+    assert any(
+        question.startswith("tables.vesicle.columns: voxel_raduis: voxel_radius, x: centroid_x: guesses") for question in report.questions
+    )
     assert not any("vesicle_id" in question for question in report.questions)
-    assert "# ignore: [terminal]" in report.config.read_text(encoding="utf-8")
+    assert "# ignore: [terminal]" in text
+    # The guesses count once the # before them is removed.
+    report.config.write_text(text.replace("# voxel_raduis:", "voxel_raduis:").replace("# x:", "x:"), encoding="utf-8")
+    assert answered(report).tables["vesicle"].columns == sure | {"voxel_raduis": "voxel_radius", "x": "centroid_x"}
 
 
 def test_units_in_names_become_units(tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_a_parent_named_after_its_table_is_proposed(tmp_path: Path) -> None:
 def test_possible_parents_are_listed(tmp_path: Path) -> None:
     folder = lab(tmp_path / "lab", axon__csv="cid,parent_id\na,1\n", neuron__csv="cid\n1\n", vesicle__csv="cid,parent_id\nv,a\n")
     text = init(folder, tmp_path / "a.yaml").config.read_text(encoding="utf-8")
-    assert "# parent: axon   # only if `check` asks which table parent_id means: axon or neuron" in text
+    assert "# only if `check` asks which table parent_id means, axon or neuron:\n    # parent: axon\n" in text
 
 
 def test_a_parent_is_asked_for_only_where_a_table_of_parents_is(tmp_path: Path) -> None:
@@ -195,14 +198,16 @@ def test_files_of_one_table_become_a_glob(tmp_path: Path) -> None:
 
 def test_a_file_without_header_is_asked_about(tmp_path: Path) -> None:
     report = init(lab(tmp_path / "lab", edgelist__txt="12 13 9.0\n12 14 1.0\n"), tmp_path / "a.yaml")
+    text = report.config.read_text(encoding="utf-8")
     table = answered(report).tables["neuron_relation"]
-    assert (table.header_row, table.names, table.delimiter) == (None, ["pre_synapse_id", "post_synapse_id", "connection_score"], " ")
-    assert any("no header; what are the columns of: 12, 13, 9.0" in question for question in report.questions)
+    assert (table.header_row, table.names) == (None, ["column_1", "column_2", "column_3"])
+    assert "# names: [pre_synapse_id, post_synapse_id, connection_score]" in text
+    assert any("no header. What are the columns of: 12, 13, 9.0?" in question for question in report.questions)
 
 
 def test_a_column_without_name_and_the_servers_columns_are_asked_about(tmp_path: Path) -> None:
     report = init(lab(tmp_path / "lab", neuron__csv=",dataset_id\n1,2\n"), tmp_path / "a.yaml")
-    assert any("column 1 has no name, which is refused" in question for question in report.questions)
+    assert any('`columns: {"": cid}`' in question for question in report.questions)
     assert any("SynDB's server fills these itself" in question for question in report.questions)
     assert any("no column looks like cid" in question for question in report.questions)
     answered(report)
@@ -218,8 +223,10 @@ def test_other_encodings_and_compression_are_seen(tmp_path: Path) -> None:
     report = init(folder, tmp_path / "a.yaml")
     tables = answered(report).tables
     assert set(tables) == {"neuron", "axon", "dendrite", "vesicle"}
-    assert (tables["neuron"].encoding, tables["axon"].encoding) == ("cp1252", "utf-16")
-    assert any("is this its encoding?" in question for question in report.questions)
+    assert (tables["neuron"].encoding, tables["axon"].encoding) == ("utf-8", "utf-16")
+    text = report.config.read_text(encoding="utf-8")
+    assert re.search("# encoding: cp1252   # .*Zürich", text)
+    assert any("not UTF-8; in which encoding is it?" in question for question in report.questions)
 
 
 def test_broken_files_are_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -229,7 +236,7 @@ def test_broken_files_are_left_out_with_the_reason(tmp_path: Path) -> None:
     report = init(folder, tmp_path / "a.yaml")
     assert set(report.unused) == {"empty.csv", "broken.xlsx", "broken.parquet", "broken.csv.gz"}
     assert report.unused["empty.csv"] == "it is empty"
-    assert report.unused["broken.xlsx"].startswith("cannot be read: ")
+    assert report.unused["broken.xlsx"].startswith("it is no workbook but text. If its lines are rows")
 
 
 def test_odd_names_stay_yaml(tmp_path: Path) -> None:
@@ -271,7 +278,7 @@ def test_a_folder_without_tables_is_refused_with_a_hint(tmp_path: Path) -> None:
     lab(tmp_path / "lab" / "deep", neuron__csv="cid\n1\n")
     with pytest.raises(ConfigError, match="holds no table") as caught:
         init(tmp_path / "lab", tmp_path / "a.yaml")
-    assert "Tables lie deeper, in deep" in caught.value.next_step
+    assert "There are tables deeper, in deep" in caught.value.next_step
 
 
 def test_files_that_fit_nothing_leave_an_open_config(tmp_path: Path) -> None:
