@@ -6,9 +6,20 @@ Belongs here: mistakes under SYN-COL rules, SYN-READ-004 and SYN-READ-005. Does 
 from __future__ import annotations
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import column, config, named, numbered, put, together, without
+from tests.acceptance.corpus.changes import Change, column, config, file, named, numbered, put, together, without
+from tests.acceptance.corpus.lab import Lab
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
+
+
+def _one_cell(table: str) -> Change:
+    """A csv that a spreadsheet opened without splitting its lines."""
+
+    def apply(lab: Lab) -> None:
+        lab.rows(table)[:] = [[",".join(map(str, row))] for row in lab.rows(table)]
+
+    return together(apply, file(table, f"{table}.xlsx"))
+
 
 UNKNOWN = (
     wrong(
@@ -29,6 +40,25 @@ UNKNOWN = (
         "l1",
         named(NEU, "cid", "CID"),
         finds("SYN-COL-001", NEU, "CID", None, 1, "cid", setting="columns: {CID: cid}"),
+    ),
+    wrong(
+        "two columns look like one of SynDB's",
+        "hemibrain",
+        together(named(NEU, "cable_length", "Cable_Length"), column(NEU, "cable length", "1")),
+        finds("SYN-COL-001", NEU, "Cable_Length", None, 1, "'cable length' looks like cable_length too", setting="columns"),
+        finds("SYN-COL-001", NEU, "cable length", None, 1, "'Cable_Length' looks like cable_length too", setting="columns"),
+    ),
+    wrong(
+        "names that have no more than letters in common with SynDB's",
+        "guide",
+        together(*(column(VES, name, "1") for name in ("Major_Length_um", "Perimeter_um", "Section_ID", "Aspect"))),
+        finds("SYN-COL-001", VES, "Major_Length_um", None, 4, "First map", setting="ignore"),
+    ),
+    wrong(
+        "the whole line is in the first column of a workbook",
+        "larva",
+        _one_cell(REL),
+        finds("SYN-READ-014", REL, None, None, 1, "the whole line is one cell"),
     ),
     wrong(
         "the unit stands in the column's name",

@@ -78,6 +78,21 @@ CASES: tuple[Case, ...] = (
     harmless("no line end at the end", "larva", content(REL, lambda written: written.rstrip(b"\n"))),
     harmless("old line ends", "terminal", file(VES, "vesicle.csv", as_text(end="\r"))),
     harmless(
+        "old line ends, a line break in a quoted name, and another end of the last line",
+        "l1",
+        together(
+            put(NEU, "neuron_type", 20, "LHN,\nLHON"),
+            file(NEU, "neuron.csv", as_text(end="\r")),
+            content(NEU, lambda written: written.removesuffix(b"\r") + b"\n"),
+        ),
+    ),
+    harmless("the end mark of DOS", "larva", content(REL, lambda written: written + b"\x1a")),
+    harmless(
+        "no line end behind an id with a digit fewer",
+        "larva",
+        together(rows(REL, lambda body: body[:40]), content(REL, lambda written: written.rstrip(b"\n"))),
+    ),
+    harmless(
         "every value in quotation marks",
         "larva",
         text(REL, lambda written: "".join(",".join(f'"{value}"' for value in told.split(",")) + "\n" for told in written.splitlines())),

@@ -6,8 +6,14 @@ Belongs here: mistakes of csv, tsv and txt files (SYN-READ rules). Does not: wor
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from collections.abc import Callable
+from typing import Any
+
+import pyarrow
+import pyarrow.csv
+import pyarrow.ipc
 
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import (
@@ -24,7 +30,9 @@ from tests.acceptance.corpus.changes import (
     text,
     together,
 )
-from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
+from tests.acceptance.corpus.lab import Lab, as_parquet, as_text, as_workbook
+
+pa: Any = pyarrow  # it carries no types
 
 NEU, VES, REL, SYN = "neuron", "vesicle", "neuron_relation", "synapse"
 
@@ -59,6 +67,30 @@ def _split_in_two(table: str, header: str | None) -> Change:
     return apply
 
 
+def _feather(written: bytes) -> bytes:
+    """A csv as an Arrow file."""
+    target = io.BytesIO()
+    table = pa.csv.read_csv(io.BytesIO(written))
+    with pa.ipc.new_file(target, table.schema) as writer:
+        writer.write_table(table)
+    return target.getvalue()
+
+
+def _parts_in_a_folder(table: str) -> Change:
+    """The table is a folder of two Parquet files, as Spark and Dask write it."""
+
+    def apply(lab: Lab) -> None:
+        names, *body = lab.rows(table)
+        half, folder = len(body) // 2, f"{table}.parquet"
+        del lab.tables[table]
+        for number, part in enumerate((body[:half], body[half:])):
+            lab.beside[f"{folder}/part-{number}.parquet"] = as_parquet()([names, *part])
+        lab.beside[f"{folder}/_SUCCESS"] = b""
+        lab.options(table)["file"] = folder
+
+    return apply
+
+
 ENCODINGS = (
     wrong(
         "an old program saved an \u00fc in its own way",
@@ -71,6 +103,29 @@ ENCODINGS = (
         "l1",
         content(NEU, lambda written: written.decode().encode("utf-16-le")),
         finds("SYN-READ-003", NEU, None, None, None, "utf-16", setting="encoding"),
+    ),
+    wrong(
+        "one line of Windows letters among lines of UTF-8",
+        "l1",
+        together(
+            put(NEU, "neuron_type", 20, "M\u00fcller"),
+            put(NEU, "neuron_type", 30, "H\u00f6hle"),
+            content(NEU, lambda written: written.replace("H\u00f6hle".encode(), "H\u00f6hle".encode("cp1252"))),
+        ),
+        finds("SYN-READ-003", NEU, None, 30, 1, "line 30", "UTF-8 but for this line", "H\u00f6hle"),
+        also={"SYN-VAL-004": "the letter in the line that is right is no ASCII"},
+    ),
+    wrong(
+        "an old Mac saved an \u00fc in its own way",
+        "l1",
+        together(put(NEU, "neuron_type", 20, "M\u00fcller"), file(NEU, "neuron.csv", as_text(encoding="mac-roman", end="\r"))),
+        finds("SYN-READ-003", NEU, None, 20, 1, "line 20", "M\u00fcller", setting="encoding: mac-roman"),
+    ),
+    wrong(
+        "the config still names the encoding of an older export",
+        "l1",
+        together(put(NEU, "neuron_type", 20, "M\u00fcller"), config(NEU, encoding="cp1252")),
+        finds("SYN-READ-003", NEU, None, None, 1, "line 20", "M\u00fcller", setting="encoding: utf-8"),
     ),
     wrong(
         "the config says UTF-16 and the file is UTF-8",
@@ -90,6 +145,12 @@ ENCODINGS = (
         "larva",
         content(NEU, lambda written: written.replace(b"KC-4claw", b"\0" * 8, 1)),
         finds("SYN-READ-014", NEU, None, None, None, "zero", "line 2"),
+    ),
+    wrong(
+        "a copy broke off and left zero bytes at the end",
+        "larva",
+        content(REL, lambda written: written + bytes(4_096)),
+        finds("SYN-READ-014", REL, None, None, None, "4,096 zero bytes", "broke off"),
     ),
 )
 
@@ -138,6 +199,38 @@ DELIMITERS = (
         text(VES, _line(3, lambda told: told.replace("445.3", "445,3"))),
         finds("SYN-READ-002", VES, None, 3, 1),
         also={"SYN-INT-004": "the terminal has one vesicle fewer"},
+    ),
+)
+
+SEPARATORS = (
+    wrong(
+        "each line as a whole stands in quotation marks",
+        "larva",
+        text(REL, lambda written: re.sub(r"(?m)^(.+)$", r'"\1"', written)),
+        finds("SYN-READ-014", REL, None, None, 1, "each line as a whole is in quotation marks"),
+    ),
+    wrong(
+        "blanks align the columns",
+        "larva",
+        text(REL, lambda written: "".join("  ".join(f"{value:>12}" for value in row.split(",")) + "\n" for row in written.splitlines())),
+        finds("SYN-READ-014", REL, None, None, 1, "several blanks"),
+    ),
+    wrong(
+        "three names for a list of four columns",
+        "larva",
+        together(
+            text(REL, lambda written: written.partition("\n")[2].replace(",", "\t")),
+            headerless(REL, "cid", "pre_synapse_id", "post_synapse_id"),
+            config(REL, columns={}),
+        ),
+        finds("SYN-READ-002", REL, None, 1, None, "Each line has 4 values", "`names` has 3"),
+        also={"SYN-INT-001": "nothing relates the neurons without the list"},
+    ),
+    wrong(
+        "a carriage return inside a name that is not quoted",
+        "larva",
+        text(NEU, _line(10, lambda told: told.replace("-", "\r", 1))),
+        finds("SYN-READ-014", NEU, None, None, 1, "line 10", "carriage return"),
     ),
 )
 
@@ -347,6 +440,30 @@ NOT_THERE = (
         finds("SYN-READ-014", NEU, None, None, None, "gzip"),
     ),
     wrong(
+        "a Feather file called neuron.csv",
+        "larva",
+        content(NEU, lambda written: _feather(written)),
+        finds("SYN-READ-014", NEU, None, None, None, "Feather", ".parquet"),
+    ),
+    wrong(
+        "a database called neuron.csv",
+        "larva",
+        content(NEU, lambda written: b"SQLite format 3\0\x10\0\x01\x01\0@  " + bytes(4_076)),
+        finds("SYN-READ-014", NEU, None, None, None, "SQLite"),
+    ),
+    wrong(
+        "a table compressed with zstd, still called neuron.csv",
+        "larva",
+        content(NEU, lambda written: pa.compress(written, "zstd", asbytes=True)),
+        finds("SYN-READ-014", NEU, None, None, None, "zstd"),
+    ),
+    wrong(
+        "a folder of Parquet parts instead of a file",
+        "larva",
+        _parts_in_a_folder(REL),
+        finds("SYN-READ-014", REL, None, None, None, "folder", setting="file: neuron_relation.parquet/*.parquet"),
+    ),
+    wrong(
         "a format that nobody reads",
         "larva",
         together(file(NEU, "neuron.ods", as_text())),
@@ -378,4 +495,4 @@ SEVERAL = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*ENCODINGS, *DELIMITERS, *QUOTES, *HEADERS, *LINES, *NOT_THERE, *SEVERAL)
+CASES: tuple[Case, ...] = (*ENCODINGS, *DELIMITERS, *SEPARATORS, *QUOTES, *HEADERS, *LINES, *NOT_THERE, *SEVERAL)
