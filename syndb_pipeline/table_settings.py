@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.yaml_file import Strict, Text
+from syndb_pipeline.yaml_file import Strict, Text, shown
 
 LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
@@ -40,13 +40,24 @@ Name = Annotated[Text, AfterValidator(str.strip)]
 """A column's name in the lab's file, without the white space around it, as the names of the file are read."""
 
 
+def _one_or_several(value: object) -> object:
+    several = value if isinstance(value, list) else [value]
+    if not several or not all(isinstance(name, str) for name in several):
+        raise ValueError(f"found {shown(value)}; expected a column of SynDB, or a list of them such as [cid, cave_id]")
+    return value
+
+
+Names = Annotated[str | list[str], BeforeValidator(_one_or_several)]
+"""A column of SynDB, or several that one column of the lab stands for."""
+
+
 class TableConfig(Strict):
     """Where one SynDB table's rows are and how to read them."""
 
     file: Annotated[Text, Field(min_length=1)] = Field(
         description="Path or glob, relative to this config; a glob reads several files as one table."
     )
-    columns: dict[Name, str] = Field(default={}, description="The lab's column name -> SynDB's.")
+    columns: dict[Name, Names] = Field(default={}, description="The lab's column name -> SynDB's, or a list of several of SynDB's.")
     ignore: list[Name] = Field(default=[], description="Columns of the file that are left out on purpose.")
     sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
     key: list[str] = Field(
@@ -76,6 +87,16 @@ class TableConfig(Strict):
     combine: dict[str, Aggregate] = Field(
         default={}, description="How rows of one neuron pair become one (neuron_relation only); count needs no column of the file."
     )
+
+    @property
+    def mapped(self) -> list[tuple[str, str]]:
+        """The pairs that `columns` maps: the lab's name and SynDB's, as they are written."""
+        return [(lab, name) for lab in self.columns for name in self.names_of(lab)]
+
+    def names_of(self, lab: str) -> list[str]:
+        """The columns of SynDB that the column `lab` of a file stands for; its own name where `columns` does not have it."""
+        names = self.columns.get(lab, lab)
+        return names if isinstance(names, list) else [names]
 
     def unit(self, column: Column) -> LengthUnit | None:
         """The unit declared for `column`, under its name or another spelling of it; None where none is."""
@@ -121,11 +142,15 @@ def check_table(name: str, table: TableConfig) -> None:
         near = nearest(name, TABLES, 3, 0.5)
         hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(TABLES)}"
         raise ValueError(f"{name!r} is not a SynDB table; {hint}")
-    for lab, target in table.columns.items():
+    for lab, target in table.mapped:
         if declared.column(target) is None:
             near = nearest(target, declared.columns, 3, 0.5)
             hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
             raise ValueError(f"tables.{name}.columns maps {lab!r} to {target!r}, which is no column of {name}; {hint}")
+    for lab in table.columns:
+        meant = [known.name for target in table.names_of(lab) if (known := declared.column(target)) is not None]
+        if twice := [each for each, times in Counter(meant).items() if times > 1]:
+            raise ValueError(f"tables.{name}.columns maps {lab!r} to {twice[0]} twice; name it once")
     for column in table.units:
         found = declared.column(column)
         if found is None or found.dimension is None or found.kind is not Kind.NUMBER:

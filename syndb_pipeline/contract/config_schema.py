@@ -95,10 +95,9 @@ def _restrict(schema: dict[str, Any], words: list[str]) -> None:
 def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:
     """The settings of one table: what every table has, with the words that fit this one."""
     properties: dict[str, Any] = {name: dict(value) for name, value in common["properties"].items()}
-    properties["columns"]["additionalProperties"] = {
-        "type": "string",
-        "enum": [n for c in table.columns.values() for n in (c.name, *c.aliases)],
-    }
+    name = {"type": "string", "enum": [n for c in table.columns.values() for n in (c.name, *c.aliases)]}
+    several = {"type": "array", "items": name, "minItems": 1, "uniqueItems": True}
+    properties["columns"]["additionalProperties"] = {"anyOf": [name, several]}
     with_units = [c.name for c in table.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
     properties["units"]["propertyNames"] = {"enum": with_units}
     if table.has_parent:

@@ -51,8 +51,9 @@ class SheetChanges:
         part = self.original.part
         numeric = set()
         for index, name in enumerate(part.names):
-            column = TABLES[self.original.table].column(self.original.config.columns.get(name, name))
-            if column is not None and column.kind in (Kind.NUMBER, Kind.INTEGER):
+            columns = [TABLES[self.original.table].column(each) for each in self.original.config.names_of(name)]
+            # A key is a number too where the column stands for both, and yet keeps its text.
+            if all(column is not None and column.kind in (Kind.NUMBER, Kind.INTEGER) for column in columns):
                 numeric.add(index)
         return {
             (row, part.positions[index]): (correction, False if (row, index) in self.as_text else index in numeric or None)

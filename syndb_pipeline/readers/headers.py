@@ -112,7 +112,7 @@ def _likely_names(width: int, table: Table, config: TableConfig) -> list[str]:
     """The names that a list of pairs without header most likely has: sender, receiver and how strong; none for other tables."""
     if table.pair is None:
         return []
-    lab = {target: yaml_word(name) for name, target in config.columns.items()}
+    lab = {target: yaml_word(name) for name, target in config.mapped}
     every = ["cid", *table.pair, "connection_score"]
     names = {2: every[1:3], 3: every[1:], 4: every}.get(width, [])
     return [lab.get(name, name) for name in names]
@@ -140,10 +140,10 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
     for index, name in enumerate(names):
         if name in config.ignore or (not name and name not in config.columns):
             continue
-        mapped = config.columns.get(name)
-        column = table.column(mapped if mapped is not None else name)
-        if column is not None:
-            claims.setdefault(column.name, []).append(index)
+        columns = [column for each in config.names_of(name) if (column := table.column(each)) is not None]
+        if columns:
+            for column in columns:
+                claims.setdefault(column.name, []).append(index)
         elif name in SERVER_COLUMNS:
             problems.append(Problem("SYN-COL-003", file, column=name))
         elif name not in unknown:
@@ -220,16 +220,29 @@ _IN_FILE: Final = "<name in the file>"
 
 def _naming(names: Sequence[str], table: Table, config: TableConfig) -> str:
     """How the config maps the only column without a name: to the key where the file seems to have no other."""
-    has_key = any(table.column(config.columns.get(name, name)) is table.columns.get("cid") for name in names)
+    has_key = any(table.column(each) is table.columns.get("cid") for name in names for each in config.names_of(name))
     target = "<column of SynDB>" if has_key or "cid" not in table.columns else "cid"
     what = "If it is the key of the row" if target == "cid" else "If it is one of SynDB's columns"
-    return f" {what}, map the empty name: {_mapping(table, config.columns | {'': target})}."
+    return f" {what}, map the empty name: {mapping(table.name, config.columns | {'': target})}."
 
 
-def _mapping(table: Table, pairs: Mapping[str, str]) -> str:
-    """`pairs` of a lab's name and SynDB's as the setting that maps them."""
-    listed = ", ".join(f"{lab if lab == _IN_FILE else yaml_word(lab)}: {target}" for lab, target in pairs.items())
-    return f"`tables.{table.name}.columns: {{{listed}}}`"
+def mapping(table: str, pairs: Mapping[str, str | list[str]]) -> str:
+    """`pairs` of a lab's name and SynDB's, or several of SynDB's, as the setting of `table` that maps them."""
+    listed = ", ".join(f"{lab if lab == _IN_FILE else yaml_word(lab)}: {_flow(target)}" for lab, target in pairs.items())
+    return f"`tables.{table}.columns: {{{listed}}}`"
+
+
+def leaving_out(table: str, config: TableConfig, lab: str, column: str) -> str:
+    """How the config of `table` leaves out SynDB's `column`, which the file calls `lab`: a setting, or words where `columns` maps it."""
+    if lab not in config.columns:
+        return f"`tables.{table}.ignore: [{_listed(config.ignore, [lab])}]`"
+    if len(config.names_of(lab)) > 1:
+        return f"take {column} out of the names of {lab!r} in `tables.{table}.columns`"
+    return f"move {lab!r} from `tables.{table}.columns` to `ignore`"
+
+
+def _flow(names: str | list[str]) -> str:
+    return names if isinstance(names, str) else f"[{', '.join(names)}]" if len(names) > 1 else names[0]
 
 
 FEW_UNKNOWN: Final = 3
@@ -308,9 +321,10 @@ def _unknown(file: str, names: list[str], table: Table, config: TableConfig, tak
     for name in single:
         likely = near[name][0] if near[name] else "<column of SynDB>"
         # No two columns may be mapped to one, so a line never offers that.
-        others = {lab: target for lab, target in (config.columns | plain).items() if lab == name or target != likely}
-        mapping = _mapping(table, others | {name: likely})
-        advice = f"If it is {likely}, map it: {mapping}." if near[name] else f"Say which of SynDB's columns it is: {mapping}."
+        mapped = config.columns | plain
+        others = {lab: target for lab, target in mapped.items() if lab == name or (target != likely and likely not in config.names_of(lab))}
+        line = mapping(table.name, others | {name: likely})
+        advice = f"If it is {likely}, map it: {line}." if near[name] else f"Say which of SynDB's columns it is: {line}."
         if every[name] and every[name][0] in taken:
             advice = f"{taken[every[name][0]]!r} is {every[name][0]} already. {advice}"
         if rivals := [other for other in single if other != name and near[name] and near[other][:1] == [likely]]:
@@ -336,8 +350,8 @@ def _listed(*names: Iterable[str]) -> str:
 def _required(file: str, column: str, names: Sequence[str], table: Table, config: TableConfig) -> Problem:
     unknown = [name for name in names if name and table.column(name) is None and name not in config.columns]
     near = [name for name in unknown[:_COMPARED] if column in _near_columns(name, table)][:3]
-    mapping = _mapping(table, config.columns | {near[0] if near else _IN_FILE: column})
-    advice = f"Say which column it is: {mapping}, or add it to the file."
+    line = mapping(table.name, config.columns | {near[0] if near else _IN_FILE: column})
+    advice = f"Say which column it is: {line}, or add it to the file."
     return Problem("SYN-COL-002", file, column=column, values={"near": f" (nearest: {', '.join(near)})" if near else "", "advice": advice})
 
 

@@ -197,12 +197,12 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
     for number in range(config.header_row or 1, header_row):
         blanks.add(number)
     fault_rows = {fault.row for fault in faults}
-    exact = (Kind.KEY, Kind.REFERENCE, Kind.INTEGER)
-    meant = [table.column(config.columns.get(name, name)) for name in names]
-    flagged = frozenset(i for i, column in enumerate(meant) if column is not None and column.kind in exact)
-    keys = [i for i, column in enumerate(meant) if column is not None and column.kind in (Kind.KEY, Kind.REFERENCE)]
+    exact = {Kind.KEY, Kind.REFERENCE, Kind.INTEGER}
+    meant = [{column.kind for each in config.names_of(name) if (column := table.column(each)) is not None} for name in names]
+    flagged = frozenset(i for i, kinds in enumerate(meant) if kinds & exact)
+    keys = [i for i, kinds in enumerate(meant) if kinds & {Kind.KEY, Kind.REFERENCE}]
     dates = {i: Places(file, sheet.name) for i in keys}
-    read = {first_column + i: names[i] for i, column in enumerate(meant) if column is not None and names[i] not in config.ignore}
+    read = {first_column + i: names[i] for i, kinds in enumerate(meant) if kinds and names[i] not in config.ignore}
     merged = MergedCells(sheet.merged_cell_ranges or [], header_row + 1, read, Places(file, sheet.name))
     sink = _Sink(target, len(names), flagged)
     jumps: list[tuple[int, int]] = []

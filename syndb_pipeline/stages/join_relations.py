@@ -14,7 +14,7 @@ from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example
-from syndb_pipeline.readers.headers import yaml_word
+from syndb_pipeline.readers.headers import leaving_out
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import markers, orphan_words, orphans, repeated_keys, swapped
 from syndb_pipeline.stages.as_written import examples
@@ -149,8 +149,7 @@ def _target(work: Work, table: Table, column: Column, path: Path) -> Choice | No
         return replace(choice, how="configured" if asked else "only" if len(candidates) == 1 else "inferred")
     if not unreadable and (len(configured) > 1 or column.required):
         lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
-        ignoring = ", ".join(yaml_word(name) for name in [*config.ignore, lab])
-        advice = f"Add the table, or leave the column out: `tables.{table.name}.ignore: [{ignoring}]`."
+        advice = f"Add the table, or leave the column out: {leaving_out(table.name, config, lab, column.name)}."
         if column.required:
             advice = f"Add the table of {' or '.join(allowed)} whose rows these keys name; {table.name} cannot do without the column."
         others = [name for name in column.targets if name in configured]
@@ -432,7 +431,7 @@ def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
 
 def _described_swap(work: Work, table: str) -> dict[str, Any]:
     swap, config = work.swaps[table], work.context.config.tables[table]
-    advice = f"Map them the other way round: `{swapped.columns_setting(table, config, work.sources, swap)}`."
+    advice = f"Map them the other way round: {swapped.columns_setting(table, config, work.sources, swap)}."
     targets = {column: work.targets[table, column] for column in (swap.first, swap.second) if (table, column) in work.targets}
     if swap.anatomy:
         listed = ", ".join(f"{column}: {target}" for column, target in (dict(config.references) | targets).items())

@@ -7,7 +7,7 @@ Belongs here: putting parts behind one another in the order of their rows. Does 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ import duckdb
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.readers import casts
-from syndb_pipeline.readers.part import Part
+from syndb_pipeline.readers.part import Part, column_name
 from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
 from syndb_pipeline.table_settings import TableConfig
 
@@ -46,6 +46,25 @@ def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path
     if kept is None or kept.first_row or sum(part.rows for part in parts) != kept.all_rows:
         return None
     return kept.file if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order)) else None
+
+
+def _apart(part: Part, targets: dict[str, int]) -> tuple[Part, dict[str, int]]:
+    """`part` and `targets` with a column of its own for each target: one that stands for two is in the source twice."""
+    apart: dict[str, int] = {}
+    copies: dict[int, int] = {}  # index of the copy -> index in the file
+    for name, index in targets.items():
+        apart[name] = index
+        if index in list(apart.values())[:-1]:
+            apart[name] = len(part.names) + len(copies)
+            copies[apart[name]] = index
+    if not copies:
+        return part, targets
+    more = ", ".join(f"{column_name(index)} AS {column_name(copy)}" for copy, index in copies.items())
+    damaged = {column_name(copy): part.damaged[column_name(index)] for copy, index in copies.items() if column_name(index) in part.damaged}
+    source = f"(SELECT *, {more} FROM {part.source})"
+    names, types = (tuple(values[index] for index in copies.values()) for values in (part.names, part.types))
+    changed = replace(part, source=source, names=(*part.names, *names), types=(*part.types, *types), damaged={**part.damaged, **damaged})
+    return changed, apart
 
 
 @dataclass
@@ -101,7 +120,7 @@ class PartWriter:
                 f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM {parquet(kept.file, row_number=True)} WHERE {within}"
             )
         selects = [
-            casts.select(part, indexes, self.table.columns, order, self.config, numbers)
+            casts.select(*_apart(part, indexes), self.table.columns, order, self.config, numbers)
             for part, indexes in zip(parts, targets, strict=True)
         ]
         return " UNION ALL ".join(f"({select})" for select in selects)

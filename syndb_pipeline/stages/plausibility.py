@@ -17,12 +17,12 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Finding
-from syndb_pipeline.readers.headers import yaml_word
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import Failures, is_error
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.summaries import SAMPLED, summarise
+from syndb_pipeline.stages.swapped import Swap, columns_setting
 from syndb_pipeline.stages.units import Guess, guess_units, is_believable, tell_units, units_setting, window
 
 TOLERANCE: Final = 0.01
@@ -169,10 +169,8 @@ def _explained(
     config = context.config.tables[table]
     all_of_them = count >= _NEARLY_ALL * comparable
     if swapped >= _NEARLY_ALL * count:
-        names = sources.tables[table][0].columns
-        columns = dict(config.columns) | {names.get(_AREA, _AREA): _VOLUME, names.get(_VOLUME, _VOLUME): _AREA}
-        listed = ", ".join(f"{yaml_word(lab)}: {target}" for lab, target in columns.items())
-        advice = f"Exchange them: `tables.{table}.columns: {{{listed}}}`." if all_of_them else "Exchange them in these rows."
+        setting = columns_setting(table, config, sources, Swap(_AREA, _VOLUME, ""))
+        advice = f"Exchange them: {setting}." if all_of_them else "Exchange them in these rows."
         return "; they agree once mesh_surface_area and mesh_volume are exchanged", advice, "likely"
     power = round((low + high) / 2)
     steady = abs(high - power) < _STEADY and abs(low - power) < _STEADY

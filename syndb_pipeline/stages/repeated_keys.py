@@ -16,7 +16,7 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers.casts import CELLS
-from syndb_pipeline.readers.headers import tidy, yaml_word
+from syndb_pipeline.readers.headers import leaving_out, tidy
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import read_again
@@ -269,10 +269,8 @@ def _needless(config: DatasetConfig, table: Table) -> str | None:
     if table.pair is None or any(table.name in TABLES[name].parents for name in config.tables if TABLES[name].has_parent):
         return None
     told = f"SynDB knows the rows of {table.name} by their pairs and does not take their cid"
-    if "cid" in settings.columns.values():
-        return f"{told}: move its column from `columns` to `ignore`."
-    left_out = ", ".join(yaml_word(name) for name in (*settings.ignore, "cid"))
-    return f"{told}, so leave the column out: `tables.{table.name}.ignore: [{left_out}]`."
+    lab = next((lab for lab, name in settings.mapped if name == "cid"), "cid")
+    return f"{told}, so leave the column out: {leaving_out(table.name, settings, lab, 'cid')}."
 
 
 def _restarting(connection: duckdb.DuckDBPyConnection, config: DatasetConfig, table: Table, path: Path, alike: Alike) -> str | None:

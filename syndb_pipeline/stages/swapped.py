@@ -14,7 +14,7 @@ import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.engine import quote
-from syndb_pipeline.readers.headers import yaml_word
+from syndb_pipeline.readers.headers import mapping
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import TableConfig
@@ -195,13 +195,15 @@ def against_anatomy(targets: Mapping[str, str], config: TableConfig) -> Swap | N
 
 
 def columns_setting(table: str, config: TableConfig, sources: SourceMap, swap: Swap) -> str:
-    """`tables.<table>.columns: {...}` that maps the two columns the other way round, in the lab's names, with what is mapped already."""
+    """The setting `columns` of the table that maps the two columns the other way round, in the lab's names, with what is mapped already."""
     other = {swap.first: swap.second, swap.second: swap.first}
-    mapped = {lab: name for lab, name in config.columns.items() if _meant(table, name) not in other}
+    mapped = {lab: [name for name in config.names_of(lab) if _meant(table, name) not in other] for lab in config.columns}
     for part in sources.tables[table]:
-        mapped |= {part.columns[name]: other[name] for name in other if name in part.columns}
-    listed = ", ".join(f"{yaml_word(lab)}: {name}" for lab, name in mapped.items())
-    return f"tables.{table}.columns: {{{listed}}}"
+        for name in other:
+            names = mapped.setdefault(part.columns[name], []) if name in part.columns else [other[name]]
+            if other[name] not in names:
+                names.append(other[name])
+    return mapping(table, {lab: names for lab, names in mapped.items() if names})
 
 
 def _meant(table: str, name: str) -> str:

@@ -5,6 +5,7 @@ Belongs here: one table at a time, from its files to its rows. Does not: file fo
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -309,7 +310,12 @@ class TableReader:
     def _write_with_numbers(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> bool:
         """Write `parts`, DuckDB reading the numbers of text files itself; False where that could not read all of them to the letter."""
         numeric = [name for name in order if casts.is_plain_number(self.table.columns[name], self.config)]
-        typed = [text.with_numbers(part, {found[name] for name in numeric}) for part, found in zip(parts, targets, strict=True)]
+        # A column that is read as something else as well keeps its text.
+        shared = [[index for index, times in Counter(found.values()).items() if times > 1] for found in targets]
+        typed = [
+            text.with_numbers(part, {found[name] for name in numeric} - set(kept))
+            for part, found, kept in zip(parts, targets, shared, strict=True)
+        ]
         if typed == parts:
             return False
         try:

@@ -60,7 +60,8 @@ def test_every_table_has_its_own_words() -> None:
     definitions = dataset_schema()["$defs"]
     for name, table in TABLES.items():
         properties = definitions[name]["properties"]
-        assert set(table.columns) <= set(properties["columns"]["additionalProperties"]["enum"])
+        one, several = properties["columns"]["additionalProperties"]["anyOf"]
+        assert set(table.columns) <= set(one["enum"]) and several["items"] == one
         assert ("parent" in properties) == table.has_parent
         assert ("combine" in properties) == (table.pair is not None)
 
@@ -75,6 +76,10 @@ BOTH_REFUSE = [
     DATASET + "tables: {neuron: {file: a.csv, shet: A}}",
     DATASET + "tables: {neuron: {sheet: A}}",
     DATASET + "tables: {neuron: {file: a.csv, columns: {x: no_such}}}",
+    DATASET + "tables: {synapse: {file: a.csv, columns: {x: [cid, no_such]}}}",
+    DATASET + "tables: {synapse: {file: a.csv, columns: {x: []}}}",
+    DATASET + "tables: {synapse: {file: a.csv, columns: {x: [cid, cid]}}}",
+    DATASET + "tables: {neuron_relation: {file: a.csv, combine: {connection_score: number}}}",
     DATASET + "tables: {neuron: {file: a.csv, units: {cid: um}}}",
     DATASET + "tables: {neuron: {file: a.csv, units: {cable_length: inch}}}",
     DATASET + "tables: {vesicle: {file: a.csv, parent: mitochondria}}",
@@ -94,6 +99,8 @@ BOTH_ACCEPT = [
     DATASET + "tables: {neuron: {file: a.csv}}",
     DATASET.replace("label: L", "label: 12") + "tables: {neuron: {file: a.csv, missing: [-1, NA]}}",
     DATASET + "tables: {neuron: {file: a.csv, columns: {7: cid}, header_row: null, names: [1, 2]}}",
+    DATASET + "tables: {synapse: {file: a.csv, columns: {x: [cid, cave_id], y: [pre_id]}}}",
+    DATASET + "tables: {neuron_relation: {file: a.csv, combine: {connection_score: count}}}",
     DATASET + "tables: {synapse: {file: a.csv, columns: {p: pre_id}, references: {pre_synapse_id: neuron}}}",
     DATASET + "tables: {vesicle: {file: a.csv, parent: axon, units: {voxel_radius: um}}}",
     DATASET + 'tables: {neuron: {file: a.csv}}\nschedule: "0 2 * * *"\nrules: {SYN-VOC-001: hint}',

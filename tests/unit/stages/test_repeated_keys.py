@@ -66,7 +66,7 @@ def test_the_needless_key_of_a_relation_is_left_out(tmp_path: Path) -> None:
 def test_a_mapped_key_of_a_relation_is_to_be_moved(tmp_path: Path) -> None:
     tables = {"neuron": NEURONS, "neuron_relation": EDGES.replace("cid", "edge", 1)}
     told = Lab(tmp_path, tables, {"neuron_relation": {"columns": {"edge": "cid"}}}).check().finding("SYN-ID-002")
-    assert told.settings == [] and told.cure.endswith("move its column from `columns` to `ignore`.")
+    assert told.settings == [] and told.cure.endswith("move 'edge' from `tables.neuron_relation.columns` to `ignore`.")
 
 
 def test_a_relation_that_has_children_keeps_its_keys(tmp_path: Path) -> None:
