@@ -198,7 +198,7 @@ def _reading(writer: _Writer, guess: Guess, active: dict[str, str]) -> None:
         writer.set(f"header_row: {candidate.header_row}")
     config = TableConfig(
         file="-",
-        columns=active,
+        columns=dict(active),
         header_row=candidate.header_row if candidate.columns else None,
         names=None if candidate.columns else names,
     )
