@@ -9,11 +9,11 @@ import codecs
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.yaml_file import Strict, Text, shown
+from syndb_pipeline.yaml_file import BY_COLUMN, IN_A_LIST, Strict, Text, shown
 
 LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
@@ -38,6 +38,19 @@ def _encoding(value: str) -> str:
 
 Name = Annotated[Text, AfterValidator(str.strip)]
 """A column's name in the lab's file, without the white space around it, as the names of the file are read."""
+
+ALL_COLUMNS = "all"
+"""The key of `missing` whose markers count in every column of the table."""
+
+
+def _way_of_writing(value: object) -> str:
+    return BY_COLUMN if isinstance(value, dict) else IN_A_LIST
+
+
+Markers = Annotated[
+    Annotated[list[Text], Tag(IN_A_LIST)] | Annotated[dict[Text, list[Text]], Tag(BY_COLUMN)], Discriminator(_way_of_writing)
+]
+"""Markers of all columns, or of each column by its name."""
 
 
 def _one_or_several(value: object) -> object:
@@ -81,7 +94,11 @@ class TableConfig(Strict):
     units: dict[str, LengthUnit] = Field(
         default={}, description="SynDB column -> unit the lab measured in; areas and volumes by their length."
     )
-    missing: list[Text] = Field(default=[], description="What the lab writes for `no value`.")
+    missing: Markers = Field(
+        default=[],
+        description="What the lab writes for `no value`: a list for all columns, or SynDB column -> its own list, "
+        f"where {ALL_COLUMNS!r} stands for all columns.",
+    )
     parent: str | None = Field(default=None, description="Parent table, when parent_id could point to more than one.")
     references: dict[str, str] = Field(default={}, description="Reference column -> table, when its keys fit several.")
     combine: dict[str, Aggregate] = Field(
@@ -97,6 +114,17 @@ class TableConfig(Strict):
         """The columns of SynDB that the column `lab` of a file stands for; its own name where `columns` does not have it."""
         names = self.columns.get(lab, lab)
         return names if isinstance(names, list) else [names]
+
+    @property
+    def missing_by_column(self) -> dict[str, list[str]]:
+        """The markers for "no value" by SynDB column; `ALL_COLUMNS` has those that count in every column."""
+        return self.missing if isinstance(self.missing, dict) else {ALL_COLUMNS: self.missing} if self.missing else {}
+
+    def markers(self, column: Column) -> list[str]:
+        """What `column` holds for "no value": the markers of all columns and its own, given under any of its names."""
+        by_column = self.missing_by_column
+        names = (ALL_COLUMNS, column.name, *column.aliases)
+        return list(dict.fromkeys(marker for name in names for marker in by_column.get(name, ())))
 
     def unit(self, column: Column) -> LengthUnit | None:
         """The unit declared for `column`, under its name or another spelling of it; None where none is."""
@@ -156,6 +184,11 @@ def check_table(name: str, table: TableConfig) -> None:
         if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
             with_units = [c.name for c in declared.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
             raise ValueError(f"tables.{name}.units names {column!r}, which has no unit; allowed: {', '.join(with_units)}")
+    for column in table.missing_by_column:
+        if column != ALL_COLUMNS and declared.column(column) is None:
+            near = nearest(column, declared.columns, 3, 0.5)
+            hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(declared.columns)}"
+            raise ValueError(f"tables.{name}.missing names {column!r}, which is no column of {name}; {hint}")
     parents = declared.parents if declared.has_parent else ()
     if table.parent is not None and table.parent not in parents:
         raise ValueError(

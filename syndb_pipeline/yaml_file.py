@@ -53,6 +53,8 @@ def as_text(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(as_text)]
 
+IN_A_LIST, BY_COLUMN = "(list)", "(columns)"
+"""The two ways in which a setting may be written; pydantic puts them between the keys of an error's place."""
 
 MAX_BYTES = 500_000
 """Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below 200."""
@@ -208,9 +210,11 @@ def _of_kind(models: list[type[BaseModel]], kind: Any) -> list[type[BaseModel]]:
 
 
 def _as_written(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[Any, ...]:
-    """`location` without the kinds that pydantic puts between the keys."""
+    """`location` without the kinds and ways of writing that pydantic puts between the keys."""
     reached, written = [model], []
     for part in location:
+        if part in (IN_A_LIST, BY_COLUMN):
+            continue
         inner = [found for m in reached if part in m.model_fields for found in _models_in(m.model_fields[part].annotation)]
         if not inner and len(reached) > 1 and (chosen := _of_kind(reached, part)):
             reached = chosen

@@ -17,6 +17,7 @@ from syndb_pipeline import settings, yaml_file
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, BRAIN_STRUCTURES, DIRECTIONS, GENE_EXPRESSIONS, LICENSES, SPDX_LICENSES
 from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.table_settings import ALL_COLUMNS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FILES: Final = {"dataset": "dataset.schema.json", "pipeline": "pipeline.schema.json"}
@@ -100,6 +101,9 @@ def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:
     properties["columns"]["additionalProperties"] = {"anyOf": [name, several]}
     with_units = [c.name for c in table.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER]
     properties["units"]["propertyNames"] = {"enum": with_units}
+    one_list, by_column = properties["missing"]["oneOf"]
+    names = [ALL_COLUMNS, *(n for c in table.columns.values() for n in (c.name, *c.aliases))]
+    properties["missing"] |= {"oneOf": [one_list, by_column | {"propertyNames": {"enum": names}}]}
     if table.has_parent:
         properties["parent"]["anyOf"] = [{"type": "string", "enum": list(table.parents)}, {"type": "null"}]
     else:

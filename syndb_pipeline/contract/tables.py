@@ -79,6 +79,11 @@ class Column:
             return f"{'>' if self.exclusive_minimum else '>='} {self.minimum:g}"
         return f"in {'(' if self.exclusive_minimum else '['}{self.minimum:g}, {self.maximum:g}]"
 
+    def allows(self, number: float) -> bool:
+        """Whether `number` lies in the allowed range."""
+        above = self.minimum is None or (number > self.minimum if self.exclusive_minimum else number >= self.minimum)
+        return above and (self.maximum is None or number <= self.maximum)
+
 
 SQL_TYPES: Final = {
     Kind.KEY: "VARCHAR",

@@ -38,6 +38,18 @@ ALIASES: Final[dict[str, dict[str, str]]] = {
 }
 """Vocabulary name -> other spelling -> the word. Source: neurometa `NEUROTRANSMITTER_ALIAS_MAP`."""
 
+OTHER_MEANINGS: Final[dict[str, dict[str, str]]] = {
+    "neurotransmitter": {"ser": "serotonin in the tables of FlyWire and CAVE"},
+}
+"""Vocabulary name -> word that SynDB reads as another than many labs do -> what they mean by it."""
+
+
+def means(vocabulary: str, word: str) -> str | None:
+    """The word of `vocabulary` that SynDB reads `word` as; None when it knows no such word or spelling."""
+    folded = word.strip().casefold()
+    return folded if folded in VOCABULARIES[vocabulary] else ALIASES.get(vocabulary, {}).get(folded)
+
+
 ANIMALS: Final[dict[str, int]] = {member.name: member.value for member in ModelAnimal}
 COMMON_ANIMALS: Final[dict[str, str]] = {
     "mouse": "MUS_MUSCULUS",

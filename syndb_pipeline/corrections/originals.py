@@ -38,6 +38,11 @@ class Original:
     def texts(self) -> list[str]:
         return [column_name(i) if kind == "VARCHAR" else casts.to_text(column_name(i), kind) for i, kind in enumerate(self.part.types)]
 
+    def markers(self, index: int) -> list[str]:
+        """What the column at `index` holds for "no value"; nothing for a column that SynDB does not know."""
+        columns = map(TABLES[self.table].column, self.config.names_of(self.columns[index]))
+        return [marker for column in columns if column for marker in self.config.markers(column)]
+
     def index(self, row: int) -> int | None:
         """The place among the file's rows, from 0, of the row that a person sees as number `row`; None when there is none."""
         segments = [(0, 0), *self.part.jumps]

@@ -157,7 +157,7 @@ class _Book:
         """Add the cells whose faults the reader saw: no stage keeps them."""
         findings = {finding.code: finding for finding in self.report.findings if finding.table == source.table}
         wrong = [fault for fault in original.part.faults if fault[3] in CELL_FAULTS and fault[3] in findings]
-        wrong = [fault for fault in wrong if fault[2] not in original.config.missing]
+        wrong = [fault for fault in wrong if fault[2] not in original.markers(fault[1])]
         self.chosen.total += len({fault[0] for fault in wrong} - set(source.rows))
         for row, index, _, code in wrong:
             if row in source.rows or self.rows + len(source.rows) < limit:

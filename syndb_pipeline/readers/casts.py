@@ -14,20 +14,20 @@ from typing import Final
 
 import duckdb
 
+from syndb_pipeline.contract import no_value
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
+from syndb_pipeline.readers import id_spelling
+from syndb_pipeline.readers.id_spelling import EXACT_FLOAT, EXACT_FLOAT32
 from syndb_pipeline.readers.part import Part, column_name
 from syndb_pipeline.stored_keys import joined_key, surely_digits, whole_number
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.table_settings import ALL_COLUMNS, TableConfig
 
 CELLS: Final = "_cells"
 """The last column of an ingested table: what needs telling about the row's cells, NULL for nearly every row. See `cells_of`."""
 
 WHITE_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) + "\u200b\ufeff"
 """What is trimmed around keys: Unicode's white space, the zero-width space and a stray byte order mark."""
-
-EXACT_FLOAT: Final = 2**53
-"""The largest whole number up to which a double holds every whole number."""
 
 _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
@@ -36,6 +36,9 @@ _INTEGERS: Final = (*_NO_MORE_THAN_BIGINT, "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 _WITHOUT_BLANKS: Final = (*_INTEGERS, *_FLOATS, "DECIMAL", "UUID")
 """Types of which no value has white space in its text."""
+
+TRUE_WORDS: Final = ("true", "1", "yes")
+FALSE_WORDS: Final = ("false", "0", "no")
 
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
@@ -79,7 +82,7 @@ _MACROS: Final = (
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the macros the casts use."""
-    for macro in _MACROS:
+    for macro in (*_MACROS, *id_spelling.MACROS):
         connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
 
 
@@ -91,6 +94,15 @@ class Cast:
     suspect: str
     kind: str
     raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is known of the texts of a column: no white space around them, made from a typed column, or surely whole numbers."""
+
+    trimmed: bool
+    typed: bool
+    number: bool
 
 
 def select(
@@ -114,11 +126,12 @@ def select(
         if damaged:
             texts.append(f"({damaged}) AS d_{source}")
         flag = f"d_{source}" if damaged else None
-        trimmed = part.trimmed or part.types[targets[name]].split("(")[0] in _WITHOUT_BLANKS
+        base = part.types[targets[name]].split("(")[0]
+        text = _Text(trimmed=part.trimmed or base in _WITHOUT_BLANKS, typed=base in _WITHOUT_BLANKS, number=name in numbers)
         cast = (
             _direct(source, f"t_{source}", columns[name])
             if direct
-            else _from_text(source, f"t_{source}", columns[name], config, flag, trimmed=trimmed)
+            else _from_text(source, f"t_{source}", columns[name], config, flag, text)
         )
         typed.append(f"{cast.value} AS t_{source}")
         casts[name] = cast
@@ -163,9 +176,9 @@ def may_be_numbers(order: list[str], columns: dict[str, Column], config: TableCo
     return [name for name in order if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined]
 
 
-def is_surely_text(value: str, config: TableConfig) -> bool:
-    """Whether `value` keeps its column of keys from being numbers: it has a letter, and is no marker for "no value"."""
-    return any(map(str.isalpha, value)) and value.strip(WHITE_SPACE) not in {marker.strip(WHITE_SPACE) for marker in config.missing}
+def is_surely_text(value: str, markers: Collection[str]) -> bool:
+    """Whether `value` keeps its column of keys from being numbers: it has a letter, and is none of the column's `markers`."""
+    return any(map(str.isalpha, value)) and value.strip(WHITE_SPACE) not in {marker.strip(WHITE_SPACE) for marker in markers}
 
 
 def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
@@ -190,14 +203,14 @@ def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *
     measure = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.power(column) == 0
     integer = column.kind is Kind.INTEGER and base in _INTEGERS
     key = number and base in _NO_MORE_THAN_BIGINT
-    if (measure or integer or key) and not config.missing:
+    if (measure or integer or key) and not config.markers(column):
         return source, True
     return to_text(source, duck_type), False
 
 
 def is_plain_number(column: Column, config: TableConfig) -> bool:
     """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal point, none of them a marker."""
-    as_written = config.decimal == "." and not config.thousands and not config.missing
+    as_written = config.decimal == "." and not config.thousands and not config.markers(column)
     return column.kind is Kind.NUMBER and as_written and config.power(column) == 0
 
 
@@ -219,10 +232,11 @@ def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> 
     """When a float column cannot hold the keys or whole numbers it is read as; the condition is about the column before it became text."""
     if duck_type not in _FLOATS or direct:
         return None
+    exact = EXACT_FLOAT32 if duck_type == "FLOAT" else EXACT_FLOAT
     if column.kind in (Kind.KEY, Kind.REFERENCE):
-        return f"isfinite({source}) AND ({source} <> trunc({source}) OR abs({source}) > {EXACT_FLOAT})"
+        return f"isfinite({source}) AND ({source} <> trunc({source}) OR abs({source}) > {exact})"
     if column.kind is Kind.INTEGER:
-        return f"isfinite({source}) AND abs({source}) > {EXACT_FLOAT}"
+        return f"isfinite({source}) AND abs({source}) > {exact}"
     return None
 
 
@@ -238,7 +252,7 @@ def _direct(x: str, typed: str, column: Column) -> Cast:
     return Cast(value, suspect, f"CASE WHEN {suspect} THEN 'uncast' END", raw)
 
 
-def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None, *, trimmed: bool) -> Cast:
+def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None, text: _Text) -> Cast:
     missing = _missing(x, column, config)
 
     def kept(value: str) -> str:
@@ -246,7 +260,7 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
 
     if column.kind in (Kind.KEY, Kind.REFERENCE):
         # Text without blanks is not looked at again: for tens of millions of keys that takes seconds.
-        value = kept(f"nullif({x}, '')" if trimmed else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
+        value = kept(f"nullif({x}, '')" if text.trimmed else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
         # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
         needed = column.required or (column.name == "parent_id" and column.published)
         kinds = {}  # kind -> the condition under which a cell is told as such, the one that comes first where several hold
@@ -254,7 +268,12 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
             kinds["float"] = f"{damaged} AND {typed} IS NOT NULL"
         if missing and needed:
             kinds["missing"] = f"({typed} IS NULL AND {missing})"
-        if not trimmed:
+        if not text.number and not text.typed:
+            in_short = f"number_in_short({typed})"
+            kinds["float"] = f"({kinds['float']} OR {in_short})" if damaged else in_short
+            kinds["short"] = f"maybe_in_short({typed})"
+            kinds["marks"] = f"has_marks({typed})"
+        if not text.trimmed:
             kinds["trimmed"] = f"{typed} <> {x}"
         told = " ".join(f"WHEN {when} THEN {literal(kind)}" for kind, when in kinds.items())
         return Cast(value, f"({' OR '.join(kinds.values()) or 'FALSE'})", f"CASE {told} END" if told else "NULL::VARCHAR", x)
@@ -264,15 +283,44 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         return Cast(kept(f"nullif(strip_text({x}), '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.BOOLEAN:
         word = f"lower(strip_text({x}))"
-        value = f"CASE WHEN {word} IN ('true', '1', 'yes') THEN TRUE WHEN {word} IN ('false', '0', 'no') THEN FALSE END"
+        yes, no = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
+        value = f"CASE WHEN {word} IN ({yes}) THEN TRUE WHEN {word} IN ({no}) THEN FALSE END"
     elif column.kind is Kind.INTEGER:
-        value = _integer(x, config)
+        value = _integer(x, column, config)
         value = f"CASE WHEN {damaged} THEN NULL ELSE {value} END" if damaged else value
     else:
         value = _number(x, config.power(column), config)
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
-    return Cast(kept(value), suspect, f"CASE WHEN {suspect} AND NOT ({void}) THEN 'uncast' END", x)
+    told = f"WHEN {suspect} AND NOT ({void}) THEN 'uncast'"
+    if markers := true_markers(column, config):
+        emptied = _missing(x, column, config.model_copy(update={"missing": markers}))
+        told += f" WHEN {suspect} AND {emptied} THEN 'emptied'"
+    return Cast(kept(value), suspect, f"CASE {told} END", x)
+
+
+def true_markers(column: Column, config: TableConfig) -> list[str]:
+    """The markers of all columns that may well be values of `column`, so that they empty what was measured.
+
+    0 is one where a column of measures can hold it, and so are the words of a column of true and false; the numbers that tables use for
+    "no value" are none, and neither is a marker that the config names for this column.
+    """
+    own = {marker for name in (column.name, *column.aliases) for marker in config.missing_by_column.get(name, ())}
+    markers = [marker for marker in config.missing_by_column.get(ALL_COLUMNS, ()) if marker not in own]
+    if column.kind is Kind.BOOLEAN:
+        return [marker for marker in markers if marker.strip(WHITE_SPACE).lower() in (*TRUE_WORDS, *FALSE_WORDS)]
+    if column.kind not in (Kind.NUMBER, Kind.INTEGER) or column.wire_type == "BIGINT" or column.name == "parent_enum":
+        return []  # no measures: ids, and what follows from a relation
+    used = {*map(float, no_value.NUMBERS_OUT_OF_RANGE), *map(float, no_value.NUMBERS_IN_KEYS)} - {0.0}
+    factor = 10.0 ** config.power(column)
+    numbers = {marker: _as_number(marker.strip(WHITE_SPACE), config) for marker in markers}
+    return [marker for marker, number in numbers.items() if number is not None and number not in used and column.allows(number * factor)]
+
+
+def _as_number(marker: str, config: TableConfig) -> float | None:
+    """The number that a marker is; None when it is a word."""
+    point: str = marker.replace(config.decimal, ".")
+    return float(point) if re.fullmatch(_NUMBER, point) else None
 
 
 def _missing(x: str, column: Column, config: TableConfig) -> str:
@@ -280,14 +328,13 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
 
     In a column of numbers a number is a marker however it is written: `-1` also stands for the `-1.0` of a column that pandas wrote.
     """
-    if not config.missing:
+    markers = [marker.strip(WHITE_SPACE) for marker in config.markers(column)]
+    if not markers:
         return ""
-    markers = [marker.strip(WHITE_SPACE) for marker in config.missing]
     told = f"strip_text({x}) IN ({', '.join(map(literal, markers))})"
-    numbers = [marker.replace(config.decimal, ".") for marker in markers]
-    numbers = [marker for marker in numbers if re.fullmatch(_NUMBER, marker)]
+    numbers = [number for marker in markers if (number := _as_number(marker, config)) is not None]
     if column.kind in (Kind.NUMBER, Kind.INTEGER) and numbers:
-        values = ", ".join(f"{marker}::DOUBLE" for marker in numbers)
+        values = ", ".join(f"{number!r}::DOUBLE" for number in numbers)
         told += f" OR coalesce(try_cast({_point(x, config)} AS DOUBLE) IN ({values}), FALSE)"
     return f"({told})"
 
@@ -326,11 +373,15 @@ def _number(x: str, power: int, config: TableConfig) -> str:
     return f"CASE WHEN {sure} THEN {quick} WHEN {x} IS NULL THEN NULL WHEN {zero} ELSE careful_number({_point(x, config)}, {power}) END"
 
 
-def _integer(x: str, config: TableConfig) -> str:
+def _integer(x: str, column: Column, config: TableConfig) -> str:
     quick = f"q_{x}"  # its cast to BIGINT
     # `12.0`, as pandas writes a column of whole numbers with gaps.
     head = f"left({x}, length({x}) - 2)"
     pandas = f"ends_with({x}, '.0') AND try_cast({head} AS BIGINT)::VARCHAR = {head}"
+    pandas += f" AND abs(try_cast({head} AS BIGINT)) <= {EXACT_FLOAT}"
     middle = f"WHEN {pandas} THEN try_cast({head} AS BIGINT) " if config.decimal == "." else ""
+    if column.wire_type == "BIGINT":
+        # An id. Of the digits that its spelling leaves out zeros would be made.
+        middle += f"WHEN big_in_short({_point(x, config)}) THEN NULL "
     same = f"WHEN {surely_digits(quick, x)} THEN {quick} WHEN {quick}::VARCHAR = {x} THEN {quick}"
     return f"CASE {same} WHEN {x} IS NULL THEN NULL {middle}ELSE careful_integer({_point(x, config)}) END"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from syndb_pipeline.contract.no_value import OF_PROGRAMS
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.findings.finding import Example
@@ -19,7 +20,8 @@ from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.table_settings import TableConfig
 
-_DATUM: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|true|false|nan|na|null|none|\d{4}-\d\d-\d\d.*", re.IGNORECASE)
+_NO_VALUE: Final = "|".join(map(re.escape, OF_PROGRAMS))
+_DATUM: Final = re.compile(rf"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|true|false|{_NO_VALUE}|\d{{4}}-\d\d-\d\d.*", re.IGNORECASE)
 
 _YAML_MEANINGS: Final = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
 

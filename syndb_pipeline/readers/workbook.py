@@ -25,9 +25,10 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.engine import parquet
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers import headers, untrusted_workbook
-from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
+from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.compound_file import is_cut
 from syndb_pipeline.readers.endings import stops_early
+from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
 from syndb_pipeline.readers.merged_cells import MergedCells, range_name
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.signatures import check_is

@@ -5,6 +5,7 @@ Belongs here: keys and the id map. Does not: what keys of other rows mean (`join
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, memory_for_queries, memory_to_spill, parquet, quote, set_memory, write_parquet
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import markers, repeated_keys, swapped
+from syndb_pipeline.stages import markers, odd_keys, repeated_keys, rounded_ids, swapped
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
@@ -23,29 +24,12 @@ from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stored_keys import is_number, joined_key, rows_of
 
-SPREADSHEET_DIGITS = 15
-"""Significant digits a spreadsheet keeps of a number (IEEE 754 double, as Excel documents it); further ones become zeros."""
-
-_ROUNDED = f"CASE WHEN ends_with(key, '00') THEN regexp_full_match(key, '[0-9]{{{SPREADSHEET_DIGITS + 2},}}') END"
-"""SQL: the key has so many digits that a spreadsheet would have made zeros of its last, as they are. Chance does so for one key in 100."""
-
-_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec", "Jan|Feb|Mrz|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez"
-_DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\. ({_MONTHS[1]})"
-"""How spreadsheets write into text files what they took for a day: 3-Mar, Mar-26, 03. Mrz. A person writes MAR3 or Mar-3."""
-
-_ODD_KEYS = {
-    # A spreadsheet that shows a long id as 1.23457E+17 exports it so.
-    "SYN-ID-003": "contains(key, '+') AND regexp_full_match(key, '\\d([.,]\\d+)?[eE]\\+\\d+')",
-    "SYN-ID-006": f"length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})",
-}
-"""Rule -> SQL: the key is what a spreadsheet made of another one."""
-
 
 def run(context: Context, folder: Path) -> Result:
     """Write `ids/<table>.parquet` (key BIGINT where ingest left it so, else VARCHAR; cid UUID; rows as in ingest) and the failing keys.
 
     cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry gives the same. neuron_relation may have no
-    key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-007.
+    key of its own; its key is then "<pre key>/<post key>". Findings: SYN-ID-001 to SYN-ID-008.
     details["tables"][table] counts `rows`, `distinct`, `missing` and `repeated` keys; `rounded` is there where most of
     them look so; `swapped` where cid and another column hold each other's keys, and says which and why: that is told by join_relations
     (SYN-REL-010), and not as repeated keys.
@@ -59,6 +43,8 @@ def run(context: Context, folder: Path) -> Result:
     read, memory = rows_read(context), memory_for_queries(context.settings.memory_limit)
     with context.duckdb() as connection, Meter("assign_ids", read, "rows", context.watch) as meter:
         failures = Failures(connection)
+        cells = context.store.stage("ingest") / "cells.parquet"
+        damaged = _damaged_columns(connection, cells)
         for name in meter.each(tables, connection):
             path = tables[name]
             made_from[name] = content(context, sources, name)
@@ -71,20 +57,24 @@ def run(context: Context, folder: Path) -> Result:
             key = _key(connection, table, path)
             named = f"SELECT k AS key, row_uuid({literal(name)}, k::VARCHAR) AS cid FROM (SELECT {key} AS k FROM {parquet(path)})"
             rows = write_parquet(connection, named, ids)
-            missing, distinct, rounded, odd = _summary(connection, ids)
+            summary = _summary(connection, ids)
+            missing, distinct = summary.missing, summary.distinct
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
             if details[name]["repeated"] and "cid" in columns_of(path):
                 details[name] |= _swapped_keys(connection, table, path, {each: folder / "ids" / f"{each}.parquet" for each in details})
             if table.pair is None:
-                _check_keys(connection, failures, table, ids, details[name], odd)
+                _check_keys(connection, failures, table, ids, details[name], summary)
             elif "cid" in columns_of(path):
-                _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, odd)
-            if rounded * 2 > rows:
+                _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, summary)
+            if summary.marked and "cid" in columns_of(path):
+                findings += _single_markers(context, connection, sources, name, ids)
+            rounded = rounded_ids.check(context, connection, sources, name, summary.rounded, damaged.get(name, ()))
+            if any(finding.column == "cid" for finding in rounded):
                 details[name]["rounded"] = True
-                findings.append(_rounded(context, connection, sources, table, ids, rounded))
-        _check_cells(context, connection, failures)
+            findings += rounded
+        odd_keys.add_cells(failures, cells, tables, {each: folder / "ids" / f"{each}.parquet" for each in details})
         _forget_damaged(context, connection, failures, folder)
-        markers.label_emptied(failures, context.store.stage("ingest") / "cells.parquet")
+        markers.label_emptied(failures, cells)
         told = failures.findings(context, sources, lambda group: _describe(connection, context, folder, group, details))
         findings = markers.tell_emptied(failures, told, context.config, {}) + findings
         findings += _trimmed(context, connection, sources)
@@ -122,27 +112,45 @@ def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str
     return joined_key(columns, "/")
 
 
-def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[int, int, int, list[str]]:
-    """Rows without a key, distinct keys, keys that end in zeros where a spreadsheet would have put them, and rules that some key breaks."""
-    if is_number(ids, "key"):
-        # Whole numbers are told apart as such, in half the time, and none of them is odd.
-        counted = f"count(*) - count(key), count(DISTINCT key), count(*) FILTER (key % 100 = 0 AND key >= {10 ** (SPREADSHEET_DIGITS + 1)})"
-    else:
-        broken = ", ".join(f"count_if({wrong})" for wrong in _ODD_KEYS.values())
-        counted = f"count(*) - count(cid), count(DISTINCT cid), count(*) FILTER ({_ROUNDED}), {broken}"
-    missing, distinct, rounded, *odd = connection.execute(f"SELECT {counted} FROM {parquet(ids)}").fetchone() or (0, 0, 0)
-    return missing, distinct, rounded, [code for code, count in zip(_ODD_KEYS, odd, strict=bool(odd)) if count]
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """One scan of a table's keys: rows without one, distinct ones, and whether some may be markers, rounded or dates."""
+
+    missing: int
+    distinct: int
+    marked: bool
+    rounded: bool
+    dates: bool
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> _Summary:
+    stored = is_number(ids, "key")
+    # Whole numbers are told apart as such, in half the time, and none of them is a date.
+    name = "key" if stored else "cid"
+    dates = "0" if stored else f"count_if({odd_keys.IS_DATE})"
+    asked = [f"count(*) - count({name})", f"count(DISTINCT {name})", markers.hint("key", stored=stored), dates]
+    asked += rounded_ids.hints("key", stored=stored)
+    missing, distinct, marked, days, *rounded = connection.execute(f"SELECT {', '.join(asked)} FROM {parquet(ids)}").fetchone() or (0,) * 8
+    return _Summary(missing, distinct, bool(marked), rounded_ids.is_hinted(*rounded), bool(days))
+
+
+def _damaged_columns(connection: duckdb.DuckDBPyConnection, cells: Path) -> dict[str, set[str]]:
+    """Table -> its columns with cells that are numbers which cannot hold an id."""
+    found: dict[str, set[str]] = {}
+    for table, column in connection.execute(f"SELECT DISTINCT tbl, col FROM {parquet(cells)} WHERE kind = 'float'").fetchall():
+        found.setdefault(table, set()).add(column)
+    return found
 
 
 def _check_keys(
-    connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int], odd: list[str]
+    connection: duckdb.DuckDBPyConnection, failures: Failures, table: Table, ids: Path, counts: dict[str, int], summary: _Summary
 ) -> None:
     rows = rows_of(ids, row_number=True)
     name = literal(table.name)
     if counts["missing"]:
         failures.add(f"SELECT 'SYN-ID-001', {name}, file_row_number, 'cid', NULL, '' FROM {rows} WHERE key IS NULL")
     if counts["repeated"] and "swapped" not in counts:
-        found = markers.repeated_markers(connection, ids)
+        found = [marker.key for marker in markers.among(connection, ids)[0]] if summary.marked else []
         marked = f"list_contains({literal(found)}::VARCHAR[], key)"
         if found:
             failures.add(f"SELECT {literal(markers.CODE)}, {name}, file_row_number, 'cid', key, '' FROM {rows} WHERE {marked}")
@@ -152,13 +160,23 @@ def _check_keys(
                     AND cid IN (SELECT cid FROM {parquet(ids)} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1)
                 QUALIFY row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1"""
         )
-    for code in odd:
-        failures.add(f"SELECT {literal(code)}, {name}, file_row_number, 'cid', key, '' FROM {rows} WHERE {_ODD_KEYS[code]}")
+    if summary.dates:
+        failures.add(f"SELECT {literal(odd_keys.DATE)}, {name}, file_row_number, 'cid', key, '' FROM {rows} WHERE {odd_keys.IS_DATE}")
 
 
-def _check_cells(context: Context, connection: duckdb.DuckDBPyConnection, failures: Failures) -> None:
-    cells = parquet(context.store.stage("ingest") / "cells.parquet")
-    failures.add(f"SELECT 'SYN-ID-003', tbl, row_number, col, raw, '' FROM {cells} WHERE kind = 'float'")
+def _single_markers(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: str, ids: Path) -> list[Finding]:
+    """The warning about markers that one row each has as its key: the row may be one all the same."""
+    _, found = markers.among(connection, ids)
+    if not found:
+        return []
+    places = connection.execute(
+        f"SELECT file_row_number, key FROM {rows_of(ids, row_number=True)} WHERE list_contains(?, key) ORDER BY 1 LIMIT 5",
+        [[marker.key for marker in found]],
+    ).fetchall()
+    cells = examples(connection, context, sources, table, [(row, "cid", key) for row, key in places])
+    values = markers.describe(connection, table, found, ingested(context))
+    finding = context.finding(markers.CODE, table=table, column="cid", count=len(found), examples=cells, **values)
+    return [finding.model_copy(update={"severity": "warning"})]
 
 
 def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap) -> list[Finding]:
@@ -179,26 +197,21 @@ def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: S
     ]
 
 
-def _rounded(context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: Table, ids: Path, count: int) -> Finding:
-    places = connection.execute(
-        f"""SELECT file_row_number, key FROM {rows_of(ids, row_number=True)}
-            WHERE {_ROUNDED} ORDER BY file_row_number LIMIT 5"""
-    ).fetchall()
-    cells = examples(connection, context, sources, table.name, [(row, "cid", value) for row, value in places])
-    return context.finding("SYN-ID-005", table=table.name, column="cid", count=count, examples=cells, value=places[0][1])
-
-
 def _describe(
     connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, group: Group, details: dict[str, Any]
 ) -> dict[str, Any]:
     if group.code == markers.CODE:
-        found = markers.repeated_markers(connection, folder / "ids" / f"{group.table}.parquet")
-        return markers.describe(found)
-    if group.code == "SYN-ID-006":
+        found, _ = markers.among(connection, folder / "ids" / f"{group.table}.parquet")
+        return markers.describe(connection, group.table, found, ingested(context))
+    if group.code == odd_keys.MARKED:
+        return odd_keys.describe(group)
+    if group.code == odd_keys.DATE:
         return {"file": group.examples[0].file, "confidence": "likely"}
     if group.code != "SYN-ID-002":
         return {}
     counts, ids = details[group.table], folder / "ids" / f"{group.table}.parquet"
+    if group.cause == "marks":
+        return odd_keys.describe_twins(group, counts["distinct"], counts["rows"] - counts["missing"])
     if counts.get("rounded"):
         advice = (
             "Digits were lost, it seems (SYN-ID-005), and different ids became equal. Export the ids as text from their source first; do "
@@ -230,5 +243,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "6", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "7", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

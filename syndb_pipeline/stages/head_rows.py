@@ -17,12 +17,12 @@ from typing import Final
 
 import duckdb
 
+from syndb_pipeline.contract.no_value import IN_NUMBERS
 from syndb_pipeline.contract.tables import Column, Kind, Table
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.footers import is_surely_empty
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part
-from syndb_pipeline.stages.uncast import MISSING_MARKERS
 from syndb_pipeline.stored_keys import is_number, rows_of
 from syndb_pipeline.table_settings import TableConfig
 
@@ -48,7 +48,7 @@ _WORDS: Final = frozenset(
 _NUMERIC: Final = (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
 _KEYS: Final = (Kind.KEY, Kind.REFERENCE)
 _WHOLE: Final = r"[+-]?[0-9]+(\.0+)?"
-_NO_WORDS: Final = frozenset({*MISSING_MARKERS, "nan", "inf", "true", "false", "yes", "no", "t", "f", "y"})
+_NO_WORDS: Final = frozenset({*IN_NUMBERS, "nan", "inf", "true", "false", "yes", "no", "t", "f", "y"})
 _DAMAGED: Final = re.compile(r"[-+.(]?[0-9]")
 """How a number begins, and a damaged one too."""
 

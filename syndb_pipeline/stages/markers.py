@@ -6,28 +6,31 @@ Belongs here: markers used as keys (SYN-ID-007), and keys that the config's own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
-from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.contract.no_value import IN_KEYS, NUMBERS_IN_KEYS, OF_PROGRAMS, UUID_OF_ZEROS
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Finding, settings_of
 from syndb_pipeline.settings import DatasetConfig
 from syndb_pipeline.stages.failures import Failures
+from syndb_pipeline.stages.tables import columns_of
 from syndb_pipeline.stages.uncast import missing_setting
 from syndb_pipeline.stored_keys import rows_of
 
 CODE: Final = "SYN-ID-007"
 
-SENTINELS: Final = (
-    *("na", "n/a", "n.a.", "#n/a", "<na>", "nan", "none", "null", "nil", "unknown", "undefined", "missing", "not found", "unassigned"),
-    *("-", "--", "---", "–", "—", ".", "..", "?", "??", "0", "-1", "-2", "-9", "-99", "-999", "-9999", "-99999", "9999", "99999", "999999"),
-    *("4294967295", "2147483647", "-2147483648", "18446744073709551615", "9223372036854775807", "-9223372036854775808"),
-    "00000000-0000-0000-0000-000000000000",
-)
-"""What tables hold where there is no key, in small letters; the long numbers are those with which integer columns say so."""
+_NUMBERS: Final = (*NUMBERS_IN_KEYS, UUID_OF_ZEROS)
+_ALL: Final = [*IN_KEYS, *_NUMBERS]
+_SHORT: Final = [*(word for word in _ALL if len(word) < 16), *(f"{number}.0" for number in NUMBERS_IN_KEYS if len(number) < 16)]
+_LONG: Final = [word for word in _ALL if len(word) >= 16]
+_LONGEST: Final = max(len(word.encode()) for word in _SHORT)
 
 EMPTIED: Final = "emptied"
 """The cause of a missing key that a marker of the config took away."""
@@ -35,37 +38,136 @@ EMPTIED: Final = "emptied"
 MISSING_KEYS: Final = ("SYN-ID-001", "SYN-REL-003", "SYN-REL-007")
 
 _FEWEST_NUMBERS: Final = 3
-"""Rows that must repeat a number for it to be a marker: 0 and -1 are good keys once, and stand twice by mistake."""
+"""Rows that must repeat a number for it to be a marker where it is in line with the others: 0 and -1 may be there twice by mistake."""
+
+_STEPS: Final = 20
+"""A number that lies more steps of the other keys away from them than this is out of line with them."""
+
+_LONG_ID: Final = 2**31
+
+_NEGATIVE_KEYS: Final = 3
+"""So many other keys below 0 make one of them a key like the others."""
 
 
 def is_marker(column: str) -> str:
     """SQL: the text `column` is a marker, be it written as 0 or, by a program that made floats of the column, as 0.0."""
-    return f"list_contains({literal(list(SENTINELS))}, regexp_replace(lower({column}), '\\.0+$', ''))"
+    return f"list_contains({literal(_ALL)}, regexp_replace(lower({column}), '\\.0+$', ''))"
 
 
-def repeated_markers(connection: duckdb.DuckDBPyConnection, ids: Path) -> list[str]:
-    """The markers that repeat among the keys in `ids`, the commonest first; for a number, only where nothing else repeats about as often.
+def hint(column: str, *, stored: bool) -> str:
+    """SQL of a number, to be taken in a scan of the keys in `column` that happens anyway: above 0 where a marker may be among them.
 
-    Numbering that begins again repeats 0 as often as 1 and 2, and is told as SYN-ID-002.
+    `stored` says that the keys are BIGINT, of which the least and the greatest tell.
     """
-    rows = connection.execute(
-        f"""WITH counted AS (SELECT key, count(*) AS n FROM {rows_of(ids)} WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1),
-                 judged AS (SELECT key, n, {is_marker("key")} AS marker, regexp_full_match(key, '-?[0-9]+(\\.0+)?') AS number FROM counted)
-            SELECT key FROM judged WHERE marker AND (NOT number OR
-                (n >= {_FEWEST_NUMBERS} AND n > 2 * coalesce((SELECT max(n) FROM judged WHERE NOT marker), 0))) ORDER BY n DESC, key"""
-    ).fetchall()
-    return [key for (key,) in rows]
+    if stored:
+        large = literal([int(number) for number in NUMBERS_IN_KEYS if 0 < int(number) < 2**63])
+        return f"(coalesce(min({column}) <= 0, FALSE) OR list_contains({large}::BIGINT[], max({column})))::INTEGER"
+    longer = f"list_contains({literal(_LONG)}, {column})"
+    return f"count_if(CASE WHEN strlen({column}) <= {_LONGEST} THEN list_contains({literal(_SHORT)}, lower({column})) ELSE {longer} END)"
 
 
-def describe(found: list[str]) -> dict[str, Any]:
-    """The values of a SYN-ID-007."""
-    others = found[1:]
-    reason = f", and others the {'marker' if len(others) == 1 else 'markers'} {', '.join(map(repr, others))}" if others else ""
-    advice = (
-        "Give each of these rows a key of its own, or remove it. Declared as `missing` the marker leaves it without one, which is as wrong."
-    )
-    number = all(word.lstrip("-").replace(".", "").isdigit() for word in found)
-    return {"value": found[0], "reason": reason, "advice": advice, "confidence": "likely" if number else "certain"}
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A key that tables hold for "no value", in so many rows; `certain` when it is a word, which no numbering gives."""
+
+    key: str
+    rows: int
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """The keys that are no markers: rows, rows with a number, the numbers' least and greatest above 0, those below it, and the most rows
+    that one of them has.
+    """
+
+    rows: int
+    numbers: int
+    least: float
+    greatest: float
+    negative: int
+    repeated: int
+
+    def is_out_of_line(self, number: float) -> bool:
+        """Whether `number` cannot be one more key of the same numbering."""
+        if self.numbers * 2 <= self.rows:
+            return self.rows > 0
+        if number < 0:
+            return self.negative < _NEGATIVE_KEYS
+        if self.numbers == 1:
+            return max(self.least, number) >= _LONG_ID
+        step = max((self.greatest - self.least) / (self.numbers - 1), 1.0)
+        return self.least > _STEPS * step if number == 0 else number > self.greatest + _STEPS * step
+
+
+def among(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[list[Marker], list[Marker]]:
+    """The markers among the keys in `ids`, the commonest first: those that are surely no keys, as several rows have them, and the others,
+    which are out of line with the other keys.
+
+    A number that several rows have is a marker when it is out of line, or where nothing else repeats about as often: numbering that begins
+    again repeats 0 as often as 1 and 2 (SYN-ID-002).
+    """
+    keys = f"{rows_of(ids)} WHERE key IS NOT NULL"
+    found = connection.execute(f"SELECT key, count(*) AS n FROM {keys} AND {is_marker('key')} GROUP BY key ORDER BY n DESC, key").fetchall()
+    if not found:
+        return [], []
+    others = _others(connection, keys)
+    several, single = [], []
+    for key, rows in found:
+        number = _number(key)
+        odd = number is None or others.is_out_of_line(number)
+        if rows > 1 and (odd or (rows >= _FEWEST_NUMBERS and rows > 2 * others.repeated)):
+            several.append(Marker(key, rows, number is None))
+        elif odd and rows == 1:
+            single.append(Marker(key, rows, number is None and key.lower() in OF_PROGRAMS))
+    return several, single
+
+
+def _number(key: str) -> float | None:
+    """The number that a marker is; None for a word. The UUID of zeros is out of line with any number."""
+    bare = re.sub(r"\.0+$", "", key)
+    return float(bare) if bare in NUMBERS_IN_KEYS else None
+
+
+def _others(connection: duckdb.DuckDBPyConnection, keys: str) -> _Others:
+    others = f"SELECT key, try_cast(key AS DOUBLE) AS number FROM {keys} AND NOT {is_marker('key')}"
+    rows, numbers, least, greatest, negative = connection.execute(
+        f"""SELECT count(*), count(number), coalesce(min(number) FILTER (number > 0), 0), coalesce(max(number), 0),
+                   count(*) FILTER (number < 0)
+            FROM ({others})"""
+    ).fetchone() or (0, 0, 0.0, 0.0, 0)
+    (repeated,) = connection.execute(
+        f"SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM ({others}) GROUP BY key HAVING count(*) > 1)"
+    ).fetchone() or (0,)
+    return _Others(rows, numbers, least, greatest, negative, repeated)
+
+
+def describe(connection: duckdb.DuckDBPyConnection, table: str, found: Sequence[Marker], tables: Mapping[str, Path]) -> dict[str, Any]:
+    """The values of a SYN-ID-007 about the markers `found` in `table`; `tables` are all tables of the dataset."""
+    counted = " and ".join(f"{marker.key!r} in {marker.rows:,} row{'' if marker.rows == 1 else 's'}" for marker in found)
+    listed = repr(found[0].key) if len(found) == 1 else counted
+    named = _named(connection, table, [marker.key for marker in found], tables)
+    told = ", ".join(f"{count:,} row{'' if count == 1 else 's'} of {name}" for name, count in named.items())
+    advice = "If these are no rows of the dataset, as 0 is no segment, remove them; else give each a key of its own."
+    if named:
+        advice += (
+            " Where a column that names them means that there is none, leave it empty or name the marker for that column in `missing`."
+        )
+    advice += " Declared as `missing` for the key itself, the marker leaves a row without one, which is as wrong."
+    named_by = f"; {told} name{'s' if sum(named.values()) == 1 else ''} {'it' if len(found) == 1 else 'them'}" if told else ""
+    confidence = "certain" if all(marker.certain for marker in found) else "likely"
+    return {"value": found[0].key, "listed": listed, "named": named_by, "advice": advice, "confidence": confidence}
+
+
+def _named(connection: duckdb.DuckDBPyConnection, table: str, keys: list[str], tables: Mapping[str, Path]) -> dict[str, int]:
+    """Table -> its rows that name one of `keys` in a column that may point to `table`."""
+    found: dict[str, int] = {}
+    for name, path in tables.items():
+        columns = [column for column in columns_of(path) if table in getattr(TABLES[name].columns.get(column), "targets", ())]
+        named = " OR ".join(f"list_contains({literal(keys)}, {quote(column)})" for column in columns)
+        (count,) = (connection.execute(f"SELECT count(*) FROM {rows_of(path)} WHERE {named}").fetchone() if columns else None) or (0,)
+        found |= {name: int(count)} if count else {}
+    return found
 
 
 def label_emptied(failures: Failures, cells: Path) -> None:
@@ -114,7 +216,8 @@ def _emptied(failures: Failures, finding: Finding, config: DatasetConfig, target
         return finding.model_copy(update={"cause": cause, "cure": f"{finding.cure} {shown} {are} declared as `no value`, and so no key."})
     wrong = [key for (key,) in keys]
     own = config.tables[finding.table]
-    kept = own.model_copy(update={"missing": [word for word in own.missing if word not in wrong]})
+    left = {name: [word for word in declared if word not in wrong] for name, declared in own.missing_by_column.items()}
+    kept = own.model_copy(update={"missing": left})
     setting = missing_setting(finding.table, kept, [])
     verb = "is the key of a row" if len(wrong) == 1 else "are keys of rows"
     cure = f"{' and '.join(map(repr, wrong))} {verb} there, so take it out of the markers: `{setting}`."

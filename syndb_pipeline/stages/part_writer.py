@@ -85,7 +85,7 @@ class PartWriter:
         may_be = casts.may_be_numbers(order, self.table.columns, self.config)
         for part, indexes in zip(parts, targets, strict=True):
             # Trying to read them as numbers would fail too, and take longer.
-            self.texts |= {name for name in may_be if part.first and casts.is_surely_text(part.first[indexes[name]], self.config)}
+            self.texts |= {name for name in may_be if part.first and self._is_text(name, part.first[indexes[name]])}
         while True:
             numbers = [name for name in may_be if name not in self.texts]
             try:
@@ -95,6 +95,9 @@ class PartWriter:
                 if name not in numbers:  # another error, which may quote a line of the lab's
                     raise
                 self.texts.add(name)
+
+    def _is_text(self, name: str, value: str) -> bool:
+        return casts.is_surely_text(value, self.config.markers(self.table.columns[name]))
 
     def _write_with(self, numbers: list[str], parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
         groups = list(_groups(parts))

@@ -362,8 +362,9 @@ class TableReader:
     def _faults(self, part: Part, targets: dict[str, int]) -> list[Problem]:
         """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the lab declared to mean "no value"."""
         by_index = {index: part.names[index] for index in targets.values()}
+        markers = {index: self.config.markers(self.table.columns[name]) for name, index in targets.items()}
         places: dict[str, Places] = {}
         for row, index, shown, code in part.faults:
-            if index in by_index and shown not in self.config.missing:
+            if index in by_index and shown not in markers[index]:
                 places.setdefault(code, Places(part.file, part.sheet)).add(row, shown, by_index[index])
         return [problem for code, found in sorted(places.items()) for problem in found.problem(code, value=found.examples[0].value)]

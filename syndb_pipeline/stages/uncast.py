@@ -5,27 +5,28 @@ Belongs here: telling `1,5`, `NA`, `12 nm` and `3-Mar` apart, in SQL, and the ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import duckdb
 import yaml
 
+from syndb_pipeline.contract.no_value import IN_NUMBERS, IN_TEXT
 from syndb_pipeline.contract.tables import INT32_MAX, INT64_MAX, TABLES, Column, Kind
-from syndb_pipeline.engine import literal, parquet
+from syndb_pipeline.contract.vocabularies import means
+from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Confidence
-from syndb_pipeline.readers.casts import GROUPING_MARKS, WHITE_SPACE
-from syndb_pipeline.settings import DatasetConfig
+from syndb_pipeline.readers.casts import FALSE_WORDS, GROUPING_MARKS, TRUE_WORDS, WHITE_SPACE
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.tables import columns_of, ingested
 from syndb_pipeline.stages.units import units_setting
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.stored_keys import rows_of
+from syndb_pipeline.table_settings import ALL_COLUMNS, TableConfig
 
-MISSING_MARKERS: Final = (
-    *("na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nd", "n.d.", "null", "none", "nil", "missing", "unknown", "undefined", "empty"),
-    *("-", "--", "---", "–", "—", "?", "??", ".", "..", "*", "x", "\\n"),
-)
-"""What people write for `no value`, in lower case (NaN apart, which is a rule of its own)."""
+_MARKERS_TOLD: Final = 10
 
 _NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 _NOT_FINITE: Final = r"[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|nan)[0-9]*)"
@@ -53,8 +54,9 @@ _CURRENCY: Final = rf"(?:\p{{Sc}}|usd|eur|gbp|chf)\s*{_NUMBER}|{_NUMBER}\s*(?:\p
 _SUFFIX: Final = rf"{_NUMBER}\s*[a-zµμ%°å*†‡#§+].*"
 _QUOTED: Final = rf"=?[\"'`‘’“”„«»]+\s*{_NUMBER}\s*[\"'`‘’“”„«»]*|={_NUMBER}"
 _BRACKETS: Final = rf"[(\[{{<]\s*{_NUMBER}\s*[)\]}}>]"
-_SEVERAL: Final = rf"[(\[{{]?\s*{_NUMBER}(?:\s*[;,/|:]\s*{_NUMBER})+\s*[)\]}}]?|{_NUMBER}(?:\s+{_NUMBER})+"
+_SEVERAL: Final = rf"(?:[a-z_.]+\s*)?[(\[{{<]*\s*{_NUMBER}(?:(?:\s*[;,/|:]\s*|\s+){_NUMBER})+\s*[;,]?\s*[)\]}}>]*"
 _DIGITS: Final = r"[+-]?\p{Nd}*[.,٫]?\p{Nd}+"
+_SHORT: Final = r"[+-]?[0-9]+[.,]?[0-9]*e\+?[0-9]+|[+-]?[0-9]{16,}[.,]0*"
 _RANGE: Final = rf"(?:<=?|>=?|~|≈|±|ca\.?|approx\.?|[0-9.]+\s*(?:±|\+/-|-|–|to|\.\.))\s*{_NUMBER}"
 _MINUS: Final = rf"[−–‐‑]\s*{_NUMBER}"
 
@@ -71,7 +73,7 @@ def _classified(cells: str) -> str:
     unit = f"replace(translate(rtrim(regexp_extract(low, {literal(_UNIT)}, 1), 's'), 'µμ', 'uu'), 'å', 'angstrom')"
     return f"""
         WITH cells AS (
-            SELECT cells.tbl, row_number, cells.col, raw, kind.kind, comma, lower(trim(raw, {literal(WHITE_SPACE)})) AS low
+            SELECT cells.tbl, row_number, cells.col, raw, kind.kind, comma, id, lower(trim(raw, {literal(WHITE_SPACE)})) AS low
             FROM {cells} AS cells JOIN uncast_columns AS kind USING (tbl, col) WHERE cells.kind = 'uncast'
         ), numbers AS (
             SELECT *, {full(_NUMBER, f"({number})")} AND NOT (comma AND contains(low, '.')) AS numeric,
@@ -83,13 +85,14 @@ def _classified(cells: str) -> str:
                 WHEN kind = 'boolean' THEN 'SYN-TYPE-003:'
                 WHEN {full(_NOT_FINITE)} THEN 'SYN-VAL-002:' || low
                 WHEN numeric AND kind = 'integer' AND fraction THEN 'SYN-TYPE-002:'
+                WHEN id AND ({full(_SHORT)}) AND coalesce(amount < {float(INT64_MAX)!r}, TRUE) THEN 'SYN-ID-003:'
                 WHEN numeric AND kind = 'number' THEN 'SYN-VAL-005:'
                 WHEN numeric AND (amount IS NULL OR abs(amount) >= {float(INT64_MAX)!r}) THEN 'SYN-VAL-005:'
                 -- A whole number that fits and was still not taken lies beyond what the float it was stored as can tell apart.
                 WHEN numeric AND try_cast(low AS BIGINT) IS NOT NULL AND regexp_full_match(low, '[+-]?[0-9]+') THEN 'SYN-ID-003:'
                 WHEN numeric THEN 'SYN-TYPE-002:'
                 WHEN low = col THEN 'SYN-TYPE-001:header'
-                WHEN list_contains({literal(list(MISSING_MARKERS))}, low) THEN 'SYN-TYPE-001:marker'
+                WHEN list_contains({literal(list(IN_NUMBERS))}, low) THEN 'SYN-TYPE-001:marker'
                 WHEN low IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n') THEN 'SYN-TYPE-001:boolean'
                 WHEN comma AND {full(_POINT_OR_THOUSANDS)} THEN 'SYN-TYPE-001:point or thousands'
                 WHEN comma AND {full(_NUMBER)} THEN 'SYN-TYPE-001:point'
@@ -125,33 +128,90 @@ def add_uncast(context: Context, failures: Failures) -> None:
     if not failures.connection.execute(f"SELECT 1 FROM {cells} WHERE kind = 'uncast' LIMIT 1").fetchall():
         return
     columns = [
-        (table, column.name, column.kind.value, context.config.tables[table].decimal == ",")
+        (table, column.name, column.kind.value, context.config.tables[table].decimal == ",", column.wire_type == "BIGINT")
         for table in context.config.tables
         for column in TABLES[table].columns.values()
         if column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
     ]
-    failures.connection.execute("CREATE TEMP TABLE uncast_columns (tbl VARCHAR, col VARCHAR, kind VARCHAR, comma BOOLEAN)")
+    failures.connection.execute("CREATE TEMP TABLE uncast_columns (tbl VARCHAR, col VARCHAR, kind VARCHAR, comma BOOLEAN, id BOOLEAN)")
     rows = ", ".join(f"({', '.join(map(literal, row))})" for row in columns)
     if rows:
         failures.connection.execute(f"INSERT INTO uncast_columns VALUES {rows}")
     failures.add(_classified(cells))
 
 
-def marker_settings(connection: duckdb.DuckDBPyConnection, config: DatasetConfig) -> dict[str, str]:
+def marker_settings(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, str]:
     """Table -> the line of its config that declares the missing markers found among its cells, with those already declared."""
     rows = connection.execute(
-        f"""SELECT tbl, list_slice(list(value ORDER BY count DESC, value), 1, 10)
-            FROM (SELECT tbl, trim(value, {literal(WHITE_SPACE)}) AS value, count(*) AS count FROM failures
-                  WHERE (code = 'SYN-TYPE-001' AND cause = 'marker') OR code = 'SYN-VAL-002' GROUP BY ALL) GROUP BY tbl"""
+        f"""SELECT tbl, trim(value, {literal(WHITE_SPACE)}) AS marker, list(DISTINCT col) FROM failures
+            WHERE (code = 'SYN-TYPE-001' AND cause = 'marker') OR code = 'SYN-VAL-002'
+            GROUP BY tbl, marker ORDER BY tbl, count(*) DESC, marker"""
     ).fetchall()
-    return {table: missing_setting(table, config.tables[table], found) for table, found in rows}
+    found: dict[str, dict[str, list[str]]] = {}
+    for table, value, columns in rows:
+        if len(found.setdefault(table, {})) < _MARKERS_TOLD:
+            found[table][value] = columns
+    return {table: safe_setting(connection, context, table, markers) for table, markers in found.items()}
 
 
-def missing_setting(table: str, config: TableConfig, found: Iterable[str]) -> str:
-    """`tables.<table>.missing: [...]` as YAML ready to paste, `found` added to what the config declares already."""
-    words = list(dict.fromkeys([*config.missing, *found]))
-    quoted = yaml.safe_dump(words, default_style='"', default_flow_style=True, width=10_000, allow_unicode=True).strip()
-    return f"tables.{table}.missing: {quoted}"
+def safe_setting(connection: duckdb.DuckDBPyConnection, context: Context, table: str, markers: Mapping[str, Collection[str]]) -> str:
+    """`missing_setting` for `markers`, each with the columns where it was found: for these alone where another column would lose a value.
+
+    Reads the table once.
+    """
+    present = [TABLES[table].columns[name] for name in columns_of(ingested(context)[table]) if name in TABLES[table].columns]
+    config = context.config.tables[table]
+    asked = [
+        (marker, column.name, condition)
+        for marker, columns in markers.items()
+        for column in present
+        if column.name not in columns and (condition := _holds(column, marker, config))
+    ]
+    counts = ", ".join(f"count_if({condition})" for *_, condition in asked)
+    [held] = connection.execute(f"SELECT {counts} FROM {rows_of(ingested(context)[table])}").fetchall() if asked else [()]
+    elsewhere = {marker for (marker, *_), count in zip(asked, held, strict=True) if count}
+    alone: dict[str, list[str]] = {}
+    for marker in elsewhere:
+        for column in sorted(markers[marker]):
+            alone.setdefault(column, []).append(marker)
+    return missing_setting(table, config, [marker for marker in markers if marker not in elsewhere], alone)
+
+
+def _holds(column: Column, marker: str, config: TableConfig) -> str:
+    """SQL: a cell of `column` is a value that `marker` would empty if it counted in all columns; "" where it would empty none of value.
+
+    The usual words for "no value" are of no value anywhere but where they are a key, an answer, or a word of SynDB's too.
+    """
+    cell = quote(column.name)
+    point = marker.replace(config.decimal, ".")
+    if column.kind in (Kind.NUMBER, Kind.INTEGER):
+        value = float(point) * 10.0 ** config.power(column) if re.fullmatch(_NUMBER, point, flags=re.IGNORECASE) else None
+        return f"{cell}::DOUBLE = {value!r}::DOUBLE" if value is not None and column.allows(value) else ""
+    if column.kind is Kind.BOOLEAN:
+        answers = {**dict.fromkeys(TRUE_WORDS, cell), **dict.fromkeys(FALSE_WORDS, f"NOT {cell}")}
+        return answers.get(marker.lower(), "")
+    if column.kind is not Kind.KEY and marker.lower() in IN_TEXT and not (column.vocabulary and means(column.vocabulary, marker)):
+        return ""
+    return f"trim({cell}, {literal(WHITE_SPACE)}) = {literal(marker)}"
+
+
+def missing_setting(
+    table: str, config: TableConfig, found: Iterable[str], alone: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> str:
+    """`tables.<table>.missing: [...]` as YAML ready to paste: what the config declares already, `found` for all columns, and `alone` for
+    single ones.
+    """
+    by_column: dict[str, list[str]] = {name: [*markers] for name, markers in config.missing_by_column.items()}
+    for name, markers in {ALL_COLUMNS: found, **alone}.items():
+        by_column[name] = list(dict.fromkeys([*by_column.get(name, []), *markers]))
+    quoted = {
+        name: yaml.safe_dump(markers, default_style='"', default_flow_style=True, width=10_000, allow_unicode=True).strip()
+        for name, markers in by_column.items()
+    }
+    if not set(by_column) - {ALL_COLUMNS}:
+        return f"tables.{table}.missing: {quoted[ALL_COLUMNS]}"
+    listed = ", ".join(f"{name}: {markers}" for name, markers in quoted.items() if by_column[name])
+    return f"tables.{table}.missing: {{{listed}}}"
 
 
 _ADVICE: Final = {

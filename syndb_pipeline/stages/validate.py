@@ -8,13 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
+
 from syndb_pipeline.contract.checks import checked_table, ruled_columns
+from syndb_pipeline.contract.no_value import NUMBERS_OUT_OF_RANGE
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.findings.finding import Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import file_scales, words
+from syndb_pipeline.stages.emptied import check_emptied
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, check_types, failing_cells
@@ -24,12 +28,9 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.summaries import SAMPLED, take_sample
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
-from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, missing_setting, number_advice
+from syndb_pipeline.stages.uncast import add_uncast, confidence, limit_in_words, marker_settings, number_advice, safe_setting
 from syndb_pipeline.stored_keys import rows_of
 from syndb_pipeline.table_settings import TableConfig
-
-MARKER_NUMBERS: Final = (-1, -9, -99, -999, -9999, -99999, 999, 9999, 99999)
-"""Numbers that stand for `no value` in many tables, told where they are out of range: no fraction is 9999, no size -1."""
 
 _TOLD_BY_SUMMARY: Final = words.CODES | {"SYN-UNIT-001", "SYN-UNIT-002"}
 """Rules whose finding is made where they are checked, from counts; rows of theirs among the failures only count as rejected."""
@@ -77,6 +78,7 @@ def run(context: Context, folder: Path) -> Result:
             check_paths(context, failures, table, columns)
             findings += words.check_words(context, failures, sources, table, columns)
             meter.step(table)
+            findings += check_emptied(context, failures.connection, sources, table)
             warnings, details[table] = check_plausibility(context, failures, sources, table, columns)
             findings += warnings
         findings += _findings(context, failures, sources, details)
@@ -93,7 +95,7 @@ def _made_from(context: Context, sources: SourceMap, table: str, columns: list[s
 
 def _settings(table: TableConfig) -> dict[str, Any]:
     """The settings of a table that checks or their advice use, beside those by which it was read."""
-    return {"units": dict(table.units), "missing": list(table.missing), "decimal": table.decimal}
+    return {"units": dict(table.units), "missing": table.missing_by_column, "decimal": table.decimal}
 
 
 def _check_cells(context: Context, failures: Failures, sources: SourceMap, table: str, columns: list[str]) -> None:
@@ -128,7 +130,7 @@ def _cause(context: Context, table: str, columns: list[str]) -> str:
     written = "round(try_cast(value AS DOUBLE)" + (f" / CASE col {by_column} ELSE 1 END" if factors else "") + ", 6)"
     fractions = [name for name in columns if declared[name].maximum == 1]
     return f"""CASE code WHEN 'SYN-VAL-002' THEN lower(value) WHEN 'SYN-VAL-001' THEN CASE
-        WHEN list_contains({literal([float(number) for number in MARKER_NUMBERS])}, {written}) THEN 'marker ' || {written}::BIGINT
+        WHEN list_contains({literal([float(number) for number in NUMBERS_OUT_OF_RANGE])}, {written}) THEN 'marker ' || {written}::BIGINT
         WHEN {written} = 0 THEN 'zero'
         WHEN {written} < 0 THEN 'negative'
         WHEN {written} BETWEEN CASE col WHEN 'mesh_sphericity' THEN 2 ELSE 1 END AND 100
@@ -150,12 +152,28 @@ def _became(group: Group, column: Column, context: Context) -> str:
     return f", which is {float(group.value):g} {column.unit}" if context.config.tables[group.table].power(column) else ""
 
 
-def _range_advice(group: Group, context: Context) -> str:
+def _range_advice(group: Group, context: Context, connection: duckdb.DuckDBPyConnection) -> str:
     marker = group.cause.removeprefix("marker ") if group.cause.startswith("marker ") else None
     if marker is None:
         return _RANGE_ADVICE[group.cause]
-    setting = missing_setting(group.table, context.config.tables[group.table], [marker])
-    return f"If {marker} stands for `no value`, leave those cells empty, or say so for the whole table: `{setting}`."
+    number = marker.removeprefix("alone ")
+    setting = safe_setting(connection, context, group.table, {number: [group.column]})
+    advice = f"If {number} stands for `no value`, leave those cells empty, or say so: `{setting}`."
+    return f"All of them are {number}, as a marker is. {advice} Otherwise correct them at their source." if number != marker else advice
+
+
+def _label_lone_numbers(context: Context, failures: Failures) -> None:
+    """Label values out of range that are one and the same number in all cells of their column: a slip of a sign gives several."""
+    groups = failures.connection.execute(
+        """SELECT tbl, col, any_value(value), any_value(cause) FROM failures WHERE code = 'SYN-VAL-001'
+           GROUP BY ALL HAVING count(*) > 1 AND count(DISTINCT value) = 1 AND any_value(cause) IN ('negative', 'above')"""
+    ).fetchall()
+    for table, column, value, _ in groups:
+        factor = 10.0 ** context.config.tables[table].power(TABLES[table].columns[column])
+        number = f"{round(float(value) / factor, 6):.15g}"
+        failures.connection.execute(
+            "UPDATE failures SET cause = ? WHERE code = 'SYN-VAL-001' AND tbl = ? AND col = ?", [f"marker alone {number}", table, column]
+        )
 
 
 def _confidence(context: Context, group: Group, details: dict[str, Any]) -> Confidence:
@@ -172,7 +190,8 @@ def _confidence(context: Context, group: Group, details: dict[str, Any]) -> Conf
 
 def _findings(context: Context, failures: Failures, sources: SourceMap, details: dict[str, Any]) -> list[Finding]:
     """The findings of rules that fail cell by cell."""
-    markers = marker_settings(failures.connection, context.config)
+    _label_lone_numbers(context, failures)
+    markers = marker_settings(failures.connection, context)
 
     def describe(group: Group) -> dict[str, Any]:
         column = TABLES[group.table].columns[group.column]
@@ -180,7 +199,11 @@ def _findings(context: Context, failures: Failures, sources: SourceMap, details:
             advice = number_advice(group, column, context.config.tables[group.table], markers)
             return {"advice": advice, "confidence": confidence(group)}
         if group.code == "SYN-VAL-001":
-            return {"bounds": column.bounds, "became": _became(group, column, context), "advice": _range_advice(group, context)}
+            return {
+                "bounds": column.bounds,
+                "became": _became(group, column, context),
+                "advice": _range_advice(group, context, failures.connection),
+            }
         if group.code == "SYN-VAL-002":
             return {"value": group.value.strip(), "setting": markers[group.table]}
         if group.code in CONTENT_RULES:

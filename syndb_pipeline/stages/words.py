@@ -11,18 +11,22 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.contract.checks import WORD, checked_words
+from syndb_pipeline.contract.no_value import IN_TEXT, OF_PROGRAMS
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
-from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES, suggest
+from syndb_pipeline.contract.vocabularies import ALIASES, OTHER_MEANINGS, VOCABULARIES, means, suggest
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Finding
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import Failures, is_error
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, failing_cells
 from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.stages.uncast import MISSING_MARKERS, missing_setting
+from syndb_pipeline.stages.uncast import safe_setting
 
-CODES: Final = frozenset({"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003"})
-"""The rules told here, from counts of words; their rows are among the failures only where the config makes errors of them."""
+CODES: Final = frozenset({"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003", "SYN-VOC-004"})
+"""The rules told here, from counts of words; their rows are among the failures only where they are errors."""
+
+_KINDS: Final = {"unknown": "SYN-VOC-001", "no value": "SYN-VOC-001", "alias": "SYN-VOC-003", "unclear": "SYN-VOC-004"}
+"""Kind of a word -> the rule that it breaks; a `known` word breaks none."""
 
 _SHORT_VOCABULARY: Final = 8  # words; a list this short is told whole
 _SHORTEST_GUESS: Final = 4  # letters; shorter words are mostly a lab's own abbreviations, near to any other
@@ -51,23 +55,32 @@ def check_words(context: Context, failures: Failures, sources: SourceMap, table:
         cell = quote(name)
         if column.vocabulary:
             _count_words(failures.connection, rows, column)
-            in_words = (
-                f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM {rows} "
-                f"WHERE {_kept(column)} AND lower(trim({cell})) IN "
-            )
-            for code, kind, tell in (("SYN-VOC-001", "unknown", _unknown), ("SYN-VOC-003", "alias", _other_spelling)):
-                words = _words(failures.connection, kind)
-                if words.rows:
-                    findings.append(tell(context, sources, table, column, words))
-                    if is_error(context, code):
-                        failures.add(in_words.format(literal(code)) + f"(SELECT {WORD} FROM words WHERE kind = '{kind}')")
-        capitals = f"FROM {rows} WHERE {cell} <> lower({cell}) AND {_kept(column)}"
+        else:
+            _count_markers(failures.connection, rows, column)
+        in_words = (
+            f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM {rows} "
+            f"WHERE {_kept(column)} AND {_folded(cell)} IN "
+        )
+        for code, tell in (("SYN-VOC-001", _unknown), ("SYN-VOC-003", _other_spelling), ("SYN-VOC-004", _unclear)):
+            words = _words(failures.connection, code)
+            if words.rows:
+                findings.append(tell(context, failures.connection, sources, table, column, words))
+                if is_error(context, code):
+                    kinds = literal([kind for kind, broken in _KINDS.items() if broken == code])
+                    failures.add(in_words.format(literal(code)) + f"(SELECT {WORD} FROM words WHERE list_contains({kinds}, kind))")
+        said = f"(SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"
+        capitals = f"FROM {rows} WHERE {cell} <> lower({cell}) AND {_kept(column)} AND {_folded(cell)} NOT IN {said}"
         words = _capitals(failures.connection, column, capitals)
         if words.rows:
             findings.append(_finding("SYN-VOC-002", context, sources, table, column, words, others=_others(words)))
             if is_error(context, "SYN-VOC-002"):
                 failures.add(f"SELECT 'SYN-VOC-002', {literal(table)}, file_row_number, {literal(name)}, {cell}, '' {capitals}")
     return findings
+
+
+def _folded(cell: str) -> str:
+    """SQL: the word in `cell` as words are compared."""
+    return f"lower(trim({cell}))"
 
 
 def _kept(column: Column) -> str:
@@ -81,20 +94,40 @@ def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Colum
     """Fill the table `words` with the column's distinct words in lower case, most frequent first, each `known`, `alias` or `unknown`."""
     assert column.vocabulary is not None
     cell = quote(column.name)
-    connection.execute(
-        f"""CREATE OR REPLACE TABLE words AS
-            SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known' AS kind FROM (
-                SELECT lower(trim({cell})) AS {WORD}, sum(n)::BIGINT AS count, min(struct_pack(r := r, v := {cell})) AS first
-                -- As written first: a vocabulary has few words, and millions of cells need not be folded one by one.
-                FROM (SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM {rows} WHERE {cell} IS NOT NULL GROUP BY {cell})
-                WHERE {_kept(column)} GROUP BY 1)"""
-    )
+    # As written first: a vocabulary has few words, and millions of cells need not be folded one by one.
+    distinct = f"SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM {rows} WHERE {cell} IS NOT NULL GROUP BY {cell}"
+    _fill_words(connection, distinct, column)
     aliases = [alias for alias in ALIASES.get(column.vocabulary, {}) if alias not in VOCABULARIES[column.vocabulary]]
     if aliases:
         connection.execute(f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases])
     numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
     for _ in failing_cells(connection, numbered, checked_words(column.vocabulary)):
         connection.execute(f"UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM {FAILING})")
+    connection.execute(f"UPDATE words SET kind = 'no value' WHERE kind = 'unknown' AND list_contains(?, {WORD})", [list(IN_TEXT)])
+    unclear = [*IN_TEXT, *OTHER_MEANINGS.get(column.vocabulary, {})]
+    connection.execute(f"UPDATE words SET kind = 'unclear' WHERE kind = 'alias' AND list_contains(?, {WORD})", [unclear])
+
+
+def _count_markers(connection: duckdb.DuckDBPyConnection, rows: str, column: Column) -> None:
+    """Fill the table `words` with those words of a column of free text that tables hold for "no value"; all are `unclear`."""
+    cell = quote(column.name)
+    longest = max(map(len, IN_TEXT))
+    marked = f"length({cell}) <= {longest} AND list_contains({literal(list(IN_TEXT))}, {_folded(cell)})"
+    distinct = f"SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM {rows} WHERE {marked} GROUP BY {cell}"
+    _fill_words(connection, distinct, column)
+    connection.execute("UPDATE words SET kind = 'unclear'")
+
+
+def _fill_words(connection: duckdb.DuckDBPyConnection, distinct: str, column: Column) -> None:
+    """Fill the table `words` from `distinct`, a query for the column's distinct cells, their count `n` and first row `r`."""
+    cell = quote(column.name)
+    connection.execute(
+        f"""CREATE OR REPLACE TABLE words AS
+            SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known' AS kind FROM (
+                SELECT {_folded(cell)} AS {WORD}, sum(n)::BIGINT AS count, min(struct_pack(r := r, v := {cell})) AS first,
+                    list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
+                FROM ({distinct}) WHERE {_kept(column)} GROUP BY 1)"""
+    )
 
 
 def _capitals(connection: duckdb.DuckDBPyConnection, column: Column, capitals: str) -> _Words:
@@ -111,19 +144,35 @@ def _capitals(connection: duckdb.DuckDBPyConnection, column: Column, capitals: s
     return _Words(count, distinct, first)
 
 
-def _words(connection: duckdb.DuckDBPyConnection, kind: str) -> _Words:
-    rows, distinct = connection.execute(
-        "SELECT coalesce(sum(count), 0)::BIGINT, count(*) FROM words WHERE kind = ?", [kind]
-    ).fetchone() or (0, 0)
+def _words(connection: duckdb.DuckDBPyConnection, code: str) -> _Words:
+    """The words that break rule `code`."""
+    broken = f"list_contains({literal([kind for kind, broken in _KINDS.items() if broken == code])}, kind)"
+    rows, distinct = connection.execute(f"SELECT coalesce(sum(count), 0)::BIGINT, count(*) FROM words WHERE {broken}").fetchone() or (0, 0)
     if not rows:
         return _Words(0, 0, [])
     first = connection.execute(
-        f"SELECT {WORD}, first.r, first.v FROM words WHERE kind = ? ORDER BY position LIMIT {MAX_EXAMPLES}", [kind]
+        f"SELECT {WORD}, first.r, first.v FROM words WHERE {broken} ORDER BY position LIMIT {MAX_EXAMPLES}"
     ).fetchall()
     return _Words(rows, distinct, first)
 
 
-def _unknown(context: Context, sources: SourceMap, table: str, column: Column, words: _Words) -> Finding:
+def _markers(connection: duckdb.DuckDBPyConnection, kind: str) -> list[str]:
+    """The words of `kind`, the commonest first, in all their spellings."""
+    rows = connection.execute("SELECT spellings FROM words WHERE kind = ? ORDER BY position LIMIT 10", [kind]).fetchall()
+    return [spelling for (spellings,) in rows for spelling in spellings]
+
+
+def _if_missing(context: Context, connection: duckdb.DuckDBPyConnection, table: str, column: Column, markers: list[str]) -> str:
+    """The sentence that offers to declare `markers`, for `column` alone where another column would lose a value by it; "" for none."""
+    if not markers:
+        return ""
+    setting = safe_setting(connection, context, table, {marker: [column.name] for marker in markers})
+    return f"If {' or '.join(map(repr, markers[:3]))} stands for `no value`, say so: `{setting}`."
+
+
+def _unknown(
+    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: str, column: Column, words: _Words
+) -> Finding:
     assert column.vocabulary is not None
     near = _others(words)
     near_words = [(word, suggest(column.vocabulary, word)) for word, _, _ in words.first if len(word) >= _SHORTEST_GUESS]
@@ -133,11 +182,43 @@ def _unknown(context: Context, sources: SourceMap, table: str, column: Column, w
         near += f"; SynDB's nearest: {', '.join(nearest)}"
     elif len(vocabulary) <= _SHORT_VOCABULARY:
         near += f"; SynDB knows {', '.join(vocabulary)}"
-    markers = [written for word, _, written in words.first if word in MISSING_MARKERS]
-    setting = missing_setting(table, context.config.tables[table], markers)
-    advice = f" If {markers[0]!r} stands for `no value`, say so: `{setting}`." if markers else ""
+    advice = _if_missing(context, connection, table, column, _markers(connection, "no value"))
     sure: Confidence = "likely" if nearest else "certain"
-    return _finding("SYN-VOC-001", context, sources, table, column, words, sure, near=near, advice=advice)
+    return _finding("SYN-VOC-001", context, sources, table, column, words, sure, near=near, advice=f" {advice}" if advice else "")
+
+
+def _unclear(
+    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: str, column: Column, words: _Words
+) -> Finding:
+    """Words that a lab may have meant otherwise than SynDB reads them."""
+    other = OTHER_MEANINGS.get(column.vocabulary or "", {})
+    readings = []
+    for word, _, written in words.first:
+        known = means(column.vocabulary, word) if column.vocabulary else None
+        meant = other.get(word, "what R and other programs write for `no value`" if word in OF_PROGRAMS else "`no value` in many tables")
+        readings.append(f"{written!r} is {f'{known!r} to SynDB, and ' if known else ''}{meant}")
+    markers = [word for word in _markers(connection, "unclear") if word.lower() not in other]
+    missing = _if_missing(context, connection, table, column, markers)
+    whole = "write the whole name of what is meant" if column.vocabulary else "write it in other words"
+    advice = f"{missing} Otherwise {whole}" if missing else whole.capitalize()
+    if column.vocabulary:
+        advice += "; or allow SynDB's reading with `SYN-VOC-004: warning` under `rules`"
+    return _finding(
+        "SYN-VOC-004",
+        context,
+        sources,
+        table,
+        column,
+        words,
+        "likely",
+        readings="; ".join(readings) + _others_of(words),
+        advice=f"{advice}.",
+    )
+
+
+def _others_of(words: _Words) -> str:
+    more = words.distinct - len(words.first)
+    return f"; and {more:,} more" if more > 0 else ""
 
 
 def _others(words: _Words) -> str:
@@ -145,7 +226,9 @@ def _others(words: _Words) -> str:
     return f" and {others:,} other word{'' if others == 1 else 's'}" if others else ""
 
 
-def _other_spelling(context: Context, sources: SourceMap, table: str, column: Column, words: _Words) -> Finding:
+def _other_spelling(
+    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: str, column: Column, words: _Words
+) -> Finding:
     assert column.vocabulary is not None
     aliases = ALIASES[column.vocabulary]
     meanings = ", ".join(f"{written!r} is {aliases[word]!r}" for word, _, written in words.first)

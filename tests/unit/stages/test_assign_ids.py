@@ -202,7 +202,6 @@ def test_markers_that_repeat_as_keys_are_told_as_markers(tmp_path: Path, keys: l
     [
         ["0", "1", "2", "0", "1", "2", "0", "1"],  # numbering that begins again
         ["0", "0", "1"],  # a number stands twice by mistake
-        ["n1", "n1", "NA"],  # a marker that does not repeat may be a name
     ],
 )
 def test_what_looks_like_a_marker_and_is_a_key(tmp_path: Path, keys: list[str]) -> None:

@@ -69,6 +69,14 @@ KEYS = (
         count=2,
         first="neuron.csv, row 3, column cid: 'unknown'",
     ),
+    WrongInput(
+        "SYN-ID-008",
+        "A script that keeps zeros in a spreadsheet wrote its keys as formulas.",
+        {"neuron.csv": 'cid,cable_length\n"=""0001""",52000\n"=""0002""",61500\n'},
+        {"neuron": "neuron.csv"},
+        count=2,
+        first="neuron.csv, row 2, column cid: '=\"0001\"'",
+    ),
 )
 
 RELATIONS = (

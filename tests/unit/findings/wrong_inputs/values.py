@@ -83,6 +83,18 @@ VALUES = (
         first="neuron.csv, row 3, column n_branches: '720575940621039145'",
     ),
     WrongInput(
+        "SYN-VAL-006",
+        "Here 0 means `no segment` at one end of a synapse, and nothing else in the probability of GABA.",
+        {
+            "neuron.csv": _NEURONS,
+            "synapse.csv": "cid,pre_synapse_id,post_synapse_id,gaba\ns1,n1,n2,0.5\ns2,0,n1,0\ns3,n2,n1,0\n",
+        },
+        {"neuron": "neuron.csv", "synapse": {"file": "synapse.csv", "missing": ["0"]}},
+        count=2,
+        first="synapse.csv, row 3, column gaba: '0'",
+        cured_by=1,
+    ),
+    WrongInput(
         "SYN-VOC-001",
         "One letter is missing in a word of SynDB's list.",
         {"neuron.csv": "cid,neuron_type\nn1,stellate\nn2,stelate\n"},
@@ -105,6 +117,15 @@ VALUES = (
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=1,
         first="vesicle.csv, row 3, column neurotransmitter: 'gaba'",
+    ),
+    WrongInput(
+        "SYN-VOC-004",
+        "R wrote NA where no transmitter is known.",
+        {"neuron.csv": _NEURONS, "vesicle.csv": "cid,parent_id,neurotransmitter\nv1,n1,glutamate\nv2,n2,NA\n"},
+        {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
+        count=1,
+        first="vesicle.csv, row 3, column neurotransmitter: 'NA'",
+        cured_by=1,
     ),
     WrongInput(
         "SYN-UNIT-001",
