@@ -177,4 +177,4 @@ def _write_cells(connection: duckdb.DuckDBPyConnection, folder: Path, tables: li
     write_parquet(connection, " UNION ALL ".join(f"({select})" for select in selects), folder / CELLS_FILE)
 
 
-STAGE = Stage("ingest", run, inputs, None, "7", "Reads the lab's files: each column in its final type, every row accounted for.")
+STAGE = Stage("ingest", run, inputs, None, "8", "Reads the lab's files: each column in its final type, every row accounted for.")

@@ -223,7 +223,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "8",
+    "9",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )
