@@ -92,6 +92,7 @@ def settings_of(cure: str) -> list[str]:
             continue
         flow = None if isinstance(value, dict | list) else False  # a collection stands in one line, as the sentences write it
         line = yaml.safe_dump({key: value}, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=_PASTED_WIDTH)
+        line = line.replace("{? '' : ", "{'': ").replace(", ? '' : ", ", '': ")  # PyYAML writes an empty key in the long way
         block = f"tables:\n  {table}:\n{indent(line.rstrip(), '    ')}"
         if block not in blocks and not _PLACEHOLDER.search(text):
             blocks.append(block)

@@ -23,10 +23,11 @@ _ENOUGH: Final = 0.95
 """Of the letters beyond ASCII, this share must make sense in an encoding that is offered."""
 
 _SHOWN: Final = 60
+_VALUE_END: Final = re.compile(rb'[,;\t|"\r\n]')
 
 UNFINISHED: Final = ", where the line stops"
 
-_UTF8: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+UTF8: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _UTF16: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 WESTERN: Final = frozenset({"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"})
@@ -34,6 +35,10 @@ WESTERN: Final = frozenset({"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "c
 
 MISREAD: Final = re.compile(rb"\xc3[\x80-\xbf]|\xc2[\xa0-\xbf]|\xe2\x80[\x90-\xa6]|\xce[\x91-\xbf]|\xcf[\x80-\x89]")
 """The UTF-8 of letters that labs use: é, µ, dashes, Greek."""
+
+
+CONTROL: Final = re.compile(rb"[\x80-\x9f]")
+"""Bytes that are control characters in ISO 8859, and letters and quotation marks under Windows and on Macs."""
 
 
 def utf16_of(head: bytes) -> str | None:
@@ -66,7 +71,7 @@ class Evidence:
         """Line `number`, which is no UTF-8."""
         self.count += 1
         self.first = self.first or (number, line)
-        self.is_mixed = self.is_mixed or _UTF8.search(line) is not None
+        self.is_mixed = self.is_mixed or UTF8.search(line) is not None
         if len(self._texts) < _SAMPLE:
             self._texts.append(line)
 
@@ -75,8 +80,8 @@ class Evidence:
         """The encodings in which the lines make sense, each with what the first of them reads."""
         return _readings(self._texts, self.returns)
 
-    def values(self, table: str) -> dict[str, Any]:
-        """The values of a SYN-READ-003 about these lines, read for SynDB's `table`."""
+    def values(self, table: str, *, several: bool) -> dict[str, Any]:
+        """The values of a SYN-READ-003 about these lines, read for SynDB's `table`; `several` says that it has more files than this."""
         assert self.first is not None
         number, line = self.first
         reason = what_is_wrong(number, line) + (f"; {self.count:,} lines in all" if self.count > 1 else "")
@@ -89,7 +94,7 @@ class Evidence:
                 f"{f' (line {number:,} may read {shown})' if shown else ''}; the other lines need no change."
             )
             return {"encoding": "utf-8", "reason": reason, "advice": advice}
-        return {"encoding": "utf-8", "reason": reason, "advice": _advice(table, readings, f"line {number:,}")}
+        return {"encoding": "utf-8", "reason": reason, "advice": _advice(table, readings, f"line {number:,}", several)}
 
 
 def readings_of(lines: Iterable[bytes]) -> dict[str, str] | None:
@@ -115,7 +120,7 @@ def what_is_wrong(number: int, line: bytes) -> str:
     raise AssertionError("the line is UTF-8")
 
 
-def advice_for(table: str, encoding: str, piece: bytes) -> str:
+def advice_for(table: str, encoding: str, piece: bytes, *, several: bool) -> str:
     """What to do about a file of `table` whose `piece` the configured `encoding` cannot decode."""
     try:
         piece.decode()
@@ -123,21 +128,23 @@ def advice_for(table: str, encoding: str, piece: bytes) -> str:
         if error.reason != "unexpected end of data":
             lines = [line for line in piece.splitlines() if not line.isascii()]
             readings = {name: text for name, text in _readings(lines[:_SAMPLE], returns=False).items() if name != encoding}
-            return _advice(table, readings, "it")
+            return _advice(table, readings, "the text", several)
     if b"\0" in piece:
-        return name_it(table, utf16_of(piece[:4096]) or "utf-8")
-    return name_it(table, "utf-8")
+        return name_it(table, utf16_of(piece[:4096]) or "utf-8", several=several)
+    return name_it(table, "utf-8", several=several)
 
 
-def name_it(table: str, encoding: str) -> str:
-    """What to do about a file of `table` whose encoding is known."""
+def name_it(table: str, encoding: str, *, several: bool) -> str:
+    """What to do about a file of `table` whose encoding is known. The setting is for all files of a table, so it may spoil the others."""
+    if several:
+        return f"It is in {encoding}, and all files of a table are read in one encoding: save it in that of the others, best UTF-8."
     return f"Save it as UTF-8, or name its encoding: `tables.{table}.encoding: {encoding}`."
 
 
-def _advice(table: str, readings: dict[str, str], place: str) -> str:
+def _advice(table: str, readings: dict[str, str], place: str, several: bool) -> str:
     if len(readings) == 1:
         ((name, text),) = readings.items()
-        return f"{name_it(table, name)} In it {place} reads {text!r}."
+        return f"{name_it(table, name, several=several)} In it {place} reads {text!r}."
     if readings:
         shown = ", or ".join(f"{name}, in which {place} reads {text!r}" for name, text in readings.items())
         return f"Save it as UTF-8, or name its encoding, `encoding` of `tables.{table}`. It may be {shown}: choose the one that is right."
@@ -169,20 +176,20 @@ def _reading(lines: Iterable[bytes], encoding: str) -> str | None:
     sensible = total = 0
     first = None
     for line in lines:
-        text = line.decode(encoding, "replace")
+        text = line.decode(encoding, "replace")  # one character a byte: these encodings have no others
         for index, character in enumerate(text):
             if not character.isascii():
                 total += 1
                 sensible += _makes_sense(text, index, encoding)
-                first = first or _value_at(text, index)
+                first = first or value_at(line, index).decode(encoding, "replace")
     return first if total and sensible >= _ENOUGH * total else None
 
 
-def _value_at(text: str, index: int) -> str:
-    """The value of a delimited line that the character at `index` is in."""
-    start = max(text.rfind(mark, 0, index) for mark in ',;\t|"\r\n') + 1
-    value = re.split(r'[,;\t|"\r\n]', text[start : start + _SHOWN], maxsplit=1)[0]
-    return value if start + len(value) > index else text[index : index + _SHOWN]
+def value_at(line: bytes, at: int) -> bytes:
+    """The value of a delimited line that its byte `at` is in, or the beginning of it."""
+    start = max(line.rfind(mark, 0, at) for mark in (b",", b";", b"\t", b"|", b'"', b"\r", b"\n")) + 1
+    value = _VALUE_END.split(line[start:], maxsplit=1)[0]
+    return value if len(value) <= _SHOWN else line[max(start, at - _SHOWN // 2) : at + _SHOWN // 2]
 
 
 _NO_LETTERS: Final = "ªºƒı"

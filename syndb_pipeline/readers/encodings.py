@@ -26,7 +26,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CHUNK: Final = 1 << 20
-_SHOWN: Final = 60
+_AROUND: Final = 200
 
 _TAIL: Final = 1 << 16
 _CONTROLS: Final = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
@@ -65,7 +65,7 @@ def seen(head: bytes) -> tuple[str, dict[str, str] | None]:
     return "utf-8", None
 
 
-def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path) -> tuple[Path, str]:
+def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path, *, several: bool = False) -> tuple[Path, str]:
     """A path whose bytes are the text of `path` as UTF-8, and the encoding found: `path` itself where it is UTF-8 already.
 
     Args:
@@ -73,11 +73,13 @@ def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path) -> 
         encoding: The config's, as Python names it; a byte order mark wins over it.
         table: SynDB's table, which settings are named for.
         scratch: An empty folder of this file's own, for the copy where one is needed.
+        several: Whether it is one of several files of the table, which are all read in one encoding.
 
     Raises:
         Unreadable: It is empty, no text, or text in another encoding.
     """
     if path.name.lower().endswith(".gz"):
+        _check_packed(path, file)
         path = _unpacked(path, file, scratch)
     with path.open("rb") as source:
         head = source.read(4096)
@@ -88,16 +90,16 @@ def as_utf8(path: Path, file: str, encoding: str, table: str, scratch: Path) -> 
     if found in ("utf-8", "utf-8-sig"):
         if b"\0" in head and (wide := encoding_guess.utf16_of(head)):
             reason = "every other byte is zero, as in UTF-16 text" if "16" in wide else "most bytes are zero, as in UTF-32 text"
-            values = {"encoding": "utf-8", "reason": reason, "advice": encoding_guess.name_it(table, wide)}
+            values = {"encoding": "utf-8", "reason": reason, "advice": encoding_guess.name_it(table, wide, several=several)}
             raise Unreadable(Problem("SYN-READ-003", file, values=values))
         path = _without_end_mark(path, file, scratch)
-        _check_zeros(path, file)
+        _check_text(path, file)
         return path, "utf-8"
     if found.startswith(("utf-16", "utf-32")) and b"\0" not in head and head.isascii():
         reason = f"it has none of the zero bytes that {found} text has"
-        values = {"encoding": found, "reason": reason, "advice": encoding_guess.name_it(table, "utf-8")}
+        values = {"encoding": found, "reason": reason, "advice": encoding_guess.name_it(table, "utf-8", several=several)}
         raise Unreadable(Problem("SYN-READ-003", file, values=values))
-    return _without_end_mark(_transcoded(path, file, found, table, scratch), file, scratch), found
+    return _without_end_mark(_transcoded(path, file, found, table, scratch, several=several), file, scratch), found
 
 
 def _empty(file: str) -> Unreadable:
@@ -128,18 +130,21 @@ def _without_end_mark(path: Path, file: str, scratch: Path) -> Path:
     return target
 
 
-def _check_zeros(path: Path, file: str) -> None:
-    """Raise `Unreadable` when the first or the last bytes of a text file hold zeros; those between are for its census to see."""
+def _check_text(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the first bytes of a file are those of no text, or the first or last hold zeros.
+
+    Zeros between are for its census to see.
+    """
     with path.open("rb") as source:
         head = source.read(4096)
         source.seek(max(path.stat().st_size - 4096, 0))
         tail = source.read()
-    if b"\0" not in head and b"\0" not in tail:
-        return
-    if len(_CONTROLS.findall(head)) * 50 > len(head):
+    zeros = b"\0" in head or b"\0" in tail
+    if len(_CONTROLS.findall(head)) * (50 if zeros else 20) > len(head):
         advice = "Export the table with the program that wrote it, as .parquet or .csv."
         raise cannot_read(file, "it is no text but binary data of a format that is not recognised", advice)
-    raise zero_bytes(path, file)
+    if zeros:
+        raise zero_bytes(path, file)
 
 
 def zero_bytes(path: Path, file: str) -> Unreadable:
@@ -161,6 +166,17 @@ def zero_bytes(path: Path, file: str) -> Unreadable:
     return cannot_read(file, reason, "Copy or export it again from its source: rows may be missing.")
 
 
+def _check_packed(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the file at `path`, called .gz, is not compressed with gzip."""
+    with path.open("rb") as source:
+        head = source.read(4096)
+    if not head or head.startswith(b"\x1f\x8b"):
+        return
+    check_is(path, file, "gzip file")
+    if b"\0" not in head and not _CONTROLS.search(head):
+        raise cannot_read(file, "it is not compressed, though its name ends in .gz", "Take .gz out of its name.")
+
+
 def _unpacked(path: Path, file: str, scratch: Path) -> Path:
     target = scratch / "unpacked.txt"
     try:
@@ -174,7 +190,7 @@ def _unpacked(path: Path, file: str, scratch: Path) -> Path:
     return target
 
 
-def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path) -> Path:
+def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path, *, several: bool) -> Path:
     target = scratch / "transcoded.txt"
     decoder = codecs.getincrementaldecoder(encoding)()
     lines, done, seam = 1, 0, b""
@@ -183,8 +199,10 @@ def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path)
             chunk = source.read(_CHUNK)
             if encoding in encoding_guess.WESTERN:
                 if misread := encoding_guess.MISREAD.search(seam + chunk):
-                    raise _is_utf8(path, file, encoding, table, done - len(seam) + misread.start())
+                    raise _is_utf8(path, file, encoding, table, done - len(seam) + misread.start(), several=several)
                 seam = chunk[-2:]
+            if encoding.startswith("iso8859-") and (control := encoding_guess.CONTROL.search(chunk)):
+                raise _is_no_latin(path, file, encoding, table, done + control.start(), several=several)
             pending = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(chunk, final=not chunk)
@@ -194,7 +212,7 @@ def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path)
                 start = getattr(error, "start", 0)
                 lines += _decoded_lines(getattr(error, "object", b"")[:start], encoding)
                 place = f"byte {done - pending + start + 1:,} of the file, near line {lines:,}"
-                advice = encoding_guess.advice_for(table, encoding, getattr(error, "object", chunk))
+                advice = encoding_guess.advice_for(table, encoding, getattr(error, "object", chunk), several=several)
                 values = {"encoding": encoding, "reason": f"{place}, cannot be decoded", "advice": advice}
                 raise Unreadable(Problem("SYN-READ-003", file, values=values)) from None
             sink.write(text.encode("utf-8", "surrogatepass"))
@@ -204,35 +222,55 @@ def _transcoded(path: Path, file: str, encoding: str, table: str, scratch: Path)
                 return target
 
 
-def _is_utf8(path: Path, file: str, encoding: str, table: str, at: int) -> Unreadable:
+def _is_utf8(path: Path, file: str, encoding: str, table: str, at: int, *, several: bool) -> Unreadable:
     """`Unreadable` for a file that the config says is in `encoding`, and whose bytes at `at` are a letter in UTF-8.
 
     In a Western encoding such a pair of bytes is `Ã¼` or `Â°`, which is in no word, and every key that holds one would be a wrong key.
     """
+    number, line, offset = _line_at(path, at)
+    word = encoding_guess.value_at(line, offset)
+    reason = (
+        f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be read as {word.decode(encoding, 'replace')!r}"
+    )
+    if not _is_whole_utf8(path):
+        advice = "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it again, all of it as UTF-8."
+    elif several:
+        advice = "The whole file is UTF-8. All files of the table are read in one encoding: save the others as UTF-8, and take it out."
+    else:
+        advice = f"The whole file is UTF-8: `tables.{table}.encoding: utf-8`."
+    return Unreadable(Problem("SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}))
+
+
+def _is_no_latin(path: Path, file: str, encoding: str, table: str, at: int, *, several: bool) -> Unreadable:
+    """`Unreadable` for a file that the config says is in `encoding`, where its byte at `at` is a control character, and no letter."""
+    number, line, offset = _line_at(path, at)
+    if any(letter.start() <= offset < letter.end() for letter in encoding_guess.UTF8.finditer(line)):
+        return _is_utf8(path, file, encoding, table, at, several=several)
+    reason = f"line {number:,} holds the byte 0x{line[offset]:02X}, which is no letter in it"
+    advice = encoding_guess.advice_for(table, encoding, line, several=several)
+    return Unreadable(Problem("SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}))
+
+
+def _line_at(path: Path, at: int) -> tuple[int, bytes, int]:
+    """The line around byte `at` of a file: its number, as much of its text as a value may take, and where in that text the byte is."""
+    number, line, left = 1, b"", at
     with path.open("rb") as source:
-        lines, line, left = 1, b"", at
         while left and (chunk := source.read(min(left, _CHUNK))):
-            lines += chunk.count(b"\n")
-            line = (line + chunk).rpartition(b"\n")[2][-_SHOWN:]
+            number += chunk.count(b"\n")
+            line = (line + chunk).rpartition(b"\n")[2][-_AROUND:]
             left -= len(chunk)
-        line += source.read(_SHOWN).partition(b"\n")[0]
-        source.seek(0)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        whole = True
-        try:
+        return number, line + source.read(_AROUND).partition(b"\n")[0], len(line)
+
+
+def _is_whole_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as source:
             while chunk := source.read(_CHUNK):
                 decoder.decode(chunk)
-        except UnicodeDecodeError:
-            whole = False
-    word = next(word for word in re.split(rb'[,;\t|"\r]', line) if encoding_guess.MISREAD.search(word))
-    reason = (
-        f"line {lines:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be read as {word.decode(encoding, 'replace')!r}"
-    )
-    if whole:
-        advice = f"The whole file is UTF-8: `tables.{table}.encoding: utf-8`."
-    else:
-        advice = "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it again, all of it as UTF-8."
-    return Unreadable(Problem("SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}))
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded_lines(piece: bytes, encoding: str) -> int:

@@ -181,12 +181,16 @@ JOINTS: Final = (",", ";", "\t", "|")
 
 
 def _joined_by(names: Sequence[str], table: Table, config: TableConfig) -> str | None:
-    """What separates the column names that the only name holds, one of them known at least; None where it is one name."""
+    """What separates the column names that the only name holds; None where it is one name.
+
+    A table of one column is its key, so an only name that nobody knows and that has a comma in it is several. Blanks are in many names.
+    """
     known = {name.casefold() for name in known_names(table, config)} - {""}
     if len(names) != 1 or names[0].casefold() in known:
         return None
-    parts = {mark: tidy(names[0].split(mark)) for mark in JOINTS}
-    return next((mark for mark, some in parts.items() if len(some) > 1 and {name.casefold() for name in some} & known), None)
+    words = names[0].casefold().split()
+    marks = [mark for mark in JOINTS if sum(map(bool, tidy(names[0].split(mark)))) > 1]
+    return marks[0] if marks else " " if len(words) > 1 and known.issuperset(words) else None
 
 
 def _one_cell(file: str, name: str, mark: str) -> Problem:

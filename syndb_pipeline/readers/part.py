@@ -98,7 +98,8 @@ class Part:
     `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
     that it saw no number which DuckDB reads otherwise than it is written, and `trimmed` that no text has white space around it.
     `first` are the values of its first row as they are written, where the reader has seen them. `table` is SynDB's; `returns` tells that
-    the lines of a text file end in CR, `headerless` that the config names its columns.
+    the lines of a text file end in CR, `headerless` that the config names its columns,
+    `several` that the file is one of several of its table.
     """
 
     path: Path
@@ -125,6 +126,7 @@ class Part:
     table: str = ""
     returns: bool = False
     headerless: bool = False
+    several: bool = False
     positions: tuple[int, ...] = ()  # of a sheet: where each column stands in it, from 0
 
 

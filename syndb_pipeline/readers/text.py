@@ -8,6 +8,7 @@ not fit together, or DuckDB refuses a line, the careful way goes through the rec
 
 from __future__ import annotations
 
+import glob
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -60,7 +61,8 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     Raises `Unreadable` when it gives no rows, `ConfigError` for an unknown encoding.
     """
     encoding = encodings.check_name(config.encoding, table.name)
-    utf8, found = encodings.as_utf8(path, file, encoding, table.name, scratch)
+    several = _is_one_of_several(file, config)
+    utf8, found = encodings.as_utf8(path, file, encoding, table.name, scratch, several=several)
     ends = settled(utf8, config.delimiter, scratch) if starts_mixed(utf8) else None
     try:
         layout, counts = _looked_at(ends.path if ends else utf8, file, table, config)
@@ -88,6 +90,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         problems=_blank_end(file, counts),
         table=table.name,
         returns=layout.end == b"\r" or ends.mostly_returns,
+        several=several,
         headerless=config.names is not None,
     )
     if ends.stray is not None and not ends.mostly_returns:
@@ -103,6 +106,11 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
     if width == 1 or uneven or counts.odd or quoted_head or layout.blank:
         return careful(part, scratch, layout.blank)
     return endings.with_broken_value(part, layout.end, as_given=ends.path == path)
+
+
+def _is_one_of_several(file: str, config: TableConfig) -> bool:
+    """Whether the config names other files of the table beside `file`: a setting is for all of them."""
+    return glob.has_magic(config.file) and file != config.file
 
 
 def _looked_at(utf8: Path, file: str, table: Table, config: TableConfig) -> tuple[Layout, census.Census]:
@@ -249,7 +257,7 @@ class _Refusals:
             _RAGGED: {"expected": len(self.part.names), "announced": announced, "advice": self._advice()},
         }
         if self._evidence.first:
-            values[_BYTES] = self._evidence.values(self.part.table)
+            values[_BYTES] = self._evidence.values(self.part.table, several=self.part.several)
         values[endings.CODE] = endings.BROKEN_LINE
         return [problem for code, places in self.places.items() for problem in places.problem(code, **values.get(code, {}))]
 
@@ -326,7 +334,7 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
         places.add(record.line, _shown(record))
         raise Unreadable(*places.problem("SYN-READ-015"))
     if not _is_utf8(record.raw):
-        raise _header_of_other_bytes(path, file, table, end, record)
+        raise _header_of_other_bytes(path, file, table, config, end, record)
     names = headers.tidy([value.decode() for value in record.values])
     place = Example(file=file, row=record.line)
     if not scores[mark][0]:  # not one name is known
@@ -356,7 +364,7 @@ def _line_after(path: Path, end: bytes, config: TableConfig) -> int:
     return next((record.line + record.spans for record in header if record.line + record.spans > config.header_row), config.header_row + 1)
 
 
-def _header_of_other_bytes(path: Path, file: str, table: Table, end: bytes, header: Record) -> Unreadable:
+def _header_of_other_bytes(path: Path, file: str, table: Table, config: TableConfig, end: bytes, header: Record) -> Unreadable:
     """`Unreadable` for a file whose header is no UTF-8; the lines below it tell in which encoding it is."""
     evidence = Evidence(end == b"\r")
     places = Places(file)
@@ -369,7 +377,7 @@ def _header_of_other_bytes(path: Path, file: str, table: Table, end: bytes, head
             else:
                 evidence.add_bad(number, line)
                 places.add(number, line.decode("utf-8", "replace"))
-    return Unreadable(*places.problem(_BYTES, **evidence.values(table.name)))
+    return Unreadable(*places.problem(_BYTES, **evidence.values(table.name, several=_is_one_of_several(file, config))))
 
 
 def _first_row(sample: list[Record], width: int) -> tuple[str, ...]:

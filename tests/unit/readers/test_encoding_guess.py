@@ -137,3 +137,33 @@ def test_wide_text_without_a_mark(tmp_path: Path, encoding: str, key: str) -> No
     finding = ingest(tmp_path, content).finding(CODE)
     assert offered(finding) == [encoding]
     assert ingest(tmp_path, content, encoding=encoding).rows("vesicle", "cid")[0] == (key,)
+
+
+@pytest.mark.parametrize("pattern", ["v*.csv", "*/v.csv"])
+def test_a_setting_for_all_files_is_not_offered_for_one_of_them(tmp_path: Path, pattern: str) -> None:
+    for number, content in enumerate([table("Hügel").encode(), table("Höhle").encode("cp1252")]):
+        path = tmp_path / (f"{number}/v.csv" if "/" in pattern else f"v{number}.csv")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    finding = ingest_folder(tmp_path, {"vesicle": pattern}).finding(CODE)
+    assert finding.settings == []
+    assert "all files of a table are read in one encoding" in finding.cure
+    assert "'Höhle'" in finding.cure
+    finding = ingest_folder(tmp_path, {"vesicle": {"file": pattern, "encoding": "cp1252"}}).finding(CODE)
+    assert (finding.settings, "save the others as UTF-8" in finding.cure) == ([], True)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "iso8859-15", "iso8859-2"])
+def test_bytes_that_are_no_letters_in_the_config_s_encoding(tmp_path: Path, encoding: str) -> None:
+    content = table("a", "“Müller”", "Held’s").encode("cp1252")
+    finding = ingest(tmp_path, content, encoding=encoding).finding(CODE)
+    assert "line 3 holds the byte 0x93, which is no letter" in finding.cause
+    assert "“Müller”" in finding.cure
+    finding = ingest(tmp_path, table("a", "Bühne").encode("mac-roman"), encoding=encoding).finding(CODE)
+    assert "mac-roman" in finding.cure
+    assert "'Bühne'" in finding.cure
+
+
+def test_a_mark_of_utf8_and_a_line_of_windows(tmp_path: Path) -> None:
+    finding = ingest(tmp_path, table("Hügel").encode("utf-8-sig") + b"H\xf6hle,gaba\n").finding(CODE)
+    assert (finding.settings, finding.examples[0].row) == ([], 3)

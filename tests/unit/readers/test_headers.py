@@ -218,6 +218,12 @@ def test_a_header_in_one_cell(mark: str) -> None:
     found = match([f"cid{mark}Voxel Radius{mark}voxel_volume"])
     assert (codes(found), found.complete, found.targets) == ([("SYN-READ-014", None)], False, {})
     assert repr(mark) in found.problems[0].values["reason"]
-    # A name with a comma in it is a name where nothing in it is known, and where the config knows it.
-    assert codes(match([f"shape{mark}size"])) == [("SYN-COL-001", f"shape{mark}size"), ("SYN-COL-002", "cid")]
+    assert codes(match([f"root{mark}size"])) == [("SYN-READ-014", None)]
+    # A name with a comma in it is a name where the config knows it, and beside others.
     assert match([f"cid{mark} of ours"], columns={f"cid{mark} of ours": "cid"}).problems == ()
+    assert codes(match(["cid", f"shape{mark}size"])) == [("SYN-COL-001", f"shape{mark}size")]
+
+
+def test_a_header_of_names_and_blanks_in_one_cell() -> None:
+    assert codes(match(["cid   voxel_radius"])) == [("SYN-READ-014", None)]
+    assert codes(match(["Voxel Radius"])) == [("SYN-COL-001", "Voxel Radius"), ("SYN-COL-002", "cid")]

@@ -11,6 +11,7 @@ import io
 import json
 import lzma
 import pickle
+import random
 import sqlite3
 import tarfile
 import tempfile
@@ -175,3 +176,19 @@ def test_another_delimiter_with_decimal_commas(tmp_path: Path, delimiter: str) -
     (tmp_path / "v.csv").write_text(TEXT.replace(",", delimiter).replace(".", ","))
     done = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "decimal": ","}})
     assert (done.codes, done.rows("vesicle")) == ([], [("n1", 5.5), ("n2", 6.5)])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(TEXT.encode(), "not compressed, though its name ends in .gz"), (STRANGE["zstd"], "zstd"), (STRANGE["a zip archive"], "zip archive")],
+)
+def test_a_name_of_gzip_without_gzip(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "v.csv.gz").write_bytes(content)
+    (finding,) = ingest_folder(tmp_path, {"vesicle": "v.csv.gz"}).findings
+    assert (finding.code, said in finding.cause) == ("SYN-READ-014", True)
+
+
+def test_bytes_of_no_known_format(tmp_path: Path) -> None:
+    noise = bytes(byte or 1 for byte in random.Random(1).randbytes(20_000))
+    (tmp_path / "v.csv").write_bytes(noise)
+    assert "no text but binary data" in ingest_folder(tmp_path, {"vesicle": "v.csv"}).findings[0].cause
