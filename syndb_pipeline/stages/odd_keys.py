@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.engine import literal, parquet, quote
+from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.stages.failures import Failures, Group
 from syndb_pipeline.stored_keys import rows_of
 
@@ -19,13 +21,14 @@ DAMAGED: Final = "SYN-ID-003"
 MARKED: Final = "SYN-ID-008"
 
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec", "Jan|Feb|Mrz|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez"
-_DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\\. ({_MONTHS[1]})"
+_DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\. ({_MONTHS[1]})"
 """How spreadsheets write into text files what they took for a day: 3-Mar, Mar-26, 03. Mrz. A person writes MAR3 or Mar-3."""
 
 IS_DATE: Final = f"length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})"
 """SQL: `key`, a text, is a day to a spreadsheet."""
 
-_BARE: Final = "regexp_replace(trim(raw), '^[^0-9A-Za-z]+|[^0-9A-Za-z]+$', '', 'g')"
+_TRIMMED: Final = f"trim(raw, {literal(WHITE_SPACE)})"
+_BARE: Final = f"regexp_replace({_TRIMMED}, '^[^0-9A-Za-z]+|[^0-9A-Za-z]+$', '', 'g')"
 """SQL: what a key with marks is without them."""
 
 
@@ -45,9 +48,12 @@ def add_cells(failures: Failures, cells: Path, tables: Mapping[str, Path], ids: 
         if kind == "short" and ((table, column, "float") in counts or count == _filled(failures, tables[table], column)):
             failures.add(f"SELECT {literal(DAMAGED)}, tbl, row_number, col, raw, '' {of_column}")
         elif kind == "marks":
-            failures.add(
-                f"SELECT {literal(MARKED)}, tbl, row_number, col, raw, if(starts_with(trim(raw), '='), 'formula', 'quotes') {of_column}"
-            )
+            # A reference that finds no row for its marks is told as such, with the key that it means (`orphans`).
+            known = [ids[name] for name in TABLES[table].columns[column].targets if name in ids]
+            keys = " UNION ALL ".join(f"SELECT key FROM {rows_of(path)} WHERE key IS NOT NULL" for path in known)
+            found = f" AND {_TRIMMED} IN ({keys})" if keys else ""
+            cause = f"if(starts_with({_TRIMMED}, '='), 'formula', 'quotes')"
+            failures.add(f"SELECT {literal(MARKED)}, tbl, row_number, col, raw, {cause} {of_column}{found}")
             if column == "cid":
                 failures.add(
                     f"""SELECT 'SYN-ID-002', tbl, row_number, col, raw, 'marks' {of_column}

@@ -72,6 +72,18 @@ CASES: tuple[Case, ...] = (
         ),
     ),
     harmless("nuclei in the middle of their neurons", "hemibrain", nuclei(*AXES)),
+    harmless("neurons that are numbered from 0", "l1", rows(NEU, lambda body: [[str(n), *row[1:]] for n, row in enumerate(body)])),
+    harmless("long ids that a lab numbers in steps", "l1", each(NEU, "cid", lambda key: str((int(key) % 10**6 + 10**6) << 40))),
+    harmless(
+        "keys that are wells of a plate",
+        "l1",
+        rows(NEU, lambda body: [[f"{n % 24 + 1}{'ABCDEFGH'[n // 24 % 8]}{n // 192:02d}", *row[1:]] for n, row in enumerate(body)]),
+    ),
+    harmless(
+        "a marker for one column",
+        "hemibrain",
+        together(put(NEU, "n_branches", 3, "0"), put(NEU, "cable_length", 4, "0"), config(NEU, missing={"cable_length": ["0"]})),
+    ),
     harmless("tabs", "larva", together(file(REL, "edges.tsv", as_text("\t")), file(NEU, "neuron.txt", as_text("\t")))),
     harmless("UTF-16 with its mark and Windows line ends", "l1", file(NEU, "neuron.csv", as_text("\t", "utf-16", "\r\n"))),
     harmless("a byte order mark of UTF-8", "guide", file(VES, "vesicle.csv", as_text(encoding="utf-8-sig"))),

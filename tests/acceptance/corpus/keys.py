@@ -12,7 +12,18 @@ import pyarrow
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import column, config, content, each, file, parquet, put, rows, together, workbook
 from tests.acceptance.corpus.lab import as_text
-from tests.acceptance.corpus.references import LONG_HEMIBRAIN, as_excel_keeps, as_number, in_hemibrain, long, shortened
+from tests.acceptance.corpus.references import (
+    LONG_HEMIBRAIN,
+    LONG_LARVA,
+    as_excel_keeps,
+    as_number,
+    everywhere,
+    in_hemibrain,
+    long,
+    quoted,
+    shortened,
+    through_a_float,
+)
 
 MISSING = (
     wrong("two neurons without a key", "l1", put("neuron", "cid", (10, 500), ""), finds("SYN-ID-001", "neuron", "cid", 10, 2)),
@@ -133,6 +144,7 @@ DAMAGED = (
         "hemibrain",
         together(LONG_HEMIBRAIN, in_hemibrain(as_excel_keeps)),
         finds("SYN-ID-005", "neuron", "cid", 2, 5, "spreadsheet"),
+        finds("SYN-ID-005", "synapse", "parent_id", 2, 200, "spreadsheet"),
         also={"SYN-ID-002": "two of the five differ in the lost digits alone"},
     ),
     wrong(
@@ -150,6 +162,70 @@ DAMAGED = (
         "l1",
         together(each("neuron", "cid", long), workbook("neuron"), each("neuron", "cid", as_number, range(2, 102))),
         finds("SYN-ID-003", "neuron", "cid", 2, 100, "text"),
+    ),
+)
+
+ON_A_GRID = (
+    wrong(
+        "Julia printed the neurons' ids as 7.205759406e17",
+        "l1",
+        each("neuron", "cid", lambda key: repr(float(long(key))).replace("+", "")),
+        finds("SYN-ID-003", "neuron", "cid", 2, 1051, "text"),
+    ),
+    wrong(
+        "CAVE's ids of the synapses went through a spreadsheet",
+        "hemibrain",
+        column("synapse", "cave_id", lambda row: shortened(f"7205759406{str(row['cid']).replace(':', '')[-8:]}")),
+        finds("SYN-ID-003", "synapse", "cave_id", 2, 200, "text"),
+    ),
+    wrong(
+        "the ids of all tables went through R's numbers and were printed in full",
+        "larva",
+        together(LONG_LARVA, everywhere(through_a_float)),
+        finds("SYN-ID-005", "neuron", "cid", 2, 250, "multiples of 128", "R, MATLAB"),
+        finds("SYN-ID-005", "neuron_relation", "pre_id", 2, 634, "multiples of 128"),
+        finds("SYN-ID-005", "neuron_relation", "post_id", 2, 634, "multiples of 128"),
+        also={"SYN-ID-002": "ids that differ in their last digits became equal", "SYN-REL-006": "and so did pairs"},
+    ),
+)
+
+MARKED = (
+    wrong(
+        "all tables have quotation marks as part of their keys",
+        "larva",
+        everywhere(quoted),
+        finds("SYN-ID-008", "neuron", "cid", 2, 250, "quotation marks"),
+        finds("SYN-ID-008", "neuron_relation", "pre_id", 2, 634, "quotation marks"),
+        finds("SYN-ID-008", "neuron_relation", "post_id", 2, 634, "quotation marks"),
+    ),
+    wrong(
+        "one neuron is there with quotation marks and without",
+        "l1",
+        rows("neuron", lambda body: [*body, [quoted(str(body[0][0])), *body[0][1:]]]),
+        finds("SYN-ID-002", "neuron", "cid", 1053, 1, "one key"),
+        finds("SYN-ID-008", "neuron", "cid", 1053, 1, "quotation marks"),
+    ),
+    wrong(
+        "a script wrote the keys as formulas, to keep their zeros in a spreadsheet",
+        "hemibrain",
+        in_hemibrain(lambda key: f'="{key}"'),
+        finds("SYN-ID-008", "neuron", "cid", 2, 5, "formula"),
+        finds("SYN-ID-008", "synapse", "parent_id", 2, 200, "formula"),
+    ),
+)
+
+NOTHING = (
+    wrong(
+        "what lies outside of every segment is a neuron called 0",
+        "larva",
+        together(LONG_LARVA, everywhere(lambda key: "0" if key == long("29") else key)),
+        finds("SYN-ID-007", "neuron", "cid", 2, 1, "'0'", "rows of neuron_relation"),
+    ),
+    wrong(
+        "pandas wrote nan for the key of one row",
+        "l1",
+        put("neuron", "cid", 8, "nan"),
+        finds("SYN-ID-007", "neuron", "cid", 8, 1, "nan"),
     ),
 )
 
@@ -198,4 +274,4 @@ DATES = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*MISSING, *REPEATED, *DAMAGED, *AROUND, *DATES)
+CASES: tuple[Case, ...] = (*MISSING, *REPEATED, *DAMAGED, *ON_A_GRID, *MARKED, *NOTHING, *AROUND, *DATES)

@@ -172,6 +172,18 @@ WORDS = (
         finds("SYN-VOC-003", VES, "neurotransmitter", 9, 1),
     ),
     wrong(
+        "R wrote NA where no transmitter is known",
+        "guide",
+        put(VES, "neurotransmitter", (3, 5), "NA"),
+        finds("SYN-VOC-004", VES, "neurotransmitter", 3, 2, "norepinephrine", setting="missing: [NA]"),
+    ),
+    wrong(
+        "serotonin by the short name of CAVE",
+        "guide",
+        put(VES, "neurotransmitter", (3, 4, 5), "ser"),
+        finds("SYN-VOC-004", VES, "neurotransmitter", 3, 3, "serotonin"),
+    ),
+    wrong(
         "a remark in the place of the transmitter",
         "guide",
         put(VES, "neurotransmitter", 6, "glutamate, because the membrane looked thick on both sides of the cleft"),

@@ -98,6 +98,28 @@ MARKS = (
 
 MARKERS = (
     wrong(
+        "0 was declared for the neurons without a branch, and empties the true zeros of others",
+        "hemibrain",
+        together(
+            column(NEU, "n_trees", lambda row: "0" if str(row["cid"]).endswith("0") else "2"),
+            put(NEU, "cable_length", 4, "0"),
+            config(NEU, missing=["0"]),
+        ),
+        finds("SYN-VAL-006", NEU, None, 2, None, "n_trees", setting='missing: {cable_length: ["0"]}'),
+    ),
+    wrong(
+        "a second marker below zero",
+        "hemibrain",
+        put(NEU, "n_branches", (2, 4, 5), "-2"),
+        finds("SYN-VAL-001", NEU, "n_branches", 2, 3, "marker", setting='missing: ["-2"]'),
+    ),
+    wrong(
+        "positions of three numbers in brackets",
+        "hemibrain",
+        each(NEU, "centroid_x", lambda number: f"[{number} 1 2]"),
+        finds("SYN-TYPE-001", NEU, "centroid_x", 2, 5, "several numbers"),
+    ),
+    wrong(
         "R wrote NA where nothing was measured",
         "guide",
         put(VES, "voxel_radius", (3, 5), "NA"),
