@@ -31,7 +31,7 @@ from dagster_defs.registry import register
 from syndb_pipeline.errors import ConfigError, Exit
 from syndb_pipeline.progress import Watch
 from syndb_pipeline.publication.records import PublishRecords, Receipt
-from syndb_pipeline.settings import PipelineSettings, find_pipeline_file, load_dataset, load_settings
+from syndb_pipeline.settings import PipelineSettings, load_dataset, load_settings
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.store import DatasetStore, Record
 
@@ -70,14 +70,15 @@ def launch(
     progress; with `watch`, which draws it, all but those that tell how far something is. Raises `ConfigError` for a config that cannot be
     used; what happens within the run comes back in the result.
     """
-    settings_file = settings_path or find_pipeline_file(config_path.expanduser().absolute().parent)
-    settings = load_settings(settings_file)
     config = load_dataset(config_path)
+    settings = load_settings(settings_path, near=config.folder)
     name = register(settings, config.path)
     run_config: dict[str, Any] = dict(approval(approve).to_config_dict()) if publish else {}  # type: ignore[no-untyped-call]
     # In the run's config rather than in the job, so that the UI knows the run's job as its own and can run it again from the same settings.
+    named = None if settings.beside else settings.file  # one beside the dataset is not named by anybody, which is less
+    beside = str(config.folder) if settings.beside else None
     run_config["resources"] = {
-        "pipeline": {"config": {"pipeline_file": str(settings_file) if settings_file else None, "lock_wait_seconds": 0.0}}
+        "pipeline": {"config": {"pipeline_file": str(named) if named else None, "near": beside, "lock_wait_seconds": 0.0}}
     }
     run_config["loggers"] = {"console": {}}
     job = dg.reconstructable(_prepare_and_publish if publish else _prepare)

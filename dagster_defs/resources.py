@@ -22,7 +22,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     pipeline_file: str | None = Field(
         default=None,
-        description="pipeline.yaml; when left out, found as the command line finds it: SYNDB_PIPELINE_CONFIG, then nearby folders.",
+        description="pipeline.yaml; when left out, found as the command line finds it: SYNDB_PIPELINE_CONFIG, then the working folder's.",
+    )
+    near: str | None = Field(
+        default=None,
+        description="Folder of a dataset, beside which pipeline.yaml is looked for where there is no other; it decides less.",
     )
     lock_wait_seconds: float = Field(
         default=600.0,
@@ -32,7 +36,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""
-        return load_settings(Path(self.pipeline_file) if self.pipeline_file else None)
+        return load_settings(Path(self.pipeline_file) if self.pipeline_file else None, near=Path(self.near) if self.near else None)
 
     def dataset(self, name: str) -> DatasetConfig:
         """The config of the dataset called `name`, its partition key. Raises `ConfigError`."""

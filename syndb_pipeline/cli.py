@@ -269,11 +269,10 @@ def datasets(
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.doctor import hurried
     from syndb_pipeline.publication.status import datasets as listed
-    from syndb_pipeline.settings import load_settings
 
     if modifiable and incomplete:
         raise ConfigError("--modifiable and --incomplete are two lists.", next_step="Give one of them.")
-    loaded = hurried(load_settings(settings))
+    loaded = hurried(terminal.open_settings(settings))
     destination = destination or default_destination(loaded)
     found = listed(
         loaded, open_destination(loaded, destination, terminal.say), "modifiable" if modifiable else "incomplete" if incomplete else "owned"
@@ -300,16 +299,17 @@ def delete(
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.publication.deletion import delete as remove
     from syndb_pipeline.publication.deletion import describe_preview, preview_delete
-    from syndb_pipeline.settings import load_dataset, load_settings
+    from syndb_pipeline.settings import load_dataset
 
     try:
         identity = UUID(dataset)
-        loaded = load_settings(settings)
-        where = destination or default_destination(loaded)
     except ValueError:
         config = load_dataset(dataset)
-        identity, where = config.dataset.id, destination or config.publish.destination
-        loaded = load_settings(settings, near=config.folder)
+        identity, loaded = config.dataset.id, terminal.open_settings(settings, near=config.folder)
+        where = destination or config.publish.destination
+    else:
+        loaded = terminal.open_settings(settings)
+        where = destination or default_destination(loaded)
     node = open_destination(loaded, where, terminal.say)
     if label is None:
         typer.echo(describe_preview(preview_delete(loaded, identity, node)))
@@ -340,9 +340,7 @@ def ui(
     port: Annotated[int | None, typer.Option(help="Port; the first free one from 3000 on when left out.")] = None,
 ) -> None:
     """Serve the Dagster UI on this machine."""
-    from syndb_pipeline.settings import load_settings
-
-    terminal.launcher("dagster_ui")(load_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo)
+    terminal.launcher("dagster_ui")(terminal.open_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo)
 
 
 @app.command(rich_help_panel=AROUND)

@@ -59,7 +59,7 @@ def login(
     if token and (username or remember_password):
         raise ConfigError("--token goes with neither --username nor --remember-password.", next_step="Leave --token out, or the others.")
     server = _server(settings, destination, "login")
-    present = credentials.in_environment(server.name)
+    present = credentials.in_environment(server.name, server.config)
     nothing_given = not (token or username or password_stdin or remember_password or present)
     who = _still_known(server) if nothing_given else None
     if who is not None:
@@ -70,7 +70,7 @@ def login(
             given = present.token if present and present.token and not token else _secret("Token", server.name, password_stdin)
             who = _use_token(server, given)
         else:
-            username, password = _name_and_password(server.name, username, password_stdin)
+            username, password = _name_and_password(server, username, password_stdin)
             given = server.login(username, password)
             who = server.who_am_i()
         kept = password if remember_password else None
@@ -78,7 +78,7 @@ def login(
         where = "the keyring" if place == "keyring" else f"{credentials.credentials_file()} (mode 0600)"
         typer.echo(f"Logged in to {server.name} ({server.target}) as {who.name}.")
         typer.echo(f"The token {'and the password are' if kept else 'is'} kept in {where}.")
-        _tell_of_environment(server.name)
+        _tell_of_environment(server)
     if who.verified:
         typer.echo("Your academic status is verified.")
     else:
@@ -100,7 +100,7 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
             untold = error
     forgotten = credentials.forget(server.origin, say=terminal.say)
     typer.echo(f"Logged out of {server.name}." if forgotten else f"Nothing was kept for {server.name} ({server.origin}).")
-    _tell_of_environment(server.name)
+    _tell_of_environment(server)
     if untold is not None:
         raise type(untold)(
             f"What was kept here is forgotten, but {server.name} was not told: {untold.message}",
@@ -114,9 +114,8 @@ def whoami(destination: Server = None, settings: Settings = None, as_json: AsJso
     from syndb_pipeline.destination_settings import RestDestination as RestSettings
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.doctor import hurried, where
-    from syndb_pipeline.settings import load_settings
 
-    loaded = hurried(load_settings(settings))
+    loaded = hurried(terminal.open_settings(settings))
     if destination is None and not _servers(loaded):
         destination = default_destination(loaded)
     name = destination if destination in loaded.destinations else _only_server(loaded, settings, destination, "whoami")
@@ -125,9 +124,7 @@ def whoami(destination: Server = None, settings: Settings = None, as_json: AsJso
     who = node.who_am_i()
     count = len(node.modifiable())
     if isinstance(own, RestSettings):
-        from syndb_pipeline.destinations.http_address import origin_of
-
-        found = credentials.find(name, origin_of(own.url))
+        found = credentials.find(name, own)
         address, source, place = own.url, found.source if found else None, where(name, found) if found else "none"
     else:
         address, source, place = str(own.path), None, "none needed: a SynDB in a folder of this machine"
@@ -168,6 +165,8 @@ def doctor(
 
     checks: list[Check] = []
     for check in examine(config, settings, destination):
+        if check.name == "settings" and check.state == "warning":  # said on standard error too, as by every command
+            terminal.tell(f"Settings: {check.found}")
         if not as_json:
             if check.destination is not None and (not checks or checks[-1].destination != check.destination):
                 typer.echo(f"\n{check.destination}")
@@ -207,10 +206,9 @@ def sandbox(
         typer.echo(FAULTS_HELP)
         return
     from syndb_pipeline.sandbox.serve import serve
-    from syndb_pipeline.settings import load_settings
 
     serve(
-        folder or load_settings(settings).state / "sandbox",
+        folder or terminal.open_settings(settings).state / "sandbox",
         host=host,
         port=port,
         allow_remote=allow_remote,
@@ -229,9 +227,8 @@ def _server(settings: Path | None, named: str | None, command: str) -> RestDesti
     from syndb_pipeline.destination_settings import RestDestination as RestSettings
     from syndb_pipeline.destinations.rest import RestDestination
     from syndb_pipeline.doctor import hurried
-    from syndb_pipeline.settings import load_settings
 
-    loaded = hurried(load_settings(settings))
+    loaded = hurried(terminal.open_settings(settings))
     name = _only_server(loaded, settings, named, command)
     own = loaded.destinations[name]
     if not isinstance(own, RestSettings):
@@ -277,13 +274,15 @@ def _only_server(settings: PipelineSettings, file: Path | None, named: str | Non
 # Secrets
 
 
-def _name_and_password(name: str, username: str | None, from_stdin: bool) -> tuple[str, SecretStr]:
-    """What to log in with at the destination `name`: given, from the environment, or asked for."""
+def _name_and_password(server: RestDestination, username: str | None, from_stdin: bool) -> tuple[str, SecretStr]:
+    """What to log in with at `server`: given, from the environment, or asked for."""
     from syndb_pipeline import credentials
 
-    present = credentials.in_environment(name)
+    name, present = server.name, credentials.in_environment(server.name, server.config)
     if present and present.username and present.password and username in (None, present.username) and not from_stdin:
         return present.username, present.password
+    if not from_stdin and (refusal := credentials.not_meant_for(name, server.config)) is not None:
+        raise refusal
     if username is None and from_stdin:
         raise ConfigError("--password-stdin reads a password, but whose?", next_step="Add --username NAME; or --token, for a token.")
     if username is None:
@@ -350,13 +349,13 @@ def _still_known(server: RestDestination) -> Identity | None:
         return None
 
 
-def _tell_of_environment(name: str) -> None:
+def _tell_of_environment(server: RestDestination) -> None:
     from syndb_pipeline import credentials
     from syndb_pipeline.doctor import variables_of
 
-    present = credentials.in_environment(name)
+    present = credentials.in_environment(server.name, server.config)
     if present is not None:
-        variables = variables_of(name, present)
+        variables = variables_of(server.name, present)
         verb, them = ("is", "it") if len(variables) == 1 else ("are", "them")
         terminal.tell(_wrapped("Note: ", f"{' and '.join(variables)} {verb} set; every command takes {them} before anything that is kept."))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shlex
 import stat
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
+from syndb_pipeline.destination_settings import RestDestination, same_address
 from syndb_pipeline.errors import ConfigError, PipelineError
 from syndb_pipeline.store import write_atomically
 
@@ -122,14 +122,18 @@ def credentials_file() -> Path:
     return user_config_path("syndb-pipeline") / "credentials.json"
 
 
-def find(destination: str, origin: str, *, say: Say | None = None) -> Credentials | None:
-    """The credentials for `origin` (`scheme://host[:port]`) from the environment, else the keyring, else the file; None without any.
+def find(destination: str, server: RestDestination, *, say: Say | None = None) -> Credentials | None:
+    """The credentials for `server` from the environment, else the keyring, else the file; None without any.
 
-    The environment is asked by the destination's name, the others by the origin: when a destination's address changes, what was kept for
-    the former address stays behind. `say` hears, once in a process, that a keyring cannot be used. Raises `ConfigError` for half a pair of
-    variables, a token that cannot be one, and a file that is damaged or open to others.
+    The environment is asked by the destination's name, for an address that `not_meant_for` lets pass; the others by the origin: when a
+    destination's address changes, what was kept for the former one stays behind. `say` hears, once in a process, that a keyring cannot be
+    used. Raises `ConfigError` for half a pair of variables, a token that cannot be one, a file that is damaged or open to others, and
+    where nothing is found but what `not_meant_for` keeps back.
     """
-    return in_environment(destination) or kept(origin, say=say)
+    found = in_environment(destination, server) or kept(server.origin, say=say)
+    if found is None and (refusal := not_meant_for(destination, server)) is not None:
+        raise refusal
+    return found
 
 
 def kept(origin: str, *, say: Say | None = None) -> Credentials | None:
@@ -143,11 +147,37 @@ def kept(origin: str, *, say: Say | None = None) -> Credentials | None:
     return None if secrets is None else Credentials.model_validate({**dict(secrets), "source": source})
 
 
-def in_environment(destination: str) -> Credentials | None:
-    """What the environment has for the destination of this name. Raises `ConfigError` as `find` does."""
-    name = environment_name(destination)
-    variables = [f"SYNDB_{what}__{name}" for what in ("TOKEN", "USERNAME", "PASSWORD")]
+def _variables(destination: str) -> list[str]:
+    """The names of the variables of a token, a user name and a password for the destination."""
+    return [f"SYNDB_{what}__{environment_name(destination)}" for what in ("TOKEN", "USERNAME", "PASSWORD")]
+
+
+def not_meant_for(destination: str, server: RestDestination) -> ConfigError | None:
+    """Why what the environment has for the destination of this name is not sent to `server`; None where it may be, or has nothing.
+
+    `SYNDB_URL__<NAME>` says which address it is for. Without it that is the one in the user's own settings, and never one in a file beside
+    a dataset: whoever gave the dataset may have written it.
+    """
+    present = [variable for variable in _variables(destination) if os.environ.get(variable)]
+    variable = f"SYNDB_URL__{environment_name(destination)}"
+    meant = os.environ.get(variable)
+    if not present or (same_address(meant, server.url) if meant else server.beside is None):
+        return None
+    verb = "is" if len(present) == 1 else "are"
+    place = f", which {server.beside} names, a file beside the dataset" if server.beside else ""
+    why = f"{variable} says {meant}" if meant else "that file may be somebody else's"
+    steps = (
+        f"If it is your server, set {variable} to {server.url}, or log in to it: syndb-pipeline login\nIf not, use your own pipeline.yaml."
+    )
+    return ConfigError(f"{' and '.join(present)} {verb} not sent to {server.url}{place}: {why}.", next_step=steps)
+
+
+def in_environment(destination: str, server: RestDestination) -> Credentials | None:
+    """What the environment has for `server`, the destination of this name. Raises `ConfigError` as `find` does."""
+    variables = _variables(destination)
     token, username, password = (os.environ.get(variable) or None for variable in variables)
+    if not_meant_for(destination, server) is not None:
+        return None
     if (username is None) != (password is None):
         has, lacks = (variables[1], variables[2]) if username else (variables[2], variables[1])
         raise ConfigError(
@@ -158,23 +188,6 @@ def in_environment(destination: str) -> Credentials | None:
         return None
     checked = _checked(SecretStr(token), None, None, f"The environment variable {variables[0]}").token if token else None
     return Credentials(username=username, password=SecretStr(password) if password else None, token=checked, source="environment")
-
-
-def log_in_anew(destination: str, username: str | None = None) -> str:
-    """What a person does when a server does not take what was found, or the password of `username`.
-
-    A log-in changes nothing where the environment has credentials.
-    """
-    present = in_environment(destination)
-    command = f"Log in with: syndb-pipeline login --destination {destination}"
-    if present is None or username not in (None, present.username):
-        return command
-    name = environment_name(destination)
-    # A token of the environment is tried first; a name and a password renew it, so they are what was refused last.
-    variables = [f"SYNDB_USERNAME__{name}", f"SYNDB_PASSWORD__{name}"] if present.username else [f"SYNDB_TOKEN__{name}"]
-    return (
-        f"Correct {' and '.join(variables)} in the environment; or unset what is there, for it goes before what a log-in keeps.\n{command}"
-    )
 
 
 def remember(
@@ -214,12 +227,6 @@ def forget(origin: str, *, say: Say | None = None) -> bool:
     in_keyring = bool(_ask_keyring(lambda backend: _discard(backend, origin), say))
     in_file = _drop_from_file(origin)
     return in_keyring or in_file
-
-
-def keep_out_of_core_dumps() -> None:
-    """Let a crash of this process write no core file from now on: it would hold the secrets that are in memory."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def checked_token(token: SecretStr) -> SecretStr:

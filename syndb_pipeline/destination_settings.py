@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag
 
 from syndb_pipeline.yaml_file import Strict, Text
 
@@ -51,6 +51,26 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def origin_of(url: str) -> str:
+    """`scheme://host[:port]`, in lower case and without the scheme's own port: what a token belongs to."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two addresses have the same origin and the same base path."""
+
+    def bare(url: str) -> tuple[str, str]:
+        return origin_of(url.strip()), urlsplit(url.strip()).path.rstrip("/")
+
+    try:
+        return bare(one) == bare(other)
+    except ValueError:  # no address at all, as a port that is no number
+        return False
+
+
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 
 
@@ -66,6 +86,24 @@ class RestDestination(Strict):
     settle_seconds: float = Field(default=120, ge=0, description="How long after an unanswered upload its rows may still appear.")
     parallel_files: int = Field(default=4, ge=1, le=64, description="Meshes and skeletons sent at a time.")
     location: UploadLocation = UploadLocation()
+
+    _beside: Path | None = PrivateAttr(None)
+
+    @property
+    def beside(self) -> Path | None:
+        """The pipeline.yaml that names this address, where nobody chose that file: it lies beside a dataset. None for the user's own."""
+        return self._beside
+
+    @property
+    def origin(self) -> str:
+        """What a token belongs to: see `origin_of`."""
+        return origin_of(self.url)
+
+    def named_by(self, beside: Path) -> RestDestination:
+        """The same server as the file `beside` a dataset names it: no secret of the environment belongs to its address by itself."""
+        copy = self.model_copy()
+        copy._beside = beside
+        return copy
 
 
 def _kind_of_destination(value: Any) -> str:

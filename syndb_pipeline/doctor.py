@@ -24,7 +24,7 @@ from syndb_pipeline.destinations.base import Destination, Identity
 from syndb_pipeline.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
 from syndb_pipeline.progress import amount
 from syndb_pipeline.readers.files import find
-from syndb_pipeline.settings import DatasetConfig, PipelineSettings, find_pipeline_file, load_dataset, load_settings
+from syndb_pipeline.settings import DatasetConfig, PipelineSettings, load_dataset, load_settings
 from syndb_pipeline.store import DatasetStore
 
 if TYPE_CHECKING:
@@ -79,13 +79,21 @@ def examine(config: Path | None = None, settings: Path | None = None, destinatio
     except PipelineError as error:
         yield _failed("settings", error)
         return
-    file = settings or find_pipeline_file(near)
-    yield Check(name="settings", state="ok", found=str(file.absolute()) if file else "there is no pipeline.yaml; the defaults apply")
+    yield _settings_file(loaded)
     yield from check_machine(loaded, dataset)
     named = destination or (dataset.publish.destination if dataset is not None else None)
     for name in [named] if named else list(loaded.destinations):
         for check in check_destination(loaded, name, dataset):
             yield check.model_copy(update={"destination": name})
+
+
+def _settings_file(settings: PipelineSettings) -> Check:
+    if settings.file is None:
+        return Check(name="settings", state="ok", found="there is no pipeline.yaml; the defaults apply")
+    found = (settings.note or str(settings.file)).removeprefix("Settings: ")
+    if settings.beside:
+        return Check(name="settings", state="warning", found=found, next_step=f"If it is yours, name it: --settings {settings.file}")
+    return Check(name="settings", state="ok", found=found)
 
 
 def exit_code(checks: list[Check]) -> Exit:
@@ -215,7 +223,7 @@ def _check_server(own: RestSettings, name: str, server: Destination) -> Generato
     yield _settings_of(own)
     network = list(_network(own))
     yield from network
-    found = _find(name, server.origin)
+    found = _find(name, own)
     if isinstance(found, Check) and network[0].state != "failed":
         yield from _no_syndb(server)
     yield found if isinstance(found, Check) else _found(name, found)
@@ -280,16 +288,16 @@ def check_clock(ahead: float | None) -> Check:
     return Check(name="clock", state="failed", found=found, next_step=advice, exit=Exit.INTERNAL)
 
 
-def _find(name: str, origin: str) -> credentials.Credentials | Check:
+def _find(name: str, own: RestSettings) -> credentials.Credentials | Check:
     """The destination's credentials, or the check that failed because there are none that can be used."""
     try:
-        found = credentials.find(name, origin)
+        found = credentials.find(name, own)
     except PipelineError as error:
         return _failed("credentials", error)
     return found or Check(
         name="credentials",
         state="failed",
-        found=f"there are none for {origin}",
+        found=f"there are none for {own.origin}",
         next_step=f"Log in with: syndb-pipeline login --destination {name}",
         exit=Exit.REFUSED,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from syndb_pipeline.contract import metadata
@@ -235,6 +235,25 @@ class PipelineSettings(BaseSettings):
     threads: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run.")
     destinations: dict[str, DestinationConfig] = Field(default={"local": EmbeddedDestination()})
 
+    _file: Path | None = PrivateAttr(None)
+    _beside: bool = PrivateAttr(False)
+    _note: str | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The pipeline.yaml that these are from; None for the defaults."""
+        return self._file
+
+    @property
+    def beside(self) -> bool:
+        """Whether that file was only found beside a dataset, so that whoever wrote the dataset may have written it."""
+        return self._beside
+
+    @property
+    def note(self) -> str | None:
+        """Which file that is, in words, where a person may expect another; None where it is the working folder's."""
+        return self._note
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -248,28 +267,43 @@ class PipelineSettings(BaseSettings):
         return env_settings, init_settings
 
 
-def find_pipeline_file(start: Path | None = None) -> Path | None:
-    """`pipeline.yaml`: named by SYNDB_PIPELINE_CONFIG, else the nearest one at or above `start`, then the working folder."""
+_NOT_FROM_BESIDE = ("state", "datasets", "data_folders")
+"""What a pipeline.yaml that lies beside a dataset does not decide: where we write, and which folders may be read."""
+
+
+def find_pipeline_file(near: Path | None = None) -> Path | None:
+    """`pipeline.yaml`: named by SYNDB_PIPELINE_CONFIG, else the nearest at or above the working folder, else at or above `near`."""
     named = os.environ.get("SYNDB_PIPELINE_CONFIG")
     if named:
         return Path(named).expanduser().absolute()
-    for origin in (start, Path.cwd()):
-        if origin is None:
-            continue
-        origin = origin.absolute()
-        for folder in (origin, *origin.parents):
-            for candidate in (folder / "config" / "pipeline.yaml", folder / "pipeline.yaml"):
-                if candidate.is_file():
-                    return candidate
-    return None
+    return _at_or_above(Path.cwd()) or (_at_or_above(near) if near else None)
+
+
+def _at_or_above(folder: Path) -> Path | None:
+    folder = folder.absolute()
+    places = [place / name for place in (folder, *folder.parents) for name in ("config/pipeline.yaml", "pipeline.yaml")]
+    return next((place for place in places if place.is_file()), None)
 
 
 def load_settings(path: Path | None = None, *, near: Path | None = None) -> PipelineSettings:
-    """The pipeline's settings from `path`, or from the file `find_pipeline_file(near)` finds, or the defaults.
+    """The pipeline's settings.
 
-    Paths come back absolute. Without any file, state lies in the user's data folder. Raises `ConfigError`.
+    Args:
+        path: The file that a person named.
+        near: A dataset's folder. A file at or above it is used where `find_pipeline_file` finds none of the user's own, and then only for
+            destinations, memory and threads: it came with the dataset.
+
+    Returns:
+        The settings of the file, or the defaults; their `file` and `note` say which. Paths are absolute. Without a file, and for one that
+        lies beside a dataset, state is in the user's data folder.
+
+    Raises:
+        ConfigError: The file, or an environment variable, cannot be used.
     """
-    path = path.expanduser().absolute() if path else find_pipeline_file(near)
+    path = path.expanduser().absolute() if path else None
+    own = path or find_pipeline_file()
+    found = _at_or_above(near) if near and path is None else None
+    beside, path = own is None and found is not None, own or found
     content: Any = {}
     if path is not None:
         content = read_yaml(path) or {}
@@ -281,6 +315,8 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
             similar = nearest(unknown[0], PipelineSettings.model_fields, 3, 0.5)
             hint = f"did you mean {', '.join(similar)}?" if similar else f"allowed: {', '.join(PipelineSettings.model_fields)}"
             raise ConfigError(f"{path} cannot be used:\n  {unknown[0]}: there is no such key; {hint}")
+        content = {key: value for key, value in content.items() if not (beside and key in _NOT_FROM_BESIDE)}
+    if path is not None and not beside:
         base = path.parent
     else:
         from platformdirs import user_data_path
@@ -296,8 +332,8 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
         ) from None
     state = (base / settings.state.expanduser()).resolve()
     folders = settings.data_folders and [(base / folder.expanduser()).resolve() for folder in settings.data_folders]
-    destinations = {name: _located(item, state) for name, item in settings.destinations.items()}
-    return settings.model_copy(
+    destinations = {name: _located(item, state, path if beside else None) for name, item in settings.destinations.items()}
+    settings = settings.model_copy(
         update={
             "state": state,
             "datasets": (base / settings.datasets.expanduser()).resolve(),
@@ -305,9 +341,25 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
             "destinations": destinations,
         }
     )
+    settings._file, settings._beside = path, beside
+    settings._note = _which_file(path, found, state)
+    return settings
 
 
-def _located(destination: DestinationConfig, state: Path) -> DestinationConfig:
+def _which_file(path: Path | None, found: Path | None, state: Path) -> str | None:
+    """In words, which settings hold, those of `path`, where the working folder has others; `found` lies beside the dataset."""
+    if path is None or path == _at_or_above(Path.cwd()):
+        return f"Settings: {path}. Not used: {found}, beside the dataset" if path and found not in (None, path) else None
+    if path == found and not os.environ.get("SYNDB_PIPELINE_CONFIG"):
+        return f"Settings: {path}, which lies beside the dataset, for destinations, memory and threads alone. State: {state}"
+    return f"Settings: {path}"
+
+
+def _located(destination: DestinationConfig, state: Path, beside: Path | None) -> DestinationConfig:
+    """`destination` with its paths made absolute, and marked with the file `beside` a dataset that names it."""
     if not isinstance(destination, EmbeddedDestination):
-        return destination
-    return destination.model_copy(update={"path": (state / destination.path.expanduser()).resolve()})
+        return destination.named_by(beside) if beside else destination
+    node = (state / destination.path.expanduser()).resolve()
+    if beside and not node.is_relative_to(state):
+        node = state / EmbeddedDestination().path
+    return destination.model_copy(update={"path": node})

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from syndb_pipeline.publication.plan import Plan
+    from syndb_pipeline.settings import PipelineSettings
     from syndb_pipeline.stages.stage import Context
     from syndb_pipeline.store import Record
 
@@ -38,11 +39,21 @@ _drawn: list[Bars | None] = [None]
 
 
 def open_context(config: Path, settings: Path | None) -> Context:
-    from syndb_pipeline.settings import load_dataset, load_settings
+    from syndb_pipeline.settings import load_dataset
     from syndb_pipeline.stages.stage import Context
 
     dataset = load_dataset(config)
-    return Context(dataset, load_settings(settings, near=dataset.folder), say)
+    return Context(dataset, open_settings(settings, near=dataset.folder), say)
+
+
+def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSettings:
+    """`settings.load_settings`, which file that is being said where a person may expect another."""
+    from syndb_pipeline.settings import load_settings
+
+    loaded = load_settings(file, near=near)
+    if loaded.note is not None:
+        tell(loaded.note)
+    return loaded
 
 
 def say(line: str) -> None:

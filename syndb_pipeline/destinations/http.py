@@ -26,14 +26,14 @@ import httpx
 from pydantic import SecretStr
 
 from syndb_pipeline import __version__
-from syndb_pipeline.credentials import log_in_anew
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destination_settings import is_loopback
-from syndb_pipeline.destinations.http_address import host_of, moved, origin_of, redirected, require_safe
+from syndb_pipeline.destination_settings import is_loopback, origin_of
+from syndb_pipeline.destinations.http_address import host_of, moved, redirected, require_safe
 from syndb_pipeline.destinations.http_answer import Answer, cleaned, retry_after, words_of
 from syndb_pipeline.destinations.http_body import FilePart, FormBody
 from syndb_pipeline.destinations.http_client import certificates, open_client, within
 from syndb_pipeline.destinations.http_retry import Failed, Say, attempts
+from syndb_pipeline.destinations.rest_access import log_in_anew
 from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, OutcomeUnknown, Unreachable
 
 _NOT_TAKEN: Final = frozenset({408, 425, 429, 503})
@@ -208,7 +208,7 @@ class Session:
         if answer.status == 401 and call.ours:
             raise NotLoggedIn(
                 f"{self.name} ({call.host}) does not know you any more: {answer}." if token else f"You are not logged in to {self.name}.",
-                next_step=log_in_anew(self.name),
+                next_step=log_in_anew(self.name, self.settings),
             )
         told = f"{self.name if call.ours else call.host} answered {answer}"
         # A 503 without a word on when to come again may be a gateway's, which lost the server after handing everything on.

@@ -19,14 +19,6 @@ def host_of(url: str) -> str:
     return cleaned(urlsplit(url).netloc.rpartition("@")[2])
 
 
-def origin_of(url: str) -> str:
-    """`scheme://host[:port]`, in lower case and without the scheme's own port: what a token belongs to."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
-
-
 def shown(url: str) -> str:
     """An address without its query, which may be a signature, and without a name and password."""
     parts = urlsplit(url)

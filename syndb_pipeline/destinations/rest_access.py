@@ -1,6 +1,7 @@
 """The token a REST destination is asked with: found, asked for with name and password, renewed.
 
-Belongs here: when to log in. Does not: where secrets are kept (`credentials.py`), or the log-in's route (`rest.py`).
+Belongs here: when to log in, and what a person does where that fails. Does not: where secrets are kept (`credentials.py`), or the
+log-in's route (`rest.py`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,34 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from syndb_pipeline import credentials
+from syndb_pipeline.destination_settings import RestDestination as RestSettings
+
+
+def log_in_anew(destination: str, server: RestSettings, username: str | None = None) -> str:
+    """What a person does when a server does not take what was found, or the password of `username`.
+
+    A log-in changes nothing where the environment has credentials.
+    """
+    present = credentials.in_environment(destination, server)
+    command = f"Log in with: syndb-pipeline login --destination {destination}"
+    if present is None or username not in (None, present.username):
+        return command
+    name = credentials.environment_name(destination)
+    # A token of the environment is tried first; a name and a password renew it, so they are what was refused last.
+    variables = [f"SYNDB_USERNAME__{name}", f"SYNDB_PASSWORD__{name}"] if present.username else [f"SYNDB_TOKEN__{name}"]
+    return (
+        f"Correct {' and '.join(variables)} in the environment; or unset what is there, for it goes before what a log-in keeps.\n{command}"
+    )
 
 
 class Access:
-    """The token for `origin`. Nothing is looked up before it is needed. Threads share it."""
+    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
 
-    def __init__(self, destination: str, origin: str, say: Callable[[str], None], log_in: Callable[[str, SecretStr], SecretStr]) -> None:
+    def __init__(
+        self, destination: str, server: RestSettings, say: Callable[[str], None], log_in: Callable[[str, SecretStr], SecretStr]
+    ) -> None:
         self._destination = destination
-        self._origin = origin
+        self._server = server
         self._say = say
         self._log_in = log_in
         self._lock = threading.Lock()
@@ -57,11 +78,11 @@ class Access:
 
     def _current(self) -> credentials.Credentials | None:
         if not self._asked and self._given is None:
-            self._found = credentials.find(self._destination, self._origin, say=self._say)
+            self._found = credentials.find(self._destination, self._server, say=self._say)
             self._asked = True
         return self._found
 
     def _renew(self, found: credentials.Credentials) -> None:
         assert found.username is not None and found.password is not None
         token = self._log_in(found.username, found.password)
-        self._found = found.renewed(self._origin, token, say=self._say)
+        self._found = found.renewed(self._server.origin, token, say=self._say)

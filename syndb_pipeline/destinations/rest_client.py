@@ -6,19 +6,19 @@ Belongs here: routes, the account, answers that are no success. Does not: what i
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Callable
 from typing import Final, TypeVar
 from uuid import UUID
 
 from pydantic import SecretStr, ValidationError
 
-from syndb_pipeline.credentials import keep_out_of_core_dumps, log_in_anew
 from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import DatasetInfo, Identity
 from syndb_pipeline.destinations.http import Session, look_with_doctor, path_part
-from syndb_pipeline.destinations.http_address import origin_of, require_safe
+from syndb_pipeline.destinations.http_address import require_safe
 from syndb_pipeline.destinations.http_answer import Answer, cleaned
-from syndb_pipeline.destinations.rest_access import Access
+from syndb_pipeline.destinations.rest_access import Access, log_in_anew
 from syndb_pipeline.destinations.rest_metadata import Authorization, Bearer, Labels, Profile, Read, UploadedDataset
 from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, NotPermitted, NotVerified, UnknownDataset
 
@@ -33,22 +33,28 @@ IO: Final = "/neurodata/io"
 _Body = TypeVar("_Body", bound=Read)
 
 
+def _keep_out_of_core_dumps() -> None:
+    """Let a crash of this process write no core file from now on: it would hold the secrets that are in memory."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 class RestClient:
     """A SynDB at the address `config.url`. `say` hears what is waited for. The token is looked up when the first request needs it."""
 
     def __init__(self, name: str, config: RestSettings, say: Callable[[str], None]) -> None:
-        keep_out_of_core_dumps()
+        _keep_out_of_core_dumps()
         self.name = name
         self.config = config
         self.say = say
-        self.access = Access(name, self.origin, say, self._ask_for_token)
+        self.access = Access(name, config, say, self._ask_for_token)
         self.session = Session(name, config, say, token=self.access.token, renew=self.access.renew)
         self._me: Identity | None = None
 
     @property
     def origin(self) -> str:
         """What the token belongs to: `scheme://host[:port]`."""
-        return origin_of(self.config.url)
+        return self.config.origin
 
     @property
     def me(self) -> Identity:
@@ -97,7 +103,7 @@ class RestClient:
         if answer.status in (400, 401):
             raise NotLoggedIn(
                 f"{self.name} does not take this user name and password: {answer}.",
-                next_step=log_in_anew(self.name, username),
+                next_step=log_in_anew(self.name, self.config, username),
             )
         self.good(answer, "to log in")
         token = self.read(Bearer, answer).access_token

@@ -22,7 +22,8 @@ from keyring.errors import KeyringLocked
 from pydantic import SecretStr
 
 from syndb_pipeline import credentials
-from syndb_pipeline.credentials import SERVICE, Credentials, credentials_file, environment_name, find, forget, remember
+from syndb_pipeline.credentials import SERVICE, Credentials, credentials_file, environment_name, forget, remember
+from syndb_pipeline.destination_settings import RestDestination
 from syndb_pipeline.errors import ConfigError, PipelineError
 
 ORIGIN = "https://api.example.org"
@@ -31,6 +32,12 @@ CANARY = "canary-7f3a9c"
 TOKEN = SecretStr(f"{CANARY}-token")
 PASSWORD = SecretStr(f"{CANARY} pass wörd ")
 SOMEBODY = 54321
+
+
+def find(destination: str, url: str, beside: Path | None = None, say: credentials.Say | None = None) -> Credentials | None:
+    """What `credentials.find` finds for a server that the user's own settings name, or a file `beside` a dataset."""
+    server = RestDestination(kind="rest", url=url)
+    return credentials.find(destination, server.named_by(beside) if beside else server, say=say)
 
 
 class MemoryKeyring(KeyringBackend):
@@ -186,6 +193,57 @@ def test_half_a_pair_names_the_variable_that_lacks(monkeypatch: pytest.MonkeyPat
     assert caught.value.next_step == "Set both, or neither. A token alone goes into SYNDB_TOKEN__SYNDB."
 
 
+ENVIRONMENTS: list[dict[str, str]] = [{"TOKEN": CANARY}, {"USERNAME": "ada", "PASSWORD": CANARY}]
+
+
+@pytest.mark.parametrize("given", ENVIRONMENTS, ids=["token", "password"])
+@pytest.mark.parametrize(
+    ("meant", "url", "own", "sent"),
+    [
+        (None, ORIGIN, True, True),
+        (None, ORIGIN, False, False),
+        (ORIGIN, ORIGIN, True, True),
+        (ORIGIN, ORIGIN, False, True),
+        ("HTTPS://API.example.org:443/", ORIGIN, False, True),
+        (f"{ORIGIN}/base/", f"{ORIGIN}/base", False, True),
+        (f"{ORIGIN}/base", f"{ORIGIN}/elsewhere", False, False),
+        (OTHER, ORIGIN, True, False),
+        (OTHER, ORIGIN, False, False),
+        ("https://api.example.org.evil.example", ORIGIN, False, False),
+        ("https://api.example.org:nonsense", ORIGIN, False, False),
+    ],
+)
+def test_what_the_environment_has_is_for_one_address(
+    given: dict[str, str], meant: str | None, url: str, own: bool, sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for what, value in given.items():
+        monkeypatch.setenv(f"SYNDB_{what}__SYNDB", value)
+    if meant:
+        monkeypatch.setenv("SYNDB_URL__SYNDB", meant)
+    beside = None if own else tmp_path / "pipeline.yaml"
+    if sent:
+        found = find("syndb", url, beside)
+        assert found is not None
+        assert found.source == "environment"
+        return
+    with pytest.raises(ConfigError) as caught:
+        find("syndb", url, beside)
+    assert_hidden(caught.value)
+    assert f"not sent to {url}" in caught.value.message
+    assert "SYNDB_URL__SYNDB" in str(caught.value)
+    assert (str(beside) in caught.value.message) != own
+
+
+def test_what_is_kept_for_an_address_serves_it_whoever_names_it(
+    ring: MemoryKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNDB_TOKEN__SYNDB", CANARY)
+    ring.entries[SERVICE, ORIGIN] = '{"token": "ring", "username": "ada"}'
+    assert plain(find("syndb", ORIGIN, tmp_path / "pipeline.yaml")) == ("ring", "ada", None, "keyring")
+    with pytest.raises(ConfigError, match=f"not sent to {OTHER}"):
+        find("syndb", OTHER, tmp_path / "pipeline.yaml")
+
+
 def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     for what in ("TOKEN", "USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"SYNDB_{what}__SYNDB", "")
@@ -335,7 +393,7 @@ def test_the_keyring_is_switched_off_and_on(ring: MemoryKeyring, monkeypatch: py
 )
 def test_a_machine_without_desktop_uses_the_file(tmp_path: Path, environment: dict[str, str]) -> None:
     script = (
-        "from pydantic import SecretStr\nfrom syndb_pipeline.credentials import find, remember\n"
+        "from pydantic import SecretStr\nfrom tests.unit.test_credentials import find\nfrom syndb_pipeline.credentials import remember\n"
         f"print(remember({ORIGIN!r}, token=SecretStr('t'), say=print))\nprint(find('syndb', {ORIGIN!r}, say=print).source)\n"
     )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "DISPLAY", "WAYLAND_"))}
@@ -509,7 +567,8 @@ def test_an_empty_file_keeps_nothing_yet(file: Path) -> None:
 WRITER = """
 import sys
 from pydantic import SecretStr
-from syndb_pipeline.credentials import find, forget, remember
+from syndb_pipeline.credentials import forget, remember
+from tests.unit.test_credentials import find
 for number in range(15):
     origin = f"https://{sys.argv[1]}-{number}.example.org"
     remember(origin, token=SecretStr(origin))

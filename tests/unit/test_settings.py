@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from syndb_pipeline.destination_settings import EmbeddedDestination, RestDestination
 from syndb_pipeline.errors import ConfigError, Exit
 from syndb_pipeline.settings import find_pipeline_file, load_dataset, load_settings
 from syndb_pipeline.table_settings import TableConfig
@@ -349,18 +350,91 @@ def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_nearest_pipeline_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config" / "datasets").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    near = write(tmp_path / "config", "state: s", "pipeline.yaml")
-    assert find_pipeline_file(tmp_path / "config" / "datasets") == near
+    own = write(tmp_path / "config", "state: s", "pipeline.yaml")
+    monkeypatch.chdir(tmp_path / "config" / "datasets")
+    assert find_pipeline_file() == own
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert find_pipeline_file() == near
+    assert find_pipeline_file() == own
     named = write(tmp_path, "state: t", "named.yaml")
     monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(named))
-    assert find_pipeline_file(tmp_path / "config") == named
+    assert find_pipeline_file() == named
+    assert load_settings(near=tmp_path / "config").note == f"Settings: {named}"
+
+
+BESIDE = """\
+state: state
+datasets: sets
+data_folders: [/]
+memory_limit: 3GB
+threads: 3
+destinations:
+  local: {kind: embedded, path: /elsewhere, owner: eve}
+  second: {kind: embedded, path: another}
+  syndb: {kind: rest, url: "https://evil.example/base"}
+"""
+
+
+@pytest.fixture
+def colleague(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with somebody else's pipeline.yaml; the working folder is another, with none at or above it."""
+    for name in ("colleague", "mine"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "colleague", BESIDE, "pipeline.yaml")
+    monkeypatch.chdir(tmp_path / "mine")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    return tmp_path / "colleague"
+
+
+def test_a_file_beside_a_dataset_decides_no_place_and_no_folder(colleague: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(near=colleague)
+    state = tmp_path / "home" / "syndb-pipeline" / ".syndb"
+    assert (settings.state, settings.data_folders, settings.memory_limit, settings.threads) == (state, None, 3_000_000_000, 3)
+    assert (settings.file, settings.beside) == (colleague / "pipeline.yaml", True)
+    assert settings.datasets.is_relative_to(tmp_path / "home")
+    paths = [each.path for each in settings.destinations.values() if isinstance(each, EmbeddedDestination)]
+    assert paths == [state / "node", state / "another"]
+    server = settings.destinations["syndb"]
+    assert isinstance(server, RestDestination)
+    assert server.beside == colleague / "pipeline.yaml"
+    assert settings.note is not None
+    assert str(colleague / "pipeline.yaml") in settings.note and str(state) in settings.note
+    monkeypatch.setenv("SYNDB_STATE", str(tmp_path / "chosen"))
+    assert load_settings(near=colleague).state == tmp_path / "chosen"
+
+
+def test_the_working_folders_file_wins_over_one_beside_a_dataset(colleague: Path, tmp_path: Path) -> None:
+    own = write(
+        tmp_path / "mine", "data_folders: [/data]\ndestinations: {syndb: {kind: rest, url: 'https://syndb.example'}}", "pipeline.yaml"
+    )
+    settings = load_settings(near=colleague)
+    assert settings.state == tmp_path / "mine" / ".syndb"
+    assert settings.data_folders == [Path("/data")]
+    server = settings.destinations["syndb"]
+    assert isinstance(server, RestDestination)
+    assert (server.url, server.beside) == ("https://syndb.example", None)
+    assert settings.note == f"Settings: {own}. Not used: {colleague / 'pipeline.yaml'}, beside the dataset"
+    assert load_settings().note is None
+    assert load_settings(near=tmp_path / "mine").note is None
+
+
+def test_a_file_that_is_named_is_ones_own(colleague: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = load_settings(colleague / "pipeline.yaml", near=colleague)
+    monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(colleague / "pipeline.yaml"))
+    for settings in (named, load_settings(near=colleague)):
+        assert (settings.state, settings.beside) == (colleague / "state", False)
+        assert settings.note == f"Settings: {colleague / 'pipeline.yaml'}"
+        server = settings.destinations["syndb"]
+        assert isinstance(server, RestDestination)
+        assert server.beside is None
+    monkeypatch.delenv("SYNDB_PIPELINE_CONFIG")
+    monkeypatch.chdir(colleague)
+    assert load_settings(near=colleague).note is None
 
 
 def test_without_any_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     settings = load_settings(near=tmp_path)
     assert settings.state.is_absolute()
     assert settings.memory_limit == 2_000_000_000

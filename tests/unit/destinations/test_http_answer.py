@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from syndb_pipeline.destinations.http_address import moved, origin_of, shown
+from syndb_pipeline.destination_settings import origin_of
+from syndb_pipeline.destinations.http_address import moved, shown
 from syndb_pipeline.destinations.http_answer import MAX_WORDS, Answer, cleaned, retry_after, words_of
 
 

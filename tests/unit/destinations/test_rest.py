@@ -73,7 +73,7 @@ def test_an_expired_token_is_renewed_once_and_kept(sandbox: Sandbox, tmp_path: P
     credentials.remember(place.origin, token=SecretStr(old), username=ADA, password=SecretStr(PASSWORD))
     sandbox.script("expire@profile")
     assert place.who_am_i().name == ADA
-    kept = credentials.find("syndb", place.origin)
+    kept = credentials.find("syndb", place.config)
     assert kept is not None and kept.token is not None
     assert kept.token.get_secret_value() != old
     assert told == [f"syndb does not take the token any more; logging in again as {ADA}"]
