@@ -14,7 +14,7 @@ from textwrap import fill
 
 from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.readers.files import suffix
-from syndb_pipeline.scaffold.folder import survey
+from syndb_pipeline.scaffold.folder import missed_tables, survey
 from syndb_pipeline.scaffold.guess import Guess, guess_tables
 from syndb_pipeline.scaffold.peek import SUFFIXES
 from syndb_pipeline.scaffold.text import config_text
@@ -68,9 +68,13 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
             raise _no_table(folder, unused)
         guesses, left = guess_tables(candidates)
         unused |= left
-        text, questions = config_text(guesses, relative_to=Path(os.path.relpath(folder, out.parent)), unused=unused, out=out)
+        missed = missed_tables(folder, unused, {guess.table for guess in guesses})
+        seen_from = Path(os.path.relpath(folder, out.parent))
+        text, questions = config_text(guesses, relative_to=seen_from, missed=missed, unused=unused, out=out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
+    told = {path.name for path in missed.values()}  # asked about
+    unused = {file: reason for file, reason in unused.items() if file not in told}
     return InitReport(out, {guess.table: _named(guess) for guess in guesses}, questions, unused)
 
 

@@ -5,6 +5,7 @@ Belongs here: going through the folder. Does not: what is inside a table (`peek.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ _NAMED: Final = 3
 
 _EXPORT: Final = "is not read; export the table as .csv or .parquet"
 _UNPACK: Final = "is packed in a way that is not read; unpack it, or pack it with gzip (.csv.gz)"
-_KINDS: Final = {
+_FORMATS: Final = {
     (".feather", ".arrow", ".ipc"): f"Feather (Arrow) {_EXPORT}",
     (".h5", ".hdf5", ".hdf", ".nwb", ".n5", ".zarr"): f"HDF5 or Zarr {_EXPORT}",
     (".json", ".jsonl", ".ndjson"): f"JSON {_EXPORT}",
@@ -36,6 +37,10 @@ _KINDS: Final = {
     (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".lz4"): f"it {_UNPACK}",
     (".dat", ".tab", ".asc", ".data", ".lst"): "not the suffix of a table; if it holds text in rows, call it .txt or .csv",
     ("",): "without a suffix; if it holds text in rows, call it .txt or .csv",
+}
+"""Suffixes of files that may hold a table and are not read, with what to do."""
+
+_KINDS: Final = _FORMATS | {
     (".swc",): "a skeleton; a table names it in its column swc_path",
     (".glb",): "a mesh; a table names it in its column mesh_path",
     (".obj", ".ply", ".stl", ".gltf", ".off"): "SynDB takes meshes as .glb",
@@ -76,6 +81,21 @@ def survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dic
             except Unreadable as error:
                 unused[path.name] = str(error)
     return candidates, unused | _others(others), tables or bool(candidates)
+
+
+def missed_tables(folder: Path, unused: Iterable[str], found: Collection[str]) -> dict[str, Path]:
+    """Tables, beside those `found`, that files of `folder` hold by their names, though they are `unused`."""
+    missed: dict[str, Path] = {}
+    for name in unused:
+        path = folder / name
+        ending = suffix(path)
+        if not path.is_file() or not (ending in SUFFIXES or any(path.suffix.lower() in endings for endings in _FORMATS)):
+            continue
+        stem = path.name[: len(path.name) - len(ending)]
+        table = next((table for table in TABLE_WORDS if name_score(stem, table) == 1), None)
+        if table is not None and table not in found:
+            missed.setdefault(table, path)
+    return missed
 
 
 def _others(paths: list[Path]) -> dict[str, str]:

@@ -18,9 +18,10 @@ import yaml
 
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES, Column
 from syndb_pipeline.contract.vocabularies import LICENSES
+from syndb_pipeline.readers.files import suffix
 from syndb_pipeline.scaffold.columns import KEYS, MEASURES, Mapped
 from syndb_pipeline.scaffold.guess import Guess
-from syndb_pipeline.scaffold.peek import reads_alike
+from syndb_pipeline.scaffold.peek import SUFFIXES, reads_alike
 from syndb_pipeline.scaffold.values import comma, hold_several_numbers
 from syndb_pipeline.table_settings import TableConfig
 
@@ -105,19 +106,47 @@ def _commented(start: str, text: str) -> list[str]:
     return wrap(text, _WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_long_words=False, break_on_hyphens=False)
 
 
-def config_text(guesses: list[Guess], *, relative_to: Path, unused: dict[str, str], out: Path) -> tuple[str, list[str]]:
-    """The YAML and its questions. `relative_to` is the tables' folder as seen from the config `out`."""
+def config_text(
+    guesses: list[Guess], *, relative_to: Path, missed: dict[str, Path], unused: dict[str, str], out: Path
+) -> tuple[str, list[str]]:
+    """The YAML and its questions.
+
+    Args:
+        guesses: the tables.
+        relative_to: the tables' folder as seen from the config.
+        missed: tables whose files, by their names, cannot be read.
+        unused: every file that is not used, with the reason.
+        out: where the config goes.
+    """
     writer = _Writer([*_schema_line(out), _METADATA.format(id=_new_id(), licenses=", ".join(_other_licenses()), **_QUESTIONS), "tables:"])
     writer.questions += [f"dataset.{key if key != 'structure' else 'brain_regions'}: {question}" for key, question in _QUESTIONS.items()]
     for guess in guesses:
         _table(writer, guess, relative_to)
-    if not guesses:
+    for table, path in missed.items():
+        writer.where = f"tables.{table}"
+        if suffix(path) in SUFFIXES:
+            # Named all the same, so that no table is left out because nobody read this: `check` refuses it until it can be read.
+            writer.lines.append(f"  {table}:")
+            writer.ask(_TABLE, f"{path.name} cannot be read as it is ({unused[path.name]})", "file")
+            writer.set(f"file: {_path(relative_to, glob.escape(path.name))}")
+        else:
+            writer.ask("  ", f"by its name {path.name} is the table {table}; it is not used ({unused[path.name]})", "file")
+    if not guesses and not missed:
         writer.where = "tables"
         writer.ask("  ", f"no file looks like a SynDB table; name them yourself, as any of {', '.join(TABLES)}", "*")
+    told = {path.name for path in missed.values()}
     for file, reason in unused.items():
-        writer.lines += _commented("  # ", f"not used: {_comment(file)} ({_comment(reason, 400)})")
+        if file not in told:
+            writer.lines += _commented("  # ", f"not used: {_comment(file)} ({_comment(reason, 400)})")
     writer.questions.append(f"terms: {_TERMS_QUESTION}")
     return "\n".join([*writer.lines, "", _TERMS.format(terms=_TERMS_QUESTION)]), writer.questions
+
+
+def _path(folder: Path, file: str) -> str:
+    """`file`, a name or glob in `folder`, as YAML."""
+    if folder != Path() and glob.has_magic(file):
+        return _scalar(f"{glob.escape(folder.as_posix())}/{file}")
+    return _scalar((folder / file).as_posix())
 
 
 def _other_licenses() -> list[str]:
@@ -150,11 +179,6 @@ def _table(writer: _Writer, guess: Guess, folder: Path) -> None:
 def _file(writer: _Writer, guess: Guess, folder: Path) -> None:
     """Which file, and which sheet; without one while a person has to choose, for none of several is more right than another."""
 
-    def path(file: str) -> str:
-        return _scalar(
-            f"{glob.escape(folder.as_posix())}/{file}" if folder != Path() and glob.has_magic(file) else (folder / file).as_posix()
-        )
-
     if guess.doubt:
         writer.ask(_TABLE, guess.doubt, "file")
     if guess.lesser:
@@ -164,9 +188,9 @@ def _file(writer: _Writer, guess: Guess, folder: Path) -> None:
     if guess.choices and not guess.chooses_sheet:
         for choice in guess.choices:
             sheet = f"   # with sheet: {_scalar(choice.sheet)}" if choice.sheet else ""
-            writer.offer(_TABLE, f"file: {path(choice.file)}{sheet}")
+            writer.offer(_TABLE, f"file: {_path(folder, choice.file)}{sheet}")
         return
-    writer.set(f"file: {path(guess.file)}")
+    writer.set(f"file: {_path(folder, guess.file)}")
     if guess.chooses_sheet:
         sheets = [choice.sheet or "" for choice in guess.choices]
         writer.ask(_TABLE, f"which sheet? {_and(sheets)} fit. Remove the # of one line", "sheet")
