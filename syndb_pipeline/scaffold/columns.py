@@ -21,6 +21,9 @@ _PROBABILITY: Final = re.compile(r"(?P<name>.+?)_(prob|probability|score|avg|mea
 MEASURES: Final = (Kind.NUMBER, Kind.INTEGER)
 KEYS: Final = (Kind.KEY, Kind.REFERENCE)
 
+_LOOKED_AT: Final = 200
+"""Values that tell whether a column holds numbers."""
+
 Keys = Mapping[str, Collection[str]]
 """Table -> the keys of its first rows."""
 
@@ -76,8 +79,10 @@ def map_columns(candidate: Candidate, table: Table, keys: Keys | None = None, na
 def _may_be(item: Mapped, candidate: Candidate, table: Table) -> bool:
     """Whether the first values of a column allow what its name suggests. What a name leaves no doubt about is for `check` to judge."""
     kind = table.columns[item.target].kind
-    values = candidate.values(item.column)
-    if item.column == item.target or not values:
+    if item.column == item.target:
+        return True
+    values = candidate.values(item.column)[:_LOOKED_AT]
+    if not values:
         return True
     if kind in (*KEYS, *MEASURES) and hold_several_numbers(values):
         return False

@@ -119,31 +119,39 @@ def _values(guess: Guess, target: str) -> list[str]:
 
 
 def _neurons_by_values(guesses: list[Guess], unfit: list[Candidate]) -> list[Guess]:
-    """The table of `unfit` with a column that the others refer to as neurons, which is taken out of it; none where there is no such."""
+    """A table of neurons, where a file has a column of what the others refer to as neurons; none where there is no such.
+
+    A file that is no table otherwise is taken out of `unfit`; one that is may serve as two.
+    """
     for guess in guesses:
         for column in TABLES[guess.table].references.values():
             named = _values(guess, column.name)
             if not named or not (column.targets == ("neuron",) or column.name in _ENDS):
                 continue  # the parent of a vesicle, say, is hardly a neuron
-            for candidate in unfit:
-                for key in candidate.columns:
-                    values = candidate.values(key) if key else []
-                    if len(set(values)) == len(values) and _are_keys_of(named, set(values)):
-                        unfit.remove(candidate)
-                        doubt = f"is it the table of neurons? {column.name} of {guess.candidate} holds values of its column {key}"
-                        mapped = [Mapped(key, "cid", False)]
+            others = [other.candidate for other in guesses if other is not guess and not other.choices]
+            for candidate in [*unfit, *others]:
+                for key in filter(None, candidate.columns):
+                    values = candidate.values(key)
+                    if len(set(values)) == len(values) and _are_keys_of(named, set(values), only_long=candidate in others):
+                        unfit[:] = [other for other in unfit if other is not candidate]
+                        doubt = f"is it the table of neurons? {guess.column_of(column.name)} of {guess.candidate} holds values of its {key}"
                         unknown = [other for other in candidate.columns if other != key]
-                        return [Guess("neuron", _file(candidate), candidate, mapped, unknown, doubt=doubt)]
+                        return [Guess("neuron", _file(candidate), candidate, [Mapped(key, "cid", False)], unknown, doubt=doubt)]
     return []
 
 
 _ENDS: Final = ("pre_synapse_id", "post_synapse_id")
 
 
-def _are_keys_of(named: Sequence[str], keys: set[str]) -> bool:
+def _are_keys_of(named: Sequence[str], keys: set[str], *, only_long: bool) -> bool:
     """Whether `named` are references to `keys`: most of them or, as these are the first rows only, some that are too long for chance."""
     met = set(named) & keys
-    return (len(met) > 1 and 2 * len(met) > len(set(named))) or sum(len(key) > 6 for key in met) > 2
+    long = sum(len(key) > _LONG for key in met)
+    return long > 2 or (len(met) > 1 and 2 * len(met) > len(set(named)) and (long > 0 or not only_long))
+
+
+_LONG: Final = 6
+"""Characters of a key beyond which two tables hardly have it by chance."""
 
 
 # Several files

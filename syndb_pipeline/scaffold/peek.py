@@ -10,6 +10,7 @@ import codecs
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import mkdtemp
@@ -82,8 +83,15 @@ class Candidate:
 
     def values(self, column: str) -> list[str]:
         """The values of a column in the first rows, blank ones left out."""
-        at = self.columns.index(column)
-        return [value for row in self.rows if at < len(row) and (value := row[at].strip())]
+        return self._values[column]
+
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        texts = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
+        # Of two columns with one name, the first.
+        return {
+            name: [text.strip() for text in column if text.strip()] for name, column in reversed([*zip(self.columns, texts, strict=False)])
+        }
 
 
 def peek(path: Path, scratch: Path) -> list[Candidate]:
@@ -207,16 +215,18 @@ def _rows(found: Iterator[Record] | list[Record]) -> list[tuple[int, list[str]]]
 
 
 def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
-    """How well a delimiter explains the rows: names it makes known, then rows as wide as their header, then several columns."""
+    """How well a delimiter explains the rows: names it makes known, rows as wide as their header, columns of numbers."""
     if not rows:
         return (-1,)
     at = _header_at(rows)
     width = len(rows[at][1])
     known = _hits(rows[at][1]) if _fitting(rows, at) > _MOST and _is_header(rows, at) else 0
     alike = sum(len(cells) == width for _, cells in rows) / len(rows)  # those above the header too: the fewer titles, the likelier
-    # A quotation mark left over was torn from its other half.
-    whole = not any(cell.count('"') % 2 for _, cells in rows for cell in cells)
-    return (known, whole, alike if width > 1 else 0, width > 1, mark != " ", -text.DELIMITERS.index(mark))
+    # A quotation mark left over was torn from its other half, and hardly a value holds a tab.
+    whole = not any(cell.count('"') % 2 or "\t" in cell for _, cells in rows for cell in cells)
+    columns = list(zip(*(cells for _, cells in rows[at + 1 :] if len(cells) == width), strict=False))
+    numbers = sum(all(map(headers.is_datum, filter(None, column))) for column in columns) / len(columns) if columns else 0
+    return (known, whole, alike if width > 1 else 0, numbers, width > 1, mark != " ", -text.DELIMITERS.index(mark))
 
 
 # Where the names are
@@ -228,10 +238,11 @@ _MOST: Final = 0.8
 
 def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Candidate:
     """`candidate` with its names and rows; `rows` are pairs of number and cells, blank ones left out."""
-    at = _header_at(rows)
+    top = rows[:_HEADER_ROWS]
+    at = _header_at(top)
     number, first = rows[at]
     below = [cells for _, cells in rows[at + 1 :] if len(cells) == len(first)]
-    has_header = _is_header(rows, at)
+    has_header = _is_header(top, at)
     values = below if has_header else [first, *below]
     kept = list(range(len(first)))
     if candidate.delimiter is None:
@@ -261,7 +272,7 @@ def _is_header(rows: Sequence[tuple[int, list[str]]], at: int) -> bool:
 
 def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
     """The index of the row of `rows` that most likely holds the names, or, where none does, of the first row of values."""
-    looked_at = range(min(len(rows), _HEADER_ROWS))
+    looked_at = range(len(rows))
     hits = [_hits(rows[index][1]) for index in looked_at]
     fits = [_fitting(rows, index) > _MOST for index in looked_at]
     if hits[0] and fits[0]:
