@@ -28,13 +28,21 @@ def rows_in(path: Path) -> int:
     return int(_parquet().read_metadata(path).num_rows)
 
 
-def is_surely_empty(path: Path, column: str) -> bool:
-    """Whether the statistics of every row group say that `column` has no value; they need not be there. Raises `OSError`."""
+def values_in(path: Path, column: str) -> int:
+    """How many values `column` has at most: its rows, less those that the statistics of a row group know to have none. Raises `OSError`.
+
+    Our own files have these statistics in every row group, so that it is the number of values.
+    """
     metadata = _parquet().read_metadata(path)
     index = metadata.schema.names.index(column)
     statistics = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
-    counted = [each is not None and each.has_null_count and each.null_count for each in statistics]
-    return bool(sum(counted) == metadata.num_rows)
+    empty = [each.null_count if each is not None and each.has_null_count else 0 for each in statistics]
+    return int(metadata.num_rows - sum(empty))
+
+
+def is_surely_empty(path: Path, column: str) -> bool:
+    """Whether the statistics of every row group say that `column` has no value; they need not be there. Raises `OSError`."""
+    return values_in(path, column) == 0
 
 
 def _parquet() -> Any:

@@ -59,7 +59,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-COL-001", "Unknown column", "error", "{file} has {names}, which {table} does not know{near}.", "{advice}", True),
     Rule("SYN-COL-002", "Required column missing", "error", "{file} has no column {column!r}, which every {table} needs{near}.", "{advice}", True),
     Rule("SYN-COL-003", "Column of the server", "error", "{file} has the column {column!r}, which SynDB's server fills itself; sending it fails.", "Leave it out: `tables.{table}.ignore: [{column}]`.", True),
-    Rule("SYN-COL-004", "Column is not published", "hint", "{names} of {table} serve{verb_s} the checks and {are} not sent: SynDB's {table} has no such column{s}.", "Nothing to do."),
+    Rule("SYN-COL-004", "Column is not sent", "warning", "{names} in {table} {are} not sent: {reason}.", "{advice}"),
     Rule("SYN-COL-005", "Two columns for one", "error", "{file}: the columns {names} all stand for {column}.", "Let one of them stand for it in `tables.{table}.columns`; map the others to other columns, or leave them out with `tables.{table}.ignore`.", True),
     Rule("SYN-COL-006", "Config names a column that is not there", "error", "{file} has no column {column!r}, which `tables.{table}.{key}` names{near}.", "{advice}", True),
     Rule("SYN-COL-007", "One file for two tables", "warning", "{file} is read for {table} and, with the same columns, for {other}.", "Correct `file` or `sheet` of one of them. If the file holds both, give each its own `columns` and `ignore`."),

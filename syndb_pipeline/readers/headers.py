@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from syndb_pipeline.contract.no_value import OF_PROGRAMS
-from syndb_pipeline.contract.tables import SERVER_COLUMNS, Kind, Table
+from syndb_pipeline.contract.tables import SERVER_COLUMNS, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers.casts import WHITE_SPACE
@@ -167,10 +167,6 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
             if column.name not in claims and column.name not in {_spelling(name) for name in unknown}:
                 problems.append(_required(file, column.name, names, table, config))
     problems += _config_names(file, names, table, config, claims)
-    unsent = [name for name in targets if not table.columns[name].published and table.columns[name].kind is not Kind.PATH]
-    if unsent:
-        only = unsent[0] if len(unsent) == 1 else None
-        problems.append(Problem("SYN-COL-004", file, column=only, count=len(unsent), values={"names": ", ".join(unsent)}))
     in_file_order = dict(sorted(targets.items(), key=lambda item: item[1]))
     assert all(times[names[index]] == 1 for index in in_file_order.values())
     return Match(in_file_order, tuple(problems), complete)

@@ -13,10 +13,11 @@ from typing import Any
 
 import duckdb
 
-from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.findings.finding import Example, Finding
+from syndb_pipeline.footers import values_in
 from syndb_pipeline.quarantine_settings import percent
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.children import EARLIER, check_declared, first_rows
@@ -27,6 +28,7 @@ from syndb_pipeline.stages.set_aside import ASIDE, Related
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import columns_of, ingested, written
 from syndb_pipeline.store import Rows
+from syndb_pipeline.stored_keys import KEY_COLUMNS, rows_of
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 
@@ -85,7 +87,7 @@ def run(context: Context, folder: Path) -> Result:
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
         data = _Dataset(context, connection, sources, tables, relations, links, present)
-        own = [*_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
+        own = [*_unsent(data), *_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         failures.write(folder)
@@ -202,6 +204,80 @@ def _parentless(data: _Dataset) -> list[Finding]:
     return findings
 
 
+def _unsent(data: _Dataset) -> list[Finding]:
+    """SYN-COL-004 for columns whose values are read and not sent: at most one finding a table for columns that SynDB's table lacks, and
+    one for references to tables that the dataset lacks. Columns that the config ignores are not read."""
+    findings: list[Finding] = []
+    if data.swapped:
+        return findings
+    for name, path in data.tables.items():
+        declared = TABLES[name].columns
+        values = {column: values_in(path, column) for column in data.columns(name) if declared[column].kind is not Kind.PATH}
+        lacking = [column for column in values if not declared[column].published]
+        missing = []
+        if data.whole:
+            asked = {finding.column for finding in data.context.upstream("join_relations").findings if finding.table == name}
+            missing = [column for column in values if column not in (*lacking, *asked) and _leads_nowhere(data, name, declared[column])]
+        for columns, reason, advice in (
+            (
+                lacking,
+                f"SynDB's {name} has no such column{{s}}",
+                "Nothing to do if SynDB can do without them. Keep them in the file, for the checks use them; "
+                "`rules: {SYN-COL-004: hint}` in the dataset's YAML silences this.",
+            ),
+            (
+                missing,
+                "they name rows of tables that the dataset does not have",
+                "Add the tables whose rows they name, if you have them. A column that SynDB is not to have can be listed under `ignore`.",
+            ),
+        ):
+            if filled := [column for column in columns if values[column]]:
+                findings.append(_not_sent(data, name, {column: values[column] for column in filled}, reason, advice))
+    return findings
+
+
+def _leads_nowhere(data: _Dataset, table: str, column: Column) -> bool:
+    """Whether the values of a published column are dropped since the table they name is not there."""
+    if column.name == "parent_enum":
+        return data.target(table, "parent_id") is None
+    return column.kind is Kind.REFERENCE and data.target(table, column.name) is None
+
+
+def _not_sent(data: _Dataset, table: str, values: Mapping[str, int], reason: str, advice: str) -> Finding:
+    def listed(words: list[str]) -> str:
+        return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+    by_count: dict[int, list[str]] = {}
+    for column, count in values.items():
+        by_count.setdefault(count, []).append(column)
+    names = listed(
+        [
+            f"{count:,} value{'' if count == 1 else 's'} {'each ' if len(columns) > 1 else ''}of {listed(columns)}"
+            for count, columns in by_count.items()
+        ]
+    )
+    return data.context.finding(
+        "SYN-COL-004",
+        table=table,
+        column=next(iter(values)) if len(values) == 1 else None,
+        count=sum(values.values()),
+        examples=[_first_value(data, table, column) for column in values],
+        names=names,
+        reason=reason.format(s="" if len(values) == 1 else "s"),
+        advice=advice,
+    )
+
+
+def _first_value(data: _Dataset, table: str, column: str) -> Example:
+    """The first cell of `column` that has a value; the value itself only of keys: the text of a number is in the lab's file alone."""
+    source = rows_of(data.tables[table], row_number=True)
+    found = data.connection.execute(
+        f"SELECT file_row_number, {quote(column)} FROM {source} WHERE {quote(column)} IS NOT NULL LIMIT 1"
+    ).fetchall()
+    [(row, value)] = found
+    return data.sources.example(table, row, column, value if column in KEY_COLUMNS else None)
+
+
 def _synapse_goal(data: _Dataset) -> str:
     return "neuron" if "neuron" in data.tables else "row of another table"
 
@@ -254,6 +330,6 @@ STAGE = Stage(
     run,
     _inputs,
     "join_relations",
-    "4",
+    "5",
     "Prove that the dataset is one whole, and seal the verdict over all stages before.",
 )

@@ -214,7 +214,7 @@ SERVERS = (
         "places of synapses, which are checked and not sent",
         "hemibrain",
         put(SYN, "centroid_x", 2, "38712"),
-        finds("SYN-COL-004", SYN, None, None, 4, "centroid_x"),
+        finds("SYN-COL-004", SYN, None, None, 800, "200 values each of parent_id, centroid_x"),
     ),
 )
 

@@ -23,6 +23,7 @@ SYNAPSES_EACH: Final = 40
 """Of every hemibrain neuron: the first ones."""
 
 _FOREIGN_WORDS: Final = "its words are the lab's own, and SynDB's vocabulary truly lacks them"
+_NO_COLUMN: Final = "SynDB's table truly has no such column, so that these values are not sent"
 _NO_PARENTS: Final = "the set truly has no table of its parents"
 
 TOLD: Final[dict[str, dict[tuple[str, str], str]]] = {
@@ -31,15 +32,19 @@ TOLD: Final[dict[str, dict[tuple[str, str], str]]] = {
     "hemibrain": {
         ("SYN-PATH-005", "neuron"): "754538881.swc has two roots, as its EXPECTED.md says",
         ("SYN-VOC-001", "neuron"): _FOREIGN_WORDS,
+        ("SYN-COL-004", "synapse"): _NO_COLUMN,
     },
     "l1": {("SYN-VOC-001", "neuron"): _FOREIGN_WORDS},
-    "larva": {("SYN-VOC-001", "neuron"): _FOREIGN_WORDS},
+    "larva": {("SYN-VOC-001", "neuron"): _FOREIGN_WORDS, ("SYN-COL-004", "neuron_relation"): _NO_COLUMN},
+    "worm": {("SYN-COL-004", "neuron_relation"): _NO_COLUMN},
     "naive": {
         ("SYN-PATH-005", "neuron"): "754538881.swc has two roots, as its EXPECTED.md says",
         ("SYN-VOC-001", "neuron"): _FOREIGN_WORDS,
+        ("SYN-COL-004", "synapse"): _NO_COLUMN,
     },
+    "muscles": {("SYN-COL-004", "neuron_relation"): _NO_COLUMN},
     "edge_list": {("SYN-VOC-001", "neuron"): _FOREIGN_WORDS},
-    "five_files": {("SYN-INT-003", "synapse"): _NO_PARENTS},
+    "five_files": {("SYN-INT-003", "synapse"): _NO_PARENTS, ("SYN-COL-004", "synapse"): _NO_COLUMN},
 }
 """Set -> (code, table) -> why a warning about the set as it is, is right. They are no finding about a mistake made in it."""
 

@@ -82,17 +82,6 @@ def test_a_missing_required_column_names_the_nearest() -> None:
     assert "{presynapse_id: pre_synapse_id}" in problem.values["advice"]
 
 
-def test_columns_that_are_not_sent_are_told_as_hints() -> None:
-    found = match(["cid", "pre_id", "post_id"], "neuron_relation")
-    assert found.complete
-    assert codes(found) == [("SYN-COL-004", "cid")]
-    several = match(["cid", "parent_id", "centroid_x", "centroid_z"], "synapse")
-    (told,) = several.problems
-    assert (told.code, told.column, told.count) == ("SYN-COL-004", None, 3)
-    assert told.values["names"] == "parent_id, centroid_x, centroid_z"
-    assert match(["cid", "mesh_path"]).problems == ()
-
-
 def test_an_unnamed_column_can_be_mapped_or_ignored() -> None:
     assert match(["", "x"], columns={"": "cid", "x": "centroid_x"}).targets == {"cid": 0, "centroid_x": 1}
     assert match(["cid", ""], ignore=[""]).problems == ()

@@ -66,7 +66,7 @@ def test_each_synapse_leads_to_a_neuron(tmp_path: Path) -> None:
     synapses = csv("cid,parent_id,pre_synapse_id,post_synapse_id", "s1,,n1,", "s2,a1,,", "s3,,,", "s4,,,n2")
     lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXON, "synapse": synapses}, {"synapse": {"parent": "axon"}})
     checked = lab.check()
-    assert checked.faults == ["SYN-INT-002"]
+    assert checked.faults == ["SYN-COL-004", "SYN-INT-002"]
     astray = checked.finding("SYN-INT-002")
     assert astray.cause == "1 synapse leads to no neuron through parent_id, pre_synapse_id or post_synapse_id."
     assert [example.row for example in astray.examples] == [4]
@@ -276,3 +276,53 @@ def test_rows_are_conserved_and_counted_as_by_hand(data: dict[str, list[tuple[st
         assert checked.rows(name).rejected == oracle["rejected"][name]
     errors = [finding for finding in checked.findings if finding.severity == "error"]
     assert checked.verdict == ("rejected" if errors else "accepted")
+
+
+def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) -> None:
+    tables = {
+        "neuron": NEURON,
+        "synapse": csv("cid,parent_id,pre_synapse_id,centroid_x,centroid_y,centroid_z", "s1,n1,n1,1,2.50,", "s2,,n2,3,,"),
+        "neuron_relation": csv("cid,pre_synapse_id,post_synapse_id", "r1,n1,n2"),
+    }
+    checked = Lab(tmp_path, tables).check()
+    assert checked.verdict == "accepted"
+    synapse, relation = (finding for finding in checked.findings if finding.code == "SYN-COL-004")
+    assert (synapse.severity, synapse.count) == ("warning", 4)
+    assert synapse.cause == (
+        "1 value each of parent_id and centroid_y and 2 values of centroid_x in synapse are not sent: SynDB's synapse has no such columns."
+    ), "centroid_z has no value"
+    assert [(example.row, example.column, example.value) for example in synapse.examples] == [
+        (2, "parent_id", "n1"),
+        (2, "centroid_y", None),
+        (2, "centroid_x", None),
+    ]
+    assert relation.cause == "1 value of cid in neuron_relation is not sent: SynDB's neuron_relation has no such column."
+    quiet = Lab(tmp_path, tables, {"synapse": {"ignore": [f"centroid_{axis}" for axis in "xyz"]}, "neuron_relation": {"ignore": ["cid"]}})
+    assert quiet.check().finding("SYN-COL-004").cause.startswith("1 value of parent_id in synapse is not sent")
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "row", "named"),
+    [
+        ("synapse", "cid,pre_synapse_id,post_synapse_id", "s1,b1,p1", "1 value each of pre_synapse_id and post_synapse_id"),
+        ("vesicle", "cid,parent_id,parent_enum,neuron_id", "v1,a1,4,n1", "1 value each of parent_id, parent_enum and neuron_id"),
+        ("dendritic_spine", "cid,forms_synapse_with", "d1,s1", "1 value of forms_synapse_with"),
+    ],
+)
+def test_references_of_a_single_table_are_named_with_their_values(tmp_path: Path, table: str, header: str, row: str, named: str) -> None:
+    checked = Lab(tmp_path, {table: csv(header, row)}).check()
+    assert (checked.verdict, checked.faults) == ("accepted", ["SYN-COL-004", "SYN-INT-003"])
+    told = checked.finding("SYN-COL-004")
+    assert told.cause.startswith(f"{named} in {table} ")
+    assert told.cause.endswith("not sent: they name rows of tables that the dataset does not have.")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_columns_that_are_sent_are_not_named(tmp_path: Path, rows: int) -> None:
+    """Neither are files, which are sent beside the tables, nor columns without a value."""
+    tables = {
+        "neuron": NEURON,
+        "axon": csv("cid,parent_id,neuron_id,parent_enum,swc_path", *(f"a{n},n1,n1,1," for n in range(rows))),
+        "vesicle": csv("cid,parent_id", *(f"v{n},a0" for n in range(rows))),
+    }
+    assert Lab(tmp_path, tables).check().findings == []

@@ -260,7 +260,7 @@ def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
 def test_a_single_table_keeps_its_column_and_says_that_it_leads_nowhere(tmp_path: Path) -> None:
     checked = Lab(tmp_path, {"vesicle": csv("cid,parent_id", "v1,a1", "v2,")}).check()
     assert checked.verdict == "accepted"
-    assert checked.faults == ["SYN-INT-003"]
+    assert checked.faults == ["SYN-COL-004", "SYN-INT-003"]
     assert (checked.rows("vesicle").read, checked.rows("vesicle").rejected) == (2, 0)
 
 

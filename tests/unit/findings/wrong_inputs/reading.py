@@ -245,7 +245,7 @@ COLUMNS = (
         },
         {"neuron": "neuron.csv", "synapse": "synapse.csv"},
         count=3,
-        first="synapse.csv, row 1",
+        first="synapse.csv, row 2, column centroid_x",
     ),
     WrongInput(
         "SYN-COL-005",
