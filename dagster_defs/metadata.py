@@ -17,9 +17,11 @@ from dagster_defs.previews import first_rows
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.html import default_path
+from syndb_pipeline.findings.relation import Relation, relations_of
 from syndb_pipeline.findings.report import by_severity, summary
 from syndb_pipeline.progress import amount
 from syndb_pipeline.publication.records import Receipt
+from syndb_pipeline.stages.join_relations import STAGE as JOIN_RELATIONS
 from syndb_pipeline.stages.package import STAGE as PACKAGE
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.store import Record, Rows
@@ -52,6 +54,9 @@ def describe_record(context: Context, record: Record) -> Metadata:
     if record.tables:
         metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())
         metadata["rows"] = rows_table(record.tables)
+    if record.stage == JOIN_RELATIONS.name:
+        links = {name: table["references"] for name, table in record.details["tables"].items()}
+        metadata["relations"] = relations_table(relations_of(links))
     if record.findings:
         metadata["findings"] = findings_table(record.findings)
     if record.stage == PACKAGE.name:
@@ -84,6 +89,13 @@ def rows_table(tables: Mapping[str, Rows]) -> dg.MarkdownMetadataValue:
     below = {"below": "int"} if any(rows.below for rows in tables.values()) else {}
     lines = [tables[name].model_dump() | {"below": tables[name].below, "table": name} for name in ordered(tables)]
     return markdown_table([*(columns | below).items()], lines)
+
+
+def relations_table(relations: Sequence[Relation]) -> dg.MarkdownMetadataValue:
+    """A line for each column of references: the table it was joined to, of how many rows, and why that table."""
+    columns = {"reference": "string", "points to": "string", "rows": "int", "chosen": "string"}
+    lines = [{"reference": each.name, "points to": each.target, "rows": each.resolved, "chosen": each.reason} for each in relations]
+    return markdown_table([*columns.items()], lines)
 
 
 def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValue:

@@ -162,6 +162,7 @@ def report(
         told: dict[str, Any] = ({"html": str(html)} if html else {}) | more
         print_json(sealed, digest=digest, **told)
         return
+    from syndb_pipeline.findings.relation import relations_of
     from syndb_pipeline.findings.report import print_report
 
     print_report(
@@ -170,6 +171,7 @@ def report(
         name=context.config.name,
         tables=sealed.tables,
         findings=sealed.findings,
+        relations=relations_of(sealed.details["relations"]),
         next_step=following,
         html=html,
         config=config.relative_to(Path.cwd()) if (config := context.config.path).is_relative_to(Path.cwd()) else config,
@@ -185,6 +187,7 @@ def print_json(
     **more: Any,
 ) -> None:
     """Print the object of --json. Its `exit` is the command's exit code; when left out it follows from the verdict."""
+    from syndb_pipeline.findings.relation import relations_of
     from syndb_pipeline.findings.report import as_json
 
     verdict = sealed.details["verdict"] if sealed else None
@@ -196,6 +199,7 @@ def print_json(
         digest=digest,
         receipt=receipt,
         exit=int(following if exit_code is None else exit_code),
+        relations=[each.as_json() for each in relations_of(sealed.details["relations"])] if sealed else [],
         **more,
     )
     typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False, default=str)))

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.findings.charts import colour
-from syndb_pipeline.findings.gather import Relation
+from syndb_pipeline.findings.relation import Relation
 from syndb_pipeline.store import Rows
 
 _CHARACTER: Final = 6.7

@@ -222,16 +222,7 @@ def report_json(report: Report) -> dict[str, Any]:
                 }
                 for stage in report.stages
             ],
-            "relations": [
-                {
-                    "table": each.table,
-                    "column": each.column,
-                    "target": each.target,
-                    "resolved": each.resolved,
-                    "orphans": each.orphans,
-                }
-                for each in report.relations
-            ],
+            "relations": [each.as_json() for each in report.relations],
             "metadata": report.metadata,
             "terms": report.terms,
             "versions": report.versions,

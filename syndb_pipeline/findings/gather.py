@@ -19,6 +19,7 @@ from syndb_pipeline.errors import PipelineError
 from syndb_pipeline.findings.failing import Case, collect
 from syndb_pipeline.findings.finding import Finding
 from syndb_pipeline.findings.measures import Cloud, Histogram, clouds, histograms
+from syndb_pipeline.findings.relation import Relation, relations_of
 from syndb_pipeline.findings.report import by_severity
 from syndb_pipeline.stages.failures import rejected_rows
 from syndb_pipeline.stages.package import dataset_metadata
@@ -40,17 +41,6 @@ class StageState:
     name: str
     state: State
     record: Record | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """The rows of `table` whose `column` names a row of `target`, and those that name one that is not there."""
-
-    table: str
-    column: str
-    target: str
-    resolved: int
-    orphans: int
 
 
 @dataclass(frozen=True)
@@ -222,8 +212,5 @@ def _relations(records: Mapping[str, Record], connection: duckdb.DuckDBPyConnect
         "SELECT tbl, col, count(*) FROM kept WHERE code IN ('SYN-REL-001', 'SYN-REL-002') AND stage = 'join_relations' GROUP BY ALL"
     ).fetchall()
     orphans = {(table, column): int(count) for table, column, count in counts}
-    return [
-        Relation(table, column, link["target"], int(link.get("resolved", 0)), orphans.get((table, column), 0))
-        for table, details in records["join_relations"].details["tables"].items()
-        for column, link in details["references"].items()
-    ]
+    tables = records["join_relations"].details["tables"]
+    return relations_of({table: details["references"] for table, details in tables.items()}, orphans)

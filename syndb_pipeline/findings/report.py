@@ -17,6 +17,7 @@ from rich.text import Text
 
 from syndb_pipeline.findings.catalogue import SEVERITIES
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.findings.relation import Relation, lines_of
 from syndb_pipeline.store import Rows
 from syndb_pipeline.visible import visible
 
@@ -111,12 +112,18 @@ def print_report(
     next_step: str,
     html: object = None,
     config: object = None,
+    relations: Sequence[Relation] = (),
 ) -> None:
-    """The report of a check: a line a table, the findings by severity, the verdict, where the HTML report lies, the next command.
+    """The report of a check: a line a table and a column of references, the findings by severity, the verdict, where the HTML
+    report is, the next command.
 
     With `config`, the command that writes the rejected rows as a workbook to correct.
     """
     console.print(tables_of(tables))
+    if relations:
+        console.print(" references, the tables they point to, rows, and how the table was chosen")
+        console.print("\n".join(f" {line}" for line in lines_of(relations)), soft_wrap=True)
+        console.print()
     for finding in by_severity(findings):
         console.print(finding_block(finding), crop=False)  # a line to paste is whole, however narrow the terminal is
     style = "bold green" if verdict == "accepted" else "bold red"

@@ -18,6 +18,7 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Metadata
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.errors import ApprovalError, ConfigError, DataRejected
+from syndb_pipeline.findings.relation import lines_of, relations_of
 from syndb_pipeline.payload import TarPayload
 from syndb_pipeline.progress import amount
 from syndb_pipeline.publication.chain import Link, recompute
@@ -37,7 +38,11 @@ _TERMS: Final = {
 
 
 class Plan(BaseModel):
-    """What would be sent, and where to. `digest` covers `parts`; neither knows folders, times or the machine."""
+    """What would be sent, and where to. `digest` covers `parts`; neither knows folders, times or the machine.
+
+    `relations` (table -> column -> target, how, resolved) are for people. They are no part of their own: the UUIDs of the rows that a
+    column was joined to are in the tables, which `digest` covers, and why it was joined to them changes nothing that is sent.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +59,7 @@ class Plan(BaseModel):
     """Where the package is on this machine."""
     files: tuple[PackagedFile, ...]
     set_aside: dict[str, RowsSetAside] = {}
+    relations: dict[str, dict[str, dict[str, Any]]] = {}
     parts: dict[str, str]
     chain: dict[str, str]
     versions: dict[str, str]
@@ -105,6 +111,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         package=folder,
         files=manifest.files,
         set_aside=manifest.set_aside,
+        relations=context.upstream("check_integrity").details["relations"],
         parts=parts,
         chain=manifest.chain,
         versions=manifest.versions,
@@ -269,6 +276,8 @@ def describe(current: Plan) -> str:
                 for name, table in current.tables.items()
             ),
             f"  {'in all':<{width}}  {_rows(current.rows)}  {amount(current.tar.bytes):>9} in {current.tar.name}",
+            *(["References, the tables they point to, rows, and how the table was chosen"] if current.relations else []),
+            *(f"  {line}" for line in lines_of(relations_of(current.relations))),
             *(["Set aside, not sent"] if current.set_aside else []),
             *(f"  {name:<{width}}  {each}" for name, each in current.set_aside.items()),
             f"Files        {meshes:,} meshes, {len(current.files) - meshes:,} skeletons, {amount(current.file_bytes)}",

@@ -5,16 +5,13 @@ Belongs here: resolving references, table by table, parents first. Does not: jud
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Example
-from syndb_pipeline.readers.headers import leaving_out
+from syndb_pipeline.findings.finding import MAX_EXAMPLES
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages import markers, orphan_words, orphans, repeated_keys, swapped
 from syndb_pipeline.stages.as_written import examples
@@ -22,18 +19,13 @@ from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.stages.progress import Meter
-from syndb_pipeline.stages.relations import Join, Parent, Work, allowed_targets, made_from, settings, take_over
+from syndb_pipeline.stages.relations import Join, Parent, Work, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
-from syndb_pipeline.stages.targets import Choice, How, choose_target
+from syndb_pipeline.stages.targets import ENDS, Choice, How, ask, target_of
 from syndb_pipeline.stored_keys import comparable, is_number, rows_of
 
 _LARGEST_INTEGER: Final = 2**31 - 1
-
-_ENDS: Final = ("pre_synapse_id", "post_synapse_id")
-
-_OFFERED: Final = 3
-"""Tables that a question names with the setting that chooses each."""
 
 _TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
 """Rules that columns which hold each other's keys break as a consequence."""
@@ -97,13 +89,13 @@ def _resolve(work: Work, table: Table, path: Path) -> None:
     hows: dict[str, How] = {}
     unclear: dict[str, Choice] = {}
     for name in table.references:
-        if name in columns and (choice := _target(work, table, columns[name], path)):
+        if name in columns and (choice := target_of(work, table, columns[name], path)):
             if choice.target is None:
                 unclear[name] = choice
             else:
                 targets[name], hows[name] = choice.target, choice.how
     for name in unclear:
-        _ask(work, table, path, columns[name], unclear)
+        ask(work, table, path, columns[name], unclear)
     work.targets |= {(table.name, column): target for column, target in targets.items()}
     details: dict[str, Any] = {"references": {column: {"target": target, "how": hows[column]} for column, target in targets.items()}}
     work.details[table.name] = details
@@ -121,92 +113,6 @@ def _check_joined(work: Work, table: Table, path: Path) -> None:
         work.details[table.name]["references"][column]["resolved"] = resolved
     if "parent_id" in targets and "parent_enum" in contract_columns(table.name, path):
         _check_parent_enum(work, table, path, targets["parent_id"])
-
-
-def _target(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
-    """The table that `column` points to, or that it is not clear; None, with a finding where that is wrong, where no table will do."""
-    if table.name in work.swaps and column.name == work.swaps[table.name].second:
-        return None
-    config = work.context.config.tables[table.name]
-    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
-    allowed = allowed_targets(config, column)
-    candidates = {name: work.ids[name] for name in allowed if name in work.ids and name not in work.swaps}
-    configured = work.context.config.tables
-    unreadable = any(name in configured and name not in candidates for name in allowed)  # told already: by ingest, or as swapped columns
-    if candidates:
-        other_end = [name for end, name in config.references.items() if {end, column.name} == set(_ENDS)]
-        choice = choose_target(
-            work.connection,
-            path,
-            column.name,
-            candidates,
-            every_key=unreadable,
-            preferred=other_end,
-            joined={name: configured[name].key for name in candidates if configured[name].key},
-        )
-        if choice.target is None:
-            return None if unreadable else choice
-        return replace(choice, how="configured" if asked else "only" if len(candidates) == 1 else "inferred")
-    if not unreadable and (len(configured) > 1 or column.required):
-        lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
-        advice = f"Add the table, or leave the column out: {leaving_out(table.name, config, lab, column.name)}."
-        if column.required:
-            advice = f"Add the table of {' or '.join(allowed)} whose rows these keys name; {table.name} cannot do without the column."
-        others = [name for name in column.targets if name in configured]
-        if asked is not None and others:
-            key = f"parent: {others[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {others[0]}}}"
-            advice = f"Add the table, or if the column points to {others[0]}, say so: `tables.{table.name}.{key}`."
-        work.findings.append(
-            work.context.finding(
-                "SYN-REL-005",
-                table=table.name,
-                column=column.name,
-                examples=_first_cells(work, table, path, column),
-                targets=" or ".join(allowed),
-                advice=advice,
-            )
-        )
-    return None
-
-
-def _ask(work: Work, table: Table, path: Path, column: Column, unclear: Mapping[str, Choice]) -> None:
-    """SYN-REL-004 for `column`, one of the columns of `table` of which it is `unclear` to which table they point."""
-    choice, config = unclear[column.name], work.context.config.tables[table.name]
-    settings = []
-    for target in choice.closest[:_OFFERED]:
-        if column.name == "parent_id":
-            settings.append(f"`tables.{table.name}.parent: {target}`")
-        else:
-            # One line for all columns: the line of a second finding would replace that of the first.
-            chosen = {name: each.closest[0] for name, each in unclear.items() if name != "parent_id"}
-            listed = ", ".join(f"{name}: {each}" for name, each in (config.references | chosen | {column.name: target}).items())
-            settings.append(f"`tables.{table.name}.references: {{{listed}}}`")
-    advice = f"Choose one: {' or '.join(settings)}."
-    if choice.plain:
-        advice += f" Where it is {choice.plain}, write the whole keys of {choice.plain} into {column.name}: its plain cids name none."
-    work.findings.append(
-        work.context.finding(
-            "SYN-REL-004",
-            table=table.name,
-            column=column.name,
-            examples=_first_cells(work, table, path, column, work.ids[choice.lacks] if choice.lacks else None),
-            reason=choice.reason,
-            advice=advice,
-        )
-    )
-
-
-def _first_cells(work: Work, table: Table, path: Path, column: Column, lacking: Path | None = None) -> list[Example]:
-    """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column.
-
-    With `lacking`, only cells whose keys are not in that id map.
-    """
-    cell = quote(column.name)
-    where = f"WHERE {cell} NOT IN (SELECT key FROM {rows_of(lacking)} WHERE key IS NOT NULL)" if lacking else ""
-    rows = work.connection.execute(
-        f"SELECT file_row_number, {cell} FROM {rows_of(path, row_number=True)} {where} ORDER BY {cell} IS NULL, 1 LIMIT 2"
-    ).fetchall()
-    return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])
 
 
 def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join:
@@ -405,7 +311,7 @@ def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
     lost = set(work.connection.execute(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {orphans.CODES}").fetchall())
     for name, path in tables.items():
         targets = {column: target for (table, column), target in work.targets.items() if table == name}
-        for pair in (_ENDS, ("parent_id", "neuron_id")):
+        for pair in (ENDS, ("parent_id", "neuron_id")):
             if name not in work.swaps and set(pair) <= set(targets) and any((name, column) in lost for column in pair):
                 swap = swapped.two_references(work.connection, name, path, targets, work.ids, pair)
                 work.swaps |= {name: swap} if swap else {}
@@ -478,6 +384,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "7",
+    "8",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

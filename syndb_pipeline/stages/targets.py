@@ -1,21 +1,32 @@
 """Which table a reference column points to.
 
-Belongs here: the choice among the tables that SynDB allows. Does not: resolving rows.
+Belongs here: the choice among the tables that SynDB allows, and the question where it is not clear. Does not: resolving rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import duckdb
 
+from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.engine import quote
+from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.footers import rows_in
+from syndb_pipeline.readers.headers import leaving_out
 from syndb_pipeline.stages import key_forms
+from syndb_pipeline.stages.as_written import examples
+from syndb_pipeline.stages.relations import Work, allowed_targets
 from syndb_pipeline.stored_keys import KEY_JOINT, part_of_key, rows_of
+
+ENDS: Final = ("pre_synapse_id", "post_synapse_id")
+"""The columns of a synapse that point to tables alike."""
+
+_OFFERED: Final = 3
+"""Tables that a question names with the setting that chooses each."""
 
 SAMPLE_ROWS: Final = 20_000
 """Rows looked at first, in windows spread over the table: what they show hardly needs the rest."""
@@ -31,12 +42,6 @@ _NEARLY_ALL: Final = 0.9
 How = Literal["configured", "only", "inferred"]
 """Why a column points to its table: the config says so, the dataset has no other table that it
 may point to, or the column's keys say so."""
-
-SHOWN: Final[Mapping[How, str]] = {
-    "configured": "set in the config",
-    "only": "the only table it can point to",
-    "inferred": "the table that has its keys",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,3 +258,89 @@ def _most_alike(
             (counts[name],) = connection.execute(f"SELECT count(*) FROM sampled WHERE key_shape(k) IN ({shapes})").fetchone() or (0,)
     most = [name for name, count in counts.items() if count * 2 >= total]
     return most[0] if len(most) == 1 else None
+
+
+def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
+    """The table that `column` points to, or that it is not clear; None, with a finding where that is wrong, where no table will do."""
+    if table.name in work.swaps and column.name == work.swaps[table.name].second:
+        return None
+    config = work.context.config.tables[table.name]
+    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
+    allowed = allowed_targets(config, column)
+    candidates = {name: work.ids[name] for name in allowed if name in work.ids and name not in work.swaps}
+    configured = work.context.config.tables
+    unreadable = any(name in configured and name not in candidates for name in allowed)  # told already: by ingest, or as swapped columns
+    if candidates:
+        other_end = [name for end, name in config.references.items() if {end, column.name} == set(ENDS)]
+        choice = choose_target(
+            work.connection,
+            path,
+            column.name,
+            candidates,
+            every_key=unreadable,
+            preferred=other_end,
+            joined={name: configured[name].key for name in candidates if configured[name].key},
+        )
+        if choice.target is None:
+            return None if unreadable else choice
+        return replace(choice, how="configured" if asked else "only" if len(candidates) == 1 else "inferred")
+    if not unreadable and (len(configured) > 1 or column.required):
+        lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
+        advice = f"Add the table, or leave the column out: {leaving_out(table.name, config, lab, column.name)}."
+        if column.required:
+            advice = f"Add the table of {' or '.join(allowed)} whose rows these keys name; {table.name} cannot do without the column."
+        others = [name for name in column.targets if name in configured]
+        if asked is not None and others:
+            key = f"parent: {others[0]}" if column.name == "parent_id" else f"references: {{{column.name}: {others[0]}}}"
+            advice = f"Add the table, or if the column points to {others[0]}, say so: `tables.{table.name}.{key}`."
+        work.findings.append(
+            work.context.finding(
+                "SYN-REL-005",
+                table=table.name,
+                column=column.name,
+                examples=_first_cells(work, table, path, column),
+                targets=" or ".join(allowed),
+                advice=advice,
+            )
+        )
+    return None
+
+
+def ask(work: Work, table: Table, path: Path, column: Column, unclear: Mapping[str, Choice]) -> None:
+    """SYN-REL-004 for `column`, one of the columns of `table` of which it is `unclear` to which table they point."""
+    choice, config = unclear[column.name], work.context.config.tables[table.name]
+    settings = []
+    for target in choice.closest[:_OFFERED]:
+        if column.name == "parent_id":
+            settings.append(f"`tables.{table.name}.parent: {target}`")
+        else:
+            # One line for all columns: the line of a second finding would replace that of the first.
+            chosen = {name: each.closest[0] for name, each in unclear.items() if name != "parent_id"}
+            listed = ", ".join(f"{name}: {each}" for name, each in (config.references | chosen | {column.name: target}).items())
+            settings.append(f"`tables.{table.name}.references: {{{listed}}}`")
+    advice = f"Choose one: {' or '.join(settings)}."
+    if choice.plain:
+        advice += f" Where it is {choice.plain}, write the whole keys of {choice.plain} into {column.name}: its plain cids name none."
+    work.findings.append(
+        work.context.finding(
+            "SYN-REL-004",
+            table=table.name,
+            column=column.name,
+            examples=_first_cells(work, table, path, column, work.ids[choice.lacks] if choice.lacks else None),
+            reason=choice.reason,
+            advice=advice,
+        )
+    )
+
+
+def _first_cells(work: Work, table: Table, path: Path, column: Column, lacking: Path | None = None) -> list[Example]:
+    """The first cells of `column`, those before the others that name something, as examples of a finding about the whole column.
+
+    With `lacking`, only cells whose keys are not in that id map.
+    """
+    cell = quote(column.name)
+    where = f"WHERE {cell} NOT IN (SELECT key FROM {rows_of(lacking)} WHERE key IS NOT NULL)" if lacking else ""
+    rows = work.connection.execute(
+        f"SELECT file_row_number, {cell} FROM {rows_of(path, row_number=True)} {where} ORDER BY {cell} IS NULL, 1 LIMIT 2"
+    ).fetchall()
+    return examples(work.connection, work.context, work.sources, table.name, [(row, column.name, value) for row, value in rows])

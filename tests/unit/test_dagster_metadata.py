@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dagster_defs.metadata import MAX_FINDINGS, findings_table
+from dagster_defs.metadata import MAX_FINDINGS, findings_table, relations_table
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.findings.relation import relations_of
 
 
 def findings(count: int) -> list[Finding]:
@@ -34,3 +35,12 @@ def test_a_table_that_leaves_findings_out_says_how_many() -> None:
     last = table.records[-1].data
     assert {name: text for name, text in last.items() if text} == {"cause": "... and 12 more: see the report"}
     assert set(last) == {column.name for column in table.schema.columns}
+
+
+def test_the_table_that_a_column_was_joined_to_is_shown_with_the_reason() -> None:
+    links = {"axon": {"parent_id": {"target": "neuron", "how": "configured", "resolved": 7}}, "nucleus": {}}
+    assert relations_table(relations_of(links)).md_str.splitlines() == [
+        "|reference|points to|rows|chosen|",
+        "|-|-|-:|-|",
+        "|axon.parent_id|neuron|7|configured|",
+    ]

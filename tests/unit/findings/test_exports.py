@@ -244,7 +244,8 @@ def test_json_is_what_the_commands_print_and_more(context: Context, tmp_path: Pa
     assert [Finding.model_validate(finding) for finding in told["findings"]] == report.findings
     more = told["report"]
     assert [stage["state"] for stage in more["stages"]] == ["done"] * 5
-    assert more["relations"] == [{"table": "vesicle", "column": "parent_id", "target": "axon", "resolved": 16, "orphans": 1}]
+    [relation] = more["relations"]
+    assert relation == {"table": "vesicle", "column": "parent_id", "target": "axon", "how": "configured", "resolved": 16, "orphans": 1}
     assert set(more["files"]) == {"axon.csv", VESICLES}
     assert more["metadata"]["license"] == "ODC_BY"
     assert more["terms"] is None

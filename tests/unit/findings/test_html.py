@@ -28,9 +28,10 @@ from syndb_pipeline.findings import html, page
 from syndb_pipeline.findings.charts import histogram, scatter, short
 from syndb_pipeline.findings.diagram import hierarchy
 from syndb_pipeline.findings.failing import PLACES
-from syndb_pipeline.findings.gather import CHECKS, Relation, gathered, states
+from syndb_pipeline.findings.gather import CHECKS, gathered, states
 from syndb_pipeline.findings.html import LONGEST, default_path, render, visible, write_report
 from syndb_pipeline.findings.measures import Cloud, Histogram, clouds, histograms
+from syndb_pipeline.findings.relation import Relation
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.summaries import summarise, take_sample
@@ -431,7 +432,9 @@ def test_centroids_are_sampled_the_same_way_every_time(connection: duckdb.DuckDB
 
 def test_the_hierarchy_tells_resolved_rows_and_orphans() -> None:
     tables = {"neuron": Rows(read=2, passed=2, rejected=0), "axon": Rows(read=5, passed=3, rejected=2)}
-    drawn = str(hierarchy(tables, [Relation("axon", "parent_id", "neuron", 3, 2), Relation("axon", "neuron_id", "nucleus", 1, 0)]))
+    drawn = str(
+        hierarchy(tables, [Relation("axon", "parent_id", "neuron", "only", 3, 2), Relation("axon", "neuron_id", "nucleus", "only", 1, 0)])
+    )
     assert "2 orphans" in drawn
     assert "parent_id of axon leads to neuron: 3 rows resolved, 2 not found" in drawn
     assert "3 rows, 2 rejected" in drawn

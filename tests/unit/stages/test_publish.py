@@ -39,7 +39,13 @@ def test_the_plan_tells_a_person_what_would_be_sent(lab: Lab) -> None:
     text = describe(current)
     for said in ("Guide example", str(DATASET), "local (embedded)", "ODC_BY (ODC-By-1.0)", "accepted by Ada on 2026-11-23", current.digest):
         assert said in text
-    assert [line.split()[:2] for line in text.splitlines() if line.startswith("  ")] == [["axon", "3"], ["vesicle", "8"], ["in", "all"]]
+    assert [line.split()[:3] for line in text.splitlines() if line.startswith("  ")] == [
+        ["axon", "3", "rows"],
+        ["vesicle", "8", "rows"],
+        ["in", "all", "11"],
+        ["vesicle.parent_id", "->", "axon"],
+    ]
+    assert current.relations == {"axon": {}, "vesicle": {"parent_id": {"target": "axon", "how": "configured", "resolved": 8}}}
     assert "2 meshes, 0 skeletons, 1.2 kB" in text
     assert json.loads(current.model_dump_json())["digest"] == current.digest
 
