@@ -66,7 +66,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     # -- types (validate)
     Rule("SYN-TYPE-001", "Not a number", "error", "{count} value{s} of {table}.{column} {are} no number{s}, e.g. {value!r}.", "{advice}", True),
     Rule("SYN-TYPE-002", "Not a whole number", "error", "{count} value{s} of {table}.{column} {are} no whole number{s}, e.g. {value!r}.", "Correct {them}; counts and ids have no fraction.", True),
-    Rule("SYN-TYPE-003", "Not true or false", "error", "{count} value{s} of {table}.{column} {are} neither true nor false, e.g. {value!r}.", "Write true or false.", True),
+    Rule("SYN-TYPE-003", "Not true or false", "error", "{count} value{s} of {table}.{column} {are} neither true nor false, e.g. {value!r}.", "Write true or false.{advice}", True),
     # -- values (validate)
     Rule("SYN-VAL-001", "Value out of range", "error", "{count} value{s} of {table}.{column} {are} not {bounds}, e.g. {value!r}{became}.", "{advice}"),
     Rule("SYN-VAL-002", "Not a finite number", "error", "{count} value{s} of {table}.{column} {are} {value!r}, which is no measurement.", "Leave the cell empty where there is no value, or declare the marker: `{setting}`.", True),

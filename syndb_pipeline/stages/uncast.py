@@ -82,6 +82,7 @@ def _classified(cells: str) -> str:
             FROM cells
         ), labels AS (
             SELECT *, CASE
+                WHEN kind = 'boolean' AND list_contains({literal(list(IN_NUMBERS))}, low) THEN 'SYN-TYPE-003:marker'
                 WHEN kind = 'boolean' THEN 'SYN-TYPE-003:'
                 WHEN {full(_NOT_FINITE)} THEN 'SYN-VAL-002:' || low
                 WHEN numeric AND kind = 'integer' AND fraction THEN 'SYN-TYPE-002:'
@@ -144,7 +145,7 @@ def marker_settings(connection: duckdb.DuckDBPyConnection, context: Context) -> 
     """Table -> the line of its config that declares the missing markers found among its cells, with those already declared."""
     rows = connection.execute(
         f"""SELECT tbl, trim(value, {literal(WHITE_SPACE)}) AS marker, list(DISTINCT col) FROM failures
-            WHERE (code = 'SYN-TYPE-001' AND cause = 'marker') OR code = 'SYN-VAL-002'
+            WHERE (code IN ('SYN-TYPE-001', 'SYN-TYPE-003') AND cause = 'marker') OR code = 'SYN-VAL-002'
             GROUP BY tbl, marker ORDER BY tbl, count(*) DESC, marker"""
     ).fetchall()
     found: dict[str, dict[str, list[str]]] = {}

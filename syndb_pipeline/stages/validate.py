@@ -198,6 +198,9 @@ def _findings(context: Context, failures: Failures, sources: SourceMap, details:
         if group.code == "SYN-TYPE-001":
             advice = number_advice(group, column, context.config.tables[group.table], markers)
             return {"advice": advice, "confidence": confidence(group)}
+        if group.code == "SYN-TYPE-003":
+            marked = group.cause == "marker"
+            return {"advice": f" If {group.written!r} stands for `no value`, say so: `{markers[group.table]}`." if marked else ""}
         if group.code == "SYN-VAL-001":
             return {
                 "bounds": column.bounds,

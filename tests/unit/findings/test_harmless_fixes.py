@@ -42,7 +42,7 @@ VESICLES = "cid,parent_id,voxel_radius,voxel_volume\nv1,n2,10.500,7\nv2,n2,21.50
     [
         ("neuron", {"encoding": "cp1252"}),
         ("neuron", {"header_row": 2}),
-        ("neuron", {"missing": ["7"]}),
+        ("neuron", {"missing": {"cable_length": ["7"]}}),
         ("neuron", {"columns": {"cable_length": "voxel_volume", "cid": "polarity"}}),
         ("neuron_relation", {"combine": {"connection_score": "max"}}),
         ("neuron_relation", {"combine": {"connection_score": "first"}}),

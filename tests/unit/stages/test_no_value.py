@@ -142,6 +142,13 @@ def test_an_answer_is_no_marker(tmp_path: Path) -> None:
     assert "is_tree (2)" in lab.check().finding("SYN-VAL-006").cause
 
 
+def test_a_marker_among_answers_is_offered_as_one(tmp_path: Path) -> None:
+    lab = written_lab(tmp_path, {"neuron": NEURONS | {"is_tree": ["yes", "NA", "no", "NA"]}})
+    wrong = lab.check().finding("SYN-TYPE-003")
+    assert (wrong.count, wrong.settings) == (2, ["tables:\n  neuron:\n    missing: [NA]"])
+    assert pasted(lab, wrong.settings[0]).faults == []
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_marker_of_one_column_counts_there_alone(tmp_path: Path, suffix: str) -> None:
     tables = {"neuron": NEURONS | {"cable_length": ["-2", "5000", "NA", "7"], "n_branches": ["3", "-2", "NA", "NA"]}}
