@@ -109,7 +109,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-REL-005", "No table to point to", "error", "{table}.{column} points to rows of {targets}, which the dataset does not have.", "{advice}", True),
     Rule("SYN-REL-006", "Pair stands twice", "error", "{count} row{s} of {table} repeat{verb_s} a pair that an earlier row has; {distinct} of {total} pairs are distinct.", "SynDB keeps one row for each pair. {advice}", True),
     Rule("SYN-REL-007", "End of a pair missing", "error", "{count} row{s} of {table} {have} no {column}.", "Give both ends of each connection.", True),
-    Rule("SYN-REL-008", "neuron_id contradicts the parents", "error", "{count} row{s} of {table} give{verb_s} a neuron_id that is not the neuron at the root of {their} parents.", "Correct neuron_id or parent_id; neuron_id may be left out.", True),
+    Rule("SYN-REL-008", "neuron_id contradicts the parents", "error", "{count} row{s} of {table} give{verb_s} a neuron_id that is not the neuron at the root of {their} parents.", "Find out which of the two is right, and correct the other. To leave neuron_id out takes the parents for right.", True),
     Rule("SYN-REL-009", "parent_enum contradicts the parents", "warning", "{count} row{s} of {table} give{verb_s} a parent_enum other than {expected}, the code of {target}.", "Leave parent_enum out; it follows from the relation. Codes changed with SynDB 0.17."),
     Rule("SYN-REL-010", "Columns look swapped", "error", "{count} row{s} of {table}: {column} and {other} look swapped; {proof}.", "{advice}", True),
     Rule("SYN-REL-011", "Numbers lost by combining", "warning", "{count} row{s} of {table} {have} {what}.", "{advice}"),
