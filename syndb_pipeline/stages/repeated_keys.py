@@ -25,7 +25,7 @@ from syndb_pipeline.stages.tables import columns_of, ingested
 from syndb_pipeline.stored_keys import KEY_JOINT, rows_of
 
 MOST_LOOKED_AT: Final = 100_000
-"""Rows whose ignored columns are read again from the lab's files; of more, it is left open whether they are copies."""
+"""Rows whose ignored columns are read again from the lab's files; of more, it is left open whether all are copies."""
 
 _MOST_NAMED: Final = 5
 
@@ -147,9 +147,8 @@ def _alike(connection: duckdb.DuckDBPyConnection, context: Context, sources: Sou
     unread = _unread(context, sources, table.name)
     if not rows or not unread:
         return Alike(int(rows))
-    if total > MOST_LOOKED_AT:
-        return Alike(int(rows), unknown=unread)
-    return Alike(int(rows), *_compare(connection, context, sources, table.name, unread))
+    differ, unknown = _compare(connection, context, sources, table.name, unread)
+    return Alike(int(rows), differ, unread if not differ and total > MOST_LOOKED_AT else unknown)
 
 
 def _unread(context: Context, sources: SourceMap, table: str) -> tuple[str, ...]:
@@ -163,12 +162,13 @@ def _compare(
     connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, names: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Of the unread columns `names`, those in which a row of the table `alike` differs from the first one equal to it; and all, where a row
-    could not be read again.
+    could not be read again. No more than `MOST_LOOKED_AT` rows are read.
     """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE looked_at AS FROM alike ORDER BY first, row LIMIT {MOST_LOOKED_AT}")
     firsts: dict[int, tuple[str | None, ...]] = {}
     differ: set[str] = set()
     for source in sources.tables[table]:
-        inside = f"SELECT row, first FROM alike WHERE row >= {source.first_row} AND row < {source.first_row + source.rows} ORDER BY row"
+        inside = f"SELECT row, first FROM looked_at WHERE row >= {source.first_row} AND row < {source.first_row + source.rows} ORDER BY row"
         first_of = dict(connection.execute(inside).fetchall())
         seen = 0
         for row, texts in read_again(connection, context, table, source, names, list(first_of)):
@@ -194,7 +194,7 @@ def _of_alike(connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: 
     if alike.unknown:
         return (
             f"{which} {'is' if one else 'are'} equal to an earlier row in the columns that are read. Whether the ignored "
-            f"{_listed(alike.unknown)} differ was not looked at: compare them before you take a row out."
+            f"{_listed(alike.unknown)} differ was not seen in all of them: compare them before you take a row out."
         )
     # The lab's key of a relation is often made of names.
     name, rows, plain = _as_a_name(connection, sources, table, ids) if table.pair is None else (None, 0, False)
