@@ -17,7 +17,7 @@ import duckdb
 from syndb_pipeline.contract import no_value
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.engine import literal, quote
-from syndb_pipeline.readers import id_spelling
+from syndb_pipeline.readers import id_spelling, summary_words
 from syndb_pipeline.readers.id_spelling import EXACT_FLOAT, EXACT_FLOAT32
 from syndb_pipeline.readers.part import Part, column_name
 from syndb_pipeline.stored_keys import joined_key, surely_digits, whole_number
@@ -141,16 +141,17 @@ def select(
     first = targets[order[0]]
     if part.types[first] not in _INTEGERS and not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
         casts[order[0]] = _or_a_name(casts[order[0]], read[order[0]], part.names[first])
+    labels = [(part.names[index], Cast("", *summary_words.label(column_name(index)))) for index in summary_words.unread(part, targets)]
+    texts += [label.raw for _, label in labels]
     cells = ", ".join(
         f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw}, 'kind': {cast.kind}}} END"
-        for name, cast in casts.items()
+        for name, cast in [*casts.items(), *labels]
     )
-    suspects = " OR ".join(f"coalesce({cast.suspect}, FALSE)" for cast in casts.values())
+    doubts = [(name, f"coalesce({cast.suspect}, FALSE)") for name, cast in [*casts.items(), *((None, label) for _, label in labels)]]
     # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it NULL.
     measures = [f"{read[name]}::DOUBLE" for name in order if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
-    texts_only = " OR ".join(
-        f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items() if columns[name].kind not in (Kind.NUMBER, Kind.INTEGER)
-    )
+    texts_only = " OR ".join(doubt for name, doubt in doubts if name is None or columns[name].kind not in (Kind.NUMBER, Kind.INTEGER))
+    suspects = " OR ".join(doubt for _, doubt in doubts)
     if measures:
         suspects = f"CASE WHEN ({' + '.join(measures)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
     if config.key and "cid" in order:

@@ -29,8 +29,12 @@ from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.compound_file import is_cut
 from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
+from syndb_pipeline.readers.lines import joined
 from syndb_pipeline.readers.merged_cells import MergedCells, range_name
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.readers.refused import RefusedLines
+from syndb_pipeline.readers.sheet_tables import CODE as TOTALS
+from syndb_pipeline.readers.sheet_tables import TotalsRows, totals_rows
 from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.workbook_faults import Fault, find_faults
 from syndb_pipeline.table_settings import TableConfig
@@ -60,7 +64,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         name = _choose_sheet(workbook, file, table, config)
         sheet = workbook.get_sheet_by_name(name)
         faults = find_faults(path, name) if measured.may_have_faults(name) else []
-        return _read_sheet(sheet, path, file, table, config, scratch / "sheet.parquet", faults)
+        return _read_sheet(sheet, path, file, table, config, scratch, faults, totals_rows(path, name))
 
 
 def _check_bytes(path: Path, file: str) -> None:
@@ -183,12 +187,51 @@ class _Sink:
         self._writer.close()
 
 
+@dataclass
+class _Totals:
+    """Takes the totals rows that the workbook declares out of its rows: `read` are the columns that count, from 0."""
+
+    rows: Sequence[TotalsRows]
+    read: Sequence[int]
+    refused: RefusedLines
+    places: Places
+
+    def take(self, number: int, first_column: int, row: Sequence[Cell]) -> bool:
+        """Whether the spreadsheet row `number` is a totals row, in all its cells that are read."""
+        filled = [column for column in self.read if cell_text(row[column - first_column]).strip(WHITE_SPACE)]
+        for totals in self.rows:
+            if totals.first <= number <= totals.last and all(totals.left <= column <= totals.right for column in filled):
+                text = joined([cell_text(cell).encode() for cell in row], b",").decode()
+                self.places.add(number, text)
+                self.refused.add(number, text, TOTALS)
+                return True
+        return False
+
+    def problem(self) -> list[Problem]:
+        one = self.places.count == 1
+        what = "is the totals row of its table, as the workbook says" if one else "are totals rows of their table, as the workbook says"
+        advice = f"Remove the row{'' if one else 's'}: in Excel, switch off Table Design, Total Row."
+        return self.places.problem(TOTALS, place=self.places.file, what=what, advice=advice)
+
+
 def _is_blank(row: Sequence[Cell]) -> bool:
     return all(isinstance(cell, str) and not cell.strip(WHITE_SPACE) for cell in row)
 
 
-def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, config: TableConfig, target: Path, faults: list[Fault]) -> Part:
-    """`sheet` streamed into `target`. calamine's rows start at spreadsheet row 1 and its columns at the first one with a value."""
+def _read_sheet(
+    sheet: CalamineSheet,
+    path: Path,
+    file: str,
+    table: Table,
+    config: TableConfig,
+    scratch: Path,
+    faults: list[Fault],
+    totals: list[TotalsRows],
+) -> Part:
+    """`sheet` streamed into the folder `scratch`.
+
+    calamine's rows start at spreadsheet row 1 and its columns at the first one with a value.
+    """
     if sheet.start is None or sheet.end is None:
         raise cannot_read(file, f"its sheet {sheet.name!r} is empty", "Choose another sheet, or remove the table from the config.")
     first_column = sheet.start[1]
@@ -205,7 +248,9 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
     dates = {i: Places(file, sheet.name) for i in keys}
     read = {first_column + i: names[i] for i, kinds in enumerate(meant) if kinds and names[i] not in config.ignore}
     merged = MergedCells(sheet.merged_cell_ranges or [], header_row + 1, read, Places(file, sheet.name))
+    target = scratch / "sheet.parquet"
     sink = _Sink(target, len(names), flagged)
+    summed = _Totals(totals, [*read], RefusedLines(scratch / "totals.parquet"), Places(file, sheet.name))
     jumps: list[tuple[int, int]] = []
     shift, gap = 0, []
     first_line = header_row + 1
@@ -216,6 +261,8 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         for blank in gap:
             blanks.add(blank)
         gap = []
+        if summed.take(number, first_column, row):
+            continue
         if number - first_line - sink.rows != shift:
             shift = number - first_line - sink.rows
             jumps.append((sink.rows, shift))
@@ -226,7 +273,7 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
             merged.see(number, {first_column + i: cell_text(cell) for i, cell in enumerate(row)})
         sink.add(row)
     sink.close()
-    problems = [*blanks.problem("SYN-READ-011"), *merged.problem()]
+    problems = [*blanks.problem("SYN-READ-011"), *merged.problem(), *summed.problem()]
     for i, places in dates.items():
         told = places.problem("SYN-ID-006", value=places.examples[0].value if places.examples else None)
         problems += [replace(problem, column=names[i]) for problem in told]
@@ -243,6 +290,8 @@ def _read_sheet(sheet: CalamineSheet, path: Path, file: str, table: Table, confi
         source=f"(SELECT {', '.join(listed)} FROM {parquet(target)})",
         rows=sink.rows,
         sheet=sheet.name,
+        refused=summed.refused.count,
+        refused_lines=summed.refused.close(),
         damaged={column_name(place): f"f{place}" for place, i in enumerate(kept) if i in flagged},
         first_line=first_line,
         jumps=tuple(jumps),

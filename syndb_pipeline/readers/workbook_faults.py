@@ -133,7 +133,7 @@ def _xml_faults(xml: IO[bytes]) -> Iterator[Fault]:
             continue
         reference = element.get("r")
         if reference:
-            column = _column_index(reference)
+            column = column_index(reference)
         parts = {_local(child.tag): child for child in element}
         value = parts["v"].text if "v" in parts else None
         if element.get("t") == "e":
@@ -143,7 +143,8 @@ def _xml_faults(xml: IO[bytes]) -> Iterator[Fault]:
         column += 1
 
 
-def _column_index(reference: str) -> int:
+def column_index(reference: str) -> int:
+    """The column (from 0) of a cell's reference: 27 of AB12."""
     index = 0
     for letter in reference.upper():
         if not "A" <= letter <= "Z":

@@ -14,13 +14,15 @@ import duckdb
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.engine import literal, memory_for_queries, memory_to_spill, parquet, quote, set_memory, write_parquet
 from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages import markers, odd_keys, repeated_keys, rounded_ids, swapped
+from syndb_pipeline.stages import markers, odd_keys, repeated_keys, rounded_ids, stray_keys, swapped
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.failures import FILE, Failures, Group
 from syndb_pipeline.stages.former import MADE_FROM
 from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.stage import Context, Result, Stage
+from syndb_pipeline.stages.stray_rows import BLANK
 from syndb_pipeline.stages.tables import columns_of, content, ingested, rows_by_table, rows_read
 from syndb_pipeline.stored_keys import is_number, joined_key, rows_of
 
@@ -62,6 +64,8 @@ def run(context: Context, folder: Path) -> Result:
             details[name] = {"rows": rows, "distinct": distinct, "missing": missing, "repeated": rows - missing - distinct}
             if details[name]["repeated"] and "cid" in columns_of(path):
                 details[name] |= _swapped_keys(connection, table, path, {each: folder / "ids" / f"{each}.parquet" for each in details})
+            if summary.kinds and "cid" in columns_of(path):
+                stray_keys.add(connection, failures, _texts(context, sources, name, ids, summary))
             if table.pair is None:
                 _check_keys(connection, failures, table, ids, details[name], summary)
             elif "cid" in columns_of(path):
@@ -114,13 +118,16 @@ def _key(connection: duckdb.DuckDBPyConnection, table: Table, path: Path) -> str
 
 @dataclass(frozen=True, slots=True)
 class _Summary:
-    """One scan of a table's keys: rows without one, distinct ones, and whether some may be markers, rounded or dates."""
+    """One scan of a table's keys: rows without one and with one, distinct ones, whether some may be markers, rounded or dates."""
 
     missing: int
     distinct: int
     marked: bool
     rounded: bool
     dates: bool
+    keys: int
+    kinds: dict[str, int]
+    """Of keys that are text: how many are of each kind of `stray_keys.COUNTS`."""
 
 
 def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> _Summary:
@@ -129,9 +136,21 @@ def _summary(connection: duckdb.DuckDBPyConnection, ids: Path) -> _Summary:
     name = "key" if stored else "cid"
     dates = "0" if stored else f"count_if({odd_keys.IS_DATE})"
     asked = [f"count(*) - count({name})", f"count(DISTINCT {name})", markers.hint("key", stored=stored), dates]
-    asked += rounded_ids.hints("key", stored=stored)
-    missing, distinct, marked, days, *rounded = connection.execute(f"SELECT {', '.join(asked)} FROM {parquet(ids)}").fetchone() or (0,) * 8
-    return _Summary(missing, distinct, bool(marked), rounded_ids.is_hinted(*rounded), bool(days))
+    asked += [f"count({name})", *(() if stored else stray_keys.COUNTS.values()), *rounded_ids.hints("key", stored=stored)]
+    source = parquet(ids) if stored else f"(SELECT *, {stray_keys.KIND} AS kind FROM {parquet(ids)})"
+    missing, distinct, marked, days, keys, *more = connection.execute(f"SELECT {', '.join(asked)} FROM {source}").fetchall()[0]
+    kinds = {} if stored else dict(zip(stray_keys.COUNTS, more, strict=False))
+    rounded = rounded_ids.is_hinted(*more[len(kinds) :])
+    return _Summary(missing, distinct, bool(marked), rounded, bool(days), keys, kinds)
+
+
+def _texts(context: Context, sources: SourceMap, name: str, ids: Path, summary: _Summary) -> stray_keys.Table:
+    """The table `name`, whose keys are text, as keys of rows that are none are looked for."""
+    path = ingested(context)[name]
+    told = [finding for finding in context.upstream("ingest").findings if finding.table == name and finding.code == BLANK]
+    blank = [source for source in sources.tables[name] if any(finding.file in (source.file, None) for finding in told)]
+    columns = [column for column in columns_of(path) if column not in ("cid", CELLS)]
+    return stray_keys.Table(name, path, columns, ids, summary.kinds, summary.keys, sources.tables[name], blank)
 
 
 def _damaged_columns(connection: duckdb.DuckDBPyConnection, cells: Path) -> dict[str, set[str]]:
@@ -200,6 +219,8 @@ def _trimmed(context: Context, connection: duckdb.DuckDBPyConnection, sources: S
 def _describe(
     connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, group: Group, details: dict[str, Any]
 ) -> dict[str, Any]:
+    if group.code == stray_keys.CODE:
+        return stray_keys.describe(group)
     if group.code == markers.CODE:
         found, _ = markers.among(connection, folder / "ids" / f"{group.table}.parquet")
         return markers.describe(connection, group.table, found, ingested(context))
@@ -243,5 +264,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "7", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "8", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )

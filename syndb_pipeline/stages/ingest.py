@@ -18,7 +18,7 @@ from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
 from syndb_pipeline.digests import digest_of, in_pairs
 from syndb_pipeline.engine import literal, parquet, write_parquet
 from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.readers import casts, files, untrusted
+from syndb_pipeline.readers import casts, files, summary_words, untrusted
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.sources import SOURCES_FILE, SourceMap
 from syndb_pipeline.stages.former import MADE_FROM
@@ -172,9 +172,10 @@ def _write_cells(connection: duckdb.DuckDBPyConnection, folder: Path, tables: li
         source = parquet(folder / "tables" / f"{table}.parquet", row_number=True)
         selects.append(
             f"SELECT {literal(table)}, file_row_number, cell.col, cell.raw, cell.kind "
-            f"FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {source} WHERE {casts.CELLS} IS NOT NULL)"
+            f"FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {source} WHERE {casts.CELLS} IS NOT NULL) "
+            f"WHERE cell.kind <> {literal(summary_words.LABEL)}"
         )
     write_parquet(connection, " UNION ALL ".join(f"({select})" for select in selects), folder / CELLS_FILE)
 
 
-STAGE = Stage("ingest", run, inputs, None, "8", "Reads the lab's files: each column in its final type, every row accounted for.")
+STAGE = Stage("ingest", run, inputs, None, "9", "Reads the lab's files: each column in its final type, every row accounted for.")

@@ -42,6 +42,8 @@ _DATASET: Final = (
     # A row of units tells that numbers may mean something else; one of names in another order, that columns may.
     *("SYN-READ-013", "SYN-READ-014", "SYN-READ-017", "SYN-READ-018", "SYN-READ-019", "SYN-READ-020", "SYN-READ-021"),
     "SYN-READ-022",
+    # What is told of a column that is not read has no rows among the failing cells.
+    "SYN-READ-023",
     *("SYN-COL-001", "SYN-COL-002", "SYN-COL-003", "SYN-COL-004", "SYN-COL-005", "SYN-COL-006", "SYN-COL-007"),
     # Whole columns: which of their rows are right cannot be told.
     *(

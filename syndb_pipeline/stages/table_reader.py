@@ -25,7 +25,7 @@ from syndb_pipeline.readers import casts, columnar, endings, files, headers, tex
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
-from syndb_pipeline.stages import stray_rows
+from syndb_pipeline.stages import label_rows, stray_rows
 from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.table_settings import TableConfig
@@ -233,6 +233,7 @@ class TableReader:
             read.problems += error.problems
             return
         read.problems += found.problems
+        read.problems += label_rows.problems(self.connection, found.parts, target, self.table)
         for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
             self._keep_refused(part, kept)
         for part, path, indexes in zip(found.parts, paths, targets, strict=True):

@@ -226,7 +226,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "9",
+    "10",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their formats, "
     "and whole columns against what is plausible in nanometres.",
 )

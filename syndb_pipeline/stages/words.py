@@ -16,13 +16,14 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import ALIASES, OTHER_MEANINGS, VOCABULARIES, means, suggest
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Finding
+from syndb_pipeline.readers import summary_words
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.failures import Failures, is_error
 from syndb_pipeline.stages.frames import FAILING, ROW_NUMBER, failing_cells
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.uncast import safe_setting
 
-CODES: Final = frozenset({"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003", "SYN-VOC-004"})
+CODES: Final = frozenset({"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003", "SYN-VOC-004", summary_words.CODE})
 """The rules told here, from counts of words; their rows are among the failures only where they are errors."""
 
 _KINDS: Final = {"unknown": "SYN-VOC-001", "no value": "SYN-VOC-001", "alias": "SYN-VOC-003", "unclear": "SYN-VOC-004"}
@@ -61,6 +62,11 @@ def check_words(context: Context, failures: Failures, sources: SourceMap, table:
             f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM {rows} "
             f"WHERE {_kept(column)} AND {_folded(cell)} IN "
         )
+        if summed := _summary(failures.connection):
+            findings.append(_row_of_sums(context, sources, table, column, summed))
+            if is_error(context, summary_words.CODE):
+                listed = ", ".join(literal(word) for word, _, _ in summed.first)
+                failures.add(in_words.format(literal(summary_words.CODE)) + f"({listed})")
         for code, tell in (("SYN-VOC-001", _unknown), ("SYN-VOC-003", _other_spelling), ("SYN-VOC-004", _unclear)):
             words = _words(failures.connection, code)
             if words.rows:
@@ -168,6 +174,25 @@ def _if_missing(context: Context, connection: duckdb.DuckDBPyConnection, table: 
         return ""
     setting = safe_setting(connection, context, table, {marker: [column.name] for marker in markers})
     return f"If {' or '.join(map(repr, markers[:3]))} stands for `no value`, say so: `{setting}`."
+
+
+def _summary(connection: duckdb.DuckDBPyConnection) -> _Words | None:
+    """The words of the column by which rows that sum up others are called."""
+    found = connection.execute(
+        f"""SELECT {WORD}, count, {summary_words.is_plain(WORD)}, first.r, first.v FROM words
+            WHERE kind <> 'known' AND {summary_words.is_summary(WORD)} ORDER BY first.r"""
+    ).fetchall()
+    if not found:
+        return None
+    [(rows,)] = connection.execute("SELECT sum(count)::BIGINT FROM words").fetchall()
+    meant = summary_words.meant({word: (count, plain) for word, count, plain, *_ in found}, rows)
+    first = [(word, row, written) for word, _, _, row, written in found if word in meant]
+    return _Words(sum(count for word, count, *_ in found if word in meant), len(meant), first) if meant else None
+
+
+def _row_of_sums(context: Context, sources: SourceMap, table: str, column: Column, words: _Words) -> Finding:
+    reason = f"{column.name} says {summary_words.listed([written for _, _, written in words.first])} there"
+    return _finding(summary_words.CODE, context, sources, table, column, words, "likely", reason=reason)
 
 
 def _unknown(

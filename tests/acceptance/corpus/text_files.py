@@ -19,6 +19,7 @@ from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import (
     Change,
     beside,
+    column,
     config,
     content,
     file,
@@ -347,6 +348,43 @@ LINES = (
         "guide",
         rows("axon", lambda body: [*body, ["2205497564.80", "5", "505262223.36", ""]]),
         finds("SYN-ID-001", "axon", "cid", 5, 1),
+    ),
+    wrong(
+        "a row of totals, called so in the key",
+        "larva",
+        rows(NEU, lambda body: [*body, ["Total", "", ""]]),
+        finds("SYN-READ-023", NEU, "cid", 252, 1, "'Total'"),
+    ),
+    wrong(
+        "Mean and SD below the vesicles, called so in a column that is left out",
+        "terminal",
+        together(
+            column(VES, "Label", lambda row: f"vesicle {row['cid']}"),
+            rows(VES, lambda body: [*body, *([f"s{word}", *body[0][1:-1], word] for word in ("Mean", "SD"))]),
+            config(VES, ignore=["Label"]),
+        ),
+        finds("SYN-READ-023", VES, "Label", 39, 2, "'Mean' and 'SD'"),
+        also={"SYN-INT-004": "the terminal has 37 vesicles"},
+    ),
+    wrong(
+        "a neuron was commented out, and its connections were not",
+        "larva",
+        rows(NEU, lambda body: [[f"#{body[0][0]}", *body[0][1:]], *body[1:]]),
+        finds("SYN-READ-023", NEU, "cid", 2, 1, "comment"),
+        also={"SYN-REL-002": "the connections of the neuron that was commented out"},
+    ),
+    wrong(
+        "a remark below a blank line",
+        "larva",
+        rows(NEU, lambda body: [*body, [], ["Remark: traced by hand", "", ""]]),
+        finds("SYN-READ-023", NEU, "cid", 253, 1, "after a blank line"),
+        finds("SYN-READ-011", NEU, None, 252, 1),
+    ),
+    wrong(
+        "one neuron among numbers is a word",
+        "larva",
+        rows(NEU, lambda body: [*body[:40], ["Purkinje", *body[0][1:]], *body[40:]]),
+        finds("SYN-READ-023", NEU, "cid", 42, 1, "number"),
     ),
     wrong(
         "the export stopped after the header",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow
+import xlsxwriter
 
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import Change, column, config, content, file, parquet, put, rows, together
@@ -43,7 +44,24 @@ def _overwritten(written: bytes) -> bytes:
     return written[:middle] + bytes(64) + written[middle + 64 :]
 
 
+def _with_totals(rows: list[list[Any]]) -> bytes:
+    """An .xlsx whose rows are a table of the sheet, its totals row switched on."""
+    target = io.BytesIO()
+    header, *body = rows
+    with xlsxwriter.Workbook(target, {"in_memory": True}) as book:
+        columns = [{"header": name, "total_function": "sum"} if name == "connection_score" else {"header": name} for name in header]
+        options = {"total_row": True, "columns": [{**columns[0], "total_string": "Total"}, *columns[1:]], "data": body}
+        book.add_worksheet("Sheet1").add_table(0, 0, len(rows), len(header) - 1, options)
+    return target.getvalue()
+
+
 SHEETS = (
+    wrong(
+        "the totals row of the table is switched on",
+        "worm",
+        file(REL, f"{REL}.xlsx", _with_totals),
+        finds("SYN-READ-017", REL, None, 860, 1, "totals row"),
+    ),
     wrong(
         "a second sheet of remarks, and no word about which",
         "worm",

@@ -207,6 +207,14 @@ READING = (
         count=1,
         first="neuron.xlsx, sheet Cells, row 2, column neuron_type: 'stellate'",
     ),
+    WrongInput(
+        "SYN-READ-023",
+        "A Fiji table of results, in which Summarize was chosen.",
+        {"neuron.csv": " ,Label,Length\n1,cell1,52000\n2,cell2,61500\n3,Mean,56750\n4,SD,6718\n"},
+        {"neuron": {"file": "neuron.csv", "columns": {"": "cid", "Length": "cable_length"}, "ignore": ["Label"]}},
+        count=2,
+        first="neuron.csv, row 4, column Label: 'Mean'",
+    ),
 )
 
 COLUMNS = (
