@@ -74,7 +74,9 @@ class TableConfig(Strict):
     ignore: list[Name] = Field(default=[], description="Columns of the file that are left out on purpose.")
     sheet: Text | None = Field(default=None, description="Sheet of a workbook; required when it has several.")
     key: list[str] = Field(
-        default=[], description="SynDB columns that make the key together, e.g. [parent_id, cid] where ids restart in every parent."
+        default=[],
+        description="SynDB columns that make the key together, e.g. [parent_id, cid] where ids restart in every parent. Other tables "
+        "then name the whole key, 1:5 for cid 5 of parent 1; a colon inside a part has a backslash before it.",
     )
     header_row: Annotated[int, Field(ge=1)] | None = Field(
         default=1,

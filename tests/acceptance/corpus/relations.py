@@ -102,7 +102,55 @@ MISSING = (
     ),
 )
 
+_NUMBERED_ALIKE = together(
+    with_neurons,
+    each(NEU, "cid", lambda key: key.removeprefix("N")),
+    each(AXON, "parent_id", lambda key: key.removeprefix("N")),
+)
+"""Neurons 1 to 4 and axons 1, 2 and 4."""
+
 UNCLEAR = (
+    wrong(
+        "one vesicle names an axon that there is not, and a neuron has its number",
+        "guide",
+        together(_NUMBERED_ALIKE, rows(NEU, lambda body: [*body, ["3"]]), put(VES, "parent_id", 9, "3")),
+        finds("SYN-REL-004", VES, "parent_id", 9, 1, "all 8 rows", "axon those of 7", setting="parent: axon"),
+    ),
+    wrong(
+        "one end of the synapses is said to be axons, the other fits axons and neurons",
+        "guide",
+        together(
+            _NUMBERED_ALIKE,
+            copied(SYN, VES, {"cid": "cid", "pre_synapse_id": "parent_id", "post_synapse_id": "parent_id"}),
+            unlisted(VES),
+            config(SYN, references={"post_synapse_id": AXON}),
+            put(SYN, "pre_synapse_id", 4, "3"),
+        ),
+        finds("SYN-REL-004", SYN, "pre_synapse_id", 4, 1, "axon", "neuron", setting="references"),
+    ),
+    wrong(
+        "axons are counted in every neuron, and vesicles give the number of the axon alone",
+        "guide",
+        together(_NUMBERED_ALIKE, config(AXON, key=["parent_id", "cid"])),
+        finds("SYN-REL-004", VES, "parent_id", None, 1, "parent_id:cid", "1:1", "whole keys", setting="parent: axon"),
+    ),
+    wrong(
+        "axons are counted in every neuron, and the config says that vesicles name them",
+        "guide",
+        together(_NUMBERED_ALIKE, config(AXON, key=["parent_id", "cid"]), config(VES, parent=AXON)),
+        finds("SYN-REL-001", VES, "parent_id", None, 8, "parent_id:cid", "1:1", "whole key"),
+    ),
+    wrong(
+        "a colon inside a part of the axons' keys is not marked where vesicles name them",
+        "guide",
+        together(
+            with_neurons,
+            each(AXON, "cid", lambda key: f"left:{key}"),
+            config(AXON, key=["parent_id", "cid"]),
+            each(VES, "parent_id", lambda key: f"N{key}:left:{key}"),
+        ),
+        finds("SYN-REL-001", VES, "parent_id", 2, 8, "backslash"),
+    ),
     wrong(
         "axons and neurons are numbered alike, and a vesicle may belong to either",
         "guide",
@@ -217,6 +265,13 @@ WHOLE = (
         "hemibrain",
         config(SYN, ignore=["parent_id"]),
         finds("SYN-INT-001", SYN, None, None, 1, "of its own"),
+    ),
+    wrong(
+        "synapses alone, whose ends name terminals and neurons of no table",
+        "worm",
+        together(_ends_of_synapses, unlisted(NEU), unlisted(TERMINAL), config(SYN, references={})),
+        finds("SYN-COL-004", SYN, None, None, None, "pre_synapse_id", "post_synapse_id", "does not have"),
+        also={"SYN-INT-003": "and so nothing says what the synapses are part of"},
     ),
     wrong(
         "vesicles alone, without a table of anything they could lie in",
