@@ -89,8 +89,14 @@ def _cron(value: str) -> str:
     return value.strip()
 
 
+def _structure(value: str) -> str:
+    """A region as neurometa writes it; any other text is kept as it is (SYN-VOC-005 tells it)."""
+    folded = {word.casefold(): word for word in BRAIN_STRUCTURES}
+    return folded.get(value.casefold(), value)
+
+
 class BrainRegion(Strict):
-    structure: Annotated[Text, _one_of(BRAIN_STRUCTURES, "a brain structure SynDB knows")]
+    structure: Annotated[Name, AfterValidator(_structure)]
     direction: Annotated[Text, _one_of(DIRECTIONS, "a direction SynDB knows")] = "null"
 
 

@@ -75,7 +75,8 @@ def context_for(folder: Path, tables: dict[str, Any], **config: Any) -> Context:
     """The context of a dataset whose files lie in `folder`; a table given as text is just its file."""
     described = {name: {"file": table} if isinstance(table, str) else table for name, table in tables.items()}
     path = folder / "dataset.yaml"
-    path.write_text(yaml.safe_dump({"dataset": DATASET, "tables": described, **config}, allow_unicode=True), encoding="utf-8")
+    content = {"tables": described, **config, "dataset": DATASET | config.get("dataset", {})}
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     settings = PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=2)
     return Context(load_dataset(path), settings)
 

@@ -93,7 +93,7 @@ def hemibrain(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
 
     walk = Walk(lab, "hemibrain", IDS["hemibrain"])
     walk.init()
-    _about(walk, "Five DA1 projection neurons", "DROSOPHILA_MELANOGASTER", "FIB-SEM", "cortex")
+    _about(walk, "Five DA1 projection neurons", "DROSOPHILA_MELANOGASTER", "FIB-SEM", "antennal lobe")
     walk.answer(
         (_UNKNOWN, ""),
         ("    # ignore: [type, roi]\n", "    ignore: [type, roi]\n"),

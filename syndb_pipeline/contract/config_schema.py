@@ -44,11 +44,13 @@ def dataset_schema() -> dict[str, Any]:
     for model, key, words in (
         ("DatasetMetadata", "license", [*LICENSES, *SPDX_LICENSES]),
         ("DatasetMetadata", "animal", list(ANIMALS)),
-        ("BrainRegion", "structure", list(BRAIN_STRUCTURES)),
         ("BrainRegion", "direction", list(DIRECTIONS)),
         ("Mutation", "expression", list(GENE_EXPRESSIONS)),
     ):
         _restrict(definitions[model]["properties"][key], words)
+    structure = definitions["BrainRegion"]["properties"]["structure"]
+    # Any text will do; the words that are known are what an editor offers.
+    definitions["BrainRegion"]["properties"]["structure"] = structure | {"anyOf": [{"enum": list(BRAIN_STRUCTURES)}, {"type": "string"}]}
     common = definitions.pop("TableConfig")
     for name, table in TABLES.items():
         definitions[name] = _table_schema(common, table)

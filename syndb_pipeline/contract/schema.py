@@ -92,6 +92,8 @@ _CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Keys of a dataset's metadata -> the words they may have."""
 
+_OTHER_REGIONS: Final = "Any other name of a region is published as it is written, with a warning (SYN-VOC-005)."
+
 
 def _rules_in_words(column: Column) -> str:
     rules = [column.bounds] if column.bounds else []
@@ -153,4 +155,5 @@ def data_dictionary() -> str:
     lines += ["# Words of a dataset's YAML", "", "Under `dataset:`; written with or without capitals.", ""]
     for key, listed in _CONFIG_WORDS.items():
         lines += [f"## {key}", "", ", ".join(f"`{word}`" for word in listed), ""]
+        lines += [f"{_OTHER_REGIONS}", ""] if key == "brain_regions: structure" else []
     return "\n".join(lines)

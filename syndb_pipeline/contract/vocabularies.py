@@ -100,7 +100,37 @@ COMMON_ANIMALS: Final[dict[str, str]] = {
 }
 """What people call an animal, in lower case -> SynDB's name of it. For hints only; the names are neurometa's, the words this project's."""
 
-BRAIN_STRUCTURES: Final[tuple[str, ...]] = _words(BrainStructure)
+FLY_STRUCTURES: Final[dict[str, str]] = {
+    "antennal lobe": "AL",
+    "anterior optic tubercle": "AOTU",
+    "central lobe": "CL",
+    "crest": "CRE",
+    "dorsal lobe": "DL",
+    "dorsomedial protocerebrum": "DM",
+    "ellipsoid body": "EB",
+    "fila": "FLA",
+    "lateral body": "LB",
+    "lateral horn": "LH",
+    "lateral accessory lobe": "LAL",
+    "mushroom body": "MB",
+    "medial dome": "MD",
+    "maxillary lobe": "MX",
+    "protocerebral bridge": "PB",
+    "posterior superior": "PS",
+    "superior intermediate protocerebrum": "SIP",
+    "superior medial protocerebrum": "SMP",
+    "superior lateral protocerebrum": "SLP",
+    "tract": "TR",
+    "ventrolateral protocerebrum": "VLP",
+    "ventroposterior neuropil": "VPN",
+    "vesicle": "VES",
+    "wedge": "WED",
+}
+"""Regions of a fly's brain -> their abbreviations. Source: neurometa 2.0.0 `DrosophilaBrainStructure`, which Python 3.11 cannot install."""
+
+BRAIN_STRUCTURES: Final[tuple[str, ...]] = (*_words(BrainStructure), *FLY_STRUCTURES)
+"""The regions that neurometa names: mammals' (1.3.4) and flies'. SynDB takes any other text too (syndb-api-client 0.7.2)."""
+
 DIRECTIONS: Final[tuple[str, ...]] = _words(NeuroanatomicalDirection)
 GENE_EXPRESSIONS: Final[tuple[str, ...]] = _words(GeneExpression)
 
@@ -116,6 +146,12 @@ SPDX_LICENSES: Final[dict[str, str]] = {
     "ODbL-1.0": "ODC_ODbL",
 }
 """SPDX identifier -> SynDB's licence name (spdx.org/licenses)."""
+
+
+def nearest_structures(structure: str) -> list[str]:
+    """Up to three of `BRAIN_STRUCTURES` that may be meant by another word: the one it abbreviates, else the most alike."""
+    meant = [word for word, short in FLY_STRUCTURES.items() if short == structure.strip().upper()]
+    return meant or nearest(structure, BRAIN_STRUCTURES, 3)
 
 
 def nearest(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:

@@ -79,6 +79,7 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-VOC-002", "Capitals become lower case", "hint", "{count} value{s} of {table}.{column} {have} capitals, e.g. {value!r}{others}; SynDB keeps text in lower case and so it is sent.", "Nothing to do."),
     Rule("SYN-VOC-003", "Another spelling of a SynDB word", "hint", "{count} value{s} of {table}.{column} {are} spelt otherwise than in SynDB: {meanings}.", "Nothing to do: {they} {are} kept as {they} {are}. Write SynDB's word if your data shall be found by it."),
     Rule("SYN-VOC-004", "Word with two readings", "error", "{count} value{s} of {table}.{column} may mean something else than SynDB reads: {readings}.", "{advice}"),
+    Rule("SYN-VOC-005", "Brain region unknown to SynDB", "warning", "{count} brain region{s} of the dataset {are} not in SynDB's vocabulary, e.g. {value!r}{near}.", "Use SynDB's word where one fits, so that the dataset is found; another name is published as it is written."),
     Rule("SYN-UNIT-001", "Area and volume disagree with their ratio", "warning", "{count} row{s} of {table} {have} a mesh_area_volume_ratio that is not mesh_surface_area / mesh_volume{guess}.", "{advice}"),
     Rule("SYN-UNIT-002", "Area and volume disagree with sphericity", "warning", "{count} row{s} of {table} {have} a mesh_sphericity that does not follow from mesh_surface_area and mesh_volume{guess}.", "{advice}"),
     Rule("SYN-UNIT-003", "Unit looks wrong", "warning", "{situation}.", "{advice}"),

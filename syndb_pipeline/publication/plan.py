@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from syndb_pipeline.contract.vocabularies import LICENSES, SPDX_LICENSES
+from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, LICENSES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Metadata
 from syndb_pipeline.digests import digest_of
@@ -269,6 +269,7 @@ def describe(current: Plan) -> str:
             f"Id           {current.dataset}",
             f"Destination  {current.destination} ({current.target})",
             f"Licence      {licence}",
+            *(f"Brain region {name}: not in SynDB's vocabulary, published as written" for name in _unknown_regions(current)),
             f"Terms        {_terms(current.terms)}",
             "Tables",
             *(
@@ -284,6 +285,10 @@ def describe(current: Plan) -> str:
             f"Digest       {current.digest}",
         ]
     )
+
+
+def _unknown_regions(current: Plan) -> list[str]:
+    return [region.brain_structure for region in current.metadata.brain_regions if region.brain_structure not in BRAIN_STRUCTURES]
 
 
 def _terms(terms: dict[str, Any] | None) -> str:

@@ -26,7 +26,6 @@ from syndb_pipeline.contract.metadata import (
     NOTES_LENGTH,
 )
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 
 
 def _printable(value: str) -> str:
@@ -37,12 +36,6 @@ def _printable(value: str) -> str:
 
 def _printable_lines(value: str) -> str:
     _printable(value.replace("\n", "").replace("\r", "").replace("\t", ""))
-    return value
-
-
-def _brain_structure(value: str) -> str:
-    if value not in BRAIN_STRUCTURES:
-        raise ValueError("it is not a brain structure SynDB knows")
     return value
 
 
@@ -68,7 +61,6 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH), A
 Microscopy = Annotated[str, StringConstraints(min_length=1, max_length=MICROSCOPY_LENGTH), AfterValidator(_printable)]
 Gene = Annotated[str, StringConstraints(min_length=1, max_length=GENE_LENGTH), AfterValidator(_printable)]
 Doi = Annotated[str, StringConstraints(min_length=1, max_length=DOI_LENGTH), AfterValidator(_printable)]
-Structure = Annotated[str, AfterValidator(_brain_structure)]
 Code = Annotated[int, BeforeValidator(_whole), AfterValidator(_table)]
 Animal = Annotated[ModelAnimal, BeforeValidator(_whole)]
 License = Annotated[DataLicense, BeforeValidator(_whole)]
@@ -119,7 +111,7 @@ class AnimalTag(In):
 
 class BrainRegionTag(In):
     id: UUID | None = None
-    brain_structure: Structure
+    brain_structure: Word  # any text: only the direction is an enumeration
     direction: NeuroanatomicalDirection
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures
 from syndb_pipeline.digests import digest_of
 from syndb_pipeline.engine import literal, parquet, quote
 from syndb_pipeline.findings.finding import Example, Finding
@@ -76,7 +77,8 @@ class _Dataset:
 def run(context: Context, folder: Path) -> Result:
     """Judge the dataset and seal the verdict.
 
-    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, and all of the earlier stages, so that this record holds everything.
+    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier stages, so that this record holds
+    everything.
     details: `verdict` ("accepted" when no finding is an error, or the rows of all of them are set aside), `chain` (stage -> digest of its
     record), `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines set aside, `below`) where there are any.
     """
@@ -87,7 +89,7 @@ def run(context: Context, folder: Path) -> Result:
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
         data = _Dataset(context, connection, sources, tables, relations, links, present)
-        own = [*_unsent(data), *_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
+        own = [*_regions(context), *_unsent(data), *_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
         _synapses(data, failures)
         own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         failures.write(folder)
@@ -164,6 +166,31 @@ def _unrelated(data: _Dataset) -> tuple[list[str], set[str]]:
         return [], set(filled)
     main = max(groups, key=lambda group: (len(group), -min(TABLES[name].level for name in group)))
     return [name for name in filled if name not in main and name not in data.told], main
+
+
+def _unknown_regions(context: Context) -> list[str]:
+    return [region.structure for region in context.config.dataset.brain_regions if region.structure not in BRAIN_STRUCTURES]
+
+
+def _regions(context: Context) -> list[Finding]:
+    """SYN-VOC-005 for the brain regions of the metadata that SynDB's vocabulary does not name."""
+    unknown = _unknown_regions(context)
+    if not unknown:
+        return []
+    file = context.config.path.name
+    near = [word for structure in unknown for word in nearest_structures(structure)]
+    places = [Example(file=file, column="dataset.brain_regions", value=structure) for structure in unknown]
+    return [
+        context.finding(
+            "SYN-VOC-005",
+            file=file,
+            column="dataset.brain_regions",
+            count=len(unknown),
+            examples=places,
+            value=unknown[0],
+            near=f"; SynDB's nearest: {', '.join(dict.fromkeys(near))}" if near else "",
+        )
+    ]
 
 
 def _connected(data: _Dataset) -> list[Finding]:
@@ -320,9 +347,11 @@ def _astray(data: _Dataset, aside: str | None = None) -> str | None:
 
 
 def _inputs(context: Context) -> dict[str, str]:
+    regions = _unknown_regions(context)
+    found = {"config:brain_regions": digest_of(regions)} if regions else {}
     if context.config.on_invalid == "refuse":
-        return {}
-    return {"config:on_invalid": digest_of([context.config.on_invalid, percent(context.config.rejected_limit)])}
+        return found
+    return found | {"config:on_invalid": digest_of([context.config.on_invalid, percent(context.config.rejected_limit)])}
 
 
 STAGE = Stage(

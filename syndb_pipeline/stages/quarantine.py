@@ -51,6 +51,7 @@ _DATASET: Final = (
         "SYN-UNIT-004",
         "SYN-UNIT-005",
         "SYN-VAL-006",
+        "SYN-VOC-005",
         "SYN-ID-005",
         "SYN-REL-004",
         "SYN-REL-005",

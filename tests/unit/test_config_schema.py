@@ -90,12 +90,15 @@ BOTH_REFUSE = [
     DATASET + "tables: {neuron: {file: a.csv, header_row: 0}}",
     DATASET + "tables: {}",
     DATASET.replace("MUS_MUSCULUS", "UNICORN") + "tables: {neuron: {file: a.csv}}",
-    DATASET.replace("cortex", "elbow") + "tables: {neuron: {file: a.csv}}",
+    DATASET.replace("cortex", "''") + "tables: {neuron: {file: a.csv}}",
+    DATASET.replace("cortex", "cortex, direction: upwards") + "tables: {neuron: {file: a.csv}}",
     DATASET.replace("label: L", f"label: {'x' * 121}") + "tables: {neuron: {file: a.csv}}",
     "tables: {neuron: {file: a.csv}}",
 ]
 
 BOTH_ACCEPT = [
+    DATASET.replace("cortex", "mushroom body") + "tables: {neuron: {file: a.csv}}",
+    DATASET.replace("cortex", "nerve ring") + "tables: {neuron: {file: a.csv}}",
     DATASET + "tables: {neuron: {file: a.csv}}",
     DATASET.replace("label: L", "label: 12") + "tables: {neuron: {file: a.csv, missing: [-1, NA]}}",
     DATASET + "tables: {neuron: {file: a.csv, columns: {7: cid}, header_row: null, names: [1, 2]}}",

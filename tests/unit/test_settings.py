@@ -136,7 +136,13 @@ def test_words_are_understood_in_any_case(tmp_path: Path) -> None:
         (("dataset", "publications"), ["nonsense"], r"dataset\.publications\.0: 'nonsense' is not a DOI; write it like 10\."),
         (("dataset", "brain_regions"), [], r"dataset\.brain_regions: found a list; .*at least 1 item"),
         (("dataset", "brain_regions"), "cortex", r"dataset\.brain_regions: found 'cortex'; expected a list"),
-        (("dataset", "brain_regions"), [{"structure": "cortx"}], r"dataset\.brain_regions\.0\.structure: 'cortx' .*did you mean cortex"),
+        (("dataset", "brain_regions"), [{"structure": ""}], r"dataset\.brain_regions\.0\.structure: found ''"),
+        (("dataset", "brain_regions"), [{"structure": "x" * 121}], r"dataset\.brain_regions\.0\.structure: "),
+        (
+            ("dataset", "brain_regions"),
+            [{"structure": "cortex", "direction": "up"}],
+            r"direction: 'up' is not a direction",
+        ),
         (
             ("dataset", "brain_regions"),
             [{"structur": "cortex"}],
@@ -215,7 +221,7 @@ def test_a_column_may_not_be_mapped_and_ignored(tmp_path: Path) -> None:
 
 
 def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
-    path = write(tmp_path, MINIMAL.replace("MUS_MUSCULUS", "unicorn").replace("structure: cortex", "structure: elbow"))
+    path = write(tmp_path, MINIMAL.replace("MUS_MUSCULUS", "unicorn").replace("structure: cortex", "structure: cortex, direction: up"))
     assert len(refusal(path).splitlines()) == 3
 
 

@@ -58,9 +58,9 @@ def test_the_config_of_a_page_is_config(code: str) -> None:
         if set(content) == {"data_folders"}:  # of pipeline.yaml, not of a dataset
             assert PipelineSettings(**content).data_folders
             continue
-        assert set(content) <= {"tables", "rules", "on_invalid", "max_rejected"}
+        assert set(content) <= {"dataset", "tables", "rules", "on_invalid", "max_rejected"}
         tables = {name: {"file": "table.csv"} | table for name, table in content.get("tables", {"neuron": {}}).items()}
-        DatasetConfig.model_validate({"dataset": DATASET} | content | {"tables": tables})
+        DatasetConfig.model_validate(content | {"dataset": DATASET | content.get("dataset", {}), "tables": tables})
 
 
 @pytest.mark.parametrize("code", [code for code, rule in RULES.items() if rule.fixed])

@@ -89,7 +89,7 @@ def places(answer: httpx.Response) -> list[list[Any]]:
         ("mutations", {"gene": "x"}),
         ("brain_regions", []),
         ("brain_regions", None),
-        ("brain_regions", [{"brain_structure": "the left one", "direction": "null"}]),
+        ("brain_regions", [{"brain_structure": "", "direction": "null"}]),
         ("brain_regions", [{"brain_structure": "hippocampus", "direction": "upwards"}]),
         ("brain_regions", [{"brain_structure": "hippocampus"}]),
         ("syndb_tables", []),

@@ -128,6 +128,15 @@ VALUES = (
         cured_by=1,
     ),
     WrongInput(
+        "SYN-VOC-005",
+        "One letter is missing in a region's name.",
+        {"neuron.csv": _NEURONS},
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="dataset.yaml, column dataset.brain_regions: 'hipocampus'",
+        config={"dataset": {"brain_regions": [{"structure": "hipocampus"}]}},
+    ),
+    WrongInput(
         "SYN-UNIT-001",
         "Area and volume are in nanometres; the ratio of n2 is per micrometre, a thousand times too large.",
         {"neuron.csv": "cid,mesh_surface_area,mesh_volume,mesh_area_volume_ratio\nn1,1.2e9,4.0e12,0.0003\nn2,1.5e9,5.0e12,0.3\n"},
