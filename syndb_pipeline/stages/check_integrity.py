@@ -359,6 +359,6 @@ STAGE = Stage(
     run,
     _inputs,
     "join_relations",
-    "5",
+    "6",
     "Prove that the dataset is one whole, and seal the verdict over all stages before.",
 )
