@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from typing import Annotated, Literal
+from math import inf
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, field_validator, model_validator
 
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import nearest
@@ -18,6 +19,21 @@ from syndb_pipeline.yaml_file import BY_COLUMN, IN_A_LIST, Strict, Text, shown
 LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
 """Length unit -> power of ten that turns one of it into nanometres."""
+
+_WORDS: Final = get_args(LengthUnit)
+
+
+def _unit(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
+        return float(value)
+    if value in _WORDS:
+        return value
+    words = ", ".join(map(repr, _WORDS))
+    raise ValueError(f"found {value!r}; allowed are {words}, or a number above 0: what one of yours is in nm, nm2 or nm3, as for voxels")
+
+
+Unit = Annotated[LengthUnit | float, PlainValidator(_unit, json_schema_input_type=LengthUnit | Annotated[float, Field(gt=0)])]
+"""A length unit, or how many of SynDB's unit one of the lab's is."""
 
 Aggregate = Literal["sum", "mean", "min", "max", "first", "count"]
 """How the values of a pair's rows become one; count makes the number of these rows of them, and needs no such column in the file."""
@@ -93,8 +109,10 @@ class TableConfig(Strict):
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(default="utf-8", description="Encoding of a text file.")
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of numbers that are written as text.")
     thousands: Literal[",", ".", " ", "'", "_"] | None = Field(default=None, description="Mark that groups the digits of such numbers.")
-    units: dict[str, LengthUnit] = Field(
-        default={}, description="SynDB column -> unit the lab measured in; areas and volumes by their length."
+    units: dict[str, Unit] = Field(
+        default={},
+        description="SynDB column -> unit the lab measured in; areas and volumes by their length. A number is what one of the "
+        "lab's units is in SynDB's, e.g. for voxels of 4 x 4 x 40 nm: {centroid_x: 4, centroid_y: 4, centroid_z: 40, voxel_volume: 640}.",
     )
     missing: Markers = Field(
         default=[],
@@ -128,13 +146,23 @@ class TableConfig(Strict):
         names = (ALL_COLUMNS, column.name, *column.aliases)
         return list(dict.fromkeys(marker for name in names for marker in by_column.get(name, ())))
 
-    def unit(self, column: Column) -> LengthUnit | None:
+    def unit(self, column: Column) -> LengthUnit | float | None:
         """The unit declared for `column`, under its name or another spelling of it; None where none is."""
         return next((self.units[name] for name in (column.name, *column.aliases) if name in self.units), None)
 
     def power(self, column: Column) -> int:
-        """The power of ten that turns the lab's numbers in `column` into SynDB's unit."""
-        return NANOMETRE_EXPONENT[self.unit(column) or "nm"] * (column.dimension or 0)
+        """The power of ten that turns the lab's numbers in `column` into SynDB's unit; 0 where `times` does."""
+        unit = self.unit(column) or "nm"
+        return 0 if isinstance(unit, float) else NANOMETRE_EXPONENT[unit] * (column.dimension or 0)
+
+    def times(self, column: Column) -> float:
+        """What the lab's numbers in `column` are multiplied by where the config gives their unit as a number; else 1."""
+        unit = self.unit(column)
+        return unit if isinstance(unit, float) else 1.0
+
+    def factor(self, column: Column) -> float:
+        """What turns the lab's numbers in `column` into SynDB's unit, as near as a double comes to it."""
+        return self.times(column) * float(10.0 ** self.power(column))
 
     @field_validator("columns", mode="before")
     @classmethod

@@ -201,7 +201,7 @@ def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *
     base = duck_type.split("(")[0]
     if duck_type == "VARCHAR":
         return source, False
-    measure = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.power(column) == 0
+    measure = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.factor(column) == 1
     integer = column.kind is Kind.INTEGER and base in _INTEGERS
     key = number and base in _NO_MORE_THAN_BIGINT
     if (measure or integer or key) and not config.markers(column):
@@ -212,7 +212,7 @@ def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *
 def is_plain_number(column: Column, config: TableConfig) -> bool:
     """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal point, none of them a marker."""
     as_written = config.decimal == "." and not config.thousands and not config.markers(column)
-    return column.kind is Kind.NUMBER and as_written and config.power(column) == 0
+    return column.kind is Kind.NUMBER and as_written and config.factor(column) == 1
 
 
 def to_text(source: str, duck_type: str) -> str:
@@ -291,6 +291,8 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         value = f"CASE WHEN {damaged} THEN NULL ELSE {value} END" if damaged else value
     else:
         value = _number(x, config.power(column), config)
+        if (times := config.times(column)) != 1:
+            value = f"CASE WHEN isfinite(({value}) * {times!r}::DOUBLE) THEN ({value}) * {times!r}::DOUBLE END"
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
     told = f"WHEN {suspect} AND NOT ({void}) THEN 'uncast'"
@@ -313,7 +315,7 @@ def true_markers(column: Column, config: TableConfig) -> list[str]:
     if column.kind not in (Kind.NUMBER, Kind.INTEGER) or column.wire_type == "BIGINT" or column.name == "parent_enum":
         return []  # no measures: ids, and what follows from a relation
     used = {*map(float, no_value.NUMBERS_OUT_OF_RANGE), *map(float, no_value.NUMBERS_IN_KEYS)} - {0.0}
-    factor = 10.0 ** config.power(column)
+    factor = config.factor(column)
     numbers = {marker: _as_number(marker.strip(WHITE_SPACE), config) for marker in markers}
     return [marker for marker, number in numbers.items() if number is not None and number not in used and column.allows(number * factor)]
 

@@ -88,11 +88,11 @@ def _look_up_table(
             for some in _batches(_texts(connection, context, table, source, names, wanted)):
                 with given(connection, "some_texts", _FOUND, some):
                     connection.execute("INSERT INTO found FROM some_texts")
-    powers = {column.name: power for column in columns if (power := context.config.tables[table].power(column))}
-    shift = " ".join(f"WHEN {literal(name)} THEN 'e{power}'" for name, power in powers.items())
+    factors = {column.name: factor for column in columns if (factor := context.config.tables[table].factor(column)) != 1}
+    shift = " ".join(f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items())
     # Without white space and the marks that group digits.
     point = f"replace(regexp_replace(raw, '[^0-9eE+{context.config.tables[table].decimal}-]', '', 'g'), ',', '.')"
-    number = f"try_cast({point} AS DOUBLE) * ('1' || CASE col {shift} ELSE 'e0' END)::DOUBLE" if shift else f"try_cast({point} AS DOUBLE)"
+    number = f"try_cast({point} AS DOUBLE) * CASE col {shift} ELSE 1 END" if shift else f"try_cast({point} AS DOUBLE)"
     paths = [column.name for column in columns if column.kind is Kind.PATH]
     # A file that changed since must not put other words into a finding's mouth.
     connection.execute(

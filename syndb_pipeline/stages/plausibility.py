@@ -95,7 +95,7 @@ def check_plausibility(
     rows, summaries = summarise(failures.connection, file, numeric)
     facts = _measure(failures.connection, file, table, numeric, agreements)
     facts |= {f"{name} present": rows - summary["nulls"] for name, summary in summaries.items()}
-    guesses = guess_units(failures.connection, file, context.config.tables[table], table, numeric, facts)
+    guesses = guess_units(failures.connection, file, context.config.tables[table], table, numeric, facts, sources.tables[table][0].columns)
     findings = []
     for code, broken in agreements.items():
         if facts[code]:
@@ -195,6 +195,10 @@ def _measure(
         of_sample[f"{name} values"] = f"count(*) {sized}"
         of_sample[f"{name} spread"] = f"quantile_disc({cell}, [0.05, 0.5, 0.95]) {sized}"
         of_sample[f"{name} whole"] = f"bool_and({cell} = trunc({cell})) {sized}"
+        if column.dimension == 1 and name.startswith("centroid_"):
+            of_sample[f"{name} finite"] = f"count(*) FILTER ({finite})"
+            of_sample[f"{name} all whole"] = f"bool_and({cell} = trunc({cell})) FILTER ({finite})"
+            of_sample[f"{name} places"] = f"quantile_disc({cell}, [0.05, 0.95]) FILTER ({finite})"
         if bounds := window(table, name):
             believable = is_believable(column, bounds)
             of_sample[f"{name} outside"] = f"count(*) FILTER ({finite} AND {cell} > 0 AND NOT {believable})"

@@ -186,7 +186,7 @@ def _holds(column: Column, marker: str, config: TableConfig) -> str:
     cell = quote(column.name)
     point = marker.replace(config.decimal, ".")
     if column.kind in (Kind.NUMBER, Kind.INTEGER):
-        value = float(point) * 10.0 ** config.power(column) if re.fullmatch(_NUMBER, point, flags=re.IGNORECASE) else None
+        value = float(point) * config.factor(column) if re.fullmatch(_NUMBER, point, flags=re.IGNORECASE) else None
         return f"{cell}::DOUBLE = {value!r}::DOUBLE" if value is not None and column.allows(value) else ""
     if column.kind is Kind.BOOLEAN:
         answers = {**dict.fromkeys(TRUE_WORDS, cell), **dict.fromkeys(FALSE_WORDS, f"NOT {cell}")}

@@ -6,7 +6,8 @@ columns agree among themselves (`plausibility.py`), coordinates (`children.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -20,6 +21,7 @@ from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Example, F
 from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.stages.summaries import SAMPLED
 from syndb_pipeline.table_settings import NANOMETRE_EXPONENT, TableConfig
 
 _FEWEST_VALUES: Final = 3  # a median of fewer says nothing about a column
@@ -32,7 +34,37 @@ _ALIKE: Final = 30.0
 
 _OTHER_UNITS: Final = ("um", "mm", "angstrom", "pm")
 
-VOXELS, CONVERTED, UNKNOWN = "voxels", "converted", ""
+VOXELS, FLAT, CONVERTED, UNKNOWN = "voxels", "flat voxels", "converted", ""
+
+_USUAL_VOLUMES: Final[dict[str, float]] = {
+    "neuron": 1e10,
+    "dendrite": 1e8,
+    "axon": 1e8,
+    "pre_synaptic_terminal": 3e7,
+    "dendritic_spine": 3e6,
+    "vesicle": 4e3,
+    "mitochondria": 1e7,
+    "endoplasmic_reticulum": 1e7,
+    "nucleus": 4e9,
+}
+"""Volumes in nm3 below which the median of whole ones hardly lies, R: the cell body of a small fly neuron alone has 1e10. What is below may
+still be a piece, so the window above is wider; as whole numbers under the name of a count they are voxels."""
+
+_COUNT = r"(?:n|no|nr|num|number|numberof)?(?:vox|voxels?|vx|px|pixels?)(?:count|counts|number|num|nr|size|sizes)?"
+_VOXEL_NAMES: Final = re.compile(rf"{_COUNT}|(?:size|volume|vol)(?:in)?(?:vox|voxels?|vx|px|pixels?)")
+"""Names of columns that count voxels, in lower case and without marks."""
+
+_SIZE_NAMES: Final = re.compile(r"(?:body|cell|seg|segment|object|obj)?(?:size|sizes|count)")
+"""Names of columns that often do: neuPrint's `size` of a body is a number of voxels."""
+
+_FEWEST_NAMELESS: Final = 5
+"""Whole volumes of neurons from which on they are taken for counts without such a name, if nothing divides all of them."""
+
+_AXES: Final = ("centroid_x", "centroid_y", "centroid_z")
+_FLATTER: Final = 4.0
+"""How many times less than along the two others whole places spread along one axis, when that axis has longer voxels, R."""
+
+_FEWEST_PLACES: Final = 10
 
 _RADII: Final[dict[str, tuple[float, float]]] = {
     "neuron": (30, 500_000),
@@ -88,11 +120,16 @@ def is_believable(column: Column, bounds: tuple[float, float]) -> str:
     return f"({quote(column.name)} BETWEEN {bounds[0]!r} AND {bounds[1]!r})"
 
 
+_OF_8_NM: Final = {1: "8", 2: "64", 3: "512", -1: "0.125"}
+"""What a voxel of 8 nm measures, by the power of nanometres."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """What is wrong with a column's unit: `unit` is a length unit, `VOXELS`, `CONVERTED` (nanometres that were converted) or `UNKNOWN`.
 
     `low` and `high` enclose nine tenths of the `count` values concerned. `mixed` tells that the other values are in SynDB's unit.
+    `named` is the lab's name of a column that says by its name that it may count voxels.
     """
 
     column: Column
@@ -102,6 +139,7 @@ class Guess:
     count: int
     confidence: Confidence = "possible"
     mixed: bool = False
+    named: str = ""
 
     @property
     def factor(self) -> float:
@@ -111,11 +149,25 @@ class Guess:
 
 
 def guess_units(
-    connection: duckdb.DuckDBPyConnection, file: Path, config: TableConfig, table: str, columns: Sequence[Column], facts: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    file: Path,
+    config: TableConfig,
+    table: str,
+    columns: Sequence[Column],
+    facts: dict[str, Any],
+    names: Mapping[str, str],
 ) -> list[Guess]:
-    """A guess for each of `columns` whose values are not believable in nanometres; `facts` are those of `plausibility`."""
+    """A guess for each of `columns` whose values are not believable in nanometres.
+
+    Args:
+        facts: those of `plausibility`, whose sample is still there.
+        names: SynDB's names of columns -> the lab's.
+    """
     guesses = []
     for column in columns:
+        if guess := _counted(connection, config, table, column, facts, names.get(column.name, column.name)):
+            guesses.append(guess)
+            continue
         bounds = window(table, column.name)
         if bounds is None or column.dimension is None or facts[f"{column.name} values"] < _FEWEST_VALUES:
             continue
@@ -127,19 +179,69 @@ def guess_units(
         if guess is None and not smallest <= median <= largest:
             guess = _whole(config, column, bounds, facts)
         guesses += [guess] if guess else []
-    return guesses
+    return guesses + _flat(connection, config, columns, facts)
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, config: TableConfig, table: str, column: Column, facts: dict[str, Any], name: str
+) -> Guess | None:
+    """The guess that a volume is a number of voxels: by the lab's `name` of it, or because whole neurons are not as small.
+
+    A unit in the config, nm as well, says that it is none.
+    """
+    if column.dimension != 3 or not facts[f"{column.name} values"] or not facts[f"{column.name} whole"] or config.unit(column):
+        return None
+    low, median, high = facts[f"{column.name} spread"]
+    plain = re.sub("[^a-z]", "", name.casefold())
+    small = median < _USUAL_VOLUMES.get(table, 0) and column.name not in ("total_vesicle_volume", "total_mitochondria_volume")
+    if _VOXEL_NAMES.fullmatch(plain):
+        return Guess(column, VOXELS, low, high, facts[f"{column.name} present"], "likely", named=name)
+    if small and _SIZE_NAMES.fullmatch(plain):
+        return Guess(column, VOXELS, low, high, facts[f"{column.name} present"], named=name)
+    bounds = window(table, column.name)
+    if bounds is None or not (table == "neuron" and small and column.name == "voxel_volume" and median >= bounds[0]):
+        return None
+    if facts[f"{column.name} values"] >= _FEWEST_NAMELESS and _step(connection, column.name) == 1:
+        return Guess(column, VOXELS, low, high, facts[f"{column.name} present"])
+    return None
+
+
+def _flat(connection: duckdb.DuckDBPyConnection, config: TableConfig, columns: Sequence[Column], facts: dict[str, Any]) -> list[Guess]:
+    """Guesses that whole places are voxels which are longer along one axis, as those of sections are.
+
+    Places that were multiplied by the size of a voxel are multiples of it. A unit in the config, nm as well, says that they are none.
+    """
+    axes = sorted((column for column in columns if column.name in _AXES), key=lambda column: column.name)
+    if len(axes) < len(_AXES) or any(config.unit(axis) for axis in axes):
+        return []
+    spreads = [facts[f"{axis.name} places"] for axis in axes]
+    if min(facts[f"{axis.name} finite"] for axis in axes) < _FEWEST_PLACES or not all(facts[f"{axis.name} all whole"] for axis in axes):
+        return []
+    flat, *others = sorted(high - low for low, high in spreads)
+    if not 0 < flat * _FLATTER <= min(others) or any(_step(connection, axis.name) != 1 for axis in axes):
+        return []
+    return [Guess(axis, FLAT, low, high, facts[f"{axis.name} present"]) for axis, (low, high) in zip(axes, spreads, strict=True)]
+
+
+def _step(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """The largest number that divides all differences between the whole values of a column, in the sample that `summarise` left."""
+    cell = quote(name)
+    (step,) = connection.execute(
+        f"""SELECT list_reduce(list(DISTINCT try_cast({cell} - least AS BIGINT)), lambda a, b: gcd(a, b))
+            FROM {SAMPLED}, (SELECT min({cell}) AS least FROM {SAMPLED} WHERE isfinite({cell})) WHERE isfinite({cell})"""
+    ).fetchone() or (None,)
+    return abs(int(step)) if step is not None else 0
 
 
 def _whole(config: TableConfig, column: Column, bounds: tuple[float, float], facts: dict[str, Any]) -> Guess:
     low, median, high = facts[f"{column.name} spread"]
     count = facts[f"{column.name} present"]
 
-    def believable(exponent: int) -> bool:
-        return bool(bounds[0] <= median * 10.0 ** (exponent * (column.dimension or 0)) <= bounds[1])
+    def believable(factor: float) -> bool:
+        return bool(bounds[0] <= median * factor <= bounds[1])
 
-    declared = config.unit(column)
-    units = [unit for unit in _OTHER_UNITS if believable(NANOMETRE_EXPONENT[unit])]
-    if declared and believable(-NANOMETRE_EXPONENT[declared]):
+    units = [unit for unit in _OTHER_UNITS if believable(10.0 ** (NANOMETRE_EXPONENT[unit] * (column.dimension or 0)))]
+    if config.factor(column) != 1 and believable(1 / config.factor(column)):
         return Guess(column, CONVERTED, low, high, count, "likely")
     if facts[f"{column.name} whole"] and median < bounds[0]:
         return Guess(column, VOXELS, low, high, count)
@@ -160,12 +262,10 @@ def _mixed(
     cell = quote(column.name)
     outside = f"isfinite({cell}) AND {cell} > 0 AND NOT {is_believable(column, bounds)}"
     (beyond,) = connection.execute(f"SELECT count(*) FROM {parquet(file)} WHERE {outside}").fetchone() or (0,)
-    declared = config.unit(column)
-    candidates = {unit: NANOMETRE_EXPONENT[unit] for unit in ("um", "mm")}
-    if declared:
-        candidates[CONVERTED] = -NANOMETRE_EXPONENT[declared]
-    for unit, exponent in candidates.items():
-        factor = 10.0 ** (exponent * (column.dimension or 0))
+    candidates = {unit: 10.0 ** (NANOMETRE_EXPONENT[unit] * (column.dimension or 0)) for unit in ("um", "mm")}
+    if config.factor(column) != 1:
+        candidates[CONVERTED] = 1 / config.factor(column)
+    for unit, factor in candidates.items():
         alike = f"{outside} AND {cell} * {factor!r} BETWEEN {bulk[0] / _ALIKE!r} AND {bulk[1] * _ALIKE!r}"
         count, least, most = connection.execute(
             f"SELECT count(*), min({cell}), max({cell}) FROM {parquet(file)} WHERE {alike}"
@@ -185,9 +285,9 @@ def tell_units(
     connection: duckdb.DuckDBPyConnection, context: Context, sources: SourceMap, table: str, file: Path, guesses: Sequence[Guess]
 ) -> list[Finding]:
     """SYN-UNIT-003 for each unit among `guesses`, with the first rows and, where one line of the config would cure it, that line."""
-    together: dict[tuple[str, bool], list[Guess]] = {}
+    together: dict[tuple[str, bool, str], list[Guess]] = {}
     for guess in guesses:
-        together.setdefault((guess.unit, guess.mixed), []).append(guess)
+        together.setdefault((guess.unit, guess.mixed, guess.named), []).append(guess)
     return [_tell(connection, context, sources, table, file, some) for some in together.values()]
 
 
@@ -209,6 +309,20 @@ def _tell(
             for guess in guesses
         )
         situation = f"Two units in one column of {table}: {parts}, lie far from the others, which are believable in {units}{looks}"
+    elif first.unit == FLAT:
+        spans = {guess.column.name: guess.high - guess.low for guess in guesses}
+        flat = min(spans, key=spans.__getitem__)
+        times = " and ".join(f"{span / spans[flat]:.3g} times less than {name}" for name, span in spans.items() if name != flat)
+        situation = (
+            f"The {listed} of {table} are whole numbers, and {flat} spreads {times}: they look like voxels, which are longer along one axis"
+        )
+    elif first.named:
+        situation = f"The {listed} of {table} comes from the column {first.named!r}, which counts voxels by its name, and has no unit"
+        if first.confidence != "likely":
+            situation = (
+                f"The {listed} of {table} comes from the column {first.named!r}, whose whole numbers lie {ranges}: that is little for "
+                f"{table} in {units}, and such a column is often a number of voxels"
+            )
     elif len(guesses) == 1:
         situation = f"The {listed} of {table} lies {ranges}, which is implausible in {units}{looks}"
     else:
@@ -230,7 +344,8 @@ def _looks_like(config: TableConfig, guesses: list[Guess]) -> str:
     subject = "they look" if len(guesses) > 1 or guesses[0].mixed else "it looks"
     if unit == CONVERTED:
         declared = config.unit(guesses[0].column) or ""
-        return f" after conversion from {declared}; {subject} like nanometres that were converted"
+        how = f"multiplication by {declared:g}" if isinstance(declared, float) else f"conversion from {declared}"
+        return f" after {how}; {subject} like nanometres that were converted"
     if unit == VOXELS:
         return "; whole numbers this small look like voxels"
     if unit == UNKNOWN:
@@ -248,14 +363,16 @@ def _advice(table: str, config: TableConfig, guesses: list[Guess], listed: str) 
         return f"Write all values of {listed} in one unit; a unit in the config is that of a whole column.{otherwise}"
     if unit == CONVERTED:
         return f"If the file has nanometres, take {listed} out of `tables.{table}.units`.{otherwise}"
-    if unit == VOXELS:
-        sizes = {1: "the length", 2: "the face's area", 3: "the volume"}
-        factors = " and ".join(
-            f"{guess.column.name} by {sizes.get(guess.column.dimension or 0, 'the size')} of a voxel in {guess.column.unit}"
-            for guess in guesses
-        )
+    if unit in (VOXELS, FLAT):
         wants = ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
-        return f"SynDB wants {wants}. Multiply {factors} before you export.{otherwise}"
+        setting = units_setting(table, config, {guess.column.name: f"<{guess.column.unit} of one voxel>" for guess in guesses})
+        sizes = dict.fromkeys(_OF_8_NM[guess.column.dimension or 0] for guess in guesses)
+        example = "4, 4 and 40 for voxels of 4 x 4 x 40 nm" if unit == FLAT else f"{' or '.join(sizes)} for voxels of 8 nm"
+        if unit == FLAT or guesses[0].named:
+            otherwise = " If the values are right, say so by naming nm as their unit there."
+        return (
+            f"SynDB wants {wants}. Multiply by the size of a voxel, or let the pipeline do it: `{setting}`, such as {example}.{otherwise}"
+        )
     if unit == UNKNOWN:
         return f"Check the unit; SynDB wants {column.unit}. Convert with `tables.{table}.units`.{otherwise}"
     setting = units_setting(table, config, {guess.column.name: unit for guess in guesses})

@@ -125,7 +125,7 @@ def _check_cells(context: Context, failures: Failures, sources: SourceMap, table
 def _cause(context: Context, table: str, columns: list[str]) -> str:
     """SQL of the label that splits failing values by what was probably meant. Markers are told as the lab wrote them, before conversion."""
     declared = TABLES[table].columns
-    factors = {name: 10.0**power for name in columns if (power := context.config.tables[table].power(declared[name]))}
+    factors = {name: factor for name in columns if (factor := context.config.tables[table].factor(declared[name])) != 1}
     by_column = " ".join(f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items())
     written = "round(try_cast(value AS DOUBLE)" + (f" / CASE col {by_column} ELSE 1 END" if factors else "") + ", 6)"
     fractions = [name for name in columns if declared[name].maximum == 1]
@@ -149,7 +149,7 @@ _RANGE_ADVICE: Final = {
 
 def _became(group: Group, column: Column, context: Context) -> str:
     """What the first value of `group` became, in words, where the config gives its column a unit other than SynDB's."""
-    return f", which is {float(group.value):g} {column.unit}" if context.config.tables[group.table].power(column) else ""
+    return f", which is {float(group.value):g} {column.unit}" if context.config.tables[group.table].factor(column) != 1 else ""
 
 
 def _range_advice(group: Group, context: Context, connection: duckdb.DuckDBPyConnection) -> str:
@@ -169,7 +169,7 @@ def _label_lone_numbers(context: Context, failures: Failures) -> None:
            GROUP BY ALL HAVING count(*) > 1 AND count(DISTINCT value) = 1 AND any_value(cause) IN ('negative', 'above')"""
     ).fetchall()
     for table, column, value, _ in groups:
-        factor = 10.0 ** context.config.tables[table].power(TABLES[table].columns[column])
+        factor = context.config.tables[table].factor(TABLES[table].columns[column])
         number = f"{round(float(value) / factor, 6):.15g}"
         failures.connection.execute(
             "UPDATE failures SET cause = ? WHERE code = 'SYN-VAL-001' AND tbl = ? AND col = ?", [f"marker alone {number}", table, column]

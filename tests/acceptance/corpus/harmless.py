@@ -31,7 +31,7 @@ from tests.acceptance.corpus.changes import (
     workbook,
 )
 from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
-from tests.acceptance.corpus.measures import AXES, nuclei
+from tests.acceptance.corpus.measures import AXES, nuclei, voxels
 from tests.acceptance.corpus.numbers import comma
 from tests.acceptance.corpus.real_sets import CLEAN
 from tests.acceptance.corpus.references import LONG_HEMIBRAIN, LONG_LARVA
@@ -70,6 +70,11 @@ CASES: tuple[Case, ...] = (
             file(NEU, "neuron.csv", as_text(";")),
             config(NEU, decimal=","),
         ),
+    ),
+    harmless(
+        "a number of voxels, and the config says what one of them is",
+        "hemibrain",
+        together(column(NEU, "size", voxels), config(NEU, columns={"size": "voxel_volume"}, units={"voxel_volume": 512})),
     ),
     harmless("nuclei in the middle of their neurons", "hemibrain", nuclei(*AXES)),
     harmless("neurons that are numbered from 0", "l1", rows(NEU, lambda body: [[str(n), *row[1:]] for n, row in enumerate(body)])),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import pi
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, column, config, each, exchanged, put, rows, together
+from tests.acceptance.corpus.changes import Change, column, config, each, exchanged, named, put, rows, together
 from tests.acceptance.corpus.lab import Cell, File, Lab
 
 NEU, VES = "neuron", "vesicle"
@@ -37,6 +37,15 @@ def _scaled(table: str, name: str, factor: float) -> Change:
 
 
 AXES = ("centroid_x", "centroid_y", "centroid_z")
+
+
+def _section(number: str) -> str:
+    return str(round(float(number) / 80))
+
+
+def voxels(row: dict[str, Cell]) -> str:
+    """How many voxels of 8 nm a tube of this area and a radius of 120 nm has."""
+    return str(round(float(volume(row)) / 512))
 
 
 def nuclei(*order: str) -> Change:
@@ -107,6 +116,31 @@ UNITS = (
         together(*(_scaled(NEU, axis, 1e-3) for axis in AXES)),
         finds("SYN-UNIT-004", NEU, "centroid_x", None, None, "tables.neuron.units"),
         also={"SYN-PATH-009": "the meshes, which are in nanometres, contradict these places too"},
+    ),
+    wrong(
+        "places of synapses in voxels of 8 x 8 x 80 nm",
+        "hemibrain",
+        together(
+            *(each("synapse", axis, lambda number: str(round(float(number) / 8))) for axis in AXES[:2]), each("synapse", AXES[2], _section)
+        ),
+        finds("SYN-UNIT-003", "synapse", "centroid_x", 2, None, "voxels", "centroid_z spreads"),
+        also={"SYN-UNIT-004": "the places of the neurons, which are in nanometres, contradict these too"},
+    ),
+    wrong(
+        "a number of voxels of 8 nm as the volume of neurons",
+        "hemibrain",
+        together(column(NEU, "size", voxels), config(NEU, columns={"size": "voxel_volume"})),
+        finds("SYN-UNIT-003", NEU, "size", 2, 5, "number of voxels", "<nm3 of one voxel>"),
+    ),
+    wrong(
+        "a column that is called n_voxels as the volume of axons",
+        "guide",
+        together(
+            each("axon", "voxel_volume", lambda number: str(round(float(number)))),
+            named("axon", "voxel_volume", "n_voxels"),
+            config("axon", columns={"n_voxels": "voxel_volume"}),
+        ),
+        finds("SYN-UNIT-003", "axon", "n_voxels", 2, 3, "counts voxels by its name"),
     ),
     wrong(
         "nuclei as z, y, x, their neurons as x, y, z",

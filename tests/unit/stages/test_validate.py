@@ -409,7 +409,8 @@ def test_whole_numbers_too_small_look_like_voxels(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"mitochondria": {"cid": keys(4), "voxel_volume": [1200.0, 900.0, 1500.0, 1100.0]}})
     finding = the(lab.validate(), "SYN-UNIT-003")
     assert "look like voxels" in finding.cause
-    assert "the volume of a voxel in nm3" in finding.cure
+    assert "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.cure
+    assert finding.settings == [], "nobody knows the size of a voxel but the lab"
     assert "900 and 1500" in finding.cause
 
 
