@@ -58,6 +58,8 @@ def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
     walk.answer(
         ("    # QUESTION: not UTF-8; in which encoding is it? Remove the # of the one that\n    #   reads right\n", ""),
         ("    # encoding: cp1252 ", "    encoding: cp1252 "),
+        ("    # QUESTION: is Mitte x a column of numbers? Then remove the #\n", ""),
+        ('    # decimal: ","\n', '    decimal: ","\n'),
         ("    # QUESTION: no column looks like cid; which one is it? Add it to `columns`\n", ""),
         (_UNKNOWN, ""),
         (

@@ -12,7 +12,7 @@ from typing import Final
 
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.scaffold.names import COLUMN_WORDS, TRANSMITTERS, end_of, plain
+from syndb_pipeline.scaffold.names import COLUMN_WORDS, SEGMENTS, TRANSMITTERS, end_of, plain
 from syndb_pipeline.scaffold.peek import Candidate
 from syndb_pipeline.scaffold.values import are_numbers, hold_several_numbers
 
@@ -23,6 +23,9 @@ KEYS: Final = (Kind.KEY, Kind.REFERENCE)
 
 _LOOKED_AT: Final = 200
 """Values that tell whether a column holds numbers."""
+
+LONG: Final = 6
+"""Characters of a key beyond which two tables hardly have it by chance."""
 
 Keys = Mapping[str, Collection[str]]
 """Table -> the keys of its first rows."""
@@ -64,8 +67,10 @@ def map_columns(candidate: Candidate, table: Table, keys: Keys | None = None, na
             if item is None or not _may_be(item, candidate, table):
                 continue
             evidence = 0.0 if item.sure else _evidence(item, candidate, table, keys or {}, named)
-            if named_by is not _other_end or evidence > 0:
-                options.append(((not item.sure, -evidence, attempt, at), item))
+            if named_by is _segment_of_parent and not any(len(value) > LONG for value in candidate.values(column)):
+                continue  # short keys are met by chance: the rows of most tables are numbered 1, 2, 3
+            if named_by not in _ONLY_BY_VALUES or evidence > 0:
+                options.append(((not item.sure, -evidence, attempt, item.column != item.target, at), item))
     found: dict[str, Mapped] = {}
     taken: set[str] = set()
     for _, item in sorted(options, key=lambda option: option[0]):
@@ -154,6 +159,11 @@ def _other_end(column: str, table: Table) -> Mapped | None:
     return Mapped(column, end[0], False) if end and end[0] in table.columns else None
 
 
+def _segment_of_parent(column: str, table: Table) -> Mapped | None:
+    """The parent whose segment a column names, as `root_id` does in a table of axons: taken only where its values are long keys."""
+    return Mapped(column, "parent_id", False) if table.has_parent and plain(column) in SEGMENTS else None
+
+
 _ATTEMPTS: Final[tuple[Callable[[str, Table], Mapped | None], ...]] = (
     _exact,
     _alias,
@@ -162,5 +172,9 @@ _ATTEMPTS: Final[tuple[Callable[[str, Table], Mapped | None], ...]] = (
     _probability,
     _near,
     _other_end,
+    _segment_of_parent,
 )
 """How a name is understood, the surest way first."""
+
+_ONLY_BY_VALUES: Final = (_other_end, _segment_of_parent)
+"""Those that suggest so little that the values must agree."""

@@ -84,14 +84,17 @@ def survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dic
 
 
 def missed_tables(folder: Path, unused: Iterable[str], found: Collection[str]) -> dict[str, Path]:
-    """Tables, beside those `found`, that files of `folder` hold by their names, though they are `unused`."""
+    """Tables, beside those `found`, that files and folders in `folder` hold by their names, though they are `unused`."""
     missed: dict[str, Path] = {}
     for name in unused:
         path = folder / name
-        ending = suffix(path)
-        if not path.is_file() or not (ending in SUFFIXES or any(path.suffix.lower() in endings for endings in _FORMATS)):
+        if path.is_dir():
+            holds = any(suffix(file) in SUFFIXES for file in islice(path.rglob("*"), _LOOKED_AT))
+        else:
+            holds = path.is_file() and (suffix(path) in SUFFIXES or any(path.suffix.lower() in endings for endings in _FORMATS))
+        if not holds:
             continue
-        stem = path.name[: len(path.name) - len(ending)]
+        stem = path.name.partition(".")[0]
         table = next((table for table in TABLE_WORDS if name_score(stem, table) == 1), None)
         if table is not None and table not in found:
             missed.setdefault(table, path)
@@ -163,4 +166,7 @@ def _without_tables(path: Path) -> str:
     reason = next((words for suffixes, words in _KINDS.items() if len(endings) == 1 and endings[0] in suffixes), "")
     if reason:
         return f"{len(deeper):,} files {endings[0]}: {reason}"
+    for file in deeper:
+        if reason := next((words for suffixes, words in _FORMATS.items() if file.suffix and file.suffix.lower() in suffixes), ""):
+            return f"a folder without tables that are read; {file.relative_to(path).as_posix()}: {reason}"
     return "a folder without tables"

@@ -16,7 +16,7 @@ from typing import Final
 
 from syndb_pipeline.contract.tables import TABLES, Table, ordered
 from syndb_pipeline.readers.files import suffix
-from syndb_pipeline.scaffold.columns import Mapped, map_columns, share
+from syndb_pipeline.scaffold.columns import LONG, Mapped, map_columns, share
 from syndb_pipeline.scaffold.names import TABLE_WORDS
 from syndb_pipeline.scaffold.peek import Candidate
 
@@ -104,7 +104,9 @@ def _relate(guesses: list[Guess]) -> None:
     for guess in guesses:
         table = TABLES[guess.table]
         if table.has_parent:
-            guess.parents = [name for name in table.parents if name in keys and name != "neuron_relation"]
+            parents = [name for name in table.parents if name in keys and name != "neuron_relation"]
+            named_parents = _values(guess, "parent_id")
+            guess.parents = sorted(parents, key=lambda name: -share(named_parents, keys[name]))
             guess.hints = [
                 f"the values of {column} are keys of {parent}"
                 for column in guess.unknown
@@ -146,12 +148,8 @@ _ENDS: Final = ("pre_synapse_id", "post_synapse_id")
 def _are_keys_of(named: Sequence[str], keys: set[str], *, only_long: bool) -> bool:
     """Whether `named` are references to `keys`: most of them or, as these are the first rows only, some that are too long for chance."""
     met = set(named) & keys
-    long = sum(len(key) > _LONG for key in met)
+    long = sum(len(key) > LONG for key in met)
     return long > 2 or (len(met) > 1 and 2 * len(met) > len(set(named)) and (long > 0 or not only_long))
-
-
-_LONG: Final = 6
-"""Characters of a key beyond which two tables hardly have it by chance."""
 
 
 # Several files

@@ -25,20 +25,14 @@ TABLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """How labs call their files."""
 
+SEGMENTS: Final = (
+    *("root_id", "pt_root_id", "body_id", "bodyid", "skid", "segment_id", "seg_id", "skeleton_id"),
+    *("neuron_root_id", "rootid"),
+)
+"""How segmentations call a neuron's id."""
+
 COLUMN_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "cid": (
-        "id",
-        "key",
-        "uid",
-        "root_id",
-        "pt_root_id",
-        "body_id",
-        "bodyid",
-        "skid",
-        "segment_id",
-        "seg_id",
-        "skeleton_id",
-    ),
+    "cid": ("id", "key", "uid", *SEGMENTS),
     "parent_id": ("parent", "parent_cid", "parent_key"),
     "pre_synapse_id": ("source", "from", "presynaptic_id"),
     "post_synapse_id": ("target", "to", "postsynaptic_id"),

@@ -38,7 +38,7 @@ _LOOK_BYTES: Final = 1 << 20
 _LOOK_ROWS: Final = 2_000
 """Rows that a guess may rest on: enough for keys of one file to be met again in another."""
 
-_HEADER_ROWS: Final = 50
+_HEADER_ROWS: Final = 200
 _COMMENT: Final = ("#", "%", "//")
 _ANY: Final = TableConfig(file="-")
 
@@ -220,13 +220,14 @@ def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
         return (-1,)
     at = _header_at(rows)
     width = len(rows[at][1])
-    known = _hits(rows[at][1]) if _fitting(rows, at) > _MOST and _is_header(rows, at) else 0
-    alike = sum(len(cells) == width for _, cells in rows) / len(rows)  # those above the header too: the fewer titles, the likelier
+    alike = sum(len(cells) == width for _, cells in rows)
+    known = _hits(rows[at][1]) if alike > _MOST * (len(rows) - at) and _is_header(rows, at) else 0
     # A quotation mark left over was torn from its other half, and hardly a value holds a tab.
     whole = not any(cell.count('"') % 2 or "\t" in cell for _, cells in rows for cell in cells)
     columns = list(zip(*(cells for _, cells in rows[at + 1 :] if len(cells) == width), strict=False))
     numbers = sum(all(map(headers.is_datum, filter(None, column))) for column in columns) / len(columns) if columns else 0
-    return (known, whole, alike if width > 1 else 0, numbers, width > 1, mark != " ", -text.DELIMITERS.index(mark))
+    # Rows above the header count too: the fewer titles, the likelier.
+    return (known, whole, alike / len(rows) if width > 1 else 0, numbers, width > 1, mark != " ", -text.DELIMITERS.index(mark))
 
 
 # Where the names are
@@ -245,7 +246,7 @@ def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Ca
     has_header = _is_header(top, at)
     values = below if has_header else [first, *below]
     kept = list(range(len(first)))
-    if candidate.delimiter is None:
+    if candidate.delimiter is None and has_header:
         # A spreadsheet's column without name and without values is only a formatted one, as its reader takes it.
         kept = [index for index in kept if first[index] or any(row[index] for row in values)]
     return replace(
@@ -272,29 +273,27 @@ def _is_header(rows: Sequence[tuple[int, list[str]]], at: int) -> bool:
 
 def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
     """The index of the row of `rows` that most likely holds the names, or, where none does, of the first row of values."""
-    looked_at = range(len(rows))
-    hits = [_hits(rows[index][1]) for index in looked_at]
-    fits = [_fitting(rows, index) > _MOST for index in looked_at]
-    if hits[0] and fits[0]:
+    hits = [_hits(cells) for _, cells in rows]
+    shapes = [(len(cells), _extent(cells)) for _, cells in rows]
+
+    def fits(index: int) -> bool:
+        """Whether most rows below have as many cells, and none filled beyond those that this row fills."""
+        (width, filled), below = shapes[index], shapes[index + 1 :]
+        return not below or sum(cells == width and last <= filled for cells, last in below) > _MOST * len(below)
+
+    if hits[0] and fits(0):
         return 0
-    for index in looked_at:
-        if hits[index] > 1 and fits[index]:
+    for index in range(len(rows)):
+        if hits[index] > 1 and fits(index):
             return index
     if hits[0] > 1:
         return 0  # names that we know, above rows of another width: `check` says what is wrong with these
     # No name is known, or there is one column only: titles above are narrower, and comments say what they are.
-    return next((index for index in looked_at if fits[index] and not rows[index][1][0].startswith(_COMMENT)), 0)
+    return next((index for index in range(len(rows)) if not rows[index][1][0].startswith(_COMMENT) and fits(index)), 0)
 
 
 def _hits(cells: Sequence[str]) -> int:
     return len({word for cell in cells if (word := plain(cell)) in WORDS})
-
-
-def _fitting(rows: Sequence[tuple[int, list[str]]], at: int) -> float:
-    """The share of the rows below row `at` that have as many cells, and none filled beyond those that it fills."""
-    below = [cells for _, cells in rows[at + 1 :]]
-    width, filled = len(rows[at][1]), _extent(rows[at][1])
-    return sum(len(cells) == width and _extent(cells) <= filled for cells in below) / len(below) if below else 1.0
 
 
 def _extent(cells: Sequence[str]) -> int:

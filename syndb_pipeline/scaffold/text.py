@@ -122,19 +122,21 @@ def config_text(
     writer.questions += [f"dataset.{key if key != 'structure' else 'brain_regions'}: {question}" for key, question in _QUESTIONS.items()]
     for guess in guesses:
         _table(writer, guess, relative_to)
+    told = set()
     for table, path in missed.items():
         writer.where = f"tables.{table}"
-        if suffix(path) in SUFFIXES:
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if suffix(path) in SUFFIXES and path.is_file():
             # Named all the same, so that no table is left out because nobody read this: `check` refuses it until it can be read.
             writer.lines.append(f"  {table}:")
-            writer.ask(_TABLE, f"{path.name} cannot be read as it is ({unused[path.name]})", "file")
-            writer.set(f"file: {_path(relative_to, glob.escape(path.name))}")
+            writer.ask(_TABLE, f"{name} cannot be read as it is ({unused[name]})", "file")
+            writer.set(f"file: {_path(relative_to, glob.escape(name))}")
         else:
-            writer.ask("  ", f"by its name {path.name} is the table {table}; it is not used ({unused[path.name]})", "file")
+            writer.ask("  ", f"by its name {name} is the table {table}; it is not used ({unused[name]})", "file")
+        told.add(name)
     if not guesses and not missed:
         writer.where = "tables"
         writer.ask("  ", f"no file looks like a SynDB table; name them yourself, as any of {', '.join(TABLES)}", "*")
-    told = {path.name for path in missed.values()}
     for file, reason in unused.items():
         if file not in told:
             writer.lines += _commented("  # ", f"not used: {_comment(file)} ({_comment(reason, 400)})")
@@ -193,7 +195,9 @@ def _file(writer: _Writer, guess: Guess, folder: Path) -> None:
     writer.set(f"file: {_path(folder, guess.file)}")
     if guess.chooses_sheet:
         sheets = [choice.sheet or "" for choice in guess.choices]
-        writer.ask(_TABLE, f"which sheet? {_and(sheets)} fit. Remove the # of one line", "sheet")
+        writer.ask(
+            _TABLE, f"which sheet? {_and(sheets)} fit, as releases, versions or parts of one table do. Remove the # of one line", "sheet"
+        )
         writer.offer(_TABLE, *(f"sheet: {_scalar(sheet)}" for sheet in sheets))
     elif guess.candidate.sheet is not None:
         writer.set(f"sheet: {_scalar(guess.candidate.sheet)}   # of {_comment(', '.join(guess.candidate.sheets))}")
@@ -236,23 +240,31 @@ def _numbers(writer: _Writer, guess: Guess) -> None:
     declared, candidate = TABLES[guess.table].columns, guess.candidate
     measured = [item.column for item in guess.mapped if declared[item.target].kind in MEASURES]
     for columns in (measured, [name for name in guess.unknown if name]):  # what is not mapped speaks where nothing else does
-        found = [comma(candidate.values(column)) for column in columns]
-        proved = set().union(*(each for each, _ in found))
-        either = next(((value, column) for column, (_, value) in zip(columns, found, strict=True) if value), None)
+        found = {column: comma(candidate.values(column)) for column in columns}
+        proved = set().union(*(each for each, _ in found.values()))
+        asked = next(((column, value) for column, (_, value) in found.items() if value), None)
         if {"decimal", "thousands"} <= proved:
             why = "commas group thousands in some numbers and are decimal marks in others; write all in one way, in the file"
             writer.ask(_TABLE, why, "decimal")
+        elif proved and columns is measured:
+            writer.set(*_marks(proved))
         elif proved:
-            writer.set(
-                *(['decimal: ","'] if "decimal" in proved else ['thousands: ","']), *(['thousands: "."'] if "dots" in proved else [])
-            )
-        elif either:
-            value, column = either
+            # Of a column that is not mapped it is not known that it holds numbers: 12,13 may be two ids.
+            column = next(column for column, (each, _) in found.items() if each)
+            writer.ask(_TABLE, f"is {column} a column of numbers? Then remove the #", "decimal")
+            writer.offer(_TABLE, *_marks(proved))
+        elif asked:
+            column, value = asked
             writer.ask(_TABLE, f"is the comma in {value} ({column}) a decimal mark, or does it group thousands? Remove one #", "decimal")
             decimal, whole = value.replace(",", "."), value.replace(",", "")
             writer.offer(_TABLE, f'decimal: ","     # {value} is {decimal}', f'thousands: ","   # {value} is {whole}')
-        if proved or either:
+        if proved or asked:
             return
+
+
+def _marks(proved: set[str]) -> list[str]:
+    """The settings that say what commas and dots were proved to mean."""
+    return ['decimal: ","' if "decimal" in proved else 'thousands: ","', *(['thousands: "."'] if "dots" in proved else [])]
 
 
 def _is_active(item: Mapped, guess: Guess) -> bool:

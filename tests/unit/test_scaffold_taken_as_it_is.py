@@ -161,6 +161,7 @@ def test_a_clean_table_keeps_every_value(tmp_path: Path, form: str) -> None:
         [["Export of 2025-01-06"]],
         [["# exported from a viewer"], ["# scale 11.24"]],
         [["Neurons of the left lobe"], ["by a, b and c"], ["2025"]],
+        [[f"# line {number}"] for number in range(120)],
     ],
 )
 def test_lines_above_the_names_are_passed_over(tmp_path: Path, form: str, above: Rows) -> None:
@@ -342,6 +343,19 @@ def test_the_end_is_the_column_whose_values_are_keys(tmp_path: Path, form: str, 
     assert beside in text[text.index("# ignore:") :]  # so that `check` refuses it until a person leaves it out
 
 
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
+@pytest.mark.parametrize("names", [("id", "root_id"), ("root_id", "id")])
+def test_a_segment_id_that_is_the_parents_is_no_key_of_the_row(tmp_path: Path, form: str, names: tuple[str, str]) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    FORMATS[form](lab, "neurons", [["root_id"], *([key] for key in KEYS)])
+    rows = [dict(zip(("id", "root_id"), (f"{number}", key), strict=True)) for number, key in enumerate(KEYS)]
+    FORMATS[form](lab, "axons", [names, *([row[name] for name in names] for row in rows)])
+    taken = take(lab)
+    assert not taken.refused
+    assert (taken.values["axon"]["cid"], taken.values["axon"]["parent_id"]) == (["0", "1", "2"], KEYS)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_neurons_are_offered_by_what_refers_to_them(tmp_path: Path, form: str) -> None:
     lab = tmp_path / "lab"
@@ -396,6 +410,33 @@ def test_a_file_that_is_something_else_is_named_as_what_it_is(tmp_path: Path, na
     assert "Cfb" not in str(taken.report)
     assert said in " ".join(taken.text.replace("#  ", "").split())
     assert "SYN-READ" in taken.refused  # the table is not left out because it cannot be read
+
+
+@pytest.mark.parametrize(
+    "name", ["synapses.feather", "synapses.h5", "synapse.csv.zip", "synapse.csv.zst", "synapse.parquet/mat=783/part-0.parquet"]
+)
+def test_a_table_by_name_that_is_not_read_is_asked_about(tmp_path: Path, name: str) -> None:
+    lab = tmp_path / "lab"
+    (lab / name).parent.mkdir(parents=True)
+    (lab / name).write_bytes(b"x")
+    (lab / "neuron.csv").write_text("cid\n1\n")
+    report = init(lab, lab / "dataset.yaml")
+    asked = [question for question in report.questions if name.partition("/")[0] in question]
+    assert len(asked) == 1
+    assert "is the table synapse; it is not used (" in asked[0]
+    (lab / "synapse.csv").write_text("cid\n1\n")  # with a table that is read there is nothing to ask
+    again = init(lab, lab / "dataset.yaml", overwrite=True)
+    assert not any(name.partition("/")[0] in question for question in again.questions)
+    assert any(name.partition("/")[0] in file for file in again.unused) or "which one?" in str(again)
+
+
+def test_commas_of_a_column_that_is_not_mapped_are_asked_about(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "neuron.csv").write_text("cid;partners;voxel_volume\n1;12,13;1000.5\n2;14,15;2000\n")
+    report = init(lab, lab / "dataset.yaml")
+    assert '    # decimal: ","\n' in report.config.read_text(encoding="utf-8")
+    assert any("is partners a column of numbers?" in question for question in report.questions)
 
 
 def test_a_table_without_a_choice_made_says_what_is_missing(tmp_path: Path) -> None:
