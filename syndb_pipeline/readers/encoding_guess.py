@@ -11,8 +11,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
+
+from syndb_pipeline.readers.lines import physical_lines
+from syndb_pipeline.readers.part import Places, Problem
 
 _WINDOWS, _MAC, _DOS = "cp1252", "mac-roman", "cp850"
 
@@ -23,6 +27,7 @@ _ENOUGH: Final = 0.95
 """Of the letters beyond ASCII, this share must make sense in an encoding that is offered."""
 
 _SHOWN: Final = 60
+_IN_WORD: Final = re.compile(rb"[A-Za-z][\x80-\xff]|[\x80-\xff][A-Za-z]")
 _VALUE_END: Final = re.compile(rb'[,;\t|"\r\n]')
 
 UNFINISHED: Final = ", where the line stops"
@@ -108,6 +113,39 @@ def readings_of(lines: Iterable[bytes]) -> dict[str, str] | None:
         else:
             evidence.add_good(line)
     return None if evidence.is_mixed else evidence.readings
+
+
+def doubts(utf8: Path, end: bytes, file: str, table: str, encoding: str, *, several: bool) -> list[Problem]:
+    """A warning where the config's `encoding` makes no words of the text that is now at `utf8`, and another common one does.
+
+    Args:
+        utf8: The file as UTF-8, read in `encoding`, its lines ending in `end`; it is called `file` in findings.
+        table: SynDB's table, which settings are named for.
+        several: Whether the table has more files than this.
+    """
+    if encoding not in WESTERN:
+        return []
+    lines, places = [], Places(file)
+    with utf8.open("rb") as source:
+        for number, line in enumerate(physical_lines(source, end), start=1):
+            if not line.isascii() and _IN_WORD.search(raw := line.decode().encode(encoding)):  # a sign by itself says nothing
+                lines.append(raw)
+                places.add(number, line.decode())
+                if len(lines) == _SAMPLE:
+                    break
+    if not lines or _reading(lines, encoding) is not None:
+        return []
+    readings = {name: text for name, text in _readings(lines, returns=end == b"\r").items() if name != encoding}
+    if not readings:
+        return []
+    text = places.examples[0].value or ""
+    at = next(index for index, character in enumerate(text) if not character.isascii())
+    word = value_at(text.encode(), len(text[:at].encode())).decode("utf-8", "replace")
+    reason = f"line {places.examples[0].row:,} reads {word!r} in it, whose letters make no word"
+    (problem,) = places.problem(
+        "SYN-READ-003", encoding=encoding, reason=reason, advice=_advice(table, readings, f"line {places.examples[0].row:,}", several)
+    )
+    return [replace(problem, severity="warning", confidence="likely")]
 
 
 def what_is_wrong(number: int, line: bytes) -> str:

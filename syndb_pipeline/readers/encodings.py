@@ -29,6 +29,9 @@ _CHUNK: Final = 1 << 20
 _AROUND: Final = 200
 
 _TAIL: Final = 1 << 16
+_MANY_CONTROLS: Final = 8
+"""Control characters that a text does not have by a slip."""
+
 _CONTROLS: Final = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
 _END_MARK: Final = re.compile(rb"\x1a[\x1a\r\n\0 \t]*\Z")
 
@@ -140,7 +143,8 @@ def _check_text(path: Path, file: str) -> None:
         source.seek(max(path.stat().st_size - 4096, 0))
         tail = source.read()
     zeros = b"\0" in head or b"\0" in tail
-    if len(_CONTROLS.findall(head)) * (50 if zeros else 20) > len(head):
+    controls = len(_CONTROLS.findall(head))
+    if controls >= _MANY_CONTROLS and controls * (50 if zeros else 20) > len(head):
         advice = "Export the table with the program that wrote it, as .parquet or .csv."
         raise cannot_read(file, "it is no text but binary data of a format that is not recognised", advice)
     if zeros:

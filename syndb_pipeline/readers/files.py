@@ -9,7 +9,6 @@ import errno
 import glob
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
@@ -114,10 +113,10 @@ def starting_point(folder: Path, pattern: str) -> Path:
     return folder / pattern if len(plain) == len(parts) else folder.joinpath(*plain)
 
 
-def tables_inside(folder: Path, pattern: str) -> str | None:
-    """The glob of the tables in the folders that `pattern` names; "" where they hold none, None where it names no folder.
+def tables_inside(folder: Path, pattern: str) -> list[str] | None:
+    """Globs of the tables in the folders that `pattern` names, one for each format and depth; None where it names no folder.
 
-    Of several formats it is the one that most files have. Names that begin with a dot or `_` are notes of the program that wrote them.
+    Names that begin with a dot or `_` are notes of the program that wrote the folder.
     """
     if "\0" in pattern:
         return None
@@ -129,15 +128,14 @@ def tables_inside(folder: Path, pattern: str) -> str | None:
             folders, start = sorted(hit for hit in hits if hit.is_dir()), pattern.rstrip("/")
         else:
             return None
+        globs = []
         for below, between in (("*", "/"), ("*/**/*", "/**/")):
-            inside = islice((path for each in folders for path in each.glob(below)), _LOOKED_AT)
-            suffixes = Counter(suffix(path) for path in inside if path.name[0] not in "._" and path.is_file())
-            known = [(times, ending) for ending, times in suffixes.items() if ending in _SUFFIXES]
-            if known:
-                return f"{start}{between}*{max(known)[1]}"
+            inside = islice(((path, path.relative_to(each)) for each in folders for path in each.glob(below)), _LOOKED_AT)
+            endings = {suffix(path) for path, name in inside if not any(part[0] in "._" for part in name.parts) and path.is_file()}
+            globs += [f"{start}{between}*{ending}" for ending in sorted(endings.intersection(_SUFFIXES))]
     except OSError:
         return None
-    return "" if folders else None
+    return globs if folders else None
 
 
 def neighbours(folder: Path, pattern: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Final
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES, MAX_RECORD_LINES
 
 _CHUNK: Final = 4 << 20
+_HEAD: Final = 1 << 18
 
 _MARKS: Final = b",\t;| \r\n"
 _END: Final = re.compile(rb"\r?\n|\r")
@@ -47,7 +48,7 @@ class Settled:
 def starts_mixed(path: Path) -> bool:
     """Whether the first bytes of the file at `path` hold a CR that no LF follows: what `settled` should look at."""
     with path.open("rb") as source:
-        head = source.read(_CHUNK)
+        head = source.read(_HEAD)
     return head.count(b"\r") > head.count(b"\r\n") + head.endswith(b"\r")
 
 

@@ -21,7 +21,7 @@ from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import exact_path, literal
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers import census, encodings, endings, headers, separators
-from syndb_pipeline.readers.encoding_guess import UNFINISHED, Evidence, what_is_wrong
+from syndb_pipeline.readers.encoding_guess import UNFINISHED, Evidence, doubts, what_is_wrong
 from syndb_pipeline.readers.line_ends import Settled, line_end, settled, starts_mixed
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records, sample
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
@@ -87,7 +87,7 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         encoding=found,
         plain_numbers=counts.plain_numbers,
         first=layout.first,
-        problems=_blank_end(file, counts),
+        problems=(*_blank_end(file, counts), *doubts(ends.path, layout.end, file, table.name, found, several=several)),
         table=table.name,
         returns=layout.end == b"\r" or ends.mostly_returns,
         several=several,
@@ -186,7 +186,7 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
         refused_lines=told.lines.close(),
         jumps=tuple(jumps),
         exact=True,
-        problems=tuple(told.problems()),
+        problems=(*(problem for problem in part.problems if problem.code == _BYTES), *told.problems()),
     )
     return endings.with_broken_value(now, end, as_given=part.path.parent != scratch) if whole else now
 

@@ -175,9 +175,14 @@ class TableReader:
         inside = files.tables_inside(self.context.config.folder, shown)
         if inside is not None:
             setting = f"tables.{self.table.name}.file"
-            advice = f"Name the files in it: `{setting}: {headers.yaml_path(inside)}`." if inside else f"Name a file in `{setting}`."
-            if not inside:
-                advice += " It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet."
+            if (self.context.config.folder / shown / "_delta_log").is_dir():
+                advice = "It is a table of Delta Lake, whose files may hold rows that were deleted since: export it as one Parquet file."
+            elif len(inside) == 1:
+                advice = f"Name the files in it: `{setting}: {headers.yaml_path(inside[0])}`."
+            elif inside:
+                advice = f"Name those of the table in `{setting}`; it holds {' and '.join(inside)}."
+            else:
+                advice = f"Name a file in `{setting}`. It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet."
             return Problem("SYN-READ-014", shown, values={"reason": "it is a folder", "advice": advice})
         there = files.neighbours(self.context.config.folder, shown)
         near = nearest(Path(shown).name, there)

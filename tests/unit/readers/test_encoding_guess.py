@@ -167,3 +167,27 @@ def test_bytes_that_are_no_letters_in_the_config_s_encoding(tmp_path: Path, enco
 def test_a_mark_of_utf8_and_a_line_of_windows(tmp_path: Path) -> None:
     finding = ingest(tmp_path, table("Hügel").encode("utf-8-sig") + b"H\xf6hle,gaba\n").finding(CODE)
     assert (finding.settings, finding.examples[0].row) == ([], 3)
+
+
+@pytest.mark.parametrize("rows", [0, 3_000])
+@pytest.mark.parametrize("blank", ["", "\n"])
+@pytest.mark.parametrize(
+    ("written", "named", "read"), [("cp1252", "mac-roman", "H\u00b8gel"), ("mac-roman", "cp1252", "HŸgel"), ("cp1252", "cp850", "H³gel")]
+)
+def test_an_encoding_of_the_config_that_makes_no_words(tmp_path: Path, rows: int, blank: str, written: str, named: str, read: str) -> None:
+    content = table(*(f"k{number}" for number in range(rows)), "Hügel", blank + "Blüte").encode(written)
+    done = ingest(tmp_path, content, encoding=named)
+    finding = done.finding(CODE)
+    assert (finding.severity, finding.confidence, offered(finding)) == ("warning", "likely", [written])
+    assert (finding.examples[0].row, repr(read) in finding.cause) == (rows + 2, True)
+    assert "'Hügel'" in finding.cure
+    assert done.tables["vesicle"].passed == rows + 2
+    right = ingest(tmp_path, content, encoding=written)
+    assert [code for code in right.codes if code != "SYN-READ-011"] == []
+
+
+@pytest.mark.parametrize(
+    ("word", "encoding"), [("¢", "cp1252"), ("Ω", "mac-roman"), ("½ µm", "cp1252"), ("€", "cp1252"), ("Клетка", "cp1251")]
+)
+def test_signs_that_are_no_words_raise_no_doubt(tmp_path: Path, word: str, encoding: str) -> None:
+    assert ingest(tmp_path, table(word).encode(encoding), encoding=encoding).codes == []

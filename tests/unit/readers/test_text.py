@@ -333,7 +333,8 @@ def test_values_said_to_be_trimmed_are(
     try:
         part = text.read(folder / "v.csv", "v.csv", TABLES["vesicle"], config, folder / "scratch")
     except Unreadable as error:
-        assert (delimiter, "blanks stand between" in error.reason) == (" ", True)
+        assert delimiter in " \t"
+        assert "stand between its values" in error.reason
         return
     try:
         rows_read = duckdb.sql(f"FROM {part.source}").fetchall()
