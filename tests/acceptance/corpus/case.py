@@ -35,12 +35,12 @@ class Expected:
     """A finding that must be there. What is None is not looked at; `words` must all stand in cause and cure,
     whatever their case; a|b asks for one of the two.
 
-    `column` is the name in the lab's file. `setting` is YAML that a block, which the finding gives ready to paste, says of the table: a key
+    `column` is the name in the lab's file, `table` None for the dataset as a whole. `setting` is YAML that a block, which the finding gives ready to paste, says of the table: a key
     whatever its value, or keys with their values. Pasted, it `cures`: the finding is not there any more when the case runs again.
     """
 
     code: str
-    table: str
+    table: str | None
     column: str | None = None
     row: int | None = None
     count: int | None = None
@@ -71,13 +71,13 @@ class Expected:
 
     def _is_offered(self, block: str) -> bool:
         """Whether `block`, which is YAML ready to paste, has the setting: a key of the table, or keys with their values."""
-        wanted, offered = yaml.safe_load(self.setting or ""), yaml.safe_load(block)["tables"].get(self.table, {})
+        wanted, offered = yaml.safe_load(self.setting or ""), yaml.safe_load(block)["tables"].get(self.table or "", {})
         return wanted in offered if isinstance(wanted, str) else wanted.items() <= offered.items()
 
 
 def finds(
     code: str,
-    table: str,
+    table: str | None,
     column: str | None = None,
     row: int | None = None,
     count: int | None = None,

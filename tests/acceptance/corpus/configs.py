@@ -1,6 +1,7 @@
 """Configs that cannot be used: nothing is read, and the message says which key and what is allowed.
 
-Belongs here: mistakes in the dataset's YAML. Does not: configs that are well-formed and do not fit the tables (`columns.py`).
+Belongs here: mistakes in the dataset's YAML, also those that warn. Does not: configs that are well-formed and do not fit the tables
+(`columns.py`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.acceptance.corpus.case import Case, refused
+from tests.acceptance.corpus.case import Case, finds, refused, wrong
 from tests.acceptance.corpus.changes import Change, config
 from tests.acceptance.corpus.lab import Lab
 
@@ -32,7 +33,21 @@ def _renamed(old: str, new: str) -> Change:
     return lambda lab: lab.config["tables"].update({new: lab.config["tables"].pop(old)})
 
 
+def _region(structure: str) -> Change:
+    return _metadata(brain_regions=[{"structure": structure, "direction": "null"}])
+
+
+_REGIONS = "dataset.brain_regions"
+
 CASES: tuple[Case, ...] = (
+    wrong(
+        "a brain region is misspelt",
+        "hemibrain",
+        _region("mushrom body"),
+        finds("SYN-VOC-005", None, _REGIONS, None, 1, "nearest: mushroom body"),
+    ),
+    wrong("a brain region's abbreviation", "hemibrain", _region("AL"), finds("SYN-VOC-005", None, _REGIONS, None, 1, "antennal lobe")),
+    wrong("a region of a worm, which has no word", "larva", _region("nerve ring"), finds("SYN-VOC-005", None, _REGIONS, None, 1)),
     refused("a table that SynDB does not have", "larva", _renamed("neuron", "neurons"), "neurons", "neuron"),
     refused("a key that is misspelt", "larva", config("neuron_relation", colums={"a": "b"}), "tables.neuron_relation.colums", "columns"),
     refused(

@@ -48,6 +48,10 @@ def _as_it_is(lab: Lab) -> None:
     """Nothing is changed."""
 
 
+def _in_the_lateral_horn(lab: Lab) -> None:
+    lab.config["dataset"]["brain_regions"] = [{"structure": "Lateral Horn"}]
+
+
 def _number_cells(table: str) -> Change:
     """Numbers become numbers, as a spreadsheet or pandas would have them."""
 
@@ -77,6 +81,7 @@ CASES: tuple[Case, ...] = (
         together(column(NEU, "size", voxels), config(NEU, columns={"size": "voxel_volume"}, units={"voxel_volume": 512})),
     ),
     harmless("nuclei in the middle of their neurons", "hemibrain", nuclei(*AXES)),
+    harmless("a region of a fly's brain", "hemibrain", _in_the_lateral_horn),
     harmless("neurons that are numbered from 0", "l1", rows(NEU, lambda body: [[str(n), *row[1:]] for n, row in enumerate(body)])),
     harmless("long ids that a lab numbers in steps", "l1", each(NEU, "cid", lambda key: str((int(key) % 10**6 + 10**6) << 40))),
     harmless(
