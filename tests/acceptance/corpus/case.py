@@ -35,8 +35,9 @@ class Expected:
     """A finding that must be there. What is None is not looked at; `words` must all stand in cause and cure,
     whatever their case; a|b asks for one of the two.
 
-    `column` is the name in the lab's file, `table` None for the dataset as a whole. `setting` is YAML that a block, which the finding gives ready to paste, says of the table: a key
-    whatever its value, or keys with their values. Pasted, it `cures`: the finding is not there any more when the case runs again.
+    `column` is the name in the lab's file, `table` None for the dataset as a whole. `setting` is YAML that a block, which the finding
+    gives ready to paste, says of the table: a key whatever its value, or keys with their values. Pasted, it `cures`: the finding is not
+    there any more when the case runs again.
     """
 
     code: str
