@@ -25,16 +25,19 @@ _MARKS: Final = "\"'`´‘’‚“”„«»‹›"
 
 MACROS: Final = (
     # A number whose spelling does not say all its digits, so that no id can be read from it: 7.2E+17, 7,2e17, 720575940631797800.0.
-    r"""number_in_short(x) AS (CASE WHEN x BETWEEN '+' AND ':' AND (try_cast(x AS DOUBLE) IS NOT NULL OR contains(x, ','))
-        THEN CASE WHEN regexp_full_match(x, '[+-]?[0-9]{1,3}([.,][0-9]*)?[eE]\+[0-9]+') THEN TRUE
-            WHEN regexp_full_match(x, '[+-]?[0-9]+[.,][0-9]*[eE]\+?[0-9]+') THEN lost_digits(replace(x, ',', '.'))
-            ELSE regexp_full_match(x, '[+-]?[0-9]{16,}[.,]0*') AND beyond_double(x) END ELSE FALSE END)""",
+    # Most keys are seen to be none by their first letter, and others by having no e; a cast that fails takes as long as a pattern.
+    r"""number_in_short(x) AS (CASE WHEN x BETWEEN '+' AND ':' AND strlen(x) <= 30 THEN
+        CASE WHEN contains(x, 'e') OR contains(x, 'E') THEN regexp_full_match(x, '[+-]?[0-9]{1,3}([.,][0-9]*)?[eE]\+[0-9]+')
+                OR (regexp_full_match(x, '[+-]?[0-9]+[.,][0-9]*[eE]\+?[0-9]+') AND lost_digits(replace(x, ',', '.')))
+            WHEN strlen(x) > 16 AND (contains(x, '.') OR contains(x, ','))
+                THEN regexp_full_match(x, '[+-]?[0-9]{16,}[.,]0*') AND beyond_double(x)
+            ELSE FALSE END ELSE FALSE END)""",
     rf"""beyond_double(x) AS (coalesce(abs(try_cast(regexp_extract(x, '^[+-]?[0-9]+') AS HUGEINT)) > {EXACT_FLOAT}, TRUE))""",
     rf"""lost_digits(s) AS (coalesce(length(regexp_replace(mantissa(s), '[^0-9]', '', 'g')) <= exponent(s), FALSE)
         OR coalesce(abs(try_cast(s AS DOUBLE)) > {EXACT_FLOAT}, FALSE))""",
     # Without point and sign it may also be a name, as 3E17 is one of a well: its neighbours tell.
-    """maybe_in_short(x) AS (CASE WHEN x BETWEEN '+' AND ':' AND try_cast(x AS DOUBLE) >= 1e15
-        THEN regexp_full_match(x, '[0-9]{1,4}[eE][0-9]{1,2}') ELSE FALSE END)""",
+    """maybe_in_short(x) AS (CASE WHEN x BETWEEN '+' AND ':' AND strlen(x) <= 7 AND (contains(x, 'e') OR contains(x, 'E'))
+        THEN regexp_full_match(x, '[0-9]{1,4}[eE][0-9]{1,2}') AND coalesce(try_cast(x AS DOUBLE) >= 1e15, FALSE) ELSE FALSE END)""",
     f"""big_in_short(s) AS (regexp_matches(s, '[eE.]') AND (abs(try_cast(s AS DOUBLE)) > {EXACT_FLOAT}
         OR (contains(lower(s), 'e') AND lost_digits(s) AND abs(try_cast(s AS DOUBLE)) >= {_FEWEST_LOST})))""",
     # A quotation mark on both sides, or before digits; a formula. Keys that begin with a letter or digit are seen at once.
