@@ -22,7 +22,7 @@ from syndb_pipeline.stages.progress import Meter
 from syndb_pipeline.stages.relations import Join, Parent, Work, made_from, settings, take_over
 from syndb_pipeline.stages.stage import Context, Result, Stage
 from syndb_pipeline.stages.tables import contract_columns, ingested, rows_by_table, rows_read, written
-from syndb_pipeline.stages.targets import ENDS, Choice, How, ask, target_of
+from syndb_pipeline.stages.targets import ENDS, Choice, How, ask, joined_keys, target_of
 from syndb_pipeline.stored_keys import comparable, is_number, rows_of
 
 _LARGEST_INTEGER: Final = 2**31 - 1
@@ -46,6 +46,7 @@ def run(context: Context, folder: Path) -> Result:
         tables = ingested(context)
         told = {name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts}
         work.swaps = {name: swapped.Swap("cid", found["column"], found["proof"]) for name, found in told.items()}
+        work.joined = joined_keys(work)
         work.parents = {name: Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables}
         # Synapses come last of their level: they look up the neuron of the terminals and spines beside them.
         for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
@@ -57,8 +58,7 @@ def run(context: Context, folder: Path) -> Result:
             _check_joined(work, TABLES[name], tables[name])
         _forget_damaged_cells(work)
         _find_swaps(work, tables)
-        joined_keys = {name: context.config.tables[name].key for name in tables if context.config.tables[name].key}
-        work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables, joined_keys)
+        work.evidence = orphans.explain(work.failures, sources, work.targets, work.ids, tables, work.joined)
         _forget_damaged_pairs(work)
         markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
         findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
@@ -384,6 +384,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "8",
+    "9",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

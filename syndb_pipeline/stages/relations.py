@@ -5,6 +5,7 @@ Belongs here: parents as their children see them, and telling which relations st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class Work:
     ids: dict[str, Path]
     parents: dict[str, Parent] = field(default_factory=dict)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    joined: dict[str, Sequence[str]] = field(default_factory=dict)  # what makes a key together, of tables where several columns do
     joins: dict[str, Join] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     swaps: dict[str, swapped.Swap] = field(default_factory=dict)

@@ -28,6 +28,9 @@ ENDS: Final = ("pre_synapse_id", "post_synapse_id")
 _OFFERED: Final = 3
 """Tables that a question names with the setting that chooses each."""
 
+_LOOKED_AT: Final = 100
+"""Keys that show whether a lab wrote all of them as a parent and a cid."""
+
 SAMPLE_ROWS: Final = 20_000
 """Rows looked at first, in windows spread over the table: what they show hardly needs the rest."""
 
@@ -290,6 +293,22 @@ def _most_alike(
     return most[0] if len(most) == 1 else None
 
 
+def joined_keys(work: Work) -> dict[str, Sequence[str]]:
+    """What makes a key together, by table: the columns that the config names, or a parent and a cid where the lab wrote keys like 1:5."""
+    joined: dict[str, Sequence[str]] = {}
+    for name, ids in work.ids.items():
+        if parts := work.context.config.tables[name].key:
+            joined[name] = parts
+        elif not is_number(ids, "key"):
+            (keys, alike) = work.connection.execute(
+                f"""SELECT count(*), count_if(regexp_full_match(key, '[^{KEY_JOINT}]+{KEY_JOINT}[^{KEY_JOINT}]+'))
+                    FROM (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL LIMIT {_LOOKED_AT})"""
+            ).fetchone() or (0, 0)
+            if keys and keys == alike:
+                joined[name] = ("parent", "cid")
+    return joined
+
+
 def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
     """The table that `column` points to, or that it is not clear; None, with a finding where that is wrong, where no table will do."""
     if table.name in work.swaps and column.name == work.swaps[table.name].second:
@@ -309,7 +328,7 @@ def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | 
             candidates,
             every_key=unreadable,
             preferred=other_end,
-            joined={name: configured[name].key for name in candidates if configured[name].key},
+            joined=work.joined,
         )
         if choice.target is None:
             return None if unreadable else choice

@@ -61,6 +61,25 @@ def test_children_that_hold_the_cid_alone_are_not_joined_to_another_table(tmp_pa
     assert lab.check().faults == []
 
 
+def test_keys_that_the_lab_wrote_of_two_parts_are_recognised_too(tmp_path: Path) -> None:
+    tables = COMPOSITE | {"axon": csv("cid,parent_id", "1:1,1", "1:2,1", "2:1,2", "2:2,2")}
+    lab = Lab(tmp_path, tables)
+    asked = lab.check().finding("SYN-REL-004")
+    assert "keys of axon are written parent:cid here, e.g. '1:1' and '1:2'" in asked.cause
+    paste(lab, asked.cure)
+    orphan = lab.check().finding("SYN-REL-001")
+    assert "it is a cid alone" in orphan.cause and orphan.settings == []
+
+
+def test_children_that_name_neurons_beside_such_keys_are_not_asked(tmp_path: Path) -> None:
+    tables = COMPOSITE | {
+        "neuron": csv("cid", "n1", "n2"),
+        "axon": csv("cid,parent_id", "n1:1,n1", "n2:1,n2"),
+        "vesicle": csv("cid,parent_id", "v1,n1", "v2,n2"),
+    }
+    assert Lab(tmp_path, tables).check().findings == []
+
+
 def test_long_cids_alone_are_seen_among_keys_of_other_tables(tmp_path: Path) -> None:
     ids = [f"72057594037927{n}" for n in range(100, 106)]
     tables = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import pytest
 import yaml
 from stage_lab import Lab, csv, paste, uid
@@ -218,6 +219,53 @@ def test_one_wrong_key_is_asked_about_and_reported_once_the_table_is_named(tmp_p
     paste(lab, asked.cure)
     orphan = lab.check().finding("SYN-REL-001")
     assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, "6", [])
+
+
+def _delimited(path: Path, rows: list[list[str]], delimiter: str) -> None:
+    path.write_text("".join(delimiter.join(row) + "\n" for row in rows))
+
+
+def _workbook(path: Path, rows: list[list[str]]) -> None:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append([int(cell) if cell.isdigit() else cell for cell in row])
+    book.save(path)
+
+
+def _parquet(path: Path, rows: list[list[str]], kind: str) -> None:
+    names = ", ".join(f"column{n} AS {name}" for n, name in enumerate(rows[0]))
+    numbers = ", ".join(f"{name}::{kind} AS {name}" for name in rows[0] if name == "parent_id")
+    values = ", ".join(f"({', '.join(map(repr, row))})" for row in rows[1:])
+    columns = ", ".join(f"column{n}" for n in range(len(rows[0])))
+    replaced = f" REPLACE ({numbers})" if numbers else ""
+    duckdb.sql(f"COPY (SELECT *{replaced} FROM (SELECT {names} FROM (VALUES {values}) t({columns}))) TO '{path}' (FORMAT parquet)")
+
+
+FORMATS = {
+    "tsv": ("tsv", lambda path, rows: _delimited(path, rows, "\t")),
+    "xlsx": ("xlsx", _workbook),
+    "parquet of whole numbers": ("parquet", lambda path, rows: _parquet(path, rows, "BIGINT")),
+    "parquet of doubles": ("parquet", lambda path, rows: _parquet(path, rows, "DOUBLE")),
+    "parquet of text": ("parquet", lambda path, rows: _parquet(path, rows, "VARCHAR")),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_one_wrong_key_is_asked_about_in_every_format(tmp_path: Path, form: str) -> None:
+    suffix, write = FORMATS[form]
+    tables = {
+        "neuron": [["cid"], *([str(n)] for n in range(1, 31))],
+        "dendrite": [["cid", "parent_id"], *([str(n), str(n)] for n in range(1, 21))],
+        "mitochondria": [["cid", "parent_id"], *([f"m{n}", str(n % 20 + 1)] for n in range(60)), ["m60", "25"]],
+    }
+    lab = Lab(tmp_path, dict.fromkeys(tables), {name: {"file": f"{name}.{suffix}"} for name in tables}, on_invalid="quarantine")
+    for name, rows in tables.items():
+        write(tmp_path / f"{name}.{suffix}", rows)
+    checked = lab.check()
+    asked = checked.finding("SYN-REL-004")
+    assert (checked.verdict, asked.table) == ("rejected", "mitochondria")
+    assert "neuron has the keys of all 61 rows, dendrite those of 60" in asked.cause
+    assert asked.examples[0].value == "25"
 
 
 def test_both_ends_of_synapses_are_asked_about_and_one_line_answers_for_both(tmp_path: Path) -> None:
