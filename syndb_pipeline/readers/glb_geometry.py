@@ -190,7 +190,8 @@ def _placed(gltf: Gltf) -> Iterator[tuple[int, _Matrix]]:
             continue
         visited.add(number)
         node = gltf.nodes[number]
-        matrix = _times(matrix, _local(node.matrix, node.translation, node.rotation, node.scale))
+        if (node.matrix, node.translation, node.rotation, node.scale) != (None,) * 4:
+            matrix = _times(matrix, _local(node.matrix, node.translation, node.rotation, node.scale))
         if node.mesh is not None:
             meshes.add(node.mesh)
             yield node.mesh, matrix

@@ -185,10 +185,10 @@ def _samples(first: int, text: str) -> pl.DataFrame:
         pl.col("line").cast(pl.UInt32),
         "id",
         "parent",
+        (pl.col("radius") < 0).alias("negative"),
+        pl.struct(places).hash().alias("place"),
         pl.col(_PLACE).cast(pl.Float32),
-        negative=pl.col("radius") < 0,
-        place=pl.struct(places).hash(),
-    ).select("line", "id", "parent", "negative", "place", *_PLACE)
+    )
 
 
 def _why_no_sample(text: str, line: int, above: list[str]) -> _NoSkeleton:
@@ -255,8 +255,13 @@ def _report(samples: pl.DataFrame) -> SwcReport:
             raise _NoSkeleton(f"the parents of sample {lost['id'].item()} go round in a circle and lead to no root", lost["line"].item())
     repeated = line.filter((samples["place"] == samples["place"].gather(position)) & ~rooted)
     negative = line.filter(samples["negative"])
-    lowest = samples.select(pl.col(_PLACE).min().cast(pl.Float64)).row(0)
-    box = tuple(float(value) for value in (*lowest, *samples.select(pl.col(_PLACE).max().cast(pl.Float64)).row(0)))
+    squares = pl.sum_horizontal((pl.col(axis) - pl.col(axis).gather(position)) ** 2 for axis in _PLACE)
+    measured = samples.select(
+        pl.col(_PLACE).min().name.prefix("low "),
+        pl.col(_PLACE).max().name.prefix("high "),
+        squares.sqrt().cast(pl.Float64).sum().alias("length"),  # from parent to child: a root is its own
+    )
+    *box, length = (float(value) for value in measured.row(0))
     return SwcReport(
         samples=len(samples),
         roots=len(roots),
@@ -265,17 +270,9 @@ def _report(samples: pl.DataFrame) -> SwcReport:
         first_repeated=repeated[0] if len(repeated) else None,
         negative=len(negative),
         first_negative=negative[0] if len(negative) else None,
-        box=box if all(math.isfinite(value) for value in box) else None,
-        length=_length(samples, position),
+        box=tuple(box) if all(math.isfinite(value) for value in box) else None,
+        length=length,
     )
-
-
-def _length(samples: pl.DataFrame, position: pl.Series) -> float:
-    """The length of all pieces from parent to child; `position` gives every sample's parent, and a root itself."""
-    squares = pl.zeros(len(samples), dtype=pl.Float32, eager=True)
-    for axis in _PLACE:
-        squares += (samples[axis] - samples[axis].gather(position)) ** 2
-    return float(squares.sqrt().cast(pl.Float64).sum())
 
 
 def _positions(samples: pl.DataFrame, rooted: pl.Series) -> tuple[pl.Series, pl.Series]:
