@@ -73,8 +73,8 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
         text, questions = config_text(guesses, relative_to=seen_from, missed=missed, unused=unused, out=out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
-    told = {f"{path.name}/" if path.is_dir() else path.name for path in missed.values()}  # asked about
-    unused = {file: reason for file, reason in unused.items() if file not in told}
+    asked = {f"{path.name}/" if path.is_dir() else path.name for path in missed.values()}  # asked about
+    unused = {file: reason for file, reason in unused.items() if file not in asked}
     return InitReport(out, {guess.table: _named(guess) for guess in guesses}, questions, unused)
 
 

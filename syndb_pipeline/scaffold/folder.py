@@ -1,4 +1,4 @@
-"""What lies in a lab's folder: tables to look at, folders of parts, and everything else with why it is not used.
+"""What is in a lab's folder: tables to look at, folders of parts, and everything else with why it is not used.
 
 Belongs here: going through the folder. Does not: what is inside a table (`peek.py`), which table it is (`guess.py`).
 """
@@ -103,15 +103,15 @@ def missed_tables(folder: Path, unused: Iterable[str], found: Collection[str]) -
 
 def _others(paths: list[Path]) -> dict[str, str]:
     """Files whose suffix is no table's, with the reason; many of one suffix together."""
-    told: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for ending, group in groupby(sorted(paths, key=lambda path: (path.suffix.lower(), path)), key=lambda path: path.suffix.lower()):
         reason = next((words for suffixes, words in _KINDS.items() if ending in suffixes), _NO_TABLE)
         same = list(group)
         if len(same) > _NAMED:
-            told[f"{len(same):,} files {ending or 'without suffix'}"] = reason
+            reasons[f"{len(same):,} files {ending or 'without suffix'}"] = reason
         else:
-            told |= dict.fromkeys((path.name for path in same), reason)
-    return told
+            reasons |= dict.fromkeys((path.name for path in same), reason)
+    return reasons
 
 
 def _folder(path: Path, scratch: Path) -> Candidate | str:

@@ -117,12 +117,12 @@ def peek(path: Path, scratch: Path) -> list[Candidate]:
 
 
 def _in_words(error: Refused) -> str:
-    told = []
+    reasons = []
     for problem in error.problems:
         reason = str(problem.values.get("reason") or problem.code)
         advice = str(problem.values.get("advice") or "").rstrip(".")
-        told.append(f"{reason}. {advice}" if advice else reason)
-    return "; ".join(told)
+        reasons.append(f"{reason}. {advice}" if advice else reason)
+    return "; ".join(reasons)
 
 
 def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool:

@@ -122,23 +122,23 @@ def config_text(
     writer.questions += [f"dataset.{key if key != 'structure' else 'brain_regions'}: {question}" for key, question in _QUESTIONS.items()]
     for guess in guesses:
         _table(writer, guess, relative_to)
-    told = set()
+    asked_about = set()
     for table, path in missed.items():
         writer.where = f"tables.{table}"
         name = f"{path.name}/" if path.is_dir() else path.name
         if suffix(path) in SUFFIXES and path.is_file():
-            # Named all the same, so that no table is left out because nobody read this: `check` refuses it until it can be read.
+            # Named all the same, so that no table is left out unnoticed: `check` refuses it until it can be read.
             writer.lines.append(f"  {table}:")
             writer.ask(_TABLE, f"{name} cannot be read as it is ({unused[name]})", "file")
             writer.set(f"file: {_path(relative_to, glob.escape(name))}")
         else:
             writer.ask("  ", f"by its name {name} is the table {table}; it is not used ({unused[name]})", "file")
-        told.add(name)
+        asked_about.add(name)
     if not guesses and not missed:
         writer.where = "tables"
         writer.ask("  ", f"no file looks like a SynDB table; name them yourself, as any of {', '.join(TABLES)}", "*")
     for file, reason in unused.items():
-        if file not in told:
+        if file not in asked_about:
             writer.lines += _commented("  # ", f"not used: {_comment(file)} ({_comment(reason, 400)})")
     writer.questions.append(f"terms: {_TERMS_QUESTION}")
     return "\n".join([*writer.lines, "", _TERMS.format(terms=_TERMS_QUESTION)]), writer.questions
@@ -185,8 +185,8 @@ def _file(writer: _Writer, guess: Guess, folder: Path) -> None:
         writer.ask(_TABLE, guess.doubt, "file")
     if guess.lesser:
         one = len(guess.lesser) == 1
-        told = f"{_and(guess.lesser)} {'looks' if one else 'look'} like this table too, but less, and {'is' if one else 'are'} not used"
-        writer.ask(_TABLE, f"{told}. Is that right?", "file")
+        lesser = f"{_and(guess.lesser)} {'looks' if one else 'look'} like this table too, but less, and {'is' if one else 'are'} not used"
+        writer.ask(_TABLE, f"{lesser}. Is that right?", "file")
     if guess.choices and not guess.chooses_sheet:
         for choice in guess.choices:
             sheet = f"   # with sheet: {_scalar(choice.sheet)}" if choice.sheet else ""
@@ -308,12 +308,12 @@ def _guessed(writer: _Writer, guess: Guess, guessed: list[Mapped], *, inside: bo
     """Mappings that nothing but a name suggests, for a person to take over. `inside`: below `columns:`, which is written already."""
     if not guessed:
         return
-    told = ", ".join(f"{item.column}: {item.target}" for item in guessed)
+    listed = ", ".join(f"{item.column}: {item.target}" for item in guessed)
     question = "guesses from the names; remove the # of those that are right"
     columns = TABLES[guess.table].columns
     if any(columns[item.target].dimension and not item.unit for item in guessed):
         question += ". Which unit? SynDB takes nm: give others with `units`; multiply voxels by the size of one"
-    writer.questions.append(f"{writer.where}.columns: {told}: {question}")
+    writer.questions.append(f"{writer.where}.columns: {listed}: {question}")
     writer.lines += _commented(f"{_COLUMN if inside else _TABLE}# ", f"QUESTION: {question}")
     if not inside:
         writer.offer(_TABLE, "columns:")

@@ -22,14 +22,14 @@ _EITHER: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
 def are_numbers(values: Iterable[str]) -> bool:
     """Whether most of `values` are numbers, whatever marks group or divide their digits."""
-    told = [_NUMBER.fullmatch(value) is not None for value in values]
-    return 2 * sum(told) > len(told)
+    found = [_NUMBER.fullmatch(value) is not None for value in values]
+    return 2 * sum(found) > len(found)
 
 
 def hold_several_numbers(values: Sequence[str]) -> bool:
     """Whether most of `values` are several numbers each, as positions are: [430050 179248 53280]."""
-    told = [_SEVERAL.fullmatch(value) and not (_GROUPED.fullmatch(value) or _DECIMAL.fullmatch(value)) for value in values]
-    return 2 * sum(map(bool, told)) > len(told)
+    found = [_SEVERAL.fullmatch(value) and not (_GROUPED.fullmatch(value) or _DECIMAL.fullmatch(value)) for value in values]
+    return 2 * sum(map(bool, found)) > len(found)
 
 
 def comma(values: Iterable[str]) -> tuple[set[str], str]:

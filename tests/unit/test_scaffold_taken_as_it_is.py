@@ -1,4 +1,4 @@
-"""What `init` writes, taken as it is: the questions about the dataset answered, those about its tables by nobody.
+"""What `init` writes, taken as it is: the questions about the dataset answered, those about its tables left open.
 
 Belongs here: that such a config is refused, or accepted with every column, row and number of the lab. Does not: single guesses
 (`test_scaffold.py`).
@@ -178,7 +178,7 @@ def test_lines_above_the_names_are_passed_over(tmp_path: Path, form: str, above:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        (["1,234", "14,255", "999"], None),  # nobody can tell
+        (["1,234", "14,255", "999"], None),  # thousands or decimals: not to be known
         (["1,234", "14,255.5", "999"], [1234, 14255.5, 999]),
         (["1,234", "1,000,000", "999"], [1234, 1000000, 999]),
         (["1,234", "12,5", "999"], [1.234, 12.5, 999]),
@@ -296,7 +296,7 @@ def test_every_file_and_column_is_read_or_named(tmp_path: Path, form: str) -> No
         (lab / name).write_bytes(b"x")
     taken = take(lab)
     assert taken.refused  # `cable` is no column of SynDB
-    told = f"{' '.join(str(taken.report).split())}\n{taken.text}"
+    shown = f"{' '.join(str(taken.report).split())}\n{taken.text}"
     for name in (
         "notes",
         "old/",
@@ -309,9 +309,9 @@ def test_every_file_and_column_is_read_or_named(tmp_path: Path, form: str) -> No
         "pictures/",
         "b.json.zst",
     ):
-        assert name in told.partition("\n")[0]
-        assert name in told.partition("\n")[2]
-    assert "9 files .swc (a skeleton; a table names it in its column swc_path)" in told
+        assert name in shown.partition("\n")[0]
+        assert name in shown.partition("\n")[2]
+    assert "9 files .swc (a skeleton; a table names it in its column swc_path)" in shown
     assert "# ignore: [cable]" in taken.text
 
 
