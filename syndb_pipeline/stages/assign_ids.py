@@ -72,7 +72,8 @@ def run(context: Context, folder: Path) -> Result:
                 _check_keys(connection, failures, table, ids, details[name] | {"missing": 0}, summary)
             if summary.marked and "cid" in columns_of(path):
                 findings += _single_markers(context, connection, sources, name, ids)
-            rounded = rounded_ids.check(context, connection, sources, name, summary.rounded, damaged.get(name, ()))
+            so_far = {each: folder / "ids" / f"{each}.parquet" for each in details}
+            rounded = rounded_ids.check(context, connection, sources, name, summary.rounded, damaged.get(name, ()), so_far)
             if any(finding.column == "cid" for finding in rounded):
                 details[name]["rounded"] = True
             findings += rounded

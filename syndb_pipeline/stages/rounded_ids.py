@@ -9,9 +9,10 @@ Spreadsheets keep 15 digits and write zeros for the others (as Excel documents i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log2, log10
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -24,7 +25,7 @@ from syndb_pipeline.sources import SourceMap
 from syndb_pipeline.stages.as_written import examples
 from syndb_pipeline.stages.stage import Context
 from syndb_pipeline.stages.tables import columns_of, ingested
-from syndb_pipeline.stored_keys import is_number
+from syndb_pipeline.stored_keys import is_number, rows_of
 
 CODE: Final = "SYN-ID-005"
 
@@ -125,12 +126,19 @@ def is_hinted(long: int, doubles: int, digits: int, zeros: int) -> bool:
 
 
 def check(
-    context: Context, connection: duckdb.DuckDBPyConnection, sources: SourceMap, table: str, hinted: bool, damaged: Iterable[str]
+    context: Context,
+    connection: duckdb.DuckDBPyConnection,
+    sources: SourceMap,
+    table: str,
+    hinted: bool,
+    damaged: Iterable[str],
+    ids: Mapping[str, Path],
 ) -> list[Finding]:
     """The findings about the keys of `table`, where a scan `hinted` at something, its references and 64-bit ids.
 
     Columns that point elsewhere are looked at in their first rows, and whole where these lie on a grid. Columns that are `damaged` for
-    certain are left out.
+    certain are left out, and so are references that find no row because of it: they are told with the keys that they were (`orphans`).
+    `ids` has the keys of the tables so far, those that `table` may point to among them.
     """
     path, leave = ingested(context)[table], set(damaged)
     findings = []
@@ -139,13 +147,25 @@ def check(
         if column is None or name in leave or not (column.kind in (Kind.KEY, Kind.REFERENCE) or column.wire_type == "BIGINT"):
             continue
         stored = column.kind is Kind.INTEGER or is_number(path, name)
-        ids = f"SELECT file_row_number AS row, {quote(name)} AS written, {_as_number(quote(name), stored=stored)} AS {_NUMBER}"
-        source = f"({ids} FROM {parquet(path, row_number=True)})"
-        if not (hinted if name == "cid" else _judge(connection, f"(SELECT * FROM {source} LIMIT {_SAMPLE})")):
+        numbered = f"SELECT file_row_number AS row, {quote(name)} AS written, {_as_number(quote(name), stored=stored)} AS {_NUMBER}"
+        source = f"({numbered} FROM {parquet(path, row_number=True)})"
+        sample = f"(SELECT * FROM {source} LIMIT {_SAMPLE})"
+        if not (hinted if name == "cid" else _judge(connection, sample)):
+            continue
+        targets = [ids[target] for target in column.targets if target in ids]
+        if targets and not _finds_rows(connection, sample, targets):
             continue
         if verdict := _judge(connection, source):
             findings.append(_finding(context, connection, sources, table, name, source, verdict))
     return findings
+
+
+def _finds_rows(connection: duckdb.DuckDBPyConnection, sample: str, targets: Iterable[Path]) -> bool:
+    """Whether most of the ids of `sample` are keys of one of the tables whose ids are in `targets`."""
+    keys = " UNION ALL ".join(f"SELECT key FROM {rows_of(path)} WHERE key IS NOT NULL" for path in targets)
+    named = f"SELECT DISTINCT written::VARCHAR AS id FROM {sample} WHERE {_NUMBER} IS NOT NULL"
+    found, all_of_them = connection.execute(f"SELECT count(*) FILTER (id IN ({keys})), count(*) FROM ({named})").fetchone() or (0, 0)
+    return bool(found * 2 > all_of_them)
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, source: str) -> _Verdict | None:

@@ -241,7 +241,7 @@ DAMAGED = (
         "MATLAB wrote the senders in short scientific form",
         "larva",
         together(LONG_LARVA, each(REL, "pre_id", shortened)),
-        finds("SYN-REL-002", REL, "pre_id", 2, 634, "scientific|exponent|short form|E+17"),
+        finds("SYN-ID-003", REL, "pre_id", 2, 634, "text"),
         also={"SYN-REL-006": "six digits tell no pair apart"},
     ),
     wrong(
