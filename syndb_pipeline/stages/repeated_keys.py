@@ -122,7 +122,7 @@ def _take_rows(connection: duckdb.DuckDBPyConnection, table: Table, path: Path, 
     """Make the table `repeated` of the numbers of all rows whose `key` (columns) some failure of `code` repeats."""
     columns = ", ".join(quote(column) for column in key)
     source = rows_of(path, row_number=True)
-    named = f"SELECT row_number FROM failures WHERE code = {literal(code)} AND tbl = {literal(table.name)}"
+    named = f"SELECT row_number FROM failures WHERE code = {literal(code)} AND tbl = {literal(table.name)} AND cause = ''"
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE repeated AS
             WITH keys AS (SELECT DISTINCT {columns} FROM {source} WHERE file_row_number IN ({named}))

@@ -50,7 +50,7 @@ def test_a_relation_without_a_key_is_called_by_its_pair(tmp_path: Path) -> None:
 def test_a_relations_own_key_may_be_missing_but_not_stand_twice(tmp_path: Path) -> None:
     edges = csv("cid,pre_synapse_id,post_synapse_id", "e1,a,b", ",b,a", "e1,a,a")
     checked = Lab(tmp_path, {"neuron": csv("cid", "a", "b"), "neuron_relation": edges}).check()
-    assert checked.faults == ["SYN-ID-002"]
+    assert checked.faults == ["SYN-COL-004", "SYN-ID-002"], "nor is the key sent"
     assert checked.finding("SYN-ID-002").count == 1
 
 

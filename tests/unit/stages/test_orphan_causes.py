@@ -115,8 +115,6 @@ CAUSES = {
     "letters lost": (["Hügel", "Höhle1"], ["H\ufffdgel", "H??hle1"], 2, ["neuron has 'Hügel'", "wrong encoding"], "certain"),
     "fifteen digits": (LONG, [key[:15] + "000" for key in LONG], 6, ["A spreadsheet kept 15 digits", "axon.parent_id"], "certain"),
     "rounded to fifteen digits": (LONG, [str(round(int(key), -3)) for key in LONG], 6, ["kept 15 digits"], "certain"),
-    "short form": (SPREAD, [f"{int(key):.5E}" for key in SPREAD], 6, ["short form"], "certain"),
-    "German short form": (SPREAD, [f"{int(key):.5E}".replace(".", ",") for key in SPREAD], 6, ["short form"], "certain"),
     "dates": (["1-3", "2-3", "MAR1", "SEPT2"], ["2023-03-01 00:00:00", "2-Mar", "1-Mar", "Sep-02"], 4, ["for dates", "'1-3'"], "certain"),
     "dates there": (["2023-03-01", "2023-03-02"], ["1-3", "2-3"], 2, ["neuron.cid for dates", "Correct neuron first"], "likely"),
     "cut": ([f"segment_{n:05d}x" for n in range(9)], [f"segment_{n:05d}" for n in range(9)], 9, ["end with 'x'"], "likely"),
@@ -370,11 +368,22 @@ def test_keys_of_no_shape_ask_which_table(tmp_path: Path) -> None:
 # -- properties
 
 
+@pytest.mark.parametrize("mark", [".", ","])
+def test_ids_in_short_form_are_told_as_damaged_alone(tmp_path: Path, mark: str) -> None:
+    checked = axons(tmp_path, SPREAD, [f"{int(key):.5E}".replace(".", mark) for key in SPREAD]).check()
+    assert (orphans(checked), checked.finding("SYN-ID-003").count) == ([], 6)
+
+
+def pointed(key: str) -> str:
+    """`key` as pandas writes it; not a long id, which then lost digits (SYN-ID-003)."""
+    return key if key[:16].isdigit() and len(key) > 15 else f"{key}.0"
+
+
 def test_valid_keys_are_never_orphans_however_much_they_resemble_each_other(tmp_path: Path) -> None:
     chance = random.Random(11)
     stems = ["1", "12", "neuron 1", "DA1", "\u00e9t\u00e9", "720575940623636701", "1-3", "2023-03-01", "MAR1", "O0", "NA", "-1", "0"]
     changes = [
-        *(str.lower, str.upper, lambda key: f"{key}.0", lambda key: f"0{key}", lambda key: f"'{key}'", lambda key: f"n_{key}"),
+        *(str.lower, str.upper, pointed, lambda key: f"0{key}", lambda key: f"n_{key}"),
         *(lambda key: key.replace(" ", "\u00a0"), lambda key: key.replace("1", "\u200b1"), lambda key: key.replace("a", "\u0430")),
         *(lambda key: f"{key[:15]}000", lambda key: key[: len(key) // 2 + 1], lambda key: key.replace("-", "_"), lambda key: key),
     ]
@@ -394,7 +403,7 @@ def test_valid_keys_are_never_orphans_however_much_they_resemble_each_other(tmp_
 def test_every_orphan_is_told_once_whatever_the_mixture(tmp_path: Path) -> None:
     chance = random.Random(5)
     keys = [f"N{n:04d}" for n in range(300)] + LONG
-    spoil = [str.lower, lambda key: f"{key}.0", lambda key: f'"{key}"', lambda key: key[1:], lambda key: f"x{key}", lambda key: "NA"]
+    spoil = [str.lower, pointed, lambda key: f'"{key}"', lambda key: key[1:], lambda key: f"x{key}", lambda key: "NA"]
     parents = [chance.choice(spoil)(key) if chance.random() < 0.4 else key for key in (chance.choice(keys) for _ in range(2_000))]
     checked = axons(tmp_path, keys, parents).check()
     wrong = [parent for parent in parents if parent not in keys]
