@@ -115,12 +115,14 @@ def _look(data: Related, name: str, column: str, parent: str) -> _Near:
                   FROM {parquet(data.tables[name])} POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0) c
             JOIN (SELECT i.cid, {names} FROM {parquet(data.tables[parent])} POSITIONAL JOIN {parquet(ids)} i) p ON c.parent = p.cid"""
     )
+    medians = ", ".join(f"quantile_disc(abs({side}_{axis}), 0.5)" for side in ("c", "p") for axis in axes)
+    found = [*(data.connection.execute(f"SELECT {medians} FROM {_PAIRS}").fetchone() or ())]
     given = " AND ".join(f"isfinite({side}_{axis})" for side in ("c", "p") for axis in axes)
-    wanted = [f"quantile_disc(abs({side}_{axis}), 0.5)" for side in ("c", "p") for axis in axes]
-    wanted += [f"corr(c_{mine} / 1e9, p_{theirs} / 1e9) FILTER ({given})" for mine in axes for theirs in axes]
-    wanted += [f"avg(abs(c_{mine} - p_{theirs})) FILTER ({given})" for mine in axes for theirs in axes]
-    wanted += [f"count(*) FILTER ({given})", f"count(DISTINCT ({', '.join(f'p_{axis}' for axis in axes)})) FILTER ({given})"]
-    *found, rows, parents = data.connection.execute(f"SELECT {', '.join(wanted)} FROM {_PAIRS}").fetchone() or ()
+    wanted = [f"corr(c_{mine} / 1e9, p_{theirs} / 1e9)" for mine in axes for theirs in axes]
+    wanted += [f"avg(abs(c_{mine} - p_{theirs}))" for mine in axes for theirs in axes]
+    wanted += ["count(*)", f"count(DISTINCT ({', '.join(f'p_{axis}' for axis in axes)}))"]
+    *more, rows, parents = data.connection.execute(f"SELECT {', '.join(wanted)} FROM {_PAIRS} WHERE {given}").fetchone() or ()
+    found += more
     size = len(axes)
     numbers = [value if value is not None and isfinite(value) else None for value in found]
     square = [numbers[at : at + size] for at in range(0, len(numbers), size)]

@@ -66,6 +66,9 @@ _FLATTER: Final = 4.0
 
 _FEWEST_PLACES: Final = 10
 
+_STEP_VALUES: Final = 10_000
+"""Values that are asked for a common factor: of so many without one, two are without."""
+
 _RADII: Final[dict[str, tuple[float, float]]] = {
     "neuron": (30, 500_000),
     "dendrite": (20, 50_000),
@@ -226,9 +229,10 @@ def _flat(connection: duckdb.DuckDBPyConnection, config: TableConfig, columns: S
 def _step(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     """The largest number that divides all differences between the whole values of a column, in the sample that `summarise` left."""
     cell = quote(name)
+    few = f"(SELECT {cell} FROM {SAMPLED} WHERE isfinite({cell}) LIMIT {_STEP_VALUES})"
     (step,) = connection.execute(
         f"""SELECT list_reduce(list(DISTINCT try_cast({cell} - least AS BIGINT)), lambda a, b: gcd(a, b))
-            FROM {SAMPLED}, (SELECT min({cell}) AS least FROM {SAMPLED} WHERE isfinite({cell})) WHERE isfinite({cell})"""
+            FROM {few}, (SELECT min({cell}) AS least FROM {few})"""
     ).fetchone() or (None,)
     return abs(int(step)) if step is not None else 0
 
