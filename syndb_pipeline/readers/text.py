@@ -15,27 +15,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.engine import exact_path, literal
 from syndb_pipeline.findings.finding import Example
 from syndb_pipeline.readers import census, encodings, endings, headers, separators
-from syndb_pipeline.readers.encoding_guess import UNFINISHED, Evidence, doubts, what_is_wrong
+from syndb_pipeline.readers.encoding_guess import Evidence, doubts
 from syndb_pipeline.readers.line_ends import Settled, line_end, settled, starts_mixed
 from syndb_pipeline.readers.lines import MAX_LINE_BYTES, LineTooLong, Record, joined, physical_lines, records, sample
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
-from syndb_pipeline.readers.refused import RefusedLines
+from syndb_pipeline.readers.refusals import BLANK, BYTES, RAGGED, Refusals, is_utf8, shown
 from syndb_pipeline.readers.untrusted_limits import line_too_long
 from syndb_pipeline.table_settings import TableConfig
 
 DELIMITERS: Final = (",", "\t", ";", "|", " ")
 """Delimiters that are found by themselves, the likelier first."""
 
-_RAGGED: Final = "SYN-READ-002"
-_BYTES: Final = "SYN-READ-003"
-_BLANK: Final = "SYN-READ-011"
-_QUOTES: Final = "SYN-READ-015"
 
 _SAMPLE_RECORDS: Final = 50
 
@@ -125,7 +121,7 @@ def _looked_at(utf8: Path, file: str, table: Table, config: TableConfig) -> tupl
 def _with_stray_returns(part: Part, line: int, scratch: Path, blank: Sequence[int]) -> Part:
     """`part`, some of whose lines end in CR and most in LF, where all of them are rows. Raises `Unreadable` where a CR may end no line."""
     read = careful(part, scratch, blank)
-    if len(part.names) > 1 and not any(problem.code == _RAGGED for problem in read.problems):
+    if len(part.names) > 1 and not any(problem.code == RAGGED for problem in read.problems):
         return read
     reason = f"line {line:,} holds a carriage return (CR) outside of quotation marks, and lines end in LF"
     advice = "Remove it, or write a line break (LF) in its place; inside of a value, put the value in quotation marks."
@@ -153,9 +149,9 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
     assert part.delimiter is not None
     end = line_end(part.path)
     clean = scratch / "clean.csv"
-    told = _Refusals(part, scratch)
+    told = Refusals(part, scratch)
     for line in blank:
-        told.places[_BLANK].add(line)
+        told.places[BLANK].add(line)
     rows, shift = 0, 0
     jumps: list[tuple[int, int]] = []
     try:
@@ -186,100 +182,9 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
         refused_lines=told.lines.close(),
         jumps=tuple(jumps),
         exact=True,
-        problems=(*(problem for problem in part.problems if problem.code == _BYTES), *told.problems()),
+        problems=(*(problem for problem in part.problems if problem.code == BYTES), *told.problems()),
     )
     return endings.with_broken_value(now, end, as_given=part.path.parent != scratch) if whole else now
-
-
-class _Refusals:
-    """What is no row of a part, by the rule that says so; `last` is the record seen last when it is none, not told yet."""
-
-    def __init__(self, part: Part, scratch: Path) -> None:
-        self.part = part
-        self.lines = RefusedLines(scratch / "refused.parquet")
-        self.places = {code: Places(part.file) for code in (_RAGGED, _BYTES, _BLANK, _QUOTES, endings.CODE)}
-        self.last: tuple[Record, str] | None = None
-        self._evidence = Evidence(part.returns)
-        self._width = len(part.names)
-        self._widths: set[int] = set()  # of all records that have values
-        self._one_too_many = 0
-        self._whole = 0
-        self._blanks = b' \t"' + (part.delimiter or "").encode()
-
-    def code_of(self, record: Record) -> str:
-        """The rule that `record` breaks; "" when it is a row."""
-        if not record.raw.strip(self._blanks) and (record.blank or self._is_empty(record)):
-            return _BLANK
-        if not record.raw.isascii():
-            if not _is_utf8(record.raw):
-                return _BYTES
-            self._evidence.add_good(record.raw)
-        if record.fault:
-            return _QUOTES
-        self._widths.add(len(record.values))
-        return "" if len(record.values) == self._width else _RAGGED
-
-    @staticmethod
-    def _is_empty(record: Record) -> bool:
-        """Whether a record is delimiters and blanks alone, as a spreadsheet writes for an empty row."""
-        return len(record.values) > 1 and not any(value.strip(b" \t") for value in record.values)
-
-    def tell_last(self, *, ended: bool = True) -> None:
-        """Count and keep `last`. It is the file's last line when `ended` is false: that one may have been cut off."""
-        if self.last is None:
-            return
-        record, code = self.last
-        self.last = None
-        if code == _BLANK:
-            self.places[code].add(record.line)
-            return
-        if not ended and self._is_cut(record, code):
-            code = endings.CODE
-        if code == _BYTES:
-            self._evidence.add_bad(record.line, record.raw)
-        if code == _RAGGED:
-            self._one_too_many += len(record.values) == self._width + 1 and not record.values[-1].strip()
-            self._whole += len(record.values) == 1 and not record.plain and separators.joined_by(record.values[0], self._width) is not None
-        self.places[code].add(record.line, _shown(record))
-        self.lines.add(record.line, _shown(record), code)
-
-    def _is_cut(self, record: Record, code: str) -> bool:
-        if code == _BYTES:
-            return what_is_wrong(record.line, record.raw).endswith(UNFINISHED)
-        if self.part.headerless and len(self._widths) == 1:
-            return code == _QUOTES  # it has as many values as every other line, so `names` may be wrong
-        # Where other lines are broken likewise, the last one need not be cut.
-        return not self.places[code].count and (code == _QUOTES or len(record.values) < len(self.part.names))
-
-    def problems(self) -> list[Problem]:
-        announced = "that `names` lists" if self.part.headerless else "the header announces"
-        values: dict[str, dict[str, Any]] = {
-            _RAGGED: {"expected": len(self.part.names), "announced": announced, "advice": self._advice()},
-        }
-        if self._evidence.first:
-            values[_BYTES] = self._evidence.values(self.part.table, several=self.part.several)
-        values[endings.CODE] = endings.BROKEN_LINE
-        return [problem for code, places in self.places.items() for problem in places.problem(code, **values.get(code, {}))]
-
-    def _advice(self) -> str:
-        """What to do about lines with too many or too few values."""
-        if self._one_too_many and self._one_too_many == self.places[_RAGGED].count:
-            return "They end with a delimiter that the header does not have. Remove it from the lines, or add one to the header."
-        if self._whole and self._whole == self.places[_RAGGED].count:
-            return "Each of these lines as a whole is in quotation marks, so it is one value. Remove the quotation marks around them."
-        if len(self._widths) == 1:  # no line is as wide as the header
-            (found,) = self._widths
-            each = f"{found} value{'' if found == 1 else 's'}"
-            if self.part.headerless:
-                return f"Each line has {each} and `names` has {self._width}: give one name for each value of a line, in their order."
-            if self.places[_RAGGED].count > 1 and found == self._width + 1:
-                return (
-                    "Every row has one value more than there are names, as R's write.table leaves them: write the file with "
-                    "row.names = FALSE, or name the first column in the file."
-                )
-            if self.places[_RAGGED].count > 1:
-                return f"Each line has {each} and the header has {self._width}: name every column in the file, and write every value."
-        return f"Quote values that contain the delimiter {self.part.delimiter!r}, and complete or remove broken lines."
 
 
 def with_numbers(part: Part, numbers: Collection[int]) -> Part:
@@ -331,9 +236,9 @@ def _layout(path: Path, file: str, table: Table, config: TableConfig) -> Layout:
         blank.append(record.line)
     if record.fault:
         places = Places(file)
-        places.add(record.line, _shown(record))
+        places.add(record.line, shown(record))
         raise Unreadable(*places.problem("SYN-READ-015"))
-    if not _is_utf8(record.raw):
+    if not is_utf8(record.raw):
         raise _header_of_other_bytes(path, file, table, config, end, record)
     names = headers.tidy([value.decode() for value in record.values])
     place = Example(file=file, row=record.line)
@@ -372,17 +277,17 @@ def _header_of_other_bytes(path: Path, file: str, table: Table, config: TableCon
         for number, line in enumerate(physical_lines(source, end), start=1):
             if number < header.line or line.isascii():
                 continue
-            if _is_utf8(line):
+            if is_utf8(line):
                 evidence.add_good(line)
             else:
                 evidence.add_bad(number, line)
                 places.add(number, line.decode("utf-8", "replace"))
-    return Unreadable(*places.problem(_BYTES, **evidence.values(table.name, several=_is_one_of_several(file, config))))
+    return Unreadable(*places.problem(BYTES, **evidence.values(table.name, several=_is_one_of_several(file, config))))
 
 
 def _first_row(sample: list[Record], width: int) -> tuple[str, ...]:
     """The values of the first row among the records of `sample`; none where no record has as many."""
-    rows = (record for record in sample if not record.fault and len(record.values) == width and _is_utf8(record.raw))
+    rows = (record for record in sample if not record.fault and len(record.values) == width and is_utf8(record.raw))
     return tuple(_decoded(row)) if (row := next(rows, None)) else ()
 
 
@@ -446,17 +351,3 @@ def _score(mark: str, sample: list[Record], known: set[str], names: list[str] | 
 def _lines_of(path: Path, end: bytes, count: int) -> list[bytes]:
     with path.open("rb") as source:
         return list(islice(physical_lines(source, end), count))
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _shown(record: Record) -> str:
-    return record.raw.decode("utf-8", "replace")
