@@ -32,7 +32,11 @@ MACROS: Final = (
             WHEN strlen(x) > 16 AND (contains(x, '.') OR contains(x, ','))
                 THEN regexp_full_match(x, '[+-]?[0-9]{16,}[.,]0*') AND beyond_double(x)
             ELSE FALSE END ELSE FALSE END)""",
-    rf"""beyond_double(x) AS (coalesce(abs(try_cast(regexp_extract(x, '^[+-]?[0-9]+') AS HUGEINT)) > {EXACT_FLOAT}, TRUE))""",
+    # Digits before a point that a double gives back, in full or to as many as tell it from others: it may have been any near one.
+    r"""given_back(i, d) AS (coalesce((d::HUGEINT)::VARCHAR = i
+        OR rpad(replace(regexp_extract(d::VARCHAR, '^[^e]*'), '.', ''), length(i)::INTEGER, '0') = i, TRUE))""",
+    rf"""beyond_double(x) AS (coalesce(abs(try_cast(regexp_extract(x, '[0-9]+') AS HUGEINT)) > {EXACT_FLOAT}, TRUE)
+        AND given_back(regexp_extract(x, '[0-9]+'), try_cast(regexp_extract(x, '[0-9]+') AS DOUBLE)))""",
     rf"""lost_digits(s) AS (coalesce(length(regexp_replace(mantissa(s), '[^0-9]', '', 'g')) <= exponent(s), FALSE)
         OR coalesce(abs(try_cast(s AS DOUBLE)) > {EXACT_FLOAT}, FALSE))""",
     # Without point and sign it may also be a name, as 3E17 is one of a well: its neighbours tell.

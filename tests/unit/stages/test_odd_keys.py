@@ -38,6 +38,7 @@ def test_an_id_in_short_form_is_refused_as_key_reference_and_cave_id(tmp_path: P
         ["2e-3", "1.5e-05"],
         ["e+5", "a+b", "1+2", "E17"],
         ["2024.03.01", "1,2", "720575940631797801.1"],
+        ["720575940631797801.0", "720575940631797803.0"],  # no double is such a number
     ],
 )
 def test_names_that_look_like_numbers_in_short_form(tmp_path: Path, keys: list[str]) -> None:
