@@ -58,6 +58,12 @@ FAMILIES = (
         ("SYN-INT-", "SYN-UNIT-004"),
         "All tables hang together, synapses lead to neurons, declared counts agree with the rows.",
     ),
+    Family(
+        "columns_are_sent",
+        "check_integrity",
+        ("SYN-COL-004",),
+        "The values of every column that is read reach SynDB.",
+    ),
     Family(VERDICT, "check_integrity", ("SYN-",), "No rule of any stage found an error. While this fails, nothing is packaged or sent."),
 )
 """The families by stage. Checks up to join_relations do not block, so that one run tells a lab everything; check_integrity's do."""

@@ -29,8 +29,8 @@ COLUMNS: Final = ("table", "file", "sheet", "row", "column", "value", "code", "s
 """Columns of the CSV, in their order; docs/report.md says what each holds."""
 
 _STAGE_OF_RULE: Final = (
+    (("SYN-INT-", "SYN-UNIT-004", "SYN-COL-004"), "check_integrity"),
     (("SYN-READ-", "SYN-COL-", "SYN-ID-006"), "ingest"),
-    (("SYN-INT-", "SYN-UNIT-004"), "check_integrity"),
     (("SYN-TYPE-", "SYN-VAL-", "SYN-VOC-", "SYN-UNIT-", "SYN-PATH-"), "validate"),
     (("SYN-ID-",), "assign_ids"),
     (("SYN-REL-",), "join_relations"),
