@@ -143,9 +143,8 @@ class Ran:
     message: str = ""
 
 
-def run(lab: Lab, folder: Path) -> Ran:
-    """Write `lab` into `folder` and take it through the real stages. What is no `PipelineError` is a fault of ours and goes through."""
-    config = lab.write(folder)
+def run(lab: Lab, config: Path) -> Ran:
+    """Take the dataset through the real stages. What is no `PipelineError` is a fault of ours and goes through."""
     try:
         context = _context(lab, config)
         with context.store.lock():
@@ -166,8 +165,9 @@ def judge(case: Case, data: Path) -> Outcome:
     """Run `case` on the real sets in `data` and hold what was said, and what each setting does that it offers, against what must be."""
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
         lab = case.lab(data)
-        ran = run(lab, Path(folder))
-        harm = [] if ran.message else list(harms(_context(lab, lab.write(Path(folder)))))
+        config = lab.write(Path(folder))
+        ran = run(lab, config)
+        harm = [] if ran.message else list(harms(_context(lab, config)))
     if not case.says:
         outcome, blocks = _compared(case, ran)
         uncured = [fault for expected, finding, block in blocks for fault in _uncured(case, data, expected, finding, block)]
@@ -183,7 +183,7 @@ def _uncured(case: Case, data: Path, expected: Expected, told: Finding, block: s
     for table, options in yaml.safe_load(block)["tables"].items():
         lab.options(table).update(options)
     with tempfile.TemporaryDirectory(prefix="corpus-") as folder:
-        ran = run(lab, Path(folder))
+        ran = run(lab, lab.write(Path(folder)))
     if ran.message:
         return [f"{expected.code}: with {yaml.safe_load(block)} pasted, the config cannot be used: {ran.message}"]
     same = (told.code, told.table, told.column)
