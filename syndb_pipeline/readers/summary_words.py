@@ -14,13 +14,13 @@ from syndb_pipeline.readers.part import Part
 CODE: Final = "SYN-READ-023"
 
 _PLAIN: Final = (
-    r"(?:(?:grand|sub|over)[ -]?)?totals?|over ?all|sums?|means?|averages?|avg|medians?"
+    r"(?:(?:grand|sub|over)[ -]?)?totals?|over ?all|sums?|means?|averages?|medians?"
     r"|(?:std|st|standard)\.? ?dev(?:iation)?s?|stdevs?|std|s\.d|(?:std|standard)\.? ?err(?:or)?|s\.e\.m"
     r"|variance|minimum|maximum|summary|summe|(?:gesamt|zwischen)(?:summe|ergebnis)?|insgesamt"
     r"|mittel(?:wert)?|durchschnitt|standardabweichung|somme|moyenne|suma|promedio"
 )
-_SHORT: Final = r"min|max|sd|se|sem|cv|var|n|counts?"
-"""Words that may well be names: they count beside others, or where other keys are numbers."""
+_SHORT: Final = r"min|max|avg|sd|se|sem|cv|var|n|counts?"
+"""Words that may well be names, as AVG is of a neuron of the worm: they count beside others, or where other keys are numbers."""
 
 _AFTER: Final = r"\s*(?:[:=.]|[:=]?\s*\(.*\)|(?:of|for|over|all)\s.{0,60}|(?:±|\+/-|\+-).*)?\s*"
 _SHOWN: Final = 5
