@@ -286,15 +286,16 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
     }
     checked = Lab(tmp_path, tables).check()
     assert checked.verdict == "accepted"
-    synapse, relation = (finding for finding in checked.findings if finding.code == "SYN-COL-004")
+    named = {finding.table: finding for finding in checked.all("SYN-COL-004")}
+    synapse, relation = named["synapse"], named["neuron_relation"]
     assert (synapse.severity, synapse.count) == ("warning", 4)
     assert synapse.cause == (
         "1 value each of parent_id and centroid_y and 2 values of centroid_x in synapse are not sent: SynDB's synapse has no such columns."
     ), "centroid_z has no value"
     assert [(example.row, example.column, example.value) for example in synapse.examples] == [
         (2, "parent_id", "n1"),
-        (2, "centroid_y", None),
         (2, "centroid_x", None),
+        (2, "centroid_y", None),
     ]
     assert relation.cause == "1 value of cid in neuron_relation is not sent: SynDB's neuron_relation has no such column."
     quiet = Lab(tmp_path, tables, {"synapse": {"ignore": [f"centroid_{axis}" for axis in "xyz"]}, "neuron_relation": {"ignore": ["cid"]}})

@@ -129,7 +129,8 @@ def test_a_marker_that_empties_true_zeros(tmp_path: Path, suffix: str) -> None:
 )
 def test_markers_that_empty_nothing_true(tmp_path: Path, missing: Any) -> None:
     tables = synapses("" if isinstance(missing, list) or "gaba" in missing else "0")
-    assert written_lab(tmp_path, tables, settings={"synapse": {"missing": missing}}).check().faults == []
+    faults = written_lab(tmp_path, tables, settings={"synapse": {"missing": missing}}).check().faults
+    assert faults == ["SYN-COL-004"], "SynDB's synapse has no centroid"
 
 
 def test_a_zero_that_the_column_cannot_hold_is_no_true_zero(tmp_path: Path) -> None:
