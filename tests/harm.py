@@ -80,7 +80,8 @@ def look(context: Context) -> Seen:
                     right.setdefault((table, lab), Counter()).update(value for value, is_right in cells if is_right)
             pair = TABLES[table].pair
             if pair and set(pair) <= set(contract_columns(table, path)):
-                pairs[table] = set(connection.execute(f"SELECT {quote(pair[0])}, {quote(pair[1])} FROM {rows}").fetchall())
+                ends = ", ".join(map(quote, pair))
+                pairs[table] = set(connection.execute(f"SELECT {ends} FROM {rows} WHERE _right").fetchall())
     accepted = sealed.details["verdict"] == "accepted"
     sent = _sent(context, list(pairs)) if accepted else {}
     return Seen(accepted, list(sealed.findings), dict(sealed.tables), right, values, pairs, sent)
