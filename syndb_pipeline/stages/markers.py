@@ -61,7 +61,8 @@ def hint(column: str, *, stored: bool) -> str:
     """
     if stored:
         large = literal([int(number) for number in NUMBERS_IN_KEYS if 0 < int(number) < 2**63])
-        return f"(coalesce(min({column}) <= 0, FALSE) OR list_contains({large}::BIGINT[], max({column})))::INTEGER"
+        ends = f"list_has_any({large}::BIGINT[], [min({column}), max({column})])"
+        return f"(coalesce(min({column}) <= 0, FALSE) OR coalesce({ends}, FALSE))::INTEGER"
     # Numbers first: most keys that begin with a digit are none, and need not be folded.
     numbers = literal([word for word in (*_SHORT, *_LONG) if "1" <= word[0] <= "9"])
     return f"""count_if(CASE WHEN {column} BETWEEN '1' AND ':' THEN list_contains({numbers}, {column})
@@ -100,7 +101,7 @@ class _Others:
         if self.numbers == 1:
             return max(self.least, number) >= _LONG_ID
         step = max((self.greatest - self.least) / (self.numbers - 1), 1.0)
-        return self.least > _STEPS * step if number == 0 else number > self.greatest + _STEPS * step
+        return not self.least - _STEPS * step <= number <= self.greatest + _STEPS * step
 
 
 def among(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[list[Marker], list[Marker]]:
