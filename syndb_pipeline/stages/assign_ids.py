@@ -265,5 +265,5 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 STAGE = Stage(
-    "assign_ids", run, _inputs, "validate", "8", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
+    "assign_ids", run, _inputs, "validate", "9", "Give every row its UUID: uuid5(dataset id, table/key). The id map stays open to read."
 )
