@@ -12,7 +12,10 @@ LONG = [str(720_575_940_611_125_869 + 7_919 * number) for number in range(6)]
 
 @pytest.mark.parametrize(
     ("key", "suffix"),
-    [*with_formats(["nan", "None", "NULL", "NA", "<NA>", "#N/A", "unknown", "-", "\\N"]), *with_formats(["0", "-1", "0.0", "-9999", "4294967295"])],
+    [
+        *with_formats(["nan", "None", "NULL", "NA", "<NA>", "#N/A", "unknown", "-", "\\N"]),
+        *with_formats(["0", "-1", "0.0", "-9999", "4294967295"]),
+    ],
 )
 def test_a_marker_that_one_row_has_is_a_warning(tmp_path: Path, key: str, suffix: str) -> None:
     ends = [LONG[0], key, LONG[1], key]
