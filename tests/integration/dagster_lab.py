@@ -69,7 +69,7 @@ class Lab:
         """Write a dataset: 20 neurons, 50 axons, 300 vesicles; `bad` breaks a parent in every seventh vesicle and one radius."""
         folder = folder or self.root / "datasets"
         (folder / name).mkdir(parents=True)
-        neurons = [f"n{i},bipolar,{1e9 + i}" for i in range(20)]
+        neurons = [f"n{i},bipolar,{1e11 + i}" for i in range(20)]
         axons = [f"{i},n{i % 20},{1e8 + i}" for i in range(50)]
         vesicles = [f"v{i},{'1.0' if bad and i % 7 == 0 else i % 50},{-5 if bad and i == 3 else 20.5},glutamate" for i in range(VESICLES)]
         for table, header, rows in (
