@@ -98,11 +98,12 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What is known of the texts of a column: no white space around them, made from a typed column, or surely whole numbers."""
+    """What is known of the texts of a column: that no white space is around them; the column that says how a key is spelt, where that
+    is to be looked at: not of keys that were a typed column, or surely are whole numbers.
+    """
 
     trimmed: bool
-    typed: bool
-    number: bool
+    spelling: str | None
 
 
 def select(
@@ -127,7 +128,11 @@ def select(
             texts.append(f"({damaged}) AS d_{source}")
         flag = f"d_{source}" if damaged else None
         base = part.types[targets[name]].split("(")[0]
-        text = _Text(trimmed=part.trimmed or base in _WITHOUT_BLANKS, typed=base in _WITHOUT_BLANKS, number=name in numbers)
+        is_key = columns[name].kind in (Kind.KEY, Kind.REFERENCE)
+        looked_at = is_key and not direct and base not in _WITHOUT_BLANKS and name not in numbers
+        text = _Text(part.trimmed or base in _WITHOUT_BLANKS, f"k_{source}" if looked_at else None)
+        if looked_at:
+            whole.append(f"spelling({read[name]}) AS k_{source}")
         cast = (
             _direct(source, f"t_{source}", columns[name])
             if direct
@@ -264,20 +269,17 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         value = kept(f"nullif({x}, '')" if text.trimmed else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
         # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
         needed = column.required or (column.name == "parent_id" and column.published)
-        kinds = {}  # kind -> the condition under which a cell is told as such, the one that comes first where several hold
+        kinds = {}  # condition -> the kind as which a cell is told, the one that comes first where several hold
         if damaged:
-            kinds["float"] = f"{damaged} AND {typed} IS NOT NULL"
+            kinds[f"{damaged} AND {typed} IS NOT NULL"] = "'float'"
         if missing and needed:
-            kinds["missing"] = f"({typed} IS NULL AND {missing})"
-        if not text.number and not text.typed:
-            in_short = f"number_in_short({typed})"
-            kinds["float"] = f"({kinds['float']} OR {in_short})" if damaged else in_short
-            kinds["short"] = f"maybe_in_short({typed})"
-            kinds["marks"] = f"has_marks({typed})"
+            kinds[f"({typed} IS NULL AND {missing})"] = "'missing'"
+        if text.spelling:
+            kinds[f"{text.spelling} IS NOT NULL"] = text.spelling
         if not text.trimmed:
-            kinds["trimmed"] = f"{typed} <> {x}"
-        told = " ".join(f"WHEN {when} THEN {literal(kind)}" for kind, when in kinds.items())
-        return Cast(value, f"({' OR '.join(kinds.values()) or 'FALSE'})", f"CASE {told} END" if told else "NULL::VARCHAR", x)
+            kinds[f"{typed} <> {x}"] = "'trimmed'"
+        told = " ".join(f"WHEN {when} THEN {kind}" for when, kind in kinds.items())
+        return Cast(value, f"({' OR '.join(kinds) or 'FALSE'})", f"CASE {told} END" if told else "NULL::VARCHAR", x)
     if column.kind is Kind.TEXT:
         return Cast(kept(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.PATH:

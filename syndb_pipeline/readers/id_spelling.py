@@ -47,4 +47,6 @@ MACROS: Final = (
     # A quotation mark on both sides, or before digits; a formula. Keys that begin with a letter or digit are seen at once.
     f"""has_marks(x) AS (CASE WHEN x BETWEEN '0' AND ':' OR x BETWEEN 'A' AND '[' OR x BETWEEN 'a' AND '{{' THEN FALSE
         ELSE regexp_full_match(x, {literal(f"=.+|[{_MARKS}].*[{_MARKS}]|[{_MARKS}][0-9]+")}) END)""",
+    # The kind of cell as which ingest notes an odd spelling; NULL for most.
+    """spelling(x) AS (CASE WHEN number_in_short(x) THEN 'float' WHEN maybe_in_short(x) THEN 'short' WHEN has_marks(x) THEN 'marks' END)""",
 )

@@ -141,23 +141,34 @@ def check(
     `ids` has the keys of the tables so far, those that `table` may point to among them.
     """
     path, leave = ingested(context)[table], set(damaged)
+    declared = {name: TABLES[table].columns[name] for name in columns_of(path) if name in TABLES[table].columns and name not in leave}
+    long = [name for name, column in declared.items() if column.kind in (Kind.KEY, Kind.REFERENCE) or column.wire_type == "BIGINT"]
+    stored = {name: declared[name].kind is Kind.INTEGER or is_number(path, name) for name in long}
+    in_doubt = _hinted_by_first_rows(connection, path, {name: stored[name] for name in long if name != "cid"})
     findings = []
-    for name in columns_of(path):
-        column = TABLES[table].columns.get(name)
-        if column is None or name in leave or not (column.kind in (Kind.KEY, Kind.REFERENCE) or column.wire_type == "BIGINT"):
-            continue
-        stored = column.kind is Kind.INTEGER or is_number(path, name)
-        numbered = f"SELECT file_row_number AS row, {quote(name)} AS written, {_as_number(quote(name), stored=stored)} AS {_NUMBER}"
+    for name in [*(["cid"] if hinted and "cid" in long else []), *in_doubt]:
+        numbered = f"SELECT file_row_number AS row, {quote(name)} AS written, {_as_number(quote(name), stored=stored[name])} AS {_NUMBER}"
         source = f"({numbered} FROM {parquet(path, row_number=True)})"
         sample = f"(SELECT * FROM {source} LIMIT {_SAMPLE})"
-        if not (hinted if name == "cid" else _judge(connection, sample)):
+        if name != "cid" and not _judge(connection, sample):
             continue
-        targets = [ids[target] for target in column.targets if target in ids]
+        targets = [ids[target] for target in declared[name].targets if target in ids]
         if targets and not _finds_rows(connection, sample, targets):
             continue
         if verdict := _judge(connection, source):
             findings.append(_finding(context, connection, sources, table, name, source, verdict))
     return findings
+
+
+def _hinted_by_first_rows(connection: duckdb.DuckDBPyConnection, path: Path, stored: Mapping[str, bool]) -> list[str]:
+    """Those of the columns, given with whether they are BIGINT, of which the first rows are such that ids may lie on a grid."""
+    if not stored:
+        return []
+    counts = [count for name, number in stored.items() for count in hints(quote(name), stored=number)]
+    first = f"SELECT {', '.join(map(quote, stored))} FROM {parquet(path)} LIMIT {_SAMPLE}"
+    found = connection.execute(f"SELECT {', '.join(counts)} FROM ({first})").fetchone() or ()
+    each = len(counts) // len(stored)
+    return [name for index, name in enumerate(stored) if is_hinted(*found[index * each : (index + 1) * each])]
 
 
 def _finds_rows(connection: duckdb.DuckDBPyConnection, sample: str, targets: Iterable[Path]) -> bool:
