@@ -84,5 +84,5 @@ def describe(group: Group) -> dict[str, Any]:
 
 def describe_twins(group: Group, distinct: int, total: int) -> dict[str, Any]:
     """The values of the sentences about keys that another row has without their marks (SYN-ID-002)."""
-    advice = f"{group.written} and {_bare(group)} are one key: remove the marks, and one of the rows."
+    advice = f"{group.written} and {_bare(group)} are one key: remove the marks, then find out which of the two rows is right."
     return {"distinct": f"{distinct - group.count:,}", "total": f"{total:,}", "advice": advice}
