@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline.digests import digest_file
@@ -236,6 +236,7 @@ def unreadable(done: Ingested) -> list[tuple[Any, ...]]:
     ),
     st.booleans(),
 )
+@example([",m", "cid,voxel_radius", "a,1"], True)
 def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[str], ended: bool) -> None:
     """Every line is a row, refused, blank, or the inside of a quoted value."""
     folder = tmp_path_factory.mktemp("rows")
@@ -245,7 +246,8 @@ def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPath
     codes = ("SYN-READ-002", "SYN-READ-015", "SYN-READ-017", "SYN-READ-018")
     refused = {finding.code: 0 for finding in done.findings if finding.code in codes}
     for finding in done.findings:
-        if finding.code in refused and finding.confidence == "certain":
+        # A file that seems cut off refuses a line only where that is certain; a header among the rows is refused either way.
+        if finding.code in refused and (finding.confidence == "certain" or finding.code == "SYN-READ-017"):
             refused[finding.code] += finding.count
     assert done.tables["vesicle"].rejected == sum(refused.values())
     kept = unreadable(done)
