@@ -204,9 +204,11 @@ class Laboratory:
             connection.execute("SET TimeZone = 'UTC'")
             if dataset is not None:
                 connection.execute(engine._uuid5_macro(dataset))
-            yield connection
-            for (left,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall():
-                connection.execute(f"DROP TABLE {quote(left)}")
+            try:
+                yield connection
+            finally:  # a stage that stops halfway leaves its tables, and the next dataset makes them again
+                for (left,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall():
+                    connection.execute(f"DROP TABLE {quote(left)}")
 
     # There
 
