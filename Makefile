@@ -104,11 +104,11 @@ recognition: $(VENV)/.installed-dev ## How many mistakes in real tables are reco
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m benchmarks.recognition
 
 schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
-	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.contract.config_schema import write_schemas; write_schemas(Path("config/schema"))'
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.config.json_schema import write_schemas; write_schemas(Path("config/schema"))'
 
 docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
-	PYTHONPATH=.:tests/unit/findings $(BIN)/python -m wrong_inputs
-	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.findings.page import write_document; write_document(Path("docs/findings.md"))'
+	$(BIN)/python -m tests.wrong_inputs
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.rules.page import write_document; write_document(Path("docs/findings.md"))'
 
 tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m docs.tutorial

@@ -1,10 +1,14 @@
-"""The tables of a comparison in a folder, and the contestants that work on them: ours in every situation, and plain scripts.
+"""The tables of a comparison in a folder, and the contestants that work on them: ours in every
+situation, and plain scripts.
 
-Belongs here: whole commands, and what puts everything in place before each. Does not: measuring (`measured.py`), bars (`bars.py`).
+Belongs here: whole commands, and what puts everything in place before each. Does not: measuring
+(`measured.py`), bars (`bars.py`).
 
-The plain scripts are not part of the project. SYNDB_YARDSTICK names a folder with `gen.py --rows N --out DIR --formats csv,parquet`, which
-writes the same tables for all with a dataset.yaml, and with `tuned_script.py SRC OUT MEMORY` and `lab_script.py SRC OUT`;
-SYNDB_YARDSTICK_PYTHON is the interpreter they need. Without them the project's own tables are used, and only its own ratios are printed.
+The plain scripts are not part of the project. SYNDB_YARDSTICK names a folder with `gen.py --rows N
+--out DIR --formats csv,parquet`, which writes the same tables for all with a dataset.yaml, and with
+`tuned_script.py SRC OUT MEMORY` and `lab_script.py SRC OUT`; SYNDB_YARDSTICK_PYTHON is the
+interpreter they need. Without them the project's own tables are used, and only its own ratios are
+printed.
 """
 
 from __future__ import annotations
@@ -38,12 +42,15 @@ FILES: Final = 10
 """Files of that table, the appended ones included."""
 
 CHECKED_ROWS: Final = 1_000_000
-"""Rows, at most, of the largest tables of the clean and of the wrong dataset that are only checked."""
+"""Rows, at most, of the largest tables of the clean and of the wrong dataset that are only
+checked.
+"""
 
 
 GUIDE: Final = {
     "axon.csv": "cid,voxel_volume\n1,4.0e8\n2,1.5e9\n4,3.3e8\n",
-    "vesicle.csv": "cid,parent_id,voxel_radius\n" + "".join(f"{row},{axon},27.5\n" for row, axon in enumerate([1, 1, 1, 1, 1, 2, 2, 4])),
+    "vesicle.csv": "cid,parent_id,voxel_radius\n"
+    + "".join(f"{row},{axon},27.5\n" for row, axon in enumerate([1, 1, 1, 1, 1, 2, 2, 4])),
     "dataset.yaml": """dataset:
   id: 0193a000-0000-7000-8000-0000000000ab
   label: guide
@@ -55,14 +62,18 @@ tables:
   vesicle: {file: vesicle.csv}
 """,
 }
-"""Three axons and their eight vesicles: the keys are those of the example in SynDB's upload guide."""
+"""Three axons and their eight vesicles: the keys are those of the example in SynDB's upload
+guide.
+"""
 
 
 @dataclass
 class Contestant:
-    """A command, run in `folder`; what puts everything in its place before each run, and looks at it afterwards; what the runs gave.
+    """A command, run in `folder`; what puts everything in its place before each run, and looks at
+    it afterwards; what the runs gave.
 
-    `after` names the contestants whose state it finds, `state` is where its stages leave theirs, `watched` are folders it writes into.
+    `after` names the contestants whose state it finds, `state` is where its stages leave theirs,
+    `watched` are folders it writes into.
     """
 
     name: str
@@ -82,13 +93,29 @@ class Contestant:
 class Arena:
     """The datasets in a folder, and the contestants that work on them."""
 
-    def __init__(self, folder: Path, rows: int, memory_limit: str, threads: int, rounds: int = 1) -> None:
-        self.folder, self.rows, self.memory_limit, self.threads, self.rounds = folder, rows, memory_limit, threads, rounds
-        self.scripts = Path(os.environ["SYNDB_YARDSTICK"]) if os.environ.get("SYNDB_YARDSTICK") else None
+    def __init__(
+        self, folder: Path, rows: int, memory_limit: str, threads: int, rounds: int = 1
+    ) -> None:
+        self.folder, self.rows, self.memory_limit, self.threads, self.rounds = (
+            folder,
+            rows,
+            memory_limit,
+            threads,
+            rounds,
+        )
+        self.scripts = (
+            Path(os.environ["SYNDB_YARDSTICK"]) if os.environ.get("SYNDB_YARDSTICK") else None
+        )
         self.python = os.environ.get("SYNDB_YARDSTICK_PYTHON", sys.executable)
-        self.state, self.parts_state, self.home = folder / "state", folder / "parts-state", folder / "dagster"
+        self.state, self.parts_state, self.home = (
+            folder / "state",
+            folder / "parts-state",
+            folder / "dagster",
+        )
         # Python compiles a program's modules once, not in every run, whatever this shell says.
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        kept = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }
         self.environment = kept | {
             "SYNDB_MEMORY_LIMIT": memory_limit,
             "SYNDB_THREADS": str(threads),
@@ -102,7 +129,9 @@ class Arena:
     # -- tables
 
     def make(self) -> None:
-        """Write the tables: the same as csv, as Parquet and with one table in several files; clean and wrong ones to check; the guide's."""
+        """Write the tables: the same as csv, as Parquet and with one table in several files; clean
+        and wrong ones to check; the guide's.
+        """
         parquet = self.folder / "parquet"
         if self.scripts is None:
             self._own("csv", self.rows)
@@ -110,14 +139,25 @@ class Arena:
         else:
             csv, generator = self.folder / "csv", str(self.scripts / "gen.py")
             measure(
-                [self.python, generator, "--rows", str(self.rows), "--out", str(csv), "--formats", "csv,parquet"],
+                [
+                    self.python,
+                    generator,
+                    "--rows",
+                    str(self.rows),
+                    "--out",
+                    str(csv),
+                    "--formats",
+                    "csv,parquet",
+                ],
                 self.environment,
             )
             parquet.mkdir()
             for file in csv.glob("*.parquet"):
                 file.rename(parquet / file.name)
             described = (csv / "dataset.yaml").read_text(encoding="utf-8")
-            (parquet / "dataset.yaml").write_text(described.replace(".csv", ".parquet"), encoding="utf-8")
+            (parquet / "dataset.yaml").write_text(
+                described.replace(".csv", ".parquet"), encoding="utf-8"
+            )
         self._own("clean", self._checked_rows)
         self._own("wrong", self._checked_rows, "--wrong")
         self._split()
@@ -125,7 +165,8 @@ class Arena:
         guide.mkdir()
         for name, text in GUIDE.items():
             (guide / name).write_text(text, encoding="utf-8")
-        # What was written is on the disk before the first clock starts, else the first contestants wait for it.
+        # What was written is on the disk before the first clock starts, else the first contestants
+        # wait for it.
         os.sync()
 
     @property
@@ -133,13 +174,31 @@ class Arena:
         return min(self.rows, CHECKED_ROWS)
 
     def _own(self, name: str, rows: int, *options: str) -> None:
-        # In a process of its own: the kernel counts a process's memory from that of the one that started it.
-        folder, limits = self.folder / name, ("--memory-limit", self.memory_limit, "--threads", str(self.threads))
-        measure([sys.executable, "-m", "benchmarks.generate", str(folder), "--rows", str(rows), *limits, *options], self.environment)
+        # In a process of its own: the kernel counts a process's memory from that of the one that
+        # started it.
+        folder, limits = (
+            self.folder / name,
+            ("--memory-limit", self.memory_limit, "--threads", str(self.threads)),
+        )
+        measure(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.generate",
+                str(folder),
+                "--rows",
+                str(rows),
+                *limits,
+                *options,
+            ],
+            self.environment,
+        )
         (folder / "benchmark.yaml").rename(folder / "dataset.yaml")
 
     def _split(self) -> None:
-        """The csv dataset once more, `SPLIT` in several files. The others are the same files: they take no place on the disk."""
+        """The csv dataset once more, `SPLIT` in several files. The others are the same files: they
+        take no place on the disk.
+        """
         csv, parts = self.folder / "csv", self.folder / "parts"
         parts.mkdir()
         for file in csv.glob("*.csv"):
@@ -165,7 +224,9 @@ class Arena:
             self._part(number).rename(self._kept(number))
         self._appended = files - self.rounds
         described = (csv / "dataset.yaml").read_text(encoding="utf-8")
-        (parts / "dataset.yaml").write_text(described.replace(f"{SPLIT}.csv", f"{SPLIT}-*.csv"), encoding="utf-8")
+        (parts / "dataset.yaml").write_text(
+            described.replace(f"{SPLIT}.csv", f"{SPLIT}-*.csv"), encoding="utf-8"
+        )
 
     def _part(self, number: int) -> Path:
         return self.folder / "parts" / f"{SPLIT}-{number:03}.csv"
@@ -178,7 +239,9 @@ class Arena:
 
     def total_rows(self) -> int:
         """Rows of all tables together."""
-        return sum(pq.read_metadata(file).num_rows for file in (self.folder / "parquet").glob("*.parquet"))
+        return sum(
+            pq.read_metadata(file).num_rows for file in (self.folder / "parquet").glob("*.parquet")
+        )
 
     def lab_bytes(self) -> int:
         """Bytes of the csv files."""
@@ -187,8 +250,13 @@ class Arena:
     def shares(self) -> dict[str, float]:
         """The parts of all bytes that are changed, and that are appended."""
         everything = self.lab_bytes()
-        changed, split = ((self.folder / "csv" / f"{table}.csv").stat().st_size for table in (CHANGED, SPLIT))
-        return {"changed": changed / everything, "append": split / max(FILES, 2 * self.rounds) / everything}
+        changed, split = (
+            (self.folder / "csv" / f"{table}.csv").stat().st_size for table in (CHANGED, SPLIT)
+        )
+        return {
+            "changed": changed / everything,
+            "append": split / max(FILES, 2 * self.rounds) / everything,
+        }
 
     # -- contestants
 
@@ -199,7 +267,14 @@ class Arena:
         return [
             self._ours("csv", "the csv files to the package", "plan", "csv", before=self._forget),
             self._ours("again", "once more, nothing changed", "plan", "csv", after=("csv",)),
-            self._ours("changed", f"once more, {CHANGED} changed", "plan", "csv", before=self._change, after=("csv",)),
+            self._ours(
+                "changed",
+                f"once more, {CHANGED} changed",
+                "plan",
+                "csv",
+                before=self._change,
+                after=("csv",),
+            ),
             self._ours(
                 "dagster",
                 "as a Dagster run: `syndb-pipeline run`",
@@ -209,8 +284,16 @@ class Arena:
                 watched=(state, home),
             ),
             *self._dg(),
-            self._ours("parquet", "the same tables as Parquet files", "plan", "parquet", before=self._forget),
-            self._ours("check", f"only checked: {checked}, clean", "check", "clean", before=self._forget),
+            self._ours(
+                "parquet",
+                "the same tables as Parquet files",
+                "plan",
+                "parquet",
+                before=self._forget,
+            ),
+            self._ours(
+                "check", f"only checked: {checked}, clean", "check", "clean", before=self._forget
+            ),
             self._ours(
                 "wrong",
                 f"only checked: {checked}, wrong in {len(FAULTS)} ways",
@@ -231,7 +314,13 @@ class Arena:
             ),
             *self._scripts(),
             Contestant("help", "`syndb-pipeline --help`", self._syndb("--help")),
-            self._ours("guide", "the example of SynDB's guide, checked", "check", "guide", before=self._forget),
+            self._ours(
+                "guide",
+                "the example of SynDB's guide, checked",
+                "check",
+                "guide",
+                before=self._forget,
+            ),
         ]
 
     def _ours(self, name: str, told: str, command: str, dataset: str, **more: Any) -> Contestant:
@@ -240,7 +329,9 @@ class Arena:
         return Contestant(name, told, words, **settings)
 
     def _dg(self) -> Iterator[Contestant]:
-        """Dagster's own command, where it is installed. It finds the dataset by the name that our own command gave it."""
+        """Dagster's own command, where it is installed. It finds the dataset by the name that our
+        own command gave it.
+        """
         launcher = Path(sys.executable).parent / "dg"
         if launcher.is_file():
             yield Contestant(
@@ -258,16 +349,34 @@ class Arena:
         if self.scripts is None:
             return
         out = self.folder / "out"
-        for name, told, more in (("tuned", "hand-tuned DuckDB", [self.memory_limit]), ("lab", "pandas, as a lab would write it", [])):
+        for name, told, more in (
+            ("tuned", "hand-tuned DuckDB", [self.memory_limit]),
+            ("lab", "pandas, as a lab would write it", []),
+        ):
             if name == "lab" and not self._imports("pandas", "pandera.pandas"):
-                print(f"{self.python} has no pandas or pandera for it: the lab's script is left out", file=sys.stderr)
+                print(
+                    f"{self.python} has no pandas or pandera for it: the lab's script is left out",
+                    file=sys.stderr,
+                )
                 continue
-            command = [self.python, str(self.scripts / f"{name}_script.py"), str(self.folder / "csv"), str(out), *more]
-            yield Contestant(name, told, command, before=lambda: shutil.rmtree(out, ignore_errors=True), watched=(out,))
+            command = [
+                self.python,
+                str(self.scripts / f"{name}_script.py"),
+                str(self.folder / "csv"),
+                str(out),
+                *more,
+            ]
+            yield Contestant(
+                name,
+                told,
+                command,
+                before=lambda: shutil.rmtree(out, ignore_errors=True),
+                watched=(out,),
+            )
 
     @staticmethod
     def _syndb(*words: str) -> list[str]:
-        return [sys.executable, "-c", "from syndb_pipeline.cli import main; main()", *words]
+        return [sys.executable, "-c", "from syndb_pipeline.cli.main import main; main()", *words]
 
     def _imports(self, *modules: str) -> bool:
         command = [self.python, "-c", "; ".join(f"import {module}" for module in modules)]
@@ -304,14 +413,22 @@ class Arena:
         for path in self.state.glob("datasets/*/*/record.json"):
             for told in json.loads(path.read_text(encoding="utf-8"))["findings"]:
                 found.add((told["code"], told["table"], told["column"], told["count"]))
-        self.told_faults = sum((fault.code, fault.table, fault.column, each) in found for fault in FAULTS)
+        self.told_faults = sum(
+            (fault.code, fault.table, fault.column, each) in found for fault in FAULTS
+        )
 
 
 def compete(arena: Arena, contestants: Sequence[Contestant]) -> None:
-    """Let everybody run in turn, as many rounds as the arena has. Who fails is out, with those that build on it; the others go on."""
+    """Let everybody run in turn, as many rounds as the arena has. Who fails is out, with those that
+    build on it; the others go on.
+    """
     for number in range(1, arena.rounds + 1):
         for each in contestants:
-            out = [name for name in each.after if any(other.name == name and other.failed for other in contestants)]
+            out = [
+                name
+                for name in each.after
+                if any(other.name == name and other.failed for other in contestants)
+            ]
             if out:
                 each.failed = each.failed or f"needs {', '.join(out)}"
             if each.failed:
@@ -320,7 +437,14 @@ def compete(arena: Arena, contestants: Sequence[Contestant]) -> None:
                 each.before()
                 os.sync()  # nobody waits for what others left to be written
                 environment = arena.environment | {"SYNDB_STATE": str(each.state or arena.state)}
-                run = measure(each.command, environment, exits=each.exits, folder=each.folder, watched=each.watched, state=each.state)
+                run = measure(
+                    each.command,
+                    environment,
+                    exits=each.exits,
+                    folder=each.folder,
+                    watched=each.watched,
+                    state=each.state,
+                )
                 each.then()
             except SystemExit as error:
                 each.failed, each.runs = str(error), []

@@ -1,6 +1,8 @@
-"""What is promised of speed and memory, and whether it was reached. A value above its bar is told as such and fails nothing.
+"""What is promised of speed and memory, and whether it was reached. A value above its bar is told
+as such and fails nothing.
 
-Belongs here: the bars. Does not: measuring (`arena.py`, `scale.py`) or laying out pages (`page.py`).
+Belongs here: the bars. Does not: measuring (`arena.py`, `scale.py`) or laying out pages
+(`page.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Any, Final
 from benchmarks.results import Session, middle
 
 MARGIN: Final = 3.0
-"""Seconds that a rerun may take beside its share of the whole: starting, looking at every file, packing."""
+"""Seconds that a rerun may take beside its share of the whole: starting, looking at every file,
+packing.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class Bar:
 
 def compare_bars(session: Session) -> Iterator[Bar]:
     """The bars of whole runs in turn, as far as their contestants took part."""
-    runs: Mapping[str, Any] = {name: each["runs"] for name, each in session["contestants"].items() if each["runs"]}
+    runs: Mapping[str, Any] = {
+        name: each["runs"] for name, each in session["contestants"].items() if each["runs"]
+    }
     seconds = {name: middle(each, "seconds") for name, each in runs.items()}
     shares = session["shares"]
     if {"csv", "tuned"} <= set(seconds):
@@ -48,18 +54,37 @@ def compare_bars(session: Session) -> Iterator[Bar]:
     if {"csv", "lab"} <= set(seconds):
         yield Bar("csv, of the lab script's time", seconds["csv"] / seconds["lab"], 1.0)
     if "csv" in seconds:
-        yield Bar("csv, peak memory", middle(runs["csv"], "memory") / 1e9, session["facts"]["memory_limit"] * 1.5 / 1e9, "GB")
+        yield Bar(
+            "csv, peak memory",
+            middle(runs["csv"], "memory") / 1e9,
+            session["facts"]["memory_limit"] * 1.5 / 1e9,
+            "GB",
+        )
     if {"csv", "parquet"} <= set(seconds):
         yield Bar("Parquet, of the csv time", seconds["parquet"] / seconds["csv"], 0.8)
     if "again" in seconds:
         yield Bar("nothing changed", seconds["again"], MARGIN, "s")
     if {"csv", "changed"} <= set(seconds):
-        yield Bar("one table of seven changed", seconds["changed"], seconds["csv"] * shares["changed"] + MARGIN, "s")
+        yield Bar(
+            "one table of seven changed",
+            seconds["changed"],
+            seconds["csv"] * shares["changed"] + MARGIN,
+            "s",
+        )
     if {"csv", "append"} <= set(seconds):
-        yield Bar("one file appended to a glob", seconds["append"], seconds["csv"] * shares["append"] + MARGIN, "s")
+        yield Bar(
+            "one file appended to a glob",
+            seconds["append"],
+            seconds["csv"] * shares["append"] + MARGIN,
+            "s",
+        )
     if {"check", "wrong"} <= set(seconds):
         yield Bar("wrong in ten ways, of the clean check", seconds["wrong"] / seconds["check"], 1.5)
-        yield Bar("ways to be wrong that are not told", session["faults"]["ways"] - session["faults"]["told"], 0)
+        yield Bar(
+            "ways to be wrong that are not told",
+            session["faults"]["ways"] - session["faults"]["told"],
+            0,
+        )
     for name, told in (("dagster", "syndb-pipeline run"), ("dg", "dg launch")):
         if {"csv", name} <= set(seconds):
             yield Bar(f"{told}, more than the command line", seconds[name] - seconds["csv"], 5, "s")
@@ -81,11 +106,20 @@ def scale_bars(sizes: Mapping[str, Session]) -> Iterator[Bar]:
             yield Bar("the same beyond the start", max(beyond) / min(beyond), 1.25)
     memory = {int(rows): middle(session["runs"], "memory") for rows, session in sizes.items()}
     if {10_000_000, 30_000_000} <= set(memory):
-        yield Bar("peak memory at 30 M rows, of that at 10 M", memory[30_000_000] / memory[10_000_000], 1.0)
+        yield Bar(
+            "peak memory at 30 M rows, of that at 10 M",
+            memory[30_000_000] / memory[10_000_000],
+            1.0,
+        )
     if sizes:
         largest = max(memory)
         limit = sizes[str(largest)]["facts"]["memory_limit"]
-        yield Bar(f"peak memory at {millions(largest)} rows", memory[largest] / 1e9, limit * 1.5 / 1e9, "GB")
+        yield Bar(
+            f"peak memory at {millions(largest)} rows",
+            memory[largest] / 1e9,
+            limit * 1.5 / 1e9,
+            "GB",
+        )
 
 
 def cost_per_row(session: Session) -> float:
@@ -95,7 +129,11 @@ def cost_per_row(session: Session) -> float:
 
 def cost_beyond_start(session: Session) -> float:
     """`cost_per_row` without the seconds that hardly any rows take as well."""
-    return (middle(session["runs"], "seconds") - float(session["start_seconds"])) * 1e6 / int(session["total_rows"])
+    return (
+        (middle(session["runs"], "seconds") - float(session["start_seconds"]))
+        * 1e6
+        / int(session["total_rows"])
+    )
 
 
 def millions(rows: int) -> str:

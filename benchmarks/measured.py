@@ -1,6 +1,8 @@
-"""One run of a command, measured from outside: seconds, processor seconds, memory of all its processes, disk of its folders.
+"""One run of a command, measured from outside: seconds, processor seconds, memory of all its
+processes, disk of its folders.
 
-Belongs here: what the operating system tells of a run. Does not: what is run (`arena.py`), or judging it (`bars.py`).
+Belongs here: what the operating system tells of a run. Does not: what is run (`arena.py`), or
+judging it (`bars.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall and processor seconds, the most memory and the most disk at any moment, in bytes, and seconds by stage."""
+    """One run: wall and processor seconds, the most memory and the most disk at any moment, in
+    bytes, and seconds by stage.
+    """
 
     seconds: float
     processor: float
@@ -45,14 +49,17 @@ def measure(
     watched: Sequence[Path] = (),
     state: Path | None = None,
 ) -> Measured:
-    """Run a command to its end, in `folder`. Disk is what the files below `watched` take; stages are those recorded below `state`.
+    """Run a command to its end, in `folder`. Disk is what the files below `watched` take; stages
+    are those recorded below `state`.
 
     Raises `SystemExit` when it ends otherwise than with one of `exits`: wrong work has no speed.
     """
     began = datetime.now(UTC)
     with tempfile.TemporaryFile() as output:
         clock = time.perf_counter()
-        process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=dict(environment), cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        )
         watch = _Watch(process.pid, watched)
         watch.start()
         try:
@@ -66,9 +73,13 @@ def measure(
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in exits:
             output.seek(0)
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output.read()[-4000:].decode(errors='replace')}")
+            raise SystemExit(
+                f"{' '.join(command)} ended with"
+                f" {process.returncode}:\n{output.read()[-4000:].decode(errors='replace')}"
+            )
     most = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    # The largest process, counted by the kernel to the byte - but its count starts with what this process held when it started the other.
+    # The largest process, counted by the kernel to the byte - but its count starts with what this
+    # process held when it started the other.
     exact = most if most > peak_memory() or not watch.memory else 0
     return Measured(
         round(seconds, 3),
@@ -80,16 +91,27 @@ def measure(
 
 
 def _stage_seconds(state: Path, began: datetime) -> Iterator[tuple[str, float]]:
-    """Each stage that ran since `began`, with its seconds, in the order in which they ran. Unchanged ones did not run."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in state.glob("datasets/*/*/record.json")]
-    runs = [(datetime.fromisoformat(record["run"]["started"]), record) for record in records if record.get("run")]
+    """Each stage that ran since `began`, with its seconds, in the order in which they ran.
+    Unchanged ones did not run.
+    """
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in state.glob("datasets/*/*/record.json")
+    ]
+    runs = [
+        (datetime.fromisoformat(record["run"]["started"]), record)
+        for record in records
+        if record.get("run")
+    ]
     for started, record in sorted(runs, key=lambda pair: pair[0]):
         if started >= began:
             yield record["stage"], record["run"]["seconds"]
 
 
 class _Watch(Thread):
-    """Looks at a process with all its descendants, and at folders, until it is stopped; keeps the largest sums."""
+    """Looks at a process with all its descendants, and at folders, until it is stopped; keeps the
+    largest sums.
+    """
 
     def __init__(self, pid: int, folders: Sequence[Path]) -> None:
         super().__init__(daemon=True)
@@ -110,7 +132,8 @@ class _Watch(Thread):
 
 
 def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and its descendants together; 0 where the system has no /proc, or once it ended.
+    """Resident bytes of a process and its descendants together; 0 where the system has no /proc, or
+    once it ended.
 
     What two processes share counts twice, so it is never too little.
     """
@@ -131,7 +154,9 @@ def _children(thread: Path) -> list[int]:
 
 
 def disk_used(folder: Path) -> int:
-    """Bytes that the files below `folder` take on the disk; 0 when it is not there. Of a file with several names each counts a part."""
+    """Bytes that the files below `folder` take on the disk; 0 when it is not there. Of a file with
+    several names each counts a part.
+    """
     used = 0
     try:
         with os.scandir(folder) as entries:
@@ -142,7 +167,9 @@ def disk_used(folder: Path) -> int:
                     else:
                         status = entry.stat(follow_symlinks=False)
                         used += status.st_blocks * 512 // max(status.st_nlink, 1)
-                except FileNotFoundError:  # written beside and renamed, or removed, since the folder was listed
+                except (
+                    FileNotFoundError
+                ):  # written beside and renamed, or removed, since the folder was listed
                     continue
     except (FileNotFoundError, NotADirectoryError):
         return used

@@ -1,6 +1,8 @@
-"""A package of a given size, as the package stage writes one: Parquet files. Its columns are random, so nothing shrinks them.
+"""A package of a given size, as the package stage writes one: Parquet files. Its columns are
+random, so nothing shrinks them.
 
-Belongs here: the tables, their tar as a file for curl, and the metadata to register them under. Does not: sending (`upload.py`).
+Belongs here: the tables, their tar as a file for curl, and the metadata to register them under.
+Does not: sending (`upload.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from uuid import UUID
 
 import duckdb
 
+from syndb_pipeline.base.engine import flush, literal, quote
+from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import Metadata, Package, Region
-from syndb_pipeline.engine import flush, literal, quote
-from syndb_pipeline.payload import FilePayload, TarPayload
 
 DATASET: Final = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a9a")
 MEMBERS: Final = ("nucleus", "mitochondria")
@@ -41,7 +43,9 @@ def metadata() -> Metadata:
 
 
 def write_package(folder: Path, size: int) -> Package:
-    """Write tables of about `size` bytes into a new folder, and their tar beside them (`tar_file`)."""
+    """Write tables of about `size` bytes into a new folder, and their tar beside them
+    (`tar_file`).
+    """
     folder.mkdir(parents=True)
     rows, parts = {}, []
     with duckdb.connect() as connection:
@@ -50,7 +54,8 @@ def write_package(folder: Path, size: int) -> Package:
             query, width = _random_rows(name)
             rows[name] = size // len(MEMBERS) // width
             connection.execute(
-                f"COPY ({query} FROM range({rows[name]})) TO {literal(str(part))} (FORMAT parquet, COMPRESSION uncompressed)"
+                f"COPY ({query} FROM range({rows[name]})) TO {literal(str(part))} (FORMAT parquet,"
+                " COMPRESSION uncompressed)"
             )
             flush(part)  # else the disk is busy with it while it is sent
             parts.append(FilePayload.of(part))
@@ -62,7 +67,9 @@ def write_package(folder: Path, size: int) -> Package:
 
 
 def tar_file(package: Package) -> Path:
-    """Where `write_package` left the tar of its package: curl sends files, and has no other way to send the same bytes."""
+    """Where `write_package` left the tar of its package: curl sends files, and has no other way to
+    send the same bytes.
+    """
     assert isinstance(package.tar, TarPayload)
     return package.tar.members[0].path.with_name(package.tar.name)
 

@@ -1,6 +1,8 @@
-"""docs/performance.md and its plot, written from a file of results, so that no figure is typed by hand.
+"""docs/performance.md and its plot, written from a file of results, so that no figure is typed by
+hand.
 
-Belongs here: turning measurements into words and tables. Does not: the layout (`docs/performance/performance.md.j2`), the plot (`plot.py`).
+Belongs here: turning measurements into words and tables. Does not: the layout
+(`docs/performance/performance.md.j2`), the plot (`plot.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +18,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks import results
 from benchmarks.arena import ROOT
-from benchmarks.bars import MARGIN, compare_bars, cost_beyond_start, cost_per_row, millions, scale_bars
+from benchmarks.bars import (
+    MARGIN,
+    compare_bars,
+    cost_beyond_start,
+    cost_per_row,
+    millions,
+    scale_bars,
+)
 from benchmarks.plot import scale_plot
 from benchmarks.results import Session, middle, middle_stages
 from benchmarks.scale import DISK_PER_ROW, START_ROWS
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.state.store import write_atomically
 
 DOCS: Final = ROOT / "docs"
 TEMPLATE: Final = DOCS / "performance"
@@ -28,8 +37,14 @@ TEMPLATE: Final = DOCS / "performance"
 OUTSIDE: Final = "outside the stages"
 
 PURPOSE: Final = {
-    "ingest": "csv to columns of their final types; cells that will not cast are kept as they stand, with their place",
-    "validate": "every rule over every cell; each cause told with its rows and columns in the lab's own file",
+    "ingest": (
+        "csv to columns of their final types; cells that will not cast are kept as they stand, with"
+        " their place"
+    ),
+    "validate": (
+        "every rule over every cell; each cause told with its rows and columns in the lab's own"
+        " file"
+    ),
     "assign_ids": "a UUID for every row, keys looked at for doubles",
     "join_relations": "parents, neurons and references of every row",
     "check_integrity": "the verdict over all tables, sealed over the records",
@@ -70,9 +85,14 @@ def write(found: Mapping[str, Any], docs: Path) -> list[Path]:
 
 
 def _disk_per_row(sizes: Mapping[str, Session]) -> float:
-    """Bytes on the disk for each row of the largest tables, the lab's files included, as the largest measured size took them."""
+    """Bytes on the disk for each row of the largest tables, the lab's files included, as the
+    largest measured size took them.
+    """
     largest = list(sizes.values())[-1:]
-    return next(((each["lab_bytes"] + middle(each["runs"], "disk")) / each["rows"] for each in largest), DISK_PER_ROW)
+    return next(
+        ((each["lab_bytes"] + middle(each["runs"], "disk")) / each["rows"] for each in largest),
+        DISK_PER_ROW,
+    )
 
 
 def _compare(session: Session) -> dict[str, Any]:
@@ -97,7 +117,9 @@ def _compare(session: Session) -> dict[str, Any]:
         ],
         "explained": _explained(runs),
         "bars": list(compare_bars(session)),
-        "shares": ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in session["shares"].items()),
+        "shares": ", ".join(
+            f"{name} {share:.1%}".replace("%", " %") for name, share in session["shares"].items()
+        ),
         "stages": [],
         "tuned": "",
     }
@@ -105,11 +127,19 @@ def _compare(session: Session) -> dict[str, Any]:
         parts = middle_stages(runs["csv"]) | {OUTSIDE: _outside(runs["csv"])}
         told["whole"] = f"{seconds['csv']:.2f}"
         told["stages"] = [
-            {"name": name, "seconds": f"{took:.2f}", "share": _percent(took / seconds["csv"]), "told": PURPOSE.get(name, "")}
+            {
+                "name": name,
+                "seconds": f"{took:.2f}",
+                "share": _percent(took / seconds["csv"]),
+                "told": PURPOSE.get(name, ""),
+            }
             for name, took in parts.items()
         ]
         if "tuned" in seconds:
-            told["tuned"], told["tuned_share"] = f"{seconds['tuned']:.2f}", _percent(seconds["tuned"] / seconds["csv"])
+            told["tuned"], told["tuned_share"] = (
+                f"{seconds['tuned']:.2f}",
+                _percent(seconds["tuned"] / seconds["csv"]),
+            )
             told["difference"] = _difference(seconds, parts)
     return told
 
@@ -121,30 +151,51 @@ def _outside(runs: list[dict[str, Any]]) -> float:
 
 def _explained(runs: Mapping[str, Any]) -> str:
     """Which of the contestants publish nothing and find what another left."""
-    told = ["Ours go as far as the plan of what would be sent (`syndb-pipeline plan`), unless the table says otherwise;"]
+    told = [
+        "Ours go as far as the plan of what would be sent (`syndb-pipeline plan`), unless the table"
+        " says otherwise;"
+    ]
     told.append("each starts from nothing, except those that run once more.")
     if "lab" in runs:
         told.append("*lab* is what a lab would write today: pandas, pandera, uuid4, merge.")
     if "tuned" in runs:
-        told.append("*tuned* is the floor: one DuckDB statement for each table, and counts of what is wrong.")
+        told.append(
+            "*tuned* is the floor: one DuckDB statement for each table, and counts of what is"
+            " wrong."
+        )
     return "\n".join(told)
 
 
 def _difference(seconds: Mapping[str, float], parts: Mapping[str, float]) -> str:
-    """What the time beyond the tuned script's is spent on, and what it buys, from measured seconds."""
+    """What the time beyond the tuned script's is spent on, and what it buys, from measured
+    seconds.
+    """
     more = seconds["csv"] - seconds["tuned"]
     own = parts.get("validate", 0.0) + parts.get("check_integrity", 0.0) + parts[OUTSIDE]
     told = [
         f"The run takes {abs(more):.2f} s {'more' if more >= 0 else 'less'} than the tuned script.",
-        f"It holds what the script leaves out: {parts.get('validate', 0.0):.2f} s give findings with their places instead of counts,",
+        (
+            f"It holds what the script leaves out: {parts.get('validate', 0.0):.2f} s give findings"
+            " with their places instead of counts,"
+        ),
         f"{parts.get('check_integrity', 0.0):.2f} s a sealed verdict,",
         f"{parts[OUTSIDE]:.2f} s records, digests and the plan (and Python's start).",
-        f"The other stages do the script's own work in {seconds['csv'] - own:.2f} s, with files between them to look at and resume from.",
+        (
+            f"The other stages do the script's own work in {seconds['csv'] - own:.2f} s, with files"
+            " between them to look at and resume from."
+        ),
     ]
-    situations = (("again", "nothing changed"), ("changed", "one table changed"), ("append", "one file appended"))
+    situations = (
+        ("again", "nothing changed"),
+        ("changed", "one table changed"),
+        ("append", "one file appended"),
+    )
     reruns = [f"{what} {seconds[name]:.2f} s" for name, what in situations if name in seconds]
     if reruns:
-        told.append(f"That is what a rerun lives from: {', '.join(reruns)}, where the script takes its {seconds['tuned']:.2f} s again.")
+        told.append(
+            f"That is what a rerun lives from: {', '.join(reruns)}, where the script takes its"
+            f" {seconds['tuned']:.2f} s again."
+        )
     return "\n".join(told)
 
 
@@ -154,7 +205,10 @@ def _scale(sizes: Mapping[str, Session]) -> dict[str, Any]:
     return {
         "start": f"{largest['start_seconds']:.2f}",
         "start_rows": f"{START_ROWS:,}",
-        "alternative": "Cost of a row and peak memory over the rows of the largest tables; the table below has the values",
+        "alternative": (
+            "Cost of a row and peak memory over the rows of the largest tables; the table below has"
+            " the values"
+        ),
         "bars": list(scale_bars(sizes)),
         "sizes": [
             {
@@ -186,7 +240,9 @@ def _scale(sizes: Mapping[str, Session]) -> dict[str, Any]:
 
 def _machines(compare: Session | None, sizes: Mapping[str, Session]) -> Iterator[str]:
     """A line for each circumstances under which something was measured."""
-    measured = ([("the comparison", compare)] if compare else []) + [(f"{millions(each['rows'])} rows", each) for each in sizes.values()]
+    measured = ([("the comparison", compare)] if compare else []) + [
+        (f"{millions(each['rows'])} rows", each) for each in sizes.values()
+    ]
     groups: list[tuple[dict[str, Any], list[str]]] = []
     for what, session in measured:
         for facts, names in groups:
@@ -223,17 +279,23 @@ def _spread(amounts: list[float]) -> str:
 
 def main() -> int:
     """Write the page and the plot from a file of results, which is kept beside them."""
-    parser = argparse.ArgumentParser(description="Write docs/performance.md and its plot from a file of results.")
+    parser = argparse.ArgumentParser(
+        description="Write docs/performance.md and its plot from a file of results."
+    )
     parser.add_argument("results", type=Path, help="what `make bench` wrote")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
     options = parser.parse_args()
     if not options.results.is_file():
-        raise SystemExit(f"{options.results} is not there; `make bench OUT={options.results}` writes it.")
+        raise SystemExit(
+            f"{options.results} is not there; `make bench OUT={options.results}` writes it."
+        )
     found = results.read(options.results)
     if not found["scale"] and not found.get("compare"):
         raise SystemExit(f"{options.results} holds no measurements.")
     options.docs.joinpath("performance").mkdir(parents=True, exist_ok=True)
-    write_atomically(options.docs / "performance" / "results.json", options.results.read_text(encoding="utf-8"))
+    write_atomically(
+        options.docs / "performance" / "results.json", options.results.read_text(encoding="utf-8")
+    )
     print("Wrote " + ", ".join(str(path) for path in write(found, options.docs)))
     return 0
 

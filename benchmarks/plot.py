@@ -1,4 +1,5 @@
-"""The plot of the scale series: what a row costs, and the most memory, over the rows. One SVG file, readable on light and dark pages.
+"""The plot of the scale series: what a row costs, and the most memory, over the rows. One SVG file,
+readable on light and dark pages.
 
 Belongs here: geometry. Does not: reading results (`results.py`), the page around it (`page.py`).
 """
@@ -52,7 +53,9 @@ text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f
 
 @dataclass(frozen=True)
 class Series:
-    """One panel: a value for each number of rows, the single runs behind it, and levels to compare it with."""
+    """One panel: a value for each number of rows, the single runs behind it, and levels to compare
+    it with.
+    """
 
     kind: str
     title: str
@@ -76,7 +79,10 @@ def scale_plot(sizes: Mapping[str, Session]) -> str:
             "rings: the rounds; dots: their medians",
             "µs",
             cost,
-            {rows: [run["seconds"] * 1e6 / each["total_rows"] for run in each["runs"]] for rows, each in measured.items()},
+            {
+                rows: [run["seconds"] * 1e6 / each["total_rows"] for run in each["runs"]]
+                for rows, each in measured.items()
+            },
             band=(min(cost.values()), min(cost.values()) * 1.25, "25 % above the lowest"),
         ),
         Series(
@@ -85,19 +91,30 @@ def scale_plot(sizes: Mapping[str, Session]) -> str:
             "dashed: the run's memory limit, and the bar",
             "GB",
             {rows: middle(each["runs"], "memory") / 1e9 for rows, each in measured.items()},
-            {rows: [run["memory"] / 1e9 for run in each["runs"]] for rows, each in measured.items()},
+            {
+                rows: [run["memory"] / 1e9 for run in each["runs"]]
+                for rows, each in measured.items()
+            },
             bounds={"limit": limit, "bar": limit * 1.5},
         ),
     ]
     told = "; ".join(
-        f"{panel.title}: " + ", ".join(f"{value:.2f} {panel.unit} at {millions(rows)} rows" for rows, value in panel.points.items())
+        f"{panel.title}: "
+        + ", ".join(
+            f"{value:.2f} {panel.unit} at {millions(rows)} rows"
+            for rows, value in panel.points.items()
+        )
         for panel in panels
     )
-    body = "\n".join(line for panel, left in zip(panels, _LEFTS, strict=True) for line in _panel(panel, left))
+    body = "\n".join(
+        line for panel, left in zip(panels, _LEFTS, strict=True) for line in _panel(panel, left)
+    )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img">\n'
-        f"<title>{escape(told)}</title>\n<style>\n{_STYLE}</style>\n"
-        f'<rect class="page" x=".5" y=".5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}" rx="8"/>\n{body}\n</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
+        f' height="{_HEIGHT}"'
+        f' role="img">\n<title>{escape(told)}</title>\n<style>\n{_STYLE}</style>\n<rect'
+        f' class="page" x=".5" y=".5" width="{_WIDTH - 1}" height="{_HEIGHT - 1}"'
+        f' rx="8"/>\n{body}\n</svg>\n'
     )
 
 
@@ -114,22 +131,32 @@ def _panel(series: Series, left: int) -> list[str]:
 
     def across(count: int) -> float:
         # Room at both ends, so that no point lies on an axis.
-        return left + 26 + ((log10(count) - low) / (high - low) if high > low else 0.5) * (_PANEL - 52)
+        return (
+            left + 26 + ((log10(count) - low) / (high - low) if high > low else 0.5) * (_PANEL - 52)
+        )
 
     def up(value: float) -> float:
         return _BASE - value / steps[-1] * (_BASE - _TOP)
 
     right, middle_y = left + _PANEL, (_TOP + _BASE) / 2
-    lines = [_text(left, 30, series.title, "title", "start"), _text(left, 50, series.told, "small", "start")]
+    lines = [
+        _text(left, 30, series.title, "title", "start"),
+        _text(left, 50, series.told, "small", "start"),
+    ]
     digits = max(0, -floor(log10(steps[1])) if steps[1] < 1 else 0)
     for step in steps:
-        lines.append(f'<path class="{"axis" if step == 0 else "grid"}" d="M{left} {up(step):.1f}H{right}"/>')
+        lines.append(
+            f'<path class="{"axis" if step == 0 else "grid"}" d="M{left} {up(step):.1f}H{right}"/>'
+        )
         lines.append(_text(left - 8, up(step) + 4, f"{step:.{digits}f}", "small", "end"))
     lines.append(f'<g transform="translate({left - 44} {middle_y}) rotate(-90)">')
     lines.append(_text(0, 0, f"{series.title.lower()}, {series.unit}", "small", "middle") + "</g>")
     if series.band:
         bottom, top, told = series.band
-        lines.append(f'<rect class="band" x="{left}" y="{up(top):.1f}" width="{_PANEL}" height="{up(bottom) - up(top):.1f}"/>')
+        lines.append(
+            f'<rect class="band" x="{left}" y="{up(top):.1f}" width="{_PANEL}"'
+            f' height="{up(bottom) - up(top):.1f}"/>'
+        )
         lines.append(_text(right - 6, up(bottom) + 22, f"band: up to {told}", "small note", "end"))
     for name, value in series.bounds.items():
         lines.append(f'<path class="bound" d="M{left} {up(value):.1f}H{right}"/>')
@@ -139,7 +166,10 @@ def _panel(series: Series, left: int) -> list[str]:
         for count in rows
         for value in series.runs[count]
     )
-    way = " ".join(f"{'L' if index else 'M'}{across(count):.1f} {up(series.points[count]):.1f}" for index, count in enumerate(rows))
+    way = " ".join(
+        f"{'L' if index else 'M'}{across(count):.1f} {up(series.points[count]):.1f}"
+        for index, count in enumerate(rows)
+    )
     lines.append(f'<path class="line {series.kind}" d="{way}"/>')
     shown = _readable([across(count) for count in rows])
     for index, count in enumerate(rows):
@@ -149,17 +179,38 @@ def _panel(series: Series, left: int) -> list[str]:
         if index in shown:
             lines.append(_text(x, _BASE + 20, millions(count), "small", "middle"))
             # Below the dots where there are bounds, which lie above them.
-            lines.append(_text(x, y + (22 if series.bounds else -11), f"{series.points[count]:.2f}", "value", "middle"))
-    lines.append(_text(left + _PANEL / 2, _BASE + 44, "rows of the largest tables (logarithmic)", "small", "middle"))
+            lines.append(
+                _text(
+                    x,
+                    y + (22 if series.bounds else -11),
+                    f"{series.points[count]:.2f}",
+                    "value",
+                    "middle",
+                )
+            )
+    lines.append(
+        _text(
+            left + _PANEL / 2,
+            _BASE + 44,
+            "rows of the largest tables (logarithmic)",
+            "small",
+            "middle",
+        )
+    )
     return lines
 
 
 def _text(x: float, y: float, words: str, kind: str, anchor: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}"'
+        f' text-anchor="{anchor}">{escape(words)}</text>'
+    )
 
 
 def _readable(places: Sequence[float], room: float = 44) -> set[int]:
-    """Which of ascending places can have a label without touching the next; the last always has one."""
+    """Which of ascending places can have a label without touching the next; the last always has
+    one.
+    """
     shown: list[int] = []
     for index in range(len(places) - 1, -1, -1):
         if not shown or places[shown[-1]] - places[index] >= room:

@@ -1,8 +1,10 @@
-"""Servers to upload to, each in a process of its own: the sandbox, and a sink that reads a body and keeps nothing of it.
+"""Servers to upload to, each in a process of its own: the sandbox, and a sink that reads a body and
+keeps nothing of it.
 
 Belongs here: the sink, starting and stopping. Does not: measuring (`upload.py`).
 
-The sandbox unpacks, checks and merges what it is sent, which takes longer than sending: how fast a sender is shows against the sink alone.
+The sandbox unpacks, checks and merges what it is sent, which takes longer than sending: how fast a
+sender is shows against the sink alone.
 """
 
 from __future__ import annotations
@@ -37,12 +39,17 @@ _PIECE: Final = bytes(1 << 20)
 
 
 def own_environment() -> dict[str, str]:
-    """The environment for a process of the benchmark: without the settings and secrets of who runs it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SYNDB_")} | {"PYTHONPATH": str(ROOT)}
+    """The environment for a process of the benchmark: without the settings and secrets of who runs
+    it.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("SYNDB_")} | {
+        "PYTHONPATH": str(ROOT)
+    }
 
 
 async def sink(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body to its end, then answer as SynDB would: who asks, a token, a form to send files with; 204 to all else.
+    """Read the body to its end, then answer as SynDB would: who asks, a token, a form to send files
+    with; 204 to all else.
 
     `/download/<n>` is a file of n bytes.
     """
@@ -55,7 +62,10 @@ async def sink(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     status, content = 204, b""
     if path.endswith("/profile/current"):
-        status, content = 200, json.dumps({"id": "sink", "email": USER, "is_verified": True}).encode()
+        status, content = (
+            200,
+            json.dumps({"id": "sink", "email": USER, "is_verified": True}).encode(),
+        )
     elif path.endswith("/login"):
         status, content = 200, json.dumps({"access_token": "sink", "token_type": "bearer"}).encode()
     elif "/upload_url/" in path:
@@ -71,9 +81,17 @@ async def sink(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _send_zeros(send: Send, size: int) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(size).encode())]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", str(size).encode())],
+        }
+    )
     for start in range(0, size, len(_PIECE)):
-        await send({"type": "http.response.body", "body": _PIECE[: size - start], "more_body": True})
+        await send(
+            {"type": "http.response.body", "body": _PIECE[: size - start], "more_body": True}
+        )
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -99,7 +117,9 @@ def running(kind: Kind, folder: Path) -> Iterator[tuple[str, SecretStr]]:
         until = time.monotonic() + _START_SECONDS
         while not address.is_file():
             if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"the {kind} did not start:\n{log.read_text(errors='replace')[-4000:]}")
+                raise SystemExit(
+                    f"the {kind} did not start:\n{log.read_text(errors='replace')[-4000:]}"
+                )
             time.sleep(0.02)
         yield address.read_text().strip(), SecretStr(password)
     finally:

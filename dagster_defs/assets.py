@@ -1,9 +1,12 @@
-"""The seven assets, ingest to publish: each runs one stage on one dataset and shows what came of it.
+"""The seven assets, ingest to publish: each runs one stage on one dataset and shows what came of
+it.
 
-Belongs here: which stage an asset runs, and its words for the UI. Does not: what a stage does (`syndb_pipeline.stages`).
+Belongs here: which stage an asset runs, and its words for the UI. Does not: what a stage does
+(`syndb_pipeline.stages`).
 """
 
-# No `from __future__ import annotations`: Dagster reads the annotations of asset functions as types.
+# No `from __future__ import annotations`: Dagster reads the annotations of asset functions as
+# types.
 
 from enum import Enum
 
@@ -16,13 +19,13 @@ from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import UNATTENDED, wait_for_rest
-from syndb_pipeline.errors import ApprovalError, DataRejected, OutcomeUnknown
-from syndb_pipeline.findings.html import write_report
-from syndb_pipeline.publication.records import PublishRecords
-from syndb_pipeline.stages import publish as publishing
+from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown
+from syndb_pipeline.publishing import publish as publishing
+from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
 from syndb_pipeline.stages.runner import STAGES, run_stage
-from syndb_pipeline.stages.stage import Stage
+from syndb_pipeline.state.stage import Stage
 
 GROUP = "syndb"
 OWNERS = ["team:data-engineering"]
@@ -36,15 +39,21 @@ KINDS: dict[str, set[str]] = {
 }
 PUBLISH = "publish"
 PUBLISH_OP = "publish_dataset"
-"""Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a job."""
+"""Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a
+job.
+"""
 
 
 IN_THE_UI = (
-    f"Here: open the launchpad of the job `publish` for this dataset, with ops: {{{PUBLISH_OP}: {{config: {{approve: <that digest>}}}}}}"
+    f"Here: open the launchpad of the job `publish` for this dataset, with ops: {{{PUBLISH_OP}:"
+    " {config: {approve: <that digest>}}}"
 )
 
 
-SETTLED_IN_THE_UI = f"Here: launch the job `publish` again with ops: {{{PUBLISH_OP}: {{config: {{outcome: arrived}}}}}}, or lost"
+SETTLED_IN_THE_UI = (
+    f"Here: launch the job `publish` again with ops: {{{PUBLISH_OP}: {{config: {{outcome:"
+    " arrived}}}, or lost"
+)
 
 
 class Outcome(Enum):
@@ -59,17 +68,27 @@ class PublishConfig(dg.Config):
 
     approve: str = Field(
         default="",
-        description="Digest of the plan, as `syndb-pipeline plan` printed it. Empty under standing approval or when approved before.",
+        description=(
+            "Digest of the plan, as `syndb-pipeline plan` printed it. Empty under standing approval"
+            " or when approved before."
+        ),
     )
-    approved_by: str = Field(default="", description="Who approves; the operating system's user when left empty.")
+    approved_by: str = Field(
+        default="", description="Who approves; the operating system's user when left empty."
+    )
     outcome: Outcome | None = Field(
         default=None,
-        description="Your word on an upload nobody knows the outcome of: it is there, or it is not. Only when a failed run asks for it.",
+        description=(
+            "Your word on an upload nobody knows the outcome of: it is there, or it is not. Only"
+            " when a failed run asks for it."
+        ),
     )
 
 
 def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
-    """The asset that runs `stage` on the partition's dataset, from what the stage before it left on disk."""
+    """The asset that runs `stage` on the partition's dataset, from what the stage before it left on
+    disk.
+    """
 
     @dg.asset(
         name=stage.name,
@@ -82,10 +101,13 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
         code_version=stage.version,
         metadata={COLUMN_SCHEMA: declared_columns(stage.name)},
     )
-    def run(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
+    def run(
+        context: dg.AssetExecutionContext, pipeline: PipelineResource
+    ) -> dg.MaterializeResult[None]:
         with tell_failures():
             dataset = pipeline.context(context.partition_key, context.log.info)
-            # The lock is held for one stage only, so that a person can rerun another stage, or the command line, between two steps.
+            # The lock is held for one stage only, so that a person can rerun another stage, or the
+            # command line, between two steps.
             if stage.after is None and UNATTENDED in context.run.tags:
                 wait_for_rest(dataset.config, context.log.info)
             try:
@@ -98,7 +120,8 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 if sealed is None or not sealed.errors:
                     raise
                 raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
-            # Metadata of the result would be stored twice: with the step's output as well, which nobody looks at.
+            # Metadata of the result would be stored twice: with the step's output as well, which
+            # nobody looks at.
             context.add_asset_metadata(describe_record(dataset, record))
             return dg.MaterializeResult(data_version=dg.DataVersion(record.digest))
 
@@ -118,16 +141,19 @@ STAGE_ASSETS = [_stage_asset(stage) for stage in STAGES.values()]
             owners=OWNERS,
             kinds={"syndb"},
             description=(
-                "Send the package to its destination, read it back, compare, and write the receipt. Needs approval of exactly this plan: "
-                "its digest in the run's config (`approve`), or `publish.approval: standing` in the dataset's config. "
-                "Publishing the same plan again sends nothing and shows the old receipt."
+                "Send the package to its destination, read it back, compare, and write the receipt."
+                " Needs approval of exactly this plan: its digest in the run's config (`approve`),"
+                " or `publish.approval: standing` in the dataset's config. Publishing the same plan"
+                " again sends nothing and shows the old receipt."
             ),
             code_version="1",
         )
     ],
     partitions_def=DATASETS,
 )
-def publish(context: dg.AssetExecutionContext, config: PublishConfig, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
+def publish(
+    context: dg.AssetExecutionContext, config: PublishConfig, pipeline: PipelineResource
+) -> dg.MaterializeResult[None]:
     with tell_failures():
         dataset = pipeline.context(context.partition_key, context.log.info)
         try:

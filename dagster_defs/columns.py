@@ -1,6 +1,8 @@
-"""The columns of each stage's tables, as Dagster shows them with the asset: what the contract says, and no run changes.
+"""The columns of each stage's tables, as Dagster shows them with the asset: what the contract says,
+and no run changes.
 
-Belongs here: names, types, units, bounds and descriptions in Dagster's words. Does not: what a run found or wrote (`metadata.py`).
+Belongs here: names, types, units, bounds and descriptions in Dagster's words. Does not: what a run
+found or wrote (`metadata.py`).
 """
 
 from __future__ import annotations
@@ -27,8 +29,16 @@ _OF_EVERY_STAGE = {
 
 
 def declared_columns(stage: str) -> dg.TableSchema:
-    """The columns that the tables of `stage` may have by the contract, as `<table>.<column>`; those of ingest for one that only checks."""
-    return dg.TableSchema(columns=[_column(table, name, kind) for table in TABLES.values() for name, kind in _kinds(stage, table)])
+    """The columns that the tables of `stage` may have by the contract, as `<table>.<column>`; those
+    of ingest for one that only checks.
+    """
+    return dg.TableSchema(
+        columns=[
+            _column(table, name, kind)
+            for table in TABLES.values()
+            for name, kind in _kinds(stage, table)
+        ]
+    )
 
 
 def _kinds(stage: str, table: Table) -> Iterator[tuple[str, str]]:
@@ -39,7 +49,9 @@ def _kinds(stage: str, table: Table) -> Iterator[tuple[str, str]]:
             if table.references:
                 yield "row_number", "bigint"
             for name, declared in table.columns.items():
-                if name != "neuron_id" and (declared.kind is Kind.REFERENCE or name in PUBLISHED_RELATION_COLUMNS):
+                if name != "neuron_id" and (
+                    declared.kind is Kind.REFERENCE or name in PUBLISHED_RELATION_COLUMNS
+                ):
                     yield name, declared.wire_type.lower()
             if table.references and table.pair is None:
                 yield "neuron_id", "uuid"
@@ -56,7 +68,9 @@ def _column(table: Table, name: str, kind: str) -> dg.TableColumn:
     declared = table.columns.get(name)
     if declared is None or (kind == "uuid" and name in _OF_EVERY_STAGE):
         return dg.TableColumn(label, kind, _OF_EVERY_STAGE[name])
-    return dg.TableColumn(label, kind, declared.description, dg.TableColumnConstraints(**_constraints(declared)))
+    return dg.TableColumn(
+        label, kind, declared.description, dg.TableColumnConstraints(**_constraints(declared))
+    )
 
 
 def _constraints(declared: Column) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Everything Dagster shows, put together; nothing is read but configs, and only when the definitions are loaded.
+"""Everything Dagster shows, put together; nothing is read but configs, and only when the
+definitions are loaded.
 
 Belongs here: assembling. Does not: any definition.
 """
@@ -17,8 +18,8 @@ from dagster_defs.jobs import JOBS
 from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import build_schedules
 from dagster_defs.sensors import SENSORS
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.settings import load_settings
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.settings import load_settings
 
 
 def build_defs(
@@ -28,13 +29,17 @@ def build_defs(
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     with_schedules: bool = True,
 ) -> dg.Definitions:
-    """All definitions for the pipeline that `pipeline_file` describes; found as the command line finds it when left out.
+    """All definitions for the pipeline that `pipeline_file` describes; found as the command line
+    finds it when left out.
 
-    `resources` and `loggers` replace ours of the same name. A config that cannot be used takes its schedule with it and nothing else; what
-    is wrong with it is logged here and told by the sensor `discover_datasets` at each tick. Without schedules, no config is read at all.
+    `resources` and `loggers` replace ours of the same name. A config that cannot be used takes its
+    schedule with it and nothing else; what is wrong with it is logged here and told by the sensor
+    `discover_datasets` at each tick. Without schedules, no config is read at all.
     """
     try:
-        schedules, problems = build_schedules(load_settings(pipeline_file)) if with_schedules else ([], [])
+        schedules, problems = (
+            build_schedules(load_settings(pipeline_file)) if with_schedules else ([], [])
+        )
     except ConfigError as error:
         schedules, problems = [], [str(error)]
     for problem in problems:
@@ -45,9 +50,15 @@ def build_defs(
         jobs=JOBS,
         sensors=SENSORS,
         schedules=schedules,
-        resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file) if pipeline_file else None)} | dict(resources or {}),
+        resources={
+            "pipeline": PipelineResource(
+                pipeline_file=str(pipeline_file) if pipeline_file else None
+            )
+        }
+        | dict(resources or {}),
         loggers=loggers,
-        # Steps share the run's process: starting one for each step takes longer than most steps, and DuckDB uses the cores by itself.
+        # Steps share the run's process: starting one for each step takes longer than most steps,
+        # and DuckDB uses the cores by itself.
         executor=dg.in_process_executor,
     )
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import dagster as dg
 import duckdb
 
-from syndb_pipeline.errors import Exit, PipelineError, of_the_machine
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.findings.report import by_severity, describe, summary
+from syndb_pipeline.base.errors import Exit, PipelineError, of_the_machine
+from syndb_pipeline.report.report import by_severity, describe, summary
+from syndb_pipeline.rules.finding import Finding
 
 TOLD_FINDINGS = 10
 """Errors that a failure's message tells in full; the others stand in the asset's findings table."""
@@ -24,14 +24,18 @@ class Failure(dg.Failure):
     """A failed step as the run page shows it."""
 
 
-# Python writes an exception's module before its name unless it is a builtin; people should read "Failure: ...", not our module's path.
+# Python writes an exception's module before its name unless it is a builtin; people should read
+# "Failure: ...", not our module's path.
 Failure.__module__ = "builtins"
 
 
 def failure(message: str, exit_code: Exit) -> Failure:
-    """A failure that Dagster shows as `message` alone, that no retry policy repeats, and that the command line maps to `exit_code`."""
-    # Dagster stores a stack with every failed step. There is nothing in it for a person whose data were refused, and Python leaves it out
-    # at limit 0. A run has its own process, and `tell_failures` gives tracebacks back to whatever comes next in it.
+    """A failure that Dagster shows as `message` alone, that no retry policy repeats, and that the
+    command line maps to `exit_code`.
+    """
+    # Dagster stores a stack with every failed step. There is nothing in it for a person whose data
+    # were refused, and Python leaves it out at limit 0. A run has its own process, and
+    # `tell_failures` gives tracebacks back to whatever comes next in it.
     sys.tracebacklimit = 0
     return Failure(description=message, metadata={"exit_code": int(exit_code)}, allow_retries=False)
 
@@ -44,7 +48,9 @@ def show_tracebacks() -> None:
 
 @contextmanager
 def tell_failures() -> Iterator[None]:
-    """Around the body of every asset, check and op: our own errors and the machine's become failures; mistakes keep their traceback."""
+    """Around the body of every asset, check and op: our own errors and the machine's become
+    failures; mistakes keep their traceback.
+    """
     show_tracebacks()
     try:
         yield
@@ -58,9 +64,13 @@ def tell_failures() -> Iterator[None]:
 
 
 def rejection(dataset: str, findings: Sequence[Finding]) -> str:
-    """The message of a run whose data were refused: the counts, then each error with its places and cure."""
+    """The message of a run whose data were refused: the counts, then each error with its places and
+    cure.
+    """
     errors = [finding for finding in by_severity(findings) if finding.severity == "error"]
     told = [describe(finding) for finding in errors[:TOLD_FINDINGS]]
     if len(errors) > TOLD_FINDINGS:
-        told.append(f"... and {len(errors) - TOLD_FINDINGS} more; see the findings of check_integrity.")
+        told.append(
+            f"... and {len(errors) - TOLD_FINDINGS} more; see the findings of check_integrity."
+        )
     return "\n\n".join([f"{dataset} is rejected: {summary(findings)}.", *told])

@@ -1,6 +1,7 @@
 """DAGSTER_HOME: where Dagster keeps its runs, one for the command line and the UI.
 
-Belongs here: finding it and putting `dagster.yaml` there. Does not: what lies in it, which is Dagster's.
+Belongs here: finding it and putting `dagster.yaml` there. Does not: what lies in it, which is
+Dagster's.
 """
 
 from __future__ import annotations
@@ -8,16 +9,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.settings import PipelineSettings
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.state.store import write_atomically
 
-_PLACES = (Path(__file__).parents[1] / "config" / "dagster.yaml", Path(__file__).parent / "dagster.yaml")
+_PLACES = (
+    Path(__file__).parents[1] / "config" / "dagster.yaml",
+    Path(__file__).parent / "dagster.yaml",
+)
 """`dagster.yaml` of the project folder; of an installed package, which holds a copy."""
 
 
 def dagster_home(settings: PipelineSettings) -> Path:
-    """The folder that DAGSTER_HOME names, else `<state>/dagster`; made, with our `dagster.yaml` unless it has one. Raises `ConfigError`."""
+    """The folder that DAGSTER_HOME names, else `<state>/dagster`; made, with our `dagster.yaml`
+    unless it has one. Raises `ConfigError`.
+    """
     named = os.environ.get("DAGSTER_HOME")
     home = Path(named).expanduser().absolute() if named else settings.state / "dagster"
     target = home / "dagster.yaml"
@@ -27,7 +33,9 @@ def dagster_home(settings: PipelineSettings) -> Path:
         except OSError as error:
             raise ConfigError(
                 f"{error.filename}: cannot be written: {error.strerror}.",
-                next_step="Give DAGSTER_HOME, or `state` in pipeline.yaml, a folder that can be written.",
+                next_step=(
+                    "Give DAGSTER_HOME, or `state` in pipeline.yaml, a folder that can be written."
+                ),
             ) from None
     return home
 

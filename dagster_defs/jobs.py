@@ -16,29 +16,38 @@ from dagster_defs.failures import tell_failures
 from dagster_defs.metadata import NOT_TOLD
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations import default_destination, open_destination
-from syndb_pipeline.publication import deletion
-from syndb_pipeline.publication.records import PublishRecords
+from syndb_pipeline.publishing import deletion
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore
+from syndb_pipeline.state.store import DatasetStore
 
 PREPARE_SELECTION = dg.AssetSelection.assets(*STAGES)
 
 prepare = dg.define_asset_job(
     "prepare",
     selection=PREPARE_SELECTION,
-    description="Read, check and package one dataset. Stages whose inputs are unchanged have nothing to do. Sends nothing.",
+    description=(
+        "Read, check and package one dataset. Stages whose inputs are unchanged have nothing to do."
+        " Sends nothing."
+    ),
 )
 
 publish_job = dg.define_asset_job(
     "publish",
     selection=dg.AssetSelection.assets(PUBLISH),
-    description="Send one prepared dataset. Give the plan's digest as `approve`, unless the dataset's config has standing approval.",
+    description=(
+        "Send one prepared dataset. Give the plan's digest as `approve`, unless the dataset's"
+        " config has standing approval."
+    ),
 )
 
 prepare_and_publish = dg.define_asset_job(
     "prepare_and_publish",
     selection=PREPARE_SELECTION | dg.AssetSelection.assets(PUBLISH),
-    description="Read, check, package and send one dataset, under standing approval or with the plan's digest as `approve`.",
+    description=(
+        "Read, check, package and send one dataset, under standing approval or with the plan's"
+        " digest as `approve`."
+    ),
 )
 
 
@@ -50,16 +59,28 @@ def approval(digest: str | None) -> dg.RunConfig:
 class DeleteConfig(dg.Config):
     """Which published dataset to delete, and the word that shows somebody means it."""
 
-    dataset: str = Field(description="Name of the dataset (the stem of its config file), or its id.")
+    dataset: str = Field(
+        description="Name of the dataset (the stem of its config file), or its id."
+    )
     label: str = Field(description="The dataset's label, typed in full. Deletion is for good.")
     destination: str = Field(
         default="",
-        description="Where it is. Left empty: where the dataset's config publishes to; for an id, `local`, else the pipeline's first.",
+        description=(
+            "Where it is. Left empty: where the dataset's config publishes to; for an id, `local`,"
+            " else the pipeline's first."
+        ),
     )
 
 
-@dg.op(description="Delete a published dataset for good. Nothing happens unless `label` is the dataset's label, letter for letter.")
-def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig, pipeline: PipelineResource) -> None:
+@dg.op(
+    description=(
+        "Delete a published dataset for good. Nothing happens unless `label` is the dataset's"
+        " label, letter for letter."
+    )
+)
+def delete_dataset(
+    context: dg.OpExecutionContext, config: DeleteConfig, pipeline: PipelineResource
+) -> None:
     with tell_failures():
         dataset, destination = _target(pipeline, config)
         settings = pipeline.settings()
@@ -75,7 +96,9 @@ def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig, pipelin
                 "rows": gone.rows if gone.rows is not None else NOT_TOLD,
                 "files": gone.files if gone.files is not None else NOT_TOLD,
                 "deleted by": who.name if gone.by == who.id else gone.by,
-                "tombstones": dg.MetadataValue.path(str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")),
+                "tombstones": dg.MetadataValue.path(
+                    str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")
+                ),
             }
         )
 
@@ -90,7 +113,13 @@ def _target(pipeline: PipelineResource, config: DeleteConfig) -> tuple[UUID, str
     return dataset, config.destination or default_destination(pipeline.settings())
 
 
-@dg.job(name="delete", description="Delete a published dataset for good and leave a tombstone receipt. The label has to be typed.")
+@dg.job(
+    name="delete",
+    description=(
+        "Delete a published dataset for good and leave a tombstone receipt. The label has to be"
+        " typed."
+    ),
+)
 def delete() -> None:
     delete_dataset()
 

@@ -1,6 +1,8 @@
-"""Runs started from the command line, through Dagster and on the instance the UI shows; and the UI itself.
+"""Runs started from the command line, through Dagster and on the instance the UI shows; and the UI
+itself.
 
-Belongs here: one run in this process, and starting `dagster dev`. Does not: what a run does (`jobs.py`) or printing (the command line).
+Belongs here: one run in this process, and starting `dagster dev`. Does not: what a run does
+(`jobs.py`) or printing (the command line).
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.partitions import add_partition
 from dagster_defs.progress import drawn_by, told_by_bar
 from dagster_defs.registry import register
-from syndb_pipeline.errors import ConfigError, Exit
-from syndb_pipeline.progress import Watch
-from syndb_pipeline.publication.records import PublishRecords, Receipt
-from syndb_pipeline.settings import PipelineSettings, load_dataset, load_settings
+from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.base.progress import Watch
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset, load_settings
+from syndb_pipeline.publishing.records import PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore, Record
+from syndb_pipeline.state.store import DatasetStore, Record
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 3000
@@ -44,7 +46,9 @@ _IN_THE_UI = {".dagster/repository": "__repository__@dagster_defs"}
 
 @dataclass(frozen=True)
 class LaunchResult:
-    """What a run came to: `exit` and `message` say why it did not succeed; `records` are the stages that ran, in their order."""
+    """What a run came to: `exit` and `message` say why it did not succeed; `records` are the stages
+    that ran, in their order.
+    """
 
     run_id: str
     succeeded: bool
@@ -64,21 +68,32 @@ def launch(
     say: Callable[[str], None] = lambda line: None,
     watch: Watch | None = None,
 ) -> LaunchResult:
-    """Prepare the dataset of `config_path`, and publish it if asked, as a Dagster run in this process on the instance that the UI shows.
+    """Prepare the dataset of `config_path`, and publish it if asked, as a Dagster run in this
+    process on the instance that the UI shows.
 
-    `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets each line of
-    progress; with `watch`, which draws it, all but those that tell how far something is. Raises `ConfigError` for a config that cannot be
-    used; what happens within the run comes back in the result.
+    `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets
+    each line of progress; with `watch`, which draws it, all but those that tell how far something
+    is. Raises `ConfigError` for a config that cannot be used; what happens within the run comes
+    back in the result.
     """
     config = load_dataset(config_path)
     settings = load_settings(settings_path, near=config.folder)
     name = register(settings, config.path)
     run_config: dict[str, Any] = dict(approval(approve).to_config_dict()) if publish else {}  # type: ignore[no-untyped-call]
-    # In the run's config rather than in the job, so that the UI knows the run's job as its own and can run it again from the same settings.
-    named = None if settings.beside else settings.file  # one beside the dataset is not named by anybody, which is less
+    # In the run's config rather than in the job, so that the UI knows the run's job as its own and
+    # can run it again from the same settings.
+    named = (
+        None if settings.beside else settings.file
+    )  # one beside the dataset is not named by anybody, which is less
     beside = str(config.folder) if settings.beside else None
     run_config["resources"] = {
-        "pipeline": {"config": {"pipeline_file": str(named) if named else None, "near": beside, "lock_wait_seconds": 0.0}}
+        "pipeline": {
+            "config": {
+                "pipeline_file": str(named) if named else None,
+                "near": beside,
+                "lock_wait_seconds": 0.0,
+            }
+        }
     }
     run_config["loggers"] = {"console": {}}
     job = dg.reconstructable(_prepare_and_publish if publish else _prepare)
@@ -86,13 +101,26 @@ def launch(
         close_lost_runs(instance)
         add_partition(instance, name)
         try:
-            result = dg.execute_job(job, instance, run_config, tags={"dagster/partition": name, **process_tags(), **_IN_THE_UI})
+            result = dg.execute_job(
+                job,
+                instance,
+                run_config,
+                tags={"dagster/partition": name, **process_tags(), **_IN_THE_UI},
+            )
         finally:
             show_tracebacks()
     exit_code, message = _outcome(result)
-    ran = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+    ran = {
+        event.asset_key.to_user_string()
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    }
     store = DatasetStore(settings.state, config.dataset.id)
-    records = {stage: record for stage in STAGES if stage in ran and (record := store.record(stage)) is not None}
+    records = {
+        stage: record
+        for stage in STAGES
+        if stage in ran and (record := store.record(stage)) is not None
+    }
     return LaunchResult(
         run_id=result.run_id,
         succeeded=result.success,
@@ -105,9 +133,17 @@ def launch(
 
 
 def _instance(home: Path) -> dg.DagsterInstance:
-    """The instance at `home`, without capture of standard output: that would cut the terminal off from what it shows."""
-    quiet = {"compute_logs": {"module": "dagster.core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
-    # Of Dagster's public ways to an instance only this one takes overrides. Nothing is temporary about a folder that it is given.
+    """The instance at `home`, without capture of standard output: that would cut the terminal off
+    from what it shows.
+    """
+    quiet = {
+        "compute_logs": {
+            "module": "dagster.core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        }
+    }
+    # Of Dagster's public ways to an instance only this one takes overrides. Nothing is temporary
+    # about a folder that it is given.
     return dg.DagsterInstance.local_temp(str(home), overrides=quiet)
 
 
@@ -121,14 +157,17 @@ def _prepare_and_publish() -> dg.JobDefinition:
 
 def _job(name: str) -> dg.JobDefinition:
     """One of our jobs, with its console log going to whoever called `launch`."""
-    # Described as the logger it stands in for, because the UI compares the job of a run with its own.
+    # Described as the logger it stands in for, because the UI compares the job of a run with its
+    # own.
     usual = dg.colored_console_logger
     console = dg.LoggerDefinition(_console, usual.config_schema, usual.description)
     return build_defs(loggers={"console": console}, with_schedules=False).resolve_job_def(name)
 
 
 _say: ContextVar[Callable[[str], None]] = ContextVar("_say")
-"""Who hears the run of this process: Dagster builds the job from its name alone, so it cannot be an argument."""
+"""Who hears the run of this process: Dagster builds the job from its name alone, so it cannot be an
+argument.
+"""
 
 
 @contextmanager
@@ -141,11 +180,17 @@ def _heard_by(say: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Listener(logging.Handler):
-    """Passes on what our assets say (at level INFO), and none of Dagster's own events and complaints."""
+    """Passes on what our assets say (at level INFO), and none of Dagster's own events and
+    complaints.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
-        if meta.get("dagster_event") is None and record.levelno == logging.INFO and not told_by_bar():
+        if (
+            meta.get("dagster_event") is None
+            and record.levelno == logging.INFO
+            and not told_by_bar()
+        ):
             _say.get()(str(meta.get("orig_message", record.getMessage())))
 
 
@@ -167,11 +212,23 @@ def _outcome(result: dg.JobExecutionResult) -> tuple[Exit, str]:
         if told is not None and "exit_code" in told.metadata:
             return Exit(int(str(told.metadata["exit_code"].value))), told.description or ""
         error = failed.error
-        if error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
-            return Exit.INTERRUPTED, f"Interrupted during {event.step_key}. Run it again: finished stages are not repeated."
+        if error is not None and error.cls_name in (
+            "DagsterExecutionInterruptedError",
+            "KeyboardInterrupt",
+        ):
+            return (
+                Exit.INTERRUPTED,
+                (
+                    f"Interrupted during {event.step_key}. Run it again: finished stages are not"
+                    " repeated."
+                ),
+            )
         while error is not None and error.cause is not None:
             error = error.cause
-        return Exit.INTERNAL, f"{event.step_key} broke off: {error.message.strip() if error else 'no reason given'}"
+        return (
+            Exit.INTERNAL,
+            f"{event.step_key} broke off: {error.message.strip() if error else 'no reason given'}",
+        )
     return Exit.INTERNAL, "The run broke off before its first step."
 
 
@@ -190,12 +247,15 @@ def open_ui(
     settings_path: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> NoReturn:
-    """Become `dagster dev`: UI, sensors, schedules and queue, on this machine only. Ends with the process.
+    """Become `dagster dev`: UI, sensors, schedules and queue, on this machine only. Ends with the
+    process.
 
-    `port` None takes the first free one from 3000 on. Raises `ConfigError` for a host that others could reach (the UI has no login) and for
-    a port that is taken.
+    `port` None takes the first free one from 3000 on. Raises `ConfigError` for a host that others
+    could reach (the UI has no login) and for a port that is taken.
     """
-    command, environment, url = ui_process(settings, host, port, run_id, settings_path=settings_path)
+    command, environment, url = ui_process(
+        settings, host, port, run_id, settings_path=settings_path
+    )
     say(f"{url}  (Ctrl+C ends it)")
     os.execve(command[0], command, environment)
 
@@ -208,15 +268,21 @@ def ui_process(
     *,
     settings_path: Path | None = None,
 ) -> tuple[list[str], dict[str, str], str]:
-    """Command and environment that serve the UI, and the address to open: that of the run, when one is given. Raises as `open_ui`."""
+    """Command and environment that serve the UI, and the address to open: that of the run, when one
+    is given. Raises as `open_ui`.
+    """
     if host != "localhost" and not _is_loopback(host):
         raise ConfigError(
             f"{host} can be reached by others, and Dagster's UI has no login.",
             next_step=f"Use {LOOPBACK}; to look from another machine, forward the port over SSH.",
         )
     chosen = _free_port(host, port)
-    # Python's warnings are for developers of Dagster ("superseded by `dg dev`", which is no dependency of ours).
-    environment = os.environ | {"DAGSTER_HOME": str(dagster_home(settings)), "PYTHONWARNINGS": "ignore"}
+    # Python's warnings are for developers of Dagster ("superseded by `dg dev`", which is no
+    # dependency of ours).
+    environment = os.environ | {
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "PYTHONWARNINGS": "ignore",
+    }
     if settings_path is not None:
         environment["SYNDB_PIPELINE_CONFIG"] = str(settings_path.expanduser().absolute())
     served = ["-m", "dagster_defs", "--host", host, "--port", str(chosen), "--log-level", "warning"]
@@ -241,4 +307,7 @@ def _free_port(host: str, port: int | None) -> int:
             except OSError:
                 continue
             return candidate
-    raise ConfigError(f"Port {port or DEFAULT_PORT} of {host} is taken.", next_step="Choose another: syndb-pipeline ui --port 3100")
+    raise ConfigError(
+        f"Port {port or DEFAULT_PORT} of {host} is taken.",
+        next_step="Choose another: syndb-pipeline ui --port 3100",
+    )

@@ -1,6 +1,8 @@
-"""Runs of the command line whose process died without a word (kill -9, power): Dagster would show them as running and hold others back.
+"""Runs of the command line whose process died without a word (kill -9, power): Dagster would show
+them as running and hold others back.
 
-Belongs here: telling such a run from a living one, and closing it. Does not: the data, which the next run takes up where it was left.
+Belongs here: telling such a run from a living one, and closing it. Does not: the data, which the
+next run takes up where it was left.
 """
 
 from __future__ import annotations
@@ -20,11 +22,21 @@ def process_tags() -> dict[str, str]:
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed that were started by a command on this machine whose process is gone. Returns their ids."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={_HOST: socket.gethostname()})
-    lost = [run for run in instance.get_runs(unfinished) if not _lives(int(run.tags.get(_PROCESS, os.getpid())))]
+    """Mark runs as failed that were started by a command on this machine whose process is gone.
+    Returns their ids.
+    """
+    unfinished = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTED], tags={_HOST: socket.gethostname()}
+    )
+    lost = [
+        run
+        for run in instance.get_runs(unfinished)
+        if not _lives(int(run.tags.get(_PROCESS, os.getpid())))
+    ]
     for run in lost:
-        instance.report_run_failed(run, "The process of this run is gone. Run it again: finished stages are not repeated.")
+        instance.report_run_failed(
+            run, "The process of this run is gone. Run it again: finished stages are not repeated."
+        )
     return [run.run_id for run in lost]
 
 

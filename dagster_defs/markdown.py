@@ -1,6 +1,8 @@
-"""Small tables as Markdown, which Dagster's pages show in place while they are shorter than a thousand characters.
+"""Small tables as Markdown, which Dagster's pages show in place while they are shorter than a
+thousand characters.
 
-Belongs here: setting cells so that they are shown as they are. Does not: which tables (`metadata.py`, `previews.py`).
+Belongs here: setting cells so that they are shown as they are. Does not: which tables
+(`metadata.py`, `previews.py`).
 """
 
 from __future__ import annotations
@@ -15,17 +17,26 @@ MAX_CELL = 40
 """Characters of a cell; the rest is cut off."""
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&:@]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown would not show as it is written, in a cell of a table; `_` between two letters it does."""
+"""What Markdown would not show as it is written, in a cell of a table; `_` between two letters it
+does.
+"""
 
 _NUMBERS = re.compile(r"u?int\d*|float|double")
 
 
-def markdown_table(columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """A table of `rows`; `columns` gives the name and type of each column. Numbers stand to the right.
+def markdown_table(
+    columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]]
+) -> dg.MarkdownMetadataValue:
+    """A table of `rows`; `columns` gives the name and type of each column. Numbers stand to the
+    right.
 
-    Dagster's own table has a schema that is kept with every run: ten times the bytes of such a table.
+    Dagster's own table has a schema that is kept with every run: ten times the bytes of such a
+    table.
     """
-    lines = [[_escaped(name) for name, _ in columns], ["-:" if _NUMBERS.fullmatch(kind) else "-" for _, kind in columns]]
+    lines = [
+        [_escaped(name) for name, _ in columns],
+        ["-:" if _NUMBERS.fullmatch(kind) else "-" for _, kind in columns],
+    ]
     lines += [[_as_text(row[name]) for name, _ in columns] for row in rows]
     return dg.MetadataValue.md("\n".join(f"|{'|'.join(line)}|" for line in lines))
 

@@ -1,6 +1,7 @@
 """A stage's record as Dagster metadata: counts, a few rows, findings, files.
 
-Belongs here: small things for the asset pages. Does not: frames, anything that grows with a table, or what no run changes (`columns.py`).
+Belongs here: small things for the asset pages. Does not: frames, anything that grows with a table,
+or what no run changes (`columns.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import dagster as dg
 
 from dagster_defs.markdown import markdown_table
 from dagster_defs.previews import first_rows
+from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.findings.html import default_path
-from syndb_pipeline.findings.relation import Relation, relations_of
-from syndb_pipeline.findings.report import by_severity, summary
-from syndb_pipeline.progress import amount
-from syndb_pipeline.publication.records import Receipt
+from syndb_pipeline.publishing.records import Receipt
+from syndb_pipeline.report.html import default_path
+from syndb_pipeline.report.report import by_severity, summary
+from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.join_relations import STAGE as JOIN_RELATIONS
 from syndb_pipeline.stages.package import STAGE as PACKAGE
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import Record, Rows
+from syndb_pipeline.state.relation import Relation, relations_of
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record, Rows
 
 MAX_TEXT = 120
 MAX_FINDINGS = 50
@@ -40,7 +41,9 @@ Metadata = dict[str, Any]
 
 
 def describe_record(context: Context, record: Record) -> Metadata:
-    """What the asset page shows after a stage, from its record and the first rows of the files it wrote."""
+    """What the asset page shows after a stage, from its record and the first rows of the files it
+    wrote.
+    """
     folder = context.store.stage(record.stage)
     shown = dict(first_rows(folder, record))
     metadata: Metadata = {}
@@ -61,11 +64,22 @@ def describe_record(context: Context, record: Record) -> Metadata:
         metadata["findings"] = findings_table(record.findings)
     if record.stage == PACKAGE.name:
         metadata["columns"] = sent_columns(
-            {table: [name for name, _ in first.columns] for table, first in shown.items() if table in TABLES}
+            {
+                table: [name for name, _ in first.columns]
+                for table, first in shown.items()
+                if table in TABLES
+            }
         )
-    metadata |= {f"preview {name}": markdown_table(first.columns, first.rows) for name, first in shown.items()}
+    metadata |= {
+        f"preview {name}": markdown_table(first.columns, first.rows)
+        for name, first in shown.items()
+    }
     metadata["folder"] = dg.MetadataValue.path(str(folder))
-    metadata |= {f"file {name}": dg.MetadataValue.path(str(folder / name)) for name in record.outputs if "/" not in name}
+    metadata |= {
+        f"file {name}": dg.MetadataValue.path(str(folder / name))
+        for name in record.outputs
+        if "/" not in name
+    }
     metadata["files"] = files_table(record)
     if record.run:
         metadata["seconds"] = record.run.seconds
@@ -76,42 +90,78 @@ def describe_record(context: Context, record: Record) -> Metadata:
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """A table of `rows`; `columns` gives the type of each column, which also shows when there are no rows."""
+    """A table of `rows`; `columns` gives the type of each column, which also shows when there are
+    no rows.
+    """
     return dg.TableMetadataValue(
         records=[dg.TableRecord(dict(row)) for row in rows],
-        schema=dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()]),
+        schema=dg.TableSchema(
+            columns=[dg.TableColumn(name, kind) for name, kind in columns.items()]
+        ),
     )
 
 
 def rows_table(tables: Mapping[str, Rows]) -> dg.MarkdownMetadataValue:
-    """Rows read, passed, rejected and combined, a line for each table; where some were lost only for others' errors, how many."""
-    columns = {"table": "string", "read": "int", "passed": "int", "rejected": "int", "combined": "int"}
+    """Rows read, passed, rejected and combined, a line for each table; where some were lost only
+    for others' errors, how many.
+    """
+    columns = {
+        "table": "string",
+        "read": "int",
+        "passed": "int",
+        "rejected": "int",
+        "combined": "int",
+    }
     below = {"below": "int"} if any(rows.below for rows in tables.values()) else {}
-    lines = [tables[name].model_dump() | {"below": tables[name].below, "table": name} for name in ordered(tables)]
+    lines = [
+        tables[name].model_dump() | {"below": tables[name].below, "table": name}
+        for name in ordered(tables)
+    ]
     return markdown_table([*(columns | below).items()], lines)
 
 
 def relations_table(relations: Sequence[Relation]) -> dg.MarkdownMetadataValue:
-    """A line for each column of references: the table it was joined to, of how many rows, and why that table."""
+    """A line for each column of references: the table it was joined to, of how many rows, and why
+    that table.
+    """
     columns = {"reference": "string", "points to": "string", "rows": "int", "chosen": "string"}
-    lines = [{"reference": each.name, "points to": each.target, "rows": each.resolved, "chosen": each.reason} for each in relations]
+    lines = [
+        {
+            "reference": each.name,
+            "points to": each.target,
+            "rows": each.resolved,
+            "chosen": each.reason,
+        }
+        for each in relations
+    ]
     return markdown_table([*columns.items()], lines)
 
 
 def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValue:
-    """A line for each table of the package: the columns that it has, and those of SynDB's table that the lab does not give.
+    """A line for each table of the package: the columns that it has, and those of SynDB's table
+    that the lab does not give.
 
     What they hold stands with the asset itself (`columns.py`).
     """
     lines = ["|table|sent|not given|", "|-|-|-|"]
     for table, names in tables.items():
-        lines.append(f"|{table}|{', '.join(names)}|{', '.join(name for name in TABLES[table].published if name not in names)}|")
+        lines.append(
+            f"|{table}|{', '.join(names)}|{', '.join(name for name in TABLES[table].published if name not in names)}|"
+        )
     return dg.MetadataValue.md("\n".join(lines))
 
 
 def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataValue:
-    """Rows set aside, a line for each table that lost some: how many for an error of their own, how many only for others'."""
-    columns = {"table": "string", "read": "int", "set aside": "int", "wrong": "int", "below others": "int"}
+    """Rows set aside, a line for each table that lost some: how many for an error of their own, how
+    many only for others'.
+    """
+    columns = {
+        "table": "string",
+        "read": "int",
+        "set aside": "int",
+        "wrong": "int",
+        "below others": "int",
+    }
     lines = [
         {
             "table": name,
@@ -146,17 +196,31 @@ def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableM
             "cause": finding.cause,
             "cure": finding.cure,
         }
-        | ({"first places": "; ".join(str(example) for example in finding.examples[:places])} if places else {})
+        | (
+            {"first places": "; ".join(str(example) for example in finding.examples[:places])}
+            if places
+            else {}
+        )
         for finding in by_severity(findings)[:MAX_FINDINGS]
     ]
     if len(findings) > MAX_FINDINGS:
-        lines.append(dict.fromkeys(columns, "") | {"cause": f"... and {len(findings) - MAX_FINDINGS} more: see the report"})
+        lines.append(
+            dict.fromkeys(columns, "")
+            | {"cause": f"... and {len(findings) - MAX_FINDINGS} more: see the report"}
+        )
     return _table(columns, lines)
 
 
 def examples_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
     """A line for each place that a finding names: file, sheet, row, column and the value there."""
-    columns = {"code": "string", "file": "string", "sheet": "string", "row": "int", "column": "string", "value": "string"}
+    columns = {
+        "code": "string",
+        "file": "string",
+        "sheet": "string",
+        "row": "int",
+        "column": "string",
+        "value": "string",
+    }
     lines: list[dict[str, Any]] = [
         {"code": finding.code} | {key: _cell(value) for key, value in example.model_dump().items()}
         for finding in by_severity(findings)[:MAX_FINDINGS]
@@ -166,17 +230,27 @@ def examples_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
 
 
 def files_table(record: Record) -> dg.TableMetadataValue:
-    """A line for each file that the stage wrote: its place in the stage's folder, size and digest."""
+    """A line for each file that the stage wrote: its place in the stage's folder, size and
+    digest.
+    """
     columns = {"file": "string", "bytes": "int", "sha256": "string"}
-    lines = [{"file": name, "bytes": output.bytes, "sha256": output.sha256} for name, output in record.outputs.items()]
+    lines = [
+        {"file": name, "bytes": output.bytes, "sha256": output.sha256}
+        for name, output in record.outputs.items()
+    ]
     return _table(columns, lines)
 
 
 def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
-    """What the asset page shows after publishing: where to, what was sent and found there, by whose approval. `path` is the receipt."""
+    """What the asset page shows after publishing: where to, what was sent and found there, by whose
+    approval. `path` is the receipt.
+    """
     columns = {"table": "string", "sent": "int", "found": "int"}
     checks = {name: receipt.tables[name] for name in ordered(receipt.tables)}
-    lines = [{"table": name, "sent": each.sent, "found": NOT_TOLD if each.found is None else each.found} for name, each in checks.items()]
+    lines = [
+        {"table": name, "sent": each.sent, "found": NOT_TOLD if each.found is None else each.found}
+        for name, each in checks.items()
+    ]
     aside = {name: receipt.set_aside[name].model_dump() for name in ordered(receipt.set_aside)}
     read = all(check.found is not None for check in checks.values())
     web = receipt.target.startswith(("https://", "http://"))
@@ -188,10 +262,21 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "dagster/row_count": receipt.rows,
         "rows": _table(columns, lines),
         **({"set aside": set_aside_table(aside)} if aside else {}),
-        "read back": "every row, as it was sent" if read else f"no row can be read there; it counts {receipt.number_of_units:,} units",
-        "meshes and skeletons": f"{receipt.files:,}, {amount(receipt.file_bytes)}" if receipt.files else "none",
-        "approved": f"by {receipt.approval.by} ({receipt.approval.how}), {receipt.approval.at:%Y-%m-%d %H:%M} UTC",
-        "published": f"{receipt.published:%Y-%m-%d %H:%M} UTC as {receipt.account or receipt.owner}",
+        "read back": (
+            "every row, as it was sent"
+            if read
+            else f"no row can be read there; it counts {receipt.number_of_units:,} units"
+        ),
+        "meshes and skeletons": (
+            f"{receipt.files:,}, {amount(receipt.file_bytes)}" if receipt.files else "none"
+        ),
+        "approved": (
+            f"by {receipt.approval.by} ({receipt.approval.how}),"
+            f" {receipt.approval.at:%Y-%m-%d %H:%M} UTC"
+        ),
+        "published": (
+            f"{receipt.published:%Y-%m-%d %H:%M} UTC as {receipt.account or receipt.owner}"
+        ),
         "plan": receipt.plan,
         "receipt": dg.MetadataValue.path(str(path)),
     }

@@ -1,6 +1,7 @@
 """A partition is a dataset; its key is the dataset's name, the stem of its config file.
 
-Belongs here: the partitions and keeping them in step with the configs. Does not: reading configs (`resources.py`).
+Belongs here: the partitions and keeping them in step with the configs. Does not: reading configs
+(`resources.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ def add_partition(instance: dg.DagsterInstance, name: str) -> None:
     instance.add_dynamic_partitions("dataset", [name])
 
 
-def changes(known: Collection[str], wanted: Collection[str]) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+def changes(
+    known: Collection[str], wanted: Collection[str]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     """What a sensor asks of Dagster so that the `known` partitions become the `wanted` ones."""
     added = sorted(set(wanted) - set(known))
     gone = sorted(set(known) - set(wanted))

@@ -1,6 +1,7 @@
 """The first rows of the tables that a stage wrote, small enough to be kept with every run.
 
-Belongs here: reading a few rows. Does not: what columns mean (`columns.py`), or how rows are shown (`markdown.py`).
+Belongs here: reading a few rows. Does not: what columns mean (`columns.py`), or how rows are shown
+(`markdown.py`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 
 from syndb_pipeline.contract.tables import ordered
-from syndb_pipeline.stages.set_aside import FOLDER
-from syndb_pipeline.store import Record
+from syndb_pipeline.quarantine.rows import FOLDER
+from syndb_pipeline.state.store import Record
 
 PREVIEW_ROWS = 3
 FAILING_ROWS = 8
-"""Rows of the failing cells: each is another mistake, while three rows tell what a table looks like."""
+"""Rows of the failing cells: each is another mistake, while three rows tell what a table looks
+like.
+"""
 
 _BUFFER = 65_536
 """Bytes that are read at a time."""
@@ -33,9 +36,11 @@ class FirstRows:
 
 
 def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
-    """The first rows of each table that the stage wrote into `folder`, by the table's name; of its failing cells, when there are any.
+    """The first rows of each table that the stage wrote into `folder`, by the table's name; of its
+    failing cells, when there are any.
 
-    Rows set aside go by "set aside <table>". Columns whose names start with `_` are between our stages only and stay out.
+    Rows set aside go by "set aside <table>". Columns whose names start with `_` are between our
+    stages only and stay out.
     """
     files = [name for name in record.outputs if name.endswith(".parquet") and "/" in name]
     by_table = {Path(name).stem: folder / name for name in files}
@@ -52,10 +57,18 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
 
 
 def _read(file: IO[bytes], rows: int) -> FirstRows:
-    # A little of the first row group: by default all of its columns' pages would be fetched for a few rows.
+    # A little of the first row group: by default all of its columns' pages would be fetched for a
+    # few rows.
     parquet: Any = pq.ParquetFile(file, buffer_size=_BUFFER)  # type: ignore[no-untyped-call]
-    columns = [(field.name, str(field.type)) for field in parquet.schema_arrow if not field.name.startswith("_")]
+    columns = [
+        (field.name, str(field.type))
+        for field in parquet.schema_arrow
+        if not field.name.startswith("_")
+    ]
     first = range(min(1, parquet.num_row_groups))
     names = [name for name, _ in columns]
-    batch = next(parquet.iter_batches(batch_size=rows, row_groups=first, columns=names, use_threads=False), None)
+    batch = next(
+        parquet.iter_batches(batch_size=rows, row_groups=first, columns=names, use_threads=False),
+        None,
+    )
     return FirstRows(columns, [] if batch is None else batch.to_pylist())

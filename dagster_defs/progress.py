@@ -1,6 +1,8 @@
-"""How far a stage or an upload is, in the run's log; and at the terminal that started the run, when there is one.
+"""How far a stage or an upload is, in the run's log; and at the terminal that started the run, when
+there is one.
 
-Belongs here: who hears of progress in a Dagster run. Does not: measuring it (`syndb_pipeline.stages.progress`) or its words.
+Belongs here: who hears of progress in a Dagster run. Does not: measuring it
+(`syndb_pipeline.state.progress`) or its words.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from syndb_pipeline.progress import Progress, Watch, as_lines
+from syndb_pipeline.base.progress import Progress, Watch, as_lines
 
 _bar: ContextVar[Watch | None] = ContextVar("_bar", default=None)
-"""The bar at the terminal of this process: Dagster builds a run from names alone, so it cannot be an argument."""
+"""The bar at the terminal of this process: Dagster builds a run from names alone, so it cannot be
+an argument.
+"""
 
 _beside_bar: ContextVar[bool] = ContextVar("_beside_bar", default=False)
 

@@ -1,6 +1,7 @@
 """Datasets whose config lies outside the config folder, so that Dagster finds them again by name.
 
-Belongs here: `<state>/registry.json` and the search for a dataset's config. Does not: reading the config (`syndb_pipeline.settings`).
+Belongs here: `<state>/registry.json` and the search for a dataset's config. Does not: reading the
+config (`syndb_pipeline.config.settings`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.settings import DATASET_NAME, PipelineSettings
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.settings import DATASET_NAME, PipelineSettings
+from syndb_pipeline.state.store import write_atomically
 
 
 def _file(settings: PipelineSettings) -> Path:
@@ -20,17 +21,27 @@ def _file(settings: PipelineSettings) -> Path:
 
 
 def registered(settings: PipelineSettings) -> dict[str, Path]:
-    """Name -> config of the datasets that `register` was told about and whose config is still there."""
+    """Name -> config of the datasets that `register` was told about and whose config is still
+    there.
+    """
     path = _file(settings)
     if not path.is_file():
         return {}
-    entries = {name: Path(config) for name, config in json.loads(path.read_text(encoding="utf-8")).items()}
+    entries = {
+        name: Path(config) for name, config in json.loads(path.read_text(encoding="utf-8")).items()
+    }
     return {name: config for name, config in entries.items() if config.is_file()}
 
 
 def in_folder(settings: PipelineSettings) -> dict[str, Path]:
-    """Name -> config of the datasets of the config folder, by name. Files whose names Dagster could not take are left out."""
-    return {path.stem: path for path in sorted(settings.datasets.glob("*.yaml")) if DATASET_NAME.fullmatch(path.stem)}
+    """Name -> config of the datasets of the config folder, by name. Files whose names Dagster could
+    not take are left out.
+    """
+    return {
+        path.stem: path
+        for path in sorted(settings.datasets.glob("*.yaml"))
+        if DATASET_NAME.fullmatch(path.stem)
+    }
 
 
 def configs(settings: PipelineSettings) -> dict[str, Path]:
@@ -43,14 +54,20 @@ def config_of(settings: PipelineSettings, name: str) -> Path:
     found = configs(settings).get(name)
     if found is None:
         raise ConfigError(
-            f"There is no dataset {name!r}: neither {settings.datasets / f'{name}.yaml'} nor a config that was run by its path.",
-            next_step="Put its YAML into that folder, or run it once from the command line: syndb-pipeline run PATH",
+            f"There is no dataset {name!r}: neither {settings.datasets / f'{name}.yaml'} nor a"
+            " config that was run by its path.",
+            next_step=(
+                "Put its YAML into that folder, or run it once from the command line:"
+                " syndb-pipeline run PATH"
+            ),
         )
     return found
 
 
 def register(settings: PipelineSettings, config: Path) -> str:
-    """Make the dataset of `config` known by its name, which is returned. Raises `ConfigError` when another config has the name."""
+    """Make the dataset of `config` known by its name, which is returned. Raises `ConfigError` when
+    another config has the name.
+    """
     config = config.expanduser().resolve()
     name = config.stem
     settings.state.mkdir(parents=True, exist_ok=True)
@@ -63,6 +80,10 @@ def register(settings: PipelineSettings, config: Path) -> str:
             )
         if other is None:
             entries = registered(settings) | {name: config}
-            text = json.dumps({known: str(path) for known, path in sorted(entries.items())}, indent=1, ensure_ascii=False)
+            text = json.dumps(
+                {known: str(path) for known, path in sorted(entries.items())},
+                indent=1,
+                ensure_ascii=False,
+            )
             write_atomically(_file(settings), text + "\n")
     return name

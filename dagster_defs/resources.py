@@ -1,6 +1,8 @@
-"""What assets, sensors and jobs are given: the pipeline's settings, and a dataset's context by its name.
+"""What assets, sensors and jobs are given: the pipeline's settings, and a dataset's context by its
+name.
 
-Belongs here: the one Dagster resource. Does not: the settings' meaning (`syndb_pipeline.settings`).
+Belongs here: the one Dagster resource. Does not: the settings' meaning
+(`syndb_pipeline.config.settings`).
 """
 
 from __future__ import annotations
@@ -13,35 +15,58 @@ from pydantic import Field
 
 from dagster_defs.progress import told_in
 from dagster_defs.registry import config_of
-from syndb_pipeline.settings import DatasetConfig, PipelineSettings, load_dataset, load_settings
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.config.settings import (
+    DatasetConfig,
+    PipelineSettings,
+    load_dataset,
+    load_settings,
+)
+from syndb_pipeline.state.stage import Context
 
 
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Settings of `pipeline.yaml` and the configs of the datasets. Read anew at each use, so an edit needs no reload; never holds data."""
+    """Settings of `pipeline.yaml` and the configs of the datasets. Read anew at each use, so an
+    edit needs no reload; never holds data.
+    """
 
     pipeline_file: str | None = Field(
         default=None,
-        description="pipeline.yaml; when left out, found as the command line finds it: SYNDB_PIPELINE_CONFIG, then the working folder's.",
+        description=(
+            "pipeline.yaml; when left out, found as the command line finds it:"
+            " SYNDB_PIPELINE_CONFIG, then the working folder's."
+        ),
     )
     near: str | None = Field(
         default=None,
-        description="Folder of a dataset, beside which pipeline.yaml is looked for where there is no other; it decides less.",
+        description=(
+            "Folder of a dataset, beside which pipeline.yaml is looked for where there is no other;"
+            " it decides less."
+        ),
     )
     lock_wait_seconds: float = Field(
         default=600.0,
         ge=0,
-        description="How long a stage waits for another run of the same dataset, e.g. of the command line, before it fails.",
+        description=(
+            "How long a stage waits for another run of the same dataset, e.g. of the command line,"
+            " before it fails."
+        ),
     )
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""
-        return load_settings(Path(self.pipeline_file) if self.pipeline_file else None, near=Path(self.near) if self.near else None)
+        return load_settings(
+            Path(self.pipeline_file) if self.pipeline_file else None,
+            near=Path(self.near) if self.near else None,
+        )
 
     def dataset(self, name: str) -> DatasetConfig:
         """The config of the dataset called `name`, its partition key. Raises `ConfigError`."""
         return load_dataset(config_of(self.settings(), name))
 
     def context(self, name: str, say: Callable[[str], None]) -> Context:
-        """What a stage needs to work on the dataset called `name`; `say` hears of its progress too. Raises `ConfigError`."""
-        return Context(config=self.dataset(name), settings=self.settings(), say=say, watch=told_in(say))
+        """What a stage needs to work on the dataset called `name`; `say` hears of its progress too.
+        Raises `ConfigError`.
+        """
+        return Context(
+            config=self.dataset(name), settings=self.settings(), say=say, watch=told_in(say)
+        )

@@ -3,7 +3,8 @@
 Belongs here: the sensors. Does not: deciding whether files rest (`watching.py`).
 """
 
-# No `from __future__ import annotations`: Dagster reads the annotations of sensor functions as types.
+# No `from __future__ import annotations`: Dagster reads the annotations of sensor functions as
+# types.
 
 import time
 
@@ -16,8 +17,8 @@ from dagster_defs.partitions import DATASETS, changes
 from dagster_defs.registry import configs
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import Memory, Seen, look
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.settings import DatasetConfig, load_dataset
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.settings import DatasetConfig, load_dataset
 
 
 def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[str]]:
@@ -34,9 +35,14 @@ def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Makes a partition of every config in the datasets folder, and takes away those whose config is gone. Starts no run.",
+    description=(
+        "Makes a partition of every config in the datasets folder, and takes away those whose"
+        " config is gone. Starts no run."
+    ),
 )
-def discover_datasets(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
+def discover_datasets(
+    context: dg.SensorEvaluationContext, pipeline: PipelineResource
+) -> dg.SensorResult:
     for run_id in close_lost_runs(context.instance):
         context.log.warning(f"Run {run_id} is over: its process is gone.")
     try:
@@ -49,7 +55,9 @@ def discover_datasets(context: dg.SensorEvaluationContext, pipeline: PipelineRes
     known = set(context.instance.get_dynamic_partitions("dataset"))
     # A config that is broken for the moment keeps its partition, and so its history.
     requests = changes(known, set(usable) | (known & wanted))
-    told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [f"Cannot be used: {problem}" for problem in problems]
+    told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [
+        f"Cannot be used: {problem}" for problem in problems
+    ]
     return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason="\n".join(told))
 
 
@@ -57,7 +65,8 @@ def _memory(cursor: str | None) -> Memory:
     try:
         return Memory.model_validate_json(cursor or "")
     except ValidationError:
-        # An empty cursor, or one that a person edited: look at everything anew, under run keys that were never used.
+        # An empty cursor, or one that a person edited: look at everything anew, under run keys that
+        # were never used.
         return Memory(epoch=int(time.time()))
 
 
@@ -65,8 +74,9 @@ def _memory(cursor: str | None) -> Memory:
     jobs=[prepare, prepare_and_publish],
     minimum_interval_seconds=15,
     description=(
-        "Prepares a dataset when the content of its files or config has changed and they have stopped growing, and publishes it where the "
-        "config has standing approval. Datasets with `watch: false` are left alone. Switch it on where labs drop files."
+        "Prepares a dataset when the content of its files or config has changed and they have"
+        " stopped growing, and publishes it where the config has standing approval. Datasets with"
+        " `watch: false` are left alone. Switch it on where labs drop files."
     ),
 )
 def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
@@ -86,7 +96,9 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
             answer = look(config, before, epoch=memory.epoch, now=time.time())
         except OSError as error:
             seen[name] = before
-            told.append(f"{name}: {error.filename}: {error.strerror}; looking again at the next tick")
+            told.append(
+                f"{name}: {error.filename}: {error.strerror}; looking again at the next tick"
+            )
             continue
         seen[name] = answer.seen
         if answer.waiting:
@@ -105,7 +117,9 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
     for line in told:
         context.log.info(line)
     # Partitions of requested runs must be there; discover_datasets may not have looked yet.
-    new = {request.partition_key for request in requests if request.partition_key} - set(context.instance.get_dynamic_partitions("dataset"))
+    new = {request.partition_key for request in requests if request.partition_key} - set(
+        context.instance.get_dynamic_partitions("dataset")
+    )
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[DATASETS.build_add_request(sorted(new))] if new else [],

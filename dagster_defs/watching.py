@@ -1,6 +1,7 @@
 """When a dataset's files have changed and come to rest: the decision behind the drop-folder sensor.
 
-Belongs here: what was seen, what was answered, and whether to answer now. Does not: Dagster (`sensors.py`).
+Belongs here: what was seen, what was answered, and whether to answer now. Does not: Dagster
+(`sensors.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from syndb_pipeline.digests import digest_file, digest_of
-from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.base.digests import digest_file, digest_of
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.readers.files import find
-from syndb_pipeline.settings import DatasetConfig
 
 SETTLE_SECONDS = 10.0
 """A file written to within this time may still be growing."""
@@ -29,17 +30,29 @@ REST_LIMIT_SECONDS = 600.0
 
 
 def wait_for_rest(
-    config: DatasetConfig, say: Callable[[str], None], *, settle: float = SETTLE_SECONDS, limit: float = REST_LIMIT_SECONDS
+    config: DatasetConfig,
+    say: Callable[[str], None],
+    *,
+    settle: float = SETTLE_SECONDS,
+    limit: float = REST_LIMIT_SECONDS,
 ) -> None:
-    """Return once no file of the dataset was written to for `settle` seconds, so that a file half copied is not taken for a whole one.
+    """Return once no file of the dataset was written to for `settle` seconds, so that a file half
+    copied is not taken for a whole one.
 
     Raises `PipelineError` when they are still being written to after `limit` seconds.
     """
     give_up = time.monotonic() + limit
     told = False
     while True:
-        times = [path.stat().st_mtime for found in watched_files(config).values() for path in found if path.exists()]
-        ages = [age for age in (time.time() - modified for modified in times) if age >= 0]  # a time to come is another clock's
+        times = [
+            path.stat().st_mtime
+            for found in watched_files(config).values()
+            for path in found
+            if path.exists()
+        ]
+        ages = [
+            age for age in (time.time() - modified for modified in times) if age >= 0
+        ]  # a time to come is another clock's
         if min(ages, default=settle) >= settle:
             return
         if time.monotonic() > give_up:
@@ -48,13 +61,17 @@ def wait_for_rest(
                 next_step="Run it again once they are complete.",
             )
         if not told:
-            say(f"The files of {config.name} were written to a moment ago; waiting until they rest.")
+            say(
+                f"The files of {config.name} were written to a moment ago; waiting until they rest."
+            )
             told = True
         time.sleep(min(1.0, settle / 4))
 
 
 class Seen(BaseModel):
-    """What the sensor remembers of one dataset: digests of sizes and times at the last tick and at the last answer, and of its content."""
+    """What the sensor remembers of one dataset: digests of sizes and times at the last tick and at
+    the last answer, and of its content.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,7 +82,9 @@ class Seen(BaseModel):
 
 
 class Memory(BaseModel):
-    """The sensor's cursor. `epoch` makes run keys of a reset sensor new ones: Dagster never forgets a run key."""
+    """The sensor's cursor. `epoch` makes run keys of a reset sensor new ones: Dagster never forgets
+    a run key.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,14 +103,17 @@ class Answer:
 
 def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
     """The files of each table, as ingest would find them now, and the config itself."""
-    return {name: find(config.folder, table.file) for name, table in config.tables.items()} | {"config": [config.path]}
+    return {name: find(config.folder, table.file) for name, table in config.tables.items()} | {
+        "config": [config.path]
+    }
 
 
 def look(config: DatasetConfig, seen: Seen, *, epoch: int, now: float) -> Answer:
     """Decide about one dataset at time `now` (seconds since 1970).
 
-    Sizes and times are compared first; contents are read only when those changed and have rested for a tick and `SETTLE_SECONDS`. A file
-    dropped again with the content before last is a change: only the last answer counts. Raises `OSError` when a file vanishes meanwhile.
+    Sizes and times are compared first; contents are read only when those changed and have rested
+    for a tick and `SETTLE_SECONDS`. A file dropped again with the content before last is a change:
+    only the last answer counts. Raises `OSError` when a file vanishes meanwhile.
     """
     files = watched_files(config)
     missing = [name for name, found in files.items() if not found]
@@ -104,10 +126,15 @@ def look(config: DatasetConfig, seen: Seen, *, epoch: int, now: float) -> Answer
     if state == seen.answered:
         return Answer(remembered)
     if state != seen.last:
-        return Answer(remembered, waiting="files changed since the last look; waiting until they rest")
-    # A time in the future comes from another clock and says nothing; having rested for a tick has to do.
+        return Answer(
+            remembered, waiting="files changed since the last look; waiting until they rest"
+        )
+    # A time in the future comes from another clock and says nothing; having rested for a tick has
+    # to do.
     if 0 <= now - max(time for _, _, time in stats) / 1e9 < SETTLE_SECONDS:
-        return Answer(remembered, waiting="files were written to a moment ago; waiting until they rest")
+        return Answer(
+            remembered, waiting="files were written to a moment ago; waiting until they rest"
+        )
     content = digest_of([(str(path), digest_file(path)) for path in paths])
     if content == seen.content:
         return Answer(remembered.model_copy(update={"answered": state}))

@@ -1,6 +1,8 @@
-"""Small datasets broken by chance in several ways at once, as csv, workbooks and Parquet, with what a person finds in their files.
+"""Small datasets broken by chance in several ways at once, as csv, workbooks and Parquet, with what
+a person finds in their files.
 
-Belongs here: making the files, checking them, counting rows and reading cells without the pipeline. Does not: expectations.
+Belongs here: making the files, checking them, counting rows and reading cells without the pipeline.
+Does not: expectations.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import pyarrow
 import pyarrow.parquet
 
 from syndb_pipeline.stages.runner import run_through
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import Record
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record
 from tests.campaigns import sampled
 from tests.ingest_helpers import context_for
 
@@ -36,14 +38,28 @@ LAYOUT: dict[str, list[str]] = {
     "neuron": ["cid", "cable_length", "n_branches", "neuron_type", "is_tree"],
     "neuron_relation": ["pre_synapse_id", "post_synapse_id", "connection_score"],
     "dendrite": ["cid", "parent_id", "dendritic_spine_count", "mesh_path"],
-    "axon": ["cid", "parent_id", "terminal_count", "mesh_volume", "mesh_surface_area", "mesh_area_volume_ratio"],
+    "axon": [
+        "cid",
+        "parent_id",
+        "terminal_count",
+        "mesh_volume",
+        "mesh_surface_area",
+        "mesh_area_volume_ratio",
+    ],
     "synapse": ["cid", "pre_synapse_id", "post_synapse_id", "gaba", "cave_id"],
     "pre_synaptic_terminal": ["cid", "parent_id", "vesicle_count", "total_vesicle_volume"],
     "dendritic_spine": ["cid", "parent_id", "centroid_x", "centroid_y", "centroid_z"],
     "nucleus": ["cid", "parent_id", "voxel_radius", "mesh_sphericity"],
     "endoplasmic_reticulum": ["cid", "parent_id", "ribosome_count"],
     "mitochondria": ["cid", "parent_id", "voxel_volume", "neuron_id"],
-    "vesicle": ["cid", "parent_id", "neurotransmitter", "voxel_radius", "minimum_normal_length", "parent_enum"],
+    "vesicle": [
+        "cid",
+        "parent_id",
+        "neurotransmitter",
+        "voxel_radius",
+        "minimum_normal_length",
+        "parent_enum",
+    ],
 }
 """All tables of SynDB, each with a few of its columns."""
 
@@ -59,15 +75,65 @@ PARENTS = {
 }
 
 _ODD = (
-    *("-1", "-9999", "0", "1e3", "-1e3", " 12 ", "-0.50", "007", "+5", "1.0", "-1.0", "NA", "n/a", "-", "NaN", "inf", "1,5", "-1,5"),
-    *("12 nm", "0.02 um", "3-Mar", "2024-03-01", "1,234", "1e400", "1e-400", "9007199254740993", "2147483648", "-2147483649", "99.5"),
-    *("=1+1", "abc", "\u03b1", "Stelate", "x" * 70, "true", "  ", "a\nb", 'a"b', "\u22125", "\u0663", "1_000", "0x1F", "-0", ".5", "5."),
+    *(
+        "-1",
+        "-9999",
+        "0",
+        "1e3",
+        "-1e3",
+        " 12 ",
+        "-0.50",
+        "007",
+        "+5",
+        "1.0",
+        "-1.0",
+        "NA",
+        "n/a",
+        "-",
+        "NaN",
+        "inf",
+        "1,5",
+        "-1,5",
+    ),
+    *(
+        "12 nm",
+        "0.02 um",
+        "3-Mar",
+        "2024-03-01",
+        "1,234",
+        "1e400",
+        "1e-400",
+        "9007199254740993",
+        "2147483648",
+        "-2147483649",
+        "99.5",
+    ),
+    *(
+        "=1+1",
+        "abc",
+        "\u03b1",
+        "Stelate",
+        "x" * 70,
+        "true",
+        "  ",
+        "a\nb",
+        'a"b',
+        "\u22125",
+        "\u0663",
+        "1_000",
+        "0x1F",
+        "-0",
+        ".5",
+        "5.",
+    ),
 )
 
 
 @dataclass
 class Broken:
-    """A dataset before it is written: `files` gives each table's grids, header first, one a file."""
+    """A dataset before it is written: `files` gives each table's grids, header first, one a
+    file.
+    """
 
     rng: Random
     files: dict[str, list[Grid]]
@@ -76,12 +142,17 @@ class Broken:
     delimiter: str = ","
     end: str = "\n"
     encoding: str = "utf-8"
-    tails: dict[tuple[str, int], str] = field(default_factory=dict)  # what stands behind the last row of a csv file
+    tails: dict[tuple[str, int], str] = field(
+        default_factory=dict
+    )  # what stands behind the last row of a csv file
     done: list[str] = field(default_factory=list)
 
     def some(self) -> Grid:
         """A grid with rows."""
-        return self.rng.choice([grid for grids in self.files.values() for grid in grids if len(grid) > 1] or [[["cid"], ["k"]]])
+        return self.rng.choice(
+            [grid for grids in self.files.values() for grid in grids if len(grid) > 1]
+            or [[["cid"], ["k"]]]
+        )
 
     def cell(self) -> tuple[Grid, int, int]:
         grid = self.some()
@@ -96,11 +167,35 @@ def _value(rng: Random, table: str, column: str, number: int) -> str:
         return f"n{rng.randrange(6)}"
     if column == "parent_id":
         return f"{PARENTS[table][0]}{rng.randrange(6)}"
-    fixed = {"neuron_type": "stellate", "is_tree": "true", "neurotransmitter": "glutamate", "mesh_path": "", "neuron_id": "", "gaba": "0.5"}
-    fixed |= {"mesh_sphericity": "0.9", "n_branches": "3", "cave_id": "17", "parent_enum": "", "connection_score": "0.5"}
-    fixed |= {"mesh_volume": "3e7", "mesh_surface_area": "6e5", "mesh_area_volume_ratio": "0.02", "voxel_volume": "2.5e8"}
-    fixed |= {"voxel_radius": "3000" if table == "nucleus" else "20.25", "cable_length": "52000", "total_vesicle_volume": "90000"}
-    return fixed.get(column, str(rng.randrange(1, 9) * (1000 if column.startswith("centroid") else 1)))
+    fixed = {
+        "neuron_type": "stellate",
+        "is_tree": "true",
+        "neurotransmitter": "glutamate",
+        "mesh_path": "",
+        "neuron_id": "",
+        "gaba": "0.5",
+    }
+    fixed |= {
+        "mesh_sphericity": "0.9",
+        "n_branches": "3",
+        "cave_id": "17",
+        "parent_enum": "",
+        "connection_score": "0.5",
+    }
+    fixed |= {
+        "mesh_volume": "3e7",
+        "mesh_surface_area": "6e5",
+        "mesh_area_volume_ratio": "0.02",
+        "voxel_volume": "2.5e8",
+    }
+    fixed |= {
+        "voxel_radius": "3000" if table == "nucleus" else "20.25",
+        "cable_length": "52000",
+        "total_vesicle_volume": "90000",
+    }
+    return fixed.get(
+        column, str(rng.randrange(1, 9) * (1000 if column.startswith("centroid") else 1))
+    )
 
 
 def _odd_cells(data: Broken) -> None:
@@ -141,7 +236,17 @@ def _orphans(data: Broken) -> None:
         if "parent_id" in grid[0] and data.rng.random() < 0.4:
             for row in grid[1:]:
                 if len(row) > 1 and data.rng.random() < 0.5:
-                    row[1] = data.rng.choice(["ghost", f" {row[1]}", row[1].upper(), f"{row[1]}.0", "-1", f"'{row[1]}'", ""])
+                    row[1] = data.rng.choice(
+                        [
+                            "ghost",
+                            f" {row[1]}",
+                            row[1].upper(),
+                            f"{row[1]}.0",
+                            "-1",
+                            f"'{row[1]}'",
+                            "",
+                        ]
+                    )
 
 
 def _repeated(data: Broken) -> None:
@@ -156,7 +261,12 @@ def _units(data: Broken) -> None:
     if not measured:
         return
     table = data.rng.choice(measured)
-    column = {"axon": "mesh_volume", "nucleus": "voxel_radius", "vesicle": "voxel_radius", "neuron": "cable_length"}[table]
+    column = {
+        "axon": "mesh_volume",
+        "nucleus": "voxel_radius",
+        "vesicle": "voxel_radius",
+        "neuron": "cable_length",
+    }[table]
     if data.rng.random() < 0.5:
         data.settings[table]["units"] = {column: data.rng.choice(["um", "angstrom", "mm"])}
     for grid in data.files[table]:
@@ -175,7 +285,9 @@ def _decimal_comma(data: Broken) -> None:
 
 
 def _missing(data: Broken) -> None:
-    data.settings[data.rng.choice(list(data.files))]["missing"] = data.rng.choice([["NA"], ["-1"], ["0", "-9999"], ["abc", "n/a"]])
+    data.settings[data.rng.choice(list(data.files))]["missing"] = data.rng.choice(
+        [["NA"], ["-1"], ["0", "-9999"], ["abc", "n/a"]]
+    )
 
 
 def _several_files(data: Broken) -> None:
@@ -219,8 +331,28 @@ def _stray_quote(data: Broken) -> None:
 
 
 BREAKS: tuple[Callable[[Broken], None], ...] = (
-    *(_odd_cells, _odd_cells, _whole_column, _ragged, _blank_lines, _line_breaks, _orphans, _repeated, _units, _decimal_comma, _missing),
-    *(_several_files, _shuffled_columns, _renamed, _encoded, _other_delimiter, _windows, _stray_quote),
+    *(
+        _odd_cells,
+        _odd_cells,
+        _whole_column,
+        _ragged,
+        _blank_lines,
+        _line_breaks,
+        _orphans,
+        _repeated,
+        _units,
+        _decimal_comma,
+        _missing,
+    ),
+    *(
+        _several_files,
+        _shuffled_columns,
+        _renamed,
+        _encoded,
+        _other_delimiter,
+        _windows,
+        _stray_quote,
+    ),
 )
 
 
@@ -233,11 +365,21 @@ def broken(seed: int) -> Broken:
             table = PARENTS[table]
             tables.add(table)
     files = {
-        table: [[list(columns), *([_value(rng, table, column, number) for column in columns] for number in range(rng.randint(2, 7)))]]
+        table: [
+            [
+                list(columns),
+                *(
+                    [_value(rng, table, column, number) for column in columns]
+                    for number in range(rng.randint(2, 7))
+                ),
+            ]
+        ]
         for table, columns in LAYOUT.items()
         if table in tables
     }
-    data = Broken(rng, files, {table: {} for table in files}, form=("csv", "csv", "xlsx", "parquet")[seed % 4])
+    data = Broken(
+        rng, files, {table: {} for table in files}, form=("csv", "csv", "xlsx", "parquet")[seed % 4]
+    )
     for change in rng.sample(BREAKS, rng.randint(1, 5)):
         change(data)
         data.done.append(change.__name__.strip("_"))
@@ -263,7 +405,9 @@ def write(data: Broken, folder: Path) -> dict[str, dict[str, Any]]:
                 _write_parquet(data, grid, path)
             else:
                 _add_sheet(data, book, table, grid)
-        settings[table] = {"file": f"{table}_*.{suffix}" if several else f"{table}.{suffix}"} | data.settings[table]
+        settings[table] = {
+            "file": f"{table}_*.{suffix}" if several else f"{table}.{suffix}"
+        } | data.settings[table]
         if data.form == "xlsx":
             settings[table] |= {"file": "lab.xlsx", "sheet": table}
         if data.form == "csv" and data.encoding == "latin-1":
@@ -271,7 +415,9 @@ def write(data: Broken, folder: Path) -> dict[str, dict[str, Any]]:
         if table in PARENTS:
             settings[table]["parent"] = PARENTS[table]
         if table == "synapse":
-            settings[table]["references"] = dict.fromkeys(("pre_synapse_id", "post_synapse_id"), "neuron")
+            settings[table]["references"] = dict.fromkeys(
+                ("pre_synapse_id", "post_synapse_id"), "neuron"
+            )
     if data.form == "xlsx":
         book.remove(book.worksheets[0])
         book.save(folder / "lab.xlsx")
@@ -292,7 +438,9 @@ def _write_parquet(data: Broken, grid: Grid, path: Path) -> None:
     for index, name in enumerate(grid[0]):
         cells = [row[index] or None for row in rows]
         numbers = _numbers(cells)
-        columns[name] = pa.array(numbers if numbers is not None and data.rng.random() < 0.7 else cells)
+        columns[name] = pa.array(
+            numbers if numbers is not None and data.rng.random() < 0.7 else cells
+        )
     pq.write_table(pa.table(columns), path)
 
 
@@ -308,7 +456,11 @@ def _add_sheet(data: Broken, book: Any, table: str, grid: Grid) -> None:
     typed = data.rng.random() < 0.5
     for number, row in enumerate(grid, start=1):
         for index, text in enumerate(row, start=1):
-            numbers = _numbers([text]) if typed and number > 1 and text and grid[0][index - 1] not in ("cid", "parent_id") else None
+            numbers = (
+                _numbers([text])
+                if typed and number > 1 and text and grid[0][index - 1] not in ("cid", "parent_id")
+                else None
+            )
             cell = sheet.cell(number, index)
             if numbers and numbers[0] is not None and abs(numbers[0]) < 1e300:
                 cell.value = numbers[0]
@@ -321,12 +473,22 @@ def _add_sheet(data: Broken, book: Any, table: str, grid: Grid) -> None:
 
 
 def rows_of(data: Broken, folder: Path, file: str, sheet: str | None) -> int:
-    """How many rows a person counts in a file: lines with anything on them but delimiters, below the header."""
-    return sum(any(cell is not None and str(cell).strip() for cell in cells) for cells in _records(data, folder, file, sheet).values()) - 1
+    """How many rows a person counts in a file: lines with anything on them but delimiters, below
+    the header.
+    """
+    return (
+        sum(
+            any(cell is not None and str(cell).strip() for cell in cells)
+            for cells in _records(data, folder, file, sheet).values()
+        )
+        - 1
+    )
 
 
 def cell_of(data: Broken, folder: Path, file: str, sheet: str | None, row: int, column: str) -> Any:
-    """What stands in a cell; text in a csv file, in a workbook and in Parquet whatever is kept there."""
+    """What stands in a cell; text in a csv file, in a workbook and in Parquet whatever is kept
+    there.
+    """
     records = _records(data, folder, file, sheet)
     header = next(iter(records.values()))
     return records[row][[str(name).strip() for name in header].index(column)]
@@ -341,12 +503,19 @@ def _read(path: Path, sheet: str | None, encoding: str, delimiter: str) -> dict[
     """Records by the row they begin in, the header among them."""
     if path.suffix == ".parquet":
         table = pq.read_table(path)
-        return {0: table.column_names} | dict(enumerate((list(row.values()) for row in table.to_pylist()), start=1))
+        return {0: table.column_names} | dict(
+            enumerate((list(row.values()) for row in table.to_pylist()), start=1)
+        )
     if path.suffix == ".xlsx":
         book = openpyxl.load_workbook(path)
-        return {number: list(row) for number, row in enumerate(book[sheet or ""].iter_rows(values_only=True), start=1)}
+        return {
+            number: list(row)
+            for number, row in enumerate(book[sheet or ""].iter_rows(values_only=True), start=1)
+        }
     found, begins = {}, 1
-    reader = csv.reader(io.StringIO(path.read_bytes().decode(encoding), newline=""), delimiter=delimiter)
+    reader = csv.reader(
+        io.StringIO(path.read_bytes().decode(encoding), newline=""), delimiter=delimiter
+    )
     for record in reader:
         found[begins] = record
         begins = reader.line_num + 1
@@ -391,7 +560,9 @@ _HOME = TemporaryDirectory(prefix="broken-tables-")
 
 @cache
 def checked(seed: int, last: str = "check_integrity") -> Checked:
-    """Write dataset number `seed` and take it through the real stages up to `last`, once in a test run."""
+    """Write dataset number `seed` and take it through the real stages up to `last`, once in a test
+    run.
+    """
     folder = Path(_HOME.name) / f"{seed}-{last}"
     folder.mkdir()
     data = broken(seed)
@@ -399,4 +570,6 @@ def checked(seed: int, last: str = "check_integrity") -> Checked:
     context = Context(context.config, context.settings.model_copy(update={"threads": 1}))
     # What these datasets leave need not survive a power cut.
     with patch.object(os, "fsync", lambda descriptor: None), context.store.lock():
-        return Checked(seed, data, context, {record.stage: record for record in run_through(context, last)})
+        return Checked(
+            seed, data, context, {record.stage: record for record in run_through(context, last)}
+        )

@@ -1,8 +1,10 @@
-"""How much of a long campaign of cases a test run tries: a sample, drawn by a seed that pytest prints, or the whole.
+"""How much of a long campaign of cases a test run tries: a sample, drawn by a seed that pytest
+prints, or the whole.
 
 Belongs here: the seed and the drawing. Does not: any campaign.
 
-`make test` draws a sample, `make test-all` (SYNDB_TESTS=all) tries every case. SYNDB_TEST_SEED=17 draws the sample of that seed again.
+`make test` draws a sample, `make test-all` (SYNDB_TESTS=all) tries every case. SYNDB_TEST_SEED=17
+draws the sample of that seed again.
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ WHOLE: Final = os.environ.get("SYNDB_TESTS", "") == "all"
 
 
 def sampled(campaign: str, cases: Sequence[_Case], at_most: int) -> list[_Case]:
-    """At most so many of `cases`, in their order: others for each seed and each campaign; all of them where the whole is asked for."""
+    """At most so many of `cases`, in their order: others for each seed and each campaign; all of
+    them where the whole is asked for.
+    """
     if WHOLE or len(cases) <= at_most:
         return list(cases)
-    return [cases[number] for number in sorted(Random(f"{SEED} {campaign}").sample(range(len(cases)), at_most))]
+    return [
+        cases[number]
+        for number in sorted(Random(f"{SEED} {campaign}").sample(range(len(cases)), at_most))
+    ]
 
 
 def examples(at_most: int, whole: int) -> int:

@@ -21,12 +21,18 @@ from uuid import UUID
 import duckdb
 import yaml
 
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.engine import parquet
-from syndb_pipeline.settings import load_settings
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.config.settings import load_settings
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 
 PROGRAM = str(Path(sys.executable).with_name("syndb-pipeline"))
-TERMS = {"accepted_by": "Ada", "accepted_on": "2026-11-23", "accurate": True, "redistributable": True, "license_agreed": True}
+TERMS = {
+    "accepted_by": "Ada",
+    "accepted_on": "2026-11-23",
+    "accurate": True,
+    "redistributable": True,
+    "license_agreed": True,
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,13 @@ class Ran:
 
 
 class Lab:
-    """A folder with `pipeline.yaml`, dataset configs and, below `state`, everything the pipeline keeps."""
+    """A folder with `pipeline.yaml`, dataset configs and, below `state`, everything the pipeline
+    keeps.
+    """
 
-    def __init__(self, folder: Path, *, owner: str = "ada", memory_limit: str = "1GB", threads: int = 2) -> None:
+    def __init__(
+        self, folder: Path, *, owner: str = "ada", memory_limit: str = "1GB", threads: int = 2
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         settings = {
@@ -80,7 +90,11 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """That of this process, without what would lead the command to another lab."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))
+        }
         return inherited | {"COLUMNS": "80", "PYTHONFAULTHANDLER": "0"}
 
     def config(
@@ -113,8 +127,12 @@ class Lab:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 
-    def run(self, *arguments: object, stdin: str | None = None, timeout: float = 120, **environment: str) -> Ran:
-        """Run the command in the lab's folder. A traceback anywhere is a failure of the test, whatever the test is about."""
+    def run(
+        self, *arguments: object, stdin: str | None = None, timeout: float = 120, **environment: str
+    ) -> Ran:
+        """Run the command in the lab's folder. A traceback anywhere is a failure of the test,
+        whatever the test is about.
+        """
         done = subprocess.run(
             [PROGRAM, *map(str, arguments)],
             cwd=self.folder,
@@ -130,7 +148,9 @@ class Lab:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-        """Start the command and return the process, its standard error open for reading line by line."""
+        """Start the command and return the process, its standard error open for reading line by
+        line.
+        """
         return subprocess.Popen(
             [PROGRAM, *map(str, arguments)],
             cwd=self.folder,
@@ -149,7 +169,13 @@ class Lab:
     def node(self, owner: str = "ada") -> EmbeddedNode:
         """The embedded SynDB node, as a reader sees it."""
         settings = load_settings(self.folder / "pipeline.yaml")
-        return EmbeddedNode("local", settings.destinations["local"].path, owner=owner, memory_limit=500_000_000, threads=1)
+        return EmbeddedNode(
+            "local",
+            settings.destinations["local"].path,
+            owner=owner,
+            memory_limit=500_000_000,
+            threads=1,
+        )
 
     def published(self, dataset: str) -> Published:
         """The dataset's tables in the node."""
@@ -184,7 +210,13 @@ class Terminal:
         self.master, slave = pty.openpty()
         environment = lab.environment | {"TERM": "dumb"} | environment
         self.process = subprocess.Popen(
-            [PROGRAM, *arguments], cwd=lab.folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            [PROGRAM, *arguments],
+            cwd=lab.folder,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
         )
         os.close(slave)
         self.seen = ""

@@ -10,10 +10,18 @@ import signal
 from tests import campaigns
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts its background jobs so, and whatever they start: tests that press Ctrl+C would wait for ever.
+    # A shell starts its background jobs so, and whatever they start: tests that press Ctrl+C would
+    # wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
-    drawn = "whole" if campaigns.WHOLE else f"sampled, SYNDB_TEST_SEED={campaigns.SEED} draws the same again; the whole: make test-all"
+    drawn = (
+        "whole"
+        if campaigns.WHOLE
+        else (
+            f"sampled, SYNDB_TEST_SEED={campaigns.SEED} draws the same again; the whole: make"
+            " test-all"
+        )
+    )
     return f"long campaigns: {drawn}"

@@ -1,8 +1,10 @@
-"""Files that would harm whoever reads them, made small on disk: what the tests of refusing them share.
+"""Files that would harm whoever reads them, made small on disk: what the tests of refusing them
+share.
 
 Belongs here: making each file, and the code it must be refused with. Does not: running anything.
 
-Bombs are written as what they claim to be, with their bytes repeated by the compressor or left out by the file system.
+Bombs are written as what they claim to be, with their bytes repeated by the compressor or left out
+by the file system.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ UNREAD, STRANGE, FORBIDDEN, BROKEN = "SYN-READ-019", "SYN-READ-020", "SYN-READ-0
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file called `file`, written into a folder by `make`; any of `codes` is a right refusal. `options` stand in the config beside it."""
+    """A file called `file`, written into a folder by `make`; any of `codes` is a right refusal.
+    `options` stand in the config beside it.
+    """
 
     name: str
     file: str
@@ -73,7 +77,9 @@ class Member:
         return cls(name, deflated(iter([raw])), len(raw), zlib.crc32(raw))
 
 
-def archive(path: Path, members: list[Member], *, after: bytes = b"", overlap: bool = False) -> None:
+def archive(
+    path: Path, members: list[Member], *, after: bytes = b"", overlap: bool = False
+) -> None:
     body, directory = io.BytesIO(), io.BytesIO()
     first = None
     for member in members:
@@ -83,32 +89,77 @@ def archive(path: Path, members: list[Member], *, after: bytes = b"", overlap: b
         else:
             name = (member.local_name or member.name).encode()
             size = member.size if member.local_size is None else member.local_size
-            head = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, member.method, 0, 33, member.crc, len(member.data), size, len(name), 0)
+            head = struct.pack(
+                "<4s5H3L2H",
+                b"PK\3\4",
+                20,
+                0,
+                member.method,
+                0,
+                33,
+                member.crc,
+                len(member.data),
+                size,
+                len(name),
+                0,
+            )
             body.write(head + name + member.data)
             if member.name.startswith("xl/worksheets/"):
                 first = at
         name = member.name.encode()
-        fields = (20, 20, 0, member.method, 0, 33, member.crc, len(member.data), member.size, len(name), 0, 0, 0, 0, 0, at)
+        fields = (
+            20,
+            20,
+            0,
+            member.method,
+            0,
+            33,
+            member.crc,
+            len(member.data),
+            member.size,
+            len(name),
+            0,
+            0,
+            0,
+            0,
+            0,
+            at,
+        )
         directory.write(struct.pack("<4s6H3L5H2L", b"PK\1\2", *fields) + name)
     start, length = body.tell(), directory.tell()
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(members), len(members), length, start, 0)
     path.write_bytes(body.getvalue() + directory.getvalue() + end + after)
 
 
-def workbook_parts(sheets: list[str], *, shared: bool = False, book: str | None = None) -> list[Member]:
+def workbook_parts(
+    sheets: list[str], *, shared: bool = False, book: str | None = None
+) -> list[Member]:
     """Everything of a workbook but its sheets, which lie in xl/worksheets/sheet1.xml and so on."""
-    listed = "".join(f'<sheet name="{name}" sheetId="{i}" r:id="rId{i}"/>' for i, name in enumerate(sheets, start=1))
+    listed = "".join(
+        f'<sheet name="{name}" sheetId="{i}" r:id="rId{i}"/>'
+        for i, name in enumerate(sheets, start=1)
+    )
     to = "".join(
-        f'<Relationship Id="rId{i}" Type="{OFFICE}/worksheet" Target="worksheets/sheet{i}.xml"/>' for i in range(1, len(sheets) + 1)
+        f'<Relationship Id="rId{i}" Type="{OFFICE}/worksheet" Target="worksheets/sheet{i}.xml"/>'
+        for i in range(1, len(sheets) + 1)
     )
     if shared:
         to += f'<Relationship Id="rIdS" Type="{OFFICE}/sharedStrings" Target="sharedStrings.xml"/>'
     root = f'<Relationship Id="rId1" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
     return [
-        Member.of("[Content_Types].xml", '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'),
+        Member.of(
+            "[Content_Types].xml",
+            '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+        ),
         Member.of("_rels/.rels", f'<Relationships xmlns="{PACKAGE}">{root}</Relationships>'),
-        Member.of("xl/workbook.xml", book or f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{listed}</sheets></workbook>'),
-        Member.of("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{PACKAGE}">{to}</Relationships>'),
+        Member.of(
+            "xl/workbook.xml",
+            book
+            or f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{listed}</sheets></workbook>',
+        ),
+        Member.of(
+            "xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{PACKAGE}">{to}</Relationships>'
+        ),
     ]
 
 
@@ -119,13 +170,22 @@ HEADER_ROW = b'<row r="1"><c r="A1" t="inlineStr"><is><t>cid</t></is></c></row>'
 
 def sheet(path: Path, rows: bytes | str, **options: Any) -> None:
     raw = rows.encode() if isinstance(rows, str) else rows
-    archive(path, [*workbook_parts(["S"]), Member.of("xl/worksheets/sheet1.xml", SHEET_START + HEADER_ROW + raw + SHEET_END)], **options)
+    archive(
+        path,
+        [
+            *workbook_parts(["S"]),
+            Member.of("xl/worksheets/sheet1.xml", SHEET_START + HEADER_ROW + raw + SHEET_END),
+        ],
+        **options,
+    )
 
 
 GIGABYTES = 2_500_000_000
 
 
-def quickly_repeated(name: str, piece: bytes, size: int, before: bytes, after: bytes, *, told: int | None = None) -> Member:
+def quickly_repeated(
+    name: str, piece: bytes, size: int, before: bytes, after: bytes, *, told: int | None = None
+) -> Member:
     """A member that unpacks to `size` bytes of `piece`; `told` is what the directory says instead.
 
     A megabyte is compressed once and repeated, for a flushed block may stand anywhere.
@@ -136,18 +196,27 @@ def quickly_repeated(name: str, piece: bytes, size: int, before: bytes, after: b
     body = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
     times = size // len(block)
     total = len(before) + times * len(block) + len(after)
-    return Member(name, head + body * times + packer.compress(after) + packer.flush(), total if told is None else told, 1)
+    return Member(
+        name,
+        head + body * times + packer.compress(after) + packer.flush(),
+        total if told is None else told,
+        1,
+    )
 
 
 def sheet_bomb(path: Path, *, told: int | None = None, size: int = GIGABYTES) -> None:
     rows = b'<row><c t="n"><v>1</v></c></row>'
-    member = quickly_repeated("xl/worksheets/sheet1.xml", rows, size, SHEET_START + HEADER_ROW, SHEET_END, told=told)
+    member = quickly_repeated(
+        "xl/worksheets/sheet1.xml", rows, size, SHEET_START + HEADER_ROW, SHEET_END, told=told
+    )
     archive(path, [*workbook_parts(["S"]), member])
 
 
 def strings_bomb(path: Path) -> None:
     start = f'<sst xmlns="{MAIN}">'.encode()
-    strings = quickly_repeated("xl/sharedStrings.xml", b"<si><t>a</t></si>", GIGABYTES, start, b"</sst>")
+    strings = quickly_repeated(
+        "xl/sharedStrings.xml", b"<si><t>a</t></si>", GIGABYTES, start, b"</sst>"
+    )
     sheets = Member.of("xl/worksheets/sheet1.xml", SHEET_START + HEADER_ROW + SHEET_END)
     archive(path, [*workbook_parts(["S"], shared=True), strings, sheets])
 
@@ -157,18 +226,32 @@ def repeated_text(path: Path) -> None:
     text = "a" * 32_767
     strings = Member.of("xl/sharedStrings.xml", f'<sst xmlns="{MAIN}"><si><t>{text}</t></si></sst>')
     rows = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(2, 100_002))
-    sheets = Member.of("xl/worksheets/sheet1.xml", SHEET_START + HEADER_ROW + rows.encode() + SHEET_END)
+    sheets = Member.of(
+        "xl/worksheets/sheet1.xml", SHEET_START + HEADER_ROW + rows.encode() + SHEET_END
+    )
     archive(path, [*workbook_parts(["S"], shared=True), strings, sheets])
 
 
 def laughs(path: Path) -> None:
     entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
-    book = f'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY l0 "lol">{entities}]><workbook xmlns="{MAIN}">&l9;</workbook>'
-    archive(path, [*workbook_parts(["S"], book=book), Member.of("xl/worksheets/sheet1.xml", SHEET_START + SHEET_END)])
+    book = (
+        f'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY l0 "lol">{entities}]><workbook'
+        f' xmlns="{MAIN}">&l9;</workbook>'
+    )
+    archive(
+        path,
+        [
+            *workbook_parts(["S"], book=book),
+            Member.of("xl/worksheets/sheet1.xml", SHEET_START + SHEET_END),
+        ],
+    )
 
 
 def entities_in_sheet(path: Path) -> None:
-    rows = f'<!DOCTYPE w [<!ENTITY a "{"x" * 1000}">]><worksheet xmlns="{MAIN}"><sheetData/></worksheet>'
+    rows = (
+        f'<!DOCTYPE w [<!ENTITY a "{"x" * 1000}">]><worksheet'
+        f' xmlns="{MAIN}"><sheetData/></worksheet>'
+    )
     archive(path, [*workbook_parts(["S"]), Member.of("xl/worksheets/sheet1.xml", rows)])
 
 
@@ -179,7 +262,13 @@ def deep_sheet(path: Path) -> None:
 
 def many_sheets(path: Path) -> None:
     names = [f"S{n}" for n in range(60_000)]
-    archive(path, [*workbook_parts(names), *(Member.of(f"xl/worksheets/sheet{n}.xml", "<a/>") for n in range(1, 1000))])
+    archive(
+        path,
+        [
+            *workbook_parts(names),
+            *(Member.of(f"xl/worksheets/sheet{n}.xml", "<a/>") for n in range(1, 1000)),
+        ],
+    )
 
 
 def many_members(path: Path) -> None:
@@ -209,9 +298,18 @@ def wide_sheet(path: Path, columns: int = 16_384) -> None:
 def huge_sheet_cell(path: Path) -> None:
     """Letters that hardly compress, so that only their number gives them away."""
     block = random.Random(1).randbytes(500_000).hex().encode()
-    before, after = SHEET_START + HEADER_ROW + b'<row r="2"><c r="A2" t="inlineStr"><is><t>', b"</t></is></c></row>" + SHEET_END
+    before, after = (
+        SHEET_START + HEADER_ROW + b'<row r="2"><c r="A2" t="inlineStr"><is><t>',
+        b"</t></is></c></row>" + SHEET_END,
+    )
     raw = before + block * 100 + after
-    archive(path, [*workbook_parts(["S"]), Member("xl/worksheets/sheet1.xml", raw, len(raw), zlib.crc32(raw), 0)])
+    archive(
+        path,
+        [
+            *workbook_parts(["S"]),
+            Member("xl/worksheets/sheet1.xml", raw, len(raw), zlib.crc32(raw), 0),
+        ],
+    )
 
 
 def with_member(*extra: Member) -> Callable[[Path], None]:
@@ -251,21 +349,41 @@ def compound(path: Path, *, circle: str) -> None:
     if circle == "directory":
         table[1] = 1
     directory = b""
-    for name, kind, start, size in (("Root Entry", 5, 0xFFFFFFFE, 0), ("Workbook", 2, 2, 0x7FFFFFFF if circle == "stream" else 9_000)):
+    for name, kind, start, size in (
+        ("Root Entry", 5, 0xFFFFFFFE, 0),
+        ("Workbook", 2, 2, 0x7FFFFFFF if circle == "stream" else 9_000),
+    ):
         encoded = name.encode("utf-16-le")
-        entry = encoded.ljust(64, b"\0") + struct.pack("<HBB", len(encoded) + 2, kind, 1) + struct.pack("<III", *[0xFFFFFFFF] * 3)
+        entry = (
+            encoded.ljust(64, b"\0")
+            + struct.pack("<HBB", len(encoded) + 2, kind, 1)
+            + struct.pack("<III", *[0xFFFFFFFF] * 3)
+        )
         directory += entry.ljust(116, b"\0") + struct.pack("<IQ", start, size)
     first_difat, difats = (21, 1) if circle == "difat" else (0xFFFFFFFE, 0)
-    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
-    header += struct.pack("<IIIIIIIII", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, first_difat, difats) + struct.pack("<109I", 0, *[0xFFFFFFFF] * 108)
+    header = (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+        + bytes(16)
+        + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6)
+        + bytes(6)
+    )
+    header += struct.pack(
+        "<IIIIIIIII", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, first_difat, difats
+    ) + struct.pack("<109I", 0, *[0xFFFFFFFF] * 108)
     stream = struct.pack("<HHHHHHII", 0x0809, 16, 0x0600, 5, 0, 0, 0, 0)
-    body = struct.pack("<128I", *table) + directory.ljust(sector, b"\0") + stream.ljust(19 * sector, b"\0")
+    body = (
+        struct.pack("<128I", *table)
+        + directory.ljust(sector, b"\0")
+        + stream.ljust(19 * sector, b"\0")
+    )
     body += struct.pack("<128I", *[0xFFFFFFFF] * 127, 21)
     path.write_bytes(header + body)
 
 
 def spread_xls(path: Path) -> None:
-    """An .xls whose two cells lie at the first and the last place of the format, and beyond it: 140 GB as a full sheet."""
+    """An .xls whose two cells lie at the first and the last place of the format, and beyond it: 140
+    GB as a full sheet.
+    """
 
     def record(kind: int, body: bytes) -> bytes:
         return struct.pack("<HH", kind, len(body)) + body
@@ -275,8 +393,18 @@ def spread_xls(path: Path) -> None:
     ends = record(0x000A, b"")
     at = len(start) + len(name) + len(ends)
     name = record(0x0085, struct.pack("<IBBBB", at, 0, 0, 1, 0) + b"S")
-    cells = b"".join(record(0x0203, struct.pack("<HHHd", row, column, 0, 1.0)) for row, column in ((0, 0), (65_535, 65_535)))
-    stream = (start + name + ends + record(0x0809, struct.pack("<HHHHII", 0x0600, 16, 0, 0, 0, 0)) + cells + ends).ljust(4608, b"\0")
+    cells = b"".join(
+        record(0x0203, struct.pack("<HHHd", row, column, 0, 1.0))
+        for row, column in ((0, 0), (65_535, 65_535))
+    )
+    stream = (
+        start
+        + name
+        + ends
+        + record(0x0809, struct.pack("<HHHHII", 0x0600, 16, 0, 0, 0, 0))
+        + cells
+        + ends
+    ).ljust(4608, b"\0")
     compound(path, circle="")
     whole = bytearray(path.read_bytes())
     whole[512 * 3 : 512 * 3 + len(stream)] = stream
@@ -376,7 +504,12 @@ def giant_page(path: Path, size: int = 150_000_000) -> None:
 
 
 def small_parquet(path: Path) -> bytes:
-    pq.write_table(pa.table({"cid": [f"n{n}" for n in range(1000)]}), path, compression="none", write_statistics=False)
+    pq.write_table(
+        pa.table({"cid": [f"n{n}" for n in range(1000)]}),
+        path,
+        compression="none",
+        write_statistics=False,
+    )
     return path.read_bytes()
 
 
@@ -386,7 +519,11 @@ def lying_page(path: Path) -> None:
     assert raw[4:7] == b"\x15\x04\x15"  # a dictionary page, then its size
     after = next(at for at in range(7, 12) if raw[at] < 0x80) + 1
     told = b"\xfe\xff\xff\xff\x0f"
-    path.write_bytes(raw[:7] + told + raw[after + 5 - len(told) :] if after == 12 else raw[:7] + told + raw[after:])
+    path.write_bytes(
+        raw[:7] + told + raw[after + 5 - len(told) :]
+        if after == 12
+        else raw[:7] + told + raw[after:]
+    )
 
 
 def far_footer(path: Path) -> None:
@@ -404,7 +541,14 @@ def large_footer(path: Path) -> None:
 def schema_footer(path: Path, elements: int) -> None:
     """A schema of `elements` columns, each of a few bytes, and no row."""
     one = b"\x15\x02\x25\x00\x18\x01c\x00"
-    schema = b"\x15\x02\x19\xfc" + varint(elements + 1) + b"\x48\x01r\x15" + varint(2 * elements) + b"\x00" + one * elements
+    schema = (
+        b"\x15\x02\x19\xfc"
+        + varint(elements + 1)
+        + b"\x48\x01r\x15"
+        + varint(2 * elements)
+        + b"\x00"
+        + one * elements
+    )
     footer = schema + b"\x16\x00\x19\x0c\x00"
     path.write_bytes(b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1")
 
@@ -448,8 +592,14 @@ def link_to(target: str) -> Callable[[Path], None]:
 
 CASES = (
     Hostile("sheet of 2.5 GB", "a.xlsx", sheet_bomb),
-    Hostile("sheet of 2.5 GB, told as 1 MB", "a.xlsx", lambda path: sheet_bomb(path, told=1_000_000)),
-    Hostile("sheet of 90 MB, told as 1 kB", "a.xlsx", lambda path: sheet_bomb(path, told=1_000, size=90_000_000)),
+    Hostile(
+        "sheet of 2.5 GB, told as 1 MB", "a.xlsx", lambda path: sheet_bomb(path, told=1_000_000)
+    ),
+    Hostile(
+        "sheet of 90 MB, told as 1 kB",
+        "a.xlsx",
+        lambda path: sheet_bomb(path, told=1_000, size=90_000_000),
+    ),
     Hostile("shared texts of 2.5 GB", "a.xlsx", strings_bomb),
     Hostile("one text in 100,000 cells, 3 GB", "a.xlsx", repeated_text),
     Hostile(
@@ -458,9 +608,15 @@ CASES = (
         lambda path: sheet(path, '<row r="2"><c r="XFD1048576"><v>1</v></c></row>'),
     ),
     Hostile(
-        "the same with 100 columns, spelt oddly", "a.xlsx", lambda path: sheet(path, "<row><c t='n' r = 'cv1048576'><v>1</v></c></row>")
+        "the same with 100 columns, spelt oddly",
+        "a.xlsx",
+        lambda path: sheet(path, "<row><c t='n' r = 'cv1048576'><v>1</v></c></row>"),
     ),
-    Hostile("row 4,000,000,000", "a.xlsx", lambda path: sheet(path, '<row r="4000000000"><c r="A4000000000"><v>1</v></c></row>')),
+    Hostile(
+        "row 4,000,000,000",
+        "a.xlsx",
+        lambda path: sheet(path, '<row r="4000000000"><c r="A4000000000"><v>1</v></c></row>'),
+    ),
     Hostile("sheet of 16,384 columns", "a.xlsx", wide_sheet),
     Hostile("billion laughs in the workbook", "a.xlsx", laughs),
     Hostile("entities in the sheet", "a.xlsx", entities_in_sheet),
@@ -476,8 +632,12 @@ CASES = (
     Hostile("zip directory unlike its headers", "a.xlsx", other_header),
     Hostile("zip with something behind", "a.xlsx", lambda path: sheet(path, b"", after=b"x" * 30)),
     Hostile(".xls, stream in a circle", "a.xls", lambda path: compound(path, circle="stream")),
-    Hostile(".xls, directory in a circle", "a.xls", lambda path: compound(path, circle="directory")),
-    Hostile(".xls, list of sectors in a circle", "a.xls", lambda path: compound(path, circle="difat")),
+    Hostile(
+        ".xls, directory in a circle", "a.xls", lambda path: compound(path, circle="directory")
+    ),
+    Hostile(
+        ".xls, list of sectors in a circle", "a.xls", lambda path: compound(path, circle="difat")
+    ),
     Hostile(".xls, two cells as far apart as can be", "a.xls", spread_xls),
     Hostile("2 GB of zero bytes", "a.csv", sparse, (BROKEN,)),
     Hostile("2 GB in a line", "a.csv", long_line, (BROKEN,)),
@@ -489,11 +649,23 @@ CASES = (
     ),
     Hostile("10,000,000 columns", "a.csv", lambda path: many_columns(path, 10_000_000), (BROKEN,)),
     Hostile("900,000 columns", "a.csv", lambda path: many_columns(path, 900_000)),
-    Hostile("45,000 columns in each of 40 lines", "a.csv", write((b"c" + b";c" * 45_000 + b"\n") * 40)),
+    Hostile(
+        "45,000 columns in each of 40 lines", "a.csv", write((b"c" + b";c" * 45_000 + b"\n") * 40)
+    ),
     Hostile("cell of 100 MB", "a.csv", large_cell, (BROKEN, "SYN-READ-015")),
     Hostile("quotation marks without end", "a.csv", stray_quotes, ("SYN-READ-015",)),
-    Hostile("zero bytes among text", "a.csv", write(b"cid,neuron_type\nn1,\0\0\n" * 1000), ("SYN-READ-003", BROKEN)),
-    Hostile("noise", "a.csv", write(random.Random(2).randbytes(3_000_000)), ("SYN-READ-003", BROKEN, UNREAD, "SYN-READ-015")),
+    Hostile(
+        "zero bytes among text",
+        "a.csv",
+        write(b"cid,neuron_type\nn1,\0\0\n" * 1000),
+        ("SYN-READ-003", BROKEN),
+    ),
+    Hostile(
+        "noise",
+        "a.csv",
+        write(random.Random(2).randbytes(3_000_000)),
+        ("SYN-READ-003", BROKEN, UNREAD, "SYN-READ-015"),
+    ),
     Hostile("gzip bomb", "a.csv.gz", gzip_bomb),
     Hostile("gzip bomb of 100 parts", "a.csv.gz", gzip_members),
     Hostile("gzip of 500,000 empty parts", "a.csv.gz", gzip_nothing),
@@ -504,8 +676,12 @@ CASES = (
     Hostile("page said to have 2 GB", "a.parquet", lying_page, (UNREAD, BROKEN)),
     Hostile("footer outside the file", "a.parquet", far_footer),
     Hostile("footer of 1.9 GB", "a.parquet", large_footer),
-    Hostile("10,000,000 columns in Parquet", "a.parquet", lambda path: schema_footer(path, 10_000_000)),
-    Hostile("1,000,000 columns in Parquet", "a.parquet", lambda path: schema_footer(path, 1_000_000)),
+    Hostile(
+        "10,000,000 columns in Parquet", "a.parquet", lambda path: schema_footer(path, 10_000_000)
+    ),
+    Hostile(
+        "1,000,000 columns in Parquet", "a.parquet", lambda path: schema_footer(path, 1_000_000)
+    ),
     Hostile("groups in groups, 4,000 deep", "a.parquet", nested_footer, (UNREAD, BROKEN)),
     Hostile("named pipe", "a.csv", pipe, (STRANGE,)),
     Hostile("socket", "a.csv", listening, (STRANGE,)),

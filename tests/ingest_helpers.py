@@ -1,6 +1,7 @@
 """A dataset of small files in a folder, ingested for real: what the tests of reading share.
 
-Belongs here: making the folder, running the stage, reading back what it wrote. Does not: expectations.
+Belongs here: making the folder, running the stage, reading back what it wrote. Does not:
+expectations.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 import duckdb
 import yaml
 
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.settings import PipelineSettings, load_dataset
-from syndb_pipeline.sources import SourceMap
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset
+from syndb_pipeline.contract.key_encoding import rows_of
+from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages import ingest
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import Record, Rows
-from syndb_pipeline.stored_keys import rows_of
+from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record, Rows
 
 DATASET = {
     "id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
@@ -54,14 +55,20 @@ class Ingested:
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """The table's rows, keys as text, all columns but `_cells` unless some are named."""
         chosen = ", ".join(columns) if columns else "* EXCLUDE (_cells)"
-        return duckdb.sql(f"SELECT {chosen} FROM {rows_of(self.folder / 'tables' / f'{table}.parquet')}").fetchall()
+        return duckdb.sql(
+            f"SELECT {chosen} FROM {rows_of(self.folder / 'tables' / f'{table}.parquet')}"
+        ).fetchall()
 
     def types(self, table: str) -> dict[str, str]:
-        described = duckdb.sql(f"DESCRIBE SELECT * EXCLUDE (_cells) FROM '{self.folder / 'tables' / table}.parquet'").fetchall()
+        described = duckdb.sql(
+            f"DESCRIBE SELECT * EXCLUDE (_cells) FROM '{self.folder / 'tables' / table}.parquet'"
+        ).fetchall()
         return {name: kind for name, kind, *_ in described}
 
     def cells(self) -> list[tuple[str, int, str, str, str]]:
-        return duckdb.sql(f"SELECT tbl, row_number, col, raw, kind FROM '{self.folder / 'cells.parquet'}'").fetchall()
+        return duckdb.sql(
+            f"SELECT tbl, row_number, col, raw, kind FROM '{self.folder / 'cells.parquet'}'"
+        ).fetchall()
 
     @property
     def sources(self) -> SourceMap:
@@ -72,8 +79,12 @@ class Ingested:
 
 
 def context_for(folder: Path, tables: dict[str, Any], **config: Any) -> Context:
-    """The context of a dataset whose files lie in `folder`; a table given as text is just its file."""
-    described = {name: {"file": table} if isinstance(table, str) else table for name, table in tables.items()}
+    """The context of a dataset whose files lie in `folder`; a table given as text is just its
+    file.
+    """
+    described = {
+        name: {"file": table} if isinstance(table, str) else table for name, table in tables.items()
+    }
     path = folder / "dataset.yaml"
     content = {"tables": described, **config, "dataset": DATASET | config.get("dataset", {})}
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
@@ -82,7 +93,9 @@ def context_for(folder: Path, tables: dict[str, Any], **config: Any) -> Context:
 
 
 def ingest_folder(folder: Path, tables: dict[str, Any], **config: Any) -> Ingested:
-    """Run the ingest stage on files in `folder` and check what holds for every run: rows are conserved and every row has a source."""
+    """Run the ingest stage on files in `folder` and check what holds for every run: rows are
+    conserved and every row has a source.
+    """
     context = context_for(folder, tables, **config)
     out = context.store.scratch / "out"
     number = 0

@@ -31,7 +31,9 @@ def glb(scene: Any, binary: bytes | None = None) -> bytes:
 
 
 def triangle(name: str = "a triangle") -> tuple[dict[str, Any], bytes]:
-    """A scene of one triangle and the bytes it speaks of: three places of three floats, then three indices of two bytes."""
+    """A scene of one triangle and the bytes it speaks of: three places of three floats, then three
+    indices of two bytes.
+    """
     binary = struct.pack("<9f3H", 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 2)
     scene = {
         "asset": {"version": "2.0", "generator": name},
@@ -40,10 +42,20 @@ def triangle(name: str = "a triangle") -> tuple[dict[str, Any], bytes]:
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
         "accessors": [
-            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3", "min": [0, 0, 0], "max": [1, 1, 0]},
+            {
+                "bufferView": 0,
+                "componentType": 5126,
+                "count": 3,
+                "type": "VEC3",
+                "min": [0, 0, 0],
+                "max": [1, 1, 0],
+            },
             {"bufferView": 1, "componentType": 5123, "count": 3, "type": "SCALAR"},
         ],
-        "bufferViews": [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 6}],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": 36},
+            {"buffer": 0, "byteOffset": 36, "byteLength": 6},
+        ],
         "buffers": [{"byteLength": 42}],
     }
     return scene, binary
@@ -55,6 +67,10 @@ def small_mesh(name: str = "a triangle") -> bytes:
 
 
 def ball_mesh(centre: shapes.Point, radius: float, unit: float = 1) -> bytes:
-    """A closed ball, given in nanometres and written in a unit of which `unit` are one nanometre."""
+    """A closed ball, given in nanometres and written in a unit of which `unit` are one
+    nanometre.
+    """
     ball = shapes.ball(centre, radius)
-    return shapes.glb(shapes.Mesh([(x * unit, y * unit, z * unit) for x, y, z in ball.vertices], ball.triangles))
+    return shapes.glb(
+        shapes.Mesh([(x * unit, y * unit, z * unit) for x, y, z in ball.vertices], ball.triangles)
+    )

@@ -1,6 +1,8 @@
-"""Datasets broken by chance, the same for the same number: small labs, and every way we know to spoil one.
+"""Datasets broken by chance, the same for the same number: small labs, and every way we know to
+spoil one.
 
-Belongs here: the labs, the mutations, writing them as files. Does not: what anybody should think of the result.
+Belongs here: the labs, the mutations, writing them as files. Does not: what anybody should think of
+the result.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ Rows = list[list[str]]
 
 @dataclass
 class Dataset:
-    """A lab's files before they are written: `tables` are header and rows; `raw` takes the place of a table's text, `names`
-    of its file's name; `files` lie beside.
+    """A lab's files before they are written: `tables` are header and rows; `raw` takes the place of
+    a table's text, `names` of its file's name; `files` lie beside.
     """
 
     config: dict[str, Any]
@@ -74,7 +76,9 @@ class Dataset:
         for name, content in self.content().items():
             (folder / name).write_bytes(content)
         path = folder / "case.yaml"
-        path.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="ascii")  # other characters as escapes
+        path.write_text(
+            yaml.safe_dump(self.config, sort_keys=False), encoding="ascii"
+        )  # other characters as escapes
         return path
 
 
@@ -102,13 +106,20 @@ class Case:
 
     @property
     def words(self) -> str:
-        return f"{self.lab} with {', '.join(f'{mutation.kind}: {mutation.name}' for mutation in self.done)}"
+        return (
+            f"{self.lab} with"
+            f" {', '.join(f'{mutation.kind}: {mutation.name}' for mutation in self.done)}"
+        )
 
 
 # The labs
 
 
-def _lab(tables: dict[str, str], settings: dict[str, dict[str, Any]], files: dict[str, bytes] | None = None) -> Dataset:
+def _lab(
+    tables: dict[str, str],
+    settings: dict[str, dict[str, Any]],
+    files: dict[str, bytes] | None = None,
+) -> Dataset:
     return Dataset(
         config={
             "dataset": {
@@ -135,10 +146,19 @@ def _lab(tables: dict[str, str], settings: dict[str, dict[str, Any]], files: dic
 def _tree() -> Dataset:
     return _lab(
         {
-            "neuron": "cid,voxel_volume,centroid_x,polarity,is_tree,n_branches,mesh_path,swc_path "
-            "n1,1e9,100.5,bipolar,true,4,one.glb,one.swc n2,2e9,-3,,,,two.glb, n3,3.5e9,0,unipolar,false,0,,one.swc",
-            "axon": "cid,parent_id,terminal_count,mesh_volume,mesh_surface_area a1,n1,2,1e7,1e6 a2,n2,,2e7,2e6 a3,n3,0,,",
-            "vesicle": "cid,parent_id,neurotransmitter,voxel_radius,minimum_normal_length v1,a1,gaba,20.5,3 v2,a1,,20,1 v3,a2,glutamate,9,",
+            "neuron": (
+                "cid,voxel_volume,centroid_x,polarity,is_tree,n_branches,mesh_path,swc_path"
+                " n1,1e9,100.5,bipolar,true,4,one.glb,one.swc n2,2e9,-3,,,,two.glb,"
+                " n3,3.5e9,0,unipolar,false,0,,one.swc"
+            ),
+            "axon": (
+                "cid,parent_id,terminal_count,mesh_volume,mesh_surface_area a1,n1,2,1e7,1e6"
+                " a2,n2,,2e7,2e6 a3,n3,0,,"
+            ),
+            "vesicle": (
+                "cid,parent_id,neurotransmitter,voxel_radius,minimum_normal_length"
+                " v1,a1,gaba,20.5,3 v2,a1,,20,1 v3,a2,glutamate,9,"
+            ),
         },
         {"vesicle": {"parent": "axon"}},
         {"one.glb": small_mesh("one"), "two.glb": small_mesh("two"), "one.swc": SKELETON},
@@ -148,15 +168,29 @@ def _tree() -> Dataset:
 def _circuit() -> Dataset:
     return _lab(
         {
-            "neuron": "cid,neuron_type,cable_length 720575940621039145,interneuron,1e6 720575940621039146,,2e6 720575940621039147,,",
-            "pre_synaptic_terminal": "cid,parent_id,vesicle_count,forms_synapse_with "
-            "t1,720575940621039145,0,s1 t2,720575940621039146,,s2 t3,720575940621039147,5,",
-            "synapse": "cid,pre_synapse_id,post_synapse_id,cave_id,gaba,cleft_score "
-            "s1,t1,720575940621039146,1234567890123456789,0.5,90 s2,t2,720575940621039145,2,1,0 s3,t3,720575940621039145,,,",
-            "neuron_relation": "pre_synapse_id,post_synapse_id,connection_score "
-            "720575940621039145,720575940621039146,0.5 720575940621039146,720575940621039145,1 720575940621039145,720575940621039147,",
+            "neuron": (
+                "cid,neuron_type,cable_length 720575940621039145,interneuron,1e6"
+                " 720575940621039146,,2e6 720575940621039147,,"
+            ),
+            "pre_synaptic_terminal": (
+                "cid,parent_id,vesicle_count,forms_synapse_with "
+                "t1,720575940621039145,0,s1 t2,720575940621039146,,s2 t3,720575940621039147,5,"
+            ),
+            "synapse": (
+                "cid,pre_synapse_id,post_synapse_id,cave_id,gaba,cleft_score"
+                " s1,t1,720575940621039146,1234567890123456789,0.5,90"
+                " s2,t2,720575940621039145,2,1,0 s3,t3,720575940621039145,,,"
+            ),
+            "neuron_relation": (
+                "pre_synapse_id,post_synapse_id,connection_score"
+                " 720575940621039145,720575940621039146,0.5 720575940621039146,720575940621039145,1"
+                " 720575940621039145,720575940621039147,"
+            ),
         },
-        {"pre_synaptic_terminal": {"parent": "neuron"}, "synapse": {"references": {"post_synapse_id": "neuron"}}},
+        {
+            "pre_synaptic_terminal": {"parent": "neuron"},
+            "synapse": {"references": {"post_synapse_id": "neuron"}},
+        },
     )
 
 
@@ -164,14 +198,20 @@ def _organelles() -> Dataset:
     return _lab(
         {
             "dendrite": "cid,dendritic_spine_count,voxel_radius d1,2,50 d2,0,61.25 d3,,70",
-            "mitochondria": "cid,parent_id,voxel_volume,mesh_sphericity m1,d1,1e8,0.8 m2,d1,2e8,1 m3,d3,,",
+            "mitochondria": (
+                "cid,parent_id,voxel_volume,mesh_sphericity m1,d1,1e8,0.8 m2,d1,2e8,1 m3,d3,,"
+            ),
             "endoplasmic_reticulum": "cid,parent_id,ribosome_count e1,d2,1200 e2,d2,0 e3,d3,",
         },
         {},
     )
 
 
-LABS: dict[str, Callable[[], Dataset]] = {"tree": _tree, "circuit": _circuit, "organelles": _organelles}
+LABS: dict[str, Callable[[], Dataset]] = {
+    "tree": _tree,
+    "circuit": _circuit,
+    "organelles": _organelles,
+}
 
 # Cells, keys, references
 
@@ -257,9 +297,15 @@ _KEYS = {
 }
 
 
-def _table(rng: Random, dataset: Dataset, having: Callable[[list[str]], bool] = lambda header: True) -> Rows:
-    """The rows of some table that has rows and a header that `having` likes; an empty one when there is none."""
-    able = [rows for rows in dataset.tables.values() if len(rows) > 1 and rows[0] and having(rows[0])]
+def _table(
+    rng: Random, dataset: Dataset, having: Callable[[list[str]], bool] = lambda header: True
+) -> Rows:
+    """The rows of some table that has rows and a header that `having` likes; an empty one when
+    there is none.
+    """
+    able = [
+        rows for rows in dataset.tables.values() if len(rows) > 1 and rows[0] and having(rows[0])
+    ]
     return rng.choice(able) if able else [["cid"], ["k"]]
 
 
@@ -342,7 +388,9 @@ def _all_references(value: str) -> Callable[[Random, Dataset], None]:
 # Columns and rows
 
 
-def _rename(new: Callable[[str], str], names: Callable[[str], bool] = lambda name: True) -> Callable[[Random, Dataset], None]:
+def _rename(
+    new: Callable[[str], str], names: Callable[[str], bool] = lambda name: True
+) -> Callable[[Random, Dataset], None]:
     def apply(rng: Random, dataset: Dataset) -> None:
         header = _table(rng, dataset, lambda header: any(map(names, header)))[0]
         able = [index for index, name in enumerate(header) if names(name)]
@@ -426,12 +474,17 @@ def _open_quote(dataset: Dataset, table: str) -> bytes:
 
 
 def _parquet(kind: str) -> Callable[[Random, Dataset], None]:
-    """Some table as a Parquet file, with one of its columns in the SQL type `kind`, where it can be cast."""
+    """Some table as a Parquet file, with one of its columns in the SQL type `kind`, where it can be
+    cast.
+    """
 
     def apply(rng: Random, dataset: Dataset) -> None:
         table = rng.choice(list(dataset.tables))
         header, *rows = dataset.tables[table]
-        names = [f"{name}{at}" if name in header[:at] or not name else name for at, name in enumerate(header)]
+        names = [
+            f"{name}{at}" if name in header[:at] or not name else name
+            for at, name in enumerate(header)
+        ]
         wide = [(row + [""] * len(names))[: len(names)] for row in rows]
         dataset.names[table] = dataset.config["tables"][table]["file"] = f"{table}.parquet"
         dataset.raw[table] = parquet_bytes(names, wide, {rng.choice(names): kind} if names else {})
@@ -440,7 +493,9 @@ def _parquet(kind: str) -> Callable[[Random, Dataset], None]:
 
 
 def parquet_bytes(names: list[str], rows: Rows, kinds: dict[str, str]) -> bytes:
-    """A Parquet file of text columns, those of `kinds` in another SQL type; what cannot be cast is missing."""
+    """A Parquet file of text columns, those of `kinds` in another SQL type; what cannot be cast is
+    missing.
+    """
     from tempfile import TemporaryDirectory
 
     quoted = ['"' + name.replace('"', '""') + '"' for name in names] or ['"cid"']
@@ -450,7 +505,8 @@ def parquet_bytes(names: list[str], rows: Rows, kinds: dict[str, str]) -> bytes:
             cells = [cell.encode("utf-8", "replace").decode() or None for cell in row]
             connection.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(cells))})", cells)
         select = ", ".join(
-            f"TRY_CAST({held} AS {kinds[name]}) AS {held}" if name in kinds else held for name, held in zip(names, quoted, strict=True)
+            f"TRY_CAST({held} AS {kinds[name]}) AS {held}" if name in kinds else held
+            for name, held in zip(names, quoted, strict=True)
         )
         path = Path(folder) / "t.parquet"
         connection.execute(f"COPY (SELECT {select} FROM t) TO '{path}' (FORMAT parquet)")
@@ -555,7 +611,9 @@ _TEXTS: dict[str, Callable[[Any], Callable[[Random, Dataset], None]]] = {
     "notes": lambda text: _say("notes", text),
     "microscopy": lambda text: _say("microscopy", text),
     "gene": lambda text: _mutation(gene=text),
-    "publication": lambda text: _say("publications", [f"10.1000/{text}" if isinstance(text, str) else text]),
+    "publication": lambda text: _say(
+        "publications", [f"10.1000/{text}" if isinstance(text, str) else text]
+    ),
     "collection": lambda text: _say("collections", [text]),
     "group": lambda text: _say("groups", [text]),
     "structure": lambda text: _region(structure=text),
@@ -569,17 +627,23 @@ def _mutations() -> list[Mutation]:
     found += [
         Mutation("keys", "repeated", _repeated_key),
         Mutation("keys", "repeated, with white space", _key_once_more(lambda key: f"{key} ")),
-        Mutation("keys", "repeated, with a no-break space", _key_once_more(lambda key: f"\u00a0{key}")),
+        Mutation(
+            "keys", "repeated, with a no-break space", _key_once_more(lambda key: f"\u00a0{key}")
+        ),
         Mutation("keys", "repeated, in capitals", _key_once_more(str.upper)),
         Mutation("keys", "repeated, as a float", _key_once_more(lambda key: f"{key}.0")),
         Mutation("keys", "repeated, with a NUL after", _key_once_more(lambda key: f"{key}\0")),
-        Mutation("keys", "repeated, with a byte order mark", _key_once_more(lambda key: f"\ufeff{key}")),
+        Mutation(
+            "keys", "repeated, with a byte order mark", _key_once_more(lambda key: f"\ufeff{key}")
+        ),
         Mutation("references", "to nothing", _cell("nobody", _is_reference)),
         Mutation("references", "empty", _cell("", _is_reference)),
         Mutation("references", "blank", _cell(" ", _is_reference)),
         Mutation("references", "in capitals", _cell("N1", _is_reference)),
         Mutation("references", "NUL", _cell("\0", _is_reference)),
-        Mutation("references", "a UUID", _cell("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", _is_reference)),
+        Mutation(
+            "references", "a UUID", _cell("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", _is_reference)
+        ),
         Mutation("references", "swapped", _swapped),
         Mutation("references", "to itself", _self),
         Mutation("references", "into another table", _of_wrong_table),
@@ -591,7 +655,11 @@ def _mutations() -> list[Mutation]:
         Mutation("columns", "in white space", _rename(lambda name: f" {name} ")),
         Mutation("columns", "without a name", _rename(lambda name: "")),
         Mutation("columns", "a name with NUL", _rename(lambda name: f"{name}\0")),
-        Mutation("columns", "by its former name", _rename(lambda name: name.replace("_synapse", ""), lambda name: "_synapse_" in name)),
+        Mutation(
+            "columns",
+            "by its former name",
+            _rename(lambda name: name.replace("_synapse", ""), lambda name: "_synapse_" in name),
+        ),
         Mutation("columns", "key called id", _rename(lambda name: "id", _is_key)),
         Mutation("columns", "left out", _drop_column),
         Mutation("columns", "doubled", _double_column),
@@ -624,33 +692,105 @@ def _mutations() -> list[Mutation]:
                 "gr\u00f6sse": "1",
             }.items()
         ),
-        Mutation("rows", "one dropped", _in_rows(lambda rng, rows: rows.pop(rng.randrange(1, len(rows))))),
-        Mutation("rows", "one doubled", _in_rows(lambda rng, rows: rows.append(list(rng.choice(rows[1:]))))),
-        Mutation("rows", "all doubled", _in_rows(lambda rng, rows: rows.extend([list(row) for row in rows[1:]]))),
-        Mutation("rows", "header repeated", _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), list(rows[0])))),
+        Mutation(
+            "rows", "one dropped", _in_rows(lambda rng, rows: rows.pop(rng.randrange(1, len(rows))))
+        ),
+        Mutation(
+            "rows",
+            "one doubled",
+            _in_rows(lambda rng, rows: rows.append(list(rng.choice(rows[1:])))),
+        ),
+        Mutation(
+            "rows",
+            "all doubled",
+            _in_rows(lambda rng, rows: rows.extend([list(row) for row in rows[1:]])),
+        ),
+        Mutation(
+            "rows",
+            "header repeated",
+            _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), list(rows[0]))),
+        ),
         Mutation("rows", "none left", _in_rows(_empty_rows)),
-        Mutation("rows", "a value too many", _in_rows(lambda rng, rows: rng.choice(rows[1:]).append("1"))),
+        Mutation(
+            "rows", "a value too many", _in_rows(lambda rng, rows: rng.choice(rows[1:]).append("1"))
+        ),
         Mutation("rows", "a value too few", _in_rows(_fewer_values)),
-        Mutation("rows", "a blank one", _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), []))),
-        Mutation("rows", "one of empty cells", _in_rows(lambda rng, rows: rows.append([""] * len(rows[0])))),
-        Mutation("rows", "in another order", _in_rows(lambda rng, rows: rows.__setitem__(slice(1, None), rows[:0:-1]))),
+        Mutation(
+            "rows",
+            "a blank one",
+            _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), [])),
+        ),
+        Mutation(
+            "rows",
+            "one of empty cells",
+            _in_rows(lambda rng, rows: rows.append([""] * len(rows[0]))),
+        ),
+        Mutation(
+            "rows",
+            "in another order",
+            _in_rows(lambda rng, rows: rows.__setitem__(slice(1, None), rows[:0:-1])),
+        ),
         Mutation("rows", "no header", _in_rows(lambda rng, rows: rows.pop(0))),
         Mutation("files", "cut off", _truncated),
         Mutation("files", "empty", _as(lambda dataset, table: b"")),
         Mutation("files", "not there", _gone),
-        Mutation("files", "UTF-16", _as(lambda dataset, table: dataset.text(table).encode("utf-16", "surrogatepass"))),
-        Mutation("files", "with a byte order mark", _as(lambda dataset, table: dataset.text(table).encode("utf-8-sig", "surrogatepass"))),
-        Mutation("files", "Latin-1", _as(lambda dataset, table: (dataset.text(table) + "\u00df\n").encode("latin-1", "replace"))),
-        Mutation("files", "semicolons", _as(lambda dataset, table: dataset.text(table, ";").encode("utf-8", "replace"))),
-        Mutation("files", "tabs", _as(lambda dataset, table: dataset.text(table, "\t").encode("utf-8", "replace"))),
-        Mutation("files", "bars", _as(lambda dataset, table: dataset.text(table, "|").encode("utf-8", "replace"))),
-        Mutation("files", "Windows line ends", _as(lambda dataset, table: dataset.text(table, ",", "\r\n").encode("utf-8", "replace"))),
-        Mutation("files", "old line ends", _as(lambda dataset, table: dataset.text(table, ",", "\r").encode("utf-8", "replace"))),
-        Mutation("files", "no last line end", _as(lambda dataset, table: dataset.text(table).rstrip("\n").encode("utf-8", "replace"))),
+        Mutation(
+            "files",
+            "UTF-16",
+            _as(lambda dataset, table: dataset.text(table).encode("utf-16", "surrogatepass")),
+        ),
+        Mutation(
+            "files",
+            "with a byte order mark",
+            _as(lambda dataset, table: dataset.text(table).encode("utf-8-sig", "surrogatepass")),
+        ),
+        Mutation(
+            "files",
+            "Latin-1",
+            _as(
+                lambda dataset, table: (dataset.text(table) + "\u00df\n").encode(
+                    "latin-1", "replace"
+                )
+            ),
+        ),
+        Mutation(
+            "files",
+            "semicolons",
+            _as(lambda dataset, table: dataset.text(table, ";").encode("utf-8", "replace")),
+        ),
+        Mutation(
+            "files",
+            "tabs",
+            _as(lambda dataset, table: dataset.text(table, "\t").encode("utf-8", "replace")),
+        ),
+        Mutation(
+            "files",
+            "bars",
+            _as(lambda dataset, table: dataset.text(table, "|").encode("utf-8", "replace")),
+        ),
+        Mutation(
+            "files",
+            "Windows line ends",
+            _as(lambda dataset, table: dataset.text(table, ",", "\r\n").encode("utf-8", "replace")),
+        ),
+        Mutation(
+            "files",
+            "old line ends",
+            _as(lambda dataset, table: dataset.text(table, ",", "\r").encode("utf-8", "replace")),
+        ),
+        Mutation(
+            "files",
+            "no last line end",
+            _as(lambda dataset, table: dataset.text(table).rstrip("\n").encode("utf-8", "replace")),
+        ),
         Mutation("files", "NUL bytes", _as(lambda dataset, table: bytes(1_000))),
         Mutation("files", "a mesh", _as(lambda dataset, table: small_mesh())),
         Mutation("files", "an open quotation mark", _as(_open_quote)),
-        Mutation("files", "Parquet called csv", _as(lambda dataset, table: parquet_bytes(["cid"], [["k"]], {}))),
+        Mutation(
+            "files",
+            "Parquet called csv",
+            _as(lambda dataset, table: parquet_bytes(["cid"], [["k"]], {})),
+        ),
         *(
             Mutation("parquet", f"a column as {kind}", _parquet(kind))
             for kind in (
@@ -682,8 +822,12 @@ def _mutations() -> list[Mutation]:
         Mutation("meshes", "skeleton not there", _beside("one.swc", None)),
         Mutation("meshes", "skeleton empty", _beside("one.swc", b"")),
         Mutation("meshes", "skeleton is a mesh", _beside("one.swc", small_mesh())),
-        Mutation("meshes", "skeleton in pieces", _beside("one.swc", SKELETON + b"4 3 9 9 9 1 -1\n")),
-        Mutation("meshes", "skeleton with a loop", _beside("one.swc", b"1 1 0 0 0 1 2\n2 1 1 0 0 1 1\n")),
+        Mutation(
+            "meshes", "skeleton in pieces", _beside("one.swc", SKELETON + b"4 3 9 9 9 1 -1\n")
+        ),
+        Mutation(
+            "meshes", "skeleton with a loop", _beside("one.swc", b"1 1 0 0 0 1 2\n2 1 1 0 0 1 1\n")
+        ),
         Mutation("meshes", "skeleton of comments", _beside("one.swc", b"# nothing\n")),
         Mutation("meshes", "path upwards", _path("../one.glb")),
         Mutation("meshes", "absolute path", _path("/etc/passwd")),
@@ -706,18 +850,34 @@ def _mutations() -> list[Mutation]:
         Mutation("limits", "collection of 121", _say("collections", ["x" * 121])),
         Mutation("limits", "DOI of 255", _say("publications", ["10.1000/" + "x" * 247])),
         Mutation("limits", "DOI of 256", _say("publications", ["10.1000/" + "x" * 248])),
-        Mutation("limits", "1,001 collections", _say("collections", [f"c{n}" for n in range(1_001)])),
-        Mutation("limits", "1,001 regions", _say("brain_regions", [{"structure": "septum"}] * 1_001)),
-        Mutation("limits", "1,001 publications", _say("publications", [f"10.1000/{n}" for n in range(1_001)])),
-        Mutation("limits", "1,001 mutations", _say("mutations", [{"gene": f"g{n}", "expression": "knock-in"} for n in range(1_001)])),
+        Mutation(
+            "limits", "1,001 collections", _say("collections", [f"c{n}" for n in range(1_001)])
+        ),
+        Mutation(
+            "limits", "1,001 regions", _say("brain_regions", [{"structure": "septum"}] * 1_001)
+        ),
+        Mutation(
+            "limits",
+            "1,001 publications",
+            _say("publications", [f"10.1000/{n}" for n in range(1_001)]),
+        ),
+        Mutation(
+            "limits",
+            "1,001 mutations",
+            _say("mutations", [{"gene": f"g{n}", "expression": "knock-in"} for n in range(1_001)]),
+        ),
         Mutation("vocabularies", "licence unknown", _say("license", "MIT")),
         Mutation("vocabularies", "licence by SPDX", _say("license", "odbl-1.0")),
         Mutation("vocabularies", "licence as a number", _say("license", 2)),
         Mutation("vocabularies", "animal unknown", _say("animal", "UNICORN")),
         Mutation("vocabularies", "animal in small letters", _say("animal", "mus_musculus")),
         Mutation("vocabularies", "animal as a number", _say("animal", 1)),
-        Mutation("vocabularies", "direction unknown", _region(structure="septum", direction="upwards")),
-        Mutation("vocabularies", "direction in capitals", _region(structure="septum", direction="DORSAL")),
+        Mutation(
+            "vocabularies", "direction unknown", _region(structure="septum", direction="upwards")
+        ),
+        Mutation(
+            "vocabularies", "direction in capitals", _region(structure="septum", direction="DORSAL")
+        ),
         Mutation("vocabularies", "direction null", _region(structure="septum", direction=None)),
         Mutation("vocabularies", "structure unknown", _region(structure="atlantis")),
         Mutation("vocabularies", "structure in capitals", _region(structure="SEPTUM")),
@@ -739,16 +899,38 @@ def _mutations() -> list[Mutation]:
         Mutation("metadata", "no groups", _say("groups", [])),
         Mutation("metadata", "new collection", _say("collections", ["made by a mutation"])),
         Mutation("metadata", "collection twice", _say("collections", ["made by a mutation"] * 2)),
-        Mutation("metadata", "collection of somebody else", _say("collections", [CLOSED_COLLECTION])),
+        Mutation(
+            "metadata", "collection of somebody else", _say("collections", [CLOSED_COLLECTION])
+        ),
         Mutation("metadata", "publication twice", _say("publications", ["10.1000/1", "10.1000/1"])),
-        Mutation("metadata", "publication twice, in capitals", _say("publications", ["10.1000/abc", "10.1000/ABC"])),
+        Mutation(
+            "metadata",
+            "publication twice, in capitals",
+            _say("publications", ["10.1000/abc", "10.1000/ABC"]),
+        ),
         Mutation("metadata", "publication that is there", _say("publications", [KNOWN_DOI])),
-        Mutation("metadata", "publication that is there, in capitals", _say("publications", [KNOWN_DOI.upper()])),
-        Mutation("metadata", "publication as a link", _say("publications", ["https://doi.org/10.1000/1"])),
-        Mutation("metadata", "publication without prefix", _say("publications", ["science.add9330"])),
-        Mutation("metadata", "publication in Arabic digits", _say("publications", ["10.\u0661\u0662\u0663\u0664/1"])),
+        Mutation(
+            "metadata",
+            "publication that is there, in capitals",
+            _say("publications", [KNOWN_DOI.upper()]),
+        ),
+        Mutation(
+            "metadata", "publication as a link", _say("publications", ["https://doi.org/10.1000/1"])
+        ),
+        Mutation(
+            "metadata", "publication without prefix", _say("publications", ["science.add9330"])
+        ),
+        Mutation(
+            "metadata",
+            "publication in Arabic digits",
+            _say("publications", ["10.\u0661\u0662\u0663\u0664/1"]),
+        ),
         Mutation("metadata", "publication in white space", _say("publications", [" 10.1000/1 "])),
-        Mutation("metadata", "mutation twice", _say("mutations", [{"gene": "shank3", "expression": "knock-out"}] * 2)),
+        Mutation(
+            "metadata",
+            "mutation twice",
+            _say("mutations", [{"gene": "shank3", "expression": "knock-out"}] * 2),
+        ),
         Mutation("ids", "in capitals", _id(lambda given: str(given).upper())),
         Mutation("ids", "in braces", _id(lambda given: f"{{{given}}}")),
         Mutation("ids", "as a URN", _id(lambda given: f"urn:uuid:{given}")),
@@ -763,7 +945,9 @@ def _mutations() -> list[Mutation]:
         Mutation("tables", "a decimal comma", _of_table("decimal", ",")),
         Mutation("tables", "a parent that cannot be", _of_table("parent", "synapse")),
         Mutation("tables", "parents are neurons", _of_table("parent", "neuron")),
-        Mutation("tables", "columns left out", _of_table("ignore", ["colour", "dataset_id", "cid"])),
+        Mutation(
+            "tables", "columns left out", _of_table("ignore", ["colour", "dataset_id", "cid"])
+        ),
         Mutation("tables", "second line is the header", _of_table("header_row", 2)),
         Mutation("tables", "without header", _of_table("header_row", None)),
         Mutation("tables", "file with NUL", _of_table("file", "a\0.csv")),
@@ -778,26 +962,41 @@ def _mutations() -> list[Mutation]:
         Mutation("tables", "another delimiter", _of_table("delimiter", ";")),
         Mutation("tables", "all csv files as one", _of_table("file", "*.csv")),
         Mutation("rules", "ranges only warn", _rules("warning", "SYN-VAL-001")),
-        Mutation("rules", "missing files only warn", _rules("info", "SYN-PATH-001", "SYN-PATH-002")),
+        Mutation(
+            "rules", "missing files only warn", _rules("info", "SYN-PATH-001", "SYN-PATH-002")
+        ),
         Mutation("rules", "unknown words are errors", _rules("error", "SYN-VOC-001")),
         Mutation("rules", "repeated keys only warn", _rules("warning", "SYN-ID-002")),
-        *(Mutation("texts", f"{key}: {name}", say(text)) for key, say in _TEXTS.items() for name, text in _ODD_TEXTS.items()),
+        *(
+            Mutation("texts", f"{key}: {name}", say(text))
+            for key, say in _TEXTS.items()
+            for name, text in _ODD_TEXTS.items()
+        ),
     ]
     return found
 
 
 MUTATIONS: list[Mutation] = _mutations()
-_BY_KIND = {kind: [mutation for mutation in MUTATIONS if mutation.kind == kind] for kind in dict.fromkeys(m.kind for m in MUTATIONS)}
+_BY_KIND = {
+    kind: [mutation for mutation in MUTATIONS if mutation.kind == kind]
+    for kind in dict.fromkeys(m.kind for m in MUTATIONS)
+}
 KINDS: tuple[str, ...] = tuple(_BY_KIND)
 _STEP = next(step for step in range(101, 1_000) if gcd(step, len(MUTATIONS)) == 1)
 """Mixes the kinds of the first numbers, and leaves none out."""
 
 
 def case(seed: int, ids: dict[str, UUID]) -> Case:
-    """Dataset number `seed`, its id that of its lab in `ids`. The first numbers do every mutation alone, later ones several at a time."""
+    """Dataset number `seed`, its id that of its lab in `ids`. The first numbers do every mutation
+    alone, later ones several at a time.
+    """
     rng = Random(seed)
     alone = seed < len(MUTATIONS)
-    first = MUTATIONS[seed * _STEP % len(MUTATIONS)] if alone else rng.choice(_BY_KIND[rng.choice(KINDS)])
+    first = (
+        MUTATIONS[seed * _STEP % len(MUTATIONS)]
+        if alone
+        else rng.choice(_BY_KIND[rng.choice(KINDS)])
+    )
     lab = rng.choice(list(LABS)) if first.kind != "meshes" else "tree"
     dataset = LABS[lab]()
     dataset.metadata["id"] = str(ids[lab])

@@ -1,9 +1,12 @@
-"""Publishing to the sandbox over a socket with something going wrong: one fault of the server's, or a client that dies at one step.
+"""Publishing to the sandbox over a socket with something going wrong: one fault of the server's, or
+a client that dies at one step.
 
-Belongs here: fresh servers, clients that can be killed, and what is true at the end. Does not: which cases there are.
+Belongs here: fresh servers, clients that can be killed, and what is true at the end. Does not:
+which cases there are.
 
-One process imports everything once. It forks each server and each command, so that a case takes a fraction of a second and still has
-processes of its own, which speak over a real socket and die by SIGKILL.
+One process imports everything once. It forks each server and each command, so that a case takes a
+fraction of a second and still has processes of its own, which speak over a real socket and die by
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -27,12 +30,12 @@ import duckdb
 import httpx
 import yaml
 
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.publication.plan import Plan, plan
-from syndb_pipeline.publication.records import PublishRecords
-from syndb_pipeline.settings import load_dataset, load_settings
+from syndb_pipeline.config.settings import load_dataset, load_settings
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing.plan import Plan, plan
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.state.stage import Context
 from tests.command_line import TERMS
 from tests.meshes import small_mesh
 from tests.rest_lab import ADA, PASSWORD, ROOT
@@ -61,7 +64,9 @@ CONFIG: dict[str, Any] = {
     "terms": TERMS,
 }
 SAME_COMMAND_AGAIN = 4
-"""How often at most the same command is given after a case: an unknown outcome is settled by the next command or the one after it."""
+"""How often at most the same command is given after a case: an unknown outcome is settled by the
+next command or the one after it.
+"""
 
 NURSERY = """
 import encodings.idna, json, os, signal, sys
@@ -163,7 +168,9 @@ for pid in children:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code (negative: the signal it died of), what it printed, and the steps it went through."""
+    """How a command ended: its exit code (negative: the signal it died of), what it printed, and
+    the steps it went through.
+    """
 
     code: int
     told: str
@@ -171,7 +178,9 @@ class Ended:
 
 
 class Bench:
-    """One server at a time on one port, and a lab prepared once for it. Cases on one bench follow each other; benches work side by side."""
+    """One server at a time on one port, and a lab prepared once for it. Cases on one bench follow
+    each other; benches work side by side.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -180,10 +189,17 @@ class Bench:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment(folder)
+            [sys.executable, "-c", NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=_environment(folder),
         )
         self._accounts = folder / "accounts.yaml"
-        self._accounts.write_text(yaml.safe_dump({"users": [{"email": ADA, "password": PASSWORD, "verified": True}]}))
+        self._accounts.write_text(
+            yaml.safe_dump({"users": [{"email": ADA, "password": PASSWORD, "verified": True}]})
+        )
         self._server: int | None = None
         self._cases = 0
         self.prepared = folder / "prepared" / "lab"
@@ -206,7 +222,9 @@ class Bench:
         self._nursery.wait(30)
 
     def case(self, *faults: str) -> Case:
-        """A fresh server with these faults and a fresh copy of the prepared lab; the case before it is gone."""
+        """A fresh server with these faults and a fresh copy of the prepared lab; the case before it
+        is gone.
+        """
         return self._case(self.prepared.parent, faults)
 
     def published_case(self, *faults: str) -> Case:
@@ -230,12 +248,19 @@ class Bench:
         return Case(self, folder)
 
     def start_server(self, folder: Path, faults: Sequence[str] = ()) -> None:
-        told = {"folder": str(folder), "port": self.port, "accounts": str(self._accounts), "faults": list(faults)}
+        told = {
+            "folder": str(folder),
+            "port": self.port,
+            "accounts": str(self._accounts),
+            "faults": list(faults),
+        }
         self._server = self._ask("serve", output=str(folder / "server.log"), environment={}, **told)
         until = time.monotonic() + 30
         while not (folder / "address").is_file():
             if time.monotonic() > until:
-                raise RuntimeError(f"the sandbox did not start:\n{(folder / 'server.log').read_text()}")
+                raise RuntimeError(
+                    f"the sandbox did not start:\n{(folder / 'server.log').read_text()}"
+                )
             time.sleep(0.005)
 
     def stop_server(self) -> None:
@@ -244,7 +269,14 @@ class Bench:
             self._ask("wait", pid=self._server)
             self._server = None
 
-    def start(self, folder: Path, arguments: Sequence[str], environment: dict[str, str], steps: Path | None, die_at: int) -> int:
+    def start(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        steps: Path | None,
+        die_at: int,
+    ) -> int:
         """Start `syndb-pipeline` with these arguments; returns its process id."""
         return self._ask(
             "run",
@@ -276,21 +308,40 @@ class Case:
         self.log: list[str] = []
 
     def publish(self, lab: Path | None = None, **options: Any) -> Ended:
-        return self.command(lab or self.lab, "publish", "example.yaml", "--approve", self.bench.plan.digest, **options)
+        return self.command(
+            lab or self.lab,
+            "publish",
+            "example.yaml",
+            "--approve",
+            self.bench.plan.digest,
+            **options,
+        )
 
     def delete(self, **options: Any) -> Ended:
         return self.command(self.lab, "delete", "example.yaml", "--label", LABEL, **options)
 
-    def command(self, lab: Path, *arguments: str, die_at: int | None = None, token: str | None = None) -> Ended:
-        """Run a command. With `die_at` it dies at that step; -1 counts the steps only. With `token` it has nothing else to log in with."""
+    def command(
+        self, lab: Path, *arguments: str, die_at: int | None = None, token: str | None = None
+    ) -> Ended:
+        """Run a command. With `die_at` it dies at that step; -1 counts the steps only. With `token`
+        it has nothing else to log in with.
+        """
         steps = lab / "steps" if die_at is not None else None
         (lab / "output").unlink(missing_ok=True)
-        pid = self.bench.start(lab, arguments, logged_in(token), steps, -1 if die_at is None else die_at)
+        pid = self.bench.start(
+            lab, arguments, logged_in(token), steps, -1 if die_at is None else die_at
+        )
         return self.ended(lab, pid, steps)
 
     def start(self, lab: Path) -> int:
         """Start to publish from a lab; `ended` waits for it."""
-        return self.bench.start(lab, ("publish", "example.yaml", "--approve", self.bench.plan.digest), logged_in(None), None, -1)
+        return self.bench.start(
+            lab,
+            ("publish", "example.yaml", "--approve", self.bench.plan.digest),
+            logged_in(None),
+            None,
+            -1,
+        )
 
     def ended(self, lab: Path, pid: int, steps: Path | None = None) -> Ended:
         code = self.bench.wait(pid)
@@ -299,7 +350,9 @@ class Case:
         return Ended(code, told, tuple(steps.read_text().splitlines()) if steps else ())
 
     def until_done(self, allowed: Iterable[int] = (6,)) -> int:
-        """Give the same command until it says that it is done; returns how often. Every exit code on the way must be an allowed one."""
+        """Give the same command until it says that it is done; returns how often. Every exit code
+        on the way must be an allowed one.
+        """
         for times in range(1, SAME_COMMAND_AGAIN + 1):
             ended = self.publish()
             if ended.code == 0:
@@ -317,52 +370,82 @@ class Case:
 
     @property
     def node(self) -> EmbeddedNode:
-        return EmbeddedNode("as it is", self.folder / "server" / "node", memory_limit=300_000_000, threads=1)
+        return EmbeddedNode(
+            "as it is", self.folder / "server" / "node", memory_limit=300_000_000, threads=1
+        )
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request that reached the server: number, method, path, route, status, fault."""
-        seen: list[dict[str, Any]] = httpx.get(f"{self.bench.url}/_sandbox/requests", trust_env=False).json()
+        seen: list[dict[str, Any]] = httpx.get(
+            f"{self.bench.url}/_sandbox/requests", trust_env=False
+        ).json()
         return seen
 
     def routes(self) -> Counter[str]:
         return Counter(seen["route"] for seen in self.requests())
 
     def token(self) -> str:
-        answer = httpx.post(f"{self.bench.url}/user/auth/native/login", data={"username": ADA, "password": PASSWORD}, trust_env=False)
+        answer = httpx.post(
+            f"{self.bench.url}/user/auth/native/login",
+            data={"username": ADA, "password": PASSWORD},
+            trust_env=False,
+        )
         token: str = answer.raise_for_status().json()["access_token"]
         return token
 
     @property
     def story(self) -> str:
         """What was said and asked, for a test that fails."""
-        asked = [f"{seen['number']:>3} {seen['method']} {seen['path']} {seen['status']} {seen['fault'] or ''}" for seen in self.requests()]
+        asked = [
+            f"{seen['number']:>3} {seen['method']} {seen['path']} {seen['status']}"
+            f" {seen['fault'] or ''}"
+            for seen in self.requests()
+        ]
         return "\n".join([*self.log, "--- requests", *asked])
 
     def require_whole(self, *, uploads: int = 1) -> None:
-        """The dataset is at the server, every row of every table once and as sent, counted once; each file once; one receipt, one plan."""
+        """The dataset is at the server, every row of every table once and as sent, counted once;
+        each file once; one receipt, one plan.
+        """
         wanted, node = self.bench.plan, self.node
         [info] = node.all()
         assert info.rows == ROWS, self.story
-        assert info.uploads is not None and [upload.tar_sha256 for upload in info.uploads] == [wanted.payload.sha256] * uploads, self.story
+        assert (
+            info.uploads is not None
+            and [upload.tar_sha256 for upload in info.uploads] == [wanted.payload.sha256] * uploads
+        ), self.story
         assert info.number_of_units == uploads * sum(ROWS.values()), self.story
         assert content_of(node.table_files(DATASET)) == self.bench.content, self.story
         files = [(file.kind, file.unit, file.sha256) for file in node.stored(DATASET)]
-        assert sorted(files) == sorted((file.kind, file.cid, file.sha256) for file in wanted.files), self.story
+        assert sorted(files) == sorted(
+            (file.kind, file.cid, file.sha256) for file in wanted.files
+        ), self.story
         kept = json.loads((self.folder / "server" / "catalogue.json").read_text())
-        assert [(each["name"], each["datasets"]) for each in kept["collections"]] == [(COLLECTION, [str(DATASET)])]
-        assert [len(kept[name]) for name in ("regions", "mutations", "publications", "microscopies")] == [1, 1, 1, 1]
+        assert [(each["name"], each["datasets"]) for each in kept["collections"]] == [
+            (COLLECTION, [str(DATASET)])
+        ]
+        assert [
+            len(kept[name]) for name in ("regions", "mutations", "publications", "microscopies")
+        ] == [1, 1, 1, 1]
         self.require_receipt(self.lab, wanted)
 
     def require_receipt(self, lab: Path, wanted: Plan) -> None:
         records = PublishRecords(context_of(lab).store)
         receipt = records.receipt()
         assert receipt is not None, self.story
-        assert [path.stem for path in (records.folder / "receipts").iterdir()] == [wanted.digest], self.story
+        assert [path.stem for path in (records.folder / "receipts").iterdir()] == [wanted.digest], (
+            self.story
+        )
         assert receipt == records.receipt(wanted.digest)
-        assert (receipt.plan, receipt.upload.tar_sha256, receipt.files) == (wanted.digest, wanted.payload.sha256, len(wanted.files))
-        assert {name: (check.found, check.missing, check.doubled) for name, check in receipt.tables.items()} == {
-            name: (rows, 0, 0) for name, rows in ROWS.items()
-        }, self.story
+        assert (receipt.plan, receipt.upload.tar_sha256, receipt.files) == (
+            wanted.digest,
+            wanted.payload.sha256,
+            len(wanted.files),
+        )
+        assert {
+            name: (check.found, check.missing, check.doubled)
+            for name, check in receipt.tables.items()
+        } == {name: (rows, 0, 0) for name, rows in ROWS.items()}, self.story
         assert {line.plan for line in records.journal() if line.step != "delete"} == {wanted.digest}
 
 
@@ -381,21 +464,33 @@ def write_lab(folder: Path, url: str, *, settle_seconds: float = 1.5) -> None:
         "settle_seconds": settle_seconds,
         "parallel_files": 2,
     }
-    settings = {"state": "state", "memory_limit": "500MB", "threads": 1, "destinations": {"sandbox": destination}}
+    settings = {
+        "state": "state",
+        "memory_limit": "500MB",
+        "threads": 1,
+        "destinations": {"sandbox": destination},
+    }
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
     (folder / "example.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
     for name in ("one", "two", "three"):
         (folder / f"{name}.glb").write_bytes(small_mesh(name))
     (folder / "neuron.csv").write_text("cid,voxel_volume,mesh_path\nA,1e9,one.glb\nB,2e9,\n")
-    (folder / "axon.csv").write_text("cid,parent_id,voxel_volume,mesh_path\n1,A,1e8,two.glb\n2,A,2e8,three.glb\n4,B,3e8,\n")
+    (folder / "axon.csv").write_text(
+        "cid,parent_id,voxel_volume,mesh_path\n1,A,1e8,two.glb\n2,A,2e8,three.glb\n4,B,3e8,\n"
+    )
     parents = (1, 1, 1, 1, 1, 2, 2, 4)
-    (folder / "vesicle.csv").write_text("cid,parent_id\n" + "".join(f"{number},{parent}\n" for number, parent in enumerate(parents)))
+    (folder / "vesicle.csv").write_text(
+        "cid,parent_id\n" + "".join(f"{number},{parent}\n" for number, parent in enumerate(parents))
+    )
 
 
 def content_of(tables: dict[str, Path]) -> dict[str, list[Any]]:
     """Every row of each table, in an order of its own."""
     with duckdb.connect(config={"threads": 1}) as connection:
-        return {name: connection.execute(f"FROM read_parquet('{path}') ORDER BY ALL").fetchall() for name, path in sorted(tables.items())}
+        return {
+            name: connection.execute(f"FROM read_parquet('{path}') ORDER BY ALL").fetchall()
+            for name, path in sorted(tables.items())
+        }
 
 
 def logged_in(token: str | None) -> dict[str, str]:
@@ -406,7 +501,11 @@ def logged_in(token: str | None) -> dict[str, str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))
+    }
     own = {
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),

@@ -1,6 +1,7 @@
 """The sandbox as tests meet it: a server in a process of its own, reached over a real socket.
 
-Belongs here: starting, scripting, killing it, and a small lab that publishes to it. Does not: any assertion.
+Belongs here: starting, scripting, killing it, and a small lab that publishes to it. Does not: any
+assertion.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ serve(**told)
 class Sandbox:
     """A sandbox in `folder`, started on entering the block and stopped on leaving it.
 
-    `faults` are texts such as `429@upload`; `accounts` is a list of accounts in the place of the demo ones; `limits` are fields of
-    `backend.Limits`; with `moto`, meshes and skeletons go to moto's S3 in the server's process.
+    `faults` are texts such as `429@upload`; `accounts` is a list of accounts in the place of the
+    demo ones; `limits` are fields of `backend.Limits`; with `moto`, meshes and skeletons go to
+    moto's S3 in the server's process.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Sandbox:
         return self.folder / "node"
 
     def start(self) -> None:
-        """Start the server and wait until it answers. A restarted one has its old port, data, accounts and tokens."""
+        """Start the server and wait until it answers. A restarted one has its old port, data,
+        accounts and tokens.
+        """
         told = {
             "folder": str(self.folder),
             "port": self.port,
@@ -105,11 +109,23 @@ class Sandbox:
         }
         address = self.folder / "address"
         address.unlink(missing_ok=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNDB_", "DAGSTER_"))}
-        environment = kept | {"SYNDB_SANDBOX_PASSWORD": PASSWORD, "HOME": str(self.folder), "PYTHONPATH": str(ROOT)}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SYNDB_", "DAGSTER_"))
+        }
+        environment = kept | {
+            "SYNDB_SANDBOX_PASSWORD": PASSWORD,
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+        }
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, json.dumps(told)], stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.folder
+                [sys.executable, "-c", _SERVER, json.dumps(told)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self.folder,
             )
         until = time.monotonic() + 60
         while not address.is_file():
@@ -133,7 +149,9 @@ class Sandbox:
         self.start()
 
     def script(self, *faults: str) -> None:
-        """Replace the faults; the count of requests starts again at 1. Without any there are none."""
+        """Replace the faults; the count of requests starts again at 1. Without any there are
+        none.
+        """
         self._admin("PUT", "/_sandbox/faults", json={"faults": list(faults)})
 
     def script_log(self) -> list[list[Any]]:
@@ -154,11 +172,17 @@ class Sandbox:
         """The most memory the server's process ever used, in bytes."""
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")
+        )
 
     def token(self, email: str = ADA, password: str = PASSWORD) -> str:
         """A token of an account, asked for over HTTP."""
-        answer = httpx.post(f"{self.url}/user/auth/native/login", data={"username": email, "password": password}, trust_env=False)
+        answer = httpx.post(
+            f"{self.url}/user/auth/native/login",
+            data={"username": email, "password": password},
+            trust_env=False,
+        )
         token: str = answer.raise_for_status().json()["access_token"]
         return token
 
@@ -189,7 +213,9 @@ class Sandbox:
 
 
 class MotoObjects:
-    """`sandbox.objects.Objects` kept by moto's S3, which runs in threads of the sandbox's process; boto3 signs forms and links."""
+    """`sandbox.objects.Objects` kept by moto's S3, which runs in threads of the sandbox's process;
+    boto3 signs forms and links.
+    """
 
     def __init__(self, address: str) -> None:
         import boto3
@@ -213,7 +239,9 @@ class MotoObjects:
 
     def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
         fields = {"Content-Type": CONTENT_TYPES[kind]}
-        made = self.s3.generate_presigned_post(kind, f"{dataset}/{FILENAME}", Fields=dict(fields), Conditions=[fields], ExpiresIn=7200)
+        made = self.s3.generate_presigned_post(
+            kind, f"{dataset}/{FILENAME}", Fields=dict(fields), Conditions=[fields], ExpiresIn=7200
+        )
         return UploadForm(upload_url=made["url"], fields=made["fields"])
 
     def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
@@ -240,9 +268,19 @@ class MotoObjects:
 
 
 class RestLab(Lab):
-    """A lab in `folder` that publishes to a sandbox: its destination is called `sandbox`; commands log in as `user` by the environment."""
+    """A lab in `folder` that publishes to a sandbox: its destination is called `sandbox`; commands
+    log in as `user` by the environment.
+    """
 
-    def __init__(self, folder: Path, sandbox: Sandbox, *, user: str = ADA, memory_limit: str = "1GB", **destination: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sandbox: Sandbox,
+        *,
+        user: str = ADA,
+        memory_limit: str = "1GB",
+        **destination: Any,
+    ) -> None:
         super().__init__(folder, memory_limit=memory_limit)
         self.user = user
         settings = {
@@ -266,14 +304,32 @@ class RestLab(Lab):
         }
         return super().environment | own
 
-    def small(self, name: str, dataset: str, *, neurons: int = 20, axons: int = 30, approval: str = "standing", **metadata: Any) -> Path:
-        """Write a dataset of neurons and their axons and return its config's path. `metadata` are keys of `dataset:`."""
+    def small(
+        self,
+        name: str,
+        dataset: str,
+        *,
+        neurons: int = 20,
+        axons: int = 30,
+        approval: str = "standing",
+        **metadata: Any,
+    ) -> Path:
+        """Write a dataset of neurons and their axons and return its config's path. `metadata` are
+        keys of `dataset:`.
+        """
         files = self.folder / f"{name}-files"
         files.mkdir(exist_ok=True)
-        (files / "neuron.csv").write_text("cid,voxel_volume\n" + "".join(f"n{n},{1000.5 + n}\n" for n in range(neurons)))
-        (files / "axon.csv").write_text("cid,parent_id,terminal_count\n" + "".join(f"a{n},n{n % neurons},{n % 7}\n" for n in range(axons)))
+        (files / "neuron.csv").write_text(
+            "cid,voxel_volume\n" + "".join(f"n{n},{1000.5 + n}\n" for n in range(neurons))
+        )
+        (files / "axon.csv").write_text(
+            "cid,parent_id,terminal_count\n"
+            + "".join(f"a{n},n{n % neurons},{n % 7}\n" for n in range(axons))
+        )
         tables = {table: {"file": f"{files.name}/{table}.csv"} for table in ("neuron", "axon")}
-        path = self.config(name, dataset, tables, publish={"destination": "sandbox", "approval": approval})
+        path = self.config(
+            name, dataset, tables, publish={"destination": "sandbox", "approval": approval}
+        )
         content = yaml.safe_load(path.read_text())
         content["dataset"] |= metadata
         path.write_text(yaml.safe_dump(content, sort_keys=False))

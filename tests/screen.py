@@ -1,17 +1,22 @@
 """What a person sees on a terminal after a program has written to it.
 
-Belongs here: the few control sequences that a bar uses. Does not: starting programs (`command_line.py`).
+Belongs here: the few control sequences that a bar uses. Does not: starting programs
+(`command_line.py`).
 """
 
 from __future__ import annotations
 
 import re
 
-_PIECES = re.compile(r"\x1b\[(?P<number>\d*)(?P<act>[AK])|\x1b\[[0-9;?]*[a-zA-Z]|(?P<move>[\r\n])|(?P<text>[^\x1b\r\n]+)")
+_PIECES = re.compile(
+    r"\x1b\[(?P<number>\d*)(?P<act>[AK])|\x1b\[[0-9;?]*[a-zA-Z]|(?P<move>[\r\n])|(?P<text>[^\x1b\r\n]+)"
+)
 
 
 class Screen:
-    """The lines that `written` leaves to read, from the first on; what left the screen above counts too."""
+    """The lines that `written` leaves to read, from the first on; what left the screen above counts
+    too.
+    """
 
     def __init__(self, written: str) -> None:
         self._lines = [""]
@@ -29,7 +34,9 @@ class Screen:
                     self._lines.append("")
             elif piece["text"]:
                 line = self._lines[self._row].ljust(self._column)
-                self._lines[self._row] = line[: self._column] + piece["text"] + line[self._column + len(piece["text"]) :]
+                self._lines[self._row] = (
+                    line[: self._column] + piece["text"] + line[self._column + len(piece["text"]) :]
+                )
                 self._column += len(piece["text"])
 
     @property

@@ -1,6 +1,8 @@
-"""`python -m docs.tutorial`: walk, photograph, and write docs/tutorial.md. SYNDB_ACCEPTANCE_DATA names the folder of real tables.
+"""`python -m docs.tutorial`: walk, photograph, and write docs/tutorial.md. SYNDB_ACCEPTANCE_DATA
+names the folder of real tables.
 
-Belongs here: putting the page together. Does not: its words (`tutorial.md.j2`) or the steps (`labs.py`).
+Belongs here: putting the page together. Does not: its words (`tutorial.md.j2`) or the steps
+(`labs.py`).
 """
 
 from __future__ import annotations
@@ -26,14 +28,21 @@ PICTURES: Final = HERE.parent / "pictures"
 
 def page(walks: dict[str, Walk]) -> str:
     """The text of docs/tutorial.md."""
-    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
     return environment.get_template("tutorial.md.j2").render(walks)
 
 
 def main() -> int:
     named = os.environ.get(VARIABLE, "")
     if not named or not Path(named).is_dir():
-        sys.stderr.write(f"{VARIABLE} must name the folder of real tables that other labs measured.\n")
+        sys.stderr.write(
+            f"{VARIABLE} must name the folder of real tables that other labs measured.\n"
+        )
         return 2
     data = Path(named).resolve()
     try:
@@ -47,7 +56,9 @@ def main() -> int:
     except Unexpected as error:
         sys.stderr.write(f"The tutorial's way is not as it was: {error}\n")
         return 1
-    sys.stdout.write(f"Wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}. Look at the pictures.\n")
+    sys.stdout.write(
+        f"Wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}. Look at the pictures.\n"
+    )
     return 0
 
 

@@ -1,6 +1,8 @@
-"""The three dirty sets: how their folders come to be, and the steps from `init` to ACCEPTED, by what the reports say and nothing else.
+"""The three dirty sets: how their folders come to be, and the steps from `init` to ACCEPTED, by
+what the reports say and nothing else.
 
-Belongs here: the answers and cures of each set, with the findings expected at each step. Does not: how a step is run (`walk.py`).
+Belongs here: the answers and cures of each set, with the findings expected at each step. Does not:
+how a step is run (`walk.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def no_pictures(name: str, walk: Walk) -> None:
 
 
 def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
-    """Vesicles of one terminal as a German spreadsheet exports them: semicolons, decimal commas, micrometres, a row of units."""
+    """Vesicles of one terminal as a German spreadsheet exports them: semicolons, decimal commas,
+    micrometres, a row of units.
+    """
     folder = lab.folder / "vesicles"
     folder.mkdir()
     clean = data / "rat_vesicles" / "clean"
@@ -56,7 +60,10 @@ def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
     walk.run("unanswered", "check", walk.given, expected=2)
     _about(walk, "Synaptic vesicles of one terminal", "RATTUS_NORVEGICUS", "TEM", "cortex")
     walk.answer(
-        ("    # QUESTION: not UTF-8; in which encoding is it? Remove the # of the one that\n    #   reads right\n", ""),
+        (
+            "    # QUESTION: not UTF-8; in which encoding is it? Remove the # of the one that\n    #   reads right\n",
+            "",
+        ),
         ("    # encoding: cp1252 ", "    encoding: cp1252 "),
         ("    # QUESTION: is Mitte x a column of numbers? Then remove the #\n", ""),
         ('    # decimal: ","\n', '    decimal: ","\n'),
@@ -67,12 +74,16 @@ def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
             "    columns:\n      Nr: cid\n      Terminal: parent_id\n      Mitte x: centroid_x\n      Mitte y: centroid_y\n"
             "    ignore: [Prüfer]\n",
         ),
-        ("    # QUESTION: which column holds the parent's cid? Map it to parent_id in\n    #   `columns`\n", ""),
+        (
+            "    # QUESTION: which column holds the parent's cid? Map it to parent_id in\n    #   `columns`\n",
+            "",
+        ),
     )
     walk.printed["answered vesicle"] = walk.section("  vesicle:", "terms:")
     walk.check("first check", "rejected", "SYN-READ-017", "SYN-REL-001", "SYN-INT-003")
     picture("rejected", walk)
-    # Each cure as it is told: paste the units and remove their row; write the key with the same capitals in both files.
+    # Each cure as it is told: paste the units and remove their row; write the key with the same
+    # capitals in both files.
     walk.paste("SYN-READ-017")
     walk.printed["cured tables"] = walk.section("  vesicle:", "    encoding:")
     _edit(folder / "vesicles.csv", ";;µm;µm;\r\n", "", "cp1252")
@@ -83,7 +94,9 @@ def vesicles(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
 
 
 def hemibrain(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
-    """Five neurons with the synapse files of all of them joined end to end: synapse ids restart in every neuron."""
+    """Five neurons with the synapse files of all of them joined end to end: synapse ids restart in
+    every neuron.
+    """
     folder = lab.folder / "hemibrain"
     source = data / "hemibrain_da1"
     for inner in ("original/swc", "derived_glb"):
@@ -95,7 +108,9 @@ def hemibrain(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
 
     walk = Walk(lab, "hemibrain", IDS["hemibrain"])
     walk.init()
-    _about(walk, "Five DA1 projection neurons", "DROSOPHILA_MELANOGASTER", "FIB-SEM", "antennal lobe")
+    _about(
+        walk, "Five DA1 projection neurons", "DROSOPHILA_MELANOGASTER", "FIB-SEM", "antennal lobe"
+    )
     walk.answer(
         (_UNKNOWN, ""),
         ("    # ignore: [type, roi]\n", "    ignore: [type, roi]\n"),
@@ -118,7 +133,9 @@ def worm(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
 
     walk = Walk(lab, "worm", IDS["worm"])
     walk.init()
-    _about(walk, "Connections of the worm's neurons", "CAENORHABDITIS_ELEGANS", "ssTEM", "commissure")
+    _about(
+        walk, "Connections of the worm's neurons", "CAENORHABDITIS_ELEGANS", "ssTEM", "commissure"
+    )
     walk.check("first check", "rejected", "SYN-ID-002", "SYN-REL-002", "SYN-REL-006", "SYN-COL-004")
     walk.paste("SYN-REL-006")
     walk.paste("SYN-ID-002")
@@ -142,7 +159,13 @@ WALKS: Final = {"vesicles": vesicles, "hemibrain": hemibrain, "worm": worm}
 def _about(walk: Walk, label: str, animal: str, microscopy: str, structure: str) -> None:
     """Answer what `init` asks about every dataset."""
     text = walk.config.read_text()
-    for key, value in {"label": label, "license": "CC_BY", "animal": animal, "microscopy": microscopy, "- structure": structure}.items():
+    for key, value in {
+        "label": label,
+        "license": "CC_BY",
+        "animal": animal,
+        "microscopy": microscopy,
+        "- structure": structure,
+    }.items():
         text, count = re.subn(rf"(?m)^( +){key}: .*# QUESTION.*$", rf"\g<1>{key}: {value}", text)
         assert count == 1, f"{key} is not asked"
     walk.config.write_text(text)
@@ -150,10 +173,22 @@ def _about(walk: Walk, label: str, animal: str, microscopy: str, structure: str)
         ("# QUESTION: a person accepts SynDB's terms before anything is published; fill in\n", ""),
         ("# terms:\n", "terms:\n"),
         ("#   accepted_by:               # your name\n", "  accepted_by: Ada\n"),
-        ("#   accepted_on:               # the day, e.g. 2026-01-31\n", "  accepted_on: 2026-11-23\n"),
-        ("#   accurate:                  # true: the data are not false or misleading\n", "  accurate: true\n"),
-        ("#   redistributable:           # true: you may redistribute them\n", "  redistributable: true\n"),
-        ("#   license_agreed:            # true: you agree to the licence above\n", "  license_agreed: true\n"),
+        (
+            "#   accepted_on:               # the day, e.g. 2026-01-31\n",
+            "  accepted_on: 2026-11-23\n",
+        ),
+        (
+            "#   accurate:                  # true: the data are not false or misleading\n",
+            "  accurate: true\n",
+        ),
+        (
+            "#   redistributable:           # true: you may redistribute them\n",
+            "  redistributable: true\n",
+        ),
+        (
+            "#   license_agreed:            # true: you agree to the licence above\n",
+            "  license_agreed: true\n",
+        ),
     )
 
 
@@ -168,7 +203,9 @@ def _edit(path: Path, old: str, new: str, encoding: str = "utf-8") -> None:
 
 
 def _take_out_every_row(path: Path, title: str) -> None:
-    """Write x under `remove` in every row of a sheet, as the workbook's first sheet tells a person to."""
+    """Write x under `remove` in every row of a sheet, as the workbook's first sheet tells a person
+    to.
+    """
     book = load_workbook(path)
     sheet = book[title]
     [column] = [cell.column for cell in sheet[1] if cell.value == "remove"]

@@ -1,6 +1,7 @@
 """The tutorial's pictures: pages of a walk as a real Chromium shows them.
 
-Belongs here: what is photographed, and how large. Does not: the walks (`labs.py`), the page (`__main__.py`).
+Belongs here: what is photographed, and how large. Does not: the walks (`labs.py`), the page
+(`__main__.py`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from playwright.sync_api import Browser, sync_playwright
 
 from dagster_defs.launch import ui_process
 from docs.tutorial.walk import HOME, Walk
-from syndb_pipeline.settings import load_settings
+from syndb_pipeline.config.settings import load_settings
 
 CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
 LARGEST: Final = 150_000
 """Bytes of a picture; more would be felt by everyone who clones the project."""
 
-_ARGUMENTS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+_ARGUMENTS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+]
 _PATIENCE: Final = 90.0
 
 _SHEET: Final = """<!doctype html><meta charset="utf-8"><style>
@@ -63,7 +69,9 @@ _SAME_EACH_TIME: Final = r"""place => {
 
 
 class Camera:
-    """Takes the pictures of the walks into `folder`. To be used as a context; raises `RuntimeError` when there is no Chromium."""
+    """Takes the pictures of the walks into `folder`. To be used as a context; raises `RuntimeError`
+    when there is no Chromium.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -103,13 +111,17 @@ class Camera:
         return page
 
     def _take(self, name: str, page: Any, walk: Walk, part: Any = None) -> None:
-        """Photograph the page, or a part of it, with the place and the time of the run made the same each time; and close it."""
+        """Photograph the page, or a part of it, with the place and the time of the run made the
+        same each time; and close it.
+        """
         page.evaluate(_SAME_EACH_TIME, {"from": str(walk.lab.folder), "to": HOME})
         path = self.folder / f"{name}.png"
         (part or page).screenshot(path=path)
         page.close()
         if path.stat().st_size > LARGEST:
-            raise RuntimeError(f"{path.name} has {path.stat().st_size:,} bytes; {LARGEST:,} are the most")
+            raise RuntimeError(
+                f"{path.name} has {path.stat().st_size:,} bytes; {LARGEST:,} are the most"
+            )
 
     def _page(self, name: str, walk: Walk, width: int, height: int) -> None:
         self._take(name, self._open(walk.html.as_uri(), width, height), walk)
@@ -117,12 +129,21 @@ class Camera:
     def _part(self, name: str, walk: Walk, heading: str, width: int) -> None:
         """The section of a report under `heading`."""
         page = self._open(walk.html.as_uri(), width, 900)
-        self._take(name, page, walk, page.locator("section", has=page.get_by_role("heading", name=heading)).last)
+        self._take(
+            name,
+            page,
+            walk,
+            page.locator("section", has=page.get_by_role("heading", name=heading)).last,
+        )
 
     def _sheet(self, name: str, walk: Walk, book: str, title: str, rows: int) -> None:
-        """The first rows of a sheet, with the colours of its cells and the first comment, laid out as a spreadsheet does."""
+        """The first rows of a sheet, with the colours of its cells and the first comment, laid out
+        as a spreadsheet does.
+        """
         sheet = load_workbook(walk.config.parent / book)[title]
-        letters = "".join(f"<th class=rim>{column[0].column_letter}</th>" for column in sheet.iter_cols())
+        letters = "".join(
+            f"<th class=rim>{column[0].column_letter}</th>" for column in sheet.iter_cols()
+        )
         body, note = "", ""
         for number, row in enumerate(sheet.iter_rows(max_row=rows), start=1):
             cells = ""
@@ -130,7 +151,9 @@ class Camera:
                 colour = cell.fill.fgColor.rgb if cell.fill.fill_type == "solid" else None
                 mark = " id=noted" if cell.comment and not note else ""
                 note = note or (cell.comment.text if cell.comment else "")
-                style = f"background-color: #{str(colour)[-6:] if colour else 'fff'}" + ("; font-weight: bold" if cell.font.bold else "")
+                style = f"background-color: #{str(colour)[-6:] if colour else 'fff'}" + (
+                    "; font-weight: bold" if cell.font.bold else ""
+                )
                 cells += f'<td{mark} style="{style}">{escape(str(cell.value or ""))}</td>'
             body += f"<tr><th class=rim>{number}</th>{cells}</tr>"
         table = f"<table><tr><th class=rim></th>{letters}</tr>{body}</table>"
@@ -146,7 +169,9 @@ class Camera:
         if done.code:
             raise RuntimeError(f"the Dagster run ended with {done.code}\n{done.out}{done.err}")
         with _dagster_pages(walk) as root:
-            page = self._open(f"{root}/assets/check_integrity?view=events&partition={walk.config.stem}", 1300, 640)
+            page = self._open(
+                f"{root}/assets/check_integrity?view=events&partition={walk.config.stem}", 1300, 640
+            )
             page.get_by_text(walk.config.stem, exact=True).first.click()
             page.get_by_text("report", exact=True).first.wait_for()
             self._take(name, page, walk)
@@ -159,7 +184,14 @@ def _dagster_pages(walk: Walk) -> Iterator[str]:
     command, environment, url = ui_process(load_settings(settings), settings_path=settings)
     root = url.rsplit("/", 1)[0]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=environment, cwd=walk.lab.folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=walk.lab.folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
             deadline = time.monotonic() + _PATIENCE
             while not _answers(f"{root}/server_info"):

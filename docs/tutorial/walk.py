@@ -1,6 +1,8 @@
-"""A walk from `init` to ACCEPTED: commands that are really run, and what they printed, made stable for the page.
+"""A walk from `init` to ACCEPTED: commands that are really run, and what they printed, made stable
+for the page.
 
-Belongs here: running, expecting, pasting a cure, shortening output. Does not: the sets and their steps (`labs.py`).
+Belongs here: running, expecting, pasting a cure, shortening output. Does not: the sets and their
+steps (`labs.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One command as it was shown: its exit code, and what a `check` found. `codes` are those of all findings, each once, sorted."""
+    """One command as it was shown: its exit code, and what a `check` found. `codes` are those of
+    all findings, each once, sorted.
+    """
 
     name: str
     command: str
@@ -42,14 +46,18 @@ class Step:
 
 @dataclass
 class Walk:
-    """One dataset on its way. `folder` is the lab's folder below the place where commands are given; its YAML is the one `init` writes."""
+    """One dataset on its way. `folder` is the lab's folder below the place where commands are
+    given; its YAML is the one `init` writes.
+    """
 
     lab: Lab
     folder: str
     dataset: str
     steps: list[Step] = field(default_factory=list)
     printed: dict[str, str] = field(default_factory=dict)
-    found: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # step -> findings of its check
+    found: dict[str, list[dict[str, Any]]] = field(
+        default_factory=dict
+    )  # step -> findings of its check
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -70,33 +78,49 @@ class Walk:
         return self.lab.store(self.dataset) / "report" / "report.html"
 
     def run(self, name: str, *arguments: str, expected: int = 0) -> Ran:
-        """Run a command and keep what it printed as `name`. Raises `Unexpected` for another exit code."""
+        """Run a command and keep what it printed as `name`. Raises `Unexpected` for another exit
+        code.
+        """
         done = self.lab.run(*arguments)
         command = shlex.join(("syndb-pipeline", *arguments))
         if done.code != expected:
-            raise Unexpected(f"{name}: `{command}` ended with {done.code} instead of {expected}\n{done.out}{done.err}")
+            raise Unexpected(
+                f"{name}: `{command}` ended with {done.code} instead of {expected}\n{done.out}{done.err}"
+            )
         self.steps.append(Step(name, command, done.code))
         self.printed[name] = self._stable(done.err if done.code == 2 else done.out)
         return done
 
     def init(self) -> None:
-        """Let `init` look at the lab's folder. The id it gives is made the walk's own, so that the page is the same each time."""
+        """Let `init` look at the lab's folder. The id it gives is made the walk's own, so that the
+        page is the same each time.
+        """
         self.run("init", "init", self.folder)
-        self.config.write_text(re.sub(r"(?m)^  id: \S+", f"  id: {self.dataset}", self.config.read_text(), count=1))
+        self.config.write_text(
+            re.sub(r"(?m)^  id: \S+", f"  id: {self.dataset}", self.config.read_text(), count=1)
+        )
 
     def check(self, name: str, verdict: str, *codes: str) -> None:
-        """Check the dataset. Raises `Unexpected` unless verdict and codes of the findings are these."""
+        """Check the dataset. Raises `Unexpected` unless verdict and codes of the findings are
+        these.
+        """
         self.run(name, "check", self.given, expected=0 if verdict == "accepted" else 3)
         self.judge(name, verdict, *codes)
 
     def judge(self, name: str, verdict: str, *codes: str) -> None:
-        """Look at the sealed verdict and findings that the last checks left. Raises `Unexpected` for others."""
-        record = json.loads((self.lab.store(self.dataset) / "check_integrity" / "record.json").read_text())
+        """Look at the sealed verdict and findings that the last checks left. Raises `Unexpected`
+        for others.
+        """
+        record = json.loads(
+            (self.lab.store(self.dataset) / "check_integrity" / "record.json").read_text()
+        )
         told = record["details"]["verdict"]
         self.found[name] = record["findings"]
         seen = tuple(sorted({finding["code"] for finding in self.findings}))
         if (told, seen) != (verdict, tuple(sorted(codes))):
-            raise Unexpected(f"{name}: {told} with {seen}, instead of {verdict} with {tuple(sorted(codes))}\n{self.printed[name]}")
+            raise Unexpected(
+                f"{name}: {told} with {seen}, instead of {verdict} with {tuple(sorted(codes))}\n{self.printed[name]}"
+            )
         last = self.steps[-1]
         self.steps[-1] = Step(last.name, last.command, last.exit, verdict, seen)
 
@@ -110,36 +134,63 @@ class Walk:
         self.config.write_text(text)
 
     def paste(self, code: str) -> None:
-        """Put the YAML that the finding of this code prints into the dataset's YAML. Raises `Unexpected` where it prints none."""
-        [block, *_] = [block for finding in self.findings if finding["code"] == code for block in finding["settings"]] or [None]
+        """Put the YAML that the finding of this code prints into the dataset's YAML. Raises
+        `Unexpected` where it prints none.
+        """
+        [block, *_] = [
+            block
+            for finding in self.findings
+            if finding["code"] == code
+            for block in finding["settings"]
+        ] or [None]
         if block is None:
             told = [finding["cure"] for finding in self.findings if finding["code"] == code]
             raise Unexpected(f"{code} prints no YAML to paste; its cure: {told}")
         [(table, settings)] = yaml.safe_load(block)["tables"].items()
         [key] = settings
         if key in yaml.safe_load(self.config.read_text())["tables"][table]:
-            raise Unexpected(f"{code} tells to set tables.{table}.{key}, which the YAML has already")
+            raise Unexpected(
+                f"{code} tells to set tables.{table}.{key}, which the YAML has already"
+            )
         pasted = "".join(f"{line}\n" for line in block.splitlines() if line.startswith("    "))
-        self.config.write_text(re.sub(rf"(?m)^  {table}:\n    file: .*\n", lambda found: found[0] + pasted, self.config.read_text()))
+        self.config.write_text(
+            re.sub(
+                rf"(?m)^  {table}:\n    file: .*\n",
+                lambda found: found[0] + pasted,
+                self.config.read_text(),
+            )
+        )
 
     def section(self, first: str, until: str) -> str:
-        """The YAML as it stands now, from the line that starts with `first` to the one before `until`."""
+        """The YAML as it stands now, from the line that starts with `first` to the one before
+        `until`.
+        """
         lines = self.config.read_text().splitlines()
         start = next(number for number, line in enumerate(lines) if line.startswith(first))
-        end = next(number for number in range(start + 1, len(lines)) if lines[number].startswith(until))
+        end = next(
+            number for number in range(start + 1, len(lines)) if lines[number].startswith(until)
+        )
         return "\n".join(cut(line) for line in lines[start:end]).rstrip()
 
     def show(
-        self, name: str, *codes: str, places: int = 2, table: bool = True, ending: tuple[str, ...] = ("REJECTED", "ACCEPTED", "Next")
+        self,
+        name: str,
+        *codes: str,
+        places: int = 2,
+        table: bool = True,
+        ending: tuple[str, ...] = ("REJECTED", "ACCEPTED", "Next"),
     ) -> str:
-        """What a check printed, as the page shows it: the findings of these codes, each with its first places, and of the end the lines
-        that begin with one of `ending`."""
+        """What a check printed, as the page shows it: the findings of these codes, each with its
+        first places, and of the end the lines that begin with one of `ending`.
+        """
         blocks = [block for block in re.split(r"\n\s*\n", self.printed[name]) if block.strip()]
         kept: list[str] = []
         for number, block in enumerate(blocks):
             found = re.match(r"(error|warning|hint|info) (SYN-\w+-\d+)", block)
             if not found and number:  # the end
-                kept.append("\n".join(line for line in block.splitlines() if line.startswith(ending)))
+                kept.append(
+                    "\n".join(line for line in block.splitlines() if line.startswith(ending))
+                )
             elif (not number and table) or (found and found[2] in codes):
                 kept.append(_fewer_places(block, places))
             elif kept[-1:] != ["..."]:
@@ -148,11 +199,15 @@ class Walk:
 
     def cure(self, name: str, code: str) -> str:
         """What the first finding of this code says is to be done, as a quotation."""
-        return "> " + next(finding["cure"] for finding in self.found[name] if finding["code"] == code)
+        return "> " + next(
+            finding["cure"] for finding in self.found[name] if finding["code"] == code
+        )
 
     def count(self, name: str, code: str) -> str:
         """How many rows the largest finding of this code counted in a step."""
-        return f"{max(finding['count'] for finding in self.found[name] if finding['code'] == code):,}"
+        return (
+            f"{max(finding['count'] for finding in self.found[name] if finding['code'] == code):,}"
+        )
 
     def lines(self, name: str, *starts: str) -> str:
         """What a command printed, only the lines that begin so; all of them when none is named."""
@@ -170,7 +225,9 @@ class Walk:
         return f"```console\n$ {command}\n{told}\n```"
 
     def _stable(self, text: str) -> str:
-        text = text.replace(str(self.lab.folder), HOME).replace(f"/datasets/{self.dataset}/", "/datasets/.../")
+        text = text.replace(str(self.lab.folder), HOME).replace(
+            f"/datasets/{self.dataset}/", "/datasets/.../"
+        )
         return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
 
 

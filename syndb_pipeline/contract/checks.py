@@ -1,7 +1,9 @@
-"""What the cells of SynDB's tables are held to, as data: the one list that pandera's schemas and DuckDB's scan are both made from.
+"""What the cells of SynDB's tables are held to, as data: the one list that pandera's schemas and
+DuckDB's scan are both made from.
 
-Belongs here: which column has which predicates, each under the code of its rule. Does not: the predicates (`predicates.py`), pandera
-(`schema.py`), running anything. Imports neither pandera nor polars: a clean table needs neither, and they take longer than a small table.
+Belongs here: which column has which predicates, each under the code of its rule. Does not: the
+predicates (`predicates.py`), pandera (`schema.py`), running anything. Imports neither pandera nor
+polars: a clean table needs neither, and they take longer than a small table.
 """
 
 from __future__ import annotations
@@ -10,7 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from syndb_pipeline.contract.predicates import Ascii, AtMostCharacters, Finite, OneOf, Predicate, Within
+from syndb_pipeline.contract.predicates import (
+    Ascii,
+    AtMostCharacters,
+    Finite,
+    OneOf,
+    Predicate,
+    Within,
+)
 from syndb_pipeline.contract.tables import INT32_MAX, TABLES, Column, Kind, Table
 from syndb_pipeline.contract.vocabularies import ALIASES, VOCABULARIES
 
@@ -22,7 +31,9 @@ WORD: Final = "word"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the cells of a column must be, and the code of the rule that those break which are not; cells without a value pass."""
+    """What the cells of a column must be, and the code of the rule that those break which are not;
+    cells without a value pass.
+    """
 
     code: str
     predicate: Predicate
@@ -30,7 +41,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckedColumn:
-    """A column's kind, the checks of its cells, and whether it must be there with a value in every cell."""
+    """A column's kind, the checks of its cells, and whether it must be there with a value in every
+    cell.
+    """
 
     kind: Kind
     checks: tuple[Check, ...]
@@ -40,21 +53,29 @@ class CheckedColumn:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTable:
-    """Columns by name, and what the table is called in messages. Columns not among them are refused."""
+    """Columns by name, and what the table is called in messages. Columns not among them are
+    refused.
+    """
 
     name: str
     columns: Mapping[str, CheckedColumn]
 
 
 def column_checks(column: Column) -> tuple[Check, ...]:
-    """The checks of one column's cells, each named by the code of its rule in `findings.catalogue`; empty when any value will do."""
+    """The checks of one column's cells, each named by the code of its rule in `findings.catalogue`;
+    empty when any value will do.
+    """
     checks = []
     if column.kind is Kind.NUMBER:
         checks.append(Check("SYN-VAL-002", Finite()))
     if column.kind is Kind.INTEGER and column.wire_type == "INTEGER":
         # Below its minimum a value is out of range, which tells more than that it does not fit.
-        checks.append(Check("SYN-VAL-005", Within(INT32_MIN if column.minimum is None else None, INT32_MAX)))
-    if column.kind in (Kind.NUMBER, Kind.INTEGER) and (column.minimum is not None or column.maximum is not None):
+        checks.append(
+            Check("SYN-VAL-005", Within(INT32_MIN if column.minimum is None else None, INT32_MAX))
+        )
+    if column.kind in (Kind.NUMBER, Kind.INTEGER) and (
+        column.minimum is not None or column.maximum is not None
+    ):
         checks.append(Check("SYN-VAL-001", _bounds(column)))
     if column.kind is Kind.TEXT:
         if column.max_length is not None:
@@ -64,9 +85,16 @@ def column_checks(column: Column) -> tuple[Check, ...]:
 
 
 def _bounds(column: Column) -> Within:
-    maximum = None if column.maximum == INT32_MAX else column.maximum  # the type's limit, which SYN-VAL-005 holds
+    maximum = (
+        None if column.maximum == INT32_MAX else column.maximum
+    )  # the type's limit, which SYN-VAL-005 holds
     # A value that is no finite number is told once, by SYN-VAL-002.
-    return Within(column.minimum, maximum, above=column.exclusive_minimum, finite_only=column.kind is Kind.NUMBER)
+    return Within(
+        column.minimum,
+        maximum,
+        above=column.exclusive_minimum,
+        finite_only=column.kind is Kind.NUMBER,
+    )
 
 
 def ruled_columns(table: Table) -> list[str]:
@@ -75,19 +103,30 @@ def ruled_columns(table: Table) -> list[str]:
 
 
 def checked_table(table: str, columns: Iterable[str] | None = None) -> CheckedTable:
-    """SynDB's table `table`, restricted to `columns` where given. Raises `KeyError` for a table or column SynDB does not have."""
+    """SynDB's table `table`, restricted to `columns` where given. Raises `KeyError` for a table or
+    column SynDB does not have.
+    """
     declared = TABLES[table].columns
     chosen = declared if columns is None else {name: declared[name] for name in columns}
     return CheckedTable(
         table,
-        {name: CheckedColumn(column.kind, column_checks(column), column.required, column.description) for name, column in chosen.items()},
+        {
+            name: CheckedColumn(
+                column.kind, column_checks(column), column.required, column.description
+            )
+            for name, column in chosen.items()
+        },
     )
 
 
 def checked_words(vocabulary: str) -> CheckedTable:
-    """A column `WORD` of lower-case words, each of which is a word of `vocabulary` or another spelling of one.
+    """A column `WORD` of lower-case words, each of which is a word of `vocabulary` or another
+    spelling of one.
 
     Meant for the distinct words of a column, so that its cost does not grow with the rows.
     """
     known = (*VOCABULARIES[vocabulary], *ALIASES.get(vocabulary, {}))
-    return CheckedTable(vocabulary, {WORD: CheckedColumn(Kind.TEXT, (Check("SYN-VOC-001", OneOf(known)),), required=True)})
+    return CheckedTable(
+        vocabulary,
+        {WORD: CheckedColumn(Kind.TEXT, (Check("SYN-VOC-001", OneOf(known)),), required=True)},
+    )

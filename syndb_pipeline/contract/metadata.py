@@ -1,9 +1,12 @@
-"""What SynDB takes as the words of a dataset's metadata: how long, how many, and of which characters.
+"""What SynDB takes as the words of a dataset's metadata: how long, how many, and of which
+characters.
 
-Belongs here: limits and the check of characters. Does not: enumerated words (`vocabularies.py`), or reading configs (`settings.py`).
+Belongs here: limits and the check of characters. Does not: enumerated words (`vocabularies.py`), or
+reading configs (`settings.py`).
 
-Lengths of label, notes, microscopy and gene: syndb-api-client 0.7.2 `NewDatasetSchema`. No source limits names, DOIs and lists; theirs are
-ours, wide enough for any honest use, and kept by the sandbox too.
+Lengths of label, notes, microscopy and gene: syndb-api-client 0.7.2 `NewDatasetSchema`. No source
+limits names, DOIs and lists; theirs are ours, wide enough for any honest use, and kept by the
+sandbox too.
 """
 
 from __future__ import annotations
@@ -24,10 +27,15 @@ ITEMS: Final = 1_000
 
 
 def printable(text: str) -> str:
-    """`text` as it is. Raises `ValueError` when it holds a control character, such as a line end, a tab or NUL."""
+    """`text` as it is. Raises `ValueError` when it holds a control character, such as a line end, a
+    tab or NUL.
+    """
     for place, character in enumerate(text, 1):
         if unicodedata.category(character) == "Cc":
-            raise ValueError(f"{_shown(text)} has a control character, {character!r}, in place {place}; remove it")
+            raise ValueError(
+                f"{_shown(text)} has a control character, {character!r}, in place {place};"
+                " remove it"
+            )
     return text
 
 

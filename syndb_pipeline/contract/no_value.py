@@ -1,9 +1,11 @@
-"""What tables hold where there is no value: the one list of these words and numbers, with where each counts.
+"""What tables hold where there is no value: the one list of these words and numbers, with where
+each counts.
 
-Belongs here: the words and numbers. Does not: what a lab itself declares (`missing` of a table's settings), finding them in cells.
+Belongs here: the words and numbers. Does not: what a lab itself declares (`missing` of a table's
+settings), finding them in cells.
 
-A word counts in keys (it identifies no row), in columns of numbers (it is no number) or in columns of text
-(it describes nothing). All words are in small letters and are compared without case.
+A word counts in keys (it identifies no row), in columns of numbers (it is no number) or in columns
+of text (it describes nothing). All words are in small letters and are compared without case.
 """
 
 from __future__ import annotations
@@ -16,7 +18,20 @@ OF_PROGRAMS: Final = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "\\n")
 _ANYWHERE: Final = (
     *OF_PROGRAMS,
     *("n.a.", "n.a", "nd", "n/d", "n.d.", "nil", "missing", "unknown", "undefined", "unassigned"),
-    *("not found", "not available", "not applicable", "-", "--", "---", "–", "—", "?", "??", ".", ".."),
+    *(
+        "not found",
+        "not available",
+        "not applicable",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        "?",
+        "??",
+        ".",
+        "..",
+    ),
 )
 """Those, and what people write by hand."""
 
@@ -33,9 +48,18 @@ _MANY_NINES: Final = ("9999", "99999")
 
 NUMBERS_IN_KEYS: Final = (
     *("0", "-2", "999999", *_NINES, *_MANY_NINES),
-    *("4294967295", "2147483647", "-2147483648", "18446744073709551615", "9223372036854775807", "-9223372036854775808"),
+    *(
+        "4294967295",
+        "2147483647",
+        "-2147483648",
+        "18446744073709551615",
+        "9223372036854775807",
+        "-9223372036854775808",
+    ),
 )
-"""Numbers that may mean "no key": 0 is the background of a segmentation, the long ones are the limits of integer columns."""
+"""Numbers that may mean "no key": 0 is the background of a segmentation, the long ones are the
+limits of integer columns.
+"""
 
 UUID_OF_ZEROS: Final = "00000000-0000-0000-0000-000000000000"
 

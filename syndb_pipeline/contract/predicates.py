@@ -1,6 +1,8 @@
-"""What a cell must be, said once and in two tongues: a polars expression, which pandera holds, and SQL, which DuckDB scans with.
+"""What a cell must be, said once and in two tongues: a polars expression, which pandera holds, and
+SQL, which DuckDB scans with.
 
-Belongs here: the kinds of predicates. Does not: which column has which (`checks.py`), or running them (`stages/frames.py`).
+Belongs here: the kinds of predicates. Does not: which column has which (`checks.py`), or running
+them (`stages/frames.py`).
 """
 
 from __future__ import annotations
@@ -8,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from syndb_pipeline.engine import literal
+from syndb_pipeline.base.engine import literal
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 class Predicate(Protocol):
-    """A condition on one cell. A cell without a value gives no answer in either form, which counts as holding."""
+    """A condition on one cell. A cell without a value gives no answer in either form, which counts
+    as holding.
+    """
 
     def polars(self, cell: pl.Expr) -> pl.Expr:
         """The condition as a boolean polars expression over the column `cell`."""
@@ -26,7 +30,9 @@ class Predicate(Protocol):
         ...
 
     def extremes(self, cell: str) -> tuple[str, ...]:
-        """DuckDB's aggregates of the cells among which one fails if any cell of the column does; none where no few cells speak for all."""
+        """DuckDB's aggregates of the cells among which one fails if any cell of the column does;
+        none where no few cells speak for all.
+        """
         ...
 
 
@@ -46,7 +52,9 @@ class Finite:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Between `minimum` and `maximum`, both included unless `above` leaves the minimum out. With `finite_only`, NaN and infinities hold."""
+    """Between `minimum` and `maximum`, both included unless `above` leaves the minimum out. With
+    `finite_only`, NaN and infinities hold.
+    """
 
     minimum: float | int | None = None
     maximum: float | int | None = None
@@ -64,7 +72,11 @@ class Within:
         return inside | ~cell.is_finite() if self.finite_only else inside
 
     def sql(self, cell: str) -> str:
-        bounds = [f"{cell} {'>' if self.above else '>='} {literal(self.minimum)}"] if self.minimum is not None else []
+        bounds = (
+            [f"{cell} {'>' if self.above else '>='} {literal(self.minimum)}"]
+            if self.minimum is not None
+            else []
+        )
         bounds += [f"{cell} <= {literal(self.maximum)}"] if self.maximum is not None else []
         inside = " AND ".join(bounds) or "TRUE"
         return f"({inside} OR NOT isfinite({cell}))" if self.finite_only else f"({inside})"

@@ -1,7 +1,8 @@
-"""The pandera schemas of SynDB's tables, made from `contract.checks`, and the same contract as a page to read.
+"""The pandera schemas of SynDB's tables, made from `contract.checks`, and the same contract as a
+page to read.
 
-Belongs here: what a declared check is in pandera. Does not: which columns have which (`checks.py`), running them over a dataset
-(`stages/validate.py`). Only what has pandera judge imports this module.
+Belongs here: what a declared check is in pandera. Does not: which columns have which (`checks.py`),
+running them over a dataset (`stages/validate.py`). Only what has pandera judge imports this module.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def _check(check: Check) -> pa.Check:
 def schema_of(table: CheckedTable) -> pa.DataFrameSchema:
     """The schema of `table`.
 
-    Types are exact (nothing is coerced), columns that it does not name are refused, optional columns may be absent, and only required
-    columns refuse cells without a value.
+    Types are exact (nothing is coerced), columns that it does not name are refused, optional
+    columns may be absent, and only required columns refuse cells without a value.
     """
     return pa.DataFrameSchema(
         {
@@ -92,7 +93,9 @@ _CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Keys of a dataset's metadata -> the words they may have."""
 
-_OTHER_REGIONS: Final = "Any other name of a region is published as it is written, with a warning (SYN-VOC-005)."
+_OTHER_REGIONS: Final = (
+    "Any other name of a region is published as it is written, with a warning (SYN-VOC-005)."
+)
 
 
 def _rules_in_words(column: Column) -> str:
@@ -119,40 +122,75 @@ def _table_page(table: Table) -> list[str]:
     lines = [
         f"## {table.name}",
         "",
-        f"Code {table.code}, level {table.level} of the hierarchy; a row is identified by {identity}. "
-        + (f"Parents, nearest first: {', '.join(table.parents)}." if table.parents else "It has no parent."),
+        f"Code {table.code}, level {table.level} of the hierarchy; a row is identified by"
+        f" {identity}. "
+        + (
+            f"Parents, nearest first: {', '.join(table.parents)}."
+            if table.parents
+            else "It has no parent."
+        ),
         "",
-        "| column | type in your file | type in SynDB | unit | rules | what it is | also called | source |",
+        (
+            "| column | type in your file | type in SynDB | unit | rules | what it is | also called"
+            " | source |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for column in table.columns.values():
         name = f"`{column.name}`" + (" (required)" if column.required else "")
         wire = column.wire_type if column.published else "not sent"
         also = ", ".join(column.aliases)
-        cells = [name, column.kind.value, wire, column.unit, _rules_in_words(column), column.description, also, column.source]
+        cells = [
+            name,
+            column.kind.value,
+            wire,
+            column.unit,
+            _rules_in_words(column),
+            column.description,
+            also,
+            column.source,
+        ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""]
 
 
 def data_dictionary() -> str:
-    """The contract as a Markdown page: every table and column with type, unit, bounds, vocabulary and source, then the vocabularies."""
+    """The contract as a Markdown page: every table and column with type, unit, bounds, vocabulary
+    and source, then the vocabularies.
+    """
     lines = [
         "# SynDB's tables and columns",
         "",
-        "Lengths are in nm, areas in nm2, volumes in nm3. Columns that are not required may be left out, and their cells may be empty.",
-        "Sources: C15 and C17 are syndb-constants 0.15.0 and 0.17.0, G is SynDB's contributors' guide, R is a rule of this pipeline.",
+        (
+            "Lengths are in nm, areas in nm2, volumes in nm3. Columns that are not required may be"
+            " left out, and their cells may be empty."
+        ),
+        (
+            "Sources: C15 and C17 are syndb-constants 0.15.0 and 0.17.0, G is SynDB's contributors'"
+            " guide, R is a rule of this pipeline."
+        ),
         "",
     ]
     for table in TABLES.values():
         lines += _table_page(table)
-    lines += ["# Vocabularies", "", "Source: neurometa. Words are compared without regard to case.", ""]
+    lines += [
+        "# Vocabularies",
+        "",
+        "Source: neurometa. Words are compared without regard to case.",
+        "",
+    ]
     for name, words in VOCABULARIES.items():
         lines += [f"## {name}", "", ", ".join(f"`{word}`" for word in words), ""]
         aliases = ALIASES.get(name, {})
         other = [f"`{alias}` for {word}" for alias, word in aliases.items() if alias not in words]
         if other:
             lines += ["Other spellings that are understood: " + ", ".join(other), ""]
-    lines += ["# Words of a dataset's YAML", "", "Under `dataset:`; written with or without capitals.", ""]
+    lines += [
+        "# Words of a dataset's YAML",
+        "",
+        "Under `dataset:`; written with or without capitals.",
+        "",
+    ]
     for key, listed in _CONFIG_WORDS.items():
         lines += [f"## {key}", "", ", ".join(f"`{word}`" for word in listed), ""]
         lines += [f"{_OTHER_REGIONS}", ""] if key == "brain_regions: structure" else []

@@ -1,9 +1,11 @@
 """SynDB's eleven tables, each declared once.
 
-Belongs here: columns, types, units, bounds, relations and levels as SynDB publishes them. Does not: SQL, pandera or files.
+Belongs here: columns, types, units, bounds, relations and levels as SynDB publishes them. Does not:
+SQL, pandera or files.
 
-Sources, named in `Column.source`: **C15** syndb-constants 0.15.0 `schema.py` (the last complete column lists), **C17** syndb-constants
-0.17.0 (names and hierarchy), **G** SynDB's contributors' guide, **R** a rule of this project where no source speaks.
+Sources, named in `Column.source`: **C15** syndb-constants 0.15.0 `schema.py` (the last complete
+column lists), **C17** syndb-constants 0.17.0 (names and hierarchy), **G** SynDB's contributors'
+guide, **R** a rule of this project where no source speaks.
 """
 
 from __future__ import annotations
@@ -12,7 +14,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from syndb_constants.table import COMPARTMENT_HIERARCHY, SyndbTable, compartment_to_valid_parents, syndb_table_to_name
+from syndb_constants.table import (
+    COMPARTMENT_HIERARCHY,
+    SyndbTable,
+    compartment_to_valid_parents,
+    syndb_table_to_name,
+)
 
 INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -34,8 +41,9 @@ class Kind(StrEnum):
 class Column:
     """One column of a SynDB table.
 
-    `dimension` is the power of nanometres its values carry (1 length, 2 area, 3 volume, -1 per length), None when it has no unit.
-    `minimum`/`maximum` are inclusive unless `exclusive_minimum`. `published` columns go into the package; the others serve checks only.
+    `dimension` is the power of nanometres its values carry (1 length, 2 area, 3 volume, -1 per
+    length), None when it has no unit. `minimum`/`maximum` are inclusive unless `exclusive_minimum`.
+    `published` columns go into the package; the others serve checks only.
     """
 
     name: str
@@ -72,7 +80,9 @@ class Column:
 
     @property
     def bounds(self) -> str:
-        """The allowed range in words, e.g. "> 0", ">= 0", "in (0, 1]"; "" when any finite value is allowed."""
+        """The allowed range in words, e.g. "> 0", ">= 0", "in (0, 1]"; "" when any finite value is
+        allowed.
+        """
         if self.minimum is None:
             return ""
         if self.maximum is None or self.maximum == INT32_MAX:
@@ -81,7 +91,9 @@ class Column:
 
     def allows(self, number: float) -> bool:
         """Whether `number` lies in the allowed range."""
-        above = self.minimum is None or (number > self.minimum if self.exclusive_minimum else number >= self.minimum)
+        above = self.minimum is None or (
+            number > self.minimum if self.exclusive_minimum else number >= self.minimum
+        )
         return above and (self.maximum is None or number <= self.maximum)
 
 
@@ -101,7 +113,9 @@ _WIRE_TYPES: Final = SQL_TYPES | {Kind.KEY: "UUID", Kind.REFERENCE: "UUID", Kind
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One SynDB table: its code on the wire, its level in the hierarchy (0 is the top) and its columns by name."""
+    """One SynDB table: its code on the wire, its level in the hierarchy (0 is the top) and its
+    columns by name.
+    """
 
     name: str
     code: int
@@ -117,12 +131,20 @@ class Table:
     @property
     def references(self) -> dict[str, Column]:
         """The REFERENCE columns, `parent_id` and `neuron_id` among them."""
-        return {name: column for name, column in self.columns.items() if column.kind is Kind.REFERENCE}
+        return {
+            name: column for name, column in self.columns.items() if column.kind is Kind.REFERENCE
+        }
 
     @property
     def published(self) -> dict[str, str]:
-        """The columns SynDB takes for this table, in order, with the DuckDB type each has in the package (`cid` first, as UUID)."""
-        return {name: column.wire_type for name, column in self.columns.items() if column.published and column.kind is not Kind.PATH}
+        """The columns SynDB takes for this table, in order, with the DuckDB type each has in the
+        package (`cid` first, as UUID).
+        """
+        return {
+            name: column.wire_type
+            for name, column in self.columns.items()
+            if column.published and column.kind is not Kind.PATH
+        }
 
     def column(self, name: str) -> Column | None:
         """The column called `name`, or that SynDB once called `name`; None when there is none."""
@@ -132,7 +154,9 @@ class Table:
 
 
 SERVER_COLUMNS: Final = frozenset({"dataset_id", "s3_mesh_location", "s3_swb_location"})
-"""Columns that the server fills; a package that holds one is refused (C15, and the server's upload route)."""
+"""Columns that the server fills; a package that holds one is refused (C15, and the server's upload
+route).
+"""
 
 PUBLISHED_RELATION_COLUMNS: Final = ("parent_id", "parent_enum", "neuron_id")
 
@@ -146,13 +170,22 @@ def _count(name: str, description: str, source: str = "C15") -> Column:
 
 
 def _positive(name: str, description: str, dimension: int | None, source: str = "C15") -> Column:
-    return _number(name, description, source=source, dimension=dimension, minimum=0, exclusive_minimum=True)
+    return _number(
+        name, description, source=source, dimension=dimension, minimum=0, exclusive_minimum=True
+    )
 
 
-KEY: Final = Column("cid", Kind.KEY, "The lab's own key of the row: any text, unique in its table.", required=True)
+KEY: Final = Column(
+    "cid", Kind.KEY, "The lab's own key of the row: any text, unique in its table.", required=True
+)
 
 _CENTROID: Final = tuple(
-    _number(f"centroid_{axis}", f"{axis} of the centre, in nanometres from the volume's origin.", dimension=1) for axis in "zxy"
+    _number(
+        f"centroid_{axis}",
+        f"{axis} of the centre, in nanometres from the volume's origin.",
+        dimension=1,
+    )
+    for axis in "zxy"
 )
 _SHAPE: Final = (
     _positive("voxel_volume", "Volume counted from voxels.", 3),
@@ -168,18 +201,42 @@ _SHAPE: Final = (
         maximum=1,
     ),
     *_CENTROID,
-    Column("mesh_path", Kind.PATH, "The row's mesh, a .glb file.", "C17, G", published=False, suffix=".glb"),
+    Column(
+        "mesh_path",
+        Kind.PATH,
+        "The row's mesh, a .glb file.",
+        "C17, G",
+        published=False,
+        suffix=".glb",
+    ),
 )
 _SWC: Final = Column(
-    "swc_path", Kind.PATH, "The row's skeleton, a .swc file.", "C17, G", published=False, suffix=".swc", aliases=("swb_path",)
+    "swc_path",
+    Kind.PATH,
+    "The row's skeleton, a .swc file.",
+    "C17, G",
+    published=False,
+    suffix=".swc",
+    aliases=("swb_path",),
 )
 
 
 def _parent(parents: tuple[str, ...]) -> tuple[Column, ...]:
     return (
-        Column("parent_id", Kind.REFERENCE, "`cid` of the row this one is part of.", targets=parents),
-        Column("parent_enum", Kind.INTEGER, "Code of the parent's table; follows from the relation, so it may be left out."),
-        Column("neuron_id", Kind.REFERENCE, "`cid` of the neuron at the root; follows from the relation.", targets=("neuron",)),
+        Column(
+            "parent_id", Kind.REFERENCE, "`cid` of the row this one is part of.", targets=parents
+        ),
+        Column(
+            "parent_enum",
+            Kind.INTEGER,
+            "Code of the parent's table; follows from the relation, so it may be left out.",
+        ),
+        Column(
+            "neuron_id",
+            Kind.REFERENCE,
+            "`cid` of the neuron at the root; follows from the relation.",
+            targets=("neuron",),
+        ),
     )
 
 
@@ -197,14 +254,25 @@ def _score(name: str, *aliases: str) -> Column:
 _SENDING_ENDS: Final = ("pre_synaptic_terminal", "dendritic_spine", "axon", "dendrite", "neuron")
 _RECEIVING_ENDS: Final = ("dendritic_spine", "pre_synaptic_terminal", "dendrite", "axon", "neuron")
 _SYNAPSE_END: Final = Column("", Kind.REFERENCE, "", "C15, renamed in C17")
-_FORMS: Final = Column("forms_synapse_with", Kind.REFERENCE, "`cid` of the synapse the row takes part in.", targets=("synapse",))
-_TOTAL_MITOCHONDRIA: Final = _number("total_mitochondria_volume", "Summed volume of its mitochondria.", dimension=3, minimum=0)
-_CONNECTION_SCORE: Final = _number("connection_score", "Strength or confidence of the connection; the lab says which in the notes.")
+_FORMS: Final = Column(
+    "forms_synapse_with",
+    Kind.REFERENCE,
+    "`cid` of the synapse the row takes part in.",
+    targets=("synapse",),
+)
+_TOTAL_MITOCHONDRIA: Final = _number(
+    "total_mitochondria_volume", "Summed volume of its mitochondria.", dimension=3, minimum=0
+)
+_CONNECTION_SCORE: Final = _number(
+    "connection_score", "Strength or confidence of the connection; the lab says which in the notes."
+)
 
 _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
     "neuron": (
         Column("polarity", Kind.TEXT, "Polarity of the neuron.", vocabulary="polarity"),
-        Column("neuron_type", Kind.TEXT, "Type of the neuron.", "C17; type R", vocabulary="neuron_type"),
+        Column(
+            "neuron_type", Kind.TEXT, "Type of the neuron.", "C17; type R", vocabulary="neuron_type"
+        ),
         _positive("cable_length", "Length of the whole skeleton.", 1, "C17; type R"),
         Column("bounding_box", Kind.TEXT, "Bounding box, as the lab writes it.", "C17; type R"),
         Column("is_tree", Kind.BOOLEAN, "Whether the skeleton is one tree.", "C17; type R"),
@@ -235,7 +303,10 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
         _score("acetylcholine"),
         _score("glutamate"),
         _score("octopamine"),
-        replace(_score("serine", "serotonin"), description="Predicted probability of serotonin; SynDB's published name is serine."),
+        replace(
+            _score("serine", "serotonin"),
+            description="Predicted probability of serotonin; SynDB's published name is serine.",
+        ),
         _score("dopamine"),
         Column("cave_id", Kind.INTEGER, "Id of the synapse in CAVE, 64 bit.", wire="BIGINT"),
         replace(
@@ -252,15 +323,31 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
             targets=_RECEIVING_ENDS,
             aliases=("post_id",),
         ),
-        # SynDB publishes neither for a synapse; the hierarchy (G) still gives it parents, and labs measure where it lies.
-        Column("parent_id", Kind.REFERENCE, "`cid` of the row this synapse is part of.", "G", published=False, targets=()),
+        # SynDB publishes neither for a synapse; the hierarchy (G) still gives it parents, and labs
+        # measure where it lies.
+        Column(
+            "parent_id",
+            Kind.REFERENCE,
+            "`cid` of the row this synapse is part of.",
+            "G",
+            published=False,
+            targets=(),
+        ),
         *(replace(column, published=False, source="R") for column in _CENTROID),
     ),
     "vesicle": (
-        Column("neurotransmitter", Kind.TEXT, "What the vesicle holds.", vocabulary="neurotransmitter", max_length=65),
+        Column(
+            "neurotransmitter",
+            Kind.TEXT,
+            "What the vesicle holds.",
+            vocabulary="neurotransmitter",
+            max_length=65,
+        ),
         _number("distance_to_active_zone", "Distance to the active zone.", dimension=1, minimum=0),
         replace(
-            _count("minimum_normal_length", "Shortest normal to the membrane, in whole nanometres."),
+            _count(
+                "minimum_normal_length", "Shortest normal to the membrane, in whole nanometres."
+            ),
             dimension=1,
         ),
     ),
@@ -268,9 +355,20 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
     "endoplasmic_reticulum": (_count("ribosome_count", "Ribosomes on it."),),
     "nucleus": (),
     "neuron_relation": (
-        replace(KEY, required=False, published=False, description="The lab's own key of the row; SynDB identifies it by its pair."),
+        replace(
+            KEY,
+            required=False,
+            published=False,
+            description="The lab's own key of the row; SynDB identifies it by its pair.",
+        ),
         Column(
-            "pre_synapse_id", Kind.REFERENCE, "`cid` of the sending neuron.", "C17", targets=("neuron",), aliases=("pre_id",), required=True
+            "pre_synapse_id",
+            Kind.REFERENCE,
+            "`cid` of the sending neuron.",
+            "C17",
+            targets=("neuron",),
+            aliases=("pre_id",),
+            required=True,
         ),
         Column(
             "post_synapse_id",
@@ -291,14 +389,24 @@ def _declare() -> dict[str, Table]:
     for level, members in enumerate(COMPARTMENT_HIERARCHY):
         for member in members:
             name = syndb_table_to_name[member]
-            parents = tuple(syndb_table_to_name[parent] for parent in compartment_to_valid_parents[member])
+            parents = tuple(
+                syndb_table_to_name[parent] for parent in compartment_to_valid_parents[member]
+            )
             columns = list(_SPECIFIC[name])
             if name == "synapse":
-                columns = [KEY] + [replace(c, targets=parents) if c.name == "parent_id" else c for c in columns]
+                columns = [KEY] + [
+                    replace(c, targets=parents) if c.name == "parent_id" else c for c in columns
+                ]
             elif name != "neuron_relation":
                 columns = [KEY, *columns, *_SHAPE, *(_parent(parents) if level else ())]
-            pair = ("pre_synapse_id", "post_synapse_id") if member is SyndbTable.NEURON_RELATION else None
-            tables[name] = Table(name, int(member), level, parents, {column.name: column for column in columns}, pair)
+            pair = (
+                ("pre_synapse_id", "post_synapse_id")
+                if member is SyndbTable.NEURON_RELATION
+                else None
+            )
+            tables[name] = Table(
+                name, int(member), level, parents, {column.name: column for column in columns}, pair
+            )
     return tables
 
 
@@ -316,7 +424,9 @@ def ordered(names: object) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A column of a parent that states what its children are: their number, or the sum of the first of `volumes` that they have."""
+    """A column of a parent that states what its children are: their number, or the sum of the first
+    of `volumes` that they have.
+    """
 
     table: str
     column: str

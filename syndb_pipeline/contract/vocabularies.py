@@ -1,6 +1,7 @@
 """SynDB's enumerated words, read from SynDB's own packages (`neurometa`, `syndb-constants`).
 
-Belongs here: lists of allowed words and the nearest one to a misspelt word. Does not: which column uses which list.
+Belongs here: lists of allowed words and the nearest one to a misspelt word. Does not: which column
+uses which list.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ VOCABULARIES: Final[dict[str, tuple[str, ...]]] = {
 """Vocabulary name -> lower-case words. Source: neurometa 1.3.4, `neurometa.constant`."""
 
 ALIASES: Final[dict[str, dict[str, str]]] = {
-    "neurotransmitter": {alias: member.value for alias, member in NEUROTRANSMITTER_ALIAS_MAP.items()},
+    "neurotransmitter": {
+        alias: member.value for alias, member in NEUROTRANSMITTER_ALIAS_MAP.items()
+    },
 }
 """Vocabulary name -> other spelling -> the word. Source: neurometa `NEUROTRANSMITTER_ALIAS_MAP`."""
 
@@ -45,7 +48,9 @@ OTHER_MEANINGS: Final[dict[str, dict[str, str]]] = {
 
 
 def means(vocabulary: str, word: str) -> str | None:
-    """The word of `vocabulary` that SynDB reads `word` as; None when it knows no such word or spelling."""
+    """The word of `vocabulary` that SynDB reads `word` as; None when it knows no such word or
+    spelling.
+    """
     folded = word.strip().casefold()
     return folded if folded in VOCABULARIES[vocabulary] else ALIASES.get(vocabulary, {}).get(folded)
 
@@ -98,7 +103,9 @@ COMMON_ANIMALS: Final[dict[str, str]] = {
     "aplysia": "APLYSIA_CALIFORNICA",
     "crayfish": "PROCAMBARUS_CLARKII",
 }
-"""What people call an animal, in lower case -> SynDB's name of it. For hints only; the names are neurometa's, the words this project's."""
+"""What people call an animal, in lower case -> SynDB's name of it. For hints only; the names are
+neurometa's, the words this project's.
+"""
 
 FLY_STRUCTURES: Final[dict[str, str]] = {
     "antennal lobe": "AL",
@@ -126,10 +133,14 @@ FLY_STRUCTURES: Final[dict[str, str]] = {
     "vesicle": "VES",
     "wedge": "WED",
 }
-"""Regions of a fly's brain -> their abbreviations. Source: neurometa 2.0.0 `DrosophilaBrainStructure`, which Python 3.11 cannot install."""
+"""Regions of a fly's brain -> their abbreviations. Source: neurometa 2.0.0
+`DrosophilaBrainStructure`, which Python 3.11 cannot install.
+"""
 
 BRAIN_STRUCTURES: Final[tuple[str, ...]] = (*_words(BrainStructure), *FLY_STRUCTURES)
-"""The regions that neurometa names: mammals' (1.3.4) and flies'. SynDB takes any other text too (syndb-api-client 0.7.2)."""
+"""The regions that neurometa names: mammals' (1.3.4) and flies'. SynDB takes any other text too
+(syndb-api-client 0.7.2).
+"""
 
 DIRECTIONS: Final[tuple[str, ...]] = _words(NeuroanatomicalDirection)
 GENE_EXPRESSIONS: Final[tuple[str, ...]] = _words(GeneExpression)
@@ -149,21 +160,30 @@ SPDX_LICENSES: Final[dict[str, str]] = {
 
 
 def nearest_structures(structure: str) -> list[str]:
-    """Up to three of `BRAIN_STRUCTURES` that may be meant by another word: the one it abbreviates, else the most alike."""
+    """Up to three of `BRAIN_STRUCTURES` that may be meant by another word: the one it abbreviates,
+    else the most alike.
+    """
     meant = [word for word, short in FLY_STRUCTURES.items() if short == structure.strip().upper()]
     return meant or nearest(structure, BRAIN_STRUCTURES, 3)
 
 
 def nearest(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Up to `count` of `known` most like `word`, best first; compared without case. Empty when none is near."""
+    """Up to `count` of `known` most like `word`, best first; compared without case. Empty when none
+    is near.
+    """
     by_folded: dict[str, str] = {}
     for candidate in known:
         by_folded.setdefault(candidate.casefold(), candidate)
-    return [by_folded[hit] for hit in get_close_matches(word.casefold(), by_folded, n=count, cutoff=cutoff)]
+    return [
+        by_folded[hit]
+        for hit in get_close_matches(word.casefold(), by_folded, n=count, cutoff=cutoff)
+    ]
 
 
 def suggest(vocabulary: str, word: str) -> str | None:
-    """The word of `vocabulary` that `word` probably means: by alias, by prefix, else by spelling; None when nothing is near."""
+    """The word of `vocabulary` that `word` probably means: by alias, by prefix, else by spelling;
+    None when nothing is near.
+    """
     folded = word.strip().casefold()
     alias = ALIASES.get(vocabulary, {}).get(folded)
     if alias:

@@ -1,6 +1,8 @@
-"""Applying a fix-me workbook: corrected copies of the lab's files, proved, put in place, and named by the config.
+"""Applying a fix-me workbook: corrected copies of the lab's files, proved, put in place, and named
+by the config.
 
-Belongs here: the order of it, and what is refused before anything is written. Does not: formats of files, or running the checks.
+Belongs here: the order of it, and what is refused before anything is written. Does not: formats of
+files, or running the checks.
 """
 
 from __future__ import annotations
@@ -15,25 +17,34 @@ from uuid import uuid4
 
 import duckdb
 
+from syndb_pipeline.base.engine import flush, literal, parquet
+from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.corrections import config_edit
 from syndb_pipeline.corrections.old_workbook import write_as_xlsx
-from syndb_pipeline.corrections.originals import Original, open_original, prepare
 from syndb_pipeline.corrections.parquet_copy import write_parquet_copy
-from syndb_pipeline.corrections.places import FOLDER, OLD_EXCEL, Plan, files_by_table, plan_copies, require_same_files
+from syndb_pipeline.corrections.places import (
+    FOLDER,
+    OLD_EXCEL,
+    Plan,
+    files_by_table,
+    plan_copies,
+    require_same_files,
+)
 from syndb_pipeline.corrections.proof import differing
-from syndb_pipeline.corrections.record import SheetRecord
 from syndb_pipeline.corrections.returned import Returned, Workbook
 from syndb_pipeline.corrections.sheet_copy import SheetChanges, write_workbook_copy
 from syndb_pipeline.corrections.text_copy import TextCopy
-from syndb_pipeline.engine import flush, literal, parquet
-from syndb_pipeline.errors import ConfigError, PipelineError
 from syndb_pipeline.readers import files
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.report.workbook.originals import Original, open_original, prepare
+from syndb_pipeline.report.workbook.record import SheetRecord
+from syndb_pipeline.state.stage import Context
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What was done: numbers of cells, rows and lines, the files written (relative to the config), notes for the person."""
+    """What was done: numbers of cells, rows and lines, the files written (relative to the config),
+    notes for the person.
+    """
 
     cells: int
     rows_corrected: int
@@ -60,10 +71,12 @@ class _Source:
 
 
 def apply(context: Context, book: Workbook) -> Applied:
-    """Merge what a person changed in `book` into copies of the dataset's files, and point the config at them.
+    """Merge what a person changed in `book` into copies of the dataset's files, and point the
+    config at them.
 
-    The dataset's lock must be held. The lab's own files are only read. Everything is written beside and renamed; whatever fails leaves
-    files and config as they were. Raises `ConfigError` for a workbook that cannot be applied, with every reason.
+    The dataset's lock must be held. The lab's own files are only read. Everything is written beside
+    and renamed; whatever fails leaves files and config as they were. Raises `ConfigError` for a
+    workbook that cannot be applied, with every reason.
     """
     before = files_by_table(context.config)
     witness = files.Witness()
@@ -73,11 +86,19 @@ def apply(context: Context, book: Workbook) -> Applied:
         prepare(connection)
         sources = _compared(context, book, connection, paths, scratch)
         book.finish()
-        changed = {name: group for name, group in sources.items() if any(source.changed for source in group)}
+        changed = {
+            name: group
+            for name, group in sources.items()
+            if any(source.changed for source in group)
+        }
         if not changed:
             raise ConfigError(
-                f"{book.path}: no cell differs from your files and no row is marked, so there is nothing to apply.",
-                next_step="Correct the coloured cells, save the workbook, and give the same command again.",
+                f"{book.path}: no cell differs from your files and no row is marked, so there is"
+                " nothing to apply.",
+                next_step=(
+                    "Correct the coloured cells, save the workbook, and give the same command"
+                    " again."
+                ),
             )
         plan = plan_copies(context.config, [paths[name] for name in changed])
         config_edit.edited(context.config.path, plan.patterns)  # refused now rather than later
@@ -100,32 +121,47 @@ def apply(context: Context, book: Workbook) -> Applied:
     return _told(context, book, plan, changed, sources, kept)
 
 
-def _require_same(context: Context, book: Workbook, before: Mapping[str, list[Path]], witness: files.Witness) -> dict[str, Path]:
-    """The paths of the workbook's files by name. Raises `ConfigError` unless dataset and files are those it was made from."""
+def _require_same(
+    context: Context, book: Workbook, before: Mapping[str, list[Path]], witness: files.Witness
+) -> dict[str, Path]:
+    """The paths of the workbook's files by name. Raises `ConfigError` unless dataset and files are
+    those it was made from.
+    """
     record, config = book.record, context.config
     again = f"Write it anew: syndb-pipeline report {config.path} --fixes FILE"
     if record.dataset != context.dataset:
         raise ConfigError(
-            f"{book.path} was made for dataset {record.dataset}; {config.path} is dataset {context.dataset}.",
-            next_step="Give the dataset's own YAML: syndb-pipeline apply-fixes FILE --config CONFIG",
+            f"{book.path} was made for dataset {record.dataset}; {config.path} is dataset"
+            f" {context.dataset}.",
+            next_step=(
+                "Give the dataset's own YAML: syndb-pipeline apply-fixes FILE --config CONFIG"
+            ),
         )
     paths: dict[str, Path] = {}
     for sheet in (*record.sheets, *record.unreadable):
         found = {files.shown(path, config.folder): path for path in before.get(sheet.table, [])}
         if sheet.file not in found or sheet.file not in record.files:
             raise ConfigError(
-                f"{sheet.file} is not what {config.path} reads as {sheet.table} any more. Was {book.path.name} applied already?",
+                f"{sheet.file} is not what {config.path} reads as {sheet.table} any more. Was"
+                f" {book.path.name} applied already?",
                 next_step=again,
             )
         paths[sheet.file] = found[sheet.file]
     for name, path in paths.items():
         if witness.digest(path) != record.files[name]:
-            raise ConfigError(f"{name} changed since {book.path} was made, so its rows may be others now.", next_step=again)
+            raise ConfigError(
+                f"{name} changed since {book.path} was made, so its rows may be others now.",
+                next_step=again,
+            )
     return paths
 
 
 def _compared(
-    context: Context, book: Workbook, connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path], scratch: Path
+    context: Context,
+    book: Workbook,
+    connection: duckdb.DuckDBPyConnection,
+    paths: Mapping[str, Path],
+    scratch: Path,
 ) -> dict[str, list[_Source]]:
     """What came back of each file, sheet by sheet."""
     sources: dict[tuple[str, str | None], _Source] = {}
@@ -135,13 +171,27 @@ def _compared(
         key = (record.file, record.sheet)
         if key not in sources:
             folder = scratch / f"original{len(sources)}"
-            sources[key] = _Source(open_original(connection, paths[record.file], record.file, record.table, config, folder, memory))
+            sources[key] = _Source(
+                open_original(
+                    connection,
+                    paths[record.file],
+                    record.file,
+                    record.table,
+                    config,
+                    folder,
+                    memory,
+                )
+            )
         source = sources[key]
         texts = _texts(connection, source.original, record)
         if set(texts) != set(record.rows) or source.original.part.sheet != record.sheet:
             raise ConfigError(
-                f"{record.file} is not read as it was when {book.path} was made: {context.config.path} changed.",
-                next_step=f"Write the workbook anew: syndb-pipeline report {context.config.path} --fixes FILE",
+                f"{record.file} is not read as it was when {book.path} was made:"
+                f" {context.config.path} changed.",
+                next_step=(
+                    f"Write the workbook anew: syndb-pipeline report {context.config.path} --fixes"
+                    " FILE"
+                ),
             )
         is_text = files.suffix(source.original.path) in files.TEXT_SUFFIXES
         returned = book.changes(record, texts, comma=is_text and config.decimal == ",")
@@ -155,15 +205,28 @@ def _compared(
     return grouped
 
 
-def _texts(connection: duckdb.DuckDBPyConnection, original: Original, record: SheetRecord) -> dict[int, list[str]]:
-    """The texts of the record's rows in the lab's file now, by row; none when its columns are others."""
+def _texts(
+    connection: duckdb.DuckDBPyConnection, original: Original, record: SheetRecord
+) -> dict[int, list[str]]:
+    """The texts of the record's rows in the lab's file now, by row; none when its columns are
+    others.
+    """
     if record.columns:
-        return original.rows(connection, record.rows) if original.columns[: len(record.columns)] == record.columns else {}
+        return (
+            original.rows(connection, record.rows)
+            if original.columns[: len(record.columns)] == record.columns
+            else {}
+        )
     refused = original.part.refused_lines
     if refused is None:
         return {}
     wanted = f"line IN (SELECT unnest({literal(record.rows)}))"
-    return {line: [text] for line, text in connection.execute(f"SELECT line, text FROM {parquet(refused)} WHERE {wanted}").fetchall()}
+    return {
+        line: [text]
+        for line, text in connection.execute(
+            f"SELECT line, text FROM {parquet(refused)} WHERE {wanted}"
+        ).fetchall()
+    }
 
 
 @contextmanager
@@ -184,7 +247,8 @@ def _new_folder(context: Context, plan: Plan) -> Iterator[Path]:
             folder.rename(outer / str(plan.number))
         except OSError as error:
             message = (
-                f"{outer / str(plan.number)} cannot be made ({error.strerror}); perhaps another dataset's workbook was applied just now."
+                f"{outer / str(plan.number)} cannot be made ({error.strerror}); perhaps another"
+                " dataset's workbook was applied just now."
             )
             raise PipelineError(message, next_step="Give the same command again.") from None
         flush(outer)
@@ -237,7 +301,11 @@ class _Copier:
         if files.suffix(path) == OLD_EXCEL:
             values = self.scratch / f"{uuid4().hex}.xlsx"
             write_as_xlsx(path, values)
-        changed = {source.original.part.sheet or "": source for source in sources if source.rows and source.rows.changed}
+        changed = {
+            source.original.part.sheet or "": source
+            for source in sources
+            if source.rows and source.rows.changed
+        }
         as_text: dict[str, frozenset[tuple[int, int]]] = dict.fromkeys(changed, frozenset())
         for attempt in range(2):
             changes = {
@@ -254,17 +322,28 @@ class _Copier:
             if attempt:
                 for name, source in changed.items():
                     self._require_right(wrong[name], source)
-            # A number in a cell that is formatted as a date reads as a date: there it has to stand as text.
+            # A number in a cell that is formatted as a date reads as a date: there it has to stand
+            # as text.
             as_text = {name: frozenset(cells) for name, cells in wrong.items()}
         for source in sources if values != path else ():
             if not source.changed:
                 self._require_right(self._wrong(target, source, {}), source)
 
-    def _wrong(self, target: Path, source: _Source, added: Mapping[int, list[list[str]]]) -> set[tuple[int, int]]:
+    def _wrong(
+        self, target: Path, source: _Source, added: Mapping[int, list[list[str]]]
+    ) -> set[tuple[int, int]]:
         original = source.original
         folder = self.scratch / uuid4().hex
         memory = self.context.settings.memory_limit
-        after = open_original(self.connection, target, original.part.file, original.table, original.config, folder, memory)
+        after = open_original(
+            self.connection,
+            target,
+            original.part.file,
+            original.table,
+            original.config,
+            folder,
+            memory,
+        )
         wrong = differing(self.connection, original, after, source.rows, added)
         shutil.rmtree(folder)
         return wrong
@@ -274,31 +353,63 @@ class _Copier:
             row, index = min(wrong)
             correction = source.rows.cells[row][index]
             raise PipelineError(
-                f"{correction.address}: the copy of {source.original.part.file} does not hold {correction.text!r} in row {row}.",
-                next_step="Nothing was written. Write the value otherwise, or correct it in the file itself.",
+                f"{correction.address}: the copy of {source.original.part.file} does not hold"
+                f" {correction.text!r} in row {row}.",
+                next_step=(
+                    "Nothing was written. Write the value otherwise, or correct it in the file"
+                    " itself."
+                ),
             )
 
 
 def _told(
-    context: Context, book: Workbook, plan: Plan, changed: Mapping[str, list[_Source]], sources: Mapping[str, list[_Source]], kept: Path
+    context: Context,
+    book: Workbook,
+    plan: Plan,
+    changed: Mapping[str, list[_Source]],
+    sources: Mapping[str, list[_Source]],
+    kept: Path,
 ) -> Applied:
-    every = [part for group in sources.values() for source in group for part in (source.rows, source.lines) if part]
-    corrected = {id(part): {row: cells for row, cells in part.cells.items() if row not in part.removed} for part in every}
+    every = [
+        part
+        for group in sources.values()
+        for source in group
+        for part in (source.rows, source.lines)
+        if part
+    ]
+    corrected = {
+        id(part): {row: cells for row, cells in part.cells.items() if row not in part.removed}
+        for part in every
+    }
     rows = sum(len(cells) for cells in corrected.values())
     removed = sum(len(part.removed) for part in every)
     notes = []
     absent = sum(part.absent for part in every)
     if absent:
-        notes.append(f"Rows missing from the workbook, copied as they stand: {absent:,}. To take a row out, mark it with x.")
+        notes.append(
+            f"Rows missing from the workbook, copied as they stand: {absent:,}. To take a row out,"
+            " mark it with x."
+        )
     if any(part.moved for part in every):
-        notes.append("The rows stand in another order; each was merged into its own row of the file.")
+        notes.append(
+            "The rows stand in another order; each was merged into its own row of the file."
+        )
     repeated = sum(part.repeated for part in every)
     if repeated:
-        notes.append(f"{repeated:,} row{'' if repeated == 1 else 's'} stand{'s' if repeated == 1 else ''} twice, alike; merged once.")
+        notes.append(
+            f"{repeated:,} row{'' if repeated == 1 else 's'} stand{'s' if repeated == 1 else ''}"
+            " twice, alike; merged once."
+        )
     if book.unknown_sheets:
-        notes.append(f"Sheets that are not of this workbook were passed over: {', '.join(book.unknown_sheets)}.")
+        notes.append(
+            "Sheets that are not of this workbook were passed over:"
+            f" {', '.join(book.unknown_sheets)}."
+        )
     if any(files.suffix(path) == OLD_EXCEL for path in plan.copies):
-        notes.append("Old Excel workbooks (.xls) were copied as .xlsx, values without formats; nothing writes .xls any more.")
+        notes.append(
+            "Old Excel workbooks (.xls) were copied as .xlsx, values without formats; nothing"
+            " writes .xls any more."
+        )
     return Applied(
         cells=sum(len(cells) for rows_ in corrected.values() for cells in rows_.values()),
         rows_corrected=rows,

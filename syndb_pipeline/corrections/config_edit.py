@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import yaml
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.state.store import write_atomically
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*[A-Za-z0-9_]")
 
@@ -23,7 +23,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*[A-Za-z0-9_]")
 def edited(path: Path, files: Mapping[str, str]) -> str:
     """The text of the YAML at `path` with other values of `tables.<table>.file`, by table.
 
-    Raises `ConfigError` when a value does not stand there once and by itself, e.g. behind an anchor.
+    Raises `ConfigError` when a value does not stand there once and by itself, e.g. behind an
+    anchor.
     """
     text = path.read_bytes().decode()  # line ends stay what they are
     scalars = _scalars(text)
@@ -32,8 +33,12 @@ def edited(path: Path, files: Mapping[str, str]) -> str:
         node = scalars.get(table)
         if node is None or sum(other is node for other in scalars.values()) > 1:
             raise ConfigError(
-                f"{path}: tables.{table}.file does not stand there by itself, so it cannot be changed for you.",
-                next_step=f"Write `file:` out below {table}, without anchor or merge key, and give the same command again.",
+                f"{path}: tables.{table}.file does not stand there by itself, so it cannot be"
+                " changed for you.",
+                next_step=(
+                    f"Write `file:` out below {table}, without anchor or merge key, and give the"
+                    " same command again."
+                ),
             )
         spans.append((node.start_mark.index, node.end_mark.index, _word(file)))
     changed = text
@@ -49,13 +54,16 @@ def edited(path: Path, files: Mapping[str, str]) -> str:
     if not same:
         listed = ", ".join(f"tables.{table}.file: {_word(file)}" for table, file in files.items())
         raise ConfigError(
-            f"{path} is written in a way that cannot be edited for you.", next_step=f"Write each `file` on one line ({listed})."
+            f"{path} is written in a way that cannot be edited for you.",
+            next_step=f"Write each `file` on one line ({listed}).",
         )
     return changed
 
 
 def replace(path: Path, text: str, number: int) -> Path:
-    """Keep the YAML at `path` beside it and put `text` in its place. Returns where the old one is; it replaces no file."""
+    """Keep the YAML at `path` beside it and put `text` in its place. Returns where the old one is;
+    it replaces no file.
+    """
     while True:
         kept = path.with_name(f"{path.name}.before-corrected-{number}")
         try:

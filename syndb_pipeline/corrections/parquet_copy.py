@@ -1,6 +1,8 @@
-"""A corrected copy of a Parquet file: the same schema, types and row groups, with changed values and without removed rows.
+"""A corrected copy of a Parquet file: the same schema, types and row groups, with changed values
+and without removed rows.
 
-Belongs here: turning a person's text into a value of the column's type. Does not: which values change (`returned.py`).
+Belongs here: turning a person's text into a value of the column's type. Does not: which values
+change (`returned.py`).
 """
 
 from __future__ import annotations
@@ -12,17 +14,20 @@ from uuid import UUID
 import pyarrow
 import pyarrow.parquet
 
-from syndb_pipeline.corrections.originals import Original
 from syndb_pipeline.corrections.returned import Correction, Returned
+from syndb_pipeline.report.workbook.originals import Original
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
 
 
-def write_parquet_copy(original: Original, returned: Returned, target: Path, problems: list[str]) -> None:
+def write_parquet_copy(
+    original: Original, returned: Returned, target: Path, problems: list[str]
+) -> None:
     """Copy the Parquet file of `original` to `target` with the changes, one row group at a time.
 
-    A text that does not fit its column's type is added to `problems`, and the copy is then of no use.
+    A text that does not fit its column's type is added to `problems`, and the copy is then of no
+    use.
     """
     cells = {row - original.part.first_line: changes for row, changes in returned.cells.items()}
     removed = {row - original.part.first_line for row in returned.removed}
@@ -42,7 +47,9 @@ def write_parquet_copy(original: Original, returned: Returned, target: Path, pro
             for number in range(source.num_row_groups):
                 group = source.read_row_group(number)
                 end = start + group.num_rows
-                sink.write_table(_changed(group, start, values, removed), row_group_size=max(1, group.num_rows))
+                sink.write_table(
+                    _changed(group, start, values, removed), row_group_size=max(1, group.num_rows)
+                )
                 start = end
 
 
@@ -77,12 +84,17 @@ def _changed(group: Any, start: int, values: dict[tuple[int, int], Any], removed
 
 
 def _value(correction: Correction, field: Any, problems: list[str]) -> Any:
-    """An array of the one value that the text of `correction` stands for; None with a problem when it stands for none."""
+    """An array of the one value that the text of `correction` stands for; None with a problem when
+    it stands for none.
+    """
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if not correction.text and not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
         if field.nullable:
             return pa.nulls(1, kind)
-        problems.append(f"{correction.address}: the column {field.name} of the Parquet file has no room for an empty cell")
+        problems.append(
+            f"{correction.address}: the column {field.name} of the Parquet file has no room for an"
+            " empty cell"
+        )
         return None
     if not correction.text and field.nullable:
         return pa.nulls(1, kind)
@@ -91,14 +103,21 @@ def _value(correction: Correction, field: Any, problems: list[str]) -> Any:
             return pa.array([UUID(correction.text).bytes], kind)
         if pa.types.is_boolean(kind) and correction.text.strip().lower() not in ("true", "false"):
             raise ValueError("neither true nor false")
-        text = correction.text if pa.types.is_string(kind) or pa.types.is_large_string(kind) else correction.text.strip()
+        text = (
+            correction.text
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            else correction.text.strip()
+        )
         value = pa.array([text], pa.string()).cast(kind)
         if pa.types.is_floating(kind) and str(value[0].as_py()) in ("nan", "inf", "-inf"):
             raise ValueError("no finite number")
         return value
     except (pa.ArrowException, ValueError):
         shown = correction.text if len(correction.text) <= 60 else correction.text[:57] + "..."
-        problems.append(f"{correction.address}: {shown!r} does not fit the type of the column {field.name} in the Parquet file, {kind}")
+        problems.append(
+            f"{correction.address}: {shown!r} does not fit the type of the column {field.name} in"
+            f" the Parquet file, {kind}"
+        )
         return None
 
 

@@ -1,6 +1,8 @@
-"""Reading a fix-me workbook that a person gives back: which cells hold another value than the lab's file, and which rows shall go.
+"""Reading a fix-me workbook that a person gives back: which cells hold another value than the lab's
+file, and which rows shall go.
 
-Belongs here: the workbook as untrusted input, and what is refused in it. Does not: files of the lab, or writing.
+Belongs here: the workbook as untrusted input, and what is refused in it. Does not: files of the
+lab, or writing.
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ import openpyxl as untyped_openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 from pydantic import ValidationError
 
-from syndb_pipeline.corrections.record import (
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.readers.casts import WHITE_SPACE
+from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.untrusted_archive import directory, inflated
+from syndb_pipeline.readers.workbook.merged_cells import column_letters
+from syndb_pipeline.readers.workbook.workbooks import cell_text, is_damaged
+from syndb_pipeline.report.workbook.record import (
     FORMAT,
     OWN_COLUMNS,
     PLACEHOLDERS,
@@ -34,19 +42,15 @@ from syndb_pipeline.corrections.record import (
     is_cut,
     shown,
 )
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers.casts import WHITE_SPACE
-from syndb_pipeline.readers.merged_cells import column_letters
-from syndb_pipeline.readers.part import Unreadable
-from syndb_pipeline.readers.untrusted_archive import directory, inflated
-from syndb_pipeline.readers.workbook import cell_text, is_damaged
 
 openpyxl: Any = untyped_openpyxl
 
 MAX_BYTES: Final = 200_000_000
 MAX_UNPACKED: Final = 1_000_000_000
 MAX_SHEET_ROWS: Final = 1_048_576
-"""Limits of a workbook that is read: its size, the size of what it unpacks to, rows of a sheet (Excel's own)."""
+"""Limits of a workbook that is read: its size, the size of what it unpacks to, rows of a sheet
+(Excel's own).
+"""
 
 _SHOWN_PROBLEMS: Final = 12
 _ESCAPED: Final = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -63,7 +67,9 @@ class Correction:
 
 @dataclass
 class Returned:
-    """What came back of one sheet's record: new texts by row and index of the column (0 for a whole line), and the rows to remove."""
+    """What came back of one sheet's record: new texts by row and index of the column (0 for a whole
+    line), and the rows to remove.
+    """
 
     record: SheetRecord
     cells: dict[int, dict[int, Correction]] = field(default_factory=dict)
@@ -78,7 +84,9 @@ class Returned:
 
 
 class Workbook:
-    """An opened workbook. `record` says what it was made of; `problems` fills while its sheets are read."""
+    """An opened workbook. `record` says what it was made of; `problems` fills while its sheets are
+    read.
+    """
 
     def __init__(self, path: Path, book: Any) -> None:
         self.path = path
@@ -86,10 +94,13 @@ class Workbook:
         self._book = book
         self.record = _record(path, book)
 
-    def changes(self, record: SheetRecord, originals: Mapping[int, list[str]], comma: bool) -> Returned:
+    def changes(
+        self, record: SheetRecord, originals: Mapping[int, list[str]], comma: bool
+    ) -> Returned:
         """What a person changed in rows of `record`, whose texts in the lab's file are `originals`.
 
-        `comma`: numbers that the spreadsheet holds as such are given with a decimal comma, as the file has them.
+        `comma`: numbers that the spreadsheet holds as such are given with a decimal comma, as the
+        file has them.
         """
         returned = Returned(record)
         if record.title not in self._book.sheetnames:
@@ -102,17 +113,24 @@ class Workbook:
         seen: dict[int, tuple[str, ...]] = {}
         for number, cells in enumerate(rows, start=2):
             if number > MAX_SHEET_ROWS:
-                self.problems.append(f"{record.title}: it has more rows than a spreadsheet can have")
+                self.problems.append(
+                    f"{record.title}: it has more rows than a spreadsheet can have"
+                )
                 break
             row = self._place(record, number, cells, expected)
             if row is None:
                 continue
-            texts = [self._text(record, number, index, cell, comma) for index, cell in enumerate(cells)]
+            texts = [
+                self._text(record, number, index, cell, comma) for index, cell in enumerate(cells)
+            ]
             texts += [""] * (len(OWN_COLUMNS) + max(1, len(record.columns)) - len(texts))
             told = tuple(texts[REMOVE:])
             if row in seen:
                 if seen[row] != told:
-                    self.problems.append(f"{record.title}, row {number}: row {row} of {record.file} stands twice, with different values")
+                    self.problems.append(
+                        f"{record.title}, row {number}: row {row} of {record.file} stands twice,"
+                        " with different values"
+                    )
                 returned.repeated += 1
                 continue
             returned.moved = returned.moved or (bool(seen) and row < next(reversed(seen)))
@@ -128,12 +146,19 @@ class Workbook:
         lines = [f"  {problem}" for problem in self.problems[:_SHOWN_PROBLEMS]]
         if len(self.problems) > _SHOWN_PROBLEMS:
             lines.append(f"  and {len(self.problems) - _SHOWN_PROBLEMS:,} more")
-        raise ConfigError(f"{self.path} cannot be applied; nothing was written:\n" + "\n".join(lines), next_step=_AGAIN)
+        raise ConfigError(
+            f"{self.path} cannot be applied; nothing was written:\n" + "\n".join(lines),
+            next_step=_AGAIN,
+        )
 
     @property
     def unknown_sheets(self) -> list[str]:
         """Sheets that are not of our making, or were renamed."""
-        own = {README, RECORD, *(sheet.title for sheet in (*self.record.sheets, *self.record.unreadable))}
+        own = {
+            README,
+            RECORD,
+            *(sheet.title for sheet in (*self.record.sheets, *self.record.unreadable)),
+        }
         return [name for name in self._book.sheetnames if name not in own]
 
     def _rows(self, record: SheetRecord) -> Iterator[tuple[Any, ...]]:
@@ -143,40 +168,69 @@ class Workbook:
 
     def _header_fits(self, record: SheetRecord, cells: Iterable[Any]) -> bool:
         found = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in cells]
-        wanted = [*OWN_COLUMNS, *(shown(column) for column in record.columns or ["line as it stands in the file"])]
+        wanted = [
+            *OWN_COLUMNS,
+            *(shown(column) for column in record.columns or ["line as it stands in the file"]),
+        ]
         while len(found) > len(wanted) and not found[-1]:
             found.pop()
         found += [""] * (len(wanted) - len(found))
         if found == wanted:
             return True
-        at = next((i for i, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), len(wanted))
+        at = next(
+            (i for i, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other),
+            len(wanted),
+        )
         what = f"{found[at]!r}" if at < len(found) and found[at] else "nothing"
         expected = repr(wanted[at]) if at < len(wanted) else "no further column"
         self.problems.append(
-            f"{_address(record, 1, at)}: the header holds {what} where {expected} was; columns may not be changed or added"
+            f"{_address(record, 1, at)}: the header holds {what} where {expected} was; columns may"
+            " not be changed or added"
         )
         return False
 
-    def _place(self, record: SheetRecord, number: int, cells: tuple[Any, ...], expected: set[int]) -> int | None:
-        """The row of the lab's file that a row of the workbook stands for; None for empty ones, other files' lines and what is refused."""
+    def _place(
+        self, record: SheetRecord, number: int, cells: tuple[Any, ...], expected: set[int]
+    ) -> int | None:
+        """The row of the lab's file that a row of the workbook stands for; None for empty ones,
+        other files' lines and what is refused.
+        """
         values = [cell.value for cell in cells]
         if all(value is None or value == "" for value in values):
             return None
-        own = ["" if value is None else _unescaped(cell_text(value)) for value in [*values, *[None] * len(OWN_COLUMNS)][: len(OWN_COLUMNS)]]
-        if not record.columns and (own[0], own[1]) != (shown(record.file), shown(record.sheet or "")):
-            others = {(shown(other.file), shown(other.sheet or "")) for other in self.record.unreadable}
+        own = [
+            "" if value is None else _unescaped(cell_text(value))
+            for value in [*values, *[None] * len(OWN_COLUMNS)][: len(OWN_COLUMNS)]
+        ]
+        if not record.columns and (own[0], own[1]) != (
+            shown(record.file),
+            shown(record.sheet or ""),
+        ):
+            others = {
+                (shown(other.file), shown(other.sheet or "")) for other in self.record.unreadable
+            }
             if (own[0], own[1]) in others:
                 return None
         row = int(own[ROW]) if own[ROW].isdecimal() and len(own[ROW]) < 19 else None
-        if (own[0], own[1]) != (shown(record.file), shown(record.sheet or "")) or row is None or row not in expected:
+        if (
+            (own[0], own[1]) != (shown(record.file), shown(record.sheet or ""))
+            or row is None
+            or row not in expected
+        ):
             problem = (
-                f"{record.title}, row {number}: its grey cells name no row of this workbook; rows cannot be added here, only in the file"
+                f"{record.title}, row {number}: its grey cells name no row of this workbook; rows"
+                " cannot be added here, only in the file"
             )
             if problem not in self.problems:
                 self.problems.append(problem)
             return None
-        if any(value not in (None, "") for value in values[len(OWN_COLUMNS) + max(1, len(record.columns)) :]):
-            self.problems.append(f"{record.title}, row {number}: there is a value behind the last column")
+        if any(
+            value not in (None, "")
+            for value in values[len(OWN_COLUMNS) + max(1, len(record.columns)) :]
+        ):
+            self.problems.append(
+                f"{record.title}, row {number}: there is a value behind the last column"
+            )
         return row
 
     def _text(self, record: SheetRecord, number: int, index: int, cell: Any, comma: bool) -> str:
@@ -192,87 +246,142 @@ class Workbook:
         elif cell.data_type == "e":
             problem = f"this is a spreadsheet error, {value}"
         elif isinstance(value, date | time | timedelta):
-            problem = "the spreadsheet made a date of this; format the cell as text and write it again"
+            problem = (
+                "the spreadsheet made a date of this; format the cell as text and write it again"
+            )
         elif is_damaged(value):
-            problem = "this number has more digits than a spreadsheet keeps; format the cell as text and write it again"
+            problem = (
+                "this number has more digits than a spreadsheet keeps; format the cell as text and"
+                " write it again"
+            )
         if problem:
             self.problems.append(f"{_address(record, number, index)}: {problem}")
             return ""
         text = _unescaped(cell_text(value))
         return text.replace(".", ",") if comma and isinstance(value, float) else text
 
-    def _compare(self, returned: Returned, number: int, row: int, texts: list[str], original: list[str]) -> None:
+    def _compare(
+        self, returned: Returned, number: int, row: int, texts: list[str], original: list[str]
+    ) -> None:
         record = returned.record
         mark = texts[REMOVE].strip().casefold()
         if mark not in ("", "x"):
             self.problems.append(
-                f"{_address(record, number, REMOVE)}: found {texts[REMOVE]!r}; write x to remove the row, or leave it empty"
+                f"{_address(record, number, REMOVE)}: found {texts[REMOVE]!r}; write x to remove"
+                " the row, or leave it empty"
             )
         elif mark:
             returned.removed[row] = Correction("", _address(record, number, REMOVE))
             return
-        for index, (text, value) in enumerate(zip(texts[len(OWN_COLUMNS) :], original, strict=False)):
+        for index, (text, value) in enumerate(
+            zip(texts[len(OWN_COLUMNS) :], original, strict=False)
+        ):
             before = shown(value)
             # A spreadsheet writes line ends in its own way.
             if text == before or text.replace("\r\n", "\n").replace("\r", "\n") == before:
                 continue
             address = _address(record, number, len(OWN_COLUMNS) + index)
             if is_cut(before):
-                self.problems.append(f"{address}: the value was too long to stand here whole; correct it in {record.file}, row {row}")
+                self.problems.append(
+                    f"{address}: the value was too long to stand here whole; correct it in"
+                    f" {record.file}, row {row}"
+                )
             elif left := (PLACEHOLDERS & set(text)) & set(before):
-                self.problems.append(f"{address}: it still holds {sorted(left)[0]!r}, which stands for a character no workbook can hold")
+                self.problems.append(
+                    f"{address}: it still holds {sorted(left)[0]!r}, which stands for a character"
+                    " no workbook can hold"
+                )
             else:
                 returned.cells.setdefault(row, {})[index] = Correction(text, address)
-        after = {index: correction.text for index, correction in returned.cells.get(row, {}).items()}
-        if record.columns and after and not any(after.get(index, value).strip(WHITE_SPACE) for index, value in enumerate(original)):
-            self.problems.append(f"{_address(record, number, REMOVE)}: nothing is left in this row; write x here to remove it")
+        after = {
+            index: correction.text for index, correction in returned.cells.get(row, {}).items()
+        }
+        if (
+            record.columns
+            and after
+            and not any(
+                after.get(index, value).strip(WHITE_SPACE) for index, value in enumerate(original)
+            )
+        ):
+            self.problems.append(
+                f"{_address(record, number, REMOVE)}: nothing is left in this row; write x here to"
+                " remove it"
+            )
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Workbook]:
-    """The workbook at `path`, opened for reading. Raises `ConfigError` when it is none of ours, or not safe to read."""
+    """The workbook at `path`, opened for reading. Raises `ConfigError` when it is none of ours, or
+    not safe to read.
+    """
     _check_bytes(path)
     try:
         book = openpyxl.load_workbook(path, read_only=True, keep_links=False)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, ElementTree.ParseError) as error:
-        raise ConfigError(f"{path}: it is damaged, or no workbook ({_first_line(error)}).", next_step=_NOT_OURS) from None
+    except (
+        InvalidFileException,
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        TypeError,
+        ElementTree.ParseError,
+    ) as error:
+        raise ConfigError(
+            f"{path}: it is damaged, or no workbook ({_first_line(error)}).", next_step=_NOT_OURS
+        ) from None
     try:
         yield Workbook(path, book)
     except (zipfile.BadZipFile, ElementTree.ParseError) as error:
-        raise ConfigError(f"{path}: it is damaged ({_first_line(error)}).", next_step=_NOT_OURS) from None
+        raise ConfigError(
+            f"{path}: it is damaged ({_first_line(error)}).", next_step=_NOT_OURS
+        ) from None
     finally:
         book.close()
 
 
-_NOT_OURS: Final = "Give the .xlsx file that `syndb-pipeline report CONFIG --fixes FILE` wrote and you corrected."
+_NOT_OURS: Final = (
+    "Give the .xlsx file that `syndb-pipeline report CONFIG --fixes FILE` wrote and you corrected."
+)
 
 
 def _check_bytes(path: Path) -> None:
-    """Raise `ConfigError` when `path` is not a zip archive of a size that is safe to unpack, or would have entities resolved."""
+    """Raise `ConfigError` when `path` is not a zip archive of a size that is safe to unpack, or
+    would have entities resolved.
+    """
     try:
         size = path.stat().st_size
         if not path.is_file():
             raise ConfigError(f"{path}: it is no plain file.", next_step=_NOT_OURS)
         if size > MAX_BYTES:
-            raise ConfigError(f"{path}: {size:,} bytes are more than a workbook to correct can have.", next_step=_NOT_OURS)
+            raise ConfigError(
+                f"{path}: {size:,} bytes are more than a workbook to correct can have.",
+                next_step=_NOT_OURS,
+            )
         with path.open("rb") as source:
             members = directory(source, path.name)
             if not members:
                 raise ConfigError(f"{path}: it is no workbook.", next_step=_NOT_OURS)
             if sum(member.file_size for member in members) > MAX_UNPACKED:
-                raise ConfigError(f"{path}: it would unpack to more than {MAX_UNPACKED:,} bytes.", next_step=_NOT_OURS)
+                raise ConfigError(
+                    f"{path}: it would unpack to more than {MAX_UNPACKED:,} bytes.",
+                    next_step=_NOT_OURS,
+                )
             for member in members:
                 deque(inflated(source, member, path.name), maxlen=0)  # for what it refuses
     except Unreadable as error:
         reason = error.problems[0].values.get("reason", "it is no workbook that is safe to read")
         raise ConfigError(f"{path}: {reason}.", next_step=_NOT_OURS) from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}.", next_step=_NOT_OURS) from None
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror or error}.", next_step=_NOT_OURS
+        ) from None
 
 
 def _record(path: Path, book: Any) -> FixRecord:
     if RECORD not in book.sheetnames:
-        raise ConfigError(f"{path}: it lacks the hidden sheet {RECORD!r} that says which files its rows are of.", next_step=_NOT_OURS)
+        raise ConfigError(
+            f"{path}: it lacks the hidden sheet {RECORD!r} that says which files its rows are of.",
+            next_step=_NOT_OURS,
+        )
     sheet = book[RECORD]
     sheet.reset_dimensions()
     chunks = [row[0].value for row in islice(sheet.iter_rows(), 10_000) if row]
@@ -280,17 +389,22 @@ def _record(path: Path, book: Any) -> FixRecord:
     try:
         record = FixRecord.model_validate_json(text)
     except ValidationError:
-        raise ConfigError(f"{path}: its hidden sheet {RECORD!r} was changed or damaged.", next_step=_NOT_OURS) from None
+        raise ConfigError(
+            f"{path}: its hidden sheet {RECORD!r} was changed or damaged.", next_step=_NOT_OURS
+        ) from None
     if record.format != FORMAT:
         raise ConfigError(
-            f"{path}: it is of format {record.format}; this syndb-pipeline applies format {FORMAT}.",
+            f"{path}: it is of format {record.format}; this syndb-pipeline applies format"
+            f" {FORMAT}.",
             next_step="Write it again with this version: syndb-pipeline report CONFIG --fixes FILE",
         )
     return record
 
 
 def _unescaped(text: str) -> str:
-    """`text` with the escapes that workbooks write for some characters (ECMA-376 part 1, 22.9.2.19) as those characters."""
+    """`text` with the escapes that workbooks write for some characters (ECMA-376 part 1, 22.9.2.19)
+    as those characters.
+    """
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 

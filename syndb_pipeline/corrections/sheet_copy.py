@@ -1,9 +1,12 @@
-"""A corrected copy of a workbook: cells replaced inside the sheet's own XML, everything else byte for byte as it was.
+"""A corrected copy of a workbook: cells replaced inside the sheet's own XML, everything else byte
+for byte as it was.
 
-Belongs here: which bytes of a sheet stand for a cell, and what stands there instead. Does not: which values change (`returned.py`).
+Belongs here: which bytes of a sheet stand for a cell, and what stands there instead. Does not:
+which values change (`returned.py`).
 
-A spreadsheet library would write the whole workbook anew, and lose pictures, charts, and the saved results of every formula.
-Sources: ECMA-376 part 1, 18.3.1 (sheet data), 18.6 (calculation chain), 22.9.2.19 (escaped characters).
+A spreadsheet library would write the whole workbook anew, and lose pictures, charts, and the saved
+results of every formula. Sources: ECMA-376 part 1, 18.3.1 (sheet data), 18.6 (calculation chain),
+22.9.2.19 (escaped characters).
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from typing import IO, Any, Final
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
+from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.corrections.originals import Original
 from syndb_pipeline.corrections.returned import Correction, Returned
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.readers.merged_cells import column_letters
-from syndb_pipeline.readers.workbook import cell_text
-from syndb_pipeline.readers.workbook_faults import sheet_member
+from syndb_pipeline.readers.workbook.faults import sheet_member
+from syndb_pipeline.readers.workbook.merged_cells import column_letters
+from syndb_pipeline.readers.workbook.workbooks import cell_text
+from syndb_pipeline.report.workbook.originals import Original
 
 _CHUNK: Final = 1 << 20
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,14})?")
@@ -39,7 +42,9 @@ Address = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class SheetChanges:
-    """What to change in one sheet. `as_text` are cells, by row and index of the column, whose number has to stand there as text."""
+    """What to change in one sheet. `as_text` are cells, by row and index of the column, whose
+    number has to stand there as text.
+    """
 
     original: Original
     returned: Returned
@@ -47,38 +52,58 @@ class SheetChanges:
 
     @property
     def cells(self) -> dict[Address, tuple[Correction, bool | None]]:
-        """Address in the sheet -> the correction, and whether a number stands there as one; None: as the cell had it."""
+        """Address in the sheet -> the correction, and whether a number stands there as one; None:
+        as the cell had it.
+        """
         part = self.original.part
         numeric = set()
         for index, name in enumerate(part.names):
-            columns = [TABLES[self.original.table].column(each) for each in self.original.config.names_of(name)]
+            columns = [
+                TABLES[self.original.table].column(each)
+                for each in self.original.config.names_of(name)
+            ]
             # A key is a number too where the column stands for both, and yet keeps its text.
-            if all(column is not None and column.kind in (Kind.NUMBER, Kind.INTEGER) for column in columns):
+            if all(
+                column is not None and column.kind in (Kind.NUMBER, Kind.INTEGER)
+                for column in columns
+            ):
                 numeric.add(index)
         return {
-            (row, part.positions[index]): (correction, False if (row, index) in self.as_text else index in numeric or None)
+            (row, part.positions[index]): (
+                correction,
+                False if (row, index) in self.as_text else index in numeric or None,
+            )
             for row, cells in self.returned.cells.items()
             if row not in self.returned.removed
             for index, correction in cells.items()
         }
 
 
-def write_workbook_copy(path: Path, target: Path, sheets: Mapping[str, SheetChanges], problems: list[str]) -> None:
-    """Copy the workbook at `path` to `target` with the changes of `sheets`, by the name of the sheet.
+def write_workbook_copy(
+    path: Path, target: Path, sheets: Mapping[str, SheetChanges], problems: list[str]
+) -> None:
+    """Copy the workbook at `path` to `target` with the changes of `sheets`, by the name of the
+    sheet.
 
     What cannot be changed is added to `problems`, and the copy is then of no use.
     """
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as sink:
+    with (
+        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as sink,
+    ):
         members = {sheet_member(source, name): changes for name, changes in sheets.items()}
         if None in members:
             raise PipelineError(
-                f"{path}: a sheet of it cannot be found again.", next_step="Save it with a spreadsheet program, and run again."
+                f"{path}: a sheet of it cannot be found again.",
+                next_step="Save it with a spreadsheet program, and run again.",
             )
         splices = {}
         formulas = False
         for member, changes in members.items():
             assert member is not None
-            finder = _Finder(changes.cells, set(changes.returned.removed), changes.returned.removed, problems)
+            finder = _Finder(
+                changes.cells, set(changes.returned.removed), changes.returned.removed, problems
+            )
             with source.open(member) as xml:
                 finder.read(xml)
             splices[member] = finder.splices
@@ -88,11 +113,23 @@ def write_workbook_copy(path: Path, target: Path, sheets: Mapping[str, SheetChan
                 continue  # it lists cells with formulas; a spreadsheet program makes it anew
             copied = zipfile.ZipInfo(item.filename, item.date_time)
             copied.external_attr, copied.compress_type = item.external_attr, zipfile.ZIP_DEFLATED
-            with source.open(item) as old, sink.open(copied, "w", force_zip64=item.file_size > 1 << 31) as new:
+            with (
+                source.open(item) as old,
+                sink.open(copied, "w", force_zip64=item.file_size > 1 << 31) as new,
+            ):
                 if item.filename in splices:
                     _spliced(old, new, splices[item.filename])
-                elif formulas and item.filename.lower() in ("xl/_rels/workbook.xml.rels", "[content_types].xml"):
-                    new.write(re.sub(rb"<(?:\w+:)?(?:Relationship|Override)\b[^>]*calcChain[^>]*/>", b"", old.read()))
+                elif formulas and item.filename.lower() in (
+                    "xl/_rels/workbook.xml.rels",
+                    "[content_types].xml",
+                ):
+                    new.write(
+                        re.sub(
+                            rb"<(?:\w+:)?(?:Relationship|Override)\b[^>]*calcChain[^>]*/>",
+                            b"",
+                            old.read(),
+                        )
+                    )
                 else:
                     shutil.copyfileobj(old, new, _CHUNK)
 
@@ -113,7 +150,9 @@ class _Cell:
 
 @dataclass
 class _Finder:
-    """Finds, in one reading of a sheet, the bytes that stand for the cells to change and the rows to empty."""
+    """Finds, in one reading of a sheet, the bytes that stand for the cells to change and the rows
+    to empty.
+    """
 
     cells: dict[Address, tuple[Correction, bool | None]]
     removed: set[int]
@@ -126,7 +165,9 @@ class _Finder:
     _row_start: int = 0  # of the row's element
     _row_tag: bytes = b""
     _inside: int | None = None  # where the content of a row to empty begins
-    _left: dict[int, tuple[Correction, bool | None]] = field(default_factory=dict)  # cells of the row not met yet, by column
+    _left: dict[int, tuple[Correction, bool | None]] = field(
+        default_factory=dict
+    )  # cells of the row not met yet, by column
     _cell: _Cell | None = None
     _ended: Any = None  # what to do with the place where the element that ended ends
 
@@ -146,7 +187,10 @@ class _Finder:
         self.splices.sort()
 
     def _doctype(self, *_: object) -> None:
-        raise PipelineError("A sheet of the workbook declares a document type.", next_step="Save it with a spreadsheet program.")
+        raise PipelineError(
+            "A sheet of the workbook declares a document type.",
+            next_step="Save it with a spreadsheet program.",
+        )
 
     def _other(self, _: str) -> None:
         if self._ended is not None:
@@ -170,20 +214,30 @@ class _Finder:
             self._column = _column(attributes.get("r", ""), self._column)
             if self._row in self.removed or self._left:
                 self._insert_before(tag, self._column, self._parser.CurrentByteIndex)
-                self._cell = _Cell(self._parser.CurrentByteIndex, self._row, self._column, tag, attributes)
+                self._cell = _Cell(
+                    self._parser.CurrentByteIndex, self._row, self._column, tag, attributes
+                )
         elif name == "f" and self._cell is not None:
             touched = self._row in self.removed or self._column in self._left
             self.formulas = self.formulas or touched
-            self._cell.shared = "ref" in attributes and attributes.get("t") in ("shared", "array", "dataTable")
+            self._cell.shared = "ref" in attributes and attributes.get("t") in (
+                "shared",
+                "array",
+                "dataTable",
+            )
 
     def _begin_row(self, at: int) -> None:
         self._inside = at
 
     def _insert_before(self, tag: str, column: int, at: int) -> None:
-        """Put in the cells to change that the sheet does not have, as empty ones are, before the one at `column`."""
+        """Put in the cells to change that the sheet does not have, as empty ones are, before the
+        one at `column`.
+        """
         for absent in sorted(column_ for column_ in self._left if column_ < column):
             correction, numeric = self._left.pop(absent)
-            self.splices.append((at, at, _cell_bytes(tag, self._row, absent, {}, correction.text, numeric)))
+            self.splices.append(
+                (at, at, _cell_bytes(tag, self._row, absent, {}, correction.text, numeric))
+            )
 
     def _end(self, tag: str) -> None:
         self._other("")
@@ -191,18 +245,30 @@ class _Finder:
         if name == "c":
             cell, self._cell = self._cell, None
             column, self._column = self._column, self._column + 1
-            if cell is not None and cell.shared and (self._row in self.removed or column in self._left):
-                place = self.marks[self._row] if self._row in self.removed else self._left[column][0]
+            if (
+                cell is not None
+                and cell.shared
+                and (self._row in self.removed or column in self._left)
+            ):
+                place = (
+                    self.marks[self._row] if self._row in self.removed else self._left[column][0]
+                )
                 self.problems.append(
-                    f"{place.address}: other cells of the file are computed by the formula that {column_letters(column)}{self._row} "
-                    "begins; replace the formulas in the file by their values first"
+                    f"{place.address}: other cells of the file are computed by the formula that"
+                    f" {column_letters(column)}{self._row} begins; replace the formulas in the file"
+                    " by their values first"
                 )
             if cell is not None and column in self._left and self._row not in self.removed:
                 correction, numeric = self._left.pop(column)
                 # A key keeps its very text.
-                key = cell.attributes.get("t", "n") == "n" and number_in_cell(correction.text) == correction.text
+                key = (
+                    cell.attributes.get("t", "n") == "n"
+                    and number_in_cell(correction.text) == correction.text
+                )
                 number = key if numeric is None else numeric
-                piece = _cell_bytes(cell.tag, self._row, column, cell.attributes, correction.text, number)
+                piece = _cell_bytes(
+                    cell.tag, self._row, column, cell.attributes, correction.text, number
+                )
                 self._ended = lambda at: self.splices.append((cell.start, at, piece))
         elif name == "row":
             here = self._parser.CurrentByteIndex
@@ -216,7 +282,9 @@ class _Finder:
                 pieces = []
                 for column in sorted(self._left):
                     correction, numeric = self._left[column]
-                    pieces.append(_cell_bytes(cell_tag, self._row, column, {}, correction.text, numeric))
+                    pieces.append(
+                        _cell_bytes(cell_tag, self._row, column, {}, correction.text, numeric)
+                    )
                 if here == self._row_start:  # `<row/>`: begin and end are one
                     whole = self._row_tag + b"".join(pieces) + b"</" + tag.encode() + b">"
                     self._ended = lambda at: self.splices.append((here, at, whole))
@@ -240,11 +308,15 @@ def _column(reference: str, following: int) -> int:
 
 
 def number_in_cell(text: str) -> str | None:
-    """`text` as a spreadsheet gives it back once it holds it as a number, e.g. 5 for 5.0; None when it is no plain number."""
+    """`text` as a spreadsheet gives it back once it holds it as a number, e.g. 5 for 5.0; None when
+    it is no plain number.
+    """
     return cell_text(float(text)) if _NUMBER.fullmatch(text) and len(text) <= _DIGITS else None
 
 
-def _cell_bytes(tag: str, row: int, column: int, attributes: Mapping[str, str], text: str, number: bool | None) -> bytes:
+def _cell_bytes(
+    tag: str, row: int, column: int, attributes: Mapping[str, str], text: str, number: bool | None
+) -> bytes:
     """The element of a cell that holds `text`, with the style of the one it replaces."""
     prefix = f"{tag.rpartition(':')[0]}:" if ":" in tag else ""
     style = f" s={quoteattr(attributes['s'])}" if "s" in attributes else ""
@@ -260,8 +332,12 @@ def _cell_bytes(tag: str, row: int, column: int, attributes: Mapping[str, str], 
 
 
 def xml_text(text: str) -> str:
-    """`text` as it stands in a workbook's XML: escaped as XML wants it, and characters that XML cannot hold as workbooks write them."""
-    return _CONTROL.sub(lambda match: f"_x{ord(match[0]):04X}_", escape(_LIKE_ESCAPE.sub("_x005F_", text)))
+    """`text` as it stands in a workbook's XML: escaped as XML wants it, and characters that XML
+    cannot hold as workbooks write them.
+    """
+    return _CONTROL.sub(
+        lambda match: f"_x{ord(match[0]):04X}_", escape(_LIKE_ESCAPE.sub("_x005F_", text))
+    )
 
 
 def _spliced(old: IO[bytes], new: IO[bytes], splices: list[Splice]) -> None:

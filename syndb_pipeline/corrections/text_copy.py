@@ -1,6 +1,8 @@
-"""A corrected copy of a delimited text file: changed values in their places, every other byte as it was.
+"""A corrected copy of a delimited text file: changed values in their places, every other byte as it
+was.
 
-Belongs here: lines, quotation marks and encodings while copying. Does not: which values change (`returned.py`), proof (`proof.py`).
+Belongs here: lines, quotation marks and encodings while copying. Does not: which values change
+(`returned.py`), proof (`proof.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
-from syndb_pipeline.corrections.originals import Original
+from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.corrections.returned import Correction, Returned
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.readers.line_ends import line_end
-from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter
+from syndb_pipeline.readers.text.line_ends import line_end
+from syndb_pipeline.readers.text.lines import MAX_RECORD_LINES, Splitter
+from syndb_pipeline.report.workbook.originals import Original
 
 _CHUNK: Final = 1 << 20
 _BOMS: Final = {
@@ -39,7 +41,8 @@ class _Encoding:
 
 @dataclass
 class TextCopy:
-    """What to change in one text file. `rows` and `lines` come from its sheets of rows and of unreadable lines.
+    """What to change in one text file. `rows` and `lines` come from its sheets of rows and of
+    unreadable lines.
 
     After `write`, `added` gives the values of the rows that each unreadable line became.
     """
@@ -51,7 +54,8 @@ class TextCopy:
     added: dict[int, list[list[str]]] = field(default_factory=dict)
 
     def write(self, target: Path, scratch: Path) -> None:
-        """Write the copy. What cannot be written is added to `problems`, and the copy is then of no use.
+        """Write the copy. What cannot be written is added to `problems`, and the copy is then of no
+        use.
 
         Raises `ConfigError` when the file's encoding cannot be written back to the byte.
         """
@@ -77,7 +81,9 @@ class TextCopy:
         merged.unlink()
 
     def _require_exact(self, utf8: Path, encoding: _Encoding) -> None:
-        """Raise `ConfigError` unless writing the text in its encoding gives the very bytes that were read."""
+        """Raise `ConfigError` unless writing the text in its encoding gives the very bytes that
+        were read.
+        """
         with _raw(self.original.path) as file:
             same = file.read(len(encoding.mark)) == encoding.mark
             for piece in _encoded(utf8, encoding.name):
@@ -85,7 +91,8 @@ class TextCopy:
             same = same and not file.read(1)
         if not same:
             raise ConfigError(
-                f"{self.original.part.file}: its {self.original.part.encoding} text cannot be written back byte for byte.",
+                f"{self.original.part.file}: its {self.original.part.encoding} text cannot be"
+                " written back byte for byte.",
                 next_step="Save it as UTF-8, run the checks again, and write the workbook anew.",
             )
 
@@ -94,10 +101,19 @@ class TextCopy:
         assert self.original.part.delimiter is not None
         cells = self.rows.cells if self.rows else {}
         lines = self.lines.cells if self.lines else {}
-        gone = {*(self.rows.removed if self.rows else ()), *(self.lines.removed if self.lines else ())}
+        gone = {
+            *(self.rows.removed if self.rows else ()),
+            *(self.lines.removed if self.lines else ()),
+        }
         touched = {*cells, *lines, *gone}
         end = line_end(utf8)
-        editor = _Editor(self.original.part.delimiter.encode(), len(self.original.columns), encoding, end, self.problems)
+        editor = _Editor(
+            self.original.part.delimiter.encode(),
+            len(self.original.columns),
+            encoding,
+            end,
+            self.problems,
+        )
         with utf8.open("rb") as file:
             source = _lines(file, end)
             number = 0
@@ -123,7 +139,9 @@ class TextCopy:
 
 @dataclass
 class _Editor:
-    """Changes records of a file whose lines end with `end` and whose text becomes `encoding` in the end."""
+    """Changes records of a file whose lines end with `end` and whose text becomes `encoding` in the
+    end.
+    """
 
     delimiter: bytes
     width: int
@@ -136,10 +154,15 @@ class _Editor:
     def __post_init__(self) -> None:
         self._splitter = Splitter(self.delimiter)
         around = b"" if self.delimiter == b" " else b" *"
-        self._quoted = re.compile(around + rb'"(?:[^"]|"")*"' + around + rb"(?=" + re.escape(self.delimiter) + rb"|\Z)")
+        self._quoted = re.compile(
+            around + rb'"(?:[^"]|"")*"' + around + rb"(?=" + re.escape(self.delimiter) + rb"|\Z)"
+        )
 
-    def record(self, taken: list[bytes], source: Iterator[bytes], waiting: deque[bytes]) -> list[bytes]:
-        """The lines of the record that begins with the one in `taken`: more than one where a quoted value holds line ends.
+    def record(
+        self, taken: list[bytes], source: Iterator[bytes], waiting: deque[bytes]
+    ) -> list[bytes]:
+        """The lines of the record that begins with the one in `taken`: more than one where a quoted
+        value holds line ends.
 
         Lines looked at in vain are put in front of `waiting`, as `readers.lines.records` does.
         """
@@ -192,7 +215,9 @@ class _Editor:
         value = text.encode("utf-8", "replace")
         if b"\n" in value and end == b"\r\n":
             value = value.replace(b"\n", b"\r\n")
-        awkward = any(mark in value for mark in (b'"', b"\n", b"\r", self.delimiter)) or value != value.strip(b" ")
+        awkward = any(
+            mark in value for mark in (b'"', b"\n", b"\r", self.delimiter)
+        ) or value != value.strip(b" ")
         if quoted or awkward or (self.width == 1 and not value.strip(b" \t")):
             return b'"' + value.replace(b'"', b'""') + b'"'
         return value
@@ -200,16 +225,24 @@ class _Editor:
     def _check(self, correction: Correction) -> None:
         if self.end == b"\r" and "\n" in correction.text:
             self.problems.append(
-                f"{correction.address}: the lines of this file end as old Macs end them, so no value of it can hold a line end"
+                f"{correction.address}: the lines of this file end as old Macs end them, so no"
+                " value of it can hold a line end"
             )
         try:
             correction.text.encode(self.encoding)
         except UnicodeEncodeError as error:
             wrong = correction.text[error.start]
-            self.problems.append(f"{correction.address}: {wrong!r} cannot be written in the file's encoding, {self.encoding}")
+            self.problems.append(
+                f"{correction.address}: {wrong!r} cannot be written in the file's encoding,"
+                f" {self.encoding}"
+            )
 
-    def rewritten(self, taken: list[bytes], correction: Correction) -> tuple[bytes, list[list[str]]]:
-        """What stands in the place of a line that could not be read, and the values of the rows it holds now."""
+    def rewritten(
+        self, taken: list[bytes], correction: Correction
+    ) -> tuple[bytes, list[list[str]]]:
+        """What stands in the place of a line that could not be read, and the values of the rows it
+        holds now.
+        """
         self._check(correction)
         lines = [line.encode("utf-8", "replace") + b"\n" for line in correction.text.split("\n")]
         rows: list[list[str]] = []
@@ -220,11 +253,20 @@ class _Editor:
             try:
                 values = self._splitter.split(record)
             except (ValueError, EOFError):
-                self.problems.append(f"{correction.address}: a quotation mark is still not closed properly")
+                self.problems.append(
+                    f"{correction.address}: a quotation mark is still not closed properly"
+                )
                 return b"", []
             if len(values) != self.width or not record.strip():
-                count = f"{len(values)} value{'' if len(values) == 1 else 's'}" if record.strip() else "nothing"
-                self.problems.append(f"{correction.address}: it still holds {count} where the header announces {self.width}")
+                count = (
+                    f"{len(values)} value{'' if len(values) == 1 else 's'}"
+                    if record.strip()
+                    else "nothing"
+                )
+                self.problems.append(
+                    f"{correction.address}: it still holds {count} where the header announces"
+                    f" {self.width}"
+                )
                 return b"", []
             rows.append([value.decode() for value in values])
         last = taken[-1]

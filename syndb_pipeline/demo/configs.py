@@ -68,16 +68,26 @@ def clean_config() -> str:
         title="The demo lab: all eleven tables of SynDB, in csv, tsv, xlsx and parquet.",
         id=CLEAN_ID,
         label="Demo lab",
-        vesicle="    file: organelles.xlsx\n    sheet: Vesicles                 # required, because the workbook has two sheets",
-        reticulum="    file: er.csv                    # semicolons, found by itself\n"
-        '    decimal: ","                    # 0,5 instead of 0.5, which must be said',
+        vesicle=(
+            "    file: organelles.xlsx\n    sheet: Vesicles                 # required, because the"
+            " workbook has two sheets"
+        ),
+        reticulum=(
+            "    file: er.csv                    # semicolons, found by itself\n"
+            '    decimal: ","                    # 0,5 instead of 0.5, which must be said'
+        ),
     )
 
 
 def errors_config() -> str:
-    """The same lab with two files replaced by ones that hold deliberate mistakes; the pipeline refuses it and says why."""
+    """The same lab with two files replaced by ones that hold deliberate mistakes; the pipeline
+    refuses it and says why.
+    """
     return _CONFIG.format(
-        title="The demo lab with mistakes: what the pipeline says about vesicles_with_mistakes.csv and er_with_unknown_column.csv.",
+        title=(
+            "The demo lab with mistakes: what the pipeline says about vesicles_with_mistakes.csv"
+            " and er_with_unknown_column.csv."
+        ),
         id=ERRORS_ID,
         label="Demo lab with mistakes",
         vesicle="    file: vesicles_with_mistakes.csv",

@@ -1,6 +1,8 @@
-"""The demo lab's measurements: six neurons of mouse cortex and everything inside them, invented from one seed.
+"""The demo lab's measurements: six neurons of mouse cortex and everything inside them, invented
+from one seed.
 
-Belongs here: rows, in nanometres, whose counts, totals and shapes agree with each other. Does not: files (`writer.py`).
+Belongs here: rows, in nanometres, whose counts, totals and shapes agree with each other. Does not:
+files (`writer.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from syndb_pipeline.demo.shapes import Mesh, Node, Point, ball, branch_points, cable_length, sphericity
+from syndb_pipeline.demo.shapes import (
+    Mesh,
+    Node,
+    Point,
+    ball,
+    branch_points,
+    cable_length,
+    sphericity,
+)
 
 Row = dict[str, Any]
 
@@ -59,12 +69,20 @@ _TABLES = (
 
 
 def _centroid(place: Point) -> Row:
-    return {"centroid_x": round(place[0], 1), "centroid_y": round(place[1], 1), "centroid_z": round(place[2], 1)}
+    return {
+        "centroid_x": round(place[0], 1),
+        "centroid_y": round(place[1], 1),
+        "centroid_z": round(place[2], 1),
+    }
 
 
 def _near(random: Random, place: Point, reach: float) -> Point:
     x, y, z = place
-    return (x + random.uniform(-reach, reach), y + random.uniform(-reach, reach), z + random.uniform(-reach, reach))
+    return (
+        x + random.uniform(-reach, reach),
+        y + random.uniform(-reach, reach),
+        z + random.uniform(-reach, reach),
+    )
 
 
 def _place(row: Row) -> Point:
@@ -112,7 +130,11 @@ def _add_neuron(lab: Lab, random: Random, number: int, cell_type: str) -> None:
     spikes = {vertex: random.uniform(6, 14) for vertex in sorted(random.sample(range(66), 9))}
     mesh = ball(soma, 7_500, spikes=spikes)
     skeleton = _skeleton(random, soma)
-    row: Row = {"cid": cid, "neuron_type": cell_type, "polarity": "multipolar"} | _measured(mesh) | _centroid(soma)
+    row: Row = (
+        {"cid": cid, "neuron_type": cell_type, "polarity": "multipolar"}
+        | _measured(mesh)
+        | _centroid(soma)
+    )
     row |= {
         "cable_length": round(cable_length(skeleton), 1),
         "n_branches": branch_points(skeleton),
@@ -135,7 +157,12 @@ def _add_neuron(lab: Lab, random: Random, number: int, cell_type: str) -> None:
 
 def _add_nucleus(lab: Lab, random: Random, number: int, neuron: str, soma: Point) -> None:
     mesh = ball(soma, random.uniform(4_500, 5_500))
-    row: Row = {"cid": f"nucleus {number + 1}", "parent_id": neuron} | _measured(mesh) | _centroid(soma) | {"mesh_path": None}
+    row: Row = (
+        {"cid": f"nucleus {number + 1}", "parent_id": neuron}
+        | _measured(mesh)
+        | _centroid(soma)
+        | {"mesh_path": None}
+    )
     if number == 0:
         row["mesh_path"] = "meshes/nucleus_1.glb"
         lab.meshes[row["mesh_path"]] = mesh
@@ -145,41 +172,70 @@ def _add_nucleus(lab: Lab, random: Random, number: int, neuron: str, soma: Point
 def _add_axon(lab: Lab, random: Random, number: int, neuron: str, soma: Point) -> None:
     cid = f"axon-{number + 1}"
     centre = _near(random, (soma[0], soma[1] - 60_000, soma[2]), 15_000)
-    axon: Row = {"cid": cid, "parent_id": neuron, "voxel_volume": float(round(random.uniform(4e10, 9e10)))} | _centroid(centre)
+    axon: Row = {
+        "cid": cid,
+        "parent_id": neuron,
+        "voxel_volume": float(round(random.uniform(4e10, 9e10))),
+    } | _centroid(centre)
     lab.tables["axon"].append(axon)
     for part in range(2 + number % 3):
         row: Row = {"cid": f"mito-{number + 1}-{part + 1}", "parent_id": cid}
-        lab.tables["mitochondria"].append(row | _round_body(random, 240, 420) | _centroid(_near(random, centre, 20_000)))
+        lab.tables["mitochondria"].append(
+            row | _round_body(random, 240, 420) | _centroid(_near(random, centre, 20_000))
+        )
 
 
 def _add_dendrite(lab: Lab, random: Random, name: str, neuron: str, soma: Point) -> None:
     cid = f"dendrite-{name}"
     centre = _near(random, (soma[0], soma[1] + 55_000, soma[2]), 15_000)
-    dendrite: Row = {"cid": cid, "parent_id": neuron, "voxel_volume": float(round(random.uniform(1.2e11, 3e11)))} | _centroid(centre)
+    dendrite: Row = {
+        "cid": cid,
+        "parent_id": neuron,
+        "voxel_volume": float(round(random.uniform(1.2e11, 3e11))),
+    } | _centroid(centre)
     lab.tables["dendrite"].append(dendrite)
-    reticulum: Row = {"cid": f"er-{name}", "parent_id": cid, "ribosome_count": random.randrange(400, 2_400)}
+    reticulum: Row = {
+        "cid": f"er-{name}",
+        "parent_id": cid,
+        "ribosome_count": random.randrange(400, 2_400),
+    }
     lab.tables["endoplasmic_reticulum"].append(
-        reticulum | {"voxel_volume": round(random.uniform(2e9, 8e9), 1)} | _centroid(_near(random, centre, 9_000))
+        reticulum
+        | {"voxel_volume": round(random.uniform(2e9, 8e9), 1)}
+        | _centroid(_near(random, centre, 9_000))
     )
-    lab.tables["dendritic_spine"].append(_spine(lab, random, cid, centre))  # one that has no synapse yet
+    lab.tables["dendritic_spine"].append(
+        _spine(lab, random, cid, centre)
+    )  # one that has no synapse yet
 
 
 def _spine(lab: Lab, random: Random, dendrite: str, centre: Point) -> Row:
-    row: Row = {"cid": f"spine-{len(lab.tables['dendritic_spine']) + 1:03}", "parent_id": dendrite, "forms_synapse_with": None}
+    row: Row = {
+        "cid": f"spine-{len(lab.tables['dendritic_spine']) + 1:03}",
+        "parent_id": dendrite,
+        "forms_synapse_with": None,
+    }
     return row | _round_body(random, 160, 330) | _centroid(_near(random, centre, 20_000))
 
 
 def _add_synapse(lab: Lab, random: Random, number: int) -> None:
-    """A terminal with its vesicles on one neuron, a spine on another, the synapse between them, and the edge a connectome lists for it."""
+    """A terminal with its vesicles on one neuron, a spine on another, the synapse between them, and
+    the edge a connectome lists for it.
+    """
     tables = lab.tables
     axon = tables["axon"][number % len(tables["axon"])]
     # Few partners for each neuron, so that pairs repeat as they do in a real list of connections.
-    dendrite = random.choice([row for row in tables["dendrite"] if row["parent_id"] != axon["parent_id"]])
+    dendrite = random.choice(
+        [row for row in tables["dendrite"] if row["parent_id"] != axon["parent_id"]]
+    )
     cid, terminal = f"syn-{number + 1:04}", str(1_001 + number)
     spine = _spine(lab, random, dendrite["cid"], _place(dendrite)) | {"forms_synapse_with": cid}
     tables["dendritic_spine"].append(spine)
     centre = _near(random, _place(spine), 300)
-    inhibitory = next(row["neuron_type"] for row in tables["neuron"] if row["cid"] == axon["parent_id"]) in INHIBITORY
+    inhibitory = (
+        next(row["neuron_type"] for row in tables["neuron"] if row["cid"] == axon["parent_id"])
+        in INHIBITORY
+    )
     likely, unlikely = round(random.uniform(0.8, 0.98), 3), round(random.uniform(0.001, 0.02), 3)
     tables["pre_synaptic_terminal"].append(
         {"cid": terminal, "parent_id": axon["cid"], "forms_synapse_with": cid}
@@ -209,7 +265,9 @@ def _add_synapse(lab: Lab, random: Random, number: int) -> None:
         }
     )
     for _ in range(random.randrange(4, 13)):
-        tables["vesicle"].append(_vesicle(random, f"v{len(tables['vesicle']) + 1:05}", terminal, centre, inhibitory))
+        tables["vesicle"].append(
+            _vesicle(random, f"v{len(tables['vesicle']) + 1:05}", terminal, centre, inhibitory)
+        )
 
 
 def _vesicle(random: Random, cid: str, terminal: str, centre: Point, inhibitory: bool) -> Row:
@@ -219,7 +277,9 @@ def _vesicle(random: Random, cid: str, terminal: str, centre: Point, inhibitory:
         "cid": cid,
         "parent_id": terminal,
         "neurotransmitter": "gamma aminobutyric acid" if inhibitory else "glutamate",
-        "voxel_radius": round(radius / 1000, 4),  # this lab measures vesicles in micrometres; the config converts
+        "voxel_radius": round(
+            radius / 1000, 4
+        ),  # this lab measures vesicles in micrometres; the config converts
         "voxel_volume": round(4 / 3 * math.pi * radius**3, 1),
         "distance_to_active_zone": round(random.uniform(5, 420), 1) if measured else NOT_MEASURED,
         "minimum_normal_length": random.randrange(10, 260),
@@ -235,7 +295,9 @@ def _count_children(lab: Lab) -> None:
         mitochondria = _children(tables["mitochondria"], axon)
         axon["terminal_count"] = len(_children(tables["pre_synaptic_terminal"], axon))
         axon["mitochondria_count"] = len(mitochondria)
-        axon["total_mitochondria_volume"] = round(sum(row["voxel_volume"] for row in mitochondria), 1)
+        axon["total_mitochondria_volume"] = round(
+            sum(row["voxel_volume"] for row in mitochondria), 1
+        )
     for terminal in tables["pre_synaptic_terminal"]:
         vesicles = _children(tables["vesicle"], terminal)
         terminal["vesicle_count"] = len(vesicles)

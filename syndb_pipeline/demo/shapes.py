@@ -1,6 +1,7 @@
 """Closed triangle meshes and skeletons, and the .glb and .swc files that hold them.
 
-Belongs here: a few lines of geometry and the two file formats. Does not: what the shapes stand for (`lab.py`).
+Belongs here: a few lines of geometry and the two file formats. Does not: what the shapes stand for
+(`lab.py`).
 """
 
 from __future__ import annotations
@@ -28,18 +29,26 @@ class Mesh:
     @property
     def area(self) -> float:
         """Surface area in nm2."""
-        return math.fsum(math.dist((0, 0, 0), _cross(_minus(b, a), _minus(c, a))) / 2 for a, b, c in self._corners())
+        return math.fsum(
+            math.dist((0, 0, 0), _cross(_minus(b, a), _minus(c, a))) / 2
+            for a, b, c in self._corners()
+        )
 
     @property
     def volume(self) -> float:
         """Enclosed volume in nm3, by the divergence theorem."""
-        # Relative to a vertex: far from the origin the signed volumes would be large numbers that cancel.
+        # Relative to a vertex: far from the origin the signed volumes would be large numbers that
+        # cancel.
         origin = self.vertices[0]
-        moved = ((_minus(a, origin), _minus(b, origin), _minus(c, origin)) for a, b, c in self._corners())
+        moved = (
+            (_minus(a, origin), _minus(b, origin), _minus(c, origin)) for a, b, c in self._corners()
+        )
         return math.fsum(_dot(a, _cross(b, c)) / 6 for a, b, c in moved)
 
     def _corners(self) -> list[tuple[Point, Point, Point]]:
-        return [(self.vertices[a], self.vertices[b], self.vertices[c]) for a, b, c in self.triangles]
+        return [
+            (self.vertices[a], self.vertices[b], self.vertices[c]) for a, b, c in self.triangles
+        ]
 
 
 def sphericity(area: float, volume: float) -> float:
@@ -48,7 +57,9 @@ def sphericity(area: float, volume: float) -> float:
 
 
 def ball(centre: Point, radius: float, *, spikes: dict[int, float] | None = None) -> Mesh:
-    """A round mesh of 66 vertices; `spikes` (vertex -> factor) pulls some vertices out, the way neurites leave a cell body."""
+    """A round mesh of 66 vertices; `spikes` (vertex -> factor) pulls some vertices out, the way
+    neurites leave a cell body.
+    """
     vertices, triangles = _OCTAHEDRON
     for _ in range(2):
         vertices, triangles = _split(vertices, triangles)
@@ -61,7 +72,9 @@ def ball(centre: Point, radius: float, *, spikes: dict[int, float] | None = None
     return Mesh(grown, triangles)  # type: ignore[arg-type]
 
 
-def _split(vertices: list[Point], triangles: list[tuple[int, int, int]]) -> tuple[list[Point], list[tuple[int, int, int]]]:
+def _split(
+    vertices: list[Point], triangles: list[tuple[int, int, int]]
+) -> tuple[list[Point], list[tuple[int, int, int]]]:
     """Each triangle becomes four, its edges' middles pushed out to the unit sphere."""
     grown = list(vertices)
     middles: dict[tuple[int, int], int] = {}
@@ -83,9 +96,11 @@ def _split(vertices: list[Point], triangles: list[tuple[int, int, int]]) -> tupl
 
 
 def glb(mesh: Mesh) -> bytes:
-    """The mesh as binary glTF 2.0: header, JSON chunk, binary chunk (Khronos glTF 2.0 specification, section 4.4).
+    """The mesh as binary glTF 2.0: header, JSON chunk, binary chunk (Khronos glTF 2.0
+    specification, section 4.4).
 
-    The binary chunk holds the vertices (float32 triples), then the triangles (uint16 triples). Chunks start and end on multiples of four.
+    The binary chunk holds the vertices (float32 triples), then the triangles (uint16 triples).
+    Chunks start and end on multiples of four.
     """
     points = b"".join(struct.pack("<3f", *vertex) for vertex in mesh.vertices)
     faces = b"".join(struct.pack("<3H", *triangle) for triangle in mesh.triangles)
@@ -105,7 +120,12 @@ def glb(mesh: Mesh) -> bytes:
                 "min": [min(axis) for axis in axes],
                 "max": [max(axis) for axis in axes],
             },
-            {"bufferView": 1, "componentType": 5123, "count": 3 * len(mesh.triangles), "type": "SCALAR"},
+            {
+                "bufferView": 1,
+                "componentType": 5123,
+                "count": 3 * len(mesh.triangles),
+                "type": "SCALAR",
+            },
         ],
         "bufferViews": [
             {"buffer": 0, "byteOffset": 0, "byteLength": len(points), "target": 34962},
@@ -117,13 +137,20 @@ def glb(mesh: Mesh) -> bytes:
     text += b" " * (-len(text) % 4)
     binary = points + faces
     binary += b"\0" * (-len(binary) % 4)
-    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    body = (
+        struct.pack("<I4s", len(text), b"JSON")
+        + text
+        + struct.pack("<I4s", len(binary), b"BIN\0")
+        + binary
+    )
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
 @dataclass(frozen=True)
 class Node:
-    """One point of a skeleton. `kind` is SWC's: 1 soma, 2 axon, 3 dendrite. `parent` is an earlier node's index, None for the root."""
+    """One point of a skeleton. `kind` is SWC's: 1 soma, 2 axon, 3 dendrite. `parent` is an earlier
+    node's index, None for the root.
+    """
 
     kind: int
     place: Point
@@ -133,7 +160,9 @@ class Node:
 
 def cable_length(nodes: list[Node]) -> float:
     """Summed length of a skeleton's edges in nm."""
-    return sum(math.dist(node.place, nodes[node.parent].place) for node in nodes if node.parent is not None)
+    return sum(
+        math.dist(node.place, nodes[node.parent].place) for node in nodes if node.parent is not None
+    )
 
 
 def branch_points(nodes: list[Node]) -> int:
@@ -147,7 +176,10 @@ def swc(nodes: list[Node], comment: str) -> str:
     lines = [f"# {comment}", "# index type x y z radius parent (nanometres)"]
     for index, node in enumerate(nodes, start=1):
         parent = -1 if node.parent is None else node.parent + 1
-        lines.append(f"{index} {node.kind} {' '.join(f'{c:.1f}' for c in node.place)} {node.radius:.1f} {parent}")
+        lines.append(
+            f"{index} {node.kind} {' '.join(f'{c:.1f}' for c in node.place)} {node.radius:.1f}"
+            f" {parent}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,8 @@
-"""The demo lab on disk: tables in csv, tsv, xlsx and parquet, meshes, skeletons, and the two dataset configs.
+"""The demo lab on disk: tables in csv, tsv, xlsx and parquet, meshes, skeletons, and the two
+dataset configs.
 
-Belongs here: which table lies in which file, and the deliberate mistakes. Does not: the measurements (`lab.py`).
+Belongs here: which table lies in which file, and the deliberate mistakes. Does not: the
+measurements (`lab.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import xlsxwriter
 
-from syndb_pipeline.contract.config_schema import dataset_schema
+from syndb_pipeline.config.json_schema import dataset_schema
 from syndb_pipeline.demo.configs import clean_config, errors_config
 from syndb_pipeline.demo.lab import Row, invent_lab
 from syndb_pipeline.demo.shapes import glb, swc
@@ -24,9 +26,11 @@ ERRORS_CONFIG = "demo_errors.yaml"
 
 
 def write_demo(folder: Path) -> Path:
-    """Write the demo lab into `folder` and return the path of its config; `demo_errors.yaml` beside it is the variant with mistakes.
+    """Write the demo lab into `folder` and return the path of its config; `demo_errors.yaml` beside
+    it is the variant with mistakes.
 
-    Every call writes the same content. Files of an earlier call are written over; anything else in the folder is left alone.
+    Every call writes the same content. Files of an earlier call are written over; anything else in
+    the folder is left alone.
     """
     lab = invent_lab()
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,14 +44,24 @@ def write_demo(folder: Path) -> Path:
         _write(folder / f"{name}.csv", _delimited(tables[name]))
     _write(folder / "connections.csv", _delimited(tables["neuron_relation"]))
     _write(folder / "terminals.tsv", _delimited(tables["pre_synaptic_terminal"], delimiter="\t"))
-    _write(folder / "er.csv", _delimited(tables["endoplasmic_reticulum"], delimiter=";", decimal=","))
+    _write(
+        folder / "er.csv", _delimited(tables["endoplasmic_reticulum"], delimiter=";", decimal=",")
+    )
     for name in ("axon", "synapse"):
-        pl.DataFrame(tables[name], infer_schema_length=None).write_parquet(folder / f"{name}.parquet")
+        pl.DataFrame(tables[name], infer_schema_length=None).write_parquet(
+            folder / f"{name}.parquet"
+        )
     _write_workbook(folder / "spines.xlsx", {"spines": tables["dendritic_spine"]})
-    _write_workbook(folder / "organelles.xlsx", {"Vesicles": tables["vesicle"], "Mitochondria": tables["mitochondria"]})
+    _write_workbook(
+        folder / "organelles.xlsx",
+        {"Vesicles": tables["vesicle"], "Mitochondria": tables["mitochondria"]},
+    )
 
     _write(folder / "vesicles_with_mistakes.csv", _vesicles_with_mistakes(tables["vesicle"]))
-    _write(folder / "er_with_unknown_column.csv", _delimited([_misspelt(row) for row in tables["endoplasmic_reticulum"]]))
+    _write(
+        folder / "er_with_unknown_column.csv",
+        _delimited([_misspelt(row) for row in tables["endoplasmic_reticulum"]]),
+    )
 
     _write(folder / "dataset.schema.json", (json.dumps(dataset_schema(), indent=2) + "\n").encode())
     _write(folder / ERRORS_CONFIG, errors_config().encode())
@@ -65,7 +79,9 @@ def _delimited(rows: list[Row], *, delimiter: str = ",", decimal: str = ".") -> 
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow(rows[0])
     for row in rows:
-        writer.writerow([repr(v).replace(".", decimal) if isinstance(v, float) else v for v in row.values()])
+        writer.writerow(
+            [repr(v).replace(".", decimal) if isinstance(v, float) else v for v in row.values()]
+        )
     return text.getvalue().encode()
 
 
@@ -86,10 +102,14 @@ def _write_workbook(path: Path, sheets: dict[str, list[Row]]) -> None:
 
 
 def _vesicles_with_mistakes(vesicles: list[Row]) -> bytes:
-    """The vesicles as a csv file in which a tired person and a spreadsheet have left their traces. Each is named at its line below."""
+    """The vesicles as a csv file in which a tired person and a spreadsheet have left their traces.
+    Each is named at its line below.
+    """
     rows = [dict(row) for row in vesicles]
     for index in (3, 4, 5, 6):
-        rows[index]["parent_id"] += ".0"  # a key that went through a float: terminals.tsv has 1001, not 1001.0
+        rows[index]["parent_id"] += (
+            ".0"  # a key that went through a float: terminals.tsv has 1001, not 1001.0
+        )
     rows[20]["parent_id"] = "9999"  # no such terminal
     rows[21]["parent_id"] = None  # part of nothing
     rows[30]["voxel_radius"] = "NaN"  # a number format's way of saying nothing

@@ -1,18 +1,19 @@
 """Where packages go: SynDB nodes of any kind behind one interface.
 
-Belongs here: the interface, its implementations, and opening one by its name in pipeline.yaml. Does not: stages, plans, approvals.
+Belongs here: the interface, its implementations, and opening one by its name in pipeline.yaml. Does
+not: stages, plans, approvals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.destination_settings import EmbeddedDestination
+from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.destination_settings import EmbeddedDestination
 from syndb_pipeline.destinations.base import Destination
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.settings import PipelineSettings
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 
 
 def _silent(_: str) -> None:
@@ -20,27 +21,49 @@ def _silent(_: str) -> None:
 
 
 def default_destination(settings: PipelineSettings) -> str:
-    """The destination meant when nobody names one: "local" where there is one, else the first of pipeline.yaml. Raises `ConfigError`."""
+    """The destination meant when nobody names one: "local" where there is one, else the first of
+    pipeline.yaml. Raises `ConfigError`.
+    """
     if not settings.destinations:
-        raise ConfigError("pipeline.yaml names no destination.", next_step="Add one below `destinations:`, e.g. local: {kind: embedded}")
+        raise ConfigError(
+            "pipeline.yaml names no destination.",
+            next_step="Add one below `destinations:`, e.g. local: {kind: embedded}",
+        )
     return "local" if "local" in settings.destinations else next(iter(settings.destinations))
 
 
-def open_destination(settings: PipelineSettings, name: str, say: Callable[[str], None] = _silent) -> Destination:
+def open_destination(
+    settings: PipelineSettings, name: str, say: Callable[[str], None] = _silent
+) -> Destination:
     """The destination called `name` in pipeline.yaml; `say` hears what it does and waits for.
 
     Raises `ConfigError` with the names there are.
     """
     if name not in settings.destinations:
         near = nearest(name, settings.destinations, 3, 0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(settings.destinations) or 'none'}"
+        hint = (
+            f"did you mean {', '.join(near)}?"
+            if near
+            else f"there are: {', '.join(settings.destinations) or 'none'}"
+        )
         raise ConfigError(
             f"publish.destination: there is no destination {name!r}; {hint}",
-            next_step="They stand in pipeline.yaml, below `destinations:`; the file in use is named by: syndb-pipeline doctor",
+            next_step=(
+                "They stand in pipeline.yaml, below `destinations:`; the file in use is named by:"
+                " syndb-pipeline doctor"
+            ),
         )
     config = settings.destinations[name]
     if not isinstance(config, EmbeddedDestination):
-        from syndb_pipeline.destinations.rest import RestDestination  # httpx is needed by nothing else
+        from syndb_pipeline.destinations.rest.rest import (
+            RestDestination,
+        )  # httpx is needed by nothing else
 
         return RestDestination(name, config, settings, say)
-    return EmbeddedNode(name, config.path, owner=config.owner, memory_limit=settings.memory_limit, threads=settings.threads)
+    return EmbeddedNode(
+        name,
+        config.path,
+        owner=config.owner,
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+    )

@@ -1,6 +1,8 @@
-"""What every destination can do, whatever it speaks: the one interface between publishing and a SynDB.
+"""What every destination can do, whatever it speaks: the one interface between publishing and a
+SynDB.
 
-Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any decision about approval.
+Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any
+decision about approval.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from syndb_pipeline.payload import Payload
-from syndb_pipeline.progress import Watch, nobody
+from syndb_pipeline.base.progress import Watch, nobody
+from syndb_pipeline.base.tar_stream import Payload
 
 FileKind = Literal["mesh", "swb"]
-"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route has for them."""
+"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route
+has for them.
+"""
 
 SUFFIX: dict[FileKind, str] = {"mesh": ".glb", "swb": ".swc"}
 
@@ -45,9 +49,11 @@ class Mutation(_Frozen):
 
 
 class Metadata(_Frozen):
-    """A dataset's metadata as the package's manifest holds it: SynDB's `NewDatasetSchema` (syndb-api-client 0.7.2), names beside codes.
+    """A dataset's metadata as the package's manifest holds it: SynDB's `NewDatasetSchema`
+    (syndb-api-client 0.7.2), names beside codes.
 
-    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the same in words, for people.
+    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the
+    same in words, for people.
     """
 
     id: UUID
@@ -126,9 +132,10 @@ class Deletion(_Frozen):
 class DatasetInfo(_Frozen):
     """A dataset as its destination tells it.
 
-    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is, or None when the
-    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took. `new` is told by
-    `register` alone: this very call created the dataset, so nobody else can have begun to send to it.
+    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count
+    of rows; `rows` is, or None when the destination does not count by table. `uploads`, oldest
+    first, is None when it does not tell which tars it took. `new` is told by `register` alone: this
+    very call created the dataset, so nobody else can have begun to send to it.
     """
 
     metadata: Metadata
@@ -143,8 +150,9 @@ class DatasetInfo(_Frozen):
 class TableCheck(_Frozen):
     """One sent table held against what the destination has.
 
-    `found` counts every row of the table there, earlier uploads' too; None when the destination does not let us read. `missing` counts sent
-    rows that are not there as they were sent, `doubled` the rows there whose key another row has; None as `found`.
+    `found` counts every row of the table there, earlier uploads' too; None when the destination
+    does not let us read. `missing` counts sent rows that are not there as they were sent, `doubled`
+    the rows there whose key another row has; None as `found`.
     """
 
     table: str
@@ -156,14 +164,20 @@ class TableCheck(_Frozen):
     @property
     def whole(self) -> bool:
         """Whether every sent row was read and is there once, as it was sent."""
-        return self.found is not None and self.found >= self.sent and not self.missing and not self.doubled
+        return (
+            self.found is not None
+            and self.found >= self.sent
+            and not self.missing
+            and not self.doubled
+        )
 
 
 class Destination(Protocol):
     """A SynDB that datasets are published to.
 
-    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a broken tar) and `OutcomeUnknown` (no
-    answer). Every method may be repeated: what is there already is not done twice.
+    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a
+    broken tar) and `OutcomeUnknown` (no answer). Every method may be repeated: what is there
+    already is not done twice.
     """
 
     @property
@@ -173,18 +187,24 @@ class Destination(Protocol):
 
     @property
     def target(self) -> str:
-        """What the name stands for, the same on every machine; a part of what is approved (an HTTP destination's address)."""
+        """What the name stands for, the same on every machine; a part of what is approved (an HTTP
+        destination's address).
+        """
         ...
 
     @property
     def settle_seconds(self) -> float:
-        """How long after an unanswered upload its rows may still appear; 0 when a destination is done once it stops answering."""
+        """How long after an unanswered upload its rows may still appear; 0 when a destination is
+        done once it stops answering.
+        """
         ...
 
     def who_am_i(self) -> Identity: ...
 
     def register(self, metadata: Metadata) -> DatasetInfo:
-        """Create the dataset, and the tags and collections it needs; the same dataset with the same metadata is given back as it is."""
+        """Create the dataset, and the tags and collections it needs; the same dataset with the same
+        metadata is given back as it is.
+        """
         ...
 
     def owned(self) -> list[DatasetInfo]:
@@ -192,7 +212,9 @@ class Destination(Protocol):
         ...
 
     def modifiable(self) -> list[DatasetInfo]:
-        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by label."""
+        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by
+        label.
+        """
         ...
 
     def incomplete(self) -> list[DatasetInfo]:
@@ -204,9 +226,11 @@ class Destination(Protocol):
         ...
 
     def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
-        """Send a package. All of it arrives or nothing, as far as the destination keeps its word; `compare` sees.
+        """Send a package. All of it arrives or nothing, as far as the destination keeps its word;
+        `compare` sees.
 
-        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends twice by itself after that.
+        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends
+        twice by itself after that.
         """
         ...
 
@@ -218,12 +242,18 @@ class Destination(Protocol):
         """Those of `files` that are not there with these very bytes."""
         ...
 
-    def put_files(self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody) -> list[FailedFile]:
-        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that did not arrive; the others did."""
+    def put_files(
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+    ) -> list[FailedFile]:
+        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that
+        did not arrive; the others did.
+        """
         ...
 
     def files(self, dataset: UUID) -> StoredFiles | None:
-        """How many meshes and skeletons the dataset has; None when the destination does not tell."""
+        """How many meshes and skeletons the dataset has; None when the destination does not
+        tell.
+        """
         ...
 
     def delete(self, dataset: UUID) -> Deletion:
@@ -231,20 +261,24 @@ class Destination(Protocol):
         ...
 
     def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
-        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of them."""
+        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of
+        them.
+        """
         ...
 
 
 def differences(wanted: Metadata, found: Metadata) -> list[str]:
-    """In words, where the metadata at a destination differ from those wanted; empty when the dataset can be selected as it is.
+    """In words, where the metadata at a destination differ from those wanted; empty when the
+    dataset can be selected as it is.
 
-    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds). The order of regions, mutations,
-    publications, groups and collections means nothing.
+    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds).
+    The order of regions, mutations, publications, groups and collections means nothing.
     """
     return [
         f"{name}: here {_short(getattr(wanted, name))}, there {_short(getattr(found, name))}"
         for name in Metadata.model_fields
-        if name != "syndb_tables" and _unordered(getattr(wanted, name)) != _unordered(getattr(found, name))
+        if name != "syndb_tables"
+        and _unordered(getattr(wanted, name)) != _unordered(getattr(found, name))
     ]
 
 
@@ -256,5 +290,7 @@ def _short(value: object) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         value = tuple(" ".join(item.model_dump().values()) for item in value)
     text = ", ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else repr(str(value))
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:121])  # another's words, on our terminal
+    text = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:121]
+    )  # another's words, on our terminal
     return text if len(text) <= 120 else text[:117] + "..."

@@ -1,8 +1,11 @@
-"""From what the lab wrote to SynDB's types, as SQL: the value where the cast loses nothing, else the raw text.
+"""From what the lab wrote to SynDB's types, as SQL: the value where the cast loses nothing, else
+the raw text.
 
-Belongs here: the casts shared by all file formats. Does not: whether a value is allowed (the validate stage).
+Belongs here: the casts shared by all file formats. Does not: whether a value is allowed (the
+validate stage).
 
-A quick expression takes plain values; only a row that fails it goes through a careful one (CASE is lazy in DuckDB).
+A quick expression takes plain values; only a row that fails it goes through a careful one (CASE is
+lazy in DuckDB).
 """
 
 from __future__ import annotations
@@ -14,24 +17,36 @@ from typing import Final
 
 import duckdb
 
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.config.table_settings import ALL_COLUMNS, TableConfig
 from syndb_pipeline.contract import no_value
+from syndb_pipeline.contract.key_encoding import joined_key, surely_digits, whole_number
 from syndb_pipeline.contract.tables import Column, Kind
-from syndb_pipeline.engine import literal, quote
 from syndb_pipeline.readers import id_spelling, summary_words
 from syndb_pipeline.readers.id_spelling import EXACT_FLOAT, EXACT_FLOAT32
 from syndb_pipeline.readers.part import Part, column_name
-from syndb_pipeline.stored_keys import joined_key, surely_digits, whole_number
-from syndb_pipeline.table_settings import ALL_COLUMNS, TableConfig
 
 CELLS: Final = "_cells"
-"""The last column of an ingested table: what needs telling about the row's cells, NULL for nearly every row. See `cells_of`."""
+"""The last column of an ingested table: what needs telling about the row's cells, NULL for nearly
+every row. See `cells_of`.
+"""
 
 WHITE_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) + "\u200b\ufeff"
-"""What is trimmed around keys: Unicode's white space, the zero-width space and a stray byte order mark."""
+"""What is trimmed around keys: Unicode's white space, the zero-width space and a stray byte order
+mark.
+"""
 
 _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
-_NO_MORE_THAN_BIGINT: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_NO_MORE_THAN_BIGINT: Final = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+)
 _INTEGERS: Final = (*_NO_MORE_THAN_BIGINT, "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 _WITHOUT_BLANKS: Final = (*_INTEGERS, *_FLOATS, "DECIMAL", "UUID")
@@ -43,7 +58,9 @@ FALSE_WORDS: Final = ("false", "0", "no")
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 GROUPING_MARKS: Final = {",": ",", ".": ".", "_": "_", " ": r" \x{00a0}\x{202f}\x{2009}", "'": "'’"}
-"""`tables.<table>.thousands` -> the characters that are meant, as part of a regular expression's class."""
+"""`tables.<table>.thousands` -> the characters that are meant, as part of a regular expression's
+class.
+"""
 
 _SURELY_GROUPED: Final = (
     rf"[+-]?[0-9]{{1,3}}(?:[.{GROUPING_MARKS[' ']}{GROUPING_MARKS[chr(39)]}][0-9]{{3}})+,[0-9]+(?:[eE][+-]?[0-9]+)?"
@@ -55,13 +72,21 @@ _MACROS: Final = (
     "tidy(x) AS (x BETWEEN '!' AND '~' AND x[-1] BETWEEN '!' AND '~')",
     f"strip_text(x) AS (CASE WHEN tidy(x) THEN x ELSE trim(x, {literal(WHITE_SPACE)}) END)",
     r"mantissa(s) AS (regexp_extract(s, '^[^eE]*'))",
-    "exponent(s) AS (CASE WHEN contains(lower(s), 'e') THEN try_cast(regexp_extract(s, '[eE](.*)$', 1) AS INTEGER) ELSE 0 END)",
-    "digits_after_point(m) AS (length(m) - CASE WHEN contains(m, '.') THEN instr(m, '.') ELSE length(m) END)",
-    # `double(s)`: s matches _NUMBER. Overflow gives no value, and neither does underflow of a number that is not 0.
+    (
+        "exponent(s) AS (CASE WHEN contains(lower(s), 'e') THEN try_cast(regexp_extract(s,"
+        " '[eE](.*)$', 1) AS INTEGER) ELSE 0 END)"
+    ),
+    (
+        "digits_after_point(m) AS (length(m) - CASE WHEN contains(m, '.') THEN instr(m, '.') ELSE"
+        " length(m) END)"
+    ),
+    # `double(s)`: s matches _NUMBER. Overflow gives no value, and neither does underflow of a
+    # number that is not 0.
     """finite(v, s) AS (CASE WHEN NOT isfinite(v) OR (v = 0 AND regexp_matches(mantissa(s), '[1-9]')) THEN NULL ELSE v END)""",
     f"""careful_number(s, power) AS (CASE WHEN regexp_full_match(s, '{_NUMBER}')
         THEN finite(try_cast(mantissa(s) || 'e' || (exponent(s)::BIGINT + power)::VARCHAR AS DOUBLE), s) END)""",
-    # A whole number written with fraction or exponent: its digits, shifted; exact, never by way of a float.
+    # A whole number written with fraction or exponent: its digits, shifted; exact, never by way of
+    # a float.
     """shifted(sign, digits, shift) AS (CASE
         WHEN ltrim(digits, '0') = '' THEN 0::BIGINT
         WHEN shift BETWEEN 0 AND 19 THEN try_cast(sign || digits || repeat('0', shift::BIGINT) AS BIGINT)
@@ -73,7 +98,8 @@ _MACROS: Final = (
             CASE WHEN starts_with(s, '-') THEN '-' ELSE '' END,
             regexp_replace(mantissa(s), '[^0-9]', '', 'g'),
             exponent(s)::BIGINT - digits_after_point(mantissa(s))) END)""",
-    # isfinite alone: DuckDB takes isnan for false where a Parquet file's statistics, which leave NaN out, give a range.
+    # isfinite alone: DuckDB takes isnan for false where a Parquet file's statistics, which leave
+    # NaN out, give a range.
     """float_text(x) AS (CASE WHEN isfinite(x) AND x = trunc(x) AND abs(x) < 1e22 THEN (x::HUGEINT)::VARCHAR
         ELSE replace(x::VARCHAR, 'nan', 'NaN') END)""",
     """decimal_text(x) AS (CASE WHEN contains(x::VARCHAR, '.') THEN rtrim(rtrim(x::VARCHAR, '0'), '.') ELSE x::VARCHAR END)""",
@@ -88,7 +114,9 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """One column's cast: SQL for its typed value, the cheap condition under which a cell may need telling, its kind and its raw text."""
+    """One column's cast: SQL for its typed value, the cheap condition under which a cell may need
+    telling, its kind and its raw text.
+    """
 
     value: str
     suspect: str
@@ -98,8 +126,9 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What is known of the texts of a column: that no white space is around them; the column that says how a key is spelt, where that
-    is to be looked at: not of keys that were a typed column, or surely are whole numbers.
+    """What is known of the texts of a column: that no white space is around them; the column that
+    says how a key is spelt, where that is to be looked at: not of keys that were a typed column, or
+    surely are whole numbers.
     """
 
     trimmed: bool
@@ -107,23 +136,34 @@ class _Text:
 
 
 def select(
-    part: Part, targets: dict[str, int], columns: dict[str, Column], order: list[str], config: TableConfig, numbers: Collection[str] = ()
+    part: Part,
+    targets: dict[str, int],
+    columns: dict[str, Column],
+    order: list[str],
+    config: TableConfig,
+    numbers: Collection[str] = (),
 ) -> str:
-    """A query that gives the typed columns of `order` (SynDB's names) and `_cells`, from the columns of `part` at the indexes `targets`.
+    """A query that gives the typed columns of `order` (SynDB's names) and `_cells`, from the
+    columns of `part` at the indexes `targets`.
 
-    What `_cells` holds, `cells_of` gives; the kinds are those of ingest's `cells.parquet`. The keys of the columns `numbers` are given as
-    BIGINT; one that is no such number, digit by digit, ends the query (`stored_keys.not_whole`).
+    What `_cells` holds, `cells_of` gives; the kinds are those of ingest's `cells.parquet`. The keys
+    of the columns `numbers` are given as BIGINT; one that is no such number, digit by digit, ends
+    the query (`stored_keys.not_whole`).
     """
     texts, quick, typed, whole, casts = [], [], [], [], {}
     read = {name: f"t_{column_name(targets[name])}" for name in order}
     stored = dict(read)
     for name in order:
         source = column_name(targets[name])
-        expression, direct = _as_text(source, part.types[targets[name]], columns[name], config, number=name in numbers)
+        expression, direct = _as_text(
+            source, part.types[targets[name]], columns[name], config, number=name in numbers
+        )
         texts.append(f"{expression} AS {source}" if expression != source else source)
         if columns[name].kind is Kind.INTEGER and not direct:
             quick.append(f"try_cast({source} AS BIGINT) AS q_{source}")
-        damaged = part.damaged.get(source) or _float_damage(source, part.types[targets[name]], columns[name], direct)
+        damaged = part.damaged.get(source) or _float_damage(
+            source, part.types[targets[name]], columns[name], direct
+        )
         if damaged:
             texts.append(f"({damaged}) AS d_{source}")
         flag = f"d_{source}" if damaged else None
@@ -144,26 +184,50 @@ def select(
             whole.append(f"try_cast({read[name]} AS BIGINT) AS w_{source}")
             stored[name] = whole_number(f"w_{source}", read[name], name)
     first = targets[order[0]]
-    if part.types[first] not in _INTEGERS and not any(columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order):
+    if part.types[first] not in _INTEGERS and not any(
+        columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order
+    ):
         casts[order[0]] = _or_a_name(casts[order[0]], read[order[0]], part.names[first])
-    labels = [(part.names[index], Cast("", *summary_words.label(column_name(index)))) for index in summary_words.unread(part, targets)]
+    labels = [
+        (part.names[index], Cast("", *summary_words.label(column_name(index))))
+        for index in summary_words.unread(part, targets)
+    ]
     texts += [label.raw for _, label in labels]
     cells = ", ".join(
-        f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw}, 'kind': {cast.kind}}} END"
+        f"CASE WHEN {cast.kind} IS NOT NULL THEN {{'col': {literal(name)}, 'raw': {cast.raw},"
+        f" 'kind': {cast.kind}}} END"
         for name, cast in [*casts.items(), *labels]
     )
-    doubts = [(name, f"coalesce({cast.suspect}, FALSE)") for name, cast in [*casts.items(), *((None, label) for _, label in labels)]]
-    # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it NULL.
-    measures = [f"{read[name]}::DOUBLE" for name in order if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)]
-    texts_only = " OR ".join(doubt for name, doubt in doubts if name is None or columns[name].kind not in (Kind.NUMBER, Kind.INTEGER))
+    doubts = [
+        (name, f"coalesce({cast.suspect}, FALSE)")
+        for name, cast in [*casts.items(), *((None, label) for _, label in labels)]
+    ]
+    # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it
+    # NULL.
+    measures = [
+        f"{read[name]}::DOUBLE"
+        for name in order
+        if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)
+    ]
+    texts_only = " OR ".join(
+        doubt
+        for name, doubt in doubts
+        if name is None or columns[name].kind not in (Kind.NUMBER, Kind.INTEGER)
+    )
     suspects = " OR ".join(doubt for _, doubt in doubts)
     if measures:
-        suspects = f"CASE WHEN ({' + '.join(measures)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE {suspects} END"
+        suspects = (
+            f"CASE WHEN ({' + '.join(measures)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE"
+            f" {suspects} END"
+        )
     if config.key and "cid" in order:
         stored["cid"] = _key(read, config)
     outputs = ", ".join(f"{stored[name]} AS {quote(name)}" for name in order)
     # As one text: a column of lists without any takes four times as long to write.
-    told = f"CASE WHEN {suspects} THEN to_json(nullif(list_filter([{cells}], lambda cell: cell IS NOT NULL), []))::VARCHAR END"
+    told = (
+        f"CASE WHEN {suspects} THEN to_json(nullif(list_filter([{cells}], lambda cell: cell IS NOT"
+        " NULL), []))::VARCHAR END"
+    )
     rows = f"SELECT {', '.join(texts)} FROM {part.source}"
     for more in (quick, typed, whole):
         # One on top of the other: what is needed twice is worked out once.
@@ -172,41 +236,67 @@ def select(
 
 
 def cells_of(column: str = CELLS) -> str:
-    """SQL: the list of {col, raw, kind} that `_cells` holds as JSON, one for each cell that needs telling; NULL where none does."""
+    """SQL: the list of {col, raw, kind} that `_cells` holds as JSON, one for each cell that needs
+    telling; NULL where none does.
+    """
     return f"""from_json({column}, '[{{"col": "VARCHAR", "raw": "VARCHAR", "kind": "VARCHAR"}}]')"""
 
 
 def may_be_numbers(order: list[str], columns: dict[str, Column], config: TableConfig) -> list[str]:
-    """The columns of `order` whose keys `select` can give as numbers, where all of them are such: not those that make a key with others."""
+    """The columns of `order` whose keys `select` can give as numbers, where all of them are such:
+    not those that make a key with others.
+    """
     joined = {*config.key, "cid"} if config.key else set()
-    return [name for name in order if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined]
+    return [
+        name
+        for name in order
+        if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined
+    ]
 
 
 def is_surely_text(value: str, markers: Collection[str]) -> bool:
-    """Whether `value` keeps its column of keys from being numbers: it has a letter, and is none of the column's `markers`."""
-    return any(map(str.isalpha, value)) and value.strip(WHITE_SPACE) not in {marker.strip(WHITE_SPACE) for marker in markers}
+    """Whether `value` keeps its column of keys from being numbers: it has a letter, and is none of
+    the column's `markers`.
+    """
+    return any(map(str.isalpha, value)) and value.strip(WHITE_SPACE) not in {
+        marker.strip(WHITE_SPACE) for marker in markers
+    }
 
 
 def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
-    """`cast` that also tells a cell holding its own column's name: in a table without numbers nothing else gives a repeated header away."""
+    """`cast` that also tells a cell holding its own column's name: in a table without numbers
+    nothing else gives a repeated header away.
+    """
     named = f"{typed} = {literal(name)}"
-    return Cast(cast.value, f"({cast.suspect} OR {named})", f"coalesce({cast.kind}, CASE WHEN {named} THEN 'name' END)", cast.raw)
+    return Cast(
+        cast.value,
+        f"({cast.suspect} OR {named})",
+        f"coalesce({cast.kind}, CASE WHEN {named} THEN 'name' END)",
+        cast.raw,
+    )
 
 
 def _key(read: dict[str, str], config: TableConfig) -> str:
-    """The expression of a key that several columns make; without a value where one of them has none, or is not there."""
+    """The expression of a key that several columns make; without a value where one of them has
+    none, or is not there.
+    """
     return joined_key([read.get(name, "NULL::VARCHAR") for name in config.key])
 
 
-def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *, number: bool) -> tuple[str, bool]:
-    """The expression to cast from, and whether it keeps its type. Everything else goes through text, so that all formats share one cast.
+def _as_text(
+    source: str, duck_type: str, column: Column, config: TableConfig, *, number: bool
+) -> tuple[str, bool]:
+    """The expression to cast from, and whether it keeps its type. Everything else goes through
+    text, so that all formats share one cast.
 
     `number` says that keys are wanted as BIGINT.
     """
     base = duck_type.split("(")[0]
     if duck_type == "VARCHAR":
         return source, False
-    measure = column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.factor(column) == 1
+    measure = (
+        column.kind is Kind.NUMBER and base in (*_INTEGERS, *_FLOATS) and config.factor(column) == 1
+    )
     integer = column.kind is Kind.INTEGER and base in _INTEGERS
     key = number and base in _NO_MORE_THAN_BIGINT
     if (measure or integer or key) and not config.markers(column):
@@ -215,13 +305,17 @@ def _as_text(source: str, duck_type: str, column: Column, config: TableConfig, *
 
 
 def is_plain_number(column: Column, config: TableConfig) -> bool:
-    """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal point, none of them a marker."""
+    """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal
+    point, none of them a marker.
+    """
     as_written = config.decimal == "." and not config.thousands and not config.markers(column)
     return column.kind is Kind.NUMBER and as_written and config.factor(column) == 1
 
 
 def to_text(source: str, duck_type: str) -> str:
-    """The text of a typed Parquet column as a lab would have written it: 1.0 is `1`, a UUID is canonical, a date is ISO."""
+    """The text of a typed Parquet column as a lab would have written it: 1.0 is `1`, a UUID is
+    canonical, a date is ISO.
+    """
     base = duck_type.split("(")[0]
     if base in _FLOATS and not duck_type.endswith("]"):
         return f"float_text({source})"
@@ -235,7 +329,9 @@ def to_text(source: str, duck_type: str) -> str:
 
 
 def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> str | None:
-    """When a float column cannot hold the keys or whole numbers it is read as; the condition is about the column before it became text."""
+    """When a float column cannot hold the keys or whole numbers it is read as; the condition is
+    about the column before it became text.
+    """
     if duck_type not in _FLOATS or direct:
         return None
     exact = EXACT_FLOAT32 if duck_type == "FLOAT" else EXACT_FLOAT
@@ -247,7 +343,9 @@ def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> 
 
 
 def _direct(x: str, typed: str, column: Column) -> Cast:
-    """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value fits."""
+    """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value
+    fits.
+    """
     if column.kind in (Kind.KEY, Kind.REFERENCE):
         return Cast(f"{x}::BIGINT", "FALSE", "NULL::VARCHAR", f"{x}::VARCHAR")
     value = f"try_cast({x} AS {column.sql_type})"
@@ -258,18 +356,26 @@ def _direct(x: str, typed: str, column: Column) -> Cast:
     return Cast(value, suspect, f"CASE WHEN {suspect} THEN 'uncast' END", raw)
 
 
-def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged: str | None, text: _Text) -> Cast:
+def _from_text(
+    x: str, typed: str, column: Column, config: TableConfig, damaged: str | None, text: _Text
+) -> Cast:
     missing = _missing(x, column, config)
 
     def kept(value: str) -> str:
         return f"CASE WHEN {missing} THEN NULL ELSE {value} END" if missing else value
 
     if column.kind in (Kind.KEY, Kind.REFERENCE):
-        # Text without blanks is not looked at again: for tens of millions of keys that takes seconds.
-        value = kept(f"nullif({x}, '')" if text.trimmed else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END")
+        # Text without blanks is not looked at again: for tens of millions of keys that takes
+        # seconds.
+        value = kept(
+            f"nullif({x}, '')"
+            if text.trimmed
+            else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END"
+        )
         # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
         needed = column.required or (column.name == "parent_id" and column.published)
-        kinds = {}  # condition -> the kind as which a cell is told, the one that comes first where several hold
+        # condition -> the kind as which a cell is told, the one that comes first where several hold
+        kinds = {}
         if damaged:
             kinds[f"{damaged} AND {typed} IS NOT NULL"] = "'float'"
         if missing and needed:
@@ -279,7 +385,12 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
         if not text.trimmed:
             kinds[f"{typed} <> {x}"] = "'trimmed'"
         told = " ".join(f"WHEN {when} THEN {kind}" for when, kind in kinds.items())
-        return Cast(value, f"({' OR '.join(kinds) or 'FALSE'})", f"CASE {told} END" if told else "NULL::VARCHAR", x)
+        return Cast(
+            value,
+            f"({' OR '.join(kinds) or 'FALSE'})",
+            f"CASE {told} END" if told else "NULL::VARCHAR",
+            x,
+        )
     if column.kind is Kind.TEXT:
         return Cast(kept(f"nullif({x}, '')"), "FALSE", "NULL::VARCHAR", x)
     if column.kind is Kind.PATH:
@@ -294,7 +405,10 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
     else:
         value = _number(x, config.power(column), config)
         if (times := config.times(column)) != 1:
-            value = f"CASE WHEN isfinite(({value}) * {times!r}::DOUBLE) THEN ({value}) * {times!r}::DOUBLE END"
+            value = (
+                f"CASE WHEN isfinite(({value}) * {times!r}::DOUBLE) THEN ({value}) *"
+                f" {times!r}::DOUBLE END"
+            )
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
     told = f"WHEN {suspect} AND NOT ({void}) THEN 'uncast'"
@@ -305,21 +419,43 @@ def _from_text(x: str, typed: str, column: Column, config: TableConfig, damaged:
 
 
 def true_markers(column: Column, config: TableConfig) -> list[str]:
-    """The markers of all columns that may well be values of `column`, so that they empty what was measured.
+    """The markers of all columns that may well be values of `column`, so that they empty what was
+    measured.
 
-    0 is one where a column of measures can hold it, and so are the words of a column of true and false; the numbers that tables use for
-    "no value" are none, and neither is a marker that the config names for this column.
+    0 is one where a column of measures can hold it, and so are the words of a column of true and
+    false; the numbers that tables use for "no value" are none, and neither is a marker that the
+    config names for this column.
     """
-    own = {marker for name in (column.name, *column.aliases) for marker in config.missing_by_column.get(name, ())}
-    markers = [marker for marker in config.missing_by_column.get(ALL_COLUMNS, ()) if marker not in own]
+    own = {
+        marker
+        for name in (column.name, *column.aliases)
+        for marker in config.missing_by_column.get(name, ())
+    }
+    markers = [
+        marker for marker in config.missing_by_column.get(ALL_COLUMNS, ()) if marker not in own
+    ]
     if column.kind is Kind.BOOLEAN:
-        return [marker for marker in markers if marker.strip(WHITE_SPACE).lower() in (*TRUE_WORDS, *FALSE_WORDS)]
-    if column.kind not in (Kind.NUMBER, Kind.INTEGER) or column.wire_type == "BIGINT" or column.name == "parent_enum":
+        return [
+            marker
+            for marker in markers
+            if marker.strip(WHITE_SPACE).lower() in (*TRUE_WORDS, *FALSE_WORDS)
+        ]
+    if (
+        column.kind not in (Kind.NUMBER, Kind.INTEGER)
+        or column.wire_type == "BIGINT"
+        or column.name == "parent_enum"
+    ):
         return []  # no measures: ids, and what follows from a relation
-    used = {*map(float, no_value.NUMBERS_OUT_OF_RANGE), *map(float, no_value.NUMBERS_IN_KEYS)} - {0.0}
+    used = {*map(float, no_value.NUMBERS_OUT_OF_RANGE), *map(float, no_value.NUMBERS_IN_KEYS)} - {
+        0.0
+    }
     factor = config.factor(column)
     numbers = {marker: _as_number(marker.strip(WHITE_SPACE), config) for marker in markers}
-    return [marker for marker, number in numbers.items() if number is not None and number not in used and column.allows(number * factor)]
+    return [
+        marker
+        for marker, number in numbers.items()
+        if number is not None and number not in used and column.allows(number * factor)
+    ]
 
 
 def _as_number(marker: str, config: TableConfig) -> float | None:
@@ -329,9 +465,11 @@ def _as_number(marker: str, config: TableConfig) -> float | None:
 
 
 def _missing(x: str, column: Column, config: TableConfig) -> str:
-    """The condition under which a cell holds a marker for "no value"; empty when the config names none.
+    """The condition under which a cell holds a marker for "no value"; empty when the config names
+    none.
 
-    In a column of numbers a number is a marker however it is written: `-1` also stands for the `-1.0` of a column that pandas wrote.
+    In a column of numbers a number is a marker however it is written: `-1` also stands for the
+    `-1.0` of a column that pandas wrote.
     """
     markers = [marker.strip(WHITE_SPACE) for marker in config.markers(column)]
     if not markers:
@@ -347,19 +485,27 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
 def _point(x: str, config: TableConfig) -> str:
     """The stripped text with a decimal point and without the marks that group its digits.
 
-    With a decimal comma, points and spaces group digits where nothing else can be meant, as in `1.234,5` and `1.234.567`; otherwise a point
-    is no decimal mark, and such a text is no number.
+    With a decimal comma, points and spaces group digits where nothing else can be meant, as in
+    `1.234,5` and `1.234.567`; otherwise a point is no decimal mark, and such a text is no number.
     """
     text = f"strip_text({x})"
     point = text
     if config.decimal == ",":
         plain = f"CASE WHEN contains({x}, '.') THEN 'no number' ELSE replace({text}, ',', '.') END"
-        point = f"CASE WHEN regexp_full_match({text}, {literal(_SURELY_GROUPED)}) THEN {_ungrouped(text, config)} ELSE {plain} END"
+        point = (
+            f"CASE WHEN regexp_full_match({text}, {literal(_SURELY_GROUPED)}) THEN"
+            f" {_ungrouped(text, config)} ELSE {plain} END"
+        )
     if config.thousands:
         first, mark = "[0-9]{1,3}", f"[{GROUPING_MARKS[config.thousands]}]"
         first += "(?:,[0-9]{2})*" if config.thousands == "," else ""  # in India 12,34,567
-        grouped = f"[+-]?{first}(?:{mark}[0-9]{{3}})+(?:[{config.decimal}][0-9]*)?(?:[eE][+-]?[0-9]+)?"
-        point = f"CASE WHEN regexp_full_match({text}, {literal(grouped)}) THEN {_ungrouped(text, config)} ELSE {point} END"
+        grouped = (
+            f"[+-]?{first}(?:{mark}[0-9]{{3}})+(?:[{config.decimal}][0-9]*)?(?:[eE][+-]?[0-9]+)?"
+        )
+        point = (
+            f"CASE WHEN regexp_full_match({text}, {literal(grouped)}) THEN"
+            f" {_ungrouped(text, config)} ELSE {point} END"
+        )
     return point
 
 
@@ -369,13 +515,19 @@ def _ungrouped(text: str, config: TableConfig) -> str:
 
 def _number(x: str, power: int, config: TableConfig) -> str:
     text = x if config.decimal == "." else f"replace({x}, ',', '.')"
-    quick = f"try_cast({text} AS DOUBLE)" if power == 0 else f"try_cast({text} || 'e{power}' AS DOUBLE)"
-    # DuckDB's own cast takes `1_000`, `+-5` and 1e-400 (as 0); those go the careful way. What sorts before `-` starts with `+` or a space.
+    quick = (
+        f"try_cast({text} AS DOUBLE)" if power == 0 else f"try_cast({text} || 'e{power}' AS DOUBLE)"
+    )
+    # DuckDB's own cast takes `1_000`, `+-5` and 1e-400 (as 0); those go the careful way. What sorts
+    # before `-` starts with `+` or a space.
     sure = f"abs({quick}) BETWEEN {_LEAST} AND {_LARGEST} AND {x} >= '-' AND NOT contains({x}, '_')"
     if config.decimal == ",":
         sure += f" AND NOT contains({x}, '.')"
     zero = f"{x} IN ('0', '0.0') THEN 0::DOUBLE"
-    return f"CASE WHEN {sure} THEN {quick} WHEN {x} IS NULL THEN NULL WHEN {zero} ELSE careful_number({_point(x, config)}, {power}) END"
+    return (
+        f"CASE WHEN {sure} THEN {quick} WHEN {x} IS NULL THEN NULL WHEN {zero} ELSE"
+        f" careful_number({_point(x, config)}, {power}) END"
+    )
 
 
 def _integer(x: str, column: Column, config: TableConfig) -> str:
@@ -389,4 +541,7 @@ def _integer(x: str, column: Column, config: TableConfig) -> str:
         # An id. Of the digits that its spelling leaves out zeros would be made.
         middle += f"WHEN big_in_short({_point(x, config)}) THEN NULL "
     same = f"WHEN {surely_digits(quick, x)} THEN {quick} WHEN {quick}::VARCHAR = {x} THEN {quick}"
-    return f"CASE {same} WHEN {x} IS NULL THEN NULL {middle}ELSE careful_integer({_point(x, config)}) END"
+    return (
+        f"CASE {same} WHEN {x} IS NULL THEN NULL {middle}ELSE"
+        f" careful_integer({_point(x, config)}) END"
+    )

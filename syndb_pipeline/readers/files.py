@@ -1,21 +1,21 @@
-"""Finding a table's files, naming them for people, and telling whether they changed while they were read.
+"""Finding a table's files, naming them for people, and telling whether they changed while they were
+read.
 
 Belongs here: paths, globs, digests of lab files. Does not: what is inside them.
 """
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.digests import Stamp, digest_file, stamp
-from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.base.digests import Stamp, digest_file, stamp
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.irregular_files import irregular
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 WORKBOOK_SUFFIXES: Final = (".xlsx", ".xlsm", ".xls")
@@ -27,15 +27,19 @@ _LOOKED_AT: Final = 10_000
 
 
 def find(folder: Path, pattern: str) -> list[Path]:
-    """The files that `pattern`, a path or glob relative to `folder`, stands for, sorted by path; empty when there is none.
+    """The files that `pattern`, a path or glob relative to `folder`, stands for, sorted by path;
+    empty when there is none.
 
-    A file whose name really is `pattern` is taken literally, brackets and stars included. What is no regular file is left out.
+    A file whose name really is `pattern` is taken literally, brackets and stars included. What is
+    no regular file is left out.
     """
     return survey(folder, pattern)[0]
 
 
 def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
-    """The files that `find` gives, and what else `pattern` stands for, with what each is ("a named pipe"); folders are passed over."""
+    """The files that `find` gives, and what else `pattern` stands for, with what each is ("a named
+    pipe"); folders are passed over.
+    """
     if not pattern or "\0" in pattern:
         return [], {}
     if pattern.startswith("~/"):
@@ -47,7 +51,10 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
         elif not glob.has_magic(pattern):
             return [], {}
         else:
-            hits = {Path(os.path.normpath(hit)) for hit in _expanded(str(Path(glob.escape(str(folder))) / pattern))}
+            hits = {
+                Path(os.path.normpath(hit))
+                for hit in _expanded(str(Path(glob.escape(str(folder))) / pattern))
+            }
         strange = {hit: what for hit in sorted(hits) if (what := irregular(hit)) is not None}
         return sorted(hit for hit in hits if hit not in strange and hit.is_file()), strange
     except OSError:  # a name longer than the file system takes, or a folder that may not be read
@@ -55,8 +62,14 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """The paths of a glob. `**` goes through folders but, unlike Python's own, not through links to folders, which may lead in circles."""
-    head, deep, tail = (pattern.removesuffix("/**"), "/**/", "*") if pattern.endswith("/**") else pattern.partition("/**/")
+    """The paths of a glob. `**` goes through folders but, unlike Python's own, not through links to
+    folders, which may lead in circles.
+    """
+    head, deep, tail = (
+        (pattern.removesuffix("/**"), "/**/", "*")
+        if pattern.endswith("/**")
+        else pattern.partition("/**/")
+    )
     if not deep:
         yield from glob.iglob(pattern)  # noqa: PTH207 - pathlib refuses absolute patterns
         return
@@ -66,46 +79,27 @@ def _expanded(pattern: str) -> Iterator[str]:
             yield from _expanded(f"{glob.escape(folder)}/{tail}")
 
 
-def irregular(path: Path) -> str | None:
-    """What `path` is, after following links, when it is neither a regular file nor a folder nor missing; None otherwise.
-
-    Nothing is opened: reading from a pipe or device may never end. Files of /proc and /sys count as regular to the operating system,
-    yet their content is made while they are read, may be endless, and tells of the machine.
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return "a link that leads back to itself" if error.errno == errno.ELOOP else None
-    except ValueError:  # a name with a zero byte
-        return None
-    told = next((what for test, what in _KINDS if test(mode)), None)
-    if told is None and stat.S_ISREG(mode) and any(path.resolve().is_relative_to(root) for root in _OPERATING_SYSTEM):
-        return "a part of the operating system that only looks like a file"
-    return told
-
-
-_KINDS: Final = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-_OPERATING_SYSTEM: Final = (Path("/proc"), Path("/sys"))
-
-
 def outside(path: Path, home: Path, allowed: Sequence[Path] | None) -> bool:
-    """Whether `path`, links followed, lies neither below `home` nor below one of the folders `allowed`; never when that is None."""
+    """Whether `path`, links followed, lies neither below `home` nor below one of the folders
+    `allowed`; never when that is None.
+    """
     if allowed is None:
         return False
     try:
         real = path.resolve()
         return not any(real.is_relative_to(folder.resolve()) for folder in (home, *allowed))
-    except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all: nobody can say where it leads
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # a circle of links, or no path at all: nobody can say where it leads
         return True
 
 
 def starting_point(folder: Path, pattern: str) -> Path:
-    """The path of `pattern`, or where a glob starts to look: what stands before its first star or bracket."""
+    """The path of `pattern`, or where a glob starts to look: what stands before its first star or
+    bracket.
+    """
     if pattern.startswith("~/"):
         pattern = os.path.expanduser(pattern)  # noqa: PTH111
     parts = Path(pattern).parts
@@ -114,7 +108,8 @@ def starting_point(folder: Path, pattern: str) -> Path:
 
 
 def tables_inside(folder: Path, pattern: str) -> list[str] | None:
-    """Globs of the tables in the folders that `pattern` names, one for each format and depth; None where it names no folder.
+    """Globs of the tables in the folders that `pattern` names, one for each format and depth; None
+    where it names no folder.
 
     Names that begin with a dot or `_` are notes of the program that wrote the folder.
     """
@@ -130,9 +125,18 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
             return None
         globs = []
         for below, between in (("*", "/"), ("*/**/*", "/**/")):
-            inside = islice(((path, path.relative_to(each)) for each in folders for path in each.glob(below)), _LOOKED_AT)
-            endings = {suffix(path) for path, name in inside if not any(part[0] in "._" for part in name.parts) and path.is_file()}
-            globs += [f"{start}{between}*{ending}" for ending in sorted(endings.intersection(_SUFFIXES))]
+            inside = islice(
+                ((path, path.relative_to(each)) for each in folders for path in each.glob(below)),
+                _LOOKED_AT,
+            )
+            endings = {
+                suffix(path)
+                for path, name in inside
+                if not any(part[0] in "._" for part in name.parts) and path.is_file()
+            }
+            globs += [
+                f"{start}{between}*{ending}" for ending in sorted(endings.intersection(_SUFFIXES))
+            ]
     except OSError:
         return None
     return globs if folders else None
@@ -141,13 +145,17 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
 def neighbours(folder: Path, pattern: str) -> list[str]:
     """Names of the tables that lie where `pattern` looks, sorted; empty when that is no folder."""
     try:
-        return sorted(path.name for path in (folder / pattern).parent.iterdir() if suffix(path) in _SUFFIXES)
+        return sorted(
+            path.name for path in (folder / pattern).parent.iterdir() if suffix(path) in _SUFFIXES
+        )
     except (OSError, ValueError):  # no such folder; a name with a zero byte
         return []
 
 
 def shown(path: Path, folder: Path) -> str:
-    """`path` as people and records know it: relative to the config's folder when it lies below it."""
+    """`path` as people and records know it: relative to the config's folder when it lies below
+    it.
+    """
     normal = Path(os.path.normpath(path))
     home = Path(os.path.normpath(folder))
     return normal.relative_to(home).as_posix() if normal.is_relative_to(home) else normal.as_posix()
@@ -160,7 +168,9 @@ def suffix(path: Path) -> str:
 
 
 class Witness:
-    """Remembers each file as it was when it was hashed, so that reading it later can be tied to that digest."""
+    """Remembers each file as it was when it was hashed, so that reading it later can be tied to
+    that digest.
+    """
 
     def __init__(self) -> None:
         self._stamps: dict[Path, Stamp] = {}
@@ -171,7 +181,9 @@ class Witness:
         return self._digests.get(path)
 
     def digest(self, path: Path) -> str:
-        """SHA-256 of the file, or why it could not be read; its stamp is remembered. Raises `PipelineError` if it changed meanwhile."""
+        """SHA-256 of the file, or why it could not be read; its stamp is remembered. Raises
+        `PipelineError` if it changed meanwhile.
+        """
         try:
             self._stamps[path] = stamp(path)
             digest = digest_file(path)
@@ -184,12 +196,15 @@ class Witness:
         return digest
 
     def confirm(self, path: Path) -> None:
-        """Raise `PipelineError` when the file is no longer the one first seen. A file never seen is seen now."""
+        """Raise `PipelineError` when the file is no longer the one first seen. A file never seen is
+        seen now.
+        """
         try:
             now = stamp(path)
         except OSError:
             now = None
         if now is None or self._stamps.setdefault(path, now) != now:
             raise PipelineError(
-                f"{path} changed while it was being read.", next_step="Wait until the file is complete, then give the same command again."
+                f"{path} changed while it was being read.",
+                next_step="Wait until the file is complete, then give the same command again.",
             )

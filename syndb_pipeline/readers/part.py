@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syndb_pipeline.findings.catalogue import Severity
-from syndb_pipeline.findings.finding import MAX_EXAMPLES, Confidence, Example
+from syndb_pipeline.rules.catalogue import Severity
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Example
 
 SHOWN_CHARACTERS = 200
 """How much of a line an example shows."""
@@ -19,10 +19,12 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell about a file, as a rule's code and the values its sentences need (`findings/catalogue.py`).
+    """Something to tell about a file, as a rule's code and the values its sentences need
+    (`findings/catalogue.py`).
 
-    `file` is None when it is about several. `severity` is given where the case is milder than its rule, `settings`
-    (YAML to paste) where the settings that the cure names are of no use one by one.
+    `file` is None when it is about several. `severity` is given where the case is milder than its
+    rule, `settings` (YAML to paste) where the settings that the cure names are of no use one by
+    one.
     """
 
     code: str
@@ -37,7 +39,9 @@ class Problem:
 
 
 class Unreadable(Exception):
-    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which tells them as findings."""
+    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which tells them
+    as findings.
+    """
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(problem.code for problem in problems))
@@ -46,12 +50,18 @@ class Unreadable(Exception):
     @property
     def reason(self) -> str:
         """Why, in words, as far as the problems have any."""
-        return "; ".join(str(problem.values.get("reason") or problem.code) for problem in self.problems)
+        return "; ".join(
+            str(problem.values.get("reason") or problem.code) for problem in self.problems
+        )
 
 
 def cannot_read(file: str, reason: str, advice: str) -> Unreadable:
-    """`Unreadable` by SYN-READ-014: `reason` completes "... cannot be read:", `advice` says what to do."""
-    return Unreadable(Problem("SYN-READ-014", file, values={"reason": reason.rstrip("."), "advice": advice}))
+    """`Unreadable` by SYN-READ-014: `reason` completes "... cannot be read:", `advice` says what to
+    do.
+    """
+    return Unreadable(
+        Problem("SYN-READ-014", file, values={"reason": reason.rstrip("."), "advice": advice})
+    )
 
 
 class Places:
@@ -66,17 +76,33 @@ class Places:
     def add(self, row: int, value: str | None = None, column: str | None = None) -> None:
         self.count += 1
         if len(self.examples) < MAX_EXAMPLES:
-            shown = value if value is None or len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
-            self.examples.append(Example(file=self.file, sheet=self.sheet, row=row, column=column, value=shown))
+            shown = (
+                value
+                if value is None or len(value) <= SHOWN_CHARACTERS
+                else value[:SHOWN_CHARACTERS] + "..."
+            )
+            self.examples.append(
+                Example(file=self.file, sheet=self.sheet, row=row, column=column, value=shown)
+            )
 
     def problem(self, code: str, **values: Any) -> list[Problem]:
         """One `Problem` for all places, or none when there was no place."""
-        return [Problem(code, self.file, count=self.count, examples=tuple(self.examples), values=values)] if self.count else []
+        return (
+            [
+                Problem(
+                    code, self.file, count=self.count, examples=tuple(self.examples), values=values
+                )
+            ]
+            if self.count
+            else []
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Where an earlier run left the rows of a part, typed: in `file`, of `all_rows` rows, from row `first_row` on."""
+    """Where an earlier run left the rows of a part, typed: in `file`, of `all_rows` rows, from row
+    `first_row` on.
+    """
 
     file: Path
     first_row: int
@@ -91,15 +117,17 @@ class Kept:
 class Part:
     """The rows of one file (or of one sheet), ready to be selected from.
 
-    `source` is a FROM item whose columns are `c0`, `c1`, ... in the order of `names`, the lab's own names, of DuckDB type `types`.
-    `damaged` gives, for a column of `source`, the SQL condition under which its text came from a float that could not hold it.
-    `rows` is how many rows the source must give; `refused` how many more the file holds that cannot be read as rows;
-    `refused_lines` is the file of those (`refused.RefusedLines`).
-    `first_line` and `jumps` are those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`; `plain_numbers` tells
-    that it saw no number which DuckDB reads otherwise than it is written, and `trimmed` that no text has white space around it.
-    `first` are the values of its first row as they are written, where the reader has seen them. `table` is SynDB's; `returns` tells that
-    the lines of a text file end in CR, `headerless` that the config names its columns,
-    `several` that the file is one of several of its table.
+    `source` is a FROM item whose columns are `c0`, `c1`, ... in the order of `names`, the lab's own
+    names, of DuckDB type `types`. `damaged` gives, for a column of `source`, the SQL condition
+    under which its text came from a float that could not hold it. `rows` is how many rows the
+    source must give; `refused` how many more the file holds that cannot be read as rows;
+    `refused_lines` is the file of those (`refused.RefusedLines`). `first_line` and `jumps` are
+    those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`;
+    `plain_numbers` tells that it saw no number which DuckDB reads otherwise than it is written, and
+    `trimmed` that no text has white space around it. `first` are the values of its first row as
+    they are written, where the reader has seen them. `table` is SynDB's; `returns` tells that the
+    lines of a text file end in CR, `headerless` that the config names its columns, `several` that
+    the file is one of several of its table.
     """
 
     path: Path
@@ -121,7 +149,9 @@ class Part:
     delimiter: str | None = None
     encoding: str | None = None
     problems: tuple[Problem, ...] = ()
-    faults: tuple[tuple[int, int, str, str], ...] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
+    faults: tuple[
+        tuple[int, int, str, str], ...
+    ] = ()  # spreadsheet row, column index, what the cell holds, code of the rule
     kept: Kept | None = None
     table: str = ""
     returns: bool = False

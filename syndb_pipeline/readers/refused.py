@@ -1,6 +1,7 @@
 """Lines that cannot be read as rows, kept as they were written.
 
-Belongs here: the file they are streamed into while a table is read. Does not: why a line is refused, or telling it.
+Belongs here: the file they are streamed into while a table is read. Does not: why a line is
+refused, or telling it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ _BATCH_LINES: Final = 10_000
 
 
 class RefusedLines:
-    """Streams refused lines into the Parquet file `path` (line BIGINT, text VARCHAR, code VARCHAR), which is there once one was added.
+    """Streams refused lines into the Parquet file `path` (line BIGINT, text VARCHAR, code VARCHAR),
+    which is there once one was added.
 
-    `add` takes the line's number as a person counts it, its text and the code of the rule that refuses it; `close` ends the file.
+    `add` takes the line's number as a person counts it, its text and the code of the rule that
+    refuses it; `close` ends the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +35,9 @@ class RefusedLines:
         self.count = 0
         self._pending: list[tuple[int, str, str]] = []
         self._size = 0
-        self._schema = pa.schema([("line", pa.int64()), ("text", pa.string()), ("code", pa.string())])
+        self._schema = pa.schema(
+            [("line", pa.int64()), ("text", pa.string()), ("code", pa.string())]
+        )
         self._writer: Any = None
 
     def add(self, line: int, text: str, code: str) -> None:
@@ -48,7 +53,10 @@ class RefusedLines:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
         columns = zip(*self._pending, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(columns, self._schema, strict=True)
+        ]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._pending, self._size = [], 0
 

@@ -1,6 +1,7 @@
 """Single cells of a lab's file, read again to the letter: what a finding quotes.
 
-Belongs here: opening a file at given rows, by format. Does not: reading whole tables, or which cells are wanted.
+Belongs here: opening a file at given rows, by format. Does not: reading whole tables, or which
+cells are wanted.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import BinaryIO, Final
 
 import duckdb
 
+from syndb_pipeline.base.engine import given, parquet
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.engine import given, parquet
-from syndb_pipeline.readers import casts, columnar, encodings, files, headers, line_ends
-from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter, records
+from syndb_pipeline.readers import casts, files, headers
+from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import column_name
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.readers.text import encodings, line_ends
+from syndb_pipeline.readers.text.lines import MAX_RECORD_LINES, Splitter, records
 
 _CHUNK: Final = 1 << 20
 
@@ -26,7 +29,9 @@ Texts = tuple[str | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class LabFile:
-    """One file (or sheet) as ingest read it: `first_line` is the row of its first record, `delimiter` that of a text file."""
+    """One file (or sheet) as ingest read it: `first_line` is the row of its first record,
+    `delimiter` that of a text file.
+    """
 
     path: Path
     table: Table
@@ -37,13 +42,19 @@ class LabFile:
 
 
 def read_cells(
-    connection: duckdb.DuckDBPyConnection, lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scratch: Path
+    connection: duckdb.DuckDBPyConnection,
+    lab_file: LabFile,
+    names: Sequence[str],
+    lines: Iterable[int],
+    scratch: Path,
 ) -> Iterator[Texts]:
-    """The cells of the columns called `names` (the lab's names) in the rows `lines`, ascending and counted as a person does, row by row.
+    """The cells of the columns called `names` (the lab's names) in the rows `lines`, ascending and
+    counted as a person does, row by row.
 
-    A cell is its text between delimiters without the quotation marks around it; in a workbook or Parquet file a number's shortest exact
-    form. None where there is nothing, or where the row is not there any more. `scratch` is an empty folder. Raises `Unreadable`,
-    `OSError` or `ValueError` when the file is not the one that was read: gone, or without one of the columns.
+    A cell is its text between delimiters without the quotation marks around it; in a workbook or
+    Parquet file a number's shortest exact form. None where there is nothing, or where the row is
+    not there any more. `scratch` is an empty folder. Raises `Unreadable`, `OSError` or `ValueError`
+    when the file is not the one that was read: gone, or without one of the columns.
     """
     suffix = files.suffix(lab_file.path)
     if suffix in files.PARQUET_SUFFIXES:
@@ -53,9 +64,16 @@ def read_cells(
     return _of_text(lab_file, names, lines, scratch)
 
 
-def _of_parquet(connection: duckdb.DuckDBPyConnection, lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) -> Iterator[Texts]:
+def _of_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    lab_file: LabFile,
+    names: Sequence[str],
+    lines: Iterable[int],
+) -> Iterator[Texts]:
     casts.prepare(connection)
-    part = columnar.read(connection, lab_file.path, lab_file.path.name, lab_file.table, lab_file.config)
+    part = parquet_files.read(
+        connection, lab_file.path, lab_file.path.name, lab_file.table, lab_file.config
+    )
     indexes = [headers.tidy(part.names).index(name) for name in names]
     texts = [casts.to_text(f"file.{column_name(index)}", part.types[index]) for index in indexes]
     # By position: two names that differ only in case are one to DuckDB and two to a lab.
@@ -70,27 +88,46 @@ def _of_parquet(connection: duckdb.DuckDBPyConnection, lab_file: LabFile, names:
 def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) -> Iterator[Texts]:
     from python_calamine import CalamineWorkbook
 
-    from syndb_pipeline.readers import workbook
+    from syndb_pipeline.readers.workbook import workbooks
 
-    with workbook.readable(lab_file.path.name):
+    with workbooks.readable(lab_file.path.name):
         book = CalamineWorkbook.from_path(lab_file.path)
         rows = enumerate(book.get_sheet_by_name(str(lab_file.sheet)).iter_rows(), start=1)
         header: Sequence[str] = lab_file.config.names or ()
         if lab_file.config.names is None:
-            header = next(([workbook.cell_text(cell) for cell in row] for number, row in rows if number == lab_file.first_line - 1), [])
+            header = next(
+                (
+                    [workbooks.cell_text(cell) for cell in row]
+                    for number, row in rows
+                    if number == lab_file.first_line - 1
+                ),
+                [],
+            )
         indexes = [headers.tidy(header).index(name) for name in names]
         for line in lines:
             row = next((row for number, row in rows if number == line), None)
-            yield tuple(workbook.cell_text(row[index]) or None for index in indexes) if row else (None,) * len(indexes)
+            yield (
+                tuple(workbooks.cell_text(row[index]) or None for index in indexes)
+                if row
+                else (None,) * len(indexes)
+            )
 
 
-def _of_text(lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scratch: Path) -> Iterator[Texts]:
-    path, _ = encodings.as_utf8(lab_file.path, lab_file.path.name, lab_file.config.encoding, lab_file.table.name, scratch)
+def _of_text(
+    lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scratch: Path
+) -> Iterator[Texts]:
+    path, _ = encodings.as_utf8(
+        lab_file.path, lab_file.path.name, lab_file.config.encoding, lab_file.table.name, scratch
+    )
     path = line_ends.settled(path, lab_file.config.delimiter, scratch).path
     end, mark = line_ends.line_end(path), (lab_file.delimiter or ",").encode()
     header: Sequence[str] = lab_file.config.names or ()
     if lab_file.config.names is None:
-        found = (record.values for record in records(path, mark, end, lab_file.config.header_row or 1) if not record.blank)
+        found = (
+            record.values
+            for record in records(path, mark, end, lab_file.config.header_row or 1)
+            if not record.blank
+        )
         header = [value.decode() for value in next(found, [])]
     indexes = [headers.tidy(header).index(name) for name in names]
     splitter = Splitter(mark)
@@ -99,7 +136,9 @@ def _of_text(lab_file: LabFile, names: Sequence[str], lines: Iterable[int], scra
         for line in lines:
             source.skip_to(line)
             values = _record(splitter, source)
-            yield tuple(values[index].decode() or None if index < len(values) else None for index in indexes)
+            yield tuple(
+                values[index].decode() or None if index < len(values) else None for index in indexes
+            )
 
 
 def _record(splitter: Splitter, source: _Lines) -> list[bytes]:

@@ -1,8 +1,11 @@
-"""Files that would harm whoever reads them: told by their first bytes, directory or footer, before a parser opens them.
+"""Files that would harm whoever reads them: told by their first bytes, directory or footer, before
+a parser opens them.
 
-Belongs here: which look fits which format, and the look at text. Does not: limits, workbooks, Parquet (`untrusted_*.py`).
+Belongs here: which look fits which format, and the look at text. Does not: limits, workbooks,
+Parquet (`untrusted_*.py`).
 
-A glance costs a few reads whatever the file's size, so it comes before even the file's digest is taken.
+A glance costs a few reads whatever the file's size, so it comes before even the file's digest is
+taken.
 """
 
 from __future__ import annotations
@@ -14,12 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.readers import files, signatures, untrusted_parquet, untrusted_workbook
-from syndb_pipeline.readers.lines import MAX_LINE_BYTES
+from syndb_pipeline.base.irregular_files import irregular
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.readers import files, signatures
+from syndb_pipeline.readers.parquet import untrusted_parquet
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
+from syndb_pipeline.readers.text.lines import MAX_LINE_BYTES
 from syndb_pipeline.readers.untrusted_archive import gunzipped
-from syndb_pipeline.readers.untrusted_limits import MAX_COLUMNS, line_too_long, not_a_file, outside, too_many_columns
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.readers.untrusted_limits import (
+    MAX_COLUMNS,
+    line_too_long,
+    not_a_file,
+    outside,
+    too_many_columns,
+)
+from syndb_pipeline.readers.workbook import untrusted_workbook
 
 PEEK_MEMORY: Final = 2_000_000_000
 """What `init` may take to look into a workbook: the memory limit of a run that names none."""
@@ -30,9 +42,11 @@ _LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 @dataclass(frozen=True)
 class Guard:
-    """Stands before the files of one table: what lies in a folder that is not allowed, or would harm, is not opened.
+    """Stands before the files of one table: what lies in a folder that is not allowed, or would
+    harm, is not opened.
 
-    `home` is the folder of the dataset's YAML; `allowed` are pipeline.yaml's `data_folders`, None when every folder is allowed.
+    `home` is the folder of the dataset's YAML; `allowed` are pipeline.yaml's `data_folders`, None
+    when every folder is allowed.
     """
 
     home: Path
@@ -40,26 +54,42 @@ class Guard:
     config: TableConfig
 
     def forbidden_pattern(self) -> dict[str, str]:
-        """What stands for the digests of the table's files when it looks for them in a folder that is not allowed; empty when not."""
-        return {f"file:{self.config.file}": "refused: SYN-READ-021"} if self._looks_outside() else {}
+        """What stands for the digests of the table's files when it looks for them in a folder that
+        is not allowed; empty when not.
+        """
+        return (
+            {f"file:{self.config.file}": "refused: SYN-READ-021"} if self._looks_outside() else {}
+        )
 
     def find(self) -> list[Path]:
-        """The table's files, in order; empty when it looks for them in a folder that is not allowed."""
+        """The table's files, in order; empty when it looks for them in a folder that is not
+        allowed.
+        """
         return [] if self._looks_outside() else files.find(self.home, self.config.file)
 
     def survey(self) -> tuple[list[Path], list[Problem]]:
-        """The table's files, and what is to be told of everything else that its `file` stands for: pipes, devices, a forbidden place."""
+        """The table's files, and what is to be told of everything else that its `file` stands for:
+        pipes, devices, a forbidden place.
+        """
         if self._looks_outside():
             start = files.starting_point(self.home, self.config.file)
             return [], list(outside(self.config.file, start, self.allowed).problems)
         found, strange = files.survey(self.home, self.config.file)
-        return found, [problem for path, what in strange.items() for problem in not_a_file(files.shown(path, self.home), what).problems]
+        return found, [
+            problem
+            for path, what in strange.items()
+            for problem in not_a_file(files.shown(path, self.home), what).problems
+        ]
 
     def _looks_outside(self) -> bool:
-        return files.outside(files.starting_point(self.home, self.config.file), self.home, self.allowed)
+        return files.outside(
+            files.starting_point(self.home, self.config.file), self.home, self.allowed
+        )
 
     def check(self, path: Path) -> None:
-        """Raise `Unreadable` when the file at `path` must not be read. What takes a parser to tell is left to the readers."""
+        """Raise `Unreadable` when the file at `path` must not be read. What takes a parser to tell
+        is left to the readers.
+        """
         file = files.shown(path, self.home)
         try:
             self._glance(path, file)
@@ -69,11 +99,16 @@ class Guard:
             return  # the reader tells why it cannot be read
 
     def refusal(self, path: Path) -> str | None:
-        """What stands for the digest of a file that a glance refuses: equal when the finding is equal. None when it is not refused."""
+        """What stands for the digest of a file that a glance refuses: equal when the finding is
+        equal. None when it is not refused.
+        """
         try:
             self._glance(path, files.shown(path, self.home))
         except Unreadable as error:
-            return "; ".join(f"refused: {problem.code} {problem.values.get('reason', '')}" for problem in error.problems)
+            return "; ".join(
+                f"refused: {problem.code} {problem.values.get('reason', '')}"
+                for problem in error.problems
+            )
         except OSError:
             return None  # the digest tells why
         return None
@@ -81,7 +116,7 @@ class Guard:
     def _glance(self, path: Path, file: str) -> None:
         if files.outside(path, self.home, self.allowed):
             raise outside(file, path, self.allowed)
-        what = files.irregular(path)
+        what = irregular(path)
         if what is not None:
             raise not_a_file(file, what)
         suffix = files.suffix(path)
@@ -94,7 +129,9 @@ class Guard:
 
 
 def vet(path: Path, file: str) -> None:
-    """Raise `Unreadable` when the file at `path`, of which no config tells anything yet, must not be opened to look into it."""
+    """Raise `Unreadable` when the file at `path`, of which no config tells anything yet, must not
+    be opened to look into it.
+    """
     config = TableConfig(file=file)
     Guard(path.parent, None, config).check(path)
     if files.suffix(path) in files.WORKBOOK_SUFFIXES:
@@ -114,7 +151,11 @@ def _glance_at_text(path: Path, file: str, config: TableConfig) -> None:
         return  # the reader tells what it is instead
     if len(head) > MAX_LINE_BYTES and b"\n" not in head and b"\r" not in head:
         if not head.strip(b"\0"):
-            raise cannot_read(file, "it holds zero bytes where its text should be", "Copy or export it again from its source.")
+            raise cannot_read(
+                file,
+                "it holds zero bytes where its text should be",
+                "Copy or export it again from its source.",
+            )
         raise line_too_long(file, 1)
     lines = _LINE_END.split(head, config.header_row or 1)
     line = lines[min(config.header_row or 1, len(lines)) - 1]

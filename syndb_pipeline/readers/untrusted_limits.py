@@ -1,6 +1,7 @@
 """How much a file may hold before it is refused unread, and why so much; how a refusal is told.
 
-Belongs here: limits that formats share, each with the fact it rests on. Does not: looking at files (`untrusted.py`).
+Belongs here: limits that formats share, each with the fact it rests on. Does not: looking at files
+(`untrusted.py`).
 """
 
 from __future__ import annotations
@@ -9,40 +10,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.readers.lines import MAX_LINE_BYTES
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
+from syndb_pipeline.readers.text.lines import MAX_LINE_BYTES
 
 MAX_COLUMNS: Final = 4_096
-"""Columns of one table. SynDB's widest has fewer than 40; programs that measure everything they can write about 3,000."""
+"""Columns of one table. SynDB's widest has fewer than 40; programs that measure everything they can
+write about 3,000.
+"""
 
 BOMB_BYTES: Final = 100_000_000
-"""Compressed data may hold this much whatever their ratio: it is read in a second and does no harm."""
+"""Compressed data may hold this much whatever their ratio: it is read in a second and does no
+harm.
+"""
 
 BOMB_RATIO: Final = 200
-"""Beyond `BOMB_BYTES`: bytes for each compressed one. Tables of measurements reach 3 to 20, one with the same number in every cell
-about 50, and what deflate makes of zeros 1,032."""
+"""Beyond `BOMB_BYTES`: bytes for each compressed one. Tables of measurements reach 3 to 20, one
+with the same number in every cell about 50, and what deflate makes of zeros 1,032.
+"""
 
 MIN_MEMBER_BYTES: Final = 64
-"""Text that each part of a gzip file of many parts must hold on average. Programs that write parts (bgzip, pigz) make them 64 kB."""
+"""Text that each part of a gzip file of many parts must hold on average. Programs that write parts
+(bgzip, pigz) make them 64 kB.
+"""
 
-UNPACK: Final = "Unpack it yourself if you trust it, see what it holds, and give the table as .csv or .parquet."
+UNPACK: Final = (
+    "Unpack it yourself if you trust it, see what it holds, and give the table as .csv or .parquet."
+)
 
 
 def refused(file: str, reason: str, advice: str) -> Unreadable:
-    """`Unreadable` by SYN-READ-019: `reason` completes "... was refused unread:", `advice` says what to do."""
+    """`Unreadable` by SYN-READ-019: `reason` completes "... was refused unread:", `advice` says
+    what to do.
+    """
     return Unreadable(Problem("SYN-READ-019", file, values={"reason": reason, "advice": advice}))
 
 
 def line_too_long(file: str, number: int) -> Unreadable:
     """`Unreadable` for a file whose line `number`, from 1, is no line of a table."""
     reason = f"line {number:,} is longer than {MAX_LINE_BYTES:,} bytes"
-    return cannot_read(file, reason, "Check that it is a table of delimited text whose lines are ended, and export it again.")
+    return cannot_read(
+        file,
+        reason,
+        "Check that it is a table of delimited text whose lines are ended, and export it again.",
+    )
 
 
 def too_many_columns(file: str, count: int) -> Unreadable:
     """`Unreadable` for a file with more than `MAX_COLUMNS` columns."""
-    advice = "Export the columns that SynDB is to have; if rows and columns changed places, turn the table round."
-    return refused(file, f"it has {count:,} columns, and no more than {MAX_COLUMNS:,} are read", advice)
+    advice = (
+        "Export the columns that SynDB is to have; if rows and columns changed places, turn the"
+        " table round."
+    )
+    return refused(
+        file, f"it has {count:,} columns, and no more than {MAX_COLUMNS:,} are read", advice
+    )
 
 
 def not_a_file(file: str, what: str) -> Unreadable:
@@ -51,15 +72,22 @@ def not_a_file(file: str, what: str) -> Unreadable:
 
 
 def forbidden(what: str, path: Path, allowed: Sequence[Path] | None) -> str:
-    """The sentence of SYN-READ-021: `what` ("neuron.csv lies") is at `path`, outside the folders `allowed`."""
+    """The sentence of SYN-READ-021: `what` ("neuron.csv lies") is at `path`, outside the folders
+    `allowed`.
+    """
     try:
         real = path.resolve()
     except (OSError, RuntimeError, ValueError):
         real = path
     places = ", ".join(map(str, allowed or ())) or "a folder that is named there"
-    return f"{what} outside the folders that pipeline.yaml allows: {real} is neither in {places} nor beside the dataset's YAML"
+    return (
+        f"{what} outside the folders that pipeline.yaml allows: {real} is neither in {places} nor"
+        " beside the dataset's YAML"
+    )
 
 
 def outside(file: str, path: Path, allowed: Sequence[Path] | None) -> Unreadable:
     """`Unreadable` by SYN-READ-021 for `file`, which leads to `path`."""
-    return Unreadable(Problem("SYN-READ-021", file, values={"reason": forbidden(f"{file} lies", path, allowed)}))
+    return Unreadable(
+        Problem("SYN-READ-021", file, values={"reason": forbidden(f"{file} lies", path, allowed)})
+    )

@@ -1,6 +1,8 @@
-"""The sandbox's ASGI application: every route of SynDB's published REST contract that a publication needs, over an embedded node.
+"""The sandbox's ASGI application: every route of SynDB's published REST contract that a publication
+needs, over an embedded node.
 
-Belongs here: putting the parts together, and what holds for every request. Does not: any route's work, or serving (`serve.py`).
+Belongs here: putting the parts together, and what holds for every request. Does not: any route's
+work, or serving (`serve.py`).
 """
 
 from __future__ import annotations
@@ -19,15 +21,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syndb_pipeline.destination_settings import is_loopback
-from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.config.destination_settings import is_loopback
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox import downloads, io, metadata, profile
 from syndb_pipeline.sandbox.backend import NODE, Backend, Limits, node_of
 from syndb_pipeline.sandbox.catalogue import Catalogue
 from syndb_pipeline.sandbox.faults import Faults, NodeTamper
 from syndb_pipeline.sandbox.objects import NodeObjects, Objects
 from syndb_pipeline.sandbox.users import Users, folder_secret
-from syndb_pipeline.sandbox.wire import Refusal, answer, on_disconnect, on_http_error, on_mistake, on_refusal
+from syndb_pipeline.sandbox.wire import (
+    Refusal,
+    answer,
+    on_disconnect,
+    on_http_error,
+    on_mistake,
+    on_refusal,
+)
 
 HEAVY_AT_A_TIME: Final = 2
 HASHING_AT_A_TIME: Final = 4
@@ -43,10 +52,12 @@ def build_app(
     objects: Objects | None = None,
     any_host: bool = False,
 ) -> ASGIApp:
-    """The sandbox in `folder` as an application, to be served at `address` with `sandbox.protocol.ResettableProtocol`.
+    """The sandbox in `folder` as an application, to be served at `address` with
+    `sandbox.protocol.ResettableProtocol`.
 
-    `objects` keeps meshes and skeletons; the node does when there is none. Unless `any_host`, a request must call the server by the name
-    in `address`, or by one of this machine's when that is one: a web page elsewhere that points its own name here gets nothing.
+    `objects` keeps meshes and skeletons; the node does when there is none. Unless `any_host`, a
+    request must call the server by the name in `address`, or by one of this machine's when that is
+    one: a web page elsewhere that points its own name here gets nothing.
     """
     limits = limits or Limits()
     secret = folder_secret(folder)
@@ -88,12 +99,19 @@ def build_app(
             *objects.routes(),
             *(faults.routes() if faults is not None else ()),
         ],
-        exception_handlers={Refusal: on_refusal, HTTPException: on_http_error, ClientDisconnect: on_disconnect, Exception: on_mistake},
+        exception_handlers={
+            Refusal: on_refusal,
+            HTTPException: on_http_error,
+            ClientDisconnect: on_disconnect,
+            Exception: on_mistake,
+        },
     )
     app.state.backend = backend
     app.router.redirect_slashes = False  # a redirect would go to whatever host the request named
     if faults is not None and faults.tamper is None:
-        faults.tamper = NodeTamper(folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads)
+        faults.tamper = NodeTamper(
+            folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads
+        )
     guarded: ASGIApp = app if any_host else _only_for(app, address)
     return faults.around(guarded) if faults is not None else guarded
 

@@ -1,4 +1,5 @@
-"""What all routes of the sandbox share: the node, accounts, tags, stored files, limits, and who is asking.
+"""What all routes of the sandbox share: the node, accounts, tags, stored files, limits, and who is
+asking.
 
 Belongs here: bringing those together and the checks that many routes make. Does not: any route.
 """
@@ -16,7 +17,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from syndb_pipeline.destinations.base import DatasetInfo
-from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox.catalogue import Catalogue
 from syndb_pipeline.sandbox.objects import Objects
 from syndb_pipeline.sandbox.users import User, Users
@@ -25,7 +26,9 @@ from syndb_pipeline.sandbox.wire import Refusal
 NODE: Final = "node"
 """The folder of the embedded node in a sandbox's folder."""
 
-NOT_VERIFIED: Final = "Academic verification is needed for this. Ask for it at /user/academic/authorize."
+NOT_VERIFIED: Final = (
+    "Academic verification is needed for this. Ask for it at /user/academic/authorize."
+)
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -47,7 +50,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Backend:
-    """One sandbox's parts. `address` is its own, as clients reach it: it goes into links, and never what a request calls us."""
+    """One sandbox's parts. `address` is its own, as clients reach it: it goes into links, and never
+    what a request calls us.
+    """
 
     folder: Path
     address: str
@@ -59,7 +64,9 @@ class Backend:
     heavy: anyio.CapacityLimiter
     """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
     hashing: anyio.CapacityLimiter
-    """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins must not take all of both."""
+    """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins must
+    not take all of both.
+    """
 
     def node(self, user: UUID | None = None) -> EmbeddedNode:
         """The node as `user` may use it; for reading, it does not matter who."""
@@ -122,7 +129,9 @@ def require_dataset(backend: Backend, dataset: UUID) -> DatasetInfo:
 
 
 def may_write(info: DatasetInfo, user: User) -> bool:
-    return info.owner == str(user.id) or bool(user.groups & set(info.metadata.authorized_group_names))
+    return info.owner == str(user.id) or bool(
+        user.groups & set(info.metadata.authorized_group_names)
+    )
 
 
 def about_dataset(message: str, dataset: UUID) -> dict[str, str]:
@@ -130,6 +139,10 @@ def about_dataset(message: str, dataset: UUID) -> dict[str, str]:
     return {"message": message, "dataset_id": str(dataset)}
 
 
-async def in_thread(work: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
-    """Do blocking work without holding up other requests. It is done to its end even if the client goes away."""
+async def in_thread(
+    work: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs
+) -> _Result:
+    """Do blocking work without holding up other requests. It is done to its end even if the client
+    goes away.
+    """
     return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))

@@ -1,6 +1,8 @@
-"""What the sandbox knows beside datasets: tags, collections and benchmark results, in one small file.
+"""What the sandbox knows beside datasets: tags, collections and benchmark results, in one small
+file.
 
-Belongs here: keeping and finding them. Does not: the routes (`metadata.py`, `io.py`), or datasets (the embedded node).
+Belongs here: keeping and finding them. Does not: the routes (`metadata.py`, `io.py`), or datasets
+(the embedded node).
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.state.store import write_atomically
 
 KEPT_BENCHMARKS: Final = 1_000
 
@@ -62,7 +64,9 @@ class _Kept(BaseModel):
 
 
 class Catalogue:
-    """Tags, collections and benchmark results of one sandbox. Changes hold `lock`; each is on disk before it is answered."""
+    """Tags, collections and benchmark results of one sandbox. Changes hold `lock`; each is on disk
+    before it is answered.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "catalogue.json"
@@ -73,7 +77,8 @@ class Catalogue:
                 kept = _Kept.model_validate_json(self.path.read_text(encoding="utf-8"))
             except ValidationError:
                 raise ConfigError(
-                    f"{self.path}: not written by this program, or damaged.", next_step="Remove it; tags are made anew by publishing."
+                    f"{self.path}: not written by this program, or damaged.",
+                    next_step="Remove it; tags are made anew by publishing.",
                 ) from None
         self.tags = Tags(
             animals=set(kept.animals),
@@ -122,18 +127,26 @@ class Catalogue:
         with self.lock:
             for name in names:
                 old = self.collections[name]
-                self.collections[name] = old.model_copy(update={"datasets": tuple(dict.fromkeys((*old.datasets, dataset)))})
+                self.collections[name] = old.model_copy(
+                    update={"datasets": tuple(dict.fromkeys((*old.datasets, dataset)))}
+                )
             self._write()
 
     def forget(self, dataset: UUID) -> None:
         """Take a deleted dataset out of every collection."""
         with self.lock:
             for name, old in self.collections.items():
-                self.collections[name] = old.model_copy(update={"datasets": tuple(each for each in old.datasets if each != dataset)})
+                self.collections[name] = old.model_copy(
+                    update={"datasets": tuple(each for each in old.datasets if each != dataset)}
+                )
             self._write()
 
     def collections_of(self, dataset: UUID) -> list[str]:
-        return [collection.name for collection in list(self.collections.values()) if dataset in collection.datasets]
+        return [
+            collection.name
+            for collection in list(self.collections.values())
+            if dataset in collection.datasets
+        ]
 
     def note_upload(self, result: dict[str, Any]) -> None:
         with self.lock:

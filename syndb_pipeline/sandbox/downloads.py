@@ -2,8 +2,9 @@
 
 Belongs here: that link and that tar. Does not: which route hands the link out (`io.py`).
 
-What SynDB's tar holds is not known. Here: one `<dataset id>/<table>.parquet` for each table asked for that has rows, its first
-column `dataset_id`, as SynDB adds it to every row. A table that was never uploaded is left out.
+What SynDB's tar holds is not known. Here: one `<dataset id>/<table>.parquet` for each table asked
+for that has rows, its first column `dataset_id`, as SynDB adds it to every row. A table that was
+never uploaded is left out.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from syndb_pipeline import engine
-from syndb_pipeline.engine import parquet, write_parquet
-from syndb_pipeline.errors import UnknownDataset
+from syndb_pipeline.base import engine
+from syndb_pipeline.base.engine import parquet, write_parquet
+from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.sandbox.backend import Backend, backend_of
 from syndb_pipeline.sandbox.fault_script import OBJECTS
 from syndb_pipeline.sandbox.wire import Refusal
@@ -37,8 +38,13 @@ PIECE: Final = 1 << 20
 
 
 def download_link(backend: Backend, tables: Mapping[UUID, Sequence[str]]) -> str:
-    """A link with which anyone may GET a tar of these tables until it expires. All it says is signed, so nothing is kept here."""
-    said = [{str(dataset): list(names) for dataset, names in tables.items()}, time.time() + backend.limits.url_seconds]
+    """A link with which anyone may GET a tar of these tables until it expires. All it says is
+    signed, so nothing is kept here.
+    """
+    said = [
+        {str(dataset): list(names) for dataset, names in tables.items()},
+        time.time() + backend.limits.url_seconds,
+    ]
     token = _signer(backend).dumps(said)
     return f"{backend.address}{PATH}?{urlencode({'signature': token})}"
 
@@ -56,7 +62,9 @@ async def download(request: Request) -> Response:
     return StreamingResponse(_tar(backend, members, place), media_type="application/x-tar")
 
 
-def _hold(backend: Backend, wanted: dict[str, list[str]], place: Path) -> list[tuple[UUID, str, Path]]:
+def _hold(
+    backend: Backend, wanted: dict[str, list[str]], place: Path
+) -> list[tuple[UUID, str, Path]]:
     """Each table's file under a second name, so that an upload in between takes nothing away."""
     place.mkdir(parents=True, mode=0o700)
     held = []
@@ -75,12 +83,16 @@ def _hold(backend: Backend, wanted: dict[str, list[str]], place: Path) -> list[t
     return held
 
 
-async def _tar(backend: Backend, members: list[tuple[UUID, str, Path]], place: Path) -> AsyncIterator[bytes]:
+async def _tar(
+    backend: Backend, members: list[tuple[UUID, str, Path]], place: Path
+) -> AsyncIterator[bytes]:
     """The tar's bytes. No more than one table lies on disk a second time."""
     try:
         for dataset, table, source in members:
             path = place / "member.parquet"
-            await anyio.to_thread.run_sync(_write_member, backend, dataset, source, path, limiter=backend.heavy)
+            await anyio.to_thread.run_sync(
+                _write_member, backend, dataset, source, path, limiter=backend.heavy
+            )
             size = path.stat().st_size
             header = tarfile.TarInfo(f"{dataset}/{table}.parquet")
             header.size = size
@@ -98,12 +110,21 @@ async def _tar(backend: Backend, members: list[tuple[UUID, str, Path]], place: P
 def _write_member(backend: Backend, dataset: UUID, source: Path, path: Path) -> None:
     path.unlink(missing_ok=True)
     limits = backend.limits
-    with engine.connect(memory_limit=limits.memory_limit, threads=limits.threads, spill=path.with_name("spill")) as connection:
-        write_parquet(connection, f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}", path, published=True)
+    with engine.connect(
+        memory_limit=limits.memory_limit, threads=limits.threads, spill=path.with_name("spill")
+    ) as connection:
+        write_parquet(
+            connection,
+            f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}",
+            path,
+            published=True,
+        )
 
 
 def _signer(backend: Backend) -> URLSafeSerializer:
-    return URLSafeSerializer(backend.secret, salt="download", signer_kwargs={"digest_method": hashlib.sha256})
+    return URLSafeSerializer(
+        backend.secret, salt="download", signer_kwargs={"digest_method": hashlib.sha256}
+    )
 
 
 def routes() -> list[BaseRoute]:

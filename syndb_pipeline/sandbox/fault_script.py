@@ -1,6 +1,8 @@
-"""The language of scripted faults: `429@upload:2,retry-after=5` says what goes wrong and at which request.
+"""The language of scripted faults: `429@upload:2,retry-after=5` says what goes wrong and at which
+request.
 
-Belongs here: the names of routes and faults, reading a fault's text. Does not: doing it (`faults.py`, `tamper.py`).
+Belongs here: the names of routes and faults, reading a fault's text. Does not: doing it
+(`faults.py`, `tamper.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final, Literal, NoReturn, get_args
 
+from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.errors import ConfigError
 
 DataFault = Literal["lose-row", "double-row", "alter-row", "truncate"]
 """Changes to the stored dataset after an upload was accepted."""
@@ -44,7 +46,9 @@ _ROUTES: Final = (
     ("delete", "DELETE", r"/neurodata/io/[^/]+/delete_dataset"),
 )
 ROUTES: Final = (*dict.fromkeys(name for name, _, _ in _ROUTES), "object", "other")
-"""The names of the routes; `object` is any request to a pre-signed form or URL, `other` any route without a name."""
+"""The names of the routes; `object` is any request to a pre-signed form or URL, `other` any route
+without a name.
+"""
 
 FAULTS_HELP: Final = f"""\
 A fault is KIND@WHEN[,option=value ...].
@@ -72,7 +76,8 @@ Routes
 
 @dataclass(frozen=True)
 class Fault:
-    """One scripted fault. `at` counts requests from 1, those to `route` or (None) all; None stands for every one.
+    """One scripted fault. `at` counts requests from 1, those to `route` or (None) all; None stands
+    for every one.
 
     `times` is how many requests in a row it meets, None without end.
     """
@@ -111,15 +116,24 @@ class Fault:
         if self.retry_after == "garbage":
             return "in a little while"
         # A HTTP-date has no fractions: rounded up, so that nobody is told to come back early.
-        moment = now.astimezone(UTC) + timedelta(seconds=int(self.retry_after.removeprefix("date:")))
-        return format_datetime((moment + timedelta(microseconds=999_999)).replace(microsecond=0), usegmt=True)
+        moment = now.astimezone(UTC) + timedelta(
+            seconds=int(self.retry_after.removeprefix("date:"))
+        )
+        return format_datetime(
+            (moment + timedelta(microseconds=999_999)).replace(microsecond=0), usegmt=True
+        )
 
 
 def route_name(method: str, path: str, objects: str = OBJECTS) -> str:
-    """The name in `ROUTES` of a request; pre-signed forms and URLs lie at or below the path `objects`."""
+    """The name in `ROUTES` of a request; pre-signed forms and URLs lie at or below the path
+    `objects`.
+    """
     if path == objects or path.startswith(objects.rstrip("/") + "/"):
         return "object"
-    return next((name for name, verb, pattern in _ROUTES if verb == method and re.fullmatch(pattern, path)), "other")
+    return next(
+        (name for name, verb, pattern in _ROUTES if verb == method and re.fullmatch(pattern, path)),
+        "other",
+    )
 
 
 def parse_fault(text: str) -> Fault:
@@ -138,7 +152,11 @@ def parse_fault(text: str) -> Fault:
     if not at_sign:
         wrong("it does not say when; write for example @3, @upload or @*")
     if (kind in _AMOUNT) != bool(equals):
-        wrong(f"{kind} needs an amount, such as {kind}=2" if kind in _AMOUNT else f"{kind} takes no amount")
+        wrong(
+            f"{kind} needs an amount, such as {kind}=2"
+            if kind in _AMOUNT
+            else f"{kind} takes no amount"
+        )
     if equals and not (re.fullmatch(_AMOUNT[kind], amount) and 0 < float(amount) <= 1e9):
         wrong(f"{amount!r} is no amount for {kind}")
 
@@ -189,7 +207,9 @@ def _when(when: str, wrong: Callable[[str], NoReturn]) -> tuple[str | None, int 
     return route, None if number == "*" else int(number or 1)
 
 
-def _options(pairs: list[str], allowed: tuple[str, ...], wrong: Callable[[str], NoReturn]) -> Iterator[tuple[str, str]]:
+def _options(
+    pairs: list[str], allowed: tuple[str, ...], wrong: Callable[[str], NoReturn]
+) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for pair in pairs:
         name, _, value = (part.strip() for part in pair.partition("="))

@@ -1,9 +1,12 @@
-"""Scripted faults around the sandbox's application: what goes wrong, at which request, and a record of it.
+"""Scripted faults around the sandbox's application: what goes wrong, at which request, and a record
+of it.
 
-Belongs here: carrying faults out as ASGI middleware, the routes that script them. Does not: their language (`fault_script.py`).
+Belongs here: carrying faults out as ASGI middleware, the routes that script them. Does not: their
+language (`fault_script.py`).
 
-`faults = Faults("429@upload,retry-after=2")`, then `uvicorn.Config(faults.around(app), http=ResettableProtocol)`. Everything under
-`/_sandbox/` passes untouched and uncounted; `Faults.routes` belongs there, inside the application.
+`faults = Faults("429@upload,retry-after=2")`, then `uvicorn.Config(faults.around(app),
+http=ResettableProtocol)`. Everything under `/_sandbox/` passes untouched and uncounted;
+`Faults.routes` belongs there, inside the application.
 """
 
 from __future__ import annotations
@@ -24,8 +27,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.sandbox.fault_script import FAULTS_HELP, OBJECTS, ROUTES, Fault, parse_fault, route_name
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.sandbox.fault_script import (
+    FAULTS_HELP,
+    OBJECTS,
+    ROUTES,
+    Fault,
+    parse_fault,
+    route_name,
+)
 from syndb_pipeline.sandbox.protocol import CONNECTION, ResettableProtocol
 from syndb_pipeline.sandbox.tamper import NodeTamper, Tamper
 from syndb_pipeline.sandbox.wire import Refusal, read_body
@@ -49,8 +59,8 @@ _TICKS_PER_SECOND: Final = 20
 class Seen:
     """One request; no query string, for a pre-signed URL's is a secret.
 
-    `status` is what was answered or, when a fault kept the answer back, would have been; None when the application was not asked.
-    `faults` are the texts of the faults that happened to it.
+    `status` is what was answered or, when a fault kept the answer back, would have been; None when
+    the application was not asked. `faults` are the texts of the faults that happened to it.
     """
 
     number: int
@@ -59,7 +69,9 @@ class Seen:
     route: str
     status: int | None = None
     faults: list[str] = field(default_factory=list)
-    log: list[tuple[int, str, str]] = field(default_factory=list, repr=False)  # of the script it arrived under
+    log: list[tuple[int, str, str]] = field(
+        default_factory=list, repr=False
+    )  # of the script it arrived under
 
     def note(self, fault: str) -> None:
         """Record that a fault happened to this request."""
@@ -78,9 +90,11 @@ class Seen:
 
 
 class Faults:
-    """The script, the count of requests since it was set, and what happened to them. Safe to use from any thread.
+    """The script, the count of requests since it was set, and what happened to them. Safe to use
+    from any thread.
 
-    `tamper` spoils stored tables; without one, scripts with such faults are refused. `objects` is the path of pre-signed forms and URLs.
+    `tamper` spoils stored tables; without one, scripts with such faults are refused. `objects` is
+    the path of pre-signed forms and URLs.
     """
 
     def __init__(self, *texts: str, tamper: Tamper | None = None, objects: str = OBJECTS) -> None:
@@ -90,13 +104,19 @@ class Faults:
         self.script(*texts)
 
     def script(self, *texts: str) -> None:
-        """Replace the script; nothing given means no faults. Counts start again at 1, the logs are emptied, no token is expired.
+        """Replace the script; nothing given means no faults. Counts start again at 1, the logs are
+        emptied, no token is expired.
 
         Raises `ConfigError`, and then changes nothing.
         """
         faults = tuple(map(parse_fault, texts))
-        if self.tamper is None and (spoiling := [fault.text for fault in faults if fault.data_fault]):
-            raise ConfigError(f"Fault {spoiling[0]!r}: this server keeps no tables that could be spoilt.", next_step=FAULTS_HELP)
+        if self.tamper is None and (
+            spoiling := [fault.text for fault in faults if fault.data_fault]
+        ):
+            raise ConfigError(
+                f"Fault {spoiling[0]!r}: this server keeps no tables that could be spoilt.",
+                next_step=FAULTS_HELP,
+            )
         with self._lock:
             self._faults = faults
             self._of_route: dict[str, int] = {}
@@ -124,7 +144,8 @@ class Faults:
         return faulty
 
     def routes(self) -> list[Route]:
-        """`GET`, `PUT` and `DELETE /_sandbox/faults`, `GET /_sandbox/requests`; for callers on this machine only.
+        """`GET`, `PUT` and `DELETE /_sandbox/faults`, `GET /_sandbox/requests`; for callers on this
+        machine only.
 
         `PUT` takes `{"faults": [texts]}`; a text that cannot be read is a 400 with what there is.
         """
@@ -144,12 +165,21 @@ class Faults:
             return JSONResponse({"faults": self.texts, "requests": self.requests, "log": self.log})
 
         async def requests(request: Request) -> Response:
-            return JSONResponse([each.as_json() for each in self.seen]) if _from_here(request) else _only_here()
+            return (
+                JSONResponse([each.as_json() for each in self.seen])
+                if _from_here(request)
+                else _only_here()
+            )
 
-        return [Route(ADMIN + "faults", script, methods=["GET", "PUT", "DELETE"]), Route(ADMIN + "requests", requests, methods=["GET"])]
+        return [
+            Route(ADMIN + "faults", script, methods=["GET", "PUT", "DELETE"]),
+            Route(ADMIN + "requests", requests, methods=["GET"]),
+        ]
 
     def refuses_token(self, seen: Seen, expiring: Fault | None) -> bool:
-        """Whether the request's token no longer counts; `expiring` is the fault that ends it now."""
+        """Whether the request's token no longer counts; `expiring` is the fault that ends it
+        now.
+        """
         self._expired = self._expired or expiring is not None
         return self._expired and seen.route != "login"
 
@@ -163,19 +193,39 @@ class Faults:
             self._of_route[route] = of_route = self._of_route.get(route, 0) + 1
             seen = Seen(self.requests, method, path[:MAX_PATH], route, log=self.log)
             self.seen.append(seen)
-            return seen, tuple(fault for fault in self._faults if fault.meets(seen.number, route, of_route))
+            return seen, tuple(
+                fault for fault in self._faults if fault.meets(seen.number, route, of_route)
+            )
 
 
 class _Answering:
-    """One request and the faults that meet it. Of several that would end it, the first of the script does."""
+    """One request and the faults that meet it. Of several that would end it, the first of the
+    script does.
+    """
 
     def __init__(
-        self, faults: Faults, app: ASGIApp, scope: Scope, receive: Receive, send: Send, seen: Seen, meeting: tuple[Fault, ...]
+        self,
+        faults: Faults,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        seen: Seen,
+        meeting: tuple[Fault, ...],
     ) -> None:
-        self.faults, self.app, self.scope, self.receive, self.uvicorn_send, self.seen = faults, app, scope, receive, send, seen
+        self.faults, self.app, self.scope, self.receive, self.uvicorn_send, self.seen = (
+            faults,
+            app,
+            scope,
+            receive,
+            send,
+            seen,
+        )
         self.connection: ResettableProtocol | None = scope.get("state", {}).pop(CONNECTION, None)
         self.meeting = meeting
-        self.ending = next((fault for fault in meeting if fault.status or fault.kind in _ENDINGS), None)
+        self.ending = next(
+            (fault for fault in meeting if fault.status or fault.kind in _ENDINGS), None
+        )
         self.cut = False
         self.body_left: int | None = None  # bytes until the answer is cut
         self.held: Message | None = None  # the answer's head, until its body comes
@@ -191,7 +241,11 @@ class _Answering:
         elif self.ending is not None and self.ending.status is not None:
             self.seen.note(self.ending.text)
             retry_after = self.ending.retry_after_header(datetime.now(UTC))
-            await self._answer(self.ending.status, {"retry-after": retry_after} if retry_after is not None else {}, "A scripted fault.")
+            await self._answer(
+                self.ending.status,
+                {"retry-after": retry_after} if retry_after is not None else {},
+                "A scripted fault.",
+            )
         elif self.ending is not None and self.ending.kind == "reset":
             await self._read(self.ending.after)
             await self._reset()
@@ -223,11 +277,15 @@ class _Answering:
         for fault in self.meeting:
             if fault.data_fault is not None and self.faults.tamper is not None:
                 dataset = UUID(self.seen.path.split("/")[-2])
-                if await asyncio.to_thread(self.faults.tamper.change, dataset, fault.data_fault, fault.table, fault.counts):
+                if await asyncio.to_thread(
+                    self.faults.tamper.change, dataset, fault.data_fault, fault.table, fault.counts
+                ):
                     self.seen.note(fault.text)
 
     async def _until_half(self, message: Message) -> None:
-        """Hand on the first half of the answer's body; an answer without a body is cut off before its first byte."""
+        """Hand on the first half of the answer's body; an answer without a body is cut off before
+        its first byte.
+        """
         if self.cut:
             return
         if message["type"] == "http.response.start":
@@ -235,13 +293,22 @@ class _Answering:
             return
         body = message.get("body", b"")
         if self.held is not None and body:
-            length = next((int(value) for name, value in self.held["headers"] if name.lower() == b"content-length"), len(body))
+            length = next(
+                (
+                    int(value)
+                    for name, value in self.held["headers"]
+                    if name.lower() == b"content-length"
+                ),
+                len(body),
+            )
             self.body_left = length // 2
             await self._towards_client(self.held)
             self.held = None
         if self.body_left is not None:
             piece = body[: self.body_left]
-            await self._towards_client({"type": "http.response.body", "body": piece, "more_body": True})
+            await self._towards_client(
+                {"type": "http.response.body", "body": piece, "more_body": True}
+            )
             self.body_left -= len(piece)
             if len(piece) < len(body) or self.body_left == 0:
                 await self._reset(flush=True)
@@ -261,12 +328,16 @@ class _Answering:
             piece = body[start : start + size]
             await asyncio.sleep(len(piece) / trickle.amount)
             more = message.get("more_body", False) or start + size < len(body)
-            await self.uvicorn_send({"type": "http.response.body", "body": piece, "more_body": more})
+            await self.uvicorn_send(
+                {"type": "http.response.body", "body": piece, "more_body": more}
+            )
 
     async def _answer(self, status: int, headers: dict[str, str], detail: str) -> None:
         self.seen.status = status
         if status in (502, 503, 504):  # a gateway's, which speaks no JSON
-            response = Response(f"<html><body><h1>{status}</h1>{detail}</body></html>", status, headers, "text/html")
+            response = Response(
+                f"<html><body><h1>{status}</h1>{detail}</body></html>", status, headers, "text/html"
+            )
         else:
             response = JSONResponse({"detail": detail}, status, headers)
         await response(self.scope, self.receive, self._towards_client)
@@ -283,7 +354,10 @@ class _Answering:
         if self.ending is not None:
             self.seen.note(self.ending.text)
         if self.connection is None:
-            raise ConfigError("A connection can only be reset when the server runs with uvicorn.Config(..., http=ResettableProtocol).")
+            raise ConfigError(
+                "A connection can only be reset when the server runs with uvicorn.Config(...,"
+                " http=ResettableProtocol)."
+            )
         await self.connection.reset(flush=flush)
 
     def _of_kind(self, kind: str) -> Iterator[Fault]:
@@ -294,7 +368,9 @@ class _Answering:
 
 
 def _from_here(request: Request) -> bool:
-    """Whether the caller is on this machine, and asked for it by a name of this machine (not for a web page's that points here)."""
+    """Whether the caller is on this machine, and asked for it by a name of this machine (not for a
+    web page's that points here).
+    """
     if request.client is None or not _loopback(request.client.host):
         return False
     name = request.url.hostname or ""

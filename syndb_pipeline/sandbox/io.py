@@ -1,8 +1,11 @@
-"""The routes that move data: upload, forms for meshes and skeletons, download links, delete, and benchmark results.
+"""The routes that move data: upload, forms for meshes and skeletons, download links, delete, and
+benchmark results.
 
-Belongs here: those routes and who may use them. Does not: storing (the embedded node), S3's part (`objects.py`), the tar of a download.
+Belongs here: those routes and who may use them. Does not: storing (the embedded node), S3's part
+(`objects.py`), the tar of a download.
 
-Not known of SynDB, and decided here: what a download's tar holds (see `downloads.py`); what `download_url` tells of each file (its link).
+Not known of SynDB, and decided here: what a download's tar holds (see `downloads.py`); what
+`download_url` tells of each file (its link).
 """
 
 from __future__ import annotations
@@ -20,10 +23,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from syndb_constants.dataset import S3Instance
 
+from syndb_pipeline.base.errors import (
+    DestinationRefused,
+    NotAPackage,
+    NotPermitted,
+    PipelineError,
+    UnknownDataset,
+    UnknownTable,
+)
+from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import FileKind, Package
-from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, PipelineError, UnknownDataset, UnknownTable
-from syndb_pipeline.payload import FilePayload
 from syndb_pipeline.sandbox.backend import (
     Backend,
     about_dataset,
@@ -36,7 +46,13 @@ from syndb_pipeline.sandbox.backend import (
 )
 from syndb_pipeline.sandbox.downloads import download_link
 from syndb_pipeline.sandbox.multipart import BadForm, ReceivedFile, TooLarge, receive_form
-from syndb_pipeline.sandbox.schemas import DeleteQuery, DownloadBenchmark, FilesOfUnits, TablesOfDatasets, UploadQuery
+from syndb_pipeline.sandbox.schemas import (
+    DeleteQuery,
+    DownloadBenchmark,
+    FilesOfUnits,
+    TablesOfDatasets,
+    UploadQuery,
+)
 from syndb_pipeline.sandbox.users import User
 from syndb_pipeline.sandbox.wire import Refusal, answer, invalid, json_body, path_uuid, query
 
@@ -49,7 +65,9 @@ _FORM_SLACK: Final = 200_000
 
 
 async def upload(request: Request) -> Response:
-    """Take a tar in. It is taken in once its last byte is here, whether or not the client waits for the answer."""
+    """Take a tar in. It is taken in once its last byte is here, whether or not the client waits for
+    the answer.
+    """
     user = verified_user(request)
     dataset = path_uuid(request)
     said = query(request, UploadQuery)
@@ -58,11 +76,14 @@ async def upload(request: Request) -> Response:
 
     def check_name(_: Mapping[str, str], name: str) -> None:
         if str(dataset) not in name.lower():
-            raise Refusal(415, _about_file(f"The file's name must hold the dataset's id, {dataset}.", name))
+            raise Refusal(
+                415, _about_file(f"The file's name must hold the dataset's id, {dataset}.", name)
+            )
 
     limit = backend.limits.upload_bytes
     try:
-        # Called by the dataset's id, as the node wants it; the sender's name for it never becomes a path.
+        # Called by the dataset's id, as the node wants it; the sender's name for it never becomes a
+        # path.
         async with receive_form(
             request,
             file_field=FILE_FIELD,
@@ -73,7 +94,9 @@ async def upload(request: Request) -> Response:
         ) as form:
             if form.file is None:
                 raise invalid((("body", FILE_FIELD), "Field required", "missing"))
-            await anyio.to_thread.run_sync(_take_in, backend, user, dataset, form.file, limiter=backend.heavy)
+            await anyio.to_thread.run_sync(
+                _take_in, backend, user, dataset, form.file, limiter=backend.heavy
+            )
             await in_thread(backend.catalogue.note_upload, _benchmark(said, form.file.bytes))
     except BadForm as error:
         raise invalid((("body", FILE_FIELD), str(error), "value_error")) from None
@@ -104,13 +127,18 @@ async def download_dataset(request: Request) -> Response:
     """A link to a tar of tables. Anybody may have one, as anybody may read a dataset."""
     wanted = (await json_body(request, TablesOfDatasets)).mapping
     backend = backend_of(request)
-    tables = {dataset: [_table(dataset, place, text) for place, text in enumerate(texts)] for dataset, texts in wanted.items()}
+    tables = {
+        dataset: [_table(dataset, place, text) for place, text in enumerate(texts)]
+        for dataset, texts in wanted.items()
+    }
     await in_thread(lambda: [require_dataset(backend, dataset) for dataset in tables])
     return answer({"download_url": download_link(backend, tables)})
 
 
 async def download_url(request: Request) -> Response:
-    """Links to meshes or skeletons, for those of the units that have one. The contract has it as a GET with a JSON body."""
+    """Links to meshes or skeletons, for those of the units that have one. The contract has it as a
+    GET with a JSON body.
+    """
     wanted = await json_body(request, FilesOfUnits)
     backend = backend_of(request)
     kind: FileKind = "mesh" if wanted.target is S3Instance.MESH else "swb"
@@ -119,7 +147,8 @@ async def download_url(request: Request) -> Response:
         for dataset in wanted.dataset_id_to_cids:
             require_dataset(backend, dataset)
         return {
-            str(dataset): list(backend.objects.urls(dataset, kind, units).values()) for dataset, units in wanted.dataset_id_to_cids.items()
+            str(dataset): list(backend.objects.urls(dataset, kind, units).values())
+            for dataset, units in wanted.dataset_id_to_cids.items()
         }
 
     return answer({"dataset_id_to_download_metadata": await in_thread(links)}, 201)
@@ -152,19 +181,30 @@ async def new_download_benchmark(request: Request) -> Response:
 
 def _require_writer(backend: Backend, dataset: UUID, user: User) -> None:
     if not may_write(require_dataset(backend, dataset), user):
-        raise Refusal(403, about_dataset("This dataset belongs to somebody else, and you are in none of its groups.", dataset))
+        raise Refusal(
+            403,
+            about_dataset(
+                "This dataset belongs to somebody else, and you are in none of its groups.", dataset
+            ),
+        )
 
 
 def _take_in(backend: Backend, user: User, dataset: UUID, file: ReceivedFile) -> None:
-    """Give the tar to the node; what the node refuses becomes the status that the contract has for it."""
+    """Give the tar to the node; what the node refuses becomes the status that the contract has for
+    it.
+    """
     try:
-        backend.node(user.id).upload(dataset, Package(tar=FilePayload(file.path, file.bytes, file.sha256), rows={}))
+        backend.node(user.id).upload(
+            dataset, Package(tar=FilePayload(file.path, file.bytes, file.sha256), rows={})
+        )
     except NotAPackage as error:
         raise Refusal(415, _about_file(error.message, file.name)) from None
     except UnknownTable as error:
         raise Refusal(406, _about_file(str(error), file.name)) from None
     except NotPermitted:  # the group was left, or the dataset deleted, while the body came
-        raise Refusal(403, about_dataset("This dataset belongs to somebody else.", dataset)) from None
+        raise Refusal(
+            403, about_dataset("This dataset belongs to somebody else.", dataset)
+        ) from None
     except UnknownDataset:
         raise Refusal(404, about_dataset("There is no such dataset.", dataset)) from None
     except PipelineError as error:  # a bad table, above all
@@ -193,7 +233,13 @@ def _table(dataset: UUID, place: int, text: str) -> str:
     for name, table in TABLES.items():
         if text in (name, str(table.code)):
             return name
-    raise invalid((("body", "mapping", str(dataset), place), "It is not the name or code of a SynDB table", "value_error"))
+    raise invalid(
+        (
+            ("body", "mapping", str(dataset), place),
+            "It is not the name or code of a SynDB table",
+            "value_error",
+        )
+    )
 
 
 def _about_file(message: str, name: str) -> dict[str, str]:
@@ -208,7 +254,11 @@ def _without_paths(message: str) -> str:
 
 def _benchmark(said: UploadQuery, size: int) -> dict[str, Any]:
     now = datetime.now(UTC)
-    start = said.upload_start_time if said.upload_start_time.tzinfo else said.upload_start_time.replace(tzinfo=UTC)
+    start = (
+        said.upload_start_time
+        if said.upload_start_time.tzinfo
+        else said.upload_start_time.replace(tzinfo=UTC)
+    )
     seconds = max((now - start).total_seconds(), 0.001)
     return {
         "creation_datetime": now.isoformat(),
@@ -229,7 +279,17 @@ def routes() -> list[BaseRoute]:
         Route(f"{IO}/{{dataset_id}}/upload_url/mesh", form_for_meshes, methods=["GET"]),
         Route(f"{IO}/{{dataset_id}}/upload_url/swb", form_for_skeletons, methods=["GET"]),
         Route(f"{IO}/{{dataset_id}}/delete_dataset", delete_dataset, methods=["DELETE"]),
-        Route(f"{BENCHMARK}/neurodata_upload_benchmark_results", upload_benchmarks, methods=["GET"]),
-        Route(f"{BENCHMARK}/neurodata_download/benchmark_results", download_benchmarks, methods=["GET"]),
-        Route(f"{BENCHMARK}/neurodata_download/upload_benchmark_result", new_download_benchmark, methods=["POST"]),
+        Route(
+            f"{BENCHMARK}/neurodata_upload_benchmark_results", upload_benchmarks, methods=["GET"]
+        ),
+        Route(
+            f"{BENCHMARK}/neurodata_download/benchmark_results",
+            download_benchmarks,
+            methods=["GET"],
+        ),
+        Route(
+            f"{BENCHMARK}/neurodata_download/upload_benchmark_result",
+            new_download_benchmark,
+            methods=["POST"],
+        ),
     ]

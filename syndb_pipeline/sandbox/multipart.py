@@ -1,6 +1,7 @@
 """A multipart form with one file, streamed to disk: memory does not grow with the file.
 
-Belongs here: taking such a form apart within limits. Does not: what its fields mean (`io.py`, `objects.py`).
+Belongs here: taking such a form apart within limits. Does not: what its fields mean (`io.py`,
+`objects.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ BeforeFile = Callable[[Mapping[str, str], str], None]
 
 
 class BadForm(Exception):
-    """The body is no multipart form, or not one that is taken here. The message says why and goes to the client."""
+    """The body is no multipart form, or not one that is taken here. The message says why and goes
+    to the client.
+    """
 
 
 class TooLarge(Exception):
@@ -66,10 +69,12 @@ async def receive_form(
     before_file: BeforeFile,
     md5: bool = False,
 ) -> AsyncIterator[Form]:
-    """The form of `request`. Its file, the part `file_field`, lies as `name` in a folder of its own below `folder` until the block ends.
+    """The form of `request`. Its file, the part `file_field`, lies as `name` in a folder of its own
+    below `folder` until the block ends.
 
-    `before_file` is asked with the fields so far and the file's name before a byte is kept; it may raise. Raises `BadForm`, `TooLarge`
-    beyond `limit` bytes, and `ClientDisconnect` when the client went away before the body's end: then the block is never entered.
+    `before_file` is asked with the fields so far and the file's name before a byte is kept; it may
+    raise. Raises `BadForm`, `TooLarge` beyond `limit` bytes, and `ClientDisconnect` when the client
+    went away before the body's end: then the block is never entered.
     """
     place = folder / uuid4().hex
     place.mkdir(parents=True, mode=0o700)
@@ -108,7 +113,9 @@ async def _read(request: Request, reader: _Reader, limit: int) -> Form:
 
 
 class _Reader:
-    """Takes the parser's events. File content waits in memory until `write_out`, which the caller does in a thread."""
+    """Takes the parser's events. File content waits in memory until `write_out`, which the caller
+    does in a thread.
+    """
 
     def __init__(self, file_field: str, path: Path, before_file: BeforeFile, *, md5: bool) -> None:
         self.file_field = file_field
@@ -128,7 +135,9 @@ class _Reader:
         self._header_name = b""
         self._header_value = b""
         self._disposition = b""
-        self._field: str | None = None  # the field that data belong to; None for the file, and for parts nobody asked for
+        self._field: str | None = (
+            None  # the field that data belong to; None for the file, and for parts nobody asked for
+        )
         self._value = bytearray()
         self._in_file = False
 
@@ -149,7 +158,13 @@ class _Reader:
     def form(self) -> Form:
         file = None
         if self._name is not None:
-            file = ReceivedFile(self.path, self._name, self._bytes, self._sha256.hexdigest(), self._md5.hexdigest() if self._md5 else "")
+            file = ReceivedFile(
+                self.path,
+                self._name,
+                self._bytes,
+                self._sha256.hexdigest(),
+                self._md5.hexdigest() if self._md5 else "",
+            )
         return Form(self.fields, file)
 
     def write_out(self) -> None:

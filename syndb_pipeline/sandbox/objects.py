@@ -1,9 +1,12 @@
-"""Meshes and skeletons as S3 takes and gives them: signed forms to send one with, signed links to fetch one.
+"""Meshes and skeletons as S3 takes and gives them: signed forms to send one with, signed links to
+fetch one.
 
-Belongs here: making and honouring those forms and links, with S3's answers. Does not: who may have one (`io.py`).
+Belongs here: making and honouring those forms and links, with S3's answers. Does not: who may have
+one (`io.py`).
 
-As S3, it looks at the policy and never into a file. The bucket's path is `/objects/<mesh|swb>`; a file's key is
-`<dataset id>/<unit id>.<glb|swc>`. `Objects` is the interface, so that a real S3 can stand in its place.
+As S3, it looks at the policy and never into a file. The bucket's path is `/objects/<mesh|swb>`; a
+file's key is `<dataset id>/<unit id>.<glb|swc>`. `Objects` is the interface, so that a real S3 can
+stand in its place.
 """
 
 from __future__ import annotations
@@ -30,14 +33,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from syndb_pipeline.base.errors import DestinationRefused
 from syndb_pipeline.destinations.base import SUFFIX, FileKind
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import DestinationRefused
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox.fault_script import OBJECTS
 from syndb_pipeline.sandbox.multipart import BadForm, TooLarge, receive_form
 from syndb_pipeline.sandbox.wire import drain
 
-CONTENT_TYPES: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "application/octet-stream"}
+CONTENT_TYPES: Final[dict[FileKind, str]] = {
+    "mesh": "model/gltf-binary",
+    "swb": "application/octet-stream",
+}
 """What a form is signed for. The contract has the mesh's; the skeleton's is not known."""
 
 FILENAME: Final = "${filename}"
@@ -58,11 +64,15 @@ class Objects(Protocol):
     """Where meshes and skeletons are kept. Its methods may block."""
 
     def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
-        """A form with which anyone may send files of this kind for the dataset, in the name of `user`, until it expires."""
+        """A form with which anyone may send files of this kind for the dataset, in the name of
+        `user`, until it expires.
+        """
         ...
 
     def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
-        """For each of `units` that has a file, a link with which anyone may GET it until it expires."""
+        """For each of `units` that has a file, a link with which anyone may GET it until it
+        expires.
+        """
         ...
 
     def forget(self, dataset: UUID) -> None:
@@ -82,13 +92,18 @@ class _S3Error(Exception):
     @property
     def response(self) -> Response:
         body = f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message></Error>"
-        return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{body}', self.status, media_type="application/xml")
+        return Response(
+            f'<?xml version="1.0" encoding="UTF-8"?>\n{body}',
+            self.status,
+            media_type="application/xml",
+        )
 
 
 class NodeObjects:
     """`Objects` of an embedded node, served by the sandbox itself.
 
-    `node` gives the node as a user may use it: a form acts for the one it was made for. Forms and links are signed with `secret`.
+    `node` gives the node as a user may use it: a form acts for the one it was made for. Forms and
+    links are signed with `secret`.
     """
 
     def __init__(
@@ -109,7 +124,9 @@ class NodeObjects:
         self._form_seconds = form_seconds
         self._url_seconds = url_seconds
         self._object_bytes = object_bytes
-        self._turns: dict[UUID, anyio.Lock] = {}  # the node takes one at a time, and its lock lets the others wait longer than need be
+        self._turns: dict[
+            UUID, anyio.Lock
+        ] = {}  # the node takes one at a time, and its lock lets the others wait longer than need be
 
     def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
         key = f"{dataset}/"
@@ -123,11 +140,17 @@ class NodeObjects:
         conditions: list[Any] = [
             {"bucket": kind},
             ["starts-with", "$key", key],
-            *({name: fields[name]} for name in ("Content-Type", "x-amz-credential", "x-amz-algorithm")),
+            *(
+                {name: fields[name]}
+                for name in ("Content-Type", "x-amz-credential", "x-amz-algorithm")
+            ),
         ]
-        policy = base64.b64encode(json.dumps({"expiration": expires.isoformat(), "conditions": conditions}).encode()).decode()
+        policy = base64.b64encode(
+            json.dumps({"expiration": expires.isoformat(), "conditions": conditions}).encode()
+        ).decode()
         return UploadForm(
-            upload_url=f"{self.address}{OBJECTS}/{kind}", fields=fields | {"policy": policy, "x-amz-signature": self._sign("POST", policy)}
+            upload_url=f"{self.address}{OBJECTS}/{kind}",
+            fields=fields | {"policy": policy, "x-amz-signature": self._sign("POST", policy)},
         )
 
     def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
@@ -157,21 +180,35 @@ class NodeObjects:
                 _refuse(404, "NoSuchBucket", "The specified bucket does not exist")
             try:
                 async with receive_form(
-                    request, file_field="file", name="file", folder=self._incoming, limit=limit, before_file=check, md5=True
+                    request,
+                    file_field="file",
+                    name="file",
+                    folder=self._incoming,
+                    limit=limit,
+                    before_file=check,
+                    md5=True,
                 ) as form:
                     if form.file is None or target is None:
-                        _refuse(400, "InvalidArgument", "POST requires exactly one file upload per request.")
+                        _refuse(
+                            400,
+                            "InvalidArgument",
+                            "POST requires exactly one file upload per request.",
+                        )
                     if form.file.bytes > self._object_bytes:
                         raise TooLarge
                     user, kind, dataset, unit = target
                     file = form.file
                     node = self._node(user)
                     async with self._turns.setdefault(dataset, anyio.Lock()):
-                        await anyio.to_thread.run_sync(lambda: node.put_file(dataset, kind, unit, file.path, file.sha256))
+                        await anyio.to_thread.run_sync(
+                            lambda: node.put_file(dataset, kind, unit, file.path, file.sha256)
+                        )
             except BadForm as error:
                 _refuse(400, "MalformedPOSTRequest", str(error))
             except TooLarge:
-                _refuse(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+                _refuse(
+                    400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
+                )
             except DestinationRefused:
                 _refuse(403, "AccessDenied", "Access Denied")
         except _S3Error as error:
@@ -179,11 +216,21 @@ class NodeObjects:
             return error.response
         return Response(status_code=204, headers={"etag": f'"{file.md5}"'})
 
-    def _checked(self, bucket: str, fields: Mapping[str, str], name: str) -> tuple[UUID, FileKind, UUID, UUID]:
-        """Who sends which kind of file for which dataset and unit; raises `_S3Error` unless the signed policy allows it."""
+    def _checked(
+        self, bucket: str, fields: Mapping[str, str], name: str
+    ) -> tuple[UUID, FileKind, UUID, UUID]:
+        """Who sends which kind of file for which dataset and unit; raises `_S3Error` unless the
+        signed policy allows it.
+        """
         policy = fields.get("policy", "")
-        if not hmac.compare_digest(fields.get("x-amz-signature", "").encode(), self._sign("POST", policy).encode()):
-            _refuse(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
+        if not hmac.compare_digest(
+            fields.get("x-amz-signature", "").encode(), self._sign("POST", policy).encode()
+        ):
+            _refuse(
+                403,
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided.",
+            )
         said = json.loads(base64.b64decode(policy))  # ours, as the signature says
         if datetime.fromisoformat(said["expiration"]) <= datetime.now(UTC):
             _refuse(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
@@ -197,21 +244,37 @@ class NodeObjects:
                 ((field, value),) = condition.items()
                 held = given.get(field) == value
             if not held:
-                _refuse(403, "AccessDenied", f"Invalid according to Policy: Policy Condition failed: {json.dumps(condition)}")
+                _refuse(
+                    403,
+                    "AccessDenied",
+                    "Invalid according to Policy: Policy Condition failed:"
+                    f" {json.dumps(condition)}",
+                )
         found = _read_key(bucket, key)
         if found is None:
             _refuse(
-                403, "AccessDenied", "Invalid according to Policy: a key is <dataset id>/<unit id> with the suffix of the bucket's files"
+                403,
+                "AccessDenied",
+                "Invalid according to Policy: a key is <dataset id>/<unit id> with the suffix of"
+                " the bucket's files",
             )
         return UUID(fields["x-amz-credential"]), *found
 
     async def _get(self, request: Request) -> Response:
         bucket, key = request.path_params["bucket"], request.path_params["key"]
-        expires, signature = request.query_params.get("Expires", ""), request.query_params.get("Signature", "")
+        expires, signature = (
+            request.query_params.get("Expires", ""),
+            request.query_params.get("Signature", ""),
+        )
         expected = self._sign(request.method, f"{OBJECTS}/{bucket}/{key}", expires)
         try:
             if not hmac.compare_digest(signature.encode(), expected.encode()):
-                _refuse(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
+                _refuse(
+                    403,
+                    "SignatureDoesNotMatch",
+                    "The request signature we calculated does not match the signature you"
+                    " provided.",
+                )
             if int(expires) <= time.time():
                 _refuse(403, "AccessDenied", "Request has expired")
             found = _read_key(bucket, key)
@@ -230,7 +293,9 @@ class NodeObjects:
     def _url(self, dataset: UUID, kind: FileKind, unit: UUID) -> str:
         path = f"{OBJECTS}/{kind}/{dataset}/{unit}{SUFFIX[kind]}"
         expires = str(int(time.time() + self._url_seconds))
-        return f"{self.address}{path}?" + urlencode({"Expires": expires, "Signature": self._sign("GET", path, expires)})
+        return f"{self.address}{path}?" + urlencode(
+            {"Expires": expires, "Signature": self._sign("GET", path, expires)}
+        )
 
     def _paths(self, dataset: UUID, kind: FileKind, unit: UUID | None = None) -> dict[UUID, Path]:
         node = self._node(None)
@@ -239,7 +304,9 @@ class NodeObjects:
         return {file.unit: file.path for file in node.stored(dataset, unit) if file.kind == kind}
 
     def _sign(self, *parts: str) -> str:
-        return hmac.new(self._secret, "\n".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self._secret, "\n".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()
 
 
 def _refuse(status: int, code: str, message: str) -> NoReturn:

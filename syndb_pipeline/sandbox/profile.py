@@ -2,8 +2,9 @@
 
 Belongs here: those routes. Does not: keeping accounts and tokens (`users.py`).
 
-Left out, and answered as unknown routes (404): log-in through GitHub, Google and ORCID, verification by e-mail, and profile pictures;
-no step of a publication needs them. Academic verification ends at a page of the sandbox's own in the place of a person's institution.
+Left out, and answered as unknown routes (404): log-in through GitHub, Google and ORCID,
+verification by e-mail, and profile pictures; no step of a publication needs them. Academic
+verification ends at a page of the sandbox's own in the place of a person's institution.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from starlette.routing import BaseRoute, Route
 from syndb_pipeline.sandbox.backend import backend_of, current_user, in_thread, token_of
 from syndb_pipeline.sandbox.schemas import Callback, Login, NewUser, ScientistTag
 from syndb_pipeline.sandbox.users import User
-from syndb_pipeline.sandbox.wire import Refusal, answer, form_body, json_body, path_uuid, query, read_body
+from syndb_pipeline.sandbox.wire import (
+    Refusal,
+    answer,
+    form_body,
+    json_body,
+    path_uuid,
+    query,
+    read_body,
+)
 
 INSTITUTION: Final = "/_sandbox/academic"
 CALLBACK: Final = "/user/academic/callback"
@@ -29,7 +38,9 @@ _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sy
 <body style="font-family: sans-serif; max-width: 40em; margin: 3em auto"><h1>Your institution, as the sandbox plays it</h1>
 <p>{text}</p>{form}</body></html>"""
 _PAGE_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    ),
     "referrer-policy": "no-referrer",
 }
 
@@ -37,7 +48,9 @@ _PAGE_HEADERS: Final = {
 async def log_in(request: Request) -> Response:
     login = await form_body(request, Login)
     backend = backend_of(request)
-    token = await anyio.to_thread.run_sync(backend.users.log_in, login.username, login.password, limiter=backend.hashing)
+    token = await anyio.to_thread.run_sync(
+        backend.users.log_in, login.username, login.password, limiter=backend.hashing
+    )
     if token is None:
         raise Refusal(400, "LOGIN_BAD_CREDENTIALS")
     return answer({"access_token": token, "token_type": "bearer"})
@@ -52,7 +65,9 @@ async def log_out(request: Request) -> Response:
 async def register(request: Request) -> Response:
     new = await json_body(request, NewUser)
     backend = backend_of(request)
-    user = await anyio.to_thread.run_sync(backend.users.register, new.email, new.password, limiter=backend.hashing)
+    user = await anyio.to_thread.run_sync(
+        backend.users.register, new.email, new.password, limiter=backend.hashing
+    )
     if user is None:
         raise Refusal(400, "REGISTER_USER_ALREADY_EXISTS")
     return answer(_read(user), 201)
@@ -67,14 +82,25 @@ async def profile_by_id(request: Request) -> Response:
 
 
 async def profile_by_tag(request: Request) -> Response:
-    return _profile_or_unknown(backend_of(request).users.by_tag(request.path_params["scientist_tag"]))
+    return _profile_or_unknown(
+        backend_of(request).users.by_tag(request.path_params["scientist_tag"])
+    )
 
 
 async def set_scientist_tag(request: Request) -> Response:
     user = current_user(request)
     tag = query(request, ScientistTag).scientist_tag
     if not await in_thread(backend_of(request).users.set_tag, user.id, tag):
-        raise Refusal(422, [{"loc": ["query", "scientist_tag"], "msg": "Another scientist has this tag", "type": "value_error"}])
+        raise Refusal(
+            422,
+            [
+                {
+                    "loc": ["query", "scientist_tag"],
+                    "msg": "Another scientist has this tag",
+                    "type": "value_error",
+                }
+            ],
+        )
     return answer(None)
 
 
@@ -82,26 +108,46 @@ async def academic_authorize(request: Request) -> Response:
     user = current_user(request)
     backend = backend_of(request)
     state = backend.users.verification(user.id)
-    return answer({"authorization_url": f"{backend.address}{INSTITUTION}?{urlencode({'state': state})}"})
+    return answer(
+        {"authorization_url": f"{backend.address}{INSTITUTION}?{urlencode({'state': state})}"}
+    )
 
 
 async def institution(request: Request) -> Response:
-    """The page a person opens to verify; its button answers as the institution would: with a code, to the callback."""
+    """The page a person opens to verify; its button answers as the institution would: with a code,
+    to the callback.
+    """
     users = backend_of(request).users
     if request.method == "POST":
-        given = parse_qs((await read_body(request)).decode("ascii", "replace")).get("state", [""])[-1]
+        given = parse_qs((await read_body(request)).decode("ascii", "replace")).get("state", [""])[
+            -1
+        ]
     else:
         given = request.query_params.get("state", "")
     user = users.in_verification(given)
     if user is None:
-        page = _PAGE.format(text="This link is no good, or no longer. Ask for a new one with <code>syndb-pipeline login</code>.", form="")
+        page = _PAGE.format(
+            text=(
+                "This link is no good, or no longer. Ask for a new one with <code>syndb-pipeline"
+                " login</code>."
+            ),
+            form="",
+        )
         return HTMLResponse(page, 400, _PAGE_HEADERS)
     if request.method == "POST":
-        return RedirectResponse(f"{CALLBACK}?{urlencode({'state': given, 'code': users.approval(given)})}", 303)
-    form = f'<form method="post" action="{INSTITUTION}"><input type="hidden" name="state" value="{escape(given)}">'
+        return RedirectResponse(
+            f"{CALLBACK}?{urlencode({'state': given, 'code': users.approval(given)})}", 303
+        )
+    form = (
+        f'<form method="post" action="{INSTITUTION}"><input type="hidden" name="state"'
+        f' value="{escape(given)}">'
+    )
     form += "<button>Verify me</button></form>"
     return HTMLResponse(
-        _PAGE.format(text=f"Is <b>{escape(user.email)}</b> a member of a research institution?", form=form), headers=_PAGE_HEADERS
+        _PAGE.format(
+            text=f"Is <b>{escape(user.email)}</b> a member of a research institution?", form=form
+        ),
+        headers=_PAGE_HEADERS,
     )
 
 
@@ -118,7 +164,13 @@ async def academic_callback(request: Request) -> Response:
 
 
 def _read(user: User) -> dict[str, Any]:
-    return {"id": str(user.id), "email": user.email, "is_active": True, "is_superuser": user.superuser, "is_verified": user.verified}
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "is_active": True,
+        "is_superuser": user.superuser,
+        "is_verified": user.verified,
+    }
 
 
 def _profile(user: User) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""The HTTP protocol the sandbox is served with: uvicorn's, with a way to reset a connection and a limit to a request's head.
+"""The HTTP protocol the sandbox is served with: uvicorn's, with a way to reset a connection and a
+limit to a request's head.
 
-Belongs here: what ASGI cannot do, because it needs the socket. Does not: deciding when (`faults.py`).
+Belongs here: what ASGI cannot do, because it needs the socket. Does not: deciding when
+(`faults.py`).
 
-Serve with `uvicorn.Config(app, http=ResettableProtocol)`. It builds on httptools, which takes a body twice as fast as h11.
+Serve with `uvicorn.Config(app, http=ResettableProtocol)`. It builds on httptools, which takes a
+body twice as fast as h11.
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-CONNECTION: Final = "syndb_pipeline.connection"
+CONNECTION: Final = "syndb_pipeline.cli.connection"
 """Where a request's ASGI state (`scope["state"]`) holds its `ResettableProtocol`."""
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request's head after its first packet; httptools itself would take any number into memory."""
+"""Bytes of a request's head after its first packet; httptools itself would take any number into
+memory.
+"""
 
 FLUSH_SECONDS: Final = 2.0
 """How long a reset waits for bytes under way to reach a client that reads slowly."""
@@ -31,7 +36,11 @@ class ResettableProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol, found by the application under `CONNECTION`."""
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, CONNECTION: self}, _loop)
         self.lost = asyncio.Event()
@@ -40,10 +49,12 @@ class ResettableProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     async def reset(self, *, flush: bool = False) -> None:
-        """Close the connection with RST instead of FIN, so the client meets "connection reset" and not an orderly end.
+        """Close the connection with RST instead of FIN, so the client meets "connection reset" and
+        not an orderly end.
 
-        With `flush`, what was written before goes to the network first; without, what is not there yet never will be.
-        Returns when the connection is gone: whatever the application sends from then on is thrown away.
+        With `flush`, what was written before goes to the network first; without, what is not there
+        yet never will be. Returns when the connection is gone: whatever the application sends from
+        then on is thrown away.
         """
         if self.lost.is_set():
             return
@@ -51,7 +62,9 @@ class ResettableProtocol(HttpToolsProtocol):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._flushed(), FLUSH_SECONDS)
         with suppress(OSError):  # the client may close first
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         self.transport.abort()
         await self.lost.wait()
 
@@ -61,7 +74,8 @@ class ResettableProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio sets it only on sockets made with a protocol number; without it each small answer takes 40 ms.
+        # asyncio sets it only on sockets made with a protocol number; without it each small answer
+        # takes 40 ms.
         with suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -1,8 +1,11 @@
-"""The bodies of SynDB's REST contract, as `syndb-api-client` 0.7.2 declares them, with the limits SynDB states.
+"""The bodies of SynDB's REST contract, as `syndb-api-client` 0.7.2 declares them, with the limits
+SynDB states.
 
-Belongs here: pydantic models of what comes in and goes out. Does not: deciding anything (`metadata.py`, `io.py`, `profile.py`).
+Belongs here: pydantic models of what comes in and goes out. Does not: deciding anything
+(`metadata.py`, `io.py`, `profile.py`).
 
-Section 4 of the contract has the limits. A limit that no source states is marked as ours: it keeps a stranger from filling the disk.
+Section 4 of the contract has the limits. A limit that no source states is marked as ours: it keeps
+a stranger from filling the disk.
 """
 
 from __future__ import annotations
@@ -11,8 +14,21 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from neurometa.constant import CulturalModelAnimalName, GeneExpression, ModelAnimal, NeuroanatomicalDirection
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+from neurometa.constant import (
+    CulturalModelAnimalName,
+    GeneExpression,
+    ModelAnimal,
+    NeuroanatomicalDirection,
+)
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
 from syndb_constants.data_license import DataLicense
 from syndb_constants.dataset import S3Instance
 
@@ -41,7 +57,9 @@ def _printable_lines(value: str) -> str:
 
 def _table(code: int) -> int:
     if code not in _CODES:
-        raise ValueError(f"it is not the code of a SynDB table; those are {min(_CODES)} to {max(_CODES)}")
+        raise ValueError(
+            f"it is not the code of a SynDB table; those are {min(_CODES)} to {max(_CODES)}"
+        )
     return code
 
 
@@ -55,12 +73,22 @@ _CODES = {table.code for table in TABLES.values()}
 _LIST = Field(max_length=ITEMS)
 _none_is_empty = BeforeValidator(lambda value: [] if value is None else value)
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=LABEL_LENGTH), AfterValidator(_printable)]
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=LABEL_LENGTH), AfterValidator(_printable)
+]
 Notes = Annotated[str, StringConstraints(max_length=NOTES_LENGTH), AfterValidator(_printable_lines)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LENGTH), AfterValidator(_printable)]
-Microscopy = Annotated[str, StringConstraints(min_length=1, max_length=MICROSCOPY_LENGTH), AfterValidator(_printable)]
-Gene = Annotated[str, StringConstraints(min_length=1, max_length=GENE_LENGTH), AfterValidator(_printable)]
-Doi = Annotated[str, StringConstraints(min_length=1, max_length=DOI_LENGTH), AfterValidator(_printable)]
+Word = Annotated[
+    str, StringConstraints(min_length=1, max_length=NAME_LENGTH), AfterValidator(_printable)
+]
+Microscopy = Annotated[
+    str, StringConstraints(min_length=1, max_length=MICROSCOPY_LENGTH), AfterValidator(_printable)
+]
+Gene = Annotated[
+    str, StringConstraints(min_length=1, max_length=GENE_LENGTH), AfterValidator(_printable)
+]
+Doi = Annotated[
+    str, StringConstraints(min_length=1, max_length=DOI_LENGTH), AfterValidator(_printable)
+]
 Code = Annotated[int, BeforeValidator(_whole), AfterValidator(_table)]
 Animal = Annotated[ModelAnimal, BeforeValidator(_whole)]
 License = Annotated[DataLicense, BeforeValidator(_whole)]
@@ -71,7 +99,9 @@ Place = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printa
 
 
 class In(BaseModel):
-    """A body that arrives. Keys it does not know are passed over, as pydantic's default is in a FastAPI server."""
+    """A body that arrives. Keys it does not know are passed over, as pydantic's default is in a
+    FastAPI server.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -88,12 +118,18 @@ class Login(In):
 class NewUser(In):
     """`is_superuser` and `is_verified` are no fields: nobody makes himself one."""
 
-    email: Annotated[str, StringConstraints(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), AfterValidator(_printable)]
+    email: Annotated[
+        str,
+        StringConstraints(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+        AfterValidator(_printable),
+    ]
     password: Annotated[SecretStr, Field(min_length=3, max_length=1_024)]
 
 
 class ScientistTag(In):
-    scientist_tag: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]  # ours
+    scientist_tag: Annotated[
+        str, StringConstraints(min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    ]  # ours
 
 
 class Callback(In):
@@ -170,7 +206,9 @@ class NewRegionsCollection(In):
     authorized_group_names: Words = ()
     name: Word
     notes: Notes | None = None
-    dataset_brain_regions: Annotated[tuple[RegionsOfDataset, ...], Field(min_length=1, max_length=100)]
+    dataset_brain_regions: Annotated[
+        tuple[RegionsOfDataset, ...], Field(min_length=1, max_length=100)
+    ]
     dataset_metadata: _Described
 
 
@@ -197,7 +235,9 @@ class Filter(In):
     syndb_tables: Annotated[tuple[Code, ...], _LIST, _none_is_empty] = ()
     data_licenses: Annotated[tuple[License, ...], _LIST, _none_is_empty] = ()
     animals_species: Annotated[tuple[Animal, ...], _LIST, _none_is_empty] = ()
-    animal_cultural_names: Annotated[tuple[CulturalModelAnimalName, ...], _LIST, _none_is_empty] = ()
+    animal_cultural_names: Annotated[
+        tuple[CulturalModelAnimalName, ...], _LIST, _none_is_empty
+    ] = ()
     mutations: Annotated[tuple[MutationFilter, ...], _LIST, _none_is_empty] = ()
     brain_regions: Annotated[tuple[RegionFilter, ...], _LIST, _none_is_empty] = ()
     microscopy_names: Annotated[tuple[str, ...], _LIST, _none_is_empty] = ()
@@ -229,7 +269,10 @@ class DeleteQuery(In):
 class TablesOfDatasets(In):
     """`DatasetId2SyndbTables`: names or codes of tables, as text."""
 
-    mapping: Annotated[dict[UUID, Annotated[tuple[str, ...], Field(max_length=100)]], Field(min_length=1, max_length=100)]  # ours
+    mapping: Annotated[
+        dict[UUID, Annotated[tuple[str, ...], Field(max_length=100)]],
+        Field(min_length=1, max_length=100),
+    ]  # ours
 
 
 class FilesOfUnits(In):

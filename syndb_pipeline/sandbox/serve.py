@@ -1,6 +1,7 @@
 """The sandbox as a running server: a socket, uvicorn, and what a person is told at the start.
 
-Belongs here: serving and stopping. Does not: the application (`app.py`) or the command's options (`connection.py`).
+Belongs here: serving and stopping. Does not: the application (`app.py`) or the command's options
+(`connection.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,21 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from syndb_pipeline.destination_settings import is_loopback
-from syndb_pipeline.errors import ConfigError
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.destination_settings import is_loopback
 from syndb_pipeline.sandbox.app import build_app
 from syndb_pipeline.sandbox.backend import NODE, Limits
 from syndb_pipeline.sandbox.faults import Faults, NodeTamper, ResettableProtocol
 from syndb_pipeline.sandbox.objects import Objects
-from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, TOKEN_SECONDS, Users, account_lines, folder_secret, load_accounts
-from syndb_pipeline.store import hold, write_atomically
+from syndb_pipeline.sandbox.users import (
+    DEMO_ACCOUNTS,
+    TOKEN_SECONDS,
+    Users,
+    account_lines,
+    folder_secret,
+    load_accounts,
+)
+from syndb_pipeline.state.store import hold, write_atomically
 
 PASSWORD_VARIABLE: Final = "SYNDB_SANDBOX_PASSWORD"
 ADDRESS_FILE: Final = "address"
@@ -52,17 +60,21 @@ def serve(
     objects: Callable[[str], Objects] | None = None,
     say: Callable[[str], None] = _print,
 ) -> None:
-    """Serve the sandbox in `folder`, made when it is not there, until SIGTERM or Ctrl+C; then finish what is under way and return.
+    """Serve the sandbox in `folder`, made when it is not there, until SIGTERM or Ctrl+C; then
+    finish what is under way and return.
 
-    `port` 0 takes any free one. The address stands in `<folder>/address` while the server answers. `faults` are texts of the fault
-    language; `accounts` is a YAML or JSON file, the demo accounts without it; their passwords come from it, else from
-    SYNDB_SANDBOX_PASSWORD, else from the folder's secret, and are told to `say` with the address. `objects` makes another store of
-    meshes and skeletons from the address. Raises `ConfigError` for a host that is not this machine without `allow_remote`, a port in use,
-    accounts or faults that cannot be read; `PipelineError` when another server holds the folder.
+    `port` 0 takes any free one. The address stands in `<folder>/address` while the server answers.
+    `faults` are texts of the fault language; `accounts` is a YAML or JSON file, the demo accounts
+    without it; their passwords come from it, else from SYNDB_SANDBOX_PASSWORD, else from the
+    folder's secret, and are told to `say` with the address. `objects` makes another store of meshes
+    and skeletons from the address. Raises `ConfigError` for a host that is not this machine without
+    `allow_remote`, a port in use, accounts or faults that cannot be read; `PipelineError` when
+    another server holds the folder.
     """
     if not is_loopback(host) and not allow_remote:
         raise ConfigError(
-            f"--host {host}: others could reach the sandbox there, and what goes over plain http can be read on its way.",
+            f"--host {host}: others could reach the sandbox there, and what goes over plain http"
+            " can be read on its way.",
             next_step="Leave --host out; or add --allow-remote if that is what you want.",
         )
     folder = folder.expanduser().absolute()
@@ -71,7 +83,10 @@ def serve(
     limits = limits or Limits()
     tamper = NodeTamper(folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads)
     script = Faults(*faults, tamper=tamper)
-    with hold(folder / "lock", f"Another sandbox serves {folder}."), _listening(host, port) as listener:
+    with (
+        hold(folder / "lock", f"Another sandbox serves {folder}."),
+        _listening(host, port) as listener,
+    ):
         address = _address(host, listener)
         users = Users(folder, folder_secret(folder), token_seconds=token_seconds)
         passwords = users.add(known, password=os.environ.get(PASSWORD_VARIABLE))
@@ -89,7 +104,10 @@ def serve(
             "Accounts (name, password):",
             *account_lines(known.users, passwords),
             *(f"Fault: {text}" for text in script.texts),
-            "For pipeline.yaml; where `destinations:` stands in it already, the last line alone, below it:",
+            (
+                "For pipeline.yaml; where `destinations:` stands in it already, the last line"
+                " alone, below it:"
+            ),
             "",
             "destinations:",
             f"  sandbox: {{kind: rest, url: '{address}'}}",
@@ -106,7 +124,8 @@ def serve(
 def _to_the_last_byte(app: ASGIApp) -> ASGIApp:
     """`app`, given a request's whole body even when the client left after sending it.
 
-    uvicorn forgets the last bytes it holds once the connection is closed, so an upload that had arrived would depend on who was faster.
+    uvicorn forgets the last bytes it holds once the connection is closed, so an upload that had
+    arrived would depend on who was faster.
     """
 
     async def patient(scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,7 +166,9 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run until a signal. uvicorn raises the signal again once it has stopped; that one is swallowed here."""
+    """Run until a signal. uvicorn raises the signal again once it has stopped; that one is
+    swallowed here.
+    """
     if threading.current_thread() is not threading.main_thread():
         server.run(sockets=[listener])
         return
@@ -171,7 +192,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server(place[:2], family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--host {host} --port {port}: {reason}.", next_step="Give another port; 0 takes any free one.") from None
+        raise ConfigError(
+            f"--host {host} --port {port}: {reason}.",
+            next_step="Give another port; 0 takes any free one.",
+        ) from None
     with listener:
         yield listener
 

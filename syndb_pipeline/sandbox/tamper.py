@@ -1,6 +1,8 @@
-"""A server that spoils what it took: rows lost, doubled, altered or cut off in the tables of an embedded node.
+"""A server that spoils what it took: rows lost, doubled, altered or cut off in the tables of an
+embedded node.
 
-Belongs here: changing stored Parquet behind the node's back. Does not: when that happens (`faults.py`).
+Belongs here: changing stored Parquet behind the node's back. Does not: when that happens
+(`faults.py`).
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from uuid import UUID, uuid4
 import duckdb
 from filelock import FileLock
 
-from syndb_pipeline import engine
+from syndb_pipeline.base import engine
+from syndb_pipeline.base.engine import flush, literal, parquet, quote, write_parquet
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.engine import flush, literal, parquet, quote, write_parquet
 from syndb_pipeline.sandbox.fault_script import Counts, DataFault
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.state.store import write_atomically
 
 KEPT_ROWS: Final = 1_000
-"""What `truncate` leaves: one stored version of SynDB wrote only an upload's last chunk of 1,000 rows."""
+"""What `truncate` leaves: one stored version of SynDB wrote only an upload's last chunk of 1,000
+rows.
+"""
 
 
 class Tamper(Protocol):
@@ -30,16 +34,19 @@ class Tamper(Protocol):
     def change(self, dataset: UUID, fault: DataFault, table: str | None, counts: Counts) -> bool:
         """Spoil one table of the dataset: `table`, or its largest.
 
-        With counts `sent` the server goes on telling what it was sent; with `stored` its counts follow the rows that are there.
-        Returns whether anything changed; there may be no such table, or no row to spoil.
+        With counts `sent` the server goes on telling what it was sent; with `stored` its counts
+        follow the rows that are there. Returns whether anything changed; there may be no such
+        table, or no row to spoil.
         """
         ...
 
 
 class NodeTamper:
-    """`Tamper` for the folder of an embedded node. It knows the layout that `destinations/embedded.py` describes.
+    """`Tamper` for the folder of an embedded node. It knows the layout that
+    `destinations/embedded.py` describes.
 
-    A changed table is a new file, and `dataset.json` is replaced in one rename, so readers see it before or after as with an upload.
+    A changed table is a new file, and `dataset.json` is replaced in one rename, so readers see it
+    before or after as with an upload.
     """
 
     def __init__(self, node: Path, *, memory_limit: int, threads: int) -> None:
@@ -59,9 +66,13 @@ class NodeTamper:
             spoilt = folder / "tables" / f"{name}.{uuid4().hex}.parquet"
             spill = folder / ".spill-of-tamper"
             try:
-                with engine.connect(memory_limit=self.memory_limit, threads=self.threads, spill=spill) as connection:
+                with engine.connect(
+                    memory_limit=self.memory_limit, threads=self.threads, spill=spill
+                ) as connection:
                     held = folder / "tables" / tables[name]["file"]
-                    (before,) = connection.execute(f"SELECT count(*) FROM {parquet(held)}").fetchone() or (0,)
+                    (before,) = connection.execute(
+                        f"SELECT count(*) FROM {parquet(held)}"
+                    ).fetchone() or (0,)
                     query = _spoilt(connection, name, held, before, fault)
                     if query is None:
                         return False
@@ -77,8 +88,12 @@ class NodeTamper:
             return True
 
 
-def _spoilt(connection: duckdb.DuckDBPyConnection, table: str, held: Path, rows: int, fault: DataFault) -> str | None:
-    """The query of the table as the fault leaves it, its rows in their order; None when it would change nothing."""
+def _spoilt(
+    connection: duckdb.DuckDBPyConnection, table: str, held: Path, rows: int, fault: DataFault
+) -> str | None:
+    """The query of the table as the fault leaves it, its rows in their order; None when it would
+    change nothing.
+    """
     source = parquet(held, row_number=True)
     whole = f"SELECT * EXCLUDE (file_row_number) FROM {source}"
     if rows == 0:
@@ -94,9 +109,14 @@ def _spoilt(connection: duckdb.DuckDBPyConnection, table: str, held: Path, rows:
     # A measure rather than a key: a changed key would be a row lost and another one added.
     for name in sorted(columns, key=lambda each: each in key):
         column = quote(name)
-        (row,) = connection.execute(f"SELECT max(file_row_number) FROM {source} WHERE {column} IS NOT NULL").fetchone() or (None,)
+        (row,) = connection.execute(
+            f"SELECT max(file_row_number) FROM {source} WHERE {column} IS NOT NULL"
+        ).fetchone() or (None,)
         if row is not None:
-            other = f"CASE WHEN file_row_number = {row} THEN ({_another(column, columns[name])})::{columns[name]} ELSE {column} END"
+            other = (
+                f"CASE WHEN file_row_number = {row} THEN"
+                f" ({_another(column, columns[name])})::{columns[name]} ELSE {column} END"
+            )
             return f"SELECT * EXCLUDE (file_row_number) REPLACE ({other} AS {column}) FROM {source}"
     return None
 
@@ -107,6 +127,8 @@ def _another(column: str, kind: str) -> str:
         return f"md5({column}::VARCHAR)"
     if kind == "VARCHAR":
         return f"{column} || {literal('x')}"
-    if kind == "DOUBLE":  # a half differs at any size, where minus 1 would be lost in a large volume
+    if (
+        kind == "DOUBLE"
+    ):  # a half differs at any size, where minus 1 would be lost in a large volume
         return f"CASE WHEN {column} = 0 THEN 1 ELSE {column} / 2 END"
     return f"CASE WHEN {column} > 0 THEN {column} - 1 ELSE {column} + 1 END"

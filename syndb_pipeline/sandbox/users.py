@@ -1,8 +1,10 @@
 """Who may log in to the sandbox: accounts, their groups and rights, and the tokens they hold.
 
-Belongs here: keeping accounts and tokens, and proving them. Does not: the routes (`profile.py`), or whose dataset is whose.
+Belongs here: keeping accounts and tokens, and proving them. Does not: the routes (`profile.py`), or
+whose dataset is whose.
 
-Passwords lie as scrypt hashes in `users.json`, mode 0600, beside the secret that signs tokens, so both outlive the server.
+Passwords lie as scrypt hashes in `users.json`, mode 0600, beside the secret that signs tokens, so
+both outlive the server.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from uuid import UUID, uuid4
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from syndb_pipeline.errors import ConfigError
-from syndb_pipeline.store import write_atomically
-from syndb_pipeline.yaml_file import Strict, Text, describe_errors, read_yaml
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.yaml_file import Strict, Text, describe_errors, read_yaml
+from syndb_pipeline.state.store import write_atomically
 
 TOKEN_SECONDS: Final = 3600.0
 VERIFICATION_SECONDS: Final = 3600.0
@@ -36,8 +38,15 @@ class Account(Strict):
     """An account of a file of accounts, which has `users:` with a list of them."""
 
     email: Annotated[Text, Field(max_length=320)]
-    password: SecretStr | None = Field(default=None, description="Made up, and printed at each start, when left out.")
-    verified: bool = Field(default=False, description="Whether the academic status is verified, without which nothing can be written.")
+    password: SecretStr | None = Field(
+        default=None, description="Made up, and printed at each start, when left out."
+    )
+    verified: bool = Field(
+        default=False,
+        description=(
+            "Whether the academic status is verified, without which nothing can be written."
+        ),
+    )
     superuser: bool = False
     groups: tuple[Text, ...] = ()
 
@@ -86,26 +95,37 @@ def load_accounts(path: Path) -> Accounts:
 
 
 def folder_secret(folder: Path) -> bytes:
-    """The secret that signs tokens, forms and links of the sandbox in `folder`; made at its first start, mode 0600."""
+    """The secret that signs tokens, forms and links of the sandbox in `folder`; made at its first
+    start, mode 0600.
+    """
     path = folder / "secret"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, secrets.token_hex(32) + "\n", mode=0o600)
     text = path.read_text(encoding="ascii").strip()
     if len(text) < 64:
-        raise ConfigError(f"{path}: no secret of a sandbox.", next_step="Remove it; a new one is made, and old tokens end.")
+        raise ConfigError(
+            f"{path}: no secret of a sandbox.",
+            next_step="Remove it; a new one is made, and old tokens end.",
+        )
     return bytes.fromhex(text)
 
 
 class Users:
     """Accounts and tokens of one sandbox. Safe to use from several threads of one process."""
 
-    def __init__(self, folder: Path, secret: bytes, *, token_seconds: float = TOKEN_SECONDS) -> None:
+    def __init__(
+        self, folder: Path, secret: bytes, *, token_seconds: float = TOKEN_SECONDS
+    ) -> None:
         self.path = folder / "users.json"
         self.token_seconds = token_seconds
         self._secret = secret
-        self._tokens = URLSafeSerializer(secret, salt="access token", signer_kwargs={"digest_method": hashlib.sha256})
-        self._states = URLSafeSerializer(secret, salt="academic verification", signer_kwargs={"digest_method": hashlib.sha256})
+        self._tokens = URLSafeSerializer(
+            secret, salt="access token", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+        self._states = URLSafeSerializer(
+            secret, salt="academic verification", signer_kwargs={"digest_method": hashlib.sha256}
+        )
         self._lock = Lock()
         self._kept = _Kept()
         if self.path.exists():
@@ -113,20 +133,26 @@ class Users:
                 self._kept = _Kept.model_validate_json(self.path.read_text(encoding="utf-8"))
             except ValidationError:
                 raise ConfigError(
-                    f"{self.path}: not written by this program, or damaged.", next_step="Remove it; the accounts are made anew."
+                    f"{self.path}: not written by this program, or damaged.",
+                    next_step="Remove it; the accounts are made anew.",
                 ) from None
         self._nobody = _hashed("nobody's password")
 
     def add(self, accounts: Accounts, *, password: str | None = None) -> dict[str, str]:
-        """Make these accounts, or bring those there are up to date. Returns each one's password by e-mail address.
+        """Make these accounts, or bring those there are up to date. Returns each one's password by
+        e-mail address.
 
-        An account without a password gets `password`, else one that is the same at every start in the same folder. One that was
-        verified since stays so.
+        An account without a password gets `password`, else one that is the same at every start in
+        the same folder. One that was verified since stays so.
         """
         given: dict[str, str] = {}
         with self._lock:
             for account in accounts.users:
-                text = account.password.get_secret_value() if account.password else password or self._made_up(account.email)
+                text = (
+                    account.password.get_secret_value()
+                    if account.password
+                    else password or self._made_up(account.email)
+                )
                 given[account.email] = text
                 old = self._by_email(account.email)
                 same = old is not None and _matches(text, old.password)
@@ -159,7 +185,9 @@ class Users:
         right = _matches(password.get_secret_value(), user.password if user else self._nobody)
         if user is None or not right:
             return None
-        token = self._tokens.dumps([str(user.id), secrets.token_hex(8), time.time() + self.token_seconds])
+        token = self._tokens.dumps(
+            [str(user.id), secrets.token_hex(8), time.time() + self.token_seconds]
+        )
         return token if isinstance(token, str) else token.decode("ascii")
 
     def holder(self, token: str) -> User | None:
@@ -174,7 +202,9 @@ class Users:
         _, name, expires = read
         with self._lock:
             now = time.time()
-            self._kept.revoked = {old: until for old, until in self._kept.revoked.items() if until > now} | {name: expires}
+            self._kept.revoked = {
+                old: until for old, until in self._kept.revoked.items() if until > now
+            } | {name: expires}
             self._write()
 
     def by_id(self, user: UUID) -> User | None:
@@ -226,14 +256,20 @@ class Users:
             user, name, expires = self._tokens.loads(token)
         except (BadData, ValueError, TypeError):
             return None
-        return (UUID(user), name, expires) if expires > time.time() and name not in self._kept.revoked else None
+        return (
+            (UUID(user), name, expires)
+            if expires > time.time() and name not in self._kept.revoked
+            else None
+        )
 
     def _made_up(self, email: str) -> str:
         digest = hmac.digest(self._secret, b"password of " + email.encode(), "sha256")
         return base64.b32encode(digest)[:16].decode().lower()
 
     def _by_email(self, email: str) -> User | None:
-        return next((user for user in self._kept.users if user.email.casefold() == email.casefold()), None)
+        return next(
+            (user for user in self._kept.users if user.email.casefold() == email.casefold()), None
+        )
 
     def _update(self, user: UUID, **changed: Any) -> None:
         found = self.by_id(user)
@@ -252,7 +288,8 @@ def account_lines(accounts: Sequence[Account], passwords: Mapping[str, str]) -> 
     """A line for each account, with its password."""
     width = max(len(account.email) for account in accounts)
     return [
-        f"  {account.email:<{width}}  {passwords[account.email]}  {'verified' if account.verified else 'not verified'}"
+        f"  {account.email:<{width}}  {passwords[account.email]} "
+        f" {'verified' if account.verified else 'not verified'}"
         f"{', superuser' if account.superuser else ''}{', in ' + ', '.join(account.groups) if account.groups else ''}"
         for account in accounts
     ]
@@ -265,9 +302,18 @@ def _hashed(password: str) -> str:
 
 def _matches(password: str, hashed: str) -> bool:
     salt, _, expected = hashed.partition("$")
-    return hmac.compare_digest(_scrypt(password, base64.b64decode(salt)), base64.b64decode(expected))
+    return hmac.compare_digest(
+        _scrypt(password, base64.b64decode(salt)), base64.b64decode(expected)
+    )
 
 
 def _scrypt(password: str, salt: bytes) -> bytes:
     # A lone surrogate cannot be encoded otherwise; it can arrive in a form.
-    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, n=_SCRYPT_COST, r=8, p=1, maxmem=64 * 1024 * 1024)
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=salt,
+        n=_SCRYPT_COST,
+        r=8,
+        p=1,
+        maxmem=64 * 1024 * 1024,
+    )

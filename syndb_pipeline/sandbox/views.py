@@ -1,4 +1,5 @@
-"""A dataset between its three forms: as it arrives, as the node keeps it, as it is told and searched.
+"""A dataset between its three forms: as it arrives, as the node keeps it, as it is told and
+searched.
 
 Belongs here: those conversions. Does not: routes or rights (`metadata.py`).
 """
@@ -14,7 +15,13 @@ from syndb_constants.data_license import DataLicense
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import DatasetInfo, Metadata, Mutation, Region
 from syndb_pipeline.sandbox.catalogue import Catalogue
-from syndb_pipeline.sandbox.schemas import BrainRegionTag, Filter, NewDataset, RegionsOfDataset, _Described
+from syndb_pipeline.sandbox.schemas import (
+    BrainRegionTag,
+    Filter,
+    NewDataset,
+    RegionsOfDataset,
+    _Described,
+)
 from syndb_pipeline.sandbox.wire import distinct
 
 _ANIMAL_NAMES: Final = {code: name for name, code in ANIMALS.items()}
@@ -22,18 +29,29 @@ _LICENSE_NAMES: Final = {code: name for name, code in LICENSES.items()}
 
 
 def metadata_of(new: NewDataset) -> Metadata:
-    """What the node keeps of a new dataset. Without a licence it gets SynDB's default, ODC-BY (D)."""
-    return _metadata(new, new.id, new.label, new.notes, new.brain_regions, tuple(sorted(set(new.syndb_tables))))
+    """What the node keeps of a new dataset. Without a licence it gets SynDB's default, ODC-BY
+    (D).
+    """
+    return _metadata(
+        new, new.id, new.label, new.notes, new.brain_regions, tuple(sorted(set(new.syndb_tables)))
+    )
 
 
 def metadata_of_part(shared: _Described, part: RegionsOfDataset, dataset: UUID) -> Metadata:
-    """One dataset of a collection over several brain regions. Its tables are not told in advance."""
+    """One dataset of a collection over several brain regions. Its tables are not told in
+    advance.
+    """
     notes = shared.notes if part.notes is None else part.notes
     return _metadata(shared, dataset, part.label or shared.label, notes, part.brain_regions, ())
 
 
 def _metadata(
-    new: _Described, dataset: UUID, label: str, notes: str | None, regions: tuple[BrainRegionTag, ...], tables: tuple[int, ...]
+    new: _Described,
+    dataset: UUID,
+    label: str,
+    notes: str | None,
+    regions: tuple[BrainRegionTag, ...],
+    tables: tuple[int, ...],
 ) -> Metadata:
     license_code = int((new.data_license or DataLicense.ODC_BY).value)
     return Metadata(
@@ -45,8 +63,13 @@ def _metadata(
         animal=int(new.animal),
         animal_name=_ANIMAL_NAMES[int(new.animal)],
         microscopy=new.microscopy,
-        brain_regions=tuple(Region(brain_structure=each.brain_structure, direction=each.direction.value) for each in regions),
-        mutations=tuple(Mutation(gene=each.gene, expression=each.expression.value) for each in new.mutations),
+        brain_regions=tuple(
+            Region(brain_structure=each.brain_structure, direction=each.direction.value)
+            for each in regions
+        ),
+        mutations=tuple(
+            Mutation(gene=each.gene, expression=each.expression.value) for each in new.mutations
+        ),
         publication_dois=distinct(new.publication_dois),
         authorized_group_names=distinct(new.authorized_group_names),
         dataset_collection_names=distinct(new.dataset_collection_names),
@@ -59,10 +82,26 @@ def unknown_tags(metadata: Metadata, catalogue: Catalogue) -> list[str]:
     tags = catalogue.tags
     wanted = [
         *([f"animal {metadata.animal}"] if metadata.animal not in tags.animals else []),
-        *(f"brain region {region_name(*_pair(each))}" for each in metadata.brain_regions if _pair(each) not in tags.regions),
-        *([f"microscopy {metadata.microscopy}"] if metadata.microscopy not in tags.microscopies else []),
-        *(f"mutation {each.gene} {each.expression}" for each in metadata.mutations if (each.gene, each.expression) not in tags.mutations),
-        *(f"publication {doi}" for doi in metadata.publication_dois if doi not in tags.publications),
+        *(
+            f"brain region {region_name(*_pair(each))}"
+            for each in metadata.brain_regions
+            if _pair(each) not in tags.regions
+        ),
+        *(
+            [f"microscopy {metadata.microscopy}"]
+            if metadata.microscopy not in tags.microscopies
+            else []
+        ),
+        *(
+            f"mutation {each.gene} {each.expression}"
+            for each in metadata.mutations
+            if (each.gene, each.expression) not in tags.mutations
+        ),
+        *(
+            f"publication {doi}"
+            for doi in metadata.publication_dois
+            if doi not in tags.publications
+        ),
     ]
     return wanted
 
@@ -82,7 +121,11 @@ def told(info: DatasetInfo, catalogue: Catalogue) -> dict[str, Any]:
         "animal": metadata.animal,
         "microscopy": metadata.microscopy,
         "mutations": [
-            {"id": _id(catalogue.tags.mutations.get((each.gene, each.expression))), "gene": each.gene, "expression": each.expression}
+            {
+                "id": _id(catalogue.tags.mutations.get((each.gene, each.expression))),
+                "gene": each.gene,
+                "expression": each.expression,
+            }
             for each in metadata.mutations
         ],
         "brain_regions": [
@@ -105,11 +148,17 @@ def told(info: DatasetInfo, catalogue: Catalogue) -> dict[str, Any]:
 
 def collections_of(info: DatasetInfo, catalogue: Catalogue) -> list[str]:
     """Collections the dataset was registered into, and those it was added to since."""
-    return list(distinct((*info.metadata.dataset_collection_names, *catalogue.collections_of(info.metadata.id))))
+    return list(
+        distinct(
+            (*info.metadata.dataset_collection_names, *catalogue.collections_of(info.metadata.id))
+        )
+    )
 
 
 def matches_all(info: DatasetInfo, wanted: Filter, catalogue: Catalogue) -> bool:
-    """Whether every field that asks something holds for the dataset; a field holds when any of its values does [not known of SynDB]."""
+    """Whether every field that asks something holds for the dataset; a field holds when any of its
+    values does [not known of SynDB].
+    """
     return all(_hits(info, wanted, catalogue))
 
 
@@ -133,9 +182,21 @@ def _hits(info: DatasetInfo, asked: Filter, catalogue: Catalogue) -> list[bool]:
     ]
     hits = [bool(set(values) & there) for values, there in pairs if values]
     if asked.mutations:
-        hits.append(any(_is_mutation(each, one.gene, one.expression) for one in asked.mutations for each in held.mutations))
+        hits.append(
+            any(
+                _is_mutation(each, one.gene, one.expression)
+                for one in asked.mutations
+                for each in held.mutations
+            )
+        )
     if asked.brain_regions:
-        hits.append(any(_is_region(each, one.brain_structure, one.direction) for one in asked.brain_regions for each in held.brain_regions))
+        hits.append(
+            any(
+                _is_region(each, one.brain_structure, one.direction)
+                for one in asked.brain_regions
+                for each in held.brain_regions
+            )
+        )
     return hits
 
 
@@ -144,7 +205,9 @@ def _is_mutation(held: Mutation, gene: str | None, expression: Any) -> bool:
 
 
 def _is_region(held: Region, structure: str, direction: Any) -> bool:
-    return structure == held.brain_structure and (direction is None or direction.value == held.direction)
+    return structure == held.brain_structure and (
+        direction is None or direction.value == held.direction
+    )
 
 
 def _pair(region: Region) -> tuple[str, str]:

@@ -1,6 +1,8 @@
-"""Requests read and answers written as a FastAPI server does, the kind that SynDB's published contract comes from.
+"""Requests read and answers written as a FastAPI server does, the kind that SynDB's published
+contract comes from.
 
-Belongs here: bodies, queries and errors in that form, and how much of a request is read. Does not: what any route does.
+Belongs here: bodies, queries and errors in that form, and how much of a request is read. Does not:
+what any route does.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Refusal(Exception):
     """An answer that is no success: its status and what stands under `detail`."""
 
-    def __init__(self, status: int, detail: Any, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: Any, *, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
@@ -41,20 +45,30 @@ class Refusal(Exception):
 
 def invalid(*errors: tuple[tuple[str | int, ...], str, str]) -> Refusal:
     """422 with one entry for each (place, message, type), as `HTTPValidationError` has them."""
-    return Refusal(422, [{"loc": list(place), "msg": message, "type": kind} for place, message, kind in errors])
+    return Refusal(
+        422, [{"loc": list(place), "msg": message, "type": kind} for place, message, kind in errors]
+    )
 
 
 def answer(body: BaseModel | Mapping[str, Any] | None, status: int = 200) -> Response:
-    return JSONResponse(body.model_dump(mode="json") if isinstance(body, BaseModel) else body, status)
+    return JSONResponse(
+        body.model_dump(mode="json") if isinstance(body, BaseModel) else body, status
+    )
 
 
 def validated(model: type[Model], content: Mapping[str, Any] | bytes, place: str) -> Model:
     """`content` as `model`. Raises `Refusal` 422 that names each wrong field below `place`."""
     try:
-        return model.model_validate_json(content) if isinstance(content, bytes) else model.model_validate(content)
+        return (
+            model.model_validate_json(content)
+            if isinstance(content, bytes)
+            else model.model_validate(content)
+        )
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise invalid(*(((place, *each["loc"]), each["msg"], each["type"]) for each in found[:100])) from None
+        raise invalid(
+            *(((place, *each["loc"]), each["msg"], each["type"]) for each in found[:100])
+        ) from None
 
 
 async def read_body(request: Request, limit: int = JSON_BYTES) -> bytes:
@@ -72,11 +86,21 @@ async def read_body(request: Request, limit: int = JSON_BYTES) -> bytes:
 
 
 async def json_body(request: Request, model: type[Model]) -> Model:
-    """The JSON body as `model`; `Refusal` 422 when it is of another type, no JSON, or not what `model` takes."""
+    """The JSON body as `model`; `Refusal` 422 when it is of another type, no JSON, or not what
+    `model` takes.
+    """
     content = await read_body(request)
     kind = media_type(request)
-    if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
-        raise invalid((("body",), f"Input should be sent as application/json, not {kind or 'without a type'}", "model_attributes_type"))
+    if not (
+        kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    ):
+        raise invalid(
+            (
+                ("body",),
+                f"Input should be sent as application/json, not {kind or 'without a type'}",
+                "model_attributes_type",
+            )
+        )
     return validated(model, content, "body")
 
 
@@ -86,9 +110,13 @@ async def form_body(request: Request, model: type[Model]) -> Model:
     if media_type(request) != "application/x-www-form-urlencoded":
         raise invalid((("body",), "Input should be a URL-encoded form", "missing"))
     try:
-        pairs = parse_qsl(content.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict")
+        pairs = parse_qsl(
+            content.decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict"
+        )
     except ValueError:
-        raise invalid((("body",), "Input should be a URL-encoded form in UTF-8", "value_error")) from None
+        raise invalid(
+            (("body",), "Input should be a URL-encoded form in UTF-8", "value_error")
+        ) from None
     return validated(model, dict(pairs), "body")
 
 
@@ -109,7 +137,8 @@ def path_uuid(request: Request, name: str = "dataset_id") -> UUID:
 
 
 async def drain(request: Request) -> None:
-    """Read and forget what the client still sends: one that is writing would meet a closed connection and not the answer.
+    """Read and forget what the client still sends: one that is writing would meet a closed
+    connection and not the answer.
 
     Nothing is read from a client that waits for "100 Continue": it sends no body after an answer.
     """
@@ -145,7 +174,11 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
 
 async def on_mistake(request: Request, error: Exception) -> Response:
     """A mistake of ours: nothing of its inside goes out. The server's log has it."""
-    return JSONResponse({"detail": "The sandbox failed in a way it should not; its log says how."}, 500, {"connection": "close"})
+    return JSONResponse(
+        {"detail": "The sandbox failed in a way it should not; its log says how."},
+        500,
+        {"connection": "close"},
+    )
 
 
 def distinct(items: Iterable[str]) -> tuple[str, ...]:

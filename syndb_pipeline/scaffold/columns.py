@@ -1,6 +1,7 @@
 """Which SynDB column each column of a table is.
 
-Belongs here: what names suggest, held against the first values. Does not: which table a file is (`guess.py`).
+Belongs here: what names suggest, held against the first values. Does not: which table a file is
+(`guess.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from syndb_pipeline.scaffold.names import COLUMN_WORDS, SEGMENTS, TRANSMITTERS, 
 from syndb_pipeline.scaffold.peek import Candidate
 from syndb_pipeline.scaffold.values import are_numbers, hold_several_numbers
 
-UNIT_SUFFIX: Final = re.compile(r"^(?P<name>.+?)[ _\[(]+(?P<unit>nm|um|µm|μm|mm)[23²³]?[\])]?$", re.IGNORECASE)
+UNIT_SUFFIX: Final = re.compile(
+    r"^(?P<name>.+?)[ _\[(]+(?P<unit>nm|um|µm|μm|mm)[23²³]?[\])]?$", re.IGNORECASE
+)
 _PROBABILITY: Final = re.compile(r"(?P<name>.+?)_(prob|probability|score|avg|mean|p)")
 MEASURES: Final = (Kind.NUMBER, Kind.INTEGER)
 KEYS: Final = (Kind.KEY, Kind.REFERENCE)
@@ -33,7 +36,9 @@ Keys = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Mapped:
-    """One column of the lab, as SynDB's `target`. `sure` when the name leaves no doubt; `unit` is one that the name states."""
+    """One column of the lab, as SynDB's `target`. `sure` when the name leaves no doubt; `unit` is
+    one that the name states.
+    """
 
     column: str
     target: str
@@ -47,7 +52,9 @@ def share(values: Sequence[str], among: Collection[str]) -> float:
     return len(different & set(among)) / len(different) if different else 0
 
 
-def map_columns(candidate: Candidate, table: Table, keys: Keys | None = None, named: Iterable[str] = ()) -> tuple[list[Mapped], list[str]]:
+def map_columns(
+    candidate: Candidate, table: Table, keys: Keys | None = None, named: Iterable[str] = ()
+) -> tuple[list[Mapped], list[str]]:
     """Each column's SynDB column, and the columns that have none. No SynDB column is given twice.
 
     Args:
@@ -67,10 +74,15 @@ def map_columns(candidate: Candidate, table: Table, keys: Keys | None = None, na
             if item is None or not _may_be(item, candidate, table):
                 continue
             evidence = 0.0 if item.sure else _evidence(item, candidate, table, keys or {}, named)
-            if named_by is _segment_of_parent and not any(len(value) > LONG for value in candidate.values(column)):
-                continue  # short keys are met by chance: the rows of most tables are numbered 1, 2, 3
+            if named_by is _segment_of_parent and not any(
+                len(value) > LONG for value in candidate.values(column)
+            ):
+                # short keys are met by chance: the rows of most tables are numbered 1, 2, 3
+                continue
             if named_by not in _ONLY_BY_VALUES or evidence > 0:
-                options.append(((not item.sure, -evidence, attempt, item.column != item.target, at), item))
+                options.append(
+                    ((not item.sure, -evidence, attempt, item.column != item.target, at), item)
+                )
     found: dict[str, Mapped] = {}
     taken: set[str] = set()
     for _, item in sorted(options, key=lambda option: option[0]):
@@ -82,7 +94,9 @@ def map_columns(candidate: Candidate, table: Table, keys: Keys | None = None, na
 
 
 def _may_be(item: Mapped, candidate: Candidate, table: Table) -> bool:
-    """Whether the first values of a column allow what its name suggests. What a name leaves no doubt about is for `check` to judge."""
+    """Whether the first values of a column allow what its name suggests. What a name leaves no
+    doubt about is for `check` to judge.
+    """
     kind = table.columns[item.target].kind
     if item.column == item.target:
         return True
@@ -94,14 +108,20 @@ def _may_be(item: Mapped, candidate: Candidate, table: Table) -> bool:
     return item.sure or kind not in MEASURES or are_numbers(values)
 
 
-def _evidence(item: Mapped, candidate: Candidate, table: Table, keys: Keys, named: Collection[str]) -> float:
-    """How much the values say for a key or reference: the share of them that are known; less than nothing for a key that repeats."""
+def _evidence(
+    item: Mapped, candidate: Candidate, table: Table, keys: Keys, named: Collection[str]
+) -> float:
+    """How much the values say for a key or reference: the share of them that are known; less than
+    nothing for a key that repeats.
+    """
     column = table.columns[item.target]
     if column.kind not in KEYS:
         return 0
     values = candidate.values(item.column)
     if column.kind is Kind.REFERENCE:
-        return max((share(values, keys[name]) for name in column.targets if name in keys), default=0)
+        return max(
+            (share(values, keys[name]) for name in column.targets if name in keys), default=0
+        )
     if table.pair is None and len(set(values)) < len(values):
         return -1
     return share(list(named), values)
@@ -122,7 +142,11 @@ def _synonym(column: str, table: Table) -> Mapped | None:
     singular = name.replace("_ids", "_id")
     if singular == f"{table.name}_id" and "cid" in table.columns:
         return Mapped(column, "cid", True)
-    if table.has_parent and singular.removesuffix("_id") in table.parents and singular not in table.columns:
+    if (
+        table.has_parent
+        and singular.removesuffix("_id") in table.parents
+        and singular not in table.columns
+    ):
         return Mapped(column, "parent_id", False)
     for target, words in COLUMN_WORDS.items():
         if name in words and target in table.columns:
@@ -135,11 +159,22 @@ def _with_unit(column: str, table: Table) -> Mapped | None:
     match = UNIT_SUFFIX.match(column.strip())
     if not match:
         return None
-    inner = _exact(match["name"], table) or _synonym(match["name"], table) or _near(match["name"], table)
+    inner = (
+        _exact(match["name"], table)
+        or _synonym(match["name"], table)
+        or _near(match["name"], table)
+    )
     declared = table.columns[inner.target] if inner else None
-    if inner is None or declared is None or declared.dimension is None or declared.kind is not Kind.NUMBER:
+    if (
+        inner is None
+        or declared is None
+        or declared.dimension is None
+        or declared.kind is not Kind.NUMBER
+    ):
         return None
-    return Mapped(column, inner.target, inner.sure, match["unit"].lower().replace("μ", "u").replace("µ", "u"))
+    return Mapped(
+        column, inner.target, inner.sure, match["unit"].lower().replace("μ", "u").replace("µ", "u")
+    )
 
 
 def _probability(column: str, table: Table) -> Mapped | None:
@@ -154,14 +189,22 @@ def _near(column: str, table: Table) -> Mapped | None:
 
 
 def _other_end(column: str, table: Table) -> Mapped | None:
-    """The end of a synapse that a column speaks of without naming its partner: taken only where its values are keys."""
+    """The end of a synapse that a column speaks of without naming its partner: taken only where its
+    values are keys.
+    """
     end = end_of(plain(column))
     return Mapped(column, end[0], False) if end and end[0] in table.columns else None
 
 
 def _segment_of_parent(column: str, table: Table) -> Mapped | None:
-    """The parent whose segment a column names, as `root_id` does in a table of axons: taken only where its values are long keys."""
-    return Mapped(column, "parent_id", False) if table.has_parent and plain(column) in SEGMENTS else None
+    """The parent whose segment a column names, as `root_id` does in a table of axons: taken only
+    where its values are long keys.
+    """
+    return (
+        Mapped(column, "parent_id", False)
+        if table.has_parent and plain(column) in SEGMENTS
+        else None
+    )
 
 
 _ATTEMPTS: Final[tuple[Callable[[str, Table], Mapped | None], ...]] = (

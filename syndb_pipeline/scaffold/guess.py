@@ -1,7 +1,8 @@
 """Which SynDB table a file holds, and which of several files.
 
 Belongs here: scoring files, and what the values of several say about each other. Does not: columns
-(`columns.py`), or deciding anything that a person should; what is not plain becomes a question (`text.py`).
+(`columns.py`), or deciding anything that a person should; what is not plain becomes a question
+(`text.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from syndb_pipeline.scaffold.peek import Candidate
 MINIMUM_SCORE: Final = 1.0
 
 _AS_GOOD: Final = 0.3
-"""How much less than the best a file may resemble a table and still be one that a person must choose from."""
+"""How much less than the best a file may resemble a table and still be one that a person must
+choose from.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Choice:
 class Guess:
     """A file taken for a SynDB table, with what is open about it.
 
-    `file` is a name or glob, relative to the folder looked at. `choices` are the files, or the sheets, of
-    which a person must choose, and `doubt` says why, or what else is to be asked about `file`.
+    `file` is a name or glob, relative to the folder looked at. `choices` are the files, or the
+    sheets, of which a person must choose, and `doubt` says why, or what else is to be asked about
+    `file`.
     """
 
     table: str
@@ -50,11 +54,17 @@ class Guess:
     candidate: Candidate
     mapped: list[Mapped]
     unknown: list[str]
-    parents: list[str] = field(default_factory=list)  # tables of the dataset that parent_id could point to
+    parents: list[str] = field(
+        default_factory=list
+    )  # tables of the dataset that parent_id could point to
     choices: list[Choice] = field(default_factory=list)
     doubt: str = ""
-    lesser: list[str] = field(default_factory=list)  # files that look like the table too, but less, and are not used
-    hints: list[str] = field(default_factory=list)  # unknown columns whose values are keys of a parent
+    lesser: list[str] = field(
+        default_factory=list
+    )  # files that look like the table too, but less, and are not used
+    hints: list[str] = field(
+        default_factory=list
+    )  # unknown columns whose values are keys of a parent
 
     @property
     def chooses_sheet(self) -> bool:
@@ -66,7 +76,9 @@ class Guess:
 
 
 def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, str]]:
-    """The tables among `candidates`, parents first, and the files that fit none, with the reason."""
+    """The tables among `candidates`, parents first, and the files that fit none, with the
+    reason.
+    """
     by_table: dict[str, list[tuple[float, Candidate]]] = {}
     unused: dict[str, str] = {}
     unfit: list[Candidate] = []
@@ -85,13 +97,17 @@ def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, st
         guesses[-1].lesser = [str(less) for _, less in ranked[len(alike) :]]
     if not any(guess.table == "neuron" for guess in guesses):
         guesses = [*_neurons_by_values(guesses, unfit), *guesses]
-    unused |= {str(other): "neither its name nor its columns resemble a SynDB table" for other in unfit}
+    unused |= {
+        str(other): "neither its name nor its columns resemble a SynDB table" for other in unfit
+    }
     _relate(guesses)
     return guesses, unused
 
 
 def _relate(guesses: list[Guess]) -> None:
-    """Choose among columns that may be keys or references by what the tables' values say about each other."""
+    """Choose among columns that may be keys or references by what the tables' values say about each
+    other.
+    """
     for _ in range(2):  # a better key lets references be found, and the other way round
         keys = {guess.table: set(_values(guess, "cid")) for guess in guesses}
         named: dict[str, set[str]] = {}
@@ -100,7 +116,9 @@ def _relate(guesses: list[Guess]) -> None:
                 for target in column.targets:
                     named.setdefault(target, set()).update(_values(guess, column.name))
         for guess in guesses:
-            guess.mapped, guess.unknown = map_columns(guess.candidate, TABLES[guess.table], keys, named.get(guess.table, ()))
+            guess.mapped, guess.unknown = map_columns(
+                guess.candidate, TABLES[guess.table], keys, named.get(guess.table, ())
+            )
     for guess in guesses:
         table = TABLES[guess.table]
         if table.has_parent:
@@ -121,7 +139,8 @@ def _values(guess: Guess, target: str) -> list[str]:
 
 
 def _neurons_by_values(guesses: list[Guess], unfit: list[Candidate]) -> list[Guess]:
-    """A table of neurons, where a file has a column of what the others refer to as neurons; none where there is no such.
+    """A table of neurons, where a file has a column of what the others refer to as neurons; none
+    where there is no such.
 
     A file that is no table otherwise is taken out of `unfit`; one that is may serve as two.
     """
@@ -130,15 +149,31 @@ def _neurons_by_values(guesses: list[Guess], unfit: list[Candidate]) -> list[Gue
             named = _values(guess, column.name)
             if not named or not (column.targets == ("neuron",) or column.name in _ENDS):
                 continue  # the parent of a vesicle, say, is hardly a neuron
-            others = [other.candidate for other in guesses if other is not guess and not other.choices]
+            others = [
+                other.candidate for other in guesses if other is not guess and not other.choices
+            ]
             for candidate in [*unfit, *others]:
                 for key in filter(None, candidate.columns):
                     values = candidate.values(key)
-                    if len(set(values)) == len(values) and _are_keys_of(named, set(values), only_long=candidate in others):
+                    if len(set(values)) == len(values) and _are_keys_of(
+                        named, set(values), only_long=candidate in others
+                    ):
                         unfit[:] = [other for other in unfit if other is not candidate]
-                        doubt = f"is it the table of neurons? {guess.column_of(column.name)} of {guess.candidate} holds values of its {key}"
+                        doubt = (
+                            f"is it the table of neurons? {guess.column_of(column.name)} of"
+                            f" {guess.candidate} holds values of its {key}"
+                        )
                         unknown = [other for other in candidate.columns if other != key]
-                        return [Guess("neuron", _file(candidate), candidate, [Mapped(key, "cid", False)], unknown, doubt=doubt)]
+                        return [
+                            Guess(
+                                "neuron",
+                                _file(candidate),
+                                candidate,
+                                [Mapped(key, "cid", False)],
+                                unknown,
+                                doubt=doubt,
+                            )
+                        ]
     return []
 
 
@@ -146,10 +181,14 @@ _ENDS: Final = ("pre_synapse_id", "post_synapse_id")
 
 
 def _are_keys_of(named: Sequence[str], keys: set[str], *, only_long: bool) -> bool:
-    """Whether `named` are references to `keys`: most of them or, as these are the first rows only, some that are too long for chance."""
+    """Whether `named` are references to `keys`: most of them or, as these are the first rows only,
+    some that are too long for chance.
+    """
     met = set(named) & keys
     long = sum(len(key) > LONG for key in met)
-    return long > 2 or (len(met) > 1 and 2 * len(met) > len(set(named)) and (long > 0 or not only_long))
+    return long > 2 or (
+        len(met) > 1 and 2 * len(met) > len(set(named)) and (long > 0 or not only_long)
+    )
 
 
 # Several files
@@ -162,19 +201,34 @@ def _guess(name: str, alike: list[Candidate]) -> Guess:
     pieces = alike if len(alike) > 1 else list(first.pieces)
     pattern = common_glob(alike) if len(alike) > 1 else guess.file
     if len(pieces) > 1 and pattern is not None:
-        names = [_file(piece) if len(alike) > 1 else f"{glob.escape(piece.path.parent.name)}/{_file(piece)}" for piece in pieces]
+        names = [
+            (
+                _file(piece)
+                if len(alike) > 1
+                else f"{glob.escape(piece.path.parent.name)}/{_file(piece)}"
+            )
+            for piece in pieces
+        ]
         names.sort()
         guess.file = pattern
         if shared := _shared_keys(pieces, guess):
             guess.choices = [Choice(each) for each in (*names[:_MOST_CHOICES], pattern)]
-            guess.doubt = f"two releases of the same data, or parts of one table? {shared}. Remove the # of one line"
+            guess.doubt = (
+                f"two releases of the same data, or parts of one table? {shared}. Remove the # of"
+                " one line"
+            )
         elif not _numbered(pieces):
-            guess.doubt = f"parts of one table, or releases or groups? All are read: {_listed(names)}"
+            guess.doubt = (
+                f"parts of one table, or releases or groups? All are read: {_listed(names)}"
+            )
     elif len(alike) > 1 and all(each.path == first.path for each in alike):
         guess.choices = [Choice(_file(each), each.sheet) for each in alike]
     elif len(alike) > 1:
         guess.choices = [Choice(_file(each), each.sheet) for each in alike]
-        guess.doubt = f"which one? These look like {name}, as releases, versions or parts of one table do. Remove the # of one line"
+        guess.doubt = (
+            f"which one? These look like {name}, as releases, versions or parts of one table do."
+            " Remove the # of one line"
+        )
     return guess
 
 
@@ -204,32 +258,50 @@ def _shared_keys(pieces: Sequence[Candidate], guess: Guess) -> str:
     found = {}
     for piece in pieces[:_COMPARED]:
         at = [piece.columns.index(name) for name in names] or range(piece.width)
-        found[piece.path.name] = {tuple(row[index] for index in at) for row in piece.rows} - {("",) * len(at)}
+        found[piece.path.name] = {tuple(row[index] for index in at) for row in piece.rows} - {
+            ("",) * len(at)
+        }
     most = max(combinations(found, 2), key=lambda two: len(found[two[0]] & found[two[1]]))
     common = len(found[most[0]] & found[most[1]])
-    return f"{common:,} of the first {len(found[most[1]]):,} {what} of {most[1]} are in {most[0]} too" if common else ""
+    return (
+        f"{common:,} of the first {len(found[most[1]]):,} {what} of {most[1]} are in {most[0]} too"
+        if common
+        else ""
+    )
 
 
 def _numbered(pieces: Sequence[Candidate]) -> bool:
-    """Whether the names of `pieces` differ in a number that counts them: 1, 2, 3 or 000, 001; 630 and 783 do not."""
+    """Whether the names of `pieces` differ in a number that counts them: 1, 2, 3 or 000, 001; 630
+    and 783 do not.
+    """
     names = sorted(piece.path.name for piece in pieces)
     start = len(_shared_start(names).rstrip("0123456789"))
     digits = [found[0] for name in names if (found := re.match(r"\d+", name[start:]))]
     numbers = sorted(map(int, digits))
-    return len(digits) == len(names) and numbers[0] < 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    return (
+        len(digits) == len(names)
+        and numbers[0] < 2
+        and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    )
 
 
 def _shared_start(names: list[str]) -> str:
     columns = zip(*names, strict=False)
-    return "".join(letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns))
+    return "".join(
+        letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns)
+    )
 
 
 def common_glob(candidates: list[Candidate]) -> str | None:
-    """A pattern that matches exactly the files of `candidates`, when they are parts of one table: same kind, same columns, like names."""
+    """A pattern that matches exactly the files of `candidates`, when they are parts of one table:
+    same kind, same columns, like names.
+    """
     first = candidates[0]
     ending = suffix(first.path)
     if any(
-        each.sheet or each.pieces or (each.columns, each.width, suffix(each.path)) != (first.columns, first.width, ending)
+        each.sheet
+        or each.pieces
+        or (each.columns, each.width, suffix(each.path)) != (first.columns, first.width, ending)
         for each in candidates
     ):
         return None
@@ -246,7 +318,9 @@ def common_glob(candidates: list[Candidate]) -> str | None:
 
 def score(candidate: Candidate, table: Table) -> float:
     """How much a candidate resembles a table: 1 and more is a fair guess, below it is none."""
-    named = max(name_score(candidate.name, table.name), 1.2 * name_score(candidate.sheet or "", table.name))
+    named = max(
+        name_score(candidate.name, table.name), 1.2 * name_score(candidate.sheet or "", table.name)
+    )
     if not candidate.columns:
         return named + 0.3 if named else 0  # no header: the name is all there is to go by
     mapped, _ = map_columns(candidate, table)
@@ -254,15 +328,26 @@ def score(candidate: Candidate, table: Table) -> float:
     if table.pair is not None and not set(table.pair) <= found:
         return 0  # a list of pairs without pairs is none, whatever it is called
     # A column that few tables have says more than a centroid does.
-    telling = sum(1 / sum(target in other.columns for other in TABLES.values()) for target in found if target != "cid")
+    telling = sum(
+        1 / sum(target in other.columns for other in TABLES.values())
+        for target in found
+        if target != "cid"
+    )
     if table.pair is not None and "cid" not in found:
         telling += 0.5
     known = sum(1.0 if item.sure else 0.5 for item in mapped) / len(candidate.columns)
-    return 1.2 * named + 0.4 * known + min(telling, 1.5) * 0.6 - (0.15 if table.pair is None and "cid" not in found else 0)
+    return (
+        1.2 * named
+        + 0.4 * known
+        + min(telling, 1.5) * 0.6
+        - (0.15 if table.pair is None and "cid" not in found else 0)
+    )
 
 
 def name_score(name: str, table: str) -> float:
-    """1 when `name` is one of the table's words, in the plural or with numbers; less inside a longer name; 0 without any of them."""
+    """1 when `name` is one of the table's words, in the plural or with numbers; less inside a
+    longer name; 0 without any of them.
+    """
     split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     words = " ".join(word.removesuffix("s") for word in re.findall(r"[a-z]+", split.lower()))
     best = 0.0

@@ -1,6 +1,7 @@
 """How labs call SynDB's tables and columns, beside the names and aliases that the contract knows.
 
-Belongs here: words, and what two spellings of a name have in common. Does not: which file or column is which (`guess.py`).
+Belongs here: words, and what two spellings of a name have in common. Does not: which file or column
+is which (`guess.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,24 @@ from syndb_pipeline.contract.tables import TABLES
 
 TABLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "neuron": ("neuron", "cell"),
-    "neuron_relation": ("neuron relation", "relation", "edge", "edgelist", "connection", "connectivity", "connectome"),
+    "neuron_relation": (
+        "neuron relation",
+        "relation",
+        "edge",
+        "edgelist",
+        "connection",
+        "connectivity",
+        "connectome",
+    ),
     "dendrite": ("dendrite",),
     "axon": ("axon",),
-    "pre_synaptic_terminal": ("pre synaptic terminal", "presynaptic terminal", "terminal", "bouton", "presynapse"),
+    "pre_synaptic_terminal": (
+        "pre synaptic terminal",
+        "presynaptic terminal",
+        "terminal",
+        "bouton",
+        "presynapse",
+    ),
     "synapse": ("synapse", "synaptic link"),
     "dendritic_spine": ("dendritic spine", "spine"),
     "endoplasmic_reticulum": ("endoplasmic reticulum", "er"),
@@ -76,10 +91,11 @@ def plain(name: str) -> str:
 
 
 def end_of(name: str) -> tuple[str, bool] | None:
-    """Which end of a synapse a column called `name` (plain) speaks of, and whether it names the partner.
+    """Which end of a synapse a column called `name` (plain) speaks of, and whether it names the
+    partner.
 
-    `pre_pt_root_id` and `bodyid_pre` name it; `pre_pt_position` and `pre_pt_supervoxel_id` tell something
-    else of it. None where `name` speaks of no end.
+    `pre_pt_root_id` and `bodyid_pre` name it; `pre_pt_position` and `pre_pt_supervoxel_id` tell
+    something else of it. None where `name` speaks of no end.
     """
     if first := _SIDE_FIRST.fullmatch(name):
         side, rest = first[1], first[2] or ""
@@ -91,7 +107,12 @@ def end_of(name: str) -> tuple[str, bool] | None:
 
 
 WORDS: Final = frozenset(
-    [name for table in TABLES.values() for column in table.columns.values() for name in (column.name, *column.aliases)]
+    [
+        name
+        for table in TABLES.values()
+        for column in table.columns.values()
+        for name in (column.name, *column.aliases)
+    ]
     + [word for words in COLUMN_WORDS.values() for word in words]
     + [f"{name}_id" for name in TABLES]
 )

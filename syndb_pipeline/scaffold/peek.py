@@ -1,7 +1,8 @@
-"""A first look at one file: its columns, its sheets, its first rows, read as `check` will read them.
+"""A first look at one file: its columns, its sheets, its first rows, read as `check` will read
+them.
 
-Belongs here: just enough reading to guess what a file holds, by the readers' own means. Does not: strict
-reading with findings (`readers/`).
+Belongs here: just enough reading to guess what a file holds, by the readers' own means. Does not:
+strict reading with findings (`readers/`).
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from typing import Final
 import duckdb
 from python_calamine import CalamineWorkbook, SheetTypeEnum
 
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
-from syndb_pipeline.readers import columnar, encodings, headers, text
+from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.files import PARQUET_SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, suffix
-from syndb_pipeline.readers.line_ends import line_end
-from syndb_pipeline.readers.lines import LineTooLong, Record, records, sample
+from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Unreadable as Refused
 from syndb_pipeline.readers.part import column_name
 from syndb_pipeline.readers.signatures import check_is
+from syndb_pipeline.readers.text import encodings
+from syndb_pipeline.readers.text import text_files as text
+from syndb_pipeline.readers.text.line_ends import line_end
+from syndb_pipeline.readers.text.lines import LineTooLong, Record, records, sample
 from syndb_pipeline.readers.untrusted import first_bytes, vet
 from syndb_pipeline.readers.untrusted_archive import gunzipped
-from syndb_pipeline.readers.workbook import cell_text, readable
+from syndb_pipeline.readers.workbook.workbooks import cell_text, readable
 from syndb_pipeline.scaffold.names import WORDS, plain
-from syndb_pipeline.table_settings import TableConfig
 
 SUFFIXES: Final = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, *PARQUET_SUFFIXES)
 _LOOK_BYTES: Final = 1 << 20
@@ -51,10 +55,10 @@ class Unreadable(Exception):
 class Candidate:
     """A file, or a sheet of one, or a folder of parts, that may hold a table.
 
-    `columns` is empty when there is no header; `width` counts the cells of a row. `rows` are the first
-    rows below the header, as text. `header_row` is the header's row where `check` would not find it by
-    itself, else 1. `pieces` are some of the files of a folder of parts, which `path` then is, and `of` is
-    how many there are.
+    `columns` is empty when there is no header; `width` counts the cells of a row. `rows` are the
+    first rows below the header, as text. `header_row` is the header's row where `check` would not
+    find it by itself, else 1. `pieces` are some of the files of a folder of parts, which `path`
+    then is, and `of` is how many there are.
     """
 
     path: Path
@@ -66,8 +70,12 @@ class Candidate:
     header_row: int = 1
     delimiter: str | None = None
     encoding: str = "utf-8"
-    readings: tuple[tuple[str, str], ...] | None = None  # encodings it may have, with what a line reads in each
-    sample: Path | None = field(default=None, compare=False)  # the beginning of a text file, as UTF-8
+    readings: tuple[tuple[str, str], ...] | None = (
+        None  # encodings it may have, with what a line reads in each
+    )
+    sample: Path | None = field(
+        default=None, compare=False
+    )  # the beginning of a text file, as UTF-8
     pieces: tuple[Candidate, ...] = ()
     of: int = 1
 
@@ -78,8 +86,12 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The name that says what is inside, without its suffix: the file's, or that of the folder of parts."""
-        return self.path.name.removesuffix(self.path.name[-len(suffix(self.path)) :] if suffix(self.path) in SUFFIXES else "")
+        """The name that says what is inside, without its suffix: the file's, or that of the folder
+        of parts.
+        """
+        return self.path.name.removesuffix(
+            self.path.name[-len(suffix(self.path)) :] if suffix(self.path) in SUFFIXES else ""
+        )
 
     def values(self, column: str) -> list[str]:
         """The values of a column in the first rows, blank ones left out."""
@@ -90,7 +102,8 @@ class Candidate:
         texts = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
         # Of two columns with one name, the first.
         return {
-            name: [text.strip() for text in column if text.strip()] for name, column in reversed([*zip(self.columns, texts, strict=False)])
+            name: [text.strip() for text in column if text.strip()]
+            for name, column in reversed([*zip(self.columns, texts, strict=False)])
         }
 
 
@@ -111,7 +124,9 @@ def peek(path: Path, scratch: Path) -> list[Candidate]:
     except LineTooLong as error:
         raise Unreadable(f"line {error.number:,} is too long to be a row") from None
     except (EOFError, zlib.error):
-        raise Unreadable("its compressed data are not whole; compress it again from its source") from None
+        raise Unreadable(
+            "its compressed data are not whole; compress it again from its source"
+        ) from None
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from None
 
@@ -126,14 +141,19 @@ def _in_words(error: Refused) -> str:
 
 
 def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool:
-    """Whether `check`, given `config`, takes the names and values of a text file for what `candidate` says."""
+    """Whether `check`, given `config`, takes the names and values of a text file for what
+    `candidate` says.
+    """
     if candidate.sample is None:
         return True
     try:
         names, delimiter = text.read_as(candidate.sample, candidate.path.name, table, config)
     except Refused:
         return False
-    return names == (candidate.columns or tuple(config.names or ())) and delimiter == candidate.delimiter
+    return (
+        names == (candidate.columns or tuple(config.names or ()))
+        and delimiter == candidate.delimiter
+    )
 
 
 # Parquet
@@ -141,12 +161,14 @@ def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool
 
 def _peek_parquet(path: Path) -> Candidate:
     with duckdb.connect(config={"memory_limit": "500MB", "threads": "1"}) as connection:
-        part = columnar.read(connection, path, path.name, TABLES["neuron"], _ANY)
+        part = parquet_files.read(connection, path, path.name, TABLES["neuron"], _ANY)
         cells = [_parquet_cell(column_name(index), kind) for index, kind in enumerate(part.types)]
         try:
-            rows = connection.execute(f"SELECT {', '.join(cells)} FROM {part.source} LIMIT {_LOOK_ROWS}").fetchall()
+            rows = connection.execute(
+                f"SELECT {', '.join(cells)} FROM {part.source} LIMIT {_LOOK_ROWS}"
+            ).fetchall()
         except duckdb.Error as error:
-            raise Unreadable(f"cannot be read: {columnar.first_line(error)}") from None
+            raise Unreadable(f"cannot be read: {parquet_files.first_line(error)}") from None
     return Candidate(path, part.names, len(part.names), rows=tuple(rows))
 
 
@@ -163,7 +185,9 @@ def _parquet_cell(column: str, kind: str) -> str:
 def _peek_workbook(path: Path) -> list[Candidate]:
     check_is(path, path.name, "workbook")
     with readable(path.name), CalamineWorkbook.from_path(path) as book:
-        sheets = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+        sheets = [
+            sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet
+        ]
         several = tuple(sheets) if len(sheets) > 1 else ()
         found = []
         for name in sheets:
@@ -171,9 +195,13 @@ def _peek_workbook(path: Path) -> list[Candidate]:
             if sheet.start is None:
                 continue
             numbered = islice(enumerate(sheet.iter_rows(), start=1), _LOOK_ROWS)
-            cells = [(number, [cell_text(cell).strip() for cell in row]) for number, row in numbered]
+            cells = [
+                (number, [cell_text(cell).strip() for cell in row]) for number, row in numbered
+            ]
             if filled := [(number, row) for number, row in cells if any(row)]:
-                found.append(_laid_out(Candidate(path, (), 0, name if several else None, several), filled))
+                found.append(
+                    _laid_out(Candidate(path, (), 0, name if several else None, several), filled)
+                )
     if not found:
         raise Unreadable("every sheet is empty")
     return found
@@ -187,7 +215,11 @@ def _peek_text(path: Path, scratch: Path) -> Candidate:
     if not packed:
         check_is(path, path.name, "text")
     with path.open("rb") as file:
-        start = first_bytes(gunzipped(file, path.name), _LOOK_BYTES) if packed else file.read(_LOOK_BYTES)
+        start = (
+            first_bytes(gunzipped(file, path.name), _LOOK_BYTES)
+            if packed
+            else file.read(_LOOK_BYTES)
+        )
     if not start.strip():
         raise Unreadable("it is empty")
     encoding, readings = encodings.seen(start)
@@ -196,14 +228,25 @@ def _peek_text(path: Path, scratch: Path) -> Candidate:
     beginning.write_bytes(decoded.encode("utf-8", "replace"))
     end = line_end(beginning)
     if len(start) == _LOOK_BYTES and (last := decoded.rfind(end.decode())) > 0:
-        beginning.write_bytes(decoded[: last + 1].encode("utf-8", "replace"))  # the last line is cut off
-    samples = {mark: _rows(sample(records(beginning, mark.encode(), end), _HEADER_ROWS)) for mark in text.DELIMITERS}
+        beginning.write_bytes(
+            decoded[: last + 1].encode("utf-8", "replace")
+        )  # the last line is cut off
+    samples = {
+        mark: _rows(sample(records(beginning, mark.encode(), end), _HEADER_ROWS))
+        for mark in text.DELIMITERS
+    }
     mark = max(text.DELIMITERS, key=lambda each: _fit(each, samples[each]))
     if not samples[mark]:
         raise Unreadable("its quotation marks leave no row whole")
     rows = _rows(islice(records(beginning, mark.encode(), end), _LOOK_ROWS))
     blank = Candidate(
-        path, (), 0, delimiter=mark, encoding=encoding, readings=None if readings is None else tuple(readings.items()), sample=beginning
+        path,
+        (),
+        0,
+        delimiter=mark,
+        encoding=encoding,
+        readings=None if readings is None else tuple(readings.items()),
+        sample=beginning,
     )
     return _laid_out(blank, rows)
 
@@ -211,11 +254,16 @@ def _peek_text(path: Path, scratch: Path) -> Candidate:
 def _rows(found: Iterator[Record] | list[Record]) -> list[tuple[int, list[str]]]:
     """The line and the values of each record that is a row."""
     whole = (record for record in found if not (record.blank or record.fault))
-    return [(record.line, [value.decode("utf-8", "replace").strip() for value in record.values]) for record in whole]
+    return [
+        (record.line, [value.decode("utf-8", "replace").strip() for value in record.values])
+        for record in whole
+    ]
 
 
 def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
-    """How well a delimiter explains the rows: names it makes known, rows as wide as their header, columns of numbers."""
+    """How well a delimiter explains the rows: names it makes known, rows as wide as their header,
+    columns of numbers.
+    """
     if not rows:
         return (-1,)
     at = _header_at(rows)
@@ -224,10 +272,24 @@ def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
     known = _hits(rows[at][1]) if alike > _MOST * (len(rows) - at) and _is_header(rows, at) else 0
     # A quotation mark left over was torn from its other half, and hardly a value holds a tab.
     whole = not any(cell.count('"') % 2 or "\t" in cell for _, cells in rows for cell in cells)
-    columns = list(zip(*(cells for _, cells in rows[at + 1 :] if len(cells) == width), strict=False))
-    numbers = sum(all(map(headers.is_datum, filter(None, column))) for column in columns) / len(columns) if columns else 0
+    columns = list(
+        zip(*(cells for _, cells in rows[at + 1 :] if len(cells) == width), strict=False)
+    )
+    numbers = (
+        sum(all(map(headers.is_datum, filter(None, column))) for column in columns) / len(columns)
+        if columns
+        else 0
+    )
     # Rows above the header count too: the fewer titles, the likelier.
-    return (known, whole, alike / len(rows) if width > 1 else 0, numbers, width > 1, mark != " ", -text.DELIMITERS.index(mark))
+    return (
+        known,
+        whole,
+        alike / len(rows) if width > 1 else 0,
+        numbers,
+        width > 1,
+        mark != " ",
+        -text.DELIMITERS.index(mark),
+    )
 
 
 # Where the names are
@@ -238,7 +300,9 @@ _MOST: Final = 0.8
 
 
 def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Candidate:
-    """`candidate` with its names and rows; `rows` are pairs of number and cells, blank ones left out."""
+    """`candidate` with its names and rows; `rows` are pairs of number and cells, blank ones left
+    out.
+    """
     top = rows[:_HEADER_ROWS]
     at = _header_at(top)
     number, first = rows[at]
@@ -247,7 +311,8 @@ def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Ca
     values = below if has_header else [first, *below]
     kept = list(range(len(first)))
     if candidate.delimiter is None and has_header:
-        # A spreadsheet's column without name and without values is only a formatted one, as its reader takes it.
+        # A spreadsheet's column without name and without values is only a formatted one, as its
+        # reader takes it.
         kept = [index for index in kept if first[index] or any(row[index] for row in values)]
     return replace(
         candidate,
@@ -259,7 +324,9 @@ def _laid_out(candidate: Candidate, rows: Sequence[tuple[int, list[str]]]) -> Ca
 
 
 def _is_header(rows: Sequence[tuple[int, list[str]]], at: int) -> bool:
-    """Whether row `at` can hold names: by the rule of `check`, or because a word in it heads a column of numbers."""
+    """Whether row `at` can hold names: by the rule of `check`, or because a word in it heads a
+    column of numbers.
+    """
     first = rows[at][1]
     if headers.is_header(first, TABLES["neuron"], _ANY):
         return True
@@ -272,14 +339,20 @@ def _is_header(rows: Sequence[tuple[int, list[str]]], at: int) -> bool:
 
 
 def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
-    """The index of the row of `rows` that most likely holds the names, or, where none does, of the first row of values."""
+    """The index of the row of `rows` that most likely holds the names, or, where none does, of the
+    first row of values.
+    """
     hits = [_hits(cells) for _, cells in rows]
     shapes = [(len(cells), _extent(cells)) for _, cells in rows]
 
     def fits(index: int) -> bool:
-        """Whether most rows below have as many cells, and none filled beyond those that this row fills."""
+        """Whether most rows below have as many cells, and none filled beyond those that this row
+        fills.
+        """
         (width, filled), below = shapes[index], shapes[index + 1 :]
-        return not below or sum(cells == width and last <= filled for cells, last in below) > _MOST * len(below)
+        return not below or sum(
+            cells == width and last <= filled for cells, last in below
+        ) > _MOST * len(below)
 
     if hits[0] and fits(0):
         return 0
@@ -287,9 +360,18 @@ def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
         if hits[index] > 1 and fits(index):
             return index
     if hits[0] > 1:
-        return 0  # names that we know, above rows of another width: `check` says what is wrong with these
-    # No name is known, or there is one column only: titles above are narrower, and comments say what they are.
-    return next((index for index in range(len(rows)) if not rows[index][1][0].startswith(_COMMENT) and fits(index)), 0)
+        # names that we know, above rows of another width: `check` says what is wrong with these
+        return 0
+    # No name is known, or there is one column only: titles above are narrower, and comments say
+    # what they are.
+    return next(
+        (
+            index
+            for index in range(len(rows))
+            if not rows[index][1][0].startswith(_COMMENT) and fits(index)
+        ),
+        0,
+    )
 
 
 def _hits(cells: Sequence[str]) -> int:

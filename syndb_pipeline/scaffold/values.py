@@ -1,4 +1,5 @@
-"""What the first values of a column say: numbers, several numbers in one cell, and what a comma means in them.
+"""What the first values of a column say: numbers, several numbers in one cell, and what a comma
+means in them.
 
 Belongs here: looking at texts of a sample. Does not: names (`names.py`), reading (`peek.py`).
 """
@@ -11,7 +12,9 @@ from typing import Final
 
 _NUMBER: Final = re.compile(r"[-+]?(\d[\d.,' _]*|[.,]\d+)([eE][-+]?\d+)?")
 _ONE: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-_SEVERAL: Final = re.compile(rf"[\[({{]\s*{_ONE}(?:[,;\s]\s*{_ONE})*\s*[\])}}]|{_ONE}(?:(?:[,;]\s*|\s+){_ONE})+")
+_SEVERAL: Final = re.compile(
+    rf"[\[({{]\s*{_ONE}(?:[,;\s]\s*{_ONE})*\s*[\])}}]|{_ONE}(?:(?:[,;]\s*|\s+){_ONE})+"
+)
 _GROUPED: Final = re.compile(r"[-+]?\d{1,3}(?:([, ])\d{3})(?:\1\d{3})*(?:\.\d+)?")
 _DECIMAL: Final = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 
@@ -27,14 +30,20 @@ def are_numbers(values: Iterable[str]) -> bool:
 
 
 def hold_several_numbers(values: Sequence[str]) -> bool:
-    """Whether most of `values` are several numbers each, as positions are: [430050 179248 53280]."""
-    found = [_SEVERAL.fullmatch(value) and not (_GROUPED.fullmatch(value) or _DECIMAL.fullmatch(value)) for value in values]
+    """Whether most of `values` are several numbers each, as positions are: [430050 179248
+    53280].
+    """
+    found = [
+        _SEVERAL.fullmatch(value) and not (_GROUPED.fullmatch(value) or _DECIMAL.fullmatch(value))
+        for value in values
+    ]
     return 2 * sum(map(bool, found)) > len(found)
 
 
 def comma(values: Iterable[str]) -> tuple[set[str], str]:
-    """What the commas in numbers must mean: any of "decimal", "thousands" and "dots" (dots group the digits), each
-    proved by some value; and the first value in which a comma may be either, "" without one.
+    """What the commas in numbers must mean: any of "decimal", "thousands" and "dots" (dots group
+    the digits), each proved by some value; and the first value in which a comma may be either, ""
+    without one.
     """
     proved: set[str] = set()
     either = ""

@@ -1,7 +1,7 @@
 """check_integrity: is the dataset one whole? The verdict, sealed over the chain of records.
 
-Belongs here: what concerns the dataset as a whole, and the verdict. Does not: single cells (`validate`) or keys (`assign_ids`,
-`join_relations`).
+Belongs here: what concerns the dataset as a whole, and the verdict. Does not: single cells
+(`validate`) or keys (`assign_ids`, `join_relations`).
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import Any
 
 import duckdb
 
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.base.footers import values_in
+from syndb_pipeline.checks.failures import Failures
+from syndb_pipeline.checks.references.declared_totals import EARLIER, check_declared, first_rows
+from syndb_pipeline.checks.units.places import check_places
+from syndb_pipeline.config.quarantine_settings import percent
+from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, rows_of
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures
-from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, parquet, quote
-from syndb_pipeline.findings.finding import Example, Finding
-from syndb_pipeline.footers import values_in
-from syndb_pipeline.quarantine_settings import percent
-from syndb_pipeline.sources import SourceMap
-from syndb_pipeline.stages.children import EARLIER, check_declared, first_rows
-from syndb_pipeline.stages.failures import Failures, error_cells, rejected_places, rejected_rows
-from syndb_pipeline.stages.places import check_places
-from syndb_pipeline.stages.quarantine import Case, Judged, judge
-from syndb_pipeline.stages.set_aside import ASIDE, Related
-from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import columns_of, ingested, written
-from syndb_pipeline.store import Rows
-from syndb_pipeline.stored_keys import KEY_COLUMNS, rows_of
+from syndb_pipeline.quarantine.policy import Case, Judged, judge
+from syndb_pipeline.quarantine.rows import ASIDE, Related
+from syndb_pipeline.rules.finding import Example, Finding
+from syndb_pipeline.state.failing_cells import error_cells, rejected_places, rejected_rows
+from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.stage import Context, Result, Stage
+from syndb_pipeline.state.store import Rows
+from syndb_pipeline.state.tables import columns_of, ingested, written
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 
@@ -52,19 +53,32 @@ class _Dataset:
 
     @property
     def told(self) -> set[str | None]:
-        """Tables of which join_relations told why their references lead nowhere: all of them while the columns of one look swapped."""
-        damaged = [f for f in self.context.upstream("assign_ids").errors if f.code == "SYN-ID-003" and f.column != "cid"]
+        """Tables of which join_relations told why their references lead nowhere: all of them while
+        the columns of one look swapped.
+        """
+        damaged = [
+            f
+            for f in self.context.upstream("assign_ids").errors
+            if f.code == "SYN-ID-003" and f.column != "cid"
+        ]
         told = [*self.context.upstream("join_relations").errors, *damaged]
         return set(self.tables) if self.swapped else {finding.table for finding in told}
 
     @property
     def swapped(self) -> bool:
-        """Whether columns of some table hold each other's keys. Then nothing can be said about what leads to it and from it."""
-        return any(finding.code == "SYN-REL-010" for finding in self.context.upstream("join_relations").errors)
+        """Whether columns of some table hold each other's keys. Then nothing can be said about what
+        leads to it and from it.
+        """
+        return any(
+            finding.code == "SYN-REL-010"
+            for finding in self.context.upstream("join_relations").errors
+        )
 
     @property
     def whole(self) -> bool:
-        """Whether every table of the config could be read. While one is missing, nothing can be said about what leads to it."""
+        """Whether every table of the config could be read. While one is missing, nothing can be
+        said about what leads to it.
+        """
         return set(self.tables) == set(self.context.config.tables)
 
     def rows(self, table: str) -> int:
@@ -77,21 +91,34 @@ class _Dataset:
 def run(context: Context, folder: Path) -> Result:
     """Judge the dataset and seal the verdict.
 
-    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier stages, so that this record holds
-    everything.
-    details: `verdict` ("accepted" when no finding is an error, or the rows of all of them are set aside), `chain` (stage -> digest of its
-    record), `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines set aside, `below`) where there are any.
+    Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier
+    stages, so that this record holds everything. details: `verdict` ("accepted" when no finding is
+    an error, or the rows of all of them are set aside), `chain` (stage -> digest of its record),
+    `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines set aside, `below`)
+    where there are any.
     """
-    links = {name: table["references"] for name, table in context.upstream("join_relations").details["tables"].items()}
+    links = {
+        name: table["references"]
+        for name, table in context.upstream("join_relations").details["tables"].items()
+    }
     with context.duckdb() as connection:
         failures = Failures(connection)
         sources = SourceMap.read(context.store.stage("ingest"))
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
         data = _Dataset(context, connection, sources, tables, relations, links, present)
-        own = [*_regions(context), *_unsent(data), *_connected(data), *_parentless(data), *check_declared(data), *check_places(data)]
+        own = [
+            *_regions(context),
+            *_unsent(data),
+            *_connected(data),
+            *_parentless(data),
+            *check_declared(data),
+            *check_places(data),
+        ]
         _synapses(data, failures)
-        own = failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
+        own = (
+            failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
+        )
         failures.write(folder)
         folders = [*(context.store.stage(stage) for stage in EARLIER), folder]
         earlier = [context.upstream(stage) for stage in EARLIER]
@@ -101,7 +128,11 @@ def run(context: Context, folder: Path) -> Result:
             judged = judge(_case(data, folders, findings), folder)
         if judged.rows is None:
             rejected = rejected_rows(connection, context, folders)
-            rows = _conserved(data, {name: (count, 0) for name, count in rejected.items()}, rejected_places(context, folders))
+            rows = _conserved(
+                data,
+                {name: (count, 0) for name, count in rejected.items()},
+                rejected_places(context, folders),
+            )
         else:
             rows = _conserved(data, judged.rows, f"SELECT tbl, row_number FROM {ASIDE}")
     details = {
@@ -123,14 +154,20 @@ def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:
         folders,
         findings,
         astray=lambda aside: _astray(data, aside),
-        unrelated=lambda links: [each for each in _connected(replace(data, links=links)) if each.table not in told],
+        unrelated=lambda links: [
+            each for each in _connected(replace(data, links=links)) if each.table not in told
+        ],
     )
 
 
-def _conserved(data: _Dataset, rejected: Mapping[str, tuple[int, int]], places: str) -> dict[str, Rows]:
-    """Rows by table over the whole chain: what ingest could not read and what was rejected, each row once.
+def _conserved(
+    data: _Dataset, rejected: Mapping[str, tuple[int, int]], places: str
+) -> dict[str, Rows]:
+    """Rows by table over the whole chain: what ingest could not read and what was rejected, each
+    row once.
 
-    `rejected` gives the rows of each table and how many of them only depend on others; `places` is a query for their tbl and row_number.
+    `rejected` gives the rows of each table and how many of them only depend on others; `places` is
+    a query for their tbl and row_number.
     """
     relations = data.context.upstream("join_relations").details["tables"]
     tables = {}
@@ -140,21 +177,25 @@ def _conserved(data: _Dataset, rejected: Mapping[str, tuple[int, int]], places: 
         combined = relations.get(name, {}).get("combined", 0)
         if combined and name in rejected:
             combined = _combined_of_passed(data, name, places)
-        tables[name] = Rows(read=read.read, passed=read.read - lost, rejected=lost, combined=combined, below=below)
+        tables[name] = Rows(
+            read=read.read, passed=read.read - lost, rejected=lost, combined=combined, below=below
+        )
     return tables
 
 
 def _combined_of_passed(data: _Dataset, name: str, rejected: str) -> int:
     pair = ", ".join(quote(column) for column in TABLES[name].pair or ())
-    (combined,) = data.connection.execute(
-        f"""SELECT count(*) - count(DISTINCT ({pair})) FROM {parquet(data.tables[name], row_number=True)}
-            WHERE file_row_number NOT IN (SELECT row_number FROM ({rejected}) WHERE tbl = {literal(name)})"""
-    ).fetchone() or (0,)
+    (combined,) = data.connection.execute(f"""SELECT count(*) - count(DISTINCT ({pair})) FROM
+              {parquet(data.tables[name], row_number=True)}
+            WHERE file_row_number NOT IN (SELECT row_number FROM ({rejected}) WHERE tbl =
+              {literal(name)})""").fetchone() or (0,)
     return int(combined)
 
 
 def _unrelated(data: _Dataset) -> tuple[list[str], set[str]]:
-    """Tables outside the largest group of related tables, and that group. An empty table (SYN-READ-013) has nothing to relate."""
+    """Tables outside the largest group of related tables, and that group. An empty table
+    (SYN-READ-013) has nothing to relate.
+    """
     filled = [name for name in data.tables if data.rows(name)]
     groups = [{name} for name in filled]
     for table, columns in data.links.items():
@@ -169,7 +210,11 @@ def _unrelated(data: _Dataset) -> tuple[list[str], set[str]]:
 
 
 def _unknown_regions(context: Context) -> list[str]:
-    return [region.structure for region in context.config.dataset.brain_regions if region.structure not in BRAIN_STRUCTURES]
+    return [
+        region.structure
+        for region in context.config.dataset.brain_regions
+        if region.structure not in BRAIN_STRUCTURES
+    ]
 
 
 def _regions(context: Context) -> list[Finding]:
@@ -179,7 +224,9 @@ def _regions(context: Context) -> list[Finding]:
         return []
     file = context.config.path.name
     near = [word for structure in unknown for word in nearest_structures(structure)]
-    places = [Example(file=file, column="dataset.brain_regions", value=structure) for structure in unknown]
+    places = [
+        Example(file=file, column="dataset.brain_regions", value=structure) for structure in unknown
+    ]
     return [
         context.finding(
             "SYN-VOC-005",
@@ -203,9 +250,13 @@ def _connected(data: _Dataset) -> list[Finding]:
             wanted = f"a column {' or '.join(allowed)} that names rows of {', '.join(sorted(main))}"
             advice = f"Give {name} {wanted}, or publish it as a dataset of its own."
         else:
-            advice = f"Add a table that names rows of {name}, or publish it as a dataset of its own."
+            advice = (
+                f"Add a table that names rows of {name}, or publish it as a dataset of its own."
+            )
         places = first_rows(data, name, _key(name))
-        findings.append(data.context.finding("SYN-INT-001", table=name, count=1, examples=places, advice=advice))
+        findings.append(
+            data.context.finding("SYN-INT-001", table=name, count=1, examples=places, advice=advice)
+        )
     return findings
 
 
@@ -216,61 +267,102 @@ def _key(table: str) -> str:
 
 
 def _parentless(data: _Dataset) -> list[Finding]:
-    """SYN-INT-003 for compartments that nothing ties to a parent. A pair of neurons has none; unrelated tables are told as such."""
+    """SYN-INT-003 for compartments that nothing ties to a parent. A pair of neurons has none;
+    unrelated tables are told as such.
+    """
     findings = []
     unrelated, _ = _unrelated(data)
     for name in data.tables:
         parents = TABLES[name].parents
-        tied = any(data.target(name, column) for column in ("parent_id", "neuron_id", "pre_synapse_id", "post_synapse_id"))
-        tied = tied or any(data.target(other, "forms_synapse_with") == name for other in data.tables)
-        unreadable = any(parent in data.context.config.tables and parent not in data.tables for parent in parents)
+        tied = any(
+            data.target(name, column)
+            for column in ("parent_id", "neuron_id", "pre_synapse_id", "post_synapse_id")
+        )
+        tied = tied or any(
+            data.target(other, "forms_synapse_with") == name for other in data.tables
+        )
+        unreadable = any(
+            parent in data.context.config.tables and parent not in data.tables for parent in parents
+        )
         told = name in data.told or bool(set(unrelated) & {name, *parents})
         if parents and not TABLES[name].pair and not tied and not unreadable and not told:
             places = first_rows(data, name, "cid")
-            findings.append(data.context.finding("SYN-INT-003", table=name, examples=places, parents=", ".join(parents)))
+            findings.append(
+                data.context.finding(
+                    "SYN-INT-003", table=name, examples=places, parents=", ".join(parents)
+                )
+            )
     return findings
 
 
 def _unsent(data: _Dataset) -> list[Finding]:
-    """SYN-COL-004 for columns whose values are read and not sent: at most one finding a table for columns that SynDB's table lacks, and
-    one for references to tables that the dataset lacks. Columns that the config ignores are not read."""
+    """SYN-COL-004 for columns whose values are read and not sent: at most one finding a table for
+    columns that SynDB's table lacks, and one for references to tables that the dataset lacks.
+    Columns that the config ignores are not read.
+    """
     findings: list[Finding] = []
     if data.swapped:
         return findings
     for name, path in data.tables.items():
         declared = TABLES[name].columns
-        values = {column: values_in(path, column) for column in data.columns(name) if declared[column].kind is not Kind.PATH}
+        values = {
+            column: values_in(path, column)
+            for column in data.columns(name)
+            if declared[column].kind is not Kind.PATH
+        }
         lacking = [column for column in values if not declared[column].published]
         missing = []
         if data.whole:
-            asked = {finding.column for finding in data.context.upstream("join_relations").findings if finding.table == name}
-            missing = [column for column in values if column not in (*lacking, *asked) and _leads_nowhere(data, name, declared[column])]
+            asked = {
+                finding.column
+                for finding in data.context.upstream("join_relations").findings
+                if finding.table == name
+            }
+            missing = [
+                column
+                for column in values
+                if column not in (*lacking, *asked) and _leads_nowhere(data, name, declared[column])
+            ]
         for columns, reason, advice in (
             (
                 lacking,
                 f"SynDB's {name} has no such column{{s}}",
-                "Nothing to do if SynDB can do without them. Keep them in the file, for the checks use them; "
-                "`rules: {SYN-COL-004: hint}` in the dataset's YAML silences this.",
+                (
+                    "Nothing to do if SynDB can do without them. Keep them in the file, for the"
+                    " checks use them; `rules: {SYN-COL-004: hint}` in the dataset's YAML silences"
+                    " this."
+                ),
             ),
             (
                 missing,
                 "they name rows of tables that the dataset does not have",
-                "Add the tables whose rows they name, if you have them. A column that SynDB is not to have can be listed under `ignore`.",
+                (
+                    "Add the tables whose rows they name, if you have them. A column that SynDB is"
+                    " not to have can be listed under `ignore`."
+                ),
             ),
         ):
             if filled := [column for column in columns if values[column]]:
-                findings.append(_not_sent(data, name, {column: values[column] for column in filled}, reason, advice))
+                findings.append(
+                    _not_sent(
+                        data, name, {column: values[column] for column in filled}, reason, advice
+                    )
+                )
     return findings
 
 
 def _leads_nowhere(data: _Dataset, table: str, column: Column) -> bool:
-    """Whether the values of a published column are dropped since the table they name is not there."""
+    """Whether the values of a published column are dropped since the table they name is not
+    there.
+    """
     if column.name == "parent_enum":
         return data.target(table, "parent_id") is None
     return column.kind is Kind.REFERENCE and data.target(table, column.name) is None
 
 
-def _not_sent(data: _Dataset, table: str, values: Mapping[str, int], reason: str, advice: str) -> Finding:
+def _not_sent(
+    data: _Dataset, table: str, values: Mapping[str, int], reason: str, advice: str
+) -> Finding:
     def listed(words: list[str]) -> str:
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -279,7 +371,8 @@ def _not_sent(data: _Dataset, table: str, values: Mapping[str, int], reason: str
         by_count.setdefault(count, []).append(column)
     names = listed(
         [
-            f"{count:,} value{'' if count == 1 else 's'} {'each ' if len(columns) > 1 else ''}of {listed(columns)}"
+            f"{count:,} value{'' if count == 1 else 's'} {'each ' if len(columns) > 1 else ''}of"
+            f" {listed(columns)}"
             for count, columns in by_count.items()
         ]
     )
@@ -296,10 +389,13 @@ def _not_sent(data: _Dataset, table: str, values: Mapping[str, int], reason: str
 
 
 def _first_value(data: _Dataset, table: str, column: str) -> Example:
-    """The first cell of `column` that has a value; the value itself only of keys: the text of a number is in the lab's file alone."""
+    """The first cell of `column` that has a value; the value itself only of keys: the text of a
+    number is in the lab's file alone.
+    """
     source = rows_of(data.tables[table], row_number=True)
     found = data.connection.execute(
-        f"SELECT file_row_number, {quote(column)} FROM {source} WHERE {quote(column)} IS NOT NULL LIMIT 1"
+        f"SELECT file_row_number, {quote(column)} FROM {source} WHERE {quote(column)} IS NOT NULL"
+        " LIMIT 1"
     ).fetchall()
     [(row, value)] = found
     return data.sources.example(table, row, column, value if column in KEY_COLUMNS else None)
@@ -310,16 +406,25 @@ def _synapse_goal(data: _Dataset) -> str:
 
 
 def _synapses(data: _Dataset, failures: Failures) -> None:
-    """SYN-INT-002: with neurons in the dataset every synapse leads to one; without, to a row of some other table (G, dataset integrity)."""
+    """SYN-INT-002: with neurons in the dataset every synapse leads to one; without, to a row of
+    some other table (G, dataset integrity).
+    """
     if not data.swapped and (astray := _astray(data)) is not None:
         # A synapse that names a row which is not there was told for that.
-        told = error_cells(data.context, [data.context.store.stage(stage) for stage in ("assign_ids", "join_relations")])
+        told = error_cells(
+            data.context,
+            [data.context.store.stage(stage) for stage in ("assign_ids", "join_relations")],
+        )
         told = f"SELECT row_number FROM ({told}) WHERE tbl = 'synapse' AND col <> 'cid'"
-        failures.add(f"SELECT 'SYN-INT-002', 'synapse', n, 'cid', NULL, '' FROM ({astray}) astray(n) WHERE n NOT IN ({told})")
+        failures.add(
+            f"SELECT 'SYN-INT-002', 'synapse', n, 'cid', NULL, '' FROM ({astray}) astray(n) WHERE n"
+            f" NOT IN ({told})"
+        )
 
 
 def _astray(data: _Dataset, aside: str | None = None) -> str | None:
-    """A query for the numbers of synapses that lead nowhere, not even by way of rows that name them; None when there is nothing to say.
+    """A query for the numbers of synapses that lead nowhere, not even by way of rows that name
+    them; None when there is nothing to say.
 
     Rows of the DuckDB table `aside` (tbl, row_number) lead nowhere.
     """
@@ -329,20 +434,33 @@ def _astray(data: _Dataset, aside: str | None = None) -> str | None:
     leading = "neuron_id IS NOT NULL" if "neuron" in data.tables else "TRUE"
     named = [
         f"SELECT forms_synapse_with FROM {parquet(data.relations[name])} WHERE {leading}"
-        + (f" AND row_number NOT IN (SELECT row_number FROM {aside} WHERE tbl = {literal(name)})" if aside else "")
+        + (
+            f" AND row_number NOT IN (SELECT row_number FROM {aside} WHERE tbl = {literal(name)})"
+            if aside
+            else ""
+        )
         for name in data.tables
         if data.target(name, "forms_synapse_with") == "synapse"
     ]
     if relations is None and not named:
         return None  # nothing relates the table as a whole: SYN-INT-001 tells it once
-    ids = parquet(written(data.context, "assign_ids", "ids")["synapse"], row_number=relations is None)
+    ids = parquet(
+        written(data.context, "assign_ids", "ids")["synapse"], row_number=relations is None
+    )
     source, number, lost = f"{ids} i", "file_row_number", "TRUE"
     if relations is not None:
-        reached = "neuron_id" if "neuron" in data.tables else f"coalesce({', '.join(quote(c) for c in data.links['synapse'])})"
+        reached = (
+            "neuron_id"
+            if "neuron" in data.tables
+            else f"coalesce({', '.join(quote(c) for c in data.links['synapse'])})"
+        )
         source, number, lost = f"{parquet(relations)} r", "row_number", f"{reached} IS NULL"
     if named:  # a terminal or spine that takes part in the synapse leads to a neuron as well
         source += f" POSITIONAL JOIN {ids} i" if relations is not None else ""
-        lost += f" AND i.cid NOT IN (SELECT * FROM ({' UNION ALL '.join(named)}) WHERE forms_synapse_with IS NOT NULL)"
+        lost += (
+            f" AND i.cid NOT IN (SELECT * FROM ({' UNION ALL '.join(named)}) WHERE"
+            " forms_synapse_with IS NOT NULL)"
+        )
     return f"SELECT {number} FROM {source} WHERE {lost}"
 
 
@@ -351,7 +469,11 @@ def _inputs(context: Context) -> dict[str, str]:
     found = {"config:brain_regions": digest_of(regions)} if regions else {}
     if context.config.on_invalid == "refuse":
         return found
-    return found | {"config:on_invalid": digest_of([context.config.on_invalid, percent(context.config.rejected_limit)])}
+    return found | {
+        "config:on_invalid": digest_of(
+            [context.config.on_invalid, percent(context.config.rejected_limit)]
+        )
+    }
 
 
 STAGE = Stage(

@@ -1,4 +1,5 @@
-"""package: one Parquet for each table, as SynDB publishes it; and a manifest of them and of the tar in which they are sent.
+"""package: one Parquet for each table, as SynDB publishes it; and a manifest of them and of the tar
+in which they are sent.
 
 Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 """
@@ -12,21 +13,21 @@ from typing import Any
 
 import duckdb
 
+from syndb_pipeline.base.digests import adopt, digest_file, digest_of
+from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parquet
+from syndb_pipeline.base.errors import DataRejected, PipelineError
+from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
+from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
-from syndb_pipeline.digests import adopt, digest_file, digest_of
-from syndb_pipeline.engine import parquet, quote, side_by_side, write_parquet
-from syndb_pipeline.errors import DataRejected, PipelineError
-from syndb_pipeline.payload import FilePayload, TarPayload
-from syndb_pipeline.settings import DatasetConfig
+from syndb_pipeline.quarantine.counts import left_out, require_no_dangling
+from syndb_pipeline.quarantine.rows import FOLDER
 from syndb_pipeline.stages.check_integrity import ACCEPTED
-from syndb_pipeline.stages.former import MADE_FROM
-from syndb_pipeline.stages.left_out import left_out, require_no_dangling
-from syndb_pipeline.stages.progress import Meter
-from syndb_pipeline.stages.set_aside import FOLDER
-from syndb_pipeline.stages.stage import Context, Result, Stage
-from syndb_pipeline.stages.tables import columns_of, ingested, rows_read, written
-from syndb_pipeline.store import write_atomically
+from syndb_pipeline.state.progress import Meter
+from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.stage import Context, Result, Stage
+from syndb_pipeline.state.store import write_atomically
+from syndb_pipeline.state.tables import columns_of, ingested, rows_read, written
 
 MANIFEST = "manifest.json"
 TABLES_FOLDER = "tables"
@@ -36,9 +37,11 @@ _FILE_KINDS = {"mesh_path": "mesh", "swc_path": "swb"}
 
 
 def run(context: Context, folder: Path) -> Result:
-    """Write `tables/<table>.parquet` and `manifest.json`. Equal inputs, config and versions give equal bytes on any machine.
+    """Write `tables/<table>.parquet` and `manifest.json`. Equal inputs, config and versions give
+    equal bytes on any machine.
 
-    Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the verdict stands on was changed since.
+    Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the
+    verdict stands on was changed since.
     """
     _require_verdict(context)
     tables = ingested(context)
@@ -52,9 +55,12 @@ def run(context: Context, folder: Path) -> Result:
             return _pack(context, connection, folder, name, made_from[name])
 
     with context.duckdb() as connection, meter:
-        # Rows put side by side come through one thread. The largest table first, so that the threads end together.
+        # Rows put side by side come through one thread. The largest table first, so that the
+        # threads end together.
         names = sorted(tables, key=lambda name: -amounts[name])
-        packed = dict(zip(names, side_by_side(connection, pack, names, context.settings.threads), strict=True))
+        packed = dict(
+            zip(names, side_by_side(connection, pack, names, context.settings.threads), strict=True)
+        )
     rows = {name: packed[name][0] for name in tables}
     members = {name: packed[name][1] for name in tables}
     tar = TarPayload(f"{context.dataset}.tar", tuple(members.values()))
@@ -66,44 +72,77 @@ def run(context: Context, folder: Path) -> Result:
     manifest = {
         "manifest_version": 2,
         "dataset": dataset_metadata(context.config, list(tables)),
-        "tables": {name: {"rows": rows[name], "sha256": member.sha256, "bytes": member.bytes} for name, member in members.items()},
+        "tables": {
+            name: {"rows": rows[name], "sha256": member.sha256, "bytes": member.bytes}
+            for name, member in members.items()
+        },
         "tar": {"name": tar.name, "bytes": tar.bytes},
         "files": files,
         "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
         "verdict": ACCEPTED,
-        "chain": context.upstream("check_integrity").details["chain"] | {"check_integrity": context.upstream("check_integrity").digest},
+        "chain": (
+            context.upstream("check_integrity").details["chain"]
+            | {"check_integrity": context.upstream("check_integrity").digest}
+        ),
         "versions": context.upstream("check_integrity").versions,
         **({"set_aside": aside} if aside else {}),
     }
-    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    write_atomically(
+        folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    )
     sealed = context.upstream("check_integrity").tables
-    details = {"tables": manifest["tables"], "tar": manifest["tar"], "files": len(files), MADE_FROM: made_from}
+    details = {
+        "tables": manifest["tables"],
+        "tar": manifest["tar"],
+        "files": len(files),
+        MADE_FROM: made_from,
+    }
     return Result(tables=sealed, details=details)
 
 
-def _pack(context: Context, connection: duckdb.DuckDBPyConnection, folder: Path, table: str, made_from: str) -> tuple[int, FilePayload]:
-    """Write a table, or take over what the last run left of it. Returns the number of its rows, and its file."""
+def _pack(
+    context: Context,
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    table: str,
+    made_from: str,
+) -> tuple[int, FilePayload]:
+    """Write a table, or take over what the last run left of it. Returns the number of its rows, and
+    its file.
+    """
     file = f"{TABLES_FOLDER}/{table}.parquet"
     path = folder / file
     if context.former and context.former.holds(table, made_from, file):
         context.former.take_over(file, folder)
         rows = int(context.former.record.details["tables"][table]["rows"])
     else:
-        rows = write_parquet(connection, _select(context, connection, TABLES[table]), path, published=True)
+        rows = write_parquet(
+            connection, _select(context, connection, TABLES[table]), path, published=True
+        )
         adopt(path, digest_file(path), just_written=True)
     return rows, FilePayload.of(path)
 
 
 def _made_from(context: Context, table: str) -> str:
     """Digest of all that a table's part of the package is made from."""
-    stages = {"ingest": "tables", "assign_ids": "ids", "join_relations": "relations", "check_integrity": FOLDER}
-    outputs = {stage: context.upstream(stage).outputs.get(f"{kind}/{table}.parquet") for stage, kind in stages.items()}
+    stages = {
+        "ingest": "tables",
+        "assign_ids": "ids",
+        "join_relations": "relations",
+        "check_integrity": FOLDER,
+    }
+    outputs = {
+        stage: context.upstream(stage).outputs.get(f"{kind}/{table}.parquet")
+        for stage, kind in stages.items()
+    }
     digests_of = {stage: output.sha256 if output else None for stage, output in outputs.items()}
     return digest_of([digests_of, context.config.tables[table].combine])
 
 
 def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]:
-    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), the licence's and animal's names beside."""
+    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), the
+    licence's and animal's names beside.
+    """
     dataset = config.dataset
     return {
         "id": str(dataset.id),
@@ -114,8 +153,14 @@ def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]
         "animal": ANIMALS[dataset.animal],
         "animal_name": dataset.animal,
         "microscopy": dataset.microscopy,
-        "brain_regions": [{"brain_structure": region.structure, "direction": region.direction} for region in dataset.brain_regions],
-        "mutations": [{"gene": mutation.gene, "expression": mutation.expression} for mutation in dataset.mutations],
+        "brain_regions": [
+            {"brain_structure": region.structure, "direction": region.direction}
+            for region in dataset.brain_regions
+        ],
+        "mutations": [
+            {"gene": mutation.gene, "expression": mutation.expression}
+            for mutation in dataset.mutations
+        ],
         "publication_dois": dataset.publications,
         "authorized_group_names": dataset.groups,
         "dataset_collection_names": dataset.collections,
@@ -135,15 +180,22 @@ def _require_verdict(context: Context) -> None:
         changed = context.store.mismatches(record)
         if record.digest != digest or changed:
             raise PipelineError(
-                f"What {stage} wrote is not what the verdict was given for{': ' + ', '.join(changed) if changed else ''}.",
+                f"What {stage} wrote is not what the verdict was given"
+                f" for{': ' + ', '.join(changed) if changed else ''}.",
                 next_step=f"Run the checks again: syndb-pipeline check {context.config.path}",
             )
 
 
 def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
-    """Raise `PipelineError` unless every table has exactly the rows that the verdict was given for."""
+    """Raise `PipelineError` unless every table has exactly the rows that the verdict was given
+    for.
+    """
     sealed = context.upstream("check_integrity").tables
-    unlike = [f"{name}: {count:,} of {sealed[name].published:,}" for name, count in rows.items() if count != sealed[name].published]
+    unlike = [
+        f"{name}: {count:,} of {sealed[name].published:,}"
+        for name, count in rows.items()
+        if count != sealed[name].published
+    ]
     if unlike:
         raise PipelineError(
             f"The package would not hold the rows that were accepted: {', '.join(unlike)}.",
@@ -152,7 +204,9 @@ def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
 
 
 def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Table) -> str:
-    """The query for a table's published columns, in the contract's order and in the order of the lab's rows."""
+    """The query for a table's published columns, in the contract's order and in the order of the
+    lab's rows.
+    """
     path = ingested(context)[table.name]
     given = context.upstream("ingest").details["tables"][table.name]["columns"]
     relations = written(context, "join_relations", "relations").get(table.name)
@@ -163,7 +217,9 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
         if kind is Kind.KEY:
             columns.append(f"i.cid AS {quote(name)}")
         elif name in ("parent_enum", "neuron_id") or kind is Kind.REFERENCE:
-            if name in resolved and (name != "neuron_id" or "parent_id" in resolved or "neuron_id" in given):
+            if name in resolved and (
+                name != "neuron_id" or "parent_id" in resolved or "neuron_id" in given
+            ):
                 columns.append(f"r.{quote(name)}")
         elif name in given:
             value = f"lower(t.{quote(name)})" if kind is Kind.TEXT else f"t.{quote(name)}"
@@ -180,7 +236,9 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
         source += f" WHERE t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})"
     combine = context.config.tables[table.name].combine
     if combine:
-        return _combined(f"SELECT {number} AS n, {', '.join(columns)} FROM {source}", table, combine, given)
+        return _combined(
+            f"SELECT {number} AS n, {', '.join(columns)} FROM {source}", table, combine, given
+        )
     return f"SELECT {', '.join(columns)} FROM {source}{order}"
 
 
@@ -194,13 +252,22 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
         if how == "count":
             aggregates.append(f"count(*)::{wire} AS {quote(name)}")
         elif name in given and name not in table.pair:
-            value = f"arg_min({quote(name)}, n)" if how == "first" else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
+            value = (
+                f"arg_min({quote(name)}, n)"
+                if how == "first"
+                else f"{'avg' if how == 'mean' else how}({quote(name)} ORDER BY n)"
+            )
             aggregates.append(f"{value} AS {quote(name)}")
-    return f"SELECT {', '.join([*pair, *aggregates])} FROM ({query}) GROUP BY {', '.join(pair)} ORDER BY min(n)"
+    return (
+        f"SELECT {', '.join([*pair, *aggregates])} FROM ({query}) GROUP BY {', '.join(pair)} ORDER"
+        " BY min(n)"
+    )
 
 
 def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
-    """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab wrote it."""
+    """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab
+    wrote it.
+    """
     told = context.upstream("ingest").details["tables"]
     named_in = {name: sorted(set(_FILE_KINDS) & set(told[name]["columns"])) for name in tables}
     if not any(named_in.values()):
@@ -211,18 +278,33 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
         for name, path in tables.items():
             ids = parquet(written(context, "assign_ids", "ids")[name])
             aside = left_out(context).get(name)
-            stays = f"AND t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})" if aside else ""
+            stays = (
+                f"AND t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})"
+                if aside
+                else ""
+            )
             for column in named_in[name]:
                 named = f"t.{quote(column)}"
                 rows = connection.execute(
-                    f"SELECT i.cid::VARCHAR, {named} FROM {parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {ids} i "
-                    f"WHERE {named} IS NOT NULL {stays}{' ORDER BY t.file_row_number' if aside else ''}"
+                    f"SELECT i.cid::VARCHAR, {named} FROM"
+                    f" {parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {ids} i"
+                    f" WHERE {named} IS NOT NULL"
+                    f" {stays}{' ORDER BY t.file_row_number' if aside else ''}"
                 ).fetchall()
                 for cid, text in rows:
                     if text not in digests:
                         digests[text] = _digest(context, text, name, column)
                     sha256, size = digests[text]
-                    files.append({"kind": _FILE_KINDS[column], "table": name, "cid": cid, "path": text, "sha256": sha256, "bytes": size})
+                    files.append(
+                        {
+                            "kind": _FILE_KINDS[column],
+                            "table": name,
+                            "cid": cid,
+                            "path": text,
+                            "sha256": sha256,
+                            "bytes": size,
+                        }
+                    )
     return files
 
 
@@ -232,7 +314,8 @@ def _digest(context: Context, text: str, table: str, column: str) -> tuple[str, 
         return digest_file(path), path.stat().st_size
     except OSError as error:
         raise DataRejected(
-            f"{text}, named in {column} of {table}, cannot be read: {error.strerror}.", next_step="Restore the file or correct the path."
+            f"{text}, named in {column} of {table}, cannot be read: {error.strerror}.",
+            next_step="Restore the file or correct the path.",
         ) from None
 
 

@@ -1,7 +1,8 @@
-"""The rows of a table's parts, typed, in one Parquet file: queries for parts of every kind, and how many of them go together.
+"""The rows of a table's parts, typed, in one Parquet file: queries for parts of every kind, and how
+many of them go together.
 
-Belongs here: putting parts behind one another in the order of their rows. Does not: opening files, what to do where a part will not be read
-(`table_reader.py`).
+Belongs here: putting parts behind one another in the order of their rows. Does not: opening files,
+what to do where a part will not be read (`table_reader.py`).
 """
 
 from __future__ import annotations
@@ -13,26 +14,35 @@ from typing import Final
 
 import duckdb
 
+from syndb_pipeline.base.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, is_number, kept_columns, not_whole
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part, column_name
-from syndb_pipeline.stored_keys import KEY_COLUMNS, is_number, kept_columns, not_whole
-from syndb_pipeline.table_settings import TableConfig
 
 _ROWS_TOGETHER: Final = 500_000
 """How many rows of several files go through one query."""
 
 
 def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
-    """The parts, in order, that are read by one query each, as first index and last but one: at most `_ROWS_TOGETHER` rows, or one part, or
-    parts whose rows an earlier run left side by side.
+    """The parts, in order, that are read by one query each, as first index and last but one: at
+    most `_ROWS_TOGETHER` rows, or one part, or parts whose rows an earlier run left side by side.
     """
     start, rows = 0, 0
     for index, part in enumerate(parts):
         before = parts[index - 1] if index > start else None
-        beside = before is not None and before.kept is not None and part.kept == before.kept.after(before.rows)
-        few = before is not None and before.kept is None and part.kept is None and rows + part.rows <= _ROWS_TOGETHER
+        beside = (
+            before is not None
+            and before.kept is not None
+            and part.kept == before.kept.after(before.rows)
+        )
+        few = (
+            before is not None
+            and before.kept is None
+            and part.kept is None
+            and rows + part.rows <= _ROWS_TOGETHER
+        )
         if before is not None and not (beside or few):
             yield start, index
             start, rows = index, 0
@@ -45,11 +55,17 @@ def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path
     kept = parts[0].kept
     if kept is None or kept.first_row or sum(part.rows for part in parts) != kept.all_rows:
         return None
-    return kept.file if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order)) else None
+    return (
+        kept.file
+        if all(is_number(kept.file, name) == (name in numbers) for name in KEY_COLUMNS & set(order))
+        else None
+    )
 
 
 def _apart(part: Part, targets: dict[str, int]) -> tuple[Part, dict[str, int]]:
-    """`part` and `targets` with a column of its own for each target: one that stands for two is in the source twice."""
+    """`part` and `targets` with a column of its own for each target: one that stands for two is in
+    the source twice.
+    """
     apart: dict[str, int] = {}
     copies: dict[int, int] = {}  # index of the copy -> index in the file
     for name, index in targets.items():
@@ -59,17 +75,32 @@ def _apart(part: Part, targets: dict[str, int]) -> tuple[Part, dict[str, int]]:
             copies[apart[name]] = index
     if not copies:
         return part, targets
-    more = ", ".join(f"{column_name(index)} AS {column_name(copy)}" for copy, index in copies.items())
-    damaged = {column_name(copy): part.damaged[column_name(index)] for copy, index in copies.items() if column_name(index) in part.damaged}
+    more = ", ".join(
+        f"{column_name(index)} AS {column_name(copy)}" for copy, index in copies.items()
+    )
+    damaged = {
+        column_name(copy): part.damaged[column_name(index)]
+        for copy, index in copies.items()
+        if column_name(index) in part.damaged
+    }
     source = f"(SELECT *, {more} FROM {part.source})"
-    names, types = (tuple(values[index] for index in copies.values()) for values in (part.names, part.types))
-    changed = replace(part, source=source, names=(*part.names, *names), types=(*part.types, *types), damaged={**part.damaged, **damaged})
+    names, types = (
+        tuple(values[index] for index in copies.values()) for values in (part.names, part.types)
+    )
+    changed = replace(
+        part,
+        source=source,
+        names=(*part.names, *names),
+        types=(*part.types, *types),
+        damaged={**part.damaged, **damaged},
+    )
     return changed, apart
 
 
 @dataclass
 class PartWriter:
-    """Writes parts of one table. `targets` tell for each part which column of the contract stands where, `order` how they are written.
+    """Writes parts of one table. `targets` tell for each part which column of the contract stands
+    where, `order` how they are written.
 
     `texts` are columns of keys that were seen to hold other texts than whole numbers.
     """
@@ -80,12 +111,20 @@ class PartWriter:
     scratch: Path
     texts: set[str] = field(default_factory=set)
 
-    def write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
-        """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are such. Returns how many rows there are."""
+    def write(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
+    ) -> int:
+        """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are
+        such. Returns how many rows there are.
+        """
         may_be = casts.may_be_numbers(order, self.table.columns, self.config)
         for part, indexes in zip(parts, targets, strict=True):
             # Trying to read them as numbers would fail too, and take longer.
-            self.texts |= {name for name in may_be if part.first and self._is_text(name, part.first[indexes[name]])}
+            self.texts |= {
+                name
+                for name in may_be
+                if part.first and self._is_text(name, part.first[indexes[name]])
+            }
         while True:
             numbers = [name for name in may_be if name not in self.texts]
             try:
@@ -99,28 +138,51 @@ class PartWriter:
     def _is_text(self, name: str, value: str) -> bool:
         return casts.is_surely_text(value, self.config.markers(self.table.columns[name]))
 
-    def _write_with(self, numbers: list[str], parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> int:
+    def _write_with(
+        self,
+        numbers: list[str],
+        parts: list[Part],
+        targets: list[dict[str, int]],
+        order: list[str],
+        target: Path,
+    ) -> int:
         groups = list(_groups(parts))
-        queries = [self.query(parts[start:end], targets[start:end], order, numbers) for start, end in groups]
+        queries = [
+            self.query(parts[start:end], targets[start:end], order, numbers)
+            for start, end in groups
+        ]
         if len(queries) == 1:
             return write_parquet(self.connection, queries[0], target)
-        # To keep the order of two large files in one query, DuckDB would hold the second back whole; so they are read one after the other.
+        # To keep the order of two large files in one query, DuckDB would hold the second back
+        # whole; so they are read one after the other.
         pieces = []
         for number, ((start, end), query) in enumerate(zip(groups, queries, strict=True)):
             whole = _whole_file(parts[start:end], order, numbers)
             pieces.append(whole or self.scratch / f"piece{number}.parquet")
             if whole is None:
-                self.connection.execute(f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)")
+                self.connection.execute(
+                    f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION"
+                    " lz4)"
+                )
         columns = ", ".join([*map(quote, order), casts.CELLS])
         return write_parquet(self.connection, f"SELECT {columns} FROM {parquet(*pieces)}", target)
 
-    def query(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], numbers: Collection[str] = ()) -> str:
-        """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers` as such."""
+    def query(
+        self,
+        parts: list[Part],
+        targets: list[dict[str, int]],
+        order: list[str],
+        numbers: Collection[str] = (),
+    ) -> str:
+        """A query for the typed rows of `parts`, in their order; the keys of the columns `numbers`
+        as such.
+        """
         if kept := parts[0].kept:
             rows = sum(part.rows for part in parts)
             within = f"file_row_number BETWEEN {kept.first_row} AND {kept.first_row + rows - 1}"
             return (
-                f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM {parquet(kept.file, row_number=True)} WHERE {within}"
+                f"SELECT {kept_columns(kept.file, order, numbers)}, {casts.CELLS} FROM"
+                f" {parquet(kept.file, row_number=True)} WHERE {within}"
             )
         selects = [
             casts.select(*_apart(part, indexes), self.table.columns, order, self.config, numbers)

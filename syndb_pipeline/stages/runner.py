@@ -16,19 +16,43 @@ from importlib.metadata import version
 from pathlib import Path
 
 from syndb_pipeline import __version__
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.stages import assign_ids, check_integrity, ingest, join_relations, package, validate
-from syndb_pipeline.stages.former import Former
-from syndb_pipeline.stages.stage import Context, Stage
-from syndb_pipeline.store import Record, Run, describe_outputs
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.stages import (
+    assign_ids,
+    check_integrity,
+    ingest,
+    join_relations,
+    package,
+    validate,
+)
+from syndb_pipeline.state.reuse import Former
+from syndb_pipeline.state.stage import Context, Stage
+from syndb_pipeline.state.store import Record, Run, describe_outputs
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (ingest.STAGE, validate.STAGE, assign_ids.STAGE, join_relations.STAGE, check_integrity.STAGE, package.STAGE)
+    for stage in (
+        ingest.STAGE,
+        validate.STAGE,
+        assign_ids.STAGE,
+        join_relations.STAGE,
+        check_integrity.STAGE,
+        package.STAGE,
+    )
 }
-"""The stages up to the package, in their order. `publish` is no stage of this kind: sending twice is not the same as sending once."""
+"""The stages up to the package, in their order. `publish` is no stage of this kind: sending twice
+is not the same as sending once.
+"""
 
-LIBRARIES = ("duckdb", "pandera", "polars", "pyarrow", "python-calamine", "syndb-constants", "neurometa")
+LIBRARIES = (
+    "duckdb",
+    "pandera",
+    "polars",
+    "pyarrow",
+    "python-calamine",
+    "syndb-constants",
+    "neurometa",
+)
 
 
 @cache
@@ -37,15 +61,22 @@ def _installed() -> dict[str, str]:
 
 
 def versions(stage: Stage) -> dict[str, str]:
-    """Every version that may change what `stage` gives: ours, the stage's, and those of the libraries that read, check and write."""
+    """Every version that may change what `stage` gives: ours, the stage's, and those of the
+    libraries that read, check and write.
+    """
     return {"syndb-pipeline": __version__, stage.name: stage.version} | _installed()
 
 
 def expected_inputs(context: Context, stage: Stage) -> dict[str, str]:
-    """Digests of everything `stage` would read now. Raises `PipelineError` when the stage before it was not run."""
+    """Digests of everything `stage` would read now. Raises `PipelineError` when the stage before it
+    was not run.
+    """
     upstream = context.store.record(stage.after) if stage.after else None
     if stage.after and upstream is None:
-        raise PipelineError(f"{stage.name} needs {stage.after}, which has not run.", next_step=f"Run {stage.after} first.")
+        raise PipelineError(
+            f"{stage.name} needs {stage.after}, which has not run.",
+            next_step=f"Run {stage.after} first.",
+        )
     inputs = stage.inputs(context)
     return inputs | ({f"record:{stage.after}": upstream.digest} if upstream else {})
 
@@ -54,34 +85,46 @@ def is_current(context: Context, stage: Stage) -> bool:
     """Whether the stage's outputs are there, whole, and made from what it would read now."""
     if stage.after and context.store.record(stage.after) is None:
         return False
-    return _matches(context, stage, context.store.record(stage.name), expected_inputs(context, stage))
+    return _matches(
+        context, stage, context.store.record(stage.name), expected_inputs(context, stage)
+    )
 
 
 def _matches(context: Context, stage: Stage, record: Record | None, inputs: dict[str, str]) -> bool:
-    return record is not None and record.versions == versions(stage) and record.inputs == inputs and not context.store.mismatches(record)
+    return (
+        record is not None
+        and record.versions == versions(stage)
+        and record.inputs == inputs
+        and not context.store.mismatches(record)
+    )
 
 
 def _require_one_chain(context: Context, stage: Stage) -> None:
-    """Raise `PipelineError` when stages before `stage` were made from different runs of one another.
+    """Raise `PipelineError` when stages before `stage` were made from different runs of one
+    another.
 
-    A stage reads what several earlier ones left and puts their rows side by side by number, so they must be of one run.
+    A stage reads what several earlier ones left and puts their rows side by side by number, so they
+    must be of one run.
     """
     later = STAGES[stage.after] if stage.after else None
     while later is not None and later.after is not None:
         record, before = context.upstream(later.name), context.upstream(later.after)
         if record.inputs.get(f"record:{later.after}") != before.digest:
             raise PipelineError(
-                f"{later.name} was made from an earlier run of {later.after}, so {stage.name} cannot use both.",
+                f"{later.name} was made from an earlier run of {later.after}, so {stage.name}"
+                " cannot use both.",
                 next_step=f"Run {later.name} and the stages after it again.",
             )
         later = STAGES[later.after]
 
 
 def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
-    """Run one stage from what the stage before it left, or do nothing when nothing changed. The dataset's lock must be held.
+    """Run one stage from what the stage before it left, or do nothing when nothing changed. The
+    dataset's lock must be held.
 
-    Returns the stage's record. Findings do not raise: they are in the record. Raises `PipelineError` when the stage before it was not run,
-    or the stages before it do not belong together.
+    Returns the stage's record. Findings do not raise: they are in the record. Raises
+    `PipelineError` when the stage before it was not run, or the stages before it do not belong
+    together.
     """
     stage = STAGES[name]
     inputs = expected_inputs(context, stage)
@@ -126,13 +169,15 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
 def run_through(context: Context, last: str) -> Iterator[Record]:
     """Run the stages in their order up to and including `last`, giving each record as it is made.
 
-    Stages up to `check_integrity` run whatever the earlier ones found, so that one run tells everything; `package` runs only on an accepted
-    verdict. The dataset's lock must be held.
+    Stages up to `check_integrity` run whatever the earlier ones found, so that one run tells
+    everything; `package` runs only on an accepted verdict. The dataset's lock must be held.
     """
     for name in STAGES:
         record = run_stage(context, name)
         yield record
-        if name == last or (name == check_integrity.STAGE.name and record.details["verdict"] != "accepted"):
+        if name == last or (
+            name == check_integrity.STAGE.name and record.details["verdict"] != "accepted"
+        ):
             return
 
 

@@ -1,6 +1,8 @@
-"""The files of one table become one Parquet file: opened, matched with the contract, cast, every row accounted for.
+"""The files of one table become one Parquet file: opened, matched with the contract, cast, every
+row accounted for.
 
-Belongs here: one table at a time, from its files to its rows. Does not: file formats (`readers/`), the dataset (`ingest.py`).
+Belongs here: one table at a time, from its files to its rows. Does not: file formats (`readers/`),
+the dataset (`ingest.py`).
 """
 
 from __future__ import annotations
@@ -14,21 +16,23 @@ from typing import Any, Final
 
 import duckdb
 
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.engine import literal, parquet
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.footers import is_surely_empty, rows_in
+from syndb_pipeline.checks.rows import label_rows, stray_rows
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.digests import digest_of
-from syndb_pipeline.engine import literal, parquet
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.findings.finding import Example
-from syndb_pipeline.footers import is_surely_empty, rows_in
-from syndb_pipeline.readers import casts, columnar, endings, files, headers, text, untrusted
+from syndb_pipeline.readers import casts, endings, files, headers, untrusted
+from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
-from syndb_pipeline.sources import SOURCES_FILE, Source, SourceMap
-from syndb_pipeline.stages import label_rows, stray_rows
+from syndb_pipeline.readers.text import text_files
+from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.stages.part_writer import PartWriter
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.state.row_locations import SOURCES_FILE, Source, SourceMap
+from syndb_pipeline.state.stage import Context
 
 READING_KEYS: Final = frozenset(
     {
@@ -57,12 +61,18 @@ witness = files.Witness()
 
 def own_severities(context: Context) -> dict[str, str]:
     """The severities that the config gives to rules told while reading."""
-    return {code: severity for code, severity in context.config.rules.items() if code.startswith(_OWN_CODES)}
+    return {
+        code: severity
+        for code, severity in context.config.rules.items()
+        if code.startswith(_OWN_CODES)
+    }
 
 
 def made_from(context: Context, table: str) -> str:
     """Digest of what the rows of `table` depend on beside its files."""
-    settings = context.config.tables[table].model_dump(mode="json", include=set(READING_KEYS - {"file"}))
+    settings = context.config.tables[table].model_dump(
+        mode="json", include=set(READING_KEYS - {"file"})
+    )
     return digest_of([settings, own_severities(context)])
 
 
@@ -94,15 +104,21 @@ class TableReader:
         self.writer = PartWriter(self.connection, self.table, self.config, self.scratch)
 
     def look_ahead(self, pool: ThreadPoolExecutor, *, packed: bool) -> None:
-        """Have `pool` look through the table's text files before `read` asks for them; each is only counted through, in little memory.
+        """Have `pool` look through the table's text files before `read` asks for them; each is only
+        counted through, in little memory.
 
-        Files that are `packed` are unpacked to the disk for it, so few of them should wait for their turn.
+        Files that are `packed` are unpacked to the disk for it, so few of them should wait for
+        their turn.
         """
         home = self.context.config.folder
         guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
         for path in guard.find() if self.context.former is None else ():
             is_packed = path.name.lower().endswith(".gz")
-            if files.suffix(path) in files.TEXT_SUFFIXES and path not in self.ahead and (packed or not is_packed):
+            if (
+                files.suffix(path) in files.TEXT_SUFFIXES
+                and path not in self.ahead
+                and (packed or not is_packed)
+            ):
                 witness.confirm(path)
                 with suppress(Unreadable):  # `read` tells why
                     guard.check(path)
@@ -137,19 +153,35 @@ class TableReader:
         return read
 
     def _kept(self, paths: list[Path]) -> dict[Path, Part]:
-        """Those of the files whose rows the last run left as they would be read now; none where anything of the table was odd."""
-        former, name, file = self.context.former, self.table.name, f"tables/{self.table.name}.parquet"
-        if former is None or not former.holds(name, made_from(self.context, name), file, SOURCES_FILE):
+        """Those of the files whose rows the last run left as they would be read now; none where
+        anything of the table was odd.
+        """
+        former, name, file = (
+            self.context.former,
+            self.table.name,
+            f"tables/{self.table.name}.parquet",
+        )
+        if former is None or not former.holds(
+            name, made_from(self.context, name), file, SOURCES_FILE
+        ):
             return {}
         if former.findings(name) or former.record.tables[name].rejected:
             return {}
         source = former.folder / file
         places = {place.file: place for place in SourceMap.read(former.folder).tables[name]}
-        keyless = " + count(*) FILTER (cid IS NULL)" if "cid" in next(iter(places.values())).columns else ""
-        if self.connection.execute(f"SELECT count({casts.CELLS}){keyless} FROM {parquet(source)}").fetchall() != [(0,)]:
+        keyless = (
+            " + count(*) FILTER (cid IS NULL)"
+            if "cid" in next(iter(places.values())).columns
+            else ""
+        )
+        if self.connection.execute(
+            f"SELECT count({casts.CELLS}){keyless} FROM {parquet(source)}"
+        ).fetchall() != [(0,)]:
             return {}
         kept = {}
-        told = {each["file"]: each for each in former.record.details["files"] if each["table"] == name}
+        told = {
+            each["file"]: each for each in former.record.details["files"] if each["table"] == name
+        }
         for path in paths:
             shown = files.shown(path, self.context.config.folder)
             if shown in told and former.record.inputs.get(f"file:{shown}") == witness.seen(path):
@@ -176,19 +208,30 @@ class TableReader:
         if inside is not None:
             setting = f"tables.{self.table.name}.file"
             if (self.context.config.folder / shown / "_delta_log").is_dir():
-                advice = "It is a table of Delta Lake, whose files may hold rows that were deleted since: export it as one Parquet file."
+                advice = (
+                    "It is a table of Delta Lake, whose files may hold rows that were deleted"
+                    " since: export it as one Parquet file."
+                )
             elif len(inside) == 1:
                 advice = f"Name the files in it: `{setting}: {headers.yaml_path(inside[0])}`."
             elif inside:
                 advice = f"Name those of the table in `{setting}`; it holds {' and '.join(inside)}."
             else:
-                advice = f"Name a file in `{setting}`. It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet."
-            return Problem("SYN-READ-014", shown, values={"reason": "it is a folder", "advice": advice})
+                advice = (
+                    f"Name a file in `{setting}`. It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls"
+                    " or .parquet."
+                )
+            return Problem(
+                "SYN-READ-014", shown, values={"reason": "it is a folder", "advice": advice}
+            )
         there = files.neighbours(self.context.config.folder, shown)
         near = nearest(Path(shown).name, there)
         advice = f"Check `tables.{self.table.name}.file`; it is relative to the dataset's YAML."
         if near:
-            advice = f"Is it this one? `tables.{self.table.name}.file: {headers.yaml_word((Path(shown).parent / near[0]).as_posix())}`"
+            advice = (
+                f"Is it this one? `tables.{self.table.name}.file:"
+                f" {headers.yaml_word((Path(shown).parent / near[0]).as_posix())}`"
+            )
         return Problem("SYN-READ-001", shown, values={"advice": advice})
 
     def _open(self, path: Path, file: str) -> Part:
@@ -197,19 +240,27 @@ class TableReader:
         scratch.mkdir(parents=True)
         try:
             if suffix in files.TEXT_SUFFIXES:
-                return text.read(path, file, self.table, self.config, scratch)
+                return text_files.read(path, file, self.table, self.config, scratch)
             if suffix in files.WORKBOOK_SUFFIXES:
-                from syndb_pipeline.readers import workbook  # what reads them is imported for them alone
+                from syndb_pipeline.readers.workbook import workbooks
 
-                return workbook.read(path, file, self.table, self.config, scratch, self.context.settings.memory_limit)
+                return workbooks.read(
+                    path, file, self.table, self.config, scratch, self.context.settings.memory_limit
+                )
             if suffix in files.PARQUET_SUFFIXES:
-                return columnar.read(self.connection, path, file, self.table, self.config)
+                return parquet_files.read(self.connection, path, file, self.table, self.config)
         except PermissionError as error:
-            raise cannot_read(file, f"{error.strerror or error}", "Check that you may read it.") from None
+            raise cannot_read(
+                file, f"{error.strerror or error}", "Check that you may read it."
+            ) from None
         if found := look_into(path, file):
             raise cannot_read(file, f"it is {found[0]}", found[1])
         known = ".csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet"
-        raise cannot_read(file, f"files that end in {suffix or 'nothing'} are not understood", f"Export the table as {known}.")
+        raise cannot_read(
+            file,
+            f"files that end in {suffix or 'nothing'} are not understood",
+            f"Export the table as {known}.",
+        )
 
     def _scratch_of(self, file: str) -> Path:
         return self.scratch / digest_of(file)[:16]
@@ -222,7 +273,9 @@ class TableReader:
         different = [part for part in parts[1:] if sorted(part.names) != sorted(first.names)]
         for part in different:
             how = headers.difference(part.names, first.names) or "one of them has a name twice"
-            problem = Problem("SYN-READ-012", part.file, values={"other": first.file, "difference": how})
+            problem = Problem(
+                "SYN-READ-012", part.file, values={"other": first.file, "difference": how}
+            )
             read.problems.append(self._placed(problem, part))
         if different or not matches[0].complete:
             read.problems += [problem for part in parts for problem in part.problems]
@@ -232,7 +285,9 @@ class TableReader:
         try:
             parts = self._write(parts, targets, order, target)
             names = {name: first.names[index] for name, index in targets[0].items()}
-            found = stray_rows.take_out(self.connection, parts, names, self.table, self.config, target, self.scratch)
+            found = stray_rows.take_out(
+                self.connection, parts, names, self.table, self.config, target, self.scratch
+            )
         except Unreadable as error:
             target.unlink(missing_ok=True)
             read.problems += error.problems
@@ -274,23 +329,41 @@ class TableReader:
         read.columns = names
 
     def _placed(self, problem: Problem, part: Part) -> Problem:
-        """A problem of the header of `part`, with the place of the header or of the column in it."""
-        has_row = self.config.header_row is not None and (part.delimiter is not None or part.sheet is not None)
+        """A problem of the header of `part`, with the place of the header or of the column in
+        it.
+        """
+        has_row = self.config.header_row is not None and (
+            part.delimiter is not None or part.sheet is not None
+        )
         column = problem.column if problem.column in part.names else None
         if problem.examples or not (has_row or column):
             return problem
         return replace(
-            problem, examples=(Example(file=part.file, sheet=part.sheet, row=part.first_line - 1 if has_row else None, column=column),)
+            problem,
+            examples=(
+                Example(
+                    file=part.file,
+                    sheet=part.sheet,
+                    row=part.first_line - 1 if has_row else None,
+                    column=column,
+                ),
+            ),
         )
 
     def _keep_refused(self, part: Part, refused: Path | None) -> None:
         """Put the lines of `part` that were refused among those of the other files."""
         if refused is not None:
             place = ", ".join(literal(value) for value in (self.table.name, part.file, part.sheet))
-            self.connection.execute(f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}")
+            self.connection.execute(
+                f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}"
+            )
 
-    def _write(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> list[Part]:
-        """Write `parts` to `target` and return them as they were read: those that the fast ways could not vouch for, carefully."""
+    def _write(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
+    ) -> list[Part]:
+        """Write `parts` to `target` and return them as they were read: those that the fast ways
+        could not vouch for, carefully.
+        """
         if self._write_with_numbers(parts, targets, order, target):
             return parts
         try:
@@ -302,24 +375,43 @@ class TableReader:
             parts = [self._carefully(part) for part in parts]
         else:
             read_fast, parts = parts, [self._carefully(part) for part in parts]
-            if rows_in(target) == sum(part.rows for part in parts) and not any(part.refused for part in parts) and read_fast != parts:
-                return parts  # every record was read; blank lines or line breaks inside quotes made the difference
+            if (
+                rows_in(target) == sum(part.rows for part in parts)
+                and not any(part.refused for part in parts)
+                and read_fast != parts
+            ):
+                # every record was read; blank lines or line breaks inside quotes made the
+                # difference
+                return parts
         try:
             rows = self.writer.write(parts, targets, order, target)
         except duckdb.Error as error:
             raise self._blame(parts, targets, order, error) from None
         if rows != sum(part.rows for part in parts):
-            message = f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
-            raise PipelineError(message, next_step="Please report this with the file; nothing was written.")
+            message = (
+                f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
+            )
+            raise PipelineError(
+                message, next_step="Please report this with the file; nothing was written."
+            )
         return parts
 
-    def _write_with_numbers(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path) -> bool:
-        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could not read all of them to the letter."""
-        numeric = [name for name in order if casts.is_plain_number(self.table.columns[name], self.config)]
+    def _write_with_numbers(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
+    ) -> bool:
+        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could
+        not read all of them to the letter.
+        """
+        numeric = [
+            name for name in order if casts.is_plain_number(self.table.columns[name], self.config)
+        ]
         # A column that is read as something else as well keeps its text.
-        shared = [[index for index, times in Counter(found.values()).items() if times > 1] for found in targets]
+        shared = [
+            [index for index, times in Counter(found.values()).items() if times > 1]
+            for found in targets
+        ]
         typed = [
-            text.with_numbers(part, {found[name] for name in numeric} - set(kept))
+            text_files.with_numbers(part, {found[name] for name in numeric} - set(kept))
             for part, found, kept in zip(parts, targets, shared, strict=True)
         ]
         if typed == parts:
@@ -334,43 +426,84 @@ class TableReader:
             return False
         if is_surely_empty(target, casts.CELLS):
             return True
-        lost = f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND list_contains({literal(numeric)}, cell.col))"
+        lost = (
+            f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND"
+            f" list_contains({literal(numeric)}, cell.col))"
+        )
         told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
         return not self.connection.execute(told).fetchall()
 
     def _carefully(self, part: Part) -> Part:
-        return part if part.exact else text.careful(part, self._scratch_of(part.file))
+        return part if part.exact else text_files.careful(part, self._scratch_of(part.file))
 
-    def _blame(self, parts: list[Part], targets: list[dict[str, int]], order: list[str], error: duckdb.Error) -> Exception:
-        """What to raise for `error`: the file it came from, found by reading each alone; when none is at fault, the run's limits are."""
+    def _blame(
+        self,
+        parts: list[Part],
+        targets: list[dict[str, int]],
+        order: list[str],
+        error: duckdb.Error,
+    ) -> Exception:
+        """What to raise for `error`: the file it came from, found by reading each alone; when none
+        is at fault, the run's limits are.
+        """
         if not isinstance(error, duckdb.OutOfMemoryException):
             for part, indexes in zip(parts, targets, strict=True):
                 select = self.writer.query([part], [indexes], order)
                 try:
-                    self.connection.execute(f"SELECT sum(hash(everything)) FROM ({select}) AS everything").fetchall()
+                    self.connection.execute(
+                        f"SELECT sum(hash(everything)) FROM ({select}) AS everything"
+                    ).fetchall()
                 except duckdb.Error as again:
-                    return cannot_read(part.file, columnar.first_line(again), "Write the file again with the program that made it.")
-        message = f"{self.table.name} could not be written: {columnar.first_line(error)}."
-        return PipelineError(message, next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.")
+                    return cannot_read(
+                        part.file,
+                        parquet_files.first_line(again),
+                        "Write the file again with the program that made it.",
+                    )
+        message = f"{self.table.name} could not be written: {parquet_files.first_line(error)}."
+        return PipelineError(
+            message,
+            next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.",
+        )
 
     def _ends(self, part: Part, targets: dict[str, int]) -> list[Problem]:
-        """The problems of `part`; that a reference seems to be cut off is a warning, for whether there is such a row is seen later."""
-        last = next((self.table.columns[name] for name, index in targets.items() if index == len(part.names) - 1), None)
+        """The problems of `part`; that a reference seems to be cut off is a warning, for whether
+        there is such a row is seen later.
+        """
+        last = next(
+            (
+                self.table.columns[name]
+                for name, index in targets.items()
+                if index == len(part.names) - 1
+            ),
+            None,
+        )
         if last is None or last.kind is not Kind.REFERENCE:
             return [*part.problems]
         return [
-            replace(problem, severity="warning", confidence="possible")
-            if problem.code == endings.CODE and problem.examples[0].column == part.names[-1]
-            else problem
+            (
+                replace(problem, severity="warning", confidence="possible")
+                if problem.code == endings.CODE and problem.examples[0].column == part.names[-1]
+                else problem
+            )
             for problem in part.problems
         ]
 
     def _faults(self, part: Part, targets: dict[str, int]) -> list[Problem]:
-        """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the lab declared to mean "no value"."""
+        """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the
+        lab declared to mean "no value".
+        """
         by_index = {index: part.names[index] for index in targets.values()}
-        markers = {index: self.config.markers(self.table.columns[name]) for name, index in targets.items()}
+        markers = {
+            index: self.config.markers(self.table.columns[name]) for name, index in targets.items()
+        }
         places: dict[str, Places] = {}
         for row, index, shown, code in part.faults:
             if index in by_index and shown not in markers[index]:
-                places.setdefault(code, Places(part.file, part.sheet)).add(row, shown, by_index[index])
-        return [problem for code, found in sorted(places.items()) for problem in found.problem(code, value=found.examples[0].value)]
+                places.setdefault(code, Places(part.file, part.sheet)).add(
+                    row, shown, by_index[index]
+                )
+        return [
+            problem
+            for code, found in sorted(places.items())
+            for problem in found.problem(code, value=found.examples[0].value)
+        ]

@@ -24,7 +24,9 @@ def data() -> Path:
     """The folder of real tables. They are read where they lie and never edited."""
     named = os.environ.get(VARIABLE, "")
     if not named:
-        pytest.skip(f"{VARIABLE} is not set: it names the folder of real tables that other labs measured")
+        pytest.skip(
+            f"{VARIABLE} is not set: it names the folder of real tables that other labs measured"
+        )
     if not Path(named).is_dir():
         pytest.skip(f"{VARIABLE} is {named}, which is no folder")
     return Path(named).resolve()

@@ -1,4 +1,5 @@
-"""Real tables that SynDB must take: through the command line into the embedded node, and read back from there.
+"""Real tables that SynDB must take: through the command line into the embedded node, and read back
+from there.
 
 Belongs here: what the published tables hold, number for number. Does not: sets that are refused.
 """
@@ -25,7 +26,9 @@ def row_id(table: str, key: object) -> UUID:
 
 
 def publish(lab: Lab, tables: dict[str, dict[str, Any]]) -> tuple[Ran, Published]:
-    """Publish under standing approval by the real command; the report and what is then in the node."""
+    """Publish under standing approval by the real command; the report and what is then in the
+    node.
+    """
     config = lab.config("real", DATASET, tables, approval="standing")
     ran = lab.run("publish", config, "--json")
     assert ran.code == 0, ran.err
@@ -53,7 +56,13 @@ def as_text(file: Path) -> str:
 
 def test_the_worked_example_of_the_guide(data: Path, lab: Lab) -> None:
     folder = data / "syndb_guide" / "original"
-    ran, published = publish(lab, {"axon": {"file": str(folder / "axon.csv")}, "vesicle": {"file": str(folder / "vesicle.csv")}})
+    ran, published = publish(
+        lab,
+        {
+            "axon": {"file": str(folder / "axon.csv")},
+            "vesicle": {"file": str(folder / "vesicle.csv")},
+        },
+    )
 
     assert ran.report["tables"] == {"axon": rows(3), "vesicle": rows(8)}
     assert published.counts == {"axon": 3, "vesicle": 8}
@@ -62,21 +71,30 @@ def test_the_worked_example_of_the_guide(data: Path, lab: Lab) -> None:
     assert {key for (key,) in keys} == {"1", "2", "4"}
     children = dict(published.rows("SELECT parent_id, count(*) FROM vesicle GROUP BY 1"))
     assert children == {row_id("axon", 1): 5, row_id("axon", 2): 2, row_id("axon", 4): 1}
-    assert {cid for (cid,) in published.rows("SELECT cid FROM vesicle")} == {row_id("vesicle", key) for key in range(8)}
+    assert {cid for (cid,) in published.rows("SELECT cid FROM vesicle")} == {
+        row_id("vesicle", key) for key in range(8)
+    }
     # neuron 1, neuron_relation 2, dendrite 3, axon 4: the codes since neuron_relation has one
     assert published.rows("SELECT DISTINCT parent_enum FROM vesicle") == [(4,)]
-    measured = original(f"SELECT voxel_radius::DOUBLE, distance_to_active_zone::DOUBLE FROM {as_text(folder / 'vesicle.csv')}")
+    measured = original(
+        "SELECT voxel_radius::DOUBLE, distance_to_active_zone::DOUBLE FROM"
+        f" {as_text(folder / 'vesicle.csv')}"
+    )
     assert published.rows("SELECT voxel_radius, distance_to_active_zone FROM vesicle") == measured
 
 
 def test_vesicles_of_one_terminal(data: Path, lab: Lab) -> None:
     folder = data / "rat_vesicles" / "clean"
-    tables = {name: {"file": str(folder / f"{name}.csv")} for name in ("pre_synaptic_terminal", "vesicle")}
+    tables = {
+        name: {"file": str(folder / f"{name}.csv")} for name in ("pre_synaptic_terminal", "vesicle")
+    }
     ran, published = publish(lab, tables)
 
     assert ran.report["tables"] == {"pre_synaptic_terminal": rows(1), "vesicle": rows(37)}
     assert published.counts == {"pre_synaptic_terminal": 1, "vesicle": 37}
-    assert published.rows("SELECT DISTINCT parent_id FROM vesicle") == [(row_id("pre_synaptic_terminal", "presynapse_1"),)]
+    assert published.rows("SELECT DISTINCT parent_id FROM vesicle") == [
+        (row_id("pre_synaptic_terminal", "presynapse_1"),)
+    ]
     assert "centroid_z" not in [name for name, *_ in published.rows("DESCRIBE vesicle")]
     assert published.rows("SELECT centroid_x, centroid_y FROM vesicle") == original(
         f"SELECT centroid_x::DOUBLE, centroid_y::DOUBLE FROM {as_text(folder / 'vesicle.csv')}"
@@ -84,7 +102,9 @@ def test_vesicles_of_one_terminal(data: Path, lab: Lab) -> None:
 
 
 def test_vesicles_without_any_parent_are_taken_and_it_is_said(data: Path, lab: Lab) -> None:
-    ran, published = publish(lab, {"vesicle": {"file": str(data / "rat_vesicles" / "no_parent" / "vesicle.csv")}})
+    ran, published = publish(
+        lab, {"vesicle": {"file": str(data / "rat_vesicles" / "no_parent" / "vesicle.csv")}}
+    )
 
     assert ran.report["tables"] == {"vesicle": rows(37)}
     told = ran.finding("SYN-INT-003")
@@ -96,10 +116,13 @@ def test_vesicles_without_any_parent_are_taken_and_it_is_said(data: Path, lab: L
 
 def test_neurons_and_synapses_with_skeletons_and_meshes(data: Path, lab: Lab) -> None:
     folder = data / "hemibrain_da1"
-    # The tables name their files from the set's folder; seen from the config they lie in the same places.
+    # The tables name their files from the set's folder; seen from the config they lie in the same
+    # places.
     for name in ("original", "derived_glb"):
         (lab.folder / name).symlink_to(folder / name)
-    tables = {name: {"file": str(folder / "clean" / f"{name}.csv")} for name in ("neuron", "synapse")}
+    tables = {
+        name: {"file": str(folder / "clean" / f"{name}.csv")} for name in ("neuron", "synapse")
+    }
     ran, published = publish(lab, tables)
 
     assert ran.report["tables"] == {"neuron": rows(5), "synapse": rows(14_836)}
@@ -111,11 +134,17 @@ def test_neurons_and_synapses_with_skeletons_and_meshes(data: Path, lab: Lab) ->
     stored = lab.node().stored(UUID(DATASET))
     assert sorted(file.kind for file in stored) == ["mesh"] * 5 + ["swb"] * 5
     sizes = {path.stem: path.stat().st_size for path in (folder / "derived_glb").glob("*.glb")}
-    assert {file.unit: file.bytes for file in stored if file.kind == "mesh"} == {row_id("neuron", key): size for key, size in sizes.items()}
+    assert {file.unit: file.bytes for file in stored if file.kind == "mesh"} == {
+        row_id("neuron", key): size for key, size in sizes.items()
+    }
     names = [name for name, *_ in published.rows("DESCRIBE neuron")]
     assert not {"swc_path", "mesh_path", "dataset_id"} & set(names)
-    scores = original(f"SELECT cid, connection_score::DOUBLE FROM {as_text(folder / 'clean' / 'synapse.csv')}")
-    assert published.rows("SELECT cid, connection_score FROM synapse") == [(row_id("synapse", key), score) for key, score in scores]
+    scores = original(
+        f"SELECT cid, connection_score::DOUBLE FROM {as_text(folder / 'clean' / 'synapse.csv')}"
+    )
+    assert published.rows("SELECT cid, connection_score FROM synapse") == [
+        (row_id("synapse", key), score) for key, score in scores
+    ]
 
 
 def test_values_with_commas_stay_one_value(data: Path, lab: Lab) -> None:
@@ -128,9 +157,14 @@ def test_values_with_commas_stay_one_value(data: Path, lab: Lab) -> None:
     # SynDB keeps text in lower case; nothing else about the words may change.
     expected = {
         row_id("neuron", cid): (kind, polarity)
-        for cid, kind, polarity in original(f"SELECT cid, lower(neuron_type), polarity FROM {as_text(file)}")
+        for cid, kind, polarity in original(
+            f"SELECT cid, lower(neuron_type), polarity FROM {as_text(file)}"
+        )
     }
-    assert {cid: (kind, polarity) for cid, kind, polarity in published.rows("SELECT cid, neuron_type, polarity FROM neuron")} == expected
+    assert {
+        cid: (kind, polarity)
+        for cid, kind, polarity in published.rows("SELECT cid, neuron_type, polarity FROM neuron")
+    } == expected
 
 
 @pytest.fixture
@@ -147,16 +181,33 @@ def test_a_whole_brain(larva: dict[str, dict[str, Any]], lab: Lab) -> None:
 
     assert ran.report["tables"] == {"neuron": rows(3_591), "neuron_relation": rows(119_010)}
     assert published.counts == {"neuron": 3_591, "neuron_relation": 119_010}
-    assert published.value("SELECT count(DISTINCT (pre_synapse_id, post_synapse_id)) FROM neuron_relation") == 119_010
-    assert published.value("SELECT count(*) FROM neuron_relation WHERE pre_synapse_id = post_synapse_id") == 577
+    assert (
+        published.value(
+            "SELECT count(DISTINCT (pre_synapse_id, post_synapse_id)) FROM neuron_relation"
+        )
+        == 119_010
+    )
+    assert (
+        published.value(
+            "SELECT count(*) FROM neuron_relation WHERE pre_synapse_id = post_synapse_id"
+        )
+        == 577
+    )
     assert published.value("SELECT sum(connection_score) FROM neuron_relation") == 376_091
-    ends = "SELECT pre_synapse_id AS id FROM neuron_relation UNION SELECT post_synapse_id FROM neuron_relation"
+    ends = (
+        "SELECT pre_synapse_id AS id FROM neuron_relation UNION SELECT post_synapse_id FROM"
+        " neuron_relation"
+    )
     assert published.value(f"SELECT count(*) FROM ({ends}) ANTI JOIN neuron ON id = cid") == 0
-    first = published.rows("SELECT pre_synapse_id, post_synapse_id, connection_score FROM neuron_relation LIMIT 1")
+    first = published.rows(
+        "SELECT pre_synapse_id, post_synapse_id, connection_score FROM neuron_relation LIMIT 1"
+    )
     assert first == [(row_id("neuron", 29), row_id("neuron", 8419602), 9.0)]
 
 
-def test_an_edge_list_without_header_loses_no_row(data: Path, larva: dict[str, dict[str, Any]], lab: Lab) -> None:
+def test_an_edge_list_without_header_loses_no_row(
+    data: Path, larva: dict[str, dict[str, Any]], lab: Lab
+) -> None:
     names = ["pre_synapse_id", "post_synapse_id", "connection_score"]
     larva["neuron_relation"] = {
         "file": str(data / "larva_connectome" / "original" / "G_edgelist.txt"),
@@ -174,20 +225,33 @@ def test_repeated_pairs_of_a_workbook_combined(data: Path, lab: Lab) -> None:
     folder = data / "celegans_workbooks" / "clean"
     tables = {
         "neuron": {"file": str(folder / "neuron.xlsx")},
-        "neuron_relation": {"file": str(folder / "neuron_relation.xlsx"), "columns": ENDS, "combine": {"connection_score": "sum"}},
+        "neuron_relation": {
+            "file": str(folder / "neuron_relation.xlsx"),
+            "columns": ENDS,
+            "combine": {"connection_score": "sum"},
+        },
     }
     ran, published = publish(lab, tables)
 
     assert ran.report["tables"] == {"neuron": rows(187), "neuron_relation": rows(858, combined=9)}
     assert published.counts == {"neuron": 187, "neuron_relation": 849}
-    assert published.value("SELECT count(DISTINCT (pre_synapse_id, post_synapse_id)) FROM neuron_relation") == 849
+    assert (
+        published.value(
+            "SELECT count(DISTINCT (pre_synapse_id, post_synapse_id)) FROM neuron_relation"
+        )
+        == 849
+    )
     with duckdb.connect() as connection:
         expected = _summed(connection, folder / "neuron_relation.xlsx")
-    got = published.rows("SELECT pre_synapse_id, post_synapse_id, connection_score FROM neuron_relation")
+    got = published.rows(
+        "SELECT pre_synapse_id, post_synapse_id, connection_score FROM neuron_relation"
+    )
     assert {(pre, post): score for pre, post, score in got} == expected
 
 
-def _summed(connection: duckdb.DuckDBPyConnection, workbook: Path) -> dict[tuple[UUID, UUID], float]:
+def _summed(
+    connection: duckdb.DuckDBPyConnection, workbook: Path
+) -> dict[tuple[UUID, UUID], float]:
     """Scores by pair, read with another library than the pipeline's."""
     from openpyxl import load_workbook
 
@@ -204,28 +268,49 @@ def _summed(connection: duckdb.DuckDBPyConnection, workbook: Path) -> dict[tuple
 def test_one_sheet_of_several_when_it_is_named(data: Path, lab: Lab) -> None:
     workbook = str(data / "celegans_workbooks" / "original" / "CElegansNeuronTables.xls")
     ignore = ["Target", "Type", "Number of Connections", "Neurotransmitter"]
-    table = {"file": workbook, "sheet": "Connectome", "columns": {"Origin": "cid"}, "ignore": ignore}
+    table = {
+        "file": workbook,
+        "sheet": "Connectome",
+        "columns": {"Origin": "cid"},
+        "ignore": ignore,
+    }
     ran = lab.run("check", lab.config("real", DATASET, {"neuron": table}), "--json")
 
     assert ran.report["tables"]["neuron"]["read"] == 3_363
-    assert list(ran.codes) == ["SYN-ID-002"], "the sheet lists connections, so a neuron stands in many rows"
+    assert list(ran.codes) == ["SYN-ID-002"], (
+        "the sheet lists connections, so a neuron stands in many rows"
+    )
     assert {example["sheet"] for example in ran.finding("SYN-ID-002")["examples"]} == {"Connectome"}
 
 
 def test_skeletons_that_are_trees_are_packed_and_strange_ones_told(data: Path, lab: Lab) -> None:
-    skeletons = sorted(path for path in (data / "odd_swc" / "original").glob("*.swc") if path.stem not in ("empty_file", "sample_no_root"))
+    skeletons = sorted(
+        path
+        for path in (data / "odd_swc" / "original").glob("*.swc")
+        if path.stem not in ("empty_file", "sample_no_root")
+    )
     assert len(skeletons) == 6
     table = lab.folder / "neuron.csv"
     table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
     ran, published = publish(lab, {"neuron": {"file": str(table)}})
 
-    told = {finding["code"]: finding for finding in ran.report["findings"] if finding["code"].startswith("SYN-PATH-")}
+    told = {
+        finding["code"]: finding
+        for finding in ran.report["findings"]
+        if finding["code"].startswith("SYN-PATH-")
+    }
     assert {code: (finding["severity"], finding["count"]) for code, finding in told.items()} == {
         "SYN-PATH-005": ("warning", 1),
         "SYN-PATH-006": ("warning", 1),
     }
-    assert "test_neuron_disconnected.swc': 2 roots, the second in line 8" in told["SYN-PATH-005"]["cause"]
-    assert "sample_doublet_point.swc': 1 of 54 samples, the first in line 56" in told["SYN-PATH-006"]["cause"]
+    assert (
+        "test_neuron_disconnected.swc': 2 roots, the second in line 8"
+        in told["SYN-PATH-005"]["cause"]
+    )
+    assert (
+        "sample_doublet_point.swc': 1 of 54 samples, the first in line 56"
+        in told["SYN-PATH-006"]["cause"]
+    )
     assert published.counts == {"neuron": 6}
     stored = lab.node().stored(UUID(DATASET))
     assert {(file.kind, file.unit, file.bytes) for file in stored} == {
@@ -237,10 +322,18 @@ def test_a_skeleton_that_is_not_there_is_told_with_its_cell(data: Path, lab: Lab
     real = data / "odd_swc" / "original" / "sample.swc"
     table = lab.folder / "neuron.csv"
     shutil.copy(real, lab.folder / "near.swc")
-    table.write_text(f"cid,swc_path\nabsolute,{real}\nrelative,near.swc\nabsent,{real.with_name('absent.swc')}\n")
-    ran = lab.run("check", lab.config("real", DATASET, {"neuron": {"file": "neuron.csv"}}), "--json")
+    table.write_text(
+        f"cid,swc_path\nabsolute,{real}\nrelative,near.swc\nabsent,{real.with_name('absent.swc')}\n"
+    )
+    ran = lab.run(
+        "check", lab.config("real", DATASET, {"neuron": {"file": "neuron.csv"}}), "--json"
+    )
 
     assert ran.code == 3
     assert ran.codes == {"SYN-PATH-001": 1}
     [example] = ran.finding("SYN-PATH-001")["examples"]
-    assert (example["row"], example["column"], example["value"]) == (4, "swc_path", str(real.with_name("absent.swc")))
+    assert (example["row"], example["column"], example["value"]) == (
+        4,
+        "swc_path",
+        str(real.with_name("absent.swc")),
+    )

@@ -1,6 +1,8 @@
-"""What labs bring that was once accepted although it was wrong, or refused for the wrong reason: each case must come out as it says.
+"""What labs bring that was once accepted although it was wrong, or refused for the wrong reason:
+each case must come out as it says.
 
-Belongs here: reading a folder of cases and holding a run against `expected.yaml`. Does not: inputs of our own (`corpus/`).
+Belongs here: reading a folder of cases and holding a run against `expected.yaml`. Does not: inputs
+of our own (`corpus/`).
 """
 
 from __future__ import annotations
@@ -18,15 +20,19 @@ import duckdb
 import pytest
 import yaml
 
-from syndb_pipeline.cli import main
-from syndb_pipeline.engine import parquet
-from syndb_pipeline.settings import PipelineSettings, load_dataset
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.cli.main import main
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset
+from syndb_pipeline.state.stage import Context
 from tests.harm import harms
 
 VARIABLE = "SYNDB_ACCEPTANCE_CASES"
 CASES = Path(os.environ.get(VARIABLE, ""))
-SLUGS = sorted(path.parent.name for path in CASES.glob("*/expected.yaml")) if os.environ.get(VARIABLE) else []
+SLUGS = (
+    sorted(path.parent.name for path in CASES.glob("*/expected.yaml"))
+    if os.environ.get(VARIABLE)
+    else []
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,10 @@ class Came:
     def column(self, stage: str, table: str, column: str) -> list[str]:
         """The values of a column as text, in the order of its rows."""
         [path] = self.state.glob(f"datasets/*/{stage}/{table}.parquet")
-        query = f'SELECT "{column}"::VARCHAR FROM {parquet(path, row_number=True)} ORDER BY file_row_number'
+        query = (
+            f'SELECT "{column}"::VARCHAR FROM {parquet(path, row_number=True)} ORDER BY'
+            " file_row_number"
+        )
         return [value for (value,) in duckdb.connect().execute(query).fetchall()]
 
 
@@ -60,8 +69,16 @@ def _lacking(came: Came, wanted: dict[str, Any]) -> Iterator[str]:
         yield f"{sorted(came.codes & set(wanted['codes_none']))} must not be there"
     if "text_any" in wanted and not any(words.casefold() in text for words in wanted["text_any"]):
         yield f"none of the words {wanted['text_any']}"
-    yield from (f"not the words {words!r}" for words in wanted.get("text_all", ()) if words.casefold() not in text)
-    yield from (f"the words {words!r} must not be there" for words in wanted.get("text_none", ()) if words.casefold() in text)
+    yield from (
+        f"not the words {words!r}"
+        for words in wanted.get("text_all", ())
+        if words.casefold() not in text
+    )
+    yield from (
+        f"the words {words!r} must not be there"
+        for words in wanted.get("text_none", ())
+        if words.casefold() in text
+    )
     for table, rows in wanted.get("passed", {}).items():
         if (passed := came.report["tables"][table]["passed"]) != rows:
             yield f"{passed} rows of {table} passed, not {rows}"
@@ -82,8 +99,12 @@ def _lacking(came: Came, wanted: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Give a command of syndb-pipeline in this process: its exit code, what it printed, and what it printed on standard error."""
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Give a command of syndb-pipeline in this process: its exit code, what it printed, and what it
+    printed on standard error.
+    """
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -97,15 +118,25 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-needs_cases = pytest.mark.skipif(not SLUGS, reason=f"{VARIABLE} is not set: it names a folder of small inputs with what must come of each")
+needs_cases = pytest.mark.skipif(
+    not SLUGS,
+    reason=f"{VARIABLE} is not set: it names a folder of small inputs with what must come of each",
+)
 
 
 def _copied(slug: str, folder: Path) -> tuple[Path, dict[str, Any]]:
     """The lab's files and its YAML in a folder of their own, and what must come of them."""
     lab = folder / "lab"
-    shutil.copytree(CASES / slug, lab, ignore=shutil.ignore_patterns("expected.yaml"), copy_function=shutil.copyfile)
+    shutil.copytree(
+        CASES / slug,
+        lab,
+        ignore=shutil.ignore_patterns("expected.yaml"),
+        copy_function=shutil.copyfile,
+    )
     lab.chmod(0o755)
-    return lab / "dataset.yaml", yaml.safe_load((CASES / slug / "expected.yaml").read_text(encoding="utf-8"))
+    return lab / "dataset.yaml", yaml.safe_load(
+        (CASES / slug / "expected.yaml").read_text(encoding="utf-8")
+    )
 
 
 @needs_cases
@@ -114,19 +145,29 @@ def test_no_setting_that_a_case_prints_does_harm(slug: str, tmp_path: Path) -> N
     config, wanted = _copied(slug, tmp_path)
     if wanted["command"] == "init":
         pytest.skip("init prints no findings")
-    context = Context(load_dataset(config), PipelineSettings(state=tmp_path / "state", memory_limit="1GB", threads=1))
+    context = Context(
+        load_dataset(config),
+        PipelineSettings(state=tmp_path / "state", memory_limit="1GB", threads=1),
+    )
     assert list(harms(context)) == []
 
 
 @needs_cases
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_case_comes_out_as_it_says(
-    slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple[int, str, str]]
+    slug: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., tuple[int, str, str]],
 ) -> None:
     config, wanted = _copied(slug, tmp_path)
     state = tmp_path / wanted.get("state_in", "") / "state"
     node = tmp_path / wanted.get("node_in", "") / "node"
-    settings = {"state": str(state), "destinations": {"local": {"kind": "embedded", "path": str(node)}}, "threads": 1}
+    settings = {
+        "state": str(state),
+        "destinations": {"local": {"kind": "embedded", "path": str(node)}},
+        "threads": 1,
+    }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     if wanted["command"] == "init":
@@ -138,8 +179,14 @@ def test_a_case_comes_out_as_it_says(
         report = json.loads(out) if out else {}
         if wanted["command"] == "publish" and code == 0:
             _, planned, _ = command("plan", str(config), "--json")
-            code, out, err = command("publish", str(config), "--approve", json.loads(planned)["digest"], "--json")
-        came = Came(code, json.dumps(report.get("findings", []), ensure_ascii=False) + err, report, state)
+            code, out, err = command(
+                "publish", str(config), "--approve", json.loads(planned)["digest"], "--json"
+            )
+        came = Came(
+            code, json.dumps(report.get("findings", []), ensure_ascii=False) + err, report, state
+        )
 
     lacking = list(_lacking(came, wanted))
-    assert not lacking, f"{'; '.join(lacking)}\nright: {wanted['right']}\ncame: exit {came.exit}\n{came.text}"
+    assert not lacking, (
+        f"{'; '.join(lacking)}\nright: {wanted['right']}\ncame: exit {came.exit}\n{came.text}"
+    )

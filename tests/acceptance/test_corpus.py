@@ -1,7 +1,8 @@
-"""Every wrong input of the corpus raises its finding, at its place, with its cure, and nothing that is not about it.
+"""Every wrong input of the corpus raises its finding, at its place, with its cure, and nothing that
+is not about it.
 
-Belongs here: one test a case, and that the corpus leaves no rule out. Does not: the cases (`corpus/`), the numbers they add up to
-(`benchmarks/recognition.py`).
+Belongs here: one test a case, and that the corpus leaves no rule out. Does not: the cases
+(`corpus/`), the numbers they add up to (`benchmarks/recognition.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recognition import report
-from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.rules.catalogue import RULES
 from tests.acceptance.corpus import CASES, WRONG
 from tests.acceptance.corpus.case import Outcome
 from tests.acceptance.corpus.tally import Tally, run_corpus
@@ -39,7 +40,9 @@ def outcomes(data: Path) -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("name", [CASES[number].name for number in NUMBERS])
-def test_what_is_said_of_a_case_is_right_and_enough(name: str, outcomes: dict[str, Outcome]) -> None:
+def test_what_is_said_of_a_case_is_right_and_enough(
+    name: str, outcomes: dict[str, Outcome]
+) -> None:
     outcome = outcomes[name]
     assert outcome.faults == (), "\n".join(outcome.faults)
     assert len(outcome.met) == outcome.expected
@@ -59,39 +62,79 @@ def test_the_corpus_is_large_and_leaves_no_rule_out() -> None:
         (
             "the synapses name their neurons as 722817260.0",
             3,
-            ["SYN-REL-001", "synapse.csv, row 2, column parent_id: '722817260.0'", "neuron has '722817260'"],
+            [
+                "SYN-REL-001",
+                "synapse.csv, row 2, column parent_id: '722817260.0'",
+                "neuron has '722817260'",
+            ],
         ),
-        ("a German Excel wrote decimal commas", 3, ["neuron.csv, row 2, column cable_length: '2197626,935677757'", "decimal: ','"]),
-        ("a title and an empty row above the header", 3, ["'Connections of Witvliet 2020'", "header_row: 3"]),
-        ("a mesh that was never exported", 3, ["neuron.csv, row 3, column mesh_path: 'derived_glb/754534424.glb'"]),
-        ("radii of vesicles in micrometres", 0, ["vesicle.csv, row 2, column voxel_radius: '0.0269129'", "units: {voxel_radius: um}"]),
-        ("a table that SynDB does not have", 2, ["'neurons' is not a SynDB table; did you mean neuron"]),
+        (
+            "a German Excel wrote decimal commas",
+            3,
+            ["neuron.csv, row 2, column cable_length: '2197626,935677757'", "decimal: ','"],
+        ),
+        (
+            "a title and an empty row above the header",
+            3,
+            ["'Connections of Witvliet 2020'", "header_row: 3"],
+        ),
+        (
+            "a mesh that was never exported",
+            3,
+            ["neuron.csv, row 3, column mesh_path: 'derived_glb/754534424.glb'"],
+        ),
+        (
+            "radii of vesicles in micrometres",
+            0,
+            ["vesicle.csv, row 2, column voxel_radius: '0.0269129'", "units: {voxel_radius: um}"],
+        ),
+        (
+            "a table that SynDB does not have",
+            2,
+            ["'neurons' is not a SynDB table; did you mean neuron"],
+        ),
     ],
 )
-def test_a_person_reads_place_value_and_cure_at_80_columns(data: Path, tmp_path: Path, name: str, code: int, told: list[str]) -> None:
+def test_a_person_reads_place_value_and_cure_at_80_columns(
+    data: Path, tmp_path: Path, name: str, code: int, told: list[str]
+) -> None:
     [case] = [case for case in CASES if case.name == name]
     folder = tmp_path / "wrong"
     folder.mkdir()
     config = case.lab(data).write(folder)
     environment = Lab(tmp_path / "lab").environment | {"SYNDB_STATE": str(tmp_path / "state")}
-    ran = subprocess.run([PROGRAM, "check", config], env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [PROGRAM, "check", config], env=environment, capture_output=True, text=True, check=False
+    )
 
     assert ran.returncode == code
     text = ran.stdout + (ran.stderr if code == 2 else "")
     assert "Traceback" not in ran.stdout + ran.stderr
     assert [words for words in told if words not in " ".join(text.split())] == []
-    assert [line for line in ran.stdout.splitlines() if len(line) > 80 and not line.startswith(WIDE)] == []
+    assert [
+        line for line in ran.stdout.splitlines() if len(line) > 80 and not line.startswith(WIDE)
+    ] == []
 
 
 def test_every_allowance_has_a_reason() -> None:
     for case in CASES:
         assert all(reason.strip() for reason in case.also.values()), case.name
-        assert case.expected or case.says or not case.also, f"{case.name}: in a right input nothing is allowed"
+        assert case.expected or case.says or not case.also, (
+            f"{case.name}: in a right input nothing is allowed"
+        )
 
 
 def test_the_report_tells_recall_precision_and_what_failed() -> None:
     right = Outcome("right", ("SYN-ID-001",), 1, ("SYN-ID-001",), 2)
-    wrong = Outcome("wrong", ("SYN-ID-001", "SYN-ID-002"), 2, ("SYN-ID-002",), 2, ("SYN-INT-001",), ("SYN-ID-001 was not raised",))
+    wrong = Outcome(
+        "wrong",
+        ("SYN-ID-001", "SYN-ID-002"),
+        2,
+        ("SYN-ID-002",),
+        2,
+        ("SYN-INT-001",),
+        ("SYN-ID-001 was not raised",),
+    )
     told = report(Tally([right, wrong, Outcome("harmless", (), 0)]), 1.0).splitlines()
 
     assert told[1].split() == ["SYN-ID-001", "2", "2", "1", "0"]
@@ -99,4 +142,6 @@ def test_the_report_tells_recall_precision_and_what_failed() -> None:
     assert "FAILED wrong" in told
     assert told[-1] == "recall 66.7 % (2 of 3), precision 75.0 % (3 of 4)"
     assert "2 wrong inputs and 1 right ones" in told[-2]
-    assert report(Tally([right]), 1.0).endswith("recall 100.0 % (1 of 1), precision 100.0 % (2 of 2)")
+    assert report(Tally([right]), 1.0).endswith(
+        "recall 100.0 % (1 of 1), precision 100.0 % (2 of 2)"
+    )

@@ -1,6 +1,8 @@
-"""A lab person finds the first bad cell from the printed text alone, and it is bad for the reason the text gives.
+"""A lab person finds the first bad cell from the printed text alone, and it is bad for the reason
+the text gives.
 
-Belongs here: reading the report as a person does and looking into the lab's files. Does not: counts (`test_refused_sets.py`).
+Belongs here: reading the report as a person does and looking into the lab's files. Does not: counts
+(`test_refused_sets.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from tests.command_line import Lab
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a33"
 ENDS = {"pre_id": "pre_synapse_id", "post_id": "post_synapse_id"}
-PLACE = re.compile(r"(\S+\.(?:csv|xlsx)), (?:sheet (\S+), )?row (\d+), column (\w+): '(.*?)'(?= |$)")
+PLACE = re.compile(
+    r"(\S+\.(?:csv|xlsx)), (?:sheet (\S+), )?row (\d+), column (\w+): '(.*?)'(?= |$)"
+)
 PAIR = " -> "
 
 
@@ -42,7 +46,9 @@ def text_of(lab: Lab, tables: dict[str, dict[str, Any]]) -> str:
 
 
 def places(text: str) -> list[Told]:
-    """Every place below an error, in the order of the text; lines that the terminal broke are joined again."""
+    """Every place below an error, in the order of the text; lines that the terminal broke are
+    joined again.
+    """
     found = []
     for block in re.split(r"\n(?=(?:error|warning|hint) SYN-)", text):
         if block.startswith("error "):
@@ -76,7 +82,12 @@ def assert_bad(lab: Lab, told: Told, neurons: list[str]) -> None:
     column = cells(path, told.column, told.sheet)
     place = told.row - 1
     if told.code == "SYN-REL-006":
-        pairs = [PAIR.join(pair) for pair in zip(cells(path, "pre_id", told.sheet), cells(path, "post_id", told.sheet), strict=True)]
+        pairs = [
+            PAIR.join(pair)
+            for pair in zip(
+                cells(path, "pre_id", told.sheet), cells(path, "post_id", told.sheet), strict=True
+            )
+        ]
         assert pairs[place] == told.value
         assert told.value in pairs[1:place], "an earlier row has the pair"
         return
@@ -91,7 +102,12 @@ def assert_bad(lab: Lab, told: Told, neurons: list[str]) -> None:
 @pytest.mark.parametrize(
     ("folder", "suffix", "tables", "first"),
     [
-        ("hemibrain_da1/naive", "csv", ("synapse",), Told("SYN-ID-002", "tables/synapse.csv", "", 3138, "cid", "0")),
+        (
+            "hemibrain_da1/naive",
+            "csv",
+            ("synapse",),
+            Told("SYN-ID-002", "tables/synapse.csv", "", 3138, "cid", "0"),
+        ),
         (
             "celegans_workbooks/dirty_nmj",
             "csv",
@@ -102,7 +118,14 @@ def assert_bad(lab: Lab, told: Told, neurons: list[str]) -> None:
             "celegans_workbooks/clean",
             "xlsx",
             ("neuron", "neuron_relation"),
-            Told("SYN-REL-006", "tables/neuron_relation.xlsx", "Sheet1", 10, "post_id", "ADAL -> AVDR"),
+            Told(
+                "SYN-REL-006",
+                "tables/neuron_relation.xlsx",
+                "Sheet1",
+                10,
+                "post_id",
+                "ADAL -> AVDR",
+            ),
         ),
     ],
     ids=["naive", "dirty_nmj", "workbooks"],
@@ -111,7 +134,9 @@ def test_the_first_bad_cell_is_where_the_text_says(
     data: Path, lab: Lab, folder: str, suffix: str, tables: tuple[str, ...], first: Told
 ) -> None:
     (lab.folder / "tables").symlink_to(data / folder)
-    config: dict[str, dict[str, Any]] = {name: {"file": f"tables/{name}.{suffix}"} for name in tables}
+    config: dict[str, dict[str, Any]] = {
+        name: {"file": f"tables/{name}.{suffix}"} for name in tables
+    }
     if "neuron_relation" in config:
         config["neuron_relation"]["columns"] = ENDS
     found = places(text_of(lab, config))
@@ -130,7 +155,9 @@ def test_the_first_bad_cell_is_the_first_of_the_file(data: Path) -> None:
     assert next(row for row, key in enumerate(keys, 1) if key in keys[: row - 1]) == 2115
 
 
-def test_an_unknown_column_and_a_headerless_file_are_told_by_what_is_written_there(data: Path, lab: Lab) -> None:
+def test_an_unknown_column_and_a_headerless_file_are_told_by_what_is_written_there(
+    data: Path, lab: Lab
+) -> None:
     (lab.folder / "tables").symlink_to(data)
     tables: dict[str, dict[str, Any]] = {
         "neuron": {"file": "tables/larva_connectome/clean/neuron.csv"},
@@ -139,8 +166,12 @@ def test_an_unknown_column_and_a_headerless_file_are_told_by_what_is_written_the
     }
     told = " ".join(text_of(lab, tables).split())
 
-    first = " ".join((data / "larva_connectome" / "original" / "G_edgelist.txt").open().readline().split())
-    assert re.search(rf"original/G_edgelist\.txt [^']*header[^']*: '{re.escape(first.replace(' ', ', '))}'", told)
+    first = " ".join(
+        (data / "larva_connectome" / "original" / "G_edgelist.txt").open().readline().split()
+    )
+    assert re.search(
+        rf"original/G_edgelist\.txt [^']*header[^']*: '{re.escape(first.replace(' ', ', '))}'", told
+    )
     header = lines_of(data / "hemibrain_da1" / "naive" / "synapse.csv")[0]
     for column in ("type", "roi"):
         assert column in header

@@ -1,6 +1,7 @@
 """A whole brain twelve times over: more than a million relations, on the same road and in seconds.
 
-Belongs here: the large variant of the larval connectome. Does not: how fast each stage is (`benchmarks/`).
+Belongs here: the large variant of the larval connectome. Does not: how fast each stage is
+(`benchmarks/`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ SECONDS = 60
 def write_copies(clean: Path, folder: Path) -> None:
     """Every neuron and edge COPIES times, each key with the number of its copy."""
     with duckdb.connect() as connection:
-        for table, keys in (("neuron", ("cid",)), ("neuron_relation", ("cid", "pre_id", "post_id"))):
+        for table, keys in (
+            ("neuron", ("cid",)),
+            ("neuron_relation", ("cid", "pre_id", "post_id")),
+        ):
             suffixed = ", ".join(f"{key} || '-' || copy AS {key}" for key in keys)
             connection.execute(
-                f"""COPY (SELECT t.* REPLACE ({suffixed}) FROM read_csv('{clean / table}.csv', all_varchar = true) AS t,
+                f"""COPY (SELECT t.* REPLACE ({suffixed}) FROM read_csv('{clean / table}.csv',
+                      all_varchar = true) AS t,
                     range({COPIES}) AS copies(copy)) TO '{folder / table}.csv' (HEADER)"""
             )
 
@@ -36,7 +41,10 @@ def test_twelve_brains_are_published_in_seconds(data: Path, lab: Lab) -> None:
     write_copies(data / "larva_connectome" / "clean", lab.folder)
     tables = {
         "neuron": {"file": "neuron.csv"},
-        "neuron_relation": {"file": "neuron_relation.csv", "columns": {"pre_id": "pre_synapse_id", "post_id": "post_synapse_id"}},
+        "neuron_relation": {
+            "file": "neuron_relation.csv",
+            "columns": {"pre_id": "pre_synapse_id", "post_id": "post_synapse_id"},
+        },
     }
     config = lab.config("copies", DATASET, tables, approval="standing")
     clock = time.monotonic()
@@ -45,12 +53,19 @@ def test_twelve_brains_are_published_in_seconds(data: Path, lab: Lab) -> None:
 
     assert ran.code == 0, ran.err
     assert ran.errors == []
-    assert {name: (counts["read"], counts["passed"]) for name, counts in ran.report["tables"].items()} == {
+    assert {
+        name: (counts["read"], counts["passed"]) for name, counts in ran.report["tables"].items()
+    } == {
         "neuron": (43_092, 43_092),
         "neuron_relation": (1_428_120, 1_428_120),
     }
     published = lab.published(DATASET)
     assert published.counts == {"neuron": 43_092, "neuron_relation": 1_428_120}
     assert published.value("SELECT sum(connection_score) FROM neuron_relation") == COPIES * 376_091
-    assert published.value("SELECT count(*) FROM neuron_relation WHERE pre_synapse_id = post_synapse_id") == COPIES * 577
+    assert (
+        published.value(
+            "SELECT count(*) FROM neuron_relation WHERE pre_synapse_id = post_synapse_id"
+        )
+        == COPIES * 577
+    )
     assert seconds < SECONDS

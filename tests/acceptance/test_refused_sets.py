@@ -1,6 +1,7 @@
 """Real tables as labs made them, which SynDB must not get: the exact violations, and no others.
 
-Belongs here: exit code 3 and the counts of the findings. Does not: how a person reads them (`test_first_bad_cell.py`).
+Belongs here: exit code 3 and the counts of the findings. Does not: how a person reads them
+(`test_first_bad_cell.py`).
 """
 
 from __future__ import annotations
@@ -36,12 +37,22 @@ def test_synapse_files_put_together_as_they_are(data: Path, lab: Lab) -> None:
         (lab.folder / name).symlink_to(folder / name)
     ran = check(lab, csv_tables(folder / "naive", "neuron", "synapse"))
 
-    assert ran.report["tables"]["synapse"] == {"read": 14_836, "passed": 3_136, "rejected": 11_700, "combined": 0}
+    assert ran.report["tables"]["synapse"] == {
+        "read": 14_836,
+        "passed": 3_136,
+        "rejected": 11_700,
+        "combined": 0,
+    }
     assert ran.report["tables"]["neuron"] == {"read": 5, "passed": 5, "rejected": 0, "combined": 0}
-    assert ran.codes == {"SYN-COL-001": 2, "SYN-ID-002": 11_700}, "no orphan: every parent_id is a neuron of the table"
+    assert ran.codes == {"SYN-COL-001": 2, "SYN-ID-002": 11_700}, (
+        "no orphan: every parent_id is a neuron of the table"
+    )
     assert "3,136 of 14,836 keys are distinct" in ran.finding("SYN-ID-002")["cause"]
     unknown = [finding for finding in ran.errors if finding["code"] == "SYN-COL-001"]
-    assert [(finding["table"], finding["column"]) for finding in unknown] == [("synapse", "type"), ("synapse", "roi")]
+    assert [(finding["table"], finding["column"]) for finding in unknown] == [
+        ("synapse", "type"),
+        ("synapse", "roi"),
+    ]
     scale = ran.finding("SYN-UNIT-004")
     assert (scale["severity"], scale["table"]) == ("warning", "synapse")
     assert "nanometres" in scale["cure"]
@@ -56,18 +67,36 @@ def test_left_out_columns_leave_only_the_duplicates(data: Path, lab: Lab) -> Non
 
 
 def test_five_files_whose_keys_restart(data: Path, lab: Lab) -> None:
-    """The synapse files as they were found, read as one table: each surplus key is told with the file it stands in."""
+    """The synapse files as they were found, read as one table: each surplus key is told with the
+    file it stands in.
+    """
     files = data / "hemibrain_da1" / "original" / "synapses"
-    columns = {"connector_id": "cid", "confidence": "connection_score", "x": "centroid_x", "y": "centroid_y", "z": "centroid_z"}
+    columns = {
+        "connector_id": "cid",
+        "confidence": "connection_score",
+        "x": "centroid_x",
+        "y": "centroid_y",
+        "z": "centroid_z",
+    }
     [header] = {path.open().readline() for path in files.glob("*.csv")}
     ignore = [name for name in header.strip().split(",") if name not in columns]
-    ran = check(lab, {"synapse": {"file": str(files / "*.csv"), "columns": columns, "ignore": ignore}})
+    ran = check(
+        lab, {"synapse": {"file": str(files / "*.csv"), "columns": columns, "ignore": ignore}}
+    )
 
-    assert ran.report["tables"]["synapse"] == {"read": 14_836, "passed": 3_136, "rejected": 11_700, "combined": 0}
+    assert ran.report["tables"]["synapse"] == {
+        "read": 14_836,
+        "passed": 3_136,
+        "rejected": 11_700,
+        "combined": 0,
+    }
     assert ran.codes == {"SYN-ID-002": 11_700}
     for example in ran.finding("SYN-ID-002")["examples"]:
         line = (files / Path(example["file"]).name).read_text().splitlines()[example["row"] - 1]
-        assert dict(zip(header.strip().split(","), line.split(","), strict=True))["connector_id"] == example["value"]
+        assert (
+            dict(zip(header.strip().split(","), line.split(","), strict=True))["connector_id"]
+            == example["value"]
+        )
 
 
 def test_an_edge_list_whose_first_row_would_be_taken_for_a_header(data: Path, lab: Lab) -> None:
@@ -79,7 +108,12 @@ def test_an_edge_list_whose_first_row_would_be_taken_for_a_header(data: Path, la
     assert ran.codes == {"SYN-READ-006": 1}
     assert ran.finding("SYN-READ-006")["table"] == "neuron_relation"
     assert "header_row: null" in ran.finding("SYN-READ-006")["cure"]
-    assert ran.report["tables"]["neuron_relation"] == {"read": 0, "passed": 0, "rejected": 0, "combined": 0}
+    assert ran.report["tables"]["neuron_relation"] == {
+        "read": 0,
+        "passed": 0,
+        "rejected": 0,
+        "combined": 0,
+    }
 
 
 def test_pairs_that_stand_twice_and_nothing_else(data: Path, lab: Lab) -> None:
@@ -94,9 +128,21 @@ def test_pairs_that_stand_twice_and_nothing_else(data: Path, lab: Lab) -> None:
     assert "849 of 858 pairs are distinct" in ran.finding("SYN-REL-006")["cause"]
     assert "combine" in ran.finding("SYN-REL-006")["cure"]
     # SynDB knows a relation by its pair: the lab's own key of the row is not sent.
-    assert [finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"] == ["SYN-COL-004"]
-    assert ran.report["tables"]["neuron_relation"] == {"read": 858, "passed": 849, "rejected": 9, "combined": 0}
-    assert ran.report["tables"]["neuron"] == {"read": 187, "passed": 187, "rejected": 0, "combined": 0}
+    assert [
+        finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"
+    ] == ["SYN-COL-004"]
+    assert ran.report["tables"]["neuron_relation"] == {
+        "read": 858,
+        "passed": 849,
+        "rejected": 9,
+        "combined": 0,
+    }
+    assert ran.report["tables"]["neuron"] == {
+        "read": 187,
+        "passed": 187,
+        "rejected": 0,
+        "combined": 0,
+    }
 
 
 def test_duplicates_orphans_and_repeated_pairs_at_once(data: Path, lab: Lab) -> None:
@@ -110,29 +156,44 @@ def test_duplicates_orphans_and_repeated_pairs_at_once(data: Path, lab: Lab) -> 
     assert "6,379 of 6,417 keys are distinct" in duplicates["cause"]
     assert "3 of them are copies of whole rows and 35 differ from the first" in duplicates["cure"]
     orphans = [finding for finding in ran.errors if finding["code"] == "SYN-REL-002"]
-    assert {(finding["examples"][0]["column"], finding["examples"][0]["value"], finding["count"]) for finding in orphans} == {
+    assert {
+        (finding["examples"][0]["column"], finding["examples"][0]["value"], finding["count"])
+        for finding in orphans
+    } == {
         ("post_id", "NMJ", 153),
         ("pre_id", "VC6", 1),
     }
     assert "4,692 of 6,417 pairs are distinct" in ran.finding("SYN-REL-006")["cause"]
-    assert ran.report["tables"]["neuron"] == {"read": 299, "passed": 299, "rejected": 0, "combined": 0}
+    assert ran.report["tables"]["neuron"] == {
+        "read": 299,
+        "passed": 299,
+        "rejected": 0,
+        "combined": 0,
+    }
     counts = ran.report["tables"]["neuron_relation"]
     assert counts["read"] == 6_417 == counts["passed"] + counts["rejected"]
     assert counts["rejected"] == touched_by_any_rule(folder)
 
 
 def touched_by_any_rule(folder: Path) -> int:
-    """Rows of neuron_relation that break at least one rule, reckoned from the files without the pipeline."""
+    """Rows of neuron_relation that break at least one rule, reckoned from the files without the
+    pipeline.
+    """
     with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE neuron AS FROM read_csv('{folder / 'neuron.csv'}', all_varchar = true)")
+        connection.execute(
+            f"CREATE TABLE neuron AS FROM read_csv('{folder / 'neuron.csv'}', all_varchar = true)"
+        )
         connection.execute(
             f"""CREATE TABLE relation AS SELECT row_number() OVER () AS place, *
                 FROM read_csv('{folder / "neuron_relation.csv"}', all_varchar = true)"""
         )
         [(rows,)] = connection.execute(
-            """SELECT count(*) FROM (SELECT *, row_number() OVER (PARTITION BY cid ORDER BY place) AS nth,
-                                            row_number() OVER (PARTITION BY pre_id, post_id ORDER BY place) AS nth_pair FROM relation)
-               WHERE nth > 1 OR nth_pair > 1 OR pre_id NOT IN (FROM neuron) OR post_id NOT IN (FROM neuron)"""
+            """SELECT count(*) FROM (SELECT *, row_number() OVER (PARTITION BY cid ORDER BY place)
+                  AS nth,
+                                            row_number() OVER (PARTITION BY pre_id, post_id ORDER BY
+                                              place) AS nth_pair FROM relation)
+               WHERE nth > 1 OR nth_pair > 1 OR pre_id NOT IN (FROM neuron) OR post_id NOT IN (FROM
+                 neuron)"""
         ).fetchall()
     return int(rows)
 
@@ -148,7 +209,9 @@ def test_a_workbook_with_several_sheets_asks_which(data: Path, lab: Lab) -> None
 
 
 def test_skeletons_that_are_no_trees(data: Path, lab: Lab) -> None:
-    """Two of eight: one holds no sample, one has no root. The others are taken (`test_accepted_sets.py`)."""
+    """Two of eight: one holds no sample, one has no root. The others are taken
+    (`test_accepted_sets.py`).
+    """
     skeletons = sorted((data / "odd_swc" / "original").glob("*.swc"))
     table = lab.folder / "neuron.csv"
     table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
@@ -156,9 +219,13 @@ def test_skeletons_that_are_no_trees(data: Path, lab: Lab) -> None:
 
     assert ran.report["tables"]["neuron"] == {"read": 8, "passed": 6, "rejected": 2, "combined": 0}
     assert ran.codes == {"SYN-PATH-004": 2}
-    causes = {Path(finding["examples"][0]["value"]).name: finding["cause"] for finding in ran.errors}
+    causes = {
+        Path(finding["examples"][0]["value"]).name: finding["cause"] for finding in ran.errors
+    }
     assert causes.keys() == {"empty_file.swc", "sample_no_root.swc"}
     assert "it holds no sample" in causes["empty_file.swc"]
     assert "line 3: no sample has the parent -1" in causes["sample_no_root.swc"]
     assert "sample 0 is its own parent" in causes["sample_no_root.swc"]
-    assert {finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"} == {"SYN-PATH-005", "SYN-PATH-006"}
+    assert {
+        finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"
+    } == {"SYN-PATH-005", "SYN-PATH-006"}

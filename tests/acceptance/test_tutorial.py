@@ -1,6 +1,8 @@
-"""The tutorial, walked again: three dirty sets from `init` to ACCEPTED by what the reports say, and the page that tells of it.
+"""The tutorial, walked again: three dirty sets from `init` to ACCEPTED by what the reports say, and
+the page that tells of it.
 
-Belongs here: each step's exit code, verdict and findings, and that the page is of these walks. Does not: pictures (`make tutorial`).
+Belongs here: each step's exit code, verdict and findings, and that the page is of these walks. Does
+not: pictures (`make tutorial`).
 """
 
 from __future__ import annotations
@@ -46,13 +48,22 @@ IN_A_SENTENCE = {"unanswered", "set aside", "init", "plan"}
 @pytest.mark.parametrize("name", WALKS)
 def test_from_the_first_run_to_accepted(data: Path, lab: Lab, name: str) -> None:
     walk = WALKS[name](data, lab)
-    assert [(step.name, step.exit, step.verdict, step.codes) for step in walk.steps] == EXPECTED[name]
+    assert [(step.name, step.exit, step.verdict, step.codes) for step in walk.steps] == EXPECTED[
+        name
+    ]
     page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     for step in walk.steps:
         assert step.name in IN_A_SENTENCE or f"$ {step.command}\n" in page
-    for finding in (finding for found in walk.found.values() for finding in found if finding["severity"] == "error"):
+    for finding in (
+        finding
+        for found in walk.found.values()
+        for finding in found
+        if finding["severity"] == "error"
+    ):
         words = " ".join(finding["cause"].split())
-        assert words in " ".join(page.split()), "docs/tutorial.md is older than what is said now: make tutorial"
+        assert words in " ".join(page.split()), (
+            "docs/tutorial.md is older than what is said now: make tutorial"
+        )
 
 
 def test_the_tables_are_only_read(data: Path, lab: Lab) -> None:
@@ -73,4 +84,8 @@ def test_the_page_has_its_pictures_and_they_are_small() -> None:
 def test_the_page_names_no_machine() -> None:
     page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     assert set(re.findall(r"(?<![\w.])/(?:home|tmp|work|root|var)/[\w.-]+", page)) == {"/home/ada"}
-    assert all(len(line) <= 80 for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL) for line in block.splitlines())
+    assert all(
+        len(line) <= 80
+        for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+    )

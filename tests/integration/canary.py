@@ -1,6 +1,7 @@
 """Looking for secrets in everything that a run left behind, in whatever form they may lie there.
 
-Belongs here: the forms of a secret, and reading files as deep as they go. Does not: which secrets, or which runs (`test_canary.py`).
+Belongs here: the forms of a secret, and reading files as deep as they go. Does not: which secrets,
+or which runs (`test_canary.py`).
 """
 
 from __future__ import annotations
@@ -22,20 +23,39 @@ import duckdb
 
 
 def forms(secret: str) -> set[bytes]:
-    """`secret` as it would stand in a file: plain, in addresses, in strings of code, in UTF-16, in base64, in hex."""
+    """`secret` as it would stand in a file: plain, in addresses, in strings of code, in UTF-16, in
+    base64, in hex.
+    """
     raw = secret.encode()
-    texts = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), repr(secret)[1:-1], ascii(secret)[1:-1]}
-    texts |= set(re.findall(r"[0-9a-zA-Z]{20,}", secret))  # whatever is done to what stands beside it
-    found = {text.encode() for text in texts} | {secret.encode("utf-16-le"), secret.encode("utf-16-be"), raw.hex().encode()}
+    texts = {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        ascii(secret)[1:-1],
+    }
+    texts |= set(
+        re.findall(r"[0-9a-zA-Z]{20,}", secret)
+    )  # whatever is done to what stands beside it
+    found = {text.encode() for text in texts} | {
+        secret.encode("utf-16-le"),
+        secret.encode("utf-16-be"),
+        raw.hex().encode(),
+    }
     for offset in range(3):
         # Characters that neighbouring bytes have a part in are left out.
-        coded = base64.b64encode(b"\0" * offset + raw)[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+        coded = base64.b64encode(b"\0" * offset + raw)[
+            (offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6
+        ]
         found |= {coded, coded.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
 
 
 def contents(path: Path) -> Iterator[bytes]:
-    """What a file holds: its bytes, and what is inside of databases, archives, tables and compressed pieces."""
+    """What a file holds: its bytes, and what is inside of databases, archives, tables and
+    compressed pieces.
+    """
     content = path.read_bytes()
     yield content
     if content.startswith(b"SQLite format 3\0"):
@@ -51,11 +71,15 @@ def contents(path: Path) -> Iterator[bytes]:
 
 
 def _database(path: Path) -> Iterator[bytes]:
-    """Every row as SQL, and every blob by itself, unpacked where it is packed: Dagster packs descriptions of jobs."""
+    """Every row as SQL, and every blob by itself, unpacked where it is packed: Dagster packs
+    descriptions of jobs.
+    """
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         yield "\n".join(connection.iterdump()).encode("utf-8", "surrogateescape")
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for (table,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall():
             for row in connection.execute(f'SELECT * FROM "{table}"'):
                 for value in row:
                     if isinstance(value, bytes):
@@ -68,8 +92,12 @@ def _database(path: Path) -> Iterator[bytes]:
         connection.close()
 
 
-def search(root: Path, secrets: Mapping[str, str], *, leave_out: tuple[Path, ...] = ()) -> tuple[list[str], int]:
-    """Where below `root` one of `secrets` (name -> secret) is, names of files and targets of links included; how many files were read."""
+def search(
+    root: Path, secrets: Mapping[str, str], *, leave_out: tuple[Path, ...] = ()
+) -> tuple[list[str], int]:
+    """Where below `root` one of `secrets` (name -> secret) is, names of files and targets of links
+    included; how many files were read.
+    """
     wanted = {name: forms(secret) for name, secret in secrets.items()}
     found, files = [], 0
     for folder, folders, names in os.walk(root):
@@ -79,8 +107,15 @@ def search(root: Path, secrets: Mapping[str, str], *, leave_out: tuple[Path, ...
             if path in leave_out or not (path.is_file() or path.is_symlink()):
                 continue
             files += 1
-            pieces = [str(path.relative_to(root)).encode(), *(contents(path) if path.is_file() else [str(path.readlink()).encode()])]
-            found += [f"{what} in {path.relative_to(root)}" for what in wanted if _in_any(wanted[what], pieces)]
+            pieces = [
+                str(path.relative_to(root)).encode(),
+                *(contents(path) if path.is_file() else [str(path.readlink()).encode()]),
+            ]
+            found += [
+                f"{what} in {path.relative_to(root)}"
+                for what in wanted
+                if _in_any(wanted[what], pieces)
+            ]
     return found, files
 
 
@@ -89,7 +124,9 @@ def _in_any(each: set[bytes], pieces: Iterable[bytes]) -> bool:
 
 
 class Arguments:
-    """Watches the arguments of every process of this machine, while the block lasts, for `secrets`, which may grow meanwhile."""
+    """Watches the arguments of every process of this machine, while the block lasts, for `secrets`,
+    which may grow meanwhile.
+    """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self.secrets = secrets

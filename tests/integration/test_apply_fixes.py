@@ -1,6 +1,8 @@
-"""`report --fixes` and `apply-fixes` as a person gives them: what is printed, exit codes, and files.
+"""`report --fixes` and `apply-fixes` as a person gives them: what is printed, exit codes, and
+files.
 
-Belongs here: the commands as processes. Does not: what stands in the workbook, or formats (`tests/unit/corrections`).
+Belongs here: the commands as processes. Does not: what stands in the workbook, or formats
+(`tests/unit/corrections`).
 """
 
 from __future__ import annotations
@@ -21,13 +23,19 @@ AXON = "cid,voxel_volume\r\na1,5e9\r\na2,-7\r\na3,x\r\n"
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lab with two wrong cells in one of two files of a glob, checked; its config has comments of its own."""
+    """A lab with two wrong cells in one of two files of a glob, checked; its config has comments of
+    its own.
+    """
     made = Lab(tmp_path_factory.mktemp("checked") / "lab")
     (made.folder / "data").mkdir()
     (made.folder / "data" / "axon_1.csv").write_bytes(AXON.encode())
     (made.folder / "data" / "axon_2.csv").write_bytes(b"cid,voxel_volume\r\nb1,5e9\r\n")
     config = made.config("cells", DATASET, {"axon": {"file": "data/axon_*.csv"}})
-    text = config.read_text().replace("tables:", "# our tables\ntables:").replace("axon_*.csv", "axon_*.csv  # both of them")
+    text = (
+        config.read_text()
+        .replace("tables:", "# our tables\ntables:")
+        .replace("axon_*.csv", "axon_*.csv  # both of them")
+    )
     config.write_text(text)
     ran = made.run("check", "cells.yaml")
     assert ran.code == 3
@@ -64,9 +72,13 @@ def test_from_rejected_to_accepted(lab: Lab) -> None:
     assert "ACCEPTED cells" in ran.out
     assert {path: path.read_bytes() for path in (lab.folder / "data").iterdir()} == before
     corrected = lab.folder / "corrected" / "1" / "data"
-    assert (corrected / "axon_1.csv").read_bytes() == AXON.replace("-7", "7").replace("x\r", "3e9\r").encode()
+    assert (corrected / "axon_1.csv").read_bytes() == AXON.replace("-7", "7").replace(
+        "x\r", "3e9\r"
+    ).encode()
     assert (corrected / "axon_2.csv").read_bytes() == before[lab.folder / "data" / "axon_2.csv"]
-    assert (lab.folder / "cells.yaml").read_text() == config.replace("data/axon_*.csv", '"corrected/1/data/axon_*.csv"')
+    assert (lab.folder / "cells.yaml").read_text() == config.replace(
+        "data/axon_*.csv", '"corrected/1/data/axon_*.csv"'
+    )
     assert (lab.folder / "cells.yaml.before-corrected-1").read_text() == config
 
 
@@ -76,7 +88,9 @@ def test_a_second_round_goes_beside_the_first(lab: Lab) -> None:
     ran = lab.run("apply-fixes", "fixes.xlsx")
     assert ran.code == 3, "one cell is still wrong"
     assert "REJECTED cells: 1 error" in ran.out
-    assert all(len(line) <= 80 for line in ran.out.splitlines() if str(lab.folder) not in line), ran.out
+    assert all(len(line) <= 80 for line in ran.out.splitlines() if str(lab.folder) not in line), (
+        ran.out
+    )
     ran = lab.run("apply-fixes", "fixes.xlsx")
     assert ran.code == 2, "the workbook was made from the files before"
     assert "data/axon_1.csv is not what" in ran.err
@@ -85,15 +99,25 @@ def test_a_second_round_goes_beside_the_first(lab: Lab) -> None:
     ran = lab.run("apply-fixes", "again.xlsx", "--json")
     assert ran.code == 0
     assert ran.report["verdict"] == "accepted"
-    assert ran.report["applied"]["files"] == ["corrected/2/data/axon_1.csv", "corrected/2/data/axon_2.csv"]
+    assert ran.report["applied"]["files"] == [
+        "corrected/2/data/axon_1.csv",
+        "corrected/2/data/axon_2.csv",
+    ]
     assert ran.report["applied"]["rows_removed"] == 1
-    assert yaml.safe_load((lab.folder / "cells.yaml").read_text())["tables"]["axon"]["file"] == "corrected/2/data/axon_*.csv"
-    assert (lab.folder / "corrected/2/data/axon_1.csv").read_bytes() == AXON.replace("-7", "7").replace("a3,x\r\n", "").encode()
+    assert (
+        yaml.safe_load((lab.folder / "cells.yaml").read_text())["tables"]["axon"]["file"]
+        == "corrected/2/data/axon_*.csv"
+    )
+    assert (lab.folder / "corrected/2/data/axon_1.csv").read_bytes() == AXON.replace(
+        "-7", "7"
+    ).replace("a3,x\r\n", "").encode()
 
 
 def test_rows_that_hold_no_data_are_marked_and_go(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab")
-    (lab.folder / "neuron.csv").write_text("cid,cable_length\nstring,float\na,5000\nb,-7\ncid,cable_length\nc,9000\n")
+    (lab.folder / "neuron.csv").write_text(
+        "cid,cable_length\nstring,float\na,5000\nb,-7\ncid,cable_length\nc,9000\n"
+    )
     config = lab.config("stray", DATASET, {"neuron": {"file": "neuron.csv"}})
     assert lab.run("check", config).code == 3
     assert "3 of 3 rows to correct" in lab.run("report", config, "--fixes", "fixes.xlsx").err
@@ -111,7 +135,9 @@ def test_rows_that_hold_no_data_are_marked_and_go(tmp_path: Path) -> None:
     ran = lab.run("apply-fixes", "fixes.xlsx")
     assert ran.code == 0, ran.out + ran.err
     assert "1 cell corrected in 1 row, 2 rows removed" in ran.out
-    assert (lab.folder / "corrected/1/neuron.csv").read_text() == "cid,cable_length\na,5000\nb,7\nc,9000\n"
+    assert (
+        lab.folder / "corrected/1/neuron.csv"
+    ).read_text() == "cid,cable_length\na,5000\nb,7\nc,9000\n"
 
 
 def test_without_checks_and_with_the_config_elsewhere(lab: Lab, tmp_path: Path) -> None:
@@ -122,7 +148,13 @@ def test_without_checks_and_with_the_config_elsewhere(lab: Lab, tmp_path: Path) 
     ran = moved.run("apply-fixes", tmp_path / "lab2" / "fixes.xlsx")
     assert ran.code == 2
     assert "which is not there" in ran.err
-    ran = moved.run("apply-fixes", tmp_path / "lab2" / "fixes.xlsx", "--config", tmp_path / "lab2" / "cells.yaml", "--no-check")
+    ran = moved.run(
+        "apply-fixes",
+        tmp_path / "lab2" / "fixes.xlsx",
+        "--config",
+        tmp_path / "lab2" / "cells.yaml",
+        "--no-check",
+    )
     assert ran.code == 0, ran.err
     assert "Next: syndb-pipeline check" in ran.out
     assert "ingest" not in ran.err

@@ -1,4 +1,6 @@
-"""The benchmark commands end to end, on few rows: stages, contestants in turn, growing sizes, and the page from their file of results."""
+"""The benchmark commands end to end, on few rows: stages, contestants in turn, growing sizes, and
+the page from their file of results.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,30 @@ from benchmarks.generate import FAULTS
 from syndb_pipeline.stages.runner import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTESTANTS = ["csv", "again", "changed", "dagster", "dg", "parquet", "check", "wrong", "append", "help", "guide"]
+CONTESTANTS = [
+    "csv",
+    "again",
+    "changed",
+    "dagster",
+    "dg",
+    "parquet",
+    "check",
+    "wrong",
+    "append",
+    "help",
+    "guide",
+]
 
 
 def benchmark(module: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run one of the benchmarks without the plain scripts, which are no part of the project."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNDB_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SYNDB_")
+    }
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_every_stage_is_measured(tmp_path: Path) -> None:
@@ -33,7 +51,11 @@ def test_every_stage_is_measured(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(out.read_text(encoding="utf-8"))
     assert [stage["stage"] for stage in report["stages"]] == list(STAGES)
-    assert report["total_rows"] == sum(report["rows"].values()) == 2_000 + 2_000 + 400 + 200 + 80 + 80 + 20
+    assert (
+        report["total_rows"]
+        == sum(report["rows"].values())
+        == 2_000 + 2_000 + 400 + 200 + 80 + 80 + 20
+    )
     assert report["memory_limit"] == 1_000_000_000
     for stage in report["stages"]:
         assert stage["seconds"] > 0
@@ -75,7 +97,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def test_whole_runs_are_compared_in_turn_and_print_ratios_beside_their_bars(bench: Bench) -> None:
     compare = bench.results["compare"]
-    installed = [name for name in CONTESTANTS if name != "dg" or (Path(sys.executable).parent / "dg").is_file()]
+    installed = [
+        name
+        for name in CONTESTANTS
+        if name != "dg" or (Path(sys.executable).parent / "dg").is_file()
+    ]
     assert list(compare["contestants"]) == installed
     for name, each in compare["contestants"].items():
         [run] = each["runs"]
@@ -100,7 +126,10 @@ def test_whole_runs_are_compared_in_turn_and_print_ratios_beside_their_bars(benc
 
 
 def test_each_contestant_did_its_own_work(bench: Bench) -> None:
-    stages = {name: set(each["runs"][0]["stages"]) for name, each in bench.results["compare"]["contestants"].items()}
+    stages = {
+        name: set(each["runs"][0]["stages"])
+        for name, each in bench.results["compare"]["contestants"].items()
+    }
     everything = set(STAGES)
     for name in ("csv", "changed", "dagster", "parquet", "append"):
         assert stages[name] == everything, name
@@ -125,12 +154,22 @@ def test_sizes_are_kept_one_beside_the_other(bench: Bench) -> None:
 
 def test_the_page_is_made_of_what_was_measured(bench: Bench) -> None:
     page = (bench.docs / "performance.md").read_text(encoding="utf-8")
-    assert json.loads((bench.docs / "performance" / "results.json").read_text(encoding="utf-8")) == bench.results
+    assert (
+        json.loads((bench.docs / "performance" / "results.json").read_text(encoding="utf-8"))
+        == bench.results
+    )
     for each in bench.results["compare"]["contestants"].values():
-        assert f"| {each['told']} | {each['runs'][0]['seconds']:.2f} | {each['runs'][0]['processor']:.2f} |" in page
+        assert (
+            f"| {each['told']} | {each['runs'][0]['seconds']:.2f} |"
+            f" {each['runs'][0]['processor']:.2f} |" in page
+        )
     assert "![" in page and "](performance/scale.svg)" in page
-    assert (bench.docs / "performance" / "scale.svg").read_text(encoding="utf-8").startswith("<svg ")
-    assert str(Path.home()) not in page + json.dumps(bench.results), "no folder of the machine is told"
+    assert (
+        (bench.docs / "performance" / "scale.svg").read_text(encoding="utf-8").startswith("<svg ")
+    )
+    assert str(Path.home()) not in page + json.dumps(bench.results), (
+        "no folder of the machine is told"
+    )
 
 
 def test_who_fails_is_out_and_the_others_go_on(tmp_path: Path) -> None:
@@ -152,9 +191,26 @@ def test_who_fails_is_out_and_the_others_go_on(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     out = tmp_path / "bench.json"
-    environment = os.environ | {"SYNDB_YARDSTICK": str(scripts), "SYNDB_YARDSTICK_PYTHON": sys.executable}
-    command = [sys.executable, "-m", "benchmarks.compare", "--rows", "2000", "--rounds", "1", "--only", "tuned,help", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "SYNDB_YARDSTICK": str(scripts),
+        "SYNDB_YARDSTICK_PYTHON": sys.executable,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.compare",
+        "--rows",
+        "2000",
+        "--rounds",
+        "1",
+        "--only",
+        "tuned,help",
+        "--out",
+        str(out),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, "a command that fails is no matter of time"
     assert "broken on purpose" in done.stderr
     assert "tuned is left out" in done.stderr
@@ -165,7 +221,11 @@ def test_who_fails_is_out_and_the_others_go_on(tmp_path: Path) -> None:
 def test_a_file_of_another_form_is_not_written_over(tmp_path: Path, content: str) -> None:
     out = tmp_path / "other.json"
     out.write_text(content, encoding="utf-8")
-    for command in (["compare", "--rows", "2000", "--out", str(out)], ["scale", "--sizes", "1000", "--out", str(out)], ["page", str(out)]):
+    for command in (
+        ["compare", "--rows", "2000", "--out", str(out)],
+        ["scale", "--sizes", "1000", "--out", str(out)],
+        ["page", str(out)],
+    ):
         done = benchmark(*command)
         assert done.returncode == 1
         assert "Name another file." in done.stderr

@@ -1,6 +1,7 @@
 """The UI as a person sees it: a real Chromium on the UI that `syndb-pipeline ui` starts.
 
-Belongs here: pages and what stands on them. Does not: what the runs computed (`test_dagster_runs.py`).
+Belongs here: pages and what stands on them. Does not: what the runs computed
+(`test_dagster_runs.py`).
 
 Screenshots go to the folder that SYNDB_SCREENSHOTS names, else to pytest's temporary folder.
 """
@@ -20,16 +21,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dagster_lab import ORPHANS, VESICLES, Lab, make_lab
 
 from dagster_defs.launch import LaunchResult, launch, ui_process
 from syndb_pipeline.stages.runner import STAGES
+from tests.dagster_lab import ORPHANS, VESICLES, Lab, make_lab
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'"
+)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; on Debian: apt-get install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine; on Debian: apt-get install chromium"
+    ),
 ]
 ARGUMENTS = [
     "--no-sandbox",
@@ -66,16 +78,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DAGSTER_HOME", raising=False)
         lab = make_lab(tmp_path_factory.mktemp("site"))
-        good = launch(lab.add("good", approval="standing", more='schedule: "0 2 * * *"'), lab.pipeline_file, publish=True)
+        good = launch(
+            lab.add("good", approval="standing", more='schedule: "0 2 * * *"'),
+            lab.pipeline_file,
+            publish=True,
+        )
         bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
         command, environment, url = ui_process(lab.settings, settings_path=lab.pipeline_file)
         root = url.rsplit("/", 1)[0]
         with (lab.root / "ui.log").open("w") as log:
-            process = subprocess.Popen(command, env=environment, cwd=lab.root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=lab.root,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 deadline = time.monotonic() + 90
                 while not _answers(f"{root}/server_info"):
-                    assert process.poll() is None and time.monotonic() < deadline, (lab.root / "ui.log").read_text()
+                    assert process.poll() is None and time.monotonic() < deadline, (
+                        lab.root / "ui.log"
+                    ).read_text()
                     time.sleep(0.3)
                 yield Site(root, lab, good, bad)
             finally:
@@ -96,14 +121,19 @@ def browser() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture
-def page(browser: playwright.Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[playwright.Page]:
+def page(
+    browser: playwright.Browser, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[playwright.Page]:
     opened = browser.new_page(viewport={"width": 1500, "height": 1100})
     opened.set_default_timeout(PATIENCE)
     playwright.expect.set_options(timeout=PATIENCE)
     yield opened
     folder = Path(os.environ.get("SYNDB_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    opened.screenshot(path=folder / f"{re.sub(r'[^a-z_]+', '-', request.node.name.removeprefix('test_')).strip('-')}.png")
+    opened.screenshot(
+        path=folder
+        / f"{re.sub(r'[^a-z_]+', '-', request.node.name.removeprefix('test_')).strip('-')}.png"
+    )
     opened.close()
 
 
@@ -130,7 +160,12 @@ def test_good_run(site: Site, page: playwright.Page) -> None:
 def test_refused_run(site: Site, page: playwright.Page) -> None:
     page.goto(f"{site.url}/runs/{site.bad.run_id}")
 
-    see(page, "Failure: bad is rejected: 2 errors", f"{ORPHANS} rows of vesicle", "Value out of range")
+    see(
+        page,
+        "Failure: bad is rejected: 2 errors",
+        f"{ORPHANS} rows of vesicle",
+        "Value out of range",
+    )
     assert "Traceback" not in page.inner_text("body")
     assert "Stack Trace" not in page.inner_text("body")
 

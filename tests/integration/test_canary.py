@@ -1,6 +1,8 @@
-"""Secrets that no run may leave behind: a password and tokens, searched for in everything, after runs that went well and runs that did not.
+"""Secrets that no run may leave behind: a password and tokens, searched for in everything, after
+runs that went well and runs that did not.
 
-Belongs here: the runs, from the command line and through Dagster, and where it is looked. Does not: how it is looked (`canary.py`).
+Belongs here: the runs, from the command line and through Dagster, and where it is looked. Does not:
+how it is looked (`canary.py`).
 """
 
 from __future__ import annotations
@@ -30,11 +32,18 @@ from tests.meshes import small_mesh
 from tests.rest_lab import ADA, EVE, TOM, RestLab, Sandbox
 
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c{:02d}"
-SIGNED = re.compile(rb"x-amz-signature|[?&]signature=|authorization\W{1,4}bearer|bearer [\w.~+/-]{16}", re.IGNORECASE)
-"""What a pre-signed form, a pre-signed address and our own header are known by, whatever their values."""
+SIGNED = re.compile(
+    rb"x-amz-signature|[?&]signature=|authorization\W{1,4}bearer|bearer [\w.~+/-]{16}",
+    re.IGNORECASE,
+)
+"""What a pre-signed form, a pre-signed address and our own header are known by, whatever their
+values.
+"""
 
 TOKEN = re.compile(rb"(\.eJ|WyI)[\w-]{50,}\.[\w-]{27,}")
-"""Any token of the sandbox: a list in JSON, packed when that is shorter, and its signature. So those of unseen log-ins are found too."""
+"""Any token of the sandbox: a list in JSON, packed when that is shorter, and its signature. So
+those of unseen log-ins are found too.
+"""
 
 UNFORESEEN = """
 import os
@@ -53,7 +62,9 @@ if os.environ.get("LET_IT_BREAK"):
 
 @dataclass
 class Aftermath:
-    """What the runs left: a folder with everything, what was printed by which run, exit codes, and the secrets."""
+    """What the runs left: a folder with everything, what was printed by which run, exit codes, and
+    the secrets.
+    """
 
     root: Path
     lab: RestLab
@@ -92,11 +103,22 @@ class Runs:
         neurons = self.lab.folder / f"{name}-files" / "neuron.csv"
         header, first, *others = neurons.read_text().splitlines()
         (neurons.parent / "one.glb").write_bytes(small_mesh(name))
-        rows = [f"{header},mesh_path", f"{first},{neurons.parent.name}/one.glb", *(f"{row}," for row in others)]
+        rows = [
+            f"{header},mesh_path",
+            f"{first},{neurons.parent.name}/one.glb",
+            *(f"{row}," for row in others),
+        ]
         neurons.write_text("\n".join(rows) + "\n")
         return path.name
 
-    def command(self, name: str, *arguments: str, faults: tuple[str, ...] = (), stdin: str | None = None, **environment: str) -> None:
+    def command(
+        self,
+        name: str,
+        *arguments: str,
+        faults: tuple[str, ...] = (),
+        stdin: str | None = None,
+        **environment: str,
+    ) -> None:
         self._script(faults)
         ran = subprocess.run(
             [PROGRAM, *arguments],
@@ -110,8 +132,12 @@ class Runs:
         )
         self.left.keep(name, ran.returncode, ran.stdout + ran.stderr)
 
-    def broken_off(self, name: str, config: str, how: signal.Signals, *, faults: tuple[str, ...]) -> None:
-        """Publish, and send a signal while the tar is on its way. The machine is one that keeps core files."""
+    def broken_off(
+        self, name: str, config: str, how: signal.Signals, *, faults: tuple[str, ...]
+    ) -> None:
+        """Publish, and send a signal while the tar is on its way. The machine is one that keeps
+        core files.
+        """
         self._script(faults)
         process = subprocess.Popen(
             [PROGRAM, "publish", config],
@@ -120,7 +146,9 @@ class Runs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (_core_limit(), _core_limit())),
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_CORE, (_core_limit(), _core_limit())
+            ),
         )
         assert process.stderr is not None
         shown = ""
@@ -134,15 +162,34 @@ class Runs:
         shown += process.stderr.read()
         self.left.keep(name, process.wait(60), shown)
 
-    def dagster(self, name: str, config: str, *, faults: tuple[str, ...] = (), **environment: str) -> None:
-        """The job `publish` in a process of its own, as Dagster's daemon starts one, with what it prints captured by Dagster."""
+    def dagster(
+        self, name: str, config: str, *, faults: tuple[str, ...] = (), **environment: str
+    ) -> None:
+        """The job `publish` in a process of its own, as Dagster's daemon starts one, with what it
+        prints captured by Dagster.
+        """
         self._script(faults)
         tags = json.dumps({"dagster/partition": Path(config).stem})
         ran = subprocess.run(
-            [sys.executable, "-m", "dagster", "job", "execute", "-m", "dagster_defs", "-j", "publish", "--tags", tags],
+            [
+                sys.executable,
+                "-m",
+                "dagster",
+                "job",
+                "execute",
+                "-m",
+                "dagster_defs",
+                "-j",
+                "publish",
+                "--tags",
+                tags,
+            ],
             cwd=self.lab.folder,
             env=self.home
-            | {"DAGSTER_HOME": str(self.lab.folder / "state" / "dagster"), "SYNDB_PIPELINE_CONFIG": str(self.lab.folder / "pipeline.yaml")}
+            | {
+                "DAGSTER_HOME": str(self.lab.folder / "state" / "dagster"),
+                "SYNDB_PIPELINE_CONFIG": str(self.lab.folder / "pipeline.yaml"),
+            }
             | environment,
             capture_output=True,
             text=True,
@@ -183,7 +230,11 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     with Sandbox(root / "server", accounts=accounts) as sandbox, Arguments(secrets) as arguments:
         lab = RestLab(root / "lab", sandbox, settle_seconds=0.2, attempts=2)
         left = Aftermath(root, lab, secrets, arguments)
-        home = {name: value for name, value in lab.environment.items() if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))}
+        home = {
+            name: value
+            for name, value in lab.environment.items()
+            if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))
+        }
         home |= {"SYNDB_KEYRING": "off", "PYTHONPATH": str(root / "broken"), "SYNDB_DEBUG": "1"}
         (root / "broken").mkdir()
         (root / "broken" / "sitecustomize.py").write_text(UNFORESEEN)
@@ -196,8 +247,12 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
 
 
 def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
-    login = Terminal(runs.lab, "login", "--username", ADA, "--no-browser", **_without_password(runs))
-    login.read_until(lambda seen: seen.endswith(f"Password of {ADA}: "))  # the space comes once nothing typed is shown any more
+    login = Terminal(
+        runs.lab, "login", "--username", ADA, "--no-browser", **_without_password(runs)
+    )
+    login.read_until(
+        lambda seen: seen.endswith(f"Password of {ADA}: ")
+    )  # the space comes once nothing typed is shown any more
     login.answer(secrets["the password"])
     code = login.end()
     runs.left.keep("login", code, login.seen)
@@ -205,17 +260,42 @@ def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
 
     wrong = {"SYNDB_TOKEN__SANDBOX": secrets["a wrong token"]}
     stranger = {"SYNDB_USERNAME__SANDBOX": EVE, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
-    unverified = {"SYNDB_USERNAME__SANDBOX": TOM, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
-    runs.command("login-with-wrong-token", "login", "--token", "--password-stdin", stdin=secrets["a wrong token"] + "\n")
-    runs.command("login-with-wrong-password", "login", "--username", ADA, "--password-stdin", stdin=secrets["a wrong password"] + "\n")
+    unverified = {
+        "SYNDB_USERNAME__SANDBOX": TOM,
+        "SYNDB_PASSWORD__SANDBOX": secrets["the password"],
+    }
+    runs.command(
+        "login-with-wrong-token",
+        "login",
+        "--token",
+        "--password-stdin",
+        stdin=secrets["a wrong token"] + "\n",
+    )
+    runs.command(
+        "login-with-wrong-password",
+        "login",
+        "--username",
+        ADA,
+        "--password-stdin",
+        stdin=secrets["a wrong password"] + "\n",
+    )
     runs.command("doctor", "doctor", "--json")
     good = runs.dataset("good", groups=["lab"])
-    runs.command("publish", "publish", good, "--json", faults=("503@new", "429@object,retry-after=1"))
+    runs.command(
+        "publish", "publish", good, "--json", faults=("503@new", "429@object,retry-after=1")
+    )
     runs.command("whoami-wrong-token-401", "whoami", **wrong)
     runs.command("stranger-403", "delete", good, "--label", "good", **stranger)
     new = runs.dataset("new")
     runs.command("publish-expired-401", "publish", new, faults=("expire@upload",))
-    runs.command("login-by-stdin", "login", "--username", ADA, "--password-stdin", stdin=secrets["the password"] + "\n")
+    runs.command(
+        "login-by-stdin",
+        "login",
+        "--username",
+        ADA,
+        "--password-stdin",
+        stdin=secrets["the password"] + "\n",
+    )
     secrets["the second token"] = runs.left.kept_token()
     runs.command("publish-500", "publish", new, faults=("500@upload",))
     runs.command("publish-reset", "publish", new, faults=("reset@upload,after=1000000",))
@@ -235,7 +315,9 @@ def through_dagster(runs: Runs, secrets: dict[str, str]) -> None:
     runs.command("run-refused-500", "run", night, faults=("500@upload",), **known)
     runs.dagster("dagster-wrong-token-401", night, SYNDB_TOKEN__SANDBOX=secrets["a wrong token"])
     runs.dagster("dagster-unforeseen", night, LET_IT_BREAK="1", **known)
-    runs.dagster("dagster-publish", night, faults=("429@upload,retry-after=1", "expire@download"), **known)
+    runs.dagster(
+        "dagster-publish", night, faults=("429@upload,retry-after=1", "expire@download"), **known
+    )
 
 
 def _without_password(runs: Runs) -> dict[str, str]:
@@ -270,21 +352,41 @@ CODES = {
 
 def test_the_runs_were_what_they_are_taken_for(left: Aftermath) -> None:
     assert {name: left.codes[name] for name in CODES} == CODES, left.printed
-    assert {"login", "profile", "info", "new", "upload", "upload-url", "object", "download", "logout"} <= left.routes
-    assert "ZeroDivisionError" in left.printed["publish-unforeseen"] and "Traceback" in left.printed["publish-unforeseen"]
+    assert {
+        "login",
+        "profile",
+        "info",
+        "new",
+        "upload",
+        "upload-url",
+        "object",
+        "download",
+        "logout",
+    } <= left.routes
+    assert (
+        "ZeroDivisionError" in left.printed["publish-unforeseen"]
+        and "Traceback" in left.printed["publish-unforeseen"]
+    )
     assert "Fatal Python error: Aborted" in left.printed["publish-crashed"]
     assert "403 Forbidden" in left.printed["publish-form-expired-403"]
     assert left.secrets["the first token"] != left.secrets["the second token"]
 
 
 def test_nothing_left_behind_holds_a_secret(left: Aftermath) -> None:
-    # The server's own files are its own; the credentials file is where the token was to be kept, and is empty of it after log-out.
+    # The server's own files are its own; the credentials file is where the token was to be kept,
+    # and is empty of it after log-out.
     found, files = search(left.root, left.secrets, leave_out=(left.root / "server",))
 
     assert found == []
     assert not list(left.lab.folder.glob("core*")), "a core file holds all of a process's memory"
     assert files > 100
-    for place in ("printed", "lab/state", "lab/state/dagster/storage", "lab/state/dagster/history", "lab/home"):
+    for place in (
+        "printed",
+        "lab/state",
+        "lab/state/dagster/storage",
+        "lab/state/dagster/history",
+        "lab/home",
+    ):
         assert any(path.is_file() for path in (left.root / place).rglob("*")), place
     assert not (left.credentials.exists() and "token" in left.credentials.read_text())
 
@@ -296,18 +398,31 @@ def test_no_process_was_given_a_secret_as_an_argument(left: Aftermath) -> None:
 
 
 def test_no_token_no_signature_and_no_header_is_kept(left: Aftermath) -> None:
-    kept = [path for place in ("lab", "printed") for path in (left.root / place).rglob("*") if path.is_file()]
+    kept = [
+        path
+        for place in ("lab", "printed")
+        for path in (left.root / place).rglob("*")
+        if path.is_file()
+    ]
 
-    assert [path for path in kept if any(SIGNED.search(piece) or TOKEN.search(piece) for piece in contents(path))] == []
+    assert [
+        path
+        for path in kept
+        if any(SIGNED.search(piece) or TOKEN.search(piece) for piece in contents(path))
+    ] == []
     logs = b"".join(piece for path in kept if path.suffix == ".db" for piece in contents(path))
-    assert b"answered 429" in logs and b"ZeroDivisionError" in logs, "the search did reach the event logs"
+    assert b"answered 429" in logs and b"ZeroDivisionError" in logs, (
+        "the search did reach the event logs"
+    )
 
 
 PLACES: dict[str, Callable[[Path, str], object]] = {
     "plain": lambda path, secret: path.write_text(f"a {secret} b"),
     "address": lambda path, secret: path.write_text(f"https://x?password={quote_plus(secret)}"),
     "basic": lambda path, secret: path.write_bytes(b64encode(f"someone:{secret}".encode())),
-    "token-payload": lambda path, secret: path.write_bytes(urlsafe_b64encode(f'["{secret}"]'.encode())),
+    "token-payload": lambda path, secret: path.write_bytes(
+        urlsafe_b64encode(f'["{secret}"]'.encode())
+    ),
     "json": lambda path, secret: path.write_text(json.dumps(json.dumps({"p": secret}))),
     "utf-16": lambda path, secret: path.write_text(secret, encoding="utf-16"),
     "gzip": lambda path, secret: path.write_bytes(gzip.compress(secret.encode())),

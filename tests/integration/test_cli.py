@@ -1,6 +1,7 @@
 """Every command as a process of its own: what it prints, where, and the code it ends with.
 
-Belongs here: the command line's promises to people and scripts. Does not: what stages compute, or crashes (`test_kill.py`).
+Belongs here: the command line's promises to people and scripts. Does not: what stages compute, or
+crashes (`test_kill.py`).
 """
 
 from __future__ import annotations
@@ -37,12 +38,18 @@ BROKEN_TABLES = {"axon": {"file": "axon.csv"}, "vesicle": {"file": "broken.csv"}
 
 
 def write_tables(folder: Path) -> None:
-    """The shape of the upload guide's example; `broken.csv` has a parent that is no axon and a radius that is no number."""
+    """The shape of the upload guide's example; `broken.csv` has a parent that is no axon and a
+    radius that is no number.
+    """
     parents = (1, 1, 1, 1, 1, 2, 2, 4)
     rows = [f"v{number},{parent},25.5" for number, parent in enumerate(parents)]
-    (folder / "axon.csv").write_text("cid,voxel_volume\n1,385668034.56\n2,1492089016.32\n4,485668034.5\n")
+    (folder / "axon.csv").write_text(
+        "cid,voxel_volume\n1,385668034.56\n2,1492089016.32\n4,485668034.5\n"
+    )
     (folder / "vesicle.csv").write_text("\n".join(["cid,parent_id,voxel_radius", *rows]) + "\n")
-    (folder / "broken.csv").write_text("\n".join(["cid,parent_id,voxel_radius", *rows[:6], "v6,9,25.5", "v7,4,12abc"]) + "\n")
+    (folder / "broken.csv").write_text(
+        "\n".join(["cid,parent_id,voxel_radius", *rows[:6], "v6,9,25.5", "v7,4,12abc"]) + "\n"
+    )
 
 
 @pytest.fixture
@@ -56,7 +63,9 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A lab whose good dataset is published and whose broken one was refused; tests only look at it."""
+    """A lab whose good dataset is published and whose broken one was refused; tests only look at
+    it.
+    """
     made = Lab(tmp_path_factory.mktemp("judged") / "lab")
     write_tables(made.folder)
     made.config("guide", GUIDE, TABLES, label="Guide example", approval="standing")
@@ -96,7 +105,9 @@ def states(ran: Ran) -> dict[str, str]:
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else "",
 )
-def test_wrong_usage_ends_with_2_and_the_way_out(lab: Lab, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_ends_with_2_and_the_way_out(
+    lab: Lab, arguments: tuple[str, ...], told: str
+) -> None:
     ran = lab.run(*arguments)
 
     assert ran.code == 2
@@ -177,7 +188,9 @@ def flip(path: Path) -> None:
         f"state/datasets/{GUIDE}/ingest/tables/vesicle.parquet",
         f"state/datasets/{GUIDE}/join_relations/relations/vesicle.parquet",
     ],
-    ids=lambda name: Path(name).name + (f" of {Path(name).parts[-3]}" if name.endswith(".parquet") else ""),
+    ids=lambda name: (
+        Path(name).name + (f" of {Path(name).parts[-3]}" if name.endswith(".parquet") else "")
+    ),
 )
 def test_one_flipped_byte_since_the_approval_ends_with_4(lab: Lab, name: str) -> None:
     digest = plan_digest(lab)
@@ -211,7 +224,10 @@ def test_another_owners_dataset_ends_with_5(lab: Lab, tmp_path: Path) -> None:
     for file in ("axon.csv", "vesicle.csv", "guide.yaml"):
         shutil.copy(lab.folder / file, other.folder)
 
-    for arguments in (("publish", "guide.yaml", "--approve", plan_digest(other)), ("delete", "guide.yaml", "--label", "Guide example")):
+    for arguments in (
+        ("publish", "guide.yaml", "--approve", plan_digest(other)),
+        ("delete", "guide.yaml", "--label", "Guide example"),
+    ):
         ran = other.run(*arguments)
         assert ran.code == 5, arguments
         assert "belongs to ada" in ran.err
@@ -219,10 +235,13 @@ def test_another_owners_dataset_ends_with_5(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("plan",), ("run", "--no-publish")], ids=["plan", "run"])
-def test_control_c_ends_with_130_and_the_same_command_goes_on(lab: Lab, command: tuple[str, ...]) -> None:
+def test_control_c_ends_with_130_and_the_same_command_goes_on(
+    lab: Lab, command: tuple[str, ...]
+) -> None:
     with duckdb.connect() as connection:
         connection.execute(
-            f"COPY (SELECT 'n' || i AS cid, i + 0.5 AS cable_length FROM range(2000000) AS r(i)) TO '{lab.folder / 'neuron.csv'}'"
+            "COPY (SELECT 'n' || i AS cid, i + 0.5 AS cable_length FROM range(2000000) AS r(i)) TO"
+            f" '{lab.folder / 'neuron.csv'}'"
         )
     lab.config("large", LARGE, {"neuron": {"file": "neuron.csv"}})
     with lab.start(*command[:1], "large.yaml", *command[1:]) as process:
@@ -289,14 +308,20 @@ def test_json_of_a_run_names_the_run(lab: Lab) -> None:
     assert ran.report["run_id"] in ran.report["ui"]
     assert ran.report["receipt"]["plan"] == ran.report["digest"]
     refused = lab.run("run", "broken.yaml", "--json")
-    assert (refused.code, refused.report["verdict"], refused.report["receipt"]) == (3, "rejected", None)
+    assert (refused.code, refused.report["verdict"], refused.report["receipt"]) == (
+        3,
+        "rejected",
+        None,
+    )
     assert refused.codes == {"SYN-TYPE-001": 1, "SYN-REL-001": 1}
 
 
 # -- for people
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("check", "--help"), ("run", "-h"), ("--version",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("check", "--help"), ("run", "-h"), ("--version",)], ids=" ".join
+)
 def test_help_within_a_second(lab: Lab, arguments: tuple[str, ...]) -> None:
     times = []
     for _ in range(3):
@@ -320,7 +345,11 @@ COMMAND_OR_PATH = re.compile(r"syndb-pipeline |/\S{20,}|\S{60,}|\S{36}\.tar")
 @pytest.mark.parametrize(
     "arguments",
     [
-        *[(command, config) for command in ("check", "plan", "publish", "status") for config in ("guide.yaml", "broken.yaml")],
+        *[
+            (command, config)
+            for command in ("check", "plan", "publish", "status")
+            for config in ("guide.yaml", "broken.yaml")
+        ],
         ("explain",),
         ("datasets",),
         ("delete", "guide.yaml"),
@@ -334,7 +363,9 @@ COMMAND_OR_PATH = re.compile(r"syndb-pipeline |/\S{20,}|\S{60,}|\S{36}\.tar")
 def test_output_keeps_within_80_columns(judged: Lab, arguments: tuple[str, ...]) -> None:
     ran = judged.run(*arguments)
 
-    too_wide = [line for line in ran.out.splitlines() if len(line) > 80 and not COMMAND_OR_PATH.search(line)]
+    too_wide = [
+        line for line in ran.out.splitlines() if len(line) > 80 and not COMMAND_OR_PATH.search(line)
+    ]
     assert too_wide == []
 
 
@@ -375,9 +406,15 @@ def test_status_before_anything_ran(lab: Lab) -> None:
 
 
 def test_datasets_lists_what_one_owns(judged: Lab, lab: Lab) -> None:
-    assert re.search(rf"^{GUIDE}\s+11 rows  Guide example$", judged.run("datasets").out, flags=re.MULTILINE)
+    assert re.search(
+        rf"^{GUIDE}\s+11 rows  Guide example$", judged.run("datasets").out, flags=re.MULTILINE
+    )
     [listed] = json.loads(judged.run("datasets", "--json").out)
-    assert (listed["info"]["metadata"]["id"], listed["info"]["rows"], listed["complete"]) == (GUIDE, {"axon": 3, "vesicle": 8}, True)
+    assert (listed["info"]["metadata"]["id"], listed["info"]["rows"], listed["complete"]) == (
+        GUIDE,
+        {"axon": 3, "vesicle": 8},
+        True,
+    )
     assert "You own no dataset" in lab.run("datasets").out
 
 
@@ -402,14 +439,22 @@ def test_plan_approve_publish(lab: Lab) -> None:
 def test_publishing_again_does_nothing_and_shows_the_same_receipt(lab: Lab) -> None:
     digest = plan_digest(lab)
     first = lab.run("publish", "guide.yaml", "--approve", digest, "--json")
-    files = {path: path.stat().st_mtime_ns for path in (lab.folder / "state" / "node" / "datasets").rglob("*") if path.is_file()}
+    files = {
+        path: path.stat().st_mtime_ns
+        for path in (lab.folder / "state" / "node" / "datasets").rglob("*")
+        if path.is_file()
+    }
     again = lab.run("publish", "guide.yaml", "--approve", digest[:12], "--json")
     unasked = lab.run("publish", "guide.yaml", "--json")
 
     assert (first.code, again.code, unasked.code) == (0, 0, 0)
     assert first.report == again.report == unasked.report
     assert "nothing to send" in again.err
-    assert files == {path: path.stat().st_mtime_ns for path in (lab.folder / "state" / "node" / "datasets").rglob("*") if path.is_file()}
+    assert files == {
+        path: path.stat().st_mtime_ns
+        for path in (lab.folder / "state" / "node" / "datasets").rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_command_line_and_dagster_share_their_state(lab: Lab) -> None:
@@ -425,7 +470,9 @@ def test_the_command_line_and_dagster_share_their_state(lab: Lab) -> None:
 
 
 def ask(lab: Lab, *arguments: str, prompt: str, answer: Callable[[str], str]) -> tuple[int, str]:
-    """Run a command on a terminal, give one answer when it asks, and return its exit code and what was shown."""
+    """Run a command on a terminal, give one answer when it asks, and return its exit code and what
+    was shown.
+    """
     terminal = Terminal(lab, *arguments)
     terminal.read_until(lambda seen: seen.rstrip().endswith(prompt))
     terminal.answer(answer(terminal.seen))
@@ -438,7 +485,9 @@ def digest_in(shown: str) -> str:
 
 @pytest.mark.parametrize("command", ["publish", "run"])
 def test_the_digest_typed_at_the_prompt_publishes(lab: Lab, command: str) -> None:
-    code, shown = ask(lab, command, "guide.yaml", prompt="digest:", answer=lambda seen: digest_in(seen)[:12])
+    code, shown = ask(
+        lab, command, "guide.yaml", prompt="digest:", answer=lambda seen: digest_in(seen)[:12]
+    )
 
     assert code == 0, shown
     assert "PUBLISHED Guide example" in shown
@@ -485,13 +534,19 @@ def test_delete_shows_what_goes_and_wants_the_label(lab: Lab) -> None:
     assert not list((lab.folder / "state" / "node" / "datasets" / GUIDE).rglob("*.parquet"))
     [tombstone] = lab.run("status", "guide.yaml", "--json").report["status"]["tombstones"]
     assert tombstone["deletion"]["rows"] == {"axon": 3, "vesicle": 8}
-    assert lab.run("delete", GUIDE, "--label", "Guide example").code == 5, "there is no such dataset any more"
-    assert lab.run("publish", "guide.yaml").code == 4, "an approval of before the deletion does not count"
+    assert lab.run("delete", GUIDE, "--label", "Guide example").code == 5, (
+        "there is no such dataset any more"
+    )
+    assert lab.run("publish", "guide.yaml").code == 4, (
+        "an approval of before the deletion does not count"
+    )
 
 
 def test_the_label_typed_at_the_prompt_deletes(lab: Lab) -> None:
     assert lab.run("publish", "guide.yaml", "--approve", plan_digest(lab)).code == 0
-    code, shown = ask(lab, "delete", "guide.yaml", prompt="Label:", answer=lambda seen: "Guide example")
+    code, shown = ask(
+        lab, "delete", "guide.yaml", prompt="Label:", answer=lambda seen: "Guide example"
+    )
 
     assert code == 0, shown
     assert lab.node().info(UUID(GUIDE)) is None

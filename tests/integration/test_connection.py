@@ -1,6 +1,8 @@
-"""Logging in and out, looking who one is and whether all is ready: the commands against the sandbox over a socket.
+"""Logging in and out, looking who one is and whether all is ready: the commands against the sandbox
+over a socket.
 
-Belongs here: what a person or a script meets. Does not: each check by itself, or where secrets are kept (`tests/unit`).
+Belongs here: what a person or a script meets. Does not: each check by itself, or where secrets are
+kept (`tests/unit`).
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ class Person(RestLab):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {name: value for name, value in super().environment.items() if not re.match("SYNDB_(USERNAME|PASSWORD|TOKEN)__", name)}
+        return {
+            name: value
+            for name, value in super().environment.items()
+            if not re.match("SYNDB_(USERNAME|PASSWORD|TOKEN)__", name)
+        }
 
     @property
     def kept(self) -> Path:
@@ -46,7 +52,9 @@ class Person(RestLab):
         return str(secrets["token"])
 
     def login(self, user: str = ADA, *arguments: str, password: str = PASSWORD) -> Ran:
-        return self.run("login", "--username", user, "--password-stdin", *arguments, stdin=password + "\n")
+        return self.run(
+            "login", "--username", user, "--password-stdin", *arguments, stdin=password + "\n"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +70,31 @@ def lab(tmp_path: Path, sandbox: Sandbox) -> Person:
 
 def known(sandbox: Sandbox, token: str) -> bool:
     """Whether the server knows the token."""
-    answer = httpx.get(f"{sandbox.url}/user/profile/current", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+    answer = httpx.get(
+        f"{sandbox.url}/user/profile/current",
+        headers={"authorization": f"Bearer {token}"},
+        trust_env=False,
+    )
     assert answer.status_code in (200, 401)
     return answer.status_code == 200
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
     """Every file below `folder`, by path, with its bytes."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def servers(lab: Lab, **addresses: str) -> None:
     """Give the lab these servers and a folder as its destinations."""
     named = {name: {"kind": "rest", "url": address} for name, address in addresses.items()}
-    settings = {"state": "state", "destinations": {**named, "local": {"kind": "embedded", "owner": "ada"}}}
+    settings = {
+        "state": "state",
+        "destinations": {**named, "local": {"kind": "embedded", "owner": "ada"}},
+    }
     (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
 
 
@@ -143,7 +162,11 @@ def test_a_wrong_password_ends_with_5_and_keeps_what_was_kept(lab: Person) -> No
 @pytest.mark.parametrize(
     ("arguments", "stdin", "told"),
     [
-        ((), None, "Set SYNDB_USERNAME__SANDBOX and SYNDB_PASSWORD__SANDBOX, or SYNDB_TOKEN__SANDBOX"),
+        (
+            (),
+            None,
+            "Set SYNDB_USERNAME__SANDBOX and SYNDB_PASSWORD__SANDBOX, or SYNDB_TOKEN__SANDBOX",
+        ),
         (("--username", ADA), None, "no terminal"),
         (("--token",), None, "no terminal"),
         (("--password-stdin",), PASSWORD, "Add --username NAME"),
@@ -153,7 +176,9 @@ def test_a_wrong_password_ends_with_5_and_keeps_what_was_kept(lab: Person) -> No
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else "",
 )
-def test_nothing_to_log_in_with_ends_with_2(lab: Person, arguments: tuple[str, ...], stdin: str | None, told: str) -> None:
+def test_nothing_to_log_in_with_ends_with_2(
+    lab: Person, arguments: tuple[str, ...], stdin: str | None, told: str
+) -> None:
     ran = lab.run("login", *arguments, stdin=stdin)
 
     assert ran.code == 2
@@ -259,14 +284,19 @@ def test_without_a_server_the_lines_to_paste_are_shown(lab: Person) -> None:
 # -- academic verification
 
 
-def test_the_link_is_opened_and_the_wait_ends_with_the_verification(lab: Person, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_link_is_opened_and_the_wait_ends_with_the_verification(
+    lab: Person, sandbox: Sandbox, tmp_path: Path
+) -> None:
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o700)
     sandbox.script()
     with httpx.Client(trust_env=False) as client:
-        client.post(f"{sandbox.url}/user/auth/register", json={"email": "uma@lab.example", "password": PASSWORD}).raise_for_status()
+        client.post(
+            f"{sandbox.url}/user/auth/register",
+            json={"email": "uma@lab.example", "password": PASSWORD},
+        ).raise_for_status()
 
     terminal = Terminal(lab, "login", "--username", "uma@lab.example", BROWSER=str(browser))
     terminal.read_until(lambda seen: seen.endswith(": "))
@@ -284,7 +314,16 @@ def test_the_wait_ends_by_itself_with_5_and_stays_logged_in(lab: Person, tmp_pat
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\ntouch {tmp_path}/opened\n")
     browser.chmod(0o700)
-    ran = lab.run("login", "--username", TOM, "--password-stdin", "--wait", "1", stdin=PASSWORD, BROWSER=str(browser))
+    ran = lab.run(
+        "login",
+        "--username",
+        TOM,
+        "--password-stdin",
+        "--wait",
+        "1",
+        stdin=PASSWORD,
+        BROWSER=str(browser),
+    )
 
     assert ran.code == 5
     assert LINK.search(ran.out)
@@ -306,17 +345,33 @@ def test_control_c_while_waiting_stays_logged_in(lab: Person) -> None:
     assert "opens by itself" not in terminal.seen
 
     later = lab.run("login", "--wait", "0")
-    assert (later.code, f"logged in to sandbox already, as {TOM}" in later.out) == (5, True), "no password is asked for again"
+    assert (later.code, f"logged in to sandbox already, as {TOM}" in later.out) == (5, True), (
+        "no password is asked for again"
+    )
     assert LINK.search(later.out)
 
 
 @pytest.mark.parametrize(
-    "link", ["file:///etc/passwd", "http://elsewhere.example/", "javascript:alert(1)", "https://a.example/\x1b[2J", "-h"]
+    "link",
+    [
+        "file:///etc/passwd",
+        "http://elsewhere.example/",
+        "javascript:alert(1)",
+        "https://a.example/\x1b[2J",
+        "-h",
+    ],
 )
-def test_a_link_that_is_no_safe_address_is_neither_opened_nor_shown(lab: Person, tmp_path: Path, link: str) -> None:
+def test_a_link_that_is_no_safe_address_is_neither_opened_nor_shown(
+    lab: Person, tmp_path: Path, link: str
+) -> None:
     answers = {
         "/user/auth/native/login": {"access_token": "t0ken", "token_type": "bearer"},
-        "/user/profile/current": {"id": str(UUID(int=1)), "email": TOM, "is_verified": False, "scientist_tag": None},
+        "/user/profile/current": {
+            "id": str(UUID(int=1)),
+            "email": TOM,
+            "is_verified": False,
+            "scientist_tag": None,
+        },
         "/user/academic/authorize": {"authorization_url": link},
     }
 
@@ -413,9 +468,16 @@ def test_whoami_as_json(lab: Person, sandbox: Sandbox) -> None:
 
     assert told["name"] == TOM
     assert told["verified"] is False
-    assert (told["destination"], told["address"], told["credentials"], told["modifiable"]) == ("sandbox", sandbox.url, "file", 0)
+    assert (told["destination"], told["address"], told["credentials"], told["modifiable"]) == (
+        "sandbox",
+        sandbox.url,
+        "file",
+        0,
+    )
 
-    assert lab.run("whoami").out.endswith("Next: syndb-pipeline login --destination sandbox\n"), "in one line, to be copied"
+    assert lab.run("whoami").out.endswith("Next: syndb-pipeline login --destination sandbox\n"), (
+        "in one line, to be copied"
+    )
 
 
 def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> None:
@@ -430,8 +492,17 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, ("You are not logged in to sandbox.", "Log in with: syndb-pipeline login --destination sandbox")),
-        ({"SYNDB_TOKEN__SANDBOX": "ended"}, ("does not know you any more", "Correct SYNDB_TOKEN__SANDBOX in the environment; ")),
+        (
+            {},
+            (
+                "You are not logged in to sandbox.",
+                "Log in with: syndb-pipeline login --destination sandbox",
+            ),
+        ),
+        (
+            {"SYNDB_TOKEN__SANDBOX": "ended"},
+            ("does not know you any more", "Correct SYNDB_TOKEN__SANDBOX in the environment; "),
+        ),
         (
             {"SYNDB_USERNAME__SANDBOX": ADA, "SYNDB_PASSWORD__SANDBOX": "wrong"},
             (
@@ -442,7 +513,9 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
     ],
     ids=["nothing", "token", "password"],
 )
-def test_who_is_not_known_is_told_where_to_look(lab: Person, given: dict[str, str], told: tuple[str, str]) -> None:
+def test_who_is_not_known_is_told_where_to_look(
+    lab: Person, given: dict[str, str], told: tuple[str, str]
+) -> None:
     ran = lab.run("datasets", "--destination", "sandbox", **given)
 
     assert ran.code == 5
@@ -475,7 +548,9 @@ def test_a_healthy_lab(lab: Person) -> None:
     assert everything_in(lab.folder) == before, "nothing is changed"
 
 
-def test_what_a_doctor_finds_wrong_ends_with_the_code_of_its_kind(lab: Person, sandbox: Sandbox) -> None:
+def test_what_a_doctor_finds_wrong_ends_with_the_code_of_its_kind(
+    lab: Person, sandbox: Sandbox
+) -> None:
     nobody = lab.run("doctor", "--json")
     assert nobody.code == 5
     assert states(nobody)["credentials"] == "failed"
@@ -493,7 +568,9 @@ def test_what_a_doctor_finds_wrong_ends_with_the_code_of_its_kind(lab: Person, s
     assert unverified.code == 5
     assert states(unverified)["verification"] == "failed"
 
-    little = lab.run("doctor", "--json", SYNDB_MEMORY_LIMIT="900TB", SYNDB_TOKEN__SANDBOX=sandbox.token(ADA))
+    little = lab.run(
+        "doctor", "--json", SYNDB_MEMORY_LIMIT="900TB", SYNDB_TOKEN__SANDBOX=sandbox.token(ADA)
+    )
     assert little.code == 1
     assert states(little)["memory"] == "failed"
 
@@ -568,7 +645,9 @@ def test_a_server_that_is_away_hides_nothing_that_is_known_here(tmp_path: Path) 
     assert "syndb-pipeline doctor" in listed.err
 
 
-def test_a_dataset_of_somebody_else_is_found_before_anything_is_sent(lab: Person, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_dataset_of_somebody_else_is_found_before_anything_is_sent(
+    lab: Person, sandbox: Sandbox, tmp_path: Path
+) -> None:
     owner = RestLab(tmp_path / "owner", sandbox, user=ADA)
     published = owner.run("publish", owner.small("mine", OTHERS, groups=["lab"]))
     assert published.code == 0, published.err
@@ -579,10 +658,16 @@ def test_a_dataset_of_somebody_else_is_found_before_anything_is_sent(lab: Person
     assert ran.code == 5
     assert states(ran)["rights"] == "failed"
 
-    member = lab.run("doctor", stranger, "--json", SYNDB_TOKEN__SANDBOX=sandbox.token("bob@lab.example"))
+    member = lab.run(
+        "doctor", stranger, "--json", SYNDB_TOKEN__SANDBOX=sandbox.token("bob@lab.example")
+    )
     assert member.code == 0
     assert states(member)["rights"] == "ok"
-    groups = {check["found"].split(":")[0]: check["state"] for check in member.report["checks"] if check["name"] == "groups"}
+    groups = {
+        check["found"].split(":")[0]: check["state"]
+        for check in member.report["checks"]
+        if check["name"] == "groups"
+    }
     assert groups == {"lab": "ok", "leb": "warning"}
 
 
@@ -601,9 +686,12 @@ def test_the_sandbox_serves_and_stops(lab: Person) -> None:
         assert str(lab.folder / "state" / "sandbox") in shown[0]
         assert any("500@info:*" in line for line in shown)
         assert httpx.get(f"{address}/user/profile/current", trust_env=False).status_code == 401
-        # What is to be pasted: into a file without destinations as it is, into one that has them the last line alone.
+        # What is to be pasted: into a file without destinations as it is, into one that has them
+        # the last line alone.
         assert yaml.safe_load("".join(shown[-2:]))["destinations"]["sandbox"]["url"] == address
-        pasted = yaml.safe_load("destinations:\n  local: {kind: embedded, path: node}\n" + shown[-1])
+        pasted = yaml.safe_load(
+            "destinations:\n  local: {kind: embedded, path: node}\n" + shown[-1]
+        )
         assert pasted["destinations"].keys() == {"local", "sandbox"}
     finally:
         process.send_signal(signal.SIGTERM)
@@ -634,9 +722,20 @@ def test_no_secret_is_left_anywhere_but_in_the_file_for_them(tmp_path: Path) -> 
         config = lab.small("secret", DATASET)
         rans = [lab.login(ADA, "--remember-password", password=canary)]
         secrets = [canary, lab.token]
-        rans += [lab.run(*arguments) for arguments in (("whoami",), ("whoami", "--json"), ("doctor", config), ("run", config))]
-        # Errors are where secrets slip out: a token the server no longer knows, a password that is wrong, a server in trouble.
-        with httpx.Client(headers={"authorization": f"Bearer {secrets[1]}"}, trust_env=False) as client:
+        rans += [
+            lab.run(*arguments)
+            for arguments in (
+                ("whoami",),
+                ("whoami", "--json"),
+                ("doctor", config),
+                ("run", config),
+            )
+        ]
+        # Errors are where secrets slip out: a token the server no longer knows, a password that is
+        # wrong, a server in trouble.
+        with httpx.Client(
+            headers={"authorization": f"Bearer {secrets[1]}"}, trust_env=False
+        ) as client:
             client.post(f"{sandbox.url}/user/auth/native/logout").raise_for_status()
         rans.append(lab.run("datasets", SYNDB_DEBUG="1"))
         secrets.append(lab.token)
@@ -645,7 +744,11 @@ def test_no_secret_is_left_anywhere_but_in_the_file_for_them(tmp_path: Path) -> 
         sandbox.script("500@profile:*")
         rans.append(lab.run("whoami", SYNDB_DEBUG="1"))
         sandbox.script()
-        left = {name: content for name, content in everything_in(lab.folder).items() if lab.folder / name != lab.kept}
+        left = {
+            name: content
+            for name, content in everything_in(lab.folder).items()
+            if lab.folder / name != lab.kept
+        }
         rans.append(lab.run("logout"))
 
     assert [ran.code for ran in rans] == [0, 0, 0, 0, 0, 0, 5, 5, 5, 0]

@@ -1,6 +1,7 @@
 """What Dagster shows before anything ran: assets, checks, jobs, schedules, the instance.
 
-Belongs here: definitions. Does not: runs (`test_dagster_runs.py`) or ticks (`test_dagster_sensors.py`).
+Belongs here: definitions. Does not: runs (`test_dagster_runs.py`) or ticks
+(`test_dagster_sensors.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster_lab import Lab, make_lab
 
 from dagster_defs import defs
 from dagster_defs.checks import FAMILIES
@@ -23,8 +23,9 @@ from dagster_defs.home import dagster_home
 from dagster_defs.jobs import JOBS
 from dagster_defs.schedules import schedule_name
 from dagster_defs.watching import UNATTENDED
-from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages.runner import STAGES
+from tests.dagster_lab import Lab, make_lab
 
 PROJECT = Path(__file__).parents[2]
 ASSETS = [*STAGES, "publish"]
@@ -47,7 +48,12 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = defs()
 
     dg.Definitions.validate_loadable(loaded)
-    assert {job.name for job in loaded.resolve_all_job_defs()} >= {"prepare", "publish", "prepare_and_publish", "delete"}
+    assert {job.name for job in loaded.resolve_all_job_defs()} >= {
+        "prepare",
+        "publish",
+        "prepare_and_publish",
+        "delete",
+    }
     assert {sensor.name for sensor in loaded.sensors or []} == {"discover_datasets", "watch_files"}
 
 
@@ -68,7 +74,10 @@ def test_seven_assets_in_a_row() -> None:
 def test_columns_are_told_before_anything_ran() -> None:
     graph = build_defs(with_schedules=False).resolve_asset_graph()
     columns = {
-        stage: {column.name: column for column in graph.get(dg.AssetKey(stage)).metadata["dagster/column_schema"].columns}
+        stage: {
+            column.name: column
+            for column in graph.get(dg.AssetKey(stage)).metadata["dagster/column_schema"].columns
+        }
         for stage in STAGES
     }
 
@@ -78,8 +87,15 @@ def test_columns_are_told_before_anything_ran() -> None:
         assert list(radius.constraints.other) == ["nm", "> 0"]
         assert radius.description
     assert columns["ingest"]["vesicle.cid"].type == "varchar"
-    assert columns["package"]["vesicle.cid"].type == columns["assign_ids"]["vesicle.cid"].type == "uuid"
-    assert columns["join_relations"]["vesicle.neuron_id"].description == "UUID of the neuron at the root."
+    assert (
+        columns["package"]["vesicle.cid"].type
+        == columns["assign_ids"]["vesicle.cid"].type
+        == "uuid"
+    )
+    assert (
+        columns["join_relations"]["vesicle.neuron_id"].description
+        == "UUID of the neuron at the root."
+    )
     assert "neuron.mesh_path" in columns["ingest"] and "neuron.mesh_path" not in columns["package"]
 
 
@@ -89,25 +105,46 @@ def test_checks_are_partitioned_and_those_of_the_verdict_block() -> None:
     checks = {key: graph.get(key) for key in graph.asset_check_keys}
 
     assert {key.name for key in checks} == {family.name for family in FAMILIES}
-    assert all(isinstance(check.partitions_def, dg.DynamicPartitionsDefinition) for check in checks.values())
-    assert {key.asset_key.to_user_string() for key, check in checks.items() if check.blocking} == {"check_integrity"}
-    assert all(check.blocking for key, check in checks.items() if key.asset_key == dg.AssetKey("check_integrity"))
+    assert all(
+        isinstance(check.partitions_def, dg.DynamicPartitionsDefinition)
+        for check in checks.values()
+    )
+    assert {key.asset_key.to_user_string() for key, check in checks.items() if check.blocking} == {
+        "check_integrity"
+    }
+    assert all(
+        check.blocking
+        for key, check in checks.items()
+        if key.asset_key == dg.AssetKey("check_integrity")
+    )
 
 
 def test_every_rule_belongs_to_a_check_beside_the_verdict() -> None:
     families = [family for family in FAMILIES if family.name != "verdict"]
 
-    homeless = [code for code in RULES if not any(code.startswith(family.codes) for family in families)]
+    homeless = [
+        code for code in RULES if not any(code.startswith(family.codes) for family in families)
+    ]
 
     assert homeless == []
 
 
-@pytest.mark.skipif(shutil.which("dg", path=str(Path(sys.executable).parent)) is None, reason="dg is not installed")
+@pytest.mark.skipif(
+    shutil.which("dg", path=str(Path(sys.executable).parent)) is None, reason="dg is not installed"
+)
 def test_dg_finds_the_project() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "dg", "check", "defs"], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "dg", "check", "defs"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert yaml.safe_load((PROJECT / "workspace.yaml").read_text()) == {"load_from": [{"python_module": "dagster_defs"}]}
+    assert yaml.safe_load((PROJECT / "workspace.yaml").read_text()) == {
+        "load_from": [{"python_module": "dagster_defs"}]
+    }
 
 
 def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab) -> None:
@@ -118,7 +155,9 @@ def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         limits = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
-        assert limits == [{"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}]
+        assert limits == [
+            {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        ]
 
 
 def test_an_edited_instance_config_is_left_alone(lab: Lab) -> None:
@@ -135,7 +174,9 @@ def test_schedules_come_from_the_configs(lab: Lab) -> None:
     lab.add("manual", more='schedule: "30 1 * * 1"')
     lab.add("bad")
 
-    schedules = {schedule.name: schedule for schedule in build_defs(lab.pipeline_file).schedules or []}
+    schedules = {
+        schedule.name: schedule for schedule in build_defs(lab.pipeline_file).schedules or []
+    }
 
     assert {name: (s.cron_schedule, s.job_name) for name, s in schedules.items()} == {  # type: ignore[union-attr]
         "nightly_good": ("0 2 * * *", "prepare_and_publish"),
@@ -150,14 +191,18 @@ def test_a_schedule_asks_for_its_dataset_even_before_it_was_discovered(lab: Lab)
     schedule = loaded.resolve_schedule_def("nightly_good")
 
     with lab.instance() as instance:
-        data = schedule.evaluate_tick(dg.build_schedule_context(instance, repository_def=loaded.get_repository_def()))
+        data = schedule.evaluate_tick(
+            dg.build_schedule_context(instance, repository_def=loaded.get_repository_def())
+        )
 
         assert [request.partition_key for request in data.run_requests or []] == ["good"]
         assert [UNATTENDED in request.tags for request in data.run_requests or []] == [True]
         assert instance.get_dynamic_partitions("dataset") == ["good"]
 
 
-def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
     lab.add("good", more='schedule: "0 2 * * *"')
     lab.add("manual", more='schedule: "every night"')
     lab.add("elsewhere", more='schedule: "99 2 * * *"')

@@ -1,6 +1,8 @@
-"""Dagster runs that publish to a server: what they log, how they fail, and that giving them again is safe.
+"""Dagster runs that publish to a server: what they log, how they fail, and that giving them again
+is safe.
 
-Belongs here: a server's refusals, limits and silences as a run shows them. Does not: the faults themselves (`tests/unit/sandbox/`).
+Belongs here: a server's refusals, limits and silences as a run shows them. Does not: the faults
+themselves (`tests/unit/sandbox/`).
 """
 
 from __future__ import annotations
@@ -28,17 +30,19 @@ from dagster_defs.launch import LaunchResult, launch
 from dagster_defs.registry import register
 from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import schedule_name
+from syndb_pipeline.base.errors import Exit
+from syndb_pipeline.base.progress import as_lines
+from syndb_pipeline.config.settings import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.errors import Exit
-from syndb_pipeline.progress import as_lines
-from syndb_pipeline.settings import load_settings
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from tests.rest_lab import EVE, RestLab, Sandbox
 
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2b01"
 ROWS = 50
 AFTER_THE_LAST_BYTE = 10**9
-"""A reset after so many bytes of the body happens once the whole of it was received, and before anything is done with it."""
+"""A reset after so many bytes of the body happens once the whole of it was received, and before
+anything is done with it.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def lab(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestLab]:
-    """A lab with its credentials in the environment; the server has no faults, and none of its dataset when it is over."""
+    """A lab with its credentials in the environment; the server has no faults, and none of its
+    dataset when it is over.
+    """
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     made = RestLab(tmp_path / "lab", sandbox, settle_seconds=0.5)
     for name, value in made.environment.items():
@@ -76,31 +82,50 @@ def instance_of(lab: RestLab) -> dg.DagsterInstance:
     return dg.DagsterInstance.local_temp(str(dagster_home(load_settings(pipeline_file(lab)))))
 
 
-def run(lab: RestLab, job: str, config: dict[str, Any] | None = None, **options: Any) -> dg.ExecuteInProcessResult:
+def run(
+    lab: RestLab, job: str, config: dict[str, Any] | None = None, **options: Any
+) -> dg.ExecuteInProcessResult:
     """Run a job as the UI would."""
     definition = build_defs(pipeline_file(lab), with_schedules=False).resolve_job_def(job)
     partition = None if job == "delete" else "night"
     with instance_of(lab) as instance:
-        return definition.execute_in_process(instance=instance, partition_key=partition, run_config=config, raise_on_error=False, **options)
+        return definition.execute_in_process(
+            instance=instance,
+            partition_key=partition,
+            run_config=config,
+            raise_on_error=False,
+            **options,
+        )
 
 
 def logged(lab: RestLab, run_id: str) -> list[str]:
     """What a run said, line by line, without Dagster's own events."""
     with instance_of(lab) as instance:
-        return [entry.user_message for entry in instance.all_logs(run_id) if entry.level == logging.INFO and not entry.dagster_event]
+        return [
+            entry.user_message
+            for entry in instance.all_logs(run_id)
+            if entry.level == logging.INFO and not entry.dagster_event
+        ]
 
 
 def failure_of(lab: RestLab, run_id: str) -> str:
-    """The message of the failed step, as the run page shows it. A stack beside it is a failure of the test."""
+    """The message of the failed step, as the run page shows it. A stack beside it is a failure of
+    the test.
+    """
     with instance_of(lab) as instance:
-        [step] = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)]
+        [step] = [
+            entry.dagster_event
+            for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        ]
     assert step is not None and step.step_failure_data.error is not None
     assert list(step.step_failure_data.error.stack) == []
     return step.step_failure_data.error.message
 
 
 def told(text: str) -> str:
-    """`text` without what changes from run to run: times of the day, and the port of a broken connection."""
+    """`text` without what changes from run to run: times of the day, and the port of a broken
+    connection.
+    """
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "<time>", " ".join(text.split()))
 
 
@@ -109,7 +134,9 @@ def uploads(sandbox: Sandbox) -> int:
 
 
 def there(sandbox: Sandbox) -> DatasetInfo:
-    info = EmbeddedNode("sandbox", sandbox.node, owner="", memory_limit=500_000_000, threads=1).info(UUID(ID))
+    info = EmbeddedNode(
+        "sandbox", sandbox.node, owner="", memory_limit=500_000_000, threads=1
+    ).info(UUID(ID))
     assert info is not None
     return info
 
@@ -118,7 +145,9 @@ def settled(word: str) -> dict[str, Any]:
     return {"ops": {"publish_dataset": {"config": {"outcome": word}}}}
 
 
-def test_progress_and_waiting_are_told_in_the_log(lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_and_waiting_are_told_in_the_log(
+    lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "as_lines", partial(as_lines, every=0))
     sandbox.script("503@info", "429@upload,retry-after=1")
 
@@ -147,7 +176,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("fault", "code"), REFUSALS.values(), ids=REFUSALS)
-def test_a_failed_run_says_what_the_command_line_says(lab: RestLab, sandbox: Sandbox, fault: str, code: Exit) -> None:
+def test_a_failed_run_says_what_the_command_line_says(
+    lab: RestLab, sandbox: Sandbox, fault: str, code: Exit
+) -> None:
     sandbox.script(fault)
     failed = launched(lab)
     sandbox.script(fault)
@@ -160,7 +191,9 @@ def test_a_failed_run_says_what_the_command_line_says(lab: RestLab, sandbox: San
     assert len(dagster) > 100
 
 
-def test_a_stranger_and_a_wrong_password_are_told_apart(lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_and_a_wrong_password_are_told_apart(
+    lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert launched(lab).succeeded
     shutil.rmtree(lab.folder / "state")
     monkeypatch.setenv("SYNDB_USERNAME__SANDBOX", EVE)
@@ -210,14 +243,20 @@ def test_after_a_lost_answer_the_same_run_sends_nothing(lab: RestLab, sandbox: S
 def test_no_retry_policy_repeats_a_publication(lab: RestLab, sandbox: Sandbox, fault: str) -> None:
     assert launch(lab.small("night", ID), pipeline_file(lab)).succeeded
     stubborn = dg.define_asset_job(
-        "stubborn", selection=dg.AssetSelection.assets(PUBLISH), op_retry_policy=dg.RetryPolicy(max_retries=3, delay=0)
+        "stubborn",
+        selection=dg.AssetSelection.assets(PUBLISH),
+        op_retry_policy=dg.RetryPolicy(max_retries=3, delay=0),
     )
     definitions = dg.Definitions(
-        assets=ASSETS, jobs=[stubborn], resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))}
+        assets=ASSETS,
+        jobs=[stubborn],
+        resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))},
     )
     sandbox.script(fault)
     with instance_of(lab) as instance:
-        result = definitions.resolve_job_def("stubborn").execute_in_process(instance=instance, partition_key="night", raise_on_error=False)
+        result = definitions.resolve_job_def("stubborn").execute_in_process(
+            instance=instance, partition_key="night", raise_on_error=False
+        )
 
     assert not result.success
     assert uploads(sandbox) == 1
@@ -225,7 +264,9 @@ def test_no_retry_policy_repeats_a_publication(lab: RestLab, sandbox: Sandbox, f
 
 
 def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -> None:
-    """The state of this machine is lost, and the server lets nobody read: only a person can know whether the rows there are these."""
+    """The state of this machine is lost, and the server lets nobody read: only a person can know
+    whether the rows there are these.
+    """
     assert launched(lab).succeeded
     shutil.rmtree(lab.folder / "state")
     sandbox.script("501@download:*")
@@ -240,10 +281,16 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
     assert arrived.success
     [shown] = arrived.asset_materializations_for_node("publish_dataset")
     rows = [line.data for line in shown.metadata["rows"].records]  # type: ignore[attr-defined]
-    assert rows == [{"table": "neuron", "sent": 20, "found": "not told"}, {"table": "axon", "sent": 30, "found": "not told"}]
+    assert rows == [
+        {"table": "neuron", "sent": 20, "found": "not told"},
+        {"table": "axon", "sent": 30, "found": "not told"},
+    ]
     assert shown.metadata["read back"].value == f"no row can be read there; it counts {ROWS} units"
     assert (uploads(sandbox), there(sandbox).number_of_units) == (0, ROWS)
-    assert lab.run("status", "night.yaml", "--json").report["receipt"]["tables"]["axon"]["found"] is None
+    assert (
+        lab.run("status", "night.yaml", "--json").report["receipt"]["tables"]["axon"]["found"]
+        is None
+    )
 
 
 def test_an_outcome_is_one_of_two_words(lab: RestLab) -> None:
@@ -262,15 +309,26 @@ def test_a_scheduled_run_waits_where_the_server_limits_it(lab: RestLab, sandbox:
     definitions = build_defs(pipeline_file(lab))
     with instance_of(lab) as instance:
         tick = dg.build_schedule_context(instance, repository_def=definitions.get_repository_def())
-        [request] = definitions.resolve_schedule_def(schedule_name("night")).evaluate_tick(tick).run_requests or []
-    sandbox.script("429@profile,retry-after=1", "429@upload,times=2,retry-after=1", "429@download,retry-after=date:1")
+        [request] = (
+            definitions.resolve_schedule_def(schedule_name("night"))
+            .evaluate_tick(tick)
+            .run_requests
+            or []
+        )
+    sandbox.script(
+        "429@profile,retry-after=1",
+        "429@upload,times=2,retry-after=1",
+        "429@download,retry-after=date:1",
+    )
 
     result = run(lab, "prepare_and_publish", dict(request.run_config), tags=dict(request.tags))
 
     assert result.success
     assert uploads(sandbox) == 3
     waits = [line for line in logged(lab, result.run_id) if "429" in line]
-    assert len(waits) == 4 and all(re.search(r"; waiting \d(\.\d)? s, attempt \d of 8$", line) for line in waits)
+    assert len(waits) == 4 and all(
+        re.search(r"; waiting \d(\.\d)? s, attempt \d of 8$", line) for line in waits
+    )
     assert there(sandbox).number_of_units == ROWS
 
 
@@ -278,7 +336,9 @@ def test_deleting_by_id_asks_the_only_destination(lab: RestLab, sandbox: Sandbox
     assert launched(lab, label="To be deleted").succeeded
 
     def delete(**config: str) -> dg.ExecuteInProcessResult:
-        return run(lab, "delete", {"ops": {"delete_dataset": {"config": {"dataset": ID, **config}}}})
+        return run(
+            lab, "delete", {"ops": {"delete_dataset": {"config": {"dataset": ID, **config}}}}
+        )
 
     refused = delete(label="to be deleted")
     assert "nothing was deleted" in failure_of(lab, refused.run_id)

@@ -19,17 +19,17 @@ from uuid import UUID, uuid5
 import dagster as dg
 import duckdb
 import pytest
-from dagster_lab import IDS, ORPHANS, VESICLES, Lab, cells, failures, make_lab
 
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.jobs import prepare
 from dagster_defs.launch import LaunchResult, launch, ui_process
 from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.registry import configs
-from syndb_pipeline.errors import ConfigError, Exit
+from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.stages.stage import Context, Result
-from syndb_pipeline.store import DatasetStore, Record
+from syndb_pipeline.state.stage import Context, Result
+from syndb_pipeline.state.store import DatasetStore, Record
+from tests.dagster_lab import IDS, ORPHANS, VESICLES, Lab, cells, failures, make_lab
 
 SMALL = 12_000
 """Bytes of an asset's metadata as JSON; it may grow with tables and columns, never with rows."""
@@ -52,7 +52,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         good = lab.add("good", approval="standing")
         bad = lab.add("bad", bad=True)
         said: list[str] = []
-        yield Ran(lab, launch(good, lab.pipeline_file, publish=True, say=said.append), launch(bad, lab.pipeline_file), said)
+        yield Ran(
+            lab,
+            launch(good, lab.pipeline_file, publish=True, say=said.append),
+            launch(bad, lab.pipeline_file),
+            said,
+        )
 
 
 @pytest.fixture
@@ -70,7 +75,11 @@ def record(lab: Lab, name: str, stage: str) -> Record:
 
 def materialization(lab: Lab, run_id: str, asset: str) -> dg.AssetMaterialization:
     with lab.instance() as instance:
-        events = [entry.asset_materialization for entry in instance.all_logs(run_id) if entry.asset_materialization]
+        events = [
+            entry.asset_materialization
+            for entry in instance.all_logs(run_id)
+            if entry.asset_materialization
+        ]
     return next(event for event in events if event.asset_key == dg.AssetKey(asset))
 
 
@@ -121,31 +130,65 @@ def test_findings_are_shown_with_count_cause_cure_and_place(ran: Ran) -> None:
     metadata = materialization(ran.lab, ran.bad.run_id, "check_integrity").metadata
 
     assert metadata["verdict"].value == "rejected"
-    (orphans,) = [line.data for line in metadata["findings"].records if line.data["code"] == "SYN-REL-001"]  # type: ignore[attr-defined]
-    assert (orphans["severity"], orphans["table"], orphans["column"], orphans["count"]) == ("error", "vesicle", "parent_id", ORPHANS)
-    assert orphans["cause"] and orphans["cure"] and "bad/vesicle.csv, row 2" in orphans["first places"]
+    (orphans,) = [
+        line.data for line in metadata["findings"].records if line.data["code"] == "SYN-REL-001"
+    ]  # type: ignore[attr-defined]
+    assert (orphans["severity"], orphans["table"], orphans["column"], orphans["count"]) == (
+        "error",
+        "vesicle",
+        "parent_id",
+        ORPHANS,
+    )
+    assert (
+        orphans["cause"] and orphans["cure"] and "bad/vesicle.csv, row 2" in orphans["first places"]
+    )
 
 
-@pytest.mark.parametrize(("asset", "first_key"), [("ingest", "v0"), ("package", str(uuid5(UUID(IDS["good"]), "vesicle/v0")))])
+@pytest.mark.parametrize(
+    ("asset", "first_key"),
+    [("ingest", "v0"), ("package", str(uuid5(UUID(IDS["good"]), "vesicle/v0")))],
+)
 def test_tables_are_shown_with_counts_and_a_few_rows(ran: Ran, asset: str, first_key: str) -> None:
     metadata = materialization(ran.lab, ran.good.run_id, asset).metadata
 
     rows = {line["table"]: line for line in cells(metadata["rows"].value)}
-    assert rows["vesicle"] == {"table": "vesicle", "read": f"{VESICLES}", "passed": f"{VESICLES}", "rejected": "0", "combined": "0"}
+    assert rows["vesicle"] == {
+        "table": "vesicle",
+        "read": f"{VESICLES}",
+        "passed": f"{VESICLES}",
+        "rejected": "0",
+        "combined": "0",
+    }
     assert list(rows) == ["neuron", "axon", "vesicle"]
     assert metadata["dagster/row_count"].value == 20 + 50 + VESICLES
     first, *others = cells(metadata["preview vesicle"].value)
-    assert (first["cid"], first["voxel_radius"], first["neurotransmitter"]) == (first_key, "20.5", "glutamate")
+    assert (first["cid"], first["voxel_radius"], first["neurotransmitter"]) == (
+        first_key,
+        "20.5",
+        "glutamate",
+    )
     assert len(others) == 2
-    assert not [name for name in first if name.startswith("_")], "columns of ours stay between the stages"
+    assert not [name for name in first if name.startswith("_")], (
+        "columns of ours stay between the stages"
+    )
 
 
 def test_the_package_tells_which_columns_are_sent(ran: Ran) -> None:
     sent = cells(materialization(ran.lab, ran.good.run_id, "package").metadata["columns"].value)
 
     (vesicle,) = [line for line in sent if line["table"] == "vesicle"]
-    assert set(vesicle["sent"].split(", ")) == {"cid", "parent_id", "parent_enum", "neuron_id", "voxel_radius", "neurotransmitter"}
-    assert "voxel_volume" in vesicle["not given"].split(", ") and "voxel_radius" not in vesicle["not given"]
+    assert set(vesicle["sent"].split(", ")) == {
+        "cid",
+        "parent_id",
+        "parent_enum",
+        "neuron_id",
+        "voxel_radius",
+        "neurotransmitter",
+    }
+    assert (
+        "voxel_volume" in vesicle["not given"].split(", ")
+        and "voxel_radius" not in vesicle["not given"]
+    )
 
 
 def test_failing_cells_are_shown(ran: Ran) -> None:
@@ -156,7 +199,13 @@ def test_failing_cells_are_shown(ran: Ran) -> None:
     ]
 
     (cell,) = cells(shown)
-    assert [cell[name] for name in ("code", "tbl", "row_number", "col", "value")] == ["SYN-VAL-001", "vesicle", "3", "voxel_radius", "-5"]
+    assert [cell[name] for name in ("code", "tbl", "row_number", "col", "value")] == [
+        "SYN-VAL-001",
+        "vesicle",
+        "3",
+        "voxel_radius",
+        "-5",
+    ]
 
 
 def test_the_files_to_open_are_linked(ran: Ran) -> None:
@@ -192,7 +241,11 @@ def test_checks_show_counts_and_places(ran: Ran) -> None:
     assert relations.severity is dg.AssetCheckSeverity.ERROR
     assert relations.metadata["places"].value == ORPHANS
     examples = [line.data for line in relations.metadata["examples"].records]  # type: ignore[attr-defined]
-    assert (examples[0]["file"], examples[0]["row"], examples[0]["value"]) == ("bad/vesicle.csv", 2, "1.0")
+    assert (examples[0]["file"], examples[0]["row"], examples[0]["value"]) == (
+        "bad/vesicle.csv",
+        2,
+        "1.0",
+    )
     assert f"{ORPHANS} rows of vesicle" in (relations.description or "")
     verdict = [line.data for line in checks["verdict"].metadata["findings"].records]  # type: ignore[attr-defined]
     assert [line["code"] for line in verdict] == ["SYN-VAL-001", "SYN-REL-001"]
@@ -202,14 +255,21 @@ def test_checks_show_counts_and_places(ran: Ran) -> None:
 
 def test_a_refused_run_shows_the_findings_and_no_traceback(ran: Ran) -> None:
     with ran.lab.instance() as instance:
-        events = [entry.dagster_event for entry in instance.all_logs(ran.bad.run_id) if entry.dagster_event]
+        events = [
+            entry.dagster_event
+            for entry in instance.all_logs(ran.bad.run_id)
+            if entry.dagster_event
+        ]
     steps = [event for event in events if event.is_step_failure]
     (end,) = [event for event in events if event.is_run_failure]
 
     (step,) = steps
     assert step.step_failure_data.error is not None
     assert list(step.step_failure_data.error.stack) == []
-    for shown in (step.step_failure_data.error, end.job_failure_data.first_step_failure_event.step_failure_data.error):  # type: ignore[union-attr]
+    for shown in (
+        step.step_failure_data.error,
+        end.job_failure_data.first_step_failure_event.step_failure_data.error,
+    ):  # type: ignore[union-attr]
         assert str(shown).startswith("Failure: bad is rejected: 2 errors")
         assert "Traceback" not in str(shown) and ".py" not in str(shown)
     assert not hasattr(sys, "tracebacklimit")
@@ -228,23 +288,33 @@ def test_package_alone_refuses_what_was_rejected(lab: Lab) -> None:
 def test_an_asset_alone_uses_what_its_upstream_left(lab: Lab) -> None:
     lab.add("good")
     with lab.instance() as instance:
-        assert lab.run(instance, "prepare", "good", assets=["ingest", "validate", "assign_ids"]).success
+        assert lab.run(
+            instance, "prepare", "good", assets=["ingest", "validate", "assign_ids"]
+        ).success
         before = record(lab, "good", "assign_ids").digest
 
         assert lab.run(instance, "prepare", "good", assets=["join_relations"]).success
 
     joined = record(lab, "good", "join_relations")
     assert joined.inputs["record:assign_ids"] == before
-    assert "check_integrity" not in {path.name for path in DatasetStore(lab.settings.state, joined.dataset).folder.iterdir()}
+    assert "check_integrity" not in {
+        path.name for path in DatasetStore(lab.settings.state, joined.dataset).folder.iterdir()
+    }
 
 
 def test_an_asset_without_its_upstream_says_what_to_run(lab: Lab) -> None:
     lab.add("good")
     with lab.instance() as instance:
-        alone = {asset: failures(lab.run(instance, "prepare", "good", assets=[asset]))[asset] for asset in list(STAGES)[1:]}
+        alone = {
+            asset: failures(lab.run(instance, "prepare", "good", assets=[asset]))[asset]
+            for asset in list(STAGES)[1:]
+        }
 
     for asset, before in zip(list(STAGES)[1:], STAGES, strict=False):
-        assert alone[asset].strip() == f"Failure: {asset} needs {before}, which has not run.\nRun {before} first."
+        assert (
+            alone[asset].strip()
+            == f"Failure: {asset} needs {before}, which has not run.\nRun {before} first."
+        )
 
 
 def test_a_dataset_that_is_busy_is_not_touched(lab: Lab) -> None:
@@ -267,7 +337,10 @@ def test_publishing_needs_approval_of_this_very_plan(lab: Lab) -> None:
         done = lab.run(instance, "publish", "manual", config=_approve(digest))
 
     assert "has not run" in unprepared
-    assert "Nobody has approved this plan" in refused and "ops: {publish_dataset: {config: {approve:" in refused
+    assert (
+        "Nobody has approved this plan" in refused
+        and "ops: {publish_dataset: {config: {approve:" in refused
+    )
     assert not wrong.success
     assert done.success
     again = launch(config, lab.pipeline_file, publish=True)
@@ -351,7 +424,9 @@ def _empty() -> None:
     pass
 
 
-def test_an_interrupted_launch_says_so_and_can_be_given_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_launch_says_so_and_can_be_given_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(context: Context, folder: Path) -> Result:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(20)
@@ -370,13 +445,21 @@ def test_an_interrupted_launch_says_so_and_can_be_given_again(lab: Lab, monkeypa
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
-        (duckdb.IOException("IO Error: Could not write: No space left on device"), "The disk of the state folder is full."),
-        (duckdb.OutOfMemoryException("could not allocate"), "The memory limit is too small for this dataset."),
+        (
+            duckdb.IOException("IO Error: Could not write: No space left on device"),
+            "The disk of the state folder is full.",
+        ),
+        (
+            duckdb.OutOfMemoryException("could not allocate"),
+            "The memory limit is too small for this dataset.",
+        ),
         (PermissionError(13, "Permission denied", "/a/file"), "/a/file: Permission denied."),
     ],
     ids=["disk", "memory", "rights"],
 )
-def test_a_trouble_of_the_machine_is_told_in_words(lab: Lab, monkeypatch: pytest.MonkeyPatch, trouble: Exception, told: str) -> None:
+def test_a_trouble_of_the_machine_is_told_in_words(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, trouble: Exception, told: str
+) -> None:
     def troubled(context: Context, folder: Path) -> Result:
         raise trouble
 
@@ -387,23 +470,32 @@ def test_a_trouble_of_the_machine_is_told_in_words(lab: Lab, monkeypatch: pytest
     assert result.message.startswith(told)
 
 
-def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def mistaken(context: Context, folder: Path) -> Result:
         raise ZeroDivisionError("seven")
 
     monkeypatch.setitem(STAGES, "validate", replace(STAGES["validate"], run=mistaken))
     result = launch(lab.add("good"), lab.pipeline_file)
 
-    assert (result.exit, result.message) == (Exit.INTERNAL, "validate broke off: ZeroDivisionError: seven")
+    assert (result.exit, result.message) == (
+        Exit.INTERNAL,
+        "validate broke off: ZeroDivisionError: seven",
+    )
     with lab.instance() as instance:
-        events = [entry.dagster_event for entry in instance.all_logs(result.run_id) if entry.dagster_event]
+        events = [
+            entry.dagster_event for entry in instance.all_logs(result.run_id) if entry.dagster_event
+        ]
     (error,) = [event.step_failure_data.error for event in events if event.is_step_failure]
     assert error is not None and error.cause is not None
     assert any("mistaken" in frame for frame in error.cause.stack)
 
 
 def test_the_ui_is_for_this_machine_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    command, environment, url = ui_process(lab.settings, run_id="abc", settings_path=lab.pipeline_file)
+    command, environment, url = ui_process(
+        lab.settings, run_id="abc", settings_path=lab.pipeline_file
+    )
 
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert url.startswith("http://127.0.0.1:") and url.endswith("/runs/abc")
@@ -432,4 +524,6 @@ def test_a_launch_in_a_fresh_process_is_quick_and_quiet(lab: Lab) -> None:
     assert done.stderr == ""
     assert len(done.stdout.split()) == 1
     with lab.instance() as instance:
-        assert [(run.run_id, run.job_name, run.is_success) for run in instance.get_runs()] == [(done.stdout.strip(), prepare.name, True)]
+        assert [(run.run_id, run.job_name, run.is_success) for run in instance.get_runs()] == [
+            (done.stdout.strip(), prepare.name, True)
+        ]

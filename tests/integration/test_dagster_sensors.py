@@ -13,12 +13,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster_lab import Lab, make_lab
 
 from dagster_defs.sensors import discover_datasets, watch_files
 from dagster_defs.watching import wait_for_rest
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.settings import load_dataset
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.config.settings import load_dataset
+from tests.dagster_lab import Lab, make_lab
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def instance(lab: Lab) -> Iterator[dg.DagsterInstance]:
 
 
 def rest(lab: Lab, seconds: float = 60) -> None:
-    """Let every file of the lab look as if it had been left alone for `seconds`; later calls keep the order of changes visible."""
+    """Let every file of the lab look as if it had been left alone for `seconds`; later calls keep
+    the order of changes visible.
+    """
     for path in (lab.root / "datasets").rglob("*.*"):
         if time.time() - path.stat().st_mtime < seconds:
             os.utime(path, (time.time() - seconds,) * 2)
@@ -46,7 +48,9 @@ class Ticks:
         self.lab, self.instance, self.cursor = lab, instance, None
 
     def __call__(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(self.instance, cursor=self.cursor, resources={"pipeline": self.lab.pipeline})
+        context = dg.build_sensor_context(
+            self.instance, cursor=self.cursor, resources={"pipeline": self.lab.pipeline}
+        )
         result = watch_files(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
@@ -63,7 +67,9 @@ def tick(lab: Lab, instance: dg.DagsterInstance) -> Ticks:
 
 def discover(lab: Lab, instance: dg.DagsterInstance) -> tuple[list[str], str]:
     """One tick of `discover_datasets`: the partitions after it, and what it said."""
-    result = discover_datasets(dg.build_sensor_context(instance, resources={"pipeline": lab.pipeline}))
+    result = discover_datasets(
+        dg.build_sensor_context(instance, resources={"pipeline": lab.pipeline})
+    )
     assert isinstance(result, dg.SensorResult)
     for request in result.dynamic_partitions_requests or []:
         if isinstance(request, dg.AddDynamicPartitionsRequest):
@@ -84,7 +90,9 @@ def test_datasets_come_and_go_with_their_configs(lab: Lab, instance: dg.DagsterI
     assert discover(lab, instance) == (["manual"], "1 dataset")
 
 
-def test_a_broken_config_is_told_and_keeps_its_partition(lab: Lab, instance: dg.DagsterInstance) -> None:
+def test_a_broken_config_is_told_and_keeps_its_partition(
+    lab: Lab, instance: dg.DagsterInstance
+) -> None:
     lab.add("good")
     discover(lab, instance)
     lab.config("good").write_text("dataset: {label: x}\n")
@@ -97,7 +105,9 @@ def test_a_broken_config_is_told_and_keeps_its_partition(lab: Lab, instance: dg.
     assert str(lab.config("other")) in said
 
 
-def test_a_broken_pipeline_file_is_told_and_changes_nothing(lab: Lab, instance: dg.DagsterInstance, tick: Ticks) -> None:
+def test_a_broken_pipeline_file_is_told_and_changes_nothing(
+    lab: Lab, instance: dg.DagsterInstance, tick: Ticks
+) -> None:
     lab.add("good")
     discover(lab, instance)
     lab.pipeline_file.write_text("stat: here\n")
@@ -178,7 +188,9 @@ def test_a_file_touched_without_change_is_left_alone(lab: Lab, tick: Ticks) -> N
     assert [tick.requests() for _ in range(3)] == [[], [], []]
 
 
-def test_standing_approval_publishes_and_the_partition_is_added(lab: Lab, tick: Ticks, instance: dg.DagsterInstance) -> None:
+def test_standing_approval_publishes_and_the_partition_is_added(
+    lab: Lab, tick: Ticks, instance: dg.DagsterInstance
+) -> None:
     lab.add("good", approval="standing")
     rest(lab)
     tick()
@@ -186,7 +198,9 @@ def test_standing_approval_publishes_and_the_partition_is_added(lab: Lab, tick: 
     result = tick()
 
     assert [request.job_name for request in result.run_requests or []] == ["prepare_and_publish"]
-    assert [request.partition_keys for request in result.dynamic_partitions_requests or []] == [["good"]]
+    assert [request.partition_keys for request in result.dynamic_partitions_requests or []] == [
+        ["good"]
+    ]
 
 
 def test_unwatched_and_incomplete_datasets_ask_for_nothing(lab: Lab, tick: Ticks) -> None:
@@ -215,7 +229,9 @@ def test_the_cursor_is_json_and_does_not_grow(lab: Lab, tick: Ticks) -> None:
     assert len(tick.cursor or "") < size < 2000
 
 
-def test_a_reset_cursor_asks_anew_under_new_keys(lab: Lab, tick: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reset_cursor_asks_anew_under_new_keys(
+    lab: Lab, tick: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.add("good")
     rest(lab)
     tick()

@@ -1,4 +1,6 @@
-"""The demo lab through the stages: clean without a single warning, and with mistakes refused with each of them told."""
+"""The demo lab through the stages: clean without a single warning, and with mistakes refused with
+each of them told.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, ERRORS_CONFIG, write_demo
-from syndb_pipeline.settings import PipelineSettings, load_dataset
 from syndb_pipeline.stages.runner import run_through
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import Record
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +29,41 @@ def run(config: Path, state: Path) -> dict[str, Record]:
         return {record.stage: record for record in run_through(context, "package")}
 
 
-def test_the_clean_lab_is_accepted_and_warned_of_nothing_but_what_is_not_sent(folder: Path, tmp_path: Path) -> None:
+def test_the_clean_lab_is_accepted_and_warned_of_nothing_but_what_is_not_sent(
+    folder: Path, tmp_path: Path
+) -> None:
     records = run(folder / CLEAN_CONFIG, tmp_path)
     verdict = records["check_integrity"]
     assert verdict.details["verdict"] == "accepted"
-    warned = [(finding.code, finding.table) for finding in verdict.findings if finding.severity not in ("hint", "info")]
+    warned = [
+        (finding.code, finding.table)
+        for finding in verdict.findings
+        if finding.severity not in ("hint", "info")
+    ]
     assert warned == [("SYN-COL-004", "synapse")], "SynDB takes no centroids of synapses"
     assert set(verdict.tables) == set(TABLES)
-    assert all(rows.rejected == 0 and rows.read == rows.passed > 0 for rows in verdict.tables.values())
+    assert all(
+        rows.rejected == 0 and rows.read == rows.passed > 0 for rows in verdict.tables.values()
+    )
     assert verdict.tables["neuron_relation"].combined > 0
-    assert set(records["package"].outputs) == {"manifest.json", *(f"tables/{name}.parquet" for name in TABLES)}
+    assert set(records["package"].outputs) == {
+        "manifest.json",
+        *(f"tables/{name}.parquet" for name in TABLES),
+    }
 
 
-def test_the_lab_with_mistakes_is_refused_and_every_mistake_told(folder: Path, tmp_path: Path) -> None:
+def test_the_lab_with_mistakes_is_refused_and_every_mistake_told(
+    folder: Path, tmp_path: Path
+) -> None:
     records = run(folder / ERRORS_CONFIG, tmp_path)
     assert "package" not in records
     verdict = records["check_integrity"]
     assert verdict.details["verdict"] == "rejected"
-    told = {(finding.code, finding.column): finding.count for finding in verdict.findings if finding.table == "vesicle"}
+    told = {
+        (finding.code, finding.column): finding.count
+        for finding in verdict.findings
+        if finding.table == "vesicle"
+    }
     orphans = sorted(finding.count for finding in verdict.findings if finding.code == "SYN-REL-001")
     assert told | {("SYN-REL-001", "parent_id"): 0} == {
         ("SYN-READ-002", None): 2,
@@ -60,7 +79,9 @@ def test_the_lab_with_mistakes_is_refused_and_every_mistake_told(folder: Path, t
         ("SYN-REL-003", "parent_id"): 1,
     }
     assert orphans == [1, 4]
-    assert ("SYN-COL-001", "endoplasmic_reticulum") in {(finding.code, finding.table) for finding in verdict.findings}
+    assert ("SYN-COL-001", "endoplasmic_reticulum") in {
+        (finding.code, finding.table) for finding in verdict.findings
+    }
     vesicles = verdict.tables["vesicle"]
     assert (vesicles.read, vesicles.rejected) == (457, 16)
     assert vesicles.read == vesicles.passed + vesicles.rejected

@@ -1,10 +1,13 @@
-"""Thousands of spoilt datasets: what we say of each on this machine against what a SynDB behind its published contract says.
+"""Thousands of spoilt datasets: what we say of each on this machine against what a SynDB behind its
+published contract says.
 
-Belongs here: both verdicts on each dataset, and the counts. Does not: the datasets (`tests/mutations.py`), or what each verdict rests on.
+Belongs here: both verdicts on each dataset, and the counts. Does not: the datasets
+(`tests/mutations.py`), or what each verdict rests on.
 
-Nothing that passed here may be refused there for a reason that could have been known. A group that is not there, and a collection of
-somebody else, cannot be known: those are counted apart. What was rejected here is sent all the same, as a lab's own script would, to see
-how much of it the server would have refused.
+Nothing that passed here may be refused there for a reason that could have been known. A group that
+is not there, and a collection of somebody else, cannot be known: those are counted apart. What was
+rejected here is sent all the same, as a lab's own script would, to see how much of it the server
+would have refused.
 
 SYNDB_DIFFERENTIAL_SEED=17 (or several: 17,40) repeats those datasets alone, told in full.
 """
@@ -33,37 +36,45 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from syndb_pipeline import engine
+from syndb_pipeline.base import engine
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError
+from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
-from syndb_pipeline.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
-from syndb_pipeline.destinations.rest import RestDestination
-from syndb_pipeline.engine import literal, quote
-from syndb_pipeline.errors import ConfigError, DestinationRefused, PipelineError
-from syndb_pipeline.publication.manifest import Manifest, as_sent
-from syndb_pipeline.publication.plan import require_metadata
-from syndb_pipeline.settings import PipelineSettings, load_dataset
+from syndb_pipeline.destinations.rest.rest import RestDestination
+from syndb_pipeline.publishing.manifest import Manifest, as_sent
+from syndb_pipeline.publishing.plan import require_metadata
 from syndb_pipeline.stages.runner import STAGES, run_through
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.state.stage import Context
 from tests.campaigns import sampled
 from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_DOI, KNOWN_GROUP, LABS, Case, case
 from tests.rest_lab import ADA, EVE, Sandbox
 
 CASES: Final = sampled("differential", range(2_000), 250)
-SEEDS: Final = [int(seed) for seed in os.environ.get("SYNDB_DIFFERENTIAL_SEED", "").split(",") if seed]
+SEEDS: Final = [
+    int(seed) for seed in os.environ.get("SYNDB_DIFFERENTIAL_SEED", "").split(",") if seed
+]
 PROCESSES: Final = 2
 THOROUGH: Final = 10
-"""One in so many datasets goes through every stage whatever is found, with a DuckDB for each connection, exactly as a command does it: to
-hold that the two short cuts of the others (see `Laboratory`) give the same verdicts. A dataset that is repeated does so too."""
+"""One in so many datasets goes through every stage whatever is found, with a DuckDB for each
+connection, exactly as a command does it: to hold that the two short cuts of the others (see
+`Laboratory`) give the same verdicts. A dataset that is repeated does so too.
+"""
 
 _IDS: Final = 100
-"""A worker takes new ids for its datasets after so many: each deletion leaves a trace at the server, which makes it slower."""
+"""A worker takes new ids for its datasets after so many: each deletion leaves a trace at the
+server, which makes it slower.
+"""
 
 
 @dataclass
 class Outcome:
-    """What became of one dataset. `here`, `there` and `by_hand` are one word each; the others say why."""
+    """What became of one dataset. `here`, `there` and `by_hand` are one word each; the others say
+    why.
+    """
 
     seed: int
     words: str
@@ -92,25 +103,39 @@ class Rejected(Exception):
 
 
 class Laboratory:
-    """One worker: datasets made, judged here and, when they pass, sent to the sandbox as `RestDestination` does it.
+    """One worker: datasets made, judged here and, when they pass, sent to the sandbox as
+    `RestDestination` does it.
 
-    Two short cuts, for time: the stages' connections share one DuckDB, whose start takes longer than all else they do with so few rows; and
-    after a stage that found an error the next ones do not run.
+    Two short cuts, for time: the stages' connections share one DuckDB, whose start takes longer
+    than all else they do with so few rows; and after a stage that found an error the next ones do
+    not run.
     """
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
         self.folder = folder
-        self.settings = PipelineSettings(state=folder / "state", memory_limit=500_000_000, threads=1)
+        self.settings = PipelineSettings(
+            state=folder / "state", memory_limit=500_000_000, threads=1
+        )
         config = RestSettings(kind="rest", url=url, attempts=1, answer_seconds=60)
         self.destination = RestDestination("sandbox", config, self.settings, lambda line: None)
         self.destination.use(SecretStr(token))
-        self.http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False)
+        self.http = httpx.Client(
+            base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        )
         self.ids: dict[str, UUID] = {}
         self.prepared: dict[str, Path] = {}
         self.done = 0
-        self.duckdb = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+        self.duckdb = duckdb.connect(
+            config={
+                "threads": 1,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
         # Files change under the same path from one dataset to the next.
-        self.duckdb.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
+        self.duckdb.execute(
+            "SET enable_progress_bar = false; SET enable_external_file_cache = false"
+        )
 
     def judge(self, seed: int) -> Outcome:
         if self.done % _IDS == 0:
@@ -145,7 +170,9 @@ class Laboratory:
     # Here
 
     def _new_ids(self) -> None:
-        """New ids, and each lab as it is before anything is done to it, prepared once: what a mutation leaves alone need not run again."""
+        """New ids, and each lab as it is before anything is done to it, prepared once: what a
+        mutation leaves alone need not run again.
+        """
         for folder in self.prepared.values():
             shutil.rmtree(folder)
         self.ids = {lab: uuid4() for lab in LABS}
@@ -164,23 +191,32 @@ class Laboratory:
         shutil.rmtree(state, ignore_errors=True)
         untouched = LABS[made.lab]()
         same_files = untouched.content() == made.dataset.content()
-        same_config = all(untouched.config.get(key) == made.dataset.config.get(key) for key in ("tables", "rules"))
+        same_config = all(
+            untouched.config.get(key) == made.dataset.config.get(key) for key in ("tables", "rules")
+        )
         if same_files and same_config:
             shutil.copytree(self.prepared[made.lab], state / str(self.ids[made.lab]))
 
     def _verdict(self, path: Path, *, thorough: bool) -> Manifest:
-        """The manifest of the package. Raises `Rejected`. An error that a stage finds is the verdict; the rest need not run."""
+        """The manifest of the package. Raises `Rejected`. An error that a stage finds is the
+        verdict; the rest need not run.
+        """
         try:
             context = Context(load_dataset(path), self.settings)
             found = ""
             with context.store.lock(), self._engine(thorough):
                 for record in run_through(context, "package"):
                     if record.errors and not found:
-                        found = f"{record.stage}: {', '.join(sorted({finding.code for finding in record.errors}))}"
+                        found = (
+                            f"{record.stage}:"
+                            f" {', '.join(sorted({finding.code for finding in record.errors}))}"
+                        )
                     if found and not thorough:
                         break
             if found:
-                assert not thorough or record.stage == "check_integrity", f"{found}, and yet {record.stage} ran"
+                assert not thorough or record.stage == "check_integrity", (
+                    f"{found}, and yet {record.stage} ran"
+                )
                 raise Rejected(found)
             manifest = Manifest.read(context.store.stage("package"))
             require_metadata(manifest.dataset, path)
@@ -199,7 +235,9 @@ class Laboratory:
             yield
 
     @contextmanager
-    def _connect(self, *, dataset: UUID | None = None, **_: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _connect(
+        self, *, dataset: UUID | None = None, **_: Any
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         with self.duckdb.cursor() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             if dataset is not None:
@@ -207,7 +245,9 @@ class Laboratory:
             try:
                 yield connection
             finally:  # a stage that stops halfway leaves its tables, and the next dataset makes them again
-                for (left,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary").fetchall():
+                for (left,) in connection.execute(
+                    "SELECT table_name FROM duckdb_tables() WHERE NOT temporary"
+                ).fetchall():
                     connection.execute(f"DROP TABLE {quote(left)}")
 
     # There
@@ -218,25 +258,47 @@ class Laboratory:
         rows = {name: table.rows for name, table in manifest.tables.items()}
         package = Package(tar=as_sent(folder, manifest.tar, manifest.tables), rows=rows)
         files = [
-            OutgoingFile(kind=file.kind, unit=file.cid, path=path.parent / file.path, sha256=file.sha256, bytes=file.bytes)
+            OutgoingFile(
+                kind=file.kind,
+                unit=file.cid,
+                path=path.parent / file.path,
+                sha256=file.sha256,
+                bytes=file.bytes,
+            )
             for file in manifest.files
         ]
         try:
-            lacking = differences(manifest.dataset, self.destination.register(manifest.dataset).metadata)
+            lacking = differences(
+                manifest.dataset, self.destination.register(manifest.dataset).metadata
+            )
             self.destination.upload(dataset, package)
             failed = self.destination.put_files(dataset, files)
             if failed:
                 raise DestinationRefused(f"{failed[0].file.path.name}: {failed[0].reason}")
-            lacking += [check.table for check in self.destination.compare(dataset, package) if not check.whole]
+            lacking += [
+                check.table
+                for check in self.destination.compare(dataset, package)
+                if not check.whole
+            ]
             lacking += [file.path.name for file in self.destination.lacking(dataset, files)]
             counted = self.destination.info(dataset)
             if counted is None or counted.number_of_units != sum(package.rows.values()):
                 lacking.append("the count of units")
-            outcome.there, outcome.answer = ("altered", f"not there as sent: {', '.join(lacking)}") if lacking else ("accepted", "")
+            outcome.there, outcome.answer = (
+                ("altered", f"not there as sent: {', '.join(lacking)}")
+                if lacking
+                else ("accepted", "")
+            )
         except PipelineError as error:
-            outcome.there, outcome.answer = self._reason(made, error.message), f"{type(error).__name__}: {error.message}"[:600]
+            outcome.there, outcome.answer = (
+                self._reason(made, error.message),
+                f"{type(error).__name__}: {error.message}"[:600],
+            )
         except Exception as error:  # noqa: BLE001 - as above: a crash of the client is told with its seed
-            outcome.there, outcome.answer = "refused", f"crashed: {type(error).__name__}: {error}"[:600]
+            outcome.there, outcome.answer = (
+                "refused",
+                f"crashed: {type(error).__name__}: {error}"[:600],
+            )
         self.http.delete(f"/neurodata/io/{dataset}/delete_dataset")
 
     @staticmethod
@@ -244,10 +306,16 @@ class Laboratory:
         metadata = made.dataset.metadata
         if set(metadata["groups"]) - {KNOWN_GROUP} and "There is no group" in words:
             return "unknowable"
-        return "unknowable" if CLOSED_COLLECTION in metadata["collections"] and CLOSED_COLLECTION in words else "refused"
+        return (
+            "unknowable"
+            if CLOSED_COLLECTION in metadata["collections"] and CLOSED_COLLECTION in words
+            else "refused"
+        )
 
     def _send_by_hand(self, outcome: Outcome, made: Case, home: Path) -> None:
-        """Send what was rejected here, with nothing but the contract in hand, as far as there is something to send."""
+        """Send what was rejected here, with nothing but the contract in hand, as far as there is
+        something to send.
+        """
         said = made.dataset.metadata
         body = {
             "id": said.get("id"),
@@ -257,7 +325,10 @@ class Laboratory:
             "animal": ANIMALS.get(str(said.get("animal")), said.get("animal")),
             "microscopy": said.get("microscopy"),
             "brain_regions": [
-                {"brain_structure": region.get("structure"), "direction": region.get("direction", "null")}
+                {
+                    "brain_structure": region.get("structure"),
+                    "direction": region.get("direction", "null"),
+                }
                 for region in said.get("brain_regions", ())
                 if isinstance(region, dict)
             ],
@@ -265,36 +336,56 @@ class Laboratory:
             "publication_dois": said.get("publications"),
             "authorized_group_names": said.get("groups"),
             "dataset_collection_names": said.get("collections"),
-            "syndb_tables": said.get("syndb_tables", [TABLES[name].code for name in made.dataset.tables]),
+            "syndb_tables": said.get(
+                "syndb_tables", [TABLES[name].code for name in made.dataset.tables]
+            ),
         }
         metadata = "/neurodata/metadata"
         self._json(f"{metadata}/tag/microscopy/create", {"name": body["microscopy"]})
         self._json(f"{metadata}/tag/animal/create", {"species": body["animal"]})
-        for kind, tags in (("brain_region", body["brain_regions"]), ("mutation", body["mutations"] or [])):
+        for kind, tags in (
+            ("brain_region", body["brain_regions"]),
+            ("mutation", body["mutations"] or []),
+        ):
             for tag in tags[:3]:
                 self._json(f"{metadata}/tag/{kind}/create", tag)
         for doi in body["publication_dois"][:3]:
             self._json(f"{metadata}/tag/publication/create", {"doi": doi})
         for name in body["dataset_collection_names"][:3]:
-            self._json(f"{metadata}/dataset/collection/new/simple", {"name": name, "dataset_ids": []})
+            self._json(
+                f"{metadata}/dataset/collection/new/simple", {"name": name, "dataset_ids": []}
+            )
         answer = self._json(f"{metadata}/dataset/new", body)
         if answer.is_success:
             answer = self._upload_by_hand(made, home) or answer
-            tried = "nothing to send" if answer.status_code == 201 else "taken" if answer.is_success else "refused"
+            tried = (
+                "nothing to send"
+                if answer.status_code == 201
+                else "taken"
+                if answer.is_success
+                else "refused"
+            )
             self.http.delete(f"/neurodata/io/{self._id(made)}/delete_dataset")
         else:
             tried = "refused"
-        outcome.by_hand, outcome.answer = tried, "" if answer.is_success else f"{answer.status_code} {answer.text}"[:300]
+        outcome.by_hand, outcome.answer = (
+            tried,
+            "" if answer.is_success else f"{answer.status_code} {answer.text}"[:300],
+        )
 
     def _json(self, path: str, body: Any) -> httpx.Response:
-        return self.http.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+        return self.http.post(
+            path, content=json.dumps(body), headers={"content-type": "application/json"}
+        )
 
     @staticmethod
     def _id(made: Case) -> UUID:
         return UUID(str(made.dataset.metadata["id"]).strip())
 
     def _upload_by_hand(self, made: Case, home: Path) -> httpx.Response | None:
-        """The answer to a tar made from the lab's files as they are; None when no table can be read at all."""
+        """The answer to a tar made from the lab's files as they are; None when no table can be read
+        at all.
+        """
         dataset = self._id(made)
         tables = {name: home / f"{name}.sent" for name in made.dataset.tables}
         with self._connect(dataset=dataset) as connection:
@@ -310,13 +401,25 @@ class Laboratory:
             return None
         answer = self.http.patch(
             f"/neurodata/io/{dataset}/upload",
-            params={"upload_start_time": "2026-11-23T12:00:00Z", "continent": "-", "country_alpha2": "XX", "city": "-", "top_mbps_up": 1},
+            params={
+                "upload_start_time": "2026-11-23T12:00:00Z",
+                "continent": "-",
+                "country_alpha2": "XX",
+                "city": "-",
+                "top_mbps_up": 1,
+            },
             files={"dataset_tar_file": (f"{dataset}.tar", tar.getvalue(), "application/x-tar")},
         )
         for file in sorted(home.glob("*.glb")) if answer.is_success else ():
             form = self.http.get(f"/neurodata/io/{dataset}/upload_url/mesh").json()
             sent_file = {"file": (f"{uuid4()}.glb", file.read_bytes(), "model/gltf-binary")}
-            taken = httpx.post(form["upload_url"], data=form["fields"], files=sent_file, timeout=60, trust_env=False)
+            taken = httpx.post(
+                form["upload_url"],
+                data=form["fields"],
+                files=sent_file,
+                timeout=60,
+                trust_env=False,
+            )
             if not taken.is_success:
                 return taken
         return answer
@@ -325,13 +428,19 @@ class Laboratory:
         shutil.rmtree(self.settings.state / "datasets", ignore_errors=True)
 
 
-def _table_by_hand(connection: duckdb.DuckDBPyConnection, made: Case, home: Path, name: str, sent: Path) -> None:
-    """A table as a script of a few lines would send it: ids and keys hashed, numbers cast where all of them can be, the rest as it is."""
+def _table_by_hand(
+    connection: duckdb.DuckDBPyConnection, made: Case, home: Path, name: str, sent: Path
+) -> None:
+    """A table as a script of a few lines would send it: ids and keys hashed, numbers cast where all
+    of them can be, the rest as it is.
+    """
     table = TABLES[name]
     file = home / made.dataset.name(name)
     reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
     options = "" if reader == "read_parquet" else ", all_varchar = true, header = true"
-    connection.execute(f"CREATE OR REPLACE TABLE lab AS SELECT * FROM {reader}({literal(str(file))}{options})")
+    connection.execute(
+        f"CREATE OR REPLACE TABLE lab AS SELECT * FROM {reader}({literal(str(file))}{options})"
+    )
     columns = []
     for column, *_ in connection.execute("DESCRIBE lab").fetchall():
         declared = table.column(column)
@@ -339,16 +448,31 @@ def _table_by_hand(connection: duckdb.DuckDBPyConnection, made: Case, home: Path
         if declared is None or declared.kind is Kind.PATH:
             columns += [held] if declared is None else []
         elif declared.kind is Kind.KEY:
-            columns += [f"row_uuid({literal(name)}, {held}::VARCHAR) AS {quote(declared.name)}"] if declared.published else []
+            columns += (
+                [f"row_uuid({literal(name)}, {held}::VARCHAR) AS {quote(declared.name)}"]
+                if declared.published
+                else []
+            )
         elif declared.kind is Kind.REFERENCE:
-            target = next((known for known in declared.targets if known in made.dataset.tables), "neuron")
-            columns += [f"row_uuid({literal(target)}, {held}::VARCHAR) AS {quote(declared.name)}"] if declared.published else []
+            target = next(
+                (known for known in declared.targets if known in made.dataset.tables), "neuron"
+            )
+            columns += (
+                [f"row_uuid({literal(target)}, {held}::VARCHAR) AS {quote(declared.name)}"]
+                if declared.published
+                else []
+            )
         elif declared.published:
             wire = declared.wire_type
-            lost = f"SELECT count(*) FROM lab WHERE {held} IS NOT NULL AND TRY_CAST({held} AS {wire}) IS NULL"
+            lost = (
+                f"SELECT count(*) FROM lab WHERE {held} IS NOT NULL AND TRY_CAST({held} AS {wire})"
+                " IS NULL"
+            )
             castable = connection.execute(lost).fetchone() == (0,)
             columns.append(f"{held}::{wire} AS {quote(declared.name)}" if castable else held)
-    connection.execute(f"COPY (SELECT {', '.join(columns)} FROM lab) TO {literal(str(sent))} (FORMAT parquet)")
+    connection.execute(
+        f"COPY (SELECT {', '.join(columns)} FROM lab) TO {literal(str(sent))} (FORMAT parquet)"
+    )
 
 
 # Workers
@@ -373,15 +497,25 @@ def _judge(seed: int) -> Outcome:
 
 def _outcomes(folder: Path, seeds: Iterable[int]) -> list[Outcome]:
     """Every dataset judged, in two processes, against one sandbox."""
-    with Sandbox(folder / "sandbox", token_seconds=24 * 3600, limits={"memory_limit": 500_000_000, "threads": 1}) as sandbox:
+    with Sandbox(
+        folder / "sandbox",
+        token_seconds=24 * 3600,
+        limits={"memory_limit": 500_000_000, "threads": 1},
+    ) as sandbox:
         with sandbox.client(EVE) as eve:
             made = {"name": CLOSED_COLLECTION, "dataset_ids": []}
-            eve.post("/neurodata/metadata/dataset/collection/new/simple", json=made).raise_for_status()
-            eve.post("/neurodata/metadata/tag/publication/create", json={"doi": KNOWN_DOI}).raise_for_status()
+            eve.post(
+                "/neurodata/metadata/dataset/collection/new/simple", json=made
+            ).raise_for_status()
+            eve.post(
+                "/neurodata/metadata/tag/publication/create", json={"doi": KNOWN_DOI}
+            ).raise_for_status()
         arguments = (str(folder), sandbox.url, sandbox.token(ADA))
         # Spawned: DuckDB's threads and open sockets do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=_start_worker, initargs=arguments) as pool:
+        with ProcessPoolExecutor(
+            PROCESSES, mp_context=context, initializer=_start_worker, initargs=arguments
+        ) as pool:
             return list(pool.map(_judge, seeds, chunksize=4))
 
 
@@ -397,23 +531,30 @@ def _counts(outcomes: list[Outcome], processor: float) -> str:
     lines = [f"{'kind':<14}" + "".join(f"{head:>17}" for head in heads)]
     for kind in (*KINDS, ""):
         some = [outcome for outcome in outcomes if not kind or kind in outcome.kinds]
-        here, there, by_hand = (Counter(getattr(outcome, name) for outcome in some) for name in ("here", "there", "by_hand"))
+        here, there, by_hand = (
+            Counter(getattr(outcome, name) for outcome in some)
+            for name in ("here", "there", "by_hand")
+        )
         numbers = (
             len(some), here["rejected"], here["accepted"], there["accepted"], there["unknowable"], sum(outcome.wrong for outcome in some),
             by_hand["refused"], by_hand["taken"], by_hand["nothing to send"],
         )  # fmt: skip
         lines.append(f"{kind or 'all':<14}" + "".join(f"{number:>17,}" for number in numbers))
-    seconds = {where: sum(outcome.seconds[where] for outcome in outcomes) for where in ("here", "there")}
+    seconds = {
+        where: sum(outcome.seconds[where] for outcome in outcomes) for where in ("here", "there")
+    }
     lines.append(
-        f"{seconds['here']:.0f} s here and {seconds['there']:.0f} s there in {PROCESSES} processes side by side; "
-        f"{processor:.0f} s of processor, the sandbox's among them"
+        f"{seconds['here']:.0f} s here and {seconds['there']:.0f} s there in {PROCESSES} processes"
+        f" side by side; {processor:.0f} s of processor, the sandbox's among them"
     )
     return "\n".join(lines)
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(1_800)
-def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_that_passes_here_is_refused_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = _processor_seconds()
     outcomes = _outcomes(tmp_path, SEEDS or CASES)
     with capsys.disabled():
@@ -422,11 +563,20 @@ def test_nothing_that_passes_here_is_refused_there(tmp_path: Path, capsys: pytes
             print(outcome)
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     again = f"SYNDB_DIFFERENTIAL_SEED={','.join(str(outcome.seed) for outcome in wrong[:20])}"
-    assert not wrong, f"{len(wrong)} of {len(outcomes)} datasets; repeat them with {again}\n" + "\n".join(map(str, wrong[:50]))
+    assert not wrong, (
+        f"{len(wrong)} of {len(outcomes)} datasets; repeat them with {again}\n"
+        + "\n".join(map(str, wrong[:50]))
+    )
     if not SEEDS:
-        # The comparison means something: both verdicts were given often, the server refuses for reasons of its own, every kind ran.
-        counted = Counter(outcome.here for outcome in outcomes) + Counter(f"by hand {outcome.by_hand}" for outcome in outcomes)
-        assert min(counted["accepted"], counted["rejected"], counted["by hand refused"]) > len(outcomes) / 10, counted
+        # The comparison means something: both verdicts were given often, the server refuses for
+        # reasons of its own, every kind ran.
+        counted = Counter(outcome.here for outcome in outcomes) + Counter(
+            f"by hand {outcome.by_hand}" for outcome in outcomes
+        )
+        assert (
+            min(counted["accepted"], counted["rejected"], counted["by hand refused"])
+            > len(outcomes) / 10
+        ), counted
         assert {kind for outcome in outcomes for kind in outcome.kinds} == set(KINDS)
 
 

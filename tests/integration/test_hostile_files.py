@@ -1,6 +1,8 @@
-"""Hostile and broken files through the real command: refused with a finding, soon, in little memory, and nothing is left behind.
+"""Hostile and broken files through the real command: refused with a finding, soon, in little
+memory, and nothing is left behind.
 
-Belongs here: `syndb-pipeline check` and `init` as processes of their own, on the files of `tests/hostile_files.py`. Does not: single looks.
+Belongs here: `syndb-pipeline check` and `init` as processes of their own, on the files of
+`tests/hostile_files.py`. Does not: single looks.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ SECONDS = 10
 
 PEAK = 500_000_000
 
-GROUPS = [CASES[start : start + len(TABLE_ORDER)] for start in range(0, len(CASES), len(TABLE_ORDER))]
+GROUPS = [
+    CASES[start : start + len(TABLE_ORDER)] for start in range(0, len(CASES), len(TABLE_ORDER))
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +42,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("limit", ["500MB", "2GB"])
 @pytest.mark.parametrize("group", range(len(GROUPS)))
 def test_hostile_files_are_refused_soon(made: Path, tmp_path: Path, group: int, limit: str) -> None:
-    """As many at a time as there are tables, so each alone takes less than what is allowed for all."""
+    """As many at a time as there are tables, so each alone takes less than what is allowed for
+    all.
+    """
     lab = Lab(tmp_path / "lab", memory_limit=limit)
     first = group * len(TABLE_ORDER)
     here = zip(TABLE_ORDER, GROUPS[group], strict=False)
-    files = {table: (made / f"case{first + index}" / case.file, case) for index, (table, case) in enumerate(here)}
-    config = lab.config("hostile", DATASET, {table: {"file": str(path)} | case.options for table, (path, case) in files.items()})
+    files = {
+        table: (made / f"case{first + index}" / case.file, case)
+        for index, (table, case) in enumerate(here)
+    }
+    config = lab.config(
+        "hostile",
+        DATASET,
+        {table: {"file": str(path)} | case.options for table, (path, case) in files.items()},
+    )
     run = measured(lab, "check", config, "--json")
     assert "Traceback" not in run.out + run.err
     assert run.code == 3, run.err
     for table, (_, case) in files.items():
-        codes = [found["code"] for found in run.findings if found["table"] == table and found["severity"] == "error"]
+        codes = [
+            found["code"]
+            for found in run.findings
+            if found["table"] == table and found["severity"] == "error"
+        ]
         assert set(codes) & set(case.codes), (case.name, codes)
     assert run.peak <= PEAK, run.peak
     assert run.processor <= SECONDS, run.processor
@@ -57,7 +74,11 @@ def test_hostile_files_are_refused_soon(made: Path, tmp_path: Path, group: int, 
 
 def _left(lab: Lab) -> list[Path]:
     """Files of the run that are no stage's outputs."""
-    return [path for path in lab.store(DATASET).rglob("*") if (path.is_file() and ".scratch" in path.parts) or "reading" in path.parts]
+    return [
+        path
+        for path in lab.store(DATASET).rglob("*")
+        if (path.is_file() and ".scratch" in path.parts) or "reading" in path.parts
+    ]
 
 
 def test_a_pipe_among_the_files_of_a_glob(tmp_path: Path) -> None:
@@ -65,9 +86,14 @@ def test_a_pipe_among_the_files_of_a_glob(tmp_path: Path) -> None:
     (tmp_path / "n1.csv").write_text("cid\na\n")
     os.mkfifo(tmp_path / "n2.csv")
     (tmp_path / "n3.csv").symlink_to("n2.csv")
-    ran = lab.run("check", lab.config("glob", DATASET, {"neuron": {"file": "*.csv"}}), "--json", timeout=30)
+    ran = lab.run(
+        "check", lab.config("glob", DATASET, {"neuron": {"file": "*.csv"}}), "--json", timeout=30
+    )
     assert ran.code == 3
-    assert [(found["code"], found["file"]) for found in ran.errors] == [("SYN-READ-020", "n2.csv"), ("SYN-READ-020", "n3.csv")]
+    assert [(found["code"], found["file"]) for found in ran.errors] == [
+        ("SYN-READ-020", "n2.csv"),
+        ("SYN-READ-020", "n3.csv"),
+    ]
 
 
 def test_only_allowed_folders_are_read(tmp_path: Path) -> None:
@@ -76,21 +102,49 @@ def test_only_allowed_folders_are_read(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "neuron.csv").write_text("cid,swc_path\na,\n")
     (allowed / "link.csv").symlink_to(other / "neuron.csv")
-    (lab.folder / "beside.csv").write_text(f"cid,swc_path\na,{allowed / 'none.swc'}\nb,{other / 'n.swc'}\nc,../other/none.swc\n")
+    (lab.folder / "beside.csv").write_text(
+        f"cid,swc_path\na,{allowed / 'none.swc'}\nb,{other / 'n.swc'}\nc,../other/none.swc\n"
+    )
     settings = yaml.safe_load((lab.folder / "pipeline.yaml").read_text())
-    (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(settings | {"data_folders": ["../allowed"]}))
+    (lab.folder / "pipeline.yaml").write_text(
+        yaml.safe_dump(settings | {"data_folders": ["../allowed"]})
+    )
 
-    assert lab.run("check", lab.config("d", DATASET, {"neuron": {"file": "../allowed/*r*n.csv"}}), "--json").codes == {}
-    places = ["../other/neuron.csv", str(other / "neuron.csv"), str(other / "*.csv"), "../allowed/link.csv", "../allowed/../other/none.csv"]
+    assert (
+        lab.run(
+            "check", lab.config("d", DATASET, {"neuron": {"file": "../allowed/*r*n.csv"}}), "--json"
+        ).codes
+        == {}
+    )
+    places = [
+        "../other/neuron.csv",
+        str(other / "neuron.csv"),
+        str(other / "*.csv"),
+        "../allowed/link.csv",
+        "../allowed/../other/none.csv",
+    ]
     tables = dict(zip(TABLE_ORDER[1:], places, strict=False)) | {"neuron": "beside.csv"}
-    ran = lab.run("check", lab.config("d", DATASET, {table: {"file": file} for table, file in tables.items()}), "--json")
-    told = {(found["table"], found["code"]): found["count"] for found in ran.errors if found["code"].startswith(("SYN-READ", "SYN-PATH"))}
+    ran = lab.run(
+        "check",
+        lab.config("d", DATASET, {table: {"file": file} for table, file in tables.items()}),
+        "--json",
+    )
+    told = {
+        (found["table"], found["code"]): found["count"]
+        for found in ran.errors
+        if found["code"].startswith(("SYN-READ", "SYN-PATH"))
+    }
     outside = {(table, "SYN-READ-021"): 1 for table in TABLE_ORDER[1:][: len(places)]}
     assert told == outside | {("neuron", "SYN-PATH-001"): 1, ("neuron", "SYN-READ-021"): 2}
     found = next(found for found in ran.errors if found["code"] == "SYN-READ-021")
     assert "data_folders" in found["cure"] and str(allowed) in found["cause"]
     (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
-    assert lab.run("check", lab.config("d", DATASET, {"neuron": {"file": "../other/neuron.csv"}}), "--json").codes == {}
+    assert (
+        lab.run(
+            "check", lab.config("d", DATASET, {"neuron": {"file": "../other/neuron.csv"}}), "--json"
+        ).codes
+        == {}
+    )
 
 
 def test_init_on_a_folder_of_hostile_files(made: Path, tmp_path: Path) -> None:
@@ -111,8 +165,18 @@ def test_init_on_a_folder_of_hostile_files(made: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)), "aliases"),
-        ("a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)), "aliases"),
+        (
+            "a0: &a0 [x, x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)),
+            "aliases",
+        ),
+        (
+            "a0: &a0 {x: 1}\n"
+            + "".join(
+                f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+            ),
+            "aliases",
+        ),
         ("dataset: &a [*a]\n", "alias stands within"),
         ("a: " + "[" * 400_000, "levels"),
         ("a: " + "9" * 400_000, "400,000 characters"),
@@ -142,20 +206,34 @@ def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:
     assert (shown.code, listed.code, looked.code, broken.code) == (3, 3, 0, 2)
     assert listed.errors[0]["file"] == name  # to a script it is the name as it is
     page = next((lab.store(DATASET) / "report").glob("*.html")).read_text()
-    for text in (shown.out, shown.err, listed.out, listed.err, looked.out, looked.err, broken.out, broken.err, page):
+    for text in (
+        shown.out,
+        shown.err,
+        listed.out,
+        listed.err,
+        looked.out,
+        looked.err,
+        broken.out,
+        broken.err,
+        page,
+    ):
         assert not set(text) & {"\x1b", "\x07", "\u202e", "\x9b"}, text
     assert r"a\x1b]0;owned" in shown.out.replace("\n", "")
 
 
 def test_large_honest_files_are_read(tmp_path: Path) -> None:
-    """A gzip file at 20 to 1 of more than a bomb's free size, a sheet of many rows and a Parquet file of counted keys."""
+    """A gzip file at 20 to 1 of more than a bomb's free size, a sheet of many rows and a Parquet
+    file of counted keys.
+    """
     lab = Lab(tmp_path, memory_limit="500MB")
     with gzip.open(tmp_path / "neuron.csv.gz", "wt", compresslevel=1) as file:
         file.write("cid,neuron_type\n")
         for number in range(250_000):
             file.write(f"neuron{number:07},{'stellate ' * 50}\n")
     small_parquet(tmp_path / "axon.parquet")
-    ran = lab.run("check", lab.config("large", DATASET, {"neuron": {"file": "neuron.csv.gz"}}), "--json")
+    ran = lab.run(
+        "check", lab.config("large", DATASET, {"neuron": {"file": "neuron.csv.gz"}}), "--json"
+    )
     assert ran.code == 0, ran.err
     assert ran.report["tables"]["neuron"]["read"] == 250_000
 
@@ -173,4 +251,6 @@ def test_a_refused_file_is_looked_at_again_once_it_changed(tmp_path: Path) -> No
 
 
 def test_every_case_has_its_own_name() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) and all(isinstance(case, Hostile) for case in CASES)
+    assert len({case.name for case in CASES}) == len(CASES) and all(
+        isinstance(case, Hostile) for case in CASES
+    )

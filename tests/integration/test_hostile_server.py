@@ -1,6 +1,8 @@
-"""A malicious or broken server before our client: what it can make the client read, wait for, show, send or follow.
+"""A malicious or broken server before our client: what it can make the client read, wait for, show,
+send or follow.
 
-Belongs here: raw sockets that answer as no good server does. Does not: faults of an honest server (`test_rest_faults.py`).
+Belongs here: raw sockets that answer as no good server does. Does not: faults of an honest server
+(`test_rest_faults.py`).
 """
 
 from __future__ import annotations
@@ -23,20 +25,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
-
-from syndb_pipeline.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations import http_retry
-from syndb_pipeline.destinations.base import differences
-from syndb_pipeline.destinations.http import Session
-from syndb_pipeline.destinations.http_body import FilePart
-from syndb_pipeline.destinations.http_reach import reach
-from syndb_pipeline.destinations.rest import RestDestination
-from syndb_pipeline.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
-from syndb_pipeline.settings import PipelineSettings
-from tests.command_line import PROGRAM
-from tests.rest_lab import ROOT
 from tests.unit.destinations.rest_place import metadata, package
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer
+
+from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
+from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.destinations.base import differences
+from syndb_pipeline.destinations.rest import http_retry
+from syndb_pipeline.destinations.rest.http import Session
+from syndb_pipeline.destinations.rest.http_body import FilePart
+from syndb_pipeline.destinations.rest.http_reach import reach
+from syndb_pipeline.destinations.rest.rest import RestDestination
+from tests.command_line import PROGRAM
+from tests.rest_lab import ROOT
 
 TOKEN = "token-canary"
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202e\nfake line"
@@ -47,7 +49,16 @@ ME = {"id": "1d2a11", "email": "ada@lab.example", "is_verified": True}
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(http_retry, "_JITTER", 0.01)
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+    for name in (
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "all_proxy",
+        "no_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -56,21 +67,51 @@ def told(body: Any, status: int = 200, **headers: str) -> Reply:
 
 
 def place(url: str, folder: Path, **settings: Any) -> RestDestination:
-    config = RestSettings(kind="rest", url=url, **{"attempts": 2, "connect_seconds": 2, "answer_seconds": 2, **settings})
-    whole = PipelineSettings(state=folder / "state", memory_limit=600_000_000, threads=1, destinations={"syndb": config})
+    config = RestSettings(
+        kind="rest",
+        url=url,
+        **{"attempts": 2, "connect_seconds": 2, "answer_seconds": 2, **settings},
+    )
+    whole = PipelineSettings(
+        state=folder / "state", memory_limit=600_000_000, threads=1, destinations={"syndb": config}
+    )
     destination = RestDestination("syndb", config, whole, lambda line: None)
     destination.use(SecretStr(TOKEN))
     return destination
 
 
 def session(url: str, **settings: Any) -> Session:
-    config = RestSettings(kind="rest", url=url, **{"attempts": 1, "connect_seconds": 2, "answer_seconds": 2, **settings})
-    return Session("syndb", config, lambda line: None, token=lambda: SecretStr(TOKEN), renew=lambda refused: False)
+    config = RestSettings(
+        kind="rest",
+        url=url,
+        **{"attempts": 1, "connect_seconds": 2, "answer_seconds": 2, **settings},
+    )
+    return Session(
+        "syndb",
+        config,
+        lambda line: None,
+        token=lambda: SecretStr(TOKEN),
+        renew=lambda refused: False,
+    )
 
 
 def dataset(identity: UUID, **other: Any) -> dict[str, Any]:
-    body = {"id": str(identity), "label": "L", "animal": 1, "microscopy": "ssTEM", "owner_id": "1d2a11", "number_of_units": 1}
-    return body | {"brain_regions": [{"brain_structure": "hippocampus", "direction": "null"}], "syndb_tables": [1]} | other
+    body = {
+        "id": str(identity),
+        "label": "L",
+        "animal": 1,
+        "microscopy": "ssTEM",
+        "owner_id": "1d2a11",
+        "number_of_units": 1,
+    }
+    return (
+        body
+        | {
+            "brain_regions": [{"brain_structure": "hippocampus", "direction": "null"}],
+            "syndb_tables": [1],
+        }
+        | other
+    )
 
 
 def require_harmless(text: str, longest: int = 2_000) -> None:
@@ -131,7 +172,10 @@ def test_an_answer_without_end_is_not_read_to_it() -> None:
         while True:
             seen.send(bytes(1 << 16))
 
-    with Server([endless]) as server, pytest.raises(DestinationRefused, match="answered with more than 67,108,864 bytes"):
+    with (
+        Server([endless]) as server,
+        pytest.raises(DestinationRefused, match="answered with more than 67,108,864 bytes"),
+    ):
         session(server.url).ask("GET", "/thing")
 
 
@@ -145,13 +189,17 @@ def test_nothing_is_unpacked() -> None:
 
 @pytest.mark.parametrize("depth", [300, 900, 960, 985, 5_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"message":', "}"), ('{"a":', "}")])
-def test_an_error_nested_without_end_is_an_error_still(depth: int, opening: str, closing: str) -> None:
+def test_an_error_nested_without_end_is_an_error_still(
+    depth: int, opening: str, closing: str
+) -> None:
     body = '{"detail":' + opening * depth + "1" + closing * depth + "}"
     with Server([told(body.encode(), 422)]) as server:
         require_harmless(str(session(server.url).ask("GET", "/thing")))
 
 
-@pytest.mark.parametrize("body", [b"<Error>" * 9_000, b"<Error>" * 4_000 + b"<Code>" * 5_000, b"<title>" * 9_000])
+@pytest.mark.parametrize(
+    "body", [b"<Error>" * 9_000, b"<Error>" * 4_000 + b"<Code>" * 5_000, b"<title>" * 9_000]
+)
 def test_looking_for_words_takes_no_time(body: bytes) -> None:
     with Server([told(body, 403)]) as server:
         began = time.monotonic()
@@ -161,12 +209,29 @@ def test_looking_for_words_takes_no_time(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"null", b"7", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"id": 1, "email": []}', b'{"id": "a", "email": "\\ud800"}', b"NaN"],
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"7",
+        b"{}",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"id": 1, "email": []}',
+        b'{"id": "a", "email": "\\ud800"}',
+        b"NaN",
+    ],
 )
 def test_a_body_of_another_kind_is_refused_in_words(body: bytes, tmp_path: Path) -> None:
     with Server([told(body)]) as server:
         client = place(server.url, tmp_path)
-        asks = [client.who_am_i, client.modifiable, client.incomplete, client.authorization_url, lambda: client.info(uuid4())]
+        asks = [
+            client.who_am_i,
+            client.modifiable,
+            client.incomplete,
+            client.authorization_url,
+            lambda: client.info(uuid4()),
+        ]
         asks += [lambda: client.login("ada", SecretStr("p")), lambda: client.register(metadata())]
         for ask in asks:
             with pytest.raises(DestinationRefused) as caught:
@@ -178,24 +243,34 @@ def test_a_body_of_another_kind_is_refused_in_words(body: bytes, tmp_path: Path)
 def test_a_count_that_is_none_is_refused(units: str, tmp_path: Path) -> None:
     identity = uuid4()
     body = json.dumps(dataset(identity, number_of_units="HERE")).replace('"HERE"', units)
-    with Server([told(body.encode())]) as server, pytest.raises(DestinationRefused, match="published contract does not have"):
+    with (
+        Server([told(body.encode())]) as server,
+        pytest.raises(DestinationRefused, match="published contract does not have"),
+    ):
         place(server.url, tmp_path).info(identity)
 
 
 def test_another_dataset_than_was_asked_for_decides_nothing(tmp_path: Path) -> None:
-    """A cache mixed answers up: the label that a person types to delete a dataset would be another's."""
+    """A cache mixed answers up: the label that a person types to delete a dataset would be
+    another's.
+    """
     asked, other = uuid4(), uuid4()
     with Server([told(ME), told(dataset(other))]) as server:
         client = place(server.url, tmp_path)
         client.who_am_i()
-        with pytest.raises(DestinationRefused, match=f"was asked for dataset {asked} and answered with {other}"):
+        with pytest.raises(
+            DestinationRefused, match=f"was asked for dataset {asked} and answered with {other}"
+        ):
             client.delete(asked)
         assert [seen.method for seen in server.seen] == ["GET", "GET"]
 
 
 @pytest.mark.parametrize("token", ["x" * 20_000, "a b", "a\r\nX-Evil: 1", "é", "", TERMINAL])
 def test_a_token_that_is_none_is_neither_used_nor_shown(token: str, tmp_path: Path) -> None:
-    with Server([told({"access_token": token})]) as server, pytest.raises(DestinationRefused) as caught:
+    with (
+        Server([told({"access_token": token})]) as server,
+        pytest.raises(DestinationRefused) as caught,
+    ):
         place(server.url, tmp_path).login("ada", SecretStr("password-canary"))
     require_harmless(str(caught.value))
     assert not token or token not in str(caught.value)
@@ -207,28 +282,44 @@ def test_a_token_that_is_none_is_neither_used_nor_shown(token: str, tmp_path: Pa
 def test_words_from_outside_move_no_cursor(tmp_path: Path) -> None:
     identity = uuid4()
     words = dict.fromkeys(("label", "microscopy"), TERMINAL)
-    words |= {name: [TERMINAL, "x" * 1_000_000] for name in ("authorized_group_names", "dataset_collection_names", "publication_dois")}
+    words |= {
+        name: [TERMINAL, "x" * 1_000_000]
+        for name in ("authorized_group_names", "dataset_collection_names", "publication_dois")
+    }
     words |= {"notes": TERMINAL, "mutations": [{"gene": TERMINAL, "expression": TERMINAL}]}
-    with Server([told(dataset(identity, **words)), told(ME | {"email": TERMINAL * 1_000})]) as server:
+    with Server(
+        [told(dataset(identity, **words)), told(ME | {"email": TERMINAL * 1_000})]
+    ) as server:
         client = place(server.url, tmp_path)
         found = client.info(identity)
         assert found is not None
         require_harmless("\n".join(differences(metadata(id=identity), found.metadata)))
-        require_harmless(found.metadata.label.replace("\u202e", ""))  # a label may be of a language that is written from the right
+        require_harmless(
+            found.metadata.label.replace("\u202e", "")
+        )  # a label may be of a language that is written from the right
         require_harmless(client.who_am_i().name)
 
 
-@pytest.mark.parametrize("body", [{"id": TERMINAL, "email": "a"}, {"id": "x" * 500, "email": "a"}, {"id": "", "email": "a"}])
+@pytest.mark.parametrize(
+    "body",
+    [{"id": TERMINAL, "email": "a"}, {"id": "x" * 500, "email": "a"}, {"id": "", "email": "a"}],
+)
 def test_an_id_is_an_id(body: dict[str, str], tmp_path: Path) -> None:
     """Ids decide whose a dataset is, so none is cut or mended."""
-    with Server([told(body)]) as server, pytest.raises(DestinationRefused, match="published contract does not have") as caught:
+    with (
+        Server([told(body)]) as server,
+        pytest.raises(DestinationRefused, match="published contract does not have") as caught,
+    ):
         place(server.url, tmp_path).who_am_i()
     require_harmless(str(caught.value))
 
 
 @pytest.mark.parametrize("key", [TERMINAL, "x" * 1_000_000])
 def test_a_key_made_up_by_the_server_is_shown_safely(key: str, tmp_path: Path) -> None:
-    with Server([told({"uuid_to_label": {key: "label"}})]) as server, pytest.raises(DestinationRefused) as caught:
+    with (
+        Server([told({"uuid_to_label": {key: "label"}})]) as server,
+        pytest.raises(DestinationRefused) as caught,
+    ):
         place(server.url, tmp_path).labels("all")
     require_harmless(str(caught.value))
 
@@ -241,16 +332,33 @@ def test_whoami_and_datasets_at_a_terminal(tmp_path: Path) -> None:
         bodies = {
             "/user/profile/current": ME | {"email": TERMINAL},
             "/neurodata/metadata/dataset/get/modifiable": {"ids": [str(identity)]},
-            "/neurodata/metadata/dataset/get/incomplete": {"uuid_to_label": {str(identity): TERMINAL}},
+            "/neurodata/metadata/dataset/get/incomplete": {
+                "uuid_to_label": {str(identity): TERMINAL}
+            },
         }
         told(bodies.get(seen.target, dataset(identity, label=TERMINAL)))(seen)
 
     with Server([reply]) as server:
         destination = {"kind": "rest", "url": server.url}
-        (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump({"state": "state", "destinations": {"syndb": destination}}))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNDB_", "DAGSTER_"))}
-        own = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "SYNDB_TOKEN__SYNDB": TOKEN, "SYNDB_KEYRING": "off"}
-        for command in (["whoami"], ["datasets", "--destination", "syndb"], ["delete", str(identity), "--destination", "syndb"]):
+        (tmp_path / "pipeline.yaml").write_text(
+            yaml.safe_dump({"state": "state", "destinations": {"syndb": destination}})
+        )
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SYNDB_", "DAGSTER_"))
+        }
+        own = {
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(ROOT),
+            "SYNDB_TOKEN__SYNDB": TOKEN,
+            "SYNDB_KEYRING": "off",
+        }
+        for command in (
+            ["whoami"],
+            ["datasets", "--destination", "syndb"],
+            ["delete", str(identity), "--destination", "syndb"],
+        ):
             ended = subprocess.run(
                 [PROGRAM, *command],
                 cwd=tmp_path,
@@ -293,14 +401,17 @@ def test_an_address_that_is_none_is_refused_in_words(address: str, tmp_path: Pat
 
 
 def test_a_server_elsewhere_leads_to_nothing_on_this_machine() -> None:
-    from syndb_pipeline.destinations.http_address import redirected, require_safe
+    from syndb_pipeline.destinations.rest.http_address import redirected, require_safe
 
     for address in ("https://127.0.0.1/x", "https://localhost:8443/x", "https://[::1]/x"):
         with pytest.raises(DestinationRefused, match="which is this machine"):
             redirected("https://api.example.org/x", address, "syndb", "to ask")
         with pytest.raises(DestinationRefused, match="gave an address"):
             require_safe(address, "https://api.example.org", "syndb", "to ask")
-    assert redirected("http://127.0.0.1:1/x", "http://127.0.0.1:2/y", "syndb", "to ask") == "http://127.0.0.1:2/y"
+    assert (
+        redirected("http://127.0.0.1:1/x", "http://127.0.0.1:2/y", "syndb", "to ask")
+        == "http://127.0.0.1:2/y"
+    )
 
 
 def test_a_cookie_is_kept_from_everybody() -> None:
@@ -312,7 +423,10 @@ def test_a_cookie_is_kept_from_everybody() -> None:
 
 
 def test_a_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password netrc-canary\ndefault login ada password netrc-canary\n")
+    (tmp_path / ".netrc").write_text(
+        "machine 127.0.0.1 login ada password netrc-canary\ndefault login ada password"
+        " netrc-canary\n"
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     with Server([told({})]) as server:
@@ -328,7 +442,9 @@ def test_a_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("NO_PROXY", "[::1],canary"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match="names a proxy that cannot be used") as caught:
         session("https://syndb.invalid").ask("GET", "/thing")
@@ -338,16 +454,28 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(variable: str,
 
 
 def certificate(folder: Path, host: str, *, until: timedelta) -> ssl.SSLContext:
-    """A server's side of TLS with a certificate that says it is `host`; the certificate lies in `folder`/cert.pem."""
+    """A server's side of TLS with a certificate that says it is `host`; the certificate lies in
+    `folder`/cert.pem.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
     alternative = x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
     builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + until)
     builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-    signed = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256())
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    signed = builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    ).sign(key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     (folder / "both.pem").write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -365,7 +493,12 @@ def certificate(folder: Path, host: str, *, until: timedelta) -> ssl.SSLContext:
     ],
 )
 def test_a_certificate_has_to_prove_that_it_is_this_server(
-    host: str, days: int, believed: bool, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: str,
+    days: int,
+    believed: bool,
+    reason: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = certificate(tmp_path, host, until=timedelta(days=days))
     if believed:
@@ -374,8 +507,13 @@ def test_a_certificate_has_to_prove_that_it_is_this_server(
         if reason is None:
             assert session(server.url).ask("GET", "/thing").status == 200
             return
-        for ask in (lambda: session(server.url).ask("GET", "/thing"), lambda: reach(RestSettings(kind="rest", url=server.url))):
-            with pytest.raises(DestinationRefused, match=f"does not prove that it is this server: .*{reason}"):
+        for ask in (
+            lambda: session(server.url).ask("GET", "/thing"),
+            lambda: reach(RestSettings(kind="rest", url=server.url)),
+        ):
+            with pytest.raises(
+                DestinationRefused, match=f"does not prove that it is this server: .*{reason}"
+            ):
                 ask()
         assert server.seen == []
 
@@ -385,30 +523,55 @@ def test_a_certificate_has_to_prove_that_it_is_this_server(
 
 @pytest.mark.parametrize(
     "moment",
-    ["9" * 20, "999999999999", "-5", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "\xb2", "1e9"],
+    [
+        "9" * 20,
+        "999999999999",
+        "-5",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "\xb2",
+        "1e9",
+    ],
 )
 def test_a_time_from_outside_is_no_number_to_trust(moment: str) -> None:
     with Server([told({}, 429, retry_after=moment), told({})]) as server:
         began = time.monotonic()
         try:
-            assert session(server.url, attempts=2, total_seconds=20).ask("GET", "/thing").status == 200
+            assert (
+                session(server.url, attempts=2, total_seconds=20).ask("GET", "/thing").status == 200
+            )
         except PipelineError as error:
-            assert isinstance(error, Unreachable) and "It asks to be left alone until" in error.next_step
+            assert (
+                isinstance(error, Unreachable)
+                and "It asks to be left alone until" in error.next_step
+            )
         assert time.monotonic() - began < 3
     with Server([told({}, date=moment)]) as server:
         assert reach(RestSettings(kind="rest", url=server.url)).status == 200
 
 
 def test_a_form_with_hostile_fields_stays_one_form(tmp_path: Path) -> None:
-    fields = {"key": "d/${filename}", 'a"; x="\r\nX-Evil: 1': "v", "b": "v\r\n--boundary--\r\n", "Content-Type": "a/b\r\nX-Evil: 1"}
+    fields = {
+        "key": "d/${filename}",
+        'a"; x="\r\nX-Evil: 1': "v",
+        "b": "v\r\n--boundary--\r\n",
+        "Content-Type": "a/b\r\nX-Evil: 1",
+    }
     sent = package(tmp_path, uuid4(), rows=1)
     part = FilePart("file", "one.glb", "model/gltf-binary", sent.tar, fields=fields)
     with Server([answer(204)]) as server:
-        assert session(server.url).send_file("POST", f"{server.url}/o", part, what="to send", ours=False).status == 204
+        assert (
+            session(server.url)
+            .send_file("POST", f"{server.url}/o", part, what="to send", ours=False)
+            .status
+            == 204
+        )
         [seen] = server.seen
     boundary = seen.headers["content-type"].partition("boundary=")[2].encode()
     parts = seen.body.split(b"--" + boundary)[1:-1]
     assert len(parts) == len(fields) + 1 and seen.whole
     for piece in parts:
-        assert b"X-Evil" not in piece.split(b"\r\n\r\n")[0].replace(b"%0D%0AX-Evil", b""), piece[:200]
+        assert b"X-Evil" not in piece.split(b"\r\n\r\n")[0].replace(b"%0D%0AX-Evil", b""), piece[
+            :200
+        ]
     assert "x-evil" not in seen.headers and "authorization" not in seen.headers

@@ -1,6 +1,8 @@
-"""`kill -9` in the middle of any stage, then the same command: it completes, and with the same digests.
+"""`kill -9` in the middle of any stage, then the same command: it completes, and with the same
+digests.
 
-Belongs here: dying while stages run. Does not: dying while publishing or deleting (`test_publish_crash.py`).
+Belongs here: dying while stages run. Does not: dying while publishing or deleting
+(`test_publish_crash.py`).
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generate import DATASET, write_dataset
-from syndb_pipeline.digests import digest_file
-from syndb_pipeline.publication.manifest import Manifest, as_sent
+from syndb_pipeline.base.digests import digest_file
+from syndb_pipeline.publishing.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore
+from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Lab
 
 ROWS = 200_000
-"""Of the largest tables; with the others half a million, so that each stage takes long enough to die in."""
+"""Of the largest tables; with the others half a million, so that each stage takes long enough to
+die in.
+"""
 
 DELAYS = {
     "ingest": (0.0, 0.3),
@@ -57,13 +61,22 @@ def digests(lab: Lab) -> Digests:
     package = store.stage("package")
     manifest = Manifest.read(package)
     plan = lab.run("plan", CONFIG, "--json").report["digest"]
-    return Digests(plan, as_sent(package, manifest.tar, manifest.tables).sha256, digest_file(package / "manifest.json"), records)
+    return Digests(
+        plan,
+        as_sent(package, manifest.tar, manifest.tables).sha256,
+        digest_file(package / "manifest.json"),
+        records,
+    )
 
 
 def leftovers(lab: Lab) -> list[str]:
     """What a run that died may have left, and a run that ended must not."""
     folder = DatasetStore(lab.folder / "state", DATASET).folder
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.name not in (".lock", ".digests.json"))
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob(".*")
+        if path.name not in (".lock", ".digests.json")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +98,9 @@ def copy_of(lab: Lab, folder: Path) -> Lab:
 
 
 def kill_in(lab: Lab, stage: str, delay: float) -> bool:
-    """Run `plan` and kill it `delay` seconds after `stage` began. Returns whether the stage was still under way."""
+    """Run `plan` and kill it `delay` seconds after `stage` began. Returns whether the stage was
+    still under way.
+    """
     with lab.start("plan", CONFIG) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -112,8 +127,12 @@ def test_killed_in_a_stage_the_same_command_completes_with_the_same_digests(
         store = DatasetStore(lab.folder / "state", DATASET)
         for finished in STAGES:
             record = store.record(finished)
-            assert record is None or store.mismatches(record) == [], "a stage is there whole or not at all"
-        shutil.rmtree(store.stage(stage), ignore_errors=True)  # so that the next one dies in this stage too
+            assert record is None or store.mismatches(record) == [], (
+                "a stage is there whole or not at all"
+            )
+        shutil.rmtree(
+            store.stage(stage), ignore_errors=True
+        )  # so that the next one dies in this stage too
     assert hits, f"no kill fell into {stage}: it needs more rows or shorter delays"
 
     again = lab.run("plan", CONFIG)
@@ -125,8 +144,12 @@ def test_killed_in_a_stage_the_same_command_completes_with_the_same_digests(
     assert leftovers(lab) == []
 
 
-def test_killed_again_and_again_wherever_it_is(undisturbed: tuple[Lab, Digests], tmp_path: Path) -> None:
-    """Deaths at fixed times after the start, whatever happens then: in the middle of writing, of renaming, of hashing."""
+def test_killed_again_and_again_wherever_it_is(
+    undisturbed: tuple[Lab, Digests], tmp_path: Path
+) -> None:
+    """Deaths at fixed times after the start, whatever happens then: in the middle of writing, of
+    renaming, of hashing.
+    """
     original, expected = undisturbed
     lab = copy_of(original, tmp_path / "lab")
     deaths = 0

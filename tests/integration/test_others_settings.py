@@ -1,7 +1,9 @@
-"""A dataset with a pipeline.yaml beside it, which somebody else wrote: where our secrets go, and where we write.
+"""A dataset with a pipeline.yaml beside it, which somebody else wrote: where our secrets go, and
+where we write.
 
-Belongs here: every command that asks a server or writes state, against a server that keeps what it receives. Does not: which address a
-secret is for (`tests/unit/test_credentials.py`), or which file is found (`tests/unit/test_settings.py`).
+Belongs here: every command that asks a server or writes state, against a server that keeps what it
+receives. Does not: which address a secret is for (`tests/unit/test_credentials.py`), or which file
+is found (`tests/unit/test_settings.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from tests.command_line import Lab, Ran
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2d01"
 SECRET = "canary-5d1f"
 TOKEN = {"SYNDB_TOKEN__THEIRS": f"{SECRET}-token"}
-PASSWORD = {"SYNDB_USERNAME__THEIRS": "ada@lab.example", "SYNDB_PASSWORD__THEIRS": f"{SECRET}-password"}
+PASSWORD = {
+    "SYNDB_USERNAME__THEIRS": "ada@lab.example",
+    "SYNDB_PASSWORD__THEIRS": f"{SECRET}-password",
+}
 
 
 @dataclass
@@ -61,7 +66,9 @@ def server() -> Iterator[Server]:
 
 
 class Colleague(Lab):
-    """Somebody's folder with a dataset and a pipeline.yaml; commands are given in another folder, `mine`, with a home of its own."""
+    """Somebody's folder with a dataset and a pipeline.yaml; commands are given in another folder,
+    `mine`, with a home of its own.
+    """
 
     def __init__(self, folder: Path, server: Server) -> None:
         theirs = folder / "colleague"
@@ -69,12 +76,20 @@ class Colleague(Lab):
         settings = {
             "state": "state",
             "data_folders": ["/"],
-            "destinations": {"theirs": {"kind": "rest", "url": server.url, "attempts": 1}, "local": {"kind": "embedded", "path": "/node"}},
+            "destinations": {
+                "theirs": {"kind": "rest", "url": server.url, "attempts": 1},
+                "local": {"kind": "embedded", "path": "/node"},
+            },
         }
         self.settings = theirs / "pipeline.yaml"
         self.settings.write_text(yaml.safe_dump(settings))
         (theirs / "neuron.csv").write_text("cid,voxel_volume\nn1,5e9\nn2,6e9\n")
-        self.dataset = self.config("d", ID, {"neuron": {"file": "neuron.csv"}}, publish={"destination": "theirs", "approval": "standing"})
+        self.dataset = self.config(
+            "d",
+            ID,
+            {"neuron": {"file": "neuron.csv"}},
+            publish={"destination": "theirs", "approval": "standing"},
+        )
         self.before = {path.name for path in theirs.iterdir()}
         self.folder, self.theirs = folder / "mine", theirs
         self.folder.mkdir()
@@ -96,7 +111,10 @@ class Colleague(Lab):
 
     def mine(self, url: str) -> None:
         """A pipeline.yaml of one's own, which calls another server by the same name."""
-        content = {"state": "state", "destinations": {"theirs": {"kind": "rest", "url": url, "attempts": 1}}}
+        content = {
+            "state": "state",
+            "destinations": {"theirs": {"kind": "rest", "url": url, "attempts": 1}},
+        }
         (self.folder / "pipeline.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -115,11 +133,16 @@ COMMANDS: dict[str, list[str]] = {
 
 
 def run(lab: Colleague, command: str, **environment: str) -> Ran:
-    return lab.run(*[str(lab.dataset) if word == "CONFIG" else word for word in COMMANDS[command]], **environment)
+    return lab.run(
+        *[str(lab.dataset) if word == "CONFIG" else word for word in COMMANDS[command]],
+        **environment,
+    )
 
 
 @pytest.mark.parametrize("command", ["doctor", "publish", "run", "delete"])
-def test_a_secret_of_the_environment_is_not_sent_where_a_file_beside_a_dataset_points(command: str, lab: Colleague, server: Server) -> None:
+def test_a_secret_of_the_environment_is_not_sent_where_a_file_beside_a_dataset_points(
+    command: str, lab: Colleague, server: Server
+) -> None:
     for secrets in (TOKEN, PASSWORD, TOKEN | PASSWORD):
         ran = run(lab, command, **secrets)
         assert not server.got_a_secret
@@ -132,7 +155,9 @@ def test_a_secret_of_the_environment_is_not_sent_where_a_file_beside_a_dataset_p
 
 
 @pytest.mark.parametrize("command", ["doctor", "publish"])
-def test_the_address_is_named_in_the_environment(command: str, lab: Colleague, server: Server) -> None:
+def test_the_address_is_named_in_the_environment(
+    command: str, lab: Colleague, server: Server
+) -> None:
     run(lab, command, SYNDB_URL__THEIRS=f"{server.url}/", **TOKEN)
     assert server.got_a_secret
     server.requests.clear()
@@ -151,13 +176,18 @@ def test_ones_own_settings_name_the_server(lab: Colleague, server: Server) -> No
     assert server.got_a_secret
     server.requests.clear()
     run(lab, "doctor", SYNDB_URL__THEIRS="https://elsewhere.example", **TOKEN)
-    assert not server.got_a_secret, "also one's own settings do not send what is meant for another server"
+    assert not server.got_a_secret, (
+        "also one's own settings do not send what is meant for another server"
+    )
 
 
 def test_settings_that_are_named_are_ones_own(lab: Colleague, server: Server) -> None:
     lab.run("doctor", str(lab.dataset), "--settings", str(lab.settings), **TOKEN)
     assert server.got_a_secret
-    assert f"Settings: {lab.settings}\n" in lab.run("check", str(lab.dataset), "--settings", str(lab.settings)).err
+    assert (
+        f"Settings: {lab.settings}\n"
+        in lab.run("check", str(lab.dataset), "--settings", str(lab.settings)).err
+    )
     server.requests.clear()
     lab.run("doctor", str(lab.dataset), SYNDB_PIPELINE_CONFIG=str(lab.settings), **TOKEN)
     assert server.got_a_secret
@@ -169,7 +199,9 @@ def test_state_is_ones_own_and_folders_are_not_widened(command: str, lab: Collea
     ran = lab.run(*arguments)
     assert ran.code == 0, ran.err
     assert lab.untouched
-    assert (lab.folder.parent / "home" / "data" / "syndb-pipeline" / ".syndb" / "datasets" / ID).is_dir()
+    assert (
+        lab.folder.parent / "home" / "data" / "syndb-pipeline" / ".syndb" / "datasets" / ID
+    ).is_dir()
     assert f"Settings: {lab.settings}, which lies beside the dataset" in ran.err
     own = {"state": "state", "data_folders": ["."]}
     (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(own))

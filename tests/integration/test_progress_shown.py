@@ -1,6 +1,8 @@
-"""How far a stage is, as a person meets it: a bar at a terminal, lines in a file, lines in Dagster's log.
+"""How far a stage is, as a person meets it: a bar at a terminal, lines in a file, lines in
+Dagster's log.
 
-Belongs here: real commands and real runs. Does not: what a bar or a line looks like (`unit/test_bars.py`, `unit/test_progress.py`).
+Belongs here: real commands and real runs. Does not: what a bar or a line looks like
+(`unit/test_bars.py`, `unit/test_progress.py`).
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from dagster_lab import Lab as DagsterLab
-from dagster_lab import make_lab
 
 from dagster_defs import progress
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.launch import LaunchResult, launch
-from syndb_pipeline.progress import Progress, as_lines
-from syndb_pipeline.stages import progress as measuring
+from syndb_pipeline.base.progress import Progress, as_lines
 from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.state import progress as measuring
 from tests.command_line import Lab, Terminal
+from tests.dagster_lab import Lab as DagsterLab
+from tests.dagster_lab import make_lab
 from tests.screen import Screen
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a61"
@@ -43,10 +45,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("large"))
     with duckdb.connect() as connection:
         axons = "SELECT 'a' || range AS cid, 1e8 + range AS voxel_volume FROM range(50)"
-        vesicles = f"SELECT 'v' || range AS cid, 'a' || (range % 50) AS parent_id, 20.5 AS voxel_radius FROM range({VESICLES})"
+        vesicles = (
+            "SELECT 'v' || range AS cid, 'a' || (range % 50) AS parent_id, 20.5 AS voxel_radius"
+            f" FROM range({VESICLES})"
+        )
         for name, query in (("axon", axons), ("vesicle", vesicles)):
             connection.execute(f"COPY ({query}) TO '{lab.folder / name}.csv' (HEADER)")
-    lab.config("large", DATASET, {"axon": {"file": "axon.csv"}, "vesicle": {"file": "vesicle.csv", "parent": "axon"}})
+    lab.config(
+        "large",
+        DATASET,
+        {"axon": {"file": "axon.csv"}, "vesicle": {"file": "vesicle.csv", "parent": "axon"}},
+    )
     return lab
 
 
@@ -58,7 +67,9 @@ class SlowTerminal(Terminal):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
     def crawl_until(self, shown: str, seconds: float = 60) -> None:
-        """Let the command work a twentieth of the time, until it has written something that `shown` matches."""
+        """Let the command work a twentieth of the time, until it has written something that `shown`
+        matches.
+        """
         end = time.monotonic() + seconds
         while not re.search(shown, self.seen):
             assert time.monotonic() < end, f"not shown: {self.seen!r}"
@@ -67,7 +78,9 @@ class SlowTerminal(Terminal):
             self._signal(signal.SIGCONT)
             time.sleep(0.005)
             if select.select([self.master], [], [], 0)[0]:
-                self.seen += os.read(self.master, 65536).decode(errors="replace").replace("\r\n", "\n")
+                self.seen += (
+                    os.read(self.master, 65536).decode(errors="replace").replace("\r\n", "\n")
+                )
             if self.process.poll() is not None:
                 break
         assert re.search(shown, self.seen), f"ended without: {self.seen!r}"
@@ -94,9 +107,20 @@ def test_check_shows_a_bar_that_goes_through_no_line(lab: Lab) -> None:
     assert not [line for line in lines if "━" in line], "a bar leaves nothing behind"
     for stage in STAGES:
         if stage != "package":
-            assert len([line for line in lines if re.fullmatch(rf"  {stage}: done in \d+\.\d s, 0 errors", line)]) == 1
+            assert (
+                len(
+                    [
+                        line
+                        for line in lines
+                        if re.fullmatch(rf"  {stage}: done in \d+\.\d s, 0 errors", line)
+                    ]
+                )
+                == 1
+            )
     assert any(line.startswith("ACCEPTED large") for line in lines)
-    assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h"), "the cursor is seen again"
+    assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h"), (
+        "the cursor is seen again"
+    )
 
 
 def test_run_shows_the_same_bar_though_dagster_runs_it(lab: Lab) -> None:
@@ -121,7 +145,10 @@ def test_control_c_takes_the_bar_away(lab: Lab) -> None:
 
     assert terminal.end() == 130
     lines = Screen(terminal.seen).lines
-    assert lines[-1].startswith("Interrupted. Give the same command again") or "Interrupted." in lines[-2]
+    assert (
+        lines[-1].startswith("Interrupted. Give the same command again")
+        or "Interrupted." in lines[-2]
+    )
     assert not [line for line in lines if "━" in line]
     assert terminal.seen.count("\x1b[?25l") == terminal.seen.count("\x1b[?25h")
 
@@ -154,7 +181,11 @@ def dagster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster
 
 def logged(lab: DagsterLab, result: LaunchResult) -> list[str]:
     with lab.instance() as instance:
-        return [entry.user_message for entry in instance.all_logs(result.run_id) if entry.dagster_event is None]
+        return [
+            entry.user_message
+            for entry in instance.all_logs(result.run_id)
+            if entry.dagster_event is None
+        ]
 
 
 @pytest.fixture
@@ -175,24 +206,32 @@ def test_every_stage_tells_dagsters_log_how_far_it_is(dagster: DagsterLab) -> No
         unit = r"\d+ % of \d+\.\d kB" if stage == "ingest" else r"\d+ of 370 rows"
         told = [line for line in lines if re.match(rf"{stage}: (\w+(, \w+)*, )?{unit}", line)]
         assert bool(told) == (stage != "check_integrity"), f"{stage}: {lines}"
-    assert set(said) >= {line for line in lines if " of " in line}, "the terminal hears it in lines where it has no bar"
+    assert set(said) >= {line for line in lines if " of " in line}, (
+        "the terminal hears it in lines where it has no bar"
+    )
 
 
 @pytest.mark.usefixtures("talkative")
 def test_what_the_bar_shows_is_told_to_the_log_alone(dagster: DagsterLab) -> None:
     said: list[str] = []
     drawn: list[Progress] = []
-    result = launch(dagster.config("good"), dagster.pipeline_file, say=said.append, watch=drawn.append)
+    result = launch(
+        dagster.config("good"), dagster.pipeline_file, say=said.append, watch=drawn.append
+    )
 
     assert result.succeeded, result.message
     assert [line for line in logged(dagster, result) if re.search(r" of 370 rows", line)]
     assert not [line for line in said if " of 370 rows" in line]
     assert {"ingest: started", "package: started"} <= set(said)
-    assert [event.what for event in drawn if event.done == event.total] == [name for name in STAGES if name != "check_integrity"]
+    assert [event.what for event in drawn if event.done == event.total] == [
+        name for name in STAGES if name != "check_integrity"
+    ]
 
 
 def test_quick_stages_leave_no_line_in_dagsters_log(dagster: DagsterLab) -> None:
     result = launch(dagster.config("good"), dagster.pipeline_file)
 
     assert result.succeeded, result.message
-    assert not [line for line in logged(dagster, result) if " of 370 rows" in line or " % of " in line]
+    assert not [
+        line for line in logged(dagster, result) if " of 370 rows" in line or " % of " in line
+    ]

@@ -1,6 +1,8 @@
-"""Publishing and deleting, killed (SIGKILL) before and after everything they do that can be seen from outside; then the same command again.
+"""Publishing and deleting, killed (SIGKILL) before and after everything they do that can be seen
+from outside; then the same command again.
 
-Belongs here: real processes that die. Does not: refusals and answers (`unit/stages/test_publish.py`).
+Belongs here: real processes that die. Does not: refusals and answers
+(`unit/stages/test_publish.py`).
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ from uuid import UUID
 
 import pytest
 
+from syndb_pipeline.config.settings import load_dataset, load_settings
 from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.publication.plan import plan
-from syndb_pipeline.publication.records import PublishRecords
-from syndb_pipeline.settings import load_dataset, load_settings
+from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.state.stage import Context
 from tests.meshes import small_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
-PIPELINE = "state: state\nmemory_limit: 600MB\nthreads: 1\ndestinations:\n  local: {kind: embedded, path: node, owner: ada}\n"
+PIPELINE = (
+    "state: state\nmemory_limit: 600MB\nthreads: 1\ndestinations:\n  local: {kind: embedded, path:"
+    " node, owner: ada}\n"
+)
 CONFIG = f"""\
 dataset:
   id: {DATASET}
@@ -40,18 +45,19 @@ tables:
 terms: {{accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributable: true, license_agreed: true}}
 """
 
-# One process imports everything once; each command then runs in a child of its own, which dies at the step it is told, as by `kill -9`.
+# One process imports everything once; each command then runs in a child of its own, which dies at
+# the step it is told, as by `kill -9`.
 COMMANDS = """
 import json, os, signal, sys
 from pathlib import Path
 from uuid import UUID
 
-from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publication import records
-from syndb_pipeline.publication.deletion import delete
-from syndb_pipeline.settings import load_dataset, load_settings
-from syndb_pipeline.stages.publish import publish
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.publishing.deletion import delete
+from syndb_pipeline.config.settings import load_dataset, load_settings
+from syndb_pipeline.publishing.publish import publish
+from syndb_pipeline.state.stage import Context
 
 steps = 0
 die_at = None
@@ -103,7 +109,9 @@ class Lab:
     def __init__(self, root: Path, commands: subprocess.Popen[str]) -> None:
         self.root = root
         self.commands = commands
-        self.context = Context(load_dataset(root / "guide.yaml"), load_settings(root / "pipeline.yaml"))
+        self.context = Context(
+            load_dataset(root / "guide.yaml"), load_settings(root / "pipeline.yaml")
+        )
 
     def copy(self, to: Path) -> Lab:
         shutil.copytree(self.root, to)
@@ -132,10 +140,20 @@ def lab(tmp_path: Path) -> Any:
     (root / "guide.yaml").write_text(CONFIG)
     for name in ("one", "two"):
         (root / f"{name}.glb").write_bytes(small_mesh(name))
-    (root / "axon.csv").write_text("cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n")
+    (root / "axon.csv").write_text(
+        "cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n"
+    )
     parents = (1, 1, 1, 1, 1, 2, 2, 4)
-    (root / "vesicle.csv").write_text("cid,parent_id\n" + "".join(f"{n},{parent}\n" for n, parent in enumerate(parents)))
-    with subprocess.Popen([sys.executable, "-c", COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as commands:
+    (root / "vesicle.csv").write_text(
+        "cid,parent_id\n" + "".join(f"{n},{parent}\n" for n, parent in enumerate(parents))
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as commands:
         made = Lab(root, commands)
         with made.context.store.lock():
             list(runner.run_through(made.context, "package"))
@@ -144,7 +162,9 @@ def lab(tmp_path: Path) -> Any:
         commands.stdin.close()
 
 
-def test_publishing_killed_at_every_step_completes_with_nothing_twice(lab: Lab, tmp_path: Path) -> None:
+def test_publishing_killed_at_every_step_completes_with_nothing_twice(
+    lab: Lab, tmp_path: Path
+) -> None:
     current = plan(lab.context)
     died = 0
     for step in range(100):
@@ -155,22 +175,42 @@ def test_publishing_killed_at_every_step_completes_with_nothing_twice(lab: Lab, 
         assert ended == -signal.SIGKILL
         died += 1
         seen = copy.node.info(DATASET)
-        assert seen is None or seen.rows in ({}, {"axon": 3, "vesicle": 8}), "a reader never sees a part"
+        assert seen is None or seen.rows in (
+            {},
+            {"axon": 3, "vesicle": 8},
+        ), "a reader never sees a part"
         assert copy.run("publish", current.digest) == 0
         info = copy.node.info(DATASET)
-        assert (info.rows, info.number_of_units, len(info.uploads)) == ({"axon": 3, "vesicle": 8}, 11, 1), f"killed at step {step}"
+        assert (info.rows, info.number_of_units, len(info.uploads)) == (
+            {"axon": 3, "vesicle": 8},
+            11,
+            1,
+        ), f"killed at step {step}"
         assert copy.node.files(DATASET).count == 2
         receipt = copy.records.receipt()
-        assert receipt is not None and receipt.plan == current.digest and receipt == copy.records.receipt(current.digest)
+        assert (
+            receipt is not None
+            and receipt.plan == current.digest
+            and receipt == copy.records.receipt(current.digest)
+        )
         assert {check.missing for check in receipt.tables.values()} == {0}
         assert len(copy.records.approvals()) == 1
         starts = [line.step for line in copy.records.journal() if line.state == "start"]
-        assert starts.count("upload") <= 2 and {line.step for line in copy.records.journal()} >= {"upload", "read-back", "receipt"}
+        assert starts.count("upload") <= 2 and {line.step for line in copy.records.journal()} >= {
+            "upload",
+            "read-back",
+            "receipt",
+        }
         shutil.rmtree(copy.root)
-    assert died >= 20, "approval, nine journal lines, register, upload, two files, read-back, receipt: each before and after"
+    assert died >= 20, (
+        "approval, nine journal lines, register, upload, two files, read-back, receipt: each before"
+        " and after"
+    )
 
 
-def test_deleting_killed_at_every_step_completes_with_one_tombstone(lab: Lab, tmp_path: Path) -> None:
+def test_deleting_killed_at_every_step_completes_with_one_tombstone(
+    lab: Lab, tmp_path: Path
+) -> None:
     assert lab.run("publish", plan(lab.context).digest) == 0
     died = 0
     for step in range(40):
@@ -182,7 +222,8 @@ def test_deleting_killed_at_every_step_completes_with_one_tombstone(lab: Lab, tm
         died += 1
         again = copy.run("delete", "")
         settled = [line for line in copy.records.journal() if line.step == "delete"][-1]
-        # Killed after the last line was written, the deletion was complete: there is nothing to delete any more.
+        # Killed after the last line was written, the deletion was complete: there is nothing to
+        # delete any more.
         assert again == 0 or (copy.node.info(DATASET) is None and settled.state == "done")
         assert copy.node.info(DATASET) is None
         [tombstone] = copy.records.tombstones()

@@ -1,4 +1,6 @@
-"""A dataset with wrong rows, from the first check to SynDB and, corrected, there again: what each command tells of the rows set aside."""
+"""A dataset with wrong rows, from the first check to SynDB and, corrected, there again: what each
+command tells of the rows set aside.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,25 @@ from tests.command_line import Lab
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a55"
 ROWS = 300
-TABLES = {"neuron": {"file": "neuron.csv"}, "axon": {"file": "axon.csv"}, "vesicle": {"file": "vesicle.csv", "parent": "axon"}}
+TABLES = {
+    "neuron": {"file": "neuron.csv"},
+    "axon": {"file": "axon.csv"},
+    "vesicle": {"file": "vesicle.csv", "parent": "axon"},
+}
 QUARANTINE = {"on_invalid": "quarantine", "max_rejected": "1%"}
 
 
 def write_tables(folder: Path, wrong: str, length: int = 50_000) -> None:
-    """Neurons, an axon each, two vesicles on each axon; the cable length of neuron 7 is `wrong`, that of the others `length` and more."""
+    """Neurons, an axon each, two vesicles on each axon; the cable length of neuron 7 is `wrong`,
+    that of the others `length` and more.
+    """
     lengths = [wrong if k == 7 else str(length + k) for k in range(ROWS)]
-    (folder / "neuron.csv").write_text("cid,cable_length\n" + "".join(f"n{k},{length}\n" for k, length in enumerate(lengths)))
-    (folder / "axon.csv").write_text("cid,parent_id\n" + "".join(f"a{k},n{k}\n" for k in range(ROWS)))
+    (folder / "neuron.csv").write_text(
+        "cid,cable_length\n" + "".join(f"n{k},{length}\n" for k, length in enumerate(lengths))
+    )
+    (folder / "axon.csv").write_text(
+        "cid,parent_id\n" + "".join(f"a{k},n{k}\n" for k in range(ROWS))
+    )
     vesicles = "".join(f"v{k}_{i},a{k},20.5\n" for k in range(ROWS) for i in range(2))
     (folder / "vesicle.csv").write_text("cid,parent_id,voxel_radius\n" + vesicles)
 
@@ -34,12 +46,23 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     assert max(map(len, checked.out.split("Report:")[0].splitlines())) <= 80
     told = lab.run("check", config, "--json").report
     assert told["verdict"] == "accepted"
-    assert told["tables"]["vesicle"] == {"read": 600, "passed": 598, "rejected": 2, "combined": 0, "below": 2}
+    assert told["tables"]["vesicle"] == {
+        "read": 600,
+        "passed": 598,
+        "rejected": 2,
+        "combined": 0,
+        "below": 2,
+    }
     assert told["tables"]["neuron"] == {"read": 300, "passed": 299, "rejected": 1, "combined": 0}
-    assert [(finding["code"], finding["severity"]) for finding in told["findings"]] == [("SYN-TYPE-001", "error")]
+    assert [(finding["code"], finding["severity"]) for finding in told["findings"]] == [
+        ("SYN-TYPE-001", "error")
+    ]
 
     planned = lab.run("plan", config)
-    assert "Set aside, not sent\n  axon     1 of 300 rows: 1 below others\n  neuron   1 of 300 rows: 1 wrong\n" in planned.out
+    assert (
+        "Set aside, not sent\n  axon     1 of 300 rows: 1 below others\n  neuron   1 of 300 rows: 1"
+        " wrong\n" in planned.out
+    )
     first = lab.run("plan", config, "--json").report
     assert first["plan"]["set_aside"]["vesicle"] == {"read": 600, "rows": 2, "below": 2}
     assert "rows set aside" in first["plan"]["parts"]
@@ -53,7 +76,10 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     before = {cid for (cid,) in lab.published(DATASET).rows("SELECT cid FROM vesicle")}
 
     stands = lab.run("status", config)
-    assert "set aside        axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong; vesicle" in stands.out
+    assert (
+        "set aside        axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong;"
+        " vesicle" in stands.out
+    )
     page, lines = tmp_path / "page.html", tmp_path / "aside.csv"
     assert lab.run("report", config, "--html", page, "--quarantine", lines).code == 0
     html = page.read_text()
@@ -62,7 +88,8 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     assert "<dt>only below others</dt><dd>2</dd>" in html
     assert len(lines.read_text().splitlines()) == 5
 
-    # Corrected: another plan, which says what changed; the rows arrive under the UUIDs they would have had.
+    # Corrected: another plan, which says what changed; the rows arrive under the UUIDs they would
+    # have had.
     write_tables(tmp_path, "54321")
     refused = lab.run("publish", config, "--approve", first["digest"])
     assert refused.code == 4
@@ -74,7 +101,9 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     again = lab.run("publish", config, "--approve", second["digest"])
     assert again.code == 0
     assert "set aside" not in again.out
-    assert json.loads((lab.store(DATASET) / "publish" / "receipt.json").read_text())["set_aside"] == {}
+    assert (
+        json.loads((lab.store(DATASET) / "publish" / "receipt.json").read_text())["set_aside"] == {}
+    )
     assert lab.published(DATASET).counts == {"neuron": 300, "axon": 300, "vesicle": 600}
     after = {cid for (cid,) in lab.published(DATASET).rows("SELECT cid FROM vesicle")}
     assert after - before == {uuid5(UUID(DATASET), f"vesicle/v7_{i}") for i in (0, 1)}
@@ -85,7 +114,10 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     third = lab.run("plan", config, "--json").report
     once_more = lab.run("publish", config, "--approve", third["digest"])
     assert once_more.code == 0, once_more.err
-    assert "vesicle: 2 rows of an earlier upload stay at local; they may be earlier forms of rows that are set aside now" in once_more.err
+    assert (
+        "vesicle: 2 rows of an earlier upload stay at local; they may be earlier forms of rows that"
+        " are set aside now" in once_more.err
+    )
 
 
 def test_dagster_publishes_what_stays(tmp_path: Path) -> None:

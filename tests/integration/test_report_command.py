@@ -1,7 +1,8 @@
-"""`syndb-pipeline report` as a process of its own, its page in a real Chromium, and its limits on many failing rows.
+"""`syndb-pipeline report` as a process of its own, its page in a real Chromium, and its limits on
+many failing rows.
 
-Belongs here: files, paths, exit codes, what a browser does with the page, time and memory. Does not: what the files hold
-(`tests/unit/findings`).
+Belongs here: files, paths, exit codes, what a browser does with the page, time and memory. Does
+not: what the files hold (`tests/unit/findings`).
 
 Screenshots go to the folder that SYNDB_SCREENSHOTS names, else to pytest's temporary folder.
 """
@@ -26,8 +27,21 @@ DEMO = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a12"
 BROKEN = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a51"
 LARGE = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a52"
 FAILING_ROWS = 200_000
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +92,48 @@ def test_without_options_the_page_is_written_in_its_place(demo: Lab) -> None:
 
 def test_all_forms_at_once(demo: Lab) -> None:
     ran = demo.run(
-        "report", "demo_errors.yaml", "--html", "out/p.html", "--junit", "out/c.xml", "--csv", "out/c.csv", "--json", "out/r.json"
+        "report",
+        "demo_errors.yaml",
+        "--html",
+        "out/p.html",
+        "--junit",
+        "out/c.xml",
+        "--csv",
+        "out/c.csv",
+        "--json",
+        "out/r.json",
     )
-    assert (ran.code, ran.out.split()) == (0, ["out/p.html", "out/c.xml", "out/c.csv", "out/r.json"]), ran.err
+    assert (ran.code, ran.out.split()) == (
+        0,
+        ["out/p.html", "out/c.xml", "out/c.csv", "out/r.json"],
+    ), ran.err
     out = demo.folder / "out"
-    assert sorted(path.name for path in out.iterdir()) == ["c.csv", "c.xml", "p.html", "r.json"], "nothing half written is left"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "c.csv",
+        "c.xml",
+        "p.html",
+        "r.json",
+    ], "nothing half written is left"
     told = json.loads((out / "r.json").read_text(encoding="utf-8"))
     printed = demo.run("check", "demo_errors.yaml", "--json").report
-    assert {key: told[key] for key in ("verdict", "tables", "findings", "digest", "report_version")} == {
+    assert {
+        key: told[key] for key in ("verdict", "tables", "findings", "digest", "report_version")
+    } == {
         key: printed[key] for key in ("verdict", "tables", "findings", "digest", "report_version")
     }
-    errors = {(finding["table"], finding["code"]) for finding in told["findings"] if finding["severity"] == "error"}
+    errors = {
+        (finding["table"], finding["code"])
+        for finding in told["findings"]
+        if finding["severity"] == "error"
+    }
     root = ElementTree.parse(out / "c.xml").getroot()
     assert root.get("failures") == str(len(errors))
     with (out / "c.csv").open(newline="", encoding="utf-8") as file:
-        assert {(line["table"], line["code"]) for line in csv.DictReader(file) if line["severity"] == "error"} == errors
+        assert {
+            (line["table"], line["code"])
+            for line in csv.DictReader(file)
+            if line["severity"] == "error"
+        } == errors
 
 
 def test_nothing_has_run(broken: Lab) -> None:
@@ -119,7 +160,10 @@ def test_what_changed_after_the_checks_is_named(broken: Lab) -> None:
     for name in ("axon.csv", "broken.yaml"):
         path = broken.folder / name
         path.write_text(path.read_text() + "\n")
-        assert f"{name} changed after the checks, and the report tells what they found before" in broken.run("report", "broken.yaml").err
+        assert (
+            f"{name} changed after the checks, and the report tells what they found before"
+            in broken.run("report", "broken.yaml").err
+        )
         broken.run("check", "broken.yaml")
         assert "changed after the checks" not in broken.run("report", "broken.yaml").err
 
@@ -130,12 +174,16 @@ def test_a_labs_own_file_is_never_written_over(broken: Lab) -> None:
     os.mkfifo(broken.folder / "pipe")
     before = {path.name: path.read_bytes() for path in broken.folder.iterdir() if path.is_file()}
     for option, name in zip(
-        ("--html", "--junit", "--csv", "--json", "--csv"), ("axon.csv", "broken.yaml", "link.csv", ".", "pipe"), strict=True
+        ("--html", "--junit", "--csv", "--json", "--csv"),
+        ("axon.csv", "broken.yaml", "link.csv", ".", "pipe"),
+        strict=True,
     ):
         ran = broken.run("report", "broken.yaml", option, name)
         assert (ran.code, ran.out) == (2, "")
         assert f"{option} {name}" in ran.err
-    assert {path.name: path.read_bytes() for path in broken.folder.iterdir() if path.is_file()} == before
+    assert {
+        path.name: path.read_bytes() for path in broken.folder.iterdir() if path.is_file()
+    } == before
 
 
 def test_two_options_name_one_file(demo: Lab) -> None:
@@ -149,23 +197,40 @@ def test_two_options_name_one_file(demo: Lab) -> None:
 
 
 def test_many_failing_rows_within_time_and_memory(tmp_path: Path) -> None:
-    """The issue's bar is 10 s for a million; a fifth of it must take a fifth, and what every start of Python takes."""
+    """The issue's bar is 10 s for a million; a fifth of it must take a fifth, and what every start
+    of Python takes.
+    """
     lab = Lab(tmp_path / "lab", memory_limit="500MB")
     duckdb.sql(
-        f"""COPY (SELECT i AS cid, CASE WHEN i % 2 = 0 THEN 'about ' || i ELSE '-' || (i + 1) END AS voxel_radius
+        f"""COPY (SELECT i AS cid, CASE WHEN i % 2 = 0 THEN 'about ' || i ELSE '-' || (i + 1) END AS
+              voxel_radius
             FROM range({FAILING_ROWS}) t(i)) TO '{lab.folder / "vesicle.csv"}' (HEADER)"""
     )
     lab.config("large", LARGE, {"vesicle": {"file": "vesicle.csv"}})
     assert lab.run("check", "large.yaml").code == 3
     started = time.monotonic()
-    ran = lab.run("report", "large.yaml", "--html", "p.html", "--csv", "c.csv", "--junit", "c.xml", "--json", "r.json")
+    ran = lab.run(
+        "report",
+        "large.yaml",
+        "--html",
+        "p.html",
+        "--csv",
+        "c.csv",
+        "--junit",
+        "c.xml",
+        "--json",
+        "r.json",
+    )
     assert ran.code == 0, ran.err
     assert time.monotonic() - started < 10
     assert (lab.folder / "p.html").stat().st_size < 5_000_000
-    failing = f"read_csv('{lab.folder / 'c.csv'}', all_varchar=true) WHERE code IN ('SYN-TYPE-001', 'SYN-VAL-001')"
-    assert duckdb.sql(f'SELECT count(*), count(DISTINCT "row"), min("row"::INT), max("row"::INT) FROM {failing}').fetchall() == [
-        (FAILING_ROWS, FAILING_ROWS, 2, FAILING_ROWS + 1)
-    ]
+    failing = (
+        f"read_csv('{lab.folder / 'c.csv'}', all_varchar=true) WHERE code IN ('SYN-TYPE-001',"
+        " 'SYN-VAL-001')"
+    )
+    assert duckdb.sql(
+        f'SELECT count(*), count(DISTINCT "row"), min("row"::INT), max("row"::INT) FROM {failing}'
+    ).fetchall() == [(FAILING_ROWS, FAILING_ROWS, 2, FAILING_ROWS + 1)]
 
 
 # -- in a browser
@@ -173,7 +238,10 @@ def test_many_failing_rows_within_time_and_memory(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'")
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="playwright is not installed: pip install 'syndb-pipeline[dev]'",
+    )
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
     with playwright.sync_playwright() as running:
@@ -184,7 +252,9 @@ def browser() -> Iterator[object]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1200, 390])
-def test_the_page_needs_nothing_and_fits(demo: Lab, browser: object, width: int, tmp_path: Path) -> None:
+def test_the_page_needs_nothing_and_fits(
+    demo: Lab, browser: object, width: int, tmp_path: Path
+) -> None:
     demo.run("report", "demo_errors.yaml")
     page = browser.new_page(viewport={"width": width, "height": 900})  # type: ignore[attr-defined]
     asked: list[str] = []
@@ -197,13 +267,20 @@ def test_the_page_needs_nothing_and_fits(demo: Lab, browser: object, width: int,
         details.click()
     folder = Path(os.environ.get("SYNDB_SCREENSHOTS") or tmp_path)
     page.screenshot(path=folder / f"report_{width}.png", full_page=True)
-    assert [url for url in asked if not url.startswith("data:")] == asked[:1], "the page itself and nothing else"
+    assert [url for url in asked if not url.startswith("data:")] == asked[:1], (
+        "the page itself and nothing else"
+    )
     assert said == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nobody has to scroll sideways"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, (
+        "nobody has to scroll sideways"
+    )
     assert page.locator("h2").first.inner_text().startswith("Rejected")
     assert page.locator("article.rule").count() > 10
     # Text of the drawing keeps its size on a phone; the drawing scrolls in its frame.
-    assert page.evaluate("document.querySelector('.hierarchy .name').getBoundingClientRect().height") > 10
+    assert (
+        page.evaluate("document.querySelector('.hierarchy .name').getBoundingClientRect().height")
+        > 10
+    )
     page.close()
 
 
@@ -217,5 +294,7 @@ def test_the_page_prints_what_is_folded_away(demo: Lab, browser: object, tmp_pat
     page.emulate_media(media="print")
     assert folded.evaluate("table => table.checkVisibility({contentVisibilityAuto: true})")
     assert not page.locator("nav").is_visible()
-    assert page.pdf(path=tmp_path / "report.pdf", format="A4", prefer_css_page_size=True).startswith(b"%PDF")
+    assert page.pdf(
+        path=tmp_path / "report.pdf", format="A4", prefer_css_page_size=True
+    ).startswith(b"%PDF")
     page.close()

@@ -1,6 +1,8 @@
-"""Publishing over HTTP, disturbed at every request and killed at every step; then the same command: complete, and nothing twice.
+"""Publishing over HTTP, disturbed at every request and killed at every step; then the same command:
+complete, and nothing twice.
 
-Belongs here: real servers and clients on a real socket, one disturbance each. Does not: what the user reads (`test_rest_faults.py`).
+Belongs here: real servers and clients on a real socket, one disturbance each. Does not: what the
+user reads (`test_rest_faults.py`).
 """
 
 from __future__ import annotations
@@ -47,11 +49,21 @@ def count_of_cases(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        print(f"\nexactly once: {CASES.total()} cases: " + ", ".join(f"{count} {what}" for what, count in CASES.items()))
+        print(
+            f"\nexactly once: {CASES.total()} cases: "
+            + ", ".join(f"{count} {what}" for what, count in CASES.items())
+        )
 
 
-def with_each(benches: SimpleQueue[Bench], what: str, cases: Sequence[_Each], do: Callable[[Bench, _Each], None]) -> int:
-    """Do the cases, or a sample, as many side by side as there are benches. What one raises is raised here, with the case's name."""
+def with_each(
+    benches: SimpleQueue[Bench],
+    what: str,
+    cases: Sequence[_Each],
+    do: Callable[[Bench, _Each], None],
+) -> int:
+    """Do the cases, or a sample, as many side by side as there are benches. What one raises is
+    raised here, with the case's name.
+    """
 
     def one(case: _Each) -> None:
         bench = benches.get()
@@ -77,7 +89,9 @@ def with_each(benches: SimpleQueue[Bench], what: str, cases: Sequence[_Each], do
 
 @pytest.fixture(scope="module")
 def undisturbed(benches: SimpleQueue[Bench]) -> tuple[int, tuple[str, ...]]:
-    """The requests of a publication that nothing disturbs, and the steps at which a client can be killed."""
+    """The requests of a publication that nothing disturbs, and the steps at which a client can be
+    killed.
+    """
     bench = benches.get()
     try:
         case = bench.case()
@@ -85,26 +99,46 @@ def undisturbed(benches: SimpleQueue[Bench]) -> tuple[int, tuple[str, ...]]:
         assert ended.code == 0, case.story
         case.require_whole()
         routes = case.routes()
-        assert (routes["new"], routes["upload"], routes["tag"], routes["collection"]) == (3, 1, 5, 1)
-        assert sum(seen["route"] == "object" and seen["method"] == "POST" for seen in case.requests()) == 3
+        assert (routes["new"], routes["upload"], routes["tag"], routes["collection"]) == (
+            3,
+            1,
+            5,
+            1,
+        )
+        assert (
+            sum(seen["route"] == "object" and seen["method"] == "POST" for seen in case.requests())
+            == 3
+        )
         return len(case.requests()), ended.steps
     finally:
         benches.put(bench)
 
 
 def require_right_words(case: Case, ended: Ended) -> None:
-    """What may have arrived is never said to have failed, and whoever reads the message knows what to do next."""
+    """What may have arrived is never said to have failed, and whoever reads the message knows what
+    to do next.
+    """
     if ended.code == 6:
         assert "again" in ended.told and "ailed" not in ended.told, case.story
-        assert re.search(r"syndb-pipeline publish \S*example.yaml|Give the same command again", ended.told), case.story
+        assert re.search(
+            r"syndb-pipeline publish \S*example.yaml|Give the same command again", ended.told
+        ), case.story
     if ended.code == 5:
         assert "answered 5" in ended.told, case.story
 
 
-def published_after(bench: Bench, fault: str, *, codes: Iterable[int], lost_state: bool = False, once_more: bool = False) -> None:
+def published_after(
+    bench: Bench,
+    fault: str,
+    *,
+    codes: Iterable[int],
+    lost_state: bool = False,
+    once_more: bool = False,
+) -> None:
     """One fault, then the same command until it is done.
 
-    With `lost_state` this machine remembers nothing of a command that stopped; with `once_more` nothing of one that was done.
+    With `lost_state` this machine remembers nothing of a command that stopped; with `once_more`
+    nothing of one that was done.
     """
     case = bench.case(fault)
     first = case.publish()
@@ -123,32 +157,56 @@ def published_after(bench: Bench, fault: str, *, codes: Iterable[int], lost_stat
 
 
 @pytest.mark.parametrize("kind", ["drop", "reset", "reset-response"])
-def test_an_answer_lost_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], kind: str) -> None:
+def test_an_answer_lost_at_any_request(
+    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], kind: str
+) -> None:
     requests, _ = undisturbed
 
     def disturbed(bench: Bench, fault: str) -> None:
-        published_after(bench, fault, codes=(6,), lost_state=kind != "reset", once_more=kind == "drop")
+        published_after(
+            bench, fault, codes=(6,), lost_state=kind != "reset", once_more=kind == "drop"
+        )
 
     with_each(benches, kind, [f"{kind}@{number}" for number in range(1, requests + 1)], disturbed)
 
 
 @pytest.mark.parametrize("status", ["500", "502", "503,retry-after=0"])
-def test_trouble_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], status: str) -> None:
+def test_trouble_at_any_request(
+    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], status: str
+) -> None:
     requests, _ = undisturbed
     kind, _, option = status.partition(",")
-    faults = [f"{kind}@{number}" + (f",{option}" if option else "") for number in range(1, requests + 1)]
-    # Only a 500 in the contract's own words is a no; a gateway's leaves open what happened, and 503 says that nothing did.
+    faults = [
+        f"{kind}@{number}" + (f",{option}" if option else "") for number in range(1, requests + 1)
+    ]
+    # Only a 500 in the contract's own words is a no; a gateway's leaves open what happened, and 503
+    # says that nothing did.
     codes = {"500": (5,), "502": (6,), "503": ()}[kind]
-    with_each(benches, status, faults, lambda bench, fault: published_after(bench, fault, codes=codes))
+    with_each(
+        benches, status, faults, lambda bench, fault: published_after(bench, fault, codes=codes)
+    )
 
 
 def test_a_body_cut_off_at_any_place(benches: SimpleQueue[Bench]) -> None:
-    faults = [f"reset@{route},after={size}" for route in ("upload", "object:1", "object:3") for size in (1, 300, 5_000)]
-    with_each(benches, "reset mid-body", faults, lambda bench, fault: published_after(bench, fault, codes=(6,), lost_state=True))
+    faults = [
+        f"reset@{route},after={size}"
+        for route in ("upload", "object:1", "object:3")
+        for size in (1, 300, 5_000)
+    ]
+    with_each(
+        benches,
+        "reset mid-body",
+        faults,
+        lambda bench, fault: published_after(bench, fault, codes=(6,), lost_state=True),
+    )
 
 
-def test_the_token_expires_at_any_request(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]) -> None:
-    """With a user name and a password the run goes on; with a token alone it stops, says how to log in, and goes on after that."""
+def test_the_token_expires_at_any_request(
+    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]
+) -> None:
+    """With a user name and a password the run goes on; with a token alone it stops, says how to log
+    in, and goes on after that.
+    """
     requests, _ = undisturbed
 
     def renewed(bench: Bench, number: int) -> None:
@@ -162,7 +220,10 @@ def test_the_token_expires_at_any_request(benches: SimpleQueue[Bench], undisturb
         stopped = case.publish(token=case.token())
         if stopped.code:
             assert stopped.code == 5, case.story
-            assert "does not know you" in stopped.told and "syndb-pipeline login --destination sandbox" in stopped.told, case.story
+            assert (
+                "does not know you" in stopped.told
+                and "syndb-pipeline login --destination sandbox" in stopped.told
+            ), case.story
             stopped = case.publish(token=case.token())
         assert stopped.code == 0, case.story
         case.require_whole()
@@ -171,10 +232,17 @@ def test_the_token_expires_at_any_request(benches: SimpleQueue[Bench], undisturb
     with_each(benches, "expire, by hand", range(1, requests), by_hand)
 
 
-def test_the_client_is_killed_at_every_step(benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]) -> None:
+def test_the_client_is_killed_at_every_step(
+    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]]
+) -> None:
     _, steps = undisturbed
     told = Counter(step.split()[1] for step in steps)
-    assert told["request"] >= 60 and told["journal"] >= 18 and told["record"] >= 6 and told["body,"] >= 16
+    assert (
+        told["request"] >= 60
+        and told["journal"] >= 18
+        and told["record"] >= 6
+        and told["body,"] >= 16
+    )
 
     def killed(bench: Bench, case_of: tuple[int, bool]) -> None:
         step, lost_state = case_of
@@ -186,7 +254,8 @@ def test_the_client_is_killed_at_every_step(benches: SimpleQueue[Bench], undistu
         case.require_whole()
 
     with_each(benches, "kill", [(step, False) for step in range(len(steps))], killed)
-    # Right after one step and right before the next the world is the same; the first half of this test has both.
+    # Right after one step and right before the next the world is the same; the first half of this
+    # test has both.
     others = [step for step, name in enumerate(steps) if not name.startswith("after")]
     with_each(benches, "kill, then state lost", [(step, True) for step in others], killed)
 
@@ -201,7 +270,8 @@ def require_deleted(case: Case) -> None:
 
 def deleted_by_the_same_command(case: Case) -> None:
     again = case.delete()
-    # Cut off after its last line was written, the deletion was complete: there is nothing to delete any more.
+    # Cut off after its last line was written, the deletion was complete: there is nothing to delete
+    # any more.
     assert again.code == 0 or (again.code == 5 and "There is no dataset" in again.told), case.story
     require_deleted(case)
 
@@ -224,7 +294,9 @@ def test_a_deletion_disturbed_at_any_request(benches: SimpleQueue[Bench]) -> Non
             deleted_by_the_same_command(case)
         require_deleted(case)
 
-    faults = [f"{kind}@{number}" for kind in ("drop", "reset", "502") for number in range(1, requests + 1)]
+    faults = [
+        f"{kind}@{number}" for kind in ("drop", "reset", "502") for number in range(1, requests + 1)
+    ]
     with_each(benches, "delete, an answer lost", faults, disturbed)
 
 
@@ -234,7 +306,11 @@ def test_the_client_is_killed_at_every_step_of_a_deletion(benches: SimpleQueue[B
     steps = case.delete(die_at=-1).steps
     require_deleted(case)
     benches.put(bench)
-    assert {step.split(maxsplit=1)[1] for step in steps} >= {"journal delete start", "journal delete done", "record tombstones"}
+    assert {step.split(maxsplit=1)[1] for step in steps} >= {
+        "journal delete start",
+        "journal delete done",
+        "record tombstones",
+    }
 
     def killed(bench: Bench, step: int) -> None:
         case = bench.published_case()
@@ -254,16 +330,24 @@ def test_a_deleted_dataset_is_published_anew(benches: SimpleQueue[Bench]) -> Non
     benches.put(bench)
 
 
-@pytest.mark.parametrize("faults", [(), ("slow=0.5@upload",), ("slow-answer=0.5@upload",), ("slow=0.5@new:3",)])
-def test_two_clients_publish_the_same_dataset_at_once(benches: SimpleQueue[Bench], faults: tuple[str, ...]) -> None:
-    """Two state folders know nothing of each other. Whoever did not create the dataset sees the other's upload before sending its own."""
+@pytest.mark.parametrize(
+    "faults", [(), ("slow=0.5@upload",), ("slow-answer=0.5@upload",), ("slow=0.5@new:3",)]
+)
+def test_two_clients_publish_the_same_dataset_at_once(
+    benches: SimpleQueue[Bench], faults: tuple[str, ...]
+) -> None:
+    """Two state folders know nothing of each other. Whoever did not create the dataset sees the
+    other's upload before sending its own.
+    """
     bench = benches.get()
     case = bench.case(*faults)
     labs = [case.lab, case.folder / "second"]
     shutil.copytree(case.lab, labs[1])
     for lab in labs:
         settings = lab / "pipeline.yaml"
-        settings.write_text(settings.read_text().replace("settle_seconds: 1.5", "settle_seconds: 20.0"))
+        settings.write_text(
+            settings.read_text().replace("settle_seconds: 1.5", "settle_seconds: 20.0")
+        )
     running = [case.start(lab) for lab in labs]
     ended = [case.ended(lab, pid) for lab, pid in zip(labs, running, strict=True)]
     assert [each.code for each in ended] == [0, 0], case.story

@@ -1,6 +1,8 @@
-"""What the user reads when the server misbehaves, and what is at the server afterwards: each scripted fault, through the real command.
+"""What the user reads when the server misbehaves, and what is at the server afterwards: each
+scripted fault, through the real command.
 
-Belongs here: words, exit codes, waits, next steps. Does not: every request in turn (`test_rest_exactly_once.py`).
+Belongs here: words, exit codes, waits, next steps. Does not: every request in turn
+(`test_rest_exactly_once.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from syndb_pipeline.destinations.base import DatasetInfo
-from syndb_pipeline.destinations.embedded import EmbeddedNode
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from tests.command_line import PROGRAM
 from tests.meshes import small_mesh
 from tests.rest_lab import ADA, RestLab, Sandbox
@@ -61,7 +63,9 @@ class Case:
         self.rows = {"neuron": NEURONS, "axon": axons}
 
     def publish(self, *faults: str, token: str = "") -> Told:
-        """Publish with these faults. The requests at the server are counted anew. With `token` there is no password."""
+        """Publish with these faults. The requests at the server are counted anew. With `token`
+        there is no password.
+        """
         self.sandbox.script(*faults)
         environment = {"SYNDB_TOKEN__SANDBOX": token} if token else {}
         return self._told("publish", self.config, **environment)
@@ -99,11 +103,17 @@ class Case:
         """All rows are there, counted once, of one upload; and there is a receipt."""
         info = self.info
         assert info is not None and info.uploads is not None
-        assert (info.rows, info.number_of_units, len(info.uploads)) == (self.rows, sum(self.rows.values()), 1)
+        assert (info.rows, info.number_of_units, len(info.uploads)) == (
+            self.rows,
+            sum(self.rows.values()),
+            1,
+        )
         assert self.receipt.is_file()
 
     def require_nothing(self) -> None:
-        """The dataset may be registered; of its rows there is none, and no receipt says otherwise."""
+        """The dataset may be registered; of its rows there is none, and no receipt says
+        otherwise.
+        """
         info = self.info
         assert info is None or (info.rows, info.number_of_units, info.uploads) == ({}, 0, ())
         assert not self.receipt.exists()
@@ -118,7 +128,11 @@ class TimedLab(RestLab):
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         token = "SYNDB_TOKEN__SANDBOX" in environment
-        own = {name: value for name, value in self.environment.items() if not (token and name.startswith("SYNDB_") and "__" in name)}
+        own = {
+            name: value
+            for name, value in self.environment.items()
+            if not (token and name.startswith("SYNDB_") and "__" in name)
+        }
         return subprocess.Popen(
             [PROGRAM, *map(str, arguments)],
             cwd=self.folder,
@@ -160,13 +174,17 @@ def case(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> Case:
 
 
 @pytest.mark.parametrize(
-    ("route", "given", "least", "most"), [("upload", "2", 2, 2.5), ("info", "date:5", 2, 6.5), ("new", "garbage", 0.4, 1.1)]
+    ("route", "given", "least", "most"),
+    [("upload", "2", 2, 2.5), ("info", "date:5", 2, 6.5), ("new", "garbage", 0.4, 1.1)],
 )
-def test_429_is_waited_for_as_long_as_it_says(case: Case, route: str, given: str, least: float, most: float) -> None:
+def test_429_is_waited_for_as_long_as_it_says(
+    case: Case, route: str, given: str, least: float, most: float
+) -> None:
     told = case.publish(f"429@{route},retry-after={given}")
     assert told.code == 0, told.text
     waits = re.search(
-        r"sandbox answered 429 Too Many Requests: A scripted fault; waiting ([\d.]+) s, attempt 2 of 3$",
+        r"sandbox answered 429 Too Many Requests: A scripted fault; waiting ([\d.]+) s, attempt 2"
+        r" of 3$",
         told.line("429 Too Many Requests"),
     )
     assert waits is not None and least <= float(waits[1]) <= most
@@ -175,12 +193,17 @@ def test_429_is_waited_for_as_long_as_it_says(case: Case, route: str, given: str
     assert case.requests("upload") == (2 if route == "upload" else 1)
 
 
-def test_429_for_longer_than_we_may_wait_says_when_to_come_again(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> None:
+def test_429_for_longer_than_we_may_wait_says_when_to_come_again(
+    lab_with: Callable[..., TimedLab], sandbox: Sandbox
+) -> None:
     case = Case(lab_with(total_seconds=5), sandbox)
     told = case.publish("429@upload,retry-after=3600")
     assert told.code == 5
     assert "sandbox answered 429 Too Many Requests" in told.text
-    assert "It asks to be left alone until " in told.text and " UTC; give the same command again after that." in told.text
+    assert (
+        "It asks to be left alone until " in told.text
+        and " UTC; give the same command again after that." in told.text
+    )
     assert case.requests("upload") == 1 and told.pause_after("Sending 50 rows") < 60
     case.require_nothing()
     assert case.publish().code == 0
@@ -190,8 +213,13 @@ def test_429_for_longer_than_we_may_wait_says_when_to_come_again(lab_with: Calla
 def test_429_without_end_is_given_up_and_nothing_was_sent(case: Case) -> None:
     told = case.publish("429@upload:*")
     assert told.code == 5
-    assert "429 Too Many Requests: A scripted fault (3 attempts); asked: PATCH /neurodata/io/" in told.text
-    assert told.text.endswith("See what is wrong, then try again: syndb-pipeline doctor --destination sandbox")
+    assert (
+        "429 Too Many Requests: A scripted fault (3 attempts); asked: PATCH /neurodata/io/"
+        in told.text
+    )
+    assert told.text.endswith(
+        "See what is wrong, then try again: syndb-pipeline doctor --destination sandbox"
+    )
     assert case.requests("upload") == 3
     case.require_nothing()
     assert case.publish().code == 0
@@ -205,7 +233,9 @@ def test_429_without_end_is_given_up_and_nothing_was_sent(case: Case) -> None:
 def test_trouble_while_asking_is_tried_again(case: Case, status: int) -> None:
     told = case.publish(f"{status}@info")
     assert told.code == 0, told.text
-    assert f"sandbox answered {status} " in told.line("waiting") and told.line("waiting").endswith("s, attempt 2 of 3")
+    assert f"sandbox answered {status} " in told.line("waiting") and told.line("waiting").endswith(
+        "s, attempt 2 of 3"
+    )
     assert told.pause_after("waiting") >= 0.4
     case.require_whole()
 
@@ -213,8 +243,14 @@ def test_trouble_while_asking_is_tried_again(case: Case, status: int) -> None:
 def test_trouble_without_end_while_asking_is_given_up(case: Case) -> None:
     told = case.publish("503@info:*,retry-after=1")
     assert told.code == 5
-    assert "sandbox answered 503 Service Unavailable (3 attempts); asked: GET /neurodata/metadata/dataset/" in told.text
-    assert "See what is wrong, then try again: syndb-pipeline doctor --destination sandbox" in told.text
+    assert (
+        "sandbox answered 503 Service Unavailable (3 attempts); asked: GET"
+        " /neurodata/metadata/dataset/" in told.text
+    )
+    assert (
+        "See what is wrong, then try again: syndb-pipeline doctor --destination sandbox"
+        in told.text
+    )
     assert (case.requests("info"), case.requests("upload")) == (3, 0)
     case.require_nothing()
 
@@ -222,15 +258,25 @@ def test_trouble_without_end_while_asking_is_given_up(case: Case) -> None:
 def test_503_at_the_upload_is_tried_again_with_the_whole_body(case: Case) -> None:
     told = case.publish("503@upload,retry-after=1,times=2")
     assert told.code == 0, told.text
-    assert "attempt 2 of 3" in told.text and "attempt 3 of 3" in told.text and case.requests("upload") == 3
+    assert (
+        "attempt 2 of 3" in told.text
+        and "attempt 3 of 3" in told.text
+        and case.requests("upload") == 3
+    )
     case.require_whole()
 
 
 @pytest.mark.parametrize("status", [500, 501, 505, 507])
-def test_a_refused_upload_is_told_with_the_servers_words_and_not_tried_again(case: Case, status: int) -> None:
+def test_a_refused_upload_is_told_with_the_servers_words_and_not_tried_again(
+    case: Case, status: int
+) -> None:
     told = case.publish(f"{status}@upload")
     assert told.code == 5
-    assert f"answered {status} " in told.text and "A scripted fault." in told.text and f"to upload to dataset {case.dataset}" in told.text
+    assert (
+        f"answered {status} " in told.text
+        and "A scripted fault." in told.text
+        and f"to upload to dataset {case.dataset}" in told.text
+    )
     assert "waiting" not in told.text and case.requests("upload") == 1
     if status == 500:  # the contract's answer for what its database does not take
         assert "Report it with these words." in told.text
@@ -240,11 +286,19 @@ def test_a_refused_upload_is_told_with_the_servers_words_and_not_tried_again(cas
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_gateways_trouble_after_the_upload_leaves_open_what_happened(case: Case, status: int) -> None:
+def test_a_gateways_trouble_after_the_upload_leaves_open_what_happened(
+    case: Case, status: int
+) -> None:
     told = case.publish(f"{status}@upload")
     assert told.code == 6
-    assert f"sandbox answered {status} " in told.text and "Whether it was done is not known." in told.text
-    assert f"Ask again in a while with: syndb-pipeline publish {case.config}\nIt sends only what is not there." in told.text
+    assert (
+        f"sandbox answered {status} " in told.text
+        and "Whether it was done is not known." in told.text
+    )
+    assert (
+        f"Ask again in a while with: syndb-pipeline publish {case.config}\nIt sends only what is"
+        " not there." in told.text
+    )
     assert "fail" not in told.text and case.requests("upload") == 1
     case.require_nothing()
     assert case.publish().code == 0
@@ -257,18 +311,29 @@ def test_a_gateways_trouble_after_the_upload_leaves_open_what_happened(case: Cas
 def test_a_lost_answer_is_asked_for_and_nothing_is_sent_again(case: Case) -> None:
     told = case.publish("drop@upload")
     assert told.code == 0, told.text
-    assert "Whether it was done is not known. Asking sandbox what arrived." in told.line("gave no answer")
+    assert "Whether it was done is not known. Asking sandbox what arrived." in told.line(
+        "gave no answer"
+    )
     assert case.requests("upload") == 1
     case.require_whole()
 
 
-@pytest.mark.parametrize("route", ["login", "profile", "universal", "new", "upload-url", "download", "object"])
+@pytest.mark.parametrize(
+    "route", ["login", "profile", "universal", "new", "upload-url", "download", "object"]
+)
 def test_an_answer_cut_in_half_is_asked_for_again(case: Case, route: str) -> None:
     (case.lab.folder / f"{case.label}.glb").write_bytes(small_mesh(case.dataset))
     files = case.lab.folder / f"{case.label}-files"
     table = (files / "neuron.csv").read_text().splitlines()
     (files / "neuron.csv").write_text(
-        "\n".join([table[0] + ",mesh_path", table[1] + f",{case.label}.glb", *(f"{row}," for row in table[2:])]) + "\n"
+        "\n".join(
+            [
+                table[0] + ",mesh_path",
+                table[1] + f",{case.label}.glb",
+                *(f"{row}," for row in table[2:]),
+            ]
+        )
+        + "\n"
     )
     told = case.publish(f"reset-response@{route}")
     assert told.code == 0, told.text
@@ -276,27 +341,55 @@ def test_an_answer_cut_in_half_is_asked_for_again(case: Case, route: str) -> Non
     case.require_whole()
 
 
-def test_an_upload_that_did_not_arrive_is_unknown_and_the_same_command_settles_it(case: Case) -> None:
+def test_an_upload_that_did_not_arrive_is_unknown_and_the_same_command_settles_it(
+    case: Case,
+) -> None:
     told = case.publish("reset@upload,after=1000000")  # all of it is read, and nothing done
     assert told.code == 6
-    assert "gave no answer" in told.text and f"The upload of dataset {case.dataset} is not at sandbox, or not yet." in told.text
-    assert f"Ask again in a while with: syndb-pipeline publish {case.config}" in told.text and "fail" not in told.text
+    assert (
+        "gave no answer" in told.text
+        and f"The upload of dataset {case.dataset} is not at sandbox, or not yet." in told.text
+    )
+    assert (
+        f"Ask again in a while with: syndb-pipeline publish {case.config}" in told.text
+        and "fail" not in told.text
+    )
     case.require_nothing()
     assert case.publish().code == 0
     case.require_whole()
 
 
-def test_a_connection_reset_mid_body_is_made_again_and_the_body_sent_whole(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> None:
-    """No server can have taken a body whose end was never sent, so there is nothing to ask: it is sent again at once."""
+def test_a_connection_reset_mid_body_is_made_again_and_the_body_sent_whole(
+    lab_with: Callable[..., TimedLab], sandbox: Sandbox
+) -> None:
+    """No server can have taken a body whose end was never sent, so there is nothing to ask: it is
+    sent again at once.
+    """
     case = Case(lab_with(), sandbox)
     chance = random.Random(7)
-    columns = ("voxel_volume", "voxel_radius", "mesh_volume", "mesh_surface_area", "centroid_z", "centroid_x", "centroid_y")
-    rows = (f"n{n},{','.join(repr(1000 + 1000 * chance.random()) for _ in columns)}\n" for n in range(200_000))
-    (case.lab.folder / f"{case.label}-files" / "neuron.csv").write_text(f"cid,{','.join(columns)}\n{''.join(rows)}")
+    columns = (
+        "voxel_volume",
+        "voxel_radius",
+        "mesh_volume",
+        "mesh_surface_area",
+        "centroid_z",
+        "centroid_x",
+        "centroid_y",
+    )
+    rows = (
+        f"n{n},{','.join(repr(1000 + 1000 * chance.random()) for _ in columns)}\n"
+        for n in range(200_000)
+    )
+    (case.lab.folder / f"{case.label}-files" / "neuron.csv").write_text(
+        f"cid,{','.join(columns)}\n{''.join(rows)}"
+    )
     case.rows["neuron"] = 200_000
     told = case.publish("reset@upload,after=100000")
     assert told.code == 0, told.text
-    assert told.line("gave no answer").endswith("s, attempt 2 of 3") and "is not known" not in told.text
+    assert (
+        told.line("gave no answer").endswith("s, attempt 2 of 3")
+        and "is not known" not in told.text
+    )
     assert case.requests("upload") == 2
     case.require_whole()
 
@@ -320,7 +413,9 @@ def test_a_slow_server_is_waited_for(case: Case) -> None:
     case.require_whole()
 
 
-def test_a_server_silent_for_too_long_is_asked_again(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> None:
+def test_a_server_silent_for_too_long_is_asked_again(
+    lab_with: Callable[..., TimedLab], sandbox: Sandbox
+) -> None:
     case = Case(lab_with(answer_seconds=2), sandbox)
     told = case.publish("slow=5@info")
     assert told.code == 0, told.text
@@ -328,7 +423,9 @@ def test_a_server_silent_for_too_long_is_asked_again(lab_with: Callable[..., Tim
     case.require_whole()
 
 
-def test_an_upload_silent_for_too_long_is_never_sent_twice(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> None:
+def test_an_upload_silent_for_too_long_is_never_sent_twice(
+    lab_with: Callable[..., TimedLab], sandbox: Sandbox
+) -> None:
     case = Case(lab_with(answer_seconds=2, settle_seconds=30), sandbox)
     told = case.publish("slow-answer=5@upload")
     assert told.code == 0, told.text
@@ -337,7 +434,9 @@ def test_an_upload_silent_for_too_long_is_never_sent_twice(lab_with: Callable[..
     case.require_whole()
 
 
-def test_a_download_that_never_ends_is_given_up_in_time(lab_with: Callable[..., TimedLab], sandbox: Sandbox) -> None:
+def test_a_download_that_never_ends_is_given_up_in_time(
+    lab_with: Callable[..., TimedLab], sandbox: Sandbox
+) -> None:
     case = Case(lab_with(total_seconds=6, attempts=2), sandbox)
     told = case.publish("trickle=40@object:*")
     assert told.code == 5
@@ -359,7 +458,9 @@ def test_a_token_that_ends_is_renewed_with_user_name_and_password(case: Case) ->
     case.require_whole()
 
 
-def test_without_a_password_a_token_that_ends_asks_for_a_log_in(case: Case, sandbox: Sandbox) -> None:
+def test_without_a_password_a_token_that_ends_asks_for_a_log_in(
+    case: Case, sandbox: Sandbox
+) -> None:
     told = case.publish("expire@upload", token=sandbox.token())
     assert told.code == 5
     assert "does not know you any more: 401 Unauthorized" in told.text
@@ -389,11 +490,20 @@ def test_rows_that_are_not_as_sent_are_told_by_table(
     case = Case(lab_with(), sandbox, axons=1_500)
     told = case.publish(f"{fault}@upload,table=axon,counts={counts}")
     assert told.code == 5
-    assert "What is at sandbox is not what was sent:" in told.text and told.line("rows sent,").strip() == words
-    assert told.text.endswith(f"Delete it and publish again: syndb-pipeline delete {case.dataset} --destination sandbox")
+    assert (
+        "What is at sandbox is not what was sent:" in told.text
+        and told.line("rows sent,").strip() == words
+    )
+    assert told.text.endswith(
+        f"Delete it and publish again: syndb-pipeline delete {case.dataset} --destination sandbox"
+    )
     assert not case.receipt.exists()
     again = case.publish()
-    assert (again.code, again.line("rows sent,").strip(), case.requests("upload")) == (5, words, 0), "the same, for it is still so"
+    assert (again.code, again.line("rows sent,").strip(), case.requests("upload")) == (
+        5,
+        words,
+        0,
+    ), "the same, for it is still so"
 
 
 def test_what_it_says_to_do_mends_it(case: Case) -> None:

@@ -1,6 +1,8 @@
-"""The whole road to a server over a real socket, with a million rows in the largest tables and 200 meshes: command line and Dagster.
+"""The whole road to a server over a real socket, with a million rows in the largest tables and 200
+meshes: command line and Dagster.
 
-Belongs here: that both come from log-in to deletion, and send the same. Does not: faults (`test_dagster_rest.py`), or what a page shows.
+Belongs here: that both come from log-in to deletion, and send the same. Does not: faults
+(`test_dagster_rest.py`), or what a page shows.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.home import dagster_home
 from dagster_defs.launch import launch
+from syndb_pipeline.config.settings import load_settings
 from syndb_pipeline.demo.shapes import ball, glb
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.publication.records import PublishRecords, Receipt
-from syndb_pipeline.settings import load_settings
-from syndb_pipeline.store import DatasetStore
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing.records import PublishRecords, Receipt
+from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Published, Terminal
 from tests.rest_lab import ADA, PASSWORD, TOM, RestLab, Sandbox
 
@@ -39,17 +41,26 @@ KEYRING_OFF = {"SYNDB_KEYRING": "off"}
 
 
 class LargeLab(RestLab):
-    """A lab with the large dataset; nothing of its credentials is in the environment: a person logs in."""
+    """A lab with the large dataset; nothing of its credentials is in the environment: a person logs
+    in.
+    """
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
         super().__init__(folder, sandbox)
         config = write_dataset(folder, ROWS, "parquet", memory_limit=500_000_000, threads=2)
         for number in range(MESHES):
-            (folder / f"{number}.glb").write_bytes(glb(ball((1000.0 * number, 0, 0), 500.0 + number)))
+            (folder / f"{number}.glb").write_bytes(
+                glb(ball((1000.0 * number, 0, 0), 500.0 + number))
+            )
         neurons = folder / "neuron.parquet"
-        mesh = f"CASE WHEN file_row_number < {MESHES} THEN file_row_number || '.glb' END AS mesh_path"
+        mesh = (
+            f"CASE WHEN file_row_number < {MESHES} THEN file_row_number || '.glb' END AS mesh_path"
+        )
         with duckdb.connect(config={"threads": 1}) as connection:
-            query = f"SELECT * EXCLUDE (file_row_number), {mesh} FROM read_parquet('{neurons}', file_row_number = true)"
+            query = (
+                f"SELECT * EXCLUDE (file_row_number), {mesh} FROM read_parquet('{neurons}',"
+                " file_row_number = true)"
+            )
             connection.execute(f"COPY ({query}) TO '{folder / 'with-meshes'}' (FORMAT parquet)")
         (folder / "with-meshes").replace(neurons)
         content = yaml.safe_load(config.read_text())
@@ -61,7 +72,9 @@ class LargeLab(RestLab):
     @property
     def environment(self) -> dict[str, str]:
         return {
-            name: value for name, value in super().environment.items() if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))
+            name: value
+            for name, value in super().environment.items()
+            if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))
         } | KEYRING_OFF
 
     @property
@@ -84,14 +97,29 @@ def require_all_of_it(sandbox: Sandbox, lab: LargeLab) -> None:
     published = Published(there(sandbox).table_files(DATASET))
     assert published.counts == COUNTS
     kept = Published({table: lab.folder / f"{table}.parquet" for table in COUNTS})
-    for table, column in {"vesicle": "distance_to_active_zone", "mitochondria": "voxel_volume", "neuron": "cable_length"}.items():
-        values = f"SELECT count(DISTINCT cid), sum({column}::DECIMAL(20, 3)), min({column}), max({column}) FROM {table}"
+    for table, column in {
+        "vesicle": "distance_to_active_zone",
+        "mitochondria": "voxel_volume",
+        "neuron": "cable_length",
+    }.items():
+        values = (
+            f"SELECT count(DISTINCT cid), sum({column}::DECIMAL(20, 3)), min({column}),"
+            f" max({column}) FROM {table}"
+        )
         assert published.rows(values) == kept.rows(values)
-    terminals = "FROM vesicle JOIN pre_synaptic_terminal AS terminal ON vesicle.parent_id = terminal.cid"
+    terminals = (
+        "FROM vesicle JOIN pre_synaptic_terminal AS terminal ON vesicle.parent_id = terminal.cid"
+    )
     [(lab_pairs,)] = kept.rows(f"SELECT count(*) {terminals}")
-    assert published.value(f"SELECT count(*) {terminals} JOIN axon ON terminal.parent_id = axon.cid") == lab_pairs == ROWS
+    assert (
+        published.value(f"SELECT count(*) {terminals} JOIN axon ON terminal.parent_id = axon.cid")
+        == lab_pairs
+        == ROWS
+    )
     stored = there(sandbox).stored(DATASET)
-    assert {file.sha256 for file in stored} == {_digest(lab.folder / f"{number}.glb") for number in range(MESHES)}
+    assert {file.sha256 for file in stored} == {
+        _digest(lab.folder / f"{number}.glb") for number in range(MESHES)
+    }
     assert len({file.unit for file in stored}) == MESHES
     neurons = {unit for (unit,) in published.rows("SELECT cid FROM neuron")}
     assert all(file.unit in neurons and _digest(file.path) == file.sha256 for file in stored)
@@ -117,7 +145,9 @@ def verified_in_a_browser(shown: str) -> None:
     [link] = re.findall(r"http://\S+state=\S+", shown)
     page = httpx.get(link, trust_env=False)
     state = re.findall(r'name="state" value="([^"]+)"', page.text)[0]
-    httpx.post(link, data={"state": state}, follow_redirects=True, trust_env=False).raise_for_status()
+    httpx.post(
+        link, data={"state": state}, follow_redirects=True, trust_env=False
+    ).raise_for_status()
 
 
 def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]) -> None:
@@ -131,7 +161,9 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
         login = Terminal(lab, "login", "--no-browser")
         login.read_until(lambda seen: seen.rstrip().endswith("User name at sandbox:"))
         login.answer(TOM)
-        login.read_until(lambda seen: seen.endswith(f"Password of {TOM}: "))  # the space comes once nothing typed is shown any more
+        login.read_until(
+            lambda seen: seen.endswith(f"Password of {TOM}: ")
+        )  # the space comes once nothing typed is shown any more
         login.answer(PASSWORD)
         login.read_until(lambda seen: re.search(r"state=\S+\s", seen) is not None)
         verified_in_a_browser(login.seen)
@@ -140,9 +172,17 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
         assert f"as {TOM}" in login.seen and "verified" in login.seen.splitlines()[-1]
 
         who = lab.run("whoami", "--json")
-        assert (who.code, json.loads(who.out)["name"], json.loads(who.out)["verified"]) == (0, TOM, True)
+        assert (who.code, json.loads(who.out)["name"], json.loads(who.out)["verified"]) == (
+            0,
+            TOM,
+            True,
+        )
         doctor = lab.run("doctor", "large.yaml", "--json")
-        assert {check["name"]: check["state"] for check in json.loads(doctor.out)["checks"] if check["state"] == "failed"} == {}, doctor.out
+        assert {
+            check["name"]: check["state"]
+            for check in json.loads(doctor.out)["checks"]
+            if check["state"] == "failed"
+        } == {}, doctor.out
         assert doctor.code == 0
 
         planned = lab.run("plan", "large.yaml", "--json")
@@ -152,13 +192,18 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
         published = lab.run("publish", "large.yaml", "--approve", digest[:12])
         assert published.code == 0, published.err
         assert f"PUBLISHED {LABEL} to sandbox" in published.out and f"as {TOM}" in published.out
-        assert f"{sum(COUNTS.values()):,} rows in {len(COUNTS)} tables, read back and compared; {MESHES} meshes" in published.out
+        assert (
+            f"{sum(COUNTS.values()):,} rows in {len(COUNTS)} tables, read back and compared;"
+            f" {MESHES} meshes" in published.out
+        )
         require_all_of_it(sandbox, lab)
         assert uploads(sandbox) == 1
 
         receipt = lab.receipt()
         assert (receipt.plan, receipt.target, receipt.account) == (digest, sandbox.url, TOM)
-        assert {table: (check.sent, check.found) for table, check in receipt.tables.items()} == {t: (n, n) for t, n in COUNTS.items()}
+        assert {table: (check.sent, check.found) for table, check in receipt.tables.items()} == {
+            t: (n, n) for t, n in COUNTS.items()
+        }
         assert (receipt.number_of_units, receipt.files) == (sum(COUNTS.values()), MESHES)
         packages["command line"] = receipt.upload.tar_sha256
 
@@ -166,9 +211,19 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
         assert (again.code, uploads(sandbox)) == (0, 1), again.err
         assert "nothing to send" in again.err
         status = lab.run("status", "large.yaml", "--json").report["status"]
-        assert (status["digest"], status["approved"], status["receipt"]["plan"]) == (digest, True, digest)
-        listed = {which: lab.run("datasets", *which, "--json") for which in ((), ("--modifiable",), ("--incomplete",))}
-        found = {which: [each["info"]["metadata"]["label"] for each in json.loads(ran.out)] for which, ran in listed.items()}
+        assert (status["digest"], status["approved"], status["receipt"]["plan"]) == (
+            digest,
+            True,
+            digest,
+        )
+        listed = {
+            which: lab.run("datasets", *which, "--json")
+            for which in ((), ("--modifiable",), ("--incomplete",))
+        }
+        found = {
+            which: [each["info"]["metadata"]["label"] for each in json.loads(ran.out)]
+            for which, ran in listed.items()
+        }
         assert found == {(): [LABEL], ("--modifiable",): [LABEL], ("--incomplete",): []}
 
         delete = Terminal(lab, "delete", "large.yaml")
@@ -183,7 +238,9 @@ def test_the_road_from_the_command_line(tmp_path: Path, packages: dict[str, str]
 
 
 def require_gone(sandbox: Sandbox, lab: LargeLab) -> None:
-    """Nothing of it is at the server, a tombstone is here, and what was approved before does not bring it back."""
+    """Nothing of it is at the server, a tombstone is here, and what was approved before does not
+    bring it back.
+    """
     assert there(sandbox).info(DATASET) is None
     assert not [*sandbox.node.rglob("*.parquet"), *sandbox.node.rglob("*.glb")]
     [tombstone] = lab.records.tombstones()
@@ -221,31 +278,53 @@ def test_the_road_through_dagster(tmp_path: Path, packages: dict[str, str]) -> N
             def run(job: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
                 definition = build_defs(settings, with_schedules=False).resolve_job_def(job)
                 partition = None if job == "delete" else "large"
-                return definition.execute_in_process(instance=instance, partition_key=partition, run_config=config, raise_on_error=False)
+                return definition.execute_in_process(
+                    instance=instance,
+                    partition_key=partition,
+                    run_config=config,
+                    raise_on_error=False,
+                )
 
             unapproved = run("publish")
             [event] = [event for event in unapproved.all_events if event.is_step_failure]
             [digest] = re.findall(r"--approve ([0-9a-f]{12})", str(event.step_failure_data.error))
             assert uploads(sandbox) == 0
 
-            published = run("publish", {"ops": {"publish_dataset": {"config": {"approve": digest}}}})
+            published = run(
+                "publish", {"ops": {"publish_dataset": {"config": {"approve": digest}}}}
+            )
             assert published.success
             require_all_of_it(sandbox, lab)
             receipt = lab.receipt()
             [shown] = published.asset_materializations_for_node("publish_dataset")
             rows = [line.data for line in shown.metadata["rows"].records]  # type: ignore[attr-defined]
-            assert {row["table"]: (row["sent"], row["found"]) for row in rows} == {t: (n, n) for t, n in COUNTS.items()}
-            assert (shown.metadata["address"].value, shown.metadata["plan"].value) == (sandbox.url, receipt.plan)
+            assert {row["table"]: (row["sent"], row["found"]) for row in rows} == {
+                t: (n, n) for t, n in COUNTS.items()
+            }
+            assert (shown.metadata["address"].value, shown.metadata["plan"].value) == (
+                sandbox.url,
+                receipt.plan,
+            )
             assert str(shown.metadata["published"].value).endswith(f"as {ADA}")
-            said = [entry.user_message for entry in instance.all_logs(published.run_id) if entry.level == 20 and not entry.dagster_event]
-            assert f"Sending {sum(COUNTS.values()):,} rows" in said and f"Sending {MESHES} meshes and skeletons" in said
+            said = [
+                entry.user_message
+                for entry in instance.all_logs(published.run_id)
+                if entry.level == 20 and not entry.dagster_event
+            ]
+            assert (
+                f"Sending {sum(COUNTS.values()):,} rows" in said
+                and f"Sending {MESHES} meshes and skeletons" in said
+            )
             packages["dagster"] = receipt.upload.tar_sha256
 
             assert run("publish").success
             assert uploads(sandbox) == 1
 
             def delete(label: str) -> dg.ExecuteInProcessResult:
-                return run("delete", {"ops": {"delete_dataset": {"config": {"dataset": "large", "label": label}}}})
+                return run(
+                    "delete",
+                    {"ops": {"delete_dataset": {"config": {"dataset": "large", "label": label}}}},
+                )
 
             assert not delete(LABEL.upper()).success
             assert there(sandbox).info(DATASET) is not None

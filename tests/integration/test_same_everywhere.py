@@ -1,4 +1,5 @@
-"""The same inputs give the same UUIDs, and the same files the same tar, whoever prepares them, where, when and how fast.
+"""The same inputs give the same UUIDs, and the same files the same tar, whoever prepares them,
+where, when and how fast.
 
 Belongs here: comparing whole runs with each other. Does not: what any one run must give.
 """
@@ -17,11 +18,11 @@ import duckdb
 import pytest
 
 from benchmarks.generate import DATASET, FIRST_NEURON, SHARE, write_dataset
-from syndb_pipeline.engine import parquet
-from syndb_pipeline.payload import TarPayload
-from syndb_pipeline.publication.manifest import Manifest, as_sent
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.base.tar_stream import TarPayload
+from syndb_pipeline.publishing.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
-from syndb_pipeline.store import DatasetStore
+from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Lab, Published
 
 ROWS = 3_000
@@ -58,7 +59,9 @@ class Prepared:
         folder = DatasetStore(self.lab.folder / "state", DATASET).stage("assign_ids") / "ids"
         with duckdb.connect() as connection:
             return {
-                path.stem: dict(connection.execute(f"SELECT key::VARCHAR, cid FROM {parquet(path)}").fetchall())
+                path.stem: dict(
+                    connection.execute(f"SELECT key::VARCHAR, cid FROM {parquet(path)}").fetchall()
+                )
                 for path in sorted(folder.glob("*.parquet"))
             }
 
@@ -87,7 +90,10 @@ def written(folder: Path, rows: int, file_format: str = "csv", **limits: Any) ->
 def all_rows(tables: Published) -> dict[str, list[tuple[Any, ...]]]:
     """Every published row, columns by name, rows in the order of their keys."""
     return {
-        table: tables.rows(f"SELECT {', '.join(sorted(name for name, *_ in tables.rows(f'DESCRIBE {table}')))} FROM {table} ORDER BY cid")
+        table: tables.rows(
+            f"SELECT {', '.join(sorted(name for name, *_ in tables.rows(f'DESCRIBE {table}')))}"
+            f" FROM {table} ORDER BY cid"
+        )
         for table in sorted(tables.files)
     }
 
@@ -127,7 +133,15 @@ def test_the_command_line_and_dagster_pack_the_same_tar(first: Prepared, tmp_pat
 
 
 def test_another_folder_another_time_another_place(first: Prepared, tmp_path: Path) -> None:
-    lab = copied(first, tmp_path / "a folder with blanks" / "and [brackets]" / "cid=5" / "voxel_volume=0.9" / "run=1")
+    lab = copied(
+        first,
+        tmp_path
+        / "a folder with blanks"
+        / "and [brackets]"
+        / "cid=5"
+        / "voxel_volume=0.9"
+        / "run=1",
+    )
     for file in lab.folder.glob("*.csv"):
         os.utime(file, (946_684_800, 946_684_800))  # the year 2000
     later = prepare(lab, TZ="Pacific/Auckland", LC_ALL="C", PYTHONHASHSEED="7")
@@ -139,11 +153,14 @@ def test_another_folder_another_time_another_place(first: Prepared, tmp_path: Pa
 
 
 def test_parquet_gives_the_uuids_and_rows_of_csv(first: Prepared, tmp_path: Path) -> None:
-    # As partitioned exports are called: DuckDB by itself takes such folders for columns, in place of the file's own.
+    # As partitioned exports are called: DuckDB by itself takes such folders for columns, in place
+    # of the file's own.
     from_parquet = prepare(written(tmp_path / "cid=5" / "parent_id=2" / "mat=783", ROWS, "parquet"))
 
     assert from_parquet.ids() == first.ids()
-    assert all_rows(from_parquet.package(tmp_path / "one")) == all_rows(first.package(tmp_path / "two"))
+    assert all_rows(from_parquet.package(tmp_path / "one")) == all_rows(
+        first.package(tmp_path / "two")
+    )
 
 
 def test_shuffled_rows_keep_their_uuids_and_relations(first: Prepared, tmp_path: Path) -> None:
@@ -160,15 +177,25 @@ def test_shuffled_rows_keep_their_uuids_and_relations(first: Prepared, tmp_path:
     assert all_rows(after.package(tmp_path / "one")) == all_rows(first.package(tmp_path / "two"))
 
 
-def test_columns_in_another_order_and_under_other_names_keep_their_uuids(first: Prepared, tmp_path: Path) -> None:
+def test_columns_in_another_order_and_under_other_names_keep_their_uuids(
+    first: Prepared, tmp_path: Path
+) -> None:
     lab = copied(first, tmp_path / "lab")
     with duckdb.connect() as connection:
         source = f"read_csv('{first.lab.folder / 'vesicle.csv'}', all_varchar = true)"
         names = [name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()]
-        columns = ", ".join(f"{name} AS {'lab_key' if name == 'cid' else name}" for name in reversed(names))
-        connection.execute(f"COPY (SELECT {columns} FROM {source}) TO '{lab.folder / 'vesicle.csv'}' (HEADER)")
+        columns = ", ".join(
+            f"{name} AS {'lab_key' if name == 'cid' else name}" for name in reversed(names)
+        )
+        connection.execute(
+            f"COPY (SELECT {columns} FROM {source}) TO '{lab.folder / 'vesicle.csv'}' (HEADER)"
+        )
     config = lab.folder / CONFIG
-    config.write_text(config.read_text().replace("{file: vesicle.csv}", "{file: vesicle.csv, columns: {lab_key: cid}}"))
+    config.write_text(
+        config.read_text().replace(
+            "{file: vesicle.csv}", "{file: vesicle.csv, columns: {lab_key: cid}}"
+        )
+    )
     renamed = prepare(lab)
 
     assert renamed.ids() == first.ids()

@@ -1,6 +1,8 @@
-"""The sandbox judged by a client we did not write: `syndb-api-client` drives every route and must parse every answer.
+"""The sandbox judged by a client we did not write: `syndb-api-client` drives every route and must
+parse every answer.
 
-Belongs here: routes, statuses and bodies of the published contract. Does not: attacks, or what our own client does.
+Belongs here: routes, statuses and bodies of the published contract. Does not: attacks, or what our
+own client does.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ import duckdb
 import httpx
 import pytest
 import syndb_api_client as generated
-from syndb_api_client.exceptions import ApiException, BadRequestException, ForbiddenException, NotFoundException, UnauthorizedException
+from syndb_api_client.exceptions import (
+    ApiException,
+    BadRequestException,
+    ForbiddenException,
+    NotFoundException,
+    UnauthorizedException,
+)
 
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 
@@ -35,7 +43,9 @@ LEFT_OUT = {
     ("POST", "/user/profile/current/upload_url_profile_picture"),
     ("GET", "/user/profile/picture/{user_id}"),
 }
-"""Log-in through others, verification by e-mail, profile pictures: no step of a publication needs them."""
+"""Log-in through others, verification by e-mail, profile pictures: no step of a publication needs
+them.
+"""
 
 REGION = generated.BrainRegionCreateReadInput(brain_structure="hippocampus", direction="null")
 MUTATION = generated.MutationModelCreateRead(gene="shi", expression="knock-out")
@@ -50,7 +60,9 @@ ACCOUNTS: list[dict[str, Any]] = [
 
 
 def routes_of_the_client() -> set[tuple[str, str]]:
-    """Method and path of every request that the generated client can make, read from its sources."""
+    """Method and path of every request that the generated client can make, read from its
+    sources.
+    """
     found = set()
     for source in (Path(generated.__file__).parent / "api").glob("*_api.py"):
         for call in ast.walk(ast.parse(source.read_text())):
@@ -67,7 +79,9 @@ class Driver:
 
     def __init__(self, sandbox: Sandbox, email: str | None) -> None:
         token = sandbox.token(email) if email else None
-        self.client = generated.ApiClient(generated.Configuration(host=sandbox.url, access_token=token))
+        self.client = generated.ApiClient(
+            generated.Configuration(host=sandbox.url, access_token=token)
+        )
         self.user = generated.UserApi(self.client)
         self.cilogon = generated.CilogonApi(self.client)
         self.tag = generated.TagApi(self.client)
@@ -78,12 +92,18 @@ class Driver:
         self.root = generated.DefaultApi(self.client)
 
     def new(self, dataset: UUID | str, **changed: Any) -> generated.IdResponse:
-        return self.dataset.register_new_dataset_neurodata_metadata_dataset_new_post(new_dataset(dataset, **changed))
+        return self.dataset.register_new_dataset_neurodata_metadata_dataset_new_post(
+            new_dataset(dataset, **changed)
+        )
 
     def info(self, dataset: UUID) -> generated.UploadedSingleDatasetSchema:
-        return self.dataset.dataset_info_neurodata_metadata_dataset_dataset_id_info_get(str(dataset))
+        return self.dataset.dataset_info_neurodata_metadata_dataset_dataset_id_info_get(
+            str(dataset)
+        )
 
-    def upload(self, dataset: UUID, content: bytes, name: str | None = None, **changed: Any) -> None:
+    def upload(
+        self, dataset: UUID, content: bytes, name: str | None = None, **changed: Any
+    ) -> None:
         said = {
             "upload_start_time": datetime.now(UTC),
             "continent": "Europe",
@@ -93,17 +113,27 @@ class Driver:
             **changed,
         }
         file = (f"{dataset}.tar" if name is None else name, content)
-        self.io.upload_dataset_files_neurodata_io_dataset_id_upload_patch(str(dataset), dataset_tar_file=file, **said)
+        self.io.upload_dataset_files_neurodata_io_dataset_id_upload_patch(
+            str(dataset), dataset_tar_file=file, **said
+        )
 
     def delete(self, dataset: UUID, **options: Any) -> None:
-        self.io.delete_dataset_neurodata_io_dataset_id_delete_dataset_delete(str(dataset), **options)
+        self.io.delete_dataset_neurodata_io_dataset_id_delete_dataset_delete(
+            str(dataset), **options
+        )
 
     def create_tags(self) -> None:
-        self.tag.create_animal_neurodata_metadata_tag_animal_create_post(generated.AnimalModelCreate(species=18))
+        self.tag.create_animal_neurodata_metadata_tag_animal_create_post(
+            generated.AnimalModelCreate(species=18)
+        )
         self.tag.create_brain_region_neurodata_metadata_tag_brain_region_create_post(REGION)
-        self.tag.create_microscopy_neurodata_metadata_tag_microscopy_create_post(generated.MicroscopyCreateRead(name="ssTEM"))
+        self.tag.create_microscopy_neurodata_metadata_tag_microscopy_create_post(
+            generated.MicroscopyCreateRead(name="ssTEM")
+        )
         self.tag.create_mutation_neurodata_metadata_tag_mutation_create_post(MUTATION)
-        self.tag.create_publication_neurodata_metadata_tag_publication_create_post(generated.PublicationCreateRead(doi="10.1126/science.1"))
+        self.tag.create_publication_neurodata_metadata_tag_publication_create_post(
+            generated.PublicationCreateRead(doi="10.1126/science.1")
+        )
 
 
 def new_dataset(dataset: UUID | str, **changed: Any) -> generated.NewDatasetSchema:
@@ -135,10 +165,16 @@ def tar(**members: bytes) -> bytes:
 
 
 def neurons(tmp_path: Path, rows: int = 3) -> bytes:
-    return tar(neuron=table(tmp_path, f"SELECT uuid() AS cid, range::DOUBLE AS voxel_volume FROM range({rows})"))
+    return tar(
+        neuron=table(
+            tmp_path, f"SELECT uuid() AS cid, range::DOUBLE AS voxel_volume FROM range({rows})"
+        )
+    )
 
 
-def refused(call: Callable[[], Any], kind: type[ApiException], status: int, model: type | None) -> Any:
+def refused(
+    call: Callable[[], Any], kind: type[ApiException], status: int, model: type | None
+) -> Any:
     """The parsed body of the refusal that `call` must meet."""
     with pytest.raises(ApiException) as caught:
         call()
@@ -172,14 +208,22 @@ def dataset(ada: Driver) -> UUID:
 
 
 def test_every_route_of_the_client_is_served_or_on_the_short_list(tmp_path: Path) -> None:
-    """One walk through everything a user can do; then the server's own record is held against the client's sources."""
+    """One walk through everything a user can do; then the server's own record is held against the
+    client's sources.
+    """
     with Sandbox(tmp_path / "sandbox", accounts=ACCOUNTS) as sandbox:
         walk(sandbox, tmp_path)
         seen = [(each["method"], each["path"], each["status"]) for each in sandbox.requests()]
     known = routes_of_the_client()
     assert len(known) == 44 and known >= LEFT_OUT
     patterns = {route: re.compile(re.sub(r"\{\w+\}", "[^/]+", route[1])) for route in known}
-    never = {route for route in known if not any(route[0] == method and patterns[route].fullmatch(path) for method, path, _ in seen)}
+    never = {
+        route
+        for route in known
+        if not any(
+            route[0] == method and patterns[route].fullmatch(path) for method, path, _ in seen
+        )
+    }
     assert never == LEFT_OUT
     assert [each for each in seen if each[2] >= 400] == [("GET", "/neurodata/io/download_url", 422)]
 
@@ -188,42 +232,82 @@ def walk(sandbox: Sandbox, tmp_path: Path) -> None:
     nobody = Driver(sandbox, None)
     assert nobody.root.redirect_get()
     auth = generated.AuthApi(nobody.client)
-    assert auth.auth_db_native_login_user_auth_native_login_post(ADA, PASSWORD).token_type == "bearer"
+    assert (
+        auth.auth_db_native_login_user_auth_native_login_post(ADA, PASSWORD).token_type == "bearer"
+    )
     read = nobody.user.register_register_user_auth_register_post(
         generated.UserCreate(email="new@lab.example", password=PASSWORD, is_verified=True)
     )
     assert not read.is_verified
     fresh = Driver(sandbox, "new@lab.example")
-    assert nobody.user.profile_from_user_id_user_profile_id_user_id_get(read.id).email == "new@lab.example"
+    assert (
+        nobody.user.profile_from_user_id_user_profile_id_user_id_get(read.id).email
+        == "new@lab.example"
+    )
     fresh.user.set_scientist_tag_user_profile_current_set_scientist_tag_post("newcomer")
-    assert nobody.user.profile_from_scientist_tag_user_profile_scientist_tag_scientist_tag_get("newcomer").id == read.id
+    assert (
+        nobody.user.profile_from_scientist_tag_user_profile_scientist_tag_scientist_tag_get(
+            "newcomer"
+        ).id
+        == read.id
+    )
 
     page = fresh.cilogon.academic_authorize_user_academic_authorize_get().authorization_url
     shown = httpx.get(page, trust_env=False)
     [state] = re.findall(r'name="state" value="([^"]+)"', shown.text)
     sent = httpx.post(page.partition("?")[0], data={"state": state}, trust_env=False)
     back = httpx.URL(sent.headers["location"]).params
-    nobody.cilogon.academic_callback_user_academic_callback_get(state=back["state"], code=back["code"])
+    nobody.cilogon.academic_callback_user_academic_callback_get(
+        state=back["state"], code=back["code"]
+    )
     assert fresh.user.current_user_profile_user_profile_current_get().is_verified
 
     fresh.create_tags()
     dataset = uuid4()
     assert fresh.new(dataset).id == str(dataset)
     assert fresh.info(dataset).number_of_units == 0
-    assert nobody.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label == {str(dataset): "Mushroom body"}
-    assert fresh.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids == [str(dataset)]
-    assert str(dataset) in fresh.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
-    collection = generated.CreateReadDatasetCollectionModel(name="flies", dataset_ids=[str(dataset)])
-    fresh.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(collection)
+    assert nobody.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label == {
+        str(dataset): "Mushroom body"
+    }
+    assert (
+        fresh.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids
+        == [str(dataset)]
+    )
+    assert (
+        str(dataset)
+        in fresh.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
+    )
+    collection = generated.CreateReadDatasetCollectionModel(
+        name="flies", dataset_ids=[str(dataset)]
+    )
+    fresh.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
+        collection
+    )
     assert fresh.info(dataset).dataset_collection_names == ["flies"]
-    shared = generated.SingleDatasetSchemaNoBrainRegion(id=str(uuid4()), label="Two", animal=18, microscopy="ssTEM")
+    shared = generated.SingleDatasetSchemaNoBrainRegion(
+        id=str(uuid4()), label="Two", animal=18, microscopy="ssTEM"
+    )
     parts = [generated.MultiBrainRegionDatasetDefinition(brain_regions=[REGION])]
-    made = generated.CreateDatasetCollectionMultiBrainRegion(name="regions", dataset_brain_regions=parts, dataset_metadata=shared)
-    answer = fresh.dataset.new_multi_region_dataset_collection_neurodata_metadata_dataset_collection_new_multi_brain_region_post(made)
+    made = generated.CreateDatasetCollectionMultiBrainRegion(
+        name="regions", dataset_brain_regions=parts, dataset_metadata=shared
+    )
+    answer = fresh.dataset.new_multi_region_dataset_collection_neurodata_metadata_dataset_collection_new_multi_brain_region_post(
+        made
+    )
     assert answer.brain_regions_to_dataset_id == {"hippocampus": shared.id}
-    asked = generated.DatasetTagSearchSchema(include=generated.DatasetFilterSchema(animals_species=[18]))
-    assert len(nobody.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(asked).datasets) == 2
-    assert nobody.metadata.universal_metadata_neurodata_metadata_get_universal_get().microscopy_names == ["ssTEM"]
+    asked = generated.DatasetTagSearchSchema(
+        include=generated.DatasetFilterSchema(animals_species=[18])
+    )
+    assert (
+        len(
+            nobody.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(asked).datasets
+        )
+        == 2
+    )
+    assert (
+        nobody.metadata.universal_metadata_neurodata_metadata_get_universal_get().microscopy_names
+        == ["ssTEM"]
+    )
     mine = fresh.metadata.user_metadata_neurodata_metadata_get_user_get()
     assert dataset.int in mine.modifiable_datasets
     assert str(dataset) in mine.upload_incomplete_uuid_to_label
@@ -232,19 +316,51 @@ def walk(sandbox: Sandbox, tmp_path: Path) -> None:
     assert fresh.info(dataset).number_of_units == 3
     unit = uuid4()
     mesh = fresh.io.upload_dataset_mesh_neurodata_io_dataset_id_upload_url_mesh_get(str(dataset))
-    assert httpx.post(mesh.upload_url, data=mesh.fields, files={"file": (f"{unit}.glb", b"a mesh")}, trust_env=False).status_code == 204
+    assert (
+        httpx.post(
+            mesh.upload_url,
+            data=mesh.fields,
+            files={"file": (f"{unit}.glb", b"a mesh")},
+            trust_env=False,
+        ).status_code
+        == 204
+    )
     swc = fresh.io.upload_dataset_swb_neurodata_io_dataset_id_upload_url_swb_get(str(dataset))
-    assert httpx.post(swc.upload_url, data=swc.fields, files={"file": (f"{unit}.swc", b"a tree")}, trust_env=False).status_code == 204
-    wanted = generated.S3PreSignedDownloadRequest(target=1, dataset_id_to_cids={str(dataset): [str(unit)]})
-    # The client sends no body with a GET, so all it can ever get of this route is the validation error, which it parses.
-    refused(lambda: nobody.io.download_data_neurodata_io_download_url_get(wanted), ApiException, 422, generated.HTTPValidationError)
+    assert (
+        httpx.post(
+            swc.upload_url,
+            data=swc.fields,
+            files={"file": (f"{unit}.swc", b"a tree")},
+            trust_env=False,
+        ).status_code
+        == 204
+    )
+    wanted = generated.S3PreSignedDownloadRequest(
+        target=1, dataset_id_to_cids={str(dataset): [str(unit)]}
+    )
+    # The client sends no body with a GET, so all it can ever get of this route is the validation
+    # error, which it parses.
+    refused(
+        lambda: nobody.io.download_data_neurodata_io_download_url_get(wanted),
+        ApiException,
+        422,
+        generated.HTTPValidationError,
+    )
     tables = generated.DatasetId2SyndbTables(mapping={str(dataset): ["neuron"]})
-    assert nobody.io.download_dataset_files_neurodata_io_download_dataset_post(tables).download_url.startswith(sandbox.url)
+    assert nobody.io.download_dataset_files_neurodata_io_download_dataset_post(
+        tables
+    ).download_url.startswith(sandbox.url)
 
-    [result] = fresh.benchmark.neurodata_upload_benchmark_data_neurodata_benchmark_neurodata_upload_benchmark_results_get().data
+    [result] = (
+        fresh.benchmark.neurodata_upload_benchmark_data_neurodata_benchmark_neurodata_upload_benchmark_results_get().data
+    )
     assert result.city == "Leiden"
-    told = generated.NeurodataDownloadBenchmarkResultSchema(**result.to_dict(), dataset_ids=[str(dataset)])
-    fresh.benchmark.tag_search_upload_benchmark_result_neurodata_benchmark_neurodata_download_upload_benchmark_result_post(told)
+    told = generated.NeurodataDownloadBenchmarkResultSchema(
+        **result.to_dict(), dataset_ids=[str(dataset)]
+    )
+    fresh.benchmark.tag_search_upload_benchmark_result_neurodata_benchmark_neurodata_download_upload_benchmark_result_post(
+        told
+    )
     kept = fresh.benchmark.tag_search_download_benchmark_results_neurodata_benchmark_neurodata_download_benchmark_results_get()
     assert [each.dataset_ids for each in kept.data] == [[str(dataset)]]
 
@@ -261,7 +377,9 @@ def test_wrong_password_and_unknown_user_read_the_same(sandbox: Sandbox) -> None
     auth = generated.AuthApi(Driver(sandbox, None).client)
     for name, password in ((ADA, "wrong"), ("nobody@lab.example", PASSWORD)):
         body = refused(
-            lambda name=name, password=password: auth.auth_db_native_login_user_auth_native_login_post(name, password),
+            lambda name=name, password=password: (
+                auth.auth_db_native_login_user_auth_native_login_post(name, password)
+            ),
             BadRequestException,
             400,
             generated.ErrorModel,
@@ -272,7 +390,9 @@ def test_wrong_password_and_unknown_user_read_the_same(sandbox: Sandbox) -> None
 def test_address_in_use_cannot_register_again(sandbox: Sandbox) -> None:
     user = Driver(sandbox, None).user
     body = refused(
-        lambda: user.register_register_user_auth_register_post(generated.UserCreate(email=ADA.upper(), password="another")),
+        lambda: user.register_register_user_auth_register_post(
+            generated.UserCreate(email=ADA.upper(), password="another")
+        ),
         BadRequestException,
         400,
         generated.ErrorModel,
@@ -283,11 +403,15 @@ def test_address_in_use_cannot_register_again(sandbox: Sandbox) -> None:
 def test_logout_ends_the_token_and_no_other(sandbox: Sandbox) -> None:
     one, other = Driver(sandbox, BOB), Driver(sandbox, BOB)
     generated.AuthApi(one.client).auth_db_native_logout_user_auth_native_logout_post()
-    refused(one.user.current_user_profile_user_profile_current_get, UnauthorizedException, 401, None)
+    refused(
+        one.user.current_user_profile_user_profile_current_get, UnauthorizedException, 401, None
+    )
     assert other.user.current_user_profile_user_profile_current_get().email == BOB
 
 
-def test_without_a_token_what_writes_is_unauthorized(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
+def test_without_a_token_what_writes_is_unauthorized(
+    sandbox: Sandbox, ada: Driver, dataset: UUID
+) -> None:
     nobody = Driver(sandbox, None)
     refused(lambda: nobody.new(uuid4()), UnauthorizedException, 401, None)
     refused(lambda: nobody.upload(dataset, b"x"), UnauthorizedException, 401, None)
@@ -295,7 +419,9 @@ def test_without_a_token_what_writes_is_unauthorized(sandbox: Sandbox, ada: Driv
     refused(nobody.create_tags, UnauthorizedException, 401, None)
 
 
-def test_without_academic_verification_what_writes_is_forbidden_in_words(sandbox: Sandbox, dataset: UUID) -> None:
+def test_without_academic_verification_what_writes_is_forbidden_in_words(
+    sandbox: Sandbox, dataset: UUID
+) -> None:
     tom = Driver(sandbox, TOM)
     body = refused(lambda: tom.new(uuid4()), ForbiddenException, 403, generated.SyndbErrorModel)
     assert "verification" in body.detail
@@ -307,21 +433,29 @@ def test_without_academic_verification_what_writes_is_forbidden_in_words(sandbox
     )
     assert isinstance(body.actual_instance, generated.SyndbErrorModel)
     refused(
-        lambda: tom.io.upload_dataset_mesh_neurodata_io_dataset_id_upload_url_mesh_get(str(dataset)),
+        lambda: tom.io.upload_dataset_mesh_neurodata_io_dataset_id_upload_url_mesh_get(
+            str(dataset)
+        ),
         ForbiddenException,
         403,
         generated.SyndbErrorModel,
     )
     collection = generated.CreateReadDatasetCollectionModel(name="of tom", dataset_ids=[])
     refused(
-        lambda: tom.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(collection),
+        lambda: (
+            tom.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
+                collection
+            )
+        ),
         ForbiddenException,
         403,
         generated.SyndbErrorModel,
     )
 
 
-def test_a_stranger_is_told_whose_dataset_it_is_not(sandbox: Sandbox, dataset: UUID, tmp_path: Path) -> None:
+def test_a_stranger_is_told_whose_dataset_it_is_not(
+    sandbox: Sandbox, dataset: UUID, tmp_path: Path
+) -> None:
     eve = Driver(sandbox, EVE)
     body = refused(
         lambda: eve.upload(dataset, neurons(tmp_path)),
@@ -331,7 +465,9 @@ def test_a_stranger_is_told_whose_dataset_it_is_not(sandbox: Sandbox, dataset: U
     )
     assert isinstance(body.actual_instance, generated.DatasetErrorModel)
     assert body.actual_instance.detail.dataset_id == str(dataset)
-    body = refused(lambda: eve.delete(dataset), ForbiddenException, 403, generated.DatasetErrorModel)
+    body = refused(
+        lambda: eve.delete(dataset), ForbiddenException, 403, generated.DatasetErrorModel
+    )
     assert body.detail.dataset_id == str(dataset)
     refused(
         lambda: eve.io.upload_dataset_swb_neurodata_io_dataset_id_upload_url_swb_get(str(dataset)),
@@ -341,26 +477,40 @@ def test_a_stranger_is_told_whose_dataset_it_is_not(sandbox: Sandbox, dataset: U
     )
     taken = generated.CreateReadDatasetCollectionModel(name="of eve", dataset_ids=[str(dataset)])
     refused(
-        lambda: eve.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(taken),
+        lambda: (
+            eve.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
+                taken
+            )
+        ),
         ForbiddenException,
         403,
         generated.SyndbErrorModel,
     )
 
 
-def test_a_member_of_an_authorized_group_uploads_and_may_not_delete(sandbox: Sandbox, ada: Driver, tmp_path: Path) -> None:
+def test_a_member_of_an_authorized_group_uploads_and_may_not_delete(
+    sandbox: Sandbox, ada: Driver, tmp_path: Path
+) -> None:
     shared = uuid4()
     ada.new(shared, authorized_group_names=["lab"])
     bob = Driver(sandbox, BOB)
     bob.upload(shared, neurons(tmp_path))
     assert ada.info(shared).number_of_units == 3
-    assert str(shared) in bob.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids
-    assert str(shared) not in bob.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
+    assert (
+        str(shared)
+        in bob.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids
+    )
+    assert (
+        str(shared)
+        not in bob.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
+    )
     refused(lambda: bob.delete(shared), ForbiddenException, 403, generated.DatasetErrorModel)
     ada.delete(shared)
 
 
-def test_every_upload_is_added_to_the_number_of_units(ada: Driver, dataset: UUID, tmp_path: Path) -> None:
+def test_every_upload_is_added_to_the_number_of_units(
+    ada: Driver, dataset: UUID, tmp_path: Path
+) -> None:
     package = neurons(tmp_path)
     for units in (3, 6, 9):
         ada.upload(dataset, package)
@@ -375,18 +525,30 @@ def test_unknown_dataset_is_404(sandbox: Sandbox, ada: Driver, tmp_path: Path) -
     refused(lambda: ada.upload(nothing, neurons(tmp_path)), NotFoundException, 404, None)
 
 
-def test_a_deleted_dataset_is_gone_and_its_id_stays_its_owners(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
+def test_a_deleted_dataset_is_gone_and_its_id_stays_its_owners(
+    sandbox: Sandbox, ada: Driver, dataset: UUID
+) -> None:
     ada.delete(dataset)
     refused(lambda: ada.info(dataset), NotFoundException, 404, None)
     refused(lambda: ada.delete(dataset), NotFoundException, 404, generated.DatasetErrorModel)
-    refused(lambda: Driver(sandbox, EVE).new(dataset), ForbiddenException, 403, generated.SyndbErrorModel)
+    refused(
+        lambda: Driver(sandbox, EVE).new(dataset),
+        ForbiddenException,
+        403,
+        generated.SyndbErrorModel,
+    )
     ada.new(dataset)
     assert ada.info(dataset).number_of_units == 0
 
 
 def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
     eve, root = Driver(sandbox, EVE), Driver(sandbox, ROOT_USER)
-    refused(lambda: eve.delete(dataset, superuser_override=True), ForbiddenException, 403, generated.DatasetErrorModel)
+    refused(
+        lambda: eve.delete(dataset, superuser_override=True),
+        ForbiddenException,
+        403,
+        generated.DatasetErrorModel,
+    )
     refused(lambda: root.delete(dataset), ForbiddenException, 403, generated.DatasetErrorModel)
     root.delete(dataset, superuser_override=True)
     refused(lambda: ada.info(dataset), NotFoundException, 404, None)
@@ -398,9 +560,18 @@ def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: U
         ({"animal": 3}, "animal 3"),
         ({"microscopy": "unheard of"}, "microscopy unheard of"),
         ({"publication_dois": ["10.9999/none"]}, "publication 10.9999/none"),
-        ({"mutations": [generated.MutationModelCreateRead(gene="none", expression="knock-in")]}, "mutation none knock-in"),
         (
-            {"brain_regions": [generated.BrainRegionCreateReadInput(brain_structure="amygdaloid complex", direction="null")]},
+            {"mutations": [generated.MutationModelCreateRead(gene="none", expression="knock-in")]},
+            "mutation none knock-in",
+        ),
+        (
+            {
+                "brain_regions": [
+                    generated.BrainRegionCreateReadInput(
+                        brain_structure="amygdaloid complex", direction="null"
+                    )
+                ]
+            },
             "brain region amygdaloid complex",
         ),
         ({"authorized_group_names": ["no such group"]}, "no such group"),
@@ -408,14 +579,23 @@ def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: U
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_a_dataset_refers_to_must_be_there(ada: Driver, changed: dict[str, Any], missing: str) -> None:
-    body = refused(lambda: ada.new(uuid4(), **changed), NotFoundException, 404, generated.SyndbErrorModel)
+def test_what_a_dataset_refers_to_must_be_there(
+    ada: Driver, changed: dict[str, Any], missing: str
+) -> None:
+    body = refused(
+        lambda: ada.new(uuid4(), **changed), NotFoundException, 404, generated.SyndbErrorModel
+    )
     assert missing in body.detail
 
 
 def test_an_id_in_use_is_a_validation_error(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
     for driver in (ada, Driver(sandbox, EVE)):
-        body = refused(lambda driver=driver: driver.new(dataset), ApiException, 422, generated.HTTPValidationError)
+        body = refused(
+            lambda driver=driver: driver.new(dataset),
+            ApiException,
+            422,
+            generated.HTTPValidationError,
+        )
         assert [place.actual_instance for place in body.detail[0].loc] == ["body", "id"]
 
 
@@ -427,7 +607,12 @@ def test_what_is_no_tar_is_415(ada: Driver, dataset: UUID, broken: bytes) -> Non
 
 def test_a_name_without_the_datasets_id_is_415(ada: Driver, dataset: UUID, tmp_path: Path) -> None:
     for name in ("package.tar", f"{uuid4()}.tar"):
-        body = refused(lambda name=name: ada.upload(dataset, neurons(tmp_path), name), ApiException, 415, generated.FileErrorModel)
+        body = refused(
+            lambda name=name: ada.upload(dataset, neurons(tmp_path), name),
+            ApiException,
+            415,
+            generated.FileErrorModel,
+        )
         assert body.detail.name == name
     ada.upload(dataset, neurons(tmp_path), f"mushroom-{dataset}-v2.tar")
     assert ada.info(dataset).number_of_units == 3
@@ -435,7 +620,10 @@ def test_a_name_without_the_datasets_id_is_415(ada: Driver, dataset: UUID, tmp_p
 
 def test_an_unknown_table_is_406(ada: Driver, dataset: UUID, tmp_path: Path) -> None:
     body = refused(
-        lambda: ada.upload(dataset, tar(neurons=table(tmp_path, "SELECT uuid() AS cid"))), ApiException, 406, generated.FileErrorModel
+        lambda: ada.upload(dataset, tar(neurons=table(tmp_path, "SELECT uuid() AS cid"))),
+        ApiException,
+        406,
+        generated.FileErrorModel,
     )
     assert "neurons.parquet" in body.detail.message
 
@@ -451,7 +639,9 @@ def test_an_unknown_table_is_406(ada: Driver, dataset: UUID, tmp_path: Path) -> 
         (f"SELECT '{UUID(int=7)}'::UUID AS cid FROM range(2)", "several rows"),
     ],
 )
-def test_a_wrong_table_is_500_with_the_reason(ada: Driver, dataset: UUID, tmp_path: Path, query: str, reason: str) -> None:
+def test_a_wrong_table_is_500_with_the_reason(
+    ada: Driver, dataset: UUID, tmp_path: Path, query: str, reason: str
+) -> None:
     body = refused(
         lambda: ada.upload(dataset, tar(neuron=table(tmp_path, query))),
         generated.exceptions.ServiceException,
@@ -462,8 +652,14 @@ def test_a_wrong_table_is_500_with_the_reason(ada: Driver, dataset: UUID, tmp_pa
     assert ada.info(dataset).number_of_units == 0
 
 
-def test_what_was_uploaded_comes_back_as_it_was_sent(sandbox: Sandbox, ada: Driver, dataset: UUID, tmp_path: Path) -> None:
-    sent = table(tmp_path, "SELECT uuid() AS cid, (range * 1.5)::DOUBLE AS voxel_volume, 'axonal' AS polarity FROM range(1000)")
+def test_what_was_uploaded_comes_back_as_it_was_sent(
+    sandbox: Sandbox, ada: Driver, dataset: UUID, tmp_path: Path
+) -> None:
+    sent = table(
+        tmp_path,
+        "SELECT uuid() AS cid, (range * 1.5)::DOUBLE AS voxel_volume, 'axonal' AS polarity FROM"
+        " range(1000)",
+    )
     (tmp_path / "sent.parquet").write_bytes(sent)
     ada.upload(dataset, tar(neuron=sent))
     tables = generated.DatasetId2SyndbTables(mapping={str(dataset): ["1", "axon"]})
@@ -483,7 +679,13 @@ def test_what_was_uploaded_comes_back_as_it_was_sent(sandbox: Sandbox, ada: Driv
 def test_search_includes_and_excludes(sandbox: Sandbox, ada: Driver) -> None:
     plain, shared = uuid4(), uuid4()
     ada.new(plain, label="plain")
-    ada.new(shared, label="shared", authorized_group_names=["lab"], mutations=[MUTATION], syndb_tables=[10])
+    ada.new(
+        shared,
+        label="shared",
+        authorized_group_names=["lab"],
+        mutations=[MUTATION],
+        syndb_tables=[10],
+    )
     me = ada.user.current_user_profile_user_profile_current_get().id
 
     def found(include: dict[str, Any], exclude: dict[str, Any] | None = None) -> set[str]:
@@ -491,38 +693,68 @@ def test_search_includes_and_excludes(sandbox: Sandbox, ada: Driver) -> None:
             include=generated.DatasetFilterSchema(owner_id=[me], **include),
             exclude=generated.DatasetFilterSchema(**exclude) if exclude else None,
         )
-        return {each.id for each in ada.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(asked).datasets}
+        return {
+            each.id
+            for each in ada.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(
+                asked
+            ).datasets
+        }
 
     assert found({}) >= {str(plain), str(shared)}
     assert found({"syndb_tables": [10]}) == {str(shared)}
-    assert found({"mutations": [generated.MutationModelRead(gene="shi", expression=None)]}) == {str(shared)}
+    assert found({"mutations": [generated.MutationModelRead(gene="shi", expression=None)]}) == {
+        str(shared)
+    }
     assert found({"authorized_group_names": ["lab", "other"]}) >= {str(shared)}
-    assert str(shared) not in found({}, {"mutations": [generated.MutationModelRead(gene=None, expression="knock-out")]})
+    assert str(shared) not in found(
+        {}, {"mutations": [generated.MutationModelRead(gene=None, expression="knock-out")]}
+    )
     assert found({"animal_cultural_names": [1]}) == set()
-    assert found({"animal_cultural_names": [18], "data_licenses": [7], "syndb_tables": [10]}) == {str(shared)}
-    assert found({"brain_regions": [generated.BrainRegionRead(brain_structure="amygdaloid complex")]}) == set()
+    assert found({"animal_cultural_names": [18], "data_licenses": [7], "syndb_tables": [10]}) == {
+        str(shared)
+    }
+    assert (
+        found({"brain_regions": [generated.BrainRegionRead(brain_structure="amygdaloid complex")]})
+        == set()
+    )
     for made in (plain, shared):
         ada.delete(made)
 
 
 def test_metadata_newer_than_a_moment(ada: Driver, dataset: UUID) -> None:
     later = datetime(2100, 1, 1, tzinfo=UTC)
-    assert ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(cutoff_creation_datetime=later).all_datasets == {}
-    read = ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(cutoff_creation_datetime=datetime(2020, 1, 1))
+    assert (
+        ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(
+            cutoff_creation_datetime=later
+        ).all_datasets
+        == {}
+    )
+    read = ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(
+        cutoff_creation_datetime=datetime(2020, 1, 1)
+    )
     assert str(dataset) in read.all_datasets
 
 
 def test_a_collection_over_regions_makes_a_dataset_of_each(sandbox: Sandbox, ada: Driver) -> None:
-    other = generated.BrainRegionCreateReadInput(brain_structure="amygdaloid complex", direction="dorsal")
-    shared = generated.SingleDatasetSchemaNoBrainRegion(id=str(uuid4()), label="Both", animal=18, microscopy="ssTEM")
+    other = generated.BrainRegionCreateReadInput(
+        brain_structure="amygdaloid complex", direction="dorsal"
+    )
+    shared = generated.SingleDatasetSchemaNoBrainRegion(
+        id=str(uuid4()), label="Both", animal=18, microscopy="ssTEM"
+    )
     parts = [
         generated.MultiBrainRegionDatasetDefinition(brain_regions=[REGION]),
         generated.MultiBrainRegionDatasetDefinition(brain_regions=[other], label="The second"),
     ]
-    new = generated.CreateDatasetCollectionMultiBrainRegion(name="both", dataset_brain_regions=parts, dataset_metadata=shared)
+    new = generated.CreateDatasetCollectionMultiBrainRegion(
+        name="both", dataset_brain_regions=parts, dataset_metadata=shared
+    )
     create = ada.dataset.new_multi_region_dataset_collection_neurodata_metadata_dataset_collection_new_multi_brain_region_post
     refused(lambda: create(new), NotFoundException, 404, None)
-    assert shared.id not in ada.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label, "all or none"
+    assert (
+        shared.id
+        not in ada.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label
+    ), "all or none"
     ada.tag.create_brain_region_neurodata_metadata_tag_brain_region_create_post(other)
     made = create(new).brain_regions_to_dataset_id
     assert set(made) == {"hippocampus", "dorsal amygdaloid complex"}
@@ -536,7 +768,11 @@ def test_a_collection_over_regions_makes_a_dataset_of_each(sandbox: Sandbox, ada
         ada.delete(UUID(each))
     taken = generated.CreateReadDatasetCollectionModel(name="both", dataset_ids=[])
     refused(
-        lambda: Driver(sandbox, EVE).dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(taken),
+        lambda: Driver(
+            sandbox, EVE
+        ).dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
+            taken
+        ),
         ForbiddenException,
         403,
         generated.SyndbErrorModel,
@@ -551,7 +787,11 @@ def test_a_dataset_registered_into_a_collection_tells_it(ada: Driver) -> None:
     assert ada.info(made).dataset_collection_names == ["waiting"]
     nothing = generated.CreateReadDatasetCollectionModel(name="waiting", dataset_ids=[str(uuid4())])
     refused(
-        lambda: ada.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(nothing),
+        lambda: (
+            ada.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
+                nothing
+            )
+        ),
         ApiException,
         422,
         generated.HTTPValidationError,

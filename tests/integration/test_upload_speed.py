@@ -1,11 +1,15 @@
-"""What an upload takes from the machine that sends it: memory, and time beside curl's with the same file.
+"""What an upload takes from the machine that sends it: memory, and time beside curl's with the same
+file.
 
-Belongs here: the two bars, measured by the code of `make bench-upload`. Does not: what arrives (the sandbox's tests).
+Belongs here: the two bars, measured by the code of `make bench-upload`. Does not: what arrives (the
+sandbox's tests).
 
-Memory does not depend on who else uses the machine, so it is asserted as it is measured. Time does. So curl and we send in turn, to one
-server that keeps nothing, each time in a new process that times the transfer alone. Three transfers of each are a round. A round counts by
-its medians; all rounds so far count by the fastest transfer of each, the one that others disturbed least. The bar is missed only when three
-rounds miss it both ways. If by then far more processes want to run than there are processors, the test is skipped and says so.
+Memory does not depend on who else uses the machine, so it is asserted as it is measured. Time does.
+So curl and we send in turn, to one server that keeps nothing, each time in a new process that times
+the transfer alone. Three transfers of each are a round. A round counts by its medians; all rounds
+so far count by the fastest transfer of each, the one that others disturbed least. The bar is missed
+only when three rounds miss it both ways. If by then far more processes want to run than there are
+processors, the test is skipped and says so.
 """
 
 from __future__ import annotations
@@ -50,14 +54,24 @@ def test_peak_memory_is_of_this_process_alone(tmp_path: Path) -> None:
     held[::4096] = b"x" * len(held[::4096])
     ask = "from benchmarks.memory import peak_memory; x = b'x' * {}; print(peak_memory())"
     little, more = (
-        int(subprocess.run([sys.executable, "-c", ask.format(size)], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        int(
+            subprocess.run(
+                [sys.executable, "-c", ask.format(size)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
         for size in (1, 50_000_000)
     )
     assert peak_memory() > 300_000_000 > more
     assert 45_000_000 < more - little < 55_000_000
 
 
-def test_memory_does_not_grow_with_the_package(sink: Server, large: Package, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_package(
+    sink: Server, large: Package, tmp_path: Path
+) -> None:
     small = write_package(tmp_path / "package", SMALL)
     assert abs(small.tar.bytes - SMALL) < SMALL / 10
     assert abs(large.tar.bytes - LARGE) < LARGE / 10
@@ -70,21 +84,40 @@ def test_memory_does_not_grow_with_a_download(sink: Server) -> None:
     assert abs(peaks[1] - peaks[0]) < 8_000_000, peaks
 
 
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed, and uploads are measured beside it")
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="curl is not installed, and uploads are measured beside it"
+)
 
 
 @needs_curl
 def test_the_benchmark_reports_both_servers(tmp_path: Path) -> None:
     out = tmp_path / "report" / "upload.json"
-    command = [sys.executable, "-m", "benchmarks.upload", "--sizes", "1MB,2MB", "--repetitions", "1", "--files", "3", "--file-size", "10KB"]
-    done = subprocess.run([*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.upload",
+        "--sizes",
+        "1MB,2MB",
+        "--repetitions",
+        "1",
+        "--files",
+        "3",
+        "--file-size",
+        "10KB",
+    ]
+    done = subprocess.run(
+        [*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(out.read_text(encoding="utf-8"))
     assert list(report["servers"]) == ["sink", "sandbox"]
     for kind, found in report["servers"].items():
         assert f"to the {kind}" in done.stdout
         assert [round(each["bytes"], -6) for each in found["uploads"]] == [1_000_000, 2_000_000]
-        assert all(each["curl_bytes_per_second"] > 0 and each["our_bytes_per_second"] > 0 for each in found["uploads"])
+        assert all(
+            each["curl_bytes_per_second"] > 0 and each["our_bytes_per_second"] > 0
+            for each in found["uploads"]
+        )
         assert [len(each["our_seconds"]) for each in found["uploads"]] == [1, 1]
         assert [each["parallel"] for each in found["files"]] == [1, 4, 8]
         for each in (*found["uploads"], *found["downloads"], *found["files"]):
@@ -94,9 +127,14 @@ def test_the_benchmark_reports_both_servers(tmp_path: Path) -> None:
 def test_without_curl_the_benchmark_says_so(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": str(tmp_path)}
     command = [sys.executable, "-m", "benchmarks.upload", "--sizes", "1MB"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "Skipped: curl is not installed on this machine, and uploads are measured beside it.\n"
+    assert (
+        done.stdout
+        == "Skipped: curl is not installed on this machine, and uploads are measured beside it.\n"
+    )
 
 
 @pytest.mark.alone
@@ -109,12 +147,18 @@ def test_an_upload_is_not_much_slower_than_curls(sink: Server, large: Package) -
         for _ in range(TRANSFERS):
             curls.append(send_by_curl(sink, large).seconds)
             ours.append(send_by_us(sink, large).seconds)
-        medians, fastest = median(curls[-TRANSFERS:]) / median(ours[-TRANSFERS:]), min(curls) / min(ours)
+        medians, fastest = (
+            median(curls[-TRANSFERS:]) / median(ours[-TRANSFERS:]),
+            min(curls) / min(ours),
+        )
         told.append(f"medians {medians:.2f}, fastest {fastest:.2f}")
         if max(medians, fastest) >= AT_LEAST:
             print(f"throughput beside curl's: {'; '.join(told)}")
             return
     wanting, processors = os.getloadavg()[0], os.cpu_count() or 1
     if wanting > 2 * processors:
-        pytest.skip(f"{wanting:.0f} processes want {processors} processors: nothing can be timed here ({'; '.join(told)})")
+        pytest.skip(
+            f"{wanting:.0f} processes want {processors} processors: nothing can be timed here"
+            f" ({'; '.join(told)})"
+        )
     pytest.fail(f"less than {AT_LEAST} of curl's throughput: {'; '.join(told)}")

@@ -1,4 +1,6 @@
-"""The lock files: names, versions and hashes, nothing about the machine that wrote them, and in step with pyproject.toml."""
+"""The lock files: names, versions and hashes, nothing about the machine that wrote them, and in
+step with pyproject.toml.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 def pins(lock: str) -> dict[str, str]:
     text = (ROOT / lock).read_text(encoding="utf-8")
-    return {canonicalize_name(name): version for name, version in re.findall(r"(?m)^([A-Za-z0-9._-]+)(?:\[[a-z0-9,._-]+\])?==(\S+)", text)}
+    return {
+        canonicalize_name(name): version
+        for name, version in re.findall(
+            r"(?m)^([A-Za-z0-9._-]+)(?:\[[a-z0-9,._-]+\])?==(\S+)", text
+        )
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -31,7 +38,9 @@ def test_a_lock_holds_names_versions_and_hashes_only(lock: str) -> None:
             assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
             entries[-1] += 1
         else:
-            assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,._-]+\])?==[A-Za-z0-9.!+]+( ; .+)? \\", line), line
+            assert re.fullmatch(
+                r"[A-Za-z0-9._-]+(\[[a-z0-9,._-]+\])?==[A-Za-z0-9.!+]+( ; .+)? \\", line
+            ), line
             entries.append(0)
     assert entries
     assert all(entries), "every package has a hash"
@@ -44,10 +53,15 @@ def test_the_development_lock_holds_the_runtime_lock() -> None:
 
 @pytest.mark.parametrize(
     ("lock", "wanted"),
-    [(LOCKS[0], PROJECT["dependencies"]), (LOCKS[1], PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])],
+    [
+        (LOCKS[0], PROJECT["dependencies"]),
+        (LOCKS[1], PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]),
+    ],
 )
 def test_a_lock_satisfies_the_project(lock: str, wanted: list[str]) -> None:
     pinned = pins(lock)
     for text in wanted:
         requirement = Requirement(text)
-        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), f"{text}: write the locks anew with `make lock`"
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), (
+            f"{text}: write the locks anew with `make lock`"
+        )

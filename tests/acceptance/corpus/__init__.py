@@ -1,6 +1,7 @@
 """A corpus of wrong inputs, each a real set with one small mistake, and the findings it must raise.
 
-Belongs here: all cases in one order, and the sets as they are. Does not: how a case is run (`case.py`), real tables (read where they lie).
+Belongs here: all cases in one order, and the sets as they are. Does not: how a case is run
+(`case.py`), real tables (read where they lie).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Real files as they were found, which nobody had to change to make them wrong.
 
-Belongs here: the originals and the dirty tables of the sets. Does not: mistakes that were made on purpose.
+Belongs here: the originals and the dirty tables of the sets. Does not: mistakes that were made on
+purpose.
 """
 
 from __future__ import annotations
@@ -28,19 +29,43 @@ CASES: tuple[Case, ...] = (
         finds("SYN-ID-002", SYN, "cid", 3138, 11_700, "3,136 of 14,836", "parent"),
         finds("SYN-UNIT-004", SYN, None, None, None, "voxel"),
     ),
-    _found("five files whose keys start again in each", "five_files", finds("SYN-ID-002", SYN, "connector_id", None, 11_700, "restart")),
+    _found(
+        "five files whose keys start again in each",
+        "five_files",
+        finds("SYN-ID-002", SYN, "connector_id", None, 11_700, "restart"),
+    ),
     _found(
         "connections to muscles, listed from both sides",
         "muscles",
-        finds("SYN-ID-002", REL, "cid", 2115, 38, "3 of them are copies of whole rows and 35 differ"),
+        finds(
+            "SYN-ID-002", REL, "cid", 2115, 38, "3 of them are copies of whole rows and 35 differ"
+        ),
         finds("SYN-REL-002", REL, "post_id", None, 153, "NMJ"),
         finds("SYN-REL-002", REL, "pre_id", None, 1, "VC6"),
-        finds("SYN-REL-006", REL, "post_id", None, 1_725, "4,692 of 6,417", setting="combine: {connection_score: sum}"),
+        finds(
+            "SYN-REL-006",
+            REL,
+            "post_id",
+            None,
+            1_725,
+            "4,692 of 6,417",
+            setting="combine: {connection_score: sum}",
+        ),
     ),
     _found(
         "a workbook of three sheets",
         "three_sheets",
-        finds("SYN-READ-007", NEU, None, None, 3, "Connectome", "NeuronsToMuscle", "Sensory", setting="sheet"),
+        finds(
+            "SYN-READ-007",
+            NEU,
+            None,
+            None,
+            3,
+            "Connectome",
+            "NeuronsToMuscle",
+            "Sensory",
+            setting="sheet",
+        ),
     ),
     _found(
         "a released edge list without header",
@@ -55,8 +80,16 @@ CASES: tuple[Case, ...] = (
         finds("SYN-PATH-005", NEU, "swc_path", 8, 1, "2 roots"),
         finds("SYN-PATH-006", NEU, "swc_path", 4, 1, "line 56"),
     ),
-    _found("vesicles of which nobody knows the terminal", "no_parent", finds("SYN-INT-003", VES, None, None, 1, "parents")),
-    _found("vesicles that are places and nothing else", "coordinates", finds("SYN-COL-002", VES, "cid", None, 1)),
+    _found(
+        "vesicles of which nobody knows the terminal",
+        "no_parent",
+        finds("SYN-INT-003", VES, None, None, 1, "parents"),
+    ),
+    _found(
+        "vesicles that are places and nothing else",
+        "coordinates",
+        finds("SYN-COL-002", VES, "cid", None, 1),
+    ),
     _found(
         "neurons as published, under the authors' own names of columns",
         "published_names",

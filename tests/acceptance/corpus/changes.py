@@ -1,6 +1,7 @@
 """Small changes of a lab's files, to be put together into mistakes.
 
-Belongs here: what a person, a spreadsheet or a script does to a table. Does not: which of them are mistakes, and what must be said of them.
+Belongs here: what a person, a spreadsheet or a script does to a table. Does not: which of them are
+mistakes, and what must be said of them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ def together(*changes: Change) -> Change:
     return apply
 
 
-def each(table: str, column: str, function: Callable[[str], Cell], rows: Iterable[int] | None = None) -> Change:
-    """Every cell of a column, or those in the file's `rows` (the header is row 1), put through `function`."""
+def each(
+    table: str, column: str, function: Callable[[str], Cell], rows: Iterable[int] | None = None
+) -> Change:
+    """Every cell of a column, or those in the file's `rows` (the header is row 1), put through
+    `function`.
+    """
     chosen = None if rows is None else set(rows)
 
     def apply(lab: Lab) -> None:
@@ -67,7 +72,9 @@ def column(table: str, name: str, value: Cell | Callable[[dict[str, Cell]], Cell
     def apply(lab: Lab) -> None:
         header, *body = lab.rows(table)
         for row in body:
-            row.append(value(dict(zip(map(str, header), row, strict=False))) if callable(value) else value)
+            row.append(
+                value(dict(zip(map(str, header), row, strict=False))) if callable(value) else value
+            )
         header.append(name)
 
     return apply
@@ -144,7 +151,9 @@ def headerless(table: str, *names: str) -> Change:
 
 
 def file(table: str, name: str, write: Write | None = None, *, told: bool = True) -> Change:
-    """The table lies in the file `name`, written by `write`; the config knows of it unless `told` is False."""
+    """The table lies in the file `name`, written by `write`; the config knows of it unless `told`
+    is False.
+    """
     writers: dict[str, Callable[[], Write]] = {"xlsx": as_workbook, "parquet": as_parquet}
 
     def apply(lab: Lab) -> None:
@@ -214,7 +223,10 @@ def copied(table: str, source: str, columns: dict[str, str], name: str = "") -> 
 
     def apply(lab: Lab) -> None:
         indexes = [lab.index(source, old) for old in columns.values()]
-        made: list[list[Cell]] = [list(columns), *([row[i] for i in indexes] for row in lab.rows(source)[1:])]
+        made: list[list[Cell]] = [
+            list(columns),
+            *([row[i] for i in indexes] for row in lab.rows(source)[1:]),
+        ]
         lab.tables[table] = File(name or f"{table}.csv", made)
         lab.config["tables"][table] = {"file": name or f"{table}.csv"}
 
@@ -222,7 +234,9 @@ def copied(table: str, source: str, columns: dict[str, str], name: str = "") -> 
 
 
 def with_neurons(lab: Lab) -> None:
-    """The guide's axons get a table of the neurons they are part of: axon 1 is part of N1, and so on."""
+    """The guide's axons get a table of the neurons they are part of: axon 1 is part of N1, and so
+    on.
+    """
     keys = [str(row[lab.index("axon", "cid")]) for row in lab.rows("axon")[1:]]
     further("neuron", "neuron.csv", [["cid"], *([f"N{key}"] for key in keys)])(lab)
     column("axon", "parent_id", lambda row: f"N{row['cid']}")(lab)

@@ -1,12 +1,23 @@
 """Column names: unknown, missing, twice, the server's, and configs that name others.
 
-Belongs here: mistakes under SYN-COL rules, SYN-READ-004 and SYN-READ-005. Does not: headers that are none (`text_files.py`).
+Belongs here: mistakes under SYN-COL rules, SYN-READ-004 and SYN-READ-005. Does not: headers that
+are none (`text_files.py`).
 """
 
 from __future__ import annotations
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, column, config, file, named, numbered, put, together, without
+from tests.acceptance.corpus.changes import (
+    Change,
+    column,
+    config,
+    file,
+    named,
+    numbered,
+    put,
+    together,
+    without,
+)
 from tests.acceptance.corpus.lab import Lab
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
@@ -26,14 +37,33 @@ UNKNOWN = (
         "two letters of a name are swapped",
         "hemibrain",
         named(NEU, "cable_length", "cable_lenght"),
-        finds("SYN-COL-001", NEU, "cable_lenght", None, 1, "cable_length", setting="columns: {cable_lenght: cable_length}"),
+        finds(
+            "SYN-COL-001",
+            NEU,
+            "cable_lenght",
+            None,
+            1,
+            "cable_length",
+            setting="columns: {cable_lenght: cable_length}",
+        ),
     ),
     wrong(
         "a name as people write it: Parent ID",
         "terminal",
         named(VES, "parent_id", "Parent ID"),
-        finds("SYN-COL-001", VES, "Parent ID", None, 1, "parent_id", setting="columns: {Parent ID: parent_id}"),
-        also={"SYN-INT-001": "without the column nothing relates the vesicles", "SYN-INT-003": "and so they have no parents"},
+        finds(
+            "SYN-COL-001",
+            VES,
+            "Parent ID",
+            None,
+            1,
+            "parent_id",
+            setting="columns: {Parent ID: parent_id}",
+        ),
+        also={
+            "SYN-INT-001": "without the column nothing relates the vesicles",
+            "SYN-INT-003": "and so they have no parents",
+        },
     ),
     wrong(
         "the key is called CID",
@@ -45,13 +75,34 @@ UNKNOWN = (
         "two columns look like one of SynDB's",
         "hemibrain",
         together(named(NEU, "cable_length", "Cable_Length"), column(NEU, "cable length", "1")),
-        finds("SYN-COL-001", NEU, "Cable_Length", None, 1, "'cable length' looks like cable_length too", setting="columns"),
-        finds("SYN-COL-001", NEU, "cable length", None, 1, "'Cable_Length' looks like cable_length too", setting="columns"),
+        finds(
+            "SYN-COL-001",
+            NEU,
+            "Cable_Length",
+            None,
+            1,
+            "'cable length' looks like cable_length too",
+            setting="columns",
+        ),
+        finds(
+            "SYN-COL-001",
+            NEU,
+            "cable length",
+            None,
+            1,
+            "'Cable_Length' looks like cable_length too",
+            setting="columns",
+        ),
     ),
     wrong(
         "names that have no more than letters in common with SynDB's",
         "guide",
-        together(*(column(VES, name, "1") for name in ("Major_Length_um", "Perimeter_um", "Section_ID", "Aspect"))),
+        together(
+            *(
+                column(VES, name, "1")
+                for name in ("Major_Length_um", "Perimeter_um", "Section_ID", "Aspect")
+            )
+        ),
         finds("SYN-COL-001", VES, "Major_Length_um", None, 4, "First map", setting="ignore"),
     ),
     wrong(
@@ -208,7 +259,9 @@ SERVERS = (
         "the server's flag for meshes",
         "guide",
         column(VES, "s3_mesh_location", "1"),
-        finds("SYN-COL-003", VES, "s3_mesh_location", None, 1, setting="ignore: [s3_mesh_location]"),
+        finds(
+            "SYN-COL-003", VES, "s3_mesh_location", None, 1, setting="ignore: [s3_mesh_location]"
+        ),
     ),
     wrong(
         "places of synapses, which are checked and not sent",

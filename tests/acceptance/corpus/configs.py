@@ -1,7 +1,7 @@
 """Configs that cannot be used: nothing is read, and the message says which key and what is allowed.
 
-Belongs here: mistakes in the dataset's YAML, also those that warn. Does not: configs that are well-formed and do not fit the tables
-(`columns.py`).
+Belongs here: mistakes in the dataset's YAML, also those that warn. Does not: configs that are
+well-formed and do not fit the tables (`columns.py`).
 """
 
 from __future__ import annotations
@@ -46,10 +46,32 @@ CASES: tuple[Case, ...] = (
         _region("mushrom body"),
         finds("SYN-VOC-005", None, _REGIONS, None, 1, "nearest: mushroom body"),
     ),
-    wrong("a brain region's abbreviation", "hemibrain", _region("AL"), finds("SYN-VOC-005", None, _REGIONS, None, 1, "antennal lobe")),
-    wrong("a region of a worm, which has no word", "larva", _region("nerve ring"), finds("SYN-VOC-005", None, _REGIONS, None, 1)),
-    refused("a table that SynDB does not have", "larva", _renamed("neuron", "neurons"), "neurons", "neuron"),
-    refused("a key that is misspelt", "larva", config("neuron_relation", colums={"a": "b"}), "tables.neuron_relation.colums", "columns"),
+    wrong(
+        "a brain region's abbreviation",
+        "hemibrain",
+        _region("AL"),
+        finds("SYN-VOC-005", None, _REGIONS, None, 1, "antennal lobe"),
+    ),
+    wrong(
+        "a region of a worm, which has no word",
+        "larva",
+        _region("nerve ring"),
+        finds("SYN-VOC-005", None, _REGIONS, None, 1),
+    ),
+    refused(
+        "a table that SynDB does not have",
+        "larva",
+        _renamed("neuron", "neurons"),
+        "neurons",
+        "neuron",
+    ),
+    refused(
+        "a key that is misspelt",
+        "larva",
+        config("neuron_relation", colums={"a": "b"}),
+        "tables.neuron_relation.colums",
+        "columns",
+    ),
     refused(
         "a column is mapped to one that SynDB does not have",
         "larva",
@@ -57,9 +79,27 @@ CASES: tuple[Case, ...] = (
         "pre_id",
         "pre_synapse_id",
     ),
-    refused("a unit that is none", "hemibrain", config("neuron", units={"cable_length": "micron"}), "cable_length", "um"),
-    refused("a unit for a column without one", "hemibrain", config("neuron", units={"n_branches": "um"}), "n_branches", "cable_length"),
-    refused("a parent that cannot be one", "guide", config("vesicle", parent="mitochondria"), "mitochondria", "axon"),
+    refused(
+        "a unit that is none",
+        "hemibrain",
+        config("neuron", units={"cable_length": "micron"}),
+        "cable_length",
+        "um",
+    ),
+    refused(
+        "a unit for a column without one",
+        "hemibrain",
+        config("neuron", units={"n_branches": "um"}),
+        "n_branches",
+        "cable_length",
+    ),
+    refused(
+        "a parent that cannot be one",
+        "guide",
+        config("vesicle", parent="mitochondria"),
+        "mitochondria",
+        "axon",
+    ),
     refused(
         "a reference to a table it cannot point to",
         "larva",
@@ -75,13 +115,33 @@ CASES: tuple[Case, ...] = (
         "neuron_relation",
     ),
     refused(
-        "combined by a word that is no sum", "worm", config("neuron_relation", combine={"connection_score": "average"}), "average", "mean"
+        "combined by a word that is no sum",
+        "worm",
+        config("neuron_relation", combine={"connection_score": "average"}),
+        "average",
+        "mean",
     ),
-    refused("an encoding that nobody knows", "larva", config("neuron", encoding="ansi-german"), "ansi-german", "cp1252"),
+    refused(
+        "an encoding that nobody knows",
+        "larva",
+        config("neuron", encoding="ansi-german"),
+        "ansi-german",
+        "cp1252",
+    ),
     refused("a delimiter in words", "larva", config("neuron", delimiter="tab"), "delimiter", "\\t"),
     refused("rows counted from nought", "larva", config("neuron", header_row=0), "header_row"),
-    refused("no header and no names", "larva", lambda lab: lab.options("neuron").update(header_row=None), "names"),
-    refused("names for a file that has a header", "larva", config("neuron", names=["cid", "neuron_type", "polarity"]), "header_row: null"),
+    refused(
+        "no header and no names",
+        "larva",
+        lambda lab: lab.options("neuron").update(header_row=None),
+        "names",
+    ),
+    refused(
+        "names for a file that has a header",
+        "larva",
+        config("neuron", names=["cid", "neuron_type", "polarity"]),
+        "header_row: null",
+    ),
     refused(
         "one column is mapped and left out at once",
         "larva",
@@ -90,8 +150,15 @@ CASES: tuple[Case, ...] = (
         "columns",
         "ignore",
     ),
-    refused("a marker that YAML takes for nothing", "larva", config("neuron", missing=[None]), "missing"),
-    refused("a table without a file", "larva", lambda lab: lab.options("neuron").pop("file"), "tables.neuron.file"),
+    refused(
+        "a marker that YAML takes for nothing", "larva", config("neuron", missing=[None]), "missing"
+    ),
+    refused(
+        "a table without a file",
+        "larva",
+        lambda lab: lab.options("neuron").pop("file"),
+        "tables.neuron.file",
+    ),
     refused(
         "a file's name where keys should be",
         "larva",
@@ -99,9 +166,17 @@ CASES: tuple[Case, ...] = (
         "tables.neuron",
         "file: neuron.csv",
     ),
-    refused("a licence that SynDB does not have", "guide", _metadata(license="MIT"), "license", "CC_BY"),
+    refused(
+        "a licence that SynDB does not have", "guide", _metadata(license="MIT"), "license", "CC_BY"
+    ),
     refused("an animal in English", "guide", _metadata(animal="fruit fly"), "animal", "fruit fly"),
-    refused("an animal, misspelt", "guide", _metadata(animal="DROSOPHILA_MELANOGASTR"), "animal", "DROSOPHILA_MELANOGASTER"),
+    refused(
+        "an animal, misspelt",
+        "guide",
+        _metadata(animal="DROSOPHILA_MELANOGASTR"),
+        "animal",
+        "DROSOPHILA_MELANOGASTER",
+    ),
     refused(
         "a direction in a brain that is none",
         "guide",
@@ -110,20 +185,60 @@ CASES: tuple[Case, ...] = (
         "leftish",
     ),
     refused("no brain region", "guide", _metadata(brain_regions=[]), "brain_regions"),
-    refused("a label as long as an abstract", "guide", _metadata(label="Vesicles " * 20), "label", "120"),
-    refused("no label", "guide", lambda lab: lab.config["dataset"].pop("label"), "dataset.label", "missing"),
+    refused(
+        "a label as long as an abstract", "guide", _metadata(label="Vesicles " * 20), "label", "120"
+    ),
+    refused(
+        "no label",
+        "guide",
+        lambda lab: lab.config["dataset"].pop("label"),
+        "dataset.label",
+        "missing",
+    ),
     refused("an id that is no UUID", "guide", _metadata(id="dataset-1"), "dataset.id", "dataset-1"),
-    refused("a publication without DOI", "guide", _metadata(publications=["Winding et al. 2023"]), "publications", "10.1126"),
-    refused("a rule that there is not", "guide", _top(rules={"SYN-VOK-001": "error"}), "SYN-VOK-001", "SYN-VOC-001"),
-    refused("a rule made weaker that keeps datasets whole", "guide", _top(rules={"SYN-ID-002": "warning"}), "SYN-ID-002", "error"),
+    refused(
+        "a publication without DOI",
+        "guide",
+        _metadata(publications=["Winding et al. 2023"]),
+        "publications",
+        "10.1126",
+    ),
+    refused(
+        "a rule that there is not",
+        "guide",
+        _top(rules={"SYN-VOK-001": "error"}),
+        "SYN-VOK-001",
+        "SYN-VOC-001",
+    ),
+    refused(
+        "a rule made weaker that keeps datasets whole",
+        "guide",
+        _top(rules={"SYN-ID-002": "warning"}),
+        "SYN-ID-002",
+        "error",
+    ),
     refused(
         "a day that is none",
         "guide",
-        _top(terms={"accepted_by": "Ada", "accepted_on": "yesterday", "accurate": True, "redistributable": True, "license_agreed": True}),
+        _top(
+            terms={
+                "accepted_by": "Ada",
+                "accepted_on": "yesterday",
+                "accurate": True,
+                "redistributable": True,
+                "license_agreed": True,
+            }
+        ),
         "accepted_on",
         "2026",
     ),
-    refused("a tab in the YAML", "guide", _written(lambda text: text.replace("  label:", "\tlabel:")), "line 3", "tab"),
+    refused(
+        "a tab in the YAML",
+        "guide",
+        _written(lambda text: text.replace("  label:", "\tlabel:")),
+        "line 3",
+        "tab",
+    ),
     refused(
         "a colon in a label without quotes",
         "guide",
@@ -131,7 +246,13 @@ CASES: tuple[Case, ...] = (
         "line 3",
         "quotes",
     ),
-    refused("a key of the config stands twice", "guide", _written(lambda text: text + "tables: {}\n"), "tables", "twice"),
+    refused(
+        "a key of the config stands twice",
+        "guide",
+        _written(lambda text: text + "tables: {}\n"),
+        "tables",
+        "twice",
+    ),
     refused(
         "dots in keys, as findings write them",
         "guide",
@@ -148,5 +269,7 @@ CASES: tuple[Case, ...] = (
         "max_rejected",
         "percent",
     ),
-    refused("wrong rows are to be dropped", "guide", _top(on_invalid="drop"), "on_invalid", "quarantine"),
+    refused(
+        "wrong rows are to be dropped", "guide", _top(on_invalid="drop"), "on_invalid", "quarantine"
+    ),
 )

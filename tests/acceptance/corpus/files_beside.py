@@ -18,14 +18,21 @@ NEU = "neuron"
 MESH = "derived_glb/754534424.glb"
 SKELETON = "test_neuron.swc"
 WEB_PAGE = b"<!DOCTYPE html><html><body>403 Forbidden</body></html>"
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 655540\n"
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 655540\n"
+)
 OBJ = b"# made by hand\no n1\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 STL = b"n1".ljust(80) + struct.pack("<I", 2) + bytes(100)
-PLY = b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"
+PLY = (
+    b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float"
+    b" z\nend_header\n0 0 0\n1 0 0\n0 1 0\n"
+)
 
 
 def _lines(function: Callable[[list[str]], list[str]]) -> Callable[[bytes], bytes]:
-    return lambda written: ("\n".join(function(written.decode().rstrip("\n").split("\n"))) + "\n").encode()
+    return lambda written: (
+        "\n".join(function(written.decode().rstrip("\n").split("\n"))) + "\n"
+    ).encode()
 
 
 def _samples(number: int, *values: str) -> Callable[[bytes], bytes]:
@@ -40,7 +47,9 @@ def _places_times(factor: float) -> Callable[[bytes], bytes]:
         values = line.split()
         if line.startswith("#") or len(values) != 7:
             return line
-        return " ".join([*values[:2], *(repr(float(value) * factor) for value in values[2:6]), values[6]])
+        return " ".join(
+            [*values[:2], *(repr(float(value) * factor) for value in values[2:6]), values[6]]
+        )
 
     return _lines(lambda lines: [scaled(line) for line in lines])
 
@@ -61,9 +70,15 @@ def _at_one_place(written: bytes) -> bytes:
     """The mesh, its vertices last in the file, with all of them at the origin."""
     (size,) = struct.unpack_from("<I", written, 12)
     told = json.loads(written[20 : 20 + size])
-    vertices = told["bufferViews"][told["accessors"][told["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]["bufferView"]]
+    vertices = told["bufferViews"][
+        told["accessors"][told["meshes"][0]["primitives"][0]["attributes"]["POSITION"]][
+            "bufferView"
+        ]
+    ]
     start = 20 + size + 8 + vertices["byteOffset"]
-    return written[:start] + bytes(vertices["byteLength"]) + written[start + vertices["byteLength"] :]
+    return (
+        written[:start] + bytes(vertices["byteLength"]) + written[start + vertices["byteLength"] :]
+    )
 
 
 def _with_json(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
@@ -76,7 +91,11 @@ def _with_json(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], 
         text = json.dumps(told).encode()
         text += b" " * (-len(text) % 4)
         rest = written[20 + size :]
-        return struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
+        return (
+            struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON")
+            + text
+            + rest
+        )
 
     return apply
 
@@ -119,7 +138,10 @@ PATHS = (
         finds("SYN-PATH-001", NEU, "mesh_path", 2, 1),
     ),
     wrong(
-        "a folder instead of a skeleton", "skeletons", put(NEU, "swc_path", 4, "."), finds("SYN-PATH-002", NEU, "swc_path", 4, 1, ".swc")
+        "a folder instead of a skeleton",
+        "skeletons",
+        put(NEU, "swc_path", 4, "."),
+        finds("SYN-PATH-002", NEU, "swc_path", 4, 1, ".swc"),
     ),
     wrong(
         "meshes as Wavefront .obj",
@@ -148,11 +170,36 @@ MESHES = (
         beside(MESH, lambda mesh: mesh[:-5000]),
         finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "end is missing"),
     ),
-    wrong("an empty mesh", "hemibrain", beside(MESH, b""), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "empty")),
-    wrong("a .ply that was renamed", "hemibrain", beside(MESH, PLY), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "PLY", "convert")),
-    wrong("a web page instead of the mesh", "hemibrain", beside(MESH, WEB_PAGE), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "HTML")),
-    wrong("an .obj that was renamed", "hemibrain", beside(MESH, OBJ), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "OBJ", "convert")),
-    wrong("an .stl that was renamed", "hemibrain", beside(MESH, STL), finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "STL", "convert")),
+    wrong(
+        "an empty mesh",
+        "hemibrain",
+        beside(MESH, b""),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "empty"),
+    ),
+    wrong(
+        "a .ply that was renamed",
+        "hemibrain",
+        beside(MESH, PLY),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "PLY", "convert"),
+    ),
+    wrong(
+        "a web page instead of the mesh",
+        "hemibrain",
+        beside(MESH, WEB_PAGE),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "HTML"),
+    ),
+    wrong(
+        "an .obj that was renamed",
+        "hemibrain",
+        beside(MESH, OBJ),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "OBJ", "convert"),
+    ),
+    wrong(
+        "an .stl that was renamed",
+        "hemibrain",
+        beside(MESH, STL),
+        finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "STL", "convert"),
+    ),
     wrong(
         "a mesh that git lfs never fetched",
         "hemibrain",
@@ -198,7 +245,12 @@ MESHES = (
     wrong(
         "a mesh without geometry",
         "hemibrain",
-        beside(MESH, _with_json(lambda told: [told.pop(part) for part in ("meshes", "nodes", "scenes", "scene")])),
+        beside(
+            MESH,
+            _with_json(
+                lambda told: [told.pop(part) for part in ("meshes", "nodes", "scenes", "scene")]
+            ),
+        ),
         finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "no mesh"),
     ),
     wrong(
@@ -210,13 +262,23 @@ MESHES = (
     wrong(
         "a mesh whose table of contents promises more vertices than there are",
         "hemibrain",
-        beside(MESH, _with_json(lambda told: [one.update(count=one["count"] * 10) for one in told["accessors"]])),
+        beside(
+            MESH,
+            _with_json(
+                lambda told: [one.update(count=one["count"] * 10) for one in told["accessors"]]
+            ),
+        ),
         finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "too short"),
     ),
     wrong(
         "bytes were lost in the middle, as by an FTP in text mode",
         "hemibrain",
-        beside(MESH, lambda mesh: mesh.replace(b"\r\n", b"\n") if b"\r\n" in mesh else mesh[:5000] + mesh[5001:]),
+        beside(
+            MESH,
+            lambda mesh: (
+                mesh.replace(b"\r\n", b"\n") if b"\r\n" in mesh else mesh[:5000] + mesh[5001:]
+            ),
+        ),
         finds("SYN-PATH-003", NEU, "mesh_path", 3, 1, "announces"),
     ),
 )
@@ -264,7 +326,12 @@ SKELETONS = (
         beside("sample.swc", lambda swc: swc.replace(b"0 1 0 0 0 3.0 -1", b"0 1 0 0 0 3.0 0")),
         finds("SYN-PATH-004", NEU, "swc_path", 2, 1, "line 3", "root"),
     ),
-    wrong("an empty skeleton", "skeletons", beside(SKELETON, b""), finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "no sample")),
+    wrong(
+        "an empty skeleton",
+        "skeletons",
+        beside(SKELETON, b""),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "no sample"),
+    ),
     wrong(
         "a header of column names in a skeleton",
         "skeletons",
@@ -298,7 +365,15 @@ SKELETONS = (
     wrong(
         "more columns than seven in a skeleton, as Vaa3D writes them",
         "skeletons",
-        beside(SKELETON, _lines(lambda lines: ["##n,type,x,y,z,radius,parent,seg_id,level", *(f"{line} 0 1" for line in lines)])),
+        beside(
+            SKELETON,
+            _lines(
+                lambda lines: [
+                    "##n,type,x,y,z,radius,parent,seg_id,level",
+                    *(f"{line} 0 1" for line in lines),
+                ]
+            ),
+        ),
         finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "seg_id, level", "first seven"),
     ),
     wrong(

@@ -1,6 +1,8 @@
-"""Real sets in another dress: other formats, encodings, line ends, orders and names, none of which is a mistake.
+"""Real sets in another dress: other formats, encodings, line ends, orders and names, none of which
+is a mistake.
 
-Belongs here: the clean sets as they are, and changes that must raise nothing louder than a hint. Does not: mistakes.
+Belongs here: the clean sets as they are, and changes that must raise nothing louder than a hint.
+Does not: mistakes.
 """
 
 from __future__ import annotations
@@ -57,7 +59,12 @@ def _number_cells(table: str) -> Change:
 
     def apply(lab: Lab) -> None:
         for row in lab.rows(table)[1:]:
-            row[:] = [float(cell) if isinstance(cell, str) and cell.replace(".", "", 1).isdecimal() else cell for cell in row]
+            row[:] = [
+                float(cell)
+                if isinstance(cell, str) and cell.replace(".", "", 1).isdecimal()
+                else cell
+                for cell in row
+            ]
 
     return apply
 
@@ -70,7 +77,16 @@ CASES: tuple[Case, ...] = (
         "semicolons and decimal commas, as the config says",
         "hemibrain",
         together(
-            *(each(NEU, name, comma) for name in ("cable_length", "mesh_surface_area", "centroid_x", "centroid_y", "centroid_z")),
+            *(
+                each(NEU, name, comma)
+                for name in (
+                    "cable_length",
+                    "mesh_surface_area",
+                    "centroid_x",
+                    "centroid_y",
+                    "centroid_z",
+                )
+            ),
             file(NEU, "neuron.csv", as_text(";")),
             config(NEU, decimal=","),
         ),
@@ -78,26 +94,61 @@ CASES: tuple[Case, ...] = (
     harmless(
         "a number of voxels, and the config says what one of them is",
         "hemibrain",
-        together(column(NEU, "size", voxels), config(NEU, columns={"size": "voxel_volume"}, units={"voxel_volume": 512})),
+        together(
+            column(NEU, "size", voxels),
+            config(NEU, columns={"size": "voxel_volume"}, units={"voxel_volume": 512}),
+        ),
     ),
     harmless("nuclei in the middle of their neurons", "hemibrain", nuclei(*AXES)),
     harmless("a region of a fly's brain", "hemibrain", _in_the_lateral_horn),
-    harmless("neurons that are numbered from 0", "l1", rows(NEU, lambda body: [[str(n), *row[1:]] for n, row in enumerate(body)])),
-    harmless("long ids that a lab numbers in steps", "l1", each(NEU, "cid", lambda key: str((int(key) % 10**6 + 10**6) << 40))),
+    harmless(
+        "neurons that are numbered from 0",
+        "l1",
+        rows(NEU, lambda body: [[str(n), *row[1:]] for n, row in enumerate(body)]),
+    ),
+    harmless(
+        "long ids that a lab numbers in steps",
+        "l1",
+        each(NEU, "cid", lambda key: str((int(key) % 10**6 + 10**6) << 40)),
+    ),
     harmless(
         "keys that are wells of a plate",
         "l1",
-        rows(NEU, lambda body: [[f"{n % 24 + 1}{'ABCDEFGH'[n // 24 % 8]}{n // 192:02d}", *row[1:]] for n, row in enumerate(body)]),
+        rows(
+            NEU,
+            lambda body: [
+                [f"{n % 24 + 1}{'ABCDEFGH'[n // 24 % 8]}{n // 192:02d}", *row[1:]]
+                for n, row in enumerate(body)
+            ],
+        ),
     ),
     harmless(
         "a marker for one column",
         "hemibrain",
-        together(put(NEU, "n_branches", 3, "0"), put(NEU, "cable_length", 4, "0"), config(NEU, missing={"cable_length": ["0"]})),
+        together(
+            put(NEU, "n_branches", 3, "0"),
+            put(NEU, "cable_length", 4, "0"),
+            config(NEU, missing={"cable_length": ["0"]}),
+        ),
     ),
-    harmless("tabs", "larva", together(file(REL, "edges.tsv", as_text("\t")), file(NEU, "neuron.txt", as_text("\t")))),
-    harmless("UTF-16 with its mark and Windows line ends", "l1", file(NEU, "neuron.csv", as_text("\t", "utf-16", "\r\n"))),
-    harmless("a byte order mark of UTF-8", "guide", file(VES, "vesicle.csv", as_text(encoding="utf-8-sig"))),
-    harmless("no line end at the end", "larva", content(REL, lambda written: written.rstrip(b"\n"))),
+    harmless(
+        "tabs",
+        "larva",
+        together(file(REL, "edges.tsv", as_text("\t")), file(NEU, "neuron.txt", as_text("\t"))),
+    ),
+    harmless(
+        "UTF-16 with its mark and Windows line ends",
+        "l1",
+        file(NEU, "neuron.csv", as_text("\t", "utf-16", "\r\n")),
+    ),
+    harmless(
+        "a byte order mark of UTF-8",
+        "guide",
+        file(VES, "vesicle.csv", as_text(encoding="utf-8-sig")),
+    ),
+    harmless(
+        "no line end at the end", "larva", content(REL, lambda written: written.rstrip(b"\n"))
+    ),
     harmless("old line ends", "terminal", file(VES, "vesicle.csv", as_text(end="\r"))),
     harmless(
         "old line ends, a line break in a quoted name, and another end of the last line",
@@ -112,38 +163,80 @@ CASES: tuple[Case, ...] = (
     harmless(
         "no line end behind an id with a digit fewer",
         "larva",
-        together(rows(REL, lambda body: body[:40]), content(REL, lambda written: written.rstrip(b"\n"))),
+        together(
+            rows(REL, lambda body: body[:40]), content(REL, lambda written: written.rstrip(b"\n"))
+        ),
     ),
     harmless(
         "every value in quotation marks",
         "larva",
-        text(REL, lambda written: "".join(",".join(f'"{value}"' for value in told.split(",")) + "\n" for told in written.splitlines())),
+        text(
+            REL,
+            lambda written: "".join(
+                ",".join(f'"{value}"' for value in told.split(",")) + "\n"
+                for told in written.splitlines()
+            ),
+        ),
     ),
-    harmless("packed with gzip", "larva", together(file(REL, "neuron_relation.csv.gz", as_text()), content(REL, gzip.compress))),
+    harmless(
+        "packed with gzip",
+        "larva",
+        together(file(REL, "neuron_relation.csv.gz", as_text()), content(REL, gzip.compress)),
+    ),
     harmless("Parquet of text", "larva", together(parquet(REL), parquet(NEU))),
     harmless(
-        "Parquet of numbers", "larva", together(parquet(REL, pre_id=_INT, post_id=_INT, connection_score=_FLOAT), parquet(NEU, cid=_INT))
+        "Parquet of numbers",
+        "larva",
+        together(
+            parquet(REL, pre_id=_INT, post_id=_INT, connection_score=_FLOAT), parquet(NEU, cid=_INT)
+        ),
     ),
     harmless("neurons in Parquet as numbers, connections as text", "larva", parquet(NEU, cid=_INT)),
-    harmless("pandas' floats for ids below 2^53, in Parquet", "larva", parquet(REL, pre_id=_FLOAT, post_id=_FLOAT)),
-    harmless("workbooks with numbers for ids", "larva", together(workbook(NEU), workbook(REL), _number_cells(NEU), _number_cells(REL))),
-    harmless("measurements in a workbook", "guide", together(workbook(AXON), _number_cells(AXON), workbook(VES), _number_cells(VES))),
-    harmless("long ids as text in a workbook", "hemibrain", together(LONG_HEMIBRAIN, workbook(NEU), workbook(SYN))),
+    harmless(
+        "pandas' floats for ids below 2^53, in Parquet",
+        "larva",
+        parquet(REL, pre_id=_FLOAT, post_id=_FLOAT),
+    ),
+    harmless(
+        "workbooks with numbers for ids",
+        "larva",
+        together(workbook(NEU), workbook(REL), _number_cells(NEU), _number_cells(REL)),
+    ),
+    harmless(
+        "measurements in a workbook",
+        "guide",
+        together(workbook(AXON), _number_cells(AXON), workbook(VES), _number_cells(VES)),
+    ),
+    harmless(
+        "long ids as text in a workbook",
+        "hemibrain",
+        together(LONG_HEMIBRAIN, workbook(NEU), workbook(SYN)),
+    ),
     harmless(
         "long ids as 64-bit numbers in Parquet",
         "larva",
         together(LONG_LARVA, parquet(REL, pre_id=_INT, post_id=_INT), parquet(NEU, cid=_INT)),
     ),
-    harmless("a table that starts in another corner of the sheet", "worm", file(REL, "edges.xlsx", as_workbook(left=2))),
+    harmless(
+        "a table that starts in another corner of the sheet",
+        "worm",
+        file(REL, "edges.xlsx", as_workbook(left=2)),
+    ),
     harmless(
         "a title above, and header_row says so",
         "worm",
-        together(file(REL, "edges.xlsx", as_workbook(top=[["Connections"], []])), config(REL, header_row=3)),
+        together(
+            file(REL, "edges.xlsx", as_workbook(top=[["Connections"], []])),
+            config(REL, header_row=3),
+        ),
     ),
     harmless(
         "one of several sheets, named",
         "worm",
-        together(file(NEU, "cells.xlsx", as_workbook("Cells", others=("Remarks",))), config(NEU, sheet="Cells")),
+        together(
+            file(NEU, "cells.xlsx", as_workbook("Cells", others=("Remarks",))),
+            config(NEU, sheet="Cells"),
+        ),
     ),
     harmless(
         "no header, with names",
@@ -164,21 +257,35 @@ CASES: tuple[Case, ...] = (
     harmless(
         "radii in micrometres, as the config says",
         "guide",
-        together(each(VES, "voxel_radius", lambda number: repr(float(number) / 1000)), config(VES, units={"voxel_radius": "um"})),
+        together(
+            each(VES, "voxel_radius", lambda number: repr(float(number) / 1000)),
+            config(VES, units={"voxel_radius": "um"}),
+        ),
     ),
     harmless(
         "NA where nothing was measured, as the config says",
         "guide",
         together(put(VES, "distance_to_active_zone", (2, 3), "NA"), config(VES, missing=["NA"])),
     ),
-    harmless("empty cells where nothing was measured", "guide", put(VES, "voxel_radius", (2, 3, 4), "")),
-    harmless("a table without a column nobody needs", "hemibrain", without(NEU, "mesh_surface_area")),
+    harmless(
+        "empty cells where nothing was measured", "guide", put(VES, "voxel_radius", (2, 3, 4), "")
+    ),
+    harmless(
+        "a table without a column nobody needs", "hemibrain", without(NEU, "mesh_surface_area")
+    ),
     harmless("three levels: neurons, axons, vesicles", "guide", with_neurons),
-    harmless("senders and receivers exchanged, which is another brain but no mistake to see", "larva", exchanged(REL, "pre_id", "post_id")),
+    harmless(
+        "senders and receivers exchanged, which is another brain but no mistake to see",
+        "larva",
+        exchanged(REL, "pre_id", "post_id"),
+    ),
     harmless("connections without keys of their own", "larva", without(REL, "cid")),
     harmless(
         "a name of SynDB's older version",
         "larva",
-        together(named(REL, "pre_id", "pre_synapse_id"), config(REL, columns={"post_id": "post_synapse_id"})),
+        together(
+            named(REL, "pre_id", "pre_synapse_id"),
+            config(REL, columns={"post_id": "post_synapse_id"}),
+        ),
     ),
 )

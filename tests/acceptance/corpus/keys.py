@@ -10,7 +10,18 @@ from datetime import date
 import pyarrow
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import column, config, content, each, file, parquet, put, rows, together, workbook
+from tests.acceptance.corpus.changes import (
+    column,
+    config,
+    content,
+    each,
+    file,
+    parquet,
+    put,
+    rows,
+    together,
+    workbook,
+)
 from tests.acceptance.corpus.lab import as_text
 from tests.acceptance.corpus.references import (
     LONG_HEMIBRAIN,
@@ -26,8 +37,18 @@ from tests.acceptance.corpus.references import (
 )
 
 MISSING = (
-    wrong("two neurons without a key", "l1", put("neuron", "cid", (10, 500), ""), finds("SYN-ID-001", "neuron", "cid", 10, 2)),
-    wrong("blanks where a key should be", "l1", put("neuron", "cid", 7, "   "), finds("SYN-ID-001", "neuron", "cid", 7, 1)),
+    wrong(
+        "two neurons without a key",
+        "l1",
+        put("neuron", "cid", (10, 500), ""),
+        finds("SYN-ID-001", "neuron", "cid", 10, 2),
+    ),
+    wrong(
+        "blanks where a key should be",
+        "l1",
+        put("neuron", "cid", 7, "   "),
+        finds("SYN-ID-001", "neuron", "cid", 7, 1),
+    ),
     wrong(
         "an empty cell in the column of keys of a workbook",
         "l1",
@@ -82,7 +103,10 @@ REPEATED = (
     wrong(
         "cell types stand where the keys should, and many neurons share one",
         "hemibrain",
-        together(each("neuron", "cid", lambda key: "DA1_lPN"), each("synapse", "parent_id", lambda key: "DA1_lPN")),
+        together(
+            each("neuron", "cid", lambda key: "DA1_lPN"),
+            each("synapse", "parent_id", lambda key: "DA1_lPN"),
+        ),
         finds("SYN-ID-002", "neuron", "cid", 3, 4, "give each row a key of its own|own ids"),
     ),
     wrong(
@@ -93,7 +117,15 @@ REPEATED = (
             rows("synapse", lambda body: [*body, [*body[0][:-1], "2"]]),
             config("synapse", ignore=["treenode"]),
         ),
-        finds("SYN-ID-002", "synapse", "cid", 202, 1, "equal to an earlier row in the columns that are read", "treenode"),
+        finds(
+            "SYN-ID-002",
+            "synapse",
+            "cid",
+            202,
+            1,
+            "equal to an earlier row in the columns that are read",
+            "treenode",
+        ),
     ),
     wrong(
         "two keys differ in a blank alone",
@@ -122,14 +154,22 @@ DAMAGED = (
     wrong(
         "a German Excel saved them as 7,20576E+17",
         "l1",
-        together(each("neuron", "cid", lambda key: shortened(long(key)).replace(".", ",")), file("neuron", "neuron.csv", as_text(";"))),
+        together(
+            each("neuron", "cid", lambda key: shortened(long(key)).replace(".", ",")),
+            file("neuron", "neuron.csv", as_text(";")),
+        ),
         finds("SYN-ID-003", "neuron", "cid", 2, 1051, "text"),
     ),
     wrong(
         "a workbook holds the synapses' long ids as numbers",
         "hemibrain",
         together(
-            workbook("synapse"), each("synapse", "cid", lambda key: float(as_excel_keeps(f"720575940{key.replace(':', '')}0000000"[:18])))
+            workbook("synapse"),
+            each(
+                "synapse",
+                "cid",
+                lambda key: float(as_excel_keeps(f"720575940{key.replace(':', '')}0000000"[:18])),
+            ),
         ),
         finds("SYN-ID-003", "synapse", "cid", 2, 200, "text"),
     ),
@@ -160,7 +200,11 @@ DAMAGED = (
     wrong(
         "a workbook holds half of the keys as numbers, after a filter was filled down",
         "l1",
-        together(each("neuron", "cid", long), workbook("neuron"), each("neuron", "cid", as_number, range(2, 102))),
+        together(
+            each("neuron", "cid", long),
+            workbook("neuron"),
+            each("neuron", "cid", as_number, range(2, 102)),
+        ),
         finds("SYN-ID-003", "neuron", "cid", 2, 100, "text"),
     ),
 )
@@ -175,7 +219,11 @@ ON_A_GRID = (
     wrong(
         "CAVE's ids of the synapses went through a spreadsheet",
         "hemibrain",
-        column("synapse", "cave_id", lambda row: shortened(f"7205759406{str(row['cid']).replace(':', '')[-8:]}")),
+        column(
+            "synapse",
+            "cave_id",
+            lambda row: shortened(f"7205759406{str(row['cid']).replace(':', '')[-8:]}"),
+        ),
         finds("SYN-ID-003", "synapse", "cave_id", 2, 200, "text"),
     ),
     wrong(
@@ -185,7 +233,10 @@ ON_A_GRID = (
         finds("SYN-ID-005", "neuron", "cid", 2, 250, "multiples of 128", "R, MATLAB"),
         finds("SYN-ID-005", "neuron_relation", "pre_id", 2, 634, "multiples of 128"),
         finds("SYN-ID-005", "neuron_relation", "post_id", 2, 634, "multiples of 128"),
-        also={"SYN-ID-002": "ids that differ in their last digits became equal", "SYN-REL-006": "and so did pairs"},
+        also={
+            "SYN-ID-002": "ids that differ in their last digits became equal",
+            "SYN-REL-006": "and so did pairs",
+        },
     ),
 )
 
@@ -230,7 +281,12 @@ NOTHING = (
 )
 
 AROUND = (
-    wrong("a blank before every key", "l1", each("neuron", "cid", lambda key: f" {key}"), finds("SYN-ID-004", "neuron", "cid", 2, 1051)),
+    wrong(
+        "a blank before every key",
+        "l1",
+        each("neuron", "cid", lambda key: f" {key}"),
+        finds("SYN-ID-004", "neuron", "cid", 2, 1051),
+    ),
     wrong(
         "no-break spaces behind two keys",
         "larva",
@@ -264,14 +320,29 @@ DATES = (
         "worm",
         put("neuron_relation", "pre_id", (2, 3, 4), date(2026, 10, 1)),
         finds("SYN-ID-006", "neuron_relation", "pre_id", 2, 3, "text"),
-        also={"SYN-REL-002": "a day names no cell", "SYN-REL-006": "no pair stands twice but by chance"},
+        also={
+            "SYN-REL-002": "a day names no cell",
+            "SYN-REL-006": "no pair stands twice but by chance",
+        },
     ),
     wrong(
         "a csv file from Excel has keys such as 3-Mar",
         "l1",
-        together(each("neuron", "cid", lambda key: f"{int(key) % 28 + 1}-Mar", (2, 3)), content("neuron", bytes)),
+        together(
+            each("neuron", "cid", lambda key: f"{int(key) % 28 + 1}-Mar", (2, 3)),
+            content("neuron", bytes),
+        ),
         finds("SYN-ID-006", "neuron", "cid", 2, 2, "text"),
     ),
 )
 
-CASES: tuple[Case, ...] = (*MISSING, *REPEATED, *DAMAGED, *ON_A_GRID, *MARKED, *NOTHING, *AROUND, *DATES)
+CASES: tuple[Case, ...] = (
+    *MISSING,
+    *REPEATED,
+    *DAMAGED,
+    *ON_A_GRID,
+    *MARKED,
+    *NOTHING,
+    *AROUND,
+    *DATES,
+)

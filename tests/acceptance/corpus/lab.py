@@ -1,6 +1,8 @@
-"""A lab's folder before it is written: tables as rows of cells, the files beside them, and what the config says.
+"""A lab's folder before it is written: tables as rows of cells, the files beside them, and what the
+config says.
 
-Belongs here: holding them, editing them, writing them in each format. Does not: real tables (`real_sets.py`), mistakes, expectations.
+Belongs here: holding them, editing them, writing them in each format. Does not: real tables
+(`real_sets.py`), mistakes, expectations.
 """
 
 from __future__ import annotations
@@ -53,13 +55,21 @@ def as_text(delimiter: str = ",", encoding: str = "utf-8", end: str = "\n") -> W
 
 
 def as_workbook(
-    sheet: str = "Sheet1", merged: Iterable[str] = (), others: Iterable[str] = (), top: Iterable[list[Cell]] = (), left: int = 0
+    sheet: str = "Sheet1",
+    merged: Iterable[str] = (),
+    others: Iterable[str] = (),
+    top: Iterable[list[Cell]] = (),
+    left: int = 0,
 ) -> Write:
-    """An .xlsx of one sheet, numbers as numbers: `merged` ranges, further sheets `others`, rows above and columns left of the table."""
+    """An .xlsx of one sheet, numbers as numbers: `merged` ranges, further sheets `others`, rows
+    above and columns left of the table.
+    """
 
     def write(rows: list[list[Cell]]) -> bytes:
         target = io.BytesIO()
-        with xlsxwriter.Workbook(target, {"strings_to_numbers": False, "strings_to_formulas": False, "in_memory": True}) as book:
+        with xlsxwriter.Workbook(
+            target, {"strings_to_numbers": False, "strings_to_formulas": False, "in_memory": True}
+        ) as book:
             page = book.add_worksheet(sheet)
             dates = book.add_format({"num_format": "d mmm yyyy"})
             for cells in merged:
@@ -84,7 +94,9 @@ def _write_cell(page: Any, row: int, column: int, cell: Cell, dates: Any) -> Non
 
 
 def as_parquet(**types: Any) -> Write:
-    """Parquet; every column is text but those that `types` (column -> pyarrow type) says otherwise of. Empty cells are null."""
+    """Parquet; every column is text but those that `types` (column -> pyarrow type) says otherwise
+    of. Empty cells are null.
+    """
 
     def write(rows: list[list[Cell]]) -> bytes:
         header, *body = rows
@@ -94,7 +106,9 @@ def as_parquet(**types: Any) -> Write:
             kind = types.get(str(name), pa.string())
             columns.append(pa.array([_as_type(value, kind) for value in values], kind))
         target = io.BytesIO()
-        pyarrow.parquet.write_table(pa.Table.from_arrays(columns, [str(name) for name in header]), target)
+        pyarrow.parquet.write_table(
+            pa.Table.from_arrays(columns, [str(name) for name in header]), target
+        )
         return target.getvalue()
 
     return write
@@ -112,7 +126,9 @@ def _as_type(value: Cell, kind: Any) -> Any:
 
 @dataclass
 class File:
-    """One table's file: its name, its rows with the header first, how they are written, and what was done to the bytes afterwards."""
+    """One table's file: its name, its rows with the header first, how they are written, and what
+    was done to the bytes afterwards.
+    """
 
     name: str
     rows: list[list[Cell]]
@@ -126,7 +142,9 @@ class File:
 
 @dataclass
 class Lab:
-    """What is written: a file for each table, other files by name (`Path`: the real file is linked), and the config."""
+    """What is written: a file for each table, other files by name (`Path`: the real file is
+    linked), and the config.
+    """
 
     tables: dict[str, File]
     config: dict[str, Any]
@@ -148,8 +166,12 @@ class Lab:
         return options
 
     def write(self, folder: Path) -> Path:
-        """Write everything into `folder`, which is empty or was written by this lab, and return the path of the config."""
-        contents: dict[str, bytes | Path] = {file.name: file.content for file in self.tables.values()}
+        """Write everything into `folder`, which is empty or was written by this lab, and return the
+        path of the config.
+        """
+        contents: dict[str, bytes | Path] = {
+            file.name: file.content for file in self.tables.values()
+        }
         for name, content in (contents | self.beside).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,5 +181,8 @@ class Lab:
             else:
                 path.write_bytes(content)
         config = folder / self.config_name
-        config.write_text(self.config_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)), encoding="utf-8")
+        config.write_text(
+            self.config_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)),
+            encoding="utf-8",
+        )
         return config

@@ -1,6 +1,8 @@
-"""Whole columns on another scale, words that SynDB does not know, declared numbers that do not add up.
+"""Whole columns on another scale, words that SynDB does not know, declared numbers that do not add
+up.
 
-Belongs here: mistakes under SYN-UNIT and SYN-VOC rules, on text, and under SYN-INT-004 and 005. Does not: single numbers (`numbers.py`).
+Belongs here: mistakes under SYN-UNIT and SYN-VOC rules, on text, and under SYN-INT-004 and 005.
+Does not: single numbers (`numbers.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,17 @@ from collections.abc import Callable
 from math import pi
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, column, config, each, exchanged, named, put, rows, together
+from tests.acceptance.corpus.changes import (
+    Change,
+    column,
+    config,
+    each,
+    exchanged,
+    named,
+    put,
+    rows,
+    together,
+)
 from tests.acceptance.corpus.lab import Cell, File, Lab
 
 NEU, VES = "neuron", "vesicle"
@@ -29,7 +41,11 @@ def ratio(row: dict[str, Cell]) -> str:
 
 
 def sphericity(row: dict[str, Cell]) -> str:
-    return repr(pi ** (1 / 3) * (6 * float(str(row["mesh_volume"]))) ** (2 / 3) / float(str(row["mesh_surface_area"])))
+    return repr(
+        pi ** (1 / 3)
+        * (6 * float(str(row["mesh_volume"]))) ** (2 / 3)
+        / float(str(row["mesh_surface_area"]))
+    )
 
 
 def _scaled(table: str, name: str, factor: float) -> Change:
@@ -54,7 +70,10 @@ def nuclei(*order: str) -> Change:
     def apply(lab: Lab) -> None:
         header, *body = lab.rows(NEU)
         named = [dict(zip(header, row, strict=True)) for row in body]
-        places = [[f"n{number}", row["cid"], *(row[axis] for axis in order)] for number, row in enumerate(named)]
+        places = [
+            [f"n{number}", row["cid"], *(row[axis] for axis in order)]
+            for number, row in enumerate(named)
+        ]
         lab.tables["nucleus"] = File("nucleus.csv", [["cid", "parent_id", *AXES], *places])
         lab.config["tables"]["nucleus"] = {"file": "nucleus.csv"}
 
@@ -66,7 +85,9 @@ UNITS = (
         "radii of vesicles in micrometres",
         "guide",
         _scaled(VES, "voxel_radius", 1e-3),
-        finds("SYN-UNIT-003", VES, "voxel_radius", None, 8, "um", setting="units: {voxel_radius: um}"),
+        finds(
+            "SYN-UNIT-003", VES, "voxel_radius", None, 8, "um", setting="units: {voxel_radius: um}"
+        ),
     ),
     wrong(
         "distances to the active zone in millimetres",
@@ -77,14 +98,19 @@ UNITS = (
     wrong(
         "volumes of axons in cubic micrometres",
         "guide",
-        together(_scaled("axon", "voxel_volume", 1e-9), _scaled("axon", "total_mitochondria_volume", 1e-9)),
+        together(
+            _scaled("axon", "voxel_volume", 1e-9),
+            _scaled("axon", "total_mitochondria_volume", 1e-9),
+        ),
         finds("SYN-UNIT-003", "axon", None, None, 3, "um", setting="units"),
     ),
     wrong(
         "cable lengths in micrometres",
         "hemibrain",
         _scaled(NEU, "cable_length", 1e-3),
-        finds("SYN-UNIT-003", NEU, "cable_length", None, 5, "um", setting="units: {cable_length: um}"),
+        finds(
+            "SYN-UNIT-003", NEU, "cable_length", None, 5, "um", setting="units: {cable_length: um}"
+        ),
     ),
     wrong(
         "radii of vesicles counted in voxels of 4 nm, as whole numbers",
@@ -96,7 +122,15 @@ UNITS = (
         "surface areas in square micrometres",
         "hemibrain",
         _scaled(NEU, "mesh_surface_area", 1e-6),
-        finds("SYN-UNIT-003", NEU, "mesh_surface_area", None, 5, "um", setting="units: {mesh_surface_area: um}"),
+        finds(
+            "SYN-UNIT-003",
+            NEU,
+            "mesh_surface_area",
+            None,
+            5,
+            "um",
+            setting="units: {mesh_surface_area: um}",
+        ),
     ),
     wrong(
         "the config says micrometres and the file has nanometres",
@@ -107,7 +141,9 @@ UNITS = (
     wrong(
         "synapses lie where they do in voxels of 8 nm",
         "hemibrain",
-        together(*(each("synapse", axis, lambda number: str(round(float(number) / 8))) for axis in AXES)),
+        together(
+            *(each("synapse", axis, lambda number: str(round(float(number) / 8))) for axis in AXES)
+        ),
         finds("SYN-UNIT-004", "synapse", "centroid_x", None, None, "voxel"),
     ),
     wrong(
@@ -121,10 +157,18 @@ UNITS = (
         "places of synapses in voxels of 8 x 8 x 80 nm",
         "hemibrain",
         together(
-            *(each("synapse", axis, lambda number: str(round(float(number) / 8))) for axis in AXES[:2]), each("synapse", AXES[2], _section)
+            *(
+                each("synapse", axis, lambda number: str(round(float(number) / 8)))
+                for axis in AXES[:2]
+            ),
+            each("synapse", AXES[2], _section),
         ),
         finds("SYN-UNIT-003", "synapse", "centroid_x", 2, None, "voxels", "centroid_z spreads"),
-        also={"SYN-UNIT-004": "the places of the neurons, which are in nanometres, contradict these too"},
+        also={
+            "SYN-UNIT-004": (
+                "the places of the neurons, which are in nanometres, contradict these too"
+            )
+        },
     ),
     wrong(
         "a number of voxels of 8 nm as the volume of neurons",
@@ -146,7 +190,15 @@ UNITS = (
         "nuclei as z, y, x, their neurons as x, y, z",
         "hemibrain",
         nuclei("centroid_z", "centroid_y", "centroid_x"),
-        finds("SYN-UNIT-005", "nucleus", "centroid_x", 2, 5, "centroid_x follows centroid_z of neuron", "columns"),
+        finds(
+            "SYN-UNIT-005",
+            "nucleus",
+            "centroid_x",
+            2,
+            5,
+            "centroid_x follows centroid_z of neuron",
+            "columns",
+        ),
     ),
     wrong(
         "neurons as y, x, z, their nuclei as x, y, z",
@@ -168,14 +220,28 @@ UNITS = (
         "all ratios are per micrometre",
         "hemibrain",
         together(
-            column(NEU, "mesh_volume", volume), column(NEU, "mesh_area_volume_ratio", ratio), _scaled(NEU, "mesh_area_volume_ratio", 1e3)
+            column(NEU, "mesh_volume", volume),
+            column(NEU, "mesh_area_volume_ratio", ratio),
+            _scaled(NEU, "mesh_area_volume_ratio", 1e3),
         ),
-        finds("SYN-UNIT-003", NEU, "mesh_area_volume_ratio", 2, 5, "um", setting="units: {mesh_area_volume_ratio: um}"),
+        finds(
+            "SYN-UNIT-003",
+            NEU,
+            "mesh_area_volume_ratio",
+            2,
+            5,
+            "um",
+            setting="units: {mesh_area_volume_ratio: um}",
+        ),
     ),
     wrong(
         "a sphericity of another mesh",
         "hemibrain",
-        together(column(NEU, "mesh_volume", volume), column(NEU, "mesh_sphericity", sphericity), put(NEU, "mesh_sphericity", 5, "0.9")),
+        together(
+            column(NEU, "mesh_volume", volume),
+            column(NEU, "mesh_sphericity", sphericity),
+            put(NEU, "mesh_sphericity", 5, "0.9"),
+        ),
         finds("SYN-UNIT-002", NEU, "mesh_sphericity", 5, 1, "unit"),
     ),
 )
@@ -209,7 +275,9 @@ WORDS = (
         "R wrote NA where no transmitter is known",
         "guide",
         put(VES, "neurotransmitter", (3, 5), "NA"),
-        finds("SYN-VOC-004", VES, "neurotransmitter", 3, 2, "norepinephrine", setting="missing: [NA]"),
+        finds(
+            "SYN-VOC-004", VES, "neurotransmitter", 3, 2, "norepinephrine", setting="missing: [NA]"
+        ),
     ),
     wrong(
         "serotonin by the short name of CAVE",
@@ -220,7 +288,12 @@ WORDS = (
     wrong(
         "a remark in the place of the transmitter",
         "guide",
-        put(VES, "neurotransmitter", 6, "glutamate, because the membrane looked thick on both sides of the cleft"),
+        put(
+            VES,
+            "neurotransmitter",
+            6,
+            "glutamate, because the membrane looked thick on both sides of the cleft",
+        ),
         finds("SYN-VAL-003", VES, "neurotransmitter", 6, 1, "65"),
         also={"SYN-VOC-001": "a whole remark is no word of the vocabulary"},
     ),
@@ -261,7 +334,10 @@ SUMS = (
     wrong(
         "the terminal's total volume is that of one vesicle",
         "terminal",
-        together(column(VES, "voxel_volume", "65449.8"), column("pre_synaptic_terminal", "total_vesicle_volume", "65449.8")),
+        together(
+            column(VES, "voxel_volume", "65449.8"),
+            column("pre_synaptic_terminal", "total_vesicle_volume", "65449.8"),
+        ),
         finds("SYN-INT-005", "pre_synaptic_terminal", "total_vesicle_volume", 2, 1),
     ),
 )

@@ -1,6 +1,7 @@
 """Cells that should be numbers and are not, or are numbers that cannot be.
 
-Belongs here: mistakes under SYN-TYPE and SYN-VAL rules. Does not: units of whole columns and words (`measures.py`).
+Belongs here: mistakes under SYN-TYPE and SYN-VAL rules. Does not: units of whole columns and words
+(`measures.py`).
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ MARKERS = (
             put(NEU, "cable_length", 4, "0"),
             config(NEU, missing=["0"]),
         ),
-        finds("SYN-VAL-006", NEU, None, 2, None, "n_trees", setting='missing: {cable_length: ["0"]}'),
+        finds(
+            "SYN-VAL-006", NEU, None, 2, None, "n_trees", setting='missing: {cable_length: ["0"]}'
+        ),
     ),
     wrong(
         "a second marker below zero",
@@ -193,7 +196,17 @@ MORE_THAN_A_NUMBER = (
         "hemibrain",
         each(NEU, "cable_length", lambda number: f"{float(number) / 1000:.2f} \u00b5m"),
         # The text behind the numbers has to go as well, so pasting alone is half of the cure.
-        finds("SYN-TYPE-001", NEU, "cable_length", 2, 5, "unit", "without", setting="units: {cable_length: um}", cures=False),
+        finds(
+            "SYN-TYPE-001",
+            NEU,
+            "cable_length",
+            2,
+            5,
+            "unit",
+            "without",
+            setting="units: {cable_length: um}",
+            cures=False,
+        ),
     ),
     wrong(
         "the accuracy stands with the radius: 26.9 \u00b1 0.3",
@@ -246,7 +259,12 @@ MORE_THAN_A_NUMBER = (
 )
 
 COUNTS = (
-    wrong("half a branch", "hemibrain", put(NEU, "n_branches", 2, "633.5"), finds("SYN-TYPE-002", NEU, "n_branches", 2, 1, "fraction")),
+    wrong(
+        "half a branch",
+        "hemibrain",
+        put(NEU, "n_branches", 2, "633.5"),
+        finds("SYN-TYPE-002", NEU, "n_branches", 2, 1, "fraction"),
+    ),
     wrong(
         "mean counts of several observers",
         "guide",
@@ -256,7 +274,10 @@ COUNTS = (
     wrong(
         "Parquet keeps the counts as float32 with halves",
         "guide",
-        together(parquet(VES, minimum_normal_length=pyarrow.float32()), put(VES, "minimum_normal_length", 3, "22.5")),
+        together(
+            parquet(VES, minimum_normal_length=pyarrow.float32()),
+            put(VES, "minimum_normal_length", 3, "22.5"),
+        ),
         finds("SYN-TYPE-002", VES, "minimum_normal_length", 2, 1),
     ),
     wrong(
@@ -292,7 +313,11 @@ COUNTS = (
     wrong(
         "a transmitter's probability in percent",
         "hemibrain",
-        column("synapse", "acetylcholine", lambda row: str(round(float(str(row["connection_score"])) * 100, 1))),
+        column(
+            "synapse",
+            "acetylcholine",
+            lambda row: str(round(float(str(row["connection_score"])) * 100, 1)),
+        ),
         finds("SYN-VAL-001", "synapse", "acetylcholine", 2, 200, "percent|100"),
     ),
     wrong(

@@ -1,6 +1,7 @@
 """Keys of other rows that name none, because somebody or something wrote them otherwise.
 
-Belongs here: mistakes in reference columns (SYN-REL-001, SYN-REL-002) by root cause. Does not: the keys of a table's own rows (`keys.py`).
+Belongs here: mistakes in reference columns (SYN-REL-001, SYN-REL-002) by root cause. Does not: the
+keys of a table's own rows (`keys.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from typing import Literal
 import pyarrow
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, config, each, parquet, put, rows, together, with_neurons, workbook
+from tests.acceptance.corpus.changes import (
+    Change,
+    config,
+    each,
+    parquet,
+    put,
+    rows,
+    together,
+    with_neurons,
+    workbook,
+)
 from tests.acceptance.corpus.lab import Cell
 
 REL, SYN, VES = "neuron_relation", "synapse", "vesicle"
@@ -199,20 +210,27 @@ WRITING = (
     wrong(
         "no-break spaces where the neurons' names have plain ones",
         "larva",
-        together(everywhere(lambda key: f"cell {key}"), both_ends(lambda key: key.replace(" ", "\u00a0"))),
+        together(
+            everywhere(lambda key: f"cell {key}"), both_ends(lambda key: key.replace(" ", "\u00a0"))
+        ),
         finds("SYN-REL-002", REL, "pre_id", 2, 634, "space|blank"),
         finds("SYN-REL-002", REL, "post_id", 2, 634, "space|blank"),
     ),
     wrong(
         "two blanks where the neurons' names have one",
         "larva",
-        together(everywhere(lambda key: f"cell {key}"), each(REL, "pre_id", lambda key: key.replace(" ", "  "))),
+        together(
+            everywhere(lambda key: f"cell {key}"),
+            each(REL, "pre_id", lambda key: key.replace(" ", "  ")),
+        ),
         finds("SYN-REL-002", REL, "pre_id", 2, 634, "space|blank"),
     ),
     wrong(
         "a Mac wrote the accents of the connections' names apart from their letters",
         "larva",
-        together(everywhere(_accented("NFC")), both_ends(lambda key: unicodedata.normalize("NFD", key))),
+        together(
+            everywhere(_accented("NFC")), both_ends(lambda key: unicodedata.normalize("NFD", key))
+        ),
         finds("SYN-REL-002", REL, "pre_id", 2, 634, "unicode"),
         finds("SYN-REL-002", REL, "post_id", 2, 634, "unicode"),
     ),
@@ -286,7 +304,8 @@ DAMAGED = (
         finds("SYN-REL-002", REL, "post_id", 2, 634, "wrong encoding"),
     ),
     wrong(
-        "one synapse of another release: its neuron's id differs in the last digits, all others kept theirs",
+        "one synapse of another release: its neuron's id differs in the last digits, all others"
+        " kept theirs",
         "hemibrain",
         together(LONG_HEMIBRAIN, put(SYN, "parent_id", 5, through_a_float(long("722817260")))),
         finds("SYN-REL-001", SYN, "parent_id", 5, 1, "Add the missing rows"),
@@ -327,7 +346,9 @@ ELSEWHERE = (
     wrong(
         "the config says that vesicles name axons, and they name neurons",
         "guide",
-        together(with_neurons, each(VES, "parent_id", lambda key: f"N{key}"), config(VES, parent="axon")),
+        together(
+            with_neurons, each(VES, "parent_id", lambda key: f"N{key}"), config(VES, parent="axon")
+        ),
         finds("SYN-REL-001", VES, "parent_id", 2, 8, "neuron", setting="parent: neuron"),
     ),
     wrong(
@@ -340,25 +361,57 @@ ELSEWHERE = (
         "CAVE's -1 for a connection without receiver",
         "larva",
         put(REL, "post_id", (10, 20, 30), "-1"),
-        finds("SYN-REL-002", REL, "post_id", 10, 3, "there is none|no value|missing", setting="missing"),
+        finds(
+            "SYN-REL-002",
+            REL,
+            "post_id",
+            10,
+            3,
+            "there is none|no value|missing",
+            setting="missing",
+        ),
     ),
     wrong(
         "R's NA for an unknown sender",
         "worm",
         put(REL, "pre_id", (100, 101), "NA"),
-        finds("SYN-REL-002", REL, "pre_id", 100, 2, "there is none|no value|missing", setting="missing"),
+        finds(
+            "SYN-REL-002",
+            REL,
+            "pre_id",
+            100,
+            2,
+            "there is none|no value|missing",
+            setting="missing",
+        ),
     ),
     wrong(
         "'unknown' typed for the terminal of two vesicles",
         "terminal",
         put(VES, "parent_id", (5, 6), "unknown"),
-        finds("SYN-REL-001", VES, "parent_id", 5, 2, "there is none|no value|missing", setting="missing"),
+        finds(
+            "SYN-REL-001",
+            VES,
+            "parent_id",
+            5,
+            2,
+            "there is none|no value|missing",
+            setting="missing",
+        ),
     ),
     wrong(
         "Python's None for a parent",
         "hemibrain",
         put(SYN, "parent_id", 3, "None"),
-        finds("SYN-REL-001", SYN, "parent_id", 3, 1, "there is none|no value|missing", setting="missing"),
+        finds(
+            "SYN-REL-001",
+            SYN,
+            "parent_id",
+            3,
+            1,
+            "there is none|no value|missing",
+            setting="missing",
+        ),
     ),
 )
 

@@ -1,6 +1,8 @@
-"""How tables hang together: swapped columns, missing ends, unclear targets, repeated pairs, tables without relation.
+"""How tables hang together: swapped columns, missing ends, unclear targets, repeated pairs, tables
+without relation.
 
-Belongs here: mistakes under SYN-REL-003 to 010 and SYN-INT rules. Does not: keys that are written otherwise (`references.py`).
+Belongs here: mistakes under SYN-REL-003 to 010 and SYN-INT rules. Does not: keys that are written
+otherwise (`references.py`).
 """
 
 from __future__ import annotations
@@ -22,11 +24,20 @@ from tests.acceptance.corpus.changes import (
 )
 from tests.acceptance.corpus.lab import Lab
 
-NEU, REL, SYN, VES, AXON, TERMINAL = "neuron", "neuron_relation", "synapse", "vesicle", "axon", "pre_synaptic_terminal"
+NEU, REL, SYN, VES, AXON, TERMINAL = (
+    "neuron",
+    "neuron_relation",
+    "synapse",
+    "vesicle",
+    "axon",
+    "pre_synaptic_terminal",
+)
 
 
 def _ends_of_synapses(lab: Lab) -> None:
-    """Every connection of the worm becomes a synapse between a terminal of the sender and the receiver's neuron."""
+    """Every connection of the worm becomes a synapse between a terminal of the sender and the
+    receiver's neuron.
+    """
     copied(TERMINAL, REL, {"cid": "cid", "parent_id": "pre_id"})(lab)
     each(TERMINAL, "cid", lambda key: f"t{key}")(lab)
     copied(SYN, REL, {"cid": "cid", "pre_synapse_id": "cid", "post_synapse_id": "post_id"})(lab)
@@ -79,15 +90,30 @@ SWAPPED = (
 )
 
 MISSING = (
-    wrong("vesicles without a parent", "guide", put(VES, "parent_id", (4, 5), ""), finds("SYN-REL-003", VES, "parent_id", 4, 2)),
+    wrong(
+        "vesicles without a parent",
+        "guide",
+        put(VES, "parent_id", (4, 5), ""),
+        finds("SYN-REL-003", VES, "parent_id", 4, 2),
+    ),
     wrong(
         "the parents are filled down in the spreadsheet only: blank below the first",
         "terminal",
         put(VES, "parent_id", range(3, 39), ""),
         finds("SYN-REL-003", VES, "parent_id", 3, 36),
     ),
-    wrong("connections that lead nowhere", "larva", put(REL, "post_id", (5, 6, 7), ""), finds("SYN-REL-007", REL, "post_id", 5, 3)),
-    wrong("a connection from nowhere", "worm", put(REL, "pre_id", 30, None), finds("SYN-REL-007", REL, "pre_id", 30, 1)),
+    wrong(
+        "connections that lead nowhere",
+        "larva",
+        put(REL, "post_id", (5, 6, 7), ""),
+        finds("SYN-REL-007", REL, "post_id", 5, 3),
+    ),
+    wrong(
+        "a connection from nowhere",
+        "worm",
+        put(REL, "pre_id", 30, None),
+        finds("SYN-REL-007", REL, "pre_id", 30, 1),
+    ),
     wrong(
         "synapses without any end",
         "hemibrain",
@@ -97,7 +123,11 @@ MISSING = (
     wrong(
         "two of the worm's synapses name neither end",
         "worm",
-        together(_ends_of_synapses, put(SYN, "pre_synapse_id", (10, 11), None), put(SYN, "post_synapse_id", (10, 11), None)),
+        together(
+            _ends_of_synapses,
+            put(SYN, "pre_synapse_id", (10, 11), None),
+            put(SYN, "post_synapse_id", (10, 11), None),
+        ),
         finds("SYN-INT-002", SYN, "cid", 10, 2, "neuron"),
     ),
 )
@@ -113,15 +143,30 @@ UNCLEAR = (
     wrong(
         "one vesicle names an axon that there is not, and a neuron has its number",
         "guide",
-        together(_NUMBERED_ALIKE, rows(NEU, lambda body: [*body, ["3"]]), put(VES, "parent_id", 9, "3")),
-        finds("SYN-REL-004", VES, "parent_id", 9, 1, "all 8 rows", "axon those of 7", setting="parent: axon"),
+        together(
+            _NUMBERED_ALIKE, rows(NEU, lambda body: [*body, ["3"]]), put(VES, "parent_id", 9, "3")
+        ),
+        finds(
+            "SYN-REL-004",
+            VES,
+            "parent_id",
+            9,
+            1,
+            "all 8 rows",
+            "axon those of 7",
+            setting="parent: axon",
+        ),
     ),
     wrong(
         "one end of the synapses is said to be axons, the other fits axons and neurons",
         "guide",
         together(
             _NUMBERED_ALIKE,
-            copied(SYN, VES, {"cid": "cid", "pre_synapse_id": "parent_id", "post_synapse_id": "parent_id"}),
+            copied(
+                SYN,
+                VES,
+                {"cid": "cid", "pre_synapse_id": "parent_id", "post_synapse_id": "parent_id"},
+            ),
             unlisted(VES),
             config(SYN, references={"post_synapse_id": AXON}),
             put(SYN, "pre_synapse_id", 4, "3"),
@@ -132,7 +177,17 @@ UNCLEAR = (
         "axons are counted in every neuron, and vesicles give the number of the axon alone",
         "guide",
         together(_NUMBERED_ALIKE, config(AXON, key=["parent_id", "cid"])),
-        finds("SYN-REL-004", VES, "parent_id", None, 1, "parent_id:cid", "1:1", "whole keys", setting="parent: axon"),
+        finds(
+            "SYN-REL-004",
+            VES,
+            "parent_id",
+            None,
+            1,
+            "parent_id:cid",
+            "1:1",
+            "whole keys",
+            setting="parent: axon",
+        ),
     ),
     wrong(
         "axons are counted in every neuron, and the config says that vesicles name them",
@@ -178,7 +233,15 @@ UNCLEAR = (
         "terminals that name synapses, in a dataset without synapses",
         "terminal",
         column(TERMINAL, "forms_synapse_with", "s1"),
-        finds("SYN-REL-005", TERMINAL, "forms_synapse_with", None, 1, "synapse", setting="ignore: [forms_synapse_with]"),
+        finds(
+            "SYN-REL-005",
+            TERMINAL,
+            "forms_synapse_with",
+            None,
+            1,
+            "synapse",
+            setting="ignore: [forms_synapse_with]",
+        ),
     ),
     wrong(
         "the config makes dendrites the parents, which the dataset does not have",
@@ -193,7 +256,15 @@ PAIRS = (
         "a row for each kind of connection, so that pairs stand twice",
         "worm",
         config(REL, combine=None),
-        finds("SYN-REL-006", REL, "post_id", 10, 9, "849 of 858", setting="combine: {connection_score: sum}"),
+        finds(
+            "SYN-REL-006",
+            REL,
+            "post_id",
+            10,
+            9,
+            "849 of 858",
+            setting="combine: {connection_score: sum}",
+        ),
     ),
     wrong(
         "ten connections were appended again under new keys",
@@ -205,13 +276,29 @@ PAIRS = (
         "the worm's list of connections without its column of weights",
         "worm",
         together(without(REL, "connection_score"), config(REL, combine=None)),
-        finds("SYN-REL-006", REL, "post_id", 10, 9, "849 of 858", setting="combine: {connection_score: count}"),
+        finds(
+            "SYN-REL-006",
+            REL,
+            "post_id",
+            10,
+            9,
+            "849 of 858",
+            setting="combine: {connection_score: count}",
+        ),
     ),
     wrong(
         "the weights are to be added up, and the file has none",
         "worm",
         without(REL, "connection_score"),
-        finds("SYN-COL-006", REL, None, None, 1, "combine", setting="combine: {connection_score: count}"),
+        finds(
+            "SYN-COL-006",
+            REL,
+            None,
+            None,
+            1,
+            "combine",
+            setting="combine: {connection_score: count}",
+        ),
     ),
     wrong(
         "one of two rows of a pair has no weight, and the weights are added up",
@@ -270,7 +357,16 @@ WHOLE = (
         "synapses alone, whose ends name terminals and neurons of no table",
         "worm",
         together(_ends_of_synapses, unlisted(NEU), unlisted(TERMINAL), config(SYN, references={})),
-        finds("SYN-COL-004", SYN, None, None, None, "pre_synapse_id", "post_synapse_id", "does not have"),
+        finds(
+            "SYN-COL-004",
+            SYN,
+            None,
+            None,
+            None,
+            "pre_synapse_id",
+            "post_synapse_id",
+            "does not have",
+        ),
         also={"SYN-INT-003": "and so nothing says what the synapses are part of"},
     ),
     wrong(

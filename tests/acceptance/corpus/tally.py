@@ -1,6 +1,8 @@
-"""The whole corpus, run by two processes, and what it adds up to: recall, precision, and both by rule.
+"""The whole corpus, run by two processes, and what it adds up to: recall, precision, and both by
+rule.
 
-Belongs here: running and adding up. Does not: judging one case (`case.py`), printing (`benchmarks/recognition.py`).
+Belongs here: running and adding up. Does not: judging one case (`case.py`), printing
+(`benchmarks/recognition.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +21,20 @@ from tests.acceptance.corpus.case import Outcome, judge
 
 
 def _judge(data: Path, number: int) -> Outcome:
-    """The outcome of case `number`; a traceback is one of its faults. Cases hold functions, so their numbers travel between processes."""
+    """The outcome of case `number`; a traceback is one of its faults. Cases hold functions, so
+    their numbers travel between processes.
+    """
     case = CASES[number]
     try:
         return judge(case, data)
     except Exception:  # noqa: BLE001 - whatever it is, it is what the corpus is here to show
         expected = case.expected or case.says
-        return Outcome(case.name, tuple(one.code for one in case.expected), len(expected), faults=(traceback.format_exc(),))
+        return Outcome(
+            case.name,
+            tuple(one.code for one in case.expected),
+            len(expected),
+            faults=(traceback.format_exc(),),
+        )
 
 
 def run_corpus(data: Path, numbers: Sequence[int] | None = None) -> list[Outcome]:
@@ -39,7 +48,9 @@ def run_corpus(data: Path, numbers: Sequence[int] | None = None) -> list[Outcome
 
 @dataclass(frozen=True)
 class Line:
-    """One rule's numbers: cases in which it must be found, how often it must be and was, findings of it that nothing justifies."""
+    """One rule's numbers: cases in which it must be found, how often it must be and was, findings
+    of it that nothing justifies.
+    """
 
     code: str
     cases: int
@@ -57,7 +68,9 @@ class Tally:
     @property
     def lines(self) -> list[Line]:
         """By rule, in the order of their codes."""
-        codes = sorted({code for outcome in self.outcomes for code in (*outcome.codes, *outcome.extra)})
+        codes = sorted(
+            {code for outcome in self.outcomes for code in (*outcome.codes, *outcome.extra)}
+        )
         return [
             Line(
                 code,

@@ -1,6 +1,8 @@
-"""Text files that are not what they seem: encodings, delimiters, quotation marks, headers, lines, ends.
+"""Text files that are not what they seem: encodings, delimiters, quotation marks, headers, lines,
+ends.
 
-Belongs here: mistakes of csv, tsv and txt files (SYN-READ rules). Does not: workbooks and Parquet (`workbooks.py`), column names.
+Belongs here: mistakes of csv, tsv and txt files (SYN-READ rules). Does not: workbooks and Parquet
+(`workbooks.py`), column names.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def _line(number: int, function: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _split_in_two(table: str, header: str | None) -> Change:
-    """The rows lie in two files of one table; the second has `header` for its first line, or none."""
+    """The rows lie in two files of one table; the second has `header` for its first line, or
+    none.
+    """
 
     def apply(lab: Lab) -> None:
         names, *body = lab.rows(table)
@@ -96,7 +100,10 @@ ENCODINGS = (
     wrong(
         "an old program saved an \u00fc in its own way",
         "l1",
-        together(put(NEU, "neuron_type", 20, "M\u00fcller"), file(NEU, "neuron.csv", as_text(encoding="cp1252"))),
+        together(
+            put(NEU, "neuron_type", 20, "M\u00fcller"),
+            file(NEU, "neuron.csv", as_text(encoding="cp1252")),
+        ),
         finds("SYN-READ-003", NEU, None, 20, 1, "line 20", setting="encoding: cp1252"),
     ),
     wrong(
@@ -111,7 +118,12 @@ ENCODINGS = (
         together(
             put(NEU, "neuron_type", 20, "M\u00fcller"),
             put(NEU, "neuron_type", 30, "H\u00f6hle"),
-            content(NEU, lambda written: written.replace("H\u00f6hle".encode(), "H\u00f6hle".encode("cp1252"))),
+            content(
+                NEU,
+                lambda written: written.replace(
+                    "H\u00f6hle".encode(), "H\u00f6hle".encode("cp1252")
+                ),
+            ),
         ),
         finds("SYN-READ-003", NEU, None, 30, 1, "line 30", "UTF-8 but for this line", "H\u00f6hle"),
         also={"SYN-VAL-004": "the letter in the line that is right is no ASCII"},
@@ -119,14 +131,28 @@ ENCODINGS = (
     wrong(
         "an old Mac saved an \u00fc in its own way",
         "l1",
-        together(put(NEU, "neuron_type", 20, "M\u00fcller"), file(NEU, "neuron.csv", as_text(encoding="mac-roman", end="\r"))),
-        finds("SYN-READ-003", NEU, None, 20, 1, "line 20", "M\u00fcller", setting="encoding: mac-roman"),
+        together(
+            put(NEU, "neuron_type", 20, "M\u00fcller"),
+            file(NEU, "neuron.csv", as_text(encoding="mac-roman", end="\r")),
+        ),
+        finds(
+            "SYN-READ-003",
+            NEU,
+            None,
+            20,
+            1,
+            "line 20",
+            "M\u00fcller",
+            setting="encoding: mac-roman",
+        ),
     ),
     wrong(
         "the config still names the encoding of an older export",
         "l1",
         together(put(NEU, "neuron_type", 20, "M\u00fcller"), config(NEU, encoding="cp1252")),
-        finds("SYN-READ-003", NEU, None, None, 1, "line 20", "M\u00fcller", setting="encoding: utf-8"),
+        finds(
+            "SYN-READ-003", NEU, None, None, 1, "line 20", "M\u00fcller", setting="encoding: utf-8"
+        ),
     ),
     wrong(
         "the config says UTF-16 and the file is UTF-8",
@@ -213,7 +239,13 @@ SEPARATORS = (
     wrong(
         "blanks align the columns",
         "larva",
-        text(REL, lambda written: "".join("  ".join(f"{value:>12}" for value in row.split(",")) + "\n" for row in written.splitlines())),
+        text(
+            REL,
+            lambda written: "".join(
+                "  ".join(f"{value:>12}" for value in row.split(",")) + "\n"
+                for row in written.splitlines()
+            ),
+        ),
         finds("SYN-READ-014", REL, None, None, 1, "several blanks"),
     ),
     wrong(
@@ -291,7 +323,11 @@ HEADERS = (
     wrong(
         "units in brackets below the header",
         "hemibrain",
-        line(NEU, 2, ["[-]", "[-]", "[nm2]", "[nm]", "[nm]", "[nm]", "[nm]", "[1]", "[path]", "[path]"]),
+        line(
+            NEU,
+            2,
+            ["[-]", "[-]", "[nm2]", "[nm]", "[nm]", "[nm]", "[nm]", "[1]", "[path]", "[path]"],
+        ),
         finds("SYN-READ-017", NEU, None, 2, 1, "unit"),
     ),
     wrong(
@@ -315,7 +351,9 @@ HEADERS = (
         "three more rows of the header, as TrackMate writes them",
         "guide",
         together(
-            line(VES, 2, ["Id", "Transmitter", "Radius", "Distance", "Normal", "Axon", "Z", "X", "Y"]),
+            line(
+                VES, 2, ["Id", "Transmitter", "Radius", "Distance", "Normal", "Axon", "Z", "X", "Y"]
+            ),
             line(VES, 3, ["Id", "T", "R", "D", "N", "Axon", "Z", "X", "Y"]),
             line(VES, 4, ["", "", "(nm)", "(nm)", "(nm)", "", "(nm)", "(nm)", "(nm)"]),
         ),
@@ -360,7 +398,13 @@ LINES = (
         "terminal",
         together(
             column(VES, "Label", lambda row: f"vesicle {row['cid']}"),
-            rows(VES, lambda body: [*body, *([f"s{word}", *body[0][1:-1], word] for word in ("Mean", "SD"))]),
+            rows(
+                VES,
+                lambda body: [
+                    *body,
+                    *([f"s{word}", *body[0][1:-1], word] for word in ("Mean", "SD")),
+                ],
+            ),
             config(VES, ignore=["Label"]),
         ),
         finds("SYN-READ-023", VES, "Label", 39, 2, "'Mean' and 'SD'"),
@@ -413,7 +457,10 @@ LINES = (
     wrong(
         "the gzip file did not arrive as a whole",
         "larva",
-        together(file(REL, "neuron_relation.csv.gz", as_text()), content(REL, lambda written: gzip.compress(written)[:-200])),
+        together(
+            file(REL, "neuron_relation.csv.gz", as_text()),
+            content(REL, lambda written: gzip.compress(written)[:-200]),
+        ),
         finds("SYN-READ-018", REL, None, None, None, "compress"),
     ),
 )
@@ -431,7 +478,12 @@ NOT_THERE = (
         config(NEU, file="Neuron.csv"),
         finds("SYN-READ-001", NEU, None, None, 1, "neuron.csv", setting="file: neuron.csv"),
     ),
-    wrong("a table that was never exported", "guide", lost("axon"), finds("SYN-READ-001", "axon", None, None, 1)),
+    wrong(
+        "a table that was never exported",
+        "guide",
+        lost("axon"),
+        finds("SYN-READ-001", "axon", None, None, 1),
+    ),
     wrong(
         "a pattern that no file fits",
         "hemibrain",
@@ -455,14 +507,24 @@ NOT_THERE = (
         "larva",
         content(
             NEU,
-            lambda written: b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n<body><h1>Not Found</h1></body></html>\n",
+            lambda written: (
+                b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n<body><h1>Not"
+                b" Found</h1></body></html>\n"
+            ),
         ),
         finds("SYN-READ-014", NEU, None, None, None, "html|web page"),
     ),
     wrong(
         "a pointer of Git LFS instead of the file",
         "larva",
-        content(NEU, lambda written: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 71076\n"),
+        content(
+            NEU,
+            lambda written: (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+                + b"4d7a" * 16
+                + b"\nsize 71076\n"
+            ),
+        ),
         finds("SYN-READ-014", NEU, None, None, None, "lfs"),
     ),
     wrong(
@@ -499,7 +561,15 @@ NOT_THERE = (
         "a folder of Parquet parts instead of a file",
         "larva",
         _parts_in_a_folder(REL),
-        finds("SYN-READ-014", REL, None, None, None, "folder", setting="file: neuron_relation.parquet/*.parquet"),
+        finds(
+            "SYN-READ-014",
+            REL,
+            None,
+            None,
+            None,
+            "folder",
+            setting="file: neuron_relation.parquet/*.parquet",
+        ),
     ),
     wrong(
         "a format that nobody reads",
@@ -519,7 +589,10 @@ SEVERAL = (
     wrong(
         "the second file of a table lacks its header",
         "hemibrain",
-        together(_split_in_two(SYN, None), beside(f"{SYN}_2.csv", lambda written: written.partition(b"\n")[2])),
+        together(
+            _split_in_two(SYN, None),
+            beside(f"{SYN}_2.csv", lambda written: written.partition(b"\n")[2]),
+        ),
         finds("SYN-READ-006", SYN, None, None, 1, "header"),
     ),
     wrong(
@@ -533,4 +606,13 @@ SEVERAL = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*ENCODINGS, *DELIMITERS, *SEPARATORS, *QUOTES, *HEADERS, *LINES, *NOT_THERE, *SEVERAL)
+CASES: tuple[Case, ...] = (
+    *ENCODINGS,
+    *DELIMITERS,
+    *SEPARATORS,
+    *QUOTES,
+    *HEADERS,
+    *LINES,
+    *NOT_THERE,
+    *SEVERAL,
+)

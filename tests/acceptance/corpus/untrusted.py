@@ -19,7 +19,10 @@ NEU, REL, SYN = "neuron", "neuron_relation", "synapse"
 def _swollen(written: bytes) -> bytes:
     """A workbook whose sheet unpacks to 300 million bytes of blanks."""
     target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(written)) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as sink:
+    with (
+        zipfile.ZipFile(io.BytesIO(written)) as source,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as sink,
+    ):
         for name in source.namelist():
             told = source.read(name)
             if name.endswith("sheet1.xml"):
@@ -44,7 +47,10 @@ CASES: tuple[Case, ...] = (
     wrong(
         "a gzip file that unpacks to a thousand times its size",
         "larva",
-        together(file(NEU, "neuron.csv.gz", as_text()), content(NEU, lambda written: gzip.compress(written + b"0" * 400_000_000, 6))),
+        together(
+            file(NEU, "neuron.csv.gz", as_text()),
+            content(NEU, lambda written: gzip.compress(written + b"0" * 400_000_000, 6)),
+        ),
         finds("SYN-READ-019", NEU),
     ),
     wrong(
@@ -53,11 +59,19 @@ CASES: tuple[Case, ...] = (
         text(NEU, lambda written: written.replace("unk-PaN", "x" * 3_000_000, 1)),
         finds("SYN-READ-014", NEU, None, None, None, "line 4"),
     ),
-    wrong("a device instead of a file", "larva", config(NEU, file="/dev/zero"), finds("SYN-READ-020", NEU)),
+    wrong(
+        "a device instead of a file",
+        "larva",
+        config(NEU, file="/dev/zero"),
+        finds("SYN-READ-020", NEU),
+    ),
     wrong(
         "a table in a folder that pipeline.yaml does not allow",
         "larva",
-        together(config(NEU, file="../elsewhere/neuron.csv"), lambda lab: setattr(lab, "data_folders", ["tables"])),
+        together(
+            config(NEU, file="../elsewhere/neuron.csv"),
+            lambda lab: setattr(lab, "data_folders", ["tables"]),
+        ),
         finds("SYN-READ-021", NEU, None, None, 1, "allowed|folders"),
     ),
     wrong(

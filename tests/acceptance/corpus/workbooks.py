@@ -1,6 +1,7 @@
 """Workbooks and Parquet files: sheets, merged cells, formulas, damaged archives.
 
-Belongs here: mistakes that only these formats can have. Does not: what may stand in a cell of any format.
+Belongs here: mistakes that only these formats can have. Does not: what may stand in a cell of any
+format.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ import pyarrow
 import xlsxwriter
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import Change, column, config, content, file, parquet, put, rows, together
+from tests.acceptance.corpus.changes import (
+    Change,
+    column,
+    config,
+    content,
+    file,
+    parquet,
+    put,
+    rows,
+    together,
+)
 from tests.acceptance.corpus.lab import Formula, as_text, as_workbook
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
@@ -49,8 +60,17 @@ def _with_totals(rows: list[list[Any]]) -> bytes:
     target = io.BytesIO()
     header, *body = rows
     with xlsxwriter.Workbook(target, {"in_memory": True}) as book:
-        columns = [{"header": name, "total_function": "sum"} if name == "connection_score" else {"header": name} for name in header]
-        options = {"total_row": True, "columns": [{**columns[0], "total_string": "Total"}, *columns[1:]], "data": body}
+        columns = [
+            {"header": name, "total_function": "sum"}
+            if name == "connection_score"
+            else {"header": name}
+            for name in header
+        ]
+        options = {
+            "total_row": True,
+            "columns": [{**columns[0], "total_string": "Total"}, *columns[1:]],
+            "data": body,
+        }
         book.add_worksheet("Sheet1").add_table(0, 0, len(rows), len(header) - 1, options)
     return target.getvalue()
 
@@ -190,14 +210,22 @@ ARCHIVES = (
         "worm",
         together(
             file(NEU, "neuron.xls", as_workbook()),
-            content(NEU, lambda written: b"<html><table><tr><td>cid</td></tr><tr><td>ADAL</td></tr></table></html>"),
+            content(
+                NEU,
+                lambda written: (
+                    b"<html><table><tr><td>cid</td></tr><tr><td>ADAL</td></tr></table></html>"
+                ),
+            ),
         ),
         finds("SYN-READ-014", NEU, None, None, None, "web page"),
     ),
     wrong(
         "the lock file of an open workbook",
         "worm",
-        together(lambda lab: lab.beside.update({"~$neuron.xlsx": b"\x03ada" + bytes(161)}), config(NEU, file="*neuron.xlsx")),
+        together(
+            lambda lab: lab.beside.update({"~$neuron.xlsx": b"\x03ada" + bytes(161)}),
+            config(NEU, file="*neuron.xlsx"),
+        ),
         finds("SYN-READ-014", NEU, None, None, None, "lock|open"),
     ),
     wrong(
@@ -209,7 +237,9 @@ ARCHIVES = (
     wrong(
         "a Parquet file with damaged pages",
         "hemibrain",
-        together(parquet(SYN), content(SYN, lambda written: written[:60] + bytes(400) + written[460:])),
+        together(
+            parquet(SYN), content(SYN, lambda written: written[:60] + bytes(400) + written[460:])
+        ),
         finds("SYN-READ-014", SYN),
     ),
     wrong(
@@ -221,16 +251,25 @@ ARCHIVES = (
     wrong(
         "a pointer of Git LFS instead of the Parquet file",
         "hemibrain",
-        together(parquet(SYN), content(SYN, lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")),
+        together(
+            parquet(SYN),
+            content(
+                SYN,
+                lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+            ),
+        ),
         finds("SYN-READ-014", SYN, None, None, None, "lfs"),
     ),
     wrong(
         "pandas wrote its index into the Parquet file",
         "hemibrain",
         together(
-            column(SYN, "__index_level_0__", lambda row: str(row["cid"]).partition(":")[2]), parquet(SYN, __index_level_0__=pyarrow.int64())
+            column(SYN, "__index_level_0__", lambda row: str(row["cid"]).partition(":")[2]),
+            parquet(SYN, __index_level_0__=pyarrow.int64()),
         ),
-        finds("SYN-COL-001", SYN, "__index_level_0__", None, 1, setting="ignore: [__index_level_0__]"),
+        finds(
+            "SYN-COL-001", SYN, "__index_level_0__", None, 1, setting="ignore: [__index_level_0__]"
+        ),
     ),
 )
 

@@ -1,4 +1,6 @@
-"""Which characters a dataset's words may have; the config's use of it is tested in `tests/unit/test_settings.py`."""
+"""Which characters a dataset's words may have; the config's use of it is tested in
+`tests/unit/test_settings.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import pytest
 from syndb_pipeline.contract.metadata import printable, printable_lines
 
 
-@pytest.mark.parametrize("text", ["", " ", "plain", "Zürich 脳 \U0001f9e0", "'\"\\/<>&", "\u200b\u202e\u2028"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "plain", "Zürich 脳 \U0001f9e0", "'\"\\/<>&", "\u200b\u202e\u2028"]
+)
 def test_printable_text_is_given_back_as_it_is(text: str) -> None:
     assert printable(text) == text
     assert printable_lines(f"{text}\n\t{text}\r\n") == f"{text}\n\t{text}\r\n"
@@ -28,5 +32,7 @@ def test_one_line_is_one_line(character: str) -> None:
 
 
 def test_a_long_text_is_told_by_its_beginning() -> None:
-    with pytest.raises(ValueError, match=r"^'x{57}\.\.\.' has a control character, '\\x00', in place 100001"):
+    with pytest.raises(
+        ValueError, match=r"^'x{57}\.\.\.' has a control character, '\\x00', in place 100001"
+    ):
         printable("x" * 100_000 + "\0")

@@ -1,6 +1,7 @@
 """The pandera schemas against an oracle written by hand, and the contract's page.
 
-Belongs here: verdicts on small frames. Does not: streaming whole tables (`tests/unit/stages/test_validate.py`).
+Belongs here: verdicts on small frames. Does not: streaming whole tables
+(`tests/unit/stages/test_validate.py`).
 """
 
 from __future__ import annotations
@@ -18,23 +19,53 @@ from pandera.errors import SchemaErrors
 from syndb_pipeline.contract.checks import WORD, ruled_columns
 from syndb_pipeline.contract.schema import data_dictionary, table_schema, words_schema
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.contract.vocabularies import ANIMALS, BRAIN_STRUCTURES, DIRECTIONS, GENE_EXPRESSIONS, LICENSES
-from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.contract.vocabularies import (
+    ANIMALS,
+    BRAIN_STRUCTURES,
+    DIRECTIONS,
+    GENE_EXPRESSIONS,
+    LICENSES,
+)
+from syndb_pipeline.rules.catalogue import RULES
 
 # The oracle names columns itself; nothing of it comes from the contract's declaration.
 ABOVE_ZERO = {
-    *("voxel_volume", "voxel_radius", "mesh_volume", "mesh_surface_area", "mesh_area_volume_ratio", "mesh_sphericity"),
+    *(
+        "voxel_volume",
+        "voxel_radius",
+        "mesh_volume",
+        "mesh_surface_area",
+        "mesh_area_volume_ratio",
+        "mesh_sphericity",
+    ),
     "cable_length",
 }
 NOT_NEGATIVE = {"total_mitochondria_volume", "total_vesicle_volume", "distance_to_active_zone"}
-AT_MOST_ONE = {"mesh_sphericity", "gaba", "acetylcholine", "glutamate", "octopamine", "serine", "dopamine"}
+AT_MOST_ONE = {
+    "mesh_sphericity",
+    "gaba",
+    "acetylcholine",
+    "glutamate",
+    "octopamine",
+    "serine",
+    "dopamine",
+}
 PROBABILITIES = AT_MOST_ONE - {"mesh_sphericity"}
 COUNTS = {
-    *("dendritic_spine_count", "terminal_count", "mitochondria_count", "vesicle_count", "ribosome_count", "cleft_score"),
+    *(
+        "dendritic_spine_count",
+        "terminal_count",
+        "mitochondria_count",
+        "vesicle_count",
+        "ribosome_count",
+        "cleft_score",
+    ),
     *("n_branches", "n_skeletons", "n_trees", "minimum_normal_length"),
 }
 LONGEST = {"neurotransmitter": 65}
-REQUIRED = {table: {"cid"} for table in TABLES} | {"neuron_relation": {"pre_synapse_id", "post_synapse_id"}}
+REQUIRED = {table: {"cid"} for table in TABLES} | {
+    "neuron_relation": {"pre_synapse_id", "post_synapse_id"}
+}
 
 
 def oracle(table: str, column: str, value: Any) -> set[str]:
@@ -44,7 +75,13 @@ def oracle(table: str, column: str, value: Any) -> set[str]:
     if isinstance(value, float):
         if not math.isfinite(value):
             return {"SYN-VAL-002"}
-        below = value <= 0 if column in ABOVE_ZERO else value < 0 if column in NOT_NEGATIVE | PROBABILITIES else False
+        below = (
+            value <= 0
+            if column in ABOVE_ZERO
+            else value < 0
+            if column in NOT_NEGATIVE | PROBABILITIES
+            else False
+        )
         return {"SYN-VAL-001"} if below or (column in AT_MOST_ONE and value > 1) else set()
     if isinstance(value, bool):
         return set()
@@ -68,9 +105,19 @@ TYPES = {
     Kind.PATH: pl.String,
 }
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
-    pl.String: st.one_of(st.none(), st.text(max_size=8), st.sampled_from(["a" * 65, "a" * 66, "é" * 65, "", " "])),
-    pl.Float64: st.one_of(st.none(), st.floats(), st.sampled_from([0.0, -0.0, 1.0, math.nextafter(1, 2), 5e-324, math.inf, math.nan])),
-    pl.Int64: st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1, 0, 1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1])),
+    pl.String: st.one_of(
+        st.none(), st.text(max_size=8), st.sampled_from(["a" * 65, "a" * 66, "é" * 65, "", " "])
+    ),
+    pl.Float64: st.one_of(
+        st.none(),
+        st.floats(),
+        st.sampled_from([0.0, -0.0, 1.0, math.nextafter(1, 2), 5e-324, math.inf, math.nan]),
+    ),
+    pl.Int64: st.one_of(
+        st.none(),
+        st.integers(-(2**63), 2**63 - 1),
+        st.sampled_from([-1, 0, 1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1]),
+    ),
     pl.Boolean: st.one_of(st.none(), st.booleans()),
 }
 
@@ -80,12 +127,17 @@ def frames(draw: st.DrawFn) -> tuple[str, pl.DataFrame]:
     """A table's name and a few rows of it, with its required columns and some of the others."""
     table = draw(st.sampled_from(sorted(TABLES)))
     optional = sorted(set(TABLES[table].columns) - REQUIRED[table])
-    columns = [*sorted(REQUIRED[table]), *draw(st.lists(st.sampled_from(optional), unique=True, max_size=6))]
+    columns = [
+        *sorted(REQUIRED[table]),
+        *draw(st.lists(st.sampled_from(optional), unique=True, max_size=6)),
+    ]
     height = draw(st.integers(0, 5))
     data = {}
     for name in columns:
         kind = TYPES[TABLES[table].columns[name].kind]
-        data[name] = pl.Series(name, draw(st.lists(VALUES[kind], min_size=height, max_size=height)), dtype=kind)
+        data[name] = pl.Series(
+            name, draw(st.lists(VALUES[kind], min_size=height, max_size=height)), dtype=kind
+        )
     return table, pl.DataFrame(data)
 
 
@@ -93,7 +145,10 @@ def failing(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> set[tuple[str, A
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        return {(case["column"], case["index"], case["check"]) for case in errors.failure_cases.to_dicts()}
+        return {
+            (case["column"], case["index"], case["check"])
+            for case in errors.failure_cases.to_dicts()
+        }
     return set()
 
 
@@ -102,14 +157,19 @@ def failing(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> set[tuple[str, A
 def test_the_verdict_is_the_oracles(case: tuple[str, pl.DataFrame]) -> None:
     table, frame = case
     expected = {
-        (name, index, code) for name in frame.columns for index, value in enumerate(frame[name]) for code in oracle(table, name, value)
+        (name, index, code)
+        for name in frame.columns
+        for index, value in enumerate(frame[name])
+        for code in oracle(table, name, value)
     }
     assert failing(table_schema(table), frame) == expected
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_types_are_exact(table: str) -> None:
-    good = pl.DataFrame(schema={name: TYPES[column.kind] for name, column in TABLES[table].columns.items()})
+    good = pl.DataFrame(
+        schema={name: TYPES[column.kind] for name, column in TABLES[table].columns.items()}
+    )
     assert failing(table_schema(table), good) == set()
     for name, column in TABLES[table].columns.items():
         other = pl.Float32 if column.kind is Kind.NUMBER else pl.Int32
@@ -120,7 +180,9 @@ def test_types_are_exact(table: str) -> None:
 def test_unknown_and_missing_columns_fail_the_frame() -> None:
     frame = pl.DataFrame(schema={"cid": pl.String, "colour": pl.String})
     assert failing(table_schema("vesicle"), frame) == {("vesicle", None, "column_in_schema")}
-    assert failing(table_schema("vesicle"), frame.drop("cid", "colour")) == {("vesicle", None, "column_in_dataframe")}
+    assert failing(table_schema("vesicle"), frame.drop("cid", "colour")) == {
+        ("vesicle", None, "column_in_dataframe")
+    }
     with pytest.raises(KeyError):
         table_schema("vesicle", ["colour"])
 
@@ -153,7 +215,10 @@ def test_keys_and_references_have_no_rules_of_their_own() -> None:
     ],
 )
 def test_words(vocabulary: str, word: str, known: bool) -> None:
-    found = failing(words_schema(vocabulary), pl.DataFrame({WORD: ["purkinje", word]} if vocabulary == "neuron_type" else {WORD: [word]}))
+    found = failing(
+        words_schema(vocabulary),
+        pl.DataFrame({WORD: ["purkinje", word]} if vocabulary == "neuron_type" else {WORD: [word]}),
+    )
     assert {check for _, _, check in found} == (set() if known else {"SYN-VOC-001"})
 
 
@@ -163,7 +228,9 @@ def test_the_page_tells_every_table_column_and_vocabulary() -> None:
         section = page.split(f"## {table.name}\n", 1)[1].split("\n## ", 1)[0]
         assert f"Code {table.code}," in section
         for column in table.columns.values():
-            line = next(line for line in section.splitlines() if line.startswith(f"| `{column.name}`"))
+            line = next(
+                line for line in section.splitlines() if line.startswith(f"| `{column.name}`")
+            )
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             assert len(cells) == 8, line
             assert cells[3] == column.unit

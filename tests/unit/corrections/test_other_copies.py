@@ -1,4 +1,5 @@
-"""Corrected copies of workbooks and Parquet files: the changed values, and everything else as it was.
+"""Corrected copies of workbooks and Parquet files: the changed values, and everything else as it
+was.
 
 Belongs here: single cells of odd workbooks, old Excel, types of Parquet. Does not: text files.
 """
@@ -19,15 +20,15 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 import xlwt
-from correcting_lab import applied, check, fixes, set_cell
 
-from syndb_pipeline.corrections.originals import Original, open_original, prepare
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.corrections.parquet_copy import write_parquet_copy
 from syndb_pipeline.corrections.proof import differing
-from syndb_pipeline.corrections.record import SheetRecord
 from syndb_pipeline.corrections.returned import Correction, Returned
 from syndb_pipeline.corrections.sheet_copy import SheetChanges, write_workbook_copy
-from syndb_pipeline.table_settings import TableConfig
+from syndb_pipeline.report.workbook.originals import Original, open_original, prepare
+from syndb_pipeline.report.workbook.record import SheetRecord
+from tests.correcting_lab import applied, check, fixes, set_cell
 from tests.ingest_helpers import context_for
 
 CONNECTION = duckdb.connect()
@@ -35,7 +36,15 @@ prepare(CONNECTION)
 
 
 def opened(path: Path, name: str = "scratch", **config: Any) -> Original:
-    return open_original(CONNECTION, path, path.name, "axon", TableConfig(file=path.name, **config), path.parent / name, 10**9)
+    return open_original(
+        CONNECTION,
+        path,
+        path.name,
+        "axon",
+        TableConfig(file=path.name, **config),
+        path.parent / name,
+        10**9,
+    )
 
 
 def back(cells: dict[tuple[int, int], str], *removed: int) -> Returned:
@@ -64,16 +73,26 @@ SHEET = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
-    """A workbook with prefixes, a table that starts at B3, absent cells, formulas and their chain."""
+    """A workbook with prefixes, a table that starts at B3, absent cells, formulas and their
+    chain.
+    """
     path = tmp_path / "odd.xlsx"
     book = xlsxwriter.Workbook(str(path))
     book.add_worksheet("A").write(0, 0, "x")
     book.close()
     told = members(path)
     told["xl/worksheets/sheet1.xml"] = SHEET.encode()
-    told["xl/calcChain.xml"] = b'<calcChain xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><c r="C5" i="1"/></calcChain>'
-    link = b'<Relationship Id="rId9" Type="http://x/calcChain" Target="calcChain.xml"/></Relationships>'
-    told["xl/_rels/workbook.xml.rels"] = told["xl/_rels/workbook.xml.rels"].replace(b"</Relationships>", link)
+    told["xl/calcChain.xml"] = (
+        b'<calcChain xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><c r="C5"'
+        b' i="1"/></calcChain>'
+    )
+    link = (
+        b'<Relationship Id="rId9" Type="http://x/calcChain"'
+        b' Target="calcChain.xml"/></Relationships>'
+    )
+    told["xl/_rels/workbook.xml.rels"] = told["xl/_rels/workbook.xml.rels"].replace(
+        b"</Relationships>", link
+    )
     kind = b'<Override PartName="/xl/calcChain.xml" ContentType="application/x"/></Types>'
     told["[Content_Types].xml"] = told["[Content_Types].xml"].replace(b"</Types>", kind)
     with zipfile.ZipFile(path, "w") as archive:
@@ -85,31 +104,51 @@ def odd(tmp_path: Path) -> Path:
 def copied(path: Path, returned: Returned, problems: list[str] | None = None) -> Path:
     original = opened(path, f"scratch{len(list(path.parent.iterdir()))}", header_row=3)
     target = path.parent / "copy.xlsx"
-    write_workbook_copy(path, target, {"A": SheetChanges(original, returned)}, problems if problems is not None else [])
+    write_workbook_copy(
+        path,
+        target,
+        {"A": SheetChanges(original, returned)},
+        problems if problems is not None else [],
+    )
     return target
 
 
 def test_only_the_changed_cells_of_the_xml_change(odd: Path) -> None:
-    target = copied(odd, back({(4, 1): "12.50", (5, 2): "a <b> & é\u0001_x0041_", (6, 0): "007", (6, 2): "end"}))
+    target = copied(
+        odd, back({(4, 1): "12.50", (5, 2): "a <b> & é\u0001_x0041_", (6, 0): "007", (6, 2): "end"})
+    )
     before, after = members(odd), members(target)
     assert {name for name in before if after[name] != before[name]} == {"xl/worksheets/sheet1.xml"}
     expected = SHEET.replace('<x:c r="D4"', '<x:c r="C4"><x:v>12.5</x:v></x:c><x:c r="D4"')
-    text = '<x:is><x:t xml:space="preserve">a &lt;b&gt; &amp; &#233;_x0001__x005F_x0041_</x:t></x:is>'
-    expected = expected.replace('<x:c r="D5" t="b"><x:v>1</x:v></x:c>', f'<x:c r="D5" t="inlineStr">{text}</x:c>')
+    text = (
+        '<x:is><x:t xml:space="preserve">a &lt;b&gt; &amp; &#233;_x0001__x005F_x0041_</x:t></x:is>'
+    )
+    expected = expected.replace(
+        '<x:c r="D5" t="b"><x:v>1</x:v></x:c>', f'<x:c r="D5" t="inlineStr">{text}</x:c>'
+    )
     key = '<x:c r="B6" t="inlineStr"><x:is><x:t xml:space="preserve">007</x:t></x:is></x:c>'
     expected = expected.replace('<x:c r="B6"><x:v>3</x:v></x:c>', key)
     last = '<x:c r="D6" t="inlineStr"><x:is><x:t xml:space="preserve">end</x:t></x:is></x:c>'
-    expected = expected.replace("<x:v>7.5</x:v></x:c></x:row>", f"<x:v>7.5</x:v></x:c>{last}</x:row>")
+    expected = expected.replace(
+        "<x:v>7.5</x:v></x:c></x:row>", f"<x:v>7.5</x:v></x:c>{last}</x:row>"
+    )
     assert after["xl/worksheets/sheet1.xml"].decode() == expected
     rows = opened(target, "after", header_row=3).rows(CONNECTION, [4, 5, 6])
-    assert rows == {4: ["1", "12.5", "5"], 5: ["2", "two", "a <b> & é\u0001_x0041_"], 6: ["007", "7.5", "end"]}
+    assert rows == {
+        4: ["1", "12.5", "5"],
+        5: ["2", "two", "a <b> & é\u0001_x0041_"],
+        6: ["007", "7.5", "end"],
+    }
 
 
 def test_a_formula_that_goes_leaves_the_chain_too(odd: Path) -> None:
     after = members(copied(odd, back({(5, 1): "2"})))
     assert b'<x:c r="C5"><x:v>2</x:v></x:c>' in after["xl/worksheets/sheet1.xml"]
     assert "xl/calcChain.xml" not in after
-    assert not any(b"calcChain" in after[name] for name in ("[Content_Types].xml", "xl/_rels/workbook.xml.rels"))
+    assert not any(
+        b"calcChain" in after[name]
+        for name in ("[Content_Types].xml", "xl/_rels/workbook.xml.rels")
+    )
 
 
 def test_a_removed_row_is_emptied_and_others_keep_their_place(odd: Path) -> None:
@@ -122,14 +161,17 @@ def test_a_removed_row_is_emptied_and_others_keep_their_place(odd: Path) -> None
 
 def test_a_formula_that_others_need_is_refused(odd: Path) -> None:
     told = members(odd)
-    told["xl/worksheets/sheet1.xml"] = SHEET.replace("<x:f>", '<x:f t="shared" ref="C5:C6" si="0">').encode()
+    told["xl/worksheets/sheet1.xml"] = SHEET.replace(
+        "<x:f>", '<x:f t="shared" ref="C5:C6" si="0">'
+    ).encode()
     with zipfile.ZipFile(odd, "w") as archive:
         for name, data in told.items():
             archive.writestr(name, data)
     problems: list[str] = []
     copied(odd, back({(5, 1): "2"}), problems)
     assert problems == [
-        "X5: other cells of the file are computed by the formula that C5 begins; replace the formulas in the file by their values first"
+        "X5: other cells of the file are computed by the formula that C5 begins; replace the"
+        " formulas in the file by their values first"
     ]
 
 
@@ -137,12 +179,19 @@ def test_a_number_in_a_cell_of_dates_stands_as_text(tmp_path: Path) -> None:
     book = xlsxwriter.Workbook(str(tmp_path / "axon.xlsx"))
     sheet = book.add_worksheet("A")
     sheet.write_row(0, 0, ["cid", "voxel_volume"])
-    sheet.write_datetime(1, 1, datetime.datetime(2020, 3, 1), book.add_format({"num_format": "yyyy-mm-dd"}))
+    sheet.write_datetime(
+        1, 1, datetime.datetime(2020, 3, 1), book.add_format({"num_format": "yyyy-mm-dd"})
+    )
     sheet.write(1, 0, "a1")
     book.close()
     context = context_for(tmp_path, {"axon": "axon.xlsx"})
     assert check(context).errors
-    _, after = applied(context, set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.xlsx A", 2, "voxel_volume", "43891"))
+    _, after = applied(
+        context,
+        set_cell(
+            fixes(context, tmp_path / "fixes.xlsx"), "axon.xlsx A", 2, "voxel_volume", "43891"
+        ),
+    )
     assert check(after).errors == []
     assert openpyxl.load_workbook(tmp_path / "corrected/1/axon.xlsx")["A"]["B2"].value == "43891"
 
@@ -167,12 +216,18 @@ def test_old_excel_comes_back_as_xlsx(tmp_path: Path) -> None:
     context = context_for(tmp_path, tables)
     check(context)
     before = (tmp_path / "lab.xls").read_bytes()
-    done, after = applied(context, set_cell(fixes(context, tmp_path / "fixes.xlsx"), "lab.xls axons", 2, "voxel_volume", "5"))
+    done, after = applied(
+        context,
+        set_cell(fixes(context, tmp_path / "fixes.xlsx"), "lab.xls axons", 2, "voxel_volume", "5"),
+    )
     assert done.files == ["corrected/1/lab.xlsx"]
     assert any("copied as .xlsx" in note for note in done.notes)
     assert {table.file for table in after.config.tables.values()} == {"corrected/1/lab.xlsx"}
     sheet = openpyxl.load_workbook(tmp_path / "corrected/1/lab.xlsx")["axons"]
-    assert [[cell.value for cell in row] for row in sheet.iter_rows(min_row=2, max_col=2)] == [["a1", 5], ["a2", 0.30000000000000004]]
+    assert [[cell.value for cell in row] for row in sheet.iter_rows(min_row=2, max_col=2)] == [
+        ["a1", 5],
+        ["a2", 0.30000000000000004],
+    ]
     assert "SYN-VAL-001" not in {finding.code for finding in check(after).errors}
     assert (tmp_path / "lab.xls").read_bytes() == before
 
@@ -249,18 +304,27 @@ def test_parquet_keeps_schema_types_and_row_groups(tmp_path: Path) -> None:
         ("must", ""),
     ],
 )
-def test_a_text_that_does_not_fit_the_type_is_refused_with_its_cell(tmp_path: Path, column: str, text: str) -> None:
+def test_a_text_that_does_not_fit_the_type_is_refused_with_its_cell(
+    tmp_path: Path, column: str, text: str
+) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(table_of_types(), path)
     problems: list[str] = []
-    write_parquet_copy(opened(path), back({(2, table_of_types().schema.get_field_index(column)): text}), tmp_path / "copy", problems)
+    write_parquet_copy(
+        opened(path),
+        back({(2, table_of_types().schema.get_field_index(column)): text}),
+        tmp_path / "copy",
+        problems,
+    )
     assert len(problems) == 1
     assert problems[0].startswith("X2: ")
     assert column in problems[0]
 
 
 def test_parquet_through_the_whole_road(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"cid": [1, 2, 2], "voxel_volume": [5.0, -1.0, 7.0], "terminal_count": [1, None, 3]})
+    frame = pl.DataFrame(
+        {"cid": [1, 2, 2], "voxel_volume": [5.0, -1.0, 7.0], "terminal_count": [1, None, 3]}
+    )
     frame.write_parquet(tmp_path / "axon.parquet")
     context = context_for(tmp_path, {"axon": "axon.parquet"})
     check(context)
@@ -269,5 +333,7 @@ def test_parquet_through_the_whole_road(tmp_path: Path) -> None:
     set_cell(path, "axon.parquet", 3, "cid", "3")
     _, after = applied(context, path)
     assert check(after).errors == []
-    right = pl.DataFrame({"cid": [1, 2, 3], "voxel_volume": [5.0, 6.0, 7.0], "terminal_count": [1, None, 3]})
+    right = pl.DataFrame(
+        {"cid": [1, 2, 3], "voxel_volume": [5.0, 6.0, 7.0], "terminal_count": [1, None, 3]}
+    )
     assert pl.read_parquet(tmp_path / "corrected/1/axon.parquet").equals(right)

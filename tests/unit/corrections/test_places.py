@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.corrections import config_edit
 from syndb_pipeline.corrections.places import files_by_table, plan_copies, require_same_files
-from syndb_pipeline.errors import ConfigError
 from syndb_pipeline.readers import files
-from syndb_pipeline.settings import DatasetConfig
 from tests.ingest_helpers import context_for
 
 
@@ -28,7 +28,9 @@ def config_of(folder: Path, tables: dict[str, str], *names: str) -> DatasetConfi
 
 def planned(config: DatasetConfig, *names: str) -> tuple[dict[str, str], dict[str, str]]:
     plan = plan_copies(config, [Path(os.path.normpath(config.folder / name)) for name in names])
-    return {files.shown(path, config.folder): str(target) for path, target in plan.copies.items()}, plan.patterns
+    return {
+        files.shown(path, config.folder): str(target) for path, target in plan.copies.items()
+    }, plan.patterns
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,9 @@ def planned(config: DatasetConfig, *names: str) -> tuple[dict[str, str], dict[st
         ("../other/ax*.csv", "../other/axon.csv", "axon.csv", "corrected/1/ax*.csv"),
     ],
 )
-def test_a_copy_keeps_its_place_below_the_new_folder(tmp_path: Path, pattern: str, name: str, copy: str, named: str) -> None:
+def test_a_copy_keeps_its_place_below_the_new_folder(
+    tmp_path: Path, pattern: str, name: str, copy: str, named: str
+) -> None:
     folder = tmp_path / "lab"
     folder.mkdir()
     copies, patterns = planned(config_of(folder, {"axon": pattern}, name), name)
@@ -53,14 +57,25 @@ def test_a_copy_keeps_its_place_below_the_new_folder(tmp_path: Path, pattern: st
 
 
 def test_later_rounds_do_not_nest(tmp_path: Path) -> None:
-    config = config_of(tmp_path, {"axon": "corrected/1/data/ax*.csv"}, "corrected/1/data/axon.csv", "corrected/7/x.csv")
+    config = config_of(
+        tmp_path,
+        {"axon": "corrected/1/data/ax*.csv"},
+        "corrected/1/data/axon.csv",
+        "corrected/7/x.csv",
+    )
     copies, patterns = planned(config, "corrected/1/data/axon.csv")
     assert copies == {"corrected/1/data/axon.csv": "data/axon.csv"}
     assert patterns == {"axon": "corrected/8/data/ax*.csv"}
 
 
 def test_the_whole_glob_moves_and_other_tables_stay(tmp_path: Path) -> None:
-    config = config_of(tmp_path, {"axon": "ax*.csv", "dendrite": "d.csv", "neuron": "ax1.csv"}, "ax1.csv", "ax2.csv", "d.csv")
+    config = config_of(
+        tmp_path,
+        {"axon": "ax*.csv", "dendrite": "d.csv", "neuron": "ax1.csv"},
+        "ax1.csv",
+        "ax2.csv",
+        "d.csv",
+    )
     copies, patterns = planned(config, "ax2.csv")
     assert set(copies) == {"ax1.csv", "ax2.csv"}
     assert patterns == {"axon": "corrected/1/ax*.csv"}
@@ -84,7 +99,9 @@ def test_globs_that_would_find_others_copies_are_refused(tmp_path: Path) -> None
 def test_two_files_that_would_become_one_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     folder.mkdir()
-    config = config_of(folder, {"axon": "../a/x.csv", "dendrite": "../b/x.csv"}, "../a/x.csv", "../b/x.csv")
+    config = config_of(
+        folder, {"axon": "../a/x.csv", "dendrite": "../b/x.csv"}, "../a/x.csv", "../b/x.csv"
+    )
     with pytest.raises(ConfigError, match="would find other files"):
         planned(config, "../a/x.csv", "../b/x.csv")
 
@@ -104,8 +121,12 @@ tables:\r
 def test_only_the_values_change(tmp_path: Path) -> None:
     path = tmp_path / "lab.yaml"
     path.write_bytes(YAML.encode())
-    text = config_edit.edited(path, {"axon": "corrected/1/axon.csv", "dendrite": "corrected/1/d # 1.csv"})
-    assert text == YAML.replace("axon.csv", "corrected/1/axon.csv").replace("'d # 1.csv'", '"corrected/1/d # 1.csv"')
+    text = config_edit.edited(
+        path, {"axon": "corrected/1/axon.csv", "dendrite": "corrected/1/d # 1.csv"}
+    )
+    assert text == YAML.replace("axon.csv", "corrected/1/axon.csv").replace(
+        "'d # 1.csv'", '"corrected/1/d # 1.csv"'
+    )
     assert yaml.safe_load(text)["tables"]["dendrite"]["file"] == "corrected/1/d # 1.csv"
 
 
@@ -128,7 +149,10 @@ def test_a_value_over_several_lines_is_edited_or_refused(tmp_path: Path) -> None
     path = tmp_path / "lab.yaml"
     path.write_text("tables:\n  axon:\n    file: >-\n      a.csv\n    ignore: [b]\n")
     try:
-        assert yaml.safe_load(config_edit.edited(path, {"axon": "b.csv"}))["tables"]["axon"] == {"file": "b.csv", "ignore": ["b"]}
+        assert yaml.safe_load(config_edit.edited(path, {"axon": "b.csv"}))["tables"]["axon"] == {
+            "file": "b.csv",
+            "ignore": ["b"],
+        }
     except ConfigError as error:
         assert "on one line" in error.next_step
 
@@ -138,5 +162,9 @@ def test_no_file_is_replaced_by_the_old_config(tmp_path: Path) -> None:
     path.write_text("one")
     (tmp_path / "lab.yaml.before-corrected-3").write_text("taken")
     kept = config_edit.replace(path, "two", 3)
-    assert (path.read_text(), kept.read_text(), kept.name) == ("two", "one", "lab.yaml.before-corrected-4")
+    assert (path.read_text(), kept.read_text(), kept.name) == (
+        "two",
+        "one",
+        "lab.yaml.before-corrected-4",
+    )
     assert (tmp_path / "lab.yaml.before-corrected-3").read_text() == "taken"

@@ -1,6 +1,8 @@
-"""What a person may give back, and what is refused with its cell: formulas, dates, added rows, other files, hostile archives.
+"""What a person may give back, and what is refused with its cell: formulas, dates, added rows,
+other files, hostile archives.
 
-Belongs here: reading the workbook, and everything that keeps files untouched. Does not: what is written from good corrections.
+Belongs here: reading the workbook, and everything that keeps files untouched. Does not: what is
+written from good corrections.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from typing import Any
 
 import openpyxl
 import pytest
-from correcting_lab import applied, check, edit, fixes, set_cell
 
+from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.corrections import returned
-from syndb_pipeline.errors import ConfigError, PipelineError
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.state.stage import Context
+from tests.correcting_lab import applied, check, edit, fixes, set_cell
 from tests.ingest_helpers import DATASET, context_for
 
 AXON = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"
@@ -40,13 +42,17 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(checked: Path, tmp_path: Path) -> tuple[Context, Path]:
     """The folder anew for each test, and its workbook."""
     folder = Path(shutil.copytree(checked, tmp_path / "lab"))
-    return context_for(folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}}), folder / "fixes.xlsx"
+    return context_for(
+        folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}}
+    ), folder / "fixes.xlsx"
 
 
 def refused(lab: tuple[Context, Path], path: Path) -> str:
     """Why the workbook at `path` is refused. Nothing may be written then."""
     context, _ = lab
-    before = {name: (context.config.folder / name).read_bytes() for name in ("axon.csv", "dataset.yaml")}
+    before = {
+        name: (context.config.folder / name).read_bytes() for name in ("axon.csv", "dataset.yaml")
+    }
     with pytest.raises(ConfigError) as error:
         applied(context, path)
     assert {name: (context.config.folder / name).read_bytes() for name in before} == before
@@ -75,7 +81,9 @@ def cell(sheet: Any, address: str) -> Callable[[object], None]:
         ("I2", "more", "axon.csv, row 2: there is a value behind the last column"),
     ],
 )
-def test_what_is_no_correction_is_refused_with_its_place(lab: tuple[Context, Path], address: str, value: object, why: str) -> None:
+def test_what_is_no_correction_is_refused_with_its_place(
+    lab: tuple[Context, Path], address: str, value: object, why: str
+) -> None:
     told = refused(lab, edit(lab[1], lambda book: cell(book["axon.csv"], address)(value)))
     assert why in told
     assert "nothing was written" in told
@@ -91,7 +99,9 @@ def test_all_that_is_wrong_is_told_at_once(lab: tuple[Context, Path]) -> None:
     assert "cell G3" in told
 
 
-def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(lab: tuple[Context, Path]) -> None:
+def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(
+    lab: tuple[Context, Path],
+) -> None:
     def double(book: Any, value: str) -> None:
         sheet = book["axon.csv"]
         sheet["G2"] = "5"
@@ -99,7 +109,9 @@ def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(l
             sheet.cell(4, column).value = sheet.cell(2, column).value
         sheet["G4"] = value
 
-    assert "row 2 of axon.csv stands twice, with different values" in refused(lab, edit(lab[1], lambda book: double(book, "6")))
+    assert "row 2 of axon.csv stands twice, with different values" in refused(
+        lab, edit(lab[1], lambda book: double(book, "6"))
+    )
     done, _ = applied(lab[0], edit(lab[1], lambda book: double(book, "5")))
     assert done.cells == 1
     assert "stands twice, alike" in done.notes[0]
@@ -121,7 +133,9 @@ def test_deleted_and_sorted_rows_change_nothing_by_themselves(lab: tuple[Context
 
     done, _ = applied(lab[0], edit(lab[1], change))
     assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("zero", "9")
-    assert done.notes == ["The rows stand in another order; each was merged into its own row of the file."]
+    assert done.notes == [
+        "The rows stand in another order; each was merged into its own row of the file."
+    ]
     assert (done.cells, done.rows_corrected, done.rows_removed, done.rows_untouched) == (1, 1, 0, 1)
 
 
@@ -141,23 +155,32 @@ def test_numbers_typed_as_numbers_are_taken(lab: tuple[Context, Path]) -> None:
         book["axon.csv"]["G3"] = 7
 
     done, _ = applied(lab[0], edit(lab[1], change))
-    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("-5", "12.5").replace("zero", "7")
+    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("-5", "12.5").replace(
+        "zero", "7"
+    )
 
 
 def test_numbers_get_the_files_decimal_comma(tmp_path: Path) -> None:
     (tmp_path / "axon.csv").write_text("cid;voxel_volume\na1;-5,5\n")
     context = context_for(tmp_path, {"axon": {"file": "axon.csv", "decimal": ","}})
     check(context)
-    done, _ = applied(context, set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.csv", 2, "voxel_volume", 5.5))
+    done, _ = applied(
+        context,
+        set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.csv", 2, "voxel_volume", 5.5),
+    )
     assert (tmp_path / done.files[0]).read_text() == "cid;voxel_volume\na1;5,5\n"
 
 
 def test_another_dataset_is_refused(lab: tuple[Context, Path]) -> None:
     text = lab[0].config.path.read_text()
-    lab[0].config.path.write_text(text.replace(str(DATASET["id"]), "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"))
+    lab[0].config.path.write_text(
+        text.replace(str(DATASET["id"]), "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99")
+    )
     context = context_for(lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
     other = DATASET | {"id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"}
-    object.__setattr__(context.config, "dataset", context.config.dataset.model_copy(update={"id": other["id"]}))
+    object.__setattr__(
+        context.config, "dataset", context.config.dataset.model_copy(update={"id": other["id"]})
+    )
     assert "was made for dataset" in refused((context, lab[1]), lab[1])
 
 
@@ -169,7 +192,9 @@ def test_a_file_that_changed_since_is_refused(lab: tuple[Context, Path]) -> None
 
 def test_a_config_that_reads_otherwise_now_is_refused(lab: tuple[Context, Path]) -> None:
     fixed = set_cell(lab[1], "axon.csv", 2, "voxel_volume", "5")
-    context = context_for(lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"], "delimiter": ";"}})
+    context = context_for(
+        lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"], "delimiter": ";"}}
+    )
     with pytest.raises(PipelineError):
         applied(context, fixed)
     context = context_for(lab[0].config.folder, {"axon": {"file": "nothing.csv"}})
@@ -197,10 +222,14 @@ def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None
         sheet["A1"] = sheet["A1"].value.replace('"format":1', '"format":2')
 
     assert "it is of format 2" in refused(lab, edit(lab[1], later))
-    assert "changed or damaged" in refused(lab, edit(lab[1], lambda book: cell(book["syndb-pipeline"], "A1")("{")))
+    assert "changed or damaged" in refused(
+        lab, edit(lab[1], lambda book: cell(book["syndb-pipeline"], "A1")("{"))
+    )
 
 
-def test_archives_that_would_burst_are_refused(lab: tuple[Context, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_that_would_burst_are_refused(
+    lab: tuple[Context, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bomb = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b"0" * 3_000_000)
@@ -222,7 +251,9 @@ def test_a_document_type_is_refused(lab: tuple[Context, Path], tmp_path: Path) -
 
 
 def test_what_a_cell_could_not_show_is_not_taken_for_a_value(tmp_path: Path) -> None:
-    (tmp_path / "axon.csv").write_bytes(b"cid,voxel_volume,note\na1,-5,a\x01b\na2,-6," + b"x" * 40_000 + b"\n")
+    (tmp_path / "axon.csv").write_bytes(
+        b"cid,voxel_volume,note\na1,-5,a\x01b\na2,-6," + b"x" * 40_000 + b"\n"
+    )
     context = context_for(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
     check(context)
     path = fixes(context, tmp_path / "fixes.xlsx")
@@ -234,7 +265,9 @@ def test_what_a_cell_could_not_show_is_not_taken_for_a_value(tmp_path: Path) -> 
 
     told = refused(lab, edit(path, change))
     assert "cell H2: it still holds '\u2401'" in told
-    assert "cell H3: the value was too long to stand here whole; correct it in axon.csv, row 3" in told
+    assert (
+        "cell H3: the value was too long to stand here whole; correct it in axon.csv, row 3" in told
+    )
 
 
 def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> None:
@@ -242,4 +275,6 @@ def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> No
         for address in ("F2", "G2", "H2"):
             book["axon.csv"][address] = None
 
-    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in refused(lab, edit(lab[1], change))
+    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in refused(
+        lab, edit(lab[1], change)
+    )

@@ -1,6 +1,8 @@
-"""Errors sown into a lab of csv, UTF-16, workbook and Parquet are all cured by way of the workbook, and nothing else changes.
+"""Errors sown into a lab of csv, UTF-16, workbook and Parquet are all cured by way of the workbook,
+and nothing else changes.
 
-Belongs here: the whole road in one process. Does not: the command (`tests/integration/test_apply_fixes.py`), single formats.
+Belongs here: the whole road in one process. Does not: the command
+(`tests/integration/test_apply_fixes.py`), single formats.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ from random import Random
 
 import pyarrow.parquet as pq
 import pytest
-from correcting_lab import Lab, applied, build, check, correct_from_truth, fixes
 from python_calamine import CalamineWorkbook
 
-from syndb_pipeline.stages.stage import Context
+from syndb_pipeline.state.stage import Context
+from tests.correcting_lab import Lab, applied, build, check, correct_from_truth, fixes
 
 
 def sow_one_of_each(lab: Lab) -> None:
-    """Type, range, text, repeated and missing key, orphan, sentinel, line with too many and too few values, stray quotation mark."""
+    """Type, range, text, repeated and missing key, orphan, sentinel, line with too many and too few
+    values, stray quotation mark.
+    """
     s = lab.sources
     s["neuron"].sow(3, "cid", "")
     s["neuron"].sow(5, "cable_length", "about 5000")
@@ -51,9 +55,14 @@ def require_equal(lab: Lab, copy: Path, clean: Path) -> None:
         if (copy / name).exists():
             assert (copy / name).read_bytes() == (clean / name).read_bytes(), name
     if (copy / "organelles.xlsx").exists():
-        one, other = (CalamineWorkbook.from_path(folder / "organelles.xlsx") for folder in (copy, clean))
+        one, other = (
+            CalamineWorkbook.from_path(folder / "organelles.xlsx") for folder in (copy, clean)
+        )
         for sheet in ("Mitochondria", "Vesicles"):
-            assert one.get_sheet_by_name(sheet).to_python() == other.get_sheet_by_name(sheet).to_python()
+            assert (
+                one.get_sheet_by_name(sheet).to_python()
+                == other.get_sheet_by_name(sheet).to_python()
+            )
     if (copy / "spines.parquet").exists():
         one, other = (pq.read_table(folder / "spines.parquet") for folder in (copy, clean))
         assert one.equals(other)
@@ -85,7 +94,11 @@ def test_one_error_of_each_kind_is_cured(tmp_path: Path) -> None:
         "SYN-READ-002", "SYN-READ-015", "SYN-TYPE-001", "SYN-TYPE-002", "SYN-VAL-001", "SYN-VAL-002", "SYN-VAL-004",
         "SYN-ID-001", "SYN-ID-002", "SYN-REL-001", "SYN-REL-003",
     }  # fmt: skip
-    assert after.config.tables["vesicle"].file == "corrected/1/organelles.xlsx" == after.config.tables["mitochondria"].file
+    assert (
+        after.config.tables["vesicle"].file
+        == "corrected/1/organelles.xlsx"
+        == after.config.tables["mitochondria"].file
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

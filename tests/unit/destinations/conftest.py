@@ -1,4 +1,6 @@
-"""The sandbox that tests of the REST destination speak to: one process for each module, without a script between tests."""
+"""The sandbox that tests of the REST destination speak to: one process for each module, without a
+script between tests.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syndb_pipeline.destinations import http_retry
+from syndb_pipeline.destinations.rest import http_retry
 from tests.rest_lab import Sandbox
 
 

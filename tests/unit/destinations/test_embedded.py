@@ -1,6 +1,7 @@
 """The embedded node: what it takes, what it refuses, and that nobody ever sees half of anything.
 
-Belongs here: the node alone, with tars made by hand. Does not: plans and approvals (`unit/stages/test_publish.py`).
+Belongs here: the node alone, with tars made by hand. Does not: plans and approvals
+(`unit/stages/test_publish.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from uuid import UUID, uuid5
 import duckdb
 import pytest
 
+from syndb_pipeline.base.digests import digest_file
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.base.errors import DestinationRefused
+from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import Metadata, Package, StoredFiles, Upload
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.digests import digest_file
-from syndb_pipeline.engine import parquet
-from syndb_pipeline.errors import DestinationRefused
-from syndb_pipeline.payload import FilePayload
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 AXON, VESICLE = 4, 10
@@ -61,11 +62,16 @@ def table_bytes(folder: Path, query: str) -> bytes:
 
 
 def axons(folder: Path, rows: dict[int, float | None]) -> bytes:
-    values = ", ".join(f"('{cid('axon', key)}'::UUID, {'NULL' if volume is None else volume}::DOUBLE)" for key, volume in rows.items())
+    values = ", ".join(
+        f"('{cid('axon', key)}'::UUID, {'NULL' if volume is None else volume}::DOUBLE)"
+        for key, volume in rows.items()
+    )
     return table_bytes(folder, f"SELECT * FROM (VALUES {values}) t(cid, voxel_volume)")
 
 
-def make_tar(folder: Path, members: dict[str, bytes], name: str = f"{DATASET}.tar", **header: Any) -> tuple[Path, str]:
+def make_tar(
+    folder: Path, members: dict[str, bytes], name: str = f"{DATASET}.tar", **header: Any
+) -> tuple[Path, str]:
     path = folder / name
     with tarfile.open(path, "w") as archive:
         for member, content in members.items():
@@ -86,11 +92,15 @@ def send(place: EmbeddedNode, tar: Path, digest: str) -> Upload:
 
 
 def rows_of(place: EmbeddedNode, table: str) -> list[tuple[Any, ...]]:
-    return duckdb.sql(f"SELECT * FROM {parquet(place.table_files(DATASET)[table])} ORDER BY 1").fetchall()
+    return duckdb.sql(
+        f"SELECT * FROM {parquet(place.table_files(DATASET)[table])} ORDER BY 1"
+    ).fetchall()
 
 
 def test_an_upload_is_there_with_its_rows_owner_and_digest(tmp_path: Path) -> None:
-    folder = tmp_path / "lab=x" / "voxel_volume=0.9"  # names that DuckDB by itself takes for columns
+    folder = (
+        tmp_path / "lab=x" / "voxel_volume=0.9"
+    )  # names that DuckDB by itself takes for columns
     folder.mkdir(parents=True)
     place = node(folder)
     place.register(metadata())
@@ -100,7 +110,11 @@ def test_an_upload_is_there_with_its_rows_owner_and_digest(tmp_path: Path) -> No
     assert info is not None
     assert (info.owner, info.rows, info.number_of_units) == ("ada", {"axon": 2}, 2)
     assert info.uploads == (upload,)
-    assert (upload.tar_sha256, upload.rows, upload.bytes) == (digest, {"axon": 2}, tar.stat().st_size)
+    assert (upload.tar_sha256, upload.rows, upload.bytes) == (
+        digest,
+        {"axon": 2},
+        tar.stat().st_size,
+    )
     assert set(rows_of(place, "axon")) == {(cid("axon", 1), 5.0), (cid("axon", 2), None)}
 
 
@@ -122,16 +136,24 @@ def test_rows_upsert_and_units_are_added_to(tmp_path: Path) -> None:
     info = place.info(DATASET)
     assert info is not None
     assert (info.rows, info.number_of_units) == ({"axon": 3}, 4)
-    assert dict(rows_of(place, "axon")) == {cid("axon", 1): 1.0, cid("axon", 2): 20.0, cid("axon", 3): 30.0}
+    assert dict(rows_of(place, "axon")) == {
+        cid("axon", 1): 1.0,
+        cid("axon", 2): 20.0,
+        cid("axon", 3): 30.0,
+    }
 
 
 def test_an_upsert_of_other_columns_keeps_those_it_does_not_name(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
     send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
-    other = table_bytes(tmp_path, f"SELECT '{cid('axon', 2)}'::UUID AS cid, 7::INTEGER AS terminal_count")
+    other = table_bytes(
+        tmp_path, f"SELECT '{cid('axon', 2)}'::UUID AS cid, 7::INTEGER AS terminal_count"
+    )
     send(place, *make_tar(tmp_path, {"axon.parquet": other}))
-    found = duckdb.sql(f"SELECT cid, voxel_volume, terminal_count FROM '{place.table_files(DATASET)['axon']}'").fetchall()
+    found = duckdb.sql(
+        f"SELECT cid, voxel_volume, terminal_count FROM '{place.table_files(DATASET)['axon']}'"
+    ).fetchall()
     assert set(found) == {(cid("axon", 1), 1.0, None), (cid("axon", 2), 2.0, 7)}
 
 
@@ -139,7 +161,10 @@ def test_relations_upsert_by_their_pair(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata(syndb_tables=(2,)))
     for score in (1.0, 2.0):
-        ends = f"'{cid('neuron', 1)}'::UUID AS pre_synapse_id, '{cid('neuron', 2)}'::UUID AS post_synapse_id"
+        ends = (
+            f"'{cid('neuron', 1)}'::UUID AS pre_synapse_id, '{cid('neuron', 2)}'::UUID AS"
+            " post_synapse_id"
+        )
         one = f"SELECT {ends}, {score}::DOUBLE AS connection_score"
         send(place, *make_tar(tmp_path, {"neuron_relation.parquet": table_bytes(tmp_path, one)}))
     assert [row[2] for row in rows_of(place, "neuron_relation")] == [2.0]
@@ -147,11 +172,20 @@ def test_relations_upsert_by_their_pair(tmp_path: Path) -> None:
 
 REFUSED_TABLES = {
     "a column SynDB does not have": ("SELECT uuid() AS cid, 1 AS colour", "colour is not a column"),
-    "the server's own column": ("SELECT uuid() AS cid, uuid() AS dataset_id", "dataset_id is not a column"),
-    "a client-side column": ("SELECT uuid() AS cid, 'a.glb' AS mesh_path", "mesh_path is not a column"),
+    "the server's own column": (
+        "SELECT uuid() AS cid, uuid() AS dataset_id",
+        "dataset_id is not a column",
+    ),
+    "a client-side column": (
+        "SELECT uuid() AS cid, 'a.glb' AS mesh_path",
+        "mesh_path is not a column",
+    ),
     "no cid": ("SELECT 1.0::DOUBLE AS voxel_volume", "cid is missing"),
     "cid as text": ("SELECT uuid()::VARCHAR AS cid", "cid is VARCHAR, not UUID"),
-    "a number of another type": ("SELECT uuid() AS cid, 1 AS voxel_volume", "voxel_volume is INTEGER, not DOUBLE"),
+    "a number of another type": (
+        "SELECT uuid() AS cid, 1 AS voxel_volume",
+        "voxel_volume is INTEGER, not DOUBLE",
+    ),
     "an empty cid": ("SELECT NULL::UUID AS cid", "1 rows have no cid"),
     "a cid twice": (f"SELECT '{DATASET}'::UUID AS cid FROM range(2)", "stands on several rows"),
 }
@@ -162,11 +196,15 @@ def test_refuses_tables_that_syndb_would_refuse(tmp_path: Path, query: str, reas
     place = node(tmp_path)
     place.register(metadata())
     good = axons(tmp_path, {1: 1.0})
-    tar, digest = make_tar(tmp_path, {"axon.parquet": good, "vesicle.parquet": table_bytes(tmp_path, query)})
+    tar, digest = make_tar(
+        tmp_path, {"axon.parquet": good, "vesicle.parquet": table_bytes(tmp_path, query)}
+    )
     with pytest.raises(DestinationRefused, match=reason):
         send(place, tar, digest)
     info = place.info(DATASET)
-    assert info is not None and info.rows == {} and info.number_of_units == 0, "nothing of a refused tar may stay"
+    assert info is not None and info.rows == {} and info.number_of_units == 0, (
+        "nothing of a refused tar may stay"
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +231,16 @@ def test_refuses_members_of_other_names(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE]
+    "kind",
+    [
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.DIRTYPE,
+        tarfile.GNUTYPE_SPARSE,
+    ],
 )
 def test_refuses_members_that_are_no_regular_files(tmp_path: Path, kind: bytes) -> None:
     place = node(tmp_path)
@@ -237,7 +284,9 @@ def test_refuses_a_size_beyond_the_tar(tmp_path: Path) -> None:
 
 
 def test_takes_a_size_from_an_extended_header_and_nothing_else(tmp_path: Path) -> None:
-    """A member above 8 GiB carries its size there; a small one with such a header shows that it is read."""
+    """A member above 8 GiB carries its size there; a small one with such a header shows that it is
+    read.
+    """
     place = node(tmp_path)
     place.register(metadata())
     content = axons(tmp_path, {1: 1.0})
@@ -247,7 +296,14 @@ def test_takes_a_size_from_an_extended_header_and_nothing_else(tmp_path: Path) -
         extended.type, extended.size = tarfile.XHDTYPE, len(record)
         body = content + bytes(-len(content) % 512)
         tar = tmp_path / f"{DATASET}.tar"
-        tar.write_bytes(extended.tobuf() + record + bytes(-len(record) % 512) + member.tobuf() + body + bytes(1024))
+        tar.write_bytes(
+            extended.tobuf()
+            + record
+            + bytes(-len(record) % 512)
+            + member.tobuf()
+            + body
+            + bytes(1024)
+        )
         return tar
 
     record = f"size={len(content)}\n"
@@ -294,7 +350,9 @@ def test_refuses_bytes_of_another_digest_and_a_tar_of_another_name(tmp_path: Pat
     tar.write_bytes(flipped)
     with pytest.raises(DestinationRefused, match="digest"):
         send(place, tar, digest)
-    other, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})}, name="other.tar")
+    other, digest = make_tar(
+        tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})}, name="other.tar"
+    )
     with pytest.raises(DestinationRefused, match="must hold the dataset's id"):
         send(place, other, digest)
     info = place.info(DATASET)
@@ -356,10 +414,17 @@ def test_incomplete_lists_what_lacks_tables(tmp_path: Path) -> None:
 def test_compare_tells_missing_and_changed_rows(tmp_path: Path) -> None:
     place = node(tmp_path)
     place.register(metadata())
-    sent, _ = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 3.0})}, name=f"sent-{DATASET}.tar")
+    sent, _ = make_tar(
+        tmp_path,
+        {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 3.0})},
+        name=f"sent-{DATASET}.tar",
+    )
     [check] = place.compare(DATASET, as_package(sent))
     assert (check.sent, check.found, check.missing) == (3, 0, 3)
-    send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 4.0, 9: 9.0})}))
+    send(
+        place,
+        *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: None, 3: 4.0, 9: 9.0})}),
+    )
     [check] = place.compare(DATASET, as_package(sent))
     assert (check.sent, check.found, check.missing) == (3, 4, 1)
     send(place, sent, digest_file(sent))
@@ -390,7 +455,9 @@ def test_files_arrive_whole_replace_and_are_listed(tmp_path: Path) -> None:
         place.put_file(DATASET, "mesh", unit, mesh, "0" * 64)
     mesh.write_bytes(b"glTF two, longer")
     newer = place.put_file(DATASET, "mesh", unit, mesh, digest_file(mesh))
-    assert place.stored(DATASET) == [newer] and place.files(DATASET) == StoredFiles(count=1, bytes=16)
+    assert place.stored(DATASET) == [newer] and place.files(DATASET) == StoredFiles(
+        count=1, bytes=16
+    )
 
 
 def test_a_deleted_dataset_is_gone_and_its_tombstone_stays(tmp_path: Path) -> None:
@@ -399,7 +466,12 @@ def test_a_deleted_dataset_is_gone_and_its_tombstone_stays(tmp_path: Path) -> No
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0})})
     upload = send(place, tar, digest)
     deletion = place.delete(DATASET)
-    assert (deletion.rows, deletion.label, deletion.by, deletion.uploads) == ({"axon": 1}, "Guide example", "ada", (upload,))
+    assert (deletion.rows, deletion.label, deletion.by, deletion.uploads) == (
+        {"axon": 1},
+        "Guide example",
+        "ada",
+        (upload,),
+    )
     assert place.info(DATASET) is None and place.owned() == []
     assert not list((tmp_path / "node").rglob("*.parquet")), "deleted for good"
     assert place.deletions(DATASET) == (deletion,)
@@ -416,9 +488,9 @@ UPLOAD_AND_DIE = """
 import os, sys
 from pathlib import Path
 from uuid import UUID
-import syndb_pipeline.destinations.embedded as embedded
+import syndb_pipeline.destinations.embedded.node as embedded
 from syndb_pipeline.destinations.base import Package
-from syndb_pipeline.payload import FilePayload
+from syndb_pipeline.base.tar_stream import FilePayload
 
 calls = 0
 def dying(function):
@@ -437,7 +509,9 @@ node.upload(UUID(sys.argv[3]), Package(tar=FilePayload.of(Path(sys.argv[4])), ro
 """
 
 
-def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_completes(tmp_path: Path) -> None:
+def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_completes(
+    tmp_path: Path,
+) -> None:
     place = node(tmp_path)
     place.register(metadata())
     send(place, *make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {1: 1.0, 2: 2.0})}))
@@ -447,17 +521,32 @@ def test_killed_anywhere_in_an_upload_readers_see_before_or_after_and_a_retry_co
     tar, digest = make_tar(tmp_path, {"axon.parquet": axons(tmp_path, {2: 20.0, 3: 30.0})})
     seen = set()
     for at in range(40):
-        done = subprocess.run([sys.executable, "-c", UPLOAD_AND_DIE, str(at), str(place.folder), str(DATASET), str(tar)], check=False)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                UPLOAD_AND_DIE,
+                str(at),
+                str(place.folder),
+                str(DATASET),
+                str(tar),
+            ],
+            check=False,
+        )
         info = place.info(DATASET)
         assert info is not None
         arrived = info != before
         seen.add(arrived)
         assert dict(rows_of(place, "axon")) == (
-            {cid("axon", 1): 1.0, cid("axon", 2): 20.0, cid("axon", 3): 30.0} if arrived else {cid("axon", 1): 1.0, cid("axon", 2): 2.0}
+            {cid("axon", 1): 1.0, cid("axon", 2): 20.0, cid("axon", 3): 30.0}
+            if arrived
+            else {cid("axon", 1): 1.0, cid("axon", 2): 2.0}
         )
         if arrived:
             upload = send(place, tar, digest)
-            assert info.uploads is not None and info.uploads[-1] == upload and len(info.uploads) == 2
+            assert (
+                info.uploads is not None and info.uploads[-1] == upload and len(info.uploads) == 2
+            )
             entry.write_bytes(content)  # back to before, for the next place to die
         if done.returncode == 0:
             break
@@ -473,31 +562,54 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     for start in (0, 100):
         folder = tmp_path / str(start)
         folder.mkdir()
-        tars = [make_tar(folder, {"axon.parquet": axons(folder, {start + n: float(n)})}, name=f"{n}-{DATASET}.tar") for n in range(6)]
+        tars = [
+            make_tar(
+                folder,
+                {"axon.parquet": axons(folder, {start + n: float(n)})},
+                name=f"{n}-{DATASET}.tar",
+            )
+            for n in range(6)
+        ]
         script = "\n".join(
             [
                 "from pathlib import Path; from uuid import UUID",
                 "from syndb_pipeline.destinations.base import Package",
-                "from syndb_pipeline.destinations.embedded import EmbeddedNode",
-                "from syndb_pipeline.payload import FilePayload",
-                f"node = EmbeddedNode('local', Path({str(tmp_path / 'node')!r}), owner='ada', memory_limit=600_000_000, threads=1)",
-                *(f"node.upload(UUID('{DATASET}'), Package(tar=FilePayload.of(Path({str(tar)!r})), rows={{}}))" for tar, _ in tars),
+                "from syndb_pipeline.destinations.embedded.node import EmbeddedNode",
+                "from syndb_pipeline.base.tar_stream import FilePayload",
+                (
+                    f"node = EmbeddedNode('local', Path({str(tmp_path / 'node')!r}), owner='ada',"
+                    " memory_limit=600_000_000, threads=1)"
+                ),
+                *(
+                    f"node.upload(UUID('{DATASET}'),"
+                    f" Package(tar=FilePayload.of(Path({str(tar)!r})), rows={{}}))"
+                    for tar, _ in tars
+                ),
             ]
         )
         writers.append(subprocess.Popen([sys.executable, "-c", script]))
     assert [writer.wait() for writer in writers] == [0, 0]
     info = node(tmp_path).info(DATASET)
-    assert info is not None and info.rows == {"axon": 12} and info.number_of_units == 12 and len(info.uploads or ()) == 12
+    assert (
+        info is not None
+        and info.rows == {"axon": 12}
+        and info.number_of_units == 12
+        and len(info.uploads or ()) == 12
+    )
 
 
 def test_a_reader_beside_a_writer_always_has_one_whole_upload(tmp_path: Path) -> None:
-    """Both tables of every upload hold the same number; a reader that ever saw two numbers saw half an upload."""
+    """Both tables of every upload hold the same number; a reader that ever saw two numbers saw half
+    an upload.
+    """
     place = node(tmp_path)
     place.register(metadata())
     tars = []
     for number in range(8):
         members = {
-            f"{table}.parquet": table_bytes(tmp_path, f"SELECT '{cid(table, 1)}'::UUID AS cid, {number}::DOUBLE AS voxel_volume")
+            f"{table}.parquet": table_bytes(
+                tmp_path, f"SELECT '{cid(table, 1)}'::UUID AS cid, {number}::DOUBLE AS voxel_volume"
+            )
             for table in ("axon", "vesicle")
         }
         tars.append(make_tar(tmp_path, members, name=f"{number}-{DATASET}.tar"))
@@ -517,7 +629,9 @@ def test_a_reader_beside_a_writer_always_has_one_whole_upload(tmp_path: Path) ->
     while not ended.is_set() or not reads:
         files = place.table_files(DATASET)
         with duckdb.connect() as connection:
-            query = " UNION ALL ".join(f"SELECT voxel_volume FROM '{path}'" for path in files.values())
+            query = " UNION ALL ".join(
+                f"SELECT voxel_volume FROM '{path}'" for path in files.values()
+            )
             numbers = {value for (value,) in connection.execute(query).fetchall()}
         assert len(numbers) == 1
         reads += 1
@@ -534,7 +648,9 @@ def test_a_damaged_entry_is_told_not_guessed(tmp_path: Path) -> None:
         place.info(DATASET)
 
 
-def test_the_owner_is_the_operating_systems_user_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owner_is_the_operating_systems_user_when_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOGNAME", "grace")
     assert node(tmp_path, owner="").who_am_i().id == "grace"
     assert not list(tmp_path.iterdir()), "asking who one is writes nothing"

@@ -13,12 +13,18 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-
-from syndb_pipeline.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations import http_retry
-from syndb_pipeline.destinations.http import Session
-from syndb_pipeline.errors import DestinationRefused, NotLoggedIn, OutcomeUnknown, PipelineError, Unreachable
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
+
+from syndb_pipeline.base.errors import (
+    DestinationRefused,
+    NotLoggedIn,
+    OutcomeUnknown,
+    PipelineError,
+    Unreachable,
+)
+from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest import http_retry
+from syndb_pipeline.destinations.rest.http import Session
 
 TOKEN = "token-canary"
 
@@ -29,7 +35,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_retry, "_JITTER", 0.01)
 
 
-def session_for(url: str, told: list[str] | None = None, *, tokens: list[str] | None = None, **settings: Any) -> Session:
+def session_for(
+    url: str, told: list[str] | None = None, *, tokens: list[str] | None = None, **settings: Any
+) -> Session:
     """A session that has the first of `tokens`, and the next one each time it is refused."""
     left = [SecretStr(token) for token in tokens or []]
 
@@ -38,13 +46,25 @@ def session_for(url: str, told: list[str] | None = None, *, tokens: list[str] | 
             left.pop(0)
         return bool(left)
 
-    config = RestSettings(kind="rest", url=url, **{"attempts": 4, "connect_seconds": 2, "answer_seconds": 5, **settings})
-    return Session("syndb", config, (told if told is not None else []).append, token=lambda: left[0] if left else None, renew=renew)
+    config = RestSettings(
+        kind="rest",
+        url=url,
+        **{"attempts": 4, "connect_seconds": 2, "answer_seconds": 5, **settings},
+    )
+    return Session(
+        "syndb",
+        config,
+        (told if told is not None else []).append,
+        token=lambda: left[0] if left else None,
+        renew=renew,
+    )
 
 
 def test_a_good_answer_comes_with_what_was_asked() -> None:
     with Server([answer(200, b'{"a": 1}')]) as server:
-        found = session_for(f"{server.url}/base", tokens=[TOKEN]).ask("POST", "/thing", json={"b": 2}, repeatable=True)
+        found = session_for(f"{server.url}/base", tokens=[TOKEN]).ask(
+            "POST", "/thing", json={"b": 2}, repeatable=True
+        )
     assert found.json() == {"a": 1}
     [seen] = server.seen
     assert (seen.method, seen.target, seen.body) == ("POST", "/base/thing", b'{"b":2}')
@@ -67,7 +87,9 @@ def test_permanent_answers_are_given_at_once(status: int) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_a_server_did_not_take_is_sent_again(status: int, method: str) -> None:
     told: list[str] = []
-    with Server([answer(status, b'{"detail": "busy"}'), answer(status, retry_after="0"), answer(200)]) as server:
+    with Server(
+        [answer(status, b'{"detail": "busy"}'), answer(status, retry_after="0"), answer(200)]
+    ) as server:
         assert session_for(server.url, told).ask(method, "/thing", repeatable=False).good
     assert len(server.seen) == 3
     assert told[0].startswith(f"syndb answered {status}")
@@ -106,16 +128,23 @@ def test_what_may_be_repeated_is(broken: Reply) -> None:
     assert (found.content, len(server.seen)) == (b"whole", 2)
 
 
-@pytest.mark.parametrize("broken", [answer(502), answer(504), answer(500, b"<html>proxy</html>"), reset, nonsense, drop])
+@pytest.mark.parametrize(
+    "broken", [answer(502), answer(504), answer(500, b"<html>proxy</html>"), reset, nonsense, drop]
+)
 def test_what_may_not_be_repeated_is_sent_once(broken: Reply) -> None:
-    with Server([broken, answer(200)]) as server, pytest.raises(OutcomeUnknown, match="Whether it was done is not known"):
+    with (
+        Server([broken, answer(200)]) as server,
+        pytest.raises(OutcomeUnknown, match="Whether it was done is not known"),
+    ):
         session_for(server.url).ask("POST", "/thing", json={}, repeatable=False)
     assert len(server.seen) == 1
 
 
 def test_a_status_that_came_is_an_outcome_though_its_body_did_not() -> None:
     with Server([half]) as server:
-        assert session_for(server.url).ask("POST", "/thing", json={}, repeatable=False).status == 200
+        assert (
+            session_for(server.url).ask("POST", "/thing", json={}, repeatable=False).status == 200
+        )
 
 
 def slowly(seen: Seen) -> None:
@@ -127,13 +156,21 @@ def slowly(seen: Seen) -> None:
 
 def test_a_status_is_an_outcome_though_its_body_takes_too_long() -> None:
     with Server([slowly]) as server:
-        assert session_for(server.url, total_seconds=0.4).ask("POST", "/thing", json={}, repeatable=False).status == 201
+        assert (
+            session_for(server.url, total_seconds=0.4)
+            .ask("POST", "/thing", json={}, repeatable=False)
+            .status
+            == 201
+        )
         with pytest.raises(OutcomeUnknown):
             session_for(server.url, total_seconds=0.4).ask("DELETE", "/thing")
 
 
 def test_trouble_without_end_is_told_with_the_number_of_attempts() -> None:
-    with Server([answer(502, b"<html><title>Bad gateway</title></html>")]) as server, pytest.raises(Unreachable) as caught:
+    with (
+        Server([answer(502, b"<html><title>Bad gateway</title></html>")]) as server,
+        pytest.raises(Unreachable) as caught,
+    ):
         session_for(server.url).ask("GET", "/thing")
     assert len(server.seen) == 4
     assert "502 Bad Gateway: Bad gateway (4 attempts); asked: GET /thing" in str(caught.value)
@@ -150,7 +187,9 @@ def test_no_connection_is_told_as_that() -> None:
         port = taken.getsockname()[1]
     told: list[str] = []
     with pytest.raises(Unreachable, match="cannot be reached") as caught:
-        session_for(f"http://127.0.0.1:{port}", told, attempts=2).ask("POST", "/thing", repeatable=False)
+        session_for(f"http://127.0.0.1:{port}", told, attempts=2).ask(
+            "POST", "/thing", repeatable=False
+        )
     assert f"syndb (127.0.0.1:{port})" in str(caught.value)
     assert len(told) == 1
 
@@ -159,7 +198,12 @@ def test_no_connection_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [lambda: "1", lambda: "1.0", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)]
+    "value",
+    [
+        lambda: "1",
+        lambda: "1.0",
+        lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True),
+    ],
 )
 def test_retry_after_is_honoured(value: Callable[[], str]) -> None:
     told: list[str] = []
@@ -170,7 +214,9 @@ def test_retry_after_is_honoured(value: Callable[[], str]) -> None:
     assert "waiting" in told[0]
 
 
-@pytest.mark.parametrize("value", ["in a little while", "-5", "", "Thu, 99 Foo 2026 99:99:99 GMT", "1" * 500, "0"])
+@pytest.mark.parametrize(
+    "value", ["in a little while", "-5", "", "Thu, 99 Foo 2026 99:99:99 GMT", "1" * 500, "0"]
+)
 def test_a_retry_after_that_says_nothing_is_passed_over(value: str) -> None:
     with Server([answer(503, retry_after=value), answer(200)]) as server:
         began = time.monotonic()
@@ -218,9 +264,16 @@ def test_an_endless_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
     with Server([answer(200, b"x" * 100_000)]) as server:
         session = session_for(server.url)
         with pytest.raises(DestinationRefused, match="more than 50,000 bytes"):
-            session.fetch(f"{server.url}/object?secret=1", "to read", into=tmp_path / "file", limit=50_000)
-        assert len(session.fetch(f"{server.url}/object", "to read", limit=10, cut=True).content) < 100_000
-        assert session.fetch(f"{server.url}/object", "to read", into=tmp_path / "file", limit=100_000).good
+            session.fetch(
+                f"{server.url}/object?secret=1", "to read", into=tmp_path / "file", limit=50_000
+            )
+        assert (
+            len(session.fetch(f"{server.url}/object", "to read", limit=10, cut=True).content)
+            < 100_000
+        )
+        assert session.fetch(
+            f"{server.url}/object", "to read", into=tmp_path / "file", limit=100_000
+        ).good
     assert (tmp_path / "file").stat().st_size == 100_000
 
 
@@ -229,14 +282,21 @@ def test_an_endless_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def by_token(good: str) -> Reply:
     def reply(seen: Seen) -> None:
-        answer(200 if seen.headers.get("authorization") == f"Bearer {good}" else 401, b'{"detail": "Unauthorized"}')(seen)
+        answer(
+            200 if seen.headers.get("authorization") == f"Bearer {good}" else 401,
+            b'{"detail": "Unauthorized"}',
+        )(seen)
 
     return reply
 
 
 def test_a_refused_token_is_renewed_and_the_request_made_again() -> None:
     with Server([by_token("new")]) as server:
-        assert session_for(server.url, tokens=["old", "new"]).ask("POST", "/thing", json={}, repeatable=False).good
+        assert (
+            session_for(server.url, tokens=["old", "new"])
+            .ask("POST", "/thing", json={}, repeatable=False)
+            .good
+        )
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old", "Bearer new"]
 
 
@@ -250,15 +310,25 @@ def test_without_another_token_a_person_has_to_log_in(tokens: list[str], request
 
 def test_words_never_hold_the_token() -> None:
     with Server([answer(400, f'{{"detail": "bad header Bearer {TOKEN}"}}'.encode())]) as server:
-        assert session_for(server.url, tokens=[TOKEN]).ask("GET", "/thing").words == "bad header Bearer ***"
+        assert (
+            session_for(server.url, tokens=[TOKEN]).ask("GET", "/thing").words
+            == "bad header Bearer ***"
+        )
 
 
-def test_addresses_and_tokens_are_not_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_addresses_and_tokens_are_not_logged(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     caplog.set_level(logging.DEBUG)
     with Server([answer(200, b"x")]) as server:
         session = session_for(server.url, tokens=[TOKEN])
         session.ask("GET", "/thing")
-        session.fetch(f"{server.url}/object?X-Amz-Signature=canary", "to read", into=tmp_path / "file", limit=10)
+        session.fetch(
+            f"{server.url}/object?X-Amz-Signature=canary",
+            "to read",
+            into=tmp_path / "file",
+            limit=10,
+        )
     assert "canary" not in caplog.text
     assert server.seen[1].target == "/object?X-Amz-Signature=canary"
     assert "authorization" not in server.seen[1].headers
@@ -276,7 +346,10 @@ def test_no_proxy_sees_what_goes_to_this_machine(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_get_is_redirected_with_the_token_at_home_and_without_it_elsewhere() -> None:
-    with Server([answer(200, b"there")]) as other, Server([answer(307, location="/second")]) as server:
+    with (
+        Server([answer(200, b"there")]) as other,
+        Server([answer(307, location="/second")]) as server,
+    ):
         server.script.append(answer(302, location=f"{other.url}/third"))
         assert session_for(server.url, tokens=[TOKEN]).ask("GET", "/first").content == b"there"
     assert [seen.headers.get("authorization") for seen in server.seen] == [f"Bearer {TOKEN}"] * 2
@@ -284,20 +357,38 @@ def test_a_get_is_redirected_with_the_token_at_home_and_without_it_elsewhere() -
 
 
 def test_a_401_of_another_host_does_not_send_it_a_new_token() -> None:
-    with Server([answer(401)]) as other, Server([answer(302, location=f"{other.url}/")]) as server, pytest.raises(NotLoggedIn):
+    with (
+        Server([answer(401)]) as other,
+        Server([answer(302, location=f"{other.url}/")]) as server,
+        pytest.raises(NotLoggedIn),
+    ):
         session_for(server.url, tokens=["one", "two"]).ask("GET", "/first")
     assert not any("authorization" in seen.headers for seen in other.seen)
 
 
 def test_redirects_in_a_circle_end() -> None:
-    with Server([answer(302, location="/again")]) as server, pytest.raises(DestinationRefused, match="in a circle"):
+    with (
+        Server([answer(302, location="/again")]) as server,
+        pytest.raises(DestinationRefused, match="in a circle"),
+    ):
         session_for(server.url).ask("GET", "/first")
     assert len(server.seen) == 6
 
 
-@pytest.mark.parametrize("where", ["http://192.0.2.1/x?sig=canary", "ftp://127.0.0.1/x", "http://[bad/", "http://127.0.0.1:99999/"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "http://192.0.2.1/x?sig=canary",
+        "ftp://127.0.0.1/x",
+        "http://[bad/",
+        "http://127.0.0.1:99999/",
+    ],
+)
 def test_a_redirect_to_somewhere_unsafe_is_not_followed(where: str) -> None:
-    with Server([answer(302, location=where)]) as server, pytest.raises(DestinationRefused) as caught:
+    with (
+        Server([answer(302, location=where)]) as server,
+        pytest.raises(DestinationRefused) as caught,
+    ):
         session_for(server.url, tokens=[TOKEN]).ask("GET", "/first")
     assert "canary" not in str(caught.value)
     assert len(server.seen) == 1
@@ -307,8 +398,13 @@ def test_a_redirect_to_somewhere_unsafe_is_not_followed(where: str) -> None:
 def test_only_a_get_is_redirected(status: int) -> None:
     moved = answer(status, location="https://new.example/base/thing?secret=canary")
     with Server([moved]) as server, pytest.raises(DestinationRefused) as caught:
-        session_for(f"{server.url}/base", tokens=[TOKEN]).ask("POST", "/thing", json={}, repeatable=True)
-    assert caught.value.next_step == "If that is right, set url of syndb in pipeline.yaml to https://new.example/base"
+        session_for(f"{server.url}/base", tokens=[TOKEN]).ask(
+            "POST", "/thing", json={}, repeatable=True
+        )
+    assert (
+        caught.value.next_step
+        == "If that is right, set url of syndb in pipeline.yaml to https://new.example/base"
+    )
     assert "canary" not in str(caught.value)
 
 
@@ -333,11 +429,17 @@ def test_a_pre_signed_address_must_be_safe(url: str, tmp_path: Path) -> None:
 
 def test_a_server_elsewhere_cannot_send_us_to_our_own_services(tmp_path: Path) -> None:
     with Server([answer(200)]) as server, pytest.raises(DestinationRefused):
-        session_for("https://syndb.example").fetch(server.url, "to read", into=tmp_path / "file", limit=10)
+        session_for("https://syndb.example").fetch(
+            server.url, "to read", into=tmp_path / "file", limit=10
+        )
     assert server.seen == []
 
 
 def test_every_error_is_told_without_a_query(tmp_path: Path) -> None:
     with Server([drop]) as server, pytest.raises(PipelineError) as caught:
-        session_for(server.url).fetch(f"{server.url}/object?sig=canary", "to read", into=tmp_path / "file", limit=10)
-    assert "canary" not in str(caught.value) + repr(caught.value.__cause__) + repr(caught.value.__context__)
+        session_for(server.url).fetch(
+            f"{server.url}/object?sig=canary", "to read", into=tmp_path / "file", limit=10
+        )
+    assert "canary" not in str(caught.value) + repr(caught.value.__cause__) + repr(
+        caught.value.__context__
+    )

@@ -8,9 +8,15 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from syndb_pipeline.destination_settings import origin_of
-from syndb_pipeline.destinations.http_address import moved, shown
-from syndb_pipeline.destinations.http_answer import MAX_WORDS, Answer, cleaned, retry_after, words_of
+from syndb_pipeline.config.destination_settings import origin_of
+from syndb_pipeline.destinations.rest.http_address import moved, shown
+from syndb_pipeline.destinations.rest.http_answer import (
+    MAX_WORDS,
+    Answer,
+    cleaned,
+    retry_after,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,15 +27,30 @@ from syndb_pipeline.destinations.http_answer import MAX_WORDS, Answer, cleaned, 
         (b'{"detail": {"message": "unknown table", "name": "x.parquet"}}', "unknown table"),
         (b'{"detail": {"code": "LOGIN_BAD_CREDENTIALS", "reason": "wrong"}}', "wrong"),
         (b'{"detail": {"other": 1}}', '{"other": 1}'),
-        (b'{"detail": [{"loc": ["body", "label"], "msg": "too long", "type": "x"}, {"loc": [], "msg": "no"}]}', "body.label: too long; no"),
-        (json.dumps({"detail": [{"loc": ["a"], "msg": "b"}] * 9}).encode(), "a: b; a: b; a: b; a: b; a: b; and 4 more"),
+        (
+            (
+                b'{"detail": [{"loc": ["body", "label"], "msg": "too long", "type": "x"}, {"loc":'
+                b' [], "msg": "no"}]}'
+            ),
+            "body.label: too long; no",
+        ),
+        (
+            json.dumps({"detail": [{"loc": ["a"], "msg": "b"}] * 9}).encode(),
+            "a: b; a: b; a: b; a: b; a: b; and 4 more",
+        ),
         (b'{"error": "the next generation"}', "the next generation"),
         (
-            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Expired</Message><StringToSign>canary</StringToSign></Error>",
+            (
+                b"<?xml"
+                b" version='1.0'?><Error><Code>AccessDenied</Code><Message>Expired</Message><StringToSign>canary</StringToSign></Error>"
+            ),
             "AccessDenied: Expired",
         ),
         (b"<Error><Code>NoSuchKey</Code></Error>", "NoSuchKey"),
-        (b"<html><head><TITLE>502 Bad gateway</TITLE></head><body>nginx</body></html>", "502 Bad gateway"),
+        (
+            b"<html><head><TITLE>502 Bad gateway</TITLE></head><body>nginx</body></html>",
+            "502 Bad gateway",
+        ),
         (b"<html><body>nothing to say</body></html>", ""),
         (b"plain  text\r\n on lines", "plain text on lines"),
         (b"\x1b[31mred\x07\x00 \xff\xe2\x80\xae", "[31mred \ufffd"),
@@ -44,7 +65,10 @@ def test_words_of_an_error(body: bytes, words: str) -> None:
 
 def test_words_are_bounded_and_hold_no_secret() -> None:
     assert len(words_of(json.dumps({"detail": "x " * 10_000}).encode())) == MAX_WORDS
-    assert words_of(b'{"detail": "your password is canary!"}', ["", "canary"]) == "your password is ***!"
+    assert (
+        words_of(b'{"detail": "your password is canary!"}', ["", "canary"])
+        == "your password is ***!"
+    )
     assert cleaned("a" * 5 + "secret" * 1000, ["secret"]).startswith("aaaaa***")
 
 
@@ -69,14 +93,26 @@ def test_an_answer_in_one_line() -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
-    assert retry_after(httpx.Headers({"retry-after": value}), datetime(2026, 11, 23, 12, tzinfo=UTC)) == seconds
+    assert (
+        retry_after(httpx.Headers({"retry-after": value}), datetime(2026, 11, 23, 12, tzinfo=UTC))
+        == seconds
+    )
 
 
 def test_addresses_in_words() -> None:
-    assert shown("https://user:pass@host.example:1/a/b?signature=canary#x") == "https://host.example:1/a/b"
+    assert (
+        shown("https://user:pass@host.example:1/a/b?signature=canary#x")
+        == "https://host.example:1/a/b"
+    )
     assert origin_of("HTTPS://Host.Example:443/base") == "https://host.example"
     assert origin_of("http://127.0.0.1:8000/v1") == "http://127.0.0.1:8000"
     assert origin_of("http://[::1]:80/") == "http://[::1]"
-    refusal = moved("http://h.example/base/thing", "/other/thing?x=canary", "http://h.example/base", "syndb", "POST /thing")
+    refusal = moved(
+        "http://h.example/base/thing",
+        "/other/thing?x=canary",
+        "http://h.example/base",
+        "syndb",
+        "POST /thing",
+    )
     assert refusal.next_step.endswith("to http://h.example/other")
     assert "canary" not in str(refusal)

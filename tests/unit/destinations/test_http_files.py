@@ -19,13 +19,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-from syndb_pipeline.destinations import http_body, http_retry
-from syndb_pipeline.destinations.http_body import FilePart
-from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotLoggedIn, OutcomeUnknown, Unreachable
-from syndb_pipeline.payload import FilePayload
-from syndb_pipeline.progress import Progress
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
+
+from syndb_pipeline.base.errors import (
+    DestinationRefused,
+    NotAPackage,
+    NotLoggedIn,
+    OutcomeUnknown,
+    Unreachable,
+)
+from syndb_pipeline.base.progress import Progress
+from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.destinations.rest import http_body, http_retry
+from syndb_pipeline.destinations.rest.http_body import FilePart
 from tests.unit.destinations.test_http import session_for
 
 MEGABYTE = 1 << 20
@@ -56,7 +62,9 @@ def file_of(part: FilePart) -> Path:
 
 def form_of(seen: Seen) -> list[Message]:
     """The parts of a form, as another library reads them."""
-    parsed = message_from_bytes(f"content-type: {seen.headers['content-type']}\r\n\r\n".encode() + seen.body)
+    parsed = message_from_bytes(
+        f"content-type: {seen.headers['content-type']}\r\n\r\n".encode() + seen.body
+    )
     parts = parsed.get_payload()
     assert isinstance(parts, list)
     return [item for item in parts if isinstance(item, Message)]
@@ -72,7 +80,13 @@ def test_a_form_holds_its_fields_in_order_and_then_the_file(tmp_path: Path) -> N
     path.write_bytes(b"content\n")
     part = part_of(path, fields={"key": "folder/${filename}", 'odd"\r\nname': "ü"})
     with Server([answer(204)]) as server:
-        assert session_for(server.url).send_file("PATCH", "/upload", part, query={"at": "2026-01-01T00:00:00Z", "city": "São Paulo"}).good
+        assert (
+            session_for(server.url)
+            .send_file(
+                "PATCH", "/upload", part, query={"at": "2026-01-01T00:00:00Z", "city": "São Paulo"}
+            )
+            .good
+        )
     [seen] = server.seen
     assert seen.whole
     assert seen.target == "/upload?at=2026-01-01T00%3A00%3A00Z&city=S%C3%A3o+Paulo"
@@ -97,15 +111,22 @@ def test_the_announced_length_is_exact(size: int, tmp_path: Path) -> None:
     assert len(server.seen) == 2
 
 
-@pytest.mark.parametrize("broken", [some_then_reset, answer(429), answer(503, b'{"detail": "busy"}')])
+@pytest.mark.parametrize(
+    "broken", [some_then_reset, answer(429), answer(503, b'{"detail": "busy"}')]
+)
 def test_a_body_that_was_not_taken_is_sent_again_whole(broken: Reply, part: FilePart) -> None:
     with Server([broken, broken, answer(204)]) as server:
         assert session_for(server.url).send_file("PATCH", "/upload", part).good
     assert len(server.seen) == 3
-    assert hashlib.sha256(form_of(server.seen[2])[0].get_payload(decode=True)).hexdigest() == part.payload.sha256  # type: ignore[arg-type]
+    assert (
+        hashlib.sha256(form_of(server.seen[2])[0].get_payload(decode=True)).hexdigest()
+        == part.payload.sha256
+    )  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("lost", [drop, answer(502), answer(504, b"<html>"), answer(500, b"<html>a proxy's</html>")])
+@pytest.mark.parametrize(
+    "lost", [drop, answer(502), answer(504, b"<html>"), answer(500, b"<html>a proxy's</html>")]
+)
 def test_after_the_last_byte_nothing_is_sent_again(lost: Reply, part: FilePart) -> None:
     with Server([lost, answer(204)]) as server, pytest.raises(OutcomeUnknown):
         session_for(server.url).send_file("PATCH", "/upload", part)
@@ -123,9 +144,14 @@ def early(status: int, *, read: int, body: bytes = b'{"detail": "no"}') -> Reply
 
     def reply(seen: Seen) -> None:
         seen.read(read)
-        seen.send(f"HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        seen.send(
+            f"HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
         seen.connection.shutdown(socket.SHUT_WR)
-        time.sleep(0.3)  # the client is still sending; then the connection is reset, as its bytes were not read
+        time.sleep(
+            0.3
+        )  # the client is still sending; then the connection is reset, as its bytes were not read
         seen.connection.close()
 
     return reply
@@ -156,19 +182,29 @@ def test_an_early_401_leads_to_a_new_token(tmp_path: Path) -> None:
     path = tmp_path / "large.tar"
     path.write_bytes(bytes(40 * MEGABYTE))
     with Server([early(401, read=0), answer(204)]) as server:
-        assert session_for(server.url, tokens=["old", "new"]).send_file("PATCH", "/upload", part_of(path)).good
+        assert (
+            session_for(server.url, tokens=["old", "new"])
+            .send_file("PATCH", "/upload", part_of(path))
+            .good
+        )
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer old", "Bearer new"]
     with Server([early(401, read=0)]) as server, pytest.raises(NotLoggedIn):
         session_for(server.url).send_file("PATCH", "/upload", part_of(path))
 
 
 @pytest.mark.parametrize("change", ["other bytes", "shorter", "longer", "gone"])
-def test_a_file_that_is_not_the_announced_one_never_arrives_whole(change: str, part: FilePart) -> None:
+def test_a_file_that_is_not_the_announced_one_never_arrives_whole(
+    change: str, part: FilePart
+) -> None:
     content = file_of(part).read_bytes()
     if change == "gone":
         file_of(part).unlink()
     else:
-        file_of(part).write_bytes({"other bytes": content[:-1] + b"?", "shorter": content[:-1], "longer": content + b"?"}[change])
+        file_of(part).write_bytes(
+            {"other bytes": content[:-1] + b"?", "shorter": content[:-1], "longer": content + b"?"}[
+                change
+            ]
+        )
     with Server([answer(204)]) as server, pytest.raises(NotAPackage):
         session_for(server.url).send_file("PATCH", "/upload", part)
     time.sleep(0.1)
@@ -187,12 +223,17 @@ def test_a_file_that_changes_while_it_is_sent_never_arrives_whole(part: FilePart
     big = file_of(part).with_name("big.tar")
     big.write_bytes(file_of(part).read_bytes() * 6)  # more than the sockets hold between us
     part = part_of(big)
-    with Server([slowly]) as server, pytest.raises(NotAPackage, match="it changed while it was sent"):
+    with (
+        Server([slowly]) as server,
+        pytest.raises(NotAPackage, match="it changed while it was sent"),
+    ):
         session_for(server.url).send_file("PATCH", "/upload", part)
     assert not server.seen[0].whole
 
 
-def test_progress_is_told_now_and_then_and_at_the_end(part: FilePart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_now_and_then_and_at_the_end(
+    part: FilePart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[Progress] = []
     watched = part_of(file_of(part), watch=told.append)
     with Server([answer(204)]) as server:
@@ -222,7 +263,9 @@ def test_a_stopped_session_ends_an_upload_at_the_next_piece(part: FilePart) -> N
 
 
 def test_an_upload_goes_over_a_connection_of_its_own(part: FilePart) -> None:
-    """One that lay idle may be closed by the server at that moment, and then nobody knew what became of the request."""
+    """One that lay idle may be closed by the server at that moment, and then nobody knew what
+    became of the request.
+    """
     with Server([answer(200), answer(204)]) as server:
         session = session_for(server.url)
         session.ask("GET", "/thing")
@@ -278,13 +321,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
         + built.public_bytes(serialization.Encoding.PEM)
     )
     return path
@@ -298,14 +347,19 @@ def tls(certificate: Path) -> Iterator[ssl.SSLContext]:
 
 
 def test_a_server_that_proves_nothing_gets_nothing(tls: ssl.SSLContext) -> None:
-    with Server([answer(200)], tls) as server, pytest.raises(DestinationRefused, match="does not prove") as caught:
+    with (
+        Server([answer(200)], tls) as server,
+        pytest.raises(DestinationRefused, match="does not prove") as caught,
+    ):
         session_for(server.url, tokens=["a token"]).ask("GET", "/thing")
     assert server.seen == []
     assert server.connections == 1
     assert "SSL_CERT_FILE" in caught.value.next_step
 
 
-def test_a_labs_own_authority_is_believed(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_labs_own_authority_is_believed(
+    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     path = tmp_path / "large.tar"
     path.write_bytes(bytes(40 * MEGABYTE))
@@ -315,9 +369,15 @@ def test_a_labs_own_authority_is_believed(tls: ssl.SSLContext, certificate: Path
         assert session.send_file("PATCH", "/upload", part_of(path)).status == 413
 
 
-def test_https_is_not_left(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_is_not_left(
+    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with Server([answer(200)]) as plain, Server([], tls) as server, pytest.raises(DestinationRefused, match="not encrypted"):
+    with (
+        Server([answer(200)]) as plain,
+        Server([], tls) as server,
+        pytest.raises(DestinationRefused, match="not encrypted"),
+    ):
         server.script.append(answer(302, location=f"{plain.url}/x"))
         session_for(server.url).ask("GET", "/thing")
     assert plain.seen == []
@@ -327,7 +387,10 @@ def test_threads_share_a_session(tmp_path: Path) -> None:
     with Server([answer(200, b"same")]) as server:
         session = session_for(server.url)
         found: list[bytes] = []
-        threads = [threading.Thread(target=lambda: found.append(session.ask("GET", "/thing").content)) for _ in range(20)]
+        threads = [
+            threading.Thread(target=lambda: found.append(session.ask("GET", "/thing").content))
+            for _ in range(20)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

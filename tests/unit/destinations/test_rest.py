@@ -1,4 +1,6 @@
-"""The REST destination against the sandbox, a process of its own: what is sent, what an answer means, what a person reads."""
+"""The REST destination against the sandbox, a process of its own: what is sent, what an answer
+means, what a person reads.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,18 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
+from tests.unit.destinations.rest_place import (
+    AXON,
+    NEURON,
+    destination,
+    mesh,
+    metadata,
+    package,
+    parquet_of,
+    statuses,
+)
 
-from syndb_pipeline import credentials
-from syndb_pipeline.destinations.base import Package, differences
-from syndb_pipeline.errors import (
+from syndb_pipeline.base.errors import (
     BadTable,
     DestinationRefused,
     NotAPackage,
@@ -22,15 +32,18 @@ from syndb_pipeline.errors import (
     UnknownDataset,
     UnknownTable,
 )
-from syndb_pipeline.payload import FilePayload, TarPayload
-from syndb_pipeline.progress import Progress
+from syndb_pipeline.base.progress import Progress
+from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
+from syndb_pipeline.destinations import credentials
+from syndb_pipeline.destinations.base import Package, differences
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
-from tests.unit.destinations.rest_place import AXON, NEURON, destination, mesh, metadata, package, parquet_of, statuses
 
 # Who
 
 
-def test_the_address_is_the_target_and_opening_asks_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_address_is_the_target_and_opening_asks_nobody(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place = destination(sandbox, tmp_path, None)
     assert place.target == place.origin == sandbox.url
     assert place.settle_seconds == 120
@@ -38,7 +51,10 @@ def test_the_address_is_the_target_and_opening_asks_nobody(sandbox: Sandbox, tmp
 
 
 def test_who_am_i_tells_identity_and_verification(sandbox: Sandbox, tmp_path: Path) -> None:
-    ada, tom = destination(sandbox, tmp_path).who_am_i(), destination(sandbox, tmp_path, TOM).who_am_i()
+    ada, tom = (
+        destination(sandbox, tmp_path).who_am_i(),
+        destination(sandbox, tmp_path, TOM).who_am_i(),
+    )
     assert (ada.name, ada.verified, tom.name, tom.verified) == (ADA, True, TOM, False)
     assert UUID(ada.id) != UUID(tom.id)
 
@@ -57,7 +73,9 @@ def test_without_a_token_a_person_is_told_how_to_get_one(sandbox: Sandbox, tmp_p
     assert caught.value.next_step == "Log in with: syndb-pipeline login --destination syndb"
 
 
-def test_name_and_password_of_the_environment_are_enough(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_and_password_of_the_environment_are_enough(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
     monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
     place = destination(sandbox, tmp_path, None)
@@ -70,7 +88,9 @@ def test_an_expired_token_is_renewed_once_and_kept(sandbox: Sandbox, tmp_path: P
     told: list[str] = []
     old = sandbox.token()
     place = destination(sandbox, tmp_path, None, told)
-    credentials.remember(place.origin, token=SecretStr(old), username=ADA, password=SecretStr(PASSWORD))
+    credentials.remember(
+        place.origin, token=SecretStr(old), username=ADA, password=SecretStr(PASSWORD)
+    )
     sandbox.script("expire@profile")
     assert place.who_am_i().name == ADA
     kept = credentials.find("syndb", place.config)
@@ -110,13 +130,27 @@ def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_
     info = place.register(wanted)
     assert differences(wanted, info.metadata) == []
     assert info.metadata.animal_name == "MERIONES_UNGUICULATUS"
-    assert (info.owner, info.rows, info.uploads, info.number_of_units, info.new) == (place.who_am_i().id, None, None, 0, True)
-    for created in ("microscopy a new one", "mutation tnt (knock-out)", "publication 10.1126", "animal MERIONES", "collection more brains"):
+    assert (info.owner, info.rows, info.uploads, info.number_of_units, info.new) == (
+        place.who_am_i().id,
+        None,
+        None,
+        0,
+        True,
+    )
+    for created in (
+        "microscopy a new one",
+        "mutation tnt (knock-out)",
+        "publication 10.1126",
+        "animal MERIONES",
+        "collection more brains",
+    ):
         assert [line for line in told if line.startswith(f"Created the {created}")] != [], created
     assert told[-1] == f"Created dataset {wanted.id} at syndb"
 
 
-def test_a_publication_known_in_other_letters_is_no_obstacle(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_publication_known_in_other_letters_is_no_obstacle(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place = destination(sandbox, tmp_path)
     for doi in ("10.1234/abc", "10.1234/ABC"):
         wanted = metadata(publication_dois=(doi,))
@@ -130,7 +164,9 @@ def test_registering_again_gives_the_dataset_as_it_is(sandbox: Sandbox, tmp_path
     sandbox.script()
     there = first.model_copy(update={"new": False})
     assert place.register(wanted) == there
-    assert place.register(wanted.model_copy(update={"label": "another"})) == there  # publishing tells the difference
+    assert (
+        place.register(wanted.model_copy(update={"label": "another"})) == there
+    )  # publishing tells the difference
     assert statuses(sandbox, "new") == []
 
 
@@ -142,11 +178,23 @@ def test_metadata_survive_the_way_there_and_back(sandbox: Sandbox, tmp_path: Pat
         label="ü" * 120,
         brain_regions=({"brain_structure": "hippocampus", "direction": "anterior"},),
     )
-    assert destination(sandbox, tmp_path).register(wanted).metadata == wanted.model_copy(update={"syndb_tables": (NEURON, AXON)})
+    assert destination(sandbox, tmp_path).register(wanted).metadata == wanted.model_copy(
+        update={"syndb_tables": (NEURON, AXON)}
+    )
 
 
 @pytest.mark.parametrize(
-    "fault", ["drop@new", "reset-response@new", "drop@tag", "drop@collection", "429@new", "503@new", "502@new", "reset@new"]
+    "fault",
+    [
+        "drop@new",
+        "reset-response@new",
+        "drop@tag",
+        "drop@collection",
+        "429@new",
+        "503@new",
+        "502@new",
+        "reset@new",
+    ],
 )
 def test_registering_survives_a_lost_answer(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
     place = destination(sandbox, tmp_path)
@@ -159,7 +207,9 @@ def test_registering_survives_a_lost_answer(fault: str, sandbox: Sandbox, tmp_pa
     assert [info.metadata.id for info in place.owned()].count(wanted.id) == 1
 
 
-def test_a_dataset_whose_answer_was_lost_may_be_the_work_of_another(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_dataset_whose_answer_was_lost_may_be_the_work_of_another(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place = destination(sandbox, tmp_path)
     assert place.register(metadata()).new
     sandbox.script("drop@new")
@@ -167,7 +217,9 @@ def test_a_dataset_whose_answer_was_lost_may_be_the_work_of_another(sandbox: San
     assert statuses(sandbox, "new") == [201]
 
 
-def test_an_unknown_group_is_told_as_something_to_make_elsewhere(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_unknown_group_is_told_as_something_to_make_elsewhere(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     with pytest.raises(DestinationRefused) as caught:
         destination(sandbox, tmp_path).register(metadata(authorized_group_names=("no such group",)))
     assert "404" in caught.value.message
@@ -223,24 +275,38 @@ def test_an_upload_arrives_and_is_read_back(sandbox: Sandbox, tmp_path: Path) ->
     place.register(wanted)
     parcel = package(tmp_path, wanted.id)
     upload = place.upload(wanted.id, parcel, told.append)
-    assert (upload.tar_sha256, upload.rows, upload.by) == (parcel.tar.sha256, {"neuron": 100, "axon": 100}, place.who_am_i().id)
+    assert (upload.tar_sha256, upload.rows, upload.by) == (
+        parcel.tar.sha256,
+        {"neuron": 100, "axon": 100},
+        place.who_am_i().id,
+    )
     info = place.info(wanted.id)
     assert info is not None and info.number_of_units == 200
     checks = place.compare(wanted.id, parcel)
     assert [check.table for check in checks] == ["neuron", "axon"]
     assert all(check.whole for check in checks)
-    assert told[-1] == Progress(what=f"{wanted.id}.tar", done=parcel.tar.bytes, total=parcel.tar.bytes, unit="bytes")
+    assert told[-1] == Progress(
+        what=f"{wanted.id}.tar", done=parcel.tar.bytes, total=parcel.tar.bytes, unit="bytes"
+    )
     assert list((tmp_path / "state" / "downloads").iterdir()) == []
 
 
-@pytest.mark.parametrize(("fault", "table"), [("lose-row", "axon"), ("double-row", "neuron"), ("alter-row", "axon"), ("truncate", "axon")])
-def test_reading_back_sees_a_server_that_spoils_rows(fault: str, table: str, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "table"),
+    [("lose-row", "axon"), ("double-row", "neuron"), ("alter-row", "axon"), ("truncate", "axon")],
+)
+def test_reading_back_sees_a_server_that_spoils_rows(
+    fault: str, table: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     parcel = package(tmp_path, wanted.id, 1500)
     sandbox.script(f"{fault}@upload,table={table}")
     place.upload(wanted.id, parcel)
-    assert {check.table: check.whole for check in place.compare(wanted.id, parcel)} == {"neuron": True, "axon": True} | {table: False}
+    assert {check.table: check.whole for check in place.compare(wanted.id, parcel)} == {
+        "neuron": True,
+        "axon": True,
+    } | {table: False}
 
 
 def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -252,7 +318,9 @@ def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path:
     sandbox.script("501@download:*")
     for _ in range(2):
         checks = place.compare(wanted.id, parcel)
-        assert [(check.found, check.missing, check.doubled, check.whole) for check in checks] == [(None, None, None, False)] * 2
+        assert [(check.found, check.missing, check.doubled, check.whole) for check in checks] == [
+            (None, None, None, False)
+        ] * 2
     assert [line for line in told if "does not let the rows be read back" in line] == [told[-1]]
 
 
@@ -264,7 +332,9 @@ def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path:
         ({"axon.parquet": b"PAR1 no parquet"}, (BadTable, NotAPackage)),
     ],
 )
-def test_a_refused_package_is_told_in_the_servers_words(members: dict[str, bytes], error: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_refused_package_is_told_in_the_servers_words(
+    members: dict[str, bytes], error: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     with pytest.raises(error, match=r"answered (406|415|422|500)") as caught:
@@ -273,7 +343,9 @@ def test_a_refused_package_is_told_in_the_servers_words(members: dict[str, bytes
     assert str(wanted.id) in caught.value.message
 
 
-def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     sandbox.script("drop@upload")
@@ -283,8 +355,18 @@ def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(sandbox: 
     assert info is not None and info.number_of_units == 200
 
 
-@pytest.mark.parametrize("fault", ["429@upload,retry-after=0", "503@upload,retry-after=0", "reset@upload,after=1000000", "expire@upload"])
-def test_an_upload_that_was_not_taken_is_sent_again(fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "429@upload,retry-after=0",
+        "503@upload,retry-after=0",
+        "reset@upload,after=1000000",
+        "expire@upload",
+    ],
+)
+def test_an_upload_that_was_not_taken_is_sent_again(
+    fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
     monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
     place, wanted = destination(sandbox, tmp_path, None), metadata()
@@ -303,7 +385,11 @@ def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     path = tmp_path / "neuron.parquet"
-    path.write_bytes(parquet_of(tmp_path / "made", "SELECT uuid() AS cid, 1.5::DOUBLE AS voxel_volume").read_bytes())
+    path.write_bytes(
+        parquet_of(
+            tmp_path / "made", "SELECT uuid() AS cid, 1.5::DOUBLE AS voxel_volume"
+        ).read_bytes()
+    )
     tar = TarPayload(f"{wanted.id}.tar", (FilePayload.of(path),))
     send = place.session.send_file
 
@@ -332,14 +418,20 @@ def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("fault", ["drop", "reset"])
-def test_trouble_at_any_request_leaves_nothing_twice(fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given again after each failure, and asking before it sends, the same work ends with each row once."""
+def test_trouble_at_any_request_leaves_nothing_twice(
+    fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given again after each failure, and asking before it sends, the same work ends with each row
+    once.
+    """
     monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
     monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
     index = happened = 1
     while happened:
         place = destination(sandbox, tmp_path, None)
-        wanted = metadata(microscopy=f"{fault} at {index}", dataset_collection_names=(f"{fault} at {index}",))
+        wanted = metadata(
+            microscopy=f"{fault} at {index}", dataset_collection_names=(f"{fault} at {index}",)
+        )
         parcel = package(tmp_path, wanted.id, 10)
         file = mesh(tmp_path)
         sandbox.script(f"{fault}@{index}")
@@ -382,7 +474,9 @@ def test_who_is_not_the_owner_is_told_who_is(sandbox: Sandbox, tmp_path: Path) -
         lambda: eve.delete(wanted.id),
         lambda: eve.put_files(wanted.id, [mesh(tmp_path)]),
     ):
-        with pytest.raises(NotPermitted, match=f"Dataset {wanted.id} at syndb belongs to {ADA}; you are {EVE}") as caught:
+        with pytest.raises(
+            NotPermitted, match=f"Dataset {wanted.id} at syndb belongs to {ADA}; you are {EVE}"
+        ) as caught:
             attempt()
         assert "Ask its owner" in caught.value.next_step
 
@@ -404,6 +498,11 @@ def test_a_deleted_dataset_is_gone(fault: str, sandbox: Sandbox, tmp_path: Path)
     place.register(wanted)
     sandbox.script(*([fault] if fault else []))
     deletion = place.delete(wanted.id)
-    assert (deletion.label, deletion.rows, deletion.files, deletion.by) == ("to go", None, None, place.who_am_i().id)
+    assert (deletion.label, deletion.rows, deletion.files, deletion.by) == (
+        "to go",
+        None,
+        None,
+        place.who_am_i().id,
+    )
     assert place.info(wanted.id) is None
     assert place.deletions(wanted.id) == ()

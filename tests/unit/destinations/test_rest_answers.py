@@ -1,4 +1,6 @@
-"""The REST destination before servers that answer otherwise than the sandbox does, as the contract lets them or as it does not."""
+"""The REST destination before servers that answer otherwise than the sandbox does, as the contract
+lets them or as it does not.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,32 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
-
-from syndb_pipeline.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations import http_retry, rest_files
-from syndb_pipeline.destinations.base import SUFFIX
-from syndb_pipeline.destinations.rest import RestDestination
-from syndb_pipeline.errors import DestinationRefused, NotAPackage, NotPermitted, NotVerified, OutcomeUnknown, PipelineError, UnknownTable
-from syndb_pipeline.settings import PipelineSettings
-from tests.rest_lab import Sandbox
 from tests.unit.destinations.rest_place import DATASET, destination, mesh, metadata, package
 from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer
 
+from syndb_pipeline.base.errors import (
+    DestinationRefused,
+    NotAPackage,
+    NotPermitted,
+    NotVerified,
+    OutcomeUnknown,
+    PipelineError,
+    UnknownTable,
+)
+from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.destinations.base import SUFFIX
+from syndb_pipeline.destinations.rest import files as rest_files
+from syndb_pipeline.destinations.rest import http_retry
+from syndb_pipeline.destinations.rest.rest import RestDestination
+from tests.rest_lab import Sandbox
+
 ME = {"id": "00000000-0000-0000-0000-000000000001", "email": "me@lab.example", "is_verified": True}
-PROFILE, ALL, INFO = "/user/profile/current", "/neurodata/metadata/dataset/get/all", f"/neurodata/metadata/dataset/{DATASET}/info"
+PROFILE, ALL, INFO = (
+    "/user/profile/current",
+    "/neurodata/metadata/dataset/get/all",
+    f"/neurodata/metadata/dataset/{DATASET}/info",
+)
 DOWNLOAD, LINKS = "/neurodata/io/download_dataset", "/neurodata/io/download_url"
 
 
@@ -44,7 +59,9 @@ class Routes(Server):
         self.routes = {PROFILE: as_json(ME)} | routes
 
     def _by_path(self, seen: Seen) -> None:
-        self.routes.get(seen.target.partition("?")[0], answer(404, b'{"detail": "Not Found"}'))(seen)
+        self.routes.get(seen.target.partition("?")[0], answer(404, b'{"detail": "Not Found"}'))(
+            seen
+        )
 
     @property
     def paths(self) -> list[str]:
@@ -70,26 +87,52 @@ def uploaded(**other: Any) -> dict[str, Any]:
 
 def test_what_a_server_leaves_out_or_sends_as_null_is_empty(tmp_path: Path) -> None:
     nothing = dict.fromkeys(
-        ("notes", "data_license", "mutations", "publication_dois", "authorized_group_names", "dataset_collection_names"), None
+        (
+            "notes",
+            "data_license",
+            "mutations",
+            "publication_dois",
+            "authorized_group_names",
+            "dataset_collection_names",
+        ),
+        None,
     )
     for body in (uploaded(), uploaded(**nothing), uploaded(unknown={"key": 1})):
         with Routes({INFO: as_json(body)}) as server:
             info = at(server, tmp_path).info(DATASET)
         assert info is not None
-        assert (info.metadata.license, info.metadata.data_license, info.metadata.notes) == ("ODC_BY", 7, "")
-        assert (info.metadata.animal_name, info.metadata.syndb_tables, info.metadata.mutations) == ("MUS_MUSCULUS", (1, 4), ())
+        assert (info.metadata.license, info.metadata.data_license, info.metadata.notes) == (
+            "ODC_BY",
+            7,
+            "",
+        )
+        assert (info.metadata.animal_name, info.metadata.syndb_tables, info.metadata.mutations) == (
+            "MUS_MUSCULUS",
+            (1, 4),
+            (),
+        )
 
 
 def test_codes_that_nobody_knows_are_shown_as_such(tmp_path: Path) -> None:
     with Routes({INFO: as_json(uploaded(animal=99, data_license=98, syndb_tables=[97]))}) as server:
         info = at(server, tmp_path).info(DATASET)
     assert info is not None
-    assert (info.metadata.animal_name, info.metadata.license, info.metadata.syndb_tables) == ("unknown (99)", "unknown (98)", (97,))
+    assert (info.metadata.animal_name, info.metadata.license, info.metadata.syndb_tables) == (
+        "unknown (99)",
+        "unknown (98)",
+        (97,),
+    )
 
 
-@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"[]", b"null", b'{"id": 7}', b"[" * 100_000, b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>welcome</html>", b"", b"[]", b"null", b'{"id": 7}', b"[" * 100_000, b"\xff\xfe"],
+)
 def test_an_answer_that_is_not_syndbs_is_told(body: bytes, tmp_path: Path) -> None:
-    with Routes({INFO: answer(200, body)}) as server, pytest.raises(DestinationRefused, match="published contract does not have") as caught:
+    with (
+        Routes({INFO: answer(200, body)}) as server,
+        pytest.raises(DestinationRefused, match="published contract does not have") as caught,
+    ):
         at(server, tmp_path).info(DATASET)
     assert f"Is {server.url} the address of a SynDB" in caught.value.next_step
     assert len(server.seen) == 1
@@ -99,16 +142,29 @@ def test_an_answer_that_is_not_syndbs_is_told(body: bytes, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("status", [403, 422])
-def test_a_refusal_about_a_dataset_that_nobody_lists_means_that_there_is_none(status: int, tmp_path: Path) -> None:
-    with Routes({INFO: as_json({"detail": "no"}, status), ALL: as_json({"uuid_to_label": {str(uuid4()): "other"}})}) as server:
+def test_a_refusal_about_a_dataset_that_nobody_lists_means_that_there_is_none(
+    status: int, tmp_path: Path
+) -> None:
+    with Routes(
+        {
+            INFO: as_json({"detail": "no"}, status),
+            ALL: as_json({"uuid_to_label": {str(uuid4()): "other"}}),
+        }
+    ) as server:
         assert at(server, tmp_path).info(DATASET) is None
 
 
 def test_a_refusal_about_a_dataset_that_is_listed_is_one(tmp_path: Path) -> None:
     listed = as_json({"uuid_to_label": {str(DATASET).upper(): "A"}})
-    with Routes({INFO: as_json({"detail": "no"}, 403), ALL: listed}) as server, pytest.raises(NotPermitted, match=r"somebody else.*no"):
+    with (
+        Routes({INFO: as_json({"detail": "no"}, 403), ALL: listed}) as server,
+        pytest.raises(NotPermitted, match=r"somebody else.*no"),
+    ):
         at(server, tmp_path).info(DATASET)
-    with Routes({INFO: as_json({"detail": "odd"}, 422), ALL: listed}) as server, pytest.raises(DestinationRefused, match=r"422.*odd"):
+    with (
+        Routes({INFO: as_json({"detail": "odd"}, 422), ALL: listed}) as server,
+        pytest.raises(DestinationRefused, match=r"422.*odd"),
+    ):
         at(server, tmp_path).info(DATASET)
 
 
@@ -119,11 +175,17 @@ def test_who_is_not_verified_and_may_see_nothing_is_told_that(tmp_path: Path) ->
         at(server, tmp_path).info(DATASET)
 
 
-@pytest.mark.parametrize("detail", ["not yours", {"message": "not yours", "dataset_id": str(DATASET)}])
+@pytest.mark.parametrize(
+    "detail", ["not yours", {"message": "not yours", "dataset_id": str(DATASET)}]
+)
 def test_both_forms_of_403_name_dataset_and_owner(detail: Any, tmp_path: Path) -> None:
     upload = f"/neurodata/io/{DATASET}/upload"
     owner = as_json({"id": "somebody", "email": "owner@lab.example"})
-    routes = {upload: as_json({"detail": detail}, 403), INFO: as_json(uploaded()), "/user/profile/id/somebody": owner}
+    routes = {
+        upload: as_json({"detail": detail}, 403),
+        INFO: as_json(uploaded()),
+        "/user/profile/id/somebody": owner,
+    }
     with Routes(routes) as server, pytest.raises(NotPermitted) as caught:
         at(server, tmp_path).upload(DATASET, package(tmp_path, DATASET))
     said = f"Dataset {DATASET} at syndb belongs to owner@lab.example; you are me@lab.example"
@@ -140,8 +202,13 @@ def test_both_forms_of_403_name_dataset_and_owner(detail: Any, tmp_path: Path) -
         (413, "too large", DestinationRefused),
     ],
 )
-def test_refusals_of_an_upload(status: int, detail: Any, error: type[PipelineError], tmp_path: Path) -> None:
-    with Routes({f"/neurodata/io/{DATASET}/upload": as_json({"detail": detail}, status)}) as server, pytest.raises(error) as caught:
+def test_refusals_of_an_upload(
+    status: int, detail: Any, error: type[PipelineError], tmp_path: Path
+) -> None:
+    with (
+        Routes({f"/neurodata/io/{DATASET}/upload": as_json({"detail": detail}, status)}) as server,
+        pytest.raises(error) as caught,
+    ):
         at(server, tmp_path).upload(DATASET, package(tmp_path, DATASET))
     assert type(caught.value) is error
     assert f"({server.url.removeprefix('http://')}) answered {status}" in caught.value.message
@@ -154,7 +221,11 @@ def test_the_uploads_query_says_where_and_when(tmp_path: Path) -> None:
     query = dict(pair.split("=") for pair in upload.target.partition("?")[2].split("&"))
     assert set(query) == {"upload_start_time", "continent", "country_alpha2", "city", "top_mbps_up"}
     assert query["upload_start_time"].endswith("Z")
-    assert (query["country_alpha2"], query["continent"], query["top_mbps_up"]) == ("XX", "unknown", "0")
+    assert (query["country_alpha2"], query["continent"], query["top_mbps_up"]) == (
+        "XX",
+        "unknown",
+        "0",
+    )
     assert f'filename="{DATASET}.tar"'.encode() in upload.body
 
 
@@ -167,10 +238,15 @@ def test_a_deletion_that_is_answered_and_not_done_is_not_known(tmp_path: Path) -
 # Pre-signed addresses
 
 
-@pytest.mark.parametrize("url", ["http://192.0.2.1/x?signature=canary", "file:///etc/passwd", "ftp://store.example/x"])
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1/x?signature=canary", "file:///etc/passwd", "ftp://store.example/x"]
+)
 def test_addresses_from_the_server_are_not_trusted(url: str, tmp_path: Path) -> None:
     form = {"upload_url": url, "fields": {"key": "${filename}", "policy": "canary"}}
-    routes = {DOWNLOAD: as_json({"download_url": url}), f"/neurodata/io/{DATASET}/upload_url/mesh": as_json(form, 201)}
+    routes = {
+        DOWNLOAD: as_json({"download_url": url}),
+        f"/neurodata/io/{DATASET}/upload_url/mesh": as_json(form, 201),
+    }
     with Routes(routes) as server:
         place = at(server, tmp_path)
         with pytest.raises(DestinationRefused) as caught:
@@ -181,7 +257,9 @@ def test_addresses_from_the_server_are_not_trusted(url: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("body", [b"no tar at all", b""])
-def test_a_download_that_is_no_tar_is_told_and_compares_nothing(body: bytes, tmp_path: Path) -> None:
+def test_a_download_that_is_no_tar_is_told_and_compares_nothing(
+    body: bytes, tmp_path: Path
+) -> None:
     told: list[str] = []
     with Routes({"/file": answer(200, body)}) as server:
         server.routes[DOWNLOAD] = as_json({"download_url": f"{server.url}/file?signature=canary"})
@@ -204,24 +282,44 @@ def test_a_form_that_ended_is_asked_for_anew(tmp_path: Path) -> None:
     number = iter(range(1, 10))
 
     def form(seen: Seen) -> None:
-        as_json({"upload_url": f"{server.url}/store{next(number)}", "fields": {"key": "${filename}", "Content-Type": "x/y"}}, 201)(seen)
+        as_json(
+            {
+                "upload_url": f"{server.url}/store{next(number)}",
+                "fields": {"key": "${filename}", "Content-Type": "x/y"},
+            },
+            201,
+        )(seen)
 
-    denied = answer(403, b"<Error><Code>AccessDenied</Code><Message>Policy expired</Message></Error>")
-    with Routes({f"/neurodata/io/{DATASET}/upload_url/mesh": form, "/store1": denied, "/store2": answer(204)}) as server:
+    denied = answer(
+        403, b"<Error><Code>AccessDenied</Code><Message>Policy expired</Message></Error>"
+    )
+    with Routes(
+        {
+            f"/neurodata/io/{DATASET}/upload_url/mesh": form,
+            "/store1": denied,
+            "/store2": answer(204),
+        }
+    ) as server:
         place = at(server, tmp_path)
         assert place.put_files(DATASET, [mesh(tmp_path) for _ in range(6)]) == []
         assert server.paths.count("/store2") == 6
-        assert b"Content-Type: x/y" in next(seen.body for seen in server.seen if seen.target == "/store2")
+        assert b"Content-Type: x/y" in next(
+            seen.body for seen in server.seen if seen.target == "/store2"
+        )
         server.routes["/store2"] = denied
         server.routes["/store3"] = denied
         [failed] = place.put_files(DATASET, [mesh(tmp_path)])
     assert failed.reason == "the object store answered 403 Forbidden: AccessDenied: Policy expired"
 
 
-def test_a_form_is_not_used_to_its_last_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_is_not_used_to_its_last_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Routes({"/store": answer(204)}) as server:
         path = f"/neurodata/io/{DATASET}/upload_url/swb"
-        server.routes[path] = as_json({"upload_url": f"{server.url}/store", "fields": {"key": "${filename}"}}, 201)
+        server.routes[path] = as_json(
+            {"upload_url": f"{server.url}/store", "fields": {"key": "${filename}"}}, 201
+        )
         place = at(server, tmp_path)
         place.put_files(DATASET, [mesh(tmp_path, "swb")])
         place.put_files(DATASET, [mesh(tmp_path, "swb")])
@@ -236,7 +334,9 @@ def test_a_form_is_not_used_to_its_last_second(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("etag", ['"0123456789abcdef0123456789abcdef"', '"abc-2"', ""])
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_etag_that_is_no_digest_leads_to_reading(etag: str, ranges: bool, tmp_path: Path) -> None:
+def test_an_etag_that_is_no_digest_leads_to_reading(
+    etag: str, ranges: bool, tmp_path: Path
+) -> None:
     file, other = mesh(tmp_path), mesh(tmp_path)
     content = {file.unit: file.path.read_bytes(), other.unit: bytes(other.bytes)}
 
@@ -252,7 +352,9 @@ def test_an_etag_that_is_no_digest_leads_to_reading(etag: str, ranges: bool, tmp
 
     with Routes({f"/{DATASET}/{unit}.glb": stored(unit) for unit in content}) as server:
         urls = [f"{server.url}/{DATASET}/{unit}.glb?signature=canary" for unit in reversed(content)]
-        server.routes[LINKS] = as_json({"dataset_id_to_download_metadata": {str(DATASET): urls}}, 201)
+        server.routes[LINKS] = as_json(
+            {"dataset_id_to_download_metadata": {str(DATASET): urls}}, 201
+        )
         assert at(server, tmp_path).lacking(DATASET, [file, other]) == [other]
 
 
@@ -269,4 +371,6 @@ def test_an_s3_of_others_takes_and_shows_files(moto: Sandbox, tmp_path: Path) ->
     assert place.put_files(wanted.id, files[:8]) == []
     assert place.lacking(wanted.id, files) == files[8:]
     files[0].path.write_bytes(files[0].path.read_bytes()[::-1])
-    assert place.lacking(wanted.id, files) == files[8:]  # what was announced is there, whatever became of it here
+    assert (
+        place.lacking(wanted.id, files) == files[8:]
+    )  # what was announced is there, whatever became of it here

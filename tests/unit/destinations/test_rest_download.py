@@ -10,16 +10,21 @@ from typing import Any
 
 import duckdb
 import pytest
-
-from syndb_pipeline.destinations.base import Package, TableCheck
-from syndb_pipeline.destinations.rest_download import NotReadable, compare_download, take_tables
-from syndb_pipeline.payload import FilePayload
 from tests.unit.destinations.rest_place import DATASET, parquet_of
 
-ROWS = "SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM range(100) r(i)"
+from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.destinations.base import Package, TableCheck
+from syndb_pipeline.destinations.rest.download import NotReadable, compare_download, take_tables
+
+ROWS = (
+    "SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM"
+    " range(100) r(i)"
+)
 
 
-def tar_of(path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT, **header: Any) -> Path:
+def tar_of(
+    path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT, **header: Any
+) -> Path:
     with tarfile.open(path, "w", format=form) as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
@@ -32,11 +37,15 @@ def tar_of(path: Path, members: list[tuple[str, bytes]], form: int = tarfile.PAX
 
 def compared(folder: Path, sent: Path, downloaded: Path) -> TableCheck:
     """The table `axon` of a package with the file `sent`, against the tar `downloaded`."""
-    package = tar_of(folder / f"{DATASET}.tar", [("axon.parquet", sent.read_bytes())], tarfile.USTAR_FORMAT)
+    package = tar_of(
+        folder / f"{DATASET}.tar", [("axon.parquet", sent.read_bytes())], tarfile.USTAR_FORMAT
+    )
     scratch = folder / "scratch"
     scratch.mkdir()
     parcel = Package(tar=FilePayload.of(package), rows={"axon": 100})
-    [check] = compare_download(parcel, DATASET, downloaded, scratch, memory_limit=600_000_000, threads=1)
+    [check] = compare_download(
+        parcel, DATASET, downloaded, scratch, memory_limit=600_000_000, threads=1
+    )
     return check
 
 
@@ -51,8 +60,12 @@ def compared(folder: Path, sent: Path, downloaded: Path) -> TableCheck:
         (tarfile.GNU_FORMAT, "/absolute/axon.parquet", {}),
     ],
 )
-def test_a_table_is_taken_from_whatever_folder(form: int, name: str, header: dict[str, Any], tmp_path: Path) -> None:
-    tar = tar_of(tmp_path / "a.tar", [("README", b"hello"), (name, b"content" * 1000)], form, **header)
+def test_a_table_is_taken_from_whatever_folder(
+    form: int, name: str, header: dict[str, Any], tmp_path: Path
+) -> None:
+    tar = tar_of(
+        tmp_path / "a.tar", [("README", b"hello"), (name, b"content" * 1000)], form, **header
+    )
     folder = tmp_path / "folder"
     folder.mkdir()
     assert take_tables(tar, folder) == {"axon": folder / "axon.parquet"}
@@ -75,7 +88,10 @@ def test_what_is_no_tar_is_told(content: bytes, tmp_path: Path) -> None:
         take_tables(tmp_path / "a.tar", tmp_path)
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE])
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE],
+)
 def test_links_and_devices_are_refused(kind: bytes, tmp_path: Path) -> None:
     tar = tar_of(tmp_path / "a.tar", [("axon.parquet", b"")], type=kind, linkname="/etc/passwd")
     with pytest.raises(NotReadable, match="links or devices"):
@@ -85,8 +101,12 @@ def test_links_and_devices_are_refused(kind: bytes, tmp_path: Path) -> None:
 
 def test_a_table_twice_a_cut_tar_and_a_giant_header_are_refused(tmp_path: Path) -> None:
     twice = tar_of(tmp_path / "twice.tar", [("a/axon.parquet", b"1"), ("b/axon.parquet", b"2")])
-    whole = tar_of(tmp_path / "whole.tar", [("axon.parquet", bytes(5000)), ("neuron.parquet", bytes(5000))]).read_bytes()
-    giant = tar_of(tmp_path / "giant.tar", [("x/axon.parquet", b"1")], pax_headers={"comment": "x" * 100_000})
+    whole = tar_of(
+        tmp_path / "whole.tar", [("axon.parquet", bytes(5000)), ("neuron.parquet", bytes(5000))]
+    ).read_bytes()
+    giant = tar_of(
+        tmp_path / "giant.tar", [("x/axon.parquet", b"1")], pax_headers={"comment": "x" * 100_000}
+    )
     for number, size in enumerate((600, 5000, 6144, 7000)):
         cut = tmp_path / f"cut{number}.tar"
         cut.write_bytes(whole[:size])
@@ -103,10 +123,22 @@ def test_a_table_twice_a_cut_tar_and_a_giant_header_are_refused(tmp_path: Path) 
 
 SAME = [
     "SELECT * FROM sent",
-    f"SELECT '{DATASET}'::UUID AS dataset_id, terminal_count, voxel_volume, cid, 1 AS s3_mesh_location FROM sent",
-    f"SELECT '{DATASET}' AS dataset_id, cid::VARCHAR AS cid, voxel_volume, terminal_count::BIGINT AS terminal_count FROM sent",
-    "SELECT unhex(replace(cid::VARCHAR, '-', '')) AS cid, voxel_volume, terminal_count::VARCHAR AS terminal_count FROM sent ORDER BY 2",
-    f"SELECT *, '{DATASET}'::UUID AS dataset_id FROM sent UNION ALL SELECT uuid(), 1, 1, uuid() FROM range(5)",
+    (
+        f"SELECT '{DATASET}'::UUID AS dataset_id, terminal_count, voxel_volume, cid, 1 AS"
+        " s3_mesh_location FROM sent"
+    ),
+    (
+        f"SELECT '{DATASET}' AS dataset_id, cid::VARCHAR AS cid, voxel_volume,"
+        " terminal_count::BIGINT AS terminal_count FROM sent"
+    ),
+    (
+        "SELECT unhex(replace(cid::VARCHAR, '-', '')) AS cid, voxel_volume, terminal_count::VARCHAR"
+        " AS terminal_count FROM sent ORDER BY 2"
+    ),
+    (
+        f"SELECT *, '{DATASET}'::UUID AS dataset_id FROM sent UNION ALL SELECT uuid(), 1, 1, uuid()"
+        " FROM range(5)"
+    ),
     "SELECT cid, voxel_volume, terminal_count::DOUBLE AS terminal_count FROM sent",
 ]
 
@@ -116,7 +148,11 @@ def test_the_same_rows_are_found_however_they_are_written(query: str, tmp_path: 
     sent = parquet_of(tmp_path / "sent.parquet", ROWS)
     duckdb.sql(f"CREATE OR REPLACE VIEW sent AS FROM '{sent}'")
     held = parquet_of(tmp_path / "held.parquet", query)
-    check = compared(tmp_path, sent, tar_of(tmp_path / "down.tar", [(f"{DATASET}/axon.parquet", held.read_bytes())]))
+    check = compared(
+        tmp_path,
+        sent,
+        tar_of(tmp_path / "down.tar", [(f"{DATASET}/axon.parquet", held.read_bytes())]),
+    )
     assert check == TableCheck(table="axon", sent=100, found=100, missing=0, doubled=0)
     assert check.whole
 
@@ -124,10 +160,42 @@ def test_the_same_rows_are_found_however_they_are_written(query: str, tmp_path: 
 OTHER = [
     ("SELECT * FROM sent LIMIT 99", 99, 1, 0),
     ("SELECT * FROM sent UNION ALL (SELECT * FROM sent ORDER BY cid LIMIT 1)", 101, 0, 1),
-    ("SELECT cid, voxel_volume + (terminal_count = 7)::INT AS voxel_volume, terminal_count FROM sent", 100, 1, 0),
-    ("SELECT cid, voxel_volume, terminal_count + 0.4 * (terminal_count = 7)::INT AS terminal_count FROM sent", 100, 1, 0),
-    ("SELECT cid, voxel_volume, (terminal_count + 0.4 * (terminal_count = 7)::INT)::VARCHAR AS terminal_count FROM sent", 100, 1, 0),
-    ("SELECT cid, voxel_volume, CASE WHEN terminal_count <> 7 THEN terminal_count END AS terminal_count FROM sent", 100, 1, 0),
+    (
+        (
+            "SELECT cid, voxel_volume + (terminal_count = 7)::INT AS voxel_volume, terminal_count"
+            " FROM sent"
+        ),
+        100,
+        1,
+        0,
+    ),
+    (
+        (
+            "SELECT cid, voxel_volume, terminal_count + 0.4 * (terminal_count = 7)::INT AS"
+            " terminal_count FROM sent"
+        ),
+        100,
+        1,
+        0,
+    ),
+    (
+        (
+            "SELECT cid, voxel_volume, (terminal_count + 0.4 * (terminal_count = 7)::INT)::VARCHAR"
+            " AS terminal_count FROM sent"
+        ),
+        100,
+        1,
+        0,
+    ),
+    (
+        (
+            "SELECT cid, voxel_volume, CASE WHEN terminal_count <> 7 THEN terminal_count END AS"
+            " terminal_count FROM sent"
+        ),
+        100,
+        1,
+        0,
+    ),
     ("SELECT cid::VARCHAR || 'x' AS cid, voxel_volume, terminal_count FROM sent", 100, 100, 99),
     ("SELECT cid, terminal_count FROM sent", 0, 100, 0),
     (f"SELECT *, uuid() AS dataset_id, '{DATASET}' AS note FROM sent", 0, 100, 0),
@@ -135,17 +203,27 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("query", "found", "missing", "doubled"), OTHER, ids=range(len(OTHER)))
-def test_rows_that_are_lost_doubled_or_altered_are_counted(query: str, found: int, missing: int, doubled: int, tmp_path: Path) -> None:
+def test_rows_that_are_lost_doubled_or_altered_are_counted(
+    query: str, found: int, missing: int, doubled: int, tmp_path: Path
+) -> None:
     sent = parquet_of(tmp_path / "sent.parquet", ROWS)
     duckdb.sql(f"CREATE OR REPLACE VIEW sent AS FROM '{sent}'")
     held = parquet_of(tmp_path / "held.parquet", query)
-    check = compared(tmp_path, sent, tar_of(tmp_path / "down.tar", [("axon.parquet", held.read_bytes())]))
+    check = compared(
+        tmp_path, sent, tar_of(tmp_path / "down.tar", [("axon.parquet", held.read_bytes())])
+    )
     assert (check.found, check.missing, check.doubled) == (found, missing, doubled)
     assert not check.whole
 
 
-@pytest.mark.parametrize("members", [[], [("neuron.parquet", b"PAR1")], [("axon.parquet", b"PAR1 is not enough")]], ids=range(3))
-def test_a_table_that_is_not_there_or_not_readable_has_no_rows(members: list[tuple[str, bytes]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "members",
+    [[], [("neuron.parquet", b"PAR1")], [("axon.parquet", b"PAR1 is not enough")]],
+    ids=range(3),
+)
+def test_a_table_that_is_not_there_or_not_readable_has_no_rows(
+    members: list[tuple[str, bytes]], tmp_path: Path
+) -> None:
     sent = parquet_of(tmp_path / "sent.parquet", ROWS)
     check = compared(tmp_path, sent, tar_of(tmp_path / "down.tar", members))
     assert (check.found, check.missing) == (0, 100)

@@ -1,4 +1,6 @@
-"""Meshes and skeletons through the REST destination, against the sandbox and the object store behind it."""
+"""Meshes and skeletons through the REST destination, against the sandbox and the object store
+behind it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-
-from syndb_pipeline.destinations.base import SUFFIX
-from syndb_pipeline.progress import Progress
-from tests.rest_lab import Sandbox
 from tests.unit.destinations.rest_place import destination, mesh, metadata, statuses
+
+from syndb_pipeline.base.progress import Progress
+from syndb_pipeline.destinations.base import SUFFIX
+from tests.rest_lab import Sandbox
 
 
 def test_files_arrive_once_and_are_seen(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -30,7 +32,9 @@ def test_files_arrive_once_and_are_seen(sandbox: Sandbox, tmp_path: Path) -> Non
     assert place.files(wanted.id) is None
 
 
-def test_a_file_whose_content_changed_is_lacking_and_replaced(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_file_whose_content_changed_is_lacking_and_replaced(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted, file = destination(sandbox, tmp_path), metadata(), mesh(tmp_path)
     place.register(wanted)
     assert place.put_files(wanted.id, [file]) == []
@@ -41,7 +45,9 @@ def test_a_file_whose_content_changed_is_lacking_and_replaced(sandbox: Sandbox, 
     assert place.lacking(wanted.id, [changed]) == []
 
 
-def test_the_object_store_never_sees_the_token(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_object_store_never_sees_the_token(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import httpx
 
     place, wanted = destination(sandbox, tmp_path), metadata()
@@ -61,8 +67,12 @@ def test_the_object_store_never_sees_the_token(sandbox: Sandbox, tmp_path: Path,
     assert {token for path, token in sent if not path.startswith("/objects")} == {True}
 
 
-@pytest.mark.parametrize("fault", ["503@object:2", "reset@object:2", "drop@object:2", "429@object:2,retry-after=0"])
-def test_a_file_that_meets_trouble_is_sent_again(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault", ["503@object:2", "reset@object:2", "drop@object:2", "429@object:2,retry-after=0"]
+)
+def test_a_file_that_meets_trouble_is_sent_again(
+    fault: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     files = [mesh(tmp_path) for _ in range(3)]
@@ -97,7 +107,9 @@ def test_where_nobody_may_look_the_stores_own_word_counts(sandbox: Sandbox, tmp_
     assert len([line for line in told if "does not let meshes and skeletons be seen" in line]) == 1
 
 
-def test_a_silent_object_store_is_not_asked_for_each_of_many_files(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_silent_object_store_is_not_asked_for_each_of_many_files(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     files = [mesh(tmp_path) for _ in range(30)]
@@ -118,8 +130,15 @@ def test_no_other_module_knows_a_route() -> None:
         path.relative_to(root).as_posix()
         for folder in ("syndb_pipeline", "dagster_defs")
         for path in (root / folder).rglob("*.py")
-        if any(part in path.read_text(encoding="utf-8") for part in ("/neurodata", "/user/auth", "/user/profile", "/user/academic"))
+        if any(
+            part in path.read_text(encoding="utf-8")
+            for part in ("/neurodata", "/user/auth", "/user/profile", "/user/academic")
+        )
     }
-    allowed = {path for path in knowing if path.startswith(("syndb_pipeline/destinations/rest", "syndb_pipeline/sandbox/"))}
+    allowed = {
+        path
+        for path in knowing
+        if path.startswith(("syndb_pipeline/destinations/rest", "syndb_pipeline/sandbox/"))
+    }
     assert knowing == allowed
-    assert "syndb_pipeline/destinations/rest_client.py" in knowing
+    assert "syndb_pipeline/destinations/rest/client.py" in knowing

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part
-from syndb_pipeline.table_settings import TableConfig
 
 NUMBER = Column("n", Kind.NUMBER, "", dimension=1)
 INTEGER = Column("n", Kind.INTEGER, "")
@@ -50,7 +50,9 @@ def cast(
     trimmed: bool = False,
     **config: Any,
 ) -> list[Cell]:
-    """Each value's typed value and, where it needs telling, (raw, kind). `trimmed` is what the reader says of the file's texts."""
+    """Each value's typed value and, where it needs telling, (raw, kind). `trimmed` is what the
+    reader says of the file's texts.
+    """
     connection.execute("CREATE OR REPLACE TEMP TABLE given_values (i INTEGER, c0 VARCHAR)")
     if source:
         relation = source
@@ -60,7 +62,9 @@ def cast(
     part = Part(Path("x"), "x", ("n",), (kind,), relation, len(values), trimmed=trimmed)
     query = casts.select(part, {"n": 0}, {"n": column}, ["n"], TableConfig(file="x", **config))
     answer = []
-    for value, cells in connection.execute(f"SELECT n, {casts.cells_of()} FROM ({query})").fetchall():
+    for value, cells in connection.execute(
+        f"SELECT n, {casts.cells_of()} FROM ({query})"
+    ).fetchall():
         told = [(cell["raw"], cell["kind"]) for cell in cells or []]
         assert len(told) <= 1
         assert not cells or all(cell["col"] == "n" for cell in cells)
@@ -72,7 +76,9 @@ DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def exact(text: str) -> Fraction | None:
-    """The number a text stands for, exactly; None when it is no number or its exponent is out of all proportion."""
+    """The number a text stands for, exactly; None when it is no number or its exponent is out of
+    all proportion.
+    """
     stripped = text.strip(casts.WHITE_SPACE)
     if not DECIMAL.fullmatch(stripped):
         return None
@@ -80,7 +86,8 @@ def exact(text: str) -> Fraction | None:
     return (
         None
         if abs(int(exponent or 0)) > 2000
-        else Fraction(mantissa if mantissa[-1] != "." else mantissa[:-1]) * Fraction(10) ** int(exponent or 0)
+        else Fraction(mantissa if mantissa[-1] != "." else mantissa[:-1])
+        * Fraction(10) ** int(exponent or 0)
     )
 
 
@@ -122,33 +129,67 @@ AWKWARD = [
 @settings(max_examples=60, deadline=None)
 @given(listed)
 @example(AWKWARD)
-def test_a_number_is_the_nearest_double_or_is_told(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_a_number_is_the_nearest_double_or_is_told(
+    connection: duckdb.DuckDBPyConnection, texts: list[str]
+) -> None:
     for text, (value, told) in zip(texts, cast(connection, texts, NUMBER), strict=True):
         assert value == expected_double(text), text
-        assert told == (None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")), text
+        assert told == (
+            None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")
+        ), text
 
 
 @settings(max_examples=60, deadline=None)
-@given(listed, st.sampled_from([("um", 3), ("mm", 6), ("pm", -3), ("angstrom", -1), ("nm", 0)]), st.sampled_from([1, 2, 3, -1]))
+@given(
+    listed,
+    st.sampled_from([("um", 3), ("mm", 6), ("pm", -3), ("angstrom", -1), ("nm", 0)]),
+    st.sampled_from([1, 2, 3, -1]),
+)
 @example(["26.9129", "1.5e-2", "1E3", "5 ", "5.", ".5", "1_0", "nan", "0", "0.000"], ("um", 3), 1)
 def test_units_shift_the_decimal_point_exactly(
     connection: duckdb.DuckDBPyConnection, texts: list[str], unit: tuple[str, int], dimension: int
 ) -> None:
     column = replace(NUMBER, dimension=dimension)
-    for text, (value, told) in zip(texts, cast(connection, texts, column, units={"n": unit[0]}), strict=True):
+    for text, (value, told) in zip(
+        texts, cast(connection, texts, column, units={"n": unit[0]}), strict=True
+    ):
         assert value == expected_double(text, unit[1] * dimension), text
         assert (told is None) == (value is not None or not text.strip(casts.WHITE_SPACE)), text
 
 
 @settings(max_examples=60, deadline=None)
 @given(listed)
-@example([*AWKWARD, "12", "+12", "12.0", "1e3", "1.5", "1.5e1", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
-          "9007199254740993", "9007199254740993.0",
-          "9007199254740993e0", "12.0000000000000000000001", "120e-1", "123e-1", "0e-5", "1e18", "1e19"])  # fmt: skip
-def test_an_integer_is_exact_or_told(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+@example(
+    [
+        *AWKWARD,
+        "12",
+        "+12",
+        "12.0",
+        "1e3",
+        "1.5",
+        "1.5e1",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "9007199254740993",
+        "9007199254740993.0",
+        "9007199254740993e0",
+        "12.0000000000000000000001",
+        "120e-1",
+        "123e-1",
+        "0e-5",
+        "1e18",
+        "1e19",
+    ]
+)
+def test_an_integer_is_exact_or_told(
+    connection: duckdb.DuckDBPyConnection, texts: list[str]
+) -> None:
     for text, (value, told) in zip(texts, cast(connection, texts, INTEGER), strict=True):
         assert value == expected_integer(text), text
-        assert told == (None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")), text
+        assert told == (
+            None if value is not None or not text.strip(casts.WHITE_SPACE) else (text, "uncast")
+        ), text
 
 
 QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
@@ -158,9 +199,33 @@ SHORT_NUMBER = re.compile("[+-]?[0-9][0-9.,]*[eE][+0-9]*")
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+        min_size=1,
+        max_size=40,
+    )
+)
 @example(["=0", "'1'", "\u201eA\u201c", "'7", "'x", "="])
-@example(["1.0", "01", "1", " 1", "1\t", "\u00a0a b\u00a0", "é", "aé", "", "   ", "~", "~~", "\ufeff1", "a\nb", "\u200b"])
+@example(
+    [
+        "1.0",
+        "01",
+        "1",
+        " 1",
+        "1\t",
+        "\u00a0a b\u00a0",
+        "é",
+        "aé",
+        "",
+        "   ",
+        "~",
+        "~~",
+        "\ufeff1",
+        "a\nb",
+        "\u200b",
+    ]
+)
 def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     for text, (value, told) in zip(texts, cast(connection, texts, KEY), strict=True):
         trimmed = text.strip(casts.WHITE_SPACE)
@@ -172,37 +237,80 @@ def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.characters(min_codepoint=ord("!"), max_codepoint=ord("~")), max_size=30), min_size=1, max_size=40))
-def test_keys_of_a_file_without_blanks_are_the_same_unlooked_at(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
-    for column, markers in ((KEY, []), (KEY, ["NA", "-1", texts[0]]), (replace(KEY, required=True), ["NA", texts[0]])):
+@given(
+    st.lists(
+        st.text(st.characters(min_codepoint=ord("!"), max_codepoint=ord("~")), max_size=30),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_keys_of_a_file_without_blanks_are_the_same_unlooked_at(
+    connection: duckdb.DuckDBPyConnection, texts: list[str]
+) -> None:
+    for column, markers in (
+        (KEY, []),
+        (KEY, ["NA", "-1", texts[0]]),
+        (replace(KEY, required=True), ["NA", texts[0]]),
+    ):
         looked_at = cast(connection, texts, column, missing=markers)
         assert cast(connection, texts, column, trimmed=True, missing=markers) == looked_at
 
 
 def test_text_stays_as_written_and_paths_are_trimmed(connection: duckdb.DuckDBPyConnection) -> None:
-    assert cast(connection, [" a ", "", None, "NaN"], TEXT) == [(" a ", None), (None, None), (None, None), ("NaN", None)]
-    assert cast(connection, [" a.swc ", "", None], PATH) == [("a.swc", None), (None, None), (None, None)]
+    assert cast(connection, [" a ", "", None, "NaN"], TEXT) == [
+        (" a ", None),
+        (None, None),
+        (None, None),
+        ("NaN", None),
+    ]
+    assert cast(connection, [" a.swc ", "", None], PATH) == [
+        ("a.swc", None),
+        (None, None),
+        (None, None),
+    ]
 
 
 def test_booleans_in_words_and_digits(connection: duckdb.DuckDBPyConnection) -> None:
-    values = cast(connection, ["true", "FALSE", "1", "0", "Yes", " no ", "", "maybe", "1.0"], BOOLEAN)
-    assert [value for value, _ in values] == [True, False, True, False, True, False, None, None, None]
+    values = cast(
+        connection, ["true", "FALSE", "1", "0", "Yes", " no ", "", "maybe", "1.0"], BOOLEAN
+    )
+    assert [value for value, _ in values] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        None,
+        None,
+        None,
+    ]
     assert [told for _, told in values][-2:] == [("maybe", "uncast"), ("1.0", "uncast")]
 
 
 @pytest.mark.parametrize("column", [NUMBER, INTEGER, KEY, TEXT, BOOLEAN, PATH])
-def test_missing_markers_are_no_value_in_every_kind(connection: duckdb.DuckDBPyConnection, column: Column) -> None:
-    assert cast(connection, ["NA", " NA ", "-1", "-1 ", None], column, missing=["NA", "-1"]) == [(None, None)] * 5
+def test_missing_markers_are_no_value_in_every_kind(
+    connection: duckdb.DuckDBPyConnection, column: Column
+) -> None:
+    assert (
+        cast(connection, ["NA", " NA ", "-1", "-1 ", None], column, missing=["NA", "-1"])
+        == [(None, None)] * 5
+    )
 
 
 def test_a_marker_that_is_a_number_means_that_number_in_columns_of_numbers_and_that_text_in_others(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     """pandas writes -1 as -1.0 in a csv, and Parquet has no text at all: all formats must agree."""
-    assert cast(connection, ["-1.0", "-1", "-1e0", "-10"], NUMBER, missing=["-1"]) == [(None, None)] * 3 + [(-10.0, None)]
+    assert cast(connection, ["-1.0", "-1", "-1e0", "-10"], NUMBER, missing=["-1"]) == [
+        (None, None)
+    ] * 3 + [(-10.0, None)]
     assert cast(connection, ["-1.0", "-1"], INTEGER, missing=["-1"]) == [(None, None)] * 2
     assert cast(connection, ["-1.0", "-1"], KEY, missing=["-1"]) == [("-1.0", None), (None, None)]
-    assert cast(connection, ["-1,0", "-1"], NUMBER, missing=["-1,0"], decimal=",") == [(None, None)] * 2
+    assert (
+        cast(connection, ["-1,0", "-1"], NUMBER, missing=["-1,0"], decimal=",")
+        == [(None, None)] * 2
+    )
 
 
 def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:
@@ -210,8 +318,12 @@ def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:
     values = cast(connection, texts, NUMBER, decimal=",")
     assert [value for value, _ in values] == [1.5, None, 1234.5, 12.0, 0.5, 1.5, 1500.0, None]
     assert values[1][1] == ("1.5", "uncast")
-    assert [value for value, _ in cast(connection, ["12,0", "12", "12,5", "12.0"], INTEGER, decimal=",")] == [12, 12, None, None]
-    assert cast(connection, ["26,9129"], NUMBER, decimal=",", units={"n": "um"}) == [(26912.9, None)]
+    assert [
+        value for value, _ in cast(connection, ["12,0", "12", "12,5", "12.0"], INTEGER, decimal=",")
+    ] == [12, 12, None, None]
+    assert cast(connection, ["26,9129"], NUMBER, decimal=",", units={"n": "um"}) == [
+        (26912.9, None)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +339,9 @@ def test_decimal_comma(connection: duckdb.DuckDBPyConnection) -> None:
         ("1.2345.678", None),
     ],
 )
-def test_points_and_spaces_beside_a_decimal_comma(connection: duckdb.DuckDBPyConnection, text: str, value: float | None) -> None:
+def test_points_and_spaces_beside_a_decimal_comma(
+    connection: duckdb.DuckDBPyConnection, text: str, value: float | None
+) -> None:
     ((read, told),) = cast(connection, [text], NUMBER, decimal=",")
     assert (read, told is None) == (value, value is not None)
 
@@ -245,7 +359,12 @@ def test_points_and_spaces_beside_a_decimal_comma(connection: duckdb.DuckDBPyCon
         ("_", ["1_234", "1_23", "_123"], [1234, None, None]),
     ],
 )
-def test_grouped_thousands(connection: duckdb.DuckDBPyConnection, thousands: str, texts: list[str], values: list[float | None]) -> None:
+def test_grouped_thousands(
+    connection: duckdb.DuckDBPyConnection,
+    thousands: str,
+    texts: list[str],
+    values: list[float | None],
+) -> None:
     assert [value for value, _ in cast(connection, texts, NUMBER, thousands=thousands)] == values
     whole = [None if value is None or value % 1 else int(value) for value in values]
     assert [value for value, _ in cast(connection, texts, INTEGER, thousands=thousands)] == whole
@@ -272,7 +391,9 @@ def test_doubles_from_parquet(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_keys_from_float_columns(connection: duckdb.DuckDBPyConnection) -> None:
-    values = cast(connection, ["1", "9007199254740992", "9007199254740994", "1.5", None, "nan"], KEY, "DOUBLE")
+    values = cast(
+        connection, ["1", "9007199254740992", "9007199254740994", "1.5", None, "nan"], KEY, "DOUBLE"
+    )
     assert values == [
         ("1", None),
         ("9007199254740992", None),
@@ -307,26 +428,45 @@ def test_whole_numbers_from_float_columns(connection: duckdb.DuckDBPyConnection)
         ("INTEGER[]", "[1, 2]", NUMBER, None, "[1, 2]"),
         ("DOUBLE", "5", TEXT, "5", None),
         ("FLOAT", "0.5", NUMBER, 0.5, None),
-        ("UUID", "01939C0E-7B1A-7C3E-9F53-6F0C6B1D2A11", KEY, "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", None),
+        (
+            "UUID",
+            "01939C0E-7B1A-7C3E-9F53-6F0C6B1D2A11",
+            KEY,
+            "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
+            None,
+        ),
         ("HUGEINT", "5", NUMBER, 5.0, None),
     ],
 )
 def test_typed_parquet_columns(
-    connection: duckdb.DuckDBPyConnection, kind: str, text: str, column: Column, value: Any, raw: str | None
+    connection: duckdb.DuckDBPyConnection,
+    kind: str,
+    text: str,
+    column: Column,
+    value: Any,
+    raw: str | None,
 ) -> None:
     assert cast(connection, [text], column, kind) == [(value, (raw, "uncast") if raw else None)]
 
 
-def test_sixteen_bytes_are_a_uuid_and_other_bytes_are_text(connection: duckdb.DuckDBPyConnection) -> None:
+def test_sixteen_bytes_are_a_uuid_and_other_bytes_are_text(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
     uuid = "(SELECT from_hex('01939c0e7b1a7c3e9f536f0c6b1d2a11') AS c0)"
-    assert cast(connection, [None], KEY, "UUID BYTES", uuid) == [("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", None)]
+    assert cast(connection, [None], KEY, "UUID BYTES", uuid) == [
+        ("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", None)
+    ]
     assert cast(connection, [None], KEY, "BLOB", "(SELECT 'abc'::BLOB AS c0)") == [("abc", None)]
-    assert cast(connection, [None], KEY, "BLOB", "(SELECT from_hex('FF00') AS c0)") == [("FF00", None)]
+    assert cast(connection, [None], KEY, "BLOB", "(SELECT from_hex('FF00') AS c0)") == [
+        ("FF00", None)
+    ]
 
 
 def test_every_double_survives_its_own_text(connection: duckdb.DuckDBPyConnection) -> None:
     numbers = [math.pi * 10.0**power for power in range(-300, 300, 7)]
-    assert [value for value, _ in cast(connection, [repr(number) for number in numbers], NUMBER)] == numbers
+    assert [
+        value for value, _ in cast(connection, [repr(number) for number in numbers], NUMBER)
+    ] == numbers
 
 
 def test_every_column_of_the_contract_has_a_cast(connection: duckdb.DuckDBPyConnection) -> None:
@@ -334,7 +474,15 @@ def test_every_column_of_the_contract_has_a_cast(connection: duckdb.DuckDBPyConn
         names = list(table.columns)
         source = f"(SELECT {', '.join(f'NULL::VARCHAR AS c{i}' for i in range(len(names)))})"
         part = Part(Path("x"), "x", tuple(names), ("VARCHAR",) * len(names), source, 1)
-        query = casts.select(part, {name: i for i, name in enumerate(names)}, table.columns, names, TableConfig(file="x"))
+        query = casts.select(
+            part,
+            {name: i for i, name in enumerate(names)},
+            table.columns,
+            names,
+            TableConfig(file="x"),
+        )
         described = connection.execute(f"DESCRIBE {query}").fetchall()
-        assert {name: kind for name, kind, *_ in described[:-1]} == {name: column.sql_type for name, column in table.columns.items()}
+        assert {name: kind for name, kind, *_ in described[:-1]} == {
+            name: column.sql_type for name, column in table.columns.items()
+        }
         assert described[-1][0] == casts.CELLS

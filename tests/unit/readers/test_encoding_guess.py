@@ -1,6 +1,7 @@
 """Text that is no UTF-8: which encoding is offered, what the words read in it, and when none is.
 
-Belongs here: real files through the ingest stage, and the settings they are offered pasted. Does not: byte order marks (`test_text.py`).
+Belongs here: real files through the ingest stage, and the settings they are offered pasted. Does
+not: byte order marks (`test_text.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from syndb_pipeline.findings.finding import Finding
+from syndb_pipeline.rules.finding import Finding
 from tests.ingest_helpers import Ingested, ingest_folder
 
 CODE = "SYN-READ-003"
@@ -33,10 +34,19 @@ def table(*keys: str, end: str = "\n") -> str:
 
 @pytest.mark.parametrize("name", ["v.csv", "v.csv.gz"])
 @pytest.mark.parametrize("rows", [0, 20, 20_000])
-@pytest.mark.parametrize(("good", "bad"), [("Hügel", "Höhle"), ("été", "Ñandú"), ("µm", "5 µm"), ("α", "Müller"), ("日本", "é")])
-def test_lines_of_another_encoding_in_a_utf8_file(tmp_path: Path, name: str, rows: int, good: str, bad: str) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("Hügel", "Höhle"), ("été", "Ñandú"), ("µm", "5 µm"), ("α", "Müller"), ("日本", "é")],
+)
+def test_lines_of_another_encoding_in_a_utf8_file(
+    tmp_path: Path, name: str, rows: int, good: str, bad: str
+) -> None:
     plain = [f"k{number}" for number in range(rows)]
-    content = table(f"{good}1", *plain, "BAD", f"{good}2").encode().replace(b"BAD", f"{bad}3".encode("cp1252"))
+    content = (
+        table(f"{good}1", *plain, "BAD", f"{good}2")
+        .encode()
+        .replace(b"BAD", f"{bad}3".encode("cp1252"))
+    )
     done = ingest(tmp_path, content, name)
     finding = done.finding(CODE)
     assert (finding.count, finding.settings) == (1, [])
@@ -47,7 +57,9 @@ def test_lines_of_another_encoding_in_a_utf8_file(tmp_path: Path, name: str, row
 
 
 def test_both_encodings_in_one_line_and_in_the_header(tmp_path: Path) -> None:
-    finding = ingest(tmp_path, b"cid,neurotransmitter\nH\xc3\xbcgel,H\xf6hle\nb,gaba\n").finding(CODE)
+    finding = ingest(tmp_path, b"cid,neurotransmitter\nH\xc3\xbcgel,H\xf6hle\nb,gaba\n").finding(
+        CODE
+    )
     assert finding.settings == []
     (finding,) = ingest(tmp_path, b"cid,Gr\xf6\xdfe\nH\xc3\xbcgel,1\nb,2\n").findings
     assert (finding.code, finding.settings, finding.examples[0].row) == (CODE, [], 1)
@@ -72,7 +84,9 @@ def test_the_encoding_of_windows_is_offered(tmp_path: Path, word: str, end: str)
 @pytest.mark.parametrize("word", MAC)
 @pytest.mark.parametrize("last", ["\r", "\n"])
 @pytest.mark.parametrize("name", ["v.csv", "v.txt", "v.csv.gz"])
-def test_mac_roman_is_offered_where_lines_end_as_on_macs(tmp_path: Path, word: str, last: str, name: str) -> None:
+def test_mac_roman_is_offered_where_lines_end_as_on_macs(
+    tmp_path: Path, word: str, last: str, name: str
+) -> None:
     content = (table("a", word, end="\r")[:-1] + last).encode("mac-roman")
     finding = ingest(tmp_path, content, name).finding(CODE)
     assert offered(finding) == ["mac-roman"]
@@ -90,10 +104,18 @@ def test_without_that_evidence_it_is_at_least_asked_for(tmp_path: Path, word: st
 
 
 @pytest.mark.parametrize(
-    ("word", "encoding"), [("Клетка", "cp1251"), ("神经元", "gb18030"), ("ニューロン", "shift_jis"), ("νευρώνας", "cp1253")]
+    ("word", "encoding"),
+    [
+        ("Клетка", "cp1251"),
+        ("神经元", "gb18030"),
+        ("ニューロン", "shift_jis"),
+        ("νευρώνας", "cp1253"),
+    ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r"])
-def test_other_scripts_are_not_taken_for_western_ones(tmp_path: Path, word: str, encoding: str, end: str) -> None:
+def test_other_scripts_are_not_taken_for_western_ones(
+    tmp_path: Path, word: str, encoding: str, end: str
+) -> None:
     finding = ingest(tmp_path, table("a", word, word, end=end).encode(encoding)).finding(CODE)
     assert finding.settings == []
     assert "UTF-8" in finding.cure
@@ -107,7 +129,9 @@ def test_dos_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "mac-roman", "iso8859-15"])
 @pytest.mark.parametrize("word", ["Hügel", "µm", "é", "α", "a–b"])
-def test_an_encoding_of_the_config_that_would_spoil_utf8(tmp_path: Path, encoding: str, word: str) -> None:
+def test_an_encoding_of_the_config_that_would_spoil_utf8(
+    tmp_path: Path, encoding: str, word: str
+) -> None:
     rows = [f"k{number}" for number in range(3_000)]
     done = ingest(tmp_path, table(*rows, word).encode(), encoding=encoding)
     finding = done.finding(CODE)
@@ -115,11 +139,15 @@ def test_an_encoding_of_the_config_that_would_spoil_utf8(tmp_path: Path, encodin
     assert repr(word) in finding.cause
     assert "line 3,002" in finding.cause
     assert not done.has("vesicle")
-    assert ingest(tmp_path, table(*rows, word).encode(), encoding="utf-8").rows("vesicle", "cid")[-1] == (word,)
+    assert ingest(tmp_path, table(*rows, word).encode(), encoding="utf-8").rows("vesicle", "cid")[
+        -1
+    ] == (word,)
 
 
 def test_an_encoding_of_the_config_for_a_file_of_both(tmp_path: Path) -> None:
-    finding = ingest(tmp_path, table("Hügel").encode() + "Höhle,gaba\n".encode("cp1252"), encoding="cp1252").finding(CODE)
+    finding = ingest(
+        tmp_path, table("Hügel").encode() + "Höhle,gaba\n".encode("cp1252"), encoding="cp1252"
+    ).finding(CODE)
     assert finding.settings == []
     assert "all of it as UTF-8" in finding.cure
 
@@ -140,7 +168,9 @@ def test_wide_text_without_a_mark(tmp_path: Path, encoding: str, key: str) -> No
 
 
 @pytest.mark.parametrize("pattern", ["v*.csv", "*/v.csv"])
-def test_a_setting_for_all_files_is_not_offered_for_one_of_them(tmp_path: Path, pattern: str) -> None:
+def test_a_setting_for_all_files_is_not_offered_for_one_of_them(
+    tmp_path: Path, pattern: str
+) -> None:
     for number, content in enumerate([table("Hügel").encode(), table("Höhle").encode("cp1252")]):
         path = tmp_path / (f"{number}/v.csv" if "/" in pattern else f"v{number}.csv")
         path.parent.mkdir(exist_ok=True)
@@ -149,7 +179,9 @@ def test_a_setting_for_all_files_is_not_offered_for_one_of_them(tmp_path: Path, 
     assert finding.settings == []
     assert "all files of a table are read in one encoding" in finding.cure
     assert "'Höhle'" in finding.cure
-    finding = ingest_folder(tmp_path, {"vesicle": {"file": pattern, "encoding": "cp1252"}}).finding(CODE)
+    finding = ingest_folder(tmp_path, {"vesicle": {"file": pattern, "encoding": "cp1252"}}).finding(
+        CODE
+    )
     assert (finding.settings, "save the others as UTF-8" in finding.cure) == ([], True)
 
 
@@ -159,26 +191,43 @@ def test_bytes_that_are_no_letters_in_the_config_s_encoding(tmp_path: Path, enco
     finding = ingest(tmp_path, content, encoding=encoding).finding(CODE)
     assert "line 3 holds the byte 0x93, which is no letter" in finding.cause
     assert "“Müller”" in finding.cure
-    finding = ingest(tmp_path, table("a", "Bühne").encode("mac-roman"), encoding=encoding).finding(CODE)
+    finding = ingest(tmp_path, table("a", "Bühne").encode("mac-roman"), encoding=encoding).finding(
+        CODE
+    )
     assert "mac-roman" in finding.cure
     assert "'Bühne'" in finding.cure
 
 
 def test_a_mark_of_utf8_and_a_line_of_windows(tmp_path: Path) -> None:
-    finding = ingest(tmp_path, table("Hügel").encode("utf-8-sig") + b"H\xf6hle,gaba\n").finding(CODE)
+    finding = ingest(tmp_path, table("Hügel").encode("utf-8-sig") + b"H\xf6hle,gaba\n").finding(
+        CODE
+    )
     assert (finding.settings, finding.examples[0].row) == ([], 3)
 
 
 @pytest.mark.parametrize("rows", [0, 3_000])
 @pytest.mark.parametrize("blank", ["", "\n"])
 @pytest.mark.parametrize(
-    ("written", "named", "read"), [("cp1252", "mac-roman", "H\u00b8gel"), ("mac-roman", "cp1252", "HŸgel"), ("cp1252", "cp850", "H³gel")]
+    ("written", "named", "read"),
+    [
+        ("cp1252", "mac-roman", "H\u00b8gel"),
+        ("mac-roman", "cp1252", "HŸgel"),
+        ("cp1252", "cp850", "H³gel"),
+    ],
 )
-def test_an_encoding_of_the_config_that_makes_no_words(tmp_path: Path, rows: int, blank: str, written: str, named: str, read: str) -> None:
-    content = table(*(f"k{number}" for number in range(rows)), "Hügel", blank + "Blüte").encode(written)
+def test_an_encoding_of_the_config_that_makes_no_words(
+    tmp_path: Path, rows: int, blank: str, written: str, named: str, read: str
+) -> None:
+    content = table(*(f"k{number}" for number in range(rows)), "Hügel", blank + "Blüte").encode(
+        written
+    )
     done = ingest(tmp_path, content, encoding=named)
     finding = done.finding(CODE)
-    assert (finding.severity, finding.confidence, offered(finding)) == ("warning", "likely", [written])
+    assert (finding.severity, finding.confidence, offered(finding)) == (
+        "warning",
+        "likely",
+        [written],
+    )
     assert (finding.examples[0].row, repr(read) in finding.cause) == (rows + 2, True)
     assert "'Hügel'" in finding.cure
     assert done.tables["vesicle"].passed == rows + 2
@@ -187,7 +236,14 @@ def test_an_encoding_of_the_config_that_makes_no_words(tmp_path: Path, rows: int
 
 
 @pytest.mark.parametrize(
-    ("word", "encoding"), [("¢", "cp1252"), ("Ω", "mac-roman"), ("½ µm", "cp1252"), ("€", "cp1252"), ("Клетка", "cp1251")]
+    ("word", "encoding"),
+    [
+        ("¢", "cp1252"),
+        ("Ω", "mac-roman"),
+        ("½ µm", "cp1252"),
+        ("€", "cp1252"),
+        ("Клетка", "cp1251"),
+    ],
 )
 def test_signs_that_are_no_words_raise_no_doubt(tmp_path: Path, word: str, encoding: str) -> None:
     assert ingest(tmp_path, table(word).encode(encoding), encoding=encoding).codes == []

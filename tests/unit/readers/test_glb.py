@@ -1,6 +1,7 @@
 """Meshes as binary glTF: what is one, what is none and why.
 
-Belongs here: single files, good, wrong and hostile. Does not: the findings they lead to (`tests/unit/stages/test_files_beside.py`).
+Belongs here: single files, good, wrong and hostile. Does not: the findings they lead to
+(`tests/unit/stages/test_files_beside.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from syndb_pipeline.demo.shapes import ball
 from syndb_pipeline.demo.shapes import glb as demo_glb
-from syndb_pipeline.readers.glb import check_glb
+from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
 from tests.meshes import chunk, container, glb, small_mesh, triangle
 
 Change = Callable[[dict[str, Any]], Any]
@@ -43,21 +44,49 @@ def changed(change: Change, binary: bytes | None = None) -> bytes:
 def draco(scene: dict[str, Any]) -> None:
     scene["extensionsUsed"] = scene["extensionsRequired"] = ["KHR_draco_mesh_compression"]
     del scene["accessors"][0]["bufferView"], scene["accessors"][1]["bufferView"]
-    scene["meshes"][0]["primitives"][0]["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {"POSITION": 0}}}
+    scene["meshes"][0]["primitives"][0]["extensions"] = {
+        "KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {"POSITION": 0}}
+    }
 
 
 def meshopt(scene: dict[str, Any]) -> None:
     name = "EXT_meshopt_compression"
     scene["extensionsUsed"] = scene["extensionsRequired"] = [name]
     scene["buffers"].append({"byteLength": 1_000_000, "extensions": {name: {"fallback": True}}})
-    packed = {"buffer": 0, "byteOffset": 0, "byteLength": 20, "byteStride": 12, "count": 3, "mode": "ATTRIBUTES"}
-    scene["bufferViews"][0] |= {"buffer": 1, "byteLength": 36, "byteStride": 12, "extensions": {name: packed}}
-    packed = {"buffer": 0, "byteOffset": 20, "byteLength": 12, "byteStride": 2, "count": 3, "mode": "TRIANGLES"}
-    scene["bufferViews"][1] |= {"buffer": 1, "byteOffset": 36, "byteLength": 6, "extensions": {name: packed}}
+    packed = {
+        "buffer": 0,
+        "byteOffset": 0,
+        "byteLength": 20,
+        "byteStride": 12,
+        "count": 3,
+        "mode": "ATTRIBUTES",
+    }
+    scene["bufferViews"][0] |= {
+        "buffer": 1,
+        "byteLength": 36,
+        "byteStride": 12,
+        "extensions": {name: packed},
+    }
+    packed = {
+        "buffer": 0,
+        "byteOffset": 20,
+        "byteLength": 12,
+        "byteStride": 2,
+        "count": 3,
+        "mode": "TRIANGLES",
+    }
+    scene["bufferViews"][1] |= {
+        "buffer": 1,
+        "byteOffset": 36,
+        "byteLength": 6,
+        "extensions": {name: packed},
+    }
 
 
 def within(scene: dict[str, Any]) -> None:
-    scene["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(triangle()[1]).decode()
+    scene["buffers"][0]["uri"] = (
+        "data:application/octet-stream;base64," + base64.b64encode(triangle()[1]).decode()
+    )
 
 
 GOOD: dict[str, bytes] = {
@@ -65,22 +94,35 @@ GOOD: dict[str, bytes] = {
     "the demo's": demo_glb(ball((1e5, 2e5, 3e5), 1e3)),
     "without indices": changed(lambda scene: scene["meshes"][0]["primitives"][0].pop("indices")),
     "points": changed(lambda scene: scene["meshes"][0]["primitives"][0].update(mode=0)),
-    "without a scene": changed(lambda scene: [scene.pop(name) for name in ("scene", "scenes", "nodes")]),
+    "without a scene": changed(
+        lambda scene: [scene.pop(name) for name in ("scene", "scenes", "nodes")]
+    ),
     "Draco": changed(draco),
     "meshopt": changed(meshopt),
     "bytes in the JSON": changed(within),
     "quantized": changed(
-        lambda scene: (scene["accessors"][0].update(componentType=5122), scene.update(extensionsUsed=["KHR_mesh_quantization"]))
+        lambda scene: (
+            scene["accessors"][0].update(componentType=5122),
+            scene.update(extensionsUsed=["KHR_mesh_quantization"]),
+        )
     ),
     "sparse": changed(
         lambda scene: scene["accessors"][0].update(
-            sparse={"count": 1, "indices": {"bufferView": 1, "componentType": 5123}, "values": {"bufferView": 0}}
+            sparse={
+                "count": 1,
+                "indices": {"bufferView": 1, "componentType": 5123},
+                "values": {"bufferView": 0},
+            }
         )
     ),
     "a later chunk of another kind": container(
-        chunk(b"JSON", json.dumps(triangle()[0]).encode()), chunk(b"BIN\0", triangle()[1]), chunk(b"XTRA", b"abc")
+        chunk(b"JSON", json.dumps(triangle()[0]).encode()),
+        chunk(b"BIN\0", triangle()[1]),
+        chunk(b"XTRA", b"abc"),
     ),
-    "extras of any kind": changed(lambda scene: scene.update(extras={"neuron": [1, {"x": None}]}, materials=[{"name": "m"}])),
+    "extras of any kind": changed(
+        lambda scene: scene.update(extras={"neuron": [1, {"x": None}]}, materials=[{"name": "m"}])
+    ),
 }
 
 
@@ -101,7 +143,10 @@ MESH = small_mesh()
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "it is empty"),
     "a text": (b"solid mesh\n", "it does not start as a binary glTF file does"),
-    "a .gltf": (json.dumps(triangle()[0]).encode(), "it is JSON text, such as a .gltf file; export the mesh as binary glTF"),
+    "a .gltf": (
+        json.dumps(triangle()[0]).encode(),
+        "it is JSON text, such as a .gltf file; export the mesh as binary glTF",
+    ),
     "a header cut off": (MESH[:9], "it ends after 9 bytes, within its header"),
     "version 1": (container(version=1), "it is binary glTF of version 1, not 2"),
     "cut off": (MESH[:-7], "so its end is missing"),
@@ -113,22 +158,53 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         container(struct.pack("<I4s", 1 << 31, b"JSON") + b"{}  "),
         "its chunk 1 announces 2,147,483,648 bytes and 4 follow",
     ),
-    "many chunks": (container(chunk(b"JSON", b"{}"), *[chunk(b"XTRA", b"")] * 100), "it has more than 64 chunks"),
-    "a JSON of megabytes": (container(chunk(b"JSON", b" " * 4_000_001)), "its JSON chunk has 4,000,004 bytes, more than"),
+    "many chunks": (
+        container(chunk(b"JSON", b"{}"), *[chunk(b"XTRA", b"")] * 100),
+        "it has more than 64 chunks",
+    ),
+    "a JSON of megabytes": (
+        container(chunk(b"JSON", b" " * 4_000_001)),
+        "its JSON chunk has 4,000,004 bytes, more than",
+    ),
     "no JSON": (container(chunk(b"JSON", b"{not JSON}")), "its JSON chunk is no JSON"),
-    "another encoding": (container(chunk(b"JSON", "{}".encode("utf-16"))), "its JSON chunk is no JSON"),
+    "another encoding": (
+        container(chunk(b"JSON", "{}".encode("utf-16"))),
+        "its JSON chunk is no JSON",
+    ),
     "deep": (container(chunk(b"JSON", b"[" * 1_000_000)), "recursion limit exceeded"),
-    "a number without end": (container(chunk(b"JSON", b'{"a":' + b"1" * 1_000_000 + b"}")), "its JSON chunk is no JSON"),
-    "NaN": (container(chunk(b"JSON", b'{"asset": {"version": "2.0"}, "extras": NaN}')), "its JSON chunk is no JSON"),
+    "a number without end": (
+        container(chunk(b"JSON", b'{"a":' + b"1" * 1_000_000 + b"}")),
+        "its JSON chunk is no JSON",
+    ),
+    "NaN": (
+        container(chunk(b"JSON", b'{"asset": {"version": "2.0"}, "extras": NaN}')),
+        "its JSON chunk is no JSON",
+    ),
     "a list": (glb([]), "its JSON chunk is no glTF at its start"),
     "no asset": (glb({}), "its JSON chunk is no glTF at asset: Field required"),
-    "glTF 1": (changed(lambda scene: scene["asset"].update(version="1.0")), "it is glTF '1.0', not 2.0"),
-    "glTF of the future": (changed(lambda scene: scene["asset"].update(minVersion="2.1")), "it is glTF '2.1', not 2.0"),
+    "glTF 1": (
+        changed(lambda scene: scene["asset"].update(version="1.0")),
+        "it is glTF '1.0', not 2.0",
+    ),
+    "glTF of the future": (
+        changed(lambda scene: scene["asset"].update(minVersion="2.1")),
+        "it is glTF '2.1', not 2.0",
+    ),
     "no mesh": (
-        changed(lambda scene: (scene.pop("meshes"), scene.pop("nodes"), scene.pop("scenes"), scene.pop("scene"))),
+        changed(
+            lambda scene: (
+                scene.pop("meshes"),
+                scene.pop("nodes"),
+                scene.pop("scenes"),
+                scene.pop("scene"),
+            )
+        ),
         "it holds no mesh",
     ),
-    "no POSITION": (primitive(attributes={"NORMAL": 0}), "it holds no mesh whose vertices have a POSITION"),
+    "no POSITION": (
+        primitive(attributes={"NORMAL": 0}),
+        "it holds no mesh whose vertices have a POSITION",
+    ),
     "no primitive": (
         changed(lambda scene: scene["meshes"][0].update(primitives=[])),
         "meshes[0].primitives: List should have at least 1 item",
@@ -141,57 +217,121 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         changed(lambda scene: scene["buffers"][0].update(uri="http://127.0.0.1/x")),
         "lies in another file, 'http://127.0.0.1/x'",
     ),
-    "a picture beside": (changed(lambda scene: scene.update(images=[{"uri": "../../skin.png"}])), "images[0] lies in another file"),
+    "a picture beside": (
+        changed(lambda scene: scene.update(images=[{"uri": "../../skin.png"}])),
+        "images[0] lies in another file",
+    ),
     "no binary chunk": (glb(triangle()[0]), "buffers[0] has no bytes: there is no binary chunk"),
-    "a second buffer": (changed(lambda scene: scene["buffers"].append({"byteLength": 1})), "buffers[1] has no bytes: only the first"),
-    "a buffer too long": (changed(lambda scene: scene["buffers"][0].update(byteLength=45)), "buffers[0] announces 45 bytes and has 44"),
-    "a data: URI too short": (changed(lambda scene: scene["buffers"][0].update(uri="data:;base64,AAAA")), "announces 42 bytes and has 3"),
+    "a second buffer": (
+        changed(lambda scene: scene["buffers"].append({"byteLength": 1})),
+        "buffers[1] has no bytes: only the first",
+    ),
+    "a buffer too long": (
+        changed(lambda scene: scene["buffers"][0].update(byteLength=45)),
+        "buffers[0] announces 45 bytes and has 44",
+    ),
+    "a data: URI too short": (
+        changed(lambda scene: scene["buffers"][0].update(uri="data:;base64,AAAA")),
+        "announces 42 bytes and has 3",
+    ),
     "a view outside": (
         changed(lambda scene: scene["bufferViews"][1].update(byteOffset=40)),
         "bufferViews[1] reaches beyond the end of buffer 0",
     ),
-    "a view of nothing": (changed(lambda scene: scene["bufferViews"][1].update(buffer=3)), "bufferViews[1] uses buffer 3, and there are 1"),
+    "a view of nothing": (
+        changed(lambda scene: scene["bufferViews"][1].update(buffer=3)),
+        "bufferViews[1] uses buffer 3, and there are 1",
+    ),
     "a view backwards": (
         changed(lambda scene: scene["bufferViews"][1].update(byteOffset=-6)),
         "bufferViews[1].byteOffset: should be greater",
     ),
     "a packed view outside": (
-        changed(lambda scene: (meshopt(scene), scene["bufferViews"][0]["extensions"]["EXT_meshopt_compression"].update(byteLength=99))),
+        changed(
+            lambda scene: (
+                meshopt(scene),
+                scene["bufferViews"][0]["extensions"]["EXT_meshopt_compression"].update(
+                    byteLength=99
+                ),
+            )
+        ),
         "bufferViews[0].EXT_meshopt_compression reaches beyond the end of buffer 0",
     ),
     "a packed view of no kind": (
-        changed(lambda scene: scene["bufferViews"][0].update(extensions={"EXT_meshopt_compression": 7})),
+        changed(
+            lambda scene: scene["bufferViews"][0].update(extensions={"EXT_meshopt_compression": 7})
+        ),
         "bufferViews[0].EXT_meshopt_compression is not as its extension wants it",
     ),
     "Draco without bytes": (
         changed(
             lambda scene: (
                 draco(scene),
-                scene["meshes"][0]["primitives"][0]["extensions"]["KHR_draco_mesh_compression"].update(bufferView=9),
+                scene["meshes"][0]["primitives"][0]["extensions"][
+                    "KHR_draco_mesh_compression"
+                ].update(bufferView=9),
             )
         ),
         "meshes[0].primitives[0].KHR_draco_mesh_compression uses bufferView 9",
     ),
-    "too many elements": (accessor(0, count=4), "accessors[0] wants 4 elements, and bufferView 0 is too short for them"),
+    "too many elements": (
+        accessor(0, count=4),
+        "accessors[0] wants 4 elements, and bufferView 0 is too short for them",
+    ),
     "elements without end": (accessor(0, count=2**62), "is too short for them"),
     "a count in words": (accessor(0, count="3"), "accessors[0].count: should be a valid integer"),
     "no count": (accessor(0, count=0), "accessors[0].count: should be greater than or equal to 1"),
-    "numbers of no kind": (accessor(0, componentType=5124), "accessors[0].componentType: should be"),
+    "numbers of no kind": (
+        accessor(0, componentType=5124),
+        "accessors[0].componentType: should be",
+    ),
     "a type of no kind": (accessor(0, type="VEC5"), "accessors[0].type: should be"),
-    "off its beat": (accessor(1, byteOffset=1, count=2), "accessors[1] does not start at a multiple of the 2 bytes"),
-    "a stride too small": (changed(lambda scene: scene["bufferViews"][0].update(byteStride=8)), "elements of 12 bytes, more than the 8"),
+    "off its beat": (
+        accessor(1, byteOffset=1, count=2),
+        "accessors[1] does not start at a multiple of the 2 bytes",
+    ),
+    "a stride too small": (
+        changed(lambda scene: scene["bufferViews"][0].update(byteStride=8)),
+        "elements of 12 bytes, more than the 8",
+    ),
     "sparse without end": (
-        accessor(0, sparse={"count": 9, "indices": {"bufferView": 1, "componentType": 5123}, "values": {"bufferView": 0}}),
+        accessor(
+            0,
+            sparse={
+                "count": 9,
+                "indices": {"bufferView": 1, "componentType": 5123},
+                "values": {"bufferView": 0},
+            },
+        ),
         "accessors[0] replaces 9 of 3 elements",
     ),
     "sparse outside": (
-        accessor(0, sparse={"count": 3, "indices": {"bufferView": 1, "componentType": 5125}, "values": {"bufferView": 0}}),
+        accessor(
+            0,
+            sparse={
+                "count": 3,
+                "indices": {"bufferView": 1, "componentType": 5125},
+                "values": {"bufferView": 0},
+            },
+        ),
         "accessors[0].sparse wants 3 elements, and bufferView 1 is too short",
     ),
-    "places of two numbers": (accessor(0, type="VEC2"), "has a POSITION that is not of three floats"),
-    "places of whole numbers": (accessor(0, componentType=5123), "has a POSITION that is not of three floats"),
-    "places nowhere": (changed(lambda scene: scene["accessors"][0].pop("bufferView")), "has a POSITION without data"),
-    "an attribute of nothing": (primitive(attributes={"POSITION": 7}), "meshes[0].primitives[0].POSITION uses accessor 7, and there are 2"),
+    "places of two numbers": (
+        accessor(0, type="VEC2"),
+        "has a POSITION that is not of three floats",
+    ),
+    "places of whole numbers": (
+        accessor(0, componentType=5123),
+        "has a POSITION that is not of three floats",
+    ),
+    "places nowhere": (
+        changed(lambda scene: scene["accessors"][0].pop("bufferView")),
+        "has a POSITION without data",
+    ),
+    "an attribute of nothing": (
+        primitive(attributes={"POSITION": 7}),
+        "meshes[0].primitives[0].POSITION uses accessor 7, and there are 2",
+    ),
     "attributes of two counts": (
         changed(
             lambda scene: (
@@ -201,17 +341,35 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         ),
         "has attributes of different counts",
     ),
-    "many attributes": (primitive(attributes={f"_{n}": -1 for n in range(1_000)}), "attributes: more than 64 attributes"),
+    "many attributes": (
+        primitive(attributes={f"_{n}": -1 for n in range(1_000)}),
+        "attributes: more than 64 attributes",
+    ),
     "indices of floats": (primitive(indices=0), "has indices that are not whole numbers"),
     "an index too large": (
         changed(lambda scene: None, struct.pack("<9f3H", *[0] * 9, 0, 1, 3)),
         "meshes[0].primitives[0] has the index 3 and only 3 vertices",
     ),
-    "a mode of no kind": (primitive(mode=7), "meshes[0].primitives[0].mode: should be less than or equal to 6"),
-    "a node of nothing": (changed(lambda scene: scene["nodes"][0].update(mesh=2)), "nodes[0] uses mesh 2, and there are 1"),
-    "a child of nothing": (changed(lambda scene: scene["nodes"][0].update(children=[5])), "nodes[0] uses node 5, and there are 1"),
-    "a scene of nothing": (changed(lambda scene: scene["scenes"][0].update(nodes=[4])), "scenes[0] uses node 4, and there are 1"),
-    "no such scene": (changed(lambda scene: scene.update(scene=3)), "scene uses scene 3, and there are 1"),
+    "a mode of no kind": (
+        primitive(mode=7),
+        "meshes[0].primitives[0].mode: should be less than or equal to 6",
+    ),
+    "a node of nothing": (
+        changed(lambda scene: scene["nodes"][0].update(mesh=2)),
+        "nodes[0] uses mesh 2, and there are 1",
+    ),
+    "a child of nothing": (
+        changed(lambda scene: scene["nodes"][0].update(children=[5])),
+        "nodes[0] uses node 5, and there are 1",
+    ),
+    "a scene of nothing": (
+        changed(lambda scene: scene["scenes"][0].update(nodes=[4])),
+        "scenes[0] uses node 4, and there are 1",
+    ),
+    "no such scene": (
+        changed(lambda scene: scene.update(scene=3)),
+        "scene uses scene 3, and there are 1",
+    ),
 }
 
 
@@ -232,15 +390,23 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.glb")
     assert check_glb(tmp_path / "pipe.glb").reason == "it is no regular file"
     assert check_glb(tmp_path).reason == "it is no regular file"
-    assert check_glb(tmp_path / "none.glb").reason == "it cannot be opened: No such file or directory"
+    assert (
+        check_glb(tmp_path / "none.glb").reason == "it cannot be opened: No such file or directory"
+    )
     assert check_glb(tmp_path / "a\0.glb").reason == "its path is no path of a file"
 
 
 HOSTILE = {
-    "many buffers": b'{"asset":{"version":"2.0"},"buffers":[' + b'{"byteLength":1},' * 230_000 + b"{}]}",
+    "many buffers": (
+        b'{"asset":{"version":"2.0"},"buffers":[' + b'{"byteLength":1},' * 230_000 + b"{}]}"
+    ),
     "many nodes": b'{"asset":{"version":"2.0"},"nodes":[' + b"{}," * 1_300_000 + b"{}]}",
     "many faults": b'{"asset":{"version":"2.0"},"accessors":[' + b"0," * 1_900_000 + b"0]}",
-    "many keys": b'{"asset":{"version":"2.0"},"extras":{' + b",".join(b'"%d":[]' % n for n in range(300_000)) + b"}}",
+    "many keys": (
+        b'{"asset":{"version":"2.0"},"extras":{'
+        + b",".join(b'"%d":[]' % n for n in range(300_000))
+        + b"}}"
+    ),
 }
 
 
@@ -249,17 +415,22 @@ def test_a_bomb_takes_little_memory(tmp_path: Path, name: str) -> None:
     path = tmp_path / "m.glb"
     path.write_bytes(container(chunk(b"JSON", HOSTILE[name])))
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.glb import check_glb\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert check_glb(Path(sys.argv[1])).reason\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "import resource, sys\nfrom pathlib import Path\nfrom"
+        " syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb\nbefore ="
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nassert"
+        " check_glb(Path(sys.argv[1])).reason\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+        " - before)"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) < 150_000, "kilobytes"
 
 
 def test_a_mesh_of_gigabytes_is_not_read_whole(tmp_path: Path) -> None:
-    """A hole in the file stands for two gigabytes of vertices; only the indices behind them are read."""
+    """A hole in the file stands for two gigabytes of vertices; only the indices behind them are
+    read.
+    """
     count = 170_000_000
     scene, _ = triangle()
     scene["accessors"][0]["count"] = count
@@ -268,7 +439,11 @@ def test_a_mesh_of_gigabytes_is_not_read_whole(tmp_path: Path) -> None:
     text = chunk(b"JSON", json.dumps(scene).encode())
     size = 12 + len(text) + 8 + count * 12 + 8
     path = tmp_path / "m.glb"
-    path.write_bytes(struct.pack("<4sII", b"glTF", 2, size) + text + struct.pack("<I4s", count * 12 + 8, b"BIN\0"))
+    path.write_bytes(
+        struct.pack("<4sII", b"glTF", 2, size)
+        + text
+        + struct.pack("<I4s", count * 12 + 8, b"BIN\0")
+    )
     os.truncate(path, size)
     assert check_glb(path).reason is None
 
@@ -279,25 +454,34 @@ def test_indices_that_share_their_bytes_are_not_read_for_ever(tmp_path: Path) ->
     scene, _ = triangle()
     scene["bufferViews"][1] = {"buffer": 0, "byteOffset": 36, "byteLength": size}
     scene["buffers"][0]["byteLength"] = size + 36
-    scene["accessors"] += [{"bufferView": 1, "componentType": 5121, "count": size, "type": "SCALAR"} for _ in range(10_000)]
-    scene["meshes"][0]["primitives"] += [{"attributes": {"POSITION": 0}, "indices": n + 2} for n in range(10_000)]
+    scene["accessors"] += [
+        {"bufferView": 1, "componentType": 5121, "count": size, "type": "SCALAR"}
+        for _ in range(10_000)
+    ]
+    scene["meshes"][0]["primitives"] += [
+        {"attributes": {"POSITION": 0}, "indices": n + 2} for n in range(10_000)
+    ]
     binary = triangle()[1] + bytes(size)
     path = tmp_path / "m.glb"
     path.write_bytes(glb(scene, binary))
     script = (
-        "import sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.glb import check_glb\n"
-        "assert check_glb(Path(sys.argv[1])).reason is None"
+        "import sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.mesh_and_skeleton.glb"
+        " import check_glb\nassert check_glb(Path(sys.argv[1])).reason is None"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], timeout=20, check=True)
 
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data(), name=st.sampled_from(list(GOOD)))
-def test_no_damage_raises(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str) -> None:
+def test_no_damage_raises(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
+) -> None:
     content = bytearray(GOOD[name])
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content) - 1)) :]
-        assert check(tmp_path_factory.getbasetemp(), bytes(content)) is not None, "its header tells how long it was"
+        assert check(tmp_path_factory.getbasetemp(), bytes(content)) is not None, (
+            "its header tells how long it was"
+        )
         return
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -306,22 +490,39 @@ def test_no_damage_raises(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
 
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 5),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(max_size=5),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_no_value_in_any_place_raises(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_no_value_in_any_place_raises(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """One value of the scene, wherever it stands, becomes something else."""
     scene, binary = triangle()
     data.draw(st.sampled_from([draco, meshopt, within, lambda scene: None]))(scene)
     place: Any = scene
     while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.integers(0, 3)) == 0:
+        key = data.draw(
+            st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place)))
+        )
+        if (
+            not isinstance(place[key], dict | list)
+            or not place[key]
+            or data.draw(st.integers(0, 3)) == 0
+        ):
             break
         place = place[key]
     place[key] = data.draw(JSON)

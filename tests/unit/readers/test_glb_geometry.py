@@ -1,6 +1,8 @@
-"""What a mesh measures: the box around it, wherever its nodes place it, and whether it has a surface.
+"""What a mesh measures: the box around it, wherever its nodes place it, and whether it has a
+surface.
 
-Belongs here: single files. Does not: whether they are glTF (`test_glb.py`), what a row says (`tests/unit/stages/test_file_scales.py`).
+Belongs here: single files. Does not: whether they are glTF (`test_glb.py`), what a row says
+(`tests/unit/stages/test_file_scales.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from syndb_pipeline.readers.glb import GlbReport, check_glb
+from syndb_pipeline.readers.mesh_and_skeleton.glb import GlbReport, check_glb
 from tests.meshes import ball_mesh, glb, triangle
 
 Change = Callable[[dict[str, Any]], Any]
@@ -45,7 +47,10 @@ def without_bounds(scene: dict[str, Any]) -> None:
 
 
 def below_another(scene: dict[str, Any]) -> None:
-    scene["nodes"] = [{"children": [1], "scale": [1000, 1000, 1000]}, {"mesh": 0, "translation": [1, 2, 3]}]
+    scene["nodes"] = [
+        {"children": [1], "scale": [1000, 1000, 1000]},
+        {"mesh": 0, "translation": [1, 2, 3]},
+    ]
 
 
 def twice(scene: dict[str, Any]) -> None:
@@ -54,7 +59,12 @@ def twice(scene: dict[str, Any]) -> None:
 
 def quantized(scene: dict[str, Any]) -> None:
     scene["extensionsUsed"] = ["KHR_mesh_quantization"]
-    scene["accessors"][0] |= {"componentType": 5122, "normalized": True, "min": [0, 0, 0], "max": [32767, 32767, 0]}
+    scene["accessors"][0] |= {
+        "componentType": 5122,
+        "normalized": True,
+        "min": [0, 0, 0],
+        "max": [32767, 32767, 0],
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,19 +72,47 @@ def quantized(scene: dict[str, Any]) -> None:
     [
         (changed(lambda scene: None), (0, 0, 0, 1, 1, 0)),
         (changed(node(scale=[1e-9, 1e-9, 1e-9])), (0, 0, 0, 1e-9, 1e-9, 0)),
-        (changed(node(matrix=[2, 0, 0, 0, 0, 3, 0, 0, 0, 0, 4, 0, 5, 6, 7, 1])), (5, 6, 7, 7, 9, 7)),
-        (changed(node(rotation=[0, 0, 2**-0.5, 2**-0.5], translation=[10, 0, 0])), (9, 0, 0, 10, 1, 0)),
+        (
+            changed(node(matrix=[2, 0, 0, 0, 0, 3, 0, 0, 0, 0, 4, 0, 5, 6, 7, 1])),
+            (5, 6, 7, 7, 9, 7),
+        ),
+        (
+            changed(node(rotation=[0, 0, 2**-0.5, 2**-0.5], translation=[10, 0, 0])),
+            (9, 0, 0, 10, 1, 0),
+        ),
         (changed(below_another), (1000, 2000, 3000, 2000, 3000, 3000)),
         (changed(twice), (0, 0, 0, 1, 1, 9)),
-        (changed(lambda scene: [scene.pop(name) for name in ("scene", "scenes", "nodes")]), (0, 0, 0, 1, 1, 0)),
+        (
+            changed(lambda scene: [scene.pop(name) for name in ("scene", "scenes", "nodes")]),
+            (0, 0, 0, 1, 1, 0),
+        ),
         (changed(without_bounds), (0, 0, 0, 1, 1, 0)),
         (changed(position(min="low", max=[1, 1, None])), (0, 0, 0, 1, 1, 0)),
         (changed(quantized), (0, 0, 0, 1, 1, 0)),
-        (changed(lambda scene: scene.update(nodes=[{"children": [1]}, {"children": [0], "mesh": 0}])), (0, 0, 0, 1, 1, 0)),
+        (
+            changed(
+                lambda scene: scene.update(nodes=[{"children": [1]}, {"children": [0], "mesh": 0}])
+            ),
+            (0, 0, 0, 1, 1, 0),
+        ),
     ],
-    ids=["plain", "scale", "matrix", "turned", "below another", "twice", "no nodes", "no bounds", "strange bounds", "whole", "a circle"],
+    ids=[
+        "plain",
+        "scale",
+        "matrix",
+        "turned",
+        "below another",
+        "twice",
+        "no nodes",
+        "no bounds",
+        "strange bounds",
+        "whole",
+        "a circle",
+    ],
 )
-def test_the_box_is_where_the_nodes_place_the_mesh(tmp_path: Path, content: bytes, box: tuple[float, ...]) -> None:
+def test_the_box_is_where_the_nodes_place_the_mesh(
+    tmp_path: Path, content: bytes, box: tuple[float, ...]
+) -> None:
     assert look(tmp_path, content).box == pytest.approx(box, abs=1e-12)
 
 
@@ -103,16 +141,32 @@ def mode(number: int) -> Change:
     [
         (changed(mode(0)), "it holds points only and no faces"),
         (changed(mode(3)), "it holds points or lines only and no faces"),
-        (changed(lambda scene: scene["accessors"][1].update(count=2)), "it holds points or lines only and no faces"),
+        (
+            changed(lambda scene: scene["accessors"][1].update(count=2)),
+            "it holds points or lines only and no faces",
+        ),
         (changed(lambda scene: None, corners(*[0] * 9)), "none of its 1 triangle has an area"),
-        (changed(lambda scene: None, corners(*[7e5, 8e5, 9e5] * 3)), "none of its 1 triangle has an area"),
-        (changed(lambda scene: None, corners(0, 0, 0, 1e5, 2e5, 3e5, 3e5, 6e5, 9e5)), "none of its 1 triangle has an area"),
+        (
+            changed(lambda scene: None, corners(*[7e5, 8e5, 9e5] * 3)),
+            "none of its 1 triangle has an area",
+        ),
+        (
+            changed(lambda scene: None, corners(0, 0, 0, 1e5, 2e5, 3e5, 3e5, 6e5, 9e5)),
+            "none of its 1 triangle has an area",
+        ),
         (changed(mode(5), corners(*[0] * 9)), "none of its 1 triangle has an area"),
         (changed(mode(6), corners(*[0] * 9)), "none of its 1 triangle has an area"),
         (changed(mode(5)), ""),
         (changed(mode(6)), ""),
         (changed(lambda scene: scene["meshes"][0]["primitives"][0].pop("indices")), ""),
-        (changed(lambda scene: scene["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "mode": 0})), ""),
+        (
+            changed(
+                lambda scene: scene["meshes"][0]["primitives"].append(
+                    {"attributes": {"POSITION": 0}, "mode": 0}
+                )
+            ),
+            "",
+        ),
         (ball_mesh((5e5, 4e5, 8e4), 900), ""),
         (ball_mesh((0, 0, 0), 900, 1e-9), ""),
     ],
@@ -137,4 +191,7 @@ def many(triangles: int, good: int | None) -> bytes:
 def test_many_triangles_without_an_area(tmp_path: Path) -> None:
     assert look(tmp_path, many(5_000, None)).bare == "none of its 5,000 triangles has an area"
     assert look(tmp_path, many(5_000, 4_999)).bare == ""
-    assert look(tmp_path, many(50_000, None)).bare == "none of 16,667 of its 50,000 triangles has an area"
+    assert (
+        look(tmp_path, many(50_000, None)).bare
+        == "none of 16,667 of its 50,000 triangles has an area"
+    )

@@ -1,4 +1,5 @@
-"""Column names: every problem of a header is told at once, with a line for the config that can be copied.
+"""Column names: every problem of a header is told at once, with a line for the config that can be
+copied.
 
 Belongs here: names in, matches and problems out. Does not: files.
 """
@@ -8,14 +9,16 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.headers import Match
-from syndb_pipeline.table_settings import TableConfig
 
 
 def match(names: list[str], table: str = "vesicle", **config: object) -> Match:
-    return headers.match("f.csv", names, TABLES[table], TableConfig.model_validate({"file": "f.csv", **config}))
+    return headers.match(
+        "f.csv", names, TABLES[table], TableConfig.model_validate({"file": "f.csv", **config})
+    )
 
 
 def codes(found: Match) -> list[tuple[str, str | None]]:
@@ -24,12 +27,21 @@ def codes(found: Match) -> list[tuple[str, str | None]]:
 
 def test_known_names_and_old_names() -> None:
     found = match(["cid", "pre_id", "post_id", "serotonin", "GABA"], "synapse")
-    assert found.targets == {"cid": 0, "pre_synapse_id": 1, "post_synapse_id": 2, "serine": 3, "gaba": 4}
+    assert found.targets == {
+        "cid": 0,
+        "pre_synapse_id": 1,
+        "post_synapse_id": 2,
+        "serine": 3,
+        "gaba": 4,
+    }
     assert found.problems == ()
 
 
 def test_a_mapping_wins_over_the_name() -> None:
-    found = match(["id", "radius", "voxel_volume"], columns={"id": "cid", "radius": "voxel_radius", "voxel_volume": "mesh_volume"})
+    found = match(
+        ["id", "radius", "voxel_volume"],
+        columns={"id": "cid", "radius": "voxel_radius", "voxel_volume": "mesh_volume"},
+    )
     assert found.targets == {"cid": 0, "voxel_radius": 1, "mesh_volume": 2}
 
 
@@ -57,7 +69,11 @@ def test_every_problem_is_told() -> None:
 
 def test_advice_can_be_copied_into_the_config() -> None:
     found = match(["cid", "x", "neuron type?", "yes"], ignore=["note"])
-    by_column = {problem.column: problem.values for problem in found.problems if problem.code == "SYN-COL-001"}
+    by_column = {
+        problem.column: problem.values
+        for problem in found.problems
+        if problem.code == "SYN-COL-001"
+    }
     assert "{x: centroid_x}" in by_column["x"]["advice"]
     line = by_column["yes"]["advice"].split("`tables.vesicle.ignore: ")[1].split("`")[0]
     assert yaml.safe_load(line) == ["note", "x", "neuron type?", "yes"]
@@ -65,14 +81,24 @@ def test_advice_can_be_copied_into_the_config() -> None:
 
 def test_names_that_differ_in_spelling_are_mapped_in_one_line() -> None:
     found = match(["CID", "Parent ID", "nonsense"], columns={})
-    assert codes(found) == [("SYN-COL-001", "CID"), ("SYN-COL-001", "Parent ID"), ("SYN-COL-001", "nonsense")]
-    assert all("CID: cid, Parent ID: parent_id" in problem.values["advice"] for problem in found.problems)
+    assert codes(found) == [
+        ("SYN-COL-001", "CID"),
+        ("SYN-COL-001", "Parent ID"),
+        ("SYN-COL-001", "nonsense"),
+    ]
+    assert all(
+        "CID: cid, Parent ID: parent_id" in problem.values["advice"] for problem in found.problems
+    )
     assert not found.complete
 
 
 def test_columns_without_a_name_are_told_together() -> None:
     (problem,) = match(["cid", "", "voxel_radius", ""], columns={}).problems
-    assert (problem.count, problem.values["positions"], problem.values["ignoring"]) == (2, "2, 4", '""')
+    assert (problem.count, problem.values["positions"], problem.values["ignoring"]) == (
+        2,
+        "2, 4",
+        '""',
+    )
 
 
 def test_a_missing_required_column_names_the_nearest() -> None:
@@ -83,7 +109,10 @@ def test_a_missing_required_column_names_the_nearest() -> None:
 
 
 def test_an_unnamed_column_can_be_mapped_or_ignored() -> None:
-    assert match(["", "x"], columns={"": "cid", "x": "centroid_x"}).targets == {"cid": 0, "centroid_x": 1}
+    assert match(["", "x"], columns={"": "cid", "x": "centroid_x"}).targets == {
+        "cid": 0,
+        "centroid_x": 1,
+    }
     assert match(["cid", ""], ignore=[""]).problems == ()
     assert ("SYN-READ-005", None) in codes(match(["cid", ""]))
 
@@ -138,8 +167,12 @@ def test_difference_in_words() -> None:
         ("vesicle", "radius", ["voxel_radius"]),
     ],
 )
-def test_a_nearest_name_is_given_only_where_one_is_near(table: str, name: str, near: list[str]) -> None:
-    [problem] = [problem for problem in match(["cid", name], table).problems if problem.code == "SYN-COL-001"]
+def test_a_nearest_name_is_given_only_where_one_is_near(
+    table: str, name: str, near: list[str]
+) -> None:
+    [problem] = [
+        problem for problem in match(["cid", name], table).problems if problem.code == "SYN-COL-001"
+    ]
     said = f"{problem.values['near']} {problem.values['advice']}"
     if "cid" in near:  # the file has it already
         assert "'cid' is cid already" in said
@@ -150,12 +183,19 @@ def test_a_nearest_name_is_given_only_where_one_is_near(table: str, name: str, n
         assert "ignore" in said
 
 
-@pytest.mark.parametrize(("first", "second"), [("Centroid_X", "centroid x"), ("CENTROID-X", "Centroid.X"), ("x", "X"), ("x", "centroidX")])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Centroid_X", "centroid x"), ("CENTROID-X", "Centroid.X"), ("x", "X"), ("x", "centroidX")],
+)
 @pytest.mark.parametrize("others", [[], ["Major", "Minor", "Aspect"], ["VOXEL volume"]])
-def test_no_line_to_paste_maps_two_columns_to_one(first: str, second: str, others: list[str]) -> None:
+def test_no_line_to_paste_maps_two_columns_to_one(
+    first: str, second: str, others: list[str]
+) -> None:
     found = match(["cid", first, second, *others], "neuron")
     lines = [
-        problem.values["advice"].split("columns: ")[1].split("`")[0] for problem in found.problems if problem.column in (first, second)
+        problem.values["advice"].split("columns: ")[1].split("`")[0]
+        for problem in found.problems
+        if problem.column in (first, second)
     ]
     assert len(lines) == 2
     for name, line in zip((first, second), lines, strict=True):
@@ -184,7 +224,9 @@ def test_a_missing_column_is_mapped_beside_the_columns_that_are_mapped() -> None
 
 @pytest.mark.parametrize("blank", ["", " ", "  ", "\t", "\u00a0"])
 def test_a_name_of_blanks_is_the_empty_name(blank: str) -> None:
-    assert match(list(headers.tidy([blank, " x "])), columns={blank: "cid", "x\u00a0": "centroid_x"}).targets == {"cid": 0, "centroid_x": 1}
+    assert match(
+        list(headers.tidy([blank, " x "])), columns={blank: "cid", "x\u00a0": "centroid_x"}
+    ).targets == {"cid": 0, "centroid_x": 1}
     assert match(["cid", ""], ignore=[blank]).problems == ()
 
 
@@ -194,7 +236,11 @@ def test_two_names_that_are_one_without_their_blanks() -> None:
 
 
 def test_the_only_column_without_a_name_can_be_mapped() -> None:
-    [key] = [problem for problem in match(["", "voxel_radius"]).problems if problem.code == "SYN-READ-005"]
+    [key] = [
+        problem
+        for problem in match(["", "voxel_radius"]).problems
+        if problem.code == "SYN-READ-005"
+    ]
     assert '{"": cid}' in key.values["naming"]
     [other] = match(["cid", ""]).problems
     assert '{"": <column of SynDB>}' in other.values["naming"]
@@ -215,4 +261,7 @@ def test_a_header_in_one_cell(mark: str) -> None:
 
 def test_a_header_of_names_and_blanks_in_one_cell() -> None:
     assert codes(match(["cid   voxel_radius"])) == [("SYN-READ-014", None)]
-    assert codes(match(["Voxel Radius"])) == [("SYN-COL-001", "Voxel Radius"), ("SYN-COL-002", "cid")]
+    assert codes(match(["Voxel Radius"])) == [
+        ("SYN-COL-001", "Voxel Radius"),
+        ("SYN-COL-002", "cid"),
+    ]

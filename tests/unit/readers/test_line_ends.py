@@ -1,6 +1,8 @@
-"""Files whose lines end in CR, or in several ways, and the marks that old programs put behind the last line.
+"""Files whose lines end in CR, or in several ways, and the marks that old programs put behind the
+last line.
 
-Belongs here: real files through the ingest stage. Does not: files that are cut off (`test_endings.py`).
+Belongs here: real files through the ingest stage. Does not: files that are cut off
+(`test_endings.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from syndb_pipeline.readers import line_ends
+from syndb_pipeline.readers.text import line_ends
 from tests.ingest_helpers import Ingested, ingest_folder
 
 
@@ -26,7 +28,9 @@ NAMES = [("v.csv", b","), ("v.tsv", b"\t"), ("v.txt", b";"), ("v.csv.gz", b",")]
 @pytest.mark.parametrize(("name", "mark"), NAMES)
 @pytest.mark.parametrize("rows", [1, 2, 20, 30_000])
 @pytest.mark.parametrize("last", [b"\n", b"\r\n", b"\r", b""])
-def test_cr_lines_whose_last_ends_otherwise(tmp_path: Path, name: str, mark: bytes, rows: int, last: bytes) -> None:
+def test_cr_lines_whose_last_ends_otherwise(
+    tmp_path: Path, name: str, mark: bytes, rows: int, last: bytes
+) -> None:
     lines = [b"cid,voxel_radius", *(b"k%d,%d" % (number, number + 1) for number in range(rows))]
     done = ingest(tmp_path, (b"\r".join(lines) + last).replace(b",", mark), name)
     assert done.codes == []
@@ -37,11 +41,27 @@ def test_cr_lines_whose_last_ends_otherwise(tmp_path: Path, name: str, mark: byt
 @pytest.mark.parametrize(("name", "mark"), NAMES)
 @pytest.mark.parametrize("inside", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("last", [b"\n", b"\r", b""])
-def test_cr_lines_with_a_line_break_in_a_quoted_value(tmp_path: Path, name: str, mark: bytes, inside: bytes, last: bytes) -> None:
-    content = b"\r".join([b"cid,neurotransmitter,voxel_radius", b'a,"ga' + inside + b'ba",1', b'b,"x, ""y""",2', b"c,5' disc,3"]) + last
+def test_cr_lines_with_a_line_break_in_a_quoted_value(
+    tmp_path: Path, name: str, mark: bytes, inside: bytes, last: bytes
+) -> None:
+    content = (
+        b"\r".join(
+            [
+                b"cid,neurotransmitter,voxel_radius",
+                b'a,"ga' + inside + b'ba",1',
+                b'b,"x, ""y""",2',
+                b"c,5' disc,3",
+            ]
+        )
+        + last
+    )
     done = ingest(tmp_path, content.replace(b"x, ", b"x ").replace(b",", mark), name)
     assert done.codes == []
-    assert done.rows("vesicle") == [("a", f"ga{inside.decode()}ba", 1.0), ("b", 'x "y"', 2.0), ("c", "5' disc", 3.0)]
+    assert done.rows("vesicle") == [
+        ("a", f"ga{inside.decode()}ba", 1.0),
+        ("b", 'x "y"', 2.0),
+        ("c", "5' disc", 3.0),
+    ]
 
 
 def test_lf_lines_with_a_cr_in_a_quoted_value(tmp_path: Path) -> None:
@@ -57,7 +77,9 @@ def test_line_ends_that_were_converted_twice(tmp_path: Path, end: bytes) -> None
 
 @pytest.mark.parametrize("rows", [10, 400_000])
 def test_parts_with_several_ends_in_one_file(tmp_path: Path, rows: int) -> None:
-    """Lines of a Mac below those of Unix, beyond the first bytes that are looked at in the larger one."""
+    """Lines of a Mac below those of Unix, beyond the first bytes that are looked at in the larger
+    one.
+    """
     unix = b"".join(b"u%d,1\n" % number for number in range(rows))
     done = ingest(tmp_path, b"cid,voxel_radius\n" + unix + b"m1,2\rm2,3\rm3,4", "v.csv")
     assert done.codes == []
@@ -65,7 +87,9 @@ def test_parts_with_several_ends_in_one_file(tmp_path: Path, rows: int) -> None:
     assert done.tables["vesicle"].read == rows + 3
 
 
-@pytest.mark.parametrize("content", [b"cid,neurotransmitter\na,ga\rba\nb,gaba\nc,gaba\n", b"cid\na\rb\nc\nd\n"])
+@pytest.mark.parametrize(
+    "content", [b"cid,neurotransmitter\na,ga\rba\nb,gaba\nc,gaba\n", b"cid\na\rb\nc\nd\n"]
+)
 def test_a_cr_that_may_be_part_of_a_value_is_asked_for(tmp_path: Path, content: bytes) -> None:
     for quarantine in ({}, {"on_invalid": "quarantine"}):
         (tmp_path / "v.csv").write_bytes(content)
@@ -108,11 +132,17 @@ def test_a_stray_quotation_mark_hides_no_line_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["v.csv", "v.csv.gz"])
-@pytest.mark.parametrize("mark", [b"\x1a", b"\r\n\x1a", b"\x1a\x1a\r\n", b"\n\x1a\0\0\0\0", b"\x1a" * 200])
+@pytest.mark.parametrize(
+    "mark", [b"\x1a", b"\r\n\x1a", b"\x1a\x1a\r\n", b"\n\x1a\0\0\0\0", b"\x1a" * 200]
+)
 @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
-def test_the_end_mark_of_dos(tmp_path: Path, name: str, mark: bytes, end: bytes, encoding: str) -> None:
-    text = end.join([b"cid,neurotransmitter", "ä,gaba".encode(), b"b,glutamate"]) + mark.replace(b"\r\n", end).replace(b"\n", end)
+def test_the_end_mark_of_dos(
+    tmp_path: Path, name: str, mark: bytes, end: bytes, encoding: str
+) -> None:
+    text = end.join([b"cid,neurotransmitter", "ä,gaba".encode(), b"b,glutamate"]) + mark.replace(
+        b"\r\n", end
+    ).replace(b"\n", end)
     settings = {"encoding": encoding} if encoding == "cp1252" else {}
     done = ingest(tmp_path, text.decode().encode(encoding), name, **settings)
     assert (done.codes, done.rows("vesicle")) == ([], [("ä", "gaba"), ("b", "glutamate")])
@@ -120,13 +150,20 @@ def test_the_end_mark_of_dos(tmp_path: Path, name: str, mark: bytes, end: bytes,
 
 def test_the_end_mark_alone_or_within(tmp_path: Path) -> None:
     assert "it is empty" in ingest(tmp_path, b"\x1a", "v.csv").findings[0].cause
-    assert ingest(tmp_path, b"cid,neurotransmitter\na\x1ab,gaba\nc,d\n", "v.csv").tables["vesicle"].read == 2
+    assert (
+        ingest(tmp_path, b"cid,neurotransmitter\na\x1ab,gaba\nc,d\n", "v.csv")
+        .tables["vesicle"]
+        .read
+        == 2
+    )
 
 
 @pytest.mark.parametrize(("rows", "zeros"), [(2, 1), (2, 100), (3_000, 10_000), (200_000, 7)])
 @pytest.mark.parametrize("table", ["vesicle", "neuron"])
 @pytest.mark.parametrize("name", ["v.csv", "v.csv.gz"])
-def test_zeros_at_the_end_are_a_broken_copy(tmp_path: Path, rows: int, zeros: int, table: str, name: str) -> None:
+def test_zeros_at_the_end_are_a_broken_copy(
+    tmp_path: Path, rows: int, zeros: int, table: str, name: str
+) -> None:
     content = b"cid\n" + b"".join(b"%d\n" % number for number in range(rows)) + bytes(zeros)
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     (finding,) = ingest_folder(tmp_path, {table: name}).findings

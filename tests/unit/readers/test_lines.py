@@ -13,26 +13,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syndb_pipeline.readers.lines import MAX_RECORD_LINES, Splitter, joined, records
+from syndb_pipeline.readers.text.lines import MAX_RECORD_LINES, Splitter, joined, records
 
 
-def split(tmp_path: Path, content: bytes, end: bytes = b"\n", start: int = 1) -> list[tuple[int, int, list[bytes], str]]:
+def split(
+    tmp_path: Path, content: bytes, end: bytes = b"\n", start: int = 1
+) -> list[tuple[int, int, list[bytes], str]]:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    return [(record.line, record.spans, record.values, record.fault) for record in records(path, b",", end, start)]
+    return [
+        (record.line, record.spans, record.values, record.fault)
+        for record in records(path, b",", end, start)
+    ]
 
 
 def test_records_know_their_lines(tmp_path: Path) -> None:
     content = b'a,"b\nc"\n\nd,e\n'
-    assert split(tmp_path, content) == [(1, 2, [b"a", b"b\nc"], ""), (3, 1, [], ""), (4, 1, [b"d", b"e"], "")]
+    assert split(tmp_path, content) == [
+        (1, 2, [b"a", b"b\nc"], ""),
+        (3, 1, [], ""),
+        (4, 1, [b"d", b"e"], ""),
+    ]
 
 
 def test_a_start_line_is_counted_from_the_top(tmp_path: Path) -> None:
-    assert split(tmp_path, b'"\nb,1\nc,2', start=2) == [(2, 1, [b"b", b"1"], ""), (3, 1, [b"c", b"2"], "")]
+    assert split(tmp_path, b'"\nb,1\nc,2', start=2) == [
+        (2, 1, [b"b", b"1"], ""),
+        (3, 1, [b"c", b"2"], ""),
+    ]
 
 
 def test_carriage_returns_as_line_ends(tmp_path: Path) -> None:
-    assert split(tmp_path, b"a,1\rb,2", b"\r") == [(1, 1, [b"a", b"1"], ""), (2, 1, [b"b", b"2"], "")]
+    assert split(tmp_path, b"a,1\rb,2", b"\r") == [
+        (1, 1, [b"a", b"1"], ""),
+        (2, 1, [b"b", b"2"], ""),
+    ]
 
 
 def test_an_open_quote_costs_one_line_only(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Lines whose values no single character separates, and `names` that are too many or too few: the cause that is told.
+"""Lines whose values no single character separates, and `names` that are too many or too few: the
+cause that is told.
 
-Belongs here: real files through the ingest stage. Does not: delimiters that are found (`test_text.py`), column names (`test_headers.py`).
+Belongs here: real files through the ingest stage. Does not: delimiters that are found
+(`test_text.py`), column names (`test_headers.py`).
 """
 
 from __future__ import annotations
@@ -33,12 +35,17 @@ def test_each_line_in_quotation_marks(tmp_path: Path, mark: str, rows: int, head
     content = "\n".join(f'"{line.replace(",", mark)}"' for line in lines(header, rows))
     (finding,) = ingest(tmp_path, content).findings
     assert (finding.code, finding.settings) == ("SYN-READ-014", [])
-    assert f"each line as a whole is in quotation marks, so it is one value, although {mark!r} separates" in finding.cause
+    assert (
+        f"each line as a whole is in quotation marks, so it is one value, although {mark!r}"
+        " separates" in finding.cause
+    )
 
 
 def test_each_row_in_quotation_marks_below_a_plain_header(tmp_path: Path) -> None:
     done = ingest(tmp_path, 'cid,voxel_radius\n"a,1"\n"b,2"\n')
-    assert "Each of these lines as a whole is in quotation marks" in done.finding("SYN-READ-002").cure
+    assert (
+        "Each of these lines as a whole is in quotation marks" in done.finding("SYN-READ-002").cure
+    )
     done = ingest(tmp_path, '"a,1"\n"b,2"\n', header_row=None, names=["cid", "voxel_radius"])
     assert "each line as a whole is in quotation marks" in done.findings[0].cause
 
@@ -49,7 +56,11 @@ def test_whole_lines_in_one_cell_of_a_workbook_or_parquet_file(tmp_path: Path) -
     pl.DataFrame({"cid;voxel_radius": ["a;1"]}).write_parquet(tmp_path / "v.parquet")
     for name in ("v.xlsx", "v.parquet"):
         (finding,) = ingest_folder(tmp_path, {"vesicle": name}).findings
-        assert (finding.code, "the whole line is one cell" in finding.cause, finding.settings) == ("SYN-READ-014", True, [])
+        assert (finding.code, "the whole line is one cell" in finding.cause, finding.settings) == (
+            "SYN-READ-014",
+            True,
+            [],
+        )
 
 
 def test_quoted_values_that_hold_a_comma_are_values(tmp_path: Path) -> None:
@@ -64,13 +75,17 @@ def test_quoted_values_that_hold_a_comma_are_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize("indent", ["", "  "])
 def test_columns_that_blanks_align(tmp_path: Path, rows: int, header: str, indent: str) -> None:
     written = [line.replace(",", " ").split() for line in lines(header, rows)]
-    content = "".join(f"{indent}{first:<12}{second:>14}   {third}\n" for first, second, third in written)
+    content = "".join(
+        f"{indent}{first:<12}{second:>14}   {third}\n" for first, second, third in written
+    )
     for name in ("v.txt", "v.csv"):
         (finding,) = ingest(tmp_path, content, name).findings
         assert (finding.code, finding.settings) == ("SYN-READ-014", [])
         assert "several blanks stand between its values" in finding.cause
     body = content.split("\n", 1)[1]
-    (finding,) = ingest(tmp_path, body, header_row=None, names=["cid", "voxel_radius", "neurotransmitter"]).findings
+    (finding,) = ingest(
+        tmp_path, body, header_row=None, names=["cid", "voxel_radius", "neurotransmitter"]
+    ).findings
     assert "several blanks" in finding.cause
 
 
@@ -90,13 +105,21 @@ def test_columns_that_tabs_align(tmp_path: Path) -> None:
     ],
 )
 def test_blanks_and_tabs_that_align_nothing(tmp_path: Path, content: str) -> None:
-    assert [finding.code for finding in ingest(tmp_path, content).findings if finding.severity == "error"] == []
+    assert [
+        finding.code
+        for finding in ingest(tmp_path, content).findings
+        if finding.severity == "error"
+    ] == []
 
 
 @pytest.mark.parametrize("mark", [*MARKS, " "])
 @pytest.mark.parametrize("rows", [1, 3, 20_000])
-@pytest.mark.parametrize("names", [["cid", "voxel_radius"], ["cid", "voxel_radius", "neurotransmitter", "centroid_x"]])
-def test_names_that_are_too_few_or_too_many(tmp_path: Path, mark: str, rows: int, names: list[str]) -> None:
+@pytest.mark.parametrize(
+    "names", [["cid", "voxel_radius"], ["cid", "voxel_radius", "neurotransmitter", "centroid_x"]]
+)
+def test_names_that_are_too_few_or_too_many(
+    tmp_path: Path, mark: str, rows: int, names: list[str]
+) -> None:
     content = "\n".join(line.replace(",", mark) for line in lines("", rows)[1:])
     done = ingest(tmp_path, content, "v.txt", header_row=None, names=names)
     (finding,) = [finding for finding in done.findings if finding.code != "SYN-READ-013"]
@@ -107,8 +130,12 @@ def test_names_that_are_too_few_or_too_many(tmp_path: Path, mark: str, rows: int
 
 
 def test_a_wrong_delimiter_beside_names(tmp_path: Path) -> None:
-    done = ingest(tmp_path, "a\t1\nb\t2\n", delimiter=",", header_row=None, names=["cid", "voxel_radius"])
-    assert [finding.settings for finding in done.findings] == [['tables:\n  vesicle:\n    delimiter: "\\t"']]
+    done = ingest(
+        tmp_path, "a\t1\nb\t2\n", delimiter=",", header_row=None, names=["cid", "voxel_radius"]
+    )
+    assert [finding.settings for finding in done.findings] == [
+        ['tables:\n  vesicle:\n    delimiter: "\\t"']
+    ]
 
 
 def test_a_header_with_too_few_names(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Files that are something else than their name says, and text in another encoding than was thought.
+"""Files that are something else than their name says, and text in another encoding than was
+thought.
 
-Belongs here: real files through the ingest stage. Does not: files of the right kind that are broken (`test_endings.py`).
+Belongs here: real files through the ingest stage. Does not: files of the right kind that are broken
+(`test_endings.py`).
 """
 
 from __future__ import annotations
@@ -56,19 +58,31 @@ PAGE = b"<html><body><table><tr><th>cid</th></tr></table></body></html>"
     [
         ("v.csv", workbook(), "no text but an .xlsx workbook", ".xlsx"),
         ("v.csv", parquet(), "no text but a Parquet file", ".parquet"),
-        ("v.csv", gzip.compress(TEXT.encode(), mtime=0), "no text but compressed with gzip", ".csv.gz"),
+        (
+            "v.csv",
+            gzip.compress(TEXT.encode(), mtime=0),
+            "no text but compressed with gzip",
+            ".csv.gz",
+        ),
         ("v.csv", b"\n" + PAGE, "a web page", "Download"),
         ("v.xlsx", TEXT.encode(), "no workbook but text", ".csv"),
         ("v.xls", TEXT.replace(",", "\t").encode("utf-16"), "no workbook but text", ".csv"),
         ("v.xls", PAGE, "no workbook but a web page", "save it as .xlsx"),
-        ("v.xls", b'\xef\xbb\xbf<?xml version="1.0"?><Workbook/>', "no workbook but XML", "save it as .xlsx"),
+        (
+            "v.xls",
+            b'\xef\xbb\xbf<?xml version="1.0"?><Workbook/>',
+            "no workbook but XML",
+            "save it as .xlsx",
+        ),
         ("v.xls", workbook(), "no .xls workbook but an .xlsx workbook", ".xlsx"),
         ("v.xlsx", parquet(), "no workbook but a Parquet file", ".parquet"),
         ("v.parquet", TEXT.encode(), "no Parquet file but text", ".csv"),
         ("v.parquet", workbook(), "no Parquet file but an .xlsx workbook", ".xlsx"),
     ],
 )
-def test_a_file_under_a_wrong_name(tmp_path: Path, name: str, content: bytes, said: str, advice: str) -> None:
+def test_a_file_under_a_wrong_name(
+    tmp_path: Path, name: str, content: bytes, said: str, advice: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     done = ingest_folder(tmp_path, {"vesicle": name})
     assert done.codes == ["SYN-READ-014"]
@@ -119,7 +133,8 @@ STRANGE = {
     "a tar archive": packed(archive=False),
     "HDF5": b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0" + bytes(100),
     "MATLAB": b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + b" " * 90 + bytes(50),
-    "NumPy": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }" + bytes(40),
+    "NumPy": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }"
+    + bytes(40),
     "R data (.RData)": b"RDX3\nX\n\0\0\0\3\0\4\1\0" + bytes(40),
     "R data (.rds), compressed with gzip": gzip.compress(b"X\n\0\0\0\3\0\4\1\0" + bytes(40)),
     "pickle": pickle.dumps({"cid": ["n1"]}),
@@ -144,10 +159,31 @@ def test_a_format_that_is_not_read(tmp_path: Path, name: str, what: str) -> None
     assert "zero bytes" not in finding.cause
 
 
-@pytest.mark.parametrize("first", ["ORC", "RDX3", "[cid]", "{cid}", "<cid>", "BZh9", "PK", "GIF", "MATLAB", "FEA1", "my DUCK", "%volume"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "ORC",
+        "RDX3",
+        "[cid]",
+        "{cid}",
+        "<cid>",
+        "BZh9",
+        "PK",
+        "GIF",
+        "MATLAB",
+        "FEA1",
+        "my DUCK",
+        "%volume",
+    ],
+)
 def test_names_of_columns_that_look_like_a_signature(tmp_path: Path, first: str) -> None:
     (tmp_path / "v.csv").write_text(f"{first},cid\n1,n1\n")
-    assert ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "columns": {first: "voxel_radius"}}}).codes == []
+    assert (
+        ingest_folder(
+            tmp_path, {"vesicle": {"file": "v.csv", "columns": {first: "voxel_radius"}}}
+        ).codes
+        == []
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "cp1252"])
@@ -162,13 +198,18 @@ def test_the_encoding_that_is_offered_cures(tmp_path: Path, encoding: str) -> No
 
 def test_utf16_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text(TEXT)
-    finding = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "encoding": "utf-16"}}).finding("SYN-READ-003")
+    finding = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "encoding": "utf-16"}}).finding(
+        "SYN-READ-003"
+    )
     assert finding.settings == ["tables:\n  vesicle:\n    encoding: utf-8"]
 
 
 def test_zero_bytes_in_text(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_bytes(TEXT.encode().replace(b"n2", b"\0\0"))
-    assert "zero bytes, as damaged files do, first in line 3" in ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding("SYN-READ-014").cause
+    assert (
+        "zero bytes, as damaged files do, first in line 3"
+        in ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding("SYN-READ-014").cause
+    )
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
@@ -180,7 +221,11 @@ def test_another_delimiter_with_decimal_commas(tmp_path: Path, delimiter: str) -
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(TEXT.encode(), "not compressed, though its name ends in .gz"), (STRANGE["zstd"], "zstd"), (STRANGE["a zip archive"], "zip archive")],
+    [
+        (TEXT.encode(), "not compressed, though its name ends in .gz"),
+        (STRANGE["zstd"], "zstd"),
+        (STRANGE["a zip archive"], "zip archive"),
+    ],
 )
 def test_a_name_of_gzip_without_gzip(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "v.csv.gz").write_bytes(content)
@@ -191,4 +236,6 @@ def test_a_name_of_gzip_without_gzip(tmp_path: Path, content: bytes, said: str) 
 def test_bytes_of_no_known_format(tmp_path: Path) -> None:
     noise = bytes(byte or 1 for byte in random.Random(1).randbytes(20_000))
     (tmp_path / "v.csv").write_bytes(noise)
-    assert "no text but binary data" in ingest_folder(tmp_path, {"vesicle": "v.csv"}).findings[0].cause
+    assert (
+        "no text but binary data" in ingest_folder(tmp_path, {"vesicle": "v.csv"}).findings[0].cause
+    )

@@ -15,15 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from syndb_pipeline.config.settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import single_cells
 from syndb_pipeline.readers.single_cells import LabFile, Texts, read_cells
-from syndb_pipeline.settings import TableConfig
 
 
-def cells(path: Path, wanted: list[str], lines: list[int], first_line: int = 2, **config: Any) -> list[Texts]:
+def cells(
+    path: Path, wanted: list[str], lines: list[int], first_line: int = 2, **config: Any
+) -> list[Texts]:
     delimiter, sheet = config.pop("delimiter", ","), config.pop("sheet", None)
-    lab_file = LabFile(path, TABLES["neuron"], TableConfig(file=path.name, **config), first_line, sheet, delimiter)
+    lab_file = LabFile(
+        path, TABLES["neuron"], TableConfig(file=path.name, **config), first_line, sheet, delimiter
+    )
     scratch = path.parent / "scratch"
     scratch.mkdir(exist_ok=True)
     with duckdb.connect() as connection:
@@ -38,28 +42,50 @@ def csv_file(folder: Path, content: bytes, name: str = "neuron.csv") -> Path:
 
 def test_cells_are_given_letter_by_letter(tmp_path: Path) -> None:
     path = csv_file(tmp_path, b'cid,size,note\na, -0.50 ,x\n"b ""b""",1e3,"two\nlines"\n\nc,,\n')
-    assert cells(path, ["size", "cid"], [2, 3, 6]) == [(" -0.50 ", "a"), ("1e3", 'b "b"'), (None, "c")]
+    assert cells(path, ["size", "cid"], [2, 3, 6]) == [
+        (" -0.50 ", "a"),
+        ("1e3", 'b "b"'),
+        (None, "c"),
+    ]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False])
 def test_any_line_end(tmp_path: Path, end: str, last: bool) -> None:
-    path = csv_file(tmp_path, (end.join(["cid,size", "a,1", "b,2", "c,3"]) + (end if last else "")).encode())
+    path = csv_file(
+        tmp_path, (end.join(["cid,size", "a,1", "b,2", "c,3"]) + (end if last else "")).encode()
+    )
     assert cells(path, ["size"], [2, 4]) == [("1",), ("3",)]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1_000_000])
-def test_far_apart_rows_whatever_is_read_at_a_time(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_far_apart_rows_whatever_is_read_at_a_time(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(single_cells, "_CHUNK", chunk)
-    path = csv_file(tmp_path, b"\xef\xbb\xbfcid,size\n" + b"".join(b'k%d,"%d\n."\n' % (number, number) for number in range(500)))
+    path = csv_file(
+        tmp_path,
+        b"\xef\xbb\xbfcid,size\n"
+        + b"".join(b'k%d,"%d\n."\n' % (number, number) for number in range(500)),
+    )
     lines = [2, 4, 300, 302, 1000]
-    assert cells(path, ["cid", "size"], lines) == [(f"k{line // 2 - 1}", f"{line // 2 - 1}\n.") for line in lines]
+    assert cells(path, ["cid", "size"], lines) == [
+        (f"k{line // 2 - 1}", f"{line // 2 - 1}\n.") for line in lines
+    ]
 
 
 def test_other_encodings_delimiters_and_compression(tmp_path: Path) -> None:
     text = "cid;gr\u00f6\u00dfe\n\u00e4;1,5\n"
-    assert cells(csv_file(tmp_path, text.encode("cp1252")), ["gr\u00f6\u00dfe"], [2], encoding="cp1252", delimiter=";") == [("1,5",)]
-    assert cells(csv_file(tmp_path, text.encode("utf-16")), ["cid"], [2], delimiter=";") == [("\u00e4",)]
+    assert cells(
+        csv_file(tmp_path, text.encode("cp1252")),
+        ["gr\u00f6\u00dfe"],
+        [2],
+        encoding="cp1252",
+        delimiter=";",
+    ) == [("1,5",)]
+    assert cells(csv_file(tmp_path, text.encode("utf-16")), ["cid"], [2], delimiter=";") == [
+        ("\u00e4",)
+    ]
     packed = csv_file(tmp_path, gzip.compress(text.encode()), "neuron.csv.gz")
     assert cells(packed, ["gr\u00f6\u00dfe"], [2], delimiter=";") == [("1,5",)]
 
@@ -68,7 +94,9 @@ def test_a_header_further_down_or_none(tmp_path: Path) -> None:
     path = csv_file(tmp_path, b"made by us\n\ncid,size\na,1\n")
     assert cells(path, ["size"], [4], first_line=4, header_row=2) == [("1",)]
     bare = csv_file(tmp_path, b"a,1\nb,2\n")
-    assert cells(bare, ["size"], [2], first_line=1, header_row=None, names=["cid", "size"]) == [("2",)]
+    assert cells(bare, ["size"], [2], first_line=1, header_row=None, names=["cid", "size"]) == [
+        ("2",)
+    ]
 
 
 def test_a_workbook(tmp_path: Path) -> None:

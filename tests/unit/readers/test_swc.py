@@ -1,6 +1,7 @@
 """Skeletons as SWC text: what is one, what is none and in which line.
 
-Belongs here: single files and invented ones without end. Does not: the findings they lead to (`tests/unit/stages/test_files_beside.py`).
+Belongs here: single files and invented ones without end. Does not: the findings they lead to
+(`tests/unit/stages/test_files_beside.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.readers import swc
-from syndb_pipeline.readers.swc import SwcReport, check_swc
+from syndb_pipeline.readers.mesh_and_skeleton import swc
+from syndb_pipeline.readers.mesh_and_skeleton.swc import SwcReport, check_swc
 
 GOOD = b"# id type x y z radius parent\n1 1 0 0 0 3.5 -1\n2 3 0 1.5 0 0.5 1\n3 3 0 -2 1e1 .5 2\n"
 
@@ -65,42 +66,120 @@ def test_skeletons(tmp_path: Path, content: bytes) -> None:
 REFUSED: dict[str, tuple[bytes, int | None, str]] = {
     "empty": (b"", None, "it holds no sample"),
     "comments alone": (b"# nothing\r\n# here\r\n", None, "it holds no sample"),
-    "too few values": (GOOD + b"4 3 0 0 0 1\n", 5, "it has 6 values where a sample has 7 (id type x y z radius parent)"),
+    "too few values": (
+        GOOD + b"4 3 0 0 0 1\n",
+        5,
+        "it has 6 values where a sample has 7 (id type x y z radius parent)",
+    ),
     "too many values": (GOOD + b"4 3 0 0 0 1 3 9\n", 5, "it has 8 values where"),
-    "commas": (GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2,3,0,1.5,0,0.5,1"), 3, "its values stand between commas"),
-    "a name": (b"PointNo Label X Y Z Radius Parent\n" + GOOD, 1, "it holds words where numbers are expected, 'PointNo Label X Y Z"),
-    "names with commas": (b"id,type,x,y,z,radius,parent\n" + GOOD, 1, "it holds words where numbers are expected"),
-    "commas and blanks": (GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2, 3, 0, 1.5, 0, 0.5, 1"), 3, "its values stand between commas"),
-    "semicolons and tabs": (GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2;\t3;\t0;\t1.5;\t0;\t0.5;\t1"), 3, "between semicolons"),
-    "a decimal comma": (GOOD.replace(b"1.5", b"1,5"), 3, "its y '1,5' is no finite number; SWC wants a decimal point"),
+    "commas": (
+        GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2,3,0,1.5,0,0.5,1"),
+        3,
+        "its values stand between commas",
+    ),
+    "a name": (
+        b"PointNo Label X Y Z Radius Parent\n" + GOOD,
+        1,
+        "it holds words where numbers are expected, 'PointNo Label X Y Z",
+    ),
+    "names with commas": (
+        b"id,type,x,y,z,radius,parent\n" + GOOD,
+        1,
+        "it holds words where numbers are expected",
+    ),
+    "commas and blanks": (
+        GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2, 3, 0, 1.5, 0, 0.5, 1"),
+        3,
+        "its values stand between commas",
+    ),
+    "semicolons and tabs": (
+        GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2;\t3;\t0;\t1.5;\t0;\t0.5;\t1"),
+        3,
+        "between semicolons",
+    ),
+    "a decimal comma": (
+        GOOD.replace(b"1.5", b"1,5"),
+        3,
+        "its y '1,5' is no finite number; SWC wants a decimal point",
+    ),
     "more columns that a comment names": (
         b"##n,type,x,y,z,radius,parent,seg_id,level\n1 1 0 0 0 5 -1 0 2\n",
         2,
-        "it has 9 values where a sample has 7 (id type x y z radius parent); the first seven are a sample, "
-        "and extra columns follow: seg_id, level",
+        (
+            "it has 9 values where a sample has 7 (id type x y z radius parent); the first seven"
+            " are a sample, and extra columns follow: seg_id, level"
+        ),
     ),
-    "more columns without names": (b"# eswc\n1 1 0 0 0 5 -1 0 2\n", 2, "and extra columns follow, as in an eSWC file"),
-    "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", 1, "the file is a pointer of Git LFS"),
-    "a web page": (b"<!DOCTYPE html><html><body>404</body></html>", 1, "the file is a web page (HTML)"),
-    "an .obj": (b"# made by hand\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", 2, "the file is a mesh in Wavefront OBJ text"),
+    "more columns without names": (
+        b"# eswc\n1 1 0 0 0 5 -1 0 2\n",
+        2,
+        "and extra columns follow, as in an eSWC file",
+    ),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        1,
+        "the file is a pointer of Git LFS",
+    ),
+    "a web page": (
+        b"<!DOCTYPE html><html><body>404</body></html>",
+        1,
+        "the file is a web page (HTML)",
+    ),
+    "an .obj": (
+        b"# made by hand\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        2,
+        "the file is a mesh in Wavefront OBJ text",
+    ),
     "an id with a fraction": (GOOD + b"4.5 3 0 0 0 1 3\n", 5, "its id '4.5' is no whole number"),
     "a negative id": (GOOD + b"-4 3 0 0 0 1 3\n", 5, "its id '-4' is negative"),
-    "an id without end": (GOOD + b"4" * 30 + b" 3 0 0 0 1 3\n", 5, "is no whole number of at most 18 digits"),
+    "an id without end": (
+        GOOD + b"4" * 30 + b" 3 0 0 0 1 3\n",
+        5,
+        "is no whole number of at most 18 digits",
+    ),
     "not a number": (GOOD + b"4 3 0 nan 0 1 3\n", 5, "its y 'nan' is no finite number"),
     "infinite": (GOOD + b"4 3 0 0 1e999 1 3\n", 5, "its z '1e999' is no finite number"),
     "a radius that is none": (GOOD + b"4 3 0 0 0 NA 3\n", 5, "its radius 'NA' is no finite number"),
     "an id twice": (GOOD + b"2 3 9 9 9 1 1\n", 5, "sample 2 stands in line 3 already"),
-    "an id three times": (b"7 3 9 9 9 1 1\n" + GOOD + b"2 3 9 9 9 1 1\n2 3 9 9 9 1 1\n", 6, "sample 2 stands in line 4 already"),
-    "a parent that is not there": (GOOD + b"9 3 9 9 9 1 8\n", 5, "sample 9 has the parent 8, which is no sample of the file"),
-    "another mark for roots": (GOOD + b"9 3 9 9 9 1 -2\n", 5, "sample 9 has the parent -2, which is no sample"),
+    "an id three times": (
+        b"7 3 9 9 9 1 1\n" + GOOD + b"2 3 9 9 9 1 1\n2 3 9 9 9 1 1\n",
+        6,
+        "sample 2 stands in line 4 already",
+    ),
+    "a parent that is not there": (
+        GOOD + b"9 3 9 9 9 1 8\n",
+        5,
+        "sample 9 has the parent 8, which is no sample of the file",
+    ),
+    "another mark for roots": (
+        GOOD + b"9 3 9 9 9 1 -2\n",
+        5,
+        "sample 9 has the parent -2, which is no sample",
+    ),
     "its own parent": (GOOD.replace(b"-1", b"1"), 2, "has no root; sample 1 is its own parent"),
-    "no root": (GOOD.replace(b"-1", b"3"), None, "no sample has the parent -1, so the skeleton has no root"),
-    "a circle beside a root": (GOOD + b"4 3 0 0 0 1 5\n5 3 0 0 0 1 4\n", 5, "the parents of sample 4 go round in a circle"),
-    "its own parent beside a root": (GOOD + b"4 3 0 0 0 1 4\n", 5, "the parents of sample 4 go round in a circle"),
+    "no root": (
+        GOOD.replace(b"-1", b"3"),
+        None,
+        "no sample has the parent -1, so the skeleton has no root",
+    ),
+    "a circle beside a root": (
+        GOOD + b"4 3 0 0 0 1 5\n5 3 0 0 0 1 4\n",
+        5,
+        "the parents of sample 4 go round in a circle",
+    ),
+    "its own parent beside a root": (
+        GOOD + b"4 3 0 0 0 1 4\n",
+        5,
+        "the parents of sample 4 go round in a circle",
+    ),
     "a zero byte": (GOOD + b"4 3 0 0 0 \x00 1\n", 5, "it has a zero byte"),
     "UTF-16": (GOOD.decode().encode("utf-16"), 1, "save it as UTF-8"),
     "digits of another script": ("1 1 0 0 0 ٣ -1\n".encode(), 1, "is no finite number"),
-    "a space that does not break": ("1\xa01\xa00\xa00\xa00\xa01\xa0-1\n".encode("latin-1"), 1, "it has 1 value where"),
+    "a space that does not break": (
+        "1\xa01\xa00\xa00\xa00\xa01\xa0-1\n".encode("latin-1"),
+        1,
+        "it has 1 value where",
+    ),
     "underscores": (b"1_0 1 0 0 0 1 -1\n", 1, "its id '1_0' is no whole number"),
     "a mesh": (b"glTF\x02\x00\x00\x00", 1, "it has a zero byte"),
 }
@@ -117,10 +196,18 @@ def test_what_is_no_skeleton(tmp_path: Path, name: str) -> None:
 
 
 def test_what_is_strange_about_a_skeleton(tmp_path: Path) -> None:
-    assert check(tmp_path, GOOD + b"4 3 9 9 9 1 -1\n5 3 9 9 8 1 -1\n") == SwcReport(samples=5, roots=3, other_root=5)
-    assert check(tmp_path, GOOD + b"4 3 -0 -2.00 10 0.50 3\n") == SwcReport(samples=4, roots=1, repeated=1, first_repeated=5)
-    assert check(tmp_path, GOOD + b"4 3 0 -2 10 0.4 3\n") == SwcReport(samples=4, roots=1), "another radius: where a neurite leaves a soma"
-    assert check(tmp_path, GOOD + b"4 3 0 0 1 -1 3\n") == SwcReport(samples=4, roots=1, negative=1, first_negative=5)
+    assert check(tmp_path, GOOD + b"4 3 9 9 9 1 -1\n5 3 9 9 8 1 -1\n") == SwcReport(
+        samples=5, roots=3, other_root=5
+    )
+    assert check(tmp_path, GOOD + b"4 3 -0 -2.00 10 0.50 3\n") == SwcReport(
+        samples=4, roots=1, repeated=1, first_repeated=5
+    )
+    assert check(tmp_path, GOOD + b"4 3 0 -2 10 0.4 3\n") == SwcReport(samples=4, roots=1), (
+        "another radius: where a neurite leaves a soma"
+    )
+    assert check(tmp_path, GOOD + b"4 3 0 0 1 -1 3\n") == SwcReport(
+        samples=4, roots=1, negative=1, first_negative=5
+    )
 
 
 def test_a_line_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -156,7 +243,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunk", [64, 65, 127])
-def test_pieces_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_pieces_of_any_size_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
     monkeypatch.setattr(swc, "_CHUNK", chunk)
     rows = [f"{n} 3 {n} 0 0 1 {n - 1 if n > 1 else -1}" for n in range(1, 60)]
     text = "# a comment\r\n" + "\r\n".join(rows)
@@ -167,7 +256,9 @@ def test_pieces_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def write_path(path: Path, samples: int, order: Callable[[int], int]) -> None:
-    """A path of `samples` samples; `order` is a permutation of their ids, so that parents may stand and count in any order."""
+    """A path of `samples` samples; `order` is a permutation of their ids, so that parents may stand
+    and count in any order.
+    """
     with path.open("w") as file:
         for n in range(samples):
             file.write(f"{order(n)} 3 {n}.5 0 0 1 {order(n - 1) if n else -1}\n")
@@ -178,12 +269,15 @@ def test_a_million_samples_in_no_order_within_little_memory(tmp_path: Path) -> N
     path = tmp_path / "long.swc"
     write_path(path, samples, lambda n: n * 7_919 % samples)
     script = (
-        "import resource, sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.swc import check_swc\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "report = check_swc(Path(sys.argv[1]))\n"
-        "print(report.told, report.samples, report.roots, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "import resource, sys\nfrom pathlib import Path\nfrom"
+        " syndb_pipeline.readers.mesh_and_skeleton.swc import check_swc\nbefore ="
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nreport ="
+        " check_swc(Path(sys.argv[1]))\nprint(report.told, report.samples, report.roots,"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
     told, count, roots, grown = done.stdout.split()
     assert (told, count, roots) == ("None", "1000000", "1")
     assert int(grown) < 300_000, "kilobytes"
@@ -195,16 +289,24 @@ def trees(draw: st.DrawFn) -> list[tuple[int, int]]:
     size = draw(st.integers(1, 30))
     ids = draw(st.lists(st.integers(0, 10**9), min_size=size, max_size=size, unique=True))
     above = [draw(st.integers(-1, n - 1)) if n else -1 for n in range(size)]
-    return draw(st.permutations([(ids[n], ids[parent] if parent >= 0 else -1) for n, parent in enumerate(above)]))
+    return draw(
+        st.permutations(
+            [(ids[n], ids[parent] if parent >= 0 else -1) for n, parent in enumerate(above)]
+        )
+    )
 
 
 def text_of(tree: list[tuple[int, int]]) -> bytes:
-    return "".join(f"{number} 3 {n} 0 0 1 {parent}\n" for n, (number, parent) in enumerate(tree)).encode()
+    return "".join(
+        f"{number} 3 {n} 0 0 1 {parent}\n" for n, (number, parent) in enumerate(tree)
+    ).encode()
 
 
 @settings(max_examples=150, deadline=None)
 @given(tree=trees())
-def test_every_forest_is_a_skeleton(tmp_path_factory: pytest.TempPathFactory, tree: list[tuple[int, int]]) -> None:
+def test_every_forest_is_a_skeleton(
+    tmp_path_factory: pytest.TempPathFactory, tree: list[tuple[int, int]]
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     assert check(folder, text_of(tree)).told is None
     assert check(folder, text_of(tree)).roots == [parent for _, parent in tree].count(-1)
@@ -238,7 +340,12 @@ def test_no_forest_with_one_wrong_sample_is(
 
 
 @settings(max_examples=300, deadline=None)
-@given(content=st.one_of(st.binary(max_size=300), st.text("0123456789 -+.eE#\n\r\t,nai", max_size=300).map(str.encode)))
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.text("0123456789 -+.eE#\n\r\t,nai", max_size=300).map(str.encode),
+    )
+)
 def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     report = check(tmp_path_factory.getbasetemp(), content)
     assert (report.told is None) == (report.samples > 0)

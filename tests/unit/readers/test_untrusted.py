@@ -1,6 +1,7 @@
 """Looks at files from outside: what is refused, and that what a lab may well have is not.
 
-Belongs here: single looks, in this process. Does not: the command, time and memory (`tests/integration/test_hostile_files.py`).
+Belongs here: single looks, in this process. Does not: the command, time and memory
+(`tests/integration/test_hostile_files.py`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 
+from syndb_pipeline.base.escape_text import visible, visible_json
+from syndb_pipeline.config.settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.readers import files, untrusted_parquet, untrusted_workbook
-from syndb_pipeline.readers.lines import Splitter, records
+from syndb_pipeline.readers import files
+from syndb_pipeline.readers.parquet import untrusted_parquet
 from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.text.lines import Splitter, records
 from syndb_pipeline.readers.untrusted import Guard
 from syndb_pipeline.readers.untrusted_archive import gunzipped
 from syndb_pipeline.readers.untrusted_limits import MAX_COLUMNS
-from syndb_pipeline.readers.untrusted_sheet import Extent
-from syndb_pipeline.settings import TableConfig
-from syndb_pipeline.visible import visible, visible_json
+from syndb_pipeline.readers.workbook import untrusted_workbook
+from syndb_pipeline.readers.workbook.untrusted_sheet import Extent
 from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
 
 
@@ -46,8 +49,14 @@ def test_columns_up_to_the_limit(tmp_path: Path) -> None:
 
 
 def test_gzip_in_parts_as_programs_write_it() -> None:
-    parts = b"".join(gzip.compress(b"n%d,1\n" % number * 3_000) for number in range(1_500)) + gzip.compress(b"") + bytes(512)
-    assert len(b"".join(gunzipped(io.BytesIO(parts), "a.csv.gz"))) == sum(len(b"n%d,1\n" % number) * 3_000 for number in range(1_500))
+    parts = (
+        b"".join(gzip.compress(b"n%d,1\n" % number * 3_000) for number in range(1_500))
+        + gzip.compress(b"")
+        + bytes(512)
+    )
+    assert len(b"".join(gunzipped(io.BytesIO(parts), "a.csv.gz"))) == sum(
+        len(b"n%d,1\n" % number) * 3_000 for number in range(1_500)
+    )
 
 
 @pytest.mark.parametrize("cut", [5, 40])
@@ -86,7 +95,9 @@ def test_an_honest_workbook_passes_and_a_liar_does_not(tmp_path: Path) -> None:
             page.write_row(row, 0, [f"n{row}", row / 7, "a long text that many cells share " * 20])
     config = TableConfig(file="neuron.xlsx")
     assert refused(path) == ""
-    assert not untrusted_workbook.measure(path, "neuron.xlsx", TABLES["neuron"], config, 500_000_000).may_have_faults("S")
+    assert not untrusted_workbook.measure(
+        path, "neuron.xlsx", TABLES["neuron"], config, 500_000_000
+    ).may_have_faults("S")
     sheet(path, "")
     whole = path.read_bytes()
     path.write_bytes(whole[:-22] + whole[-22:-6] + struct.pack("<I", 7) + whole[-2:])
@@ -94,10 +105,24 @@ def test_an_honest_workbook_passes_and_a_liar_does_not(tmp_path: Path) -> None:
 
 
 def with_extended_end(content: bytes, count: int | None = None) -> bytes:
-    """A zip archive with the 64-bit end that some programs, Java's among them, write whatever the size; its plain end stays as it is."""
+    """A zip archive with the 64-bit end that some programs, Java's among them, write whatever the
+    size; its plain end stays as it is.
+    """
     plain = content[-22:]
     entries, length, start = struct.unpack("<10xHII2x", plain)
-    end = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries if count is None else count, length, start)
+    end = struct.pack(
+        "<4sQHHIIQQQQ",
+        b"PK\6\6",
+        44,
+        45,
+        45,
+        0,
+        0,
+        entries,
+        entries if count is None else count,
+        length,
+        start,
+    )
     return content[:-22] + end + struct.pack("<4sIQI", b"PK\6\7", 0, len(content) - 22, 1) + plain
 
 
@@ -113,7 +138,9 @@ def test_an_archive_may_tell_its_end_twice_if_both_agree(tmp_path: Path) -> None
 
 
 def test_members_over_each_other(tmp_path: Path) -> None:
-    """The first member's data begin with the second's header, so that both unpack the same bytes."""
+    """The first member's data begin with the second's header, so that both unpack the same
+    bytes.
+    """
     inner = tmp_path / "inner.zip"
     archive(inner, [Member("b", b"x" * 50, 50, 0, 0)])
     second = inner.read_bytes()[: 30 + 1 + 50]
@@ -121,16 +148,53 @@ def test_members_over_each_other(tmp_path: Path) -> None:
     archive(path, [*workbook_parts(["S"]), Member("a", second, len(second), 0, 0)])
     raw = path.read_bytes()
     start, count = struct.unpack_from("<L", raw, len(raw) - 6)[0], 6
-    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 50, 50, 1, 0, 0, 0, 0, 0, start - len(second)) + b"b"
+    entry = (
+        struct.pack(
+            "<4s6H3L5H2L",
+            b"PK\1\2",
+            20,
+            20,
+            0,
+            0,
+            0,
+            33,
+            0,
+            50,
+            50,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            start - len(second),
+        )
+        + b"b"
+    )
     directory = raw[start:-22] + entry
-    path.write_bytes(raw[:start] + directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), start, 0))
+    path.write_bytes(
+        raw[:start]
+        + directory
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), start, 0)
+    )
     assert "lie over each other" in refused(path)
 
 
 def test_parquet_as_programs_write_it(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    table = pa.table({"cid": pa.array(range(3_000_000)), "note": pa.array(["x" * 5_000] * 10 + [None] * 2_999_990)})
-    pq.write_table(table, path, compression="zstd", column_encoding={"cid": "DELTA_BINARY_PACKED"}, use_dictionary=["note"])
+    table = pa.table(
+        {
+            "cid": pa.array(range(3_000_000)),
+            "note": pa.array(["x" * 5_000] * 10 + [None] * 2_999_990),
+        }
+    )
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        column_encoding={"cid": "DELTA_BINARY_PACKED"},
+        use_dictionary=["note"],
+    )
     untrusted_parquet.glance(path, "a.parquet")
     untrusted_parquet.measure(path, "a.parquet")
     pq.write_table(pa.table({f"c{n}": [1] for n in range(MAX_COLUMNS - 1)}), path)
@@ -149,7 +213,9 @@ def test_globs_do_not_go_in_circles(tmp_path: Path) -> None:
 
 
 def test_lines_inside_an_open_quotation_mark_are_read_once(tmp_path: Path) -> None:
-    """As `split` reads the whole, whatever lies inside: marks that are meant, values that end and begin, one that never ends."""
+    """As `split` reads the whole, whatever lies inside: marks that are meant, values that end and
+    begin, one that never ends.
+    """
     for inside in (b'b""b', b'b","b', b'","', b'""', b'x"y', b'b"', b'""",""'):
         text = b'n1,"a\n' + (inside + b"\n") * 50 + b'last"\nn2,c\n'
         (tmp_path / "a.csv").write_bytes(text)

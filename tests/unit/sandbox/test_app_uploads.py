@@ -1,6 +1,8 @@
-"""The sandbox's upload under attack: forms, tars and Parquet files made to break it, over a real socket.
+"""The sandbox's upload under attack: forms, tars and Parquet files made to break it, over a real
+socket.
 
-Belongs here: what must not get in, and what must. Does not: the published statuses of ordinary mistakes (the contract tests).
+Belongs here: what must not get in, and what must. Does not: the published statuses of ordinary
+mistakes (the contract tests).
 """
 
 from __future__ import annotations
@@ -21,7 +23,13 @@ import pytest
 
 from tests.rest_lab import ADA, EVE, Sandbox
 
-QUERY = {"upload_start_time": "2026-11-23T10:00:00Z", "continent": "Europe", "country_alpha2": "NL", "city": "Leiden", "top_mbps_up": "10"}
+QUERY = {
+    "upload_start_time": "2026-11-23T10:00:00Z",
+    "continent": "Europe",
+    "country_alpha2": "NL",
+    "city": "Leiden",
+    "top_mbps_up": "10",
+}
 LIMITS = {"table_rows": 1_000_000, "table_bytes": 50_000_000, "upload_bytes": 60_000_000}
 
 
@@ -48,24 +56,47 @@ def ada(sandbox: Sandbox) -> Iterator[httpx.Client]:
 def dataset(ada: httpx.Client) -> UUID:
     made = uuid4()
     regions = [{"brain_structure": "hippocampus", "direction": "null"}]
-    new = {"id": str(made), "label": "x", "animal": 18, "microscopy": "ssTEM", "brain_regions": regions, "syndb_tables": [1]}
+    new = {
+        "id": str(made),
+        "label": "x",
+        "animal": 18,
+        "microscopy": "ssTEM",
+        "brain_regions": regions,
+        "syndb_tables": [1],
+    }
     ada.post("/neurodata/metadata/dataset/new", json=new).raise_for_status()
     return made
 
 
 def units(client: httpx.Client, dataset: UUID) -> int:
-    number: int = client.get(f"/neurodata/metadata/dataset/{dataset}/info").json()["number_of_units"]
+    number: int = client.get(f"/neurodata/metadata/dataset/{dataset}/info").json()[
+        "number_of_units"
+    ]
     return number
 
 
 def upload(
-    client: httpx.Client, dataset: UUID, content: bytes, *, name: str | None = None, field: str = "dataset_tar_file"
+    client: httpx.Client,
+    dataset: UUID,
+    content: bytes,
+    *,
+    name: str | None = None,
+    field: str = "dataset_tar_file",
 ) -> httpx.Response:
-    return client.patch(f"/neurodata/io/{dataset}/upload", params=QUERY, files={field: (name or f"{dataset}.tar", content)})
+    return client.patch(
+        f"/neurodata/io/{dataset}/upload",
+        params=QUERY,
+        files={field: (name or f"{dataset}.tar", content)},
+    )
 
 
 def raw_upload(client: httpx.Client, dataset: UUID, body: Any, kind: str) -> httpx.Response:
-    return client.patch(f"/neurodata/io/{dataset}/upload", params=QUERY, content=body, headers={"content-type": kind})
+    return client.patch(
+        f"/neurodata/io/{dataset}/upload",
+        params=QUERY,
+        content=body,
+        headers={"content-type": kind},
+    )
 
 
 def parquet(tmp_path: Path, query: str) -> bytes:
@@ -91,11 +122,17 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
 
 
 def neurons(tmp_path: Path, rows: int = 5) -> bytes:
-    return packed((member("neuron.parquet"), parquet(tmp_path, f"SELECT uuid() AS cid FROM range({rows})")))
+    return packed(
+        (member("neuron.parquet"), parquet(tmp_path, f"SELECT uuid() AS cid FROM range({rows})"))
+    )
 
 
 def left_behind(sandbox: Sandbox) -> list[Path]:
-    return [*(sandbox.folder / "incoming").glob("*"), *(sandbox.folder / "outgoing").glob("*"), *sandbox.node.glob("datasets/*/.staging")]
+    return [
+        *(sandbox.folder / "incoming").glob("*"),
+        *(sandbox.folder / "outgoing").glob("*"),
+        *sandbox.node.glob("datasets/*/.staging"),
+    ]
 
 
 def files_of(sandbox: Sandbox) -> set[Path]:
@@ -132,11 +169,21 @@ def settled(check: Callable[[], bool], seconds: float = 20) -> bool:
     ],
 )
 def test_no_member_but_a_tables_own_file_gets_in(
-    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path, name: str, kind: bytes, target: str
+    sandbox: Sandbox,
+    ada: httpx.Client,
+    dataset: UUID,
+    tmp_path: Path,
+    name: str,
+    kind: bytes,
+    target: str,
 ) -> None:
     before = files_of(sandbox)
     good = (member("axon.parquet"), parquet(tmp_path, "SELECT uuid() AS cid"))
-    answer = upload(ada, dataset, packed(good, (member(name, kind, target), parquet(tmp_path, "SELECT uuid() AS cid"))))
+    answer = upload(
+        ada,
+        dataset,
+        packed(good, (member(name, kind, target), parquet(tmp_path, "SELECT uuid() AS cid"))),
+    )
     assert answer.status_code in (406, 415)
     assert set(answer.json()["detail"]) == {"message", "name"}
     assert str(sandbox.folder) not in answer.text
@@ -146,12 +193,19 @@ def test_no_member_but_a_tables_own_file_gets_in(
 
 def test_a_member_twice_is_refused(ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
     one = parquet(tmp_path, "SELECT uuid() AS cid")
-    assert upload(ada, dataset, packed((member("neuron.parquet"), one), (member("neuron.parquet"), one))).status_code == 415
+    assert (
+        upload(
+            ada, dataset, packed((member("neuron.parquet"), one), (member("neuron.parquet"), one))
+        ).status_code
+        == 415
+    )
     assert units(ada, dataset) == 0
 
 
 @pytest.mark.parametrize("size", [10**15, 2**33, -1])
-def test_a_tar_bomb_announces_more_than_it_holds(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, size: int) -> None:
+def test_a_tar_bomb_announces_more_than_it_holds(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, size: int
+) -> None:
     header = member("neuron.parquet")
     header.size = size
     content = header.tobuf(tarfile.GNU_FORMAT) + bytes(10240)
@@ -163,7 +217,9 @@ def test_a_tar_bomb_announces_more_than_it_holds(sandbox: Sandbox, ada: httpx.Cl
 def with_announced_rows(content: bytes, rows: int, announced: int) -> bytes:
     """The Parquet file with `announced` in its footer wherever it says `rows`."""
 
-    def field(value: int) -> bytes:  # a 64-bit field of Thrift's compact protocol that follows its neighbour
+    def field(
+        value: int,
+    ) -> bytes:  # a 64-bit field of Thrift's compact protocol that follows its neighbour
         zigzag, out = value * 2, bytearray(b"\x16")
         while zigzag > 127:
             out.append(zigzag & 127 | 128)
@@ -177,7 +233,9 @@ def with_announced_rows(content: bytes, rows: int, announced: int) -> bytes:
     return body + changed + len(changed).to_bytes(4, "little") + b"PAR1"
 
 
-def test_a_small_file_that_announces_ten_thousand_million_rows(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
+def test_a_small_file_that_announces_ten_thousand_million_rows(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
     bomb = with_announced_rows(parquet(tmp_path, "SELECT uuid() AS cid FROM range(77)"), 77, 10**10)
     assert len(bomb) < 4_000
     start = time.monotonic()
@@ -188,16 +246,25 @@ def test_a_small_file_that_announces_ten_thousand_million_rows(sandbox: Sandbox,
     assert units(ada, dataset) == 0
 
 
-def test_a_small_file_of_too_many_rows_is_not_read(ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
-    constant = parquet(tmp_path, f"SELECT '{UUID(int=7)}'::UUID AS cid, 1.5::DOUBLE AS voxel_volume FROM range(3000000)")
+def test_a_small_file_of_too_many_rows_is_not_read(
+    ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
+    constant = parquet(
+        tmp_path,
+        f"SELECT '{UUID(int=7)}'::UUID AS cid, 1.5::DOUBLE AS voxel_volume FROM range(3000000)",
+    )
     assert len(constant) < 100_000
     answer = upload(ada, dataset, packed((member("neuron.parquet"), constant)))
     assert answer.status_code == 500
     assert "3,000,000 rows" in answer.json()["detail"]
 
 
-def test_a_file_that_unpacks_to_very_much_is_not_read(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
-    packed_cells = parquet(tmp_path, "SELECT uuid() AS cid, repeat('a', 10000000) || range AS polarity FROM range(20)")
+def test_a_file_that_unpacks_to_very_much_is_not_read(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
+    packed_cells = parquet(
+        tmp_path, "SELECT uuid() AS cid, repeat('a', 10000000) || range AS polarity FROM range(20)"
+    )
     assert len(packed_cells) < 200_000
     answer = upload(ada, dataset, packed((member("neuron.parquet"), packed_cells)))
     assert answer.status_code == 500
@@ -217,12 +284,19 @@ def test_a_broken_parquet_file_is_refused_without_paths(
     assert units(ada, dataset) == 0
 
 
-def test_bytes_turned_in_a_parquet_file_never_break_the_server(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
-    whole = parquet(tmp_path, "SELECT uuid() AS cid, random() AS voxel_volume, 'axonal' AS polarity FROM range(500)")
+def test_bytes_turned_in_a_parquet_file_never_break_the_server(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
+    whole = parquet(
+        tmp_path,
+        "SELECT uuid() AS cid, random() AS voxel_volume, 'axonal' AS polarity FROM range(500)",
+    )
     for place in range(4, len(whole), max(1, len(whole) // 60)):
         turned = bytearray(whole)
         turned[place] ^= 0xFF
-        assert upload(ada, dataset, packed((member("neuron.parquet"), bytes(turned)))).status_code in (204, 500)
+        assert upload(
+            ada, dataset, packed((member("neuron.parquet"), bytes(turned)))
+        ).status_code in (204, 500)
     assert ada.get("/user/profile/current").status_code == 200
     assert left_behind(sandbox) == []
 
@@ -245,17 +319,39 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="dataset_tar_file"; filenam
         (BOUNDARY, b"--b--\r\n"),
         (BOUNDARY, HEAD + b"it never ends"),
         (BOUNDARY, HEAD + b"x\r\n" + HEAD + b"x\r\n--b--\r\n"),
-        (BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="dataset_tar_file"\r\n\r\nno file\r\n--b--\r\n'),
-        (BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="other"; filename="%s.tar"\r\n\r\nx\r\n--b--\r\n'),
+        (
+            BOUNDARY,
+            (
+                b'--b\r\nContent-Disposition: form-data; name="dataset_tar_file"\r\n\r\nno'
+                b" file\r\n--b--\r\n"
+            ),
+        ),
+        (
+            BOUNDARY,
+            (
+                b'--b\r\nContent-Disposition: form-data; name="other";'
+                b' filename="%s.tar"\r\n\r\nx\r\n--b--\r\n'
+            ),
+        ),
         (BOUNDARY, b"--b\r\nX-Long: " + b"x" * 10_000_000 + b"\r\n\r\nx\r\n--b--\r\n"),
         (BOUNDARY, b"--b\r\n" + b"X-Many: x\r\n" * 100_000 + b"\r\nx\r\n--b--\r\n"),
-        (BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 5_000_000 + b"\r\n--b--\r\n"),
-        (BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 1000 + b"--b--\r\n"),
+        (
+            BOUNDARY,
+            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
+            + b"x" * 5_000_000
+            + b"\r\n--b--\r\n",
+        ),
+        (
+            BOUNDARY,
+            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 1000 + b"--b--\r\n",
+        ),
         (BOUNDARY, b"\r\n" * 1_000_000),
     ],
     ids=range(18),
 )
-def test_what_is_no_form_with_one_file_is_422(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, kind: str, body: bytes) -> None:
+def test_what_is_no_form_with_one_file_is_422(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, kind: str, body: bytes
+) -> None:
     answer = raw_upload(ada, dataset, body.replace(b"%s", str(dataset).encode()), kind)
     assert answer.status_code == 422
     assert [set(each) for each in answer.json()["detail"]] == [{"loc", "msg", "type"}]
@@ -263,7 +359,9 @@ def test_what_is_no_form_with_one_file_is_422(sandbox: Sandbox, ada: httpx.Clien
     assert units(ada, dataset) == 0
 
 
-def test_a_form_without_end_stops_at_the_limit(sandbox: Sandbox, ada: httpx.Client, dataset: UUID) -> None:
+def test_a_form_without_end_stops_at_the_limit(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID
+) -> None:
     def endless() -> Iterator[bytes]:
         yield HEAD.replace(b"%s", str(dataset).encode())
         for _ in range(80):
@@ -282,12 +380,27 @@ def test_a_refused_upload_is_read_to_its_end_and_answered(sandbox: Sandbox, data
     assert left_behind(sandbox) == []
 
 
-@pytest.mark.parametrize("name", ["../../{}.tar", "/etc/{}.tar", "..\\{}.tar", "a\0{}.tar", "{}.tar\r\n", "…{}🧠", "{}" + "x" * 2000])
-def test_the_senders_file_name_never_becomes_a_path(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../{}.tar",
+        "/etc/{}.tar",
+        "..\\{}.tar",
+        "a\0{}.tar",
+        "{}.tar\r\n",
+        "…{}🧠",
+        "{}" + "x" * 2000,
+    ],
+)
+def test_the_senders_file_name_never_becomes_a_path(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path, name: str
+) -> None:
     folders = {path.parent for path in sandbox.folder.rglob("*.parquet")}
     answer = upload(ada, dataset, neurons(tmp_path), name=name.format(dataset))
     assert answer.status_code == 204
-    assert {path.parent for path in sandbox.folder.rglob("*.parquet")} - folders == {sandbox.node / "datasets" / str(dataset) / "tables"}
+    assert {path.parent for path in sandbox.folder.rglob("*.parquet")} - folders == {
+        sandbox.node / "datasets" / str(dataset) / "tables"
+    }
 
 
 def form(dataset: UUID, content: bytes) -> bytes:
@@ -295,12 +408,14 @@ def form(dataset: UUID, content: bytes) -> bytes:
 
 
 def send_and_leave(sandbox: Sandbox, dataset: UUID, body: bytes, sent: int) -> None:
-    """Announce the whole body, send `sent` bytes of it, and close the connection without reading anything."""
+    """Announce the whole body, send `sent` bytes of it, and close the connection without reading
+    anything.
+    """
     token = sandbox.token(ADA)
     path = httpx.URL(f"/neurodata/io/{dataset}/upload", params=QUERY).raw_path.decode()
     head = (
-        f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: {BOUNDARY}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer"
+        f" {token}\r\nContent-Type: {BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", sandbox.port)) as connection:
         connection.sendall(head.encode() + body[:sent])
@@ -314,7 +429,9 @@ def test_an_upload_whose_sender_leaves_after_the_last_byte_is_taken_in(
     assert settled(lambda: units(ada, dataset) == 5)
 
 
-def test_an_upload_whose_body_ends_early_is_never_taken_in(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
+def test_an_upload_whose_body_ends_early_is_never_taken_in(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
     body = form(dataset, neurons(tmp_path))
     for sent in (0, 10, len(body) // 2, len(body) - 1):
         send_and_leave(sandbox, dataset, body, sent)
@@ -331,7 +448,14 @@ def test_a_stopping_server_finishes_the_upload_it_has(tmp_path: Path) -> None:
             region = {"brain_structure": "hippocampus", "direction": "null"}
             ada.post("/neurodata/metadata/tag/brain_region/create", json=region)
             made = uuid4()
-            new = {"id": str(made), "label": "x", "animal": 18, "microscopy": "ssTEM", "brain_regions": [region], "syndb_tables": [1]}
+            new = {
+                "id": str(made),
+                "label": "x",
+                "animal": 18,
+                "microscopy": "ssTEM",
+                "brain_regions": [region],
+                "syndb_tables": [1],
+            }
             ada.post("/neurodata/metadata/dataset/new", json=new).raise_for_status()
         sandbox.script("slow=1@upload")
         body_of = form(made, neurons(tmp_path))
@@ -342,17 +466,32 @@ def test_a_stopping_server_finishes_the_upload_it_has(tmp_path: Path) -> None:
         assert entry["number_of_units"] == 5
 
 
-def test_scripted_faults_reach_the_stored_rows(sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path) -> None:
+def test_scripted_faults_reach_the_stored_rows(
+    sandbox: Sandbox, ada: httpx.Client, dataset: UUID, tmp_path: Path
+) -> None:
     sandbox.script("lose-row@upload:1", "503@upload:2")
     try:
         assert upload(ada, dataset, neurons(tmp_path)).status_code == 204
         assert upload(ada, dataset, neurons(tmp_path)).status_code == 503
-        assert [entry[1:] for entry in sandbox.script_log()] == [["upload", "lose-row@upload:1"], ["upload", "503@upload:2"]]
-        link = ada.post("/neurodata/io/download_dataset", json={"mapping": {str(dataset): ["neuron"]}}).json()["download_url"]
+        assert [entry[1:] for entry in sandbox.script_log()] == [
+            ["upload", "lose-row@upload:1"],
+            ["upload", "503@upload:2"],
+        ]
+        link = ada.post(
+            "/neurodata/io/download_dataset", json={"mapping": {str(dataset): ["neuron"]}}
+        ).json()["download_url"]
         with tarfile.open(fileobj=io.BytesIO(httpx.get(link, trust_env=False).content)) as archive:
             archive.extractall(tmp_path, filter="data")
-        assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/{dataset}/neuron.parquet'").fetchall() == [(4,)]
+        assert duckdb.sql(
+            f"SELECT count(*) FROM '{tmp_path}/{dataset}/neuron.parquet'"
+        ).fetchall() == [(4,)]
         assert units(ada, dataset) == 5, "as the server goes on telling it"
-        assert [each["route"] for each in sandbox.requests()] == ["upload", "upload", "download", "object", "info"]
+        assert [each["route"] for each in sandbox.requests()] == [
+            "upload",
+            "upload",
+            "download",
+            "object",
+            "info",
+        ]
     finally:
         sandbox.script()

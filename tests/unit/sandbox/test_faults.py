@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from syndb_pipeline.errors import ConfigError, Exit
+from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.sandbox.fault_script import parse_fault, route_name
 from syndb_pipeline.sandbox.faults import FAULTS_HELP, ROUTES, Faults, ResettableProtocol
 from syndb_pipeline.sandbox.protocol import MAX_HEAD
@@ -70,7 +70,11 @@ class Toy:
 
         async def login(request: Request) -> Response:
             good = (await request.body()) == b"good"
-            return JSONResponse({"access_token": "new"}) if good else JSONResponse({"detail": "no"}, 400)
+            return (
+                JSONResponse({"access_token": "new"})
+                if good
+                else JSONResponse({"detail": "no"}, 400)
+            )
 
         async def fails(request: Request) -> Response:
             raise RuntimeError("on purpose")
@@ -87,14 +91,22 @@ class Toy:
 
 
 class Server:
-    """uvicorn in a thread. Every test puts its own toy on; a request stays with the toy it came to."""
+    """uvicorn in a thread. Every test puts its own toy on; a request stays with the toy it came
+    to.
+    """
 
     def __init__(self, loop: str) -> None:
         self.toy = Toy()
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        self.uvicorn = uvicorn.Server(uvicorn.Config(self, http=ResettableProtocol, loop=loop, log_level="critical", lifespan="off"))
-        self.thread = threading.Thread(target=self.uvicorn.run, kwargs={"sockets": [listener]}, daemon=True)
+        self.uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                self, http=ResettableProtocol, loop=loop, log_level="critical", lifespan="off"
+            )
+        )
+        self.thread = threading.Thread(
+            target=self.uvicorn.run, kwargs={"sockets": [listener]}, daemon=True
+        )
         self.thread.start()
         while not self.uvicorn.started:
             time.sleep(0.005)
@@ -127,7 +139,9 @@ def serve(servers: dict[str, Server]) -> Iterator[Any]:
         def start(*texts: str, loop: str = "asyncio", **options: Any) -> tuple[Toy, httpx.Client]:
             toy = servers[loop].toy = Toy(*texts, **options)
             toy.port = servers[loop].port
-            return toy, stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{toy.port}", timeout=10, trust_env=False))
+            return toy, stack.enter_context(
+                httpx.Client(base_url=f"http://127.0.0.1:{toy.port}", timeout=10, trust_env=False)
+            )
 
         yield start
 
@@ -192,7 +206,11 @@ def test_a_fault_for_every_request_has_no_end(serve: Any) -> None:
 
 def test_retry_after_in_seconds_as_a_date_and_as_garbage(serve: Any) -> None:
     toy, client = serve(
-        "429@1,retry-after=2", "429@2,retry-after=date:5", "503@3,retry-after=garbage", "429@4", "429@5,retry-after=date:-60"
+        "429@1,retry-after=2",
+        "429@2,retry-after=date:5",
+        "503@3,retry-after=garbage",
+        "429@4",
+        "429@5,retry-after=date:-60",
     )
     answers = [client.get(PROFILE) for _ in range(5)]
     assert answers[0].headers["retry-after"] == "2"
@@ -226,13 +244,23 @@ def test_a_status_in_the_middle_of_a_large_body_leaves_the_connection_usable(ser
 
 def test_an_expired_token_is_refused_until_the_next_log_in(serve: Any) -> None:
     toy, client = serve("expire@2")
-    assert [client.get(PROFILE, headers=TOKEN).status_code for _ in range(4)] == [200, 401, 401, 401]
+    assert [client.get(PROFILE, headers=TOKEN).status_code for _ in range(4)] == [
+        200,
+        401,
+        401,
+        401,
+    ]
     assert client.get(PROFILE).status_code == 200, "without a token the application decides"
     assert client.post(LOGIN, content=b"bad").status_code == 400
     assert client.get(PROFILE, headers=TOKEN).status_code == 401
     assert client.post(LOGIN, content=b"good").status_code == 200
     assert client.get(PROFILE, headers=TOKEN).status_code == 200
-    assert toy.faults.log == [(2, "profile", "expire@2"), (3, "profile", "expire"), (4, "profile", "expire"), (7, "profile", "expire")]
+    assert toy.faults.log == [
+        (2, "profile", "expire@2"),
+        (3, "profile", "expire"),
+        (4, "profile", "expire"),
+        (7, "profile", "expire"),
+    ]
 
 
 def test_a_token_may_expire_at_an_upload_and_more_than_once(serve: Any) -> None:
@@ -297,7 +325,9 @@ def test_httpx_sees_a_reset_body_as_a_transport_error(serve: Any, loop: str) -> 
 def test_drop_carries_the_request_out_and_sends_not_one_byte(serve: Any, loop: str) -> None:
     toy, client = serve("drop@upload", loop=loop)
     body = b"x" * 3_000_000
-    connection = raw(toy, f"PATCH {UPLOAD} HTTP/1.1\nHost: x\nContent-Length: {len(body)}\n\n", body)
+    connection = raw(
+        toy, f"PATCH {UPLOAD} HTTP/1.1\nHost: x\nContent-Length: {len(body)}\n\n", body
+    )
     assert everything(connection) == (b"", True)
     assert toy.uploads == [3_000_000]
     assert toy.faults.log == [(1, "upload", "drop@upload")]
@@ -339,7 +369,9 @@ def test_reset_response_sends_a_part_of_the_body(serve: Any, loop: str, path: st
 
 def test_reset_response_without_a_body_gives_no_answer_at_all(serve: Any) -> None:
     toy, _ = serve("reset-response@upload")
-    assert everything(raw(toy, f"PATCH {UPLOAD} HTTP/1.1\nHost: x\nContent-Length: 1\n\n", b"x")) == (b"", True)
+    assert everything(
+        raw(toy, f"PATCH {UPLOAD} HTTP/1.1\nHost: x\nContent-Length: 1\n\n", b"x")
+    ) == (b"", True)
     assert toy.uploads == [1]
 
 
@@ -355,7 +387,14 @@ def test_a_client_that_is_gone_already_can_be_reset(serve: Any, loop: str) -> No
 
 def test_a_reset_needs_the_protocol_and_says_so() -> None:
     async def call() -> None:
-        scope = {"type": "http", "method": "GET", "path": PROFILE, "headers": [], "query_string": b"", "client": None}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": PROFILE,
+            "headers": [],
+            "query_string": b"",
+            "client": None,
+        }
         await Toy("reset@1").app(scope, unused, unused)
 
     async def unused(*_: Any) -> Any:
@@ -406,7 +445,13 @@ def test_several_faults_meet_one_request(serve: Any) -> None:
     with pytest.raises(httpx.TransportError):
         client.get(PROFILE)
     assert time.monotonic() - start > 0.6
-    assert [fault for _, _, fault in toy.faults.log] == ["slow=0.2@*", "slow=0.2@*", "503@2", "slow=0.2@*", "drop@3"]
+    assert [fault for _, _, fault in toy.faults.log] == [
+        "slow=0.2@*",
+        "slow=0.2@*",
+        "503@2",
+        "slow=0.2@*",
+        "drop@3",
+    ]
 
 
 # Spoilt data
@@ -425,7 +470,12 @@ class Recorder:
 
 def test_data_are_spoilt_after_an_accepted_upload_and_before_its_answer(serve: Any) -> None:
     hook = Recorder()
-    toy, client = serve("lose-row@upload:2", "truncate@upload:3,table=axon,counts=stored", "alter-row@upload:4,table=nucleus", tamper=hook)
+    toy, client = serve(
+        "lose-row@upload:2",
+        "truncate@upload:3,table=axon,counts=stored",
+        "alter-row@upload:4,table=nucleus",
+        tamper=hook,
+    )
     for number in range(4):
         assert client.patch(UPLOAD, content=b"x").status_code == 204
         assert len(hook.calls) == number
@@ -434,7 +484,9 @@ def test_data_are_spoilt_after_an_accepted_upload_and_before_its_answer(serve: A
         (DATASET, "truncate", "axon", "stored"),
         (DATASET, "alter-row", "nucleus", "sent"),
     ]
-    assert [number for number, _, _ in toy.faults.log] == [2, 3], "what changed nothing is not told as done"
+    assert [number for number, _, _ in toy.faults.log] == [2, 3], (
+        "what changed nothing is not told as done"
+    )
 
 
 def test_data_are_not_spoilt_when_the_upload_never_reached_the_application(serve: Any) -> None:
@@ -460,7 +512,10 @@ def test_a_server_without_tables_refuses_such_a_script() -> None:
 def test_the_script_is_changed_over_http_and_not_counted(serve: Any) -> None:
     toy, client = serve("429@1")
     assert client.get("/_sandbox/faults").json() == {"faults": ["429@1"], "requests": 0, "log": []}
-    assert client.put("/_sandbox/faults", json={"faults": ["503@profile", "slow=0.1@2"]}).status_code == 200
+    assert (
+        client.put("/_sandbox/faults", json={"faults": ["503@profile", "slow=0.1@2"]}).status_code
+        == 200
+    )
     assert client.get(PROFILE).status_code == 503
     assert client.get("/_sandbox/faults").json() == {
         "faults": ["503@profile", "slow=0.1@2"],
@@ -472,7 +527,9 @@ def test_the_script_is_changed_over_http_and_not_counted(serve: Any) -> None:
     assert toy.faults.requests == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"faults": "429@1"}', b'{"faults": [429]}', b'{"faults": ["429@0"]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"faults": "429@1"}', b'{"faults": [429]}', b'{"faults": ["429@0"]}']
+)
 def test_a_script_that_cannot_be_read_changes_nothing(serve: Any, body: bytes) -> None:
     toy, client = serve("429@1")
     answer = client.put("/_sandbox/faults", content=body)
@@ -489,9 +546,30 @@ def test_requests_are_told_without_query_and_token(serve: Any) -> None:
     client.get(PROFILE)
     told = client.get("/_sandbox/requests")
     assert told.json() == [
-        {"number": 1, "method": "GET", "path": "/objects/mesh/a.glb", "route": "object", "status": 200, "fault": "drop@object"},
-        {"number": 2, "method": "GET", "path": PROFILE, "route": "profile", "status": 429, "fault": "429@2"},
-        {"number": 3, "method": "GET", "path": PROFILE, "route": "profile", "status": 200, "fault": None},
+        {
+            "number": 1,
+            "method": "GET",
+            "path": "/objects/mesh/a.glb",
+            "route": "object",
+            "status": 200,
+            "fault": "drop@object",
+        },
+        {
+            "number": 2,
+            "method": "GET",
+            "path": PROFILE,
+            "route": "profile",
+            "status": 429,
+            "fault": "429@2",
+        },
+        {
+            "number": 3,
+            "method": "GET",
+            "path": PROFILE,
+            "route": "profile",
+            "status": 200,
+            "fault": None,
+        },
     ]
     assert "canary" not in told.text
 
@@ -499,7 +577,9 @@ def test_requests_are_told_without_query_and_token(serve: Any) -> None:
 @pytest.mark.parametrize("path", ["/_sandbox/faults", "/_sandbox/requests"])
 def test_the_script_is_for_callers_on_this_machine(serve: Any, path: str) -> None:
     _, client = serve("429@1")
-    assert client.get(path, headers={"x-forwarded-for": "192.0.2.7"}).status_code == 403, "as uvicorn tells another machine"
+    assert client.get(path, headers={"x-forwarded-for": "192.0.2.7"}).status_code == 403, (
+        "as uvicorn tells another machine"
+    )
     assert client.get(path, headers={"host": "rebound.example.org"}).status_code == 403
     assert client.get(path, headers={"host": "localhost:1"}).status_code == 200
     if path.endswith("faults"):
@@ -528,7 +608,9 @@ def test_the_head_of_a_request_has_a_limit(serve: Any) -> None:
     assert client.get(PROFILE, headers={"x-large": "y" * (MAX_HEAD // 2)}).status_code == 200
 
 
-def test_a_large_body_that_begins_in_the_same_packet_as_the_heads_end_is_no_large_head(serve: Any) -> None:
+def test_a_large_body_that_begins_in_the_same_packet_as_the_heads_end_is_no_large_head(
+    serve: Any,
+) -> None:
     toy, _ = serve()
     connection = raw(toy, f"PATCH {UPLOAD} HTTP/1.1\nHost: x\n")
     time.sleep(0.1)

@@ -1,6 +1,7 @@
 """Spoilt tables: exactly the change that was asked for, in a node that still reads its dataset.
 
-Belongs here: the hook on the folder of an embedded node. Does not: when it is called (`test_faults.py`).
+Belongs here: the hook on the folder of an embedded node. Does not: when it is called
+(`test_faults.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import Metadata, Package
-from syndb_pipeline.destinations.embedded import EmbeddedNode
-from syndb_pipeline.payload import FilePayload
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox.tamper import Counts, DataFault, NodeTamper
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
@@ -35,7 +36,10 @@ METADATA = Metadata.model_validate(
     }
 )
 AXONS = "SELECT md5('axon' || i)::UUID AS cid, i::DOUBLE AS voxel_volume FROM range({rows}) t(i)"
-VESICLES = "SELECT md5('vesicle' || i)::UUID AS cid, md5('axon' || i)::UUID AS parent_id FROM range(3) t(i)"
+VESICLES = (
+    "SELECT md5('vesicle' || i)::UUID AS cid, md5('axon' || i)::UUID AS parent_id FROM range(3)"
+    " t(i)"
+)
 
 
 class Lab:
@@ -43,7 +47,9 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.node = EmbeddedNode("local", folder / "node", owner="ada", memory_limit=600_000_000, threads=1)
+        self.node = EmbeddedNode(
+            "local", folder / "node", owner="ada", memory_limit=600_000_000, threads=1
+        )
         self.node.register(METADATA)
         self.tamper = NodeTamper(folder / "node", memory_limit=600_000_000, threads=1)
 
@@ -84,8 +90,13 @@ def test_a_lost_row_is_one_row_and_the_others_stay(lab: Lab) -> None:
     assert lab.spoil("lose-row")
     assert lab.rows("axon") == before[:-1]
     assert lab.rows("vesicle") == vesicles
-    assert lab.counts() == ({"axon": 50, "vesicle": 3}, 53), "the server goes on telling what it was sent"
-    assert [(check.table, check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
+    assert lab.counts() == (
+        {"axon": 50, "vesicle": 3},
+        53,
+    ), "the server goes on telling what it was sent"
+    assert [
+        (check.table, check.found, check.missing) for check in lab.node.compare(DATASET, package)
+    ] == [
         ("axon", 49, 1),
         ("vesicle", 3, 0),
     ]
@@ -96,7 +107,9 @@ def test_a_doubled_row_stands_twice(lab: Lab) -> None:
     before = lab.rows("axon")
     assert lab.spoil("double-row")
     assert lab.rows("axon") == [*before, before[-1]]
-    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [(51, 0)]
+    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
+        (51, 0)
+    ]
 
 
 def test_an_altered_row_keeps_its_key_and_every_other_row(lab: Lab) -> None:
@@ -105,7 +118,9 @@ def test_an_altered_row_keeps_its_key_and_every_other_row(lab: Lab) -> None:
     assert lab.spoil("alter-row", counts="stored")
     assert lab.rows("axon") == [*before[:-1], (before[-1][0], 24.5)]
     assert lab.counts() == ({"axon": 50}, 50)
-    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [(50, 1)]
+    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
+        (50, 1)
+    ]
 
 
 def test_the_counts_can_follow_what_is_stored(lab: Lab) -> None:
@@ -144,7 +159,10 @@ def test_every_kind_of_value_is_altered(lab: Lab, values: str, altered: float) -
 
 
 def test_text_and_references_are_altered(lab: Lab) -> None:
-    lab.upload(vesicle="SELECT md5('v')::UUID AS cid, 'gaba' AS neurotransmitter", axon="SELECT md5('a')::UUID AS cid, uuid() AS parent_id")
+    lab.upload(
+        vesicle="SELECT md5('v')::UUID AS cid, 'gaba' AS neurotransmitter",
+        axon="SELECT md5('a')::UUID AS cid, uuid() AS parent_id",
+    )
     (axon,) = lab.rows("axon")
     assert lab.spoil("alter-row", "vesicle")
     assert lab.rows("vesicle")[0][1] == "gabax"

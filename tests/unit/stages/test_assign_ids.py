@@ -7,9 +7,23 @@ from uuid import UUID, uuid5
 
 import duckdb
 import pytest
-from stage_lab import DATASET, Lab, csv, uid
 
-KEYS = ["1", "1.0", "01", "a/b", "ä € 神経", "O'Neil", 'say ""hi""', "x" * 5000, "720575940620000001", "%s {0} \\n", "a\u0301", "\u00e1"]
+from tests.stage_lab import DATASET, Lab, csv, uid
+
+KEYS = [
+    "1",
+    "1.0",
+    "01",
+    "a/b",
+    "ä € 神経",
+    "O'Neil",
+    'say ""hi""',
+    "x" * 5000,
+    "720575940620000001",
+    "%s {0} \\n",
+    "a\u0301",
+    "\u00e1",
+]
 
 
 def test_uuids_are_pythons_bit_for_bit(tmp_path: Path) -> None:
@@ -17,7 +31,9 @@ def test_uuids_are_pythons_bit_for_bit(tmp_path: Path) -> None:
     checked = lab.check()
     keys = [key.replace('""', '"') for key in KEYS]
     assert lab.ids("neuron") == [(key, uuid5(DATASET, f"neuron/{key}")) for key in keys]
-    assert len({cid for _, cid in lab.ids("neuron")}) == len(KEYS), "1, 1.0 and 01 are different keys"
+    assert len({cid for _, cid in lab.ids("neuron")}) == len(KEYS), (
+        "1, 1.0 and 01 are different keys"
+    )
     assert all(cid is not None and cid.version == 5 for _, cid in lab.ids("neuron"))
     assert checked.records["assign_ids"].details["tables"]["neuron"] == {
         "rows": len(KEYS),
@@ -30,9 +46,15 @@ def test_uuids_are_pythons_bit_for_bit(tmp_path: Path) -> None:
 
 def test_a_uuid_depends_on_dataset_table_and_key_alone(tmp_path: Path) -> None:
     first = Lab(tmp_path / "a", {"axon": csv("cid", "1", "2")})
-    shuffled = Lab(tmp_path / "b", {"axon": csv("voxel_volume,cid", "5,2", "7,1"), "neuron": csv("cid", "1")}, threads=1)
+    shuffled = Lab(
+        tmp_path / "b",
+        {"axon": csv("voxel_volume,cid", "5,2", "7,1"), "neuron": csv("cid", "1")},
+        threads=1,
+    )
     other = Lab(tmp_path / "c", {"axon": csv("cid", "1", "2")})
-    other.config["dataset"] = other.config["dataset"] | {"id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a12"}
+    other.config["dataset"] = other.config["dataset"] | {
+        "id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a12"
+    }
     for lab in (first, shuffled, other):
         lab.run("assign_ids")
     assert dict(first.ids("axon")) == dict(shuffled.ids("axon"))
@@ -44,7 +66,10 @@ def test_a_relation_without_a_key_is_called_by_its_pair(tmp_path: Path) -> None:
     edges = csv("pre_synapse_id,post_synapse_id", "a,b", "b,a")
     lab = Lab(tmp_path, {"neuron": csv("cid", "a", "b"), "neuron_relation": edges})
     assert lab.check().faults == []
-    assert lab.ids("neuron_relation") == [("a/b", uid("neuron_relation", "a/b")), ("b/a", uid("neuron_relation", "b/a"))]
+    assert lab.ids("neuron_relation") == [
+        ("a/b", uid("neuron_relation", "a/b")),
+        ("b/a", uid("neuron_relation", "b/a")),
+    ]
 
 
 def test_a_relations_own_key_may_be_missing_but_not_stand_twice(tmp_path: Path) -> None:
@@ -56,7 +81,9 @@ def test_a_relations_own_key_may_be_missing_but_not_stand_twice(tmp_path: Path) 
 
 def test_missing_keys(tmp_path: Path) -> None:
     lab = Lab(
-        tmp_path, {"neuron": csv("cid,polarity", "1,", ",bipolar", "  ,bipolar", "NA,bipolar", "5,")}, {"neuron": {"missing": ["NA"]}}
+        tmp_path,
+        {"neuron": csv("cid,polarity", "1,", ",bipolar", "  ,bipolar", "NA,bipolar", "5,")},
+        {"neuron": {"missing": ["NA"]}},
     )
     checked = lab.check()
     empty, emptied = sorted(checked.all("SYN-ID-001"), key=lambda finding: -finding.count)
@@ -88,8 +115,18 @@ def test_one_missing_key_reads_right(tmp_path: Path) -> None:
             "2 rows of neuron repeat a cid that an earlier row has; 1 of 3 keys are distinct.",
             "All of them are copies",
         ),
-        (["1,5", "1,6", "2,7", "2,8"], 2, "2 rows of neuron repeat", "Rows of one key differ in voxel_volume. Find out which row"),
-        (["1,5", "1,5", "1,6", "2,7"], 2, "2 rows of neuron repeat", "1 of them is a copy of a whole row and 1 differs from the first."),
+        (
+            ["1,5", "1,6", "2,7", "2,8"],
+            2,
+            "2 rows of neuron repeat",
+            "Rows of one key differ in voxel_volume. Find out which row",
+        ),
+        (
+            ["1,5", "1,5", "1,6", "2,7"],
+            2,
+            "2 rows of neuron repeat",
+            "1 of them is a copy of a whole row and 1 differs from the first.",
+        ),
         (
             ["1,5", "1,5", "1,5", "1,6", "1,7"],
             4,
@@ -99,13 +136,17 @@ def test_one_missing_key_reads_right(tmp_path: Path) -> None:
         (["1,5", "1,x", "1,y"], 2, "2 rows of neuron repeat", "give each row a key of its own"),
     ],
 )
-def test_repeated_keys_as_copies_and_as_others(tmp_path: Path, rows: list[str], count: int, sentence: str, told: str) -> None:
+def test_repeated_keys_as_copies_and_as_others(
+    tmp_path: Path, rows: list[str], count: int, sentence: str, told: str
+) -> None:
     checked = Lab(tmp_path, {"neuron": csv("cid,voxel_volume", *rows)}).check()
     repeated = checked.finding("SYN-ID-002")
     assert (repeated.count, repeated.severity) == (count, "error")
     assert repeated.cause.startswith(sentence)
     assert told in repeated.cure
-    assert ("copies of whole rows" in repeated.cure or "copy of a whole row" in repeated.cure) == ("cop" in told)
+    assert ("copies of whole rows" in repeated.cure or "copy of a whole row" in repeated.cure) == (
+        "cop" in told
+    )
     assert checked.rows("neuron").rejected == count
     assert checked.verdict == "rejected"
 
@@ -114,26 +155,46 @@ def test_keys_that_a_spreadsheet_showed_in_scientific_notation(tmp_path: Path) -
     keys = ["7.20576E+17", "7,20576E+17", "1e+05", "E+5", "a+b", "1E5", "2e-3"]
     checked = Lab(tmp_path, {"neuron": csv("cid", *(f'"{key}"' for key in keys))}).check()
     damaged = checked.finding("SYN-ID-003")
-    assert [example.value for example in damaged.examples] == ["7.20576E+17", "7,20576E+17", "1e+05"]
+    assert [example.value for example in damaged.examples] == [
+        "7.20576E+17",
+        "7,20576E+17",
+        "1e+05",
+    ]
     assert damaged.count == checked.rows("neuron").rejected == 3
 
 
 def test_keys_that_a_float_column_could_not_hold(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": None})
     lab.config["tables"]["neuron"]["file"] = "neuron.parquet"
-    duckdb.sql("SELECT unnest([1, 720575940623636701]::DOUBLE[]) AS cid").write_parquet(str(tmp_path / "neuron.parquet"))
+    duckdb.sql("SELECT unnest([1, 720575940623636701]::DOUBLE[]) AS cid").write_parquet(
+        str(tmp_path / "neuron.parquet")
+    )
     damaged = lab.check().finding("SYN-ID-003")
     assert damaged.count == 1
-    assert damaged.cause.startswith("1 key of neuron.cid was stored or written as a number that cannot hold it exactly")
+    assert damaged.cause.startswith(
+        "1 key of neuron.cid was stored or written as a number that cannot hold it exactly"
+    )
 
 
 @pytest.mark.parametrize(
     ("keys", "count"),
     [
-        (["720575940623636000", "720575940623637000", "720575940623638000", "12345678901234567"], 3),
-        (["720575940623636000", "720575940623637001", "720575940623638002"], 0),  # one in a hundred ends so by chance
-        (["session_2024_05_100", "session_2024_05_200", "session_2024_05_300"], 0),  # names, not numbers
-        (["1234567890123400", "1234567890123500"], 0),  # 16 digits: written out with a last digit lost shows one zero only
+        (
+            ["720575940623636000", "720575940623637000", "720575940623638000", "12345678901234567"],
+            3,
+        ),
+        (
+            ["720575940623636000", "720575940623637001", "720575940623638002"],
+            0,
+        ),  # one in a hundred ends so by chance
+        (
+            ["session_2024_05_100", "session_2024_05_200", "session_2024_05_300"],
+            0,
+        ),  # names, not numbers
+        (
+            ["1234567890123400", "1234567890123500"],
+            0,
+        ),  # 16 digits: written out with a last digit lost shows one zero only
     ],
 )
 def test_a_column_of_rounded_ids(tmp_path: Path, keys: list[str], count: int) -> None:
@@ -141,18 +202,25 @@ def test_a_column_of_rounded_ids(tmp_path: Path, keys: list[str], count: int) ->
     assert [finding.count for finding in checked.all("SYN-ID-005")] == ([count] if count else [])
     assert checked.verdict == "accepted", "a suspicion is a warning"
     if count:
-        assert checked.finding("SYN-ID-005").cause.startswith("3 keys of neuron.cid look like numbers that a spreadsheet rounded")
+        assert checked.finding("SYN-ID-005").cause.startswith(
+            "3 keys of neuron.cid look like numbers that a spreadsheet rounded"
+        )
 
 
 def test_white_space_around_keys_is_cut_off_and_told(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": csv("cid", " 1", "2\t", "3"), "axon": csv("cid,parent_id", "7, 2 ")})
+    lab = Lab(
+        tmp_path, {"neuron": csv("cid", " 1", "2\t", "3"), "axon": csv("cid,parent_id", "7, 2 ")}
+    )
     checked = lab.check()
     assert checked.verdict == "accepted"
     assert [(f.table, f.column, f.count, f.severity) for f in checked.all("SYN-ID-004")] == [
         ("axon", "parent_id", 1, "hint"),
         ("neuron", "cid", 2, "hint"),
     ]
-    assert checked.all("SYN-ID-004")[0].cause == "1 key of axon.parent_id had white space around it, which was cut off."
+    assert (
+        checked.all("SYN-ID-004")[0].cause
+        == "1 key of axon.parent_id had white space around it, which was cut off."
+    )
     assert checked.all("SYN-ID-004")[1].examples[0].value == " 1"
     assert lab.related("axon", "parent_id") == [uid("neuron", "2")]
 
@@ -179,8 +247,13 @@ def test_the_id_map_keeps_the_order_of_the_rows(tmp_path: Path) -> None:
         (["0.0", "0.0", "0.0", "1.0", "2.0"], ["0.0"], "likely"),
     ],
 )
-def test_markers_that_repeat_as_keys_are_told_as_markers(tmp_path: Path, keys: list[str], found: list[str], confidence: str) -> None:
-    lab = Lab(tmp_path, {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))})
+def test_markers_that_repeat_as_keys_are_told_as_markers(
+    tmp_path: Path, keys: list[str], found: list[str], confidence: str
+) -> None:
+    lab = Lab(
+        tmp_path,
+        {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))},
+    )
     checked = lab.check()
     assert checked.faults == ["SYN-ID-007"], "and not as a key that stands twice"
     marker = checked.finding("SYN-ID-007")
@@ -205,5 +278,8 @@ def test_markers_that_repeat_as_keys_are_told_as_markers(tmp_path: Path, keys: l
     ],
 )
 def test_what_looks_like_a_marker_and_is_a_key(tmp_path: Path, keys: list[str]) -> None:
-    checked = Lab(tmp_path, {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))}).check()
+    checked = Lab(
+        tmp_path,
+        {"neuron": csv("cid,cable_length", *(f"{key},{5000 + n}" for n, key in enumerate(keys)))},
+    ).check()
     assert checked.faults == ["SYN-ID-002"]

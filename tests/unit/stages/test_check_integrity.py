@@ -1,4 +1,6 @@
-"""check_integrity: one whole dataset or not, no row lost on the way, and a verdict sealed over the chain."""
+"""check_integrity: one whole dataset or not, no row lost on the way, and a verdict sealed over the
+chain.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stage_lab import Lab, csv
+
+from tests.stage_lab import Lab, csv
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
@@ -23,7 +26,11 @@ def test_tables_that_nothing_relates(tmp_path: Path) -> None:
     tables = {"neuron": NEURON, "axon": AXON, "synapse": csv("cid,connection_score", "s1,1")}
     checked = Lab(tmp_path, tables).check()
     unrelated = checked.finding("SYN-INT-001")
-    assert (unrelated.table, unrelated.severity, checked.verdict) == ("synapse", "error", "rejected")
+    assert (unrelated.table, unrelated.severity, checked.verdict) == (
+        "synapse",
+        "error",
+        "rejected",
+    )
     assert "pre_synapse_id" in unrelated.cure
     assert "neuron" in unrelated.cure
     assert checked.all("SYN-INT-002") == [], "told once, for the table"
@@ -38,24 +45,34 @@ def test_the_smaller_group_is_the_unrelated_one(tmp_path: Path) -> None:
         "vesicle": csv("cid,parent_id", "v1,a1"),
     }
     checked = Lab(tmp_path, tables).check()
-    assert [finding.table for finding in checked.all("SYN-INT-001")] == ["dendrite", "dendritic_spine"]
+    assert [finding.table for finding in checked.all("SYN-INT-001")] == [
+        "dendrite",
+        "dendritic_spine",
+    ]
 
 
 def test_neurons_alone_beside_another_tree(tmp_path: Path) -> None:
     tables = {"neuron": NEURON, "axon": csv("cid", "a1"), "vesicle": csv("cid,parent_id", "v1,a1")}
     (unrelated,) = Lab(tmp_path, tables).check().all("SYN-INT-001")
     assert unrelated.table == "neuron"
-    assert unrelated.cure == "Add a table that names rows of neuron, or publish it as a dataset of its own."
+    assert (
+        unrelated.cure
+        == "Add a table that names rows of neuron, or publish it as a dataset of its own."
+    )
 
 
 def test_references_that_resolve_to_nothing_are_told_once(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"neuron": NEURON, "axon": csv("cid,parent_id", "a1,x1", "a2,x2")}).check()
+    checked = Lab(
+        tmp_path, {"neuron": NEURON, "axon": csv("cid,parent_id", "a1,x1", "a2,x2")}
+    ).check()
     assert (checked.verdict, checked.faults) == ("rejected", ["SYN-REL-001"])
     assert checked.rows("axon").rejected == 2
 
 
 def test_an_empty_table_is_a_warning_and_unrelates_nothing(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"neuron": NEURON, "axon": AXON, "dendrite": csv("cid,parent_id")}).check()
+    checked = Lab(
+        tmp_path, {"neuron": NEURON, "axon": AXON, "dendrite": csv("cid,parent_id")}
+    ).check()
     assert (checked.verdict, checked.faults) == ("accepted", ["SYN-READ-013"])
 
 
@@ -63,25 +80,40 @@ def test_an_empty_table_is_a_warning_and_unrelates_nothing(tmp_path: Path) -> No
 
 
 def test_each_synapse_leads_to_a_neuron(tmp_path: Path) -> None:
-    synapses = csv("cid,parent_id,pre_synapse_id,post_synapse_id", "s1,,n1,", "s2,a1,,", "s3,,,", "s4,,,n2")
-    lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXON, "synapse": synapses}, {"synapse": {"parent": "axon"}})
+    synapses = csv(
+        "cid,parent_id,pre_synapse_id,post_synapse_id", "s1,,n1,", "s2,a1,,", "s3,,,", "s4,,,n2"
+    )
+    lab = Lab(
+        tmp_path,
+        {"neuron": NEURON, "axon": AXON, "synapse": synapses},
+        {"synapse": {"parent": "axon"}},
+    )
     checked = lab.check()
     assert checked.faults == ["SYN-COL-004", "SYN-INT-002"]
     astray = checked.finding("SYN-INT-002")
-    assert astray.cause == "1 synapse leads to no neuron through parent_id, pre_synapse_id or post_synapse_id."
+    assert (
+        astray.cause
+        == "1 synapse leads to no neuron through parent_id, pre_synapse_id or post_synapse_id."
+    )
     assert [example.row for example in astray.examples] == [4]
     assert checked.rows("synapse").rejected == 1
 
 
 def test_a_synapse_on_an_axon_without_a_neuron_leads_nowhere(tmp_path: Path) -> None:
-    tables = {"neuron": NEURON, "axon": csv("cid,parent_id", "a1,n1", "a2,"), "synapse": csv("cid,pre_synapse_id", "s1,a1", "s2,a2")}
+    tables = {
+        "neuron": NEURON,
+        "axon": csv("cid,parent_id", "a1,n1", "a2,"),
+        "synapse": csv("cid,pre_synapse_id", "s1,a1", "s2,a2"),
+    }
     checked = Lab(tmp_path, tables).check()
     assert checked.faults == ["SYN-INT-002", "SYN-REL-003"]
     assert checked.finding("SYN-INT-002").count == 1
 
 
 @pytest.mark.parametrize("own_column", ["cave_id", "pre_synapse_id"])
-def test_a_terminal_that_takes_part_in_a_synapse_leads_it_to_a_neuron(tmp_path: Path, own_column: str) -> None:
+def test_a_terminal_that_takes_part_in_a_synapse_leads_it_to_a_neuron(
+    tmp_path: Path, own_column: str
+) -> None:
     tables = {
         "neuron": NEURON,
         "axon": csv("cid,parent_id", "a1,n1"),
@@ -107,9 +139,14 @@ def test_synapses_alone_are_a_dataset(tmp_path: Path) -> None:
 
 
 def test_a_compartment_without_its_parents_is_said_so(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"pre_synaptic_terminal": csv("cid", "t1"), "vesicle": csv("cid,parent_id", "v1,t1")}).check()
+    checked = Lab(
+        tmp_path,
+        {"pre_synaptic_terminal": csv("cid", "t1"), "vesicle": csv("cid,parent_id", "v1,t1")},
+    ).check()
     assert checked.verdict == "accepted"
-    assert [(finding.code, finding.table) for finding in checked.findings] == [("SYN-INT-003", "pre_synaptic_terminal")]
+    assert [(finding.code, finding.table) for finding in checked.findings] == [
+        ("SYN-INT-003", "pre_synaptic_terminal")
+    ]
 
 
 # -- declared counts and totals
@@ -117,26 +154,42 @@ def test_a_compartment_without_its_parents_is_said_so(tmp_path: Path) -> None:
 
 def test_counts_that_the_parents_declare(tmp_path: Path) -> None:
     tables = {
-        "pre_synaptic_terminal": csv("cid,vesicle_count", "t1,2", "t2,3", "t3,0", "t4,", "t5,1234567"),
+        "pre_synaptic_terminal": csv(
+            "cid,vesicle_count", "t1,2", "t2,3", "t3,0", "t4,", "t5,1234567"
+        ),
         "vesicle": csv("cid,parent_id", "v1,t1", "v2,t1", "v3,t2", "v4,t4"),
     }
     checked = Lab(tmp_path, tables).check()
     disagreeing = checked.finding("SYN-INT-004")
     assert (disagreeing.count, disagreeing.severity, checked.verdict) == (2, "warning", "accepted")
-    assert [example.value for example in disagreeing.examples] == ["3 declared, 1 found", "1234567 declared, 0 found"]
+    assert [example.value for example in disagreeing.examples] == [
+        "3 declared, 1 found",
+        "1234567 declared, 0 found",
+    ]
     assert [example.row for example in disagreeing.examples] == [3, 6]
     assert checked.rows("pre_synaptic_terminal").rejected == 0
 
 
 def test_totals_that_the_parents_declare(tmp_path: Path) -> None:
     tables = {
-        "pre_synaptic_terminal": csv("cid,total_vesicle_volume", "t1,300.5", "t2,100", "t3,50", "t4,"),
-        "vesicle": csv("cid,parent_id,mesh_volume", "v1,t1,100", "v2,t1,200", "v3,t2,10", "v4,t4,7", "v5,t3,49.9"),
+        "pre_synaptic_terminal": csv(
+            "cid,total_vesicle_volume", "t1,300.5", "t2,100", "t3,50", "t4,"
+        ),
+        "vesicle": csv(
+            "cid,parent_id,mesh_volume",
+            "v1,t1,100",
+            "v2,t1,200",
+            "v3,t2,10",
+            "v4,t4,7",
+            "v5,t3,49.9",
+        ),
     }
     checked = Lab(tmp_path, tables).check()
     disagreeing = checked.finding("SYN-INT-005")
-    assert disagreeing.cause == (
-        "1 row of pre_synaptic_terminal declares a total_vesicle_volume that is not the sum over its vesicle rows."
+    assert (
+        disagreeing.cause
+        == "1 row of pre_synaptic_terminal declares a total_vesicle_volume that is not the sum over"
+        " its vesicle rows."
     )
     assert [example.value for example in disagreeing.examples] == ["100 declared, 10 found"]
 
@@ -148,8 +201,13 @@ def test_counts_are_held_against_the_right_children_only(tmp_path: Path) -> None
         "mitochondria": csv("cid,parent_id", "m1,t1"),
     }
     checked = Lab(tmp_path, tables).check()
-    told = [(finding.code, finding.table, finding.column) for finding in checked.all("SYN-INT-004") + checked.all("SYN-INT-005")]
-    assert told == [("SYN-INT-004", "axon", "terminal_count")], "the axon's mitochondria are not here, nor are vesicles"
+    told = [
+        (finding.code, finding.table, finding.column)
+        for finding in checked.all("SYN-INT-004") + checked.all("SYN-INT-005")
+    ]
+    assert told == [("SYN-INT-004", "axon", "terminal_count")], (
+        "the axon's mitochondria are not here, nor are vesicles"
+    )
 
 
 # -- units
@@ -157,7 +215,10 @@ def test_counts_are_held_against_the_right_children_only(tmp_path: Path) -> None
 
 def centroids(folder: Path, axons: list[str], vesicles: list[str]) -> Lab:
     tables = {"axon": csv("cid,centroid_x,centroid_y,centroid_z", *axons)}
-    return Lab(folder, tables | {"vesicle": csv("cid,parent_id,centroid_x,centroid_y,centroid_z", *vesicles)})
+    return Lab(
+        folder,
+        tables | {"vesicle": csv("cid,parent_id,centroid_x,centroid_y,centroid_z", *vesicles)},
+    )
 
 
 def test_children_in_voxels_under_parents_in_nanometres(tmp_path: Path) -> None:
@@ -177,10 +238,15 @@ def test_children_in_voxels_under_parents_in_nanometres(tmp_path: Path) -> None:
         (["a1,8000,9000,7000"], ["v1,a1,,,"]),
         (["a1,0,0,0"], ["v1,a1,5,5,5"]),
         # Only the axons in one corner have vesicles: like must be compared with like.
-        ([f"a{n},{n}000,{n}000,{n}000" for n in range(1, 40)], ["v1,a1,1010,990,1001", "v2,a2,2020,2000,1990"]),
+        (
+            [f"a{n},{n}000,{n}000,{n}000" for n in range(1, 40)],
+            ["v1,a1,1010,990,1001", "v2,a2,2020,2000,1990"],
+        ),
     ],
 )
-def test_coordinates_that_agree_raise_no_alarm(tmp_path: Path, axons: list[str], vesicles: list[str]) -> None:
+def test_coordinates_that_agree_raise_no_alarm(
+    tmp_path: Path, axons: list[str], vesicles: list[str]
+) -> None:
     assert centroids(tmp_path, axons, vesicles).check().all("SYN-UNIT-004") == []
 
 
@@ -188,11 +254,22 @@ def test_coordinates_that_agree_raise_no_alarm(tmp_path: Path, axons: list[str],
 
 
 def test_the_verdict_seals_every_stage_and_repeats_all_findings(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"neuron": csv("cid,mesh_volume", "n1,-5", "n1,2"), "axon": csv("cid,parent_id", "a1,x", "a2,n1")}).check()
+    checked = Lab(
+        tmp_path,
+        {
+            "neuron": csv("cid,mesh_volume", "n1,-5", "n1,2"),
+            "axon": csv("cid,parent_id", "a1,x", "a2,n1"),
+        },
+    ).check()
     assert checked.sealed.details["chain"] == {
-        stage: checked.records[stage].digest for stage in ("ingest", "validate", "assign_ids", "join_relations")
+        stage: checked.records[stage].digest
+        for stage in ("ingest", "validate", "assign_ids", "join_relations")
     }
-    earlier = [finding for stage in checked.sealed.details["chain"] for finding in checked.records[stage].findings]
+    earlier = [
+        finding
+        for stage in checked.sealed.details["chain"]
+        for finding in checked.records[stage].findings
+    ]
     assert checked.findings[: len(earlier)] == earlier
     assert checked.verdict == "rejected"
 
@@ -202,7 +279,9 @@ def test_a_severity_of_the_config_decides_the_verdict_and_the_rows(tmp_path: Pat
     assert Lab(tmp_path / "as it is", tables).check().rows("axon").rejected == 1
     lenient = Lab(tmp_path / "lenient", tables, rules={"SYN-VAL-001": "warning"}).check()
     assert (lenient.verdict, lenient.rows("axon").rejected) == ("accepted", 0)
-    strict = Lab(tmp_path / "strict", tables, rules={"SYN-VAL-001": "warning", "SYN-INT-003": "error"}).check()
+    strict = Lab(
+        tmp_path / "strict", tables, rules={"SYN-VAL-001": "warning", "SYN-INT-003": "error"}
+    ).check()
     assert (strict.verdict, strict.rows("axon").rejected) == ("rejected", 0)
 
 
@@ -226,7 +305,9 @@ DATA = st.fixed_dictionaries(
 
 
 def expected(data: dict[str, list[tuple[str, ...]]]) -> dict[str, Any]:
-    """Failing cells by (rule, table, column), and rejected rows by table, without SQL and without the pipeline."""
+    """Failing cells by (rule, table, column), and rejected rows by table, without SQL and without
+    the pipeline.
+    """
     cells: Counter[tuple[str, str, str]] = Counter()
     rejected: dict[str, set[int]] = {table: set() for table in data}
     neurons = {row[0] for row in data["neuron"]} - {""}
@@ -239,29 +320,56 @@ def expected(data: dict[str, list[tuple[str, ...]]]) -> dict[str, Any]:
         seen: set[tuple[str, ...]] = set()
         for number, row in enumerate(rows):
             cell = dict(zip(COLUMNS[table], row, strict=True))
-            identity = tuple(cell[column] for column in (["cid"] if "cid" in cell else COLUMNS[table]))
+            identity = tuple(
+                cell[column] for column in (["cid"] if "cid" in cell else COLUMNS[table])
+            )
             if "cid" in cell and not cell["cid"]:
                 fails("SYN-ID-001", table, "cid", number)
             elif all(identity):
                 if identity in seen:
-                    fails(*(("SYN-ID-002", table, "cid") if "cid" in cell else ("SYN-REL-006", table, "post_synapse_id")), number)
+                    fails(
+                        *(
+                            ("SYN-ID-002", table, "cid")
+                            if "cid" in cell
+                            else ("SYN-REL-006", table, "post_synapse_id")
+                        ),
+                        number,
+                    )
                 seen.add(identity)
             for column in set(cell) - {"cid", "mesh_volume"}:
                 if not cell[column]:
-                    fails("SYN-REL-003" if column == "parent_id" else "SYN-REL-007", table, column, number)
+                    fails(
+                        "SYN-REL-003" if column == "parent_id" else "SYN-REL-007",
+                        table,
+                        column,
+                        number,
+                    )
                 elif cell[column] not in neurons:
-                    fails("SYN-REL-001" if column == "parent_id" else "SYN-REL-002", table, column, number)
+                    fails(
+                        "SYN-REL-001" if column == "parent_id" else "SYN-REL-002",
+                        table,
+                        column,
+                        number,
+                    )
             if cell.get("mesh_volume") == "many":
                 fails("SYN-TYPE-001", table, "mesh_volume", number)
             if cell.get("mesh_volume") == "-3":
                 fails("SYN-VAL-001", table, "mesh_volume", number)
-    return {"cells": dict(cells), "rejected": {table: len(rows) for table, rows in rejected.items()}}
+    return {
+        "cells": dict(cells),
+        "rejected": {table: len(rows) for table, rows in rejected.items()},
+    }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 @given(DATA)
 def test_rows_are_conserved_and_counted_as_by_hand(data: dict[str, list[tuple[str, ...]]]) -> None:
-    tables = {name: csv(",".join(COLUMNS[name]), *(",".join(f'"{cell}"' for cell in row) for row in rows)) for name, rows in data.items()}
+    tables = {
+        name: csv(",".join(COLUMNS[name]), *(",".join(f'"{cell}"' for cell in row) for row in rows))
+        for name, rows in data.items()
+    }
     oracle = expected(data)
     with tempfile.TemporaryDirectory() as folder:
         # An axon's parent could be a relation too, whose own keys are its pairs.
@@ -281,7 +389,11 @@ def test_rows_are_conserved_and_counted_as_by_hand(data: dict[str, list[tuple[st
 def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) -> None:
     tables = {
         "neuron": NEURON,
-        "synapse": csv("cid,parent_id,pre_synapse_id,centroid_x,centroid_y,centroid_z", "s1,n1,n1,1,2.50,", "s2,,n2,3,,"),
+        "synapse": csv(
+            "cid,parent_id,pre_synapse_id,centroid_x,centroid_y,centroid_z",
+            "s1,n1,n1,1,2.50,",
+            "s2,,n2,3,,",
+        ),
         "neuron_relation": csv("cid,pre_synapse_id,post_synapse_id", "r1,n1,n2"),
     }
     checked = Lab(tmp_path, tables).check()
@@ -289,28 +401,57 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
     named = {finding.table: finding for finding in checked.all("SYN-COL-004")}
     synapse, relation = named["synapse"], named["neuron_relation"]
     assert (synapse.severity, synapse.count) == ("warning", 4)
-    assert synapse.cause == (
-        "1 value each of parent_id and centroid_y and 2 values of centroid_x in synapse are not sent: SynDB's synapse has no such columns."
+    assert (
+        synapse.cause
+        == "1 value each of parent_id and centroid_y and 2 values of centroid_x in synapse are not"
+        " sent: SynDB's synapse has no such columns."
     ), "centroid_z has no value"
     assert [(example.row, example.column, example.value) for example in synapse.examples] == [
         (2, "parent_id", "n1"),
         (2, "centroid_x", None),
         (2, "centroid_y", None),
     ]
-    assert relation.cause == "1 value of cid in neuron_relation is not sent: SynDB's neuron_relation has no such column."
-    quiet = Lab(tmp_path, tables, {"synapse": {"ignore": [f"centroid_{axis}" for axis in "xyz"]}, "neuron_relation": {"ignore": ["cid"]}})
-    assert quiet.check().finding("SYN-COL-004").cause.startswith("1 value of parent_id in synapse is not sent")
+    assert (
+        relation.cause
+        == "1 value of cid in neuron_relation is not sent: SynDB's neuron_relation has no such"
+        " column."
+    )
+    quiet = Lab(
+        tmp_path,
+        tables,
+        {
+            "synapse": {"ignore": [f"centroid_{axis}" for axis in "xyz"]},
+            "neuron_relation": {"ignore": ["cid"]},
+        },
+    )
+    assert (
+        quiet.check()
+        .finding("SYN-COL-004")
+        .cause.startswith("1 value of parent_id in synapse is not sent")
+    )
 
 
 @pytest.mark.parametrize(
     ("table", "header", "row", "named"),
     [
-        ("synapse", "cid,pre_synapse_id,post_synapse_id", "s1,b1,p1", "1 value each of pre_synapse_id and post_synapse_id"),
-        ("vesicle", "cid,parent_id,parent_enum,neuron_id", "v1,a1,4,n1", "1 value each of parent_id, parent_enum and neuron_id"),
+        (
+            "synapse",
+            "cid,pre_synapse_id,post_synapse_id",
+            "s1,b1,p1",
+            "1 value each of pre_synapse_id and post_synapse_id",
+        ),
+        (
+            "vesicle",
+            "cid,parent_id,parent_enum,neuron_id",
+            "v1,a1,4,n1",
+            "1 value each of parent_id, parent_enum and neuron_id",
+        ),
         ("dendritic_spine", "cid,forms_synapse_with", "d1,s1", "1 value of forms_synapse_with"),
     ],
 )
-def test_references_of_a_single_table_are_named_with_their_values(tmp_path: Path, table: str, header: str, row: str, named: str) -> None:
+def test_references_of_a_single_table_are_named_with_their_values(
+    tmp_path: Path, table: str, header: str, row: str, named: str
+) -> None:
     checked = Lab(tmp_path, {table: csv(header, row)}).check()
     assert (checked.verdict, checked.faults) == ("accepted", ["SYN-COL-004", "SYN-INT-003"])
     told = checked.finding("SYN-COL-004")
@@ -323,7 +464,9 @@ def test_columns_that_are_sent_are_not_named(tmp_path: Path, rows: int) -> None:
     """Neither are files, which are sent beside the tables, nor columns without a value."""
     tables = {
         "neuron": NEURON,
-        "axon": csv("cid,parent_id,neuron_id,parent_enum,swc_path", *(f"a{n},n1,n1,1," for n in range(rows))),
+        "axon": csv(
+            "cid,parent_id,neuron_id,parent_enum,swc_path", *(f"a{n},n1,n1,1," for n in range(rows))
+        ),
         "vesicle": csv("cid,parent_id", *(f"v{n},a0" for n in range(rows))),
     }
     assert Lab(tmp_path, tables).check().findings == []

@@ -1,18 +1,22 @@
-"""No row is lost, whatever is wrong: for any mixture of errors every row of the lab's files is passed or rejected, and none is invented.
+"""No row is lost, whatever is wrong: for any mixture of errors every row of the lab's files is
+passed or rejected, and none is invented.
 
-Belongs here: the property, over generated datasets. Does not: making or reading them (`tests/broken_tables.py`).
+Belongs here: the property, over generated datasets. Does not: making or reading them
+(`tests/broken_tables.py`).
 """
 
 from __future__ import annotations
 
 import pytest
 
-from syndb_pipeline.findings.catalogue import RULES
+from syndb_pipeline.rules.catalogue import RULES
 from tests.broken_tables import CHECKED, READ, Checked, checked
 
 
 def person_counts(done: Checked, table: str) -> int | None:
-    """The rows of a table's files as a person counts them; None when one of its files gives no rows at all."""
+    """The rows of a table's files as a person counts them; None when one of its files gives no rows
+    at all.
+    """
     files = [each for each in done.records["ingest"].details["files"] if each["table"] == table]
     if not files:
         return None
@@ -46,6 +50,8 @@ def test_whatever_is_wrong_every_row_is_passed_or_rejected_for_a_reason(part: in
         sealed = done.records["check_integrity"]
         compared += conserved(done, "check_integrity")
         errors = {finding.table for finding in sealed.findings if finding.severity == "error"}
-        assert {table for table, rows in sealed.tables.items() if rows.rejected} <= errors, done.words
+        assert {table for table, rows in sealed.tables.items() if rows.rejected} <= errors, (
+            done.words
+        )
         assert {finding.code for finding in sealed.findings} <= set(RULES), done.words
     assert compared > 0.6 * len(seeds)

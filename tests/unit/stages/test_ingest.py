@@ -1,4 +1,5 @@
-"""The ingest stage: files found, several as one table, digests, what it leaves for the stages after it.
+"""The ingest stage: files found, several as one table, digests, what it leaves for the stages after
+it.
 
 Belongs here: the stage as a whole. Does not: single formats (`tests/unit/readers`).
 """
@@ -19,8 +20,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.digests import digest_file
-from syndb_pipeline.errors import PipelineError
+from syndb_pipeline.base.digests import digest_file
+from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.readers import files
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.runner import run_stage
@@ -60,22 +61,40 @@ def test_many_rows_of_many_files_keep_their_order(tmp_path: Path) -> None:
     for number in range(4):
         first = number * 300_000
         duckdb.execute(
-            f"COPY (SELECT i AS cid, i / 4 AS voxel_radius FROM range({first}, {first + 300_000}) t(i)) TO '{tmp_path}/v{number}.csv'"
+            f"COPY (SELECT i AS cid, i / 4 AS voxel_radius FROM range({first}, {first + 300_000})"
+            f" t(i)) TO '{tmp_path}/v{number}.csv'"
         )
     done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
     table = f"read_parquet('{done.folder}/tables/vesicle.parquet', file_row_number=true)"
-    assert duckdb.sql(f"SELECT count(*), count(*) FILTER (cid::BIGINT <> file_row_number) FROM {table}").fetchall() == [(1_200_000, 0)]
+    assert duckdb.sql(
+        f"SELECT count(*), count(*) FILTER (cid::BIGINT <> file_row_number) FROM {table}"
+    ).fetchall() == [(1_200_000, 0)]
 
 
 def test_files_with_other_columns_are_no_one_table(tmp_path: Path) -> None:
     write(tmp_path, "v1.csv", "cid,voxel_radius\na,1\n")
     write(tmp_path, "v2.csv", "cid,mesh_volume\nb,2\n")
     done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
-    assert done.finding("SYN-READ-012").cause == "v2.csv has other columns than v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
+    assert (
+        done.finding("SYN-READ-012").cause
+        == "v2.csv has other columns than v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
+    )
     assert not done.has("vesicle")
 
 
-@pytest.mark.parametrize("pattern", ["gone.csv", "*.nothing", "../*/nothing[", "a\0b", "x" * 5000, "/no/such/*.csv", "~nobody/x.csv", "[!"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "gone.csv",
+        "*.nothing",
+        "../*/nothing[",
+        "a\0b",
+        "x" * 5000,
+        "/no/such/*.csv",
+        "~nobody/x.csv",
+        "[!",
+    ],
+)
 def test_files_that_are_not_there(tmp_path: Path, pattern: str) -> None:
     done = ingest_folder(tmp_path, {"vesicle": pattern})
     assert done.codes == ["SYN-READ-001"]
@@ -86,13 +105,21 @@ def test_files_that_are_not_there(tmp_path: Path, pattern: str) -> None:
 def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write(tmp_path, "data/vesicles.csv", "cid\na\n")
-    assert ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"}).findings[0].cure.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
+    assert (
+        ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"})
+        .findings[0]
+        .cure.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
+    )
 
 
 @pytest.mark.parametrize(
     ("inside", "pattern", "glob"),
     [
-        (["part-0.parquet", "part-1.parquet", "_SUCCESS", ".part-0.parquet.crc"], "v.parquet", "v.parquet/*.parquet"),
+        (
+            ["part-0.parquet", "part-1.parquet", "_SUCCESS", ".part-0.parquet.crc"],
+            "v.parquet",
+            "v.parquet/*.parquet",
+        ),
         (["a.csv.gz", "b.csv.gz", "_notes.txt"], "v/", "v/*.csv.gz"),
         (["a.csv", "b.parquet"], "v", None),  # either glob alone would leave rows out
         (["a.parquet", "old/b.parquet"], "v", None),
@@ -105,7 +132,9 @@ def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
         ([], "v", None),
     ],
 )
-def test_a_folder_names_the_files_in_it(tmp_path: Path, inside: list[str], pattern: str, glob: str | None) -> None:
+def test_a_folder_names_the_files_in_it(
+    tmp_path: Path, inside: list[str], pattern: str, glob: str | None
+) -> None:
     folder = tmp_path / ("v.parquet" if "*" in pattern else pattern)
     folder.mkdir()
     for number, name in enumerate(inside):
@@ -122,7 +151,10 @@ def test_a_folder_names_the_files_in_it(tmp_path: Path, inside: list[str], patte
     assert told == ([{"file": glob}] if glob else [])
     if glob:
         done = ingest_folder(tmp_path, {"vesicle": glob})
-        assert (done.codes, done.tables["vesicle"].read) == ([], sum(name[0] not in "._" for name in inside))
+        assert (done.codes, done.tables["vesicle"].read) == (
+            [],
+            sum(name[0] not in "._" for name in inside),
+        )
 
 
 def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
@@ -156,13 +188,27 @@ def test_inputs_name_every_file_and_only_what_ingest_uses(tmp_path: Path) -> Non
     base = ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}))
     assert base["file:v.csv"] == digest_file(path)
     same: list[dict[str, Any]] = [{"rules": {"SYN-VOC-001": "error"}}, {"schedule": "0 2 * * *"}]
-    assert all(ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, **more)) == base for more in same)
-    assert ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "parent": "axon"}})) == base
-    assert ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "missing": ["x"]}})) != base
-    assert ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, rules={"SYN-READ-011": "error"})) != base
+    assert all(
+        ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, **more)) == base for more in same
+    )
+    assert (
+        ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "parent": "axon"}}))
+        == base
+    )
+    assert (
+        ingest.inputs(context_for(tmp_path, {"vesicle": {"file": "v.csv", "missing": ["x"]}}))
+        != base
+    )
+    assert (
+        ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"}, rules={"SYN-READ-011": "error"}))
+        != base
+    )
     path.write_text("cid\nb\n")
     assert ingest.inputs(context_for(tmp_path, {"vesicle": "v.csv"})) != base
-    assert list(ingest.inputs(context_for(tmp_path, {"vesicle": "gone.csv"}))) == ["config:tables", "config:rules"]
+    assert list(ingest.inputs(context_for(tmp_path, {"vesicle": "gone.csv"}))) == [
+        "config:tables",
+        "config:rules",
+    ]
 
 
 def test_severities_of_the_config_hold(tmp_path: Path) -> None:
@@ -201,7 +247,12 @@ def test_through_the_runner_twice(tmp_path: Path) -> None:
         forced = run_stage(context, "ingest", force=True)
     assert first == again
     assert forced.digest == first.digest
-    assert sorted(first.outputs) == ["cells.parquet", "sources.json", "tables/vesicle.parquet", "unreadable.parquet"]
+    assert sorted(first.outputs) == [
+        "cells.parquet",
+        "sources.json",
+        "tables/vesicle.parquet",
+        "unreadable.parquet",
+    ]
     assert not (context.store.scratch / "reading").exists()
 
 
@@ -237,7 +288,9 @@ def unreadable(done: Ingested) -> list[tuple[Any, ...]]:
     st.booleans(),
 )
 @example([",m", "cid,voxel_radius", "a,1"], True)
-def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPathFactory, lines: list[str], ended: bool) -> None:
+def test_rows_are_conserved_whatever_the_lines(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], ended: bool
+) -> None:
     """Every line is a row, refused, blank, or the inside of a quoted value."""
     folder = tmp_path_factory.mktemp("rows")
     write(folder, "v.csv", "\n".join(["cid,voxel_radius", *lines]) + ("\n" if ended else ""))
@@ -246,8 +299,11 @@ def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPath
     codes = ("SYN-READ-002", "SYN-READ-015", "SYN-READ-017", "SYN-READ-018")
     refused = {finding.code: 0 for finding in done.findings if finding.code in codes}
     for finding in done.findings:
-        # A file that seems cut off refuses a line only where that is certain; a header among the rows is refused either way.
-        if finding.code in refused and (finding.confidence == "certain" or finding.code == "SYN-READ-017"):
+        # A file that seems cut off refuses a line only where that is certain; a header among the
+        # rows is refused either way.
+        if finding.code in refused and (
+            finding.confidence == "certain" or finding.code == "SYN-READ-017"
+        ):
             refused[finding.code] += finding.count
     assert done.tables["vesicle"].rejected == sum(refused.values())
     kept = unreadable(done)
@@ -256,25 +312,42 @@ def test_rows_are_conserved_whatever_the_lines(tmp_path_factory: pytest.TempPath
     assert [text for *_, text, _ in kept] == [shown[line - 1] for _, _, _, line, _, _ in kept]
     breaks = sum(key.count("\n") for (key,) in done.rows("vesicle", "cid") if key)
     written = len("\n".join(lines).split("\n")) - (not ended and lines[-1:] == [""]) if lines else 0
-    if 'e,"5' not in lines:  # a quotation mark left open may take lines of the next quoted value with it
+    if (
+        'e,"5' not in lines
+    ):  # a quotation mark left open may take lines of the next quoted value with it
         assert done.tables["vesicle"].read + blank + breaks == written
 
 
 def test_equal_files_give_equal_bytes_whatever_the_threads(tmp_path: Path) -> None:
-    duckdb.execute(f"COPY (SELECT i AS cid, i / 7 AS voxel_radius FROM range(400000) t(i)) TO '{tmp_path}/v.csv'")
+    duckdb.execute(
+        "COPY (SELECT i AS cid, i / 7 AS voxel_radius FROM range(400000) t(i)) TO"
+        f" '{tmp_path}/v.csv'"
+    )
     digests = set()
     for threads in (1, 2, 3):
         context = context_for(tmp_path, {"vesicle": "v.csv"})
-        context = type(context)(context.config, context.settings.model_copy(update={"threads": threads}))
+        context = type(context)(
+            context.config, context.settings.model_copy(update={"threads": threads})
+        )
         out = tmp_path / f"out{threads}"
         out.mkdir()
         ingest.run(context, out)
-        digests.add(tuple(digest_file(out / name) for name in ("tables/vesicle.parquet", "cells.parquet", "sources.json")))
+        digests.add(
+            tuple(
+                digest_file(out / name)
+                for name in ("tables/vesicle.parquet", "cells.parquet", "sources.json")
+            )
+        )
     assert len(digests) == 1
 
 
 def test_refused_lines_are_kept_as_written(tmp_path: Path) -> None:
-    (tmp_path / "b.csv").write_bytes(b'cid,voxel_radius\nb1,1\nb2,1,2\nb\xfc3,1\n"b4,1\nb5,1\n' + b"b6,1," + b"x" * 200_000 + b"\n")
+    (tmp_path / "b.csv").write_bytes(
+        b'cid,voxel_radius\nb1,1\nb2,1,2\nb\xfc3,1\n"b4,1\nb5,1\n'
+        + b"b6,1,"
+        + b"x" * 200_000
+        + b"\n"
+    )
     write(tmp_path, "a.csv", "cid,voxel_radius\na1\na2,5\n")
     write(tmp_path, "axon.csv", "cid\nx\n")
     done = ingest_folder(tmp_path, {"vesicle": "[ab].csv", "axon": "axon.csv"})
@@ -293,24 +366,32 @@ def test_refused_lines_are_kept_as_written(tmp_path: Path) -> None:
 def test_refused_lines_are_streamed_and_there_is_a_file_without_any(tmp_path: Path) -> None:
     write(tmp_path, "axon.csv", "cid\nx\n")
     assert unreadable(ingest_folder(tmp_path, {"axon": "axon.csv"})) == []
-    (tmp_path / "v.csv").write_bytes(b"cid,voxel_radius\na,1\n" + b"".join(b"%d\n" % number for number in range(25_000)))
+    (tmp_path / "v.csv").write_bytes(
+        b"cid,voxel_radius\na,1\n" + b"".join(b"%d\n" % number for number in range(25_000))
+    )
     kept = unreadable(ingest_folder(tmp_path, {"vesicle": "v.csv"}))
-    assert [(line, text) for _, _, _, line, text, _ in kept] == [(number + 3, str(number)) for number in range(25_000)]
+    assert [(line, text) for _, _, _, line, text, _ in kept] == [
+        (number + 3, str(number)) for number in range(25_000)
+    ]
 
 
-def test_two_tables_of_one_file_are_told_unless_they_map_its_columns_otherwise(tmp_path: Path) -> None:
+def test_two_tables_of_one_file_are_told_unless_they_map_its_columns_otherwise(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, "a.csv", "cid,parent_id,voxel_volume\na,n,1\n")
     same = ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": {"file": "*.csv"}})
-    assert [(finding.code, finding.table, finding.file, finding.severity) for finding in same.findings] == [
-        ("SYN-COL-007", "axon", "a.csv", "warning")
-    ]
+    assert [
+        (finding.code, finding.table, finding.file, finding.severity) for finding in same.findings
+    ] == [("SYN-COL-007", "axon", "a.csv", "warning")]
     other = {"file": "a.csv", "columns": {"parent_id": "cid"}, "ignore": ["cid", "voxel_volume"]}
     assert ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": other}).codes == []
 
 
 def test_findings_of_columns_say_where_the_header_stands(tmp_path: Path) -> None:
     write(tmp_path, "v.csv", "made by x\n\ncid,type,voxel_radius\na,b,1\n")
-    (finding,) = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "header_row": 2}}).findings[:1]
+    (finding,) = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "header_row": 2}}).findings[
+        :1
+    ]
     assert [str(place) for place in finding.examples] == ["v.csv, row 3, column type"]
     pq.write_table(pa.table({"cid": ["a"], "type": ["b"]}), tmp_path / "v.parquet")
     (finding,) = ingest_folder(tmp_path, {"vesicle": "v.parquet"}).findings

@@ -1,4 +1,6 @@
-"""join_relations: keys become UUIDs through any number of levels, rows stay as many and in the order they were."""
+"""join_relations: keys become UUIDs through any number of levels, rows stay as many and in the
+order they were.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from stage_lab import DATASET, Lab, csv, paste, settings_line, uid
+
+from tests.stage_lab import DATASET, Lab, csv, paste, settings_line, uid
 
 NEURON = csv("cid", "n1", "n2")
 
@@ -26,14 +29,25 @@ def test_parents_and_neurons_through_four_levels(tmp_path: Path) -> None:
     checked = lab.check()
     assert (checked.verdict, checked.faults) == ("accepted", [])
     wanted = ("parent_id", "parent_enum", "neuron_id")
-    assert lab.related("axon", *wanted) == [(uid("neuron", n), 1, uid("neuron", n)) for n in ("n2", "n1")]
-    assert lab.related("pre_synaptic_terminal", *wanted) == [(uid("axon", f"a{n}"), 4, uid("neuron", f"n{n}")) for n in (1, 2)]
-    assert lab.related("vesicle", *wanted) == [(uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)]
+    assert lab.related("axon", *wanted) == [
+        (uid("neuron", n), 1, uid("neuron", n)) for n in ("n2", "n1")
+    ]
+    assert lab.related("pre_synaptic_terminal", *wanted) == [
+        (uid("axon", f"a{n}"), 4, uid("neuron", f"n{n}")) for n in (1, 2)
+    ]
+    assert lab.related("vesicle", *wanted) == [
+        (uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)
+    ]
     links = checked.records["join_relations"].details["tables"]
-    assert links["vesicle"]["references"] == {"parent_id": {"target": "pre_synaptic_terminal", "how": "inferred", "resolved": 3}}
+    assert links["vesicle"]["references"] == {
+        "parent_id": {"target": "pre_synaptic_terminal", "how": "inferred", "resolved": 3}
+    }
 
 
-@pytest.mark.parametrize("child", ["vesicle", "mitochondria", "nucleus", "endoplasmic_reticulum", "dendritic_spine", "synapse"])
+@pytest.mark.parametrize(
+    "child",
+    ["vesicle", "mitochondria", "nucleus", "endoplasmic_reticulum", "dendritic_spine", "synapse"],
+)
 def test_parents_may_skip_levels(tmp_path: Path, child: str) -> None:
     lab = Lab(tmp_path, {"neuron": NEURON, child: csv("cid,parent_id", "c1,n2", "c2,n1")})
     assert lab.check().faults == (["SYN-COL-004"] if child == "synapse" else [])
@@ -61,7 +75,10 @@ def test_the_chain_breaks_where_a_parent_is_missing_and_is_told_there_only(tmp_p
     )
     checked = lab.check()
     assert checked.faults == ["SYN-REL-001", "SYN-REL-003"]
-    assert checked.finding("SYN-REL-003").cause == "1 row of axon has no parent_id, so it belongs to nothing."
+    assert (
+        checked.finding("SYN-REL-003").cause
+        == "1 row of axon has no parent_id, so it belongs to nothing."
+    )
     assert lab.related("vesicle", "neuron_id") == [None, uid("neuron", "n1"), None]
     assert (checked.rows("axon").rejected, checked.rows("vesicle").rejected) == (2, 0)
 
@@ -70,25 +87,42 @@ AXONS = csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n2")
 
 
 def test_a_neuron_id_of_the_lab_that_agrees(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS, "vesicle": csv("cid,parent_id,neuron_id", "v1,a1,n1", "v2,a2,", "v3,a3,n2")})
+    lab = Lab(
+        tmp_path,
+        {
+            "neuron": NEURON,
+            "axon": AXONS,
+            "vesicle": csv("cid,parent_id,neuron_id", "v1,a1,n1", "v2,a2,", "v3,a3,n2"),
+        },
+    )
     assert lab.check().faults == []
     assert lab.related("vesicle", "neuron_id") == [uid("neuron", key) for key in ("n1", "n2", "n2")]
 
 
 def test_a_neuron_id_of_the_lab_that_contradicts_its_parents(tmp_path: Path) -> None:
-    vesicles = csv("cid,parent_id,neuron_id", "v1,a1,n2", "v2,a2,n2", "v3,a3,n2", "v4,a3,N9", "v5,a2,n2.0")
+    vesicles = csv(
+        "cid,parent_id,neuron_id", "v1,a1,n2", "v2,a2,n2", "v3,a3,n2", "v4,a3,N9", "v5,a2,n2.0"
+    )
     checked = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS, "vesicle": vesicles}).check()
     contradiction = checked.finding("SYN-REL-008")
-    assert contradiction.cause == "1 row of vesicle gives a neuron_id that is not the neuron at the root of its parents."
+    assert (
+        contradiction.cause
+        == "1 row of vesicle gives a neuron_id that is not the neuron at the root of its parents."
+    )
     assert [(example.row, example.value) for example in contradiction.examples] == [(2, "n2")]
     orphans = checked.all("SYN-REL-002")
-    assert [(finding.column, finding.examples[0].value) for finding in orphans] == [("neuron_id", "N9"), ("neuron_id", "n2.0")]
+    assert [(finding.column, finding.examples[0].value) for finding in orphans] == [
+        ("neuron_id", "N9"),
+        ("neuron_id", "n2.0"),
+    ]
     assert checked.faults == ["SYN-REL-002", "SYN-REL-002", "SYN-REL-008"]
     assert checked.rows("vesicle").rejected == 3
 
 
 def test_a_neuron_id_alone_relates_a_row(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": NEURON, "mitochondria": csv("cid,neuron_id", "m1,n2", "m2,", "m3,x")})
+    lab = Lab(
+        tmp_path, {"neuron": NEURON, "mitochondria": csv("cid,neuron_id", "m1,n2", "m2,", "m3,x")}
+    )
     checked = lab.check()
     assert checked.faults == ["SYN-REL-002"]
     assert lab.related("mitochondria", "neuron_id") == [uid("neuron", "n2"), None, None]
@@ -99,7 +133,11 @@ def test_codes_of_an_older_release_in_parent_enum(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS, "vesicle": vesicles})
     checked = lab.check()
     old = checked.finding("SYN-REL-009")
-    assert (old.severity, old.count, [example.value for example in old.examples]) == ("warning", 2, ["3", "3"])
+    assert (old.severity, old.count, [example.value for example in old.examples]) == (
+        "warning",
+        2,
+        ["3", "3"],
+    )
     assert old.cause == "2 rows of vesicle give a parent_enum other than 4, the code of axon."
     assert checked.verdict == "accepted"
     assert lab.related("vesicle", "parent_enum") == [4, 4, 4, 4]
@@ -119,7 +157,10 @@ def test_synapses_between_components_of_neurons(tmp_path: Path) -> None:
     )
     checked = lab.check()
     assert checked.faults == []
-    assert lab.related("pre_synaptic_terminal", "forms_synapse_with") == [uid("synapse", "s1"), None]
+    assert lab.related("pre_synaptic_terminal", "forms_synapse_with") == [
+        uid("synapse", "s1"),
+        None,
+    ]
     assert lab.related("dendritic_spine", "forms_synapse_with") == [uid("synapse", "s1")]
     assert lab.related("synapse", "pre_synapse_id", "post_synapse_id", "neuron_id") == [
         (uid("pre_synaptic_terminal", "t1"), uid("dendritic_spine", "p1"), uid("neuron", "n1")),
@@ -162,8 +203,12 @@ def test_a_parent_key_that_stands_twice_does_not_multiply_its_children(tmp_path:
     assert lab.related("vesicle", "parent_id") == [uid("axon", "a1"), uid("axon", "a2")]
 
 
-@pytest.mark.parametrize(("parents", "children"), [(60_000, 500), (500, 60_000), (140_000, 130_000)])
-def test_rows_keep_their_order_whichever_side_the_join_is_built_from(tmp_path: Path, parents: int, children: int) -> None:
+@pytest.mark.parametrize(
+    ("parents", "children"), [(60_000, 500), (500, 60_000), (140_000, 130_000)]
+)
+def test_rows_keep_their_order_whichever_side_the_join_is_built_from(
+    tmp_path: Path, parents: int, children: int
+) -> None:
     chance = random.Random(7)
     keys = [chance.randrange(parents) for _ in range(children)]
     lab = Lab(
@@ -174,17 +219,28 @@ def test_rows_keep_their_order_whichever_side_the_join_is_built_from(tmp_path: P
         },
     )
     assert lab.check().faults == []
-    found = lab.query("SELECT row_number, parent_id FROM {f}", f="join_relations/relations/axon.parquet")
+    found = lab.query(
+        "SELECT row_number, parent_id FROM {f}", f="join_relations/relations/axon.parquet"
+    )
     assert [row for row, _ in found] == list(range(children))
     assert [parent for _, parent in found] == [uid("neuron", f"n{key}") for key in keys]
 
 
 def test_pairs(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,connection_score", "n1,n2,1", "n2,n1,1", "n1,n1,1", "n1,n2,1", "n1,n2,5")
+    edges = csv(
+        "pre_id,post_id,connection_score", "n1,n2,1", "n2,n1,1", "n1,n1,1", "n1,n2,1", "n1,n2,5"
+    )
     checked = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check()
     repeated = checked.finding("SYN-REL-006")
-    assert repeated.cause == "2 rows of neuron_relation repeat a pair that an earlier row has; 3 of 5 pairs are distinct."
-    assert [(example.row, example.value) for example in repeated.examples] == [(5, "n1 -> n2"), (6, "n1 -> n2")]
+    assert (
+        repeated.cause
+        == "2 rows of neuron_relation repeat a pair that an earlier row has; 3 of 5 pairs are"
+        " distinct."
+    )
+    assert [(example.row, example.value) for example in repeated.examples] == [
+        (5, "n1 -> n2"),
+        (6, "n1 -> n2"),
+    ]
     rows = checked.rows("neuron_relation")
     assert (rows.read, rows.passed, rows.rejected, rows.combined) == (5, 3, 2, 0)
 
@@ -205,17 +261,32 @@ PAIRS = ("n1,n2", "n1,n2", "n2,n1")
 
 def test_pairs_without_a_score_are_offered_to_be_counted(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id,x,confidence", *(f"{pair},{n},0.9" for n, pair in enumerate(PAIRS)))
-    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"ignore": ["x", "confidence"]}})
+    lab = Lab(
+        tmp_path,
+        {"neuron": NEURON, "neuron_relation": edges},
+        {"neuron_relation": {"ignore": ["x", "confidence"]}},
+    )
     repeated = lab.check().finding("SYN-REL-006")
-    assert settings_line(repeated.cure) == (["tables", "neuron_relation", "combine"], {"connection_score": "count"})
-    assert "map it to connection_score (x, confidence)" in repeated.cure and "whole row" not in repeated.cure
+    assert settings_line(repeated.cure) == (
+        ["tables", "neuron_relation", "combine"],
+        {"connection_score": "count"},
+    )
+    assert (
+        "map it to connection_score (x, confidence)" in repeated.cure
+        and "whole row" not in repeated.cure
+    )
     paste(lab, repeated.cure)
     assert lab.check().codes == []
 
 
 def test_scores_that_are_all_empty_are_counted(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id,connection_score", *(f"{pair}," for pair in PAIRS))
-    cure = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check().finding("SYN-REL-006").cure
+    cure = (
+        Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
+        .check()
+        .finding("SYN-REL-006")
+        .cure
+    )
     assert settings_line(cure)[1] == {"connection_score": "count"}
     assert "1 of the rows is a copy of a whole row" in cure
 
@@ -225,13 +296,21 @@ def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
     cure = lab.check().finding("SYN-REL-006").cure
     assert settings_line(cure)[1] == {"connection_score": "sum"}
-    for told in ("1 of the rows has no connection_score", "1 of the rows is a copy of a whole row", "If the score is a confidence"):
+    for told in (
+        "1 of the rows has no connection_score",
+        "1 of the rows is a copy of a whole row",
+        "If the score is a confidence",
+    ):
         assert told in cure
     paste(lab, cure)
     checked = lab.check()
     assert (checked.verdict, checked.faults) == ("accepted", ["SYN-REL-011"])
     lost = checked.finding("SYN-REL-011")
-    assert lost.cause == "1 row of neuron_relation has no connection_score and adds nothing to the sum of its pair."
+    assert (
+        lost.cause
+        == "1 row of neuron_relation has no connection_score and adds nothing to the sum of its"
+        " pair."
+    )
     assert [(example.row, example.value) for example in lost.examples] == [(4, None)]
 
 
@@ -242,47 +321,85 @@ def test_combine_cannot_name_a_column_that_the_file_lacks(tmp_path: Path, how: s
     checked = lab.check()
     assert (checked.verdict, checked.faults) == ("rejected", ["SYN-COL-006"])
     missing = checked.finding("SYN-COL-006")
-    assert "`tables.neuron_relation.combine` names" in missing.cause and missing.file == "neuron_relation.csv"
+    assert (
+        "`tables.neuron_relation.combine` names" in missing.cause
+        and missing.file == "neuron_relation.csv"
+    )
     paste(lab, missing.cure)
     assert lab.check().codes == []
 
 
 def test_scores_that_the_count_replaces_are_told(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id,connection_score", "n1,n2,4", "n1,n2,", "n2,n1,3")
-    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "count"}}})
+    lab = Lab(
+        tmp_path,
+        {"neuron": NEURON, "neuron_relation": edges},
+        {"neuron_relation": {"combine": {"connection_score": "count"}}},
+    )
     replaced = lab.check().finding("SYN-REL-011")
-    assert replaced.cause == "2 rows of neuron_relation have a connection_score, which the number of rows of their pair replaces."
-    assert (replaced.severity, settings_line(replaced.cure)[1]) == ("warning", {"connection_score": "sum"})
+    assert (
+        replaced.cause
+        == "2 rows of neuron_relation have a connection_score, which the number of rows of their"
+        " pair replaces."
+    )
+    assert (replaced.severity, settings_line(replaced.cure)[1]) == (
+        "warning",
+        {"connection_score": "sum"},
+    )
 
 
 def test_combined_pairs_that_lose_nothing_are_not_spoken_of(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,connection_score", "n1,n2,4", "n1,n2,1", "n2,n1,", "n2,n2,", "n2,n2,")
-    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "sum"}}})
+    edges = csv(
+        "pre_id,post_id,connection_score", "n1,n2,4", "n1,n2,1", "n2,n1,", "n2,n2,", "n2,n2,"
+    )
+    lab = Lab(
+        tmp_path,
+        {"neuron": NEURON, "neuron_relation": edges},
+        {"neuron_relation": {"combine": {"connection_score": "sum"}}},
+    )
     assert lab.check().codes == []
 
 
 LONG = [str(720575940623636701 + n * 3) for n in range(6)]
 
 
-@pytest.mark.parametrize("damage", [lambda key: str(int(float(key))), lambda key: key[:15] + "000", lambda key: f"{int(key):.5E}"])
-def test_pairs_that_became_equal_by_damage_are_not_told(tmp_path: Path, damage: Callable[[str], str]) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda key: str(int(float(key))), lambda key: key[:15] + "000", lambda key: f"{int(key):.5E}"],
+)
+def test_pairs_that_became_equal_by_damage_are_not_told(
+    tmp_path: Path, damage: Callable[[str], str]
+) -> None:
     edges = csv("pre_id,post_id,connection_score", *(f"{damage(key)},{LONG[0]},1" for key in LONG))
     checked = Lab(tmp_path, {"neuron": csv("cid", *LONG), "neuron_relation": edges}).check()
     assert checked.verdict == "rejected" and checked.rows("neuron_relation").rejected == 6
-    assert {"SYN-REL-002", "SYN-ID-003"} & set(checked.faults) and "SYN-REL-006" not in checked.faults
+    assert {"SYN-REL-002", "SYN-ID-003"} & set(
+        checked.faults
+    ) and "SYN-REL-006" not in checked.faults
 
 
 def test_pairs_of_rounded_neurons_are_not_to_be_combined(tmp_path: Path) -> None:
     keys = [key[:15] + "000" for key in LONG] + ["720575940611125000", "720575940612856000"]
     edges = csv("pre_id,post_id,connection_score", *(f"{key},{keys[-1]},1" for key in keys))
-    checked = Lab(tmp_path, {"neuron": csv("cid", *dict.fromkeys(keys)), "neuron_relation": edges}).check()
+    checked = Lab(
+        tmp_path, {"neuron": csv("cid", *dict.fromkeys(keys)), "neuron_relation": edges}
+    ).check()
     repeated = checked.finding("SYN-REL-006")
-    assert repeated.settings == [] and "Export the ids as text from their source first" in repeated.cure
+    assert (
+        repeated.settings == []
+        and "Export the ids as text from their source first" in repeated.cure
+    )
 
 
 def test_pairs_that_are_combined_and_rejected_count_once(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,connection_score", "x,n1,1", "x,n1,1", "x,n1,1", "n1,n2,1", "n1,n2,1")
-    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}, {"neuron_relation": {"combine": {"connection_score": "sum"}}})
+    edges = csv(
+        "pre_id,post_id,connection_score", "x,n1,1", "x,n1,1", "x,n1,1", "n1,n2,1", "n1,n2,1"
+    )
+    lab = Lab(
+        tmp_path,
+        {"neuron": NEURON, "neuron_relation": edges},
+        {"neuron_relation": {"combine": {"connection_score": "sum"}}},
+    )
     rows = lab.check().rows("neuron_relation")
     assert (rows.read, rows.passed, rows.rejected, rows.combined, rows.published) == (5, 2, 3, 1, 1)
 
@@ -290,7 +407,9 @@ def test_pairs_that_are_combined_and_rejected_count_once(tmp_path: Path) -> None
 def test_ends_that_are_missing_or_not_there(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id", "n1,n2", ",n1", "n1,", "n2,muscle", "muscle,muscle")
     checked = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check()
-    assert sorted((f.code, f.column, f.count) for f in checked.findings if f.severity == "error") == [
+    assert sorted(
+        (f.code, f.column, f.count) for f in checked.findings if f.severity == "error"
+    ) == [
         ("SYN-REL-002", "post_synapse_id", 2),
         ("SYN-REL-002", "pre_synapse_id", 1),
         ("SYN-REL-007", "post_synapse_id", 1),
@@ -311,8 +430,15 @@ def test_uuids_are_written_as_uuids(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS})
     lab.run("join_relations")
     path = lab.context.store.stage("join_relations") / "relations" / "axon.parquet"
-    types = {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
-    assert types == {"row_number": "BIGINT", "parent_id": "UUID", "parent_enum": "INTEGER", "neuron_id": "UUID"}
+    types = {
+        name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+    }
+    assert types == {
+        "row_number": "BIGINT",
+        "parent_id": "UUID",
+        "parent_enum": "INTEGER",
+        "neuron_id": "UUID",
+    }
     assert str(DATASET) in str(path)
 
 
@@ -320,5 +446,7 @@ def test_a_parent_that_the_dataset_lacks_is_corrected_to_one_it_has(tmp_path: Pa
     tables = {"neuron": csv("cid", "n1"), "vesicle": csv("cid,parent_id", "v1,n1")}
     lab = Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}})
     checked = lab.check()
-    assert checked.faults == ["SYN-REL-005"], "one cause is told once, not also as an unrelated table"
+    assert checked.faults == ["SYN-REL-005"], (
+        "one cause is told once, not also as an unrelated table"
+    )
     assert "`tables.vesicle.parent: neuron`" in checked.finding("SYN-REL-005").cure

@@ -1,4 +1,6 @@
-"""package: exactly SynDB's columns and types, the same bytes everywhere, and nothing from a dataset that was not accepted as it lies."""
+"""package: exactly SynDB's columns and types, the same bytes everywhere, and nothing from a dataset
+that was not accepted as it lies.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,47 @@ import openpyxl
 import polars
 import pyarrow.parquet as pq
 import pytest
-from stage_lab import DATASET, Lab, csv, uid
 
+from syndb_pipeline.base.digests import digest_file
+from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.digests import digest_file
-from syndb_pipeline.errors import DataRejected, PipelineError
 from tests.meshes import small_mesh
+from tests.stage_lab import DATASET, Lab, csv, uid
 
 TABLES_OF_A_LAB = {
-    "neuron": csv("cid,polarity,neuron_type,is_tree,n_branches,mesh_volume,mesh_path", "n1,Bipolar,KC,true,3,2.5,n1.glb", "n2,,,,,,"),
+    "neuron": csv(
+        "cid,polarity,neuron_type,is_tree,n_branches,mesh_volume,mesh_path",
+        "n1,Bipolar,KC,true,3,2.5,n1.glb",
+        "n2,,,,,,",
+    ),
     "axon": csv("cid,parent_id,mitochondria_count", "a1,n1,4", "a2,n2,0"),
-    "vesicle": csv("cid,neurotransmitter,parent_id,parent_enum,centroid_x", "v1,GABA,a1,4,1.5", "v2,,a2,,2"),
-    "synapse": csv("cid,parent_id,pre_id,post_id,cave_id,centroid_x,GABA", "s1,a1,n1,n2,720575940623636701,5,0.25"),
+    "vesicle": csv(
+        "cid,neurotransmitter,parent_id,parent_enum,centroid_x", "v1,GABA,a1,4,1.5", "v2,,a2,,2"
+    ),
+    "synapse": csv(
+        "cid,parent_id,pre_id,post_id,cave_id,centroid_x,GABA",
+        "s1,a1,n1,n2,720575940623636701,5,0.25",
+    ),
     "neuron_relation": csv("cid,pre_id,post_id,connection_score", "e1,n1,n2,2", "e2,n2,n1,1"),
 }
 
 
 def lab_of(folder: Path, threads: int = 2, state: Path | None = None) -> Lab:
-    terms = {"accepted_by": "A", "accepted_on": "2026-11-23", "accurate": True, "redistributable": True, "license_agreed": True}
-    lab = Lab(folder, TABLES_OF_A_LAB, {"synapse": {"parent": "axon"}}, threads=threads, state=state, terms=terms)
+    terms = {
+        "accepted_by": "A",
+        "accepted_on": "2026-11-23",
+        "accurate": True,
+        "redistributable": True,
+        "license_agreed": True,
+    }
+    lab = Lab(
+        folder,
+        TABLES_OF_A_LAB,
+        {"synapse": {"parent": "axon"}},
+        threads=threads,
+        state=state,
+        terms=terms,
+    )
     (folder / "n1.glb").write_bytes(small_mesh())
     return lab
 
@@ -47,7 +71,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def columns(path: Path) -> dict[str, str]:
-    return {name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    return {
+        name: kind for name, kind, *_ in duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+    }
 
 
 @pytest.mark.parametrize("table", list(TABLES_OF_A_LAB))
@@ -60,26 +86,51 @@ def test_columns_are_those_syndb_publishes_in_their_order(lab: Lab, table: str) 
 
 
 def test_tables_have_the_columns_that_were_given_or_follow(lab: Lab) -> None:
-    assert list(columns(lab.packaged("neuron"))) == ["cid", "polarity", "neuron_type", "is_tree", "n_branches", "mesh_volume"]
-    assert list(columns(lab.packaged("axon"))) == ["cid", "mitochondria_count", "parent_id", "parent_enum", "neuron_id"]
+    assert list(columns(lab.packaged("neuron"))) == [
+        "cid",
+        "polarity",
+        "neuron_type",
+        "is_tree",
+        "n_branches",
+        "mesh_volume",
+    ]
+    assert list(columns(lab.packaged("axon"))) == [
+        "cid",
+        "mitochondria_count",
+        "parent_id",
+        "parent_enum",
+        "neuron_id",
+    ]
     assert columns(lab.packaged("vesicle"))["parent_enum"] == "INTEGER"
     synapse = columns(lab.packaged("synapse"))
-    assert list(synapse) == ["cid", "gaba", "cave_id", "pre_synapse_id", "post_synapse_id"], "no parent, no centroid"
+    assert list(synapse) == ["cid", "gaba", "cave_id", "pre_synapse_id", "post_synapse_id"], (
+        "no parent, no centroid"
+    )
     assert synapse["cave_id"] == "BIGINT"
-    assert list(columns(lab.packaged("neuron_relation"))) == ["pre_synapse_id", "post_synapse_id", "connection_score"]
+    assert list(columns(lab.packaged("neuron_relation"))) == [
+        "pre_synapse_id",
+        "post_synapse_id",
+        "connection_score",
+    ]
 
 
 def test_ids_are_parquet_uuids_of_16_bytes(lab: Lab) -> None:
     schema = pq.ParquetFile(lab.packaged("vesicle")).schema
     for name in ("cid", "parent_id", "neuron_id"):
         column = schema.column(list(columns(lab.packaged("vesicle"))).index(name))
-        assert (column.physical_type, column.length, column.logical_type.type) == ("FIXED_LEN_BYTE_ARRAY", 16, "UUID")
+        assert (column.physical_type, column.length, column.logical_type.type) == (
+            "FIXED_LEN_BYTE_ARRAY",
+            16,
+            "UUID",
+        )
     enum = schema.column(list(columns(lab.packaged("vesicle"))).index("parent_enum"))
     assert enum.physical_type == "INT32"
 
 
 def test_rows_stand_as_in_the_file_with_text_in_lower_case(lab: Lab) -> None:
-    assert duckdb.sql(f"SELECT cid, polarity, neuron_type, n_branches FROM '{lab.packaged('neuron')}'").fetchall() == [
+    assert duckdb.sql(
+        f"SELECT cid, polarity, neuron_type, n_branches FROM '{lab.packaged('neuron')}'"
+    ).fetchall() == [
         (uid("neuron", "n1"), "bipolar", "kc", 3),
         (uid("neuron", "n2"), None, None, None),
     ]
@@ -105,10 +156,14 @@ def test_the_tar_tells_nothing_of_machine_user_and_time(lab: Lab) -> None:
         "synapse.parquet",
         "vesicle.parquet",
     ]
-    assert {(m.mtime, m.mode, m.uid, m.gid, m.uname, m.gname, m.type) for m in members} == {(0, 0o644, 0, 0, "", "", tarfile.REGTYPE)}
+    assert {(m.mtime, m.mode, m.uid, m.gid, m.uname, m.gname, m.type) for m in members} == {
+        (0, 0o644, 0, 0, "", "", tarfile.REGTYPE)
+    }
 
 
-def test_the_same_bytes_with_other_threads_in_another_folder_from_another_place(lab: Lab, tmp_path: Path) -> None:
+def test_the_same_bytes_with_other_threads_in_another_folder_from_another_place(
+    lab: Lab, tmp_path: Path
+) -> None:
     other = lab_of(tmp_path / "else where*", threads=1, state=tmp_path / "far" / "state")
     before = Path.cwd()
     os.chdir(tmp_path)
@@ -138,7 +193,11 @@ def test_the_manifest(lab: Lab) -> None:
         "vesicle": 2,
     }
     dataset = manifest["dataset"]
-    assert (dataset["id"], dataset["data_license"], dataset["license"]) == (str(DATASET), 7, "ODC_BY")
+    assert (dataset["id"], dataset["data_license"], dataset["license"]) == (
+        str(DATASET),
+        7,
+        "ODC_BY",
+    )
     assert dataset["syndb_tables"] == [1, 2, 4, 6, 10]
     assert dataset["brain_regions"] == [{"brain_structure": "septum", "direction": "null"}]
     (mesh,) = manifest["files"]
@@ -152,7 +211,9 @@ def test_the_manifest(lab: Lab) -> None:
     }
     store = lab.context.store
     stages = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity"]
-    assert manifest["chain"] == {stage: record.digest for stage in stages if (record := store.record(stage))}
+    assert manifest["chain"] == {
+        stage: record.digest for stage in stages if (record := store.record(stage))
+    }
     assert manifest["terms"]["accepted_by"] == "A"
     assert manifest["verdict"] == "accepted"
     assert str(lab.folder) not in json.dumps(manifest)
@@ -161,16 +222,32 @@ def test_the_manifest(lab: Lab) -> None:
 # -- pairs that become one
 
 
-EDGES = csv("pre_id,post_id,connection_score", "n2,n1,7", "n1,n2,3", "n1,n2,", "n2,n2,", "n1,n2,5", "n1,n2,1")
+EDGES = csv(
+    "pre_id,post_id,connection_score",
+    "n2,n1,7",
+    "n1,n2,3",
+    "n1,n2,",
+    "n2,n2,",
+    "n1,n2,5",
+    "n1,n2,1",
+)
 
 
-@pytest.mark.parametrize(("how", "score"), [("sum", 9.0), ("mean", 3.0), ("min", 1.0), ("max", 5.0), ("first", 3.0)])
-def test_rows_of_a_pair_become_one_where_the_first_stood(tmp_path: Path, how: str, score: float) -> None:
+@pytest.mark.parametrize(
+    ("how", "score"), [("sum", 9.0), ("mean", 3.0), ("min", 1.0), ("max", 5.0), ("first", 3.0)]
+)
+def test_rows_of_a_pair_become_one_where_the_first_stood(
+    tmp_path: Path, how: str, score: float
+) -> None:
     combine = {"neuron_relation": {"combine": {"connection_score": how}}}
     pairs = Lab(tmp_path, {"neuron": csv("cid", "n1", "n2"), "neuron_relation": EDGES}, combine)
     records = pairs.run("package")
     n1, n2 = uid("neuron", "n1"), uid("neuron", "n2")
-    assert duckdb.sql(f"SELECT * FROM '{pairs.packaged('neuron_relation')}'").fetchall() == [(n2, n1, 7.0), (n1, n2, score), (n2, n2, None)]
+    assert duckdb.sql(f"SELECT * FROM '{pairs.packaged('neuron_relation')}'").fetchall() == [
+        (n2, n1, 7.0),
+        (n1, n2, score),
+        (n2, n2, None),
+    ]
     rows = records["package"].tables["neuron_relation"]
     assert (rows.read, rows.passed, rows.combined, rows.published) == (6, 6, 3, 3)
     assert records["package"].details["tables"]["neuron_relation"]["rows"] == 3
@@ -180,7 +257,13 @@ def test_rows_of_a_pair_become_one_where_the_first_stood(tmp_path: Path, how: st
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "xlsx", "parquet"])
 def test_the_rows_of_a_pair_are_counted(tmp_path: Path, header: str, suffix: str) -> None:
     names = header.split(",")
-    rows = [["n2", "n1", ""], ["n1", "n2", ""], ["n1", "n2", ""], ["n2", "n2", ""], ["n1", "n2", ""]]
+    rows = [
+        ["n2", "n1", ""],
+        ["n1", "n2", ""],
+        ["n1", "n2", ""],
+        ["n2", "n2", ""],
+        ["n1", "n2", ""],
+    ]
     rows = [row[: len(names)] for row in rows]
     path = tmp_path / f"edges.{suffix}"
     if suffix == "parquet":
@@ -192,7 +275,9 @@ def test_the_rows_of_a_pair_are_counted(tmp_path: Path, header: str, suffix: str
         book.save(path)
     else:
         mark = "\t" if suffix == "tsv" else ","
-        path.write_text("\n".join(mark.join(row) for row in [names, *rows]) + "\n", encoding="utf-8")
+        path.write_text(
+            "\n".join(mark.join(row) for row in [names, *rows]) + "\n", encoding="utf-8"
+        )
     settings = {"neuron_relation": {"file": path.name, "combine": {"connection_score": "count"}}}
     pairs = Lab(tmp_path, {"neuron": csv("cid", "n1", "n2"), "neuron_relation": None}, settings)
     records = pairs.run("package")
@@ -209,7 +294,9 @@ def test_rows_that_are_set_aside_are_not_counted(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id", "n1,n2", *["n2,n1"] * 2, "n1,n2", "n1,muscle")
     settings = {"neuron_relation": {"combine": {"connection_score": "count"}}}
     tables = {"neuron": csv("cid", "n1", "n2"), "neuron_relation": edges}
-    refused = Lab(tmp_path / "refused", tables, settings, on_invalid="quarantine", max_rejected="30%").check()
+    refused = Lab(
+        tmp_path / "refused", tables, settings, on_invalid="quarantine", max_rejected="30%"
+    ).check()
     assert refused.verdict == "rejected", "it is not known which pair would lack a row"
     neurons = csv("cid,cable_length", "n1,5", "n2,7", "n3,x")
     edges = csv("pre_id,post_id", "n1,n2", *["n2,n1"] * 2, "n1,n2", "n1,n3", "n3,n1")
@@ -219,7 +306,10 @@ def test_rows_that_are_set_aside_are_not_counted(tmp_path: Path) -> None:
     rows = records["package"].tables["neuron_relation"]
     assert (rows.read, rows.passed, rows.rejected, rows.combined, rows.published) == (6, 4, 2, 2, 2)
     n1, n2 = uid("neuron", "n1"), uid("neuron", "n2")
-    assert duckdb.sql(f"SELECT * FROM '{lab.packaged('neuron_relation')}'").fetchall() == [(n1, n2, 2.0), (n2, n1, 2.0)]
+    assert duckdb.sql(f"SELECT * FROM '{lab.packaged('neuron_relation')}'").fetchall() == [
+        (n1, n2, 2.0),
+        (n2, n1, 2.0),
+    ]
 
 
 def test_sums_of_floats_have_the_same_bits_with_any_number_of_threads(tmp_path: Path) -> None:
@@ -227,22 +317,34 @@ def test_sums_of_floats_have_the_same_bits_with_any_number_of_threads(tmp_path: 
     neurons = 20
     pairs = [(chance.randrange(neurons), chance.randrange(neurons)) for _ in range(200_000)]
     scores = [chance.uniform(-1, 1) * 10.0 ** chance.randrange(-8, 9) for _ in pairs]
-    edges = csv("pre_id,post_id,connection_score", *(f"{a},{b},{score!r}" for (a, b), score in zip(pairs, scores, strict=True)))
+    edges = csv(
+        "pre_id,post_id,connection_score",
+        *(f"{a},{b},{score!r}" for (a, b), score in zip(pairs, scores, strict=True)),
+    )
     tables = {"neuron": csv("cid", *map(str, range(neurons))), "neuron_relation": edges}
     labs = [
-        Lab(tmp_path / str(threads), tables, {"neuron_relation": {"combine": {"connection_score": "sum"}}}, threads=threads)
+        Lab(
+            tmp_path / str(threads),
+            tables,
+            {"neuron_relation": {"combine": {"connection_score": "sum"}}},
+            threads=threads,
+        )
         for threads in (1, 2, 8)  # from 4 on, each of the two tables at work has several threads
     ]
     for one in labs:
         one.run("package")
     assert len({one.tar for one in labs}) == 1
-    found = duckdb.sql(f"SELECT connection_score FROM '{labs[0].packaged('neuron_relation')}'").fetchall()
+    found = duckdb.sql(
+        f"SELECT connection_score FROM '{labs[0].packaged('neuron_relation')}'"
+    ).fetchall()
     sums: dict[tuple[int, int], list[float]] = {}
     for pair, score in zip(pairs, scores, strict=True):
         sums.setdefault(pair, []).append(score)
     assert len(found) == len(sums)
     in_file_order = [reduce(operator.add, parts) for parts in sums.values()]
-    assert [value for (value,) in found] == in_file_order, "added up from the first row to the last, to the bit"
+    assert [value for (value,) in found] == in_file_order, (
+        "added up from the first row to the last, to the bit"
+    )
 
 
 # -- refusals
@@ -250,7 +352,13 @@ def test_sums_of_floats_have_the_same_bits_with_any_number_of_threads(tmp_path: 
 
 def test_a_rejected_dataset_is_not_packaged(tmp_path: Path) -> None:
     rejected = Lab(tmp_path, {"neuron": csv("cid", "n1", "n1")})
-    assert list(rejected.run("package")) == ["ingest", "validate", "assign_ids", "join_relations", "check_integrity"]
+    assert list(rejected.run("package")) == [
+        "ingest",
+        "validate",
+        "assign_ids",
+        "join_relations",
+        "check_integrity",
+    ]
     with pytest.raises(DataRejected, match="was rejected: 1 kind") as told:
         rejected.run_one("package")
     assert "syndb-pipeline check" in told.value.next_step
@@ -274,7 +382,9 @@ def test_one_flipped_byte_of_any_stage_is_noticed(tmp_path: Path, output: str) -
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(PipelineError, match=f"is not what the verdict was given for: {output}") as told:
+    with pytest.raises(
+        PipelineError, match=f"is not what the verdict was given for: {output}"
+    ) as told:
         flipped.run_one("package")
     assert "syndb-pipeline check" in told.value.next_step
     assert "package" in flipped.run("package"), "the whole chain makes it anew"
@@ -284,7 +394,9 @@ def test_a_mesh_that_went_away_is_told(tmp_path: Path) -> None:
     lab = lab_of(tmp_path)
     lab.run()
     (tmp_path / "n1.glb").unlink()
-    with pytest.raises(DataRejected, match=r"n1\.glb, named in mesh_path of neuron, cannot be read"):
+    with pytest.raises(
+        DataRejected, match=r"n1\.glb, named in mesh_path of neuron, cannot be read"
+    ):
         lab.run_one("package")
 
 

@@ -1,4 +1,6 @@
-"""runner: nothing is done twice, nothing that changed is kept, and a crash or a second run leaves one whole state."""
+"""runner: nothing is done twice, nothing that changed is kept, and a crash or a second run leaves
+one whole state.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from stage_lab import Lab, csv
 
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.stages.runner import STAGES, expected_inputs, is_current, run_stage, stage_folder
-from syndb_pipeline.stages.stage import Context
-from syndb_pipeline.store import Record
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.stages.runner import (
+    STAGES,
+    expected_inputs,
+    is_current,
+    run_stage,
+    stage_folder,
+)
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record
 from tests.meshes import small_mesh
+from tests.stage_lab import Lab, csv
 
 ALL = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package"]
 
@@ -25,20 +33,30 @@ ALL = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity", 
 def lab(tmp_path: Path) -> Lab:
     lab = Lab(
         tmp_path,
-        {"neuron": csv("cid,mesh_volume", "n1,5", "n2,6"), "axon": csv("cid,parent_id,mesh_path", "a1,n1,a1.glb", "a2,n2,")},
+        {
+            "neuron": csv("cid,mesh_volume", "n1,5", "n2,6"),
+            "axon": csv("cid,parent_id,mesh_path", "a1,n1,a1.glb", "a2,n2,"),
+        },
     )
     (tmp_path / "a1.glb").write_bytes(small_mesh())
     return lab
 
 
 def reran(before: dict[str, Record], after: dict[str, Record]) -> list[str]:
-    return [name for name, record in after.items() if name not in before or record.run != before[name].run]
+    return [
+        name
+        for name, record in after.items()
+        if name not in before or record.run != before[name].run
+    ]
 
 
 def test_the_stages_are_one_chain_in_their_order() -> None:
     assert list(STAGES) == ALL
     assert [stage.after for stage in STAGES.values()] == [None, *ALL[:-1]]
-    assert all(stage.name == name and stage.version and stage.description.endswith(".") for name, stage in STAGES.items())
+    assert all(
+        stage.name == name and stage.version and stage.description.endswith(".")
+        for name, stage in STAGES.items()
+    )
 
 
 def test_nothing_is_done_when_nothing_changed(lab: Lab) -> None:
@@ -54,24 +72,45 @@ def test_a_run_ends_where_it_is_asked_to(lab: Lab) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Lab], object], list[str]]] = {
-    "a byte of a file": (lambda lab: lab.write("neuron", csv("cid,mesh_volume", "n1,5", "n2,7")), ALL),
-    "a file written again with the same bytes": (lambda lab: lab.write("neuron", csv("cid,mesh_volume", "n1,5", "n2,6")), []),
+    "a byte of a file": (
+        lambda lab: lab.write("neuron", csv("cid,mesh_volume", "n1,5", "n2,7")),
+        ALL,
+    ),
+    "a file written again with the same bytes": (
+        lambda lab: lab.write("neuron", csv("cid,mesh_volume", "n1,5", "n2,6")),
+        [],
+    ),
     "how a file is read": (lambda lab: lab.config["tables"]["neuron"].update(missing=["NA"]), ALL),
     "a unit": (lambda lab: lab.config["tables"]["neuron"].update(units={"mesh_volume": "um"}), ALL),
     "a rule's severity": (lambda lab: lab.config.update(rules={"SYN-VAL-001": "warning"}), ALL[1:]),
     "a rule of reading": (lambda lab: lab.config.update(rules={"SYN-READ-011": "warning"}), ALL),
     "a relation": (lambda lab: lab.config["tables"]["axon"].update(parent="neuron"), ALL[3:]),
-    "the label": (lambda lab: lab.config.update(dataset=lab.config["dataset"] | {"label": "another"}), ["package"]),
+    "the label": (
+        lambda lab: lab.config.update(dataset=lab.config["dataset"] | {"label": "another"}),
+        ["package"],
+    ),
     "the terms": (
         lambda lab: lab.config.update(
-            terms={"accepted_by": "A", "accepted_on": "2026-11-23", "accurate": True, "redistributable": True, "license_agreed": True}
+            terms={
+                "accepted_by": "A",
+                "accepted_on": "2026-11-23",
+                "accurate": True,
+                "redistributable": True,
+                "license_agreed": True,
+            }
         ),
         ["package"],
     ),
     "a mesh": (lambda lab: (lab.folder / "a1.glb").write_bytes(small_mesh("another")), ALL[1:]),
     "the schedule": (lambda lab: lab.config.update(schedule="0 2 * * *"), []),
-    "an output that went away": (lambda lab: (lab.context.store.stage("assign_ids") / "ids" / "axon.parquet").unlink(), ["assign_ids"]),
-    "an output that was changed": (lambda lab: (lab.context.store.stage("package") / "manifest.json").write_text("{}"), ["package"]),
+    "an output that went away": (
+        lambda lab: (lab.context.store.stage("assign_ids") / "ids" / "axon.parquet").unlink(),
+        ["assign_ids"],
+    ),
+    "an output that was changed": (
+        lambda lab: (lab.context.store.stage("package") / "manifest.json").write_text("{}"),
+        ["package"],
+    ),
 }
 
 
@@ -83,9 +122,13 @@ def test_what_changed_is_done_again_and_nothing_else(lab: Lab, change: str) -> N
     assert reran(first, lab.run("package")) == stages
 
 
-def test_a_stage_of_another_version_is_done_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_of_another_version_is_done_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = lab.run("package")
-    monkeypatch.setitem(STAGES, "join_relations", replace(STAGES["join_relations"], version="another"))
+    monkeypatch.setitem(
+        STAGES, "join_relations", replace(STAGES["join_relations"], version="another")
+    )
     assert not is_current(lab.context, STAGES["join_relations"])
     assert reran(first, lab.run("package")) == ALL[3:]
 
@@ -95,7 +138,9 @@ def test_one_stage_can_be_done_again_alone_and_leaves_the_same(lab: Lab) -> None
     again = lab.run_one("join_relations", force=True)
     assert again.run != first["join_relations"].run
     assert again.digest == first["join_relations"].digest
-    assert reran(first, lab.run("package")) == ["join_relations"], "what follows is still made from the same"
+    assert reran(first, lab.run("package")) == ["join_relations"], (
+        "what follows is still made from the same"
+    )
 
 
 def test_a_stage_whose_upstream_never_ran_says_so(lab: Lab) -> None:
@@ -118,7 +163,9 @@ def test_stages_of_different_runs_are_not_put_together(lab: Lab) -> None:
     lab.write("neuron", csv("cid,mesh_volume", "n2,5", "n1,6"))
     lab.run_one("ingest")
     for stage in ("assign_ids", "join_relations", "check_integrity", "package"):
-        with pytest.raises(PipelineError, match="validate was made from an earlier run of ingest") as told:
+        with pytest.raises(
+            PipelineError, match="validate was made from an earlier run of ingest"
+        ) as told:
             lab.run_one(stage)
         assert told.value.next_step == "Run validate and the stages after it again."
     lab.run_one("validate")
@@ -131,11 +178,17 @@ def test_stages_of_different_runs_are_not_put_together(lab: Lab) -> None:
 def test_a_crash_between_the_two_renames_is_healed_by_the_next_run(lab: Lab, stage: str) -> None:
     first = lab.run("package")
     folder = lab.context.store.stage(stage)
-    folder.rename(folder.with_name(f".{stage}.{uuid4().hex}"))  # as `replace_folder` leaves it when it is killed there
+    folder.rename(
+        folder.with_name(f".{stage}.{uuid4().hex}")
+    )  # as `replace_folder` leaves it when it is killed there
     after = lab.run("package")
     assert reran(first, after) == [stage]
-    assert {name: record.digest for name, record in after.items()} == {name: record.digest for name, record in first.items()}
-    assert {path.name for path in folder.parent.iterdir()} == {*ALL, ".lock", ".digests.json"}, "what was put aside is gone"
+    assert {name: record.digest for name, record in after.items()} == {
+        name: record.digest for name, record in first.items()
+    }
+    assert {path.name for path in folder.parent.iterdir()} == {*ALL, ".lock", ".digests.json"}, (
+        "what was put aside is gone"
+    )
 
 
 def test_half_a_stage_left_by_a_crash_is_not_mixed_into_the_next(lab: Lab) -> None:
@@ -149,13 +202,18 @@ def test_half_a_stage_left_by_a_crash_is_not_mixed_into_the_next(lab: Lab) -> No
 
 
 def test_two_runs_at_a_time_are_one_too_many(lab: Lab) -> None:
-    with lab.context.store.lock(), pytest.raises(PipelineError, match=r"Another run of dataset .* is under way") as told:
+    with (
+        lab.context.store.lock(),
+        pytest.raises(PipelineError, match=r"Another run of dataset .* is under way") as told,
+    ):
         lab.run_one("ingest")
     assert "Wait for it to end" in told.value.next_step
     assert lab.run_one("ingest").stage == "ingest", "the lock is free again"
 
 
-def test_a_stage_that_fails_leaves_what_was_there(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_fails_leaves_what_was_there(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = lab.run("package")
 
     def fails(context: Context, folder: Path) -> None:

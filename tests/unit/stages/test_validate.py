@@ -1,6 +1,7 @@
 """Stage 2 over small tables shaped as ingest leaves them.
 
-Belongs here: findings, counts and failing cells of validate, from real files. Does not: single rules (`tests/unit/contract`).
+Belongs here: findings, counts and failing cells of validate, from real files. Does not: single
+rules (`tests/unit/contract`).
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.checks.units.mesh_and_skeleton_files import digest_of_paths
+from syndb_pipeline.checks.units.units import window
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.errors import PipelineError
-from syndb_pipeline.findings.finding import Finding
-from syndb_pipeline.settings import DatasetConfig, PipelineSettings
-from syndb_pipeline.sources import Source, SourceMap
+from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages import validate
-from syndb_pipeline.stages.former import MADE_FROM
-from syndb_pipeline.stages.paths import digest_of_paths
-from syndb_pipeline.stages.stage import Context, Result
-from syndb_pipeline.stages.units import window
-from syndb_pipeline.store import Record, Rows, describe_outputs
+from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.row_locations import Source, SourceMap
+from syndb_pipeline.state.stage import Context, Result
+from syndb_pipeline.state.store import Record, Rows, describe_outputs
 from tests.meshes import small_mesh
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
@@ -36,7 +37,9 @@ POLARS = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLE
 class Lab:
     """A dataset whose tables stand as ingest leaves them, and what validate says of it."""
 
-    def __init__(self, folder: Path, tables: dict[str, dict[str, Sequence[Any]] | str], **config: Any) -> None:
+    def __init__(
+        self, folder: Path, tables: dict[str, dict[str, Sequence[Any]] | str], **config: Any
+    ) -> None:
         cells = config.pop("cells", [])
         self.folder = folder
         content = {
@@ -54,7 +57,11 @@ class Lab:
         self.context = Context(dataset, PipelineSettings(state=folder / "state", threads=2))
         self._ingest(tables, cells)
 
-    def _ingest(self, tables: dict[str, dict[str, Sequence[Any]] | str], cells: list[tuple[str, int, str, str, str]]) -> None:
+    def _ingest(
+        self,
+        tables: dict[str, dict[str, Sequence[Any]] | str],
+        cells: list[tuple[str, int, str, str, str]],
+    ) -> None:
         out = self.context.store.scratch / "ingest"
         (out / "tables").mkdir(parents=True)
         rows, columns, sources = {}, {}, {}
@@ -64,19 +71,40 @@ class Lab:
                 duckdb.sql(content).write_parquet(str(file))
                 frame = pl.read_parquet(file)
             else:
-                types = {column: POLARS[TABLES[name].columns[column].sql_type] for column in content}
+                types = {
+                    column: POLARS[TABLES[name].columns[column].sql_type] for column in content
+                }
                 frame = pl.DataFrame(dict(content), schema=types)
                 frame.write_parquet(file)
             rows[name] = Rows(read=frame.height, passed=frame.height, rejected=0)
             columns[name] = {column: column.upper() for column in frame.columns}
-            sources[name] = [Source(file=f"{name}.csv", first_row=0, rows=frame.height, columns=columns[name])]
-        schema = {"tbl": pl.String, "row_number": pl.Int64, "col": pl.String, "raw": pl.String, "kind": pl.String}
+            sources[name] = [
+                Source(file=f"{name}.csv", first_row=0, rows=frame.height, columns=columns[name])
+            ]
+        schema = {
+            "tbl": pl.String,
+            "row_number": pl.Int64,
+            "col": pl.String,
+            "raw": pl.String,
+            "kind": pl.String,
+        }
         pl.DataFrame(cells, schema=schema, orient="row").write_parquet(out / "cells.parquet")
         SourceMap(tables=sources).write(out)
-        read = {name: {"rows": rows[name].read, "unreadable": 0, "columns": columns[name]} for name in tables}
+        read = {
+            name: {"rows": rows[name].read, "unreadable": 0, "columns": columns[name]}
+            for name in tables
+        }
         details = {"tables": read, MADE_FROM: dict.fromkeys(tables, "")}
         outputs = dict(describe_outputs(out))
-        record = Record(stage="ingest", dataset=self.context.dataset, inputs={}, versions={}, outputs=outputs, tables=rows, details=details)
+        record = Record(
+            stage="ingest",
+            dataset=self.context.dataset,
+            inputs={},
+            versions={},
+            outputs=outputs,
+            tables=rows,
+            details=details,
+        )
         self.context.store.commit(out, record)
 
     def validate(self) -> Result:
@@ -111,7 +139,12 @@ def one_cell(folder: Path, table: str, column: str, raw: str, **config: Any) -> 
     assert result.tables[table] == Rows(read=3, passed=2, rejected=1)
     assert [(row[1], row[2], row[3], row[4]) for row in lab.failures] == [(table, 1, column, raw)]
     example = finding.examples[0]
-    assert (example.file, example.row, example.column, example.value) == (f"{table}.csv", 3, column.upper(), raw)
+    assert (example.file, example.row, example.column, example.value) == (
+        f"{table}.csv",
+        3,
+        column.upper(),
+        raw,
+    )
     return finding
 
 
@@ -192,7 +225,14 @@ def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
     empty = [None] * 3
     lab = Lab(
         tmp_path,
-        {"vesicle": {"cid": keys(3), "voxel_radius": empty, "centroid_x": empty, "distance_to_active_zone": empty}},
+        {
+            "vesicle": {
+                "cid": keys(3),
+                "voxel_radius": empty,
+                "centroid_x": empty,
+                "distance_to_active_zone": empty,
+            }
+        },
         cells=cells,
         vesicle={"missing": ["-1"], "units": {"voxel_radius": "um"}},
     )
@@ -200,7 +240,13 @@ def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
     cures = [finding.cure for finding in result.findings]
     assert sum('`tables.vesicle.missing: ["-1", "NA", "-"]`' in cure for cure in cures) == 2
     assert not any("nan" in cure for cure in cures)
-    assert sum("`tables.vesicle.units: {voxel_radius: um, distance_to_active_zone: um}`" in cure for cure in cures) == 1
+    assert (
+        sum(
+            "`tables.vesicle.units: {voxel_radius: um, distance_to_active_zone: um}`" in cure
+            for cure in cures
+        )
+        == 1
+    )
     assert result.tables["vesicle"].rejected == 3
 
 
@@ -211,7 +257,11 @@ def test_neighbours_tell_what_a_comma_means(tmp_path: Path) -> None:
         ("axon", 0, "voxel_volume", "1,234", "uncast"),
         ("axon", 1, "voxel_volume", "1,234,567", "uncast"),
     ]
-    lab = Lab(tmp_path, {"axon": {"cid": keys(2), "voxel_radius": [None] * 2, "voxel_volume": [None] * 2}}, cells=cells)
+    lab = Lab(
+        tmp_path,
+        {"axon": {"cid": keys(2), "voxel_radius": [None] * 2, "voxel_volume": [None] * 2}},
+        cells=cells,
+    )
     by_column = {finding.column: finding for finding in lab.validate().findings}
     assert by_column["voxel_radius"].count == by_column["voxel_volume"].count == 2
     assert "decimal" in by_column["voxel_radius"].cure
@@ -251,20 +301,35 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     assert {finding.count for finding in radius} == {1, 2}
     assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].cure
     # Declared as missing, 0 would empty the key 0 too.
-    assert any("If 0 stands for" in finding.cure and "missing:" not in finding.cure for finding in radius)
-    assert any("percentages" in finding.cure for finding in result.findings if finding.column == "gaba")
+    assert any(
+        "If 0 stands for" in finding.cure and "missing:" not in finding.cure for finding in radius
+    )
+    assert any(
+        "percentages" in finding.cure for finding in result.findings if finding.column == "gaba"
+    )
     assert all("> 0" in finding.cause for finding in radius)
     too_large = the(result, "SYN-VAL-005")
     assert "2,147,483,647" in too_large.cause
     assert too_large.examples[0].row == 7
     # Row 3 of vesicle breaks two rules and counts once.
-    assert result.tables == {"synapse": Rows(read=4, passed=1, rejected=3), "vesicle": Rows(read=6, passed=1, rejected=5)}
+    assert result.tables == {
+        "synapse": Rows(read=4, passed=1, rejected=3),
+        "vesicle": Rows(read=6, passed=1, rejected=5),
+    }
     assert len([row for row in lab.failures if row[1:3] == ("vesicle", 3)]) == 2
 
 
 def test_one_setting_declares_every_marker_of_a_table(tmp_path: Path) -> None:
-    cells = [("vesicle", row, "voxel_radius", raw, "uncast") for row, raw in enumerate(["NA", "NaN", "inf"])]
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(3), "voxel_radius": [None] * 3}}, cells=cells, vesicle={"missing": ["x"]})
+    cells = [
+        ("vesicle", row, "voxel_radius", raw, "uncast")
+        for row, raw in enumerate(["NA", "NaN", "inf"])
+    ]
+    lab = Lab(
+        tmp_path,
+        {"vesicle": {"cid": keys(3), "voxel_radius": [None] * 3}},
+        cells=cells,
+        vesicle={"missing": ["x"]},
+    )
     cures = [finding.cure for finding in lab.validate().findings]
     assert len(cures) == 3
     assert all('`tables.vesicle.missing: ["x", "NA", "NaN", "inf"]`' in cure for cure in cures)
@@ -272,15 +337,26 @@ def test_one_setting_declares_every_marker_of_a_table(tmp_path: Path) -> None:
 
 def test_a_marker_is_told_as_the_lab_wrote_it(tmp_path: Path) -> None:
     radius = [20.0, 21.0, 22.0, -1000.0]  # ingest made nanometres of -1 um
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(4), "voxel_radius": radius}}, vesicle={"units": {"voxel_radius": "um"}})
+    lab = Lab(
+        tmp_path,
+        {"vesicle": {"cid": keys(4), "voxel_radius": radius}},
+        vesicle={"units": {"voxel_radius": "um"}},
+    )
     assert '`tables.vesicle.missing: ["-1"]`' in the(lab.validate(), "SYN-VAL-001").cure
 
 
 def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> None:
     radius = [20.0, math.nan, None, math.inf, 21.0]
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(5), "voxel_radius": radius}}, cells=[("vesicle", 2, "voxel_radius", " NaN", "uncast")])
+    lab = Lab(
+        tmp_path,
+        {"vesicle": {"cid": keys(5), "voxel_radius": radius}},
+        cells=[("vesicle", 2, "voxel_radius", " NaN", "uncast")],
+    )
     result = lab.validate()
-    assert [(finding.code, finding.count) for finding in result.findings] == [("SYN-VAL-002", 1), ("SYN-VAL-002", 2)]
+    assert [(finding.code, finding.count) for finding in result.findings] == [
+        ("SYN-VAL-002", 1),
+        ("SYN-VAL-002", 2),
+    ]
     assert result.tables["vesicle"].rejected == 3
     assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
         "nulls": 1,
@@ -293,7 +369,15 @@ def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> Non
 
 
 def test_text_limits(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"vesicle": {"cid": ["κ", "b", "c"], "neurotransmitter": ["x" * 66, "dopamine", "β-alanine"]}})
+    lab = Lab(
+        tmp_path,
+        {
+            "vesicle": {
+                "cid": ["κ", "b", "c"],
+                "neurotransmitter": ["x" * 66, "dopamine", "β-alanine"],
+            }
+        },
+    )
     result = lab.validate()
     assert the(result, "SYN-VAL-003").examples[0].row == 2
     assert "65 characters" in the(result, "SYN-VAL-003").cause
@@ -304,13 +388,23 @@ def test_text_limits(tmp_path: Path) -> None:
 def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> None:
     types = ["KC", "KC", "stelate", "Purkinje", "golgi ", None]
     lab = Lab(
-        tmp_path, {"neuron": {"cid": keys(6), "neuron_type": types, "polarity": ["Bipolar", "input", "input", None, "bipolar", None]}}
+        tmp_path,
+        {
+            "neuron": {
+                "cid": keys(6),
+                "neuron_type": types,
+                "polarity": ["Bipolar", "input", "input", None, "bipolar", None],
+            }
+        },
     )
     result = lab.validate()
     assert codes(result) == ["SYN-VOC-001", "SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-002"]
     kind, polarity = result.findings[:2]
     assert (kind.severity, kind.count) == ("warning", 3)
-    assert [(example.row, example.value) for example in kind.examples] == [(2, "KC"), (4, "stelate")]
+    assert [(example.row, example.value) for example in kind.examples] == [
+        (2, "KC"),
+        (4, "stelate"),
+    ]
     assert "'KC' and 1 other word; SynDB's nearest: 'stellate' for 'stelate'" in kind.cause
     assert "SynDB knows unipolar, bipolar" in polarity.cause
     capitals = result.findings[2]
@@ -320,7 +414,9 @@ def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> Non
 
 
 def test_other_spellings_are_known_words(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(3), "neurotransmitter": ["GABA", "gaba", "glutamate"]}})
+    lab = Lab(
+        tmp_path, {"vesicle": {"cid": keys(3), "neurotransmitter": ["GABA", "gaba", "glutamate"]}}
+    )
     result = lab.validate()
     assert codes(result) == ["SYN-VOC-002", "SYN-VOC-003"]
     spelling = the(result, "SYN-VOC-003")
@@ -329,7 +425,12 @@ def test_other_spellings_are_known_words(tmp_path: Path) -> None:
 
 
 def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
-    rules = {"SYN-VOC-001": "error", "SYN-VOC-002": "error", "SYN-VOC-003": "error", "SYN-UNIT-001": "error"}
+    rules = {
+        "SYN-VOC-001": "error",
+        "SYN-VOC-002": "error",
+        "SYN-VOC-003": "error",
+        "SYN-UNIT-001": "error",
+    }
     lab = Lab(
         tmp_path,
         {
@@ -352,12 +453,24 @@ def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
         ("SYN-VOC-003", 1),
     ]
     assert {finding.severity for finding in result.findings} == {"error"}
-    assert [result.tables[table].rejected for table in ("neuron", "vesicle", "nucleus")] == [2, 1, 1]
-    assert {(row[0], row[2]) for row in lab.failures if row[1] == "neuron"} == {("SYN-VOC-001", 0), ("SYN-VOC-001", 1), ("SYN-VOC-002", 1)}
+    assert [result.tables[table].rejected for table in ("neuron", "vesicle", "nucleus")] == [
+        2,
+        1,
+        1,
+    ]
+    assert {(row[0], row[2]) for row in lab.failures if row[1] == "neuron"} == {
+        ("SYN-VOC-001", 0),
+        ("SYN-VOC-001", 1),
+        ("SYN-VOC-002", 1),
+    }
 
 
 def test_errors_lowered_to_warnings_reject_nothing(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(3), "voxel_radius": [20.0, 20.0, -5.0]}}, rules={"SYN-VAL-001": "warning"})
+    lab = Lab(
+        tmp_path,
+        {"vesicle": {"cid": keys(3), "voxel_radius": [20.0, 20.0, -5.0]}},
+        rules={"SYN-VAL-001": "warning"},
+    )
     result = lab.validate()
     assert the(result, "SYN-VAL-001").severity == "warning"
     assert result.tables["vesicle"] == Rows(read=3, passed=3, rejected=0)
@@ -375,7 +488,14 @@ def spheres(radii: Sequence[float], scale: float = 1.0) -> dict[str, list[float]
     }
 
 
-RADII = {"neuron": 5_000.0, "dendrite": 400.0, "axon": 150.0, "pre_synaptic_terminal": 400.0, "dendritic_spine": 150.0, "vesicle": 20.0}
+RADII = {
+    "neuron": 5_000.0,
+    "dendrite": 400.0,
+    "axon": 150.0,
+    "pre_synaptic_terminal": 400.0,
+    "dendritic_spine": 150.0,
+    "vesicle": 20.0,
+}
 RADII |= {"mitochondria": 180.0, "endoplasmic_reticulum": 100.0, "nucleus": 3_000.0}
 
 
@@ -384,14 +504,23 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
     radii = [RADII[table] * factor for factor in (0.8, 0.9, 1.0, 1.1, 1.2)]
     in_nanometres = Lab(tmp_path / "nm", {table: {"cid": keys(5)} | spheres(radii)}).validate()
     assert in_nanometres.findings == []
-    in_micrometres = Lab(tmp_path / "um", {table: {"cid": keys(5)} | spheres(radii, 1e-3)}).validate()
+    in_micrometres = Lab(
+        tmp_path / "um", {table: {"cid": keys(5)} | spheres(radii, 1e-3)}
+    ).validate()
     told = the(in_micrometres, "SYN-UNIT-003")  # one wrong unit, one finding
     assert codes(in_micrometres) == ["SYN-UNIT-003"]
     named = {name for name in spheres([1.0]) if f"{name}: um" in told.cure}
     # A thick neuron's ratio in 1/um is that of a thin one in 1/nm.
-    assert named | {"mesh_area_volume_ratio"} == {"voxel_radius", "mesh_surface_area", "mesh_volume", "mesh_area_volume_ratio"}
+    assert named | {"mesh_area_volume_ratio"} == {
+        "voxel_radius",
+        "mesh_surface_area",
+        "mesh_volume",
+        "mesh_area_volume_ratio",
+    }
     assert ("mesh_area_volume_ratio" in named) == (table != "neuron")
-    assert told.cure.startswith(f"If that is the unit, say so: `tables.{table}.units: {{voxel_radius: um, ")
+    assert told.cure.startswith(
+        f"If that is the unit, say so: `tables.{table}.units: {{voxel_radius: um, "
+    )
     assert len(told.settings) == 1
     assert (told.confidence, told.count, told.column) == ("likely", 5, None)
     assert "look like um, um3, um2" in told.cause
@@ -401,21 +530,38 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
 
 def test_nanometres_that_were_converted_once_too_often(tmp_path: Path) -> None:
     radius = [18_000.0, 20_000.0, 22_000.0]
-    lab = Lab(tmp_path, {"vesicle": {"cid": keys(3), "voxel_radius": radius}}, vesicle={"units": {"voxel_radius": "um"}})
-    assert "take voxel_radius out of `tables.vesicle.units`" in the(lab.validate(), "SYN-UNIT-003").cure
+    lab = Lab(
+        tmp_path,
+        {"vesicle": {"cid": keys(3), "voxel_radius": radius}},
+        vesicle={"units": {"voxel_radius": "um"}},
+    )
+    assert (
+        "take voxel_radius out of `tables.vesicle.units`"
+        in the(lab.validate(), "SYN-UNIT-003").cure
+    )
 
 
 def test_whole_numbers_too_small_look_like_voxels(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"mitochondria": {"cid": keys(4), "voxel_volume": [1200.0, 900.0, 1500.0, 1100.0]}})
+    lab = Lab(
+        tmp_path,
+        {"mitochondria": {"cid": keys(4), "voxel_volume": [1200.0, 900.0, 1500.0, 1100.0]}},
+    )
     finding = the(lab.validate(), "SYN-UNIT-003")
     assert "look like voxels" in finding.cause
-    assert "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.cure
+    assert (
+        "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.cure
+    )
     assert finding.settings == [], "nobody knows the size of a voxel but the lab"
     assert "900 and 1500" in finding.cause
 
 
 def test_two_values_say_nothing_about_a_column(tmp_path: Path) -> None:
-    assert Lab(tmp_path, {"vesicle": {"cid": keys(2), "voxel_radius": [0.02, 0.03]}}).validate().findings == []
+    assert (
+        Lab(tmp_path, {"vesicle": {"cid": keys(2), "voxel_radius": [0.02, 0.03]}})
+        .validate()
+        .findings
+        == []
+    )
 
 
 def test_every_window_knows_its_column() -> None:
@@ -436,7 +582,9 @@ def test_shape_columns_that_disagree(tmp_path: Path) -> None:
     shape["mesh_sphericity"][3] = 0.5
     lab = Lab(tmp_path, {"nucleus": {"cid": keys(5)} | shape})
     result = lab.validate()
-    assert [(finding.code, finding.count, finding.examples[0].row) for finding in result.findings] == [
+    assert [
+        (finding.code, finding.count, finding.examples[0].row) for finding in result.findings
+    ] == [
         ("SYN-UNIT-001", 1, 3),
         ("SYN-UNIT-002", 1, 5),
     ]
@@ -450,7 +598,17 @@ def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"x")
     outside = tmp_path.parent / "outside.glb"
     outside.write_bytes(small_mesh())
-    paths = ["meshes/a.GLB", "meshes", "nowhere.glb", "b.txt", "../outside.glb", str(outside), None, "nowhere.glb", "a\0.glb"]
+    paths = [
+        "meshes/a.GLB",
+        "meshes",
+        "nowhere.glb",
+        "b.txt",
+        "../outside.glb",
+        str(outside),
+        None,
+        "nowhere.glb",
+        "a\0.glb",
+    ]
     lab = Lab(tmp_path, {"neuron": {"cid": keys(9), "mesh_path": paths}})
     before = validate.inputs(lab.context)
     result = lab.validate()
@@ -469,9 +627,14 @@ def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
 def test_what_the_stage_depends_on(tmp_path: Path) -> None:
     tables: dict[str, Any] = {"neuron": {"cid": ["a"], "swc_path": ["a.swc"]}}
     labs = [Lab(tmp_path / name, tables) for name in ("one", "two")]
-    assert validate.inputs(labs[0].context) == validate.inputs(labs[1].context), "folders do not matter"
+    assert validate.inputs(labs[0].context) == validate.inputs(labs[1].context), (
+        "folders do not matter"
+    )
     ruled = Lab(tmp_path / "three", tables, rules={"SYN-VOC-001": "error"})
-    assert validate.inputs(ruled.context)["config:rules"] != validate.inputs(labs[0].context)["config:rules"]
+    assert (
+        validate.inputs(ruled.context)["config:rules"]
+        != validate.inputs(labs[0].context)["config:rules"]
+    )
     assert digest_of_paths(labs[0].context, {"neuron": ["cid"]}) is None
 
 
@@ -485,7 +648,8 @@ def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:
     rows = 2_100_000
     bad = (0, 65_535, 65_536, 999_999, 1_000_000, 2_000_000, rows - 1)
     query = (
-        f"SELECT ('k' || i)::VARCHAR AS cid, (CASE WHEN i IN {bad} THEN -5 ELSE i % 1000 END)::BIGINT AS n_trees FROM range({rows}) AS t(i)"
+        f"SELECT ('k' || i)::VARCHAR AS cid, (CASE WHEN i IN {bad} THEN -5 ELSE i % 1000"
+        f" END)::BIGINT AS n_trees FROM range({rows}) AS t(i)"
     )
     lab = Lab(tmp_path, {"neuron": query})
     result = lab.validate()
@@ -495,18 +659,26 @@ def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:
     assert result.tables["neuron"] == Rows(read=rows, passed=rows - 7, rejected=7)
     columns = result.details["tables"]["neuron"]["columns"]
     assert set(columns) == {"n_trees"}
-    assert (columns["n_trees"]["min"], columns["n_trees"]["max"], columns["n_trees"]["nulls"]) == (-5, 999, 0)
+    assert (columns["n_trees"]["min"], columns["n_trees"]["max"], columns["n_trees"]["nulls"]) == (
+        -5,
+        999,
+        0,
+    )
     assert 480 < columns["n_trees"]["median"] < 520, "from a sample"
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     rows = 300_000
-    query = f"""SELECT ('k' || i)::VARCHAR AS cid, (i % 7 - 1)::DOUBLE AS voxel_radius, (i * 7919 % 100003 + 1e4)::DOUBLE AS voxel_volume,
+    query = f"""SELECT ('k' || i)::VARCHAR AS cid, (i % 7 - 1)::DOUBLE AS voxel_radius, (i * 7919 %
+          100003 + 1e4)::DOUBLE AS voxel_volume,
                 ('word ' || i % 5000)::VARCHAR AS neurotransmitter FROM range({rows}) AS t(i)"""
     outputs = []
     for threads in (1, 2, 4):
         lab = Lab(tmp_path / str(threads), {"vesicle": query})
-        lab.context = Context(lab.context.config, PipelineSettings(state=tmp_path / str(threads) / "state", threads=threads))
+        lab.context = Context(
+            lab.context.config,
+            PipelineSettings(state=tmp_path / str(threads) / "state", threads=threads),
+        )
         result = lab.validate()
         outputs.append(((lab.folder / "validate" / "failures.parquet").read_bytes(), result))
     assert outputs[0] == outputs[1] == outputs[2]
@@ -518,18 +690,27 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_types_other_than_the_contracts_are_our_fault(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"vesicle": "SELECT 'a' AS cid, 1.5::FLOAT AS voxel_radius"})
-    with pytest.raises(PipelineError, match=r"vesicle with columns that the contract does not describe \(voxel_radius"):
+    with pytest.raises(
+        PipelineError,
+        match=r"vesicle with columns that the contract does not describe \(voxel_radius",
+    ):
         lab.validate()
 
 
 def test_a_table_without_rules_and_a_table_without_rows(tmp_path: Path) -> None:
     lab = Lab(
         tmp_path,
-        {"dendritic_spine": {"cid": ["a"], "parent_id": ["b"]}, "vesicle": {"cid": [], "voxel_radius": [], "neurotransmitter": []}},
+        {
+            "dendritic_spine": {"cid": ["a"], "parent_id": ["b"]},
+            "vesicle": {"cid": [], "voxel_radius": [], "neurotransmitter": []},
+        },
     )
     result = lab.validate()
     assert result.findings == []
-    assert result.tables == {"dendritic_spine": Rows(read=1, passed=1, rejected=0), "vesicle": Rows(read=0, passed=0, rejected=0)}
+    assert result.tables == {
+        "dendritic_spine": Rows(read=1, passed=1, rejected=0),
+        "vesicle": Rows(read=0, passed=0, rejected=0),
+    }
     assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
         "nulls": 0,
         "min": None,
@@ -564,9 +745,16 @@ def test_rejected_rows_are_the_oracles(folders: Any, rows: list[tuple[Any, ...]]
 
     columns = list(zip(*rows, strict=True)) if rows else [[], [], [], []]
     names = ("voxel_radius", "centroid_x", "minimum_normal_length", "neurotransmitter")
-    lab = Lab(next(folders), {"vesicle": {"cid": keys(len(rows))} | dict(zip(names, columns, strict=True))})
+    lab = Lab(
+        next(folders),
+        {"vesicle": {"cid": keys(len(rows))} | dict(zip(names, columns, strict=True))},
+    )
     result = lab.validate()
     wrong = {number for number, row in enumerate(rows) if bad(*row)}
-    assert result.tables["vesicle"] == Rows(read=len(rows), passed=len(rows) - len(wrong), rejected=len(wrong))
+    assert result.tables["vesicle"] == Rows(
+        read=len(rows), passed=len(rows) - len(wrong), rejected=len(wrong)
+    )
     assert {row[2] for row in lab.failures} == wrong
-    assert bool([finding for finding in result.findings if finding.severity == "error"]) == bool(wrong)
+    assert bool([finding for finding in result.findings if finding.severity == "error"]) == bool(
+        wrong
+    )

@@ -1,0 +1,295 @@
+"""What the lab wrote in the cells that findings name: ingest keeps values, a person looks for the
+text.
+
+Belongs here: which cells are read again from the lab's files, and how many. Does not: reading them
+(`readers/single_cells.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Final
+from uuid import uuid4
+
+import duckdb
+
+from syndb_pipeline.base.engine import given, literal, parquet
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.single_cells import LabFile, Texts, read_cells
+from syndb_pipeline.rules.finding import Example
+from syndb_pipeline.state.row_locations import Source, SourceMap
+from syndb_pipeline.state.stage import Context
+
+MOST_ROWS: Final = 1_000_000
+"""Rows of one table that are looked up again in its files; further failing cells are told as they
+were read.
+"""
+
+WRITTEN: Final = "written"
+"""Name of the table of `look_up`: tbl, row_number, col, value (as read), raw (as written)."""
+
+_CONVERTED: Final = (Kind.NUMBER, Kind.INTEGER, Kind.PATH)
+"""Kinds whose text ingest does not keep. Keys keep theirs in `cells.parquet` where it is not the
+key itself; text is its own.
+"""
+
+_TOGETHER: Final = 50_000
+
+_FOUND: Final = {"row_number": "BIGINT", "col": "VARCHAR", "raw": "VARCHAR"}
+"""What `_texts` gives."""
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table `WRITTEN`, empty."""
+    connection.execute(
+        f"CREATE TABLE {WRITTEN} (tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR, raw"
+        " VARCHAR)"
+    )
+
+
+def look_up(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    sources: SourceMap,
+    failing: str,
+    shown: Iterable[tuple[str, int]] = (),
+) -> None:
+    """Add the text of the cells that the query `failing` (tbl, row_number, col, value) names to the
+    table `WRITTEN`.
+
+    Cells are left out whose value is their text, or whose file does not hold that value any more.
+    Where a table has more than `MOST_ROWS` failing rows, further ones are looked up only if they
+    are among `shown`, pairs of table and row number.
+    """
+    cells = parquet(context.store.stage("ingest") / "cells.parquet")
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE failing_now AS
+            SELECT DISTINCT tbl, row_number, col, value FROM ({failing}) ANTI JOIN {WRITTEN} USING
+              (tbl, row_number, col, value)""")
+    [(count,)] = connection.execute(
+        "SELECT count(*) FROM failing_now"
+    ).fetchall()  # fetchone would leave the result open
+    if not count:
+        return
+    connection.execute(
+        f"""INSERT INTO {WRITTEN} SELECT tbl, row_number, col, value, raw FROM {cells} JOIN
+              failing_now USING (tbl, row_number, col)
+            WHERE raw <> value AND contains(raw, value)"""
+    )
+    told = connection.execute(
+        f"""CREATE OR REPLACE TABLE not_kept AS FROM failing_now ANTI JOIN {cells} USING (tbl,
+              row_number, col);
+            SELECT tbl, list(DISTINCT col ORDER BY col) FROM not_kept GROUP BY tbl ORDER BY tbl"""
+    ).fetchall()
+    for table, columns in told:
+        converted = [
+            column for name in columns if (column := TABLES[table].columns[name]).kind in _CONVERTED
+        ]
+        if converted:
+            _look_up_table(
+                connection,
+                context,
+                sources,
+                table,
+                converted,
+                [row for name, row in shown if name == table],
+            )
+
+
+def _look_up_table(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    sources: SourceMap,
+    table: str,
+    columns: list[Column],
+    shown: list[int],
+) -> None:
+    names = [column.name for column in columns]
+    here = (
+        f"SELECT row_number, col, value FROM not_kept WHERE tbl = {literal(table)} AND"
+        f" list_contains({literal(names)}, col)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE found (row_number BIGINT, col VARCHAR, raw VARCHAR)"
+    )
+    for source in sources.tables[table]:
+        inside = (
+            f"{here} AND row_number BETWEEN {source.first_row} AND"
+            f" {source.first_row + source.rows - 1}"
+        )
+        rows = f"""SELECT row_number FROM (SELECT DISTINCT row_number FROM ({inside}) ORDER BY
+              row_number LIMIT {MOST_ROWS})
+                   UNION SELECT row_number FROM ({inside}) WHERE
+                     list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
+        # A connection with an open result takes no other statement; a cursor is a second one on the
+        # same database.
+        with connection.cursor() as cursor:
+            batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)
+            wanted = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
+            for some in _batches(_texts(connection, context, table, source, names, wanted)):
+                with given(connection, "some_texts", _FOUND, some):
+                    connection.execute("INSERT INTO found FROM some_texts")
+    factors = {
+        column.name: factor
+        for column in columns
+        if (factor := context.config.tables[table].factor(column)) != 1
+    }
+    shift = " ".join(
+        f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items()
+    )
+    # Without white space and the marks that group digits.
+    point = (
+        f"replace(regexp_replace(raw, '[^0-9eE+{context.config.tables[table].decimal}-]', '', 'g'),"
+        " ',', '.')"
+    )
+    number = (
+        f"try_cast({point} AS DOUBLE) * CASE col {shift} ELSE 1 END"
+        if shift
+        else f"try_cast({point} AS DOUBLE)"
+    )
+    paths = [column.name for column in columns if column.kind is Kind.PATH]
+    # A file that changed since must not put other words into a finding's mouth.
+    connection.execute(
+        f"""INSERT INTO {WRITTEN} SELECT {literal(table)}, row_number, col, value, raw FROM found
+              JOIN ({here}) USING (row_number, col)
+            WHERE raw <> value AND CASE WHEN list_contains({literal(paths)}::VARCHAR[], col) THEN
+              contains(raw, value)
+                ELSE {number} IS NOT DISTINCT FROM try_cast(value AS DOUBLE)
+                    OR abs({number} - try_cast(value AS DOUBLE)) <= 1e-9 * abs({number}) END"""
+    )
+
+
+def _batches(
+    texts: Iterable[tuple[int, str, str | None]],
+) -> Iterator[list[tuple[int, str, str | None]]]:
+    remaining = iter(texts)
+    while some := list(islice(remaining, _TOGETHER)):
+        yield some
+
+
+def _texts(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    table: str,
+    source: Source,
+    columns: Sequence[str],
+    rows: Iterable[int],
+) -> Iterator[tuple[int, str, str | None]]:
+    """Row, column and text of the cells of `columns` (SynDB's names) in `rows` of a table, as
+    `read_again` gives them.
+    """
+    names = [source.columns.get(column, column) for column in columns]
+    for row, texts in read_again(connection, context, table, source, names, rows):
+        yield from ((row, column, text) for column, text in zip(columns, texts, strict=True))
+
+
+def read_again(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    table: str,
+    source: Source,
+    names: Sequence[str],
+    rows: Iterable[int],
+) -> Iterator[tuple[int, Texts]]:
+    """Row and texts of the columns called `names` (the lab's) in `rows` of a table, all of which
+    lie in `source`, ascending.
+
+    Ends where the file cannot be read as it was: it has changed since, and the finding stays as it
+    is.
+    """
+    config = context.config
+    details = context.upstream("ingest").details.get("files", [])
+    read: dict[str, Any] = next(
+        (
+            each
+            for each in details
+            if (each["table"], each["file"], each["sheet"]) == (table, source.file, source.sheet)
+        ),
+        {},
+    )
+    lab_file = LabFile(
+        config.folder / source.file,
+        TABLES[table],
+        config.tables[table],
+        source.first_line,
+        source.sheet,
+        read.get("delimiter"),
+    )
+    scratch = context.store.scratch / f"single_cells-{uuid4().hex}"
+    scratch.mkdir(parents=True)
+    numbers: list[int] = []
+
+    def lines() -> Iterator[int]:
+        jumps, shift = iter(source.jumps), 0
+        upcoming = next(jumps, None)
+        for row in rows:
+            index = row - source.first_row
+            while upcoming is not None and upcoming[0] <= index:
+                shift, upcoming = upcoming[1], next(jumps, None)
+            numbers.append(row)
+            yield source.first_line + index + shift
+
+    try:
+        for row_texts in read_cells(connection, lab_file, names, lines(), scratch):
+            yield numbers.pop(0), row_texts
+    except (Unreadable, OSError, ValueError, duckdb.Error):
+        return
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+Place = tuple[str, int, str, str | None]
+"""Table, row number, SynDB's column, value as read."""
+
+
+def _rows(places: Sequence[Place]) -> str:
+    """A FROM item of `places`, of which there are a few, with the columns place (their number),
+    tbl, row_number, col and value.
+    """
+    listed = ", ".join(
+        f"({number}, {', '.join(map(literal, place))})" for number, place in enumerate(places)
+    )
+    return (
+        f"(SELECT * REPLACE (value::VARCHAR AS value) FROM (VALUES {listed}) AS places(place, tbl,"
+        " row_number, col, value))"
+    )
+
+
+def texts(connection: duckdb.DuckDBPyConnection, places: Sequence[Place]) -> list[str | None]:
+    """The text that `look_up` found for each of a few `places`; else the value as read."""
+    if not places:
+        return []
+    rows = connection.execute(
+        f"""SELECT coalesce(any_value(raw), any_value(value)) FROM {_rows(places)} LEFT JOIN
+              {WRITTEN} USING (tbl, row_number, col, value)
+            GROUP BY place ORDER BY place"""
+    ).fetchall()
+    return [text for (text,) in rows]
+
+
+def examples(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    sources: SourceMap,
+    table: str,
+    places: Sequence[tuple[int, str, Any]],
+) -> list[Example]:
+    """An example for each of a few `places` (row number, SynDB's column, value as read) of `table`,
+    with the text of its cell.
+
+    A value that is None stays None. `connection` has the table `WRITTEN`.
+    """
+    told = [
+        (table, row, column, None if value is None else str(value)) for row, column, value in places
+    ]
+    if told:
+        look_up(
+            connection,
+            context,
+            sources,
+            f"SELECT tbl, row_number, col, value FROM {_rows(told)} WHERE value IS NOT NULL",
+        )
+    found = zip(told, texts(connection, told), strict=True)
+    return [sources.example(table, row, column, text) for (_, row, column, _), text in found]

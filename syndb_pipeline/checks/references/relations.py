@@ -1,0 +1,171 @@
+"""What join_relations carries from table to table, and what of it the last run left.
+
+Belongs here: parents as their children see them, and telling which relations still hold. Does not:
+resolving anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.checks.failures import Failures
+from syndb_pipeline.checks.references import orphans, swapped
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.contract.tables import Column, Table
+from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.failing_cells import FILE
+from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.tables import content
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A table as its children see it: where its keys and UUIDs are, and where its rows' neurons."""
+
+    ids: Path
+    relations: (
+        Path | None
+    )  # has neuron_id; None when the table is the neurons themselves, or knows no neuron
+    is_neuron: bool
+    repeated: bool  # some key stands twice, so a join by key would double the children
+
+    def rows(self) -> str:
+        """A FROM item with key, cid and neuron_id, one row for each key."""
+        if self.relations is not None:
+            source = (
+                f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN"
+                f" {parquet(self.relations)} r"
+            )
+        else:
+            source = (
+                f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM"
+                f" {parquet(self.ids)}"
+            )
+        if self.repeated:
+            source = (
+                f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP"
+                " BY key"
+            )
+        return f"({source})"
+
+
+@dataclass(frozen=True)
+class Join:
+    """How the relations of a table are made.
+
+    Both queries give the same rows, of which `columns` are worked out. Those of `in_order` come in
+    the order of the table's rows, in whole chunks, from a connection with one thread and `memory`
+    bytes; those of `in_any_order` may be joined from either side, and on disk.
+    """
+
+    path: Path
+    rows: int
+    in_order: str
+    in_any_order: str
+    columns: str
+    after: frozenset[str]  # tables whose relations are read, and are made by a join too
+    memory: int
+
+
+@dataclass
+class Work:
+    """What the stage carries from table to table."""
+
+    context: Context
+    connection: duckdb.DuckDBPyConnection
+    failures: Failures
+    sources: SourceMap
+    folder: Path
+    ids: dict[str, Path]
+    parents: dict[str, Parent] = field(default_factory=dict)
+    targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    joined: dict[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # what makes a key together, of tables where several columns do
+    joins: dict[str, Join] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    swaps: dict[str, swapped.Swap] = field(default_factory=dict)
+    evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, str] = field(default_factory=dict)
+
+    def relations(self, table: str) -> Path:
+        """The file of a table's relations, in the new folder."""
+        return self.folder / "relations" / f"{table}.parquet"
+
+
+def settings(table: TableConfig) -> dict[str, Any]:
+    """The settings of a table that its relations depend on."""
+    return {"parent": table.parent, "references": table.references, "combine": table.combine}
+
+
+def allowed_targets(config: TableConfig, column: Column) -> list[str]:
+    """The tables that `column` may point to: the one that the config names, else all that the
+    contract allows.
+    """
+    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
+    return [name for name in column.targets if asked in (None, name)]
+
+
+def made_from(work: Work, table: Table) -> str:
+    """Digest of all that the relations of `table` depend on: its rows, the settings, and the keys
+    of all that it may point to.
+    """
+    context = work.context
+    config = context.config.tables[table.name]
+    there = context.upstream("ingest").details["tables"][table.name]["columns"]
+    pointing = [column for name, column in table.references.items() if name in there]
+    targets = {
+        target
+        for column in pointing
+        for target in allowed_targets(config, column)
+        if target in work.ids
+    }
+    return digest_of(
+        [
+            content(context, work.sources, table.name),
+            settings(config),
+            sorted(context.config.tables),
+            {
+                name: [
+                    content(context, work.sources, name),
+                    work.made_from.get(name),
+                    name in work.swaps,
+                ]
+                for name in sorted(targets)
+            },
+        ]
+    )
+
+
+def take_over(work: Work, table: Table) -> bool:
+    """Have the relations of `table` that the last run left in the new folder too; False where there
+    is something to tell or to make.
+    """
+    former, file = work.context.former, f"relations/{table.name}.parquet"
+    if (
+        former is None
+        or not former.holds(table.name, work.made_from[table.name])
+        or table.name in work.swaps
+    ):
+        return False
+    if not former.is_clean(work.connection, table.name, FILE):
+        return False
+    if file in former.record.outputs:
+        if not former.is_whole(file):
+            return False
+        former.take_over(file, work.folder)
+    details = former.record.details["tables"][table.name]
+    work.details[table.name] = details
+    work.targets |= {
+        (table.name, column): link["target"] for column, link in details["references"].items()
+    }
+    return True

@@ -1,0 +1,104 @@
+"""The command `apply-fixes`: take a corrected workbook back, and check again.
+
+Belongs here: its options and what it prints. Does not: the work (`apply.py`), the report
+(`findings/`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.cli import terminal
+
+if TYPE_CHECKING:
+    from syndb_pipeline.corrections.apply import Applied
+
+WIDTH: Final = 80
+
+
+def apply_fixes(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The workbook that `report --fixes` wrote, corrected."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="CONFIG", help="The dataset's YAML, where it is not where it was."
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Whether to run the checks on the copies.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Merge a corrected workbook into copies of your files, and check them.
+
+    The copies are written to corrected/1, corrected/2, ... beside the dataset's
+    YAML, which then names them; your own files and the YAML as it was are kept.
+    Ends as `check` does; with 2 when the workbook cannot be applied, or nothing
+    in it was changed.
+    """
+    from syndb_pipeline.corrections.apply import apply
+    from syndb_pipeline.corrections.returned import opened
+
+    with opened(file) as book:
+        path = config or Path(book.record.config)
+        if config is None and not path.is_file():
+            raise ConfigError(
+                f"{file} was made for {path}, which is not there.",
+                next_step=(
+                    f"Say where the dataset's YAML is: syndb-pipeline apply-fixes {file} --config"
+                    " CONFIG"
+                ),
+            )
+        context = terminal.open_context(path, settings)
+        with context.store.lock():
+            applied = apply(context, book)
+    told = dataclasses.asdict(applied)
+    if not as_json:
+        _print(applied)
+    if check:
+        terminal.check(Path(_here(path)), settings, as_json, applied=told)
+    elif as_json:
+        terminal.print_json(None, applied=told)
+    else:
+        typer.echo(f"Next: syndb-pipeline check {_here(path)}")
+
+
+def _here(path: str | Path) -> str:
+    """`path` as it is called from the working folder, where it lies below it."""
+    return str(
+        Path(path).relative_to(Path.cwd()) if Path(path).is_relative_to(Path.cwd()) else path
+    )
+
+
+def _print(applied: Applied) -> None:
+    removed = f"{applied.rows_removed:,} row{'' if applied.rows_removed == 1 else 's'} removed"
+    cells = f"{applied.cells:,} cell{'' if applied.cells == 1 else 's'}"
+    rows = f"{applied.rows_corrected:,} row{'' if applied.rows_corrected == 1 else 's'}"
+    typer.echo(
+        f"APPLIED: {cells} corrected in {rows}, {removed}, {applied.rows_untouched:,} left as they"
+        " were"
+    )
+    for name in applied.files:
+        typer.echo(f"  wrote  {name}")
+    typer.echo(f"  config {_here(applied.config)}\n  before {applied.config_before}")
+    for note in applied.notes:
+        typer.echo(
+            textwrap.fill(note, WIDTH, initial_indent="  note   ", subsequent_indent="         ")
+        )

@@ -1,0 +1,380 @@
+"""What commands share at a terminal: the context, progress, reports, the question for approval, and
+how errors end.
+
+Belongs here: talking to a person or a script. Does not: the commands (`cli.py`) or any work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from syndb_pipeline.base.errors import (
+    ApprovalError,
+    ConfigError,
+    Exit,
+    PipelineError,
+    of_the_machine,
+)
+from syndb_pipeline.base.escape_text import visible, visible_json
+from syndb_pipeline.base.progress import Watch
+from syndb_pipeline.cli.bars import Bars, bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from syndb_pipeline.config.settings import PipelineSettings
+    from syndb_pipeline.publishing.plan import Plan
+    from syndb_pipeline.state.stage import Context
+    from syndb_pipeline.state.store import Record
+
+
+_drawn: list[Bars | None] = [None]
+"""What draws now, last: a line printed past it would go through the bar."""
+
+
+def open_context(config: Path, settings: Path | None) -> Context:
+    from syndb_pipeline.config.settings import load_dataset
+    from syndb_pipeline.state.stage import Context
+
+    dataset = load_dataset(config)
+    return Context(dataset, open_settings(settings, near=dataset.folder), say)
+
+
+def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSettings:
+    """`settings.load_settings`, which file that is being said where a person may expect another."""
+    from syndb_pipeline.config.settings import load_settings
+
+    loaded = load_settings(file, near=near)
+    if loaded.note is not None:
+        tell(loaded.note)
+    return loaded
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, so that standard output is the report alone."""
+    if drawn := _drawn[-1]:
+        drawn.say(f"  {visible(line)}")
+    else:
+        typer.echo(f"  {visible(line)}", err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Watch | None]:
+    """A bar at a terminal, below what `say` prints; None elsewhere, where `say` hears of progress
+    in lines.
+    """
+    with bars() as drawn:
+        _drawn.append(drawn)
+        try:
+            yield drawn.watch if drawn else None
+        finally:
+            _drawn.pop()
+
+
+def tell(message: str) -> None:
+    typer.echo(visible(message), err=True)
+
+
+def ask_person(question: str, **options: Any) -> str:
+    """What a person types under `question`; `options` are those of `typer.prompt`. Ctrl+C ends the
+    question at once.
+    """
+    # polars, once imported, lets a read go on after Ctrl+C, so that nothing would happen before the
+    # next Enter.
+    signal.siginterrupt(signal.SIGINT, True)
+    return str(typer.prompt(question, **options))
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def run_through(
+    context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None
+) -> dict[str, Record]:
+    from syndb_pipeline.stages.runner import run_through
+
+    with (locked or context.store.lock)(), progress() as watch:
+        context = replace(context, watch=watch)
+        return {record.stage: record for record in run_through(context, last)}
+
+
+def prepared(
+    context: Context, say: Callable[[str], None] | None = None
+) -> tuple[Record, Plan | None]:
+    """The sealed verdict, and the plan when it is "accepted"; stages that are not current run."""
+    from syndb_pipeline.publishing.plan import plan as planned
+
+    context = replace(context, say=say or context.say)
+    with context.store.lock():
+        records = run_through(context, "package", locked=nullcontext)
+        sealed = records["check_integrity"]
+        return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
+
+
+def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> None:
+    """Run the checks and print their report, with `more` in its JSON. Ends the command with exit
+    code 3 when the verdict is "rejected".
+    """
+    from syndb_pipeline.report.html import write_report
+
+    context = open_context(config, settings)
+    with context.store.lock():
+        sealed = run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
+        html = write_report(context)
+    accepted = sealed.details["verdict"] == "accepted"
+    following = (
+        f"syndb-pipeline plan {config}"
+        if accepted
+        else f"correct the tables, then: syndb-pipeline check {config}"
+    )
+    report(context, sealed, as_json, following, digest=sealed.digest, html=html, **more)
+    if not accepted:
+        raise typer.Exit(Exit.REJECTED)
+
+
+def refuse_changes(context: Context, approve: str | None) -> None:
+    """Raise `ApprovalError` when a byte of what a person approved has changed since: preparing it
+    anew would mend that unseen.
+    """
+    from syndb_pipeline.publishing.plan import plan as planned
+    from syndb_pipeline.publishing.records import PublishRecords
+
+    by_a_person = approve or (
+        context.config.publish.approval == "manual" and PublishRecords(context.store).approvals()
+    )
+    if by_a_person and context.store.record("package") is not None:
+        planned(context)
+
+
+def ask_approval(context: Context, current: Plan) -> str | None:
+    """What a person at the terminal types under the plan; None when nobody is there, or approval is
+    not needed.
+    """
+    from syndb_pipeline.publishing.plan import describe
+    from syndb_pipeline.publishing.status import status as ask
+
+    if context.config.publish.approval == "standing" or not (
+        sys.stdin.isatty() and sys.stderr.isatty()
+    ):
+        return None
+    found = ask(context)
+    if found.approved or found.published:
+        return None
+    tell(describe(current))
+    typed = ask_person(
+        "To publish, type the first 12 characters of the plan's digest",
+        default="",
+        show_default=False,
+        err=True,
+    )
+    if not typed:
+        raise ApprovalError(
+            "Nothing was sent: the plan was not approved.",
+            next_step=f"Later: syndb-pipeline publish {context.config.path}",
+        )
+    return typed
+
+
+def report(
+    context: Context,
+    sealed: Record,
+    as_json: bool,
+    following: str,
+    *,
+    digest: str | None = None,
+    html: Path | None = None,
+    **more: Any,
+) -> None:
+    if as_json:
+        told: dict[str, Any] = ({"html": str(html)} if html else {}) | more
+        print_json(sealed, digest=digest, **told)
+        return
+    from syndb_pipeline.report.report import print_report
+    from syndb_pipeline.state.relation import relations_of
+
+    print_report(
+        console(),
+        verdict=sealed.details["verdict"],
+        name=context.config.name,
+        tables=sealed.tables,
+        findings=sealed.findings,
+        relations=relations_of(sealed.details["relations"]),
+        next_step=following,
+        html=html,
+        config=(
+            config.relative_to(Path.cwd())
+            if (config := context.config.path).is_relative_to(Path.cwd())
+            else config
+        ),
+    )
+
+
+def print_json(
+    sealed: Record | None,
+    *,
+    digest: str | None = None,
+    receipt: Mapping[str, Any] | None = None,
+    exit_code: Exit | None = None,
+    **more: Any,
+) -> None:
+    """Print the object of --json. Its `exit` is the command's exit code; when left out it follows
+    from the verdict.
+    """
+    from syndb_pipeline.report.report import as_json
+    from syndb_pipeline.state.relation import relations_of
+
+    verdict = sealed.details["verdict"] if sealed else None
+    following = Exit.REJECTED if verdict == "rejected" else Exit.OK
+    told = as_json(
+        verdict=verdict,
+        tables=sealed.tables if sealed else {},
+        findings=sealed.findings if sealed else [],
+        digest=digest,
+        receipt=receipt,
+        exit=int(following if exit_code is None else exit_code),
+        relations=(
+            [each.as_json() for each in relations_of(sealed.details["relations"])] if sealed else []
+        ),
+        **more,
+    )
+    typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False, default=str)))
+
+
+def print_work(context: Context) -> None:
+    """What each stage did, in a line."""
+    ingest, ids, relations = (
+        context.store.record(stage) for stage in ("ingest", "assign_ids", "join_relations")
+    )
+    sealed = context.store.record("check_integrity")
+    assert ingest and ids and relations and sealed
+    assigned = sum(table["rows"] - table["missing"] for table in ids.details["tables"].values())
+    resolved = [
+        link["resolved"]
+        for table in relations.details["tables"].values()
+        for link in table["references"].values()
+    ]
+    files = sum(name.startswith("file:") for name in ingest.inputs)
+    typer.echo(
+        f"  read      {sum(rows.read for rows in ingest.tables.values()):,} rows from {files} files"
+    )
+    typer.echo(f"  assigned  {assigned:,} UUIDs")
+    typer.echo(f"  related   {sum(resolved):,} references in {len(resolved)} columns")
+    typer.echo(f"  checked   {sealed.details['verdict']}, verdict sealed as {sealed.digest[:12]}")
+
+
+def callable_here(command: str) -> str:
+    """`command` as this shell can call it: by its path where the environment it lies in is not
+    active.
+    """
+    if shutil.which("syndb-pipeline"):
+        return command
+    return command.replace("syndb-pipeline", sys.argv[0], 1)
+
+
+def print_receipt(context: Context) -> None:
+    from syndb_pipeline.publishing.records import PublishRecords
+
+    records = PublishRecords(context.store)
+    receipt = records.receipt()
+    assert receipt is not None
+    account = receipt.account or receipt.owner
+    typer.echo(
+        f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M}"
+        f" UTC, as {account}"
+    )
+    read = all(table.found is not None for table in receipt.tables.values())
+    how = "read back and compared" if read else "counted by the destination"
+    tables = f"{len(receipt.tables)} table{'' if len(receipt.tables) == 1 else 's'}"
+    typer.echo(
+        f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons"
+    )
+    for name, aside in receipt.set_aside.items():
+        typer.echo(f"  set aside, not sent: {name} {aside}")
+    typer.echo(
+        f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt "
+        f" {records.receipt_path}"
+    )
+
+
+def launcher(name: str = "dagster") -> Callable[..., Any]:
+    """What runs the stages under an orchestrator: an entry point, because this package must not
+    know any.
+    """
+    found = [
+        point for point in entry_points(group="syndb_pipeline.launchers") if point.name == name
+    ]
+    if not found:
+        raise PipelineError(
+            "syndb-pipeline is not installed whole: its Dagster part is missing.",
+            next_step="Install it again: pip install .",
+        )
+    launcher: Callable[..., Any] = found[0].load()
+    return launcher
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv[1:] and sys.argv[1:2] != ["report"]  # there it names a file
+
+
+def fail(error: PipelineError) -> int:
+    if _wants_json():
+        told: dict[str, Any] = {
+            "verdict": None,
+            "tables": {},
+            "findings": [],
+            "digest": None,
+            "receipt": None,
+            "error": str(error),
+            "exit": int(error.exit),
+        }
+        typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False)))
+    tell(str(error))
+    return int(error.exit)
+
+
+def wrong_usage(error: typer.TyperException) -> int:
+    """An unknown command, or an option or argument that is wrong. Its message is empty when help
+    was printed instead.
+    """
+    if not error.format_message():
+        return Exit.USAGE
+    place = getattr(error, "ctx", None)
+    return fail(
+        ConfigError(
+            error.format_message(),
+            next_step=f"See: {place.command_path if place else 'syndb-pipeline'} --help",
+        )
+    )
+
+
+def unexpected(error: Exception) -> int:
+    """A mistake of ours, or of the machine, in one message."""
+    if (told := of_the_machine(error)) is not None:
+        return fail(told)
+    if os.environ.get("SYNDB_DEBUG"):
+        traceback.print_exc()
+    return fail(
+        PipelineError(
+            f"syndb-pipeline failed in a way it should not: {type(error).__name__}: {error}",
+            next_step=(
+                "Please report it, with what SYNDB_DEBUG=1 prints. Nothing is half done: the same"
+                " command may be given again."
+            ),
+        )
+    )

@@ -1,0 +1,160 @@
+"""JSON Schema of the two YAML files, for editors that complete and check while one types.
+
+Belongs here: the schemas, derived from the pydantic settings and the contract's words. Does not:
+reading YAML (`settings.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from syndb_pipeline.config import settings, yaml_file
+from syndb_pipeline.config.table_settings import ALL_COLUMNS
+from syndb_pipeline.contract.tables import TABLES, Kind, Table
+from syndb_pipeline.contract.vocabularies import (
+    ANIMALS,
+    BRAIN_STRUCTURES,
+    DIRECTIONS,
+    GENE_EXPRESSIONS,
+    LICENSES,
+    SPDX_LICENSES,
+)
+from syndb_pipeline.rules.catalogue import RULES
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+FILES: Final = {"dataset": "dataset.schema.json", "pipeline": "pipeline.schema.json"}
+"""Kind of YAML -> name of its published schema, below `config/schema/`."""
+
+
+class _YamlSchema(GenerateJsonSchema):
+    """pydantic's schema, told that some settings take a number where they keep text, or the other
+    way round.
+    """
+
+    def function_before_schema(
+        self, schema: core_schema.BeforeValidatorFunctionSchema
+    ) -> JsonSchemaValue:
+        inner = super().function_before_schema(schema)
+        function = schema["function"]["function"]
+        if function is yaml_file.as_text:
+            return inner | {"type": ["string", "number"]}
+        if function is settings.as_bytes:
+            return {"type": ["string", "integer"], "examples": ["2GB", "1500MiB"]}
+        return inner
+
+
+def dataset_schema() -> dict[str, Any]:
+    """JSON Schema of `config/datasets/*.yaml`: tables with their own columns, parents and
+    references, and SynDB's words.
+    """
+    schema = _schema(settings.DatasetConfig, "A dataset of syndb-pipeline")
+    definitions = schema["$defs"]
+    for model, key, words in (
+        ("DatasetMetadata", "license", [*LICENSES, *SPDX_LICENSES]),
+        ("DatasetMetadata", "animal", list(ANIMALS)),
+        ("BrainRegion", "direction", list(DIRECTIONS)),
+        ("Mutation", "expression", list(GENE_EXPRESSIONS)),
+    ):
+        _restrict(definitions[model]["properties"][key], words)
+    structure = definitions["BrainRegion"]["properties"]["structure"]
+    # Any text will do; the words that are known are what an editor offers.
+    definitions["BrainRegion"]["properties"]["structure"] = structure | {
+        "anyOf": [{"enum": list(BRAIN_STRUCTURES)}, {"type": "string"}]
+    }
+    common = definitions.pop("TableConfig")
+    for name, table in TABLES.items():
+        definitions[name] = _table_schema(common, table)
+    tables = schema["properties"]["tables"]
+    del tables["additionalProperties"]
+    tables |= {
+        "description": "SynDB's table -> where its rows are.",
+        "properties": {name: {"$ref": f"#/$defs/{name}"} for name in TABLES},
+        "additionalProperties": False,
+    }
+    schema["properties"]["rules"]["propertyNames"] = {"enum": list(RULES)}
+    return schema
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """JSON Schema of `config/pipeline.yaml`."""
+    return _schema(settings.PipelineSettings, "Settings of syndb-pipeline")
+
+
+def schema_text(kind: str) -> str:
+    """The schema of `kind` ("dataset" or "pipeline") as it is published, a JSON text that ends in a
+    line break.
+    """
+    schema = dataset_schema() if kind == "dataset" else pipeline_schema()
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write both schemas into `folder`; `config/schema/` of the project holds them, and a test that
+    they are up to date.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, name in FILES.items():
+        path = folder / name
+        path.write_text(schema_text(kind), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
+    return (
+        {"$schema": DIALECT}
+        | model.model_json_schema(schema_generator=_YamlSchema)
+        | {"title": title}
+    )
+
+
+def _restrict(schema: dict[str, Any], words: list[str]) -> None:
+    schema |= {"type": "string", "enum": words}
+
+
+def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:
+    """The settings of one table: what every table has, with the words that fit this one."""
+    properties: dict[str, Any] = {name: dict(value) for name, value in common["properties"].items()}
+    name = {
+        "type": "string",
+        "enum": [n for c in table.columns.values() for n in (c.name, *c.aliases)],
+    }
+    several = {"type": "array", "items": name, "minItems": 1, "uniqueItems": True}
+    properties["columns"]["additionalProperties"] = {"anyOf": [name, several]}
+    with_units = [
+        c.name for c in table.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER
+    ]
+    properties["units"]["propertyNames"] = {"enum": with_units}
+    one_list, by_column = properties["missing"]["oneOf"]
+    names = [ALL_COLUMNS, *(n for c in table.columns.values() for n in (c.name, *c.aliases))]
+    properties["missing"] |= {"oneOf": [one_list, by_column | {"propertyNames": {"enum": names}}]}
+    if table.has_parent:
+        properties["parent"]["anyOf"] = [
+            {"type": "string", "enum": list(table.parents)},
+            {"type": "null"},
+        ]
+    else:
+        del properties["parent"]
+    properties["references"] = {
+        k: v for k, v in properties["references"].items() if k != "additionalProperties"
+    } | {
+        "properties": {c.name: {"enum": list(c.targets)} for c in table.references.values()},
+        "additionalProperties": False,
+    }
+    if table.pair is None:
+        del properties["combine"]
+    else:
+        numbers = [c.name for c in table.columns.values() if c.kind in (Kind.NUMBER, Kind.INTEGER)]
+        properties["combine"]["propertyNames"] = {"enum": numbers}
+    return common | {
+        "title": table.name,
+        "description": f"Rows of SynDB's table {table.name}.",
+        "properties": properties,
+    }

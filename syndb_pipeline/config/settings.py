@@ -1,0 +1,481 @@
+"""The two YAML files a person writes, as typed settings.
+
+Belongs here: reading and checking `config/datasets/*.yaml` and `config/pipeline.yaml`. Does not:
+reading tables or touching state.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.destination_settings import DestinationConfig, EmbeddedDestination
+from syndb_pipeline.config.quarantine_settings import InvalidRows
+from syndb_pipeline.config.table_settings import TableConfig, check_table
+from syndb_pipeline.config.yaml_file import Strict, Text, describe_errors, read_yaml, shown
+from syndb_pipeline.contract import metadata
+from syndb_pipeline.contract.vocabularies import (
+    ANIMALS,
+    BRAIN_STRUCTURES,
+    COMMON_ANIMALS,
+    DIRECTIONS,
+    GENE_EXPRESSIONS,
+    LICENSES,
+    SPDX_LICENSES,
+    nearest,
+)
+from syndb_pipeline.rules.catalogue import RULES
+
+DATASET_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""What a dataset's name, its config file's stem, may be: a Dagster partition key."""
+
+Line = Annotated[Text, AfterValidator(metadata.printable)]
+Name = Annotated[Line, Field(min_length=1, max_length=metadata.NAME_LENGTH)]
+"""A group's or a collection's."""
+
+Severity = Literal["info", "hint", "warning", "error"]
+
+
+_FEW_WORDS = 12
+"""As many words as an error lists whole."""
+
+
+def _one_of(
+    known: Mapping[str, Any] | tuple[str, ...], what: str, common: Mapping[str, str] | None = None
+) -> AfterValidator:
+    def check(value: str) -> str:
+        if value in known:
+            return value
+        folded = {word.casefold(): word for word in known}
+        if value.casefold() in folded:
+            return folded[value.casefold()]
+        meant = (common or {}).get(" ".join(value.replace("_", " ").split()).casefold())
+        near = [meant] if meant else nearest(value, known, 3)
+        few = len(known) <= _FEW_WORDS
+        allowed = (
+            f"did you mean {', '.join(near)}?"
+            if near
+            else f"allowed: {', '.join(list(known)[:_FEW_WORDS])}{'' if few else ' ...'}"
+        )
+        every = "" if few else f" All {len(known)}: syndb-pipeline schema tables"
+        raise ValueError(f"{value!r} is not {what}; {allowed}{every}")
+
+    return AfterValidator(check)
+
+
+def _license(value: str) -> str:
+    by_spdx = {spdx.casefold(): name for spdx, name in SPDX_LICENSES.items()}
+    folded = value.casefold()
+    if folded in by_spdx:
+        return by_spdx[folded]
+    by_name = {name.casefold(): name for name in LICENSES}
+    if folded.replace("-", "_") in by_name:
+        return by_name[folded.replace("-", "_")]
+    raise ValueError(
+        f"{value!r} is not a licence SynDB knows; allowed: {', '.join(LICENSES)}, or SPDX"
+        f" {', '.join(SPDX_LICENSES)}"
+    )
+
+
+def _doi(value: str) -> str:
+    bare = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:)", "", value.strip(), flags=re.IGNORECASE)
+    if not re.fullmatch(r"10\.[0-9]{4,9}/\S+", bare):
+        raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
+    return bare
+
+
+def _cron(value: str) -> str:
+    if not re.fullmatch(r"(\S+\s+){4}\S+", value.strip()) or not re.fullmatch(
+        r"[\d*/,\-A-Za-z\s]+", value
+    ):
+        raise ValueError(
+            f"{value!r} is no cron line; it has five fields (minute hour day month weekday), e.g."
+            ' "0 2 * * *"'
+        )
+    return value.strip()
+
+
+def _structure(value: str) -> str:
+    """A region as neurometa writes it; any other text is kept as it is (SYN-VOC-005 tells it)."""
+    folded = {word.casefold(): word for word in BRAIN_STRUCTURES}
+    return folded.get(value.casefold(), value)
+
+
+class BrainRegion(Strict):
+    structure: Annotated[Name, AfterValidator(_structure)]
+    direction: Annotated[Text, _one_of(DIRECTIONS, "a direction SynDB knows")] = "null"
+
+
+class Mutation(Strict):
+    gene: Annotated[Line, Field(min_length=1, max_length=metadata.GENE_LENGTH)]
+    expression: Annotated[str, _one_of(GENE_EXPRESSIONS, "a kind of gene expression SynDB knows")]
+
+
+class DatasetMetadata(Strict):
+    """What SynDB stores about a dataset (syndb-api-client 0.7.2 `NewDatasetSchema`)."""
+
+    id: UUID = Field(
+        description=(
+            "UUID of the dataset; `syndb-pipeline init` writes a new UUIDv7. The id of an existing"
+            " dataset selects it."
+        )
+    )
+    label: Annotated[Line, Field(min_length=1, max_length=metadata.LABEL_LENGTH)]
+    notes: Annotated[
+        Text, Field(max_length=metadata.NOTES_LENGTH), AfterValidator(metadata.printable_lines)
+    ] = ""
+    license: Annotated[str, AfterValidator(_license)] = "ODC_BY"
+    animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows", COMMON_ANIMALS)]
+    microscopy: Annotated[Line, Field(min_length=1, max_length=metadata.MICROSCOPY_LENGTH)]
+    brain_regions: list[BrainRegion] = Field(min_length=1, max_length=metadata.ITEMS)
+    mutations: list[Mutation] = Field(default=[], max_length=metadata.ITEMS)
+    publications: list[
+        Annotated[Line, AfterValidator(_doi), Field(max_length=metadata.DOI_LENGTH)]
+    ] = Field(default=[], max_length=metadata.ITEMS)
+    groups: list[Name] = Field(
+        default=[],
+        max_length=metadata.ITEMS,
+        description="Groups whose members may change the dataset.",
+    )
+    collections: list[Name] = Field(
+        default=[], max_length=metadata.ITEMS, description="Collections the dataset belongs to."
+    )
+
+
+class Terms(Strict):
+    """A person's acceptance of SynDB's terms (SynDB's upload guide)."""
+
+    accepted_by: Annotated[Text, Field(min_length=1)]
+    accepted_on: date
+    accurate: bool = Field(description="The data are not false or misleading.")
+    redistributable: bool = Field(description="The owner may redistribute them.")
+    license_agreed: bool = Field(description="The owner agrees to the licence above.")
+
+
+class PublishConfig(Strict):
+    destination: str = Field(default="local", description="A destination of pipeline.yaml.")
+    approval: Literal["manual", "standing"] = Field(
+        default="manual",
+        description=(
+            "manual: a person names the plan's digest. standing: the person of `terms` consents to"
+            " unattended runs."
+        ),
+    )
+
+
+class DatasetConfig(InvalidRows):
+    """One dataset: its metadata, its tables, the terms, and how it is published."""
+
+    dataset: DatasetMetadata
+    tables: dict[str, TableConfig] = Field(min_length=1)
+    terms: Terms | None = None
+    publish: PublishConfig = PublishConfig()
+    rules: dict[str, Severity] = Field(default={}, description="Code of a rule -> severity.")
+    schedule: Annotated[Text, AfterValidator(_cron)] | None = Field(
+        default=None, description='Cron line, e.g. "0 2 * * *": when Dagster prepares the dataset.'
+    )
+    watch: bool = Field(
+        default=True,
+        description="Whether the drop-folder sensor prepares the dataset when its files change.",
+    )
+
+    _path: Path = Path()
+
+    @property
+    def path(self) -> Path:
+        """Where the config was read from."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that `file` of each table is relative to."""
+        return self._path.parent
+
+    @property
+    def name(self) -> str:
+        """The config file's stem: the dataset's partition key in Dagster."""
+        return self._path.stem
+
+    @field_validator("tables")
+    @classmethod
+    def _known_tables(cls, tables: dict[str, TableConfig]) -> dict[str, TableConfig]:
+        for name, table in tables.items():
+            check_table(name, table)
+        return tables
+
+    @field_validator("rules")
+    @classmethod
+    def _known_rules(cls, rules: dict[str, Severity]) -> dict[str, Severity]:
+        for code, severity in rules.items():
+            rule = RULES.get(code)
+            if rule is None:
+                near = nearest(code, RULES, 3, 0.5)
+                raise ValueError(
+                    f"{code!r} is not the code of a rule; did you mean"
+                    f" {', '.join(near) or next(iter(RULES))}?"
+                )
+            if rule.fixed and severity != rule.severity:
+                raise ValueError(
+                    f"{code} ({rule.title}) stays {rule.severity!r}: what it finds would corrupt a"
+                    " dataset; remove it from `rules`"
+                )
+        return rules
+
+
+def load_dataset(path: Path | str) -> DatasetConfig:
+    """The dataset config at `path`, checked. Raises `ConfigError` naming file, key, what was found
+    and what is allowed.
+    """
+    path = Path(path).expanduser().absolute()
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{path}: expected `dataset:` and `tables:`, found {shown(content)}.",
+            next_step="Write a new config with: syndb-pipeline init FOLDER",
+        )
+    if not DATASET_NAME.fullmatch(path.stem):
+        raise ConfigError(
+            f"{path}: the file's name is the dataset's name and may hold letters, digits, '.', '_'"
+            " and '-' only."
+        )
+    try:
+        config = DatasetConfig.model_validate(content)
+    except ValidationError as error:
+        raise describe_errors(path, error, DatasetConfig) from None
+    config._path = path
+    return config
+
+
+def as_bytes(value: object) -> int:
+    """An amount of memory such as `2GB` or `1500MiB` in bytes. Raises `ValueError`."""
+    match = re.fullmatch(
+        r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", str(value), flags=re.IGNORECASE
+    )
+    if not match:
+        raise ValueError(f"{value!r} is not an amount of memory; write it like 2GB or 1500MiB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " KMGT".index((match[2] or " ").upper()))
+
+
+class PipelineSettings(BaseSettings):
+    """Where things live and how much they may use: `config/pipeline.yaml`, overridden by
+    `SYNDB_...` environment variables.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SYNDB_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    state: Path = Field(
+        default=Path(".syndb"),
+        description="Folder of stage outputs, records and receipts; relative to this file.",
+    )
+    datasets: Path = Field(
+        default=Path("datasets"), description="Folder of dataset configs; relative to this file."
+    )
+    memory_limit: Annotated[int, BeforeValidator(as_bytes)] = Field(
+        default=2_000_000_000, ge=500_000_000, description="Memory of one run, e.g. 2GB."
+    )
+    data_folders: list[Path] | None = Field(
+        default=None,
+        description=(
+            "Folders that tables, meshes and skeletons may lie in, beside that of the dataset's"
+            " YAML; relative to this file. Every folder when left out."
+        ),
+    )
+    threads: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run."
+    )
+    destinations: dict[str, DestinationConfig] = Field(default={"local": EmbeddedDestination()})
+
+    _file: Path | None = PrivateAttr(None)
+    _beside: bool = PrivateAttr(False)
+    _note: str | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The pipeline.yaml that these are from; None for the defaults."""
+        return self._file
+
+    @property
+    def beside(self) -> bool:
+        """Whether that file was only found beside a dataset, so that whoever wrote the dataset may
+        have written it.
+        """
+        return self._beside
+
+    @property
+    def note(self) -> str | None:
+        """Which file that is, in words, where a person may expect another; None where it is the
+        working folder's.
+        """
+        return self._note
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment wins over the file, whose content arrives as init arguments.
+        return env_settings, init_settings
+
+
+_NOT_FROM_BESIDE = ("state", "datasets", "data_folders")
+"""What a pipeline.yaml that lies beside a dataset does not decide: where we write, and which
+folders may be read.
+"""
+
+
+def find_pipeline_file(near: Path | None = None) -> Path | None:
+    """`pipeline.yaml`: named by SYNDB_PIPELINE_CONFIG, else the nearest at or above the working
+    folder, else at or above `near`.
+    """
+    named = os.environ.get("SYNDB_PIPELINE_CONFIG")
+    if named:
+        return Path(named).expanduser().absolute()
+    return _at_or_above(Path.cwd()) or (_at_or_above(near) if near else None)
+
+
+def _at_or_above(folder: Path) -> Path | None:
+    folder = folder.absolute()
+    places = [
+        place / name
+        for place in (folder, *folder.parents)
+        for name in ("config/pipeline.yaml", "pipeline.yaml")
+    ]
+    return next((place for place in places if place.is_file()), None)
+
+
+def load_settings(path: Path | None = None, *, near: Path | None = None) -> PipelineSettings:
+    """The pipeline's settings.
+
+    Args:
+        path: The file that a person named.
+        near: A dataset's folder. A file at or above it is used where `find_pipeline_file` finds
+            none of the user's own, and then only for destinations, memory and threads: it came with
+            the dataset.
+
+    Returns:
+        The settings of the file, or the defaults; their `file` and `note` say which. Paths are
+        absolute. Without a file, and for one that lies beside a dataset, state is in the user's
+        data folder.
+
+    Raises:
+        ConfigError: The file, or an environment variable, cannot be used.
+    """
+    path = path.expanduser().absolute() if path else None
+    own = path or find_pipeline_file()
+    found = _at_or_above(near) if near and path is None else None
+    beside, path = own is None and found is not None, own or found
+    content: Any = {}
+    if path is not None:
+        content = read_yaml(path) or {}
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: expected keys such as `state:`, found {shown(content)}.")
+        unknown = [str(key) for key in content if key not in PipelineSettings.model_fields]
+        if unknown:
+            # Said here: what is no field may be an option of pydantic's own when it arrives as an
+            # argument.
+            similar = nearest(unknown[0], PipelineSettings.model_fields, 3, 0.5)
+            hint = (
+                f"did you mean {', '.join(similar)}?"
+                if similar
+                else f"allowed: {', '.join(PipelineSettings.model_fields)}"
+            )
+            raise ConfigError(
+                f"{path} cannot be used:\n  {unknown[0]}: there is no such key; {hint}"
+            )
+        content = {
+            key: value for key, value in content.items() if not (beside and key in _NOT_FROM_BESIDE)
+        }
+    if path is not None and not beside:
+        base = path.parent
+    else:
+        from platformdirs import user_data_path
+
+        base = user_data_path("syndb-pipeline")
+    try:
+        settings = PipelineSettings(**content)
+    except ValidationError as error:
+        raise describe_errors(
+            path or Path("the environment (SYNDB_...)"), error, PipelineSettings
+        ) from None
+    except SettingsError as error:
+        raise ConfigError(
+            f"An environment variable SYNDB_... cannot be used: {error}.",
+            next_step="Write it as JSON, or remove it.",
+        ) from None
+    state = (base / settings.state.expanduser()).resolve()
+    folders = settings.data_folders and [
+        (base / folder.expanduser()).resolve() for folder in settings.data_folders
+    ]
+    destinations = {
+        name: _located(item, state, path if beside else None)
+        for name, item in settings.destinations.items()
+    }
+    settings = settings.model_copy(
+        update={
+            "state": state,
+            "datasets": (base / settings.datasets.expanduser()).resolve(),
+            "data_folders": folders,
+            "destinations": destinations,
+        }
+    )
+    settings._file, settings._beside = path, beside
+    settings._note = _which_file(path, found, state)
+    return settings
+
+
+def _which_file(path: Path | None, found: Path | None, state: Path) -> str | None:
+    """In words, which settings hold, those of `path`, where the working folder has others; `found`
+    lies beside the dataset.
+    """
+    if path is None or path == _at_or_above(Path.cwd()):
+        return (
+            f"Settings: {path}. Not used: {found}, beside the dataset"
+            if path and found not in (None, path)
+            else None
+        )
+    if path == found and not os.environ.get("SYNDB_PIPELINE_CONFIG"):
+        return (
+            f"Settings: {path}, which lies beside the dataset, for destinations, memory and threads"
+            f" alone. State: {state}"
+        )
+    return f"Settings: {path}"
+
+
+def _located(destination: DestinationConfig, state: Path, beside: Path | None) -> DestinationConfig:
+    """`destination` with its paths made absolute, and marked with the file `beside` a dataset that
+    names it.
+    """
+    if not isinstance(destination, EmbeddedDestination):
+        return destination.named_by(beside) if beside else destination
+    node = (state / destination.path.expanduser()).resolve()
+    if beside and not node.is_relative_to(state):
+        node = state / EmbeddedDestination().path
+    return destination.model_copy(update={"path": node})

@@ -1,0 +1,491 @@
+"""Workbooks (.xlsx, .xlsm, .xls) by python-calamine: every cell as the text a person would read, in
+a Parquet file.
+
+Belongs here: sheets, headers and cells of a workbook. Does not: cells that calamine wrongly shows
+as empty (`workbook_faults.py`).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree
+
+import pyarrow
+import pyarrow.parquet
+from python_calamine import (
+    CalamineError,
+    CalamineSheet,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+)
+
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.contract.tables import Kind, Table
+from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.casts import WHITE_SPACE
+from syndb_pipeline.readers.endings import stops_early
+from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
+from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.readers.refused import RefusedLines
+from syndb_pipeline.readers.signatures import check_is
+from syndb_pipeline.readers.text.lines import joined
+from syndb_pipeline.readers.workbook import untrusted_workbook
+from syndb_pipeline.readers.workbook.compound_file import is_cut
+from syndb_pipeline.readers.workbook.faults import Fault, find_faults
+from syndb_pipeline.readers.workbook.merged_cells import MergedCells, range_name
+from syndb_pipeline.readers.workbook.sheet_tables import CODE as TOTALS
+from syndb_pipeline.readers.workbook.sheet_tables import TotalsRows, totals_rows
+from syndb_pipeline.rules.finding import Example
+
+pa: Any = pyarrow  # it carries no types
+pq: Any = pyarrow.parquet
+
+SPREADSHEET_DIGITS: Final = 15
+"""Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or
+opened.
+"""
+
+_CHUNK_CELLS: Final = 200_000
+_SAMPLE_ROWS: Final = 50
+"""How far down column names are looked for when the header is none."""
+
+Cell = Any  # what calamine gives: str, int, float, bool, date, datetime, time, timedelta
+
+
+def read(
+    path: Path,
+    file: str,
+    table: Table,
+    config: TableConfig,
+    scratch: Path,
+    memory_limit: int = 2_000_000_000,
+) -> Part:
+    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises
+    `Unreadable` when it gives none.
+
+    A sheet that would take more than its part of the run's `memory_limit` gives none.
+    """
+    _check_bytes(path, file)
+    with readable(file):
+        measured = untrusted_workbook.measure(path, file, table, config, memory_limit)
+        workbook = CalamineWorkbook.from_path(path)
+        name = _choose_sheet(workbook, file, table, config)
+        sheet = workbook.get_sheet_by_name(name)
+        faults = find_faults(path, name) if measured.may_have_faults(name) else []
+        return _read_sheet(
+            sheet, path, file, table, config, scratch, faults, totals_rows(path, name)
+        )
+
+
+def _check_bytes(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the file is empty or text, as tables are that a program only calls
+    .xls.
+    """
+    with path.open("rb") as source:
+        head = source.read(4096)
+    if not head:
+        raise cannot_read(
+            file, "it is empty", "Export it again, or remove the table from the config."
+        )
+    if path.name.startswith("~$"):
+        return  # a lock file, whatever it holds
+    check_is(path, file, ".xls workbook" if head.startswith(b"PK") else "workbook")
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise stops_early(file, "it begins as a workbook and lacks the directory that ends one")
+    if is_cut(path):
+        raise stops_early(file, "it is shorter than its own directory says")
+
+
+@contextmanager
+def readable(file: str) -> Iterator[None]:
+    """Turn what calamine raises on a broken workbook, its Rust panics among them, into
+    `Unreadable`.
+    """
+    advice = (
+        "Open it in a spreadsheet program and save it again as .xlsx, or export the sheet as .csv."
+    )
+    try:
+        yield
+    except PasswordError:
+        raise cannot_read(
+            file, "it is protected by a password", "Save a copy without password."
+        ) from None
+    except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, NotImplementedError) as error:
+        raise cannot_read(file, f"it is damaged ({error})", advice) from None
+    except CalamineError as error:
+        reason = str(error) or type(error).__name__
+        if Path(file).name.startswith("~$"):
+            reason, advice = (
+                "it is the lock file of an open workbook",
+                "Close the workbook, or narrow the glob in `file`.",
+            )
+        raise cannot_read(file, reason[0].lower() + reason[1:], advice) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of pyo3; it has no importable class
+            raise
+        raise cannot_read(file, "it is damaged", advice) from None
+
+
+def _choose_sheet(workbook: CalamineWorkbook, file: str, table: Table, config: TableConfig) -> str:
+    sheets = [
+        sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet
+    ]
+    listed = ", ".join(sheets)
+    if config.sheet is not None:
+        if config.sheet not in sheets:
+            near = nearest(config.sheet, sheets) or sheets
+            advice = (
+                f"Correct it: `tables.{table.name}.sheet: {headers.yaml_word(near[0])}`."
+                if near
+                else "Check the file."
+            )
+            raise Unreadable(
+                Problem(
+                    "SYN-READ-009",
+                    file,
+                    values={"sheet": config.sheet, "sheets": listed or "none", "advice": advice},
+                )
+            )
+        return config.sheet
+    if not sheets:
+        raise cannot_read(file, "it has no sheet of cells", "Check that it is the right workbook.")
+    if len(sheets) > 1:
+        likely = nearest(table.name, sheets) or [
+            name
+            for name in sheets
+            if _row_of_names(workbook.get_sheet_by_name(name), table, config)
+        ]
+        example = headers.yaml_word((likely or sheets)[0])
+        raise Unreadable(
+            Problem(
+                "SYN-READ-007",
+                file,
+                count=len(sheets),
+                values={"sheets": listed, "example": example},
+            )
+        )
+    return sheets[0]
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as text: whole numbers without `.0`, other numbers in their shortest exact form,
+    true/false, ISO dates.
+    """
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e22 else repr(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def is_damaged(cell: Cell) -> bool:
+    """Whether a number has more digits than a spreadsheet or a double keeps, so that as a key it
+    may not be what the lab had.
+    """
+    if isinstance(cell, bool) or not isinstance(cell, float | int):
+        return False
+    if abs(cell) < 1e15 and cell == int(cell):
+        return False
+    digits = repr(cell).lower().partition("e")[0].replace(".", "").strip("-").strip("0")
+    return len(digits) > SPREADSHEET_DIGITS or abs(cell) > EXACT_FLOAT
+
+
+@dataclass
+class _Sink:
+    """Writes rows of cells as text columns `c0`, `c1`, ... and, for the columns `flagged`, `f0`,
+    ...: whether the number is damaged.
+    """
+
+    path: Path
+    width: int
+    flagged: frozenset[int]
+    rows: int = 0
+    filled: list[bool] = field(default_factory=list)
+    first: Sequence[Cell] = ()
+    _pending: list[Sequence[Cell]] = field(default_factory=list)
+    _writer: Any = None
+
+    def __post_init__(self) -> None:
+        self.filled = [False] * self.width
+        texts = [pa.field(column_name(i), pa.string()) for i in range(self.width)]
+        flags = [pa.field(f"f{i}", pa.bool_()) for i in sorted(self.flagged)]
+        self._schema = pa.schema(texts + flags)
+        self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
+
+    def add(self, row: Sequence[Cell]) -> None:
+        self.first = self.first or row
+        self._pending.append(row)
+        self.rows += 1
+        if len(self._pending) * self.width >= _CHUNK_CELLS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self._pending, strict=True)) if self._pending else [()] * self.width
+        texts = [[cell_text(cell) or None for cell in column] for column in columns]
+        self.filled = [
+            full or any(text is not None for text in column)
+            for full, column in zip(self.filled, texts, strict=True)
+        ]
+        flags = [[is_damaged(cell) for cell in columns[i]] for i in sorted(self.flagged)]
+        arrays = [pa.array(column, pa.string()) for column in texts] + [
+            pa.array(column, pa.bool_()) for column in flags
+        ]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._pending = []
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+@dataclass
+class _Totals:
+    """Takes the totals rows that the workbook declares out of its rows: `read` are the columns that
+    count, from 0.
+    """
+
+    rows: Sequence[TotalsRows]
+    read: Sequence[int]
+    refused: RefusedLines
+    places: Places
+
+    def take(self, number: int, first_column: int, row: Sequence[Cell]) -> bool:
+        """Whether the spreadsheet row `number` is a totals row, in all its cells that are read."""
+        filled = [
+            column
+            for column in self.read
+            if cell_text(row[column - first_column]).strip(WHITE_SPACE)
+        ]
+        for totals in self.rows:
+            if totals.first <= number <= totals.last and all(
+                totals.left <= column <= totals.right for column in filled
+            ):
+                text = joined([cell_text(cell).encode() for cell in row], b",").decode()
+                self.places.add(number, text)
+                self.refused.add(number, text, TOTALS)
+                return True
+        return False
+
+    def problem(self) -> list[Problem]:
+        one = self.places.count == 1
+        what = (
+            "is the totals row of its table, as the workbook says"
+            if one
+            else "are totals rows of their table, as the workbook says"
+        )
+        advice = (
+            f"Remove the row{'' if one else 's'}: in Excel, switch off Table Design, Total Row."
+        )
+        return self.places.problem(TOTALS, place=self.places.file, what=what, advice=advice)
+
+
+def _is_blank(row: Sequence[Cell]) -> bool:
+    return all(isinstance(cell, str) and not cell.strip(WHITE_SPACE) for cell in row)
+
+
+def _read_sheet(
+    sheet: CalamineSheet,
+    path: Path,
+    file: str,
+    table: Table,
+    config: TableConfig,
+    scratch: Path,
+    faults: list[Fault],
+    totals: list[TotalsRows],
+) -> Part:
+    """`sheet` streamed into the folder `scratch`.
+
+    calamine's rows start at spreadsheet row 1 and its columns at the first one with a value.
+    """
+    if sheet.start is None or sheet.end is None:
+        raise cannot_read(
+            file,
+            f"its sheet {sheet.name!r} is empty",
+            "Choose another sheet, or remove the table from the config.",
+        )
+    first_column = sheet.start[1]
+    rows = enumerate(sheet.iter_rows(), start=1)
+    header_row, names = _header(rows, sheet, file, table, config)
+    blanks = Places(file, sheet.name)
+    for number in range(config.header_row or 1, header_row):
+        blanks.add(number)
+    fault_rows = {fault.row for fault in faults}
+    exact = {Kind.KEY, Kind.REFERENCE, Kind.INTEGER}
+    meant = [
+        {
+            column.kind
+            for each in config.names_of(name)
+            if (column := table.column(each)) is not None
+        }
+        for name in names
+    ]
+    flagged = frozenset(i for i, kinds in enumerate(meant) if kinds & exact)
+    keys = [i for i, kinds in enumerate(meant) if kinds & {Kind.KEY, Kind.REFERENCE}]
+    dates = {i: Places(file, sheet.name) for i in keys}
+    read = {
+        first_column + i: names[i]
+        for i, kinds in enumerate(meant)
+        if kinds and names[i] not in config.ignore
+    }
+    merged = MergedCells(
+        sheet.merged_cell_ranges or [], header_row + 1, read, Places(file, sheet.name)
+    )
+    target = scratch / "sheet.parquet"
+    sink = _Sink(target, len(names), flagged)
+    summed = _Totals(
+        totals, [*read], RefusedLines(scratch / "totals.parquet"), Places(file, sheet.name)
+    )
+    jumps: list[tuple[int, int]] = []
+    shift, gap = 0, []
+    first_line = header_row + 1
+    for number, row in rows:
+        if _is_blank(row) and number not in fault_rows:
+            gap.append(number)  # told only when a row follows
+            continue
+        for blank in gap:
+            blanks.add(blank)
+        gap = []
+        if summed.take(number, first_column, row):
+            continue
+        if number - first_line - sink.rows != shift:
+            shift = number - first_line - sink.rows
+            jumps.append((sink.rows, shift))
+        for i in keys:
+            if isinstance(row[i], date | time):
+                dates[i].add(number, cell_text(row[i]), names[i])
+        if number in merged.rows:
+            merged.see(number, {first_column + i: cell_text(cell) for i, cell in enumerate(row)})
+        sink.add(row)
+    sink.close()
+    problems = [*blanks.problem("SYN-READ-011"), *merged.problem(), *summed.problem()]
+    for i, places in dates.items():
+        told = places.problem(
+            "SYN-ID-006", value=places.examples[0].value if places.examples else None
+        )
+        problems += [replace(problem, column=names[i]) for problem in told]
+    # A column without name and without values is only a formatted one.
+    kept = [i for i, name in enumerate(names) if name or sink.filled[i]]
+    position = {index: place for place, index in enumerate(kept)}
+    listed = [f"{column_name(i)} AS {column_name(place)}" for place, i in enumerate(kept)]
+    listed += [f"f{i} AS f{place}" for place, i in enumerate(kept) if i in flagged]
+    return Part(
+        path=path,
+        file=file,
+        names=tuple(names[i] for i in kept),
+        types=("VARCHAR",) * len(kept),
+        source=f"(SELECT {', '.join(listed)} FROM {parquet(target)})",
+        rows=sink.rows,
+        sheet=sheet.name,
+        refused=summed.refused.count,
+        refused_lines=summed.refused.close(),
+        damaged={column_name(place): f"f{place}" for place, i in enumerate(kept) if i in flagged},
+        first_line=first_line,
+        jumps=tuple(jumps),
+        first=tuple(cell_text(sink.first[i]) for i in kept) if sink.rows else (),
+        problems=tuple(problems),
+        positions=tuple(first_column + i for i in kept),
+        faults=tuple(
+            (fault.row, position[fault.column - first_column], fault.shown, fault.code)
+            for fault in faults
+            if fault.row > header_row and fault.column - first_column in position
+        ),
+    )
+
+
+def _header(
+    rows: Iterator[tuple[int, list[Cell]]],
+    sheet: CalamineSheet,
+    file: str,
+    table: Table,
+    config: TableConfig,
+) -> tuple[int, tuple[str, ...]]:
+    """The header's row and names, `rows` being left at the row after it; row 0 when there is
+    none.
+    """
+    assert sheet.start is not None
+    if config.names is not None:
+        names = headers.tidy(config.names)
+        if len(names) != sheet.width:
+            reason = (
+                f"its sheet {sheet.name!r} has {sheet.width} columns and `names` has {len(names)}"
+            )
+            raise cannot_read(
+                file, reason, f"Give one name for each column in `tables.{table.name}.names`."
+            )
+        for _ in islice(rows, config.header_row or 0):
+            pass
+        return config.header_row or 0, names
+    assert config.header_row is not None
+    for number, row in rows:
+        if number >= config.header_row and not _is_blank(row):
+            break
+    else:
+        reason = f"its sheet {sheet.name!r} ends before the header in row {config.header_row}"
+        raise cannot_read(
+            file, reason, f"Correct `tables.{table.name}.header_row`, or export the sheet again."
+        )
+    place = Example(file=file, sheet=sheet.name, row=number)
+    merged = [
+        range_name(*corners)
+        for corners in sheet.merged_cell_ranges or []
+        if corners[0][0] < number <= corners[1][0] + 1
+    ]
+    if merged:
+        below = _row_of_names(sheet, table, config) or number
+        advice = (
+            f"Unmerge the header and name every column, or point `tables.{table.name}.header_row`"
+            " at a row that does."
+        )
+        if below > number:
+            advice = (
+                f"The column names stand in row {below}; say so: `tables.{table.name}.header_row:"
+                f" {below}`."
+            )
+        raise Unreadable(
+            Problem(
+                "SYN-READ-008",
+                file,
+                count=len(merged),
+                examples=(place,),
+                values={"ranges": ", ".join(merged[:5]), "advice": advice},
+            )
+        )
+    names = headers.tidy([cell_text(cell) for cell in row])
+    if not set(names) & (headers.known_names(table, config) - {""}):
+        names_in = _row_of_names(sheet, table, config)
+        if names_in is not None or not headers.is_header(names, table, config):
+            raise Unreadable(headers.no_header(place, names, table, config, names_in))
+    rows_below = _first_rows(sheet, number + _SAMPLE_ROWS)[number:]
+    names_in = headers.row_of_better_names(names, rows_below, table, config)
+    if names_in is not None:
+        raise Unreadable(headers.no_header(place, names, table, config, names_in))
+    return number, names
+
+
+def _row_of_names(sheet: CalamineSheet, table: Table, config: TableConfig) -> int | None:
+    return headers.row_of_names(_first_rows(sheet, _SAMPLE_ROWS), table, config)
+
+
+def _first_rows(sheet: CalamineSheet, count: int) -> list[tuple[int, list[str]]]:
+    """The first rows of a sheet, each with its number: at most `count`."""
+    return [
+        (number, [cell_text(cell) for cell in row])
+        for number, row in enumerate(islice(sheet.iter_rows(), count), start=1)
+    ]

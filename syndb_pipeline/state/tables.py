@@ -1,0 +1,84 @@
+"""What earlier stages left, table by table.
+
+Belongs here: finding their Parquet files, their columns and their counts. Does not: changing
+anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.footers import rows_in, types_of
+from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
+from syndb_pipeline.state.failing_cells import FILE, rejected_rows
+from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Rows
+
+
+def ingested(context: Context) -> dict[str, Path]:
+    """The tables that ingest could read, parents before children, with their Parquet file."""
+    folder = context.store.stage("ingest") / "tables"
+    return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
+
+
+def rows_read(context: Context) -> dict[str, int]:
+    """Rows of each table that ingest could read: what later stages have to do."""
+    return {
+        name: counts["rows"]
+        for name, counts in context.upstream("ingest").details["tables"].items()
+    }
+
+
+def content(context: Context, sources: SourceMap, table: str) -> str:
+    """Digest of what ingest left of `table`: its rows and odd cells, where they came from, its
+    columns, and how it was told to read.
+    """
+    ingest = context.upstream("ingest")
+    places = [source.model_dump(mode="json") for source in sources.tables[table]]
+    details = [ingest.details["tables"][table], ingest.details[MADE_FROM][table]]
+    return digest_of([ingest.outputs[f"tables/{table}.parquet"].sha256, places, details])
+
+
+def written(context: Context, stage: str, kind: str) -> dict[str, Path]:
+    """The `<kind>/<table>.parquet` files of a finished stage, by table, e.g. ids of assign_ids."""
+    folder = context.store.stage(stage) / kind
+    return {name: path for name in TABLE_ORDER if (path := folder / f"{name}.parquet").is_file()}
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns of a Parquet file, without ingest's own `_cells`."""
+    return [name for name in types_of(path) if not name.startswith("_")]
+
+
+def contract_columns(table: str, path: Path) -> dict[str, Column]:
+    """The contract's columns that an ingested table has, in the file's order."""
+    declared = TABLES[table].columns
+    return {name: declared[name] for name in columns_of(path)}
+
+
+def rows_by_table(context: Context, folder: Path) -> dict[str, Rows]:
+    """Rows read, passed and rejected by one stage, from ingest's counts and the failing cells in
+    `folder`.
+    """
+    ingest = context.upstream("ingest").details["tables"]
+    rejected = _rejected(context, folder)
+    return {
+        name: Rows(
+            read=counts["rows"],
+            passed=counts["rows"] - rejected.get(name, 0),
+            rejected=rejected.get(name, 0),
+        )
+        for name, counts in ingest.items()
+    }
+
+
+def _rejected(context: Context, folder: Path) -> dict[str, int]:
+    # Mostly nothing failed: opening a DuckDB takes longer than all else a small dataset asks for
+    # here.
+    if not rows_in(folder / FILE):
+        return {}
+    with context.duckdb() as connection:
+        return rejected_rows(connection, context, [folder])

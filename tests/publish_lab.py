@@ -1,0 +1,117 @@
+"""A small prepared dataset for tests of publishing: the real stages have run, into a real node."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from syndb_pipeline.config.settings import load_dataset, load_settings
+from syndb_pipeline.destinations import open_destination
+from syndb_pipeline.destinations.base import DatasetInfo
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing.plan import approve, plan
+from syndb_pipeline.publishing.publish import publish
+from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.stages import runner
+from syndb_pipeline.state.stage import Context
+from tests.meshes import small_mesh
+
+DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
+PIPELINE = """\
+state: state
+memory_limit: 600MB
+threads: 1
+destinations:
+  local: {kind: embedded, path: node, owner: ada}
+"""
+CONFIG = """\
+dataset:
+  id: 01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11
+  label: Guide example
+  animal: DROSOPHILA_MELANOGASTER
+  microscopy: ssTEM
+  brain_regions: [{structure: hippocampus}]
+tables:
+  axon: {file: axon.csv}
+  vesicle: {file: vesicle.csv, parent: axon}
+terms: {accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributable: true, license_agreed: true}
+publish: {destination: local, approval: manual}
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab's folder: two tables, two meshes, a config."""
+
+    root: Path
+
+    @property
+    def context(self) -> Context:
+        return Context(
+            load_dataset(self.root / "guide.yaml"), load_settings(self.root / "pipeline.yaml")
+        )
+
+    @property
+    def node(self) -> EmbeddedNode:
+        node = open_destination(self.context.settings, "local")
+        assert isinstance(node, EmbeddedNode)
+        return node
+
+    @property
+    def records(self) -> PublishRecords:
+        return PublishRecords(self.context.store)
+
+    def info(self) -> DatasetInfo:
+        info = self.node.info(DATASET)
+        assert info is not None
+        return info
+
+    def prepare(self) -> Lab:
+        context = self.context
+        with context.store.lock():
+            list(runner.run_through(context, "package"))
+        return self
+
+    def edit(self, name: str, old: str, new: str) -> Lab:
+        path = self.root / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        return self
+
+    def publish(self, **options: Any) -> Any:
+        return publish(self.context, **options)
+
+    def approved(self) -> Lab:
+        context = self.context
+        approve(context, plan(context).digest, "Ada", "prompt")
+        return self
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    root = tmp_path_factory.mktemp("prepared")
+    (root / "pipeline.yaml").write_text(PIPELINE)
+    (root / "guide.yaml").write_text(CONFIG)
+    (root / "one.glb").write_bytes(small_mesh("one"))
+    (root / "two.glb").write_bytes(small_mesh("two"))
+    (root / "axon.csv").write_text(
+        "cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n"
+    )
+    parents = (1, 1, 1, 1, 1, 2, 2, 4)
+    (root / "vesicle.csv").write_text(
+        "cid,parent_id,voxel_radius\n"
+        + "".join(f"{n},{parent},20.5\n" for n, parent in enumerate(parents))
+    )
+    return Lab(root).prepare()
+
+
+@pytest.fixture
+def lab(prepared: Lab, tmp_path: Path) -> Lab:
+    shutil.copytree(prepared.root, tmp_path / "lab")
+    return Lab(tmp_path / "lab")

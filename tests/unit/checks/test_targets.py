@@ -1,0 +1,468 @@
+"""Which table a column points to: inferred when one table holds all keys, asked for when it is not
+clear, never guessed in silence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import pytest
+import yaml
+
+from syndb_pipeline.checks.references.targets import SAMPLE_ROWS, Choice, choose_target
+from tests.stage_lab import Lab, csv, paste, uid
+
+NEURON = csv("cid", "n1", "n2")
+AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
+
+
+def chosen(
+    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any
+) -> tuple[str | None, str]:
+    choice = choose(folder, keys, candidates, **options)
+    return choice.target, choice.reason
+
+
+def choose(
+    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any
+) -> Choice:
+    connection = duckdb.connect()
+
+    def write(name: str, column: str, values: list[str | None]) -> Path:
+        path = folder / f"{name}.parquet"
+        connection.execute(
+            "CREATE OR REPLACE TABLE t AS SELECT unnest(?::VARCHAR[]) AS k", [values]
+        )
+        connection.execute(f"COPY (SELECT k AS {column} FROM t) TO '{path}' (FORMAT parquet)")
+        return path
+
+    ids = {name: write(name, "key", values) for name, values in candidates.items()}
+    return choose_target(
+        connection, write("children", "parent_id", keys), "parent_id", ids, **options
+    )
+
+
+def numbers(first: int, last: int) -> list[str | None]:
+    return [str(number) for number in range(first, last + 1)]
+
+
+def test_one_candidate_needs_no_look(tmp_path: Path) -> None:
+    assert chosen(tmp_path, ["x"], {"axon": ["a"]}) == ("axon", "")
+
+
+def test_the_only_table_that_holds_all_keys(tmp_path: Path) -> None:
+    assert chosen(
+        tmp_path,
+        ["1", "2", None],
+        {"axon": ["1", "3"], "dendrite": ["1", "2", None], "neuron": ["1"]},
+    ) == ("dendrite", "")
+
+
+def test_several_tables_hold_all_keys(tmp_path: Path) -> None:
+    target, reason = chosen(
+        tmp_path, ["1", "2"], {"axon": ["1", "2"], "dendrite": ["1"], "neuron": ["2", "1"]}
+    )
+    assert target is None
+    assert reason == "all of its keys are in axon and in neuron"
+
+
+def test_most_keys_in_one_table_only(tmp_path: Path) -> None:
+    assert chosen(tmp_path, ["1", "2", "x"], {"axon": ["1", "2"], "neuron": ["9"]}) == ("axon", "")
+    target, reason = chosen(
+        tmp_path, ["1", "2", "3", "4"], {"axon": ["1", "2"], "neuron": ["3", "4"]}
+    )
+    assert target is None
+    assert (
+        reason
+        == "no table holds all of its keys; axon has the keys of 2 of 4 rows, neuron those of 2"
+    )
+    assert chosen(tmp_path, ["1", "2", "3"], {"axon": ["1"], "neuron": ["9"]})[0] is None
+
+
+def test_what_the_sample_does_not_show_is_looked_up(tmp_path: Path) -> None:
+    common = [str(n % 10) for n in range(SAMPLE_ROWS)]
+    tables: dict[str, list[str | None]] = {
+        "axon": [*map(str, range(10)), "late"],
+        "neuron": list(map(str, range(10))),
+    }
+    target, reason = chosen(tmp_path, [*common, "late"], tables)
+    assert (target, reason) == (
+        None,
+        "axon has the keys of all 20,001 rows, neuron those of 20,000",
+    )
+    assert chosen(tmp_path, [*common, "nowhere"], tables)[0] is None
+    assert chosen(tmp_path, [*([None] * SAMPLE_ROWS), "late"], tables) == ("axon", "")
+
+
+@pytest.mark.parametrize(
+    ("keys", "tables", "reason"),
+    [
+        (
+            [*numbers(1, 5), "6"],
+            {"axon": numbers(1, 5), "neuron": numbers(1, 10)},
+            "neuron has the keys of all 6 rows, axon those of 5",
+        ),
+        (
+            [*numbers(1, 5), "6"],
+            {"axon": numbers(1, 10), "neuron": numbers(1, 5)},
+            "axon has the keys of all 6 rows, neuron those of 5",
+        ),
+        (
+            [*numbers(1, 200) * 5, "201"],
+            {"axon": numbers(1, 200), "neuron": numbers(1, 300)},
+            "neuron has the keys of all 1,001 rows, axon those of 1,000",
+        ),
+        # Three keys of four are those of few rows.
+        (
+            ["1"] * 9 + ["6", "7", "8"],
+            {"axon": ["1"], "neuron": numbers(1, 8)},
+            "neuron has the keys of all 12 rows, axon those of 9",
+        ),
+        (
+            ["1", "7", "5", "8"],
+            {"axon": numbers(1, 5), "dendrite": numbers(6, 10), "neuron": numbers(1, 10)},
+            (
+                "neuron has the keys of all 4 rows, axon those of 2, dendrite those of 2; axon and"
+                " dendrite together have nearly all of them"
+            ),
+        ),
+        # One key that only neuron has does not decide between them either.
+        (
+            numbers(1, 31),
+            {
+                "spine": numbers(1, 10),
+                "axon": numbers(11, 20),
+                "dendrite": numbers(21, 30),
+                "neuron": numbers(1, 31),
+            },
+            (
+                "neuron has the keys of all 31 rows, spine those of 10, axon those of 10, dendrite"
+                " those of 10; spine, axon and dendrite together have nearly all of them"
+            ),
+        ),
+    ],
+)
+def test_a_few_keys_do_not_decide_between_tables_that_are_numbered_alike(
+    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], reason: str
+) -> None:
+    choice = choose(tmp_path, keys, tables)
+    assert (choice.target, choice.reason) == (None, reason)
+    assert choice.closest == tuple(tables), "the nearest level is named first"
+
+
+@pytest.mark.parametrize("rows", [30_000, 300_000])
+def test_the_odd_key_may_be_in_any_row_of_a_large_table(tmp_path: Path, rows: int) -> None:
+    keys: list[str | None] = [str(row % 200 + 1) for row in range(rows)]
+    keys[rows * 9 // 10 + 77] = "201"
+    choice = choose(tmp_path, keys, {"axon": numbers(1, 200), "neuron": numbers(1, 300)})
+    assert (choice.target, choice.lacks) == (None, "axon")
+    assert choice.reason == f"neuron has the keys of all {rows:,} rows, axon those of {rows - 1:,}"
+
+
+def test_the_first_rows_of_a_large_table_do_not_decide(tmp_path: Path) -> None:
+    """Sorted by parent: the rows that both tables could be meant by come last."""
+    keys = [str(row // 5) for row in range(100_000)][::-1]
+    assert (
+        chosen(tmp_path, keys, {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0]
+        is None
+    )
+    assert (
+        chosen(tmp_path, keys[::-1], {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0]
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "tables", "target"),
+    [
+        (numbers(1, 100), {"axon": numbers(1, 100), "neuron": numbers(1, 10)}, "axon"),
+        (numbers(1, 100), {"axon": numbers(1, 40), "neuron": numbers(1, 100)}, "neuron"),
+        (
+            numbers(1, 90),
+            {"dendrite": numbers(1, 90), "axon": numbers(1, 30), "neuron": numbers(1, 30)},
+            "dendrite",
+        ),
+        (
+            [f"72057594{n}" for n in range(90)],
+            {
+                "axon": [f"72057594{n}" for n in range(90)],
+                "neuron": [f"86469{n}" for n in range(9)],
+            },
+            "axon",
+        ),
+        (["a1"], {"axon": ["a1"], "neuron": ["n1"]}, "axon"),
+    ],
+)
+def test_what_leaves_no_doubt_is_not_asked(
+    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], target: str
+) -> None:
+    assert chosen(tmp_path, keys, tables) == (target, "")
+
+
+def test_the_table_that_the_config_names_for_the_other_end_is_asked_about(tmp_path: Path) -> None:
+    tables = {"axon": numbers(1, 5), "neuron": numbers(1, 100)}
+    assert chosen(tmp_path, numbers(1, 100), tables) == ("neuron", "")
+    choice = choose(tmp_path, numbers(1, 100), tables, preferred=["axon"])
+    assert (choice.target, choice.closest) == (None, ("axon", "neuron"))
+    assert chosen(tmp_path, numbers(6, 100), tables, preferred=["axon"]) == ("neuron", "")
+
+
+def test_plain_cids_of_keys_of_several_columns(tmp_path: Path) -> None:
+    joined = {"axon": ["parent_id", "cid"]}
+    tables: dict[str, list[str | None]] = {
+        "axon": ["1:1", "1:2", "2:1", "2:2"],
+        "neuron": ["1", "2", "3"],
+    }
+    choice = choose(tmp_path, ["1", "2", "2"], tables, joined=joined)
+    assert (choice.target, choice.plain, choice.closest) == (None, "axon", ("axon", "neuron"))
+    assert (
+        choice.reason
+        == "neuron has the keys of all 3 rows; axon has 3 of 3 as plain cids, but keys of axon are"
+        " written parent_id:cid here, e.g. '1:1' and '1:2'"
+    )
+    assert chosen(tmp_path, ["1:1", "2:2", "2:2"], tables, joined=joined) == ("axon", "")
+    assert chosen(tmp_path, ["3", "3"], tables, joined=joined) == ("neuron", "")
+
+
+def test_a_column_without_keys_goes_to_the_nearest_table(tmp_path: Path) -> None:
+    assert chosen(tmp_path, [None, None], {"axon": ["1"], "neuron": ["1"]}) == ("axon", "")
+    assert chosen(tmp_path, [], {"axon": [], "neuron": []}) == ("axon", "")
+
+
+def test_with_every_key_a_part_is_not_enough(tmp_path: Path) -> None:
+    assert (
+        chosen(tmp_path, ["1", "2", "x"], {"axon": ["1", "2"], "neuron": ["9"]}, every_key=True)[0]
+        is None
+    )
+    assert (
+        chosen(tmp_path, ["1", "2"], {"axon": ["1", "2"], "neuron": ["9"]}, every_key=True)[0]
+        == "axon"
+    )
+    assert chosen(tmp_path, ["x"], {"axon": ["1"]}, every_key=True)[0] is None
+
+
+def test_a_dataset_whose_keys_fit_several_tables_is_asked_and_the_line_can_be_pasted(
+    tmp_path: Path,
+) -> None:
+    same = {
+        "neuron": csv("cid", "1", "2"),
+        "axon": csv("cid,parent_id", "1,1", "2,2"),
+        "vesicle": csv("cid,parent_id", "v,2"),
+    }
+    lab = Lab(tmp_path, same)
+    asked = lab.check().finding("SYN-REL-004")
+    assert (asked.table, asked.column, asked.severity) == ("vesicle", "parent_id", "error")
+    assert "in axon and in neuron" in asked.cause
+    assert "`tables.vesicle.parent: axon`" in asked.cure
+    paste(lab, asked.cure)
+    assert lab.check().faults == []
+    assert lab.related("vesicle", "parent_id", "parent_enum", "neuron_id") == [
+        (uid("axon", "2"), 4, uid("neuron", "2"))
+    ]
+
+
+def test_the_config_decides_between_tables_and_its_choice_is_held(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "1", "2"),
+        "axon": csv("cid,parent_id", "1,1", "3,2"),
+        "vesicle": csv("cid,parent_id", "v,1", "w,3"),
+    }
+    lab = Lab(tmp_path, tables, {"vesicle": {"parent": "neuron"}})
+    checked = lab.check()
+    orphan = checked.finding("SYN-REL-001")
+    assert (orphan.count, orphan.examples[0].value) == (1, "3")
+    assert "`tables.vesicle.parent: axon`" in orphan.cure
+    assert lab.related("vesicle", "parent_id", "parent_enum") == [
+        (uid("neuron", "1"), 1),
+        (None, None),
+    ]
+
+
+def test_a_reference_that_fits_several_tables_is_asked_and_the_line_can_be_pasted(
+    tmp_path: Path,
+) -> None:
+    tables = {
+        "neuron": csv("cid", "1"),
+        "axon": csv("cid,parent_id", "1,1"),
+        "synapse": csv("cid,pre_synapse_id", "s,1"),
+    }
+    lab = Lab(tmp_path, tables)
+    asked = lab.check().finding("SYN-REL-004")
+    assert "`tables.synapse.references: {pre_synapse_id: axon}`" in asked.cure
+    paste(lab, asked.cure)
+    assert lab.check().faults == []
+    assert lab.related("synapse", "pre_synapse_id") == [uid("axon", "1")]
+
+
+def test_one_wrong_key_is_asked_about_and_reported_once_the_table_is_named(tmp_path: Path) -> None:
+    """The line that names the right table first must lead to the wrong key, and not to the wrong
+    table.
+    """
+    tables = {
+        "neuron": csv("cid", *map(str, range(1, 11))),
+        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
+        "vesicle": csv("cid,parent_id", *(f"v{n},{n % 5 + 1}" for n in range(8)), "v8,6"),
+    }
+    lab = Lab(tmp_path, tables)
+    asked = lab.check().finding("SYN-REL-004")
+    assert (
+        asked.cause
+        == "It is not clear which table vesicle.parent_id points to: neuron has the keys of all 9"
+        " rows, axon those of 8."
+    )
+    assert (
+        asked.cure
+        == "Choose one: `tables.vesicle.parent: axon` or `tables.vesicle.parent: neuron`."
+    )
+    assert [(example.row, example.value) for example in asked.examples] == [(10, "6")]
+    paste(lab, asked.cure)
+    orphan = lab.check().finding("SYN-REL-001")
+    assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, "6", [])
+
+
+def _delimited(path: Path, rows: list[list[str]], delimiter: str) -> None:
+    path.write_text("".join(delimiter.join(row) + "\n" for row in rows))
+
+
+def _workbook(path: Path, rows: list[list[str]]) -> None:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append([int(cell) if cell.isdigit() else cell for cell in row])
+    book.save(path)
+
+
+def _parquet(path: Path, rows: list[list[str]], kind: str) -> None:
+    names = ", ".join(f"column{n} AS {name}" for n, name in enumerate(rows[0]))
+    numbers = ", ".join(f"{name}::{kind} AS {name}" for name in rows[0] if name == "parent_id")
+    values = ", ".join(f"({', '.join(map(repr, row))})" for row in rows[1:])
+    columns = ", ".join(f"column{n}" for n in range(len(rows[0])))
+    replaced = f" REPLACE ({numbers})" if numbers else ""
+    duckdb.sql(
+        f"COPY (SELECT *{replaced} FROM (SELECT {names} FROM (VALUES {values}) t({columns}))) TO"
+        f" '{path}' (FORMAT parquet)"
+    )
+
+
+FORMATS = {
+    "tsv": ("tsv", lambda path, rows: _delimited(path, rows, "\t")),
+    "xlsx": ("xlsx", _workbook),
+    "parquet of whole numbers": ("parquet", lambda path, rows: _parquet(path, rows, "BIGINT")),
+    "parquet of doubles": ("parquet", lambda path, rows: _parquet(path, rows, "DOUBLE")),
+    "parquet of text": ("parquet", lambda path, rows: _parquet(path, rows, "VARCHAR")),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_one_wrong_key_is_asked_about_in_every_format(tmp_path: Path, form: str) -> None:
+    suffix, write = FORMATS[form]
+    tables = {
+        "neuron": [["cid"], *([str(n)] for n in range(1, 31))],
+        "dendrite": [["cid", "parent_id"], *([str(n), str(n)] for n in range(1, 21))],
+        "mitochondria": [
+            ["cid", "parent_id"],
+            *([f"m{n}", str(n % 20 + 1)] for n in range(60)),
+            ["m60", "25"],
+        ],
+    }
+    lab = Lab(
+        tmp_path,
+        dict.fromkeys(tables),
+        {name: {"file": f"{name}.{suffix}"} for name in tables},
+        on_invalid="quarantine",
+    )
+    for name, rows in tables.items():
+        write(tmp_path / f"{name}.{suffix}", rows)
+    checked = lab.check()
+    asked = checked.finding("SYN-REL-004")
+    assert (checked.verdict, asked.table) == ("rejected", "mitochondria")
+    assert "neuron has the keys of all 61 rows, dendrite those of 60" in asked.cause
+    assert asked.examples[0].value == "25"
+
+
+def test_both_ends_of_synapses_are_asked_about_and_one_line_answers_for_both(
+    tmp_path: Path,
+) -> None:
+    tables = {
+        "neuron": csv("cid", "n1"),
+        "pre_synaptic_terminal": csv("cid,parent_id", "1,n1", "2,n1"),
+        "dendritic_spine": csv("cid,parent_id", "1,n1", "2,n1"),
+        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,1"),
+    }
+    lab = Lab(tmp_path, tables)
+    asked = [finding for finding in lab.check().findings if finding.code == "SYN-REL-004"]
+    assert [finding.column for finding in asked] == ["pre_synapse_id", "post_synapse_id"]
+    both = {"pre_synapse_id": "pre_synaptic_terminal", "post_synapse_id": "dendritic_spine"}
+    assert [yaml.safe_load(finding.settings[0]) for finding in asked] == [
+        {"tables": {"synapse": {"references": both}}}
+    ] * 2
+    paste(lab, asked[0].cure)
+    assert lab.check().faults == []
+
+
+def test_one_end_that_the_config_names_does_not_settle_the_other(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", *map(str, range(1, 11))),
+        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
+        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,3", "s3,6,4"),
+    }
+    asked = (
+        Lab(tmp_path, tables, {"synapse": {"references": {"post_synapse_id": "axon"}}})
+        .check()
+        .finding("SYN-REL-004")
+    )
+    assert asked.column == "pre_synapse_id"
+    assert "{post_synapse_id: axon, pre_synapse_id: axon}" in asked.settings[0]
+    assert [example.value for example in asked.examples] == ["6"]
+
+
+def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
+    tables = {
+        "neuron": NEURON,
+        "axon": AXON,
+        "pre_synaptic_terminal": csv("cid,parent_id,forms_synapse_with", "t1,a1,s1"),
+    }
+    lab = Lab(tmp_path, tables)
+    missing = lab.check().finding("SYN-REL-005")
+    assert (missing.table, missing.column) == ("pre_synaptic_terminal", "forms_synapse_with")
+    paste(lab, missing.cure)
+    assert lab.check().faults == []
+
+
+def test_a_single_table_keeps_its_column_and_says_that_it_leads_nowhere(tmp_path: Path) -> None:
+    checked = Lab(tmp_path, {"vesicle": csv("cid,parent_id", "v1,a1", "v2,")}).check()
+    assert checked.verdict == "accepted"
+    assert checked.faults == ["SYN-COL-004", "SYN-INT-003"]
+    assert (checked.rows("vesicle").read, checked.rows("vesicle").rejected) == (2, 0)
+
+
+@pytest.mark.parametrize("fault", [None, "key,parent_id\na1,n1\n"], ids=["missing file", "no cid"])
+def test_an_unreadable_parent_table_is_told_once(tmp_path: Path, fault: str | None) -> None:
+    vesicles = csv("cid,parent_id", "v1,a1", "v2,a2")
+    checked = Lab(tmp_path, {"neuron": NEURON, "axon": fault, "vesicle": vesicles}).check()
+    assert checked.verdict == "rejected"
+    assert {
+        finding.table for finding in checked.findings if finding.severity in ("error", "warning")
+    } == {"axon"}
+    assert checked.rows("vesicle").rejected == 0
+    alone = Lab(tmp_path / "alone", {"axon": fault, "vesicle": vesicles}).check()
+    assert {
+        finding.table for finding in alone.findings if finding.severity in ("error", "warning")
+    } == {"axon"}
+
+
+def test_an_unreadable_table_does_not_hide_the_relations_that_are_there(tmp_path: Path) -> None:
+    lab = Lab(
+        tmp_path,
+        {
+            "neuron": NEURON,
+            "axon": AXON,
+            "dendrite": None,
+            "vesicle": csv("cid,parent_id", "v1,a1"),
+        },
+    )
+    checked = lab.check()
+    assert checked.faults == ["SYN-READ-001"]
+    assert lab.related("vesicle", "neuron_id") == [uid("neuron", "n1")]

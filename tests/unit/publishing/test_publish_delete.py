@@ -1,0 +1,118 @@
+"""Deleting what was published: shown first, the label typed, asked again, a tombstone kept.
+
+Belongs here: deletion and what comes after it. Does not: crashes
+(`integration/test_publish_crash.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from uuid import UUID
+
+import pytest
+
+from syndb_pipeline.base.errors import ApprovalError, DestinationRefused, OutcomeUnknown
+from syndb_pipeline.destinations.base import Deletion, StoredFiles
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing.deletion import delete, describe_preview, preview_delete
+from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.status import datasets, status
+from tests.publish_lab import DATASET, Lab, lab, prepared
+
+
+def test_the_preview_says_what_goes(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    preview = preview_delete(lab.context.settings, DATASET, "local")
+    assert (preview.info.rows, preview.files) == (
+        {"axon": 3, "vesicle": 8},
+        StoredFiles(count=2, bytes=1176),
+    )
+    text = describe_preview(preview)
+    assert (
+        "Guide example" in text and "8 rows" in text and "2 meshes" in text and "1 uploads" in text
+    )
+
+
+__all__ = ["lab", "prepared"]  # fixtures
+
+
+@pytest.mark.parametrize("typed", ["", "guide example", "Guide example ", str(DATASET)])
+def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    with pytest.raises(ApprovalError, match="nothing was deleted"):
+        delete(lab.context.settings, DATASET, "local", typed)
+    assert lab.info().number_of_units == 11
+
+
+def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_approval(
+    lab: Lab,
+) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    tombstone = delete(lab.context.settings, DATASET, "local", "Guide example")
+    assert lab.node.info(DATASET) is None and datasets(lab.context.settings, "local") == []
+    assert (
+        tombstone.receipt == first.plan
+        and tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
+        and tombstone.deletion.files == 2
+    )
+    assert lab.records.tombstones() == [tombstone]
+    assert lab.node.deletions(DATASET) == (tombstone.deletion,)
+    with pytest.raises(DestinationRefused, match="There is no dataset"):
+        delete(lab.context.settings, DATASET, "local", "Guide example")
+    with pytest.raises(
+        ApprovalError, match=r"was deleted at local .* earlier approvals do not count"
+    ):
+        lab.publish()
+    lab.edit("guide.yaml", "approval: manual", "approval: standing")
+    with pytest.raises(ApprovalError, match="was deleted"):
+        lab.publish()
+    again = lab.publish(approve=first.plan)
+    assert again.published > first.published and lab.info().number_of_units == 11
+    assert lab.node.deletions(DATASET) == (tombstone.deletion,), "the id's history stays to be seen"
+
+
+def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) -> None:
+    first = lab.publish(approve=plan(lab.context).digest)
+    shutil.rmtree(lab.node.folder)
+    with pytest.raises(ApprovalError, match="was deleted at local"):
+        lab.publish()
+    assert status(lab.context).published is None
+    lab.approved()
+    assert lab.publish().published > first.published
+
+
+class Forgetful(EmbeddedNode):
+    """A node that deletes without answering, and keeps no memory of it."""
+
+    def delete(self, dataset: UUID) -> Deletion:
+        super().delete(dataset)
+        raise OutcomeUnknown("No answer.")
+
+    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
+        return ()
+
+
+class Stubborn(EmbeddedNode):
+    def delete(self, dataset: UUID) -> Deletion:
+        raise OutcomeUnknown("No answer.")
+
+
+def test_an_unanswered_deletion_is_settled_by_asking(lab: Lab) -> None:
+    lab.publish(approve=plan(lab.context).digest)
+    settings = lab.context.settings
+    with pytest.raises(OutcomeUnknown, match="still at local"):
+        delete(
+            settings,
+            DATASET,
+            Stubborn("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1),
+            "Guide example",
+        )
+    assert lab.records.tombstones() == [] and lab.info().number_of_units == 11
+    tombstone = delete(
+        settings,
+        DATASET,
+        Forgetful("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1),
+        "Guide example",
+    )
+    assert tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
+    assert lab.records.tombstones() == [tombstone] and lab.node.info(DATASET) is None

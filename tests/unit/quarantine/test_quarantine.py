@@ -1,0 +1,636 @@
+"""on_invalid: quarantine. Wrong rows go with everything below them, nothing wrong is sent, and
+every report counts what went.
+"""
+
+from __future__ import annotations
+
+import csv as csv_module
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from syndb_pipeline.base.errors import ConfigError, PipelineError
+from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.quarantine import policy
+from syndb_pipeline.quarantine.counts import require_no_dangling
+from syndb_pipeline.report.report_files import Wanted, write_files
+from syndb_pipeline.rules.catalogue import RULES
+from tests.meshes import small_mesh
+from tests.quarantine_lab import (
+    CONFIG,
+    clean,
+    keys_aside,
+    packaged_rows,
+    quarantining,
+    set_aside,
+    text,
+)
+from tests.stage_lab import Checked, Lab, csv, uid
+
+SPOILT = 2
+"""The neuron that the tests spoil."""
+
+
+def spoilt(table: str, key: str, column: int, value: str) -> dict[str, list[list[str]]]:
+    """The clean lab with one cell changed."""
+    rows = clean()
+    next(row for row in rows[table] if row[0] == key)[column] = value
+    return rows
+
+
+# -- the two keys of the YAML
+
+
+def limit_of(tmp_path: Path, **config: Any) -> Decimal:
+    lab = Lab(tmp_path, {"neuron": csv("cid", "n1")}, **config)
+    return load_dataset(lab.context.config.path).rejected_limit
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        *[
+            ("0.5%", "0.005"),
+            (".5 %", "0.005"),
+            ("2%", "0.02"),
+            ("100%", "1"),
+            ("0%", "0"),
+            ("0.125%", "0.00125"),
+        ],
+        *[(0.005, "0.005"), ("0.005", "0.005"), (0, "0"), (0.1, "0.1"), (1e-4, "0.0001")],
+    ],
+)
+def test_a_limit_is_a_percentage_or_a_fraction(tmp_path: Path, written: Any, limit: str) -> None:
+    assert limit_of(tmp_path, on_invalid="quarantine", max_rejected=written) == Decimal(limit)
+
+
+def test_half_a_percent_of_a_table_may_go_unless_the_yaml_says_otherwise(tmp_path: Path) -> None:
+    assert limit_of(tmp_path, on_invalid="quarantine") == Decimal("0.005")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            {"on_invalid": "quarantine", "max_rejected": 0.5},
+            "'0.5' has no percent sign; write 0.5% or 50%",
+        ),
+        ({"on_invalid": "quarantine", "max_rejected": 5}, "'5' has no percent sign; write 5%"),
+        (
+            {"on_invalid": "quarantine", "max_rejected": "0,5%"},
+            "no share of rows; write a percentage such as 0.5%",
+        ),
+        ({"on_invalid": "quarantine", "max_rejected": -1}, "no share of rows"),
+        ({"on_invalid": "quarantine", "max_rejected": "101%"}, "more than all rows"),
+        ({"on_invalid": "quarantine", "max_rejected": "a few"}, "no share of rows"),
+        ({"on_invalid": "quarantine", "max_rejected": True}, "YAML reads this as true"),
+        ({"max_rejected": "1%"}, "add `on_invalid: quarantine`, or remove it"),
+        (
+            {"on_invalid": "refuse", "max_rejected": "1%"},
+            "add `on_invalid: quarantine`, or remove it",
+        ),
+        ({"on_invalid": "ignore"}, "on_invalid"),
+    ],
+)
+def test_wrong_values_are_told_with_the_way_out(
+    tmp_path: Path, config: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        limit_of(tmp_path, **config)
+    assert told in str(refused.value)
+
+
+# -- which errors
+
+
+def test_every_rule_is_decided_upon_once() -> None:
+    decided = [*policy._ROWS, *policy._LINES, *policy._DATASET]
+    assert sorted(decided) == sorted(RULES), (
+        "say in stages/quarantine.py whether rows with this error can be set aside"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (csv("cid,cable_length,colour", "n1,52000,red"), "SYN-COL-001"),
+        (csv("cable_length", "52000"), "SYN-COL-002"),
+        (None, "SYN-READ-001"),
+    ],
+)
+def test_an_error_that_is_not_about_rows_refuses_the_dataset(
+    tmp_path: Path, content: str | None, code: str
+) -> None:
+    lab = Lab(
+        tmp_path,
+        {"neuron": content, "axon": csv("cid", "a1", "a2", "")},
+        on_invalid="quarantine",
+        max_rejected="100%",
+    )
+    checked = lab.check()
+    assert checked.verdict == "rejected"
+    assert checked.finding(code).cure.endswith(
+        "It cannot be set aside: it is not about single rows."
+    )
+    assert "SYN-INT-007" not in checked.codes
+    assert set_aside(lab) == {}
+
+
+def test_an_error_made_of_a_warning_that_only_counts_refuses_the_dataset(tmp_path: Path) -> None:
+    rows = {
+        "neuron": csv("cid", "n1", "n2"),
+        "axon": csv("cid,parent_id,parent_enum", "a1,n1,1", "a2,n2,7"),
+    }
+    config = {"on_invalid": "quarantine", "max_rejected": "60%", "rules": {"SYN-REL-009": "error"}}
+    checked = Lab(tmp_path, rows, **config).check()
+    assert (checked.verdict, checked.faults) == ("rejected", ["SYN-REL-009"])
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "other"),
+    [
+        ("cable_length", '"1.234,5"', "1.234"),
+        ("cable_length", "1.234.567", "1.234"),
+        ("mesh_sphericity", "45", "0.8"),
+    ],
+)
+def test_a_cell_that_makes_the_others_doubtful_refuses_the_dataset(
+    tmp_path: Path, header: str, value: str, other: str
+) -> None:
+    rows = csv(f"cid,{header}", f"n1,{value}", *(f"n{k},{other}" for k in range(2, 6)))
+    checked = Lab(tmp_path, {"neuron": rows}, on_invalid="quarantine", max_rejected="50%").check()
+    assert checked.verdict == "rejected"
+    [error] = [finding for finding in checked.findings if finding.severity == "error"]
+    assert error.cure.endswith(
+        "It cannot be set aside: other values of the column may be read wrongly for the same"
+        " reason."
+    )
+
+
+def test_a_rule_that_the_yaml_raised_sets_rows_aside_and_one_it_lowered_does_not(
+    tmp_path: Path,
+) -> None:
+    rows = {
+        "neuron": csv("cid,neuron_type,cable_length", "n1,nonsense word,5000", "n2,,-1", "n3,,6000")
+    }
+    lab = Lab(
+        tmp_path,
+        rows,
+        on_invalid="quarantine",
+        max_rejected="50%",
+        rules={"SYN-VOC-001": "error", "SYN-VAL-001": "warning"},
+    )
+    assert lab.check().verdict == "accepted"
+    assert keys_aside(lab) == {"neuron": {"n1"}}
+
+
+# -- what goes with a wrong row
+
+
+def test_a_neuron_takes_everything_below_it(tmp_path: Path) -> None:
+    lab = quarantining(tmp_path, spoilt("neuron", "n2", 1, "-4"))
+    records = lab.run("package")
+    checked = Checked(lab, records)
+    # Synapses s1 and s2 end and begin at n2; what forms a synapse with n2's goes too, for its cell
+    # would lead nowhere.
+    assert keys_aside(lab) == {
+        "neuron": {"n2"},
+        "neuron_relation": {"n1/n2", "n2/n3"},
+        "axon": {"a2"},
+        "dendrite": {"d2"},
+        "pre_synaptic_terminal": {"t2_0", "t2_1", "t1_0"},
+        "dendritic_spine": {"p2", "p3"},
+        "synapse": {"s1", "s2"},
+        "vesicle": {"v2_0", "v2_1", "v2_2", "v2_3", "v1_0", "v1_2"},
+    }
+    assert set_aside(lab)["neuron"] == {2: ("SYN-VAL-001", "Value out of range (cable_length)")}
+    assert set_aside(lab)["axon"] == {2: ("", "below neuron n2")}
+    assert set_aside(lab)["vesicle"][4] == ("", "below pre_synaptic_terminal t1_0")
+    assert checked.verdict == "accepted"
+    told = checked.finding("SYN-VAL-001")
+    assert (told.severity, told.cause.endswith("Set aside, with everything below.")) == (
+        "error",
+        True,
+    )
+    vesicle = checked.rows("vesicle")
+    assert (vesicle.read, vesicle.passed, vesicle.rejected, vesicle.below, vesicle.wrong) == (
+        24,
+        18,
+        6,
+        6,
+        0,
+    )
+    assert (checked.rows("neuron").rejected, checked.rows("neuron").below) == (1, 0)
+    assert checked.sealed.details["set_aside"]["vesicle"] == {"read": 24, "rows": 6, "below": 6}
+    assert {table: len(packaged_rows(lab, table)) for table in clean()} == {
+        table: rows.published for table, rows in checked.sealed.tables.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "column", "value", "gone"),
+    [
+        ("vesicle", "v0_0", 2, "many", {"vesicle": {"v0_0"}}),
+        (
+            "pre_synaptic_terminal",
+            "t0_1",
+            3,
+            "-7",
+            {"pre_synaptic_terminal": {"t0_1"}, "vesicle": {"v0_1", "v0_3"}},
+        ),
+        (
+            "synapse",
+            "s0",
+            3,
+            "strong",
+            {
+                "synapse": {"s0"},
+                "pre_synaptic_terminal": {"t0_0"},
+                "dendritic_spine": {"p1"},
+                "vesicle": {"v0_0", "v0_2"},
+            },
+        ),
+        ("neuron_relation", "n0", 1, "muscle", {"neuron_relation": {"n0/muscle"}}),
+    ],
+)
+def test_what_goes_from_the_lower_levels(
+    tmp_path: Path, table: str, key: str, column: int, value: str, gone: dict[str, set[str]]
+) -> None:
+    lab = quarantining(tmp_path, spoilt(table, key, column, value))
+    assert lab.check().verdict == "accepted"
+    assert keys_aside(lab) == gone
+
+
+def test_a_synapse_that_only_a_lost_terminal_tied_to_a_neuron_goes_too(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "n1", "n2"),
+        "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
+        "pre_synaptic_terminal": csv(
+            "cid,parent_id,forms_synapse_with,vesicle_count",
+            "t1,a1,s1,-1",
+            "t2,a2,s2,1",
+            "t3,a1,s2,1",
+        ),
+        "synapse": csv("cid,cave_id", "s1,1", "s2,2"),
+    }
+    lab = Lab(
+        tmp_path,
+        tables,
+        {"pre_synaptic_terminal": {"parent": "axon"}},
+        on_invalid="quarantine",
+        max_rejected="90%",
+    )
+    assert lab.check().verdict == "accepted"
+    assert keys_aside(lab) == {"pre_synaptic_terminal": {"t1"}, "synapse": {"s1"}}
+    assert set_aside(lab)["synapse"][0] == (
+        "",
+        "leads to a neuron only through rows that are set aside",
+    )
+
+
+def test_tables_that_only_lost_rows_tied_together_are_no_dataset(tmp_path: Path) -> None:
+    tables = {
+        "pre_synaptic_terminal": csv(
+            "cid,forms_synapse_with,vesicle_count", "t1,s1,-1", "t2,,1", "t3,,1"
+        ),
+        "synapse": csv("cid,cave_id,connection_score", "s1,1,1", "s2,2,1"),
+        "dendritic_spine": csv("cid,forms_synapse_with", "p1,s1", "p2,s2"),
+    }
+    checked = Lab(tmp_path, tables, on_invalid="quarantine", max_rejected="90%").check()
+    assert checked.verdict == "rejected"
+    assert checked.finding("SYN-INT-001").table == "pre_synaptic_terminal"
+    assert checked.finding("SYN-INT-001").cause.startswith("Without the rows set aside: ")
+
+
+# -- keys and pairs that stand twice
+
+
+def test_of_exact_copies_one_stays_and_with_it_what_is_below(tmp_path: Path) -> None:
+    rows = clean()
+    rows["axon"].insert(4, list(rows["axon"][1]))
+    lab = quarantining(tmp_path, rows)
+    lab.run("package")
+    assert {table: sorted(each) for table, each in set_aside(lab).items()} == {"axon": [4]}
+    assert sum(cid == uid("axon", "a1") for cid, *_ in packaged_rows(lab, "axon")) == 1
+
+
+def test_of_a_key_whose_rows_differ_none_stays(tmp_path: Path) -> None:
+    rows = clean()
+    rows["axon"] += [["a1", "n1", "9e8"], ["a4", "n4", "5.5e8"]]
+    lab = quarantining(tmp_path, rows)
+    lab.run("package")
+    aside = set_aside(lab)
+    assert {n: codes for n, (codes, _) in aside["axon"].items()} == {
+        1: "SYN-ID-002",
+        6: "SYN-ID-002",
+        7: "SYN-ID-002",
+    }
+    assert keys_aside(lab)["pre_synaptic_terminal"] == {"t1_0", "t1_1", "t0_0", "t2_0"} - {
+        "t0_0",
+        "t2_0",
+    }
+    assert uid("axon", "a4") in {cid for cid, *_ in packaged_rows(lab, "axon")}
+
+
+def test_copies_that_differ_only_in_a_wrong_cell_all_go(tmp_path: Path) -> None:
+    rows = {"neuron": csv("cid,cable_length", "n1,many", "n1,few", "n2,5000")}
+    lab = Lab(tmp_path, rows, on_invalid="quarantine", max_rejected="90%")
+    assert lab.check().rows("neuron").rejected == 2
+
+
+def test_pairs_that_stand_twice(tmp_path: Path) -> None:
+    rows = clean()
+    rows["neuron_relation"] += [["n0", "n1", "1"], ["n3", "n4", "77"]]
+    lab = quarantining(tmp_path, rows)
+    lab.run("package")
+    assert set_aside(lab).keys() == {"neuron_relation"}
+    assert set_aside(lab)["neuron_relation"].keys() == {
+        6,
+        3,
+        7,
+    }, "the copy of the first pair; both rows of the fourth"
+
+
+def test_with_one_row_of_a_combined_pair_goes_the_whole_pair(tmp_path: Path) -> None:
+    rows = clean()
+    rows["neuron_relation"] += [["n0", "n1", "10"], ["n1", "n2", "many"], ["n0", "n1", "20"]]
+    lab = quarantining(tmp_path, rows, neuron_relation={"combine": {"connection_score": "sum"}})
+    sealed = lab.run("package")["check_integrity"]
+    counts = sealed.tables["neuron_relation"]
+    assert (counts.read, counts.passed, counts.rejected, counts.below, counts.combined) == (
+        9,
+        7,
+        2,
+        1,
+        2,
+    )
+    assert set_aside(lab)["neuron_relation"][1] == ("", "combined with a row that is set aside")
+    scores = {(pre, post): score for pre, post, score in packaged_rows(lab, "neuron_relation")}
+    assert scores[uid("neuron", "n0"), uid("neuron", "n1")] == 31
+    assert (uid("neuron", "n1"), uid("neuron", "n2")) not in scores
+
+
+@pytest.mark.parametrize("line", ["n1,,5", "n1,muscle,5", "n1,n2,5,6"])
+def test_where_pairs_are_combined_a_row_of_an_unknown_pair_refuses_the_dataset(
+    tmp_path: Path, line: str
+) -> None:
+    tables = {
+        "neuron": csv("cid", "n1", "n2", "n3"),
+        "neuron_relation": csv("pre_id,post_id,connection_score", "n1,n2,5", line, "n2,n3,4"),
+    }
+    combine = {"neuron_relation": {"combine": {"connection_score": "sum"}}}
+    lab = Lab(tmp_path, tables, combine, on_invalid="quarantine", max_rejected="90%")
+    checked = lab.check()
+    assert checked.verdict == "rejected"
+    [finding] = [finding for finding in checked.findings if finding.severity == "error"]
+    assert finding.cure.endswith("it is not known which pair would lack something.")
+    lab.config["tables"]["neuron_relation"].pop("combine")
+    assert lab.check().verdict == "accepted"
+
+
+# -- lines that cannot be read
+
+
+def test_lines_that_cannot_be_read_are_counted_and_kept(tmp_path: Path) -> None:
+    rows = clean()
+    rows["axon"][2].append("too much")
+    lab = quarantining(tmp_path, rows)
+    checked = lab.check()
+    assert checked.verdict == "accepted"
+    axon = checked.rows("axon")
+    assert (axon.read, axon.passed, axon.rejected, axon.below) == (6, 5, 1, 0)
+    file = lab.context.store.stage("check_integrity") / "quarantine" / "unreadable.parquet"
+    assert duckdb.sql(f"SELECT tbl, file, line, text, code FROM '{file}'").fetchall() == [
+        ("axon", "axon.csv", 4, "a2,n2,5.5e8,too much", "SYN-READ-002")
+    ]
+    assert set_aside(lab)["pre_synaptic_terminal"][4][0] == "SYN-REL-001", "its parent is in no row"
+    assert checked.finding("SYN-READ-002").cause.endswith("Set aside, with everything below.")
+
+
+def test_a_column_whose_table_was_told_by_keys_is_asked_for_when_rows_are_missing(
+    tmp_path: Path,
+) -> None:
+    # Axon 7 is lost, so that the vesicles' parents are found among the dendrites alone.
+    tables = {
+        "neuron": csv("cid", "n1"),
+        "axon": csv("cid,parent_id", *(f"{k},n1" for k in range(7)), "7,n1,?"),
+        "dendrite": csv("cid,parent_id", *(f"{k},n1" for k in range(5, 9))),
+        "vesicle": csv("cid,parent_id", "v1,7", "v2,7", "v3,6"),
+    }
+    config = {"axon": {"parent": "neuron"}, "dendrite": {"parent": "neuron"}}
+    lab = Lab(tmp_path, tables, config, on_invalid="quarantine", max_rejected="70%")
+    checked = lab.check()
+    assert checked.verdict == "rejected"
+    asked = checked.finding("SYN-REL-004")
+    assert (asked.table, asked.column) == ("vesicle", "parent_id")
+    assert "rows of axon that could not be read" in asked.cause
+    assert asked.settings == ["tables:\n  vesicle:\n    parent: dendrite"]
+    lab.config["tables"]["vesicle"]["parent"] = "axon"
+    assert lab.check().verdict == "accepted"
+    assert keys_aside(lab)["vesicle"] == {"v1", "v2"}
+
+
+# -- the limit
+
+
+def neurons(count: int, wrong: int) -> str:
+    return csv("cid,cable_length", *(f"n{k},{-1 if k < wrong else 5000 + k}" for k in range(count)))
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "limit", "verdict"),
+    [
+        (200, 1, None, "accepted"),
+        (199, 1, None, "rejected"),
+        (1000, 5, "0.5%", "accepted"),
+        (1000, 6, 0.005, "rejected"),
+        (3, 1, "33.3%", "rejected"),
+        (3, 1, "33.4%", "accepted"),
+        (10, 1, 0, "rejected"),
+        (10, 9, "90%", "accepted"),
+        (10, 10, "100%", "rejected"),
+    ],
+)
+def test_the_limit_holds_to_the_row(
+    tmp_path: Path, count: int, wrong: int, limit: Any, verdict: str
+) -> None:
+    more = {} if limit is None else {"max_rejected": limit}
+    checked = Lab(
+        tmp_path, {"neuron": neurons(count, wrong)}, on_invalid="quarantine", **more
+    ).check()
+    assert checked.verdict == verdict
+    assert ("SYN-INT-007" in checked.codes) == (verdict == "rejected")
+    assert checked.rows("neuron").rejected == wrong
+
+
+def test_over_the_limit_the_finding_names_what_caused_most(tmp_path: Path) -> None:
+    lab = quarantining(tmp_path, spoilt("neuron", "n2", 1, "-4"), "20%")
+    checked = lab.check()
+    over = checked.finding("SYN-INT-007")
+    assert (over.table, over.count, over.severity) == ("neuron_relation", 2, "error")
+    assert (
+        over.cause
+        == "2 of 6 rows of neuron_relation (33.3%) would be set aside, and `max_rejected` allows"
+        " 20%; so would synapse (2 of 6), pre_synaptic_terminal (3 of 12), dendritic_spine (2 of"
+        " 6), vesicle (6 of 24). The cause is SYN-VAL-001 (Value out of range) in neuron."
+    )
+    assert over.cure == "Correct SYN-VAL-001 in neuron first."
+    assert [example.row for example in over.examples] == [3, 4]
+    assert not checked.finding("SYN-VAL-001").cause.endswith("Set aside, with everything below.")
+    assert set_aside(lab) == {}
+    assert checked.rows("vesicle").below == 6, "the counts tell what would go"
+    lab.config["max_rejected"] = "33.4%"
+    assert lab.check().verdict == "accepted"
+
+
+def test_a_limit_that_would_do_is_told_while_it_is_small(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, {"neuron": neurons(300, 4)}, on_invalid="quarantine")
+    offered = lab.check().finding("SYN-INT-007").cure
+    assert offered.endswith("raise the limit in the dataset's YAML: `max_rejected: 1.4%`.")
+    lab.config["max_rejected"] = "1.4%"
+    assert lab.check().verdict == "accepted"
+
+
+def test_a_table_is_never_emptied(tmp_path: Path) -> None:
+    rows = clean() | {"vesicle": [["v1", "t0_0", "-20"]]}
+    checked = quarantining(tmp_path, rows, "100%").check()
+    over = checked.finding("SYN-INT-007")
+    assert (checked.verdict, over.table) == ("rejected", "vesicle")
+    assert "so that none is left" in over.cause
+    assert "No table may become empty: vesicle." in over.cure
+
+
+# -- nothing changes for those who did not ask
+
+
+def test_without_wrong_rows_quarantine_packs_the_same_bytes(tmp_path: Path) -> None:
+    asked = quarantining(tmp_path / "asked", clean())
+    refusing = Lab(tmp_path / "refusing", text(clean()), CONFIG)
+    mine, theirs = asked.run("package"), refusing.run("package")
+    assert asked.tar == refusing.tar
+    assert "set_aside" not in mine["check_integrity"].details
+    assert mine["join_relations"].digest == theirs["join_relations"].digest
+    assert mine["check_integrity"].outputs == theirs["check_integrity"].outputs
+    assert theirs["check_integrity"].inputs.keys() == {"record:join_relations"}
+    assert all(
+        "below" not in rows.model_dump() for rows in theirs["check_integrity"].tables.values()
+    )
+
+
+def test_with_refuse_a_wrong_row_refuses_as_ever(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, text(spoilt("neuron", "n2", 1, "-4")), CONFIG)
+    checked = lab.check()
+    assert checked.verdict == "rejected"
+    assert {
+        name: rows.rejected for name, rows in checked.sealed.tables.items() if rows.rejected
+    } == {"neuron": 1}
+    assert not (lab.context.store.stage("check_integrity") / "quarantine").exists()
+
+
+def test_another_limit_makes_the_verdict_anew(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, {"neuron": neurons(100, 1)}, on_invalid="quarantine")
+    assert lab.check().verdict == "rejected"
+    lab.config["max_rejected"] = "1%"
+    assert lab.check().verdict == "accepted"
+    digest = lab.check().sealed.digest
+    lab.config["max_rejected"] = 0.01
+    assert lab.check().sealed.digest == digest, "the same limit, written otherwise"
+
+
+# -- the files, and what is packed
+
+
+def test_the_files_tell_where_a_row_stands_and_what_it_holds(tmp_path: Path) -> None:
+    rows = csv(
+        "cid,cable_length,mesh_volume", "n1,5000,1e6", '"n\n2",many,1e6', "n3,-3,", "n4,6000,2e6"
+    )
+    lab = Lab(
+        tmp_path,
+        {"neuron": rows},
+        {"neuron": {"columns": {"cid": "cid"}}},
+        on_invalid="quarantine",
+        max_rejected="50%",
+    )
+    assert lab.check().verdict == "accepted"
+    file = lab.context.store.stage("check_integrity") / "quarantine" / "neuron.parquet"
+    assert duckdb.sql(
+        f"SELECT row_number, file, line, codes, cid, cable_length, mesh_volume FROM '{file}'"
+    ).fetchall() == [
+        (1, "neuron.csv", 3, "SYN-TYPE-001", "n\n2", "many", "1000000.0"),
+        (2, "neuron.csv", 5, "SYN-VAL-001", "n3", "-3.0", None),
+    ]
+
+
+def test_the_csv_for_people_has_every_row_and_line_and_runs_nothing(tmp_path: Path) -> None:
+    rows = clean()
+    rows["axon"][2].append("=cmd()")
+    rows["vesicle"][0][2] = "=1+1"
+    rows["vesicle"][0][0] = "@v"
+    lab = quarantining(tmp_path, rows)
+    checked = lab.check()
+    out = tmp_path / "aside.csv"
+    with lab.context.store.lock():
+        assert write_files(lab.context, Wanted(quarantine=out)) == [out]
+    with out.open(newline="", encoding="utf-8") as file:
+        lines = list(csv_module.DictReader(file))
+    assert len(lines) == sum(rows.rejected for rows in checked.sealed.tables.values())
+    [vesicle] = [line for line in lines if line["codes"] == "SYN-TYPE-001"]
+    assert (
+        vesicle["table"],
+        vesicle["file"],
+        vesicle["row"],
+        vesicle["cid"],
+        vesicle["voxel_radius"],
+    ) == (*("vesicle", "vesicle.csv", "2", "'@v", "'=1+1"),)
+    assert [line["text"] for line in lines if line["codes"] == "SYN-READ-002"] == [
+        "a2,n2,5.5e8,=cmd()"
+    ]
+    assert not [cell for line in lines for cell in line.values() if cell and cell[0] in "=@+"]
+
+
+def test_without_rows_set_aside_there_is_no_csv_of_them(tmp_path: Path) -> None:
+    lab = quarantining(tmp_path, clean())
+    lab.check()
+    with lab.context.store.lock(), pytest.raises(ConfigError, match="No row of lab is set aside"):
+        write_files(lab.context, Wanted(quarantine=tmp_path / "aside.csv"))
+
+
+def test_the_mesh_of_a_row_set_aside_stays_at_home(tmp_path: Path) -> None:
+    neuron = csv(
+        "cid,cable_length,mesh_path",
+        "n1,5000,one.glb",
+        "n2,-1,two.glb",
+        "n3,6000,gone.glb",
+        "n4,7000,",
+    )
+    lab = Lab(tmp_path, {"neuron": neuron}, on_invalid="quarantine", max_rejected="50%")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.glb").write_bytes(small_mesh(name))
+    records = lab.run("package")
+    assert keys_aside(lab)["neuron"] == {"n2", "n3"}
+    assert records["package"].details["files"] == 1
+    assert records["package"].digest == lab.run("package")["package"].digest
+
+
+def test_a_package_whose_rows_name_others_that_are_not_in_it_is_refused(tmp_path: Path) -> None:
+    lab = quarantining(tmp_path, clean())
+    lab.run("package")
+    parts = lab.packaged("neuron").parent
+    for table in clean():
+        lab.packaged(table)
+    require_no_dangling(lab.context, parts, list(clean()))
+    duckdb.sql(
+        f"COPY (SELECT * FROM '{parts}/dendritic_spine.parquet' OFFSET 1) TO"
+        f" '{parts}/spine.parquet'"
+    )
+    (parts / "spine.parquet").rename(parts / "dendritic_spine.parquet")
+    with pytest.raises(
+        PipelineError,
+        match=(
+            "1 rows of synapse would be sent whose post_synapse_id names a row of dendritic_spine"
+        ),
+    ):
+        require_no_dangling(lab.context, parts, list(clean()))

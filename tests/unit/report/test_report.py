@@ -1,0 +1,152 @@
+"""What a person and a script read after a run."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from syndb_pipeline.report.report import as_json, by_severity, describe, print_report, summary
+from syndb_pipeline.rules.catalogue import RULES
+from syndb_pipeline.rules.finding import Example, Finding, build
+from syndb_pipeline.state.store import Rows
+
+HINT = build("SYN-ID-004", table="axon", column="cid", count=1_234)
+WARNING = build("SYN-INT-003", table="axon", parents="neuron_relation, neuron")
+PLACES = [
+    Example(file="axon.csv", row=3, column="id", value="[red]7[/red]"),
+    Example(file="b.xlsx", sheet="S 1", row=9),
+]
+ERROR = build("SYN-ID-001", table="axon", column="cid", count=2, examples=PLACES)
+OTHER_ERROR = build("SYN-REL-003", table="vesicle", column="parent_id", count=1)
+FINDINGS = [HINT, ERROR, WARNING, OTHER_ERROR]
+ROWS = {
+    "axon": Rows(read=12_345, passed=12_343, rejected=2),
+    "neuron_relation": Rows(read=10, passed=10, rejected=0, combined=4),
+}
+
+
+def printed(**more: object) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=False)
+    values: dict[str, object] = {
+        "verdict": "rejected",
+        "name": "lab",
+        "tables": ROWS,
+        "findings": FINDINGS,
+        "next_step": "correct [them]",
+    }
+    print_report(console, **(values | more))  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def test_errors_come_first_and_keep_their_order() -> None:
+    assert by_severity(FINDINGS) == [ERROR, OTHER_ERROR, WARNING, HINT]
+    assert by_severity([]) == []
+
+
+def test_the_summary_counts_kinds() -> None:
+    assert summary(FINDINGS) == "2 errors, 1 warning, 1 hint"
+    assert summary([HINT, HINT]) == "2 hints"
+    assert summary([HINT.model_copy(update={"severity": "info"})] * 2) == "2 info"
+    assert summary([]) == "no findings"
+
+
+def test_the_json_for_scripts_has_the_promised_keys() -> None:
+    told = as_json(
+        verdict="rejected", tables=ROWS, findings=iter(FINDINGS), digest="abc", dataset="lab"
+    )
+    assert list(told)[:5] == ["verdict", "tables", "findings", "digest", "receipt"]
+    assert told["dataset"] == "lab"
+    assert told["receipt"] is None
+    assert told["tables"]["neuron_relation"] == {
+        "read": 10,
+        "passed": 10,
+        "rejected": 0,
+        "combined": 4,
+    }
+    first = told["findings"][0]
+    assert set(first) >= {
+        "code",
+        "severity",
+        "table",
+        "file",
+        "column",
+        "count",
+        "examples",
+        "cause",
+        "cure",
+    }
+    assert (first["code"], first["count"], first["examples"][1]["sheet"]) == (
+        "SYN-ID-001",
+        2,
+        "S 1",
+    )
+    assert json.loads(json.dumps(told)) == told
+    assert [Finding.model_validate(finding) for finding in told["findings"]] == by_severity(
+        FINDINGS
+    )
+
+
+def test_a_finding_in_plain_text_leads_to_the_cell() -> None:
+    assert describe(ERROR).splitlines() == [
+        "ERROR SYN-ID-001 Key missing",
+        "  2 rows of axon have no cid.",
+        "    axon.csv, row 3, column id: '[red]7[/red]'",
+        "    b.xlsx, sheet S 1, row 9",
+        "  -> Give each row a key of its own; any text will do.",
+    ]
+
+
+def test_the_report_says_rows_findings_verdict_and_the_next_step() -> None:
+    text = printed()
+    lines = [line.split() for line in text.splitlines()]
+    assert ["axon", "12,345", "12,343", "2", "-"] in lines
+    assert ["neuron_relation", "10", "10", "-", "4"] in lines
+    places = [
+        text.index(part)
+        for part in (
+            "error SYN-ID-001",
+            "error SYN-REL-003",
+            "warning SYN-INT-003",
+            "hint SYN-ID-004",
+            "REJECTED lab",
+        )
+    ]
+    assert places == sorted(places)
+    assert "REJECTED lab: 2 errors, 1 warning, 1 hint" in text
+    assert text.rstrip().endswith("Next: correct [them]")
+
+
+def test_a_rejection_names_the_page_of_its_first_error_before_the_next_step() -> None:
+    *_, page, following = printed().rstrip().splitlines()
+    assert page == "What a code means, with cures: syndb-pipeline explain SYN-ID-001"
+    assert following == "Next: correct [them]"
+    assert (
+        max(len(f"What a code means, with cures: syndb-pipeline explain {code}") for code in RULES)
+        <= 80
+    )
+    assert "explain" not in printed(verdict="accepted", findings=[WARNING])
+
+
+def test_what_a_lab_wrote_is_shown_as_it_is_not_as_markup() -> None:
+    text = printed(name="[bold]x[/bold]")
+    assert "'[red]7[/red]'" in text
+    assert "REJECTED [bold]x[/bold]:" in text
+
+
+def test_a_clean_report_is_short() -> None:
+    text = printed(verdict="accepted", findings=[], next_step="")
+    assert "ACCEPTED lab: no findings" in text
+    assert "Next" not in text
+
+
+def test_counts_decide_the_words() -> None:
+    assert OTHER_ERROR.cause == "1 row of vesicle has no parent_id, so it belongs to nothing."
+    assert build("SYN-REL-003", table="vesicle", column="parent_id", count=2).cause.endswith(
+        "2 rows of vesicle have no parent_id, so they belong to nothing."
+    )
+    one = build("SYN-TYPE-001", table="axon", column="mesh_volume", count=1, value="x", advice="")
+    assert one.cause == "1 value of axon.mesh_volume is no number, e.g. 'x'."
+    assert HINT.cause == "1,234 keys of axon.cid had white space around them, which was cut off."

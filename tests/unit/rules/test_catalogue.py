@@ -1,0 +1,103 @@
+"""Every rule is complete and usable: stable code, sentences that fill, a cure, and somebody who
+finds it.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from syndb_pipeline.rules.catalogue import RULES, SEVERITIES, Rule
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, NUMBERED, Example, build
+
+PACKAGE = Path(__file__).resolve().parents[3] / "syndb_pipeline"
+SOURCE = {
+    path: path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "catalogue.py"
+}
+BUILT_IN = {"table", "file", "column", "count", *NUMBERED}
+
+
+def fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_a_rule_is_complete(rule: Rule) -> None:
+    assert RULES[rule.code] is rule
+    assert re.fullmatch(r"SYN-(READ|COL|TYPE|VAL|VOC|UNIT|PATH|ID|REL|INT)-\d{3}", rule.code)
+    assert rule.severity in SEVERITIES
+    assert rule.title
+    assert not rule.title.endswith(".")
+    assert rule.cause.endswith((".", "}"))
+    assert rule.cure.endswith((".", "}"))
+    assert all(name.isidentifier() for name in fields(rule.cause) | fields(rule.cure))
+    if rule.fixed:
+        assert rule.severity == "error"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_a_rules_sentences_fill(rule: Rule) -> None:
+    values = dict.fromkeys((fields(rule.cause) | fields(rule.cure)) - BUILT_IN, "VALUE")
+    for count, plural in ((1, ""), (1_234, "s")):
+        finding = build(
+            rule.code, table="vesicle", file="v.csv", column="cid", count=count, **values
+        )
+        assert finding.count == count
+        assert finding.severity == rule.severity
+        text = finding.cause + finding.cure
+        # Braces that stay are YAML shown to the person, never a placeholder.
+        assert not re.search(r"\{(" + "|".join(BUILT_IN | set(values)) + r")[!:}]", text)
+        if "{s}" in rule.cause and "{count}" in rule.cause:
+            assert re.search(rf"\b{count:,}\b[^,:]*?\w{plural}\b", finding.cause)
+
+
+def test_a_template_without_its_value_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError, match="bounds"):
+        build("SYN-VAL-001", table="vesicle", column="voxel_radius", value="-1", advice="")
+    with pytest.raises(KeyError):
+        build("SYN-NONE-001")
+
+
+def test_every_code_in_the_source_is_in_the_catalogue() -> None:
+    used = {code for text in SOURCE.values() for code in re.findall(r"SYN-[A-Z]+-\d{3}", text)}
+    assert used <= set(RULES)
+
+
+def test_a_finding_keeps_few_examples_and_names_the_one_file() -> None:
+    places = [Example(file="a.csv", row=n) for n in range(9)]
+    finding = build("SYN-ID-001", table="axon", column="cid", count=9, examples=places)
+    assert len(finding.examples) == MAX_EXAMPLES
+    assert finding.file == "a.csv"
+    both = build(
+        "SYN-ID-001",
+        table="axon",
+        column="cid",
+        count=2,
+        examples=[Example(file="a.csv"), Example(file="b.csv")],
+    )
+    assert both.file is None
+
+
+def test_the_config_may_change_a_severity() -> None:
+    values = {
+        "value": "glutamte",
+        "near": "",
+        "advice": "",
+        "table": "vesicle",
+        "column": "neurotransmitter",
+    }
+    assert build("SYN-VOC-001", **values).severity == "warning"
+    assert build("SYN-VOC-001", severities={"SYN-VOC-001": "error"}, **values).severity == "error"
+
+
+def test_an_example_reads_like_a_place() -> None:
+    assert (
+        str(Example(file="v.csv", row=12, column="cid", value="1.0"))
+        == "v.csv, row 12, column cid: '1.0'"
+    )
+    assert str(Example(file="v.csv")) == "v.csv"

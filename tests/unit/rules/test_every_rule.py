@@ -1,0 +1,58 @@
+"""Every rule is raised by a dataset that breaks it, at the right place and with nothing beside it;
+its page shows that very dataset.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syndb_pipeline.rules.catalogue import RULES
+from syndb_pipeline.rules.page import read_page
+from tests.wrong_inputs import INPUTS
+from tests.wrong_inputs.wrong_input import WrongInput, place_of
+
+
+def test_every_rule_has_one_wrong_input_in_the_order_of_the_catalogue() -> None:
+    assert [wrong.code for wrong in INPUTS] == list(RULES), (
+        "a rule without a wrong input, or the other way round: wrong_inputs/"
+    )
+
+
+@pytest.mark.parametrize("wrong", INPUTS, ids=lambda wrong: wrong.code)
+def test_a_wrong_input_raises_its_rule(wrong: WrongInput, tmp_path: Path) -> None:
+    sealed = wrong.run(tmp_path)["check_integrity"]
+
+    assert sorted(finding.code for finding in sealed.findings) == sorted([wrong.code, *wrong.also])
+    finding = next(finding for finding in sealed.findings if finding.code == wrong.code)
+    assert (finding.count, place_of(finding)) == (wrong.count, wrong.first)
+    assert finding.severity == RULES[wrong.code].severity
+    expected = (
+        "rejected"
+        if any(RULES[code].severity == "error" for code in (wrong.code, *wrong.also))
+        else "accepted"
+    )
+    assert sealed.details["verdict"] == expected
+    for rows in sealed.tables.values():
+        assert rows.read == rows.passed + rows.rejected
+    assert read_page(wrong.code).sections["Example"] == wrong.example(finding), (
+        "write the examples anew with: make docs"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [wrong for wrong in INPUTS if wrong.cured_by], ids=lambda wrong: wrong.code
+)
+def test_the_config_that_a_page_offers_cures_its_example(wrong: WrongInput, tmp_path: Path) -> None:
+    offered = re.findall(
+        r"^```yaml\n(.*?)^```",
+        read_page(wrong.code).sections["Cures"],
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    sealed = wrong.run(tmp_path, yaml.safe_load(offered[wrong.cured_by - 1]))["check_integrity"]
+
+    assert [finding.code for finding in sealed.findings] == []
+    assert sum(rows.published for rows in sealed.tables.values()) > 0

@@ -1,0 +1,73 @@
+"""No setting that a finding prints does harm when it is pasted, and the comparison that says so
+sees harm.
+
+Belongs here: every rule's wrong input with each of its settings, random mixtures of errors, and
+settings that are harmful on purpose. Does not: the comparison (`tests/harm.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from syndb_pipeline.rules.finding import build
+from tests.broken_tables import CHECKED, checked
+from tests.harm import harm_of, harms, look
+from tests.ingest_helpers import context_for
+from tests.wrong_inputs import INPUTS
+from tests.wrong_inputs.wrong_input import WrongInput
+
+
+@pytest.mark.parametrize("wrong", INPUTS, ids=lambda wrong: wrong.code)
+def test_no_setting_of_a_rule_does_harm(wrong: WrongInput, tmp_path: Path) -> None:
+    assert list(harms(wrong.context(tmp_path))) == []
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_setting_does_harm_whatever_else_is_wrong(part: int) -> None:
+    for seed in CHECKED[part::4]:
+        done = checked(seed)
+        assert list(harms(done.context)) == [], done.words
+
+
+NEURONS = "cid,cable_length\nH\u00fcgel,1\nn2,7\nn3,2\n"
+EDGES = "pre_synapse_id,post_synapse_id,connection_score\nn2,n3,3\nn2,n3,4\nn3,n2,1\n"
+VESICLES = (
+    "cid,parent_id,voxel_radius,voxel_volume\nv1,n2,10.500,7\nv2,n2,21.500,3\nv3,n3,34.500,1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "setting"),
+    [
+        ("neuron", {"encoding": "cp1252"}),
+        ("neuron", {"header_row": 2}),
+        ("neuron", {"missing": {"cable_length": ["7"]}}),
+        ("neuron", {"columns": {"cable_length": "voxel_volume", "cid": "polarity"}}),
+        ("neuron_relation", {"combine": {"connection_score": "max"}}),
+        ("neuron_relation", {"combine": {"connection_score": "first"}}),
+        ("vesicle", {"thousands": ".", "decimal": ","}),
+        ("vesicle", {"units": {"voxel_radius": "um", "nothing": "um"}}),
+        ("vesicle", {"file": "few.csv"}),
+    ],
+    ids=lambda value: (
+        yaml.safe_dump(value, default_flow_style=True).strip() if isinstance(value, dict) else value
+    ),
+)
+def test_a_harmful_setting_is_seen(table: str, setting: dict[str, Any], tmp_path: Path) -> None:
+    files = {
+        "neuron": NEURONS,
+        "neuron_relation": EDGES,
+        "vesicle": VESICLES,
+        "few": "cid,parent_id,voxel_radius\nv1,n2,10.5\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    context = context_for(tmp_path, {name: f"{name}.csv" for name in sorted({"neuron", table})})
+    block = yaml.safe_dump({"tables": {table: setting}})
+    assert harm_of(
+        context, look(context), build("SYN-READ-013", table=table, file=f"{table}.csv"), block
+    )
