@@ -6,10 +6,11 @@ Belongs here: putting chunks together, right or wrong. Does not: what anybody sh
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
-from syndb_pipeline.demo import shapes
+Point = tuple[float, float, float]
 
 
 def chunk(kind: bytes, content: bytes, padding: bytes = b" ") -> bytes:
@@ -66,11 +67,51 @@ def small_mesh(name: str = "a triangle") -> bytes:
     return glb(*triangle(name))
 
 
-def ball_mesh(centre: shapes.Point, radius: float, unit: float = 1) -> bytes:
-    """A closed ball, given in nanometres and written in a unit of which `unit` are one
-    nanometre.
-    """
-    ball = shapes.ball(centre, radius)
-    return shapes.glb(
-        shapes.Mesh([(x * unit, y * unit, z * unit) for x, y, z in ball.vertices], ball.triangles)
-    )
+def ball(centre: Point, radius: float) -> tuple[list[Point], list[tuple[int, int, int]]]:
+    """The corners of a closed round mesh, and its triangles, counter-clockwise from outside."""
+    corners: list[Point] = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
+    upper = [(0, 2, 4), (2, 1, 4), (1, 3, 4), (3, 0, 4)]
+    triangles = upper + [(b, a, 5) for a, b, _ in upper]
+
+    def middle(a: int, b: int) -> int:
+        x, y, z = (p + q for p, q in zip(corners[a], corners[b], strict=True))
+        size = math.hypot(x, y, z)
+        place = (x / size, y / size, z / size)
+        if place not in corners:
+            corners.append(place)
+        return corners.index(place)
+
+    for _ in range(2):  # each triangle becomes four, its edges' middles pushed out to the sphere
+        finer = []
+        for a, b, c in triangles:
+            ab, bc, ca = middle(a, b), middle(b, c), middle(c, a)
+            finer += [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+        triangles = finer
+    x, y, z = centre
+    # Whole nanometres: float32, which glTF stores, holds them exactly.
+    grown = [
+        (round(x + radius * u), round(y + radius * v), round(z + radius * w)) for u, v, w in corners
+    ]
+    return grown, triangles
+
+
+def ball_mesh(centre: Point, radius: float, unit: float = 1) -> bytes:
+    """A closed ball, given in nanometres and written in a unit of which `unit` are one nanometre."""
+    corners, triangles = ball(centre, radius)
+    corners = [(x * unit, y * unit, z * unit) for x, y, z in corners]
+    points = b"".join(struct.pack("<3f", *corner) for corner in corners)
+    faces = b"".join(struct.pack("<3H", *triangle) for triangle in triangles)
+    scene, _ = triangle("a ball")
+    axes = list(zip(*corners, strict=True))
+    scene["accessors"][0] |= {
+        "count": len(corners),
+        "min": [min(axis) for axis in axes],
+        "max": [max(axis) for axis in axes],
+    }
+    scene["accessors"][1]["count"] = 3 * len(triangles)
+    scene["bufferViews"] = [
+        {"buffer": 0, "byteLength": len(points)},
+        {"buffer": 0, "byteOffset": len(points), "byteLength": len(faces)},
+    ]
+    scene["buffers"] = [{"byteLength": len(points + faces)}]
+    return glb(scene, points + faces)

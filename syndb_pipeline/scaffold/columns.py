@@ -13,9 +13,15 @@ from typing import Final
 
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.scaffold.names import COLUMN_WORDS, SEGMENTS, TRANSMITTERS, end_of, plain
+from syndb_pipeline.scaffold.names import (
+    COLUMN_WORDS,
+    WORDS,
+    are_numbers,
+    end_of,
+    hold_several_numbers,
+    plain,
+)
 from syndb_pipeline.scaffold.peek import Candidate
-from syndb_pipeline.scaffold.values import are_numbers, hold_several_numbers
 
 UNIT_SUFFIX: Final = re.compile(
     r"^(?P<name>.+?)[ _\[(]+(?P<unit>nm|um|µm|μm|mm)[23²³]?[\])]?$", re.IGNORECASE
@@ -180,7 +186,11 @@ def _with_unit(column: str, table: Table) -> Mapped | None:
 def _probability(column: str, table: Table) -> Mapped | None:
     match = _PROBABILITY.fullmatch(plain(column))
     inner = (_alias(match["name"], table) or _synonym(match["name"], table)) if match else None
-    return Mapped(column, inner.target, False) if inner and inner.target in TRANSMITTERS else None
+    return (
+        Mapped(column, inner.target, False)
+        if inner and inner.target in WORDS["transmitters"]
+        else None
+    )
 
 
 def _near(column: str, table: Table) -> Mapped | None:
@@ -202,7 +212,7 @@ def _segment_of_parent(column: str, table: Table) -> Mapped | None:
     """
     return (
         Mapped(column, "parent_id", False)
-        if table.has_parent and plain(column) in SEGMENTS
+        if table.has_parent and plain(column) in WORDS["segments"]
         else None
     )
 

@@ -1,25 +1,32 @@
-"""What is in a lab's folder: tables to look at, folders of parts, and everything else with why it
-is not used.
+"""From a lab's folder to a config: its tables, folders of parts, and all else with why it is not used.
 
-Belongs here: going through the folder. Does not: what is inside a table (`peek.py`), which table it
-is (`guess.py`).
+Belongs here: going through the folder, and the report. Does not: what is inside a table
+(`peek.py`), which table it is (`guess.py`), or the YAML (`text.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import fill
 from typing import Final
 
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.base.irregular_files import irregular
+from syndb_pipeline.config.settings import DATASET_NAME
 from syndb_pipeline.readers.files import PARQUET_SUFFIXES, suffix
-from syndb_pipeline.scaffold.guess import name_score
-from syndb_pipeline.scaffold.names import TABLE_WORDS
+from syndb_pipeline.scaffold.guess import Guess, guess_tables, name_score
+from syndb_pipeline.scaffold.names import TABLE_WORDS, WORDS
 from syndb_pipeline.scaffold.peek import SUFFIXES, Candidate, Unreadable, peek
+from syndb_pipeline.scaffold.text import config_text
 
 _LOOKED_AT: Final = 100_000
-"""Files deeper down that are counted."""
+"""Files deeper down that are looked at."""
 
 _PIECES: Final = 5
 """Files of a folder of parts that are looked into."""
@@ -27,51 +34,124 @@ _PIECES: Final = 5
 _NAMED: Final = 3
 """Files of one useless kind that are named one by one; more are counted."""
 
-_EXPORT: Final = "is not read; export the table as .csv or .parquet"
-_UNPACK: Final = "is packed in a way that is not read; unpack it, or pack it with gzip (.csv.gz)"
-_FORMATS: Final = {
-    (".feather", ".arrow", ".ipc"): f"Feather (Arrow) {_EXPORT}",
-    (".h5", ".hdf5", ".hdf", ".nwb", ".n5", ".zarr"): f"HDF5 or Zarr {_EXPORT}",
-    (".json", ".jsonl", ".ndjson"): f"JSON {_EXPORT}",
-    (
-        ".mat",
-        ".npy",
-        ".npz",
-        ".pkl",
-        ".pickle",
-        ".rds",
-        ".rda",
-        ".rdata",
-    ): f"a file of MATLAB, Python or R {_EXPORT}",
-    (".sqlite", ".sqlite3", ".db", ".duckdb"): f"a database {_EXPORT}",
-    (".ods", ".xlsb", ".numbers"): "this kind of workbook is not read; save it as .xlsx",
-    (".orc", ".avro", ".sav", ".dta", ".xml", ".html", ".htm"): f"this format {_EXPORT}",
-    (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".lz4"): f"it {_UNPACK}",
-    (
-        ".dat",
-        ".tab",
-        ".asc",
-        ".data",
-        ".lst",
-    ): "not the suffix of a table; if it holds text in rows, call it .txt or .csv",
-    ("",): "without a suffix; if it holds text in rows, call it .txt or .csv",
-}
-"""Suffixes of files that may hold a table and are not read, with what to do."""
+_WIDTH: Final = 80
 
-_KINDS: Final = _FORMATS | {
-    (".swc",): "a skeleton; a table names it in its column swc_path",
-    (".glb",): "a mesh; a table names it in its column mesh_path",
-    (".obj", ".ply", ".stl", ".gltf", ".off"): "SynDB takes meshes as .glb",
-}
-_NO_TABLE: Final = "not a kind of file that holds a table"
+_UNREAD, _OTHER = (
+    {ending: kind["reason"] for kind in WORDS[group] for ending in kind["suffixes"]}
+    for group in ("unread", "other")
+)
+"""Suffix -> what to do: of files that may hold a table and are not read, and of files without one."""
 
 
-def survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dict[str, str], bool]:
-    """The candidates in `folder`, what is not used with the reason, and whether there was anything
-    that is called a table.
+@dataclass(frozen=True)
+class InitReport:
+    """What `init` found.
 
-    `out`, where the config goes, is passed over, and so is what is hidden. `scratch` is for
-    samples.
+    The config it wrote, tables with their file, questions a person must answer, files that are not
+    used and why.
+    """
+
+    config: Path
+    tables: dict[str, str]
+    questions: list[str] = field(default_factory=list)
+    unused: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"Wrote {self.config}"]
+        lines += [f"  {table}: {file}" for table, file in self.tables.items()]
+        for file, reason in self.unused.items():
+            lines.append(_wrapped(f"  not used: {file} ({reason})"))
+        lines.append(f"{len(self.questions)} questions are marked # QUESTION in it:")
+        lines += [_wrapped(f"  - {question}") for question in self.questions]
+        lines.append(f"Answer them, then: syndb-pipeline check {self.config}")
+        return visible("\n".join(lines))
+
+
+def _wrapped(text: str) -> str:
+    return fill(
+        text, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
+    """Look at the tables in `folder` and write a first config for them to `out`.
+
+    The config names a new dataset (UUIDv7), a guess for each table, and open questions. Raises
+    `ConfigError` when the folder holds no table, when `out` exists and is not to be overwritten, or
+    when its name cannot be a dataset's name.
+    """
+    folder, out = folder.expanduser().absolute(), out.expanduser().absolute()
+    _check_paths(folder, out, overwrite)
+    with TemporaryDirectory(prefix="syndb-init-") as scratch:
+        try:
+            candidates, unused, tables = _survey(folder, out, Path(scratch))
+        except PermissionError:
+            advice = "Check that you may read it."
+            raise ConfigError(f"{folder} cannot be read.", next_step=advice) from None
+        if not tables:
+            raise _no_table(folder, unused)
+        guesses, left = guess_tables(candidates)
+        unused |= left
+        missed = _missed_tables(folder, unused, {guess.table for guess in guesses})
+        text, questions = config_text(
+            guesses,
+            relative_to=Path(os.path.relpath(folder, out.parent)),
+            missed=missed,
+            unused=unused,
+            out=out,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    for path in missed.values():  # which are asked about
+        unused.pop(f"{path.name}/" if path.is_dir() else path.name, None)
+    return InitReport(out, {guess.table: _named(guess) for guess in guesses}, questions, unused)
+
+
+def _named(guess: Guess) -> str:
+    """The file of a guess in the report, or those to choose from."""
+    if guess.choices:
+        more = ["..."] if len(guess.choices) > 3 else []
+        return " or ".join([*map(str, guess.choices[:3]), *more])
+    return guess.file + (f", sheet {guess.candidate.sheet}" if guess.candidate.sheet else "")
+
+
+def _check_paths(folder: Path, out: Path, overwrite: bool) -> None:
+    if not folder.is_dir():
+        advice = "Give the folder your tables are in."
+        raise ConfigError(f"{folder}: there is no such folder.", next_step=advice)
+    if not DATASET_NAME.fullmatch(out.stem) or out.suffix not in (".yaml", ".yml"):
+        raise ConfigError(
+            f"{out.name} cannot be a config's name: it names the dataset and may hold letters, "
+            "digits, '.', '_' and '-', and end in .yaml."
+        )
+    if out.exists() and not overwrite:
+        advice = "Give another name, or say that it may be overwritten."
+        raise ConfigError(f"{out} exists already.", next_step=advice)
+
+
+def _no_table(folder: Path, unused: dict[str, str]) -> ConfigError:
+    below = sorted({file.parent.relative_to(folder).as_posix() for file in _tables_below(folder)})
+    if below:
+        hint = f"There are tables deeper, in {', '.join(below[:5])}: give one of these folders."
+    elif unused:
+        hint = " ".join(f"{file}: {reason}." for file, reason in list(unused.items())[:3])
+    else:
+        hint = "Give the folder your tables are in."
+    return ConfigError(f"{folder} holds no table ({', '.join(SUFFIXES)}).", next_step=hint)
+
+
+def _tables_below(folder: Path) -> Iterator[Path]:
+    """Files in or below `folder` that are called a table."""
+    return (file for file in islice(folder.rglob("*"), _LOOKED_AT) if suffix(file) in SUFFIXES)
+
+
+# What is in the folder
+
+
+def _survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dict[str, str], bool]:
+    """The candidates, what is not used with the reason, and whether anything is called a table.
+
+    `out`, where the config goes, is passed over, and so is what is hidden. `scratch` is for samples.
     """
     candidates: list[Candidate] = []
     unused: dict[str, str] = {}
@@ -81,166 +161,115 @@ def survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dic
         if path.name.startswith(".") or path == out:
             continue
         what = irregular(path)
+        called_table = suffix(path) in SUFFIXES
         if path.name.startswith("~$"):
             unused[path.name] = "the lock file of a workbook that is open"
         elif what is not None:
-            tables = tables or suffix(path) in SUFFIXES
+            tables = tables or called_table
             unused[path.name] = f"it is {what}, not a file"
         elif path.is_dir():
-            found = _folder(path, scratch)
-            if isinstance(found, str):
-                unused[f"{path.name}/"] = found
-            else:
-                candidates.append(found)
-        elif suffix(path) not in SUFFIXES:
-            others.append(path)
-        else:
+            try:
+                candidates.append(_folder(path, scratch))
+            except Unreadable as error:
+                unused[f"{path.name}/"] = str(error)
+        elif called_table:
             tables = True
             try:
                 candidates += peek(path, scratch)
             except Unreadable as error:
                 unused[path.name] = str(error)
+        else:
+            others.append(path)
     return candidates, unused | _others(others), tables or bool(candidates)
 
 
-def missed_tables(folder: Path, unused: Iterable[str], found: Collection[str]) -> dict[str, Path]:
-    """Tables, beside those `found`, that files and folders in `folder` hold by their names, though
-    they are `unused`.
-    """
+def _missed_tables(folder: Path, unused: Iterable[str], found: set[str]) -> dict[str, Path]:
+    """Tables, beside those `found`, that files and folders hold by their names, though `unused`."""
     missed: dict[str, Path] = {}
     for name in unused:
         path = folder / name
         if path.is_dir():
-            holds = any(suffix(file) in SUFFIXES for file in islice(path.rglob("*"), _LOOKED_AT))
+            holds = any(_tables_below(path))
         else:
-            holds = path.is_file() and (
-                suffix(path) in SUFFIXES
-                or any(path.suffix.lower() in endings for endings in _FORMATS)
-            )
-        if not holds:
-            continue
-        stem = path.name.partition(".")[0]
-        table = next((table for table in TABLE_WORDS if name_score(stem, table) == 1), None)
+            holds = path.is_file() and (suffix(path) in SUFFIXES or path.suffix.lower() in _UNREAD)
+        table = _table_called(path.name.partition(".")[0]) if holds else None
         if table is not None and table not in found:
             missed.setdefault(table, path)
     return missed
 
 
+def _table_called(name: str) -> str | None:
+    return next((table for table in TABLE_WORDS if name_score(name, table) == 1), None)
+
+
 def _others(paths: list[Path]) -> dict[str, str]:
     """Files whose suffix is no table's, with the reason; many of one suffix together."""
+
+    def ending(path: Path) -> str:
+        return path.suffix.lower()
+
     reasons: dict[str, str] = {}
-    for ending, group in groupby(
-        sorted(paths, key=lambda path: (path.suffix.lower(), path)),
-        key=lambda path: path.suffix.lower(),
-    ):
-        reason = next(
-            (words for suffixes, words in _KINDS.items() if ending in suffixes), _NO_TABLE
-        )
-        same = list(group)
-        if len(same) > _NAMED:
-            reasons[f"{len(same):,} files {ending or 'without suffix'}"] = reason
-        else:
-            reasons |= dict.fromkeys((path.name for path in same), reason)
+    for end, group in groupby(sorted(paths, key=lambda path: (ending(path), path)), key=ending):
+        reason = (_UNREAD | _OTHER).get(end, "not a kind of file that holds a table")
+        names = [path.name for path in group]
+        if len(names) > _NAMED:
+            names = [f"{len(names):,} files {end or 'without suffix'}"]
+        reasons |= dict.fromkeys(names, reason)
     return reasons
 
 
-def _folder(path: Path, scratch: Path) -> Candidate | str:
-    """The table whose parts a folder holds, as Spark and Dask write them, or why it is not used."""
+def _folder(path: Path, scratch: Path) -> Candidate:
+    """The table whose parts a folder holds, as Spark and Dask write them. Raises `Unreadable`."""
     try:
-        inside = [file for file in sorted(path.iterdir()) if not file.name.startswith((".", "_"))]
-        tables = [
-            file
-            for file in inside
-            if suffix(file) in SUFFIXES and file.is_file() and irregular(file) is None
-        ]
+        inside = sorted(file for file in path.iterdir() if not file.name.startswith((".", "_")))
+        tables = [file for file in inside if suffix(file) in SUFFIXES]
+        tables = [file for file in tables if file.is_file() and irregular(file) is None]
         if not tables:
-            return _without_tables(path)
+            raise Unreadable(_without_tables(path))
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
-    endings = {suffix(file) for file in tables}
-    is_table = suffix(path) in SUFFIXES or any(
-        name_score(path.name, table) == 1 for table in TABLE_WORDS
-    )
-    if (
-        not is_table
-        or len(endings) > 1
-        or len({file.name[-len(suffix(file)) :] for file in tables}) > 1
-    ):
-        return (
-            f"a folder with tables of its own, such as {tables[0].name}; look at it alone:"
-            f" syndb-pipeline init {path}"
-        )
-    chosen = {*range(min(_PIECES - 1, len(tables))), len(tables) - 1}
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    alone = f"; look at it alone: syndb-pipeline init {path}"
+    is_table = suffix(path) in SUFFIXES or _table_called(path.name)
+    if not is_table or len({file.name[-len(suffix(file)) :] for file in tables}) > 1:
+        raise Unreadable(f"a folder with tables of its own, such as {tables[0].name}{alone}")
+    chosen = sorted({*range(min(_PIECES - 1, len(tables))), len(tables) - 1})
     try:
-        pieces = [piece for index in sorted(chosen) for piece in peek(tables[index], scratch)]
+        pieces = [piece for index in chosen for piece in peek(tables[index], scratch)]
     except Unreadable as error:
-        return f"one of its parts cannot be read: {error}"
+        raise Unreadable(f"one of its parts cannot be read: {error}") from None
     first = pieces[0]
     if any(
-        (piece.columns, piece.width, piece.sheets) != (first.columns, first.width, ())
-        for piece in pieces
+        (each.columns, each.width, each.sheets) != (first.columns, first.width, ())
+        for each in pieces
     ):
-        return (
-            "a folder whose tables differ in their columns; look at it alone: syndb-pipeline init"
-            f" {path}"
-        )
-    return Candidate(
-        path,
-        first.columns,
-        first.width,
-        rows=tuple(row for piece in pieces for row in piece.rows),
-        header_row=first.header_row,
-        delimiter=first.delimiter,
-        encoding=first.encoding,
-        readings=first.readings,
-        sample=first.sample,
-        pieces=tuple(pieces),
-    )
+        raise Unreadable(f"a folder whose tables differ in their columns{alone}")
+    rows = tuple(row for piece in pieces for row in piece.rows)
+    return replace(first, path=path, rows=rows, pieces=tuple(pieces))
 
 
 def _without_tables(path: Path) -> str:
+    """Why a folder without tables of its own is not used."""
     deeper = [
         file
         for file in islice(path.rglob("*"), _LOOKED_AT)
         if not file.name.startswith((".", "_")) and file.is_file()
     ]
-    below = [file for file in deeper if suffix(file) in SUFFIXES]
-    if below:
+    if below := [file for file in deeper if suffix(file) in SUFFIXES]:
         at = below[0].relative_to(path)
-        parted = suffix(path) in PARQUET_SUFFIXES or any("=" in part for part in at.parts[:-1])
-        if parted:
+        if suffix(path) in PARQUET_SUFFIXES or any("=" in part for part in at.parts[:-1]):
             levels = "*/" * (len(at.parts) - 1)
             return (
-                f"its parts are in folders such as {at.parts[0]}; they can be named"
-                f" {path.name}/{levels}*{suffix(at)}, but what the folders' names say is then no"
-                " column"
+                f"its parts are in folders such as {at.parts[0]}; they can be named "
+                f"{path.name}/{levels}*{suffix(at)}, but what the folders' names say is then no column"
             )
-        return (
-            f"its tables are deeper, in {at.parent.as_posix()}; look at it alone: syndb-pipeline"
-            f" init {path / at.parent}"
-        )
-    endings = sorted({file.suffix.lower() for file in deeper})
-    reason = next(
-        (
-            words
-            for suffixes, words in _KINDS.items()
-            if len(endings) == 1 and endings[0] in suffixes
-        ),
-        "",
-    )
-    if reason:
-        return f"{len(deeper):,} files {endings[0]}: {reason}"
+        where = at.parent.as_posix()
+        alone = f"look at it alone: syndb-pipeline init {path / at.parent}"
+        return f"its tables are deeper, in {where}; {alone}"
+    endings = {file.suffix.lower() for file in deeper}
+    if len(endings) == 1 and (reason := (_UNREAD | _OTHER).get(min(endings))):
+        return f"{len(deeper):,} files {min(endings)}: {reason}"
     for file in deeper:
-        if reason := next(
-            (
-                words
-                for suffixes, words in _FORMATS.items()
-                if file.suffix and file.suffix.lower() in suffixes
-            ),
-            "",
-        ):
-            return (
-                f"a folder without tables that are read; {file.relative_to(path).as_posix()}:"
-                f" {reason}"
-            )
+        if file.suffix and (reason := _UNREAD.get(file.suffix.lower())):
+            name = file.relative_to(path).as_posix()
+            return f"a folder without tables that are read; {name}: {reason}"
     return "a folder without tables"

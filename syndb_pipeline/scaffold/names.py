@@ -1,80 +1,22 @@
-"""How labs call SynDB's tables and columns, beside the names and aliases that the contract knows.
+"""What the names of files and columns say, and the first values of a column.
 
-Belongs here: words, and what two spellings of a name have in common. Does not: which file or column
-is which (`guess.py`).
+Belongs here: reading names by the words of `words.yaml`, and looking at texts of a sample. Does
+not: which file or column is which (`guess.py`, `columns.py`), or reading (`peek.py`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
 
+from syndb_pipeline.config.yaml_file import read_yaml
 from syndb_pipeline.contract.tables import TABLES
 
-TABLE_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "neuron": ("neuron", "cell"),
-    "neuron_relation": (
-        "neuron relation",
-        "relation",
-        "edge",
-        "edgelist",
-        "connection",
-        "connectivity",
-        "connectome",
-    ),
-    "dendrite": ("dendrite",),
-    "axon": ("axon",),
-    "pre_synaptic_terminal": (
-        "pre synaptic terminal",
-        "presynaptic terminal",
-        "terminal",
-        "bouton",
-        "presynapse",
-    ),
-    "synapse": ("synapse", "synaptic link"),
-    "dendritic_spine": ("dendritic spine", "spine"),
-    "endoplasmic_reticulum": ("endoplasmic reticulum", "er"),
-    "nucleus": ("nucleus", "nuclei", "nucleu"),
-    "vesicle": ("vesicle", "synaptic vesicle"),
-    "mitochondria": ("mitochondria", "mitochondrion", "mito"),
-}
-"""How labs call their files."""
-
-SEGMENTS: Final = (
-    *("root_id", "pt_root_id", "body_id", "bodyid", "skid", "segment_id", "seg_id", "skeleton_id"),
-    *("neuron_root_id", "rootid"),
-)
-"""How segmentations call a neuron's id."""
-
-COLUMN_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "cid": ("id", "key", "uid", *SEGMENTS),
-    "parent_id": ("parent", "parent_cid", "parent_key"),
-    "pre_synapse_id": ("source", "from", "presynaptic_id"),
-    "post_synapse_id": ("target", "to", "postsynaptic_id"),
-    "connection_score": ("weight", "syn_count", "n_synapses", "synapses", "confidence", "score"),
-    "gaba": (),
-    "acetylcholine": ("ach",),
-    "glutamate": ("glut", "glu"),
-    "octopamine": ("oct", "octo", "oa"),
-    "serine": ("ser", "5ht", "5_ht"),
-    "dopamine": ("da", "dop"),
-    "forms_synapse_with": ("synapse_id", "synapse"),
-    "neuron_type": ("type", "cell_type", "class"),
-    "neurotransmitter": ("transmitter", "nt", "nt_type"),
-    "centroid_x": ("x", "pos_x", "center_x", "centre_x"),
-    "centroid_y": ("y", "pos_y", "center_y", "centre_y"),
-    "centroid_z": ("z", "pos_z", "center_z", "centre_z"),
-    "mesh_surface_area": ("area", "surface_area", "surface"),
-    "mesh_sphericity": ("sphericity",),
-    "voxel_volume": ("volume", "size", "voxels", "n_voxels", "num_voxels", "voxel_count"),
-    "voxel_radius": ("radius",),
-    "cable_length": ("length", "path_length"),
-    "swc_path": ("swc", "skeleton"),
-    "mesh_path": ("mesh", "glb"),
-}
-"""How labs call SynDB's columns, beside the aliases the contract knows."""
-
-TRANSMITTERS: Final = ("gaba", "acetylcholine", "glutamate", "octopamine", "serine", "dopamine")
+WORDS: Final[Any] = read_yaml(Path(__file__).with_name("words.yaml"))
+TABLE_WORDS: Final[dict[str, list[str]]] = WORDS["tables"]
+COLUMN_WORDS: Final[dict[str, list[str]]] = WORDS["columns"]
 
 _SIDE_FIRST: Final = re.compile(r"(pre|post)(?:_?syn(?:aptic|apse)?)?(?:_(.+))?")
 _SIDE_LAST: Final = re.compile(r"(.+?)_(pre|post)(?:_?syn(?:aptic|apse)?)?")
@@ -106,7 +48,7 @@ def end_of(name: str) -> tuple[str, bool] | None:
     return f"{side}_synapse_id", _PARTNER.fullmatch(rest) is not None
 
 
-WORDS: Final = frozenset(
+KNOWN: Final = frozenset(
     [
         name
         for table in TABLES.values()
@@ -117,3 +59,56 @@ WORDS: Final = frozenset(
     + [f"{name}_id" for name in TABLES]
 )
 """Every column name that means something to us, spelled plainly."""
+
+
+# What values say
+
+_NUMBER: Final = re.compile(r"[-+]?(\d[\d.,' _]*|[.,]\d+)([eE][-+]?\d+)?")
+_ONE: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
+_SEVERAL: Final = re.compile(
+    rf"[\[({{]\s*{_ONE}(?:[,;\s]\s*{_ONE})*\s*[\])}}]|{_ONE}(?:(?:[,;]\s*|\s+){_ONE})+"
+)
+_GROUPED: Final = re.compile(r"[-+]?\d{1,3}(?:([, ])\d{3})(?:\1\d{3})*(?:\.\d+)?")
+_DECIMAL: Final = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+
+_COMMA_GROUPS: Final = re.compile(r"[-+]?\d{1,3}(?:(?:,\d{3}){2,}(?:\.\d+)?|(?:,\d{3})+\.\d+)")
+_DOT_GROUPS: Final = re.compile(r"[-+]?\d{1,3}(?:(?:\.\d{3}){2,}(?:,\d+)?|(?:\.\d{3})+,\d+)")
+_EITHER: Final = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+
+
+def are_numbers(values: Iterable[str]) -> bool:
+    """Whether most of `values` are numbers, whatever marks group or divide their digits."""
+    found = [_NUMBER.fullmatch(value) is not None for value in values]
+    return 2 * sum(found) > len(found)
+
+
+def hold_several_numbers(values: Sequence[str]) -> bool:
+    """Whether most of `values` are several numbers each, as positions are: [430050 179248
+    53280].
+    """
+    found = [
+        _SEVERAL.fullmatch(value) and not (_GROUPED.fullmatch(value) or _DECIMAL.fullmatch(value))
+        for value in values
+    ]
+    return 2 * sum(map(bool, found)) > len(found)
+
+
+def comma(values: Iterable[str]) -> tuple[set[str], str]:
+    """What the commas in numbers must mean: any of "decimal", "thousands" and "dots" (dots group
+    the digits), each proved by some value; and the first value in which a comma may be either, ""
+    without one.
+    """
+    proved: set[str] = set()
+    either = ""
+    for value in values:
+        if "," not in value and value.count(".") < 2:
+            continue
+        if _COMMA_GROUPS.fullmatch(value):
+            proved.add("thousands")
+        elif _DOT_GROUPS.fullmatch(value):
+            proved |= {"dots", "decimal"}
+        elif _EITHER.fullmatch(value):
+            either = either or value
+        elif _DECIMAL.fullmatch(value):
+            proved.add("decimal")
+    return proved, either

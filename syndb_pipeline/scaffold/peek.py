@@ -35,7 +35,7 @@ from syndb_pipeline.readers.text.lines import LineTooLong, Record, records, samp
 from syndb_pipeline.readers.untrusted import first_bytes, vet
 from syndb_pipeline.readers.untrusted_archive import gunzipped
 from syndb_pipeline.readers.workbook.workbooks import cell_text, readable
-from syndb_pipeline.scaffold.names import WORDS, plain
+from syndb_pipeline.scaffold.names import KNOWN, plain
 
 SUFFIXES: Final = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, *PARQUET_SUFFIXES)
 _LOOK_BYTES: Final = 1 << 20
@@ -375,7 +375,7 @@ def _header_at(rows: Sequence[tuple[int, list[str]]]) -> int:
 
 
 def _hits(cells: Sequence[str]) -> int:
-    return len({word for cell in cells if (word := plain(cell)) in WORDS})
+    return len({word for cell in cells if (word := plain(cell)) in KNOWN})
 
 
 def _extent(cells: Sequence[str]) -> int:

@@ -26,11 +26,11 @@ from dagster_defs.failures import show_tracebacks
 from dagster_defs.home import dagster_home
 from dagster_defs.launch import launch
 from syndb_pipeline.config.settings import load_settings
-from syndb_pipeline.demo.shapes import ball, glb
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publishing.records import PublishRecords, Receipt
 from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Published, Terminal
+from tests.meshes import ball_mesh
 from tests.rest_lab import ADA, PASSWORD, TOM, RestLab, Sandbox
 
 ROWS = 1_000_000
@@ -50,7 +50,7 @@ class LargeLab(RestLab):
         config = write_dataset(folder, ROWS, "parquet", memory_limit=500_000_000, threads=2)
         for number in range(MESHES):
             (folder / f"{number}.glb").write_bytes(
-                glb(ball((1000.0 * number, 0, 0), 500.0 + number))
+                ball_mesh((1000.0 * number, 0, 0), 500.0 + number)
             )
         neurons = folder / "neuron.parquet"
         mesh = (

@@ -23,7 +23,7 @@ from syndb_pipeline.config.json_schema import (
 )
 from syndb_pipeline.config.settings import load_dataset, load_settings
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.demo.configs import clean_config, errors_config
+from syndb_pipeline.demo import CLEAN_CONFIG, ERRORS_CONFIG, write_demo
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,9 +56,10 @@ def test_written_schemas_are_the_published_ones(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", [clean_config(), errors_config()])
-def test_the_demo_configs_satisfy_it(text: str) -> None:
-    assert complaints(dataset_schema(), plain(text)) == []
+def test_the_demo_configs_satisfy_it(tmp_path: Path) -> None:
+    write_demo(tmp_path)
+    for name in (CLEAN_CONFIG, ERRORS_CONFIG):
+        assert complaints(dataset_schema(), plain((tmp_path / name).read_text())) == []
 
 
 def test_every_config_of_the_project_satisfies_it() -> None:

@@ -20,10 +20,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.demo.shapes import ball
-from syndb_pipeline.demo.shapes import glb as demo_glb
+from syndb_pipeline import demo
 from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
-from tests.meshes import chunk, container, glb, small_mesh, triangle
+from tests.meshes import ball_mesh, chunk, container, glb, small_mesh, triangle
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -89,9 +88,11 @@ def within(scene: dict[str, Any]) -> None:
     )
 
 
+DEMO = Path(demo.__file__).with_name("lab")
 GOOD: dict[str, bytes] = {
     "a triangle": small_mesh(),
-    "the demo's": demo_glb(ball((1e5, 2e5, 3e5), 1e3)),
+    "a ball": ball_mesh((1e5, 2e5, 3e5), 1e3),
+    "the demo's": (DEMO / "meshes" / "nucleus_1.glb").read_bytes(),
     "without indices": changed(lambda scene: scene["meshes"][0]["primitives"][0].pop("indices")),
     "points": changed(lambda scene: scene["meshes"][0]["primitives"][0].update(mode=0)),
     "without a scene": changed(
