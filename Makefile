@@ -22,7 +22,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-all lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs tutorial lock clean
+.PHONY: help demo demo-errors ui test test-all lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -109,6 +109,9 @@ schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
 docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
 	$(BIN)/python -m tests.wrong_inputs
 	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.rules.page import write_document; write_document(Path("docs/findings.md"))'
+
+architecture: $(VENV)/.installed-dev ## Draw the rooms of the code for docs/architecture.md
+	$(BIN)/python -m docs.rooms
 
 tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m docs.tutorial

@@ -10,71 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DOMAIN = sorted((ROOT / "syndb_pipeline").rglob("*.py"))
-ROOMS = [
-    "base",
-    "contract",
-    "rules",
-    "config",
-    "state",
-    "readers",
-    "checks",
-    "quarantine",
-    "stages",
-    "destinations",
-    "publishing",
-    "report",
-    "corrections",
-    "scaffold",
-    "demo",
-    "sandbox",
-    "orchestration",
-    "cli",
-]
-"""The rooms, bottom first: an import may only point down this list."""
+from docs.rooms import PICTURE, ROOMS, ROOT, arrows, imports_of, modules, name_of, picture, room_of
 
+DOMAIN = modules()
 EVERYTHING = sorted(
     [*DOMAIN, *(ROOT / "dagster_defs").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
 )
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports_of(path: Path) -> set[str]:
-    """Every module that `path` imports anywhere, inside functions as well."""
-    found: set[str] = set()
-    package = (
-        name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
-    )
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {f"{base}.{alias.name}" for alias in node.names} | {base}
-    return found
-
-
-def room_of(module: str) -> str:
-    """The room of a module of the package: the folder below it; "" for the package itself."""
-    return ([*module.split("."), ""])[1]
-
-
-def arrows() -> dict[tuple[str, str], list[str]]:
-    """(room, room that it imports from) -> the imports, of the whole package."""
-    modules = {name_of(path) for path in DOMAIN}
-    found: dict[tuple[str, str], list[str]] = {}
-    for path in DOMAIN:
-        here = name_of(path)
-        for name in sorted(imports_of(path)):
-            if name in modules and room_of(name) and room_of(here) != room_of(name):
-                found.setdefault((room_of(here), room_of(name)), []).append(f"{here} -> {name}")
-    return found
 
 
 def test_the_scan_sees_imports() -> None:
@@ -91,6 +32,10 @@ def test_no_import_points_up() -> None:
         if pair[0] not in ("", "__main__") and ROOMS.index(pair[1]) > ROOMS.index(pair[0])
     }
     assert up == {}
+
+
+def test_the_picture_of_the_rooms_is_of_this_code() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "make architecture"
 
 
 def test_nothing_stands_beside_the_rooms() -> None:
