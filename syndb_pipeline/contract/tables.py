@@ -21,6 +21,9 @@ from syndb_constants.table import (
     syndb_table_to_name,
 )
 
+ENDS: Final = ("pre_synapse_id", "post_synapse_id")
+"""The columns of a synapse, or of a relation, that name what is before its cleft and behind it."""
+
 INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 
@@ -127,6 +130,15 @@ class Table:
     @property
     def has_parent(self) -> bool:
         return "parent_id" in self.columns
+
+    @property
+    def reached_by_ends(self) -> bool:
+        """Whether its rows may reach their neuron by either end instead of a parent."""
+        return self.pair is None and ENDS[0] in self.columns
+
+    @property
+    def needs_parent(self) -> bool:
+        return self.has_parent and not self.reached_by_ends
 
     @property
     def references(self) -> dict[str, Column]:

@@ -15,20 +15,21 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.cells import markers
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.keys import repeated_keys
-from syndb_pipeline.checks.original_text import examples
-from syndb_pipeline.checks.references import orphan_words, orphans, swapped
+from syndb_pipeline.checks.references import orphans, swapped
 from syndb_pipeline.checks.references.relations import (
     Join,
     Parent,
+    Swap,
     Work,
+    joined_keys,
     made_from,
     settings,
     take_over,
 )
-from syndb_pipeline.checks.references.targets import ENDS, Choice, How, ask, joined_keys, target_of
+from syndb_pipeline.checks.references.search import CODES
+from syndb_pipeline.checks.references.targets import Choice, How, ask, target_of
 from syndb_pipeline.contract.key_encoding import comparable, is_number, rows_of
 from syndb_pipeline.contract.tables import TABLES, Column, Table
-from syndb_pipeline.rules.finding import MAX_EXAMPLES
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
@@ -45,9 +46,6 @@ from syndb_pipeline.state.tables import (
 
 _LARGEST_INTEGER: Final = 2**31 - 1
 
-_TOLD_BY_SWAP = (*orphans.CODES, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
-"""Rules that columns which hold each other's keys break as a consequence."""
-
 
 def run(context: Context, folder: Path) -> Result:
     """Write `relations/<table>.parquet`: for each row of ingest, in its order, the UUIDs that its
@@ -60,43 +58,45 @@ def run(context: Context, folder: Path) -> Result:
     (folder / "relations").mkdir()
     sources = SourceMap.read(context.store.stage("ingest"))
     assigned = context.upstream("assign_ids").details["tables"]
-    repeated = {name: bool(counts["repeated"]) for name, counts in assigned.items()}
     with (
         context.duckdb() as connection,
         Meter("join_relations", rows_read(context), "rows", context.watch) as meter,
     ):
-        work = Work(
-            context,
-            connection,
-            Failures(connection),
-            sources,
-            folder,
-            written(context, "assign_ids", "ids"),
-        )
         tables = ingested(context)
-        told = {name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts}
+        work = Work(
+            connection,
+            context,
+            sources,
+            tables,
+            written(context, "assign_ids", "ids"),
+            Failures(connection),
+            folder,
+        )
+        swaps = {
+            name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts
+        }
         work.swaps = {
-            name: swapped.Swap("cid", found["column"], found["proof"])
-            for name, found in told.items()
+            name: Swap("cid", found["column"], found["proof"]) for name, found in swaps.items()
         }
         work.joined = joined_keys(work)
         work.parents = {
-            name: Parent(work.ids[name], None, name == "neuron", repeated[name]) for name in tables
+            name: Parent(work.ids[name], None, name == "neuron", bool(assigned[name]["repeated"]))
+            for name in tables
         }
-        # Synapses come last of their level: they look up the neuron of the terminals and spines
-        # beside them.
-        for name in sorted(tables, key=lambda name: (TABLES[name].level, name == "synapse")):
-            _relate(work, TABLES[name], tables[name])
+        # Those that reach their neuron by their ends come last of their level: they look up that of
+        # rows beside them.
+        for name in sorted(
+            tables, key=lambda name: (TABLES[name].level, TABLES[name].reached_by_ends)
+        ):
+            _relate(work, TABLES[name])
         for _ in meter.each([name for name in tables if name not in work.joins], connection):
             pass  # taken over, or related to nothing
         write_joins(context, connection, work.joins, meter)
         for name in work.joins:
-            _check_joined(work, TABLES[name], tables[name])
+            _check_joined(work, TABLES[name])
         _forget_damaged_cells(work)
-        _find_swaps(work, tables)
-        work.evidence = orphans.explain(
-            work.failures, sources, work.targets, work.ids, tables, work.joined
-        )
+        swapped.find(work)
+        orphans.explain(work)
         _forget_damaged_pairs(work)
         markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
         findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
@@ -108,18 +108,17 @@ def run(context: Context, folder: Path) -> Result:
         work.failures.write(folder)
     return Result(
         tables=rows_by_table(context, folder),
-        findings=findings + work.findings,
+        findings=findings + work.reported,
         details={"tables": work.details, MADE_FROM: work.made_from},
     )
 
 
-def _relate(work: Work, table: Table, path: Path) -> None:
+def _relate(work: Work, table: Table) -> None:
     """Take over the relations of `table`, or plan how they are made; whoever points to it will find
-    them in their file.
-    """
+    them in their file."""
     work.made_from[table.name] = made_from(work, table)
     if not take_over(work, table):
-        _resolve(work, table, path)
+        _resolve(work, table)
     relations = work.relations(table.name)
     parent = work.parents[table.name]
     if table.pair is None and (table.name in work.joins or relations.is_file()):
@@ -128,7 +127,8 @@ def _relate(work: Work, table: Table, path: Path) -> None:
         )
 
 
-def _resolve(work: Work, table: Table, path: Path) -> None:
+def _resolve(work: Work, table: Table) -> None:
+    path = work.tables[table.name]
     columns = contract_columns(table.name, path)
     targets: dict[str, str] = {}
     hows: dict[str, How] = {}
@@ -140,7 +140,7 @@ def _resolve(work: Work, table: Table, path: Path) -> None:
             else:
                 targets[name], hows[name] = choice.target, choice.how
     for name in unclear:
-        ask(work, table, path, columns[name], unclear)
+        ask(work, table, columns[name], unclear)
     work.targets |= {(table.name, column): target for column, target in targets.items()}
     details: dict[str, Any] = {
         "references": {
@@ -149,33 +149,38 @@ def _resolve(work: Work, table: Table, path: Path) -> None:
     }
     work.details[table.name] = details
     if table.pair and set(table.pair) <= set(columns):
-        details |= _check_pairs(work, table, path)
-    _check_missing(
-        work, table, path, [name for name in columns if name in targets or columns[name].required]
-    )
+        details |= _check_pairs(work, table, table.pair)
+    wanted = {"parent_id": "SYN-REL-003"} if table.needs_parent else {}
+    for column, code in (wanted | dict.fromkeys(table.pair or (), "SYN-REL-007")).items():
+        if column in targets or (column in columns and columns[column].required):
+            empty = f"{parquet(path, row_number=True)} WHERE {quote(column)} IS NULL"
+            work.fail(code, table.name, column, empty, "NULL")
     if targets:
         work.joins[table.name] = _join(work, table, path, targets)
 
 
-def _check_joined(work: Work, table: Table, path: Path) -> None:
-    """What only the relations tell: values that resolved to nothing, or to what contradicts the
-    lab's own columns.
-    """
-    targets = {
-        column: target for (name, column), target in work.targets.items() if name == table.name
-    }
-    for column, resolved in _check_resolved(
-        work, table, path, targets, work.relations(table.name)
-    ).items():
+def _check_joined(work: Work, table: Table) -> None:
+    """What only the relations show: values that resolved to nothing, or to what contradicts the
+    lab's own columns."""
+    targets = work.targets_of(table.name)
+    for column, resolved in _check_resolved(work, table, targets).items():
         work.details[table.name]["references"][column]["resolved"] = resolved
+    path = work.tables[table.name]
     if "parent_id" in targets and "parent_enum" in contract_columns(table.name, path):
-        _check_parent_enum(work, table, path, targets["parent_id"])
+        target = targets["parent_id"]
+        code = TABLES[target].code
+        cells = (
+            "SELECT file_row_number AS row, parent_enum AS value FROM "
+            f"{parquet(path, row_number=True)} WHERE parent_enum <> {code}"
+        )
+        work.reported += work.findings(
+            "SYN-REL-009", table.name, "parent_enum", cells, expected=code, target=target
+        )
 
 
 def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join:
     """How the columns of `targets` are looked up in what they point to, as far as that is related
-    by now.
-    """
+    by now."""
     found: list[str] = []
     columns, keys = ["row_number::BIGINT AS row_number"], ["row_number"]
     roots: list[str] = []
@@ -193,21 +198,19 @@ def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join
         named = f"c.key{index} = {alias}.key"
         neuron = "cid" if work.parents[target].is_neuron else "neuron_id"
         wanted = {"cid": None}
-        if column != "neuron_id":
+        if column == "neuron_id":
+            roots.append(f"{alias}.cid")
+        else:
             found.append(f"{alias}.cid AS {quote(column)}")
             columns.append(quote(column))
+            if column == "parent_id" or table.reached_by_ends:
+                roots.insert(0 if column == "parent_id" else len(roots), f"{alias}.{neuron}")
+                wanted[neuron] = None
         if column == "parent_id":
             columns.append(
                 f"if(parent_id IS NULL, NULL, {TABLES[target].code})::INTEGER AS parent_enum"
             )
-            roots.insert(0, f"{alias}.{neuron}")
-            wanted[neuron] = None
-        elif column == "neuron_id":
-            roots.append(f"{alias}.cid")
-        elif table.name == "synapse":
-            roots.append(f"{alias}.{neuron}")
-            wanted[neuron] = None
-        # A subquery keeps rows that find nothing where they stand; a left join puts them behind
+        # A subquery keeps rows that find nothing where they are; a left join puts them behind
         # others.
         looked_up.append(
             f"(SELECT struct_pack({', '.join(wanted)}) FROM {rows} WHERE {named}) AS {alias}"
@@ -234,8 +237,8 @@ def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join
             FROM (SELECT row_number, {", ".join(looked_up)} FROM (SELECT {", ".join(keys)} FROM
               {in_order}) c)""",
         in_any_order=(
-            f"SELECT row_number, {', '.join(found)} FROM (SELECT {', '.join(keys)} FROM"
-            f" {any_order}) c {joins}"
+            f"SELECT row_number, {', '.join(found)} FROM (SELECT {', '.join(keys)} FROM "
+            f"{any_order}) c {joins}"
         ),
         columns=", ".join(columns),
         after=frozenset(
@@ -247,24 +250,22 @@ def _join(work: Work, table: Table, path: Path, targets: dict[str, str]) -> Join
     )
 
 
-def _check_resolved(
-    work: Work, table: Table, path: Path, targets: dict[str, str], relations: Path
-) -> dict[str, int]:
+def _check_resolved(work: Work, table: Table, targets: dict[str, str]) -> dict[str, int]:
     """Rows that each column resolved, by column; the others that have a value are orphans."""
+    path, relations = work.tables[table.name], work.relations(table.name)
     names = ", ".join(f"count({quote(column)})" for column in targets)
-    given = work.connection.execute(f"SELECT {names} FROM {parquet(path)}").fetchone() or ()
-    resolved = work.connection.execute(f"SELECT {names} FROM {parquet(relations)}").fetchone() or ()
-    paired = f"{rows_of(path)} c POSITIONAL JOIN {parquet(relations)} r"
+    given, resolved = (
+        work.row(f"SELECT {names} FROM {parquet(file)}") for file in (path, relations)
+    )
+    paired = f"{rows_of(path)} c POSITIONAL JOIN {parquet(relations)} r WHERE"
     for column, had, has in zip(targets, given, resolved, strict=True):
-        code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
-        name = quote(column)
+        name = f"c.{quote(column)}"
         if column == "neuron_id" and "parent_id" in targets:
-            work.failures.add(
-                f"""SELECT 'SYN-REL-008', {literal(table.name)}, r.row_number, 'neuron_id',
-                      c.neuron_id, '' FROM {paired}
-                    WHERE c.neuron_id IS NOT NULL AND r.neuron_id IS DISTINCT FROM
-                      row_uuid('neuron', c.neuron_id)"""
+            contradicting = (
+                f"{paired} {name} IS NOT NULL AND r.neuron_id IS DISTINCT FROM row_uuid('neuron', "
+                f"{name})"
             )
+            work.fail("SYN-REL-008", table.name, column, contradicting, name, "r.row_number")
             # Some of them contradict nothing: they name no neuron at all.
             work.connection.execute(
                 f"""UPDATE failures SET code = 'SYN-REL-002' WHERE code = 'SYN-REL-008' AND tbl =
@@ -273,309 +274,131 @@ def _check_resolved(
                       NULL)"""
             )
         elif had != has:
-            work.failures.add(
-                f"""SELECT {literal(code)}, {literal(table.name)}, r.row_number, {literal(column)},
-                      c.{name}, '' FROM {paired}
-                    WHERE c.{name} IS NOT NULL AND r.{name} IS NULL"""
-            )
+            code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
+            lost = f"{paired} {name} IS NOT NULL AND r.{quote(column)} IS NULL"
+            work.fail(code, table.name, column, lost, name, "r.row_number")
     return dict(zip(targets, resolved, strict=True))
 
 
-def _check_missing(work: Work, table: Table, path: Path, columns: list[str]) -> None:
-    """Rows without a parent, and relations without one of their ends. A synapse may lack any one of
-    its ways to a neuron.
-    """
-    wanted = {"parent_id": "SYN-REL-003"} if table.name != "synapse" else {}
-    wanted |= dict.fromkeys(table.pair or (), "SYN-REL-007")
-    for column, code in wanted.items():
-        if column in columns:
-            work.failures.add(f"""SELECT {literal(code)}, {literal(table.name)}, file_row_number,
-                      {literal(column)}, NULL, ''
-                    FROM {parquet(path, row_number=True)} WHERE {quote(column)} IS NULL""")
-
-
-def _check_pairs(work: Work, table: Table, path: Path) -> dict[str, int]:
+def _check_pairs(work: Work, table: Table, pair: tuple[str, str]) -> dict[str, int]:
     """Rows that repeat a pair: combined when the config says how, else failures."""
-    assert table.pair is not None
-    first, second = (quote(column) for column in table.pair)
-    total, distinct = work.connection.execute(
-        f"SELECT count(*), count(DISTINCT ({first}, {second})) FROM {parquet(path)} WHERE {first}"
-        f" IS NOT NULL AND {second} IS NOT NULL"
-    ).fetchone() or (0, 0)
-    repeated = total - distinct
-    combine = work.context.config.tables[table.name].combine
+    path = work.tables[table.name]
+    first, second = map(quote, pair)
+    both = f"{first} IS NOT NULL AND {second} IS NOT NULL"
+    total, distinct = work.row(
+        f"SELECT count(*), count(DISTINCT ({first}, {second})) FROM {parquet(path)} WHERE {both}"
+    )
+    repeated, combine = total - distinct, work.context.config.tables[table.name].combine
     if repeated and not combine:
-        work.failures.add(f"""SELECT 'SYN-REL-006', {literal(table.name)}, file_row_number,
-                  {literal(table.pair[1])},
-                       {first} || ' -> ' || {second}, '' FROM {rows_of(path, row_number=True)}
-                WHERE {first} IS NOT NULL AND {second} IS NOT NULL
-                QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number)
-                  > 1""")
+        later = (
+            f"QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) "
+            "> 1"
+        )
+        rows = f"{rows_of(path, row_number=True)} WHERE {both} {later}"
+        work.fail("SYN-REL-006", table.name, pair[1], rows, f"{first} || ' -> ' || {second}")
     present = contract_columns(table.name, path)
     for column, how in combine.items():
         if column in present:
-            _check_combined(work, table, path, present[column], how)
+            _check_combined(work, table, pair, present[column], how)
         elif how != "count":
-            _tell_missing(work, table, column)
+            setting = f"`tables.{table.name}.combine: {{{column}: count}}`"
+            advice = (
+                "Map the column of the file that holds it, or have the rows of each pair "
+                f"counted: {setting}."
+            )
+            file = work.sources.tables[table.name][0].file
+            work.reported.append(
+                work.context.finding(
+                    "SYN-COL-006",
+                    table=table.name,
+                    file=file,
+                    column=column,
+                    key="combine",
+                    near="",
+                    advice=advice,
+                )
+            )
     return {"pairs": distinct, "rows": total, "combined": repeated if combine else 0}
 
 
-def _check_combined(work: Work, table: Table, path: Path, column: Column, how: str) -> None:
+def _check_combined(
+    work: Work, table: Table, pair: tuple[str, str], column: Column, how: str
+) -> None:
     """SYN-REL-011 for values that count replaces, and for empty cells that a sum takes for
-    nothing.
-    """
-    assert table.pair is not None
-    name, pair = quote(column.name), ", ".join(quote(each) for each in table.pair)
-    source = rows_of(path, row_number=True)
+    nothing."""
+    name, keys = quote(column.name), ", ".join(map(quote, pair))
+    source = rows_of(work.tables[table.name], row_number=True)
+    cells = f"SELECT file_row_number AS row, {name} AS value FROM {source}"
     if how == "count":
-        found = (
-            f"SELECT file_row_number AS row, {name} AS value FROM {source} WHERE {name} IS NOT NULL"
-        )
+        cells += f" WHERE {name} IS NOT NULL"
         what = f"a {column.name}, which the number of rows of {{their}} pair replaces"
         advice = (
-            "Nothing to do if the rows are to be counted. To add the values up:"
-            f" `tables.{table.name}.combine: {{{column.name}: sum}}`."
+            "Nothing to do if the rows are to be counted. To add the values up: "
+            f"`tables.{table.name}.combine: {{{column.name}: sum}}`."
         )
-    elif (
-        how == "sum"
-        and work.connection.execute(
-            f"SELECT 1 FROM {parquet(path)} WHERE {name} IS NULL LIMIT 1"
-        ).fetchone()
-    ):
+    elif how == "sum" and work.some(f"{cells} WHERE {name} IS NULL"):
         some = (
-            f"SELECT {pair} FROM {source} GROUP BY {pair} HAVING count({name}) BETWEEN 1 AND"
-            " count(*) - 1"
+            f"SELECT {keys} FROM {source} GROUP BY {keys} HAVING count({name}) BETWEEN 1 AND "
+            "count(*) - 1"
         )
-        found = (
-            f"SELECT file_row_number AS row, NULL AS value FROM {source} SEMI JOIN ({some}) USING"
-            f" ({pair}) WHERE {name} IS NULL"
-        )
+        cells += f" SEMI JOIN ({some}) USING ({keys}) WHERE {name} IS NULL"
         what = f"no {column.name} and {{add}} nothing to the sum of {{their}} pair"
         advice = "Fill in what is known. Nothing to do where an empty cell means 0."
     else:
         return
-    (count,) = work.connection.execute(f"SELECT count(*) FROM ({found})").fetchone() or (0,)
-    if count:
-        places = work.connection.execute(
-            f"SELECT row, value::VARCHAR FROM ({found}) ORDER BY row LIMIT {MAX_EXAMPLES}"
-        ).fetchall()
-        cells = examples(
-            work.connection,
-            work.context,
-            work.sources,
-            table.name,
-            [(row, column.name, value) for row, value in places],
-        )
-        told = what.format(
-            their="its" if count == 1 else "their", add="adds" if count == 1 else "add"
-        )
-        work.findings.append(
-            work.context.finding(
-                "SYN-REL-011",
-                table=table.name,
-                column=column.name,
-                count=count,
-                examples=cells,
-                what=told,
-                advice=advice,
-            )
-        )
-
-
-def _tell_missing(work: Work, table: Table, column: str) -> None:
-    """SYN-COL-006 for a column that `combine` names and the file lacks."""
-    source = work.sources.tables[table.name][0]
-    setting = f"`tables.{table.name}.combine: {{{column}: count}}`"
-    advice = (
-        "Map the column of the file that holds it, or have the rows of each pair counted:"
-        f" {setting}."
-    )
-    work.findings.append(
-        work.context.finding(
-            "SYN-COL-006",
-            table=table.name,
-            file=source.file,
-            column=column,
-            key="combine",
-            near="",
-            advice=advice,
-        )
+    count = work.count(cells)
+    what = what.format(their="its" if count == 1 else "their", add="adds" if count == 1 else "add")
+    work.reported += work.findings(
+        "SYN-REL-011", table.name, column.name, cells, what=what, advice=advice
     )
 
 
 def _forget_damaged_pairs(work: Work) -> None:
     """Take out repeated pairs of rows one end of which lost digits: they are equal because of that,
-    and their rows are told already.
-    """
+    and their rows are reported already."""
     lost = " OR ".join(
         f"starts_with(cause, '{kind}:here')"
         for kind in ("float", "sheet", "scientific", "date", "cut")
     )
-    damaged = f"""SELECT tbl, row_number FROM failures WHERE code IN {orphans.CODES} AND ({lost})
-        UNION ALL SELECT tbl, row_number FROM
-          {parquet(work.context.store.stage("assign_ids") / FILE)}
-        WHERE code = 'SYN-ID-003' AND col <> 'cid'"""
+    damaged = f"""SELECT tbl, row_number FROM failures WHERE code IN {CODES} AND ({lost})
+        UNION ALL SELECT tbl, row_number FROM {_damaged_cells(work)}"""
     work.connection.execute(
-        f"""DELETE FROM failures USING ({damaged}) damaged WHERE failures.code = 'SYN-REL-006'
-                AND failures.tbl = damaged.tbl AND failures.row_number = damaged.row_number"""
+        f"DELETE FROM failures WHERE code = 'SYN-REL-006' AND (tbl, row_number) IN ({damaged})"
     )
 
 
-def _check_parent_enum(work: Work, table: Table, path: Path, target: str) -> None:
-    code = TABLES[target].code
-    wrong = (
-        f"{parquet(path, row_number=True)} WHERE parent_enum IS NOT NULL AND parent_enum <> {code}"
+def _damaged_cells(work: Work) -> str:
+    """A FROM item: tbl, row_number and col of the references that assign_ids reported as damaged by
+    a float."""
+    failing = parquet(work.context.store.stage("assign_ids") / FILE)
+    return (
+        f"(SELECT tbl, row_number, col FROM {failing} WHERE code = 'SYN-ID-003' AND col <> 'cid')"
     )
-    (count,) = work.connection.execute(f"SELECT count(*) FROM {wrong}").fetchone() or (0,)
-    if count:
-        places = work.connection.execute(
-            f"SELECT file_row_number, parent_enum::VARCHAR FROM {wrong} ORDER BY ALL LIMIT 5"
-        ).fetchall()
-        cells = examples(
-            work.connection,
-            work.context,
-            work.sources,
-            table.name,
-            [(row, "parent_enum", value) for row, value in places],
-        )
-        work.findings.append(
-            work.context.finding(
-                "SYN-REL-009",
-                table=table.name,
-                column="parent_enum",
-                count=count,
-                examples=cells,
-                expected=code,
-                target=target,
-            )
-        )
 
 
 def _forget_damaged_cells(work: Work) -> None:
-    """Take out orphans whose cell assign_ids told as damaged by a float: they name nothing because
-    of that.
-    """
-    told = parquet(work.context.store.stage("assign_ids") / FILE)
+    """Take out orphans whose cell is damaged: they name nothing because of that."""
     work.connection.execute(
-        f"""DELETE FROM failures USING (SELECT tbl, row_number, col FROM {told} WHERE code =
-              'SYN-ID-003' AND col <> 'cid') damaged
-            WHERE failures.code IN {orphans.CODES} AND failures.tbl = damaged.tbl AND
-              failures.row_number = damaged.row_number
-                AND failures.col = damaged.col"""
+        f"DELETE FROM failures WHERE code IN {CODES} AND (tbl, row_number, col) IN (FROM "
+        f"{_damaged_cells(work)})"
     )
-
-
-def _find_swaps(work: Work, tables: dict[str, Path]) -> None:
-    """SYN-REL-010 in place of the orphans of columns that hold each other's keys, for all rows of
-    their table.
-    """
-    lost = set(
-        work.connection.execute(
-            f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {orphans.CODES}"
-        ).fetchall()
-    )
-    for name, path in tables.items():
-        targets = {
-            column: target for (table, column), target in work.targets.items() if table == name
-        }
-        for pair in (ENDS, ("parent_id", "neuron_id")):
-            if (
-                name not in work.swaps
-                and set(pair) <= set(targets)
-                and any((name, column) in lost for column in pair)
-            ):
-                swap = swapped.two_references(work.connection, name, path, targets, work.ids, pair)
-                work.swaps |= {name: swap} if swap else {}
-        if name == "synapse" and name not in work.swaps:
-            swap = swapped.against_anatomy(targets, work.context.config.tables[name])
-            work.swaps |= {name: swap} if swap else {}
-        for column in targets:
-            if name not in work.swaps and (name, column) in lost:
-                present = contract_columns(name, path)
-                swap = swapped.reference_and_value(
-                    work.connection, name, path, column, work.ids[targets[column]], present
-                )
-                work.swaps |= {name: swap} if swap else {}
-    for name, swap in work.swaps.items():
-        first, second = quote(swap.first), quote(swap.second)
-        work.connection.execute(
-            f"""DELETE FROM failures WHERE code IN ({", ".join(map(literal, _TOLD_BY_SWAP))}) AND
-                  tbl = {literal(name)}
-                AND (code = 'SYN-REL-006' OR col IN ({literal(swap.first)},
-                  {literal(swap.second)}))"""
-        )
-        work.failures.add(f"""SELECT {literal(swapped.CODE)}, {literal(name)}, file_row_number,
-                  {literal(swap.first)}, {first}, ''
-                FROM {rows_of(tables[name], row_number=True)} WHERE {first} IS NOT NULL OR {second}
-                  IS NOT NULL""")
-
-
-def _described_swap(work: Work, table: str) -> dict[str, Any]:
-    swap, config = work.swaps[table], work.context.config.tables[table]
-    advice = (
-        "Map them the other way round:"
-        f" {swapped.columns_setting(table, config, work.sources, swap)}."
-    )
-    targets = {
-        column: work.targets[table, column]
-        for column in (swap.first, swap.second)
-        if (table, column) in work.targets
-    }
-    if swap.anatomy:
-        listed = ", ".join(
-            f"{column}: {target}" for column, target in (dict(config.references) | targets).items()
-        )
-        advice += f" If they are truly so, say it: `tables.{table}.references: {{{listed}}}`."
-    return {
-        "other": swap.second,
-        "proof": swap.proof,
-        "advice": advice,
-        "confidence": "likely" if swap.anatomy else "certain",
-    }
-
-
-def _describe_orphans(work: Work, group: Group) -> dict[str, Any]:
-    table, target = group.table, work.targets[group.table, group.column]
-    ingest, ids = (
-        work.context.upstream("ingest"),
-        work.context.upstream("assign_ids").details["tables"],
-    )
-    place = orphan_words.Place(
-        table=table,
-        column=group.column,
-        target=target,
-        config=work.context.config,
-        sources=work.sources,
-        unread=ingest.tables[target].rejected + ids[target]["missing"],
-        others=work.details[table]["references"][group.column]["resolved"],
-        rows=group.count,
-        **(
-            orphans.markers(work.failures, table, work.ids[table], ingested(work.context)[table])
-            if group.cause == "sentinel"
-            else {}
-        ),
-    )
-    return orphan_words.describe(place, work.evidence[table, group.column, group.cause])
 
 
 def _describe(work: Work, group: Group) -> dict[str, Any]:
-    if group.code in orphans.CODES:
-        return _describe_orphans(work, group)
+    """What the sentences of a group of failing cells name."""
+    if group.code in CODES:
+        return orphans.describe(work, group)
     if group.code == swapped.CODE:
-        return _described_swap(work, group.table)
+        return swapped.describe(work, group.table)
     if group.code == "SYN-REL-006":
         pairs, keys = (
             work.details[group.table],
             work.context.upstream("assign_ids").details["tables"],
         )
         rounded = any(
-            keys[target].get("rounded")
-            for (name, _), target in work.targets.items()
-            if name == group.table
+            keys[target].get("rounded") for target in work.targets_of(group.table).values()
         )
-        advice = repeated_keys.pair_advice(
-            work.connection, work.context, work.sources, TABLES[group.table], rounded=rounded
-        )
+        advice = repeated_keys.pair_advice(work, TABLES[group.table], rounded=rounded)
         return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}", "advice": advice}
     return {}
 
@@ -593,6 +416,6 @@ STAGE = Stage(
     run,
     _inputs,
     "assign_ids",
-    "9",
+    "10",
     "Turn the lab's keys of parents and partners into their UUIDs, up to the neuron at the root.",
 )

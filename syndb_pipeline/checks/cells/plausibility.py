@@ -19,7 +19,8 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.cells.summaries import SAMPLED, summarise
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.original_text import examples
-from syndb_pipeline.checks.references.swapped import Swap, columns_setting
+from syndb_pipeline.checks.references.relations import Swap
+from syndb_pipeline.checks.references.swapped import columns_setting
 from syndb_pipeline.checks.units.units import (
     Guess,
     guess_units,

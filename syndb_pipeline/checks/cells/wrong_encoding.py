@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from syndb_pipeline.base.engine import given
-from syndb_pipeline.checks.keys.key_damage import Search
+from syndb_pipeline.checks.references.search import Search
 
 _CODE_PAGES: Final = ("cp1252", "mac_roman", "cp437", "cp850", "latin-1")
 """Encodings of one byte a letter in which western labs' programs read text: Windows, old Macs, DOS,
 and Unix.
 """
-
-_LOST: Final = r"[?\x{fffd}]+"
-"""What programs write for bytes that they cannot read, or letters that they cannot write."""
 
 _SAMPLE: Final = 1_000
 """Orphans of which it is seen how they were read: a table is read in one way."""
@@ -50,7 +47,7 @@ def look(search: Search) -> None:
                 "SELECT value, form FROM read_otherwise",
                 f"SELECT row, key AS form FROM ({search.keys})",
             )
-    _look_for_lost_letters(search)
+    search.look("encoding")
 
 
 def _read(search: Search, orphans: str, readings: tuple[Reading, ...]) -> None:
@@ -85,28 +82,6 @@ def _forms(values: list[str], readings: tuple[Reading, ...]) -> Iterator[tuple[s
                 continue
             if form != value:
                 yield value, number, form
-
-
-def _look_for_lost_letters(search: Search) -> None:
-    """Explain orphans that have a mark in the place of each letter beyond ASCII, H?gel for Hügel,
-    or keys that have.
-    """
-    for where, name, lost, other, whole in (
-        ("here", "value", search.pending, "key", search.keys),
-        ("there", "key", search.keys, "value", search.pending),
-    ):
-        spoilt = f"SELECT * FROM ({lost}) WHERE regexp_matches({name}, '{_LOST}')"
-        words = f"SELECT * FROM ({whole}) WHERE {_beyond_ascii(other)}"
-        if search.some(spoilt) and search.some(words):
-            mark = r"regexp_replace({}, '([^\x00-\x7f]|[?])+', '?', 'g')"
-            forms = {
-                each: (
-                    f"SELECT {'row' if each == 'key' else each}, {mark.format(each)} AS form FROM"
-                    f" ({query})"
-                )
-                for each, query in ((name, spoilt), (other, words))
-            }
-            search.match(f"'encoding:{where}'", forms["value"], forms["key"])
 
 
 def _beyond_ascii(name: str) -> str:

@@ -1,13 +1,9 @@
-"""Ids that went through a number which could not hold them, and were printed in full: they lie on a
+"""Ids that went through a number which could not hold them, and were printed in full: they are on a
 grid that chance does not give.
 
-Belongs here: the grids that programs leave, how likely chance is to give one, and the finding
-(SYN-ID-005). Does not: ids whose spelling shows the damage (`readers/casts.py`), and what an orphan
-was before (`key_damage`).
-
-A double (IEEE 754, 64 bits) keeps 53 bits: of the numbers between 2^59 and 2^60, the ids of many
-segmentations, it holds every 128th. Spreadsheets keep 15 digits and write zeros for the others (as
-Excel documents it); JavaScript prints 16 or 17 and then zeros.
+Belongs here: how likely chance is to give a grid, and the finding (SYN-ID-005). Does not: the grids
+(`rounded_ids.toml`), ids whose spelling shows the damage (`readers/casts.py`), and what an orphan
+was before (`references/search.py`).
 """
 
 from __future__ import annotations
@@ -18,92 +14,50 @@ from math import log2, log10
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-
 from syndb_pipeline.base.engine import parquet, quote
-from syndb_pipeline.checks.original_text import examples
+from syndb_pipeline.checks.causes import Cause, causes
+from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.contract.key_encoding import is_number, rows_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.row_locations import SourceMap
-from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.tables import columns_of, ingested
+from syndb_pipeline.state.tables import columns_of
 
 CODE: Final = "SYN-ID-005"
 
-SHEET_DIGITS: Final = 15
+_SIXTEEN_DIGITS: Final = 10**15
+"""The least number of which a spreadsheet loses digits."""
 
 _UNLIKELY: Final = log2(1_000)
-"""Bits of chance from which a grid is told: less than once in a thousand columns."""
+"""Bits of chance from which a grid is reported: less than once in a thousand columns."""
 
 _SURELY_STEPPED: Final = log2(10_000)
-"""Bits of chance from which ids lie on a grid so much wider than a number's that the lab numbers
-them in steps.
-"""
+"""Bits of chance from which ids are on a grid so much wider than a number's that the lab numbers
+them in steps."""
 
 _SAMPLE: Final = 1_000
 
-_NUMBER: Final = "v"
-_DIGITS: Final = f"length({_NUMBER}::VARCHAR)"
-_STEP: Final = f"pow(10, {_DIGITS} - {SHEET_DIGITS})::HUGEINT"
-_SPACING: Final = f"pow(2, floor(log2({_NUMBER}::DOUBLE)) - 52)"
 
+class Grid(Cause):
+    """What a program leaves of long ids: see the head of `rounded_ids.toml`."""
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """What a program leaves of long ids: which ids it could have changed, which lie on the grid,
-    and bits of chance of each of them.
-
-    `wider` is a wider grid that each id on this one lies on by chance as well, with `wider_bits`
-    bits.
-    """
-
-    name: str
+    rounded_by: str
     long: str
     on_it: str
     bits: str
     wider: str
-    wider_bits: float
+    wider_bits: float = 0.0
 
 
-_GRIDS: Final = (
-    _Grid(
-        "double",
-        f"{_NUMBER} > {EXACT_FLOAT}",
-        f"{_NUMBER}::DOUBLE::HUGEINT = {_NUMBER}",
-        f"log2({_SPACING})",
-        f"({_NUMBER}::DOUBLE / {_SPACING})::HUGEINT % 16 = 0",
-        log2(16),
-    ),
-    _Grid(
-        "sheet",
-        f"{_NUMBER} >= {10**SHEET_DIGITS}",
-        f"{_NUMBER} % {_STEP} = 0",
-        f"log2({_STEP}::DOUBLE)",
-        # Numbers of more digits that end in so many zeros come of counting in steps too; they are
-        # told all the same.
-        f"{_DIGITS} = {SHEET_DIGITS + 1} AND {_NUMBER} % ({_STEP} * 10) = 0",
-        log2(10),
-    ),
-    _Grid(
-        "short",
-        f"{_NUMBER} >= {10 ** (SHEET_DIGITS + 1)}",
-        f"{_NUMBER} % 100 = 0",
-        f"{log2(100)!r}::DOUBLE",
-        "FALSE",
-        0.0,
-    ),
-)
+_GRIDS: Final = causes(Path(__file__).with_name("rounded_ids.toml"), Grid)
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """`grid`, on which `found` of `ids` different ids lie; chance gives it once in 2 to the power
-    of `bits`.
-    """
+    """`grid`, on which `found` of `ids` different ids are; chance gives it once in 2 to the power
+    of `bits`."""
 
-    grid: _Grid
+    grid: Grid
     ids: int
     found: int
     bits: float
@@ -111,155 +65,142 @@ class _Verdict:
     high: int
 
 
-def _as_number(column: str, *, stored: bool) -> str:
-    """SQL: the id in `column` without sign as HUGEINT; NULL where it is no number of 16 to 20
-    digits. `stored` says that it is BIGINT.
-    """
+def long_number(column: str, *, stored: bool) -> str:
+    """SQL: the id in `column` as a number; NULL where it is none of 16 to 20 digits. `stored` says
+    that it is BIGINT."""
     if stored:
         return (
-            f"CASE WHEN {column} >= {10**SHEET_DIGITS} OR {column} <= -{10**SHEET_DIGITS} THEN"
-            f" abs({column}::HUGEINT) END"
+            f"CASE WHEN {column} NOT BETWEEN {1 - _SIXTEEN_DIGITS} AND {_SIXTEEN_DIGITS - 1} THEN "
+            f"{column} END"
         )
     return (
-        f"CASE WHEN strlen({column}) BETWEEN {SHEET_DIGITS + 1} AND 20 AND {column} < ':' THEN"
-        f" abs(try_cast({column} AS HUGEINT)) END"
+        f"CASE WHEN strlen({column}) BETWEEN 16 AND 20 AND {column} < ':' THEN try_cast({column} "
+        "AS HUGEINT) END"
     )
 
 
-def hints(column: str, *, stored: bool) -> list[str]:
-    """SQL of counts, to be taken in a scan of `column` that happens anyway, for `is_hinted`."""
-    number = _as_number(column, stored=stored)
-    if stored:
-        long = f"abs({column}) > {EXACT_FLOAT}"
-        return [
-            f"count(*) FILTER ({long})",
-            f"count(*) FILTER ({long} AND try_cast({column}::DOUBLE AS BIGINT) = {column})",
-            f"count(*) FILTER ({column} >= {10**SHEET_DIGITS})",
-            f"count(*) FILTER ({column} >= {10**SHEET_DIGITS} AND {column} % 10 = 0)",
-        ]
-    return [
-        f"count(*) FILTER ({number} > {EXACT_FLOAT})",
-        f"count(*) FILTER ({number} > {EXACT_FLOAT} AND ({number})::DOUBLE::HUGEINT = {number})",
-        f"count(*) FILTER ({number} IS NOT NULL)",
-        f"count(*) FILTER ({number} % 10 = 0)",
-    ]
+def hints(name: str, *, stored: bool) -> list[str]:
+    """SQL of counts over `name`, a column of `long_number`, to be taken in a scan that happens
+    anyway, for `is_hinted`."""
+    beyond = f"{name} NOT BETWEEN {-EXACT_FLOAT} AND {EXACT_FLOAT}"
+    double = f"try_cast({name}::DOUBLE AS {'BIGINT' if stored else 'HUGEINT'})"
+    counted = (beyond, f"{beyond} AND {double} = {name}", f"{name} IS NOT NULL", f"{name} % 10 = 0")
+    return [f"count(*) FILTER ({condition})" for condition in counted]
 
 
 def is_hinted(long: int, doubles: int, digits: int, zeros: int) -> bool:
-    """Whether the counts of `hints` are such that the column may lie on a grid."""
+    """Whether the counts of `hints` are such that the column may be on a grid."""
     return (long > 0 and doubles * 4 >= long * 3) or (digits > 0 and zeros * 2 > digits)
 
 
-def check(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    sources: SourceMap,
-    table: str,
-    hinted: bool,
-    damaged: Iterable[str],
-    ids: Mapping[str, Path],
-) -> list[Finding]:
-    """The findings about the keys of `table`, where a scan `hinted` at something, its references
-    and 64-bit ids.
+def check(data: Dataset, table: str, damaged: Iterable[str], *, hinted: bool) -> list[Finding]:
+    """The findings about the keys of a table, its references and 64-bit ids.
 
-    Columns that point elsewhere are looked at in their first rows, and whole where these lie on a
-    grid. Columns that are `damaged` for certain are left out, and so are references that find no
-    row because of it: they are told with the keys that they were (`orphans`). `ids` has the keys of
-    the tables so far, those that `table` may point to among them.
+    Columns that point elsewhere are looked at in their first rows, and whole where these are on a
+    grid. References that find no row because they are rounded are left to the finding about these
+    (`references/orphans.py`).
+
+    Args:
+        data: the dataset, with the keys of the tables so far, those that `table` may point to among
+            them.
+        table: whose columns are looked at.
+        damaged: columns of it that are damaged for certain, and left out.
+        hinted: whether a scan of its keys hinted at something (`is_hinted`).
     """
-    path, leave = ingested(context)[table], set(damaged)
+    path, leave = data.tables[table], set(damaged)
     declared = {
-        name: TABLES[table].columns[name]
+        name: column
         for name in columns_of(path)
-        if name in TABLES[table].columns and name not in leave
+        if (column := TABLES[table].columns.get(name)) and name not in leave
     }
-    long = [
-        name
+    long = {
+        name: column.kind is Kind.INTEGER or is_number(path, name)
         for name, column in declared.items()
         if column.kind in (Kind.KEY, Kind.REFERENCE) or column.wire_type == "BIGINT"
-    ]
-    stored = {name: declared[name].kind is Kind.INTEGER or is_number(path, name) for name in long}
+    }
     in_doubt = _hinted_by_first_rows(
-        connection, path, {name: stored[name] for name in long if name != "cid"}
+        data, path, {name: stored for name, stored in long.items() if name != "cid"}
     )
     findings = []
     for name in [*(["cid"] if hinted and "cid" in long else []), *in_doubt]:
-        numbered = (
-            f"SELECT file_row_number AS row, {quote(name)} AS written,"
-            f" {_as_number(quote(name), stored=stored[name])} AS {_NUMBER}"
+        number = f"abs({long_number(quote(name), stored=long[name])}::HUGEINT)"
+        source = (
+            f"(SELECT file_row_number AS row, {quote(name)} AS value, {number} AS v FROM "
+            f"{parquet(path, row_number=True)})"
         )
-        source = f"({numbered} FROM {parquet(path, row_number=True)})"
         sample = f"(SELECT * FROM {source} LIMIT {_SAMPLE})"
-        if name != "cid" and not _judge(connection, sample):
+        targets = [data.ids[target] for target in declared[name].targets if target in data.ids]
+        if name != "cid" and not (
+            _judge(data, sample) and (not targets or _finds_rows(data, sample, targets))
+        ):
             continue
-        targets = [ids[target] for target in declared[name].targets if target in ids]
-        if targets and not _finds_rows(connection, sample, targets):
-            continue
-        if verdict := _judge(connection, source):
-            findings.append(_finding(context, connection, sources, table, name, source, verdict))
+        if verdict := _judge(data, source):
+            grid = verdict.grid
+            on_it = (
+                f"SELECT row, value FROM {source} WHERE v IS NOT NULL AND {grid.long} AND "
+                f"{grid.on_it}"
+            )
+            [(first,)] = data.rows(f"SELECT arg_min(value::VARCHAR, row) FROM ({on_it})")
+            findings += data.findings(
+                CODE,
+                table,
+                name,
+                on_it,
+                value=first,
+                rounded_by=grid.rounded_by,
+                **_described(verdict),
+            )
     return findings
 
 
-def _hinted_by_first_rows(
-    connection: duckdb.DuckDBPyConnection, path: Path, stored: Mapping[str, bool]
-) -> list[str]:
+def _hinted_by_first_rows(data: Dataset, path: Path, columns: Mapping[str, bool]) -> list[str]:
     """Those of the columns, given with whether they are BIGINT, of which the first rows are such
-    that ids may lie on a grid.
-    """
-    if not stored:
-        return []
-    counts = [
-        count for name, number in stored.items() for count in hints(quote(name), stored=number)
-    ]
-    first = f"SELECT {', '.join(map(quote, stored))} FROM {parquet(path)} LIMIT {_SAMPLE}"
-    found = connection.execute(f"SELECT {', '.join(counts)} FROM ({first})").fetchone() or ()
-    each = len(counts) // len(stored)
-    return [
-        name
-        for index, name in enumerate(stored)
-        if is_hinted(*found[index * each : (index + 1) * each])
-    ]
+    that ids may be on a grid."""
+    numbers = ", ".join(
+        f"{long_number(quote(name), stored=stored)} AS {quote(name)}"
+        for name, stored in columns.items()
+    )
+    counts = ", ".join(
+        f"[{', '.join(hints(quote(name), stored=stored))}]" for name, stored in columns.items()
+    )
+    first = f"SELECT {', '.join(map(quote, columns))} FROM {parquet(path)} LIMIT {_SAMPLE}"
+    found = data.row(f"SELECT {counts} FROM (SELECT {numbers} FROM ({first}))") if columns else ()
+    return [name for name, counted in zip(columns, found, strict=True) if is_hinted(*counted)]
 
 
-def _finds_rows(
-    connection: duckdb.DuckDBPyConnection, sample: str, targets: Iterable[Path]
-) -> bool:
+def _finds_rows(data: Dataset, sample: str, targets: Iterable[Path]) -> bool:
     """Whether most of the ids of `sample` are keys of one of the tables whose ids are in
-    `targets`.
-    """
+    `targets`."""
     keys = " UNION ALL ".join(
         f"SELECT key FROM {rows_of(path)} WHERE key IS NOT NULL" for path in targets
     )
-    named = f"SELECT DISTINCT written::VARCHAR AS id FROM {sample} WHERE {_NUMBER} IS NOT NULL"
-    found, all_of_them = connection.execute(
-        f"SELECT count(*) FILTER (id IN ({keys})), count(*) FROM ({named})"
-    ).fetchone() or (0, 0)
-    return bool(found * 2 > all_of_them)
+    named = f"SELECT DISTINCT value::VARCHAR AS id FROM {sample} WHERE v IS NOT NULL"
+    found, every = data.row(f"SELECT count(*) FILTER (id IN ({keys})), count(*) FROM ({named})")
+    return bool(found * 2 > every)
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, source: str) -> _Verdict | None:
-    """The grid on which the different ids of `source` (columns row and v) lie, the least likely
-    one; None where chance gives it.
-    """
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE long_ids AS SELECT DISTINCT {_NUMBER} FROM {source} WHERE"
-        f" {_NUMBER} IS NOT NULL"
+def _judge(data: Dataset, source: str) -> _Verdict | None:
+    """The grid on which the different ids v of `source` are, the least likely one; None where
+    chance gives it."""
+    data.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE long_ids AS SELECT DISTINCT v FROM {source} WHERE v IS "
+        "NOT NULL"
     )
-    verdicts = [verdict for grid in _GRIDS if (verdict := _on_grid(connection, grid))]
+    verdicts = [verdict for grid in _GRIDS.values() if (verdict := _on_grid(data, grid))]
     return max(verdicts, key=lambda verdict: verdict.bits, default=None)
 
 
-def _on_grid(connection: duckdb.DuckDBPyConnection, grid: _Grid) -> _Verdict | None:
-    ids, found, wider, bits, low, high = connection.execute(
-        f"""WITH judged AS (SELECT {grid.on_it} AS on_it, {grid.wider} AS wider, {grid.bits} AS bits
-                            FROM long_ids WHERE {grid.long}),
-                 counted AS (SELECT count(*) AS ids, count(*) FILTER (on_it) AS found, count(*)
-                   FILTER (on_it AND wider) AS wide
-                             FROM judged)
-            SELECT ids, found, wide, coalesce(sum(bits), 0), coalesce(min(bits), 0),
-              coalesce(max(bits), 0)
-            FROM counted LEFT JOIN judged ON on_it GROUP BY ALL"""
-    ).fetchone() or (0, 0, 0, 0.0, 0.0, 0.0)
+def _on_grid(data: Dataset, grid: Grid) -> _Verdict | None:
+    judged = (
+        f"SELECT {grid.on_it} AS on_it, {grid.wider} AS wider, {grid.bits} AS bits FROM long_ids "
+        f"WHERE {grid.long}"
+    )
+    ids, found, wider, bits, low, high = data.row(
+        f"""SELECT count(*), count(*) FILTER (on_it), count(*) FILTER (on_it AND wider),
+                   coalesce(sum(bits) FILTER (on_it), 0), coalesce(min(bits) FILTER (on_it), 0),
+                     coalesce(max(bits) FILTER (on_it), 0)
+            FROM ({judged})"""
+    )
     if found * 2 <= ids or (wider == found and found * grid.wider_bits >= _SURELY_STEPPED):
         return None
     share = found / ids
@@ -274,62 +215,16 @@ def _on_grid(connection: duckdb.DuckDBPyConnection, grid: _Grid) -> _Verdict | N
     )
 
 
-def _finding(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    sources: SourceMap,
-    table: str,
-    column: str,
-    source: str,
-    verdict: _Verdict,
-) -> Finding:
-    on_it = f"{source} WHERE {_NUMBER} IS NOT NULL AND {verdict.grid.long} AND {verdict.grid.on_it}"
-    (count,) = connection.execute(f"SELECT count(*) FROM {on_it}").fetchone() or (0,)
-    places = connection.execute(
-        f"SELECT row, written::VARCHAR FROM {on_it} ORDER BY row LIMIT 5"
-    ).fetchall()
-    cells = examples(
-        connection, context, sources, table, [(row, column, value) for row, value in places]
-    )
-    return context.finding(
-        CODE,
-        table=table,
-        column=column,
-        count=count,
-        examples=cells,
-        value=places[0][1],
-        confidence="likely",
-        **_words(verdict),
-    )
-
-
-def _words(verdict: _Verdict) -> dict[str, Any]:
-    of = "" if verdict.found == verdict.ids else f" of {verdict.ids:,}"
-    ids = f"{verdict.found:,}{of} different id{'' if verdict.ids == 1 else 's'}"
-    power = verdict.bits * log10(2)
-    chance = f"{round(10**power, -max(int(power) - 1, 0)):,.0f}" if power < 9 else f"10^{power:.0f}"
-    by_chance = f"by chance that happens once in {chance} times"
-    if verdict.grid.name == "double":
-        step = (
-            f"{verdict.high:,}"
-            if verdict.low == verdict.high
-            else f"{verdict.low:,} to {verdict.high:,}"
-        )
-        return {
-            "rounded_by": "a double (a floating-point number of 64 bits)",
-            "reason": (
-                f"{ids} {'is a multiple' if verdict.ids == 1 else 'are multiples'} of {step};"
-                f" {by_chance}"
-            ),
-            "advice": (
-                "Compare with the source of the ids and export them as text. R, MATLAB, pandas (a"
-                " column with an empty cell) and formats such as %.0f make doubles of ids."
-            ),
-        }
-    by_sheet = verdict.grid.name == "sheet"
-    zeros = f"zeros from the {SHEET_DIGITS + 1}th digit on" if by_sheet else "two zeros"
-    return {
-        "rounded_by": "a spreadsheet" if by_sheet else "a spreadsheet or JavaScript",
-        "reason": f"{ids} {'has' if verdict.ids == 1 else 'have'} {zeros}; {by_chance}",
-        "advice": "Compare with the source of the ids and export them as text.",
+def _described(verdict: _Verdict) -> dict[str, Any]:
+    """The values of the finding's sentences."""
+    low, high, power = verdict.low, verdict.high, verdict.bits * log10(2)
+    facts = {
+        "ids": verdict.ids,
+        "found": verdict.found,
+        "of": "" if verdict.found == verdict.ids else f" of {verdict.ids:,}",
+        "chance": f"{round(10**power, -max(int(power) - 1, 0)):,.0f}"
+        if power < 9
+        else f"10^{power:.0f}",
+        "step": f"{high:,}" if low == high else f"{low:,} to {high:,}",
     }
+    return verdict.grid.described(facts, "likely")

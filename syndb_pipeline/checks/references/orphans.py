@@ -1,399 +1,429 @@
 """Why a key that should name another row names none.
 
-Belongs here: which explanations are tried on orphans, in which order, and which of several holds.
-Does not: finding the orphans (`join_relations`), the SQL of one explanation (`key_forms`,
-`key_damage`, `key_ranges`), or its words (`orphan_words`).
+Belongs here: which causes are tried on orphans, in which order, which of several holds, and what
+their sentences name. Does not: finding the orphans (`join_relations`), the causes (`orphans.toml`),
+comparing keys (`search.py`), orphans as a crowd (`crowds.py`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.causes import AGREEING, Count
 from syndb_pipeline.checks.cells import wrong_encoding
 from syndb_pipeline.checks.cells.markers import is_marker
-from syndb_pipeline.checks.failures import Failures
-from syndb_pipeline.checks.keys import key_damage, key_forms, key_ranges
-from syndb_pipeline.checks.keys.key_damage import AGREEING, Search
-from syndb_pipeline.contract.key_encoding import part_of_key, rows_of, unescaped_key
+from syndb_pipeline.checks.cells.unparsed_cells import missing_setting
+from syndb_pipeline.checks.failures import Group
+from syndb_pipeline.checks.references import crowds, search
+from syndb_pipeline.checks.references.relations import Work, target_setting
+from syndb_pipeline.checks.references.search import CAUSES, CODES, Column, Evidence, Search
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, part_of_key, rows_of, unescaped_key
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.state.row_locations import SourceMap
-
-CODES: Final = ("SYN-REL-001", "SYN-REL-002")
+from syndb_pipeline.rules.finding import Confidence
 
 _CHANCE: Final = 0.05
 """The part of a column's long ids that may look rounded by chance: one in 100 ends in two zeros,
-one in 128 is a multiple of 128.
-"""
+one in 128 is a multiple of 128."""
 
 _SHORT_NUMBER: Final = "regexp_full_match(value, '[0-9]{1,8}')"
 """Numbers so short that two tables hold the same ones by chance."""
 
+_UNDAMAGED: Final = {
+    "float": "is_long(x) AND NOT is_of_double(x)",
+    "sheet": "is_long(x) AND NOT ends_in_zeros(x)",
+}
+"""SQL by cause: a text is a long id that the program of that cause cannot have written."""
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of the orphans of one column that share a cause.
 
-    `value` is the first of them in the file, `key` the key it resembles, `distinct` how many there
-    are, `several` for how many of them more than one key would do; `facts` are what the words of
-    the cause need beside.
+def explain(work: Work) -> None:
+    """Set `cause` of every orphan among the failures of `work`, "" where nothing explains it, and
+    the evidence of `work`.
+
+    Works on distinct orphans, by hash joins on a form of the key, within the connection's memory.
     """
-
-    cause: str
-    value: str = ""
-    key: str | None = None
-    distinct: int = 1
-    several: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column with orphans: the table it should point to, all tables' keys, and where its own
-    table is.
-    """
-
-    table: str
-    name: str
-    target: str
-    ids: Mapping[str, Path]
-    path: Path
-    joined: Sequence[
-        str
-    ] = ()  # the columns that make a key of the target together, where several do
-
-    @property
-    def here(self) -> str:
-        """The condition for its orphans among the failing cells."""
-        return f"code IN {CODES} AND tbl = {literal(self.table)} AND col = {literal(self.name)}"
-
-    @property
-    def own_keys(self) -> bool:
-        return "cid" in TABLES[self.table].columns
-
-
-def explain(
-    failures: Failures,
-    sources: SourceMap,
-    targets: Mapping[tuple[str, str], str],
-    ids: Mapping[str, Path],
-    tables: Mapping[str, Path],
-    joined_keys: Mapping[str, Sequence[str]],
-) -> dict[tuple[str, str, str], Evidence]:
-    """Set `cause` of every orphan in `failures`; the evidence by table, column and cause. "" where
-    nothing explains it.
-
-    `targets` says which table each (table, column) points to, `ids` where each table's keys are,
-    `tables` where its rows, `joined_keys` the columns that make a key together, of tables where
-    several do. Works on distinct orphans, by hash joins on a form of the key, within the
-    connection's memory.
-    """
-    connection = failures.connection
-    found: dict[tuple[str, str, str], Evidence] = {}
+    connection = work.connection
     names = connection.execute(
         f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {CODES} ORDER BY ALL"
     ).fetchall()
     if names:
-        key_forms.prepare(connection)
+        search.prepare(connection)
     for table, name in names:
-        target = targets[table, name]
-        column = Column(table, name, target, ids, tables[table], joined_keys.get(target, ()))
-        facts = _explain_column(failures, sources, column)
+        target = work.targets[table, name]
+        column = Column(table, name, target, work.ids, work.tables[table], work.sources)
+        facts = _explain_column(work, column)
         connection.execute(
-            f"UPDATE failures SET cause = explained.cause FROM explained WHERE {column.here} AND"
-            " failures.value = explained.value"
+            "UPDATE failures SET cause = explained.cause FROM explained WHERE "
+            f"{column.orphaned} AND failures.value = explained.value"
         )
         for cause, value, key, distinct, several in connection.execute(
             """SELECT coalesce(cause, ''), arg_min(value, first), arg_min(key, first), count(*),
                   count_if(several)
                FROM orphan LEFT JOIN explained USING (value) GROUP BY 1"""
         ).fetchall():
-            found[table, name, cause] = Evidence(
-                cause, value, key, distinct, several, facts.get(cause, {})
+            work.evidence[table, name, cause] = Evidence(
+                column, cause, value, key, distinct, several, facts.get(cause, {})
             )
-    return found
 
 
-def _explain_column(
-    failures: Failures, sources: SourceMap, column: Column
-) -> dict[str, dict[str, Any]]:
+def _explain_column(work: Work, column: Column) -> dict[str, dict[str, Any]]:
     """Fill the tables `orphan` (value, n rows, first row) and `explained` (value, cause, key,
-    several); facts by cause.
-    """
-    connection = failures.connection
-    connection.execute(f"""CREATE OR REPLACE TEMP TABLE orphan AS
-            SELECT value, count(*) AS n, min(row_number) AS first FROM failures WHERE {column.here}
-              GROUP BY value""")
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR, several"
-        " BOOLEAN)"
+    several); facts by cause."""
+    work.connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE orphan AS
+            SELECT value, count(*) AS n, min(row_number) AS first FROM failures WHERE
+              {column.orphaned} GROUP BY value;
+            CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR,
+              several BOOLEAN)"""
     )
     keys = (
-        "SELECT file_row_number AS row, key FROM"
-        f" {rows_of(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
+        "SELECT file_row_number AS row, key FROM "
+        f"{rows_of(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
     )
-    search = Search(
-        connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys
+    orphans = Search(
+        work.connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys
     )
-    facts: dict[str, dict[str, Any]] = {}
-    if column.joined:
-        facts |= _parts(search, column.joined)
-    _written_otherwise(search)
-    if search.some(search.pending):
-        connection.execute(
-            f"""INSERT INTO explained SELECT value, 'sentinel', NULL, FALSE FROM ({search.pending})
-                WHERE {is_marker("value")}"""
-        )
-        names = list(
-            {
-                column.name,
-                *(
-                    lab
-                    for part in sources.tables[column.table]
-                    for lab in [part.columns.get(column.name)]
-                    if lab
-                ),
-            }
-        )
-        connection.execute(
-            f"""INSERT INTO explained SELECT value, 'header', NULL, FALSE FROM ({search.pending})
-                WHERE list_contains({literal(names)}, value)"""
-        )
-    if search.some("SELECT 1 FROM explained WHERE cause = 'zeros:both'"):
-        _zeros_or_cut(search)
-    _of_other_tables(search, column, f"NOT {_SHORT_NUMBER}")
-    for damage in (
-        wrong_encoding.look,
-        key_damage.rounded,
-        key_damage.dates,
-        key_damage.affixes,
-        key_damage.cut,
-    ):
-        if search.some(search.pending):
-            damage(search)
-    _forget_refuted(search, column)
-    _forget_thin(search, column)
-    if search.some(search.pending):
-        facts |= key_ranges.explain(search, failures, sources, column)
-    if search.some(search.pending):
-        _of_other_tables(search, column, _SHORT_NUMBER)
-    if search.some(search.pending):
-        key_damage.glyphs(search)
-    return facts | _lacking_of_other_tables(search, column)
-
-
-def _lacking_of_other_tables(search: Search, column: Column) -> dict[str, dict[str, Any]]:
-    """For each cause `table:<name>`, how many values of the column that table `lacks`, and the
-    first of them as `example`.
-    """
-    facts = {}
-    own, name = _sides(search, column)["here"]
-    for (cause,) in search.connection.execute(
-        "SELECT DISTINCT cause FROM explained WHERE starts_with(cause, 'table:') ORDER BY cause"
-    ).fetchall():
-        keys = (
-            f"SELECT key FROM {rows_of(column.ids[cause.partition(':')[2]])} WHERE key IS NOT NULL"
-        )
-        lacks, example = search.connection.execute(
-            f"SELECT count(DISTINCT {name}), min({name}) FROM ({own}) WHERE {name} NOT IN ({keys})"
-        ).fetchone() or (0, None)
-        facts[cause] = {"lacks": int(lacks), "example": example}
-    return facts
-
-
-def _parts(search: Search, joined: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`part` for orphans that are the `cid` alone of a key that several columns make together,
-    `joint` for whole keys without the backslash that a colon inside a part has there.
-    """
-    cid = part_of_key("key", joined.index("cid"), len(joined))
-    orphans = f"SELECT value, value AS form FROM ({search.pending})"
-    search.match("'part:here'", orphans, f"SELECT row, {cid} AS form FROM ({search.keys})")
-    search.match(
-        "'joint:here'", orphans, f"SELECT row, {unescaped_key('key')} AS form FROM ({search.keys})"
-    )
-    keys = [
-        key
-        for (key,) in search.connection.execute(
-            f"SELECT key FROM ({search.keys}) ORDER BY row LIMIT 2"
-        ).fetchall()
+    facts = _parts(orphans, work.joined[column.target]) if column.target in work.joined else {}
+    orphans.written_otherwise()
+    orphans.explain("sentinel", f"{orphans.pending} WHERE {is_marker('value')}")
+    names = [
+        column.name,
+        *(part.columns.get(column.name, column.name) for part in work.sources.tables[column.table]),
     ]
-    return {"part:here": {"joined": joined, "keys": keys}}
+    orphans.explain("header", f"{orphans.pending} WHERE list_contains({literal(names)}, value)")
+    if orphans.some("SELECT 1 FROM explained WHERE cause = 'zeros:both'"):
+        _zeros_or_cut(orphans)
+    _of_other_tables(orphans, column, f"NOT {_SHORT_NUMBER}")
+    for damage in ("encoding", "rounded", "date", "prefix", "suffix", "cut"):
+        if not orphans.some(orphans.pending):
+            break
+        if damage == "encoding":
+            wrong_encoding.look(orphans)
+        elif damage == "rounded":
+            orphans.rounded()
+        else:
+            orphans.look(damage)
+    _forget_refuted(orphans, column)
+    _forget_thin(orphans, column)
+    if orphans.some(orphans.pending):
+        facts |= crowds.explain(orphans, column)
+    if orphans.some(orphans.pending):
+        _of_other_tables(orphans, column, _SHORT_NUMBER)
+    if orphans.some(orphans.pending):
+        orphans.look("glyph")
+    return facts | _lacking_of_other_tables(orphans, column)
 
 
-def _written_otherwise(search: Search) -> None:
-    """Orphans of which the target has the key, written differently: `<step>:<where>` (see
-    `key_forms`).
-    """
-    orphans = key_forms.with_form(search.pending, "value")
-    keys = key_forms.with_form(search.keys, "key")
-    order = literal(["decimal", "zeros", "case", *key_forms.STEPS, "spelling"])
-    search.match(
-        key_forms.difference("value", "key"),
-        f"SELECT value, nullif(form, '') AS form FROM ({orphans})",
-        f"SELECT row, form FROM ({keys})",
-        rank=f"list_position({order}, split_part(cause, ':', 1))",
-    )
+def _parts(orphans: Search, joined: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`part` for orphans that are the `cid` alone of a key that several columns make together,
+    `joint` for whole keys without the backslash that a colon inside a part has there."""
+    values = f"SELECT value, value AS form FROM ({orphans.pending})"
+    for cause, form in (
+        ("part", part_of_key("key", joined.index("cid"), len(joined))),
+        ("joint", unescaped_key("key")),
+    ):
+        orphans.match(
+            f"'{cause}:here'", values, f"SELECT row, {form} AS form FROM ({orphans.keys})"
+        )
+    keys = [
+        repr(key)
+        for (key,) in orphans.rows(f"SELECT key FROM ({orphans.keys}) ORDER BY row LIMIT 2")
+    ]
+    return {
+        "part:here": {
+            "joined": KEY_JOINT.join(joined),
+            "parts": " and ".join(joined),
+            "examples": " and ".join(keys),
+        }
+    }
 
 
-def _zeros_or_cut(search: Search) -> None:
+def _zeros_or_cut(orphans: Search) -> None:
     """Where keys seem to have more zeros than orphans that have some, the orphans may as well be
-    cut: what explains more of them holds.
-    """
-    search.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE padded AS SELECT value FROM explained WHERE cause ="
-        " 'zeros:both'"
+    cut: what explains more of them holds."""
+    padded, cuts = "cause = 'zeros:both'", "starts_with(cause, 'cut:')"
+    orphans.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE padded AS SELECT value FROM explained WHERE {padded}"
     )
     unclear = (
-        "SELECT value, 0 AS first FROM padded UNION ALL SELECT value, first FROM"
-        f" ({search.pending})"
+        "SELECT value, 0 AS first FROM padded UNION ALL SELECT value, first FROM "
+        f"({orphans.pending})"
     )
-    key_damage.cut(Search(search.connection, unclear, search.keys))
-    cuts = "starts_with(cause, 'cut:')"
-    padded = "cause = 'zeros:both'"
-    cut, lost = (search.count(f"SELECT 1 FROM explained WHERE {which}") for which in (cuts, padded))
+    replace(orphans, pending=unclear).look("cut")
+    cut, lost = (
+        orphans.count(f"SELECT 1 FROM explained WHERE {which}") for which in (cuts, padded)
+    )
     weaker = (
         f"{padded} AND value IN (SELECT value FROM explained WHERE {cuts})"
         if cut >= max(lost, AGREEING)
         else cuts
     )
-    search.connection.execute(f"DELETE FROM explained WHERE {weaker}")
+    orphans.connection.execute(f"DELETE FROM explained WHERE {weaker}")
 
 
-def _of_other_tables(search: Search, column: Column, which: str) -> None:
+def _of_other_tables(orphans: Search, column: Column, which: str) -> None:
     """`table:<name>` for orphans that are keys of another table, `own` for keys of their own.
 
     An orphan that the target has in another writing as well goes with the explanation that holds
     for more of its neighbours.
     """
     for other, path in column.ids.items():
-        if other == column.target or (other == column.table and not column.own_keys):
+        own = other == column.table
+        if other == column.target or (own and "cid" not in TABLES[other].columns):
             continue
-        cause = "own" if other == column.table else f"table:{other}"
         whole = "value NOT IN (SELECT value FROM explained WHERE cause = 'part:here')"
-        here = (
-            f"SELECT value FROM orphan WHERE {which} AND {whole} AND value IN (SELECT key FROM"
-            f" {rows_of(path)})"
+        found = (
+            f"SELECT value FROM orphan WHERE {which} AND {whole} AND value IN (SELECT key FROM "
+            f"{rows_of(path)})"
         )
-        # A chance meeting with a key of the own table says nothing.
-        if cause == "own" and search.count(here) < AGREEING:
-            continue
-        search.connection.execute(
-            f"""INSERT INTO explained SELECT value, {literal(cause)}, value, FALSE FROM ({here})
-                {"ANTI JOIN explained USING (value)" if cause == "own" else ""}"""
-        )
-    search.settle()
+        if not own:
+            orphans.explain(f"table:{other}", found, "value")
+        elif (
+            orphans.count(found) >= AGREEING
+        ):  # a chance meeting with a key of the own table says nothing
+            orphans.explain(
+                "own", f"{found} AND value NOT IN (SELECT value FROM explained)", "value"
+            )
+    orphans.settle()
 
 
-def _forget_refuted(search: Search, column: Column) -> None:
+def _lacking_of_other_tables(orphans: Search, column: Column) -> dict[str, dict[str, Any]]:
+    """For each cause `table:<name>`, how many values of the column that table `lacks`, and the
+    first of them as `example`."""
+    facts = {}
+    for (cause,) in orphans.rows(
+        "SELECT DISTINCT cause FROM explained WHERE starts_with(cause, 'table:')"
+    ):
+        keys = (
+            f"SELECT key FROM {rows_of(column.ids[cause.partition(':')[2]])} WHERE key IS NOT NULL"
+        )
+        own = column.values("here", orphans)
+        [(lacks, example)] = orphans.rows(
+            f"SELECT count(DISTINCT x), min(x) FROM ({own}) WHERE x NOT IN ({keys})"
+        )
+        facts[cause] = {"lacks": lacks, "example": example}
+    return facts
+
+
+def _forget(orphans: Search, kinds: tuple[str, ...], refuted: Callable[[str, int], bool]) -> None:
+    """Drop the explanations of some `kinds` of cause of which `refuted`, given a cause and how many
+    orphans have it, says so."""
+    for cause, count in orphans.rows(
+        f"SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) IN {kinds} "
+        "GROUP BY 1 ORDER BY 1"
+    ):
+        if refuted(cause, count):
+            orphans.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+
+
+def _forget_refuted(orphans: Search, column: Column) -> None:
     """Drop a few roundings that the rest of their column refutes.
 
     A program rounds a whole column: where other long ids kept their digits, an orphan whose digits
     look rounded was none, and ids of another release differ from a key in the last digits only by
     chance. What most of a column shares is no chance, whatever the rest is.
     """
-    causes = search.connection.execute(
-        "SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) IN ('float',"
-        " 'sheet') GROUP BY cause ORDER BY cause"
-    ).fetchall()
-    for cause, count in causes:
+
+    def refuted(cause: str, count: int) -> bool:
         kind, _, where = cause.partition(":")
-        for side, (values, name) in _sides(search, column).items():
-            if where not in (side, "both"):
-                continue
-            whole = search.count(
-                f"SELECT DISTINCT {name} FROM ({values}) WHERE"
-                f" {key_damage.keeps_its_digits(name, kind)}"
-            )
-            if whole and count <= max(AGREEING - 1, whole * _CHANCE):
-                search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+        sides = [
+            column.values(side, orphans) for side in ("here", "there") if where in (side, "both")
+        ]
+        kept = [
+            orphans.count(f"SELECT DISTINCT x FROM ({side}) WHERE {_UNDAMAGED[kind]}")
+            for side in sides
+        ]
+        return any(ids and count <= max(AGREEING - 1, ids * _CHANCE) for ids in kept)
+
+    _forget(orphans, ("float", "sheet"), refuted)
 
 
-def _sides(search: Search, column: Column) -> dict[str, tuple[str, str]]:
-    """The two columns that a difference may be in, `here` and `there`: a query for all their
-    values, and the name these have in it.
-    """
-    own = (
-        f"SELECT {quote(column.name)} AS value FROM {rows_of(column.path)} WHERE"
-        f" {quote(column.name)} IS NOT NULL"
-    )
-    return {"here": (own, "value"), "there": (search.keys, "key")}
-
-
-def _forget_thin(search: Search, column: Column) -> None:
+def _forget_thin(orphans: Search, column: Column) -> None:
     """Drop explanations that chance gives as well: a beginning or end that too few orphans share,
     and a cut end.
 
     A beginning or end that all values of its side have is no chance, however few they are.
     """
-    for kind in ("prefix", "suffix", "cut"):
-        rows = search.connection.execute(
-            f"SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) = '{kind}'"
-            " GROUP BY cause"
-        ).fetchall()
-        for cause, count in rows:
-            if count >= AGREEING or (kind != "cut" and _shared_by_all(search, column, cause)):
-                continue
-            search.connection.execute("DELETE FROM explained WHERE cause = ?", [cause])
+
+    def refuted(cause: str, count: int) -> bool:
+        kind, side, *affix = cause.split(":", 2)
+        if count >= AGREEING or kind == "cut":
+            return count < AGREEING
+        has = f"{'starts_with' if kind == 'prefix' else 'ends_with'}(x, {literal(affix[0])})"
+        return orphans.some(f"SELECT 1 FROM ({column.values(side, orphans)}) WHERE NOT {has}")
+
+    _forget(orphans, ("prefix", "suffix", "cut"), refuted)
 
 
-def _shared_by_all(search: Search, column: Column, cause: str) -> bool:
-    """Whether every value of the side that has the beginning or end of `cause` has it."""
-    kind, side, affix = cause.split(":", 2)
-    values, name = _sides(search, column)[side]
-    has = f"{'starts_with' if kind == 'prefix' else 'ends_with'}({name}, {literal(affix)})"
-    return not search.some(f"SELECT 1 FROM ({values}) WHERE NOT {has}")
+# -- what the sentences name
 
 
-def markers(failures: Failures, table: str, ids: Path, path: Path) -> dict[str, Any]:
-    """What must be known before the sentinels among a table's orphans are declared as missing, by
-    the names of `orphan_words.Place`.
+def describe(work: Work, group: Group) -> dict[str, Any]:
+    """The values of an orphans' finding: target, reason, advice, confidence."""
+    evidence = work.evidence[group.table, group.column, group.cause]
+    column, (kind, _, rest) = evidence.column, evidence.cause.partition(":")
+    side, _, affix = rest.partition(":")
+    name, facts, sure = _variant(work, group, evidence, kind)
+    cause = CAUSES[name]
+    here, there = f"{column.table}.{column.name}", f"{column.target}.cid"
+    both = f"{here} and {there}"
+    where, elsewhere = {"here": (here, there), "there": (there, here)}.get(side, (both, both))
+    known = {
+        "table": column.table,
+        "column": column.name,
+        "target": column.target,
+        "table_file": _file(work, column.table),
+        "target_file": _file(work, column.target),
+        "here": here,
+        "where": where,
+        "elsewhere": elsewhere,
+        "value": evidence.value,
+        "key": evidence.key,
+        "distinct": evidence.distinct,
+        "among_others": " among others" if evidence.several else "",
+        "length": len(evidence.value if side == "here" else evidence.key or ""),
+        "characters": _characters(evidence, cause.characters),
+        "affix": affix,
+        "other": rest,
+    }
+    described = cause.described({**known, **evidence.facts, **facts}, sure)
+    if side == "there" and cause.first:
+        described["advice"] += f" Correct {column.target} first."
+    others = Count(evidence.distinct - 1)
+    nor = f", nor {others:is|are} {others:,} other value{others:|s}" if others else ""
+    return {**described, "target": column.target, "reason": nor + described["reason"]}
 
-    `markers` are the sentinels, the commonest first; `key_is_marker` those that are keys of the
-    table's own rows; `other_cells` how many cells in other columns hold one of them.
-    """
-    connection = failures.connection
-    orphaned = f"tbl = {literal(table)} AND code IN {CODES} AND cause = 'sentinel'"
-    found = connection.execute(
-        f"SELECT value, count(*) AS n, list(DISTINCT col) FROM failures WHERE {orphaned} GROUP BY"
-        " value ORDER BY n DESC, value LIMIT 10"
+
+def _file(work: Work, table: str) -> str:
+    """The table's file by name, or the table where it has several."""
+    files = {part.file for part in work.sources.tables[table]}
+    return files.pop() if len(files) == 1 else table
+
+
+def _characters(evidence: Evidence, categories: Sequence[str]) -> str:
+    """The characters that make the difference, by their Unicode names: " (U+200B ZERO WIDTH
+    SPACE)"."""
+    text = evidence.value + (evidence.key or "")
+    found = [
+        c
+        for c in dict.fromkeys(text)
+        if unicodedata.category(c) in categories and (c > "\x7f" or c < " ")
+    ]
+    named = ", ".join(
+        f"U+{ord(c):04X} {unicodedata.name(c, 'control character')}" for c in found[:3]
+    )
+    return f" ({named})" if named else ""
+
+
+def _variant(
+    work: Work, group: Group, evidence: Evidence, kind: str
+) -> tuple[str, dict[str, Any], Confidence | None]:
+    """The record whose sentences hold, facts that they name beside, and how sure it is where the
+    record's own `sure` does not say so."""
+    value, column, many = evidence.value, evidence.column, evidence.distinct >= AGREEING
+    number = value.isdigit()
+    if kind == "sentinel":
+        return *_sentinel(work, column), "certain" if any(c.isalpha() for c in value) else "likely"
+    if kind == "table":
+        sure: Confidence = (
+            "possible" if number and len(value) <= 8 else "certain" if many else "likely"
+        )
+        return *_other_table(work, group, evidence), sure
+    if kind == "part":
+        several = (
+            f" A cid alone does not say which row: {column.target} has several of the same cid."
+            if evidence.several
+            else ""
+        )
+        return kind, {"several_cids": several}, "certain" if many or not number else "likely"
+    if kind == "joint":
+        return kind, {}, "possible" if evidence.several else "certain"
+    if kind in ("own", "after", "start"):
+        alike = {
+            "own": not number,
+            "after": evidence.facts.get("in_order"),
+            "start": evidence.distinct >= 10,
+        }
+        return kind, {}, "likely" if alike[kind] else "possible"
+    if kind:
+        return (
+            kind,
+            {},
+            "possible"
+            if evidence.several * 2 > evidence.distinct and not CAUSES[kind].ambiguous
+            else None,
+        )
+    ingest, ids = (
+        work.context.upstream("ingest"),
+        work.context.upstream("assign_ids").details["tables"],
+    )
+    if unread := ingest.tables[column.target].rejected + ids[column.target]["missing"]:
+        return "unread", {"unread": unread}, None
+    segments = (
+        " Ids of segments change with every edit of a segmentation: take both tables from one "
+        "version of it."
+    )
+    return (
+        "nowhere",
+        {"segments": segments if many and number and 16 <= len(value) <= 20 else ""},
+        None,
+    )
+
+
+def _other_table(work: Work, group: Group, evidence: Evidence) -> tuple[str, dict[str, Any]]:
+    """What of another table that has the keys holds."""
+    column, other = evidence.column, evidence.cause.split(":", 1)[1]
+    config = work.context.config.tables[column.table]
+    others = work.details[column.table]["references"][column.name]["resolved"]
+    if other not in TABLES[column.table].columns[column.name].targets:
+        return "table_not_allowed", {}
+    if evidence.facts["lacks"]:
+        return "table_lacks_some", {}
+    if others > group.count:
+        return "table_of_few", {"others": others}
+    return "table", {"setting": target_setting(column.table, config, {column.name: other})}
+
+
+def _sentinel(work: Work, column: Column) -> tuple[str, dict[str, Any]]:
+    """What holds of the sentinels among a table's orphans, all columns together: to be declared as
+    missing, or not for what else they are."""
+    table, path = column.table, work.tables[column.table]
+    found = work.connection.execute(
+        f"""SELECT value, count(*) AS n, list(DISTINCT col) FROM failures
+            WHERE tbl = {literal(table)} AND code IN {CODES} AND cause = 'sentinel' GROUP BY value
+              ORDER BY n DESC, value LIMIT 10"""
     ).fetchall()
     words = [value for value, *_ in found]
-    columns = {column for *_, columns in found for column in columns}
-    own = connection.execute(
-        f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)", [words]
-    ).fetchall()
-    described = connection.execute(f"DESCRIBE SELECT * FROM {rows_of(path)}").fetchall()
-    others = {
-        name: kind
-        for name, kind, *_ in described
-        if not name.startswith("_") and name not in {*columns, "cid"}
+    declared = TABLES[table].columns[column.name]
+    needed = declared.required or (column.name == "parent_id" and TABLES[table].needs_parent)
+    facts = {
+        "refused": f" Rows without {column.name} are refused all the same: give it, or remove them."
+        if needed
+        else ""
     }
-    numbers = [number for word in words if (number := _number(word)) is not None]
+    if work.connection.execute(
+        f"SELECT 1 FROM {rows_of(work.ids[table])} WHERE list_contains(?, key) LIMIT 1", [words]
+    ).fetchall():
+        return "sentinel_is_key", facts
+    orphaned = {name for *_, names in found for name in names} | {"cid"}
+    described = work.connection.execute(f"DESCRIBE SELECT * FROM {rows_of(path)}").fetchall()
+    numbers = literal([float(word) for word in words if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", word)])
     counts = [
-        (
-            f"count(*) FILTER (list_contains({literal(words)}, {quote(name)}))"
-            if kind == "VARCHAR"
-            else (
-                f"count(*) FILTER (list_contains({literal(numbers)}::DOUBLE[],"
-                f" {quote(name)}::DOUBLE))"
-            )
-        )
-        for name, kind in others.items()
-        if kind != "BOOLEAN"
+        f"count(*) FILTER (list_contains({literal(words)}, {quote(name)}))"
+        if kind == "VARCHAR"
+        else f"count(*) FILTER (list_contains({numbers}::DOUBLE[], {quote(name)}::DOUBLE))"
+        for name, kind, *_ in described
+        if not name.startswith("_") and name not in orphaned and kind != "BOOLEAN"
     ]
-    (other_cells,) = connection.execute(
-        f"SELECT {' + '.join(counts) or '0'} FROM {rows_of(path)}"
-    ).fetchone() or (0,)
-    return {
-        "markers": tuple(words),
-        "key_is_marker": frozenset(key for (key,) in own),
-        "other_cells": int(other_cells),
+    [(cells,)] = work.connection.execute(
+        f"SELECT {' + '.join(counts) or 'count(NULL)'} FROM {rows_of(path)}"
+    ).fetchall()
+    if cells:
+        return "sentinel_counts", facts | {"other_cells": int(cells)}
+    return "sentinel", facts | {
+        "setting": missing_setting(table, work.context.config.tables[table], words)
     }
-
-
-def _number(word: str) -> float | None:
-    return float(word) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", word) else None

@@ -6,24 +6,25 @@ resolving anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import Any, Final
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.base.engine import literal, parquet
+from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Failures
-from syndb_pipeline.checks.references import orphans, swapped
+from syndb_pipeline.checks.references.search import Evidence
 from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, rows_of
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.failing_cells import FILE
-from syndb_pipeline.state.row_locations import SourceMap
-from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.tables import content
+
+_LOOKED_AT: Final = 100
+"""Keys that show whether a lab wrote all of them as a parent and a cid."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +36,24 @@ class Parent:
         Path | None
     )  # has neuron_id; None when the table is the neurons themselves, or knows no neuron
     is_neuron: bool
-    repeated: bool  # some key stands twice, so a join by key would double the children
+    repeated: bool  # some key is repeated, so a join by key would double the children
 
     def rows(self) -> str:
         """A FROM item with key, cid and neuron_id, one row for each key."""
         if self.relations is not None:
             source = (
-                f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN"
-                f" {parquet(self.relations)} r"
+                f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN "
+                f"{parquet(self.relations)} r"
             )
         else:
             source = (
-                f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM"
-                f" {parquet(self.ids)}"
+                f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM "
+                f"{parquet(self.ids)}"
             )
         if self.repeated:
             source = (
-                f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP"
-                " BY key"
+                f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP "
+                "BY key"
             )
         return f"({source})"
 
@@ -75,25 +76,31 @@ class Join:
     memory: int
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Columns `first` and `second` read the other way round: `proof` says in counts why."""
+
+    first: str
+    second: str
+    proof: str
+    anatomy: bool = False  # all keys are found, and only their sides speak against them
+
+
 @dataclass
-class Work:
+class Work(Dataset):
     """What the stage carries from table to table."""
 
-    context: Context
-    connection: duckdb.DuckDBPyConnection
     failures: Failures
-    sources: SourceMap
     folder: Path
-    ids: dict[str, Path]
     parents: dict[str, Parent] = field(default_factory=dict)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
     joined: dict[str, Sequence[str]] = field(
         default_factory=dict
     )  # what makes a key together, of tables where several columns do
     joins: dict[str, Join] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    swaps: dict[str, swapped.Swap] = field(default_factory=dict)
-    evidence: dict[tuple[str, str, str], orphans.Evidence] = field(default_factory=dict)
+    reported: list[Finding] = field(default_factory=list)
+    swaps: dict[str, Swap] = field(default_factory=dict)
+    evidence: dict[tuple[str, str, str], Evidence] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     made_from: dict[str, str] = field(default_factory=dict)
 
@@ -101,24 +108,73 @@ class Work:
         """The file of a table's relations, in the new folder."""
         return self.folder / "relations" / f"{table}.parquet"
 
+    def fail(
+        self,
+        code: str,
+        table: str,
+        column: str,
+        rows: str,
+        value: str,
+        row: str = "file_row_number",
+    ) -> None:
+        """Add failing cells of `column`, of the FROM item `rows`; `value` and `row` are SQL of what
+        they hold and where they are."""
+        cell = f"{literal(code)}, {literal(table)}, {row}, {literal(column)}, {value}"
+        self.failures.add(f"SELECT {cell}, '' FROM {rows}")
+
+    def targets_of(self, table: str) -> dict[str, str]:
+        """The table that each column of `table` points to."""
+        return {column: target for (name, column), target in self.targets.items() if name == table}
+
+
+def joined_keys(work: Work) -> dict[str, Sequence[str]]:
+    """What makes a key together, by table: the columns that the config names, or a parent and a cid
+    where the lab wrote keys like 1:5."""
+    joined: dict[str, Sequence[str]] = {}
+    for name, ids in work.ids.items():
+        if parts := work.context.config.tables[name].key:
+            joined[name] = parts
+        elif not is_number(ids, "key"):
+            some = f"SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL LIMIT {_LOOKED_AT}"
+            two_parts = f"regexp_full_match(key, '[^{KEY_JOINT}]+{KEY_JOINT}[^{KEY_JOINT}]+')"
+            if work.row(f"SELECT coalesce(bool_and({two_parts}), FALSE) FROM ({some})")[0]:
+                joined[name] = ("parent", "cid")
+    return joined
+
 
 def settings(table: TableConfig) -> dict[str, Any]:
     """The settings of a table that its relations depend on."""
     return {"parent": table.parent, "references": table.references, "combine": table.combine}
 
 
+def configured_target(config: TableConfig, column: str) -> str | None:
+    """The table that the config says `column` points to."""
+    return config.parent if column == "parent_id" else config.references.get(column)
+
+
 def allowed_targets(config: TableConfig, column: Column) -> list[str]:
     """The tables that `column` may point to: the one that the config names, else all that the
-    contract allows.
-    """
-    asked = config.parent if column.name == "parent_id" else config.references.get(column.name)
-    return [name for name in column.targets if asked in (None, name)]
+    contract allows."""
+    return [
+        name for name in column.targets if configured_target(config, column.name) in (None, name)
+    ]
+
+
+def target_setting(table: str, config: TableConfig, targets: Mapping[str, str]) -> str:
+    """The setting of `table` that says which table each of some columns points to: `parent_id`
+    alone, or others and what is said already."""
+    if "parent_id" in targets:
+        return f"tables.{table}.parent: {targets['parent_id']}"
+    listed = ", ".join(
+        f"{column}: {target}"
+        for column, target in (dict(config.references) | dict(targets)).items()
+    )
+    return f"tables.{table}.references: {{{listed}}}"
 
 
 def made_from(work: Work, table: Table) -> str:
     """Digest of all that the relations of `table` depend on: its rows, the settings, and the keys
-    of all that it may point to.
-    """
+    of all that it may point to."""
     context = work.context
     config = context.config.tables[table.name]
     there = context.upstream("ingest").details["tables"][table.name]["columns"]
@@ -148,8 +204,7 @@ def made_from(work: Work, table: Table) -> str:
 
 def take_over(work: Work, table: Table) -> bool:
     """Have the relations of `table` that the last run left in the new folder too; False where there
-    is something to tell or to make.
-    """
+    is something to tell or to make."""
     former, file = work.context.former, f"relations/{table.name}.parquet"
     if (
         former is None

@@ -6,53 +6,47 @@ Does not: single orphans (`orphans`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
-from syndb_pipeline.base.engine import quote
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.base.footers import rows_in
+from syndb_pipeline.checks.references.relations import Swap, Work, target_setting
+from syndb_pipeline.checks.references.search import CODES as ORPHANS
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import rows_of
-from syndb_pipeline.contract.tables import TABLES, Kind
+from syndb_pipeline.contract.tables import ENDS, TABLES, Kind
 from syndb_pipeline.readers.headers import mapping
 from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.tables import contract_columns
 
 CODE: Final = "SYN-REL-010"
 
-FEWEST_ROWS: Final = 3
+_CONSEQUENCES: Final = (*ORPHANS, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
+"""Rules that columns which hold each other's keys break as a consequence."""
+
+_FEWEST_ROWS: Final = 3
 """Rows below which two columns can look swapped by chance."""
 
 _NEARLY_ALL, _HARDLY_ANY = 0.9, 0.1
 
 _SAMPLE_ROWS: Final = 10_000
 """Rows, about, of a larger table that are asked first, chosen by row number and so always the same:
-hardly any columns are swapped.
-"""
+hardly any columns are swapped."""
 
 _SAMPLE_TELLS: Final = 1_000
 """Values in the sample from which on it tells anything."""
 
 _SAMPLE_SLACK: Final = 0.1
-"""How far shares of the sample may lie from the bounds for all rows: ten standard deviations of a
-share of so many values.
-"""
+"""How far shares of the sample may be from the bounds for all rows: ten standard deviations of a
+share of so many values."""
 
 SENDING: Final = ("pre_synaptic_terminal", "axon")
 RECEIVING: Final = ("dendritic_spine", "dendrite")
-"""Components by the side of a synapse they lie on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """Columns `first` and `second` read the other way round: `proof` says in counts why."""
-
-    first: str
-    second: str
-    proof: str
-    anatomy: bool = False  # all keys are found, and only their sides speak against them
+"""Components by the side of a synapse they are on."""
 
 
 def _held(text: str, ids: Path) -> str:
@@ -69,19 +63,22 @@ def _counts(
     looks_swapped: Callable[[Sequence[int], float], bool],
 ) -> tuple[int, ...] | None:
     """The counts `counted` of the table in `path`, where they look swapped; a sample that clearly
-    does not spares counting all rows.
-    """
+    does not spares counting all rows."""
     rows = f"{rows_of(path, row_number=True)} AS rows"
-    (total,) = connection.execute(f"SELECT count(*) FROM {rows}").fetchone() or (0,)
-    every = total // _SAMPLE_ROWS
+    every = rows_in(path) // _SAMPLE_ROWS
     if every > 1:
-        sample = f"{rows} WHERE hash(file_row_number) % {every} = 0"
-        if not looks_swapped(
-            connection.execute(f"SELECT {counted} FROM {sample}").fetchone() or (), _SAMPLE_SLACK
-        ):
+        [sampled] = connection.execute(
+            f"SELECT {counted} FROM {rows} WHERE hash(file_row_number) % {every} = 0"
+        ).fetchall()
+        if not looks_swapped(sampled, _SAMPLE_SLACK):
             return None
-    counts = connection.execute(f"SELECT {counted} FROM {rows}").fetchone() or ()
+    [counts] = connection.execute(f"SELECT {counted} FROM {rows}").fetchall()
     return counts if looks_swapped(counts, 0) else None
+
+
+def _too_few(slack: float, *given: int) -> bool:
+    """Whether a sample has too few values to tell anything."""
+    return bool(slack) and min(given) < _SAMPLE_TELLS
 
 
 def key_and_reference(
@@ -103,9 +100,12 @@ def key_and_reference(
     def turned(counts: Sequence[int], slack: float) -> bool:
         rows, distinct, given, *found = counts
         _, other_way, as_written = best(found)
-        nearly_all, hardly_any = (_NEARLY_ALL - slack) * rows, (_HARDLY_ANY + slack) * rows
-        enough = rows >= FEWEST_ROWS and distinct >= given
-        return enough and min(given, other_way) >= nearly_all and as_written <= hardly_any
+        enough = rows >= _FEWEST_ROWS and distinct >= given
+        return (
+            enough
+            and min(given, other_way) >= (_NEARLY_ALL - slack) * rows
+            and as_written <= (_HARDLY_ANY + slack) * rows
+        )
 
     counts = _counts(
         connection, path, f"count(*), count(DISTINCT {name}), count({name}), {counted}", turned
@@ -114,143 +114,146 @@ def key_and_reference(
         return None
     rows, _, _, *found = counts
     target, other_way, as_written = best(found)
-    proof = (
-        f"as they are, {as_written:,} of {rows:,} rows find their {target}; the other way round,"
-        f" {other_way:,} do, and no two have one key"
+    found_now = f"as they are, {as_written:,} of {rows:,} rows find their {target}"
+    return Swap(
+        "cid",
+        column,
+        f"{found_now}; the other way round, {other_way:,} do, and no two have one key",
     )
-    return Swap("cid", column, proof)
 
 
-def reference_and_value(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    path: Path,
-    column: str,
-    ids: Path,
-    present: Iterable[str],
-) -> Swap | None:
+def _reference_and_value(work: Work, table: str, column: str) -> Swap | None:
     """Whether some column of numbers or words holds the keys that `column` lacks; to be asked where
-    nearly all of those are orphans.
-
-    `present` are the columns of the table that the files have.
-    """
-    declared = TABLES[table].columns
-    name = quote(column)
+    nearly all of those are orphans."""
+    path, ids, name = work.tables[table], work.ids[work.targets[table, column]], quote(column)
 
     def missing(counts: Sequence[int], slack: float) -> bool:
         given, now = counts
-        if slack and given < _SAMPLE_TELLS:
-            return True
-        return given >= FEWEST_ROWS and now <= (_HARDLY_ANY + slack) * given
+        enough = given >= _FEWEST_ROWS and now <= (_HARDLY_ANY + slack) * given
+        return _too_few(slack, given) or enough
 
     def found(counts: Sequence[int], slack: float) -> bool:
         given, then = counts
-        return bool(slack and given < _SAMPLE_TELLS) or then >= (_NEARLY_ALL - slack) * given
+        return _too_few(slack, given) or then >= (_NEARLY_ALL - slack) * given
 
-    if (counts := _counts(connection, path, f"count({name}), {_held(name, ids)}", missing)) is None:
+    counts = _counts(work.connection, path, f"count({name}), {_held(name, ids)}", missing)
+    if counts is None:
         return None
     given, now = counts
-    for other in present:
-        kind = declared[other].kind
-        if kind not in (Kind.NUMBER, Kind.INTEGER, Kind.TEXT):
+    for other, declared in contract_columns(table, path).items():
+        text = quote(other)
+        if declared.kind in (Kind.NUMBER, Kind.INTEGER):
+            whole = f"try_cast({text} AS HUGEINT)::VARCHAR"
+            text = f"CASE WHEN {text} = trunc({text}) THEN {whole} END"
+        elif declared.kind is not Kind.TEXT:
             continue
-        text = (
-            quote(other)
-            if kind is Kind.TEXT
-            else (
-                f"CASE WHEN {quote(other)} = trunc({quote(other)}) THEN try_cast({quote(other)} AS"
-                " HUGEINT)::VARCHAR END"
-            )
-        )
-        if counts := _counts(connection, path, f"count({name}), {_held(text, ids)}", found):
-            proof = (
-                f"{now:,} of {given:,} values of {column} are keys of the table it points to, and"
-                f" {counts[1]:,} of {other}"
-            )
-            return Swap(column, other, proof)
+        if counts := _counts(work.connection, path, f"count({name}), {_held(text, ids)}", found):
+            proof = f"{now:,} of {given:,} values of {column} are keys of the table it points to"
+            return Swap(column, other, f"{proof}, and {counts[1]:,} of {other}")
     return None
 
 
-def two_references(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    path: Path,
-    targets: Mapping[str, str],
-    ids: Mapping[str, Path],
-    pair: tuple[str, str],
-) -> Swap | None:
-    """Whether the columns `pair`, which point to `targets`, find their rows the other way round; to
-    be asked where one has orphans.
+def _two_references(work: Work, table: str, pair: tuple[str, str]) -> Swap | None:
+    """Whether the columns `pair` find their rows the other way round; to be asked where one has
+    orphans.
 
     With `neuron_id` as the second, parent_id seems to point to neurons, and neuron_id holds keys of
     some table that it may point to.
     """
-    first, second = pair
+    (first, second), targets = pair, work.targets_of(table)
     mine, theirs = targets[first], targets[second]
-    allowed = TABLES[table].columns
+    allowed = {column: TABLES[table].columns[column].targets for column in pair}
     if second == "neuron_id":
-        others = [name for name in allowed[first].targets if name in ids and name != theirs]
+        others = [name for name in allowed[first] if name in work.ids and name != theirs]
+    elif mine != theirs and mine in allowed[second] and theirs in allowed[first]:
+        others = [mine]
     else:
-        others = (
-            [mine]
-            if mine != theirs
-            and mine in allowed[second].targets
-            and theirs in allowed[first].targets
-            else []
-        )
+        others = []
 
     def held(column: str, name: str) -> str:
-        return _held(quote(column), ids[name])
+        return _held(quote(column), work.ids[name])
 
     def turned(counts: Sequence[int], slack: float) -> bool:
         firsts, seconds, first_then, second_then, first_now, second_now = counts
-        if slack and min(firsts, seconds) < _SAMPLE_TELLS:
+        if _too_few(slack, firsts, seconds):
             return True
         nearly_all, hardly_any = _NEARLY_ALL - slack, _HARDLY_ANY + slack
         then = first_then >= nearly_all * firsts and second_then >= nearly_all * seconds
         now = first_now <= hardly_any * firsts and second_now <= hardly_any * seconds
-        return min(firsts, seconds) >= FEWEST_ROWS and then and now
+        return min(firsts, seconds) >= _FEWEST_ROWS and then and now
 
     for other in others:
         # Found among the neurons is what a neuron_id would be.
         now = "0" if mine == theirs else held(first, mine)
-        counted = (
-            f"count({quote(first)}), count({quote(second)}), {held(first, theirs)},"
-            f" {held(second, other)}, {now}, {held(second, theirs)}"
-        )
-        if counts := _counts(connection, path, counted, turned):
-            firsts, seconds, first_then, second_then, first_now, second_now = counts
-            now_found, then_found = first_now + second_now, first_then + second_then
-            proof = (
-                f"as they are, {now_found:,} of {firsts + seconds:,} keys are where they should be;"
-                f" the other way round, {then_found:,}"
-            )
-            return Swap(first, second, proof)
+        given = f"count({quote(first)}), count({quote(second)})"
+        then = f"{held(first, theirs)}, {held(second, other)}"
+        counted = f"{given}, {then}, {now}, {held(second, theirs)}"
+        if counts := _counts(work.connection, work.tables[table], counted, turned):
+            keys, otherwise, found = sum(counts[:2]), sum(counts[2:4]), sum(counts[4:])
+            as_it_is = f"as they are, {found:,} of {keys:,} keys are where they should be"
+            return Swap(first, second, f"{as_it_is}; the other way round, {otherwise:,}")
     return None
 
 
-def against_anatomy(targets: Mapping[str, str], config: TableConfig) -> Swap | None:
+def _against_anatomy(work: Work, table: str) -> Swap | None:
     """A synapse that goes from spines or dendrites to terminals or axons, where the config does not
-    say so itself.
-    """
-    pre, post = targets.get("pre_synapse_id"), targets.get("post_synapse_id")
-    if (
-        pre in RECEIVING
-        and post in SENDING
-        and not {"pre_synapse_id", "post_synapse_id"} <= set(config.references)
-    ):
-        proof = (
-            f"pre_synapse_id names rows of {pre}, which receives, and post_synapse_id rows of"
-            f" {post}, which sends"
+    say so itself."""
+    pre, post = (work.targets.get((table, end)) for end in ENDS)
+    configured = work.context.config.tables[table].references
+    if pre not in RECEIVING or post not in SENDING or set(ENDS) <= set(configured):
+        return None
+    proof = f"pre_synapse_id names rows of {pre}, which receives"
+    proof += f", and post_synapse_id rows of {post}, which sends"
+    return Swap(ENDS[0], ENDS[1], proof, anatomy=True)
+
+
+def find(work: Work) -> None:
+    """Fill the swaps of `work`, and report SYN-REL-010 in place of the orphans of their columns,
+    for all rows of their table."""
+    lost = set(work.rows(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {ORPHANS}"))
+    for name in work.tables:
+        columns = {column for table, column in lost if table == name}
+        if name not in work.swaps and (swap := _find(work, name, columns)):
+            work.swaps[name] = swap
+    for name, swap in work.swaps.items():
+        work.connection.execute(
+            f"""DELETE FROM failures WHERE code IN {_CONSEQUENCES} AND tbl = {literal(name)}
+                AND (code = 'SYN-REL-006' OR col IN {(swap.first, swap.second)})"""
         )
-        return Swap("pre_synapse_id", "post_synapse_id", proof, anatomy=True)
-    return None
+        filled = f"{quote(swap.first)} IS NOT NULL OR {quote(swap.second)} IS NOT NULL"
+        rows = f"{rows_of(work.tables[name], row_number=True)} WHERE {filled}"
+        work.fail(CODE, name, swap.first, rows, quote(swap.first))
+
+
+def _find(work: Work, table: str, lost: set[str]) -> Swap | None:
+    """The columns of a table, of which those of `lost` have orphans, that hold each other's
+    keys."""
+    targets = work.targets_of(table)
+    for pair in (ENDS, ("parent_id", "neuron_id")):
+        asked = set(pair) <= set(targets) and lost & set(pair)
+        if asked and (swap := _two_references(work, table, pair)):
+            return swap
+    if TABLES[table].reached_by_ends and (swap := _against_anatomy(work, table)):
+        return swap
+    found = (_reference_and_value(work, table, column) for column in targets if column in lost)
+    return next((swap for swap in found if swap), None)
+
+
+def describe(work: Work, table: str) -> dict[str, Any]:
+    """What the sentences of SYN-REL-010 about a table name."""
+    swap, config = work.swaps[table], work.context.config.tables[table]
+    setting = columns_setting(table, config, work.sources, swap)
+    advice = f"Map them the other way round: {setting}."
+    if swap.anatomy:
+        as_it_is = target_setting(table, config, {end: work.targets[table, end] for end in ENDS})
+        advice += f" If they are truly so, say it: `{as_it_is}`."
+    sure = "likely" if swap.anatomy else "certain"
+    return {"other": swap.second, "proof": swap.proof, "advice": advice, "confidence": sure}
 
 
 def columns_setting(table: str, config: TableConfig, sources: SourceMap, swap: Swap) -> str:
     """The setting `columns` of the table that maps the two columns the other way round, in the
-    lab's names, with what is mapped already.
-    """
+    lab's names, with what is mapped already."""
     other = {swap.first: swap.second, swap.second: swap.first}
     mapped = {
         lab: [name for name in config.names_of(lab) if _meant(table, name) not in other]

@@ -96,7 +96,7 @@ CAUSES = {
         ["A0", "B0", "C1"],
         ["AO", "BO", "Cl"],
         3,
-        ["the letter O stands for the number 0"],
+        ["the letter O is written for the number 0"],
         "possible",
     ),
     "formula of text": (["12", "13"], ['="12"', "13"], 1, ["quotation marks"], "certain"),

@@ -1,0 +1,84 @@
+"""A dataset as checks of its keys and references ask about it.
+
+Belongs here: short ways to count rows in DuckDB and to make a finding of those that a query gives.
+Does not: any check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.checks.original_text import examples
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
+from syndb_pipeline.state.row_locations import SourceMap
+from syndb_pipeline.state.stage import Context
+
+
+@dataclass
+class Asking:
+    """Whatever has a DuckDB connection of which it asks something."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of `query`."""
+        return self.connection.execute(query).fetchall()
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The only row of `query`."""
+        [row] = self.rows(query)
+        return row
+
+    def count(self, query: str) -> int:
+        """How many rows `query` gives."""
+        return int(self.row(f"SELECT count(*) FROM ({query})")[0])
+
+    def some(self, query: str) -> bool:
+        """Whether `query` gives any row."""
+        return bool(self.rows(f"SELECT 1 FROM ({query}) LIMIT 1"))
+
+
+@dataclass
+class Dataset(Asking):
+    """The tables of a dataset: their rows as ingest left them, and their keys as far as assign_ids
+    has written them."""
+
+    context: Context
+    sources: SourceMap
+    tables: dict[str, Path]
+    ids: dict[str, Path]
+
+    def examples(
+        self, table: str, column: str, cells: str, most: int = MAX_EXAMPLES
+    ) -> list[Example]:
+        """The first of the `cells` of a column, a query that gives row and value, as the lab wrote
+        them."""
+        found = self.rows(f"SELECT row, value::VARCHAR FROM ({cells}) ORDER BY row LIMIT {most}")
+        return examples(
+            self.connection,
+            self.context,
+            self.sources,
+            table,
+            [(row, column, value) for row, value in found],
+        )
+
+    def findings(
+        self, code: str, table: str, column: str, cells: str, **values: Any
+    ) -> list[Finding]:
+        """The finding `code` about the `cells` of a column, a query that gives row and value; none
+        where there are none."""
+        count = self.count(cells)
+        shown = self.examples(table, column, cells) if count else []
+        return (
+            [
+                self.context.finding(
+                    code, table=table, column=column, count=count, examples=shown, **values
+                )
+            ]
+            if count
+            else []
+        )
