@@ -5,7 +5,7 @@ Belongs here: the types the readers share. Does not: any file format.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,3 +163,32 @@ class Part:
 def column_name(index: int) -> str:
     """The name of the column at `index` in a part's source."""
     return f"c{index}"
+
+
+def line_of(part: Part, row: int) -> int:
+    """The line, or row of the sheet, of row number `row` (from 0) of `part`."""
+    return (
+        part.first_line
+        + row
+        + max((jump for jump in part.jumps if jump[0] <= row), default=(0, 0))[1]
+    )
+
+
+def jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The part's jumps when its rows `gone`, ascending, are no longer counted."""
+    changes = sorted(
+        [(row + 1, 0, 0) for row in gone] + [(row, 1, lines) for row, lines in part.jumps]
+    )
+    left = part.rows - len(gone)
+    jumps: list[tuple[int, int]] = []
+    taken = shift = 0
+    for row, kind, lines_added in changes:
+        if kind == 0:
+            taken += 1
+        else:
+            shift = lines_added
+        if jumps and jumps[-1][0] == row - taken:
+            jumps.pop()
+        if row - taken < left and (jumps[-1][1] if jumps else 0) != shift + taken:
+            jumps.append((row - taken, shift + taken))
+    return tuple(jumps)

@@ -58,6 +58,8 @@ RULES: Final[dict[str, Rule]] = _rules(
     Rule("SYN-READ-021", "Outside the allowed folders", "error", "{reason}.", "Move the files into one of these folders, or let whoever keeps pipeline.yaml add theirs to `data_folders`.", True),
     Rule("SYN-READ-022", "Merged cells among the rows", "error", "{file} has {count} range{s} of merged cells among its rows ({ranges}); all cells of a range but the first are read as empty.", "Unmerge {them} in a spreadsheet program, and write the value into every cell it holds for."),
     Rule("SYN-READ-023", "Row that may be no data", "warning", "{count} row{s} of {table} may hold no {table}: {reason}.", "If {they} {are} a total, a statistic, a remark or commented out, remove {them} from the file; otherwise nothing to do."),
+    Rule("SYN-READ-024", "Correction does not apply", "error", "{count} correction{s} in {source} {do} not apply: {reason}.", "{advice}", True),
+    Rule("SYN-READ-025", "Corrected by hand", "info", "{file} is read as {source} says: {what}.", "Nothing to do. Keep {source} with the dataset's YAML."),
     # -- columns (ingest)
     Rule("SYN-COL-001", "Unknown column", "error", "{file} has {names}, which {table} does not know{near}.", "{advice}", True),
     Rule("SYN-COL-002", "Required column missing", "error", "{file} has no column {column!r}, which every {table} needs{near}.", "{advice}", True),

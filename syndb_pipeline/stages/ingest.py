@@ -19,7 +19,7 @@ import duckdb
 from syndb_pipeline.base.digests import digest_of, in_pairs
 from syndb_pipeline.base.engine import literal, parquet, write_parquet
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
-from syndb_pipeline.readers import casts, files, summary_words, untrusted
+from syndb_pipeline.readers import casts, corrections, files, summary_words, untrusted
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.table_reader import (
@@ -45,7 +45,7 @@ _SHARED: Final = "SYN-COL-007"
 
 def inputs(context: Context) -> dict[str, str]:
     """Digests of the config's reading instructions, of the severities ingest's findings have, and
-    of every file it would read.
+    of every file it would read, corrections among them.
     """
     config = context.config
     tables = {
@@ -57,16 +57,18 @@ def inputs(context: Context) -> dict[str, str]:
         "config:rules": digest_of(own_severities(context)),
     }
     to_read: dict[str, Path] = {}
-    for table in config.tables.values():
+    for name, table in config.tables.items():
+        if fixes := corrections.find(config.folder, name, context.settings.data_folders):
+            to_read[f"corrections:{name}"] = fixes
         guard = untrusted.Guard(config.folder, context.settings.data_folders, table)
         digests |= guard.forbidden_pattern()
         for path in guard.find():
-            name = f"file:{files.shown(path, config.folder)}"
-            if name not in digests and name not in to_read:
+            file = f"file:{files.shown(path, config.folder)}"
+            if file not in digests and file not in to_read:
                 if refused := guard.refusal(path):
-                    digests[name] = refused
+                    digests[file] = refused
                 else:
-                    to_read[name] = path
+                    to_read[file] = path
     return digests | dict(zip(to_read, in_pairs(witness.digest, [*to_read.values()]), strict=True))
 
 

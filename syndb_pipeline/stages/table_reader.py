@@ -8,6 +8,7 @@ the dataset (`ingest.py`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,15 @@ from syndb_pipeline.checks.rows import label_rows, stray_rows
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.readers import casts, endings, files, headers, untrusted
+from syndb_pipeline.readers import (
+    casts,
+    corrections,
+    endings,
+    files,
+    headers,
+    overlay,
+    untrusted,
+)
 from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
@@ -69,11 +78,13 @@ def own_severities(context: Context) -> dict[str, str]:
 
 
 def made_from(context: Context, table: str) -> str:
-    """Digest of what the rows of `table` depend on beside its files."""
+    """Digest of what the rows of `table` depend on beside its files: settings and corrections."""
     settings = context.config.tables[table].model_dump(
         mode="json", include=set(READING_KEYS - {"file"})
     )
-    return digest_of([settings, own_severities(context)])
+    path = corrections.path_of(context.config.folder, table)
+    fixes = [witness.seen(path)] if path.is_file() else []
+    return digest_of([settings, own_severities(context), *fixes])
 
 
 @dataclass
@@ -102,6 +113,8 @@ class TableReader:
     def __post_init__(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.writer = PartWriter(self.connection, self.table, self.config, self.scratch)
+        folder = self.context.config.folder
+        self.corrections = corrections.by_file(folder, self.table.name, witness)
 
     def look_ahead(self, pool: ThreadPoolExecutor, *, packed: bool) -> None:
         """Have `pool` look through the table's text files before `read` asks for them; each is only
@@ -161,9 +174,9 @@ class TableReader:
             self.table.name,
             f"tables/{self.table.name}.parquet",
         )
-        if former is None or not former.holds(
-            name, made_from(self.context, name), file, SOURCES_FILE
-        ):
+        if former is None or self.corrections:
+            return {}
+        if not former.holds(name, made_from(self.context, name), file, SOURCES_FILE):
             return {}
         if former.findings(name) or former.record.tables[name].rejected:
             return {}
@@ -240,7 +253,8 @@ class TableReader:
         scratch.mkdir(parents=True)
         try:
             if suffix in files.TEXT_SUFFIXES:
-                return text_files.read(path, file, self.table, self.config, scratch)
+                fixes = self.corrections.get(file)
+                return text_files.read(path, file, self.table, self.config, scratch, fixes)
             if suffix in files.WORKBOOK_SUFFIXES:
                 from syndb_pipeline.readers.workbook import workbooks
 
@@ -283,6 +297,7 @@ class TableReader:
         order = list(matches[0].targets)
         targets = [match.targets for match in matches]
         try:
+            parts = self._corrected(parts, targets, order)
             parts = self._write(parts, targets, order, target)
             names = {name: first.names[index] for name, index in targets[0].items()}
             found = stray_rows.take_out(
@@ -292,7 +307,7 @@ class TableReader:
             target.unlink(missing_ok=True)
             read.problems += error.problems
             return
-        read.problems += found.problems
+        read.problems += [*found.problems, *self._correction_problems(parts)]
         read.problems += label_rows.problems(self.connection, found.parts, target, self.table)
         for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
             self._keep_refused(part, kept)
@@ -432,6 +447,25 @@ class TableReader:
         )
         told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
         return not self.connection.execute(told).fetchall()
+
+    def _corrected(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str]
+    ) -> list[Part]:
+        """`parts` as if their files had the corrected text."""
+        try:
+            return [
+                overlay.lay_over(self.connection, part, fixes, self._scratch_of(part.file))
+                if (fixes := self.corrections.get(part.file))
+                else part
+                for part in parts
+            ]
+        except duckdb.Error as error:
+            raise self._blame(parts, targets, order, error) from None
+
+    def _correction_problems(self, parts: list[Part]) -> Iterator[Problem]:
+        read = {part.file for part in parts}
+        for file, fixes in self.corrections.items():
+            yield from fixes.problems() if file in read else fixes.unread(self.table.name)
 
     def _carefully(self, part: Part) -> Part:
         return part if part.exact else text_files.careful(part, self._scratch_of(part.file))

@@ -10,6 +10,7 @@ import gzip
 from tests.wrong_inputs.wrong_input import Formula, Workbook, WrongInput
 
 _NEURONS = "cid,cable_length\nn1,52000\nn2,61500\n"
+_CORRECTION = "file,line,column,was,now\nneuron.csv,2,cable_length,-52000,52000\n"
 
 READING = (
     WrongInput(
@@ -264,6 +265,28 @@ READING = (
         },
         count=2,
         first="neuron.csv, row 4, column Label: 'Mean'",
+    ),
+    WrongInput(
+        "SYN-READ-024",
+        "The sign of n1's length was corrected; then the file was sorted the other way round.",
+        {
+            "neuron.csv": "cid,cable_length\nn2,61500\nn1,52000\n",
+            "corrections/neuron.csv": _CORRECTION,
+        },
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 2, column cable_length: '-52000'",
+    ),
+    WrongInput(
+        "SYN-READ-025",
+        "Somebody gave a length the wrong sign, and somebody else has seen it.",
+        {
+            "neuron.csv": "cid,cable_length\nn1,-52000\nn2,61500\n",
+            "corrections/neuron.csv": _CORRECTION,
+        },
+        {"neuron": "neuron.csv"},
+        count=1,
+        first="neuron.csv, row 2, column cable_length: '-52000'",
     ),
 )
 

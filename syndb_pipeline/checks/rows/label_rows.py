@@ -15,10 +15,9 @@ import duckdb
 
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.base.footers import is_surely_empty
-from syndb_pipeline.checks.rows.stray_rows import line_of
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import casts, summary_words
-from syndb_pipeline.readers.part import Part, Problem
+from syndb_pipeline.readers.part import Part, Problem, line_of
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example
 
 

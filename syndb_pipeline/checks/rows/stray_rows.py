@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
@@ -31,7 +31,7 @@ from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT, TableConfig
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.readers import casts, headers
-from syndb_pipeline.readers.part import Part, Places, Problem, column_name
+from syndb_pipeline.readers.part import Part, Places, Problem, column_name, jumps_without, line_of
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.readers.text import line_ends, lines
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence
@@ -279,7 +279,7 @@ class _Sorting:
             part,
             rows=part.rows - len(gone),
             refused=part.refused + refused.count,
-            jumps=_jumps_without(part, gone),
+            jumps=jumps_without(part, gone),
             problems=_with_blanks(part, blanks),
         )
         if path := refused.close():
@@ -472,35 +472,6 @@ def _whole_header(
         return None
     [(row, names)] = ends
     return {"row": row, "names": names}
-
-
-def line_of(part: Part, row: int) -> int:
-    """The line, or row of the sheet, of row number `row` (from 0) of `part`."""
-    return (
-        part.first_line
-        + row
-        + max((jump for jump in part.jumps if jump[0] <= row), default=(0, 0))[1]
-    )
-
-
-def _jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """The part's jumps when its rows `gone`, ascending, are no longer counted."""
-    changes = sorted(
-        [(row + 1, 0, 0) for row in gone] + [(row, 1, lines) for row, lines in part.jumps]
-    )
-    left = part.rows - len(gone)
-    jumps: list[tuple[int, int]] = []
-    taken = shift = 0
-    for row, kind, lines_added in changes:
-        if kind == 0:
-            taken += 1
-        else:
-            shift = lines_added
-        if jumps and jumps[-1][0] == row - taken:
-            jumps.pop()
-        if row - taken < left and (jumps[-1][1] if jumps else 0) != shift + taken:
-            jumps.append((row - taken, shift + taken))
-    return tuple(jumps)
 
 
 def _with_blanks(part: Part, blanks: Places) -> tuple[Problem, ...]:

@@ -23,6 +23,7 @@ from syndb_pipeline.base.engine import exact_path, literal
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import endings, headers
+from syndb_pipeline.readers.corrections import FileCorrections
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.text import census, encodings, separators
 from syndb_pipeline.readers.text.encoding_guess import Evidence, doubts
@@ -63,9 +64,16 @@ class Layout:
     first: tuple[str, ...] = ()
 
 
-def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path) -> Part:
+def read(
+    path: Path,
+    file: str,
+    table: Table,
+    config: TableConfig,
+    scratch: Path,
+    fixes: FileCorrections | None = None,
+) -> Part:
     """The rows of the text file at `path`, called `file` in findings. `scratch` is an empty folder
-    of this file's own.
+    of this file's own, `fixes` are its corrections.
 
     Raises `Unreadable` when it gives no rows, `ConfigError` for an unknown encoding.
     """
@@ -106,9 +114,9 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         headerless=config.names is not None,
     )
     if ends.stray is not None and not ends.mostly_returns:
-        return _with_stray_returns(part, ends.stray, scratch, layout.blank)
+        return _with_stray_returns(part, ends.stray, scratch, layout.blank, fixes)
     if part.rows <= 0:
-        return careful(part, scratch, layout.blank)
+        return careful(part, scratch, layout.blank, fixes)
     head = _lines_of(ends.path, layout.end, layout.skip)
     in_names = sum(
         census.blanks_in(line) - line.count(layout.delimiter) * census.blanks_in(layout.delimiter)
@@ -121,8 +129,9 @@ def read(path: Path, file: str, table: Table, config: TableConfig, scratch: Path
         line.count(layout.delimiter) for line in head
     ) != part.rows * (width - 1)
     quoted_head = layout.skip > 1 and any(b'"' in line for line in head)
-    if width == 1 or uneven or counts.odd or quoted_head or layout.blank:
-        return careful(part, scratch, layout.blank)
+    replaces = fixes is not None and fixes.replaces
+    if width == 1 or uneven or counts.odd or quoted_head or layout.blank or replaces:
+        return careful(part, scratch, layout.blank, fixes)
     return endings.with_broken_value(part, layout.end, as_given=ends.path == path)
 
 
@@ -146,11 +155,13 @@ def _looked_at(
     return layout, counts
 
 
-def _with_stray_returns(part: Part, line: int, scratch: Path, blank: Sequence[int]) -> Part:
+def _with_stray_returns(
+    part: Part, line: int, scratch: Path, blank: Sequence[int], fixes: FileCorrections | None
+) -> Part:
     """`part`, some of whose lines end in CR and most in LF, where all of them are rows. Raises
     `Unreadable` where a CR may end no line.
     """
-    read = careful(part, scratch, blank)
+    read = careful(part, scratch, blank, fixes)
     if len(part.names) > 1 and not any(problem.code == RAGGED for problem in read.problems):
         return read
     reason = (
@@ -181,11 +192,13 @@ def _blank_end(file: str, counts: census.Census) -> tuple[Problem, ...]:
     return tuple(places.problem("SYN-READ-011"))
 
 
-def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
+def careful(
+    part: Part, scratch: Path, blank: Sequence[int] = (), fixes: FileCorrections | None = None
+) -> Part:
     """`part` read record by record: what cannot be a row is refused and told, and the rest is a
     clean file in `scratch`.
 
-    `blank` are blank lines already seen before the header. Raises `Unreadable` when a line is too
+    `blank` are blank lines already seen before the header; whole lines are corrected by `fixes`. Raises `Unreadable` when a line is too
     long to be one.
     """
     assert part.delimiter is not None
@@ -198,7 +211,10 @@ def careful(part: Part, scratch: Path, blank: Sequence[int] = ()) -> Part:
     jumps: list[tuple[int, int]] = []
     try:
         with clean.open("wb") as sink:
-            for record in records(part.path, part.delimiter.encode(), end, part.first_line):
+            found = records(part.path, part.delimiter.encode(), end, part.first_line)
+            if fixes is not None:
+                found = fixes.in_place(found, part.delimiter.encode(), scratch)
+            for record in found:
                 if told.last is not None:
                     told.tell_last()
                 if code := told.code_of(record):
