@@ -13,17 +13,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import yaml
-from starlette.routing import BaseRoute
 
 from syndb_pipeline.destinations.base import SUFFIX, FileKind
-from syndb_pipeline.sandbox.objects import CONTENT_TYPES, FILENAME, UploadForm
+from syndb_pipeline.sandbox.objects import CONTENT_TYPES, FILENAME, Objects
+from syndb_pipeline.sandbox.schemas import UploadForm
 from tests.command_line import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,20 +31,53 @@ PASSWORD = "a password of the tests"
 ADA, BOB, EVE, TOM = "ada@lab.example", "bob@lab.example", "eve@other.example", "tom@lab.example"
 """Ada and Bob are in the group `lab`; Eve is verified and in no group; Tom is not verified."""
 
+REGION = {"brain_structure": "hippocampus", "direction": "null"}
+TAGS = {"animal": {"species": 18}, "microscopy": {"name": "ssTEM"}, "brain_region": REGION}
+"""What datasets of `new_dataset` refer to."""
+
+UPLOAD = {
+    "upload_start_time": "2026-11-23T10:00:00Z",
+    "continent": "Europe",
+    "country_alpha2": "NL",
+    "city": "Leiden",
+    "top_mbps_up": "10",
+}
+"""What must be said with an upload."""
+
+
+def new_dataset(**changed: Any) -> dict[str, Any]:
+    """The body that registers a dataset."""
+    return {
+        "id": str(uuid4()),
+        "label": "x",
+        "animal": 18,
+        "microscopy": "ssTEM",
+        "brain_regions": [REGION],
+        "syndb_tables": [1],
+    } | changed
+
+
+def register(client: httpx.Client, **changed: Any) -> str:
+    """Register a dataset. Returns its id."""
+    answer = client.post("/neurodata/metadata/dataset/new", json=new_dataset(**changed))
+    made: str = answer.raise_for_status().json()["id"]
+    return made
+
+
 _SERVER = """
 import json, sys
 from pathlib import Path
 from syndb_pipeline.sandbox.backend import Limits
 from syndb_pipeline.sandbox.serve import serve
 
-told = json.loads(sys.argv[1])
-told["folder"] = Path(told["folder"])
-told["accounts"] = Path(told["accounts"]) if told["accounts"] else None
-told["limits"] = Limits(**told["limits"])
-if told.pop("moto"):
+options = json.loads(sys.argv[1])
+options["folder"] = Path(options["folder"])
+options["accounts"] = Path(options["accounts"]) if options["accounts"] else None
+options["limits"] = Limits(**options["limits"])
+if options.pop("moto"):
     from tests.rest_lab import MotoObjects
-    told["objects"] = MotoObjects
-serve(**told)
+    options["objects"] = MotoObjects
+serve(**options)
 """
 
 
@@ -98,7 +131,7 @@ class Sandbox:
         """Start the server and wait until it answers. A restarted one has its old port, data,
         accounts and tokens.
         """
-        told = {
+        options = {
             "folder": str(self.folder),
             "port": self.port,
             "faults": self.faults,
@@ -121,7 +154,7 @@ class Sandbox:
         }
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, json.dumps(told)],
+                [sys.executable, "-c", _SERVER, json.dumps(options)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
@@ -191,6 +224,13 @@ class Sandbox:
         headers = {"authorization": f"Bearer {self.token(email)}"} if email else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
 
+    def create_tags(self) -> None:
+        """Create the tags that datasets of `new_dataset` refer to."""
+        with self.client() as client:
+            for kind, tag in TAGS.items():
+                path = f"/neurodata/metadata/tag/{kind}/create"
+                client.post(path, json=tag).raise_for_status()
+
     def verify(self, email: str) -> None:
         """Go through academic verification as a person in a browser does."""
         with self.client(email) as client:
@@ -212,12 +252,12 @@ class Sandbox:
         return answer.json()
 
 
-class MotoObjects:
-    """`sandbox.objects.Objects` kept by moto's S3, which runs in threads of the sandbox's process;
-    boto3 signs forms and links.
+class MotoObjects(Objects):
+    """Meshes and skeletons kept by moto's S3, which runs in threads of the sandbox's process; boto3
+    signs forms and links.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self) -> None:
         import boto3
         from botocore.config import Config
         from moto.server import ThreadedMotoServer
@@ -237,30 +277,25 @@ class MotoObjects:
         for kind in SUFFIX:
             self.s3.create_bucket(Bucket=kind)
 
-    def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
+    def form(self, _: object, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
         fields = {"Content-Type": CONTENT_TYPES[kind]}
         made = self.s3.generate_presigned_post(
             kind, f"{dataset}/{FILENAME}", Fields=dict(fields), Conditions=[fields], ExpiresIn=7200
         )
         return UploadForm(upload_url=made["url"], fields=made["fields"])
 
-    def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
-        there = set(self._keys(dataset, kind))
-        keys = {unit: f"{dataset}/{unit}{SUFFIX[kind]}" for unit in units}
-        return {
-            unit: self.s3.generate_presigned_url("get_object", Params={"Bucket": kind, "Key": key})
-            for unit, key in keys.items()
-            if key in there
-        }
+    def url(self, _: object, dataset: UUID, kind: FileKind, unit: UUID) -> str:
+        wanted = {"Bucket": kind, "Key": f"{dataset}/{unit}{SUFFIX[kind]}"}
+        link: str = self.s3.generate_presigned_url("get_object", Params=wanted)
+        return link
+
+    def units(self, _: object, dataset: UUID, kind: FileKind) -> set[UUID]:
+        return {UUID(Path(key).stem) for key in self._keys(dataset, kind)}
 
     def forget(self, dataset: UUID) -> None:
         for kind in SUFFIX:
             for key in self._keys(dataset, kind):
                 self.s3.delete_object(Bucket=kind, Key=key)
-
-    def routes(self) -> list[BaseRoute]:
-        """None: moto serves itself."""
-        return []
 
     def _keys(self, dataset: UUID, kind: FileKind) -> list[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=kind, Prefix=f"{dataset}/")

@@ -314,8 +314,13 @@ def sandbox(
 
         typer.echo(FAULTS_HELP)
         return
-    from syndb_pipeline.sandbox.serve import serve
-
+    try:
+        from syndb_pipeline.sandbox.serve import serve
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"The sandbox needs a package that is not installed: {missing.name}.",
+            next_step='pip install "syndb-pipeline[sandbox]"',
+        ) from None
     serve(
         folder or terminal.open_settings(settings).state / "sandbox",
         host=host,
@@ -324,7 +329,7 @@ def sandbox(
         faults=fault or (),
         accounts=accounts,
         token_seconds=token_seconds,
-        say=typer.echo,
+        log=typer.echo,
     )
 
 

@@ -1,37 +1,36 @@
-"""What all routes of the sandbox share: the node, accounts, tags, stored files, limits, and who is
-asking.
+"""What all routes of the sandbox share: the node, accounts, tags, limits, and who is asking.
 
-Belongs here: bringing those together and the checks that many routes make. Does not: any route.
+Belongs here: bringing those together, and the checks and refusals that many routes make. Does not:
+any route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import anyio
-import anyio.to_thread
-from starlette.requests import Request
+from fastapi import Depends, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import OAuth2PasswordBearer
 
+from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox.catalogue import Catalogue
-from syndb_pipeline.sandbox.objects import Objects
+from syndb_pipeline.sandbox.storage import Signer
 from syndb_pipeline.sandbox.users import User, Users
-from syndb_pipeline.sandbox.wire import Refusal
+
+if TYPE_CHECKING:
+    from syndb_pipeline.sandbox.objects import Objects
 
 NODE: Final = "node"
 """The folder of the embedded node in a sandbox's folder."""
 
-NOT_VERIFIED: Final = (
-    "Academic verification is needed for this. Ask for it at /user/academic/authorize."
-)
-
-_Given = ParamSpec("_Given")
-_Result = TypeVar("_Result")
+LOGIN: Final = "/user/auth/native/login"
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Backend:
-    """One sandbox's parts. `address` is its own, as clients reach it: it goes into links, and never
-    what a request calls us.
-    """
+    """One sandbox's parts. `address` goes into links, and never what a request calls us."""
 
     folder: Path
     address: str
-    secret: bytes = field(repr=False)
+    signer: Signer
     users: Users
     catalogue: Catalogue
     objects: Objects
@@ -65,84 +62,80 @@ class Backend:
     """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
     hashing: anyio.CapacityLimiter
     """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins must
-    not take all of both.
-    """
-
-    def node(self, user: UUID | None = None) -> EmbeddedNode:
-        """The node as `user` may use it; for reading, it does not matter who."""
-        return node_of(self.folder, self.limits, self.users, user)
+    not take all of both."""
 
     @property
     def incoming(self) -> Path:
         return self.folder / "incoming"
 
+    def link(self, path: str, purpose: str, *content: object) -> str:
+        """A link to one of our paths, good for a while; all it says is signed, and nothing kept."""
+        word = self.signer.sign(purpose, self.limits.url_seconds, *content)
+        return f"{self.address}{path}?signature={word}"
 
-def node_of(folder: Path, limits: Limits, users: Users, user: UUID | None) -> EmbeddedNode:
-    known = users.by_id(user) if user is not None else None
-    return EmbeddedNode(
-        "the sandbox",
-        folder / NODE,
-        owner=str(user) if user is not None else "nobody",
-        groups=known.groups if known is not None else frozenset(),
-        repeats="counted",
-        memory_limit=limits.memory_limit,
-        threads=limits.threads,
-        max_rows=limits.table_rows,
-        max_bytes=limits.table_bytes,
-    )
+    def node(self, user: UUID | None = None) -> EmbeddedNode:
+        """The node as `user` may use it; for reading, it does not matter who."""
+        known = self.users.by(id=user)
+        return EmbeddedNode(
+            "the sandbox",
+            self.folder / NODE,
+            owner=str(user) if user is not None else "unknown",
+            groups=known.groups if known is not None else frozenset(),
+            repeats="counted",
+            memory_limit=self.limits.memory_limit,
+            threads=self.limits.threads,
+            max_rows=self.limits.table_rows,
+            max_bytes=self.limits.table_bytes,
+        )
+
+    def dataset(self, dataset: UUID) -> DatasetInfo:
+        """The dataset. Raises `UnknownDataset`."""
+        info = self.node().info(dataset)
+        if info is None:
+            raise UnknownDataset(f"There is no dataset {dataset}.")
+        return info
 
 
-def backend_of(request: Request) -> Backend:
-    backend = request.app.state.backend
-    assert isinstance(backend, Backend)
+async def _backend(request: Request) -> Backend:
+    backend: Backend = request.app.state.backend
     return backend
 
 
-def token_of(request: Request) -> str | None:
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+Here = Annotated[Backend, Depends(_backend)]
+Token = Annotated[str | None, Depends(OAuth2PasswordBearer(LOGIN[1:], auto_error=False))]
 
 
-def current_user(request: Request) -> User:
-    """Who asks. Raises `Refusal` 401 without a token that is good."""
-    token = token_of(request)
-    user = backend_of(request).users.holder(token) if token else None
+async def _current(token: Token, backend: Here) -> User:
+    user = backend.users.holder(token) if token else None
     if user is None:
-        raise Refusal(401, "Unauthorized", headers={"www-authenticate": "Bearer"})
+        raise HTTPException(401, "Unauthorized", {"www-authenticate": "Bearer"})
     return user
 
 
-def verified_user(request: Request) -> User:
-    """Who asks, of verified academic status. Raises `Refusal` 401, or 403."""
-    user = current_user(request)
-    if not user.verified:
-        raise Refusal(403, NOT_VERIFIED)
+CurrentUser = Annotated[User, Depends(_current)]
+
+
+async def _verified(user: CurrentUser) -> User:
+    if not user.is_verified:
+        raise HTTPException(
+            403, "Academic verification is needed for this. Ask for it at /user/academic/authorize."
+        )
     return user
 
 
-def require_dataset(backend: Backend, dataset: UUID) -> DatasetInfo:
-    """The dataset. Raises `Refusal` 404."""
-    info = backend.node().info(dataset)
-    if info is None:
-        raise Refusal(404, about_dataset("There is no such dataset.", dataset))
-    return info
+VerifiedUser = Annotated[User, Depends(_verified)]
 
 
 def may_write(info: DatasetInfo, user: User) -> bool:
-    return info.owner == str(user.id) or bool(
-        user.groups & set(info.metadata.authorized_group_names)
-    )
+    groups = set(info.metadata.authorized_group_names)
+    return info.owner == str(user.id) or bool(user.groups & groups)
 
 
-def about_dataset(message: str, dataset: UUID) -> dict[str, str]:
-    """`detail` of a `DatasetErrorModel`."""
-    return {"message": message, "dataset_id": str(dataset)}
+def invalid(message: str, *place: str | int) -> RequestValidationError:
+    """422, as `HTTPValidationError` has it."""
+    return RequestValidationError([{"loc": place, "msg": message, "type": "value_error"}])
 
 
-async def in_thread(
-    work: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs
-) -> _Result:
-    """Do blocking work without holding up other requests. It is done to its end even if the client
-    goes away.
-    """
-    return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))
+def without_paths(message: str) -> str:
+    """The message without folders of this machine; a file keeps its name."""
+    return re.sub(r"(?:/[^\s/'\"]+)+/([^\s/'\"]+)", r"\1", message)

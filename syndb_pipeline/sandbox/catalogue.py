@@ -1,30 +1,30 @@
-"""What the sandbox knows beside datasets: tags, collections and benchmark results, in one small
-file.
+"""What the sandbox knows beside datasets: tags, collections, transfer benchmarks, in one JSON file.
 
-Belongs here: keeping and finding them. Does not: the routes (`metadata.py`, `io.py`), or datasets
-(the embedded node).
+Belongs here: keeping and finding them. Does not: the routes (`metadata.py`, `files.py`), or
+datasets (the embedded node).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from threading import RLock
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
-from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.state.store import write_atomically
+from syndb_pipeline.destinations.base import DatasetInfo, Metadata
+from syndb_pipeline.sandbox.storage import JsonFile
+from syndb_pipeline.sandbox.users import User
 
 KEPT_BENCHMARKS: Final = 1_000
+
+Words = tuple[str, ...]
+"""What names a tag: its fields in words, such as `("hippocampus", "null")` of a brain region."""
 
 
 class Collection(BaseModel):
     """A named group of datasets; its owner and the members of its groups may add to it."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     notes: str = ""
@@ -32,141 +32,111 @@ class Collection(BaseModel):
     groups: tuple[str, ...] = ()
     datasets: tuple[UUID, ...] = ()
 
-    def open_to(self, user: UUID, groups: Iterable[str]) -> bool:
-        return self.owner == user or bool(set(groups) & set(self.groups))
+    def open_to(self, user: User) -> bool:
+        return self.owner == user.id or bool(user.groups & set(self.groups))
 
 
-class Tags(BaseModel):
-    """Tags that datasets may refer to. Regions and mutations have an id of their own."""
-
-    animals: set[int] = set()
-    regions: dict[tuple[str, str], UUID] = {}
-    microscopies: set[str] = set()
-    mutations: dict[tuple[str, str], UUID] = {}
-    publications: set[str] = set()
-
-
-class _Pair(BaseModel):
-    words: tuple[str, str]
+class _Tag(BaseModel):
+    kind: str
+    words: Words
     id: UUID
 
 
 class _Kept(BaseModel):
     format: int = 1
-    animals: list[int] = []
-    regions: list[_Pair] = []
-    microscopies: list[str] = []
-    mutations: list[_Pair] = []
-    publications: list[str] = []
+    tags: list[_Tag] = []
     collections: list[Collection] = []
     uploads: list[dict[str, Any]] = []
     downloads: list[dict[str, Any]] = []
 
 
 class Catalogue:
-    """Tags, collections and benchmark results of one sandbox. Changes hold `lock`; each is on disk
-    before it is answered.
+    """Tags, collections and benchmark results of one sandbox; each change is on disk at its end.
+
+    Who checks and then changes holds `lock` in between.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "catalogue.json"
-        self.lock = RLock()
-        kept = _Kept()
-        if self.path.exists():
-            try:
-                kept = _Kept.model_validate_json(self.path.read_text(encoding="utf-8"))
-            except ValidationError:
-                raise ConfigError(
-                    f"{self.path}: not written by this program, or damaged.",
-                    next_step="Remove it; tags are made anew by publishing.",
-                ) from None
-        self.tags = Tags(
-            animals=set(kept.animals),
-            regions={pair.words: pair.id for pair in kept.regions},
-            microscopies=set(kept.microscopies),
-            mutations={pair.words: pair.id for pair in kept.mutations},
-            publications=set(kept.publications),
-        )
-        self.collections = {collection.name: collection for collection in kept.collections}
-        self.uploads = kept.uploads
-        self.downloads = kept.downloads
+        self._file = JsonFile(folder / "catalogue.json", _Kept, "tags are made again by publishing")
+        self.lock = self._file.lock
 
-    def add_animal(self, code: int) -> None:
+    def tags(self, kind: str) -> dict[Words, UUID]:
+        """The tags of a kind, in order, with their ids."""
         with self.lock:
-            self.tags.animals.add(code)
-            self._write()
+            return {
+                tag.words: tag.id
+                for tag in sorted(self._file.content.tags, key=lambda tag: tag.words)
+                if tag.kind == kind
+            }
 
-    def add_region(self, structure: str, direction: str, tag: UUID | None) -> None:
-        with self.lock:
-            self.tags.regions.setdefault((structure, direction), tag or uuid4())
-            self._write()
+    def add_tag(self, kind: str, words: Words, tag: UUID | None) -> None:
+        """Add a tag; one that exists stays as it is."""
+        with self._file.changing() as kept:
+            if words not in self.tags(kind):
+                kept.tags.append(_Tag(kind=kind, words=words, id=tag or uuid4()))
 
-    def add_microscopy(self, name: str) -> None:
+    def missing(self, metadata: Metadata) -> list[str]:
+        """The tags a dataset refers to that do not exist."""
         with self.lock:
-            self.tags.microscopies.add(name)
-            self._write()
+            known = {(tag.kind, tag.words) for tag in self._file.content.tags}
+        return [
+            " ".join([kind.replace("_", " "), *(word for word in words if word != "null")])
+            for kind, words in _references(metadata)
+            if (kind, words) not in known
+        ]
 
-    def add_mutation(self, gene: str, expression: str, tag: UUID | None) -> None:
-        with self.lock:
-            self.tags.mutations.setdefault((gene, expression), tag or uuid4())
-            self._write()
+    def collection(self, name: str) -> Collection | None:
+        return next((each for each in self._file.content.collections if each.name == name), None)
 
-    def add_publication(self, doi: str) -> None:
-        with self.lock:
-            self.tags.publications.add(doi)
-            self._write()
+    def collections_of(self, info: DatasetInfo) -> list[str]:
+        """Collections the dataset was registered into, and those it was added to since."""
+        later = [
+            each.name
+            for each in list(self._file.content.collections)
+            if info.metadata.id in each.datasets
+        ]
+        return list(dict.fromkeys((*info.metadata.dataset_collection_names, *later)))
 
-    def keep_collection(self, collection: Collection) -> None:
-        """Make a collection, or change the one of its name."""
-        with self.lock:
-            self.collections[collection.name] = collection
-            self._write()
-
-    def collect(self, dataset: UUID, names: Iterable[str]) -> None:
-        """Note that the dataset is in these collections."""
-        with self.lock:
-            for name in names:
-                old = self.collections[name]
-                self.collections[name] = old.model_copy(
-                    update={"datasets": tuple(dict.fromkeys((*old.datasets, dataset)))}
-                )
-            self._write()
+    def collect(
+        self,
+        collection: Collection,
+        datasets: Iterable[UUID],
+        *,
+        groups: Iterable[str] = (),
+        notes: str | None = None,
+    ) -> None:
+        """Add datasets and groups to a collection, which may be a new one; give it other notes."""
+        with self._file.changing() as kept:
+            if collection not in kept.collections:
+                kept.collections.append(collection)
+            collection.datasets = tuple(dict.fromkeys((*collection.datasets, *datasets)))
+            collection.groups = tuple(dict.fromkeys((*collection.groups, *groups)))
+            collection.notes = collection.notes if notes is None else notes
 
     def forget(self, dataset: UUID) -> None:
         """Take a deleted dataset out of every collection."""
-        with self.lock:
-            for name, old in self.collections.items():
-                self.collections[name] = old.model_copy(
-                    update={"datasets": tuple(each for each in old.datasets if each != dataset)}
-                )
-            self._write()
+        with self._file.changing() as kept:
+            for each in kept.collections:
+                each.datasets = tuple(member for member in each.datasets if member != dataset)
 
-    def collections_of(self, dataset: UUID) -> list[str]:
-        return [
-            collection.name
-            for collection in list(self.collections.values())
-            if dataset in collection.datasets
-        ]
+    def benchmarks(self, way: str) -> list[dict[str, Any]]:
+        """Results of `uploads` or `downloads`."""
+        results: list[dict[str, Any]] = list(getattr(self._file.content, way))
+        return results
 
-    def note_upload(self, result: dict[str, Any]) -> None:
-        with self.lock:
-            self.uploads = [*self.uploads, result][-KEPT_BENCHMARKS:]
-            self._write()
+    def add_benchmark(self, way: str, result: BaseModel) -> None:
+        with self._file.changing() as kept:
+            results = [*getattr(kept, way), result.model_dump(mode="json")]
+            setattr(kept, way, results[-KEPT_BENCHMARKS:])
 
-    def note_download(self, result: dict[str, Any]) -> None:
-        with self.lock:
-            self.downloads = [*self.downloads, result][-KEPT_BENCHMARKS:]
-            self._write()
 
-    def _write(self) -> None:
-        kept = _Kept(
-            animals=sorted(self.tags.animals),
-            regions=[_Pair(words=words, id=tag) for words, tag in self.tags.regions.items()],
-            microscopies=sorted(self.tags.microscopies),
-            mutations=[_Pair(words=words, id=tag) for words, tag in self.tags.mutations.items()],
-            publications=sorted(self.tags.publications),
-            collections=list(self.collections.values()),
-            uploads=self.uploads,
-            downloads=self.downloads,
-        )
-        write_atomically(self.path, kept.model_dump_json(indent=1) + "\n")
+def _references(metadata: Metadata) -> Iterator[tuple[str, Words]]:
+    """Kind and words of each tag that a dataset refers to."""
+    yield "animal", (str(metadata.animal),)
+    for region in metadata.brain_regions:
+        yield "brain_region", (region.brain_structure, region.direction)
+    yield "microscopy", (metadata.microscopy,)
+    for mutation in metadata.mutations:
+        yield "mutation", (mutation.gene, mutation.expression)
+    for doi in metadata.publication_dois:
+        yield "publication", (doi,)

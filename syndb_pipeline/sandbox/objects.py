@@ -1,44 +1,38 @@
-"""Meshes and skeletons as S3 takes and gives them: signed forms to send one with, signed links to
-fetch one.
+"""Meshes and skeletons as S3 takes and gives them: signed forms to send one with, signed links.
 
 Belongs here: making and honouring those forms and links, with S3's answers. Does not: who may have
-one (`io.py`).
+one (`files.py`).
 
 As S3, it looks at the policy and never into a file. The bucket's path is `/objects/<mesh|swb>`; a
-file's key is `<dataset id>/<unit id>.<glb|swc>`. `Objects` is the interface, so that a real S3 can
-stand in its place.
+file's key is `<dataset id>/<unit id>.<glb|swc>`. Another `Objects` may keep them in a real S3.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
-import json
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+import shutil
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
-from urllib.parse import urlencode
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO, Final, cast
 from uuid import UUID
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Route
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+from itsdangerous import BadData, SignatureExpired
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
+from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.errors import DestinationRefused
 from syndb_pipeline.destinations.base import SUFFIX, FileKind
-from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.sandbox.backend import Backend, Here
 from syndb_pipeline.sandbox.fault_script import OBJECTS
-from syndb_pipeline.sandbox.multipart import BadForm, TooLarge, receive_form
-from syndb_pipeline.sandbox.wire import drain
+from syndb_pipeline.sandbox.schemas import UploadForm
 
 CONTENT_TYPES: Final[dict[FileKind, str]] = {
     "mesh": "model/gltf-binary",
@@ -49,284 +43,149 @@ CONTENT_TYPES: Final[dict[FileKind, str]] = {
 FILENAME: Final = "${filename}"
 """What S3 replaces in a form's key by the name of the file that is sent."""
 
-_FORM_SLACK: Final = 200_000
-"""Bytes of a form beside its file."""
-
-
-class UploadForm(BaseModel):
-    """`PreSignedS3UploadUrlSchema`: where to post to, and the fields to send before the file."""
-
-    upload_url: str
-    fields: dict[str, str]
-
-
-class Objects(Protocol):
-    """Where meshes and skeletons are kept. Its methods may block."""
-
-    def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
-        """A form with which anyone may send files of this kind for the dataset, in the name of
-        `user`, until it expires.
-        """
-        ...
-
-    def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
-        """For each of `units` that has a file, a link with which anyone may GET it until it
-        expires.
-        """
-        ...
-
-    def forget(self, dataset: UUID) -> None:
-        """Remove the files of a dataset that was deleted."""
-        ...
-
-    def routes(self) -> list[BaseRoute]:
-        """What has to be served for the forms and links to work."""
-        ...
-
-
-class _S3Error(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(code)
-        self.status, self.code, self.message = status, code, message
-
-    @property
-    def response(self) -> Response:
-        body = f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message></Error>"
-        return Response(
-            f'<?xml version="1.0" encoding="UTF-8"?>\n{body}',
-            self.status,
-            media_type="application/xml",
-        )
-
-
-class NodeObjects:
-    """`Objects` of an embedded node, served by the sandbox itself.
-
-    `node` gives the node as a user may use it: a form acts for the one it was made for. Forms and
-    links are signed with `secret`.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        secret: bytes,
-        node: Callable[[UUID | None], EmbeddedNode],
-        incoming: Path,
-        *,
-        form_seconds: float,
-        url_seconds: float,
-        object_bytes: int,
-    ) -> None:
-        self.address = address
-        self._secret = hmac.digest(secret, b"objects", "sha256")
-        self._node = node
-        self._incoming = incoming
-        self._form_seconds = form_seconds
-        self._url_seconds = url_seconds
-        self._object_bytes = object_bytes
-        self._turns: dict[
-            UUID, anyio.Lock
-        ] = {}  # the node takes one at a time, and its lock lets the others wait longer than need be
-
-    def form(self, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
-        key = f"{dataset}/"
-        fields = {
-            "key": key + FILENAME,
-            "Content-Type": CONTENT_TYPES[kind],
-            "x-amz-credential": str(user),
-            "x-amz-algorithm": "HMAC-SHA256",
-        }
-        expires = datetime.fromtimestamp(time.time() + self._form_seconds, UTC)
-        conditions: list[Any] = [
-            {"bucket": kind},
-            ["starts-with", "$key", key],
-            *(
-                {name: fields[name]}
-                for name in ("Content-Type", "x-amz-credential", "x-amz-algorithm")
-            ),
-        ]
-        policy = base64.b64encode(
-            json.dumps({"expiration": expires.isoformat(), "conditions": conditions}).encode()
-        ).decode()
-        return UploadForm(
-            upload_url=f"{self.address}{OBJECTS}/{kind}",
-            fields=fields | {"policy": policy, "x-amz-signature": self._sign("POST", policy)},
-        )
-
-    def urls(self, dataset: UUID, kind: FileKind, units: Iterable[UUID]) -> dict[UUID, str]:
-        there = self._paths(dataset, kind)
-        return {unit: self._url(dataset, kind, unit) for unit in units if unit in there}
-
-    def forget(self, dataset: UUID) -> None:
-        """Nothing is left to do: the node removes a dataset's files with it."""
-
-    def routes(self) -> list[BaseRoute]:
-        return [
-            Route(OBJECTS + "/{bucket}", self._post, methods=["POST"]),
-            Route(OBJECTS + "/{bucket}/{key:path}", self._get, methods=["GET"]),
-        ]
-
-    async def _post(self, request: Request) -> Response:
-        bucket = request.path_params["bucket"]
-        target: tuple[UUID, FileKind, UUID, UUID] | None = None
-
-        def check(fields: Mapping[str, str], name: str) -> None:
-            nonlocal target
-            target = self._checked(bucket, fields, name)
-
-        limit = self._object_bytes + _FORM_SLACK
-        try:
-            if bucket not in SUFFIX:
-                _refuse(404, "NoSuchBucket", "The specified bucket does not exist")
-            try:
-                async with receive_form(
-                    request,
-                    file_field="file",
-                    name="file",
-                    folder=self._incoming,
-                    limit=limit,
-                    before_file=check,
-                    md5=True,
-                ) as form:
-                    if form.file is None or target is None:
-                        _refuse(
-                            400,
-                            "InvalidArgument",
-                            "POST requires exactly one file upload per request.",
-                        )
-                    if form.file.bytes > self._object_bytes:
-                        raise TooLarge
-                    user, kind, dataset, unit = target
-                    file = form.file
-                    node = self._node(user)
-                    async with self._turns.setdefault(dataset, anyio.Lock()):
-                        await anyio.to_thread.run_sync(
-                            lambda: node.put_file(dataset, kind, unit, file.path, file.sha256)
-                        )
-            except BadForm as error:
-                _refuse(400, "MalformedPOSTRequest", str(error))
-            except TooLarge:
-                _refuse(
-                    400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"
-                )
-            except DestinationRefused:
-                _refuse(403, "AccessDenied", "Access Denied")
-        except _S3Error as error:
-            await drain(request)
-            return error.response
-        return Response(status_code=204, headers={"etag": f'"{file.md5}"'})
-
-    def _checked(
-        self, bucket: str, fields: Mapping[str, str], name: str
-    ) -> tuple[UUID, FileKind, UUID, UUID]:
-        """Who sends which kind of file for which dataset and unit; raises `_S3Error` unless the
-        signed policy allows it.
-        """
-        policy = fields.get("policy", "")
-        if not hmac.compare_digest(
-            fields.get("x-amz-signature", "").encode(), self._sign("POST", policy).encode()
-        ):
-            _refuse(
-                403,
-                "SignatureDoesNotMatch",
-                "The request signature we calculated does not match the signature you provided.",
-            )
-        said = json.loads(base64.b64decode(policy))  # ours, as the signature says
-        if datetime.fromisoformat(said["expiration"]) <= datetime.now(UTC):
-            _refuse(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
-        key = fields.get("key", "").replace(FILENAME, name)
-        given = {**fields, "key": key, "bucket": bucket}
-        for condition in said["conditions"]:
-            if isinstance(condition, list):
-                _, field, start = condition
-                held = given.get(field[1:], "").startswith(start)
-            else:
-                ((field, value),) = condition.items()
-                held = given.get(field) == value
-            if not held:
-                _refuse(
-                    403,
-                    "AccessDenied",
-                    "Invalid according to Policy: Policy Condition failed:"
-                    f" {json.dumps(condition)}",
-                )
-        found = _read_key(bucket, key)
-        if found is None:
-            _refuse(
-                403,
-                "AccessDenied",
-                "Invalid according to Policy: a key is <dataset id>/<unit id> with the suffix of"
-                " the bucket's files",
-            )
-        return UUID(fields["x-amz-credential"]), *found
-
-    async def _get(self, request: Request) -> Response:
-        bucket, key = request.path_params["bucket"], request.path_params["key"]
-        expires, signature = (
-            request.query_params.get("Expires", ""),
-            request.query_params.get("Signature", ""),
-        )
-        expected = self._sign(request.method, f"{OBJECTS}/{bucket}/{key}", expires)
-        try:
-            if not hmac.compare_digest(signature.encode(), expected.encode()):
-                _refuse(
-                    403,
-                    "SignatureDoesNotMatch",
-                    "The request signature we calculated does not match the signature you"
-                    " provided.",
-                )
-            if int(expires) <= time.time():
-                _refuse(403, "AccessDenied", "Request has expired")
-            found = _read_key(bucket, key)
-            if found is None:
-                _refuse(404, "NoSuchKey", "The specified key does not exist.")
-            kind, dataset, unit = found
-            path = (await anyio.to_thread.run_sync(self._paths, dataset, kind, unit)).get(unit)
-            if path is None:
-                _refuse(404, "NoSuchKey", "The specified key does not exist.")
-            md5 = await anyio.to_thread.run_sync(_md5, path)
-        except _S3Error as error:
-            return error.response
-        media_type = CONTENT_TYPES["mesh" if bucket == "mesh" else "swb"]
-        return FileResponse(path, headers={"etag": f'"{md5}"'}, media_type=media_type)
-
-    def _url(self, dataset: UUID, kind: FileKind, unit: UUID) -> str:
-        path = f"{OBJECTS}/{kind}/{dataset}/{unit}{SUFFIX[kind]}"
-        expires = str(int(time.time() + self._url_seconds))
-        return f"{self.address}{path}?" + urlencode(
-            {"Expires": expires, "Signature": self._sign("GET", path, expires)}
-        )
-
-    def _paths(self, dataset: UUID, kind: FileKind, unit: UUID | None = None) -> dict[UUID, Path]:
-        node = self._node(None)
-        if node.info(dataset) is None:
-            return {}
-        return {file.unit: file.path for file in node.stored(dataset, unit) if file.kind == kind}
-
-    def _sign(self, *parts: str) -> str:
-        return hmac.new(
-            self._secret, "\n".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256
-        ).hexdigest()
-
-
-def _refuse(status: int, code: str, message: str) -> NoReturn:
-    raise _S3Error(status, code, message)
-
-
-def _read_key(bucket: str, key: str) -> tuple[FileKind, UUID, UUID] | None:
-    """Kind, dataset and unit of a key; None when it is not written exactly as one is."""
-    for kind, suffix in SUFFIX.items():
-        if bucket == kind and re.fullmatch(rf"{_ID}/{_ID}{re.escape(suffix)}", key):
-            dataset, _, unit = key.removesuffix(suffix).partition("/")
-            return kind, UUID(dataset), UUID(unit)
-    return None
-
-
+_ERRORS: Final = {
+    "AccessDenied": (403, "Access Denied"),
+    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
+    "InvalidArgument": (400, "POST requires exactly one file upload per request."),
+    "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed form-data."),
+    "NoSuchBucket": (404, "The specified bucket does not exist"),
+    "NoSuchKey": (404, "The specified key does not exist."),
+    "SignatureDoesNotMatch": (403, "The request signature does not match the one we calculated."),
+}
 _ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+router = APIRouter(prefix=OBJECTS, include_in_schema=False)
+
+
+class S3Error(Exception):
+    """A refusal in S3's XML, by its code."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(code)
+        self.status, known = _ERRORS[code]
+        self.body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{code}</Code><Message>{escape(message or known)}</Message></Error>"
+        )
+
+
+class Objects:
+    """Where meshes and skeletons are kept: the embedded node. Its methods may block."""
+
+    def form(self, backend: Backend, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
+        """A form with which anyone may send files of this kind for the dataset until it expires.
+
+        It acts in the name of `user`.
+        """
+        seconds = backend.limits.form_seconds
+        word = backend.signer.sign("form", seconds, str(user), str(dataset), kind)
+        policy, _, signature = word.rpartition(".")
+        return UploadForm(
+            upload_url=f"{backend.address}{OBJECTS}/{kind}",
+            fields={
+                "key": f"{dataset}/{FILENAME}",
+                "Content-Type": CONTENT_TYPES[kind],
+                "policy": policy,
+                "x-amz-signature": signature,
+            },
+        )
+
+    def url(self, backend: Backend, dataset: UUID, kind: FileKind, unit: UUID) -> str:
+        """A link with which anyone may GET the unit's file until it expires."""
+        path = f"{OBJECTS}/{kind}/{dataset}/{unit}{SUFFIX[kind]}"
+        return backend.link(path, "link", path)
+
+    def units(self, backend: Backend, dataset: UUID, kind: FileKind) -> set[UUID]:
+        """Units of the dataset that have such a file."""
+        return {file.unit for file in backend.node().stored(dataset) if file.kind == kind}
+
+    def forget(self, dataset: UUID) -> None:
+        """Remove the files of a dataset that was deleted; the node has removed its own."""
+
+
+@router.post("/{bucket}")
+async def post(bucket: str, request: Request, backend: Here) -> Response:
+    if bucket not in SUFFIX:
+        raise S3Error("NoSuchBucket")
+    try:
+        form = await request.form(max_files=1, max_fields=100, max_part_size=100_000)
+    except HTTPException as error:
+        raise S3Error(
+            "EntityTooLarge" if error.status_code == 413 else "MalformedPOSTRequest"
+        ) from None
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():  # what comes after the file does not count
+        if isinstance(value, UploadFile) and name == "file":
+            break
+        fields[name] = str(value)
+    else:
+        raise S3Error("InvalidArgument")
+    user, kind, dataset, unit = _allowed(backend, bucket, fields, value.filename or "")
+    if (value.size or 0) > backend.limits.object_bytes:
+        raise S3Error("EntityTooLarge")
+    etag = await anyio.to_thread.run_sync(
+        _keep, backend, user, dataset, kind, unit, value.file, limiter=backend.heavy
+    )
+    return Response(status_code=204, headers={"etag": etag})
+
+
+@router.get("/{key:path}")
+def get(request: Request, backend: Here, signature: str = "") -> Response:
+    path = request.url.path
+    if _read(backend, "link", signature) != [path]:
+        raise S3Error("SignatureDoesNotMatch")
+    _, _, kind, dataset, name = path.split("/")
+    try:
+        stored = backend.node().stored(UUID(dataset), UUID(Path(name).stem))
+    except DestinationRefused:
+        stored = []
+    for file in stored:
+        if file.kind == kind:
+            headers = {"etag": _etag(file.path)}
+            return FileResponse(file.path, headers=headers, media_type=CONTENT_TYPES[file.kind])
+    raise S3Error("NoSuchKey")
+
+
+def _allowed(
+    backend: Backend, bucket: str, fields: dict[str, str], name: str
+) -> tuple[UUID, FileKind, UUID, UUID]:
+    """Who sends which kind of file for which dataset and unit, as the signed form allows."""
+    word = f"{fields.get('policy', '')}.{fields.get('x-amz-signature', '')}"
+    user, dataset, kind = cast(tuple[str, str, FileKind], _read(backend, "form", word))
+    key = fields.get("key", "").replace(FILENAME, name)
+    unit = re.fullmatch(rf"{dataset}/({_ID}){re.escape(SUFFIX[kind])}", key)
+    if unit is None or (bucket, fields.get("Content-Type")) != (kind, CONTENT_TYPES[kind]):
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy Condition failed.")
+    return UUID(user), kind, UUID(dataset), UUID(unit[1])
+
+
+def _read(backend: Backend, purpose: str, word: str) -> list[str]:
+    try:
+        return backend.signer.read(purpose, word)[1:]
+    except SignatureExpired:
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy expired.") from None
+    except BadData:
+        raise S3Error("SignatureDoesNotMatch") from None
+
+
+def _keep(
+    backend: Backend, user: UUID, dataset: UUID, kind: FileKind, unit: UUID, sent: BinaryIO
+) -> str:
+    """Keep the file in the node. Returns its ETag."""
+    with NamedTemporaryFile(dir=backend.incoming) as file:
+        shutil.copyfileobj(sent, file, 1 << 20)
+        file.flush()
+        path = Path(file.name)
+        try:
+            node = backend.node(user)
+            return _etag(node.put_file(dataset, kind, unit, path, digest_file(path)).path)
+        except DestinationRefused:
+            raise S3Error("AccessDenied") from None
 
 
 @lru_cache(maxsize=100_000)
-def _md5(path: Path) -> str:
+def _etag(path: Path) -> str:
     """A stored file's ETag. Its name holds its digest, so what a path holds never changes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return f'"{digest.hexdigest()}"'

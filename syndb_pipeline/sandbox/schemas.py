@@ -1,8 +1,7 @@
-"""The bodies of SynDB's REST contract, as `syndb-api-client` 0.7.2 declares them, with the limits
-SynDB states.
+"""The bodies of SynDB's REST contract, as `syndb-api-client` 0.7.2 declares them, with limits.
 
 Belongs here: pydantic models of what comes in and goes out. Does not: deciding anything
-(`metadata.py`, `io.py`, `profile.py`).
+(`metadata.py`, `files.py`, `profile.py`).
 
 Section 4 of the contract has the limits. A limit that no source states is marked as ours: it keeps
 a stranger from filling the disk.
@@ -11,7 +10,7 @@ a stranger from filling the disk.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from neurometa.constant import (
@@ -20,15 +19,7 @@ from neurometa.constant import (
     ModelAnimal,
     NeuroanatomicalDirection,
 )
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from syndb_constants.data_license import DataLicense
 from syndb_constants.dataset import S3Instance
 
@@ -40,19 +31,10 @@ from syndb_pipeline.contract.metadata import (
     MICROSCOPY_LENGTH,
     NAME_LENGTH,
     NOTES_LENGTH,
+    printable,
+    printable_lines,
 )
 from syndb_pipeline.contract.tables import TABLES
-
-
-def _printable(value: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("it holds a control character")
-    return value
-
-
-def _printable_lines(value: str) -> str:
-    _printable(value.replace("\n", "").replace("\r", "").replace("\t", ""))
-    return value
 
 
 def _table(code: int) -> int:
@@ -70,72 +52,50 @@ def _whole(value: Any) -> Any:
 
 
 _CODES = {table.code for table in TABLES.values()}
-_LIST = Field(max_length=ITEMS)
-_none_is_empty = BeforeValidator(lambda value: [] if value is None else value)
+_Item = TypeVar("_Item")
+_printable = AfterValidator(printable)
 
-Label = Annotated[
-    str, StringConstraints(min_length=1, max_length=LABEL_LENGTH), AfterValidator(_printable)
+Many = Annotated[
+    tuple[_Item, ...],
+    Field(max_length=ITEMS),
+    BeforeValidator(lambda value: [] if value is None else value),
+    AfterValidator(lambda value: tuple(dict.fromkeys(value))),
 ]
-Notes = Annotated[str, StringConstraints(max_length=NOTES_LENGTH), AfterValidator(_printable_lines)]
-Word = Annotated[
-    str, StringConstraints(min_length=1, max_length=NAME_LENGTH), AfterValidator(_printable)
-]
-Microscopy = Annotated[
-    str, StringConstraints(min_length=1, max_length=MICROSCOPY_LENGTH), AfterValidator(_printable)
-]
-Gene = Annotated[
-    str, StringConstraints(min_length=1, max_length=GENE_LENGTH), AfterValidator(_printable)
-]
-Doi = Annotated[
-    str, StringConstraints(min_length=1, max_length=DOI_LENGTH), AfterValidator(_printable)
-]
+"""Items in their order, each once; null is none."""
+
+Some = Annotated[tuple[_Item, ...], Field(min_length=1, max_length=ITEMS)]
+Label = Annotated[str, Field(min_length=1, max_length=LABEL_LENGTH), _printable]
+Notes = Annotated[str, Field(max_length=NOTES_LENGTH), AfterValidator(printable_lines)]
+Word = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), _printable]
+Microscopy = Annotated[str, Field(min_length=1, max_length=MICROSCOPY_LENGTH), _printable]
+Gene = Annotated[str, Field(min_length=1, max_length=GENE_LENGTH), _printable]
+Doi = Annotated[str, Field(min_length=1, max_length=DOI_LENGTH), _printable]
 Code = Annotated[int, BeforeValidator(_whole), AfterValidator(_table)]
 Animal = Annotated[ModelAnimal, BeforeValidator(_whole)]
 License = Annotated[DataLicense, BeforeValidator(_whole)]
-Words = Annotated[tuple[Word, ...], _LIST, _none_is_empty]
 Ids = Annotated[tuple[UUID, ...], Field(max_length=10_000)]  # ours
-Country = Annotated[str, StringConstraints(pattern=r"^\w{2}$")]
-Place = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]  # ours
+Country = Annotated[str, Field(pattern=r"^\w{2}$")]
+Place = Annotated[str, Field(max_length=200), _printable]  # ours
+ScientistTag = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]  # ours
 
 
 class In(BaseModel):
-    """A body that arrives. Keys it does not know are passed over, as pydantic's default is in a
-    FastAPI server.
-    """
+    """A body that arrives. Keys it does not know are passed over, as pydantic's default is."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-# Users
-
-
 class Login(In):
-    username: Annotated[str, StringConstraints(max_length=320)]
-    password: Annotated[SecretStr, Field(max_length=1_024)]
-    grant_type: Annotated[str, StringConstraints(pattern="^password$")] | None = None
+    username: Annotated[str, Field(max_length=320)]
+    password: Annotated[str, Field(max_length=1_024)]
+    grant_type: Annotated[str, Field(pattern="^password$")] | None = None
 
 
 class NewUser(In):
-    """`is_superuser` and `is_verified` are no fields: nobody makes himself one."""
+    """`is_superuser` and `is_verified` are no fields: no user makes himself one."""
 
-    email: Annotated[
-        str,
-        StringConstraints(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
-        AfterValidator(_printable),
-    ]
+    email: Annotated[str, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), _printable]
     password: Annotated[SecretStr, Field(min_length=3, max_length=1_024)]
-
-
-class ScientistTag(In):
-    scientist_tag: Annotated[
-        str, StringConstraints(min_length=1, max_length=100, pattern=r"^[\w.-]+$")
-    ]  # ours
-
-
-class Callback(In):
-    state: Annotated[str, StringConstraints(max_length=2_000)] | None = None
-    code: str | None = None
-    error: str | None = None
 
 
 # Metadata
@@ -165,55 +125,64 @@ class PublicationTag(In):
     doi: Doi
 
 
-class _Described(In):
-    authorized_group_names: Words = ()
-    dataset_collection_names: Words = ()
-    publication_dois: Annotated[tuple[Doi, ...], _LIST, _none_is_empty] = ()
+class Described(In):
+    """`SingleDatasetSchemaNoBrainRegion`."""
+
+    authorized_group_names: Many[Word] = ()
+    dataset_collection_names: Many[Word] = ()
+    publication_dois: Many[Doi] = ()
     id: UUID
     label: Label
     data_license: License | None = None
     animal: Animal
-    mutations: Annotated[tuple[MutationTag, ...], _LIST, _none_is_empty] = ()
+    mutations: Many[MutationTag] = ()
     microscopy: Microscopy
     notes: Notes | None = None
 
 
-class NewDataset(_Described):
+class NewDataset(Described):
     """`NewDatasetSchema`."""
 
-    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=ITEMS)]
-    syndb_tables: Annotated[tuple[Code, ...], Field(min_length=1, max_length=len(_CODES))]
+    brain_regions: Some[BrainRegionTag]
+    syndb_tables: Annotated[Some[Code], Field(max_length=len(_CODES))]
+
+
+class NamedRegion(BrainRegionTag):
+    name: str
+
+
+class UploadedDataset(Described):
+    """`UploadedSingleDatasetSchema`."""
+
+    brain_regions: tuple[NamedRegion, ...]
+    syndb_tables: tuple[int, ...]
+    owner_id: UUID
+    number_of_units: int
 
 
 class RegionsOfDataset(In):
-    brain_regions: Annotated[tuple[BrainRegionTag, ...], Field(min_length=1, max_length=ITEMS)]
+    brain_regions: Some[BrainRegionTag]
     label: Label | None = None
     notes: Notes | None = None
 
 
-class NewCollection(In):
-    """`CreateReadDatasetCollectionModel`."""
-
-    authorized_group_names: Words = ()
+class _Collected(In):
+    authorized_group_names: Many[Word] = ()
     name: Word
     notes: Notes | None = None
+
+
+class NewCollection(_Collected):
+    """`CreateReadDatasetCollectionModel`."""
+
     dataset_ids: Ids
 
 
-class NewRegionsCollection(In):
+class NewRegionsCollection(_Collected):
     """`CreateDatasetCollectionMultiBrainRegion`."""
 
-    authorized_group_names: Words = ()
-    name: Word
-    notes: Notes | None = None
-    dataset_brain_regions: Annotated[
-        tuple[RegionsOfDataset, ...], Field(min_length=1, max_length=100)
-    ]
-    dataset_metadata: _Described
-
-
-class Since(In):
-    cutoff_creation_datetime: datetime | None = None
+    dataset_brain_regions: Annotated[Some[RegionsOfDataset], Field(max_length=100)]
+    dataset_metadata: Described
 
 
 class MutationFilter(In):
@@ -229,19 +198,17 @@ class RegionFilter(In):
 class Filter(In):
     """`DatasetFilterSchema`: a field that is missing, null or empty asks nothing."""
 
-    authorized_group_names: Annotated[tuple[str, ...], _LIST, _none_is_empty] = ()
-    dataset_collection_names: Annotated[tuple[str, ...], _LIST, _none_is_empty] = ()
-    publication_dois: Annotated[tuple[str, ...], _LIST, _none_is_empty] = ()
-    syndb_tables: Annotated[tuple[Code, ...], _LIST, _none_is_empty] = ()
-    data_licenses: Annotated[tuple[License, ...], _LIST, _none_is_empty] = ()
-    animals_species: Annotated[tuple[Animal, ...], _LIST, _none_is_empty] = ()
-    animal_cultural_names: Annotated[
-        tuple[CulturalModelAnimalName, ...], _LIST, _none_is_empty
-    ] = ()
-    mutations: Annotated[tuple[MutationFilter, ...], _LIST, _none_is_empty] = ()
-    brain_regions: Annotated[tuple[RegionFilter, ...], _LIST, _none_is_empty] = ()
-    microscopy_names: Annotated[tuple[str, ...], _LIST, _none_is_empty] = ()
-    owner_id: Annotated[tuple[UUID, ...], _LIST, _none_is_empty] = ()
+    authorized_group_names: Many[str] = ()
+    dataset_collection_names: Many[str] = ()
+    publication_dois: Many[str] = ()
+    syndb_tables: Many[Code] = ()
+    data_licenses: Many[License] = ()
+    animals_species: Many[Animal] = ()
+    animal_cultural_names: Many[CulturalModelAnimalName] = ()
+    mutations: Many[MutationFilter] = ()
+    brain_regions: Many[RegionFilter] = ()
+    microscopy_names: Many[str] = ()
+    owner_id: Many[UUID] = ()
 
 
 class Search(In):
@@ -262,8 +229,11 @@ class UploadQuery(In):
     top_mbps_up: Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
-class DeleteQuery(In):
-    superuser_override: bool = False
+class UploadForm(BaseModel):
+    """`PreSignedS3UploadUrlSchema`: where to post to, and the fields to send before the file."""
+
+    upload_url: str
+    fields: dict[str, str]
 
 
 class TablesOfDatasets(In):
@@ -282,21 +252,19 @@ class FilesOfUnits(In):
     dataset_id_to_cids: Annotated[dict[UUID, Ids], Field(max_length=100)]  # ours
 
 
-class _Benchmark(In):
+class UploadBenchmark(In):
+    """`DatasetUploadBenchmarkResultSchema`; `interval` is an ISO 8601 duration."""
+
     creation_datetime: datetime
     payload_byte_size: int
     speed: int
-    interval: Annotated[str, StringConstraints(max_length=100)]
+    interval: Annotated[str, Field(max_length=100)]
     continent: Place | None
     country_alpha2: Country | None
     city: Place | None
 
 
-class UploadBenchmark(_Benchmark):
-    """`DatasetUploadBenchmarkResultSchema`; `interval` is an ISO 8601 duration."""
-
-
-class DownloadBenchmark(_Benchmark):
+class DownloadBenchmark(UploadBenchmark):
     """`NeurodataDownloadBenchmarkResultSchema`."""
 
     dataset_ids: Ids

@@ -1,38 +1,44 @@
-"""The sandbox as a running server: a socket, uvicorn, and what a person is told at the start.
+"""The sandbox as a running server: a socket, uvicorn, and what a person is shown at the start.
 
-Belongs here: serving and stopping. Does not: the application (`app.py`) or the command's options
-(`connection.py`).
+Belongs here: serving and stopping, and what needs the socket: resetting a connection, a limit to a
+request's head. Does not: the application (`app.py`), when a reset happens (`faults.py`), or the
+command's options.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import socket
-import threading
+import struct
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.destination_settings import is_loopback
 from syndb_pipeline.sandbox.app import build_app
 from syndb_pipeline.sandbox.backend import NODE, Limits
-from syndb_pipeline.sandbox.faults import Faults, NodeTamper, ResettableProtocol
+from syndb_pipeline.sandbox.faults import CONNECTION, Faults
 from syndb_pipeline.sandbox.objects import Objects
+from syndb_pipeline.sandbox.storage import Signer
+from syndb_pipeline.sandbox.tamper import tamper
 from syndb_pipeline.sandbox.users import (
     DEMO_ACCOUNTS,
     TOKEN_SECONDS,
     Users,
     account_lines,
-    folder_secret,
     load_accounts,
 )
 from syndb_pipeline.state.store import hold, write_atomically
@@ -41,6 +47,13 @@ PASSWORD_VARIABLE: Final = "SYNDB_SANDBOX_PASSWORD"
 ADDRESS_FILE: Final = "address"
 STOP_SECONDS: Final = 600
 """How long a stopping server lets uploads that are being taken in come to their end."""
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request's head after its first packet; httptools itself would take any number into
+memory."""
+
+FLUSH_SECONDS: Final = 2.0
+"""How long a reset waits for bytes under way to reach a client that reads slowly."""
 
 
 def _print(line: str) -> None:
@@ -57,63 +70,75 @@ def serve(
     accounts: Path | None = None,
     token_seconds: float = TOKEN_SECONDS,
     limits: Limits | None = None,
-    objects: Callable[[str], Objects] | None = None,
-    say: Callable[[str], None] = _print,
+    objects: Callable[[], Objects] = Objects,
+    log: Callable[[str], None] = _print,
 ) -> None:
-    """Serve the sandbox in `folder`, made when it is not there, until SIGTERM or Ctrl+C; then
-    finish what is under way and return.
+    """Serve the sandbox in `folder` until SIGTERM or Ctrl+C; then finish what is under way.
 
-    `port` 0 takes any free one. The address stands in `<folder>/address` while the server answers.
-    `faults` are texts of the fault language; `accounts` is a YAML or JSON file, the demo accounts
-    without it; their passwords come from it, else from SYNDB_SANDBOX_PASSWORD, else from the
-    folder's secret, and are told to `say` with the address. `objects` makes another store of meshes
-    and skeletons from the address. Raises `ConfigError` for a host that is not this machine without
-    `allow_remote`, a port in use, accounts or faults that cannot be read; `PipelineError` when
-    another server holds the folder.
+    Args:
+        folder: Made when it does not exist. Its file `address` holds the address while the server
+            answers.
+        host: What to listen on.
+        port: 0 takes any free one.
+        allow_remote: Whether `host` may be one that others can reach.
+        faults: Texts of the fault language.
+        accounts: A YAML or JSON file, the demo accounts without it. Their passwords come from it,
+            else from SYNDB_SANDBOX_PASSWORD, else from the folder's secret.
+        token_seconds: How long a token is good.
+        limits: How much the server takes in.
+        objects: Makes another store of meshes and skeletons than the node.
+        log: What is called with each line for a person: address, accounts and their passwords.
+
+    Raises:
+        ConfigError: A host that is not this machine without `allow_remote`, a port in use, accounts
+            or faults that cannot be read.
+        PipelineError: Another server holds the folder.
     """
     if not is_loopback(host) and not allow_remote:
         raise ConfigError(
-            f"--host {host}: others could reach the sandbox there, and what goes over plain http"
-            " can be read on its way.",
+            f"--host {host}: others could reach the sandbox there, and what goes over plain http "
+            "can be read on its way.",
             next_step="Leave --host out; or add --allow-remote if that is what you want.",
         )
     folder = folder.expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
     known = load_accounts(accounts) if accounts is not None else DEMO_ACCOUNTS
     limits = limits or Limits()
-    tamper = NodeTamper(folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads)
-    script = Faults(*faults, tamper=tamper)
-    with (
-        hold(folder / "lock", f"Another sandbox serves {folder}."),
-        _listening(host, port) as listener,
-    ):
-        address = _address(host, listener)
-        users = Users(folder, folder_secret(folder), token_seconds=token_seconds)
+    change = partial(
+        tamper, folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads
+    )
+    script = Faults(change, *faults)
+    held = hold(folder / "lock", f"Another sandbox serves {folder}.")
+    with held, _listening(host, port) as listener:
+        name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+        name = f"[{name}]" if ":" in name else name
+        address = f"http://{name}:{listener.getsockname()[1]}"
+        users = Users(folder, Signer(folder), token_seconds=token_seconds)
         passwords = users.add(known, password=os.environ.get(PASSWORD_VARIABLE))
         app = build_app(
             folder,
             address,
-            faults=script,
-            users=users,
-            limits=limits,
-            objects=objects(address) if objects is not None else None,
+            users,
+            script,
+            limits,
+            objects=objects(),
             any_host=not is_loopback(host),
         )
+        # What is received goes beside where it will be kept, not to a system's /tmp of little room.
+        (folder / "incoming").mkdir()
+        tempfile.tempdir = str(folder / "incoming")
         for line in (
-            f"SynDB sandbox at {address}; its data lie in {folder}. Ctrl+C stops it.",
+            f"SynDB sandbox at {address}; its data are in {folder}. Ctrl+C stops it.",
             "Accounts (name, password):",
             *account_lines(known.users, passwords),
             *(f"Fault: {text}" for text in script.texts),
-            (
-                "For pipeline.yaml; where `destinations:` stands in it already, the last line"
-                " alone, below it:"
-            ),
+            "For pipeline.yaml; if it has `destinations:` already, only the last line, below it:",
             "",
             "destinations:",
             f"  sandbox: {{kind: rest, url: '{address}'}}",
             "",
         ):
-            say(line)
+            log(line)
         write_atomically(folder / ADDRESS_FILE, address + "\n")
         try:
             _run(uvicorn.Server(server_config(app)), listener)
@@ -121,38 +146,11 @@ def serve(
             (folder / ADDRESS_FILE).unlink(missing_ok=True)
 
 
-def _to_the_last_byte(app: ASGIApp) -> ASGIApp:
-    """`app`, given a request's whole body even when the client left after sending it.
-
-    uvicorn forgets the last bytes it holds once the connection is closed, so an upload that had
-    arrived would depend on who was faster.
-    """
-
-    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
-        cycle = getattr(receive, "__self__", None)
-        whole = not isinstance(cycle, RequestResponseCycle)
-
-        async def receive_all() -> Message:
-            nonlocal whole
-            message = await receive()
-            if message["type"] == "http.request":
-                whole = whole or not message.get("more_body", False)
-            elif isinstance(cycle, RequestResponseCycle) and not whole and not cycle.more_body:
-                whole = True
-                body, cycle.body = bytes(cycle.body), bytearray()
-                return {"type": "http.request", "body": body, "more_body": False}
-            return message
-
-        await app(scope, receive_all, send)
-
-    return patient
-
-
 def server_config(app: ASGIApp) -> uvicorn.Config:
     """How uvicorn serves `app`: the sandbox, and what is measured against it."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return uvicorn.Config(
-        _to_the_last_byte(app),
+        app,
         http=ResettableProtocol,
         ws="none",
         lifespan="off",
@@ -165,23 +163,86 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Run until a signal. uvicorn raises the signal again once it has stopped; that one is
-    swallowed here.
+class ResettableProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol, found by the application under `CONNECTION`.
+
+    It builds on httptools, which takes a body twice as fast as h11.
     """
-    if threading.current_thread() is not threading.main_thread():
-        server.run(sockets=[listener])
-        return
-    before = {each: signal.signal(each, _swallow) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, {**app_state, CONNECTION: self}, _loop)
+        self.lost = asyncio.Event()
+        """Set once the connection is closed, whoever closed it."""
+        self._in_head = False
+        self._head_bytes = 0
+
+    async def reset(self, *, flush: bool = False) -> None:
+        """Close the connection with RST, so the client meets "connection reset", no orderly end.
+
+        With `flush`, what was written before goes to the network first; without, what is not there
+        yet never will be. Returns when the connection is gone: whatever the application sends from
+        then on is thrown away.
+        """
+        if flush:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._flushed(), FLUSH_SECONDS)
+        with suppress(OSError):  # the client may close first
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        self.transport.abort()
+        await self.lost.wait()
+
+    async def _flushed(self) -> None:
+        while self.transport.get_write_buffer_size() and not self.lost.is_set():
+            await asyncio.sleep(0.01)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # asyncio sets it only on sockets made with a protocol number; else each small answer takes
+        # 40 ms.
+        with suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.body and not self.cycle.more_body:
+            # All of the request is here: it is carried out, although nobody waits for the answer.
+            self.cycle.disconnected = False
+        self.lost.set()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        began_in_head = self._in_head
+        super().data_received(data)
+        if began_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too long.")
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run until a signal. uvicorn raises it again once it has stopped; that one is ignored here."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda *_: None) for each in signals}
     try:
         server.run(sockets=[listener])
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _swallow(number: int, frame: FrameType | None) -> None:
-    return None
 
 
 @contextmanager
@@ -198,8 +259,3 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         ) from None
     with listener:
         yield listener
-
-
-def _address(host: str, listener: socket.socket) -> str:
-    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"

@@ -1,8 +1,7 @@
-"""The sandbox as a server strangers can reach: wrong bodies, wrong tokens, wrong names, and how it
-starts and stops.
+"""The sandbox as a server strangers can reach: wrong bodies, tokens, names; floods; start and stop.
 
-Belongs here: what holds for every route. Does not: uploads and signed forms (their own tests), or
-the published bodies.
+Belongs here: what holds for every route, over a real socket. Does not: uploads and signed forms
+(their own tests), or the published bodies (`test_sandbox_contract.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,48 +21,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.sandbox.serve import serve
-from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
+from syndb_pipeline.sandbox.storage import Signer
+from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Users
+from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, UPLOAD, Sandbox, new_dataset, register
 
-REGION = {"brain_structure": "hippocampus", "direction": "null"}
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("app") / "sandbox") as running:
-        yield running
-        assert "Traceback" not in running.log()
-        assert running.memory() < 400_000_000
-
-
-@pytest.fixture(scope="module")
-def ada(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with sandbox.client(ADA) as client:
-        for tag, body in (
-            ("animal", {"species": 18}),
-            ("microscopy", {"name": "ssTEM"}),
-            ("brain_region", REGION),
-        ):
-            client.post(f"/neurodata/metadata/tag/{tag}/create", json=body).raise_for_status()
-        yield client
-
-
-def new(**changed: Any) -> dict[str, Any]:
-    fixed = {
-        "id": str(uuid4()),
-        "label": "x",
-        "animal": 18,
-        "microscopy": "ssTEM",
-        "brain_regions": [REGION],
-        "syndb_tables": [1],
-    }
-    return fixed | changed
-
-
-def register(client: httpx.Client, **changed: Any) -> httpx.Response:
-    return client.post("/neurodata/metadata/dataset/new", json=new(**changed))
+NEW = "/neurodata/metadata/dataset/new"
+PROFILE = "/user/profile/current"
+LOGIN = "/user/auth/native/login"
+URL_ENCODED = {"content-type": "application/x-www-form-urlencoded"}
+JSON = {"content-type": "application/json"}
 
 
 def places(answer: httpx.Response) -> list[list[Any]]:
@@ -72,102 +43,82 @@ def places(answer: httpx.Response) -> list[list[Any]]:
     return [each["loc"] for each in answer.json()["detail"]]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("id", "no uuid"),
-        ("id", None),
-        ("id", 7),
-        ("label", ""),
-        ("label", "x" * 121),
-        ("label", "a\0b"),
-        ("label", "a\x1bb"),
-        ("label", ["x"]),
-        ("label", None),
-        ("notes", "x" * 281),
-        ("notes", "a\0b"),
-        ("data_license", 0),
-        ("data_license", 9),
-        ("data_license", True),
-        ("data_license", "CC0"),
-        ("animal", 0),
-        ("animal", 22),
-        ("animal", 1.5),
-        ("animal", True),
-        ("animal", 10**400),
-        ("microscopy", ""),
-        ("microscopy", "x" * 201),
-        ("mutations", [{"gene": "x" * 101, "expression": "knock-out"}]),
-        ("mutations", [{"gene": "x", "expression": "knocked"}]),
-        ("mutations", {"gene": "x"}),
-        ("brain_regions", []),
-        ("brain_regions", None),
-        ("brain_regions", [{"brain_structure": "", "direction": "null"}]),
-        ("brain_regions", [{"brain_structure": "hippocampus", "direction": "upwards"}]),
-        ("brain_regions", [{"brain_structure": "hippocampus"}]),
-        ("syndb_tables", []),
-        ("syndb_tables", [0]),
-        ("syndb_tables", [12]),
-        ("syndb_tables", [True]),
-        ("syndb_tables", ["neuron"]),
-        ("publication_dois", ["x" * 256]),
-        ("authorized_group_names", [""]),
-        ("authorized_group_names", "lab"),
-        ("dataset_collection_names", [None]),
-        ("dataset_collection_names", ["x"] * 1001),
+def anonymous(sandbox: Sandbox, method: str, path: str, **options: Any) -> httpx.Response:
+    return httpx.request(method, sandbox.url + path, trust_env=False, timeout=60, **options)
+
+
+def raw(sandbox: Sandbox, request: bytes) -> bytes:
+    """All that comes back for these very bytes, until the server closes or is silent."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", sandbox.port)) as connection:
+        connection.settimeout(0.5)
+        try:
+            connection.sendall(request)
+            while piece := connection.recv(1 << 16):
+                answer += piece
+        except (TimeoutError, ConnectionError):
+            pass
+    return answer
+
+
+# Bodies, paths and queries
+
+OUT_OF_LIMITS: dict[str, list[Any]] = {
+    "id": ["no uuid", None, 7],
+    "label": ["", "x" * 121, "a\0b", "a\x1bb", ["x"], None],
+    "notes": ["x" * 281, "a\0b"],
+    "data_license": [0, 9, True, "CC0"],
+    "animal": [0, 22, 1.5, True, 10**400],
+    "microscopy": ["", "x" * 201],
+    "mutations": [
+        [{"gene": "x" * 101, "expression": "knock-out"}],
+        [{"gene": "x", "expression": "knocked"}],
+        {"gene": "x"},
     ],
-)
-def test_a_field_out_of_its_limits_is_named(ada: httpx.Client, field: str, value: Any) -> None:
-    found = places(register(ada, **{field: value}))
-    assert all(place[:2] == ["body", field] for place in found)
+    "brain_regions": [
+        [],
+        None,
+        [{"brain_structure": "", "direction": "null"}],
+        [{"brain_structure": "hippocampus", "direction": "upwards"}],
+        [{"brain_structure": "hippocampus"}],
+    ],
+    "syndb_tables": [[], [0], [12], [True], ["neuron"]],
+    "publication_dois": [["x" * 256]],
+    "authorized_group_names": [[""], "lab"],
+    "dataset_collection_names": [[None], ["x"] * 1001],
+}
 
 
-@pytest.mark.parametrize(
-    "field", ["id", "label", "animal", "microscopy", "brain_regions", "syndb_tables"]
-)
-def test_a_missing_field_is_named(ada: httpx.Client, field: str) -> None:
-    body = new()
-    del body[field]
-    assert places(ada.post("/neurodata/metadata/dataset/new", json=body)) == [["body", field]]
+@pytest.mark.parametrize("field", OUT_OF_LIMITS)
+def test_a_field_out_of_its_limits_is_named(ada: httpx.Client, field: str) -> None:
+    for value in OUT_OF_LIMITS[field]:
+        answer = ada.post(NEW, json=new_dataset(**{field: value}))
+        assert all(place[:2] == ["body", field] for place in places(answer)), value
 
 
-def test_of_many_who_register_one_id_at_a_time_one_does(
-    sandbox: Sandbox, ada: httpx.Client
-) -> None:
-    made = str(uuid4())
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(
-            pool.map(lambda _: register(ada, id=made, label="the same").status_code, range(16))
-        )
-    assert sorted(answers) == [201] + [422] * 15
+def test_a_missing_field_is_named(ada: httpx.Client) -> None:
+    for field in ("id", "label", "animal", "microscopy", "brain_regions", "syndb_tables"):
+        body = new_dataset()
+        del body[field]
+        assert places(ada.post(NEW, json=body)) == [["body", field]]
 
 
 def test_words_of_any_script_come_back_as_they_were_sent(ada: httpx.Client) -> None:
-    for label in (
-        "x" * 120,
-        "Νευρώνας Ω",
-        "脑🧠",
-        "e\u0301",
-        "'; DROP TABLE neuron; --",
-        "../../etc/passwd",
-        "<script>",
-        "‮rtl",
-    ):
+    odd = ["脑🧠", "e\u0301", "'; DROP TABLE neuron; --", "../../etc/passwd", "<script>", "‮rtl"]
+    for label in ("x" * 120, "Νευρώνας Ω", *odd):
         made = register(ada, label=label, notes="two\nlines\tand a tab")
-        assert made.status_code == 201, made.text
-        info = ada.get(f"/neurodata/metadata/dataset/{made.json()['id']}/info").json()
+        info = ada.get(f"/neurodata/metadata/dataset/{made}/info").json()
         assert (info["label"], info["notes"]) == (label, "two\nlines\tand a tab")
-        ada.delete(f"/neurodata/io/{made.json()['id']}/delete_dataset").raise_for_status()
+        ada.delete(f"/neurodata/io/{made}/delete_dataset").raise_for_status()
 
 
 JSON_ROUTES = [
     ("POST", "/user/auth/register"),
-    ("POST", "/neurodata/metadata/tag/animal/create"),
-    ("POST", "/neurodata/metadata/tag/brain_region/create"),
-    ("POST", "/neurodata/metadata/tag/microscopy/create"),
-    ("POST", "/neurodata/metadata/tag/mutation/create"),
-    ("POST", "/neurodata/metadata/tag/publication/create"),
-    ("POST", "/neurodata/metadata/dataset/new"),
+    *(
+        ("POST", f"/neurodata/metadata/tag/{kind}/create")
+        for kind in ("animal", "brain_region", "microscopy", "mutation", "publication")
+    ),
+    ("POST", NEW),
     ("POST", "/neurodata/metadata/dataset/search"),
     ("POST", "/neurodata/metadata/dataset/collection/new/simple"),
     ("POST", "/neurodata/metadata/dataset/collection/new/multi-brain-region"),
@@ -187,46 +138,30 @@ ODD_BODIES = [
     b'{"a":' * 100_000,
     b'{"id": ' + b"9" * 100_000 + b"}",
     b'{"label": "\\ud800"}',
+    b'{"mapping": {"\\ud800": []}, "email": "\\ud800@x.y", "password": "\\ud800\\ud800\\ud800"}',
     b'{"name": "\\u0000"}',
     b'{"name": "\xff\xfe"}',
     b"\xef\xbb\xbf{}",
     b'{"name": NaN}',
-    json.dumps(
-        {"include": {"animals_species": "x" * 1000}, "id": {}, "mapping": [], "species": []}
-    ).encode(),
+    json.dumps({"include": {"animals_species": "x"}, "id": {}, "mapping": [], "species": []}),
 ]
 
 
 @pytest.mark.parametrize("route", JSON_ROUTES, ids=lambda route: route[1])
-def test_odd_bodies_are_validation_errors_everywhere(
-    ada: httpx.Client, route: tuple[str, str]
-) -> None:
-    method, path = route
+def test_odd_bodies_are_refused_everywhere(ada: httpx.Client, route: tuple[str, str]) -> None:
     for body in ODD_BODIES:
-        places(
-            ada.request(method, path, content=body, headers={"content-type": "application/json"})
-        )
-    places(
-        ada.request(method, path, content=b'{"name": "x"}', headers={"content-type": "text/plain"})
-    )
-    assert (
-        ada.request(
-            method, path, content=b" " * 1_000_001, headers={"content-type": "application/json"}
-        ).status_code
-        == 413
-    )
+        answer = ada.request(*route, content=body, headers=JSON)
+        if answer.status_code == 400:
+            assert answer.json() == {"detail": "There was an error parsing the body"}
+        else:
+            places(answer)
+    places(ada.request(*route, content=b'{"name": "x"}', headers={"content-type": "text/plain"}))
+    assert ada.request(*route, content=b" " * 1_000_001, headers=JSON).status_code == 413
 
 
-def test_a_body_without_end_is_cut_off(sandbox: Sandbox, ada: httpx.Client) -> None:
-    def endless() -> Iterator[bytes]:
-        for _ in range(20):
-            yield b"[" * 1_000_000
-
-    headers = {"content-type": "application/json"}
-    assert (
-        ada.post("/neurodata/metadata/dataset/new", content=endless(), headers=headers).status_code
-        == 413
-    )
+def test_a_body_without_end_is_cut_off(ada: httpx.Client) -> None:
+    endless = (b"[" * 1_000_000 for _ in range(20))
+    assert ada.post(NEW, content=endless, headers=JSON).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -236,99 +171,127 @@ def test_a_body_without_end_is_cut_off(sandbox: Sandbox, ada: httpx.Client) -> N
         b"username=ada",
         b"username=a&password=" + b"x" * 2000,
         b"username=" + b"x" * 400 + b"&password=x",
-        b"username=%ff&password=%ff",
         b"&".join(b"a=b" for _ in range(1000)),
         b"username=a&password=b&grant_type=other",
         b"\xff\xfe",
     ],
+    ids=range(7),
 )
 def test_odd_logins_are_validation_errors(sandbox: Sandbox, body: bytes) -> None:
-    url = f"{sandbox.url}/user/auth/native/login"
-    places(
-        httpx.post(
-            url,
-            content=body,
-            headers={"content-type": "application/x-www-form-urlencoded"},
-            trust_env=False,
-        )
-    )
-    places(httpx.post(url, json={"username": ADA, "password": PASSWORD}, trust_env=False))
+    places(anonymous(sandbox, "POST", LOGIN, content=body, headers=URL_ENCODED))
+    places(anonymous(sandbox, "POST", LOGIN, json={"username": ADA, "password": PASSWORD}))
+    odd = b"username=%ff&password=%ff"
+    assert anonymous(sandbox, "POST", LOGIN, content=odd, headers=URL_ENCODED).status_code == 400
 
 
-@pytest.mark.parametrize("part", ["x", "%00", "..", "%2e%2e%2f", "00000000", "🧠", "x" * 3000])
-def test_a_path_that_holds_no_uuid(ada: httpx.Client, part: str) -> None:
+NO_IDS = ["x", "%00", "..", "%2e%2e%2f", "..%2f..%2fsecret", "%2fetc%2fpasswd", "00000000", "*"]
+
+
+@pytest.mark.parametrize("part", [*NO_IDS, "\N{FULLWIDTH DIGIT ZERO}" * 32, "🧠", "x" * 3000])
+def test_a_path_that_holds_no_id_leads_nowhere(ada: httpx.Client, part: str) -> None:
     for method, path in (
         ("GET", f"/neurodata/metadata/dataset/{part}/info"),
         ("DELETE", f"/neurodata/io/{part}/delete_dataset"),
         ("PATCH", f"/neurodata/io/{part}/upload"),
+        ("GET", f"/neurodata/io/{part}/upload_url/mesh"),
         ("GET", f"/user/profile/id/{part}"),
     ):
         assert ada.request(method, path).status_code in (404, 422)
 
 
-def test_wrong_queries_are_validation_errors(ada: httpx.Client) -> None:
-    dataset = register(ada).json()["id"]
-    assert places(
-        ada.get("/neurodata/metadata/get/universal?cutoff_creation_datetime=yesterday")
-    ) == [["query", "cutoff_creation_datetime"]]
-    assert places(
-        ada.delete(f"/neurodata/io/{dataset}/delete_dataset?superuser_override=perhaps")
-    ) == [["query", "superuser_override"]]
-    assert places(ada.post("/user/profile/current/set_scientist_tag")) == [
-        ["query", "scientist_tag"]
-    ]
-    assert places(ada.post("/user/profile/current/set_scientist_tag?scientist_tag=a/b")) == [
-        ["query", "scientist_tag"]
-    ]
+def test_wrong_queries_are_validation_errors(ada: httpx.Client, dataset: str) -> None:
+    tag = "/user/profile/current/set_scientist_tag"
+    for method, path, name in (
+        (
+            "GET",
+            "/neurodata/metadata/get/universal?cutoff_creation_datetime=yesterday",
+            "cutoff_creation_datetime",
+        ),
+        (
+            "DELETE",
+            f"/neurodata/io/{dataset}/delete_dataset?superuser_override=perhaps",
+            "superuser_override",
+        ),
+        ("POST", tag, "scientist_tag"),
+        ("POST", f"{tag}?scientist_tag=a/b", "scientist_tag"),
+    ):
+        assert places(ada.request(method, path)) == [["query", name]]
     path = f"/neurodata/io/{dataset}/upload"
-    wanted = ["upload_start_time", "continent", "country_alpha2", "city", "top_mbps_up"]
-    assert places(ada.patch(path, files={"dataset_tar_file": (f"{dataset}.tar", b"x")})) == [
-        ["query", name] for name in wanted
-    ]
-    said = {
-        "upload_start_time": "2026-11-23T10:00:00Z",
-        "continent": "x",
-        "country_alpha2": "NLD",
-        "city": "a\0",
-        "top_mbps_up": "1.5",
-    }
-    found = places(
-        ada.patch(path, params=said, files={"dataset_tar_file": (f"{dataset}.tar", b"x")})
-    )
-    assert found == [["query", name] for name in wanted[2:]]
+    tar = {"dataset_tar_file": (f"{dataset}.tar", b"x")}
+    assert places(ada.patch(path, files=tar)) == [["query", name] for name in UPLOAD]
+    wrong = UPLOAD | {"country_alpha2": "NLD", "city": "a\0", "top_mbps_up": "1.5"}
+    found = places(ada.patch(path, params=wrong, files=tar))
+    assert found == [["query", name] for name in ("country_alpha2", "city", "top_mbps_up")]
+
+
+def test_unknown_routes_and_methods_read_like_every_refusal(ada: httpx.Client) -> None:
+    for method, path, status in (
+        ("GET", "/none", 404),
+        ("PUT", NEW, 405),
+        ("GET", "/../../etc/passwd", 404),
+    ):
+        answer = ada.request(method, path)
+        assert (answer.status_code, set(answer.json())) == (status, {"detail"})
+
+
+def test_an_unexpected_error_shows_nothing_of_its_inside(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "sandbox") as sandbox, sandbox.client(ADA) as ada:
+        broken = sandbox.node / "datasets" / str(uuid4()) / "dataset.json"
+        broken.mkdir(parents=True)
+        answer = ada.get("/neurodata/metadata/dataset/get/all")
+        assert (answer.status_code, set(answer.json())) == (500, {"detail"})
+        assert str(tmp_path) not in answer.text
+        until = time.monotonic() + 10
+        while "IsADirectoryError" not in sandbox.log():  # written once the answer is out
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+# Who asks
 
 
 @pytest.mark.parametrize(
-    "header",
-    ["", "Bearer", "Bearer x", "Basic YTpi", "bearer é", "Bearer " + "x" * 20_000, "Bearer a b c"],
+    "header", ["", "Bearer", "Bearer x", "Basic YTpi", "bearer é", "Bearer " + "x" * 20_000]
 )
 def test_a_bad_token_is_unauthorized(sandbox: Sandbox, header: str) -> None:
     headers = {"authorization": header.encode()} if header else {}
-    answer = httpx.get(f"{sandbox.url}/user/profile/current", headers=headers, trust_env=False)
+    answer = anonymous(sandbox, "GET", PROFILE, headers=headers)
     assert (answer.status_code, answer.json()) == (401, {"detail": "Unauthorized"})
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_token_of_another_sandbox_or_with_a_letter_changed_is_unauthorized(
-    sandbox: Sandbox, tmp_path: Path
+def test_what_is_signed_elsewhere_or_for_another_thing_is_worth_nothing(
+    sandbox: Sandbox, ada: httpx.Client, dataset: str, tmp_path: Path
 ) -> None:
     token = sandbox.token(ADA)
     with Sandbox(tmp_path / "other") as other:
         strange = other.token(ADA)
-    for bad in (
-        strange,
-        token[:-1] + ("A" if token[-1] != "A" else "B"),
-        token.upper(),
-        token + "x",
-        "." + token,
-    ):
-        headers = {"authorization": f"Bearer {bad}"}
-        assert (
-            httpx.get(
-                f"{sandbox.url}/user/profile/current", headers=headers, trust_env=False
-            ).status_code
-            == 401
-        )
+    url = ada.get("/user/academic/authorize").json()["authorization_url"]
+    state = httpx.URL(url).params["state"]
+    tables = {"mapping": {dataset: ["neuron"]}}
+    link = ada.post("/neurodata/io/download_dataset", json=tables).json()["download_url"]
+    signature = httpx.URL(link).params["signature"]
+    turned = token[:-1] + ("A" if token[-1] != "A" else "B")
+    cut = (token[:-2], token.rpartition(".")[0] + ".", token[1:], "." + token, token + "x")
+    for word in (strange, turned, token.upper(), *cut, state, signature, "null", "a.b", "\xff"):
+        header = [(b"authorization", b"Bearer " + word.encode("latin-1"))]
+        assert anonymous(sandbox, "GET", PROFILE, headers=header).status_code == 401
+    for word in (token, signature):
+        assert ada.get("/_sandbox/academic", params={"state": word}).status_code == 400
+    for word in (token, state):
+        assert ada.get(httpx.URL(link).copy_set_param("signature", word)).status_code == 403
+
+
+def test_a_token_ends_with_its_log_out_however_it_is_written(sandbox: Sandbox) -> None:
+    token = sandbox.token()
+
+    def ask(method: str, path: str, word: str) -> int:
+        headers = {"authorization": f"Bearer {word}"}
+        return anonymous(sandbox, method, path, headers=headers).status_code
+
+    assert ask("POST", "/user/auth/native/logout", token) == 200
+    for word in (token, token + "=", token + "==", f" {token}"):
+        assert ask("GET", PROFILE, word) == 401
 
 
 def test_tokens_and_their_end_outlive_the_server(tmp_path: Path) -> None:
@@ -336,100 +299,89 @@ def test_tokens_and_their_end_outlive_the_server(tmp_path: Path) -> None:
         kept, ended = sandbox.client(BOB), sandbox.client(BOB)
         ended.post("/user/auth/native/logout").raise_for_status()
         sandbox.restart()
-        assert kept.get("/user/profile/current").status_code == 200
-        assert ended.get("/user/profile/current").status_code == 401
+        assert [each.get(PROFILE).status_code for each in (kept, ended)] == [200, 401]
         sandbox.token_seconds = 1
         sandbox.restart()
         brief = sandbox.client(BOB)
         time.sleep(1)
-        assert brief.get("/user/profile/current").status_code == 401
-        assert kept.get("/user/profile/current").status_code == 200
+        assert [each.get(PROFILE).status_code for each in (kept, brief)] == [200, 401]
 
 
-def test_nobody_registers_as_verified_or_superuser(sandbox: Sandbox) -> None:
-    wish = {
-        "email": "mallory@x.example",
-        "password": "abc",
-        "is_verified": True,
-        "is_superuser": True,
-        "is_active": False,
-    }
-    made = httpx.post(f"{sandbox.url}/user/auth/register", json=wish, trust_env=False).json()
-    assert (made["is_verified"], made["is_superuser"], made["is_active"]) == (False, False, True)
+def test_no_user_registers_as_verified_or_superuser(sandbox: Sandbox) -> None:
+    rights = {"is_verified": True, "is_superuser": True, "is_active": False}
+    wish = {"email": "mallory@x.example", "password": "abc", **rights}
+    made = anonymous(sandbox, "POST", "/user/auth/register", json=wish).json()
+    assert {name: made[name] for name in rights} == {name: not rights[name] for name in rights}
+    assert "password" not in made
     for email in ("x", "a@b", "a b@c.d", "a@b.c\n", "x" * 400 + "@x.y"):
-        assert (
-            httpx.post(
-                f"{sandbox.url}/user/auth/register",
-                json={"email": email, "password": "abc"},
-                trust_env=False,
-            ).status_code
-            == 422
-        )
+        wish = {"email": email, "password": "abc"}
+        places(anonymous(sandbox, "POST", "/user/auth/register", json=wish))
 
 
 def test_a_scientist_tag_belongs_to_one(sandbox: Sandbox) -> None:
+    tag = {"params": {"scientist_tag": "the-first"}}
     with sandbox.client(ADA) as ada, sandbox.client(EVE) as eve:
-        assert (
-            ada.post(
-                "/user/profile/current/set_scientist_tag", params={"scientist_tag": "the-first"}
-            ).status_code
-            == 200
-        )
-        assert (
-            ada.post(
-                "/user/profile/current/set_scientist_tag", params={"scientist_tag": "the-first"}
-            ).status_code
-            == 200
-        )
-        assert (
-            eve.post(
-                "/user/profile/current/set_scientist_tag", params={"scientist_tag": "the-first"}
-            ).status_code
-            == 422
-        )
-    assert (
-        httpx.get(f"{sandbox.url}/user/profile/scientist_tag/nobody", trust_env=False).status_code
-        == 404
-    )
+        path = "/user/profile/current/set_scientist_tag"
+        asked = [client.post(path, **tag).status_code for client in (ada, ada, eve)]
+    assert asked == [200, 200, 422]
+    assert anonymous(sandbox, "GET", "/user/profile/scientist_tag/nobody").status_code == 404
 
 
 def test_verification_needs_the_signed_state_and_the_institutions_word(sandbox: Sandbox) -> None:
     with sandbox.client(TOM) as tom:
         page = httpx.URL(tom.get("/user/academic/authorize").json()["authorization_url"])
         state = page.params["state"]
-        back = f"{sandbox.url}/user/academic/callback"
         for given, expected in (
             ({}, 400),
             ({"state": "x", "code": "y"}, 400),
-            ({"state": state}, 403),
-            ({"state": state, "code": "guessed"}, 403),
-            ({"state": state, "code": "…"}, 403),
             ({"state": state, "error": "denied"}, 400),
+            ({"state": state}, 403),
+            *(({"state": state, "code": code}, 403) for code in ("", "0" * 64, "\xe9…", state)),
         ):
-            answer = httpx.get(back, params=given, trust_env=False)
+            answer = anonymous(sandbox, "GET", "/user/academic/callback", params=given)
             assert (answer.status_code, type(answer.json()["detail"])) == (expected, str)
-        assert (
-            httpx.get(page.copy_with(params={"state": "<script>"}), trust_env=False).status_code
-            == 400
-        )
+        bad = page.copy_with(params={"state": "<script>"})
+        assert httpx.get(bad, trust_env=False).status_code == 400
         shown = httpx.get(page, trust_env=False)
         assert shown.headers["content-security-policy"].startswith("default-src 'none'")
-        assert not tom.get("/user/profile/current").json()["is_verified"], (
-            "looking at the page verifies nobody"
-        )
+        assert not tom.get(PROFILE).json()["is_verified"], "looking at the page verifies no one"
+        assert tom.post(NEW, json=new_dataset()).status_code == 403
         sandbox.verify(TOM)
-        assert tom.get("/user/profile/current").json()["is_verified"]
-        assert register(tom).status_code != 403
+        assert tom.get(PROFILE).json()["is_verified"]
+        assert tom.post(NEW, json=new_dataset()).status_code == 201
 
 
-def raw(sandbox: Sandbox, request: bytes) -> bytes:
-    """What the server answers to these bytes, up to the first 4 kB."""
-    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as connection:
-        try:
-            connection.sendall(request)
-            return connection.recv(4096)
-        except ConnectionError:
-            return b""
+def test_every_route_that_changes_a_dataset_refuses_a_stranger(
+    sandbox: Sandbox, ada: httpx.Client, dataset: str
+) -> None:
+    info = f"/neurodata/metadata/dataset/{dataset}/info"
+    before = ada.get(info).json()
+    tar = {"dataset_tar_file": (f"{dataset}.tar", b"x")}
+    collection = {"name": f"of {dataset}", "dataset_ids": [dataset], "notes": "x"}
+    io = f"/neurodata/io/{dataset}"
+    with sandbox.client(EVE) as eve:
+        answers = [
+            eve.patch(f"{io}/upload", params=UPLOAD, files=tar),
+            eve.get(f"{io}/upload_url/mesh"),
+            eve.get(f"{io}/upload_url/swb"),
+            eve.delete(f"{io}/delete_dataset", params={"superuser_override": "false"}),
+            eve.delete(f"{io}/delete_dataset", params={"superuser_override": "true"}),
+            eve.post("/neurodata/metadata/dataset/collection/new/simple", json=collection),
+            eve.post(NEW, json=new_dataset(id=dataset, label="Eve's")),
+        ]
+    assert [answer.status_code for answer in answers] == [403] * 6 + [422]
+    assert ada.get(info).json() == before
+
+
+def test_one_of_many_who_register_an_id_at_once_gets_it(sandbox: Sandbox) -> None:
+    body = new_dataset()
+    clients = [sandbox.client(email) for email in (ADA, BOB, EVE) * 5]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = pool.map(lambda client: client.post(NEW, json=body).status_code, clients)
+    assert sorted(answers) == [201] + [422] * 14
+
+
+# A web page in a browser on this machine
 
 
 @pytest.mark.parametrize(
@@ -437,19 +389,19 @@ def raw(sandbox: Sandbox, request: bytes) -> bytes:
     [
         "evil.example",
         "127.0.0.1.evil.example",
+        "localhost:1@evil.example",
         "",
         "[",
+        "[::1",
         "a b",
         "evil.example:80\r\nHost: 127.0.0.1",
     ],
 )
-def test_a_name_that_is_not_the_servers_gets_nothing(sandbox: Sandbox, host: str) -> None:
-    answer = raw(
-        sandbox,
-        f"GET /user/academic/authorize HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host:"
-        " localhost\r\n\r\n".encode(),
-    )
-    assert answer.split()[1] == b"400"
+def test_a_page_that_points_its_own_name_here_gets_nothing(sandbox: Sandbox, host: str) -> None:
+    for start in ("GET /neurodata/metadata/dataset/get/all", "PUT /_sandbox/faults"):
+        head = f"{start} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: localhost\r\n"
+        answer = raw(sandbox, f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"uuid_to_label" not in answer
 
 
 def test_links_never_hold_the_name_a_request_gave(sandbox: Sandbox, ada: httpx.Client) -> None:
@@ -458,85 +410,164 @@ def test_links_never_hold_the_name_a_request_gave(sandbox: Sandbox, ada: httpx.C
         {"host": "[::1]:80"},
         {"x-forwarded-host": "evil.example", "forwarded": "host=evil"},
     ):
-        assert (
-            ada.get("/user/academic/authorize", headers=headers)
-            .json()["authorization_url"]
-            .startswith(sandbox.url + "/")
-        )
+        answer = ada.get("/user/academic/authorize", headers=headers).json()
+        assert answer["authorization_url"].startswith(sandbox.url + "/")
+
+
+def test_another_sites_page_is_allowed_nothing(sandbox: Sandbox) -> None:
+    """Without leave a browser sends no PUT, DELETE or JSON to another site, and shows no answer; a
+    form is all it can send.
+    """
+    headers = {"origin": "https://evil.example", "access-control-request-method": "PUT"}
+    for path in ("/_sandbox/faults", "/user/auth/register", NEW):
+        answer = anonymous(sandbox, "OPTIONS", path, headers=headers)
+        assert answer.status_code == 405
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    body = b'{"email": "mallory@evil.example", "password": "xxx"}'
+    for kind in ("text/plain", URL_ENCODED["content-type"], "multipart/form-data; boundary=B", ""):
+        headers = {"content-type": kind}
+        places(anonymous(sandbox, "POST", "/user/auth/register", content=body, headers=headers))
+    answer = anonymous(sandbox, "POST", "/_sandbox/faults", data={"faults": "500@*"})
+    assert answer.status_code == 405
+
+
+# Heads, lengths, floods
+
+HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 @pytest.mark.parametrize(
     "request_head",
     [
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 2_000_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: y\r\n" * 300_000 + b"\r\n",
+        HEAD + b"X: " + b"x" * 2_000_000 + b"\r\n\r\n",
+        HEAD + b"X: y\r\n" * 300_000 + b"\r\n",
         b"GET /" + b"x" * 2_000_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        POST + b"Content-Length: x\r\n\r\n",
         b"\0" * 1000,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
-    ids=range(8),
+    ids=range(7),
 )
 def test_heads_that_are_giant_or_no_http_end_the_connection(
     sandbox: Sandbox, request_head: bytes
 ) -> None:
     answer = raw(sandbox, request_head)
     assert answer == b"" or answer.split()[1].startswith(b"4")
-    assert httpx.get(sandbox.url, trust_env=False).status_code == 200
+    assert anonymous(sandbox, "GET", "/").status_code == 200
 
 
-def test_unknown_routes_and_methods_read_like_every_refusal(ada: httpx.Client) -> None:
-    for method, path, status in (
-        ("GET", "/none", 404),
-        ("PUT", "/neurodata/metadata/dataset/new", 405),
-        ("GET", "/../../etc/passwd", 404),
-    ):
-        answer = ada.request(method, path)
-        assert (answer.status_code, set(answer.json())) == (status, {"detail"})
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"content-length: 2\r\ncontent-length: 3",
+        b"content-length: 2\r\ntransfer-encoding: chunked",
+        b"content-length: \xb2",
+        b"content-length: -1",
+        b"content-length: 99999999999999999999999",
+        b"transfer-encoding: chunked, identity",
+    ],
+)
+def test_a_request_with_two_readings_has_none(sandbox: Sandbox, lines: bytes) -> None:
+    hidden = b"0\r\n\r\nGET /_sandbox/requests HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    answer = raw(sandbox, POST + lines + b"\r\n\r\n" + hidden)
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
 
 
-def test_an_unexpected_error_tells_nothing_of_its_inside(tmp_path: Path) -> None:
-    with Sandbox(tmp_path / "sandbox") as sandbox, sandbox.client(ADA) as ada:
-        broken = sandbox.node / "datasets" / str(uuid4()) / "dataset.json"
-        broken.parent.mkdir(parents=True)
-        broken.mkdir()
-        answer = ada.get("/neurodata/metadata/dataset/get/all")
-        assert answer.status_code == 500
-        assert set(answer.json()) == {"detail"}
-        assert str(tmp_path) not in answer.text
-        until = time.monotonic() + 10
-        while "IsADirectoryError" not in sandbox.log():  # written once the answer is out
-            assert time.monotonic() < until
-            time.sleep(0.05)
+def test_no_body_fills_the_memory(sandbox: Sandbox) -> None:
+    """Bodies of 100 MB where a few bytes are expected, from a caller who is not logged in."""
+
+    def huge(start: bytes) -> Iterator[bytes]:
+        yield start
+        for _ in range(100):
+            yield bytes(1_000_000)
+
+    def sent(method: str, path: str, start: bytes = b"", **headers: str) -> int:
+        return anonymous(sandbox, method, path, content=huge(start), headers=headers).status_code
+
+    anonymous(sandbox, "GET", "/")
+    before = sandbox.memory()
+    form = {"content-type": "multipart/form-data; boundary=B"}
+    part = b"--B\r\nContent-Disposition: form-data; name="
+    starts = [part + b'"', b"--B\r\n", b"", part + b'"a"\r\n\r\n']
+    assert [sent("POST", "/objects/mesh", start, **form) for start in starts] == [400] * 4
+    assert sent("POST", LOGIN, **URL_ENCODED) == 413
+    assert sent("POST", "/_sandbox/academic", **URL_ENCODED) == 413
+    assert sent("PUT", "/_sandbox/faults") == 413
+    assert sandbox.memory() - before < 40_000_000
+
+
+def test_a_flood_of_log_ins_leaves_memory_and_other_requests_alone(
+    sandbox: Sandbox, ada: httpx.Client
+) -> None:
+    """Each password is hashed with 16 MB, on purpose."""
+    sandbox.token()
+    before = sandbox.memory()
+    over = threading.Event()
+
+    def log_in() -> None:
+        while not over.is_set():
+            anonymous(sandbox, "POST", LOGIN, data={"username": "x", "password": PASSWORD})
+
+    with ThreadPoolExecutor(30) as pool:
+        for _ in range(30):
+            pool.submit(log_in)
+        try:
+            path = "/neurodata/metadata/dataset/get/modifiable"
+            assert ada.get(path, timeout=5).status_code == 200
+        finally:
+            over.set()
+    assert sandbox.memory() - before < 120_000_000
+
+
+def test_many_requests_at_a_time_while_uploads_are_slow(
+    sandbox: Sandbox, ada: httpx.Client, dataset: str
+) -> None:
+    """A request that waits for a lock of the node does not hold up the others."""
+    path = httpx.URL(f"/neurodata/io/{dataset}/upload", params=UPLOAD).raw_path
+    name = f'name="dataset_tar_file"; filename="{dataset}.tar"'.encode()
+    body = b"--b\r\nContent-Disposition: form-data; %s\r\n\r\nx\r\n--b--\r\n" % name
+    request = (
+        b"PATCH %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s"
+    ) % (path, sandbox.token(ADA).encode(), len(body), body)
+    with FileLock(sandbox.node / "locks" / f"{dataset}.lock"):
+        waiting = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(60)]
+        for each in waiting:
+            each.sendall(request)
+        start = time.monotonic()
+        for _ in range(20):
+            assert ada.get("/neurodata/metadata/dataset/get/all").status_code == 200
+        assert time.monotonic() - start < 5
+    for each in waiting:
+        each.settimeout(30)
+        assert b" 415 " in each.recv(4096)
+        each.close()
+
+
+# Accounts, and starting and stopping
 
 
 def test_secrets_on_disk_are_the_owners_alone_and_no_passwords(sandbox: Sandbox) -> None:
     for name in ("secret", "users.json"):
         assert stat.S_IMODE((sandbox.folder / name).stat().st_mode) == 0o600
-    for path in sandbox.folder.rglob("*.json"):
-        assert PASSWORD not in path.read_text()
+    for path in sandbox.folder.rglob("*"):
+        if path.is_file() and path.name != "server.log":
+            assert PASSWORD.encode() not in path.read_bytes()
 
 
 def test_made_up_passwords_are_the_same_at_each_start_and_others_elsewhere(tmp_path: Path) -> None:
-    from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Users, folder_secret
-
-    made = [
-        Users(tmp_path / name, folder_secret(tmp_path / name)).add(DEMO_ACCOUNTS)
-        for name in ("a", "a", "b")
-    ]
+    folders = [tmp_path / name for name in ("a", "a", "b")]
+    made = [Users(folder, Signer(folder)).add(DEMO_ACCOUNTS) for folder in folders]
     assert made[0] == made[1] != made[2]
     assert len(set(made[0].values())) == 4
     assert all(len(password) >= 16 for password in made[0].values())
 
 
 def test_accounts_of_a_file(tmp_path: Path) -> None:
-    accounts = [
-        {"email": "zoe@lab.example", "password": "her own", "verified": True, "groups": ["flies"]},
-        {"email": "yan@lab.example"},
-    ]
-    with Sandbox(tmp_path / "sandbox", accounts=accounts) as sandbox:
+    zoe = {"email": "zoe@lab.example", "password": "her own", "verified": True, "groups": ["flies"]}
+    with Sandbox(tmp_path / "sandbox", accounts=[zoe, {"email": "yan@lab.example"}]) as sandbox:
         assert sandbox.token("zoe@lab.example", "her own")
         assert sandbox.token("yan@lab.example", PASSWORD)
         with pytest.raises(httpx.HTTPStatusError):
@@ -544,15 +575,20 @@ def test_accounts_of_a_file(tmp_path: Path) -> None:
         sandbox.verify("yan@lab.example")
         sandbox.restart()
         with sandbox.client("yan@lab.example") as yan:
-            assert yan.get("/user/profile/current").json()["is_verified"], (
-                "verified once, verified for good"
-            )
+            assert yan.get(PROFILE).json()["is_verified"], "verified once, verified for good"
     (tmp_path / "wrong.yaml").write_text("users: [{mail: x}]")
     with pytest.raises(ConfigError, match="email"):
         serve(tmp_path / "s", port=0, accounts=tmp_path / "wrong.yaml")
 
 
-def test_only_this_machine_unless_told_otherwise(tmp_path: Path) -> None:
+def test_what_an_older_version_kept_is_read(tmp_path: Path) -> None:
+    user = {"id": str(uuid4()), "email": TOM, "password": "a$b", "verified": True, "groups": []}
+    (tmp_path / "users.json").write_text(json.dumps({"format": 1, "users": [user], "revoked": {}}))
+    known = Users(tmp_path, Signer(tmp_path)).by(email=TOM)
+    assert known is not None and known.is_verified
+
+
+def test_only_this_machine_unless_it_is_allowed(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "sandbox.example", ""):
         with pytest.raises(ConfigError, match="--host"):
             serve(tmp_path / "s", host=host, port=0)
@@ -566,6 +602,9 @@ def test_one_server_to_a_folder_and_to_a_port(sandbox: Sandbox, tmp_path: Path) 
         serve(tmp_path / "s", port=sandbox.port)
     with pytest.raises(ConfigError, match="no kind"):
         serve(tmp_path / "s", port=0, faults=["nonsense@1"])
+    (tmp_path / "s" / "users.json").write_text("{")
+    with pytest.raises(ConfigError, match="damaged"):
+        serve(tmp_path / "s", port=0)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -579,41 +618,3 @@ def test_a_signal_ends_it_orderly(tmp_path: Path, how: signal.Signals) -> None:
     assert not (sandbox.folder / "address").exists()
     assert f"kind: rest, url: '{sandbox.url}'" in sandbox.log()
     assert "Traceback" not in sandbox.log()
-
-
-def test_many_requests_at_a_time_while_uploads_are_slow(
-    sandbox: Sandbox, ada: httpx.Client
-) -> None:
-    """A request that waits for a lock of the node does not hold up the others."""
-    from filelock import FileLock
-
-    dataset = register(ada).json()["id"]
-    said = {
-        "upload_start_time": "2026-11-23T10:00:00Z",
-        "continent": "x",
-        "country_alpha2": "NL",
-        "city": "x",
-        "top_mbps_up": "1",
-    }
-    head_path = httpx.URL(f"/neurodata/io/{dataset}/upload", params=said).raw_path
-    body = (
-        '--b\r\nContent-Disposition: form-data; name="dataset_tar_file";'
-        f' filename="{dataset}.tar"\r\n\r\nx\r\n--b--\r\n'.encode()
-    )
-    head = (
-        b"PATCH %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
-        b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n"
-        % (head_path, sandbox.token(ADA).encode(), len(body))
-    )
-    with FileLock(sandbox.node / "locks" / f"{dataset}.lock"):
-        waiting = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(8)]
-        for each in waiting:
-            each.sendall(head + body)
-        start = time.monotonic()
-        for _ in range(20):
-            assert ada.get("/neurodata/metadata/dataset/get/all").status_code == 200
-        assert time.monotonic() - start < 5
-    for each in waiting:
-        each.settimeout(30)
-        assert b" 415 " in each.recv(4096)
-        each.close()

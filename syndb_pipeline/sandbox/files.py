@@ -1,0 +1,259 @@
+"""The routes that move data: upload, forms and links, downloads, deletion, and benchmark results.
+
+Belongs here: those routes and who may use them. Does not: storing (the embedded node), S3's part
+(`objects.py`).
+
+Not known of SynDB, and decided here: what `download_url` gives for each file (its link), and what a
+download's tar holds: one `<dataset id>/<table>.parquet` for each table asked for that has rows, its
+first column `dataset_id`, as SynDB adds it to every row. A table that was never uploaded is not in
+it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final, cast
+from uuid import UUID, uuid4
+
+import anyio.to_thread
+import duckdb
+from fastapi import APIRouter, HTTPException, Query, UploadFile
+from fastapi.responses import StreamingResponse
+from itsdangerous import BadData
+from syndb_constants.dataset import S3Instance
+
+from syndb_pipeline.base import engine
+from syndb_pipeline.base.engine import parquet, write_parquet
+from syndb_pipeline.base.errors import NotAPackage, UnknownTable
+from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.destinations.base import FileKind, Package
+from syndb_pipeline.sandbox.backend import (
+    Backend,
+    CurrentUser,
+    Here,
+    VerifiedUser,
+    invalid,
+    may_write,
+    without_paths,
+)
+from syndb_pipeline.sandbox.fault_script import OBJECTS
+from syndb_pipeline.sandbox.schemas import (
+    DownloadBenchmark,
+    FilesOfUnits,
+    TablesOfDatasets,
+    UploadBenchmark,
+    UploadForm,
+    UploadQuery,
+)
+from syndb_pipeline.sandbox.users import User
+
+IO: Final = "/neurodata/io"
+BENCHMARK: Final = "/neurodata/benchmark"
+TAR: Final = f"{OBJECTS}/tables/syndb_download.tar"
+PIECE: Final = 1 << 20
+
+uploads = APIRouter()
+"""The one route whose body may be large."""
+
+router = APIRouter()
+
+
+@uploads.patch(f"{IO}/{{dataset_id}}/upload", status_code=204)
+async def upload(
+    dataset_id: UUID,
+    query: Annotated[UploadQuery, Query()],
+    dataset_tar_file: UploadFile,
+    user: VerifiedUser,
+    backend: Here,
+) -> None:
+    """Take a tar in. It is taken in once its last byte is here, whoever waits for the answer."""
+    await anyio.to_thread.run_sync(
+        _take_in, backend, user, dataset_id, dataset_tar_file, limiter=backend.heavy
+    )
+    await anyio.to_thread.run_sync(
+        backend.catalogue.add_benchmark, "uploads", _benchmark(query, dataset_tar_file.size or 0)
+    )
+
+
+@router.get(f"{IO}/{{dataset_id}}/upload_url/mesh", status_code=201)
+def form_for_meshes(dataset_id: UUID, user: VerifiedUser, backend: Here) -> UploadForm:
+    return _form(backend, user, dataset_id, "mesh")
+
+
+@router.get(f"{IO}/{{dataset_id}}/upload_url/swb", status_code=201)
+def form_for_skeletons(dataset_id: UUID, user: VerifiedUser, backend: Here) -> UploadForm:
+    return _form(backend, user, dataset_id, "swb")
+
+
+@router.post(f"{IO}/download_dataset")
+def download_dataset(asked: TablesOfDatasets, backend: Here) -> dict[str, str]:
+    """A link with which anyone may GET a tar of these tables until it expires."""
+    wanted = {
+        str(dataset): [_table(dataset, place, text) for place, text in enumerate(texts)]
+        for dataset, texts in asked.mapping.items()
+    }
+    for dataset in asked.mapping:
+        backend.dataset(dataset)
+    return {"download_url": backend.link(TAR, "tables", wanted)}
+
+
+@router.get(f"{IO}/download_url", status_code=201)
+def download_url(asked: FilesOfUnits, backend: Here) -> dict[str, dict[UUID, list[str]]]:
+    """Links to meshes or skeletons, for those of the units that have one.
+
+    The contract has it as a GET with a JSON body.
+    """
+    kind: FileKind = "mesh" if asked.target is S3Instance.MESH else "swb"
+    objects, links = backend.objects, {}
+    for dataset, units in asked.dataset_id_to_cids.items():
+        backend.dataset(dataset)
+        held = objects.units(backend, dataset, kind)
+        links[dataset] = [
+            objects.url(backend, dataset, kind, each) for each in units if each in held
+        ]
+    return {"dataset_id_to_download_metadata": links}
+
+
+@router.delete(f"{IO}/{{dataset_id}}/delete_dataset", status_code=204)
+def delete_dataset(
+    dataset_id: UUID, user: CurrentUser, backend: Here, superuser_override: bool = False
+) -> None:
+    owner = UUID(backend.dataset(dataset_id).owner)
+    backend.node(owner if superuser_override and user.is_superuser else user.id).delete(dataset_id)
+    backend.objects.forget(dataset_id)
+    backend.catalogue.forget(dataset_id)
+
+
+@router.get(f"{BENCHMARK}/neurodata_upload_benchmark_results")
+def upload_benchmarks(_: CurrentUser, backend: Here) -> dict[str, list[dict[str, Any]]]:
+    return {"data": backend.catalogue.benchmarks("uploads")}
+
+
+@router.get(f"{BENCHMARK}/neurodata_download/benchmark_results")
+def download_benchmarks(_: CurrentUser, backend: Here) -> dict[str, list[dict[str, Any]]]:
+    return {"data": backend.catalogue.benchmarks("downloads")}
+
+
+@router.post(f"{BENCHMARK}/neurodata_download/upload_benchmark_result", status_code=201)
+def new_download_benchmark(result: DownloadBenchmark, _: CurrentUser, backend: Here) -> None:
+    backend.catalogue.add_benchmark("downloads", result)
+
+
+@router.get(TAR, include_in_schema=False)
+def download(backend: Here, signature: str = "") -> StreamingResponse:
+    try:
+        _, wanted = backend.signer.read("tables", signature)
+    except BadData:
+        raise HTTPException(403, "This link is not one of ours, or has expired.") from None
+    place = backend.folder / "outgoing" / uuid4().hex
+    members = []
+    for name, tables in wanted.items():
+        files = backend.node().table_files(UUID(name))
+        place.mkdir(parents=True, mode=0o700, exist_ok=True)
+        for table in dict.fromkeys(tables):
+            if table in files:  # a second name, so that an upload in between takes nothing away
+                kept = place / f"{name}.{table}"
+                os.link(files[table], kept)
+                members.append((UUID(name), table, kept))
+    return StreamingResponse(_tar(backend, members, place), media_type="application/x-tar")
+
+
+def _form(backend: Backend, user: User, dataset: UUID, kind: FileKind) -> UploadForm:
+    if not may_write(backend.dataset(dataset), user):
+        raise HTTPException(403, "This dataset belongs to somebody else.")
+    return backend.objects.form(backend, user.id, dataset, kind)
+
+
+@dataclass(frozen=True)
+class _Received(FilePayload):
+    """A tar in a temporary file that has no name; `path` is what its sender calls it."""
+
+    file: BinaryIO
+
+    def open(self) -> BufferedReader:
+        self.file.seek(0)
+        return cast(BufferedReader, self.file)
+
+
+def _take_in(backend: Backend, user: User, dataset: UUID, sent: UploadFile) -> None:
+    """Give the tar to the node; what it refuses becomes the status that the contract has for it."""
+    name = sent.filename or ""
+    sent.file.seek(0)
+    sha256 = hashlib.file_digest(sent.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    tar = _Received(Path(name.lower()), sent.size or 0, sha256, sent.file)
+    try:
+        backend.node(user.id).upload(dataset, Package(tar=tar, rows={}))
+    except (NotAPackage, UnknownTable) as error:
+        status = 415 if isinstance(error, NotAPackage) else 406
+        detail = {"message": without_paths(error.message), "name": name[:255]}
+        raise HTTPException(status, detail) from None
+    except duckdb.OutOfMemoryException:
+        raise HTTPException(500, "The server has too little memory for this table.") from None
+    except OSError as error:
+        raise HTTPException(500, f"The server cannot keep this: {error.strerror}.") from None
+
+
+async def _tar(
+    backend: Backend, members: list[tuple[UUID, str, Path]], place: Path
+) -> AsyncIterator[bytes]:
+    """The tar's bytes. No more than one table is on disk a second time."""
+    try:
+        for dataset, table, source in members:
+            path = place / "member.parquet"
+            await anyio.to_thread.run_sync(
+                _write_member, backend, dataset, source, path, limiter=backend.heavy
+            )
+            header = tarfile.TarInfo(f"{dataset}/{table}.parquet")
+            header.size = path.stat().st_size
+            yield header.tobuf(tarfile.PAX_FORMAT)
+            with path.open("rb") as file:
+                while piece := await anyio.to_thread.run_sync(file.read, PIECE):
+                    yield piece
+            yield bytes(-header.size % tarfile.BLOCKSIZE)
+            source.unlink()
+        yield bytes(2 * tarfile.BLOCKSIZE)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _write_member(backend: Backend, dataset: UUID, source: Path, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    limits = backend.limits
+    spill = path.with_name("spill")
+    with engine.connect(
+        memory_limit=limits.memory_limit, threads=limits.threads, spill=spill
+    ) as connection:
+        query = f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}"
+        write_parquet(connection, query, path, published=True)
+
+
+def _table(dataset: UUID, place: int, text: str) -> str:
+    """A table by its name, or its code as text. 422 for any other text."""
+    for name, table in TABLES.items():
+        if text in (name, str(table.code)):
+            return name
+    message = "It is not the name or code of a SynDB table"
+    raise invalid(message, "body", "mapping", str(dataset), place)
+
+
+def _benchmark(query: UploadQuery, size: int) -> UploadBenchmark:
+    now = datetime.now(UTC)
+    start = query.upload_start_time
+    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    seconds = max((now - start).total_seconds(), 0.001)
+    return UploadBenchmark(
+        creation_datetime=now,
+        payload_byte_size=size,
+        speed=int(size / seconds),
+        interval=f"PT{seconds:.3f}S",
+        **query.model_dump(include={"continent", "country_alpha2", "city"}),
+    )
