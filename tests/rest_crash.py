@@ -74,15 +74,16 @@ from pathlib import Path
 
 import certifi, httpcore
 
-from syndb_pipeline import cli, connection, doctor, progress, terminal
-from syndb_pipeline.destinations import http, http_body, http_retry, rest
-from syndb_pipeline.publication import deletion, records, status
+from syndb_pipeline.base import progress
+from syndb_pipeline.cli import connection, doctor, main as cli, terminal
+from syndb_pipeline.destinations.rest import connections, destination, session
+from syndb_pipeline.publishing import deletion, publish, records, status
 from syndb_pipeline.sandbox import users
 from syndb_pipeline.sandbox.serve import serve
-from syndb_pipeline.stages import publish, runner
+from syndb_pipeline.stages import runner
 
 # Hundreds of cases would spend minutes on these; that waits are kept is shown elsewhere.
-http_retry._FIRST_WAIT = http_retry._JITTER = 0.02
+session._FIRST_WAIT = session._JITTER = 0.02
 users._SCRYPT_COST = 2**4
 runner.versions(next(iter(runner.STAGES.values())))  # looked up once
 # The dataset lies there prepared, and publishing recomputes the whole chain by itself: before that, the command would do so twice more.
@@ -111,16 +112,19 @@ def mortal(die_at, names):
         setattr(owner, name, call)
 
     def pieces(body):
-        for number, piece in enumerate(whole_body(body)):
+        form = type(body).__name__ == 'MultipartStream'
+        for number, piece in enumerate(joined(body)):
             yield piece
-            step('during body, piece ' + str(number))
-        step('during body, all sent')
+            if form:
+                step('during body, piece ' + str(number))
+        if form:
+            step('during body, all sent')
 
     around(records.PublishRecords, 'note', lambda self, plan, destination, what, state, *rest: 'journal ' + what + ' ' + state)
     around(records, 'write_atomically', lambda path, text: 'record ' + Path(path).parent.name)
-    around(http.Session, '_send', lambda self, call, *rest: 'request ' + call.method + ' ' + call.what.split('?')[0])
-    whole_body = http_body.FormBody.__iter__
-    http_body.FormBody.__iter__ = pieces
+    around(session.Session, '_send', lambda self, call, *rest: 'request ' + call.method + ' ' + call.what.split('?')[0])
+    joined = connections._joined
+    connections._joined = pieces
 
 def born(told):
     output = os.open(told['output'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -19,7 +19,7 @@ from syndb_pipeline.base.errors import Interrupted, NotVerified, Unreachable
 from syndb_pipeline.cli import terminal
 
 if TYPE_CHECKING:
-    from syndb_pipeline.destinations.rest.rest import RestDestination
+    from syndb_pipeline.destinations.rest.destination import RestDestination
 
 _POLL_SECONDS: Final = 2.0
 
@@ -29,7 +29,7 @@ def see_to_verification(server: RestDestination, *, browse: bool, seconds: float
     server knows.
 
     The link is https, or of this machine: the server's word on anything else is refused
-    (`http_address.require_safe`). Raises `NotVerified` when the time is over, `Interrupted` on
+    (`answers.require_safe`). Raises `NotVerified` when the time is over, `Interrupted` on
     Ctrl+C; the person stays logged in either way.
     """
     link = "".join(character for character in server.authorization_url() if character.isprintable())

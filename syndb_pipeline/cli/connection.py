@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from syndb_pipeline.cli.doctor import Check
     from syndb_pipeline.config.settings import PipelineSettings
     from syndb_pipeline.destinations.base import Identity
-    from syndb_pipeline.destinations.rest.rest import RestDestination
+    from syndb_pipeline.destinations.rest.destination import RestDestination
 
 WIDTH: Final = 80
 _VERIFY_SECONDS: Final = 600
@@ -90,7 +90,7 @@ def login(
     that only you can read. No option takes a secret: others can see options.
     """
     from syndb_pipeline.cli.academic import see_to_verification
-    from syndb_pipeline.destinations import credentials
+    from syndb_pipeline.destinations.rest import credentials
 
     if token and (username or remember_password):
         raise ConfigError(
@@ -121,7 +121,7 @@ def login(
             who = server.who_am_i()
         kept = password if remember_password else None
         place = credentials.remember(
-            server.origin, token=given, username=username, password=kept, say=terminal.say
+            server.origin, token=given, username=username, password=kept, log=terminal.say
         )
         where = (
             "the keyring" if place == "keyring" else f"{credentials.credentials_file()} (mode 0600)"
@@ -137,10 +137,10 @@ def login(
 
 def logout(destination: Server = None, settings: Settings = None) -> None:
     """Make the kept token worthless at the server, and forget it here."""
-    from syndb_pipeline.destinations import credentials
+    from syndb_pipeline.destinations.rest import credentials
 
     server = _server(settings, destination, "logout")
-    kept = credentials.kept(server.origin, say=terminal.say)
+    kept = credentials.kept(server.origin, log=terminal.say)
     untold: PipelineError | None = None
     if kept is not None and kept.token is not None:
         server.use(kept.token)
@@ -148,7 +148,7 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
             server.logout()
         except PipelineError as error:  # what is kept here goes all the same
             untold = error
-    forgotten = credentials.forget(server.origin, say=terminal.say)
+    forgotten = credentials.forget(server.origin, log=terminal.say)
     typer.echo(
         f"Logged out of {server.name}."
         if forgotten
@@ -166,7 +166,8 @@ def whoami(destination: Server = None, settings: Settings = None, as_json: AsJso
     """Who a destination takes you for, and by which credentials."""
     from syndb_pipeline.cli.doctor import hurried, where
     from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-    from syndb_pipeline.destinations import credentials, default_destination, open_destination
+    from syndb_pipeline.destinations import default_destination, open_destination
+    from syndb_pipeline.destinations.rest import credentials
 
     loaded = hurried(terminal.open_settings(settings))
     if destination is None and not _servers(loaded):
@@ -342,7 +343,7 @@ def _server(settings: Path | None, named: str | None, command: str) -> RestDesti
     """
     from syndb_pipeline.cli.doctor import hurried
     from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-    from syndb_pipeline.destinations.rest.rest import RestDestination
+    from syndb_pipeline.destinations.rest.destination import RestDestination
 
     loaded = hurried(terminal.open_settings(settings))
     name = _only_server(loaded, settings, named, command)
@@ -414,7 +415,7 @@ def _name_and_password(
     server: RestDestination, username: str | None, from_stdin: bool
 ) -> tuple[str, SecretStr]:
     """What to log in with at `server`: given, from the environment, or asked for."""
-    from syndb_pipeline.destinations import credentials
+    from syndb_pipeline.destinations.rest import credentials
 
     name, present = server.name, credentials.in_environment(server.name, server.config)
     if (
@@ -461,7 +462,7 @@ def _secret(what: str, name: str, from_stdin: bool) -> SecretStr:
 
 
 def _require_terminal(name: str) -> None:
-    from syndb_pipeline.destinations.credentials import environment_name
+    from syndb_pipeline.destinations.rest.credentials import environment_name
 
     if sys.stdin.isatty():
         return
@@ -480,7 +481,7 @@ def _use_token(server: RestDestination, token: SecretStr) -> Identity:
     """Ask with this token from now on; whose it is. Raises `NotLoggedIn` when the server does not
     know it.
     """
-    from syndb_pipeline.destinations.credentials import checked_token
+    from syndb_pipeline.destinations.rest.credentials import checked_token
 
     server.use(checked_token(token))
     try:
@@ -498,9 +499,9 @@ def _still_known(server: RestDestination) -> Identity | None:
     """Who we are by the token that is kept; None when there is none, or the server does not know it
     any more.
     """
-    from syndb_pipeline.destinations import credentials
+    from syndb_pipeline.destinations.rest import credentials
 
-    kept = credentials.kept(server.origin, say=terminal.say)
+    kept = credentials.kept(server.origin, log=terminal.say)
     if kept is None or kept.token is None:
         return None
     server.use(kept.token)
@@ -512,7 +513,7 @@ def _still_known(server: RestDestination) -> Identity | None:
 
 def _tell_of_environment(server: RestDestination) -> None:
     from syndb_pipeline.cli.doctor import variables_of
-    from syndb_pipeline.destinations import credentials
+    from syndb_pipeline.destinations.rest import credentials
 
     present = credentials.in_environment(server.name, server.config)
     if present is not None:

@@ -29,13 +29,14 @@ from syndb_pipeline.config.settings import (
     load_settings,
 )
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.destinations import credentials, open_destination
+from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
+from syndb_pipeline.destinations.rest import credentials
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.state.store import DatasetStore
 
 if TYPE_CHECKING:
-    from syndb_pipeline.destinations.rest.rest import RestDestination
+    from syndb_pipeline.destinations.rest.destination import RestDestination
 
 State = Literal["ok", "warning", "failed"]
 
@@ -292,7 +293,7 @@ def _check_server(
     own: RestSettings, name: str, server: Destination
 ) -> Generator[Check, None, Identity | None]:
     """From the network to who we are there; None where what failed leaves nobody to ask."""
-    from syndb_pipeline.destinations.rest.rest import RestDestination
+    from syndb_pipeline.destinations.rest.destination import RestDestination
 
     assert isinstance(server, RestDestination)
     yield _settings_of(own)
@@ -339,7 +340,7 @@ def _settings_of(own: RestSettings) -> Check:
 
 
 def _network(own: RestSettings) -> Iterator[Check]:
-    from syndb_pipeline.destinations.rest.http_reach import reach
+    from syndb_pipeline.destinations.rest.connections import reach
 
     try:
         reached = reach(own)
@@ -348,9 +349,9 @@ def _network(own: RestSettings) -> Iterator[Check]:
         return
     if reached.status >= 500:
         advice = "The server is in trouble; try later, or tell who runs it."
-        yield Check(name="reach", state="warning", found=reached.told, next_step=advice)
+        yield Check(name="reach", state="warning", found=reached.summary, next_step=advice)
     else:
-        yield Check(name="reach", state="ok", found=reached.told)
+        yield Check(name="reach", state="ok", found=reached.summary)
     yield check_clock(reached.ahead)
 
 

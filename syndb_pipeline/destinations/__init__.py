@@ -55,9 +55,8 @@ def open_destination(
         )
     config = settings.destinations[name]
     if not isinstance(config, EmbeddedDestination):
-        from syndb_pipeline.destinations.rest.rest import (
-            RestDestination,
-        )  # httpx is needed by nothing else
+        # httpx is needed by nothing else.
+        from syndb_pipeline.destinations.rest.destination import RestDestination
 
         return RestDestination(name, config, settings, say)
     return EmbeddedNode(

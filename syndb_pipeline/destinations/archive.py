@@ -1,9 +1,9 @@
-"""Reading a package that came from outside: a tar whose every byte is untrusted.
+"""Reading a tar that came from outside: every byte of it is untrusted.
 
 Belongs here: which members a tar may have and taking them out. Does not: what the tables hold.
 
-Stricter than a general tar reader on purpose: only regular files called `<table>.parquet`, each
-once, in one pass over the bytes.
+Python's own reader takes any number of bytes for a header and follows links. This one reads once
+from front to back, and never more of a header than `_MAX_EXTENDED_HEADER` bytes.
 """
 
 from __future__ import annotations
@@ -11,59 +11,178 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from syndb_pipeline.base.errors import NotAPackage, UnknownTable
 from syndb_pipeline.base.tar_stream import Payload
 from syndb_pipeline.contract.tables import TABLES
 
-BLOCK: Final = tarfile.BLOCKSIZE
-PIECE: Final = 1 << 20
-MAX_EXTENDED_HEADER: Final = 64 * 1024
+_PIECE: Final = 1 << 20
+_MAX_EXTENDED_HEADER: Final = 64 * 1024
 """Bytes of an extended (pax) header: needed for a member above 8 GiB; Python's tarfile also writes
-one for a fraction of a second.
-"""
+one for a fraction of a second."""
 
-_MEANINGLESS: Final = (b"atime", b"ctime", b"mtime", b"uid", b"gid", b"uname", b"gname")
+_EXTENDED: Final = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
+_HARMLESS: Final = {b"size", b"atime", b"ctime", b"mtime", b"uid", b"gid", b"uname", b"gname"}
+_AGAIN: Final = "Run the package stage again."
 
 
-class _Pieces:
+class Damaged(Exception):
+    """What is read is no tar, or a broken one; the message says why."""
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass
+class Member:
+    """A member of a tar, to be saved before the next one is asked for. `says` is what extended
+    headers before it say about it."""
+
+    name: str
+    type: bytes
+    size: int
+    says: dict[bytes, bytes]
+    _file: Readable
+    _unread: int
+
+    @property
+    def regular(self) -> bool:
+        return self.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+
+    def save(self, path: Path, *, flush: bool = False) -> None:
+        """Write its bytes to a new file; with `flush`, force them to disk."""
+        with path.open("xb") as file:
+            for piece in self._pieces(self.size):
+                file.write(piece)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def skip(self) -> None:
+        """Pass over what is not read of it."""
+        for _ in self._pieces(self._unread):
+            pass
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = _exactly(self._file, min(size, _PIECE))
+            size -= len(piece)
+            self._unread -= len(piece)
+            yield piece
+
+
+def members(file: Readable, size: int) -> Iterator[Member]:
+    """The members of a tar of `size` bytes, in its order. Raises `Damaged`."""
+    left = size
+    says: dict[bytes, bytes] = {}
+    while (block := _exactly(file, tarfile.BLOCKSIZE)).strip(b"\0"):
+        left -= tarfile.BLOCKSIZE
+        try:
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+        except (tarfile.TarError, ValueError):
+            raise Damaged("this is no tar, or part of it is missing") from None
+        length = int(says.get(b"size", header.size))
+        padded = length + -length % tarfile.BLOCKSIZE
+        if not 0 <= length <= left:
+            claim = f"{header.name} claims {length:,} bytes"
+            raise Damaged(f"{claim}; {left:,} are left in the tar")
+        left -= padded
+        if header.type not in _EXTENDED:
+            name = says[b"path"].decode("utf-8", "replace") if b"path" in says else header.name
+            member = Member(name, header.type, length, says, file, padded)
+            says = {}
+            yield member
+            member.skip()
+            continue
+        if length > _MAX_EXTENDED_HEADER:
+            raise Damaged("a header in it is too large")
+        content = _exactly(file, padded)[:length]
+        if header.type == tarfile.XHDTYPE:
+            says |= _records(content)
+        elif header.type == tarfile.GNUTYPE_LONGNAME:
+            says[b"path"] = content.rstrip(b"\0")
+        else:
+            says.setdefault(b"of all members", content)
+
+
+def _records(header: bytes) -> dict[bytes, bytes]:
+    """What an extended (pax) header says: records `<length> <key>=<value>\\n`."""
+    records = {}
+    while header:
+        number, space, _ = header.partition(b" ")
+        length = int(number) if space and number.isdigit() and len(number) < 6 else 0
+        if not len(number) < length <= len(header):
+            raise Damaged("an extended header is damaged")
+        record, header = header[len(number) + 1 : length], header[length:]
+        key, _, value = record.rstrip(b"\n").partition(b"=")
+        if key == b"size" and not (value.isdigit() and len(value) < 20):
+            raise Damaged("an extended header is damaged")
+        records[key] = value
+    return records
+
+
+def _exactly(file: Readable, size: int) -> bytes:
+    data = file.read(size) if size else b""
+    if len(data) != size:
+        raise Damaged("it ends in the middle; part of it is missing")
+    return data
+
+
+class _Digested:
     """A file read once from front to back, every byte of it going into the digest."""
 
     def __init__(self, payload: Payload) -> None:
         self.file = payload.open()
-        self.left = payload.bytes
         self.digest = hashlib.sha256()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         data = self.file.read(size)
-        self.left -= len(data)
         self.digest.update(data)
         return data
 
 
 def extract_tables(tar: Payload, folder: Path) -> dict[str, Path]:
-    """Take `<table>.parquet` members out of `tar` into `folder`, one file for each table, flushed
-    to disk.
+    """Take `<table>.parquet` members out of a package, one file for each table, flushed to disk.
 
-    Returns the files by table, in the tar's order. Raises `NotAPackage` when the bytes are not
-    those announced, or when a member is anything but a regular file: a path, a link, a device, a
-    name twice, a size beyond the tar's end; and `UnknownTable` when its name is not that of a SynDB
-    table.
+    Args:
+        tar: Stricter than tars in general: only regular files, each once, whose extended headers
+            say no more than size, times and owner.
+        folder: Where the files go.
+
+    Returns:
+        The files by table, in the tar's order.
+
+    Raises:
+        NotAPackage: The bytes are not those announced, or a member is anything but a regular file:
+            a path, a link, a device, a name twice, a size beyond the tar's end.
+        UnknownTable: A member's name is not that of a SynDB table.
     """
-    pieces = _Pieces(tar)
+    tables: dict[str, Path] = {}
+    pieces = _Digested(tar)
     try:
-        tables = _members(pieces, tar.name, folder)
-        while pieces.read(PIECE):
+        for member in members(pieces, tar.bytes):
+            table = _table_of(member, tar.name)
+            if table in tables:
+                raise NotAPackage(f"{tar.name}: {member.name} is in it twice.")
+            tables[table] = folder / f"{table}.parquet"
+            member.save(tables[table], flush=True)
+        while pieces.read(_PIECE):
             pass
+    except Damaged as why:
+        raise NotAPackage(f"{tar.name}: {why}.", next_step=_AGAIN) from None
     finally:
         pieces.file.close()
-    if pieces.digest.hexdigest() != tar.sha256:
+    digest = pieces.digest.hexdigest()
+    if digest != tar.sha256:
         raise NotAPackage(
-            f"{tar.name}: its bytes have the digest {pieces.digest.hexdigest()[:12]}..., not"
-            f" {tar.sha256[:12]}... as announced.",
-            next_step="The package changed or was damaged on its way. Run the package stage again.",
+            f"{tar.name}: its bytes have the digest {digest[:12]}..., not {tar.sha256[:12]}... "
+            "as announced.",
+            next_step=f"The package changed or was damaged on its way. {_AGAIN}",
         )
     if not tables:
         raise NotAPackage(
@@ -73,117 +192,20 @@ def extract_tables(tar: Payload, folder: Path) -> dict[str, Path]:
     return tables
 
 
-def _members(pieces: _Pieces, name: str, folder: Path) -> dict[str, Path]:
-    tables: dict[str, Path] = {}
-    announced: int | None = None  # a size too large for the plain header
-    while block := pieces.read(BLOCK):
-        if not block.strip(b"\0"):
-            return tables
-        member = _header(block, name)
-        if member.type == tarfile.XHDTYPE and 0 < member.size <= min(
-            MAX_EXTENDED_HEADER, pieces.left
-        ):
-            announced = _size_in(_exactly(pieces, _padded(member.size), name)[: member.size], name)
-            continue
-        size = member.size if announced is None else announced
-        announced = None
-        table = _table_of(member, name)
-        if table in tables:
-            raise NotAPackage(f"{name}: {member.name} is in it twice.")
-        if not 0 < size <= pieces.left:
-            raise NotAPackage(
-                f"{name}: {member.name} claims {size:,} bytes; {pieces.left:,} are left in the tar."
-            )
-        tables[table] = folder / f"{table}.parquet"
-        _copy(pieces, size, tables[table], name)
-        _exactly(pieces, _padded(size) - size, name)
-    raise NotAPackage(
-        f"{name}: it ends in the middle; part of it is missing.",
-        next_step="Run the package stage again.",
-    )
-
-
-def _header(block: bytes, name: str) -> tarfile.TarInfo:
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-    except (tarfile.TarError, UnicodeDecodeError, ValueError):
+def _table_of(member: Member, tar: str) -> str:
+    if not member.regular:
+        unlike = "(a link, a folder, a device or an unusual header)"
+        raise NotAPackage(f"{tar}: {member.name!r} is no regular file {unlike}.")
+    if member.says.keys() - _HARMLESS:
         raise NotAPackage(
-            f"{name}: this is no tar, or part of it is missing.",
-            next_step="Run the package stage again.",
-        ) from None
-
-
-def _table_of(member: tarfile.TarInfo, name: str) -> str:
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        raise NotAPackage(
-            f"{name}: {member.name!r} is no regular file (a link, a folder, a device or an unusual"
-            " header)."
+            f"{tar}: an extended header says more than a member's size, times and owner."
         )
     table, dot, suffix = member.name.partition(".")
     if f"{dot}{suffix}" != ".parquet" or table not in TABLES:
         raise UnknownTable(
-            f"{name}: {member.name!r} is not the file of a SynDB table.",
+            f"{tar}: {member.name!r} is not the file of a SynDB table.",
             next_step=f"Allowed: {', '.join(TABLES)}, each with .parquet",
         )
+    if not member.size:
+        raise NotAPackage(f"{tar}: {member.name} is empty.")
     return table
-
-
-def extended_records(header: bytes) -> dict[bytes, bytes]:
-    """What an extended (pax) header says: records `<length> <key>=<value>\\n`. Raises `ValueError`
-    when it is damaged.
-    """
-    records = {}
-    while header:
-        length, space, _ = header.partition(b" ")
-        if not (
-            space
-            and length.isdigit()
-            and len(length) < 6
-            and len(length) < int(length) <= len(header)
-        ):
-            raise ValueError("an extended header is damaged")
-        record, header = header[len(length) + 1 : int(length)], header[int(length) :]
-        key, _, value = record.rstrip(b"\n").partition(b"=")
-        if key == b"size" and not (value.isdigit() and len(value) < 20):
-            raise ValueError("an extended header is damaged")
-        records[key] = value
-    return records
-
-
-def _size_in(header: bytes, name: str) -> int | None:
-    """The size of which an extended header tells, if it does; times and owners mean nothing here,
-    and anything else is refused.
-    """
-    try:
-        records = extended_records(header)
-    except ValueError as error:
-        raise NotAPackage(f"{name}: {error}.") from None
-    if records.keys() - {b"size", *_MEANINGLESS}:
-        raise NotAPackage(
-            f"{name}: an extended header says more than a member's size, times and owner."
-        )
-    return int(records[b"size"]) if b"size" in records else None
-
-
-def _padded(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
-
-
-def _exactly(pieces: _Pieces, size: int, name: str) -> bytes:
-    data = pieces.read(size) if size else b""
-    if len(data) != size:
-        raise NotAPackage(
-            f"{name}: it ends in the middle; part of it is missing.",
-            next_step="Run the package stage again.",
-        )
-    return data
-
-
-def _copy(pieces: _Pieces, size: int, path: Path, name: str) -> None:
-    with path.open("xb") as file:
-        while size:
-            piece = _exactly(pieces, min(size, PIECE), name)
-            file.write(piece)
-            size -= len(piece)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,27 +1,24 @@
-"""What every destination can do, whatever it speaks: the one interface between publishing and a
-SynDB.
+"""What every destination can do, whatever it speaks: the one interface between publishing and a SynDB.
 
-Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any
-decision about approval.
+Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any decision about approval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.base.progress import Watch, nobody
 from syndb_pipeline.base.tar_stream import Payload
 
 FileKind = Literal["mesh", "swb"]
-"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route
-has for them.
-"""
+"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route has for them."""
 
 SUFFIX: dict[FileKind, str] = {"mesh": ".glb", "swb": ".swc"}
 
@@ -49,11 +46,9 @@ class Mutation(_Frozen):
 
 
 class Metadata(_Frozen):
-    """A dataset's metadata as the package's manifest holds it: SynDB's `NewDatasetSchema`
-    (syndb-api-client 0.7.2), names beside codes.
+    """A dataset's metadata as the package's manifest holds it: SynDB's `NewDatasetSchema` (syndb-api-client 0.7.2), names beside codes.
 
-    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the
-    same in words, for people.
+    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the same in words, for people.
     """
 
     id: UUID
@@ -80,6 +75,12 @@ class Upload(_Frozen):
     rows: dict[str, int]
     by: str
     at: datetime
+
+    @classmethod
+    def of(cls, package: Package, by: str) -> Upload:
+        """What an upload of the package that arrives now is. Reads the tar, for its digest."""
+        tar, now = package.tar, datetime.now(UTC)
+        return cls(tar_sha256=tar.sha256, bytes=tar.bytes, rows=package.rows, by=by, at=now)
 
 
 class Package(_Frozen):
@@ -128,14 +129,27 @@ class Deletion(_Frozen):
     by: str
     at: datetime
 
+    @classmethod
+    def of(cls, info: DatasetInfo, files: StoredFiles | None, by: str) -> Deletion:
+        """What a deletion of the dataset now takes."""
+        return cls(
+            dataset=info.metadata.id,
+            label=info.metadata.label,
+            owner=info.owner,
+            rows=info.rows,
+            files=files.count if files is not None else None,
+            uploads=info.uploads or (),
+            by=by,
+            at=datetime.now(UTC),
+        )
+
 
 class DatasetInfo(_Frozen):
     """A dataset as its destination tells it.
 
-    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count
-    of rows; `rows` is, or None when the destination does not count by table. `uploads`, oldest
-    first, is None when it does not tell which tars it took. `new` is told by `register` alone: this
-    very call created the dataset, so nobody else can have begun to send to it.
+    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is, or None when the
+    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took. `new` is told by
+    `register` alone: this very call created the dataset, so nobody else can have begun to send to it.
     """
 
     metadata: Metadata
@@ -150,9 +164,8 @@ class DatasetInfo(_Frozen):
 class TableCheck(_Frozen):
     """One sent table held against what the destination has.
 
-    `found` counts every row of the table there, earlier uploads' too; None when the destination
-    does not let us read. `missing` counts sent rows that are not there as they were sent, `doubled`
-    the rows there whose key another row has; None as `found`.
+    `found` counts every row of the table there, earlier uploads' too; None when the destination does not let us read. `missing` counts sent
+    rows that are not there as they were sent, `doubled` the rows there whose key another row has; None as `found`.
     """
 
     table: str
@@ -175,9 +188,8 @@ class TableCheck(_Frozen):
 class Destination(Protocol):
     """A SynDB that datasets are published to.
 
-    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a
-    broken tar) and `OutcomeUnknown` (no answer). Every method may be repeated: what is there
-    already is not done twice.
+    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a broken tar) and `OutcomeUnknown` (no
+    answer). Every method may be repeated: what is there already is not done twice.
     """
 
     @property
@@ -187,24 +199,18 @@ class Destination(Protocol):
 
     @property
     def target(self) -> str:
-        """What the name stands for, the same on every machine; a part of what is approved (an HTTP
-        destination's address).
-        """
+        """What the name stands for, the same on every machine; a part of what is approved (an HTTP destination's address)."""
         ...
 
     @property
     def settle_seconds(self) -> float:
-        """How long after an unanswered upload its rows may still appear; 0 when a destination is
-        done once it stops answering.
-        """
+        """How long after an unanswered upload its rows may still appear; 0 when a destination is done once it stops answering."""
         ...
 
     def who_am_i(self) -> Identity: ...
 
     def register(self, metadata: Metadata) -> DatasetInfo:
-        """Create the dataset, and the tags and collections it needs; the same dataset with the same
-        metadata is given back as it is.
-        """
+        """Create the dataset, and the tags and collections it needs; the same dataset with the same metadata is given back as it is."""
         ...
 
     def owned(self) -> list[DatasetInfo]:
@@ -212,9 +218,7 @@ class Destination(Protocol):
         ...
 
     def modifiable(self) -> list[DatasetInfo]:
-        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by
-        label.
-        """
+        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by label."""
         ...
 
     def incomplete(self) -> list[DatasetInfo]:
@@ -226,11 +230,9 @@ class Destination(Protocol):
         ...
 
     def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
-        """Send a package. All of it arrives or nothing, as far as the destination keeps its word;
-        `compare` sees.
+        """Send a package. All of it arrives or nothing, as far as the destination keeps its word; `compare` sees.
 
-        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends
-        twice by itself after that.
+        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends twice by itself after that.
         """
         ...
 
@@ -245,15 +247,11 @@ class Destination(Protocol):
     def put_files(
         self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
     ) -> list[FailedFile]:
-        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that
-        did not arrive; the others did.
-        """
+        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that did not arrive; the others did."""
         ...
 
     def files(self, dataset: UUID) -> StoredFiles | None:
-        """How many meshes and skeletons the dataset has; None when the destination does not
-        tell.
-        """
+        """How many meshes and skeletons the dataset has; None when the destination does not tell."""
         ...
 
     def delete(self, dataset: UUID) -> Deletion:
@@ -261,18 +259,27 @@ class Destination(Protocol):
         ...
 
     def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
-        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of
-        them.
-        """
+        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of them."""
         ...
 
 
-def differences(wanted: Metadata, found: Metadata) -> list[str]:
-    """In words, where the metadata at a destination differ from those wanted; empty when the
-    dataset can be selected as it is.
+def unknown_dataset(dataset: UUID, destination: str) -> UnknownDataset:
+    """The refusal of a request about a dataset that a destination does not have."""
+    return UnknownDataset(
+        f"There is no dataset {dataset} at {destination}.",
+        next_step=f"List those there are with: syndb-pipeline datasets --destination {destination}",
+    )
 
-    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds).
-    The order of regions, mutations, publications, groups and collections means nothing.
+
+def by_label(infos: Iterable[DatasetInfo]) -> list[DatasetInfo]:
+    return sorted(infos, key=lambda info: (info.metadata.label, str(info.metadata.id)))
+
+
+def differences(wanted: Metadata, found: Metadata) -> list[str]:
+    """In words, where the metadata at a destination differ from those wanted; empty when the dataset can be selected as it is.
+
+    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds). The order of regions, mutations,
+    publications, groups and collections means nothing.
     """
     return [
         f"{name}: here {_short(getattr(wanted, name))}, there {_short(getattr(found, name))}"

@@ -25,20 +25,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
-from tests.unit.destinations.rest_place import metadata, package
-from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer
 
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
 from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
-from syndb_pipeline.destinations.rest import http_retry
-from syndb_pipeline.destinations.rest.http import Session
-from syndb_pipeline.destinations.rest.http_body import FilePart
-from syndb_pipeline.destinations.rest.http_reach import reach
-from syndb_pipeline.destinations.rest.rest import RestDestination
+from syndb_pipeline.destinations.rest.connections import reach
+from syndb_pipeline.destinations.rest.destination import RestDestination
+from syndb_pipeline.destinations.rest.session import FilePart, Session
 from tests.command_line import PROGRAM
 from tests.rest_lab import ROOT
+from tests.rest_place import metadata, package
+from tests.scripted_server import Reply, Seen, Server, answer
 
 TOKEN = "token-canary"
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202e\nfake line"
@@ -47,8 +45,8 @@ ME = {"id": "1d2a11", "email": "ada@lab.example", "is_verified": True}
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
     for name in (
         "HTTPS_PROXY",
         "HTTP_PROXY",
@@ -401,7 +399,7 @@ def test_an_address_that_is_none_is_refused_in_words(address: str, tmp_path: Pat
 
 
 def test_a_server_elsewhere_leads_to_nothing_on_this_machine() -> None:
-    from syndb_pipeline.destinations.rest.http_address import redirected, require_safe
+    from syndb_pipeline.destinations.rest.answers import redirected, require_safe
 
     for address in ("https://127.0.0.1/x", "https://localhost:8443/x", "https://[::1]/x"):
         with pytest.raises(DestinationRefused, match="which is this machine"):
@@ -439,7 +437,7 @@ def test_a_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("ALL_PROXY", "socks5://user:canary@127.0.0.1:1080"),
         ("HTTPS_PROXY", "foo://user:canary@x"),
-        ("NO_PROXY", "[::1],canary"),
+        ("HTTPS_PROXY", "http://:canary@:99999"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_told_without_its_password(

@@ -1,5 +1,5 @@
-"""A SynDB node in a folder of this machine: datasets, owners, tables as Parquet, uploads, meshes
-and skeletons.
+"""A SynDB node in a folder of this machine: datasets, owners, tables as Parquet, uploads, meshes and
+skeletons.
 
 Belongs here: storing and reading datasets so that readers and writers never see a half. Does not:
 deciding what may be published.
@@ -11,7 +11,7 @@ upload or after it. Writers of one dataset wait for each other. As SynDB does, r
 (dataset, cid), pairs by their two ends, and `number_of_units` grows at each upload.
 
 A deleted dataset's `dataset.json` stays as its tombstone. Its id can be registered again by the
-same owner only: its UUIDs may have been cited, and nobody else may put other rows behind them.
+same owner only: its UUIDs may have been cited, and no other person may put other rows behind them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from syndb_pipeline.base.errors import (
     NotAPackage,
     NotPermitted,
     OutcomeUnknown,
-    UnknownDataset,
 )
 from syndb_pipeline.base.progress import Progress, Watch, nobody
 from syndb_pipeline.contract.tables import TABLES, ordered
@@ -54,7 +53,9 @@ from syndb_pipeline.destinations.base import (
     StoredFiles,
     TableCheck,
     Upload,
+    by_label,
     differences,
+    unknown_dataset,
 )
 from syndb_pipeline.destinations.embedded.files import StoredFile, keep_file, stored_files
 from syndb_pipeline.destinations.embedded.tables import (
@@ -115,13 +116,23 @@ def operating_system_user() -> str:
 class EmbeddedNode:
     """The embedded destination (`base.Destination`).
 
-    `owner` is who acts, a member of `groups`: owners and members of a dataset's authorised groups
-    may upload to it, its owner alone may delete it (S). `repeats` says what becomes of the newest
-    upload sent again: nothing, or counted once more as SynDB does (S). A table that announces more
-    than `max_rows` rows, or `max_bytes` bytes once unpacked, is not read at all.
+    Args:
+        name: The destination's name.
+        folder: Where the node is.
+        owner: Who acts: the operating system's user unless said otherwise. Owners and members of a
+            dataset's authorised groups may upload to it, its owner alone may delete it (S).
+        groups: Those that `owner` is a member of.
+        repeats: What becomes of the newest upload sent again: nothing, or counted once more as
+            SynDB does (S).
+        memory_limit: Of DuckDB, in bytes.
+        threads: Of DuckDB.
+        max_rows: A table that announces more is not read at all.
+        max_bytes: As `max_rows`, for a table's bytes once unpacked.
     """
 
     settle_seconds = 0.0
+    # Not the folder's path: the same plan has the same digest wherever the node is.
+    target = "embedded"
 
     def __init__(
         self,
@@ -146,30 +157,25 @@ class EmbeddedNode:
         self.max_rows = max_rows
         self.max_bytes = max_bytes
 
-    @property
-    def target(self) -> str:
-        # Not the folder's path: the same plan has the same digest wherever the node lies.
-        return "embedded"
-
     def who_am_i(self) -> Identity:
         return Identity(id=self.owner, name=self.owner, verified=True)
+
+    # Datasets
 
     def register(self, metadata: Metadata) -> DatasetInfo:
         with self._writing(metadata.id) as folder:
             entry = _read(folder)
             if entry is not None:
                 self._require_owner(entry)
-                if entry.state == "present":
-                    if found := differences(metadata, entry.metadata):
-                        raise DestinationRefused(
-                            f"Dataset {metadata.id} is at {self.name} with other metadata:\n"
-                            + "\n".join(f"  {line}" for line in found),
-                            next_step=(
-                                "Give the config the metadata that are there, or delete the dataset"
-                                " there and publish it anew."
-                            ),
-                        )
-                    return entry.info
+            if entry is not None and entry.state == "present":
+                if found := differences(metadata, entry.metadata):
+                    lines = "".join(f"\n  {line}" for line in found)
+                    raise DestinationRefused(
+                        f"Dataset {metadata.id} is at {self.name} with other metadata:{lines}",
+                        next_step="Give the config the metadata that are there, or delete the "
+                        "dataset there and publish it again.",
+                    )
+                return entry.info
             new = _Entry(
                 metadata=metadata,
                 owner=self.owner,
@@ -183,11 +189,7 @@ class EmbeddedNode:
         return [info for info in self.all() if info.owner == self.owner]
 
     def modifiable(self) -> list[DatasetInfo]:
-        return [
-            info
-            for info in self.all()
-            if info.owner == self.owner or self.groups & set(info.metadata.authorized_group_names)
-        ]
+        return [info for info in self.all() if self._may_write(info.owner, info.metadata)]
 
     def incomplete(self) -> list[DatasetInfo]:
         return [
@@ -198,150 +200,17 @@ class EmbeddedNode:
 
     def all(self) -> list[DatasetInfo]:
         """Every dataset of the node, whoever owns it, by label."""
-        entries = (_read(path) for path in (self.folder / "datasets").glob("*/"))
-        present = [
-            entry.info for entry in entries if entry is not None and entry.state == "present"
-        ]
-        return sorted(present, key=lambda info: (info.metadata.label, str(info.metadata.id)))
+        entries = (_present(folder) for folder in (self.folder / "datasets").glob("*/"))
+        return by_label(entry.info for entry in entries if entry is not None)
 
     def info(self, dataset: UUID) -> DatasetInfo | None:
-        entry = _read(self._dataset(dataset))
-        return entry.info if entry is not None and entry.state == "present" else None
-
-    def table_files(self, dataset: UUID) -> dict[str, Path]:
-        """The Parquet files of the dataset's tables, all of one moment. A file stays readable until
-        the second upload after this call.
-        """
-        folder = self._dataset(dataset)
-        entry = _read(folder)
-        if entry is None or entry.state != "present":
-            raise self._unknown(dataset)
-        return {name: folder / "tables" / table.file for name, table in entry.tables.items()}
-
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
-        tar = package.tar
-        with self._changing(dataset) as (folder, entry):
-            if (
-                self.repeats == "ignored"
-                and entry.uploads
-                and entry.uploads[-1].tar_sha256 == tar.sha256
-            ):
-                return entry.uploads[-1]
-            # An older upload of the same tar is no reason to stop: one in between may have replaced
-            # its rows.
-            if str(dataset) not in tar.name:
-                raise NotAPackage(
-                    f"{tar.name}: the name of a package must hold the dataset's id, {dataset}."
-                )
-            staging = folder / ".staging"
-            staging.mkdir()
-            sent = extract_tables(tar, staging)
-            with self._duckdb(folder) as connection:
-                for path in sent.values():
-                    check_size(connection, path, max_rows=self.max_rows, max_bytes=self.max_bytes)
-                rows = {name: check_table(connection, name, path) for name, path in sent.items()}
-                merged = {
-                    name: _merge(connection, folder / "tables", name, path, entry.tables.get(name))
-                    for name, path in sent.items()
-                }
-            upload = Upload(
-                tar_sha256=tar.sha256,
-                bytes=tar.bytes,
-                rows=rows,
-                by=self.owner,
-                at=datetime.now(UTC),
-            )
-            codes = tuple(
-                sorted({*entry.metadata.syndb_tables, *(TABLES[name].code for name in sent)})
-            )
-            new = entry.model_copy(
-                update={
-                    "metadata": entry.metadata.model_copy(update={"syndb_tables": codes}),
-                    "tables": {
-                        name: (entry.tables | merged)[name]
-                        for name in ordered({*entry.tables, *merged})
-                    },
-                    "uploads": (*entry.uploads, upload),
-                    "number_of_units": entry.number_of_units + sum(rows.values()),
-                }
-            )
-            _write(folder, new)
-            # Files of the entry before stay for readers that have just read it.
-            _keep_only(
-                folder / "tables",
-                {table.file for each in (entry, new) for table in each.tables.values()},
-            )
-            return upload
-
-    def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
-        with self._changing(dataset) as (folder, entry):
-            staging = folder / ".staging"
-            staging.mkdir()
-            sent = extract_tables(package.tar, staging)
-            with self._duckdb(folder) as connection:
-                held = {
-                    name: folder / "tables" / table.file for name, table in entry.tables.items()
-                }
-                return tuple(
-                    compare_table(connection, name, path, held.get(name))
-                    for name, path in sent.items()
-                )
-
-    def lacking(self, dataset: UUID, files: Sequence[OutgoingFile]) -> list[OutgoingFile]:
-        there = {(file.kind, file.unit): file.sha256 for file in self.stored(dataset)}
-        return [file for file in files if there.get((file.kind, file.unit)) != file.sha256]
-
-    def put_files(
-        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
-    ) -> list[FailedFile]:
-        failed = []
-        for done, file in enumerate(files, 1):
-            try:
-                self.put_file(dataset, file.kind, file.unit, file.path, file.sha256)
-            except (NotAPackage, OSError) as error:
-                failed.append(
-                    FailedFile(
-                        file=file,
-                        reason=(
-                            error.message if isinstance(error, NotAPackage) else str(error.strerror)
-                        ),
-                    )
-                )
-            watch(Progress(what="meshes and skeletons", done=done, total=len(files), unit="files"))
-        return failed
-
-    def put_file(
-        self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str
-    ) -> StoredFile:
-        """Keep a copy of `path`, whose bytes must have the digest `sha256`, as the mesh or skeleton
-        of the row `unit`.
-        """
-        with self._changing(dataset) as (folder, _):
-            return keep_file(folder, kind, unit, path, sha256)
-
-    def files(self, dataset: UUID) -> StoredFiles:
-        stored = self.stored(dataset)
-        return StoredFiles(count=len(stored), bytes=sum(file.bytes for file in stored))
-
-    def stored(self, dataset: UUID, unit: UUID | None = None) -> list[StoredFile]:
-        """The dataset's meshes and skeletons, or those of one row."""
-        if self.info(dataset) is None:
-            raise self._unknown(dataset)
-        return stored_files(self._dataset(dataset), unit)
+        entry = _present(self._dataset(dataset))
+        return entry.info if entry is not None else None
 
     def delete(self, dataset: UUID) -> Deletion:
         with self._changing(dataset) as (folder, entry):
             self._require_owner(entry)
-            deletion = Deletion(
-                dataset=dataset,
-                label=entry.metadata.label,
-                owner=entry.owner,
-                rows=entry.info.rows,
-                files=len(stored_files(folder)),
-                uploads=entry.uploads,
-                by=self.owner,
-                at=datetime.now(UTC),
-            )
+            deletion = Deletion.of(entry.info, self.files(dataset), self.owner)
             # The tombstone takes the dataset's place in one rename; what it pointed to goes after
             # that, at the latest with the next write.
             tombstone = _Entry(
@@ -359,28 +228,120 @@ class EmbeddedNode:
         entry = _read(self._dataset(dataset))
         return entry.deletions if entry is not None else ()
 
+    # Tables
+
+    def table_files(self, dataset: UUID) -> dict[str, Path]:
+        """The Parquet files of the dataset's tables, all of one moment. A file stays readable until
+        the second upload after this call."""
+        folder = self._dataset(dataset)
+        entry = _present(folder)
+        if entry is None:
+            raise unknown_dataset(dataset, self.name)
+        return _held(folder, entry)
+
+    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        tar = package.tar
+        with self._changing(dataset) as (folder, entry):
+            newest = entry.uploads[-1] if entry.uploads else None
+            if self.repeats == "ignored" and newest and newest.tar_sha256 == tar.sha256:
+                return newest
+            # An older upload of the same tar is no reason to stop: one in between may have replaced
+            # its rows.
+            if str(dataset) not in tar.name:
+                raise NotAPackage(
+                    f"{tar.name}: the name of a package must hold the dataset's id, {dataset}."
+                )
+            sent = self._extracted(folder, package)
+            with self._duckdb(folder) as connection:
+                for path in sent.values():
+                    check_size(connection, path, max_rows=self.max_rows, max_bytes=self.max_bytes)
+                rows = {name: check_table(connection, name, path) for name, path in sent.items()}
+                merged = {
+                    name: _merge(connection, folder / "tables", name, path, entry.tables.get(name))
+                    for name, path in sent.items()
+                }
+            upload = Upload.of(Package(tar=tar, rows=rows), self.owner)
+            tables = entry.tables | merged
+            codes = {*entry.metadata.syndb_tables, *(TABLES[name].code for name in sent)}
+            new = entry.model_copy(
+                update={
+                    "metadata": entry.metadata.model_copy(
+                        update={"syndb_tables": tuple(sorted(codes))}
+                    ),
+                    "tables": {name: tables[name] for name in ordered(tables)},
+                    "uploads": (*entry.uploads, upload),
+                    "number_of_units": entry.number_of_units + sum(rows.values()),
+                }
+            )
+            _write(folder, new)
+            # Files of the entry before stay for readers that have just read it.
+            _keep_only(
+                folder / "tables", {*_held(folder, entry).values(), *_held(folder, new).values()}
+            )
+            return upload
+
+    def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
+        with self._changing(dataset) as (folder, entry):
+            sent, held = self._extracted(folder, package), _held(folder, entry)
+            with self._duckdb(folder) as connection:
+                return tuple(
+                    compare_table(connection, name, path, held.get(name))
+                    for name, path in sent.items()
+                )
+
+    # Meshes and skeletons
+
+    def lacking(self, dataset: UUID, files: Sequence[OutgoingFile]) -> list[OutgoingFile]:
+        there = {(file.kind, file.unit, file.sha256) for file in self.stored(dataset)}
+        return [file for file in files if (file.kind, file.unit, file.sha256) not in there]
+
+    def put_files(
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+    ) -> list[FailedFile]:
+        failed = []
+        for done, file in enumerate(files, 1):
+            try:
+                self.put_file(dataset, file.kind, file.unit, file.path, file.sha256)
+            except NotAPackage as error:
+                failed.append(FailedFile(file=file, reason=error.message))
+            except OSError as error:
+                failed.append(FailedFile(file=file, reason=str(error.strerror)))
+            watch(Progress(what="meshes and skeletons", done=done, total=len(files), unit="files"))
+        return failed
+
+    def put_file(
+        self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str
+    ) -> StoredFile:
+        """Keep a copy of `path`, whose bytes must have the digest `sha256`, as the mesh or skeleton
+        of the row `unit`."""
+        with self._changing(dataset) as (folder, _):
+            return keep_file(folder, kind, unit, path, sha256)
+
+    def files(self, dataset: UUID) -> StoredFiles:
+        stored = self.stored(dataset)
+        return StoredFiles(count=len(stored), bytes=sum(file.bytes for file in stored))
+
+    def stored(self, dataset: UUID, unit: UUID | None = None) -> list[StoredFile]:
+        """The dataset's meshes and skeletons, or those of one row."""
+        if self.info(dataset) is None:
+            raise unknown_dataset(dataset, self.name)
+        return stored_files(self._dataset(dataset), unit)
+
+    # Who may, and one writer at a time
+
     def _dataset(self, dataset: UUID) -> Path:
         return self.folder / "datasets" / str(dataset)
 
-    def _unknown(self, dataset: UUID) -> UnknownDataset:
-        return UnknownDataset(
-            f"There is no dataset {dataset} at {self.name}.",
-            next_step=(
-                f"List those there are with: syndb-pipeline datasets --destination {self.name}"
-            ),
-        )
+    def _may_write(self, owner: str, metadata: Metadata) -> bool:
+        return owner == self.owner or bool(self.groups & set(metadata.authorized_group_names))
 
     def _require_owner(self, entry: _Entry) -> None:
         if entry.owner != self.owner:
             raise NotPermitted(
-                f"Dataset {entry.metadata.id} at {self.name} belongs to {entry.owner}; you are"
-                f" {self.owner}.",
+                f"Dataset {entry.metadata.id} at {self.name} belongs to {entry.owner}; "
+                f"you are {self.owner}.",
                 next_step="Ask its owner, or give your dataset an id of its own.",
             )
-
-    def _require_writer(self, entry: _Entry) -> None:
-        if not self.groups & set(entry.metadata.authorized_group_names):
-            self._require_owner(entry)
 
     @contextmanager
     def _writing(self, dataset: UUID) -> Iterator[Path]:
@@ -392,41 +353,51 @@ class EmbeddedNode:
             lock.acquire()
         except Timeout:
             raise OutcomeUnknown(
-                f"Another upload of dataset {dataset} has held {self.name} for"
-                f" {LOCK_SECONDS:.0f} s.",
+                f"Another upload of dataset {dataset} has held {self.name} for "
+                f"{LOCK_SECONDS:.0f} s.",
                 next_step="Wait for it to end, then give the same command again.",
             ) from None
+        folder = self._dataset(dataset)
         try:
-            folder = self._dataset(dataset)
             folder.mkdir(parents=True, exist_ok=True)
             flush(folder.parent)
             _sweep(folder, _read(folder))
             yield folder
         finally:
-            shutil.rmtree(self._dataset(dataset) / ".staging", ignore_errors=True)
+            shutil.rmtree(folder / ".staging", ignore_errors=True)
             lock.release()
 
     @contextmanager
     def _changing(self, dataset: UUID) -> Iterator[tuple[Path, _Entry]]:
         """The folder and entry of a dataset that is there and may be written to by us. Refused
-        otherwise.
-        """
+        otherwise."""
         if not self._dataset(dataset).is_dir():
-            raise self._unknown(dataset)
+            raise unknown_dataset(dataset, self.name)
         with self._writing(dataset) as folder:
-            entry = _read(folder)
-            if entry is None or entry.state != "present":
-                raise self._unknown(dataset)
-            self._require_writer(entry)
+            entry = _present(folder)
+            if entry is None:
+                raise unknown_dataset(dataset, self.name)
+            if not self._may_write(entry.owner, entry.metadata):
+                self._require_owner(entry)
             yield folder, entry
+
+    def _extracted(self, folder: Path, package: Package) -> dict[str, Path]:
+        staging = folder / ".staging"
+        staging.mkdir()
+        return extract_tables(package.tar, staging)
 
     @contextmanager
     def _duckdb(self, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        spill = folder / ".staging" / "spill"
-        with engine.connect(
-            memory_limit=self.memory_limit, threads=self.threads, spill=spill
-        ) as connection:
+        spill, limit = folder / ".staging" / "spill", self.memory_limit
+        with engine.connect(memory_limit=limit, threads=self.threads, spill=spill) as connection:
             yield connection
+
+
+# Files of one dataset
+
+
+def _held(folder: Path, entry: _Entry) -> dict[str, Path]:
+    return {name: folder / "tables" / table.file for name, table in entry.tables.items()}
 
 
 def _merge(
@@ -445,6 +416,12 @@ def _merge(
         write_merged(connection, name, tables / before.file, sent, target)
     flush(tables)
     return _TableFile(file=target.name, rows=count_rows(connection, target))
+
+
+def _present(folder: Path) -> _Entry | None:
+    """The dataset of the folder; None when there is none, or it was deleted."""
+    entry = _read(folder)
+    return entry if entry is not None and entry.state == "present" else None
 
 
 def _read(folder: Path) -> _Entry | None:
@@ -466,15 +443,14 @@ def _write(folder: Path, entry: _Entry) -> None:
 
 def _sweep(folder: Path, entry: _Entry | None) -> None:
     """Remove what a write that died left, and the files of a dataset that was deleted."""
-    shutil.rmtree(folder / ".staging", ignore_errors=True)
-    if entry is None or entry.state == "deleted":
-        shutil.rmtree(folder / "tables", ignore_errors=True)
-        shutil.rmtree(folder / "files", ignore_errors=True)
+    gone = () if entry is not None and entry.state == "present" else ("tables", "files")
+    for name in (".staging", *gone):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for beside in folder.glob(".dataset.json.*"):
         beside.unlink()
 
 
-def _keep_only(tables: Path, names: set[str]) -> None:
+def _keep_only(tables: Path, files: set[Path]) -> None:
     for path in tables.iterdir():
-        if path.name not in names:
+        if path not in files:
             path.unlink()

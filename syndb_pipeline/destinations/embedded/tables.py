@@ -2,12 +2,15 @@
 how the two are compared.
 
 Belongs here: SQL over Parquet files, streamed. Does not: datasets, owners, or which file is the
-table now (`embedded.py`).
+table now (`node.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -34,76 +37,56 @@ def check_size(
     if max_rows is None and max_bytes is None:
         return
     file = literal(exact_path(path))
-    try:
-        announced, *_ = connection.execute(
-            f"SELECT num_rows FROM parquet_file_metadata({file})"
-        ).fetchone() or (0,)
-        groups, values, unpacked = connection.execute(
-            "SELECT max(row_group_num_rows), max(num_values),"
-            f" sum(total_uncompressed_size::HUGEINT) FROM parquet_metadata({file})"
-        ).fetchone() or (0, 0, 0)
-    except duckdb.Error as error:
-        raise BadTable(
-            f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]})."
-        ) from None
-    if max_rows is not None and (rows := max(announced or 0, groups or 0, values or 0)) > max_rows:
-        raise BadTable(
-            f"{path.name}: it announces {rows:,} rows; no more than {max_rows:,} are taken."
+    with _readable(path):
+        rows, unpacked = _row(
+            connection,
+            f"SELECT greatest((SELECT max(num_rows) FROM parquet_file_metadata({file})), "
+            "max(row_group_num_rows), max(num_values)), "
+            f"coalesce(sum(total_uncompressed_size::HUGEINT), 0) FROM parquet_metadata({file})",
         )
-    if max_bytes is not None and (unpacked or 0) > max_bytes:
-        raise BadTable(
-            f"{path.name}: it would unpack to {unpacked:,} bytes; no more than {max_bytes:,} are"
-            " taken."
-        )
+    wrong = ""
+    if max_rows is not None and (rows or 0) > max_rows:
+        wrong = f"it announces {rows:,} rows; no more than {max_rows:,} are taken"
+    elif max_bytes is not None and unpacked > max_bytes:
+        wrong = f"it would unpack to {unpacked:,} bytes; no more than {max_bytes:,} are taken"
+    if wrong:
+        raise BadTable(f"{path.name}: {wrong}.")
 
 
 def check_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
     """Rows of a sent table.
 
     Raises `BadTable` unless every column is one SynDB publishes for the table, in its type, every
-    row has its key (`cid`, or the two ends of a pair) and no key stands twice; also when any part
-    of the file cannot be read.
+    row has its key (`cid`, or the two ends of a pair) and no two rows have the same; also when any
+    part of the file cannot be read.
     """
     key = _key(table)
     keys = ", ".join(map(quote, key))
-    try:
-        found = _columns(connection, path)
-        if wrong := _wrong_columns(table, found):
-            raise BadTable(
-                f"{path.name}: {'; '.join(wrong)}.",
-                next_step="Make the package with the package stage.",
-            )
+    file = parquet(path)
+    with _readable(path):
+        if wrong := _wrong_columns(table, columns_of(connection, path)):
+            advice = "Make the package with the package stage."
+            raise BadTable(f"{path.name}: {'; '.join(wrong)}.", next_step=advice)
         # Every value is read, so a file that is broken anywhere is refused now and not by a reader
         # later. Counting alone reads the footer.
-        rows, *_ = connection.execute(
-            f"SELECT count(*), max(hash(COLUMNS(*))) FROM {parquet(path)}"
-        ).fetchone() or (0,)
+        rows, *_ = _row(connection, f"SELECT count(*), max(hash(COLUMNS(*))) FROM {file}")
         empty = " OR ".join(f"{quote(name)} IS NULL" for name in key)
-        (without,) = connection.execute(
-            f"SELECT count(*) FROM {parquet(path)} WHERE {empty}"
-        ).fetchone() or (0,)
-        twice = connection.execute(
-            f"SELECT {keys} FROM {parquet(path)} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
+        (without,) = _row(connection, f"SELECT count(*) FROM {file} WHERE {empty}")
+        repeated = connection.execute(
+            f"SELECT {keys} FROM {file} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
         ).fetchone()
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error as error:
-        raise BadTable(
-            f"{path.name}: no readable Parquet file ({str(error).splitlines()[0]})."
-        ) from None
     if without:
         raise BadTable(f"{path.name}: {without:,} rows have no {' or no '.join(key)}.")
-    if twice:
+    if repeated:
         raise BadTable(
-            f"{path.name}: {' and '.join(key)} {' and '.join(map(str, twice))} stands on several"
-            " rows."
+            f"{path.name}: {' and '.join(key)} {' and '.join(map(str, repeated))} is on several "
+            "rows."
         )
     return int(rows)
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    (rows,) = connection.execute(f"SELECT count(*) FROM {parquet(path)}").fetchone() or (0,)
-    return int(rows)
+    return int(_row(connection, f"SELECT count(*) FROM {parquet(path)}")[0])
 
 
 def write_merged(
@@ -115,72 +98,88 @@ def write_merged(
     A column that only the held table has keeps its values, as an upsert of the other columns leaves
     it in SynDB. Raises `DestinationRefused` when the held file is no Parquet file any more.
     """
+    sends = columns_of(connection, sent)  # was read to its end before: see `check_table`
     try:
-        has, sends = (
-            _columns(connection, held),
-            _columns(connection, sent),
-        )  # `sent` was read to its end before: see `check_table`
+        has = columns_of(connection, held)
     except duckdb.InvalidInputException as error:
         raise DestinationRefused(
-            f"{held}: the rows that are there cannot be read ({str(error).splitlines()[0]})."
-            " Nothing was changed.",
-            next_step="Restore it from a backup; or delete the dataset and publish it anew.",
+            f"{held}: the rows that are there cannot be read ({str(error).splitlines()[0]}). "
+            "Nothing was changed.",
+            next_step="Restore it from a backup; or delete the dataset and publish it again.",
         ) from None
-    columns = [name for name in TABLES[table].published if name in has or name in sends]
-    kept = ", ".join(
-        f"h.{quote(name)}" if name in has else f"NULL::{sends[name]} AS {quote(name)}"
-        for name in columns
+    old, new = [], []
+    for name in (name for name in TABLES[table].published if name in has or name in sends):
+        column = quote(name)
+        old.append(f"h.{column}" if name in has else f"NULL::{sends[name]} AS {column}")
+        new.append(f"s.{column}" if name in sends else f"h.{column}")
+    there, arrived, same = f"{parquet(held)} AS h", f"{parquet(sent)} AS s", _same_key(table)
+    merged = (
+        f"SELECT {', '.join(old)} FROM {there} ANTI JOIN {arrived} ON {same} "
+        f"UNION ALL SELECT {', '.join(new)} FROM {arrived}"
     )
-    new = ", ".join(f"s.{quote(name)}" if name in sends else f"h.{quote(name)}" for name in columns)
-    same = _same_key(table)
-    untouched = f"SELECT {kept} FROM {parquet(held)} AS h ANTI JOIN {parquet(sent)} AS s ON {same}"
-    old = f" LEFT JOIN {parquet(held)} AS h ON {same}" if set(has) - set(sends) else ""
-    write_parquet(
-        connection,
-        f"{untouched} UNION ALL SELECT {new} FROM {parquet(sent)} AS s{old}",
-        target,
-        published=True,
-    )
+    if set(has) - set(sends):
+        merged += f" LEFT JOIN {there} ON {same}"
+    write_parquet(connection, merged, target, published=True)
 
 
 def compare_table(
     connection: duckdb.DuckDBPyConnection, table: str, sent: Path, held: Path | None
 ) -> TableCheck:
     """A sent table against the one held, row by row in the columns that were sent. What is held and
-    cannot be read counts as not there.
-    """
+    cannot be read counts as not there."""
     rows = count_rows(connection, sent)
+    absent = TableCheck(table=table, sent=rows, found=0, missing=rows)
     if held is None:
-        return TableCheck(table=table, sent=rows, found=0, missing=rows)
+        return absent
     keys = ", ".join(map(quote, _key(table)))
-    columns = _columns(connection, sent)
+    columns = columns_of(connection, sent)
     try:
         if digest_file(held) == digest_file(sent):
             return TableCheck(table=table, sent=rows, found=rows, missing=0)
-        found, distinct = connection.execute(
-            f"SELECT count(*), (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {parquet(held)}))"
-            f" FROM {parquet(held)}"
-        ).fetchone() or (0, 0)
+        distinct = f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {parquet(held)})"
+        found, different = _row(connection, f"SELECT count(*), ({distinct}) FROM {parquet(held)}")
         # Compared as one struct, so that NULL equals NULL. A server may give a column back in a
         # wider type.
         whole = f"struct_pack({', '.join(map(quote, columns))})"
-        there = f"struct_pack({', '.join(f'{quote(name)} := {quote(name)}::{kind}' for name, kind in columns.items())})"
-        (missing,) = connection.execute(
+        casts = (f"{quote(name)} := {quote(name)}::{kind}" for name, kind in columns.items())
+        (missing,) = _row(
+            connection,
             f"""SELECT count(*) FROM (SELECT {keys}, {whole} AS whole FROM {parquet(sent)}) AS s
-                ANTI JOIN (SELECT {keys}, {there} AS whole FROM {parquet(held)}) AS h
-                ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole"""
-        ).fetchone() or (rows,)
+                ANTI JOIN (SELECT {keys}, struct_pack({", ".join(casts)}) AS whole
+                           FROM {parquet(held)}) AS h
+                ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole""",
+        )
     except duckdb.OutOfMemoryException:
         raise
     except (duckdb.Error, FileNotFoundError):
-        return TableCheck(table=table, sent=rows, found=0, missing=rows)
+        return absent
     return TableCheck(
-        table=table,
-        sent=rows,
-        found=int(found),
-        missing=int(missing),
-        doubled=int(found) - int(distinct),
+        table=table, sent=rows, found=found, missing=missing, doubled=found - different
     )
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """The columns of a Parquet file and their types in DuckDB."""
+    found = connection.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()
+    return {name: kind for name, kind, *_ in found}
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    assert row is not None  # each query here counts
+    return row
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Inside: what DuckDB cannot read is a bad table."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise BadTable(f"{path.name}: no readable Parquet file ({reason}).") from None
 
 
 def _key(table: str) -> tuple[str, ...]:
@@ -192,23 +191,15 @@ def _same_key(table: str) -> str:
     return " AND ".join(f"s.{quote(name)} = h.{quote(name)}" for name in _key(table))
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    return {
-        name: kind
-        for name, kind, *_ in connection.execute(
-            f"DESCRIBE SELECT * FROM {parquet(path)}"
-        ).fetchall()
-    }
-
-
 def _wrong_columns(table: str, found: dict[str, str]) -> list[str]:
     wanted = TABLES[table].published
-    wrong = [
-        f"{name} is not a column that {table} has in SynDB" for name in found if name not in wanted
-    ]
-    wrong += [f"{name} is missing" for name in _key(table) if name not in found]
-    return wrong + [
-        f"{name} is {kind}, not {wanted[name]}"
-        for name, kind in found.items()
-        if name in wanted and kind != wanted[name]
+    unknown = [name for name in found if name not in wanted]
+    return [
+        *(f"{name} is not a column that {table} has in SynDB" for name in unknown),
+        *(f"{name} is missing" for name in _key(table) if name not in found),
+        *(
+            f"{name} is {kind}, not {wanted[name]}"
+            for name, kind in found.items()
+            if name in wanted and kind != wanted[name]
+        ),
     ]

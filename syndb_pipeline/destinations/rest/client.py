@@ -1,7 +1,7 @@
-"""Asking a SynDB by its REST interface: who asks, what an answer means, and one dataset.
+"""Asking a SynDB by its REST interface: who asks, what an answer means, one dataset, a new dataset.
 
-Belongs here: routes, the account, answers that are no success. Does not: what is done with datasets
-(`rest.py`, `rest_register.py`).
+Belongs here: routes, the account, answers that are no success, what a new dataset needs and in
+which order it is created. Does not: tables and files (`destination.py`), comparing metadata.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import resource
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from httpx import Headers
 from pydantic import SecretStr, ValidationError
 
 from syndb_pipeline.base.errors import (
@@ -19,55 +20,51 @@ from syndb_pipeline.base.errors import (
     NotLoggedIn,
     NotPermitted,
     NotVerified,
-    UnknownDataset,
+    OutcomeUnknown,
 )
 from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.base import DatasetInfo, Identity
-from syndb_pipeline.destinations.rest.access import Access, log_in_anew
-from syndb_pipeline.destinations.rest.http import Session, look_with_doctor, path_part
-from syndb_pipeline.destinations.rest.http_address import require_safe
-from syndb_pipeline.destinations.rest.http_answer import Answer, cleaned
-from syndb_pipeline.destinations.rest.metadata import (
+from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, unknown_dataset
+from syndb_pipeline.destinations.rest.answers import Answer, cleaned, require_safe
+from syndb_pipeline.destinations.rest.bodies import (
     Authorization,
     Bearer,
+    Body,
     Labels,
     Profile,
-    Read,
+    Universal,
     UploadedDataset,
+    new_dataset,
 )
+from syndb_pipeline.destinations.rest.credentials import Access, log_in_again
+from syndb_pipeline.destinations.rest.session import Session, look_with_doctor, path_part
 
-LOGIN: Final = "/user/auth/native/login"
-LOGOUT: Final = "/user/auth/native/logout"
-PROFILE: Final = "/user/profile/current"
-PROFILE_OF: Final = "/user/profile/id"
-AUTHORIZE: Final = "/user/academic/authorize"
+_PROFILE: Final = "/user/profile"
 METADATA: Final = "/neurodata/metadata"
 IO: Final = "/neurodata/io"
 
-_Body = TypeVar("_Body", bound=Read)
+_Body = TypeVar("_Body", bound=Body)
 
-
-def _keep_out_of_core_dumps() -> None:
-    """Let a crash of this process write no core file from now on: it would hold the secrets that
-    are in memory.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+_FOUND: Final = Answer(201, Headers(), b"")
+"""In place of an answer that was lost: the dataset is there, created by that request or by somebody
+else."""
 
 
 class RestClient:
-    """A SynDB at the address `config.url`. `say` hears what is waited for. The token is looked up
-    when the first request needs it.
-    """
+    """A SynDB at the address `config.url`. `log` hears what is created and what is waited for. The
+    token is looked up when the first request needs it."""
 
-    def __init__(self, name: str, config: RestSettings, say: Callable[[str], None]) -> None:
-        _keep_out_of_core_dumps()
+    def __init__(self, name: str, config: RestSettings, log: Callable[[str], None]) -> None:
+        # A crash of this process writes no core file from now on: it would hold secrets.
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
         self.name = name
         self.config = config
-        self.say = say
-        self.access = Access(name, config, say, self._ask_for_token)
-        self.session = Session(name, config, say, token=self.access.token, renew=self.access.renew)
+        self.log = log
+        self.access = Access(name, config, log, self._ask_for_token)
+        self.session = Session(name, config, log, token=self.access.token, renew=self.access.renew)
         self._me: Identity | None = None
+
+    # The account
 
     @property
     def origin(self) -> str:
@@ -81,8 +78,7 @@ class RestClient:
 
     def login(self, username: str, password: SecretStr) -> SecretStr:
         """The token for a user; used from now on. Raises `NotLoggedIn` when name or password are
-        wrong.
-        """
+        wrong."""
         token = self._ask_for_token(username, password)
         self.use(token)
         return token
@@ -93,45 +89,53 @@ class RestClient:
         self._me = None
 
     def logout(self) -> None:
-        """Make the token worthless at the server. One that it does not know any more is no
-        error.
-        """
+        """Make the token worthless at the server. One that it does not know any more is no error."""
         try:
-            self.good(self.session.ask("POST", LOGOUT, repeatable=True), "to log out")
+            answer = self.session.ask("POST", "/user/auth/native/logout", repeatable=True)
+            self.good(answer, "to log out")
         except NotLoggedIn:
             return
 
     def authorization_url(self) -> str:
         """The page where a person proves to be an academic, for a browser."""
-        answer = self.session.ask("GET", AUTHORIZE)
-        if not answer.good:  # never explained by "not verified": that is what this route is for
-            raise DestinationRefused(
-                self.session.refused(answer, "the page for academic verification")
-            )
+        answer, what = (
+            self.session.ask("GET", "/user/academic/authorize"),
+            "the page for academic verification",
+        )
+        if not answer.good:  # never because of "not verified": that is what this route is for
+            raise DestinationRefused(self.session.refused(answer, what))
         url = self.read(Authorization, answer).authorization_url
-        require_safe(url, self.config.url, self.name, "the page for academic verification")
+        require_safe(url, self.config.url, self.name, what)
         return url
 
     def who_am_i(self) -> Identity:
-        answer = self.session.ask("GET", PROFILE)
-        if not answer.good:
-            raise DestinationRefused(
-                self.session.refused(answer, "who you are"), next_step=self._advice(answer)
-            )
+        answer = self.session.ask("GET", f"{_PROFILE}/current")
+        if not answer.good:  # a 403 too: who is asked for cannot be asked about it
+            raise self._refusal(answer, "who you are")
         profile = self.read(Profile, answer)
         self._me = Identity(id=profile.id, name=profile.email, verified=profile.is_verified)
         return self._me
+
+    def person(self, user: str) -> str:
+        """A user's e-mail address, if the server gives it; else the id."""
+        answer = self.session.ask("GET", f"{_PROFILE}/id/{path_part(user)}")
+        return self.read(Profile, answer).email if answer.good else user
 
     def _ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
         secret = password.get_secret_value()
         form = {"grant_type": "password", "username": username, "password": secret}
         answer = self.session.ask(
-            "POST", LOGIN, form=form, repeatable=True, ours=False, secrets=(secret,)
+            "POST",
+            "/user/auth/native/login",
+            form=form,
+            repeatable=True,
+            ours=False,
+            secrets=(secret,),
         )
         if answer.status in (400, 401):
             raise NotLoggedIn(
                 f"{self.name} does not take this user name and password: {answer}.",
-                next_step=log_in_anew(self.name, self.config, username),
+                next_step=log_in_again(self.name, self.config, username),
             )
         self.good(answer, "to log in")
         token = self.read(Bearer, answer).access_token
@@ -142,33 +146,49 @@ class RestClient:
             )
         return SecretStr(token)
 
+    # One dataset
+
     def info(self, dataset: UUID) -> DatasetInfo | None:
-        answer = self.session.ask("GET", f"{METADATA}/dataset/{dataset}/info")
+        answer = self._ask_info(dataset)
         if answer.status == 404:
             return None
-        # The contract has no 404 here, only 403 and 422. Either may stand for "no such dataset",
-        # and then the list of all lacks it; when that list is kept from us as well, its own refusal
-        # is raised.
+        # The contract has no 404 here, only 403 and 422. Either may mean "no such dataset", and
+        # then the list of all lacks it; when that list is kept from us as well, its own refusal is
+        # raised.
         if answer.status in (403, 422) and dataset not in self.labels("all"):
             return None
         self.good(answer, f"dataset {dataset}", dataset)
         found = self.read(UploadedDataset, answer).info
-        if (
-            found.metadata.id != dataset
-        ):  # a cache between us and the server; what is decided by it would be about another dataset
+        if found.metadata.id != dataset:
+            # A cache in between; what is decided by it would be about another dataset.
             raise DestinationRefused(
-                f"{self.name} was asked for dataset {dataset} and answered with"
-                f" {found.metadata.id}.",
+                f"{self.name} was asked for dataset {dataset} and answered with "
+                f"{found.metadata.id}.",
                 next_step=f"Report it to who runs {self.name}.",
             )
         return found
 
+    def _ask_info(self, dataset: UUID) -> Answer:
+        return self.session.ask("GET", f"{METADATA}/dataset/{dataset}/info")
+
     def labels(self, which: str) -> dict[UUID, str]:
-        answer = self.session.ask("GET", f"{METADATA}/dataset/get/{which}")
-        self.good(answer, f"the list of {which} datasets")
-        return self.read(Labels, answer).uuid_to_label
+        path, what = f"{METADATA}/dataset/get/{which}", f"the list of {which} datasets"
+        return self.get(Labels, path, what).uuid_to_label
 
     # Answers
+
+    def get(
+        self,
+        model: type[_Body],
+        path: str,
+        asked: str,
+        dataset: UUID | None = None,
+        json: Any = None,
+    ) -> _Body:
+        """The good answer to a GET. Raises what another answer means, see `good`."""
+        answer = self.session.ask("GET", path, json=json)
+        self.good(answer, asked, dataset)
+        return self.read(model, answer)
 
     def read(self, model: type[_Body], answer: Answer) -> _Body:
         try:
@@ -176,9 +196,8 @@ class RestClient:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "its whole body"
-            wrong = cleaned(
-                f"{place}: {first['msg']}"
-            )  # a place may be a key that the server made up
+            # A place may be a key that the server made up.
+            wrong = cleaned(f"{place}: {first['msg']}")
         raise DestinationRefused(
             f"{self.name} answered what SynDB's published contract does not have ({wrong}).",
             next_step=f"Is {self.config.url} the address of a SynDB, with its base path?",
@@ -189,64 +208,149 @@ class RestClient:
         if answer.good:
             return
         if answer.status == 403:
-            raise self.forbidden(answer, asked, dataset)
+            raise self._forbidden(answer, asked, dataset)
         if answer.status == 404 and dataset is not None:
-            raise self.unknown(dataset)
-        raise DestinationRefused(
-            self.session.refused(answer, asked), next_step=self._advice(answer)
-        )
+            raise unknown_dataset(dataset, self.name)
+        raise self._refusal(answer, asked)
 
-    def _advice(self, answer: Answer) -> str:
+    def _refusal(self, answer: Answer, asked: str) -> DestinationRefused:
+        advice = look_with_doctor(self.name)
         if answer.status in (404, 405):
-            return (
-                f"Is {self.config.url} the address of a SynDB, with its base path? Look at url in"
-                " pipeline.yaml."
-            )
-        return look_with_doctor(self.name)
+            place = f"Is {self.config.url} the address of a SynDB, with its base path?"
+            advice = f"{place} Look at url in pipeline.yaml."
+        return DestinationRefused(self.session.refused(answer, asked), next_step=advice)
 
-    def forbidden(
-        self, answer: Answer, asked: str, dataset: UUID | None = None
-    ) -> DestinationRefused:
+    def _forbidden(self, answer: Answer, asked: str, dataset: UUID | None) -> DestinationRefused:
         """What a 403 means: it is given to who is not verified, and to who is not the owner."""
-        me = self.who_am_i()
+        me, said = self.who_am_i(), f"({asked}): {answer.words}"
         if not me.verified:
             return NotVerified(
-                f"{self.name} has not verified that {me.name} is an academic, and so refuses"
-                f" ({asked}): {answer.words}",
-                next_step=(
-                    "Follow the link that this shows: syndb-pipeline login --destination"
-                    f" {self.name}"
-                ),
+                f"{self.name} has not verified that {me.name} is an academic, and so refuses "
+                f"{said}",
+                next_step="Follow the link that this shows: "
+                f"syndb-pipeline login --destination {self.name}",
             )
         if dataset is None:
             return NotPermitted(
-                f"{self.name} does not allow this to {me.name} ({asked}): {answer.words}",
+                f"{self.name} does not allow this to {me.name} {said}",
                 next_step=f"Ask who runs {self.name}.",
             )
-        found = self.session.ask("GET", f"{METADATA}/dataset/{dataset}/info")
-        owner = (
-            self.person(self.read(UploadedDataset, found).owner_id)
-            if found.good
-            else "somebody else"
-        )
+        found, owner = self._ask_info(dataset), "somebody else"
+        if found.good:
+            owner = self.person(self.read(UploadedDataset, found).owner_id)
         return NotPermitted(
-            f"Dataset {dataset} at {self.name} belongs to {owner}; you are {me.name} ({asked}):"
-            f" {answer.words}",
-            next_step=(
-                "Ask its owner to let a group of yours write to it, or give your dataset an id of"
-                " its own."
-            ),
+            f"Dataset {dataset} at {self.name} belongs to {owner}; you are {me.name} {said}",
+            next_step="Ask its owner to let a group of yours write to it, or give your dataset an "
+            "id of its own.",
         )
 
-    def person(self, user: str) -> str:
-        """A user's e-mail address, when it is told; else the id."""
-        answer = self.session.ask("GET", f"{PROFILE_OF}/{path_part(user)}")
-        return self.read(Profile, answer).email if answer.good else user
+    # A new dataset
 
-    def unknown(self, dataset: UUID) -> UnknownDataset:
-        return UnknownDataset(
-            f"There is no dataset {dataset} at {self.name}.",
-            next_step=(
-                f"List those there are with: syndb-pipeline datasets --destination {self.name}"
-            ),
-        )
+    def register(self, metadata: Metadata) -> DatasetInfo:
+        """Create the dataset, or give it back as it is there.
+
+        The tags that are known to be missing come first. An answer 404 means that something else
+        is: then the animal and the collections are created one after another, as no route says
+        which of them is there. Raises `NotVerified`, `NotPermitted` (the id is another's),
+        `DestinationRefused` (SynDB's rules; an unknown group) and `OutcomeUnknown`.
+        """
+        dataset = metadata.id
+        if (there := self.info(dataset)) is not None:
+            return there
+        self._create_tags(metadata)
+        collections = dict.fromkeys(metadata.dataset_collection_names)
+        steps = [("animal", metadata.animal_name), *(("collection", name) for name in collections)]
+        lost: set[tuple[str, str]] = set()
+        refused: list[str] = []
+        while (answer := self._create(metadata)).status == 404:
+            if not steps:
+                groups = ", ".join(metadata.authorized_group_names)
+                site = "Groups are made at SynDB's own site, not from here"
+                raise DestinationRefused(
+                    "\n".join(
+                        [self.session.refused(answer, f"to create dataset {dataset}"), *refused]
+                    ),
+                    next_step=f"{site}: look for {groups} there."
+                    if groups
+                    else f"Report it to who runs {self.name}.",
+                )
+            # One at a time, the one that the answer names first: a server that only lacks a
+            # collection gets no animal.
+            step = next((each for each in steps if each[1] in answer.words), steps[0])
+            steps.remove(step)
+            made = self._create_needed(*step, metadata)
+            if made is None and step not in lost:
+                lost.add(step)
+                steps.append(step)  # created again should the next answer be that it is missing
+            elif made is not None and not made.good:
+                refused.append(self.session.refused(made, f"to create {step[1]}"))
+        if answer.good:
+            self.log(f"Created dataset {dataset} at {self.name}")
+        # Whether it was created now, was lost on the way back, or another was faster: the server
+        # knows.
+        there = self.info(dataset)
+        if there is None:
+            self.good(answer, f"to create dataset {dataset}")
+            raise OutcomeUnknown(
+                f"{self.name} created dataset {dataset}, and does not show it.",
+                next_step="Give the same command again in a while.",
+            )
+        if not answer.good and there.owner != self.me.id:
+            raise NotPermitted(
+                f"The id {dataset} is in use at {self.name}, by {self.person(there.owner)}: "
+                f"{answer.words}",
+                next_step="Give your dataset an id of its own.",
+            )
+        return there.model_copy(update={"new": answer.good and answer is not _FOUND})
+
+    def _create(self, metadata: Metadata) -> Answer:
+        path, body = f"{METADATA}/dataset/new", new_dataset(metadata)
+        try:
+            return self.session.ask("POST", path, json=body, repeatable=False)
+        except OutcomeUnknown as lost:
+            self.log(f"{lost.message} Asking {self.name}.")
+        if self.info(metadata.id) is not None:
+            return _FOUND
+        # The id is ours: should the first one still arrive, one of the two is answered that the id
+        # is in use.
+        return self.session.ask("POST", path, json=body, repeatable=False)
+
+    def _create_tags(self, metadata: Metadata) -> None:
+        for kind, name, body in self._tags().missing(metadata):
+            what = f"the {kind.replace('_', ' ')} {name}"
+            answer = self._create_tag(kind, body, what)
+            # Another may have created it in between, and the answer to ours may have been lost:
+            # what is there counts.
+            if not answer.good:
+                if not self._tags().has(kind, name, metadata):
+                    self.good(answer, f"to create {what}")
+                self.log(f"Created {what} at {self.name}")
+
+    def _tags(self) -> Universal:
+        return self.get(Universal, f"{METADATA}/get/universal", "the tags there are")
+
+    def _create_tag(self, kind: str, body: dict[str, Any], what: str) -> Answer:
+        path = f"{METADATA}/tag/{kind}/create"
+        answer = self.session.ask("POST", path, json=body, repeatable=True)
+        if answer.good:
+            self.log(f"Created {what} at {self.name}")
+        return answer
+
+    def _create_needed(self, kind: str, name: str, metadata: Metadata) -> Answer | None:
+        """Create the animal or the collection of this name; None when the answer was lost. No route
+        says whether it is there."""
+        if kind == "animal":
+            return self._create_tag(kind, {"species": metadata.animal}, f"the animal {name}")
+        groups = list(metadata.authorized_group_names)
+        body = {"name": name, "dataset_ids": [], "authorized_group_names": groups}
+        path, what = f"{METADATA}/dataset/collection/new/simple", f"the collection {name}"
+        try:
+            answer = self.session.ask("POST", path, json=body, repeatable=False)
+        except OutcomeUnknown as lost:
+            self.log(f"{lost.message} If it is there, the dataset can be created.")
+            return None
+        if answer.status == 403:
+            raise self._forbidden(answer, f"to create {what}", None)
+        if answer.good:
+            self.log(f"Created {what} at {self.name}")
+        return answer

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
-from tests.unit.destinations.scripted_server import Server, answer
 
 from syndb_pipeline.base.errors import DestinationRefused, Exit, PipelineError, Unreachable
 from syndb_pipeline.cli.doctor import (
@@ -38,8 +37,9 @@ from syndb_pipeline.cli.doctor import (
 )
 from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.config.settings import load_dataset, load_settings
-from syndb_pipeline.destinations.credentials import Credentials
-from syndb_pipeline.destinations.rest.http_reach import reach
+from syndb_pipeline.destinations.rest.connections import reach
+from syndb_pipeline.destinations.rest.credentials import Credentials
+from tests.scripted_server import Server, answer
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c01")
 CONFIG = f"""\
@@ -287,7 +287,7 @@ def test_a_certificate_that_proves_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert server.seen == []
 
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-        assert "TLSv1.3" in reach(at(server.url)).told
+        assert "TLSv1.3" in reach(at(server.url)).summary
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
         assert "SSL_CERT_FILE" in failing(server.url).message
 
@@ -307,9 +307,9 @@ def test_any_answer_is_reached_and_its_clock_is_read() -> None:
 
     assert first.status == 404
     assert first.ahead == pytest.approx(3600, abs=5)
-    assert first.told.startswith(f"127.0.0.1:{server.port} answers (name and connection, ")
+    assert first.summary.startswith(f"127.0.0.1:{server.port} answers (name and connection, ")
     assert (second.status, second.ahead) == (503, None)
-    assert "answers 503 Service Unavailable" in second.told
+    assert "answers 503 Service Unavailable" in second.summary
     assert (third.status, third.ahead) == (302, None), "a redirect is not followed"
     assert {seen.target for seen in server.seen} == {"/base/"}
     assert all("authorization" not in seen.headers for seen in server.seen)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from syndb_pipeline.destinations.rest import http_retry
 from tests.rest_lab import Sandbox
 
 
@@ -21,8 +20,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
     monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / "credentials.json"))
     monkeypatch.setenv("SYNDB_KEYRING", "off")
     for what in ("TOKEN", "USERNAME", "PASSWORD"):

@@ -25,8 +25,8 @@ from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.destination_settings import RestDestination
-from syndb_pipeline.destinations import credentials
-from syndb_pipeline.destinations.credentials import (
+from syndb_pipeline.destinations.rest import credentials
+from syndb_pipeline.destinations.rest.credentials import (
     SERVICE,
     Credentials,
     credentials_file,
@@ -44,13 +44,13 @@ SOMEBODY = 54321
 
 
 def find(
-    destination: str, url: str, beside: Path | None = None, say: credentials.Say | None = None
+    destination: str, url: str, beside: Path | None = None, say: credentials.Log | None = None
 ) -> Credentials | None:
     """What `credentials.find` finds for a server that the user's own settings name, or a file
     `beside` a dataset.
     """
     server = RestDestination(kind="rest", url=url)
-    return credentials.find(destination, server.named_by(beside) if beside else server, say=say)
+    return credentials.find(destination, server.named_by(beside) if beside else server, log=say)
 
 
 class MemoryKeyring(KeyringBackend):
@@ -121,7 +121,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         keyring.core, "_keyring_backend", fail.Keyring()
     )  # put back at the end, whatever `set_keyring` does meanwhile
-    monkeypatch.setattr(credentials, "_told", set())
+    monkeypatch.setattr(credentials, "_logged", set())
     return credentials_file()
 
 
@@ -361,7 +361,7 @@ def test_a_login_to_the_file_removes_what_the_keyring_kept(file: Path) -> None:
     assert remember(ORIGIN, token=TOKEN) == "keyring"
     said: list[str] = []
     long = SecretStr(CANARY * 20)
-    assert remember(ORIGIN, token=long, say=said.append) == "file"
+    assert remember(ORIGIN, token=long, log=said.append) == "file"
     assert small.entries == {}
     assert plain(find("syndb", ORIGIN)) == (CANARY * 20, None, None, "file")
     assert said == [f"The keyring cannot be used (LookupError); {file} takes its place."]
@@ -416,28 +416,28 @@ def test_without_a_safe_keyring_the_file_takes_its_place_and_that_is_told_once(
     keyring.set_keyring(backend())
     said: list[str] = []
     assert find("syndb", ORIGIN) is None
-    assert remember(ORIGIN, token=TOKEN, say=said.append) == "file"
+    assert remember(ORIGIN, token=TOKEN, log=said.append) == "file"
     assert plain(find("syndb", ORIGIN, say=said.append)) == (
         TOKEN.get_secret_value(),
         None,
         None,
         "file",
     )
-    assert forget(ORIGIN, say=said.append) is True
+    assert forget(ORIGIN, log=said.append) is True
     assert said == [f"There is no keyring here; {file} takes its place."]
 
 
 def test_a_locked_keyring_is_none(file: Path) -> None:
     keyring.set_keyring(LockedKeyring())
     said: list[str] = []
-    assert remember(ORIGIN, token=TOKEN, say=said.append) == "file"
+    assert remember(ORIGIN, token=TOKEN, log=said.append) == "file"
     assert plain(find("syndb", ORIGIN, say=said.append)) == (
         TOKEN.get_secret_value(),
         None,
         None,
         "file",
     )
-    assert forget(ORIGIN, say=said.append) is True
+    assert forget(ORIGIN, log=said.append) is True
     assert said == [f"The keyring cannot be used (KeyringLocked); {file} takes its place."]
 
 
@@ -458,7 +458,7 @@ def test_the_keyring_is_switched_off_and_on(
 ) -> None:
     said: list[str] = []
     monkeypatch.setenv("SYNDB_KEYRING", "off")
-    assert remember(ORIGIN, token=TOKEN, say=said.append) == "file"
+    assert remember(ORIGIN, token=TOKEN, log=said.append) == "file"
     assert (ring.entries, said) == ({}, [])
     monkeypatch.setenv("SYNDB_KEYRING", "on")
     assert remember(ORIGIN, token=TOKEN) == "keyring"
@@ -480,9 +480,9 @@ def test_a_machine_without_desktop_uses_the_file(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     script = (
-        "from pydantic import SecretStr\nfrom tests.unit.test_credentials import find\nfrom"
-        f" syndb_pipeline.destinations.credentials import remember\nprint(remember({ORIGIN!r},"
-        f" token=SecretStr('t'), say=print))\nprint(find('syndb', {ORIGIN!r}, say=print).source)\n"
+        "from pydantic import SecretStr\nfrom tests.unit.destinations.test_credentials import find\nfrom"
+        f" syndb_pipeline.destinations.rest.credentials import remember\nprint(remember({ORIGIN!r},"
+        f" token=SecretStr('t'), log=print))\nprint(find('syndb', {ORIGIN!r}, say=print).source)\n"
     )
     inherited = {
         name: value
@@ -705,8 +705,8 @@ def test_an_empty_file_keeps_nothing_yet(file: Path) -> None:
 WRITER = """
 import sys
 from pydantic import SecretStr
-from syndb_pipeline.destinations.credentials import forget, remember
-from tests.unit.test_credentials import find
+from syndb_pipeline.destinations.rest.credentials import forget, remember
+from tests.unit.destinations.test_credentials import find
 for number in range(15):
     origin = f"https://{sys.argv[1]}-{number}.example.org"
     remember(origin, token=SecretStr(origin))
@@ -742,7 +742,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_sweeps(
     monkeypatch.setenv("SYNDB_KEYRING", "off")
     remember(ORIGIN, token=TOKEN)
     script = (
-        "import os\nfrom pydantic import SecretStr\nfrom syndb_pipeline.destinations.credentials"
+        "import os\nfrom pydantic import SecretStr\nfrom syndb_pipeline.destinations.rest.credentials"
         " import remember\nos.fsync = lambda descriptor: os.kill(os.getpid(),"
         f" 9)\nremember({OTHER!r}, token=SecretStr('half'))\n"
     )
@@ -843,7 +843,7 @@ def test_a_renewed_token_serves_even_when_it_cannot_be_kept(file: Path, place: s
     else:
         file.chmod(0o644)
     said: list[str] = []
-    assert plain(before.renewed(ORIGIN, SecretStr("new"), say=said.append)) == (
+    assert plain(before.renewed(ORIGIN, SecretStr("new"), log=said.append)) == (
         "new",
         "ada",
         PASSWORD.get_secret_value(),
@@ -876,10 +876,10 @@ def test_secrets_stay_out_of_everything_that_is_shown(
     caplog.set_level(logging.DEBUG)
     keyring.set_keyring(backend())
     said: list[str] = []
-    remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD, say=said.append)
+    remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD, log=said.append)
     found = find("syndb", ORIGIN, say=said.append)
     assert found is not None
-    renewed = found.renewed(ORIGIN, SecretStr(f"{CANARY}-new"), say=said.append)
+    renewed = found.renewed(ORIGIN, SecretStr(f"{CANARY}-new"), log=said.append)
     for item in (found, renewed):
         shown = [
             repr(item),

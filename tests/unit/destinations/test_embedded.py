@@ -187,7 +187,7 @@ REFUSED_TABLES = {
         "voxel_volume is INTEGER, not DOUBLE",
     ),
     "an empty cid": ("SELECT NULL::UUID AS cid", "1 rows have no cid"),
-    "a cid twice": (f"SELECT '{DATASET}'::UUID AS cid FROM range(2)", "stands on several rows"),
+    "a cid twice": (f"SELECT '{DATASET}'::UUID AS cid FROM range(2)", "is on several rows"),
 }
 
 

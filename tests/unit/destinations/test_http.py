@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
@@ -23,16 +22,16 @@ from syndb_pipeline.base.errors import (
     Unreachable,
 )
 from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest import http_retry
-from syndb_pipeline.destinations.rest.http import Session
+from syndb_pipeline.destinations.rest.session import Session
+from tests.scripted_server import Reply, Seen, Server, answer, drop
 
 TOKEN = "token-canary"
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
 
 
 def session_for(
@@ -65,7 +64,7 @@ def test_a_good_answer_comes_with_what_was_asked() -> None:
         found = session_for(f"{server.url}/base", tokens=[TOKEN]).ask(
             "POST", "/thing", json={"b": 2}, repeatable=True
         )
-    assert found.json() == {"a": 1}
+    assert found.content == b'{"a": 1}'
     [seen] = server.seen
     assert (seen.method, seen.target, seen.body) == ("POST", "/base/thing", b'{"b":2}')
     assert seen.headers["authorization"] == f"Bearer {TOKEN}"

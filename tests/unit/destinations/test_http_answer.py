@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from syndb_pipeline.config.destination_settings import origin_of
-from syndb_pipeline.destinations.rest.http_address import moved, shown
-from syndb_pipeline.destinations.rest.http_answer import (
+from syndb_pipeline.destinations.rest.answers import (
     MAX_WORDS,
     Answer,
     cleaned,
+    moved,
     retry_after,
+    shown,
     words_of,
 )
 

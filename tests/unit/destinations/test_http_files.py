@@ -19,7 +19,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer, drop
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
@@ -30,8 +29,8 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload
-from syndb_pipeline.destinations.rest import http_body, http_retry
-from syndb_pipeline.destinations.rest.http_body import FilePart
+from syndb_pipeline.destinations.rest.session import FilePart
+from tests.scripted_server import Reply, Seen, Server, answer, drop
 from tests.unit.destinations.test_http import session_for
 
 MEGABYTE = 1 << 20
@@ -40,8 +39,8 @@ SIZE = 8 * MEGABYTE + 321
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
 
 
 @pytest.fixture
@@ -239,7 +238,7 @@ def test_progress_is_told_now_and_then_and_at_the_end(
     with Server([answer(204)]) as server:
         session_for(server.url).send_file("PATCH", "/upload", watched)
         few = len(told)
-        monkeypatch.setattr(http_body, "TELL_SECONDS", 0.0)
+        monkeypatch.setattr("syndb_pipeline.destinations.rest.session.PROGRESS_SECONDS", 0.0)
         session_for(server.url).send_file("PATCH", "/upload", watched)
     assert few <= 3
     assert len(told) - few == SIZE // MEGABYTE + 2

@@ -10,16 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
-from tests.unit.destinations.rest_place import (
-    AXON,
-    NEURON,
-    destination,
-    mesh,
-    metadata,
-    package,
-    parquet_of,
-    statuses,
-)
 
 from syndb_pipeline.base.errors import (
     BadTable,
@@ -34,9 +24,19 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
-from syndb_pipeline.destinations import credentials
 from syndb_pipeline.destinations.base import Package, differences
+from syndb_pipeline.destinations.rest import credentials
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
+from tests.rest_place import (
+    AXON,
+    NEURON,
+    destination,
+    mesh,
+    metadata,
+    package,
+    parquet_of,
+    statuses,
+)
 
 # Who
 

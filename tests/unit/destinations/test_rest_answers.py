@@ -12,8 +12,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
-from tests.unit.destinations.rest_place import DATASET, destination, mesh, metadata, package
-from tests.unit.destinations.scripted_server import Reply, Seen, Server, answer
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
@@ -28,9 +26,10 @@ from syndb_pipeline.config.destination_settings import RestDestination as RestSe
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import SUFFIX
 from syndb_pipeline.destinations.rest import files as rest_files
-from syndb_pipeline.destinations.rest import http_retry
-from syndb_pipeline.destinations.rest.rest import RestDestination
+from syndb_pipeline.destinations.rest.destination import RestDestination
 from tests.rest_lab import Sandbox
+from tests.rest_place import DATASET, destination, mesh, metadata, package
+from tests.scripted_server import Reply, Seen, Server, answer
 
 ME = {"id": "00000000-0000-0000-0000-000000000001", "email": "me@lab.example", "is_verified": True}
 PROFILE, ALL, INFO = (
@@ -43,8 +42,8 @@ DOWNLOAD, LINKS = "/neurodata/io/download_dataset", "/neurodata/io/download_url"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_retry, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_retry, "_JITTER", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
 
 
 def as_json(body: Any, status: int = 200) -> Reply:

@@ -10,11 +10,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from tests.unit.destinations.rest_place import DATASET, parquet_of
 
 from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import Package, TableCheck
 from syndb_pipeline.destinations.rest.download import NotReadable, compare_download, take_tables
+from tests.rest_place import DATASET, parquet_of
 
 ROWS = (
     "SELECT uuid() AS cid, i::DOUBLE / 3 AS voxel_volume, i::INTEGER AS terminal_count FROM"
@@ -43,9 +44,8 @@ def compared(folder: Path, sent: Path, downloaded: Path) -> TableCheck:
     scratch = folder / "scratch"
     scratch.mkdir()
     parcel = Package(tar=FilePayload.of(package), rows={"axon": 100})
-    [check] = compare_download(
-        parcel, DATASET, downloaded, scratch, memory_limit=600_000_000, threads=1
-    )
+    settings = PipelineSettings(state=folder, memory_limit=600_000_000, threads=1)
+    [check] = compare_download(parcel, DATASET, downloaded, scratch, settings)
     return check
 
 

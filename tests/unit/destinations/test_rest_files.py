@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.destinations.rest_place import destination, mesh, metadata, statuses
 
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.destinations.base import SUFFIX
+from syndb_pipeline.destinations.rest import session
 from tests.rest_lab import Sandbox
+from tests.rest_place import destination, mesh, metadata, statuses
 
 
 def test_files_arrive_once_and_are_seen(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -48,18 +49,16 @@ def test_a_file_whose_content_changed_is_lacking_and_replaced(
 def test_the_object_store_never_sees_the_token(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import httpx
-
     place, wanted = destination(sandbox, tmp_path), metadata()
     place.register(wanted)
     sent: list[tuple[str, bool]] = []
-    plain = httpx.Client.send
+    plain = session.send
 
-    def send(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+    def send(pool: Any, request: httpx.Request) -> Any:
         sent.append((request.url.path, "authorization" in request.headers))
-        return plain(self, request, **options)
+        return plain(pool, request)
 
-    monkeypatch.setattr(httpx.Client, "send", send)
+    monkeypatch.setattr(session, "send", send)
     files = [mesh(tmp_path)]
     assert place.put_files(wanted.id, files) == []
     assert place.lacking(wanted.id, files) == []

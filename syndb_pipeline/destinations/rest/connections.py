@@ -1,0 +1,307 @@
+"""Connections below every request: whose certificates count, which proxy is used, how long a server
+may take in all; and one look at whether a server can be reached.
+
+Belongs here: how a connection is made and read. Does not: what is sent over it, or sent again
+(`session.py`).
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from socket import gaierror
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+from syndb_pipeline.base.errors import (
+    ConfigError,
+    DestinationRefused,
+    PipelineError,
+    Unreachable,
+)
+from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+from syndb_pipeline.config.destination_settings import is_loopback
+from syndb_pipeline.destinations.rest.answers import cleaned, host_of, moment_of, status_name
+
+_LONGEST_STEP: Final = 10.0
+"""Seconds that each step of `reach` may take at most."""
+
+FAILURES: Final = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.RemoteProtocolError,
+)
+"""What httpcore raises when a server, or the way to it, is at fault."""
+
+_SMALL: Final = 64 * 1024
+"""Bytes up to which pieces of a body are sent together."""
+
+_deadline: Final = threading.local()
+
+
+@contextmanager
+def within(deadline: float) -> Iterator[None]:
+    """Let what this thread reads in the block end with a time-out at `deadline` (monotonic).
+
+    Any other time-out starts again with each byte, so a server that sends a header's bytes, or
+    `102 Processing`, one at a time would be waited for without end.
+    """
+    _deadline.at = deadline
+    try:
+        yield
+    finally:
+        del _deadline.at
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose reading ends at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = getattr(_deadline, "at", float("inf")) - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        if left != float("inf"):
+            timeout = min(left, timeout or left)
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(*arguments, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.SyncBackend):
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(*arguments, **options))
+
+
+def proxy_of(url: str) -> httpx.URL | None:
+    """The proxy that the environment names for an address; None between this machine and itself.
+
+    Raises `ConfigError` for one that cannot be used. Its address is not in the message, for that
+    may hold a password.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    named = getproxies()
+    address = named.get(parts.scheme) or named.get("all")
+    if not address or is_loopback(host) or proxy_bypass(host):
+        return None
+    try:
+        proxy = httpx.URL(address if "://" in address else f"http://{address}")
+    except httpx.InvalidURL:
+        proxy = httpx.URL()
+    if proxy.scheme in ("http", "https") and proxy.host:
+        return proxy
+    raise ConfigError(
+        "The environment names a proxy that cannot be used: it is no address, or not that of an "
+        "HTTP proxy.",
+        next_step="Look at HTTPS_PROXY, ALL_PROXY and NO_PROXY: write proxies as http://host:port "
+        "(SOCKS is not spoken here), and exceptions as names or addresses with commas between.",
+    )
+
+
+def open_pool(
+    context: ssl.SSLContext, proxy: httpx.URL | None, *, idle: int = 0
+) -> httpcore.ConnectionPool:
+    """Connections that believe `context`, through `proxy` if there is one; as many as `idle` are
+    kept for another request."""
+    options: dict[str, Any] = {
+        "ssl_context": context,
+        "max_keepalive_connections": idle,
+        "keepalive_expiry": 30,
+        "network_backend": _Backend(),
+    }
+    if proxy is None:
+        return httpcore.ConnectionPool(max_connections=None, **options)
+    return httpcore.HTTPProxy(
+        _core_url(proxy),
+        proxy_auth=(proxy.username, proxy.password) if proxy.userinfo else None,
+        max_connections=None,
+        **options,
+    )
+
+
+def send(pool: httpcore.ConnectionPool, request: httpx.Request) -> httpcore.Response:
+    """The answer to a request, its body still to be read. Raises the exceptions of httpcore."""
+    return pool.handle_request(
+        httpcore.Request(
+            request.method,
+            _core_url(request.url),
+            headers=request.headers.raw,
+            content=_joined(cast(Iterable[bytes], request.stream)),
+            extensions=request.extensions,
+        )
+    )
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces, as each is a packet of its own."""
+    small = b""
+    for piece in pieces:
+        if small and len(small) + len(piece) > _SMALL:
+            yield small
+            small = b""
+        if len(piece) > _SMALL:
+            yield piece
+        else:
+            small += piece
+    if small:
+        yield small
+
+
+def _core_url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
+def certificates() -> ssl.SSLContext:
+    """Whose certificates are believed: there is no way to believe all. SSL_CERT_FILE and
+    SSL_CERT_DIR name a lab's own authority. Raises `ConfigError`."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: "
+            f"{error.strerror}.",
+            next_step="Correct the environment variable, or remove it.",
+        ) from None
+
+
+def unproven(error: BaseException | None, who: str) -> DestinationRefused | None:
+    """The refusal of a server whose certificate proves nothing; None for another error."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    return DestinationRefused(
+        f"{who} does not prove that it is this server: {cleaned(error.verify_message)}. "
+        "Nothing was sent.",
+        next_step="Look at url in pipeline.yaml and at this machine's clock; for a certificate "
+        "authority of your own, set SSL_CERT_FILE.",
+    )
+
+
+# Reaching a server, one step after another
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a look at a server found. `ahead` is how many seconds its clock is ahead of ours; None
+    when it does not say the time."""
+
+    summary: str
+    status: int
+    ahead: float | None
+
+
+def reach(settings: RestSettings) -> Reached:
+    """Look up the name, connect, agree on encryption, ask for the address itself, without a token.
+
+    Whatever the server answers, it was reached. Raises `Unreachable`, or `DestinationRefused` for a
+    certificate that proves nothing; the message says which of the steps failed, the next step what
+    to do about it.
+    """
+    seconds = min(_LONGEST_STEP, settings.connect_seconds)
+    proxy = proxy_of(settings.url)
+    steps: list[str] = []
+    connected = began = time.monotonic()
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        nonlocal connected
+        if event == "connection.connect_tcp.complete":
+            steps.append("name and connection" if proxy is None else f"proxy {_where(proxy)}")
+            connected = time.monotonic()
+        elif event == "connection.start_tls.complete":
+            encrypted = info["return_value"].get_extra_info("ssl_object")
+            steps.append(encrypted.version() or "TLS")
+            connected = time.monotonic()
+
+    timeout = httpx.Timeout(seconds).as_dict()
+    try:
+        with within(began + 3 * seconds), open_pool(certificates(), proxy) as pool:
+            before = datetime.now(UTC)
+            request = httpx.Request(
+                "GET", settings.url + "/", extensions={"timeout": timeout, "trace": trace}
+            )
+            answer = send(pool, request)
+            after = datetime.now(UTC)
+            answer.close()  # its head is enough
+    except (httpcore.ProxyError, *FAILURES, httpx.InvalidURL, UnicodeError) as error:
+        raise _step_failed(settings.url, proxy, len(steps), error) from None
+    status = answer.status
+    said = f"answers {status_name(status)}" if status >= 500 else "answers"
+    steps.append(f"{(connected - began) * 1000:.0f} ms")
+    moment = moment_of(httpx.Headers(answer.headers).get("date", ""))
+    return Reached(
+        f"{host_of(settings.url)} {said} ({', '.join(steps)})",
+        status,
+        None if moment is None else (moment - (before + (after - before) / 2)).total_seconds(),
+    )
+
+
+def _step_failed(url: str, proxy: httpx.URL | None, steps: int, error: Exception) -> PipelineError:
+    """What failed after so many `steps`: the name, the connection, encryption, or the answer."""
+    server = httpx.URL(url)
+    cause = error.__cause__ or error.__context__
+    reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None) or str(error)
+    reason = cleaned(reason) or type(error).__name__
+    where = _where(proxy or server) + (", the proxy," if proxy else "")
+    if isinstance(error, httpx.InvalidURL | UnicodeError):  # a part is empty, or too long
+        return ConfigError(
+            f"DNS: {server.host} is no name that a server can have.",
+            next_step="Look at url in pipeline.yaml.",
+        )
+    if refusal := unproven(error, f"TLS: {where}"):
+        return refusal
+    if not steps and isinstance(cause, gaierror):
+        host = (proxy or server).host + (", the proxy," if proxy else "")
+        return Unreachable(
+            f"DNS: the name {host} is not known here ({reason}).",
+            next_step="Look at its spelling in pipeline.yaml, and at this machine's network.",
+        )
+    if not steps:
+        late = isinstance(error, httpcore.ConnectTimeout)
+        return Unreachable(
+            f"TCP: {where} takes no connection ({'no answer in time' if late else reason}).",
+            next_step="Does the server run, and is the port right? A firewall may be in between; "
+            "a proxy is set with HTTPS_PROXY.",
+        )
+    if proxy is None and server.scheme == "https" and steps == 1:
+        return Unreachable(
+            f"TLS: {where} takes connections, but not encrypted ones "
+            f"({reason.replace('_', ' ').lower()}).",
+            next_step="Look at url in pipeline.yaml: scheme and port. A proxy may be in between.",
+        )
+    silent = (
+        "does not answer through the proxy" if proxy else "takes connections, but does not answer"
+    )
+    return Unreachable(
+        f"HTTP: {host_of(url)} {silent}: {cleaned(str(error)) or type(error).__name__}.",
+        next_step="Look at url in pipeline.yaml; or the server is in trouble: try later.",
+    )
+
+
+def _where(url: httpx.URL) -> str:
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
