@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.base.progress import Watch, nobody
 from syndb_pipeline.base.tar_stream import Payload
-
-FileKind = Literal["mesh", "swb"]
-"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route has for them."""
-
-SUFFIX: dict[FileKind, str] = {"mesh": ".glb", "swb": ".swc"}
+from syndb_pipeline.contract.dataset import SUFFIX as SUFFIX
+from syndb_pipeline.contract.dataset import FileKind as FileKind
+from syndb_pipeline.contract.dataset import Metadata as Metadata
+from syndb_pipeline.contract.dataset import Mutation as Mutation
+from syndb_pipeline.contract.dataset import Region as Region
 
 
 class _Frozen(BaseModel):
@@ -33,38 +33,6 @@ class Identity(_Frozen):
     id: str
     name: str
     verified: bool
-
-
-class Region(_Frozen):
-    brain_structure: str
-    direction: str
-
-
-class Mutation(_Frozen):
-    gene: str
-    expression: str
-
-
-class Metadata(_Frozen):
-    """A dataset's metadata as the package's manifest holds it: SynDB's `NewDatasetSchema` (syndb-api-client 0.7.2), names beside codes.
-
-    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the same in words, for people.
-    """
-
-    id: UUID
-    label: str
-    notes: str
-    data_license: int
-    license: str
-    animal: int
-    animal_name: str
-    microscopy: str
-    brain_regions: tuple[Region, ...]
-    mutations: tuple[Mutation, ...] = ()
-    publication_dois: tuple[str, ...] = ()
-    authorized_group_names: tuple[str, ...] = ()
-    dataset_collection_names: tuple[str, ...] = ()
-    syndb_tables: tuple[int, ...]
 
 
 class Upload(_Frozen):

@@ -1,7 +1,7 @@
-"""Whether an upload arrived: what journal, counts and rows can tell when no answer did.
+"""Whether an upload arrived: what journal, counts and rows can say when no answer did.
 
 Belongs here: deciding, for one plan, between there, not there and unknown. Does not: sending
-(`stages/publish.py`).
+(`publish.py`).
 
 SynDB names no upload: it adds its rows to the dataset's count, and gives rows back where it lets us
 read (contract, section 5). So our journal keeps the count from before each upload, and a count or
@@ -18,30 +18,27 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from syndb_pipeline.base.errors import DestinationRefused, OutcomeUnknown
-from syndb_pipeline.destinations.base import DatasetInfo, Destination, Identity, Package, Upload
-from syndb_pipeline.publishing.deletion import deleted_at
+from syndb_pipeline.destinations.base import (
+    DatasetInfo,
+    Destination,
+    Identity,
+    TableCheck,
+    Upload,
+)
 from syndb_pipeline.publishing.plan import Plan
 from syndb_pipeline.publishing.records import JournalLine, PublishRecords
-from syndb_pipeline.state.store import DatasetStore
 
 Outcome = Literal["arrived", "lost"]
-"""A person's word on an upload whose outcome neither the destination nor our journal can tell."""
+"""A person's word on an upload whose outcome neither the destination nor our journal can give."""
 
 _FIRST_PAUSE_SECONDS, _ASK_AGAIN_SECONDS = 0.1, 2.0
-_WORTH_TELLING_SECONDS = 1.0
-
-
-def package_of(current: Plan) -> Package:
-    """The plan's tar as a destination takes it."""
-    rows = {name: table.rows for name, table in current.tables.items()}
-    return Package(tar=current.payload, rows=rows)
+_WORTH_LOGGING_SECONDS = 1.0
 
 
 @contextmanager
 def unknown_until_asked(records: PublishRecords, destination: Destination) -> Iterator[None]:
-    """Inside: a destination that cannot be asked leaves an upload that nobody answered unknown,
-    whatever the reason it gives.
-    """
+    """Inside: a destination that cannot be asked leaves an upload without an answer unknown,
+    whatever the reason it gives."""
     try:
         yield
     except DestinationRefused as trouble:
@@ -49,43 +46,40 @@ def unknown_until_asked(records: PublishRecords, destination: Destination) -> It
         if last is None or last.state not in ("start", "unanswered"):
             raise
         raise OutcomeUnknown(
-            f"{trouble.message}\nSo it is still not known whether the upload begun on"
-            f" {last.at:%Y-%m-%d %H:%M} UTC arrived.",
+            f"{trouble.message}\nSo it is still not known whether the upload started on "
+            f"{last.at:%Y-%m-%d %H:%M} UTC arrived.",
             next_step=trouble.next_step,
         ) from None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Arrival:
-    """What can be known of one plan's upload at its destination. `command` is the one a person
-    gives to go on.
+    """What can be known of one plan's upload at its destination.
+
+    `command` is the one a person gives to go on. `created` says whether this run created the
+    dataset, so that no other can have started to send to it.
     """
 
-    store: DatasetStore
     records: PublishRecords
     destination: Destination
     plan: Plan
     who: Identity
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     outcome: Outcome | None
     command: str
-    alone: bool = False
-    """Whether this run created the dataset, so that nobody else can have begun to send to it."""
+    created: bool = False
 
-    def upload(self, info: DatasetInfo) -> Upload | None:
+    def arrived(self, info: DatasetInfo) -> Upload | None:
         """The upload of this tar, when it is there; None when it is certain that it is not. Raises
-        `OutcomeUnknown`.
-        """
+        `OutcomeUnknown`."""
         last = self._last_upload()  # also shows, before anything is sent, that the journal is whole
         if info.uploads is not None:
-            return (
-                info.uploads[-1]
-                if info.uploads and info.uploads[-1].tar_sha256 == self.plan.payload.sha256
-                else None
-            )
-        # A destination that does not tell which tars it took: our journal knows what was sent, its
-        # counts and rows tell what arrived.
-        since = deleted_at(self.store, self.destination, self.plan.dataset, info)
+            newest = info.uploads[-1] if info.uploads else None
+            return newest if newest and newest.tar_sha256 == self.plan.payload.sha256 else None
+        # A destination that does not say which tars it took: our journal knows what was sent, its
+        # counts and rows say what arrived.
+        known = self.destination.deletions(self.plan.dataset)
+        since = self.records.deleted_at(self.destination.name, known)
         if last is not None and since is not None and last.at <= since:
             last = None
         if last is not None and last.state in ("start", "unanswered"):
@@ -99,159 +93,127 @@ class Arrival:
             return self._sent()
         if info.number_of_units == before or self.outcome == "lost":
             return None
-        # Another upload may have been counted in between; then the rows tell, where they can be
+        # Another upload may have been counted in between; then the rows say it, where they can be
         # read.
-        if all(
-            check.whole
-            for check in self.destination.compare(self.plan.dataset, package_of(self.plan))
-        ):
+        if all(check.whole for check in self._compared()):
             return self._sent()
         raise self._unexplained(before, info)
 
     def _last_upload(self) -> JournalLine | None:
         """The journal's last word on an upload since we last deleted the dataset. By the order of
-        lines: a clock may be set back.
-        """
-        lines = [
-            line
-            for line in self.records.journal()
-            if line.destination == self.destination.name
-            and (line.step == "upload" or (line.step, line.state) == ("delete", "done"))
-        ]
-        return lines[-1] if lines and lines[-1].step == "upload" else None
+        lines: a clock may be set back."""
+        for line in reversed(self.records.journal()):
+            if line.destination != self.destination.name:
+                continue
+            if line.step == "upload":
+                return line
+            if (line.step, line.state) == ("delete", "done"):
+                break
+        return None
 
     def _settled(self, last: JournalLine, info: DatasetInfo) -> DatasetInfo:
-        """The dataset once an upload that nothing answered, of this plan or another, is counted, or
-        has had its time to be.
+        """The dataset once an upload without an answer, of this plan or another, is counted, or has
+        had its time to be.
 
         Its time begins when we begin to wait: how long ago the last byte was sent is not known, and
         the clock may have been set.
         """
-        before, rows = int(last.details["number_of_units"]), int(last.details["rows"])
-        if info.number_of_units == before + rows or self.outcome is not None:
+        counted = int(last.details["number_of_units"]) + int(last.details["rows"])
+        if info.number_of_units == counted or self.outcome is not None:
             return info
         left = self.destination.settle_seconds
         if last.state == "start":
             self.records.note(last.plan, last.destination, last.step, "unanswered", last.details)
         else:
             left = min(left, left - (datetime.now(UTC) - last.at).total_seconds())
-        if left >= _WORTH_TELLING_SECONDS:
-            self.say(
-                f"An upload was not answered; waiting up to {left:.0f} s to see whether it arrives"
-            )
-        return self.once_counted(before + rows, left, info)
+        if left >= _WORTH_LOGGING_SECONDS:
+            wait = f"waiting up to {left:.0f} s to see whether it arrives"
+            self.log(f"An upload was not answered; {wait}")
+        return self.once_counted(counted, left, info)
 
     def _unexplained(self, before: int, info: DatasetInfo) -> OutcomeUnknown:
-        whole = before + self.plan.rows
-        told = (
-            f"An upload of dataset {self.plan.dataset} was not answered. {self.destination.name}"
-            f" counted {before:,} units before and {info.number_of_units:,} now; all of it would be"
-            f" {whole:,}."
+        whole, now, dataset = before + self.plan.rows, info.number_of_units, self.plan.dataset
+        name = self.destination.name
+        message = (
+            f"An upload of dataset {dataset} was not answered. {name} counted {before:,} units "
+            f"before and {now:,} now; all of it would be {whole:,}."
         )
-        if before < info.number_of_units < whole:
+        if before < now < whole:
             return OutcomeUnknown(
-                told,
-                next_step=(
-                    f"If it is still being taken in, ask again in a while with: {self.command}\nIf"
-                    " the number stays, a part was lost. Then delete it and publish again:"
-                    f" syndb-pipeline delete {self.plan.dataset} --destination"
-                    f" {self.destination.name}"
-                ),
+                message,
+                next_step="If it is still being taken in, ask again in a while with: "
+                f"{self.command}\nIf the number stays, a part was lost. Then delete it and publish "
+                f"again: syndb-pipeline delete {dataset} --destination {name}",
             )
         return OutcomeUnknown(
-            f"{told} So somebody else changed the dataset meanwhile.",
-            next_step=(
-                f"Look at the dataset there. If these rows are in it, say so with: {self.command}"
-                f" --outcome arrived\nIf they have still to be sent: {self.command} --outcome lost"
-            ),
+            f"{message} So somebody else changed the dataset meanwhile.",
+            next_step=self._ask_person("Look at the dataset there. If these rows are in it"),
+        )
+
+    def _ask_person(self, look: str) -> str:
+        return (
+            f"{look}, say so with: {self.command} --outcome arrived\n"
+            f"If these rows have still to be sent: {self.command} --outcome lost"
         )
 
     def once_counted(self, units: int, seconds: float, info: DatasetInfo) -> DatasetInfo:
         """The dataset once its count is `units`, or once so many seconds have passed."""
         end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
-        while (
-            info.number_of_units != units
-            and (left := end - time.monotonic()) > 0
-            and self.outcome is None
-        ):
+        while info.number_of_units != units and self.outcome is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                break
             time.sleep(min(pause, _ASK_AGAIN_SECONDS, left))
             pause *= 2
-            info = self._info()
+            info = self.info()
         return info
 
     def _unseen(self, info: DatasetInfo) -> Upload | None:
         """Whether this plan is there although our journal does not speak of it: another machine
-        sent it, or our state was lost.
-        """
-        receipt = self.records.receipt()
-        if (
-            info.number_of_units == 0
-            and not self.alone
-            and self.destination.settle_seconds
-            and self.outcome is None
-        ):
+        sent it, or our state was lost."""
+        name, receipt = self.destination.name, self.records.receipt()
+        seconds = self.destination.settle_seconds
+        if info.number_of_units == 0 and not self.created and seconds and self.outcome is None:
             # Another machine may be sending this very plan, or this one did before it lost its
-            # state: no answer tells, but the count will.
-            self.say(
-                f"The dataset was at {self.destination.name} before, and empty. Waiting up to"
-                f" {self.destination.settle_seconds:.0f} s to see whether an upload of it is"
-                " under way"
+            # state: there will be no answer, but a count.
+            self.log(
+                f"The dataset was at {name} before, and empty. Waiting up to {seconds:.0f} s to "
+                "see whether an upload of it is under way"
             )
-            info = self.once_counted(self.plan.rows, self.destination.settle_seconds, info)
-        if info.number_of_units == 0 or self.outcome == "lost":
+            info = self.once_counted(self.plan.rows, seconds, info)
+        units = info.number_of_units
+        if units == 0 or self.outcome == "lost":
             return None
         if self.outcome == "arrived":
             return self._sent()
-        if (
-            receipt is not None
-            and receipt.destination == self.destination.name
-            and receipt.number_of_units == info.number_of_units
-        ):
+        if receipt and receipt.destination == name and receipt.number_of_units == units:
             return None  # nothing was uploaded since our last receipt, which is of another plan
-        self.say(
-            f"{self.destination.name} counts {info.number_of_units:,} units that this machine does"
-            " not know of; reading them"
-        )
-        checks = self.destination.compare(self.plan.dataset, package_of(self.plan))
+        self.log(f"{name} counts {units:,} units that this machine does not know of; reading them")
+        checks = self._compared()
         if all(check.whole for check in checks):
             return self._sent()
         if all(check.found is not None for check in checks):
             return None
         raise OutcomeUnknown(
-            f"Dataset {self.plan.dataset} has {info.number_of_units:,} units at"
-            f" {self.destination.name}. This machine has no record of sending them, and the"
-            " destination does not let it read them.",
-            next_step=(
-                f"Look at the dataset there. If it is this one, whole, say so with: {self.command}"
-                f" --outcome arrived\nIf these rows have still to be sent: {self.command} --outcome"
-                " lost"
-            ),
+            f"Dataset {self.plan.dataset} has {units:,} units at {name}. This machine has no "
+            "record of sending them, and the destination does not let it read them.",
+            next_step=self._ask_person("Look at the dataset there. If it is this one, whole"),
         )
 
     def _sent(self) -> Upload:
-        package = package_of(self.plan)
-        return Upload(
-            tar_sha256=package.tar.sha256,
-            bytes=package.tar.bytes,
-            rows=package.rows,
-            by=self.who.id,
-            at=datetime.now(UTC),
-        )
+        return Upload.of(self.plan.sent, self.who.id)
 
-    def _info(self) -> DatasetInfo:
+    def _compared(self) -> tuple[TableCheck, ...]:
+        return self.destination.compare(self.plan.dataset, self.plan.sent)
+
+    def info(self) -> DatasetInfo:
+        """The dataset, which was there. Raises `OutcomeUnknown` when it is not any more."""
         info = self.destination.info(self.plan.dataset)
-        if info is None:
-            raise gone(self.plan, self.destination, self.command)
-        return info
-
-
-def gone(current: Plan, destination: Destination, command: str) -> OutcomeUnknown:
-    """A registered dataset that is not there any more."""
-    return OutcomeUnknown(
-        f"Dataset {current.dataset} is not at {destination.name}, though it was registered a moment"
-        " ago.",
-        next_step=(
-            "See whether somebody deleted it with: syndb-pipeline datasets --destination"
-            f" {destination.name}\nThen: {command}"
-        ),
-    )
+        if info is not None:
+            return info
+        name = self.destination.name
+        raise OutcomeUnknown(
+            f"Dataset {self.plan.dataset} is not at {name}, though it was registered a moment ago.",
+            next_step="See whether somebody deleted it with: "
+            f"syndb-pipeline datasets --destination {name}\nThen: {self.command}",
+        )

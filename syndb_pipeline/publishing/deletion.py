@@ -5,22 +5,21 @@ Belongs here: the order of the steps. Does not: how a destination deletes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from syndb_pipeline.base.errors import (
-    ApprovalError,
-    DestinationRefused,
-    NotPermitted,
-    OutcomeUnknown,
-    UnknownDataset,
-)
+from syndb_pipeline.base.errors import ApprovalError, NotPermitted, OutcomeUnknown
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Destination, StoredFiles
-from syndb_pipeline.publishing.records import JournalLine, PublishRecords, Tombstone
+from syndb_pipeline.destinations.base import (
+    DatasetInfo,
+    Deletion,
+    Destination,
+    StoredFiles,
+    unknown_dataset,
+)
+from syndb_pipeline.publishing.records import PublishRecords, Tombstone
 from syndb_pipeline.state.store import DatasetStore
 
 _STEP = "delete"
@@ -40,12 +39,11 @@ def preview_delete(
     settings: PipelineSettings, dataset: UUID, destination: Destination | str
 ) -> Preview:
     """What would go. Raises `DestinationRefused` when there is no such dataset, or it is another
-    owner's.
-    """
+    owner's."""
     node = _open(settings, destination)
     info = node.info(dataset)
     if info is None:
-        raise _unknown(dataset, node)
+        raise unknown_dataset(dataset, node.name)
     _require_owner(node, info)
     return Preview(destination=node.name, info=info, files=node.files(dataset))
 
@@ -54,43 +52,46 @@ def describe_preview(preview: Preview) -> str:
     """The preview as text, ending with what to type."""
     info = preview.info
     rows = info.rows or {}
-    width = max((len(name) for name in rows), default=0)
-    uploads = "an unknown number of" if info.uploads is None else f"{len(info.uploads):,}"
-    return "\n".join(
-        [
-            f"This deletes from {preview.destination}, for good:",
-            f"  {info.metadata.label} ({info.metadata.id}), owned by {info.owner}",
-            *(f"  {name:<{width}}  {count:>13,} rows" for name, count in rows.items()),
-            *(
-                []
-                if info.rows is not None
-                else [f"  {info.number_of_units:,} units, every upload counted"]
-            ),
-            (
-                "  all its meshes and skeletons"
-                if preview.files is None
-                else f"  {preview.files.count:,} meshes and skeletons"
-            ),
-            f"  {uploads} uploads",
-            f"To delete it, type its label exactly: {info.metadata.label}",
-        ]
+    width = max(map(len, rows), default=0)
+    counts = [f"{name:<{width}}  {count:>13,} rows" for name, count in rows.items()]
+    if info.rows is None:
+        counts = [f"{info.number_of_units:,} units, every upload counted"]
+    files, uploads = "all its meshes and skeletons", "an unknown number of"
+    if preview.files is not None:
+        files = f"{preview.files.count:,} meshes and skeletons"
+    if info.uploads is not None:
+        uploads = f"{len(info.uploads):,}"
+    dataset = f"{info.metadata.label} ({info.metadata.id}), owned by {info.owner}"
+    lines = "".join(f"\n  {line}" for line in (dataset, *counts, files, f"{uploads} uploads"))
+    return (
+        f"This deletes from {preview.destination}, for good:{lines}\n"
+        f"To delete it, type its label exactly: {info.metadata.label}"
     )
 
 
 def delete(
     settings: PipelineSettings, dataset: UUID, destination: Destination | str, typed_label: str
 ) -> Tombstone:
-    """Delete a dataset with all its rows and files, for good, and keep a tombstone in its store
-    (and in the node, when it keeps any).
+    """Delete a dataset with all its rows and files, for good, and keep a tombstone in its store (and
+    in the node, when it keeps any).
 
-    May be given again after a crash: a deletion that happened is settled, not repeated. Raises
-    `ApprovalError` when `typed_label` is not the dataset's label, `DestinationRefused` (no such
-    dataset, another owner's), `OutcomeUnknown` when no answer tells whether it is gone.
+    May be given again after a crash: a deletion that happened is settled, not repeated.
+
+    Args:
+        settings: Where the store is.
+        dataset: Its id.
+        destination: Where it is deleted, or the name of that.
+        typed_label: What a person typed.
+
+    Raises:
+        ApprovalError: `typed_label` is not the dataset's label.
+        DestinationRefused: There is no such dataset, or it is another owner's.
+        OutcomeUnknown: No answer says whether it is gone.
     """
     node = _open(settings, destination)
     store = DatasetStore(settings.state, dataset)
     if node.info(dataset) is None and not store.folder.is_dir():
-        raise _unknown(dataset, node)
+        raise unknown_dataset(dataset, node.name)
     records = PublishRecords(store)
     with records.lock():
         info = node.info(dataset)
@@ -98,70 +99,34 @@ def delete(
             return _settle(records, node, dataset, typed_label)
         _require_owner(node, info)
         _require_label(typed_label, info.metadata.label)
-        files = node.files(dataset)
-        by = node.who_am_i().id
-        foreseen = Deletion(
-            dataset=dataset,
-            label=info.metadata.label,
-            owner=info.owner,
-            rows=info.rows,
-            files=files.count if files is not None else None,
-            uploads=info.uploads or (),
-            by=by,
-            at=datetime.now(UTC),
-        )
+        foreseen = Deletion.of(info, node.files(dataset), node.who_am_i().id)
         records.note("", node.name, _STEP, "start", foreseen.model_dump(mode="json"))
         try:
             deletion = node.delete(dataset)
         except OutcomeUnknown:
             deletion = foreseen
         if node.info(dataset) is not None:
+            at = f"--destination {node.name}"
             raise OutcomeUnknown(
                 f"Dataset {dataset} is still at {node.name}.",
-                next_step=(
-                    f"Ask in a while with: syndb-pipeline datasets --destination {node.name}\nIf it"
-                    f" is still there: syndb-pipeline delete {dataset} --destination {node.name}"
-                ),
+                next_step=f"Ask in a while with: syndb-pipeline datasets {at}\n"
+                f"If it is still there: syndb-pipeline delete {dataset} {at}",
             )
-        return _bury(records, node, deletion)
-
-
-def deleted_at(
-    store: DatasetStore, destination: Destination, dataset: UUID, info: DatasetInfo | None
-) -> datetime | None:
-    """When the dataset was last deleted at the destination, as far as the store or the destination
-    knows; None when it never was.
-    """
-    records = PublishRecords(store)
-    times = [
-        tombstone.deletion.at
-        for tombstone in records.tombstones()
-        if tombstone.destination == destination.name
-    ]
-    times += [deletion.at for deletion in destination.deletions(dataset)]
-    receipt = records.receipt()
-    if info is None and receipt is not None and receipt.destination == destination.name:
-        times.append(receipt.published)  # it was there then, and is not now
-    return max(times, default=None)
+        return _write_tombstone(records, node, deletion)
 
 
 def _open(settings: PipelineSettings, destination: Destination | str) -> Destination:
-    return open_destination(settings, destination) if isinstance(destination, str) else destination
-
-
-def _unknown(dataset: UUID, node: Destination) -> DestinationRefused:
-    return UnknownDataset(
-        f"There is no dataset {dataset} at {node.name}.",
-        next_step=f"List those there are with: syndb-pipeline datasets --destination {node.name}",
-    )
+    if isinstance(destination, str):
+        return open_destination(settings, destination)
+    return destination
 
 
 def _require_owner(node: Destination, info: DatasetInfo) -> None:
     who = node.who_am_i()
     if info.owner != who.id:
         raise NotPermitted(
-            f"Dataset {info.metadata.id} at {node.name} belongs to {info.owner}; you are"
-            f" {who.name}.",
+            f"Dataset {info.metadata.id} at {node.name} belongs to {info.owner}; "
+            f"you are {who.name}.",
             next_step="Only its owner may delete it.",
         )
 
@@ -177,36 +142,26 @@ def _require_label(typed: str, label: str) -> None:
 def _settle(
     records: PublishRecords, node: Destination, dataset: UUID, typed_label: str
 ) -> Tombstone:
-    """The tombstone of a deletion that was begun, is done at the destination, and was cut off
-    before it was written down.
-    """
-    begun = _begun(records, node)
-    if begun is None:
-        raise _unknown(dataset, node)
-    foreseen = Deletion.model_validate(begun.details)
+    """The tombstone of a deletion that is done at the destination, and was cut off before it was
+    written down."""
+    started = records.last("", node.name, _STEP)
+    if started is None or started.state != "start":
+        raise unknown_dataset(dataset, node.name)
+    foreseen = Deletion.model_validate(started.details)
     _require_label(typed_label, foreseen.label)
-    kept = [
-        each
-        for each in records.tombstones()
-        if each.destination == node.name and each.deletion.at >= foreseen.at
-    ]
-    if kept:  # cut off between the tombstone and the journal's last line
-        records.note("", node.name, _STEP, "done")
-        return kept[-1]
+    for kept in reversed(records.tombstones()):
+        if kept.destination == node.name and kept.deletion.at >= foreseen.at:
+            # Cut off between the tombstone and the journal's last line.
+            records.note("", node.name, _STEP, "done")
+            return kept
     known = [deletion for deletion in node.deletions(dataset) if deletion.at >= foreseen.at]
-    return _bury(records, node, known[-1] if known else foreseen)
+    return _write_tombstone(records, node, known[-1] if known else foreseen)
 
 
-def _begun(records: PublishRecords, node: Destination) -> JournalLine | None:
-    line = records.last("", node.name, _STEP)
-    return line if line is not None and line.state == "start" else None
-
-
-def _bury(records: PublishRecords, node: Destination, deletion: Deletion) -> Tombstone:
+def _write_tombstone(records: PublishRecords, node: Destination, deletion: Deletion) -> Tombstone:
     receipt = records.receipt()
-    tombstone = Tombstone(
-        destination=node.name, deletion=deletion, receipt=receipt.plan if receipt else None
-    )
+    plan = receipt.plan if receipt else None
+    tombstone = Tombstone(destination=node.name, deletion=deletion, receipt=plan)
     if tombstone not in records.tombstones():
         records.add_tombstone(tombstone)
     records.note("", node.name, _STEP, "done")

@@ -2,18 +2,18 @@
 `<store>/publish/`.
 
 Belongs here: the records and writing them so that a crash loses none. Does not: deciding
-(`plan.py`, `stages/publish.py`).
+(`plan.py`, `publish.py`).
 
-    approvals/<time>-<digest>.json   every approval ever given receipts/<plan digest>.json      the
-    last receipt of each plan; receipt.json is the newest of all tombstones/<time>.json
-    every deletion journal.jsonl                    each step, before and after, one line each
+    approvals/<time>-<digest>.json   every approval ever given
+    receipts/<plan digest>.json      the last receipt of each plan; receipt.json is the newest
+    tombstones/<time>.json           every deletion
+    journal.jsonl                    each step, before and after, one line each
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.destinations.base import Deletion, Metadata, TableCheck, Upload
-from syndb_pipeline.publishing.manifest import RowsSetAside
+from syndb_pipeline.contract.dataset import Metadata
+from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
+from syndb_pipeline.stages.manifest import RowsSetAside
 from syndb_pipeline.state.store import DatasetStore, hold, write_atomically
 
 
@@ -39,15 +40,14 @@ State = Literal["start", "unanswered", "done", "refused"]
 """Of a step in the journal. A start that nothing follows may have happened or not; one that was
 refused did not.
 
-`unanswered` says when we began to wait for what a start may still bring: an upload may have begun
+`unanswered` says when we began to wait for what a start may still bring: an upload may have started
 hours before its answer was lost.
 """
 
 
 class Approval(_Kept):
-    """A person's consent to send exactly one plan. `parts` are the plan's parts by digest, to tell
-    later what changed.
-    """
+    """A person's consent to send exactly one plan. `parts` are the plan's parts by digest, to say
+    later what changed."""
 
     digest: str
     by: str
@@ -62,7 +62,7 @@ class Receipt(_Kept):
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
     uploads. `account` is what the destination calls who sent it, for people; empty in receipts of
-    before it was kept. `set_aside` tells by table the rows that were left out.
+    before it was kept. `set_aside` has by table the rows that were not sent.
     """
 
     plan: str
@@ -95,8 +95,7 @@ class Receipt(_Kept):
 
 class Tombstone(_Kept):
     """What was deleted, where, by whom. `receipt` is the plan digest of the newest receipt at that
-    time.
-    """
+    time."""
 
     destination: str
     deletion: Deletion
@@ -112,65 +111,80 @@ class JournalLine(_Kept):
     details: dict[str, Any] = {}
 
 
+_K = TypeVar("_K", bound=_Kept)
+
+
 class PublishRecords:
     """The `publish` folder of a dataset's store."""
 
     def __init__(self, store: DatasetStore) -> None:
         self.dataset = store.dataset
         self.folder = store.folder / "publish"
+        self.receipt_path = self.folder / "receipt.json"
+        self._journal = self.folder / "journal.jsonl"
 
     @contextmanager
     def lock(
-        self, *, wait: float = 0, say: Callable[[str], None] = lambda line: None
+        self, *, wait: float = 0, log: Callable[[str], None] = lambda line: None
     ) -> Iterator[None]:
         """Hold the dataset's publication. Raises `PipelineError` when another process has it for
-        more than `wait` seconds.
-        """
+        more than `wait` seconds."""
         message = f"Dataset {self.dataset} is being published or deleted by another process."
-        with hold(self.folder / ".lock", message, wait=wait, say=say):
+        with hold(self.folder / ".lock", message, wait=wait, say=log):
             yield
 
     def approvals(self) -> list[Approval]:
         """Every approval, oldest first."""
-        return [_kept(Approval, path.read_bytes(), path) for path in self._sorted("approvals")]
+        return self._all(Approval, "approvals")
 
     def add_approval(self, approval: Approval) -> None:
-        self._add("approvals", f"{_stamp(approval.at)}-{approval.digest[:12]}", approval)
+        self._add(f"approvals/{_stamp(approval.at)}-{approval.digest[:12]}", approval)
 
     def receipt(self, plan: str | None = None) -> Receipt | None:
         """The receipt of a plan, or the newest of all; None when there is none."""
-        path = self.folder / (f"receipts/{plan}.json" if plan else "receipt.json")
+        path = self.folder / "receipts" / f"{plan}.json" if plan else self.receipt_path
         return _kept(Receipt, path.read_bytes(), path) if path.is_file() else None
 
     def write_receipt(self, receipt: Receipt) -> Path:
-        """Keep a receipt; returns where the newest lies. A crash between the two files is mended by
-        writing again.
-        """
+        """Keep a receipt; returns where the newest is. A crash between the two files is repaired by
+        writing again."""
         text = receipt.model_dump_json(indent=1) + "\n"
         write_atomically(self.folder / "receipts" / f"{receipt.plan}.json", text)
         write_atomically(self.receipt_path, text)
         return self.receipt_path
 
-    @property
-    def receipt_path(self) -> Path:
-        return self.folder / "receipt.json"
-
     def tombstones(self) -> list[Tombstone]:
         """Every deletion, oldest first."""
-        return [_kept(Tombstone, path.read_bytes(), path) for path in self._sorted("tombstones")]
+        return self._all(Tombstone, "tombstones")
 
-    def add_tombstone(self, tombstone: Tombstone) -> Path:
-        return self._add("tombstones", _stamp(tombstone.deletion.at), tombstone)
+    def add_tombstone(self, tombstone: Tombstone) -> None:
+        self._add(f"tombstones/{_stamp(tombstone.deletion.at)}", tombstone)
+
+    def deleted_at(
+        self, destination: str, deletions: Iterable[Deletion] = (), *, gone: bool = False
+    ) -> datetime | None:
+        """When the dataset was last deleted at a destination, as far as is known; None when it
+        never was.
+
+        Args:
+            destination: Its name.
+            deletions: Those that it knows itself.
+            gone: Whether the dataset is not there now.
+        """
+        times = [each.deletion.at for each in self.tombstones() if each.destination == destination]
+        times += [deletion.at for deletion in deletions]
+        receipt = self.receipt()
+        if gone and receipt is not None and receipt.destination == destination:
+            times.append(receipt.published)  # it was there then, and is not now
+        return max(times, default=None)
 
     def journal(self) -> list[JournalLine]:
-        """The journal, oldest first. A line cut off by a crash was never acted upon and is left
-        out.
-        """
-        path = self.folder / "journal.jsonl"
-        if not path.is_file():
+        """The journal, oldest first. A line cut off by a crash was never acted upon and is passed
+        over."""
+        if not self._journal.is_file():
             return []
-        whole = path.read_bytes().rpartition(b"\n")[0]
-        return [_kept(JournalLine, line, path) for line in whole.split(b"\n") if line]
+        whole = self._journal.read_bytes().rpartition(b"\n")[0]
+        return [_kept(JournalLine, line, self._journal) for line in whole.split(b"\n") if line]
 
     def note(
         self,
@@ -180,7 +194,15 @@ class PublishRecords:
         state: State,
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Append a line to the journal and force it to disk."""
+        """Append a line to the journal and force it to disk.
+
+        Args:
+            plan: The plan's digest; empty for a deletion.
+            destination: Its name.
+            step: What is done.
+            state: How far it is.
+            details: What the step will need should it be taken up again.
+        """
         line = JournalLine(
             at=datetime.now(UTC),
             plan=plan,
@@ -189,18 +211,13 @@ class PublishRecords:
             state=state,
             details=details or {},
         )
-        text = (
-            json.dumps(line.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False)
-            + "\n"
-        ).encode()
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "journal.jsonl"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT, 0o644)
         with os.fdopen(descriptor, "r+b") as file:
             # A cut-off line goes, so that every line of the file stays readable.
-            file.truncate(_whole_length(file.read()))
+            file.truncate(file.read().rfind(b"\n") + 1)
             file.seek(0, os.SEEK_END)
-            file.write(text)
+            file.write((line.model_dump_json() + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
         flush(self.folder)
@@ -208,51 +225,39 @@ class PublishRecords:
     def last(
         self, plan: str | None, destination: str, step: str, state: State | None = None
     ) -> JournalLine | None:
-        """The last line the journal has of a step: its start when nobody knows how it ended.
+        """The last line the journal has of a step: its start when it is not known how it ended.
 
         `plan` None means of any plan, `state` None of any state.
         """
-        lines = [
-            line
-            for line in self.journal()
-            if (line.destination, line.step) == (destination, step)
-            and plan in (None, line.plan)
-            and state in (None, line.state)
-        ]
-        return lines[-1] if lines else None
+        wanted = (plan, destination, step, state)
+        for line in reversed(self.journal()):
+            found = (line.plan, line.destination, line.step, line.state)
+            if all(value in (None, own) for value, own in zip(wanted, found, strict=True)):
+                return line
+        return None
 
-    def _sorted(self, kind: str) -> list[Path]:
-        return sorted((self.folder / kind).glob("[!.]*.json"))
+    def _all(self, kind: type[_K], folder: str) -> list[_K]:
+        paths = sorted((self.folder / folder).glob("[!.]*.json"))
+        return [_kept(kind, path.read_bytes(), path) for path in paths]
 
-    def _add(self, kind: str, name: str, record: BaseModel) -> Path:
-        path = self.folder / kind / f"{name}.json"
+    def _add(self, name: str, record: BaseModel) -> None:
+        path = self.folder / f"{name}.json"
         if path.exists():
-            path = path.with_name(f"{name}-{uuid4().hex[:8]}.json")
+            path = path.with_name(f"{path.stem}-{uuid4().hex[:8]}.json")
         write_atomically(path, record.model_dump_json(indent=1) + "\n")
-        return path
-
-
-_K = TypeVar("_K", bound=_Kept)
 
 
 def _kept(kind: type[_K], content: bytes, path: Path) -> _K:
     """A record as it was kept. Raises `PipelineError` when it is damaged: what was approved or sent
-    must never be guessed.
-    """
+    must never be guessed."""
     try:
         return kind.model_validate_json(content)
     except ValidationError:
         raise PipelineError(
             f"{path}: not written by this program, or damaged.",
-            next_step=(
-                "Restore it from a backup, or move it out of that folder; then give the same"
-                " command again. It asks the destination what is there, and sends nothing twice."
-            ),
+            next_step="Restore it from a backup, or move it out of that folder; then give the same "
+            "command again. It asks the destination what is there, and sends nothing twice.",
         ) from None
-
-
-def _whole_length(content: bytes) -> int:
-    return content.rfind(b"\n") + 1
 
 
 def _stamp(at: datetime) -> str:

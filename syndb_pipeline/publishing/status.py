@@ -17,11 +17,10 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Destination
 from syndb_pipeline.publishing.chain import Link, recompute
-from syndb_pipeline.publishing.deletion import deleted_at
-from syndb_pipeline.publishing.manifest import RowsSetAside
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.publish import valid_approvals
 from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt, Tombstone
+from syndb_pipeline.stages.manifest import RowsSetAside
 from syndb_pipeline.state.stage import Context
 
 
@@ -62,54 +61,37 @@ class Listed(BaseModel):
 
 def status(context: Context, destination: Destination | None = None) -> Status:
     """The dataset's status. Reads every byte of the chain again; the destination is asked only
-    about the dataset itself.
-    """
-    destination = destination or open_destination(
-        context.settings, context.config.publish.destination
-    )
-    records = PublishRecords(context.store)
-    links = recompute(context)
-    digest = obstacle = published = unasked = None
-    approved, set_aside = False, {}
+    about the dataset itself."""
+    if destination is None:
+        destination = open_destination(context.settings, context.config.publish.destination)
+    records, links = PublishRecords(context.store), recompute(context)
+    current = obstacle = published = unasked = None
+    approved = False
     try:
         current = plan(context, destination)
     except PipelineError as error:
         obstacle = str(error)
     else:
-        digest, set_aside = current.digest, current.set_aside
         try:
-            since = deleted_at(
-                context.store, destination, context.dataset, destination.info(context.dataset)
-            )
+            gone = destination.info(context.dataset) is None
+            known = destination.deletions(context.dataset)
+            since = records.deleted_at(destination.name, known, gone=gone)
         except (NotLoggedIn, Unreachable) as error:
             unasked = error.message
-            since = max(
-                (
-                    each.deletion.at
-                    for each in records.tombstones()
-                    if each.destination == destination.name
-                ),
-                default=None,
-            )
+            since = records.deleted_at(destination.name)
         approved = bool(valid_approvals(context, current, since))
-        own = records.receipt(digest)
-        published = (
-            own.published if own is not None and (since is None or own.published > since) else None
-        )
-    sealed = next((link for link in links if link.stage == "check_integrity"), None)
-    verdict = (
-        context.upstream("check_integrity").details.get("verdict")
-        if sealed is not None and sealed.digest is not None
-        else None
-    )
+        own = records.receipt(current.digest)
+        if own is not None and (since is None or own.published > since):
+            published = own.published
+    checked = any(link.stage == "check_integrity" and link.digest for link in links)
     return Status(
         dataset=context.dataset,
         label=context.config.dataset.label,
         stages=tuple(links),
-        verdict=verdict,
-        digest=digest,
+        verdict=context.upstream("check_integrity").details.get("verdict") if checked else None,
+        digest=current.digest if current else None,
         obstacle=obstacle,
-        set_aside=set_aside,
+        set_aside=current.set_aside if current else {},
         approved=approved,
         approvals=tuple(records.approvals()),
         published=published,
@@ -125,15 +107,11 @@ def datasets(
     which: Literal["owned", "modifiable", "incomplete"] = "owned",
 ) -> list[Listed]:
     """Datasets at a destination, by label: those we own, may upload to, or own and have not
-    filled.
-    """
+    filled."""
     node = open_destination(settings, destination) if isinstance(destination, str) else destination
-    unfinished = {info.metadata.id: info for info in node.incomplete()}
-    found = (
-        unfinished.values()
-        if which == "incomplete"
-        else node.owned()
-        if which == "owned"
-        else node.modifiable()
-    )
+    incomplete = node.incomplete()
+    found = incomplete
+    if which != "incomplete":
+        found = node.owned() if which == "owned" else node.modifiable()
+    unfinished = {info.metadata.id for info in incomplete}
     return [Listed(info=info, complete=info.metadata.id not in unfinished) for info in found]

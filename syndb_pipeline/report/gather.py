@@ -208,7 +208,9 @@ def gathered(
                 relations=_relations(records, connection),
                 histograms=_histograms(connection, paths, records) if measured else {},
                 clouds=clouds(connection, paths) if measured else [],
-                metadata=dataset_metadata(context.config, ordered(context.config.tables)),
+                metadata=dataset_metadata(
+                    context.config, ordered(context.config.tables)
+                ).model_dump(mode="json"),
                 terms=terms.model_dump(mode="json") if terms else None,
             ),
             connection,

@@ -6,8 +6,7 @@ Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,18 @@ from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parqu
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.contract.dataset import COLUMN, Metadata, Mutation, Region
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.quarantine.counts import left_out, require_no_dangling
 from syndb_pipeline.quarantine.rows import FOLDER
 from syndb_pipeline.stages.check_integrity import ACCEPTED
+from syndb_pipeline.stages.manifest import FOLDER as TABLES_FOLDER
+from syndb_pipeline.stages.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar
 from syndb_pipeline.state.progress import Meter
 from syndb_pipeline.state.reuse import MADE_FROM
 from syndb_pipeline.state.stage import Context, Result, Stage
-from syndb_pipeline.state.store import write_atomically
 from syndb_pipeline.state.tables import columns_of, ingested, rows_read, written
-
-MANIFEST = "manifest.json"
-TABLES_FOLDER = "tables"
-
-_FILE_KINDS = {"mesh_path": "mesh", "swc_path": "swb"}
-"""Column -> SynDB's kind of file (C17 `S3DataType`)."""
 
 
 def run(context: Context, folder: Path) -> Result:
@@ -68,36 +63,26 @@ def run(context: Context, folder: Path) -> Result:
     if left_out(context):
         require_no_dangling(context, folder / TABLES_FOLDER, list(tables))
     files = _files(context, tables)
-    aside = context.upstream("check_integrity").details.get("set_aside")
-    manifest = {
-        "manifest_version": 2,
-        "dataset": dataset_metadata(context.config, list(tables)),
-        "tables": {
-            name: {"rows": rows[name], "sha256": member.sha256, "bytes": member.bytes}
+    verdict = context.upstream("check_integrity")
+    manifest = Manifest(
+        dataset=dataset_metadata(context.config, tables),
+        tables={
+            name: PackagedTable(rows=rows[name], sha256=member.sha256, bytes=member.bytes)
             for name, member in members.items()
         },
-        "tar": {"name": tar.name, "bytes": tar.bytes},
-        "files": files,
-        "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
-        "verdict": ACCEPTED,
-        "chain": (
-            context.upstream("check_integrity").details["chain"]
-            | {"check_integrity": context.upstream("check_integrity").digest}
-        ),
-        "versions": context.upstream("check_integrity").versions,
-        **({"set_aside": aside} if aside else {}),
-    }
-    write_atomically(
-        folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        tar=PackagedTar(name=tar.name, bytes=tar.bytes),
+        files=tuple(files),
+        set_aside=verdict.details.get("set_aside") or {},
+        terms=_terms(context.config),
+        verdict=ACCEPTED,
+        chain=verdict.details["chain"] | {"check_integrity": verdict.digest},
+        versions=verdict.versions,
     )
-    sealed = context.upstream("check_integrity").tables
-    details = {
-        "tables": manifest["tables"],
-        "tar": manifest["tar"],
-        "files": len(files),
-        MADE_FROM: made_from,
-    }
-    return Result(tables=sealed, details=details)
+    manifest.write(folder)
+    details = manifest.model_dump(mode="json", include={"tables", "tar"})
+    return Result(
+        tables=verdict.tables, details=details | {"files": len(files), MADE_FROM: made_from}
+    )
 
 
 def _pack(
@@ -139,33 +124,32 @@ def _made_from(context: Context, table: str) -> str:
     return digest_of([digests_of, context.config.tables[table].combine])
 
 
-def dataset_metadata(config: DatasetConfig, tables: list[str]) -> dict[str, Any]:
-    """The dataset's metadata under SynDB's names (syndb-api-client 0.7.2 `NewDatasetSchema`), the
-    licence's and animal's names beside.
-    """
+def dataset_metadata(config: DatasetConfig, tables: Iterable[str]) -> Metadata:
+    """The dataset's metadata under SynDB's names."""
     dataset = config.dataset
-    return {
-        "id": str(dataset.id),
-        "label": dataset.label,
-        "notes": dataset.notes,
-        "data_license": LICENSES[dataset.license],
-        "license": dataset.license,
-        "animal": ANIMALS[dataset.animal],
-        "animal_name": dataset.animal,
-        "microscopy": dataset.microscopy,
-        "brain_regions": [
-            {"brain_structure": region.structure, "direction": region.direction}
+    return Metadata(
+        id=dataset.id,
+        label=dataset.label,
+        notes=dataset.notes,
+        data_license=LICENSES[dataset.license],
+        license=dataset.license,
+        animal=ANIMALS[dataset.animal],
+        animal_name=dataset.animal,
+        microscopy=dataset.microscopy,
+        brain_regions=tuple(
+            Region(brain_structure=region.structure, direction=region.direction)
             for region in dataset.brain_regions
-        ],
-        "mutations": [
-            {"gene": mutation.gene, "expression": mutation.expression}
-            for mutation in dataset.mutations
-        ],
-        "publication_dois": dataset.publications,
-        "authorized_group_names": dataset.groups,
-        "dataset_collection_names": dataset.collections,
-        "syndb_tables": [TABLES[name].code for name in tables],
-    }
+        ),
+        mutations=tuple(Mutation(**dict(mutation)) for mutation in dataset.mutations),
+        publication_dois=tuple(dataset.publications),
+        authorized_group_names=tuple(dataset.groups),
+        dataset_collection_names=tuple(dataset.collections),
+        syndb_tables=tuple(TABLES[name].code for name in tables),
+    )
+
+
+def _terms(config: DatasetConfig) -> dict[str, Any] | None:
+    return config.terms.model_dump(mode="json") if config.terms else None
 
 
 def _require_verdict(context: Context) -> None:
@@ -264,12 +248,12 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[
     )
 
 
-def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
+def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
     """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab
     wrote it.
     """
     told = context.upstream("ingest").details["tables"]
-    named_in = {name: sorted(set(_FILE_KINDS) & set(told[name]["columns"])) for name in tables}
+    named_in = {name: sorted(set(COLUMN) & set(told[name]["columns"])) for name in tables}
     if not any(named_in.values()):
         return []
     files = []
@@ -286,7 +270,7 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
             for column in named_in[name]:
                 named = f"t.{quote(column)}"
                 rows = connection.execute(
-                    f"SELECT i.cid::VARCHAR, {named} FROM"
+                    f"SELECT i.cid, {named} FROM"
                     f" {parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {ids} i"
                     f" WHERE {named} IS NOT NULL"
                     f" {stays}{' ORDER BY t.file_row_number' if aside else ''}"
@@ -296,14 +280,14 @@ def _files(context: Context, tables: dict[str, Path]) -> list[dict[str, Any]]:
                         digests[text] = _digest(context, text, name, column)
                     sha256, size = digests[text]
                     files.append(
-                        {
-                            "kind": _FILE_KINDS[column],
-                            "table": name,
-                            "cid": cid,
-                            "path": text,
-                            "sha256": sha256,
-                            "bytes": size,
-                        }
+                        PackagedFile(
+                            kind=COLUMN[column],
+                            table=name,
+                            cid=cid,
+                            path=text,
+                            sha256=sha256,
+                            bytes=size,
+                        )
                     )
     return files
 
@@ -322,14 +306,15 @@ def _digest(context: Context, text: str, table: str, column: str) -> tuple[str, 
 def _inputs(context: Context) -> dict[str, str]:
     tables = ingested(context)
     config = {
-        "dataset": dataset_metadata(context.config, list(tables)),
-        "terms": context.config.terms.model_dump(mode="json") if context.config.terms else None,
+        "dataset": dataset_metadata(context.config, tables).model_dump(mode="json"),
+        "terms": _terms(context.config),
         "combine": {name: table.combine for name, table in context.config.tables.items()},
     }
     inputs = {"config:dataset": digest_of(config)}
     told = context.upstream("ingest").details["tables"]
-    if any(column in _FILE_KINDS for name in tables for column in told[name]["columns"]):
-        inputs["files"] = digest_of(_files(context, tables))
+    if any(column in COLUMN for name in tables for column in told[name]["columns"]):
+        files = _files(context, tables)
+        inputs["files"] = digest_of([file.model_dump(mode="json") for file in files])
     return inputs
 
 

@@ -45,8 +45,8 @@ from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.publishing.manifest import Manifest, as_sent
 from syndb_pipeline.publishing.plan import require_metadata
+from syndb_pipeline.stages.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES, run_through
 from syndb_pipeline.state.stage import Context
 from tests.campaigns import sampled

@@ -32,7 +32,7 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.session import FilePart, Session
+from syndb_pipeline.destinations.rest.forms import FilePart, Session
 from tests.command_line import PROGRAM
 from tests.rest_lab import ROOT
 from tests.rest_place import metadata, package

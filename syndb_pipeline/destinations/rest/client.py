@@ -24,6 +24,7 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, unknown_dataset
+from syndb_pipeline.destinations.rest.access import Access, log_in_again
 from syndb_pipeline.destinations.rest.answers import Answer, cleaned, require_safe
 from syndb_pipeline.destinations.rest.bodies import (
     Authorization,
@@ -35,7 +36,6 @@ from syndb_pipeline.destinations.rest.bodies import (
     UploadedDataset,
     new_dataset,
 )
-from syndb_pipeline.destinations.rest.credentials import Access, log_in_again
 from syndb_pipeline.destinations.rest.session import Session, look_with_doctor, path_part
 
 _PROFILE: Final = "/user/profile"

@@ -1,8 +1,8 @@
 """Passwords and tokens: found in the environment, the keyring or a file of mode 0600, kept in one of
-the last two, renewed when a server does not take them any more.
+the last two.
 
-Belongs here: where a destination's secrets are, who may read them, when to log in. Does not: the
-log-in's route (`client.py`) or asking for a password (`cli/`).
+Belongs here: where a destination's secrets are, who may read them. Does not: when to
+log in (`access.py`) or asking for a password (`cli/`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -109,7 +108,7 @@ def environment_name(destination: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", destination.upper())
 
 
-def _variables(destination: str) -> dict[str, str]:
+def variables_of(destination: str) -> dict[str, str]:
     """The variables of a token, a user name and a password for the destination, and their values."""
     name = environment_name(destination)
     variables = [f"SYNDB_{what}__{name}" for what in ("TOKEN", "USERNAME", "PASSWORD")]
@@ -124,7 +123,7 @@ def not_meant_for(destination: str, server: RestDestination) -> ConfigError | No
     settings, and never one in a file beside a dataset: whoever gave the dataset may have written
     it.
     """
-    present = [variable for variable, value in _variables(destination).items() if value]
+    present = [variable for variable, value in variables_of(destination).items() if value]
     variable = f"SYNDB_URL__{environment_name(destination)}"
     meant = os.environ.get(variable)
     fits = same_address(meant, server.url) if meant else server.beside is None
@@ -143,7 +142,7 @@ def not_meant_for(destination: str, server: RestDestination) -> ConfigError | No
 def in_environment(destination: str, server: RestDestination) -> Credentials | None:
     """What the environment has for `server`, the destination of this name. Raises `ConfigError` as
     `find` does."""
-    variables = _variables(destination)
+    variables = variables_of(destination)
     if not any(variables.values()) or not_meant_for(destination, server) is not None:
         return None
     (variable, token), (_, username), (_, password) = variables.items()
@@ -454,93 +453,3 @@ def _sweep(target: Path) -> None:
     for beside in target.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}", beside.name):
             beside.unlink(missing_ok=True)
-
-
-# The token of a running program
-
-
-def log_in_again(destination: str, server: RestDestination, username: str | None = None) -> str:
-    """What a person does when a server does not take what was found, or the password of `username`.
-
-    A log-in changes nothing where the environment has credentials.
-    """
-    present = in_environment(destination, server)
-    command = f"Log in with: syndb-pipeline login --destination {destination}"
-    if present is None or username not in (None, present.username):
-        return command
-    token, *pair = _variables(destination)
-    # A token of the environment is tried first; a name and a password renew it, so they are what
-    # was refused last.
-    wrong = " and ".join(pair) if present.username else token
-    return (
-        f"Correct {wrong} in the environment; or unset what is there, for it goes before what a "
-        f"log-in keeps.\n{command}"
-    )
-
-
-class Access:
-    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
-
-    def __init__(
-        self,
-        destination: str,
-        server: RestDestination,
-        log: Log,
-        log_in: Callable[[str, SecretStr], SecretStr],
-    ) -> None:
-        self._destination = destination
-        self._server = server
-        self._log = log
-        self._log_in = log_in
-        self._lock = threading.Lock()
-        self._asked = False
-        self._found: Credentials | None = None
-        self._given: SecretStr | None = None
-
-    def use(self, token: SecretStr | None) -> None:
-        """Take this token instead of what is kept; None: what is kept again."""
-        with self._lock:
-            self._given = token
-            self._asked = False
-
-    def token(self) -> SecretStr | None:
-        """The token; with a name and a password and no token yet, one that a log-in gives. None
-        when there is nothing to log in with."""
-        with self._lock:
-            found = self._current()
-            if found is not None and found.token is None:
-                self._renew(found)
-            return self._token()
-
-    def renew(self, refused: SecretStr | None) -> bool:
-        """Whether there is another token than the `refused` one: another thread's, or that of a new
-        log-in."""
-        with self._lock:
-            if self._token() != refused:
-                return True
-            found = self._current()
-            if found is None or found.password is None:
-                return False
-            self._log(
-                f"{self._destination} does not take the token any more; "
-                f"logging in again as {found.username}"
-            )
-            self._renew(found)
-            return True
-
-    def _token(self) -> SecretStr | None:
-        return self._given or (self._found.token if self._found else None)
-
-    def _current(self) -> Credentials | None:
-        """What was found; None as long as another token is given."""
-        if self._given is not None:
-            return None
-        if not self._asked:
-            self._found = find(self._destination, self._server, log=self._log)
-            self._asked = True
-        return self._found
-
-    def _renew(self, found: Credentials) -> None:
-        assert found.username is not None and found.password is not None
-        token = self._log_in(found.username, found.password)
-        self._found = found.renewed(self._server.origin, token, log=self._log)

@@ -35,7 +35,8 @@ from syndb_pipeline.destinations.rest.bodies import Download, FileAddresses, Ids
 from syndb_pipeline.destinations.rest.client import IO, METADATA, RestClient
 from syndb_pipeline.destinations.rest.download import NotReadable, compare_download
 from syndb_pipeline.destinations.rest.files import Forms, lacking, put_files
-from syndb_pipeline.destinations.rest.session import FilePart, path_part
+from syndb_pipeline.destinations.rest.forms import FilePart
+from syndb_pipeline.destinations.rest.session import path_part
 
 _S3_INSTANCE: Final[dict[FileKind, int]] = {"mesh": 1, "swb": 2}
 """A file's kind as the route for downloads counts them (syndb-constants 0.17.0 `S3Instance`)."""

@@ -37,7 +37,8 @@ from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import SUFFIX, FailedFile, FileKind, OutgoingFile
 from syndb_pipeline.destinations.rest.answers import Answer
 from syndb_pipeline.destinations.rest.bodies import UploadForm
-from syndb_pipeline.destinations.rest.session import PROGRESS_SECONDS, FilePart, Session
+from syndb_pipeline.destinations.rest.forms import PROGRESS_SECONDS, FilePart
+from syndb_pipeline.destinations.rest.session import Session
 
 CONTENT_TYPE: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "text/plain"}
 """What a file is sent as unless its form says otherwise (S for meshes)."""

@@ -29,7 +29,7 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload
-from syndb_pipeline.destinations.rest.session import FilePart
+from syndb_pipeline.destinations.rest.forms import FilePart
 from tests.scripted_server import Reply, Seen, Server, answer, drop
 from tests.unit.destinations.test_http import session_for
 
@@ -238,7 +238,7 @@ def test_progress_is_told_now_and_then_and_at_the_end(
     with Server([answer(204)]) as server:
         session_for(server.url).send_file("PATCH", "/upload", watched)
         few = len(told)
-        monkeypatch.setattr("syndb_pipeline.destinations.rest.session.PROGRESS_SECONDS", 0.0)
+        monkeypatch.setattr("syndb_pipeline.destinations.rest.forms.PROGRESS_SECONDS", 0.0)
         session_for(server.url).send_file("PATCH", "/upload", watched)
     assert few <= 3
     assert len(told) - few == SIZE // MEGABYTE + 2

@@ -114,7 +114,7 @@ def test_an_upload_nobody_answered_stays_unknown_while_nobody_can_be_asked(lab: 
         )
     with pytest.raises(
         OutcomeUnknown,
-        match=r"local cannot be reached\.\nSo it is still not known whether the upload begun on",
+        match=r"local cannot be reached\.\nSo it is still not known whether the upload started on",
     ) as unknown:
         lab.publish(destination=_as(Away, lab))
     assert unknown.value.next_step == "Look at the network."
