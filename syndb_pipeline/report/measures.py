@@ -15,7 +15,7 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.checks.cells.summaries import Summary, summarise, take_sample
+from syndb_pipeline.checks.cells.pandera_judge import Summary, summarise, take_sample
 from syndb_pipeline.contract.tables import INT32_MAX, TABLE_ORDER, TABLES, Column, Kind
 from syndb_pipeline.state.tables import columns_of
 

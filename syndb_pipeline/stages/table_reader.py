@@ -21,7 +21,9 @@ from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.base.footers import is_surely_empty, rows_in
-from syndb_pipeline.checks.rows import label_rows, stray_rows
+from syndb_pipeline.checks.rows import stray_rows
+from syndb_pipeline.checks.rows.just_read import JustRead
+from syndb_pipeline.checks.rows.labelled_rows import labelled_rows
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
@@ -300,15 +302,14 @@ class TableReader:
             parts = self._corrected(parts, targets, order)
             parts = self._write(parts, targets, order, target)
             names = {name: first.names[index] for name, index in targets[0].items()}
-            found = stray_rows.take_out(
-                self.connection, parts, names, self.table, self.config, target, self.scratch
-            )
+            just_read = JustRead(self.connection, parts, names, self.table, self.config, target)
+            found = stray_rows.take_out(just_read, self.scratch)
         except Unreadable as error:
             target.unlink(missing_ok=True)
             read.problems += error.problems
             return
         read.problems += [*found.problems, *self._correction_problems(parts)]
-        read.problems += label_rows.problems(self.connection, found.parts, target, self.table)
+        read.problems += labelled_rows(replace(just_read, parts=found.parts))
         for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
             self._keep_refused(part, kept)
         for part, path, indexes in zip(found.parts, paths, targets, strict=True):

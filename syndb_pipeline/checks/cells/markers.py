@@ -1,38 +1,51 @@
-"""Words that stand for `no value` where a key should be.
+"""Words and numbers that stand for `no value`: as keys, in the config's `missing`, and what that
+emptied.
 
-Belongs here: markers used as keys (SYN-ID-007), and keys that the config's own markers emptied.
-Does not: markers in references (`orphans`).
+Belongs here: markers used as keys (SYN-ID-007), keys and values that the config's own markers
+emptied, and the setting that declares markers. Does not: the list of them (`contract/no_value.py`),
+markers in references (`orphans`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
+import yaml
 
 from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.checks.cells.unparsed_cells import missing_setting
 from syndb_pipeline.checks.failures import Failures
+from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.config.table_settings import ALL_COLUMNS, TableConfig
 from syndb_pipeline.contract.key_encoding import rows_of
-from syndb_pipeline.contract.no_value import IN_KEYS, NUMBERS_IN_KEYS, OF_PROGRAMS, UUID_OF_ZEROS
-from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.contract.no_value import (
+    IN_KEYS,
+    IN_TEXT,
+    NUMBERS_IN_KEYS,
+    OF_PROGRAMS,
+    UUID_OF_ZEROS,
+)
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.contract.vocabularies import means
+from syndb_pipeline.readers.casts import FALSE_WORDS, TRUE_WORDS, WHITE_SPACE, true_markers
 from syndb_pipeline.rules.finding import Finding, settings_of
 from syndb_pipeline.state.tables import columns_of
 
 CODE: Final = "SYN-ID-007"
 
-_NUMBERS: Final = (*NUMBERS_IN_KEYS, UUID_OF_ZEROS)
-_ALL: Final = [*IN_KEYS, *_NUMBERS]
-_SHORT: Final = [
-    *(word for word in _ALL if len(word) < 16),
-    *(f"{number}.0" for number in NUMBERS_IN_KEYS if len(number) < 16),
-]
+_ALL: Final = [*IN_KEYS, *NUMBERS_IN_KEYS, UUID_OF_ZEROS]
 _LONG: Final = [word for word in _ALL if len(word) >= 16]
+_SHORT: Final = [
+    word
+    for word in (*_ALL, *(f"{number}.0" for number in NUMBERS_IN_KEYS))
+    if len(word.removesuffix(".0")) < 16
+]
 _LONGEST: Final = max(len(word.encode()) for word in _SHORT)
 
 EMPTIED: Final = "emptied"
@@ -41,12 +54,12 @@ EMPTIED: Final = "emptied"
 MISSING_KEYS: Final = ("SYN-ID-001", "SYN-REL-003", "SYN-REL-007")
 
 _FEWEST_NUMBERS: Final = 3
-"""Rows that must repeat a number for it to be a marker where it is in line with the others: 0 and
--1 may be there twice by mistake.
+"""Rows that must repeat a number in line with the others for it to be a marker: two may be a
+mistake.
 """
 
 _STEPS: Final = 20
-"""A number that lies more steps of the other keys away from them than this is out of line with
+"""A number that is more steps of the other keys away from them than this is out of line with
 them.
 """
 
@@ -55,19 +68,24 @@ _LONG_ID: Final = 2**31
 _NEGATIVE_KEYS: Final = 3
 """So many other keys below 0 make one of them a key like the others."""
 
+NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+
+
+# -- markers used as keys
+
 
 def is_marker(column: str) -> str:
-    """SQL: the text `column` is a marker, be it written as 0 or, by a program that made floats of
-    the column, as 0.0.
+    """SQL: the text `column` is a marker, written as 0 or, by a program that made floats of it, as
+    0.0.
     """
     return f"list_contains({literal(_ALL)}, regexp_replace(lower({column}), '\\.0+$', ''))"
 
 
 def hint(column: str, *, stored: bool) -> str:
-    """SQL of a number, to be taken in a scan of the keys in `column` that happens anyway: above 0
-    where a marker may be among them.
+    """SQL of a number, for a scan of keys that happens anyway: above 0 where a marker may be among
+    them.
 
-    `stored` says that the keys are BIGINT, of which the least and the greatest tell.
+    `stored` says that the keys are BIGINT, of which the least and the greatest say enough.
     """
     if stored:
         large = literal([int(number) for number in NUMBERS_IN_KEYS if 0 < int(number) < 2**63])
@@ -75,15 +93,16 @@ def hint(column: str, *, stored: bool) -> str:
         return f"(coalesce(min({column}) <= 0, FALSE) OR coalesce({ends}, FALSE))::INTEGER"
     # Numbers first: most keys that begin with a digit are none, and need not be folded.
     numbers = literal([word for word in (*_SHORT, *_LONG) if "1" <= word[0] <= "9"])
-    return f"""count_if(CASE WHEN {column} BETWEEN '1' AND ':' THEN list_contains({numbers}, {column})
+    return f"""count_if(CASE
+        WHEN {column} BETWEEN '1' AND ':' THEN list_contains({numbers}, {column})
         WHEN strlen({column}) <= {_LONGEST} THEN list_contains({literal(_SHORT)}, lower({column}))
         ELSE list_contains({literal(_LONG)}, {column}) END)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A key that tables hold for "no value", in so many rows; `certain` when it is a word, which no
-    numbering gives.
+    """A key for "no value" in so many rows; `certain` when it is a word, which no numbering
+    gives.
     """
 
     key: str
@@ -91,54 +110,47 @@ class Marker:
     certain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Others:
-    """The keys that are no markers: rows, rows with a number, the numbers' least and greatest above
-    0, those below it, and the most rows that one of them has.
-    """
-
-    rows: int
-    numbers: int
-    least: float
-    greatest: float
-    negative: int
-    repeated: int
-
-    def is_out_of_line(self, number: float) -> bool:
-        """Whether `number` cannot be one more key of the same numbering."""
-        if self.numbers * 2 <= self.rows:
-            return self.rows > 0
-        if number < 0:
-            return self.negative < _NEGATIVE_KEYS
-        if self.numbers == 1:
-            return max(self.least, number) >= _LONG_ID
-        step = max((self.greatest - self.least) / (self.numbers - 1), 1.0)
-        return not self.least - _STEPS * step <= number <= self.greatest + _STEPS * step
-
-
 def among(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[list[Marker], list[Marker]]:
-    """The markers among the keys in `ids`, the commonest first: those that are surely no keys, as
-    several rows have them, and the others, which are out of line with the other keys.
+    """The markers among the keys in `ids`, the commonest first.
 
-    A number that several rows have is a marker when it is out of line, or where nothing else
-    repeats about as often: numbering that begins again repeats 0 as often as 1 and 2 (SYN-ID-002).
+    First those that are surely no keys, as several rows have them, then the others, which are out
+    of line with the other keys. A number that several rows have is a marker when it is out of line,
+    or where nothing else repeats about as often: numbering that begins again repeats 0 as often as
+    1 and 2 (SYN-ID-002).
     """
-    keys = f"{rows_of(ids)} WHERE key IS NOT NULL"
-    found = connection.execute(
-        f"SELECT key, count(*) AS n FROM {keys} AND {is_marker('key')} GROUP BY key ORDER BY n"
-        " DESC, key"
-    ).fetchall()
+    counted = f"SELECT key, count(*) AS rows FROM {rows_of(ids)} WHERE {{}} GROUP BY key"
+    marker = is_marker("key")
+    found = connection.execute(f"{counted.format(marker)} ORDER BY rows DESC, key").fetchall()
     if not found:
         return [], []
-    others = _others(connection, keys)
+    [(rows, numbers, least, greatest, negative, repeated)] = connection.execute(
+        f"""SELECT coalesce(sum(rows), 0), coalesce(sum(rows) FILTER (number IS NOT NULL), 0),
+                  coalesce(min(number) FILTER (number > 0), 0), coalesce(max(number), 0),
+                  coalesce(sum(rows) FILTER (number < 0), 0), coalesce(max(rows) FILTER (rows > 1),
+                    0)
+           FROM (SELECT *, try_cast(key AS DOUBLE) AS number FROM
+             ({counted.format(f"NOT {marker}")}))"""
+    ).fetchall()
+
+    def is_out_of_line(number: float) -> bool:
+        """Whether `number` cannot be one more key of the same numbering."""
+        if numbers * 2 <= rows:
+            return bool(rows)
+        if number < 0:
+            return bool(negative < _NEGATIVE_KEYS)
+        if numbers == 1:
+            return bool(max(least, number) >= _LONG_ID)
+        room = _STEPS * max((greatest - least) / (numbers - 1), 1.0)
+        return bool(not least - room <= number <= greatest + room)
+
     several, single = [], []
-    for key, rows in found:
+    for key, times in found:
         number = _number(key)
-        odd = number is None or others.is_out_of_line(number)
-        if rows > 1 and (odd or (rows >= _FEWEST_NUMBERS and rows > 2 * others.repeated)):
-            several.append(Marker(key, rows, number is None))
-        elif odd and rows == 1:
-            single.append(Marker(key, rows, number is None and key.lower() in OF_PROGRAMS))
+        odd = number is None or is_out_of_line(number)
+        if times > 1 and (odd or (times >= _FEWEST_NUMBERS and times > 2 * repeated)):
+            several.append(Marker(key, times, number is None))
+        elif odd and times == 1:
+            single.append(Marker(key, times, number is None and key.lower() in OF_PROGRAMS))
     return several, single
 
 
@@ -150,65 +162,44 @@ def _number(key: str) -> float | None:
     return float(bare) if bare in NUMBERS_IN_KEYS else None
 
 
-def _others(connection: duckdb.DuckDBPyConnection, keys: str) -> _Others:
-    others = f"SELECT key, try_cast(key AS DOUBLE) AS number FROM {keys} AND NOT {is_marker('key')}"
-    rows, numbers, least, greatest, negative = connection.execute(
-        f"""SELECT count(*), count(number), coalesce(min(number) FILTER (number > 0), 0),
-              coalesce(max(number), 0),
-                   count(*) FILTER (number < 0)
-            FROM ({others})"""
-    ).fetchone() or (0, 0, 0.0, 0.0, 0)
-    (repeated,) = connection.execute(
-        f"SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM ({others}) GROUP BY key HAVING"
-        " count(*) > 1)"
-    ).fetchone() or (0,)
-    return _Others(rows, numbers, least, greatest, negative, repeated)
-
-
 def describe(
     connection: duckdb.DuckDBPyConnection,
     table: str,
     found: Sequence[Marker],
     tables: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """The values of a SYN-ID-007 about the markers `found` in `table`; `tables` are all tables of
-    the dataset.
+    """The values of a SYN-ID-007 about the markers `found` in `table`; `tables` are all of the
+    dataset.
     """
-    counted = " and ".join(
-        f"{marker.key!r} in {marker.rows:,} row{'' if marker.rows == 1 else 's'}"
-        for marker in found
-    )
-    listed = repr(found[0].key) if len(found) == 1 else counted
+
+    def rows(count: int) -> str:
+        return f"{count:,} row{'' if count == 1 else 's'}"
+
+    counted = " and ".join(f"{marker.key!r} in {rows(marker.rows)}" for marker in found)
     named = _named(connection, table, [marker.key for marker in found], tables)
-    told = ", ".join(
-        f"{count:,} row{'' if count == 1 else 's'} of {name}" for name, count in named.items()
-    )
     advice = (
         "If these are no rows of the dataset, as 0 is no segment, remove them; else give each a key"
         " of its own."
     )
+    named_by = ""
     if named:
         advice += (
             " Where a column that names them means that there is none, leave it empty or name the"
             " marker for that column in `missing`."
         )
+        who = ", ".join(f"{rows(count)} of {name}" for name, count in named.items())
+        verb = "names" if sum(named.values()) == 1 else "name"
+        named_by = f"; {who} {verb} {'it' if len(found) == 1 else 'them'}"
     advice += (
         " Declared as `missing` for the key itself, the marker leaves a row without one, which is"
         " as wrong."
     )
-    named_by = (
-        f"; {told} name{'s' if sum(named.values()) == 1 else ''}"
-        f" {'it' if len(found) == 1 else 'them'}"
-        if told
-        else ""
-    )
-    confidence = "certain" if all(marker.certain for marker in found) else "likely"
     return {
         "value": found[0].key,
-        "listed": listed,
+        "listed": repr(found[0].key) if len(found) == 1 else counted,
         "named": named_by,
         "advice": advice,
-        "confidence": confidence,
+        "confidence": "certain" if all(marker.certain for marker in found) else "likely",
     }
 
 
@@ -218,32 +209,30 @@ def _named(
     """Table -> its rows that name one of `keys` in a column that may point to `table`."""
     found: dict[str, int] = {}
     for name, path in tables.items():
+        declared = TABLES[name].columns
         columns = [
-            column
-            for column in columns_of(path)
-            if table in getattr(TABLES[name].columns.get(column), "targets", ())
+            each
+            for each in columns_of(path)
+            if each in declared and table in declared[each].targets
         ]
-        named = " OR ".join(
-            f"list_contains({literal(keys)}, {quote(column)})" for column in columns
-        )
-        (count,) = (
-            connection.execute(f"SELECT count(*) FROM {rows_of(path)} WHERE {named}").fetchone()
-            if columns
-            else None
-        ) or (0,)
-        found |= {name: int(count)} if count else {}
+        if columns:
+            named = " OR ".join(
+                f"list_contains({literal(keys)}, {quote(column)})" for column in columns
+            )
+            [(count,)] = connection.execute(
+                f"SELECT count(*) FROM {rows_of(path)} WHERE {named}"
+            ).fetchall()
+            found |= {name: count} if count else {}
     return found
+
+
+# -- keys that the config's markers emptied
 
 
 def label_emptied(failures: Failures, cells: Path) -> None:
     """Give the failing cells of MISSING_KEYS that a marker of the config emptied their cause, and
-    the marker as their value.
+    the marker.
     """
-    (concerned,) = failures.connection.execute(
-        f"SELECT count(*) FROM failures WHERE code IN {MISSING_KEYS}"
-    ).fetchone() or (0,)
-    if not concerned:
-        return
     failures.connection.execute(f"""UPDATE failures SET cause = '{EMPTIED}', value = emptied.raw
             FROM (SELECT tbl, row_number, col, raw FROM {parquet(cells)} WHERE kind = 'missing')
               emptied
@@ -254,67 +243,190 @@ def label_emptied(failures: Failures, cells: Path) -> None:
 def tell_emptied(
     failures: Failures, findings: list[Finding], config: DatasetConfig, targets: Mapping[str, Path]
 ) -> list[Finding]:
-    """`findings`, in which those of missing keys that markers emptied say so; a cell that was empty
-    before has no value.
+    """`findings`, in which those of missing keys that markers emptied say so.
 
-    `targets` gives the keys of the table that each "<table>.<column>" points to. A marker that is a
-    key there should be none.
+    `targets` gives the keys of the table that each "<table>.<column>" points to; a marker that is a
+    key there should be none. A cell that was empty before has no value.
     """
     return [
-        _emptied(failures, finding, config, targets) if _is_emptied(finding) else finding
+        (
+            _emptied(failures, finding, config, targets)
+            if finding.code in MISSING_KEYS
+            and finding.examples
+            and finding.examples[0].value is not None
+            else finding
+        )
         for finding in findings
     ]
-
-
-def _is_emptied(finding: Finding) -> bool:
-    return (
-        finding.code in MISSING_KEYS
-        and bool(finding.examples)
-        and finding.examples[0].value is not None
-    )
 
 
 def _emptied(
     failures: Failures, finding: Finding, config: DatasetConfig, targets: Mapping[str, Path]
 ) -> Finding:
-    assert finding.table is not None
+    table = finding.table or ""
     rows = failures.connection.execute(
         """SELECT value FROM failures WHERE code = ? AND tbl = ? AND col = ? AND cause = ?
            GROUP BY value ORDER BY count(*) DESC, value LIMIT 5""",
-        [finding.code, finding.table, finding.column, EMPTIED],
+        [finding.code, table, finding.column, EMPTIED],
     ).fetchall()
     words = [value.strip() for (value,) in rows]
     shown = " and ".join(map(repr, words))
-    cause = f"{finding.cause.rstrip('.')}: `missing` of the config emptied {shown}."
-    ids = targets.get(f"{finding.table}.{finding.column}")
-    keys = (
-        failures.connection.execute(
-            f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)", [words]
-        ).fetchall()
-        if ids
-        else []
-    )
-    if not keys:
-        are = "is" if len(words) == 1 else "are"
-        return finding.model_copy(
-            update={
-                "cause": cause,
-                "cure": f"{finding.cure} {shown} {are} declared as `no value`, and so no key.",
-            }
-        )
-    wrong = [key for (key,) in keys]
-    own = config.tables[finding.table]
-    left = {
-        name: [word for word in declared if word not in wrong]
-        for name, declared in own.missing_by_column.items()
+    changed: dict[str, Any] = {
+        "cause": f"{finding.cause.rstrip('.')}: `missing` of the config emptied {shown}.",
+        "cure": (
+            f"{finding.cure} {shown} {'is' if len(words) == 1 else 'are'} declared as `no value`,"
+            " and so no key."
+        ),
     }
-    kept = own.model_copy(update={"missing": left})
-    setting = missing_setting(finding.table, kept, [])
-    verb = "is the key of a row" if len(wrong) == 1 else "are keys of rows"
-    cure = (
-        f"{' and '.join(map(repr, wrong))} {verb} there, so take it out of the markers:"
-        f" `{setting}`."
+    if ids := targets.get(f"{table}.{finding.column}"):
+        query = f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)"
+        if wrong := [key for (key,) in failures.connection.execute(query, [words]).fetchall()]:
+            own = config.tables[table]
+            left = {
+                name: [word for word in said if word not in wrong]
+                for name, said in own.missing_by_column.items()
+            }
+            setting = missing_setting(table, own.model_copy(update={"missing": left}), [])
+            verb = "is the key of a row" if len(wrong) == 1 else "are keys of rows"
+            cure = (
+                f"{' and '.join(map(repr, wrong))} {verb} there, so take it out of the markers:"
+                f" `{setting}`."
+            )
+            changed |= {"cure": cure, "settings": settings_of(cure), "confidence": "likely"}
+    return finding.model_copy(update=changed)
+
+
+# -- values that the config's markers emptied
+
+
+def check_emptied(table: Inspected) -> list[Finding]:
+    """SYN-VAL-006: values that a marker for all columns emptied although they may be true ones."""
+    cells = parquet(table.context.store.stage("ingest") / "cells.parquet")
+    counts = table.connection.execute(
+        f"""SELECT col, count(*), list(DISTINCT trim(raw, {literal(WHITE_SPACE)})), min(row_number),
+              arg_min(raw, row_number)
+            FROM {cells} WHERE kind = 'emptied' AND tbl = {literal(table.name)} GROUP BY col"""
+    ).fetchall()
+    if not counts:
+        return []
+    by_column = {column: found for column, *found in counts}
+    columns = {name: by_column[name] for name in table.declared if name in by_column}
+    return [
+        table.context.finding(
+            "SYN-VAL-006",
+            table=table.name,
+            count=sum(count for count, *_ in columns.values()),
+            examples=[
+                table.sources.example(table.name, row, name, raw)
+                for name, (*_, row, raw) in columns.items()
+            ],
+            listed=", ".join(f"{name} ({count:,})" for name, (count, *_) in columns.items()),
+            value=min(text for _, texts, *_ in columns.values() for text in texts),
+            advice=_advice(table, list(columns)),
+        )
+    ]
+
+
+def _advice(table: Inspected, columns: list[str]) -> str:
+    """To name the marker for the columns that have gaps and in which it empties no value that may
+    be true.
+    """
+    config, declared = table.config, table.declared
+    markers = list(
+        dict.fromkeys(each for name in columns for each in true_markers(declared[name], config))
     )
-    return finding.model_copy(
-        update={"cause": cause, "cure": cure, "settings": settings_of(cure), "confidence": "likely"}
+    others = [
+        name
+        for name in table.columns
+        if name not in columns and declared[name].kind is not Kind.KEY
+    ]
+    gaps = ", ".join(f"count_if({quote(name)} IS NULL)" for name in others)
+    empty = table.ask(f"SELECT {gaps} FROM {table.rows}") if others else ()
+    alone = {name: markers for name, count in zip(others, empty, strict=True) if count}
+    left = {
+        name: [word for word in said if name != ALL_COLUMNS or word not in markers]
+        for name, said in config.missing_by_column.items()
+    }
+    setting = missing_setting(table.name, config.model_copy(update={"missing": left}), [], alone)
+    shown = " or ".join(map(repr, markers))
+    return (
+        f"If {shown} means `no value` in some columns only, name these: `{setting}`. "
+        "If it does in all, name all of them so."
     )
+
+
+# -- the setting that declares markers
+
+
+def safe_setting(table: Inspected, markers: Mapping[str, Collection[str]]) -> str:
+    """`missing_setting` for `markers`, each with the columns where it was found.
+
+    It is for these alone where another column would lose a value. Reads the table once.
+    """
+    asked = [
+        (marker, condition)
+        for marker, columns in markers.items()
+        for name in columns_of(table.file)
+        if name not in columns and (condition := _holds(table.declared[name], marker, table.config))
+    ]
+    counts = ", ".join(f"count_if({condition})" for _, condition in asked)
+    held = table.ask(f"SELECT {counts} FROM {rows_of(table.file)}") if asked else ()
+    elsewhere = {marker for (marker, _), count in zip(asked, held, strict=True) if count}
+    alone: dict[str, list[str]] = {}
+    for marker in (each for each in markers if each in elsewhere):
+        for column in sorted(markers[marker]):
+            alone.setdefault(column, []).append(marker)
+    return missing_setting(
+        table.name, table.config, [each for each in markers if each not in elsewhere], alone
+    )
+
+
+def _holds(column: Column, marker: str, config: TableConfig) -> str:
+    """SQL: a cell of `column` is a value that `marker` would empty if it counted in all columns; ""
+    for never.
+
+    The usual words for "no value" are of no value anywhere but where they are a key, an answer, or
+    a word of SynDB's too.
+    """
+    cell, word = quote(column.name), marker.lower()
+    point = marker.replace(config.decimal, ".")
+    if column.kind in (Kind.NUMBER, Kind.INTEGER):
+        if not re.fullmatch(NUMBER, point, flags=re.IGNORECASE):
+            return ""
+        value = float(point) * config.factor(column)
+        return f"{cell}::DOUBLE = {value!r}::DOUBLE" if column.allows(value) else ""
+    if column.kind is Kind.BOOLEAN:
+        return {**dict.fromkeys(TRUE_WORDS, cell), **dict.fromkeys(FALSE_WORDS, f"NOT {cell}")}.get(
+            word, ""
+        )
+    meant = column.vocabulary and means(column.vocabulary, marker)
+    if column.kind is not Kind.KEY and word in IN_TEXT and not meant:
+        return ""
+    return f"trim({cell}, {literal(WHITE_SPACE)}) = {literal(marker)}"
+
+
+def missing_setting(
+    table: str,
+    config: TableConfig,
+    found: Iterable[str],
+    alone: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> str:
+    """`tables.<table>.missing: [...]` as YAML ready to paste: what the config declares already,
+    `found` for all columns, and `alone` for single ones.
+    """
+    markers: dict[str, list[str]] = {
+        name: [*said] for name, said in config.missing_by_column.items()
+    }
+    for name, more in {ALL_COLUMNS: found, **alone}.items():
+        markers[name] = list(dict.fromkeys([*markers.get(name, []), *more]))
+
+    def quoted(words: list[str]) -> str:
+        text = yaml.safe_dump(
+            words, default_style='"', default_flow_style=True, width=10_000, allow_unicode=True
+        )
+        return str(text).strip()
+
+    if not set(markers) - {ALL_COLUMNS}:
+        return f"tables.{table}.missing: {quoted(markers[ALL_COLUMNS])}"
+    listed = ", ".join(f"{name}: {quoted(words)}" for name, words in markers.items() if words)
+    return f"tables.{table}.missing: {{{listed}}}"

@@ -1,24 +1,23 @@
 """Words of a text column against SynDB's vocabularies, and capitals that will be sent as small
 letters.
 
-Belongs here: counting distinct words in SQL and telling the unknown ones. Does not: the
-vocabularies, text length and ASCII (`contract/`).
+Belongs here: counting distinct words in SQL and saying which SynDB does not read as the lab meant
+them. Does not: the vocabularies, text length and ASCII (`contract/`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import duckdb
-
-from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.cells.markers import safe_setting
 from syndb_pipeline.checks.cells.pandera_judge import FAILING, ROW_NUMBER, failing_cells
-from syndb_pipeline.checks.cells.unparsed_cells import safe_setting
-from syndb_pipeline.checks.failures import Failures
+from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.contract.checks import WORD, checked_words
 from syndb_pipeline.contract.no_value import IN_TEXT, OF_PROGRAMS
-from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.contract.vocabularies import (
     ALIASES,
     OTHER_MEANINGS,
@@ -27,36 +26,42 @@ from syndb_pipeline.contract.vocabularies import (
     suggest,
 )
 from syndb_pipeline.readers import summary_words
-from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Finding
-from syndb_pipeline.state.failing_cells import is_error
-from syndb_pipeline.state.row_locations import SourceMap
-from syndb_pipeline.state.stage import Context
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Finding
 
-CODES: Final = frozenset(
-    {"SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003", "SYN-VOC-004", summary_words.CODE}
-)
-"""The rules told here, from counts of words; their rows are among the failures only where they are
+CODES: Final = frozenset({*(f"SYN-VOC-00{number}" for number in range(1, 5)), summary_words.CODE})
+"""The rules found here, from counts of words; their rows are among the failures only where they are
 errors.
 """
 
 _KINDS: Final = {
-    "unknown": "SYN-VOC-001",
-    "no value": "SYN-VOC-001",
-    "alias": "SYN-VOC-003",
-    "unclear": "SYN-VOC-004",
+    "SYN-VOC-001": ("unknown", "no value"),
+    "SYN-VOC-003": ("alias",),
+    "SYN-VOC-004": ("unclear",),
 }
-"""Kind of a word -> the rule that it breaks; a `known` word breaks none."""
+"""Rule -> the kinds of words that break it; a `known` word breaks none."""
 
-_SHORT_VOCABULARY: Final = 8  # words; a list this short is told whole
+_SHORT_VOCABULARY: Final = 8  # words; a list this short is shown whole
 _SHORTEST_GUESS: Final = (
     4  # letters; shorter words are mostly a lab's own abbreviations, near to any other
 )
 
 
+def check_words(table: Inspected) -> list[Finding]:
+    """Findings about the words of text columns, one for each column and rule, the commonest words
+    first.
+
+    Adds the rows concerned to the failures where the config makes an error of the rule.
+    """
+    columns = [
+        table.declared[name] for name in table.columns if table.declared[name].kind is Kind.TEXT
+    ]
+    return [finding for column in columns for finding in _Words(table, column).findings()]
+
+
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """Distinct words of one kind in one column: rows, words, and the most frequent ones as (folded,
-    row number, as written).
+class _Found:
+    """Words of one kind: their rows, their number, and the first as (folded, row number, as
+    written).
     """
 
     rows: int
@@ -64,367 +69,220 @@ class _Words:
     first: list[tuple[str, int, str]]
 
 
-def check_words(
-    context: Context, failures: Failures, sources: SourceMap, table: str, columns: list[str]
-) -> list[Finding]:
-    """Findings about the words of `table`'s text columns, one for each column and rule, with the
-    most frequent words as examples.
-
-    Adds the rows concerned to `failures` where the config makes an error of the rule.
+class _Words:
+    """The distinct words of one column, in the table `words`: the commonest first, each of one
+    kind.
     """
-    findings: list[Finding] = []
-    rows = parquet(context.store.stage("ingest") / "tables" / f"{table}.parquet", row_number=True)
-    for name in columns:
-        column = TABLES[table].columns[name]
-        if column.kind is not Kind.TEXT:
-            continue
-        cell = quote(name)
-        if column.vocabulary:
-            _count_words(failures.connection, rows, column)
+
+    def __init__(self, table: Inspected, column: Column) -> None:
+        self.table, self.column = table, column
+        self.vocabulary = column.vocabulary or ""
+        self.cell = quote(column.name)
+        self.folded = f"lower(trim({self.cell}))"
+        short = (
+            f" AND length({self.cell}) <= {column.max_length}"
+            if column.max_length is not None
+            else ""
+        )
+        # Other text is refused by SYN-VAL-003 or 004, which is all to say of it.
+        self.kept = f"(strlen({self.cell}) = length({self.cell}){short})"
+
+    def findings(self) -> list[Finding]:
+        self._count()
+        if self.vocabulary:
+            self._judge()
         else:
-            _count_markers(failures.connection, rows, column)
-        in_words = (
-            f"SELECT {{}}, {literal(table)}, file_row_number, {literal(name)}, {cell}, '' FROM"
-            f" {rows} WHERE {_kept(column)} AND {_folded(cell)} IN "
-        )
-        if summed := _summary(failures.connection):
-            findings.append(_row_of_sums(context, sources, table, column, summed))
-            if is_error(context, summary_words.CODE):
-                listed = ", ".join(literal(word) for word, _, _ in summed.first)
-                failures.add(in_words.format(literal(summary_words.CODE)) + f"({listed})")
-        for code, tell in (
-            ("SYN-VOC-001", _unknown),
-            ("SYN-VOC-003", _other_spelling),
-            ("SYN-VOC-004", _unclear),
-        ):
-            words = _words(failures.connection, code)
-            if words.rows:
-                findings.append(tell(context, failures.connection, sources, table, column, words))
-                if is_error(context, code):
-                    kinds = literal([kind for kind, broken in _KINDS.items() if broken == code])
-                    failures.add(
-                        in_words.format(literal(code))
-                        + f"(SELECT {WORD} FROM words WHERE list_contains({kinds}, kind))"
-                    )
-        said = f"(SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"
-        capitals = (
-            f"FROM {rows} WHERE {cell} <> lower({cell}) AND {_kept(column)} AND {_folded(cell)} NOT"
-            f" IN {said}"
-        )
-        words = _capitals(failures.connection, column, capitals)
-        if words.rows:
+            self._mark("unclear", list(IN_TEXT), "known")
+        findings = []
+        if (sums := self._sums()) is not None:
+            says = summary_words.listed([written for *_, written in sums.first])
+            reason = f"{self.column.name} says {says} there"
+            listed = ", ".join(literal(word) for word, *_ in sums.first)
+            self.table.refuse(summary_words.CODE, self.column.name, self._rows_with(f"({listed})"))
             findings.append(
-                _finding(
-                    "SYN-VOC-002", context, sources, table, column, words, others=_others(words)
-                )
+                self._finding(summary_words.CODE, sums, confidence="likely", reason=reason)
             )
-            if is_error(context, "SYN-VOC-002"):
-                failures.add(
-                    f"SELECT 'SYN-VOC-002', {literal(table)}, file_row_number, {literal(name)},"
-                    f" {cell}, '' {capitals}"
-                )
-    return findings
+        describe: dict[str, Callable[[_Found], dict[str, Any]]] = {
+            "SYN-VOC-001": self._unknown,
+            "SYN-VOC-003": self._other_spelling,
+            "SYN-VOC-004": self._unclear,
+        }
+        for code, kinds in _KINDS.items():
+            broken = f"kind IN ({', '.join(map(literal, kinds))})"
+            found = self._found(
+                "words", broken, "sum(count)", f"{WORD}, first.r, first.v", "position"
+            )
+            if found.rows:
+                listed = f"(SELECT {WORD} FROM words WHERE {broken})"
+                self.table.refuse(code, self.column.name, self._rows_with(listed))
+                findings.append(self._finding(code, found, **describe[code](found)))
+        capitals = f"""{self.cell} <> lower({self.cell}) AND {self.kept} AND {self.folded} NOT IN
+            (SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"""
+        found = self._capitals(f"FROM {self.table.rows} WHERE {capitals}")
+        if found.rows:
+            self.table.refuse("SYN-VOC-002", self.column.name, capitals)
+            findings.append(self._finding("SYN-VOC-002", found, others=_others(found)))
+        return findings
 
+    def _count(self) -> None:
+        """Fill `words`, all of them `known`: of free text only those that tables hold for "no
+        value".
+        """
+        cell, where = self.cell, f"{self.cell} IS NOT NULL"
+        if not self.vocabulary:
+            marked = f"list_contains({literal(list(IN_TEXT))}, {self.folded})"
+            where = f"length({cell}) <= {max(map(len, IN_TEXT))} AND {marked}"
+        # As written first: a vocabulary has few words, and millions of cells need not be folded one
+        # by one.
+        self.table.connection.execute(f"""CREATE OR REPLACE TABLE words AS
+                SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known'
+                  AS kind FROM (
+                    SELECT {self.folded} AS {WORD}, sum(n)::BIGINT AS count, min(struct_pack(r := r,
+                      v := {cell})) AS first,
+                        list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
+                    FROM (SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM
+                      {self.table.rows}
+                          WHERE {where} GROUP BY {cell}) WHERE {self.kept} GROUP BY 1)""")
 
-def _folded(cell: str) -> str:
-    """SQL: the word in `cell` as words are compared."""
-    return f"lower(trim({cell}))"
-
-
-def _kept(column: Column) -> str:
-    """SQL: a cell of `column` is text that SynDB can keep. Other text is refused by SYN-VAL-003 or
-    004, which is all to say of it.
-    """
-    cell = quote(column.name)
-    short = f" AND length({cell}) <= {column.max_length}" if column.max_length is not None else ""
-    return f"(strlen({cell}) = length({cell}){short})"
-
-
-def _count_words(connection: duckdb.DuckDBPyConnection, rows: str, column: Column) -> None:
-    """Fill the table `words` with the column's distinct words in lower case, most frequent first,
-    each `known`, `alias` or `unknown`.
-    """
-    assert column.vocabulary is not None
-    cell = quote(column.name)
-    # As written first: a vocabulary has few words, and millions of cells need not be folded one by
-    # one.
-    distinct = (
-        f"SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM {rows} WHERE {cell} IS NOT"
-        f" NULL GROUP BY {cell}"
-    )
-    _fill_words(connection, distinct, column)
-    aliases = [
-        alias
-        for alias in ALIASES.get(column.vocabulary, {})
-        if alias not in VOCABULARIES[column.vocabulary]
-    ]
-    if aliases:
-        connection.execute(
-            f"UPDATE words SET kind = 'alias' WHERE list_contains(?, {WORD})", [aliases]
+    def _mark(self, kind: str, words: list[str], before: str) -> None:
+        """Make those of `words` that are of the kind `before` ones of `kind`."""
+        self.table.connection.execute(
+            f"UPDATE words SET kind = ? WHERE kind = ? AND list_contains(?, {WORD})",
+            [kind, before, words],
         )
-    numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
-    for _ in failing_cells(connection, numbered, checked_words(column.vocabulary)):
-        connection.execute(
-            "UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM"
-            f" {FAILING})"
+
+    def _judge(self) -> None:
+        """Mark the words that are none of the vocabulary's."""
+        known = VOCABULARIES[self.vocabulary]
+        self._mark(
+            "alias",
+            [alias for alias in ALIASES.get(self.vocabulary, {}) if alias not in known],
+            "known",
         )
-    connection.execute(
-        f"UPDATE words SET kind = 'no value' WHERE kind = 'unknown' AND list_contains(?, {WORD})",
-        [list(IN_TEXT)],
-    )
-    unclear = [*IN_TEXT, *OTHER_MEANINGS.get(column.vocabulary, {})]
-    connection.execute(
-        f"UPDATE words SET kind = 'unclear' WHERE kind = 'alias' AND list_contains(?, {WORD})",
-        [unclear],
-    )
+        numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
+        for _ in failing_cells(self.table.connection, numbered, checked_words(self.vocabulary)):
+            self.table.connection.execute(
+                "UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM"
+                f" {FAILING})"
+            )
+        self._mark("no value", list(IN_TEXT), "unknown")
+        self._mark("unclear", [*IN_TEXT, *OTHER_MEANINGS.get(self.vocabulary, {})], "alias")
 
+    def _rows_with(self, words: str) -> str:
+        """SQL: a row has one of `words`, a list or query of folded words."""
+        return f"{self.kept} AND {self.folded} IN {words}"
 
-def _count_markers(connection: duckdb.DuckDBPyConnection, rows: str, column: Column) -> None:
-    """Fill the table `words` with those words of a column of free text that tables hold for "no
-    value"; all are `unclear`.
-    """
-    cell = quote(column.name)
-    longest = max(map(len, IN_TEXT))
-    marked = (
-        f"length({cell}) <= {longest} AND list_contains({literal(list(IN_TEXT))}, {_folded(cell)})"
-    )
-    distinct = (
-        f"SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM {rows} WHERE {marked} GROUP"
-        f" BY {cell}"
-    )
-    _fill_words(connection, distinct, column)
-    connection.execute("UPDATE words SET kind = 'unclear'")
-
-
-def _fill_words(connection: duckdb.DuckDBPyConnection, distinct: str, column: Column) -> None:
-    """Fill the table `words` from `distinct`, a query for the column's distinct cells, their count
-    `n` and first row `r`.
-    """
-    cell = quote(column.name)
-    connection.execute(f"""CREATE OR REPLACE TABLE words AS
-            SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known' AS
-              kind FROM (
-                SELECT {_folded(cell)} AS {WORD}, sum(n)::BIGINT AS count, min(struct_pack(r := r, v
-                  := {cell})) AS first,
-                    list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
-                FROM ({distinct}) WHERE {_kept(column)} GROUP BY 1)""")
-
-
-def _capitals(connection: duckdb.DuckDBPyConnection, column: Column, capitals: str) -> _Words:
-    """The words of `capitals`, the rows whose cells have capitals, as they appear first; each cell
-    is one where any text is allowed.
-    """
-    cell = quote(column.name)
-    (count,) = connection.execute(f"SELECT count(*) {capitals}").fetchone() or (0,)
-    if not count:
-        return _Words(0, 0, [])
-    together = f"SELECT {cell} AS v, min(file_row_number) AS r {capitals} GROUP BY v"
-    if not column.vocabulary:
-        together = f"SELECT {cell} AS v, file_row_number AS r {capitals}"
-    (distinct,) = connection.execute(f"SELECT count(*) FROM ({together})").fetchone() or (0,)
-    first = connection.execute(
-        f"SELECT v, r, v FROM ({together}) ORDER BY r LIMIT {MAX_EXAMPLES}"
-    ).fetchall()
-    return _Words(count, distinct, first)
-
-
-def _words(connection: duckdb.DuckDBPyConnection, code: str) -> _Words:
-    """The words that break rule `code`."""
-    broken = (
-        f"list_contains({literal([kind for kind, broken in _KINDS.items() if broken == code])},"
-        " kind)"
-    )
-    rows, distinct = connection.execute(
-        f"SELECT coalesce(sum(count), 0)::BIGINT, count(*) FROM words WHERE {broken}"
-    ).fetchone() or (0, 0)
-    if not rows:
-        return _Words(0, 0, [])
-    first = connection.execute(
-        f"SELECT {WORD}, first.r, first.v FROM words WHERE {broken} ORDER BY position LIMIT"
-        f" {MAX_EXAMPLES}"
-    ).fetchall()
-    return _Words(rows, distinct, first)
-
-
-def _markers(connection: duckdb.DuckDBPyConnection, kind: str) -> list[str]:
-    """The words of `kind`, the commonest first, in all their spellings."""
-    rows = connection.execute(
-        "SELECT spellings FROM words WHERE kind = ? ORDER BY position LIMIT 10", [kind]
-    ).fetchall()
-    return [spelling for (spellings,) in rows for spelling in spellings]
-
-
-def _if_missing(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    column: Column,
-    markers: list[str],
-) -> str:
-    """The sentence that offers to declare `markers`, for `column` alone where another column would
-    lose a value by it; "" for none.
-    """
-    if not markers:
-        return ""
-    setting = safe_setting(
-        connection, context, table, {marker: [column.name] for marker in markers}
-    )
-    return f"If {' or '.join(map(repr, markers[:3]))} stands for `no value`, say so: `{setting}`."
-
-
-def _summary(connection: duckdb.DuckDBPyConnection) -> _Words | None:
-    """The words of the column by which rows that sum up others are called."""
-    found = connection.execute(
-        f"""SELECT {WORD}, count, {summary_words.is_plain(WORD)}, first.r, first.v FROM words
-            WHERE kind <> 'known' AND {summary_words.is_summary(WORD)} ORDER BY first.r"""
-    ).fetchall()
-    if not found:
-        return None
-    [(rows,)] = connection.execute("SELECT sum(count)::BIGINT FROM words").fetchall()
-    meant = summary_words.meant({word: (count, plain) for word, count, plain, *_ in found}, rows)
-    first = [(word, row, written) for word, _, _, row, written in found if word in meant]
-    return (
-        _Words(sum(count for word, count, *_ in found if word in meant), len(meant), first)
-        if meant
-        else None
-    )
-
-
-def _row_of_sums(
-    context: Context, sources: SourceMap, table: str, column: Column, words: _Words
-) -> Finding:
-    reason = (
-        f"{column.name} says {summary_words.listed([written for _, _, written in words.first])}"
-        " there"
-    )
-    return _finding(
-        summary_words.CODE, context, sources, table, column, words, "likely", reason=reason
-    )
-
-
-def _unknown(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    sources: SourceMap,
-    table: str,
-    column: Column,
-    words: _Words,
-) -> Finding:
-    assert column.vocabulary is not None
-    near = _others(words)
-    near_words = [
-        (word, suggest(column.vocabulary, word))
-        for word, _, _ in words.first
-        if len(word) >= _SHORTEST_GUESS
-    ]
-    nearest = [f"{known!r} for {word!r}" for word, known in near_words if known]
-    vocabulary = VOCABULARIES[column.vocabulary]
-    if nearest:
-        near += f"; SynDB's nearest: {', '.join(nearest)}"
-    elif len(vocabulary) <= _SHORT_VOCABULARY:
-        near += f"; SynDB knows {', '.join(vocabulary)}"
-    advice = _if_missing(context, connection, table, column, _markers(connection, "no value"))
-    sure: Confidence = "likely" if nearest else "certain"
-    return _finding(
-        "SYN-VOC-001",
-        context,
-        sources,
-        table,
-        column,
-        words,
-        sure,
-        near=near,
-        advice=f" {advice}" if advice else "",
-    )
-
-
-def _unclear(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    sources: SourceMap,
-    table: str,
-    column: Column,
-    words: _Words,
-) -> Finding:
-    """Words that a lab may have meant otherwise than SynDB reads them."""
-    other = OTHER_MEANINGS.get(column.vocabulary or "", {})
-    readings = []
-    for word, _, written in words.first:
-        known = means(column.vocabulary, word) if column.vocabulary else None
-        meant = other.get(
-            word,
-            (
-                "what R and other programs write for `no value`"
-                if word in OF_PROGRAMS
-                else "`no value` in many tables"
-            ),
+    def _found(self, source: str, where: str, rows: str, columns: str, order: str) -> _Found:
+        count, distinct = self.table.ask(
+            f"SELECT coalesce({rows}, 0)::BIGINT, count(*) FROM {source} WHERE {where}"
         )
-        readings.append(f"{written!r} is {f'{known!r} to SynDB, and ' if known else ''}{meant}")
-    markers = [word for word in _markers(connection, "unclear") if word.lower() not in other]
-    missing = _if_missing(context, connection, table, column, markers)
-    whole = (
-        "write the whole name of what is meant" if column.vocabulary else "write it in other words"
-    )
-    advice = f"{missing} Otherwise {whole}" if missing else whole.capitalize()
-    if column.vocabulary:
-        advice += "; or allow SynDB's reading with `SYN-VOC-004: warning` under `rules`"
-    return _finding(
-        "SYN-VOC-004",
-        context,
-        sources,
-        table,
-        column,
-        words,
-        "likely",
-        readings="; ".join(readings) + _others_of(words),
-        advice=f"{advice}.",
-    )
+        first = (
+            f"SELECT {columns} FROM {source} WHERE {where} ORDER BY {order} LIMIT {MAX_EXAMPLES}"
+        )
+        return _Found(
+            count, distinct, self.table.connection.execute(first).fetchall() if count else []
+        )
+
+    def _capitals(self, rows: str) -> _Found:
+        """The words of `rows`, by their first rows; each cell is one where any text is allowed."""
+        if self.table.ask(f"SELECT count(*) {rows}") == (0,):
+            return _Found(0, 0, [])
+        words = f"SELECT {self.cell} AS v, file_row_number AS r, 1 AS n {rows}"
+        if self.vocabulary:
+            words = f"SELECT v, min(r) AS r, count(*) AS n FROM ({words}) GROUP BY v"
+        return self._found(f"({words})", "TRUE", "sum(n)", "v, r, v", "r")
+
+    def _sums(self) -> _Found | None:
+        """The words of the column by which rows that sum up others are called."""
+        found = self.table.connection.execute(
+            f"""SELECT {WORD}, count, {summary_words.is_plain(WORD)}, first.r, first.v FROM words
+                WHERE kind <> 'known' AND {summary_words.is_summary(WORD)} ORDER BY first.r"""
+        ).fetchall()
+        if not found:
+            return None
+        (rows,) = self.table.ask("SELECT sum(count)::BIGINT FROM words")
+        meant = summary_words.meant(
+            {word: (count, plain) for word, count, plain, *_ in found}, rows
+        )
+        first = [(word, row, written) for word, _, _, row, written in found if word in meant]
+        count = sum(count for word, count, *_ in found if word in meant)
+        return _Found(count, len(meant), first) if meant else None
+
+    def _finding(self, code: str, found: _Found, **values: Any) -> Finding:
+        cells = [(row, self.column.name, written) for _, row, written in found.first]
+        places = [self.table.sources.example(self.table.name, *cell) for cell in cells]
+        known = {"table": self.table.name, "column": self.column.name, "count": found.rows}
+        return self.table.context.finding(
+            code, **known, examples=places, value=places[0].value, **values
+        )
+
+    # -- what each rule's sentences need
+
+    def _spellings(self, kind: str, without: Collection[str] = ()) -> list[str]:
+        """The commonest words of `kind` in all their spellings."""
+        rows = self.table.connection.execute(
+            "SELECT spellings FROM words WHERE kind = ? ORDER BY position LIMIT 10", [kind]
+        ).fetchall()
+        return [word for (spellings,) in rows for word in spellings if word.lower() not in without]
+
+    def _if_missing(self, markers: list[str]) -> str:
+        """The sentence that offers to declare `markers`, without harm to other columns; "" for
+        none.
+        """
+        if not markers:
+            return ""
+        setting = safe_setting(self.table, {marker: [self.column.name] for marker in markers})
+        return (
+            f"If {' or '.join(map(repr, markers[:3]))} stands for `no value`, say so: `{setting}`."
+        )
+
+    def _unknown(self, found: _Found) -> dict[str, Any]:
+        near = _others(found)
+        words = [word for word, *_ in found.first if len(word) >= _SHORTEST_GUESS]
+        nearest = [
+            f"{known!r} for {word!r}" for word in words if (known := suggest(self.vocabulary, word))
+        ]
+        if nearest:
+            near += f"; SynDB's nearest: {', '.join(nearest)}"
+        elif len(VOCABULARIES[self.vocabulary]) <= _SHORT_VOCABULARY:
+            near += f"; SynDB knows {', '.join(VOCABULARIES[self.vocabulary])}"
+        advice = self._if_missing(self._spellings("no value"))
+        sure = "likely" if nearest else "certain"
+        return {"near": near, "advice": f" {advice}" if advice else "", "confidence": sure}
+
+    def _other_spelling(self, found: _Found) -> dict[str, Any]:
+        aliases = ALIASES[self.vocabulary]
+        return {
+            "meanings": ", ".join(
+                f"{written!r} is {aliases[word]!r}" for word, _, written in found.first
+            )
+        }
+
+    def _unclear(self, found: _Found) -> dict[str, Any]:
+        """Words that a lab may have meant otherwise than SynDB reads them."""
+        other = OTHER_MEANINGS.get(self.vocabulary, {})
+        readings = []
+        for word, _, written in found.first:
+            known = means(self.vocabulary, word) if self.vocabulary else None
+            programs = "what R and other programs write for `no value`"
+            meant = other.get(
+                word, programs if word in OF_PROGRAMS else "`no value` in many tables"
+            )
+            readings.append(f"{written!r} is {f'{known!r} to SynDB, and ' if known else ''}{meant}")
+        if (more := found.distinct - len(found.first)) > 0:
+            readings.append(f"and {more:,} more")
+        missing = self._if_missing(self._spellings("unclear", other))
+        whole = (
+            "write the whole name of what is meant"
+            if self.vocabulary
+            else "write it in other words"
+        )
+        advice = f"{missing} Otherwise {whole}" if missing else whole.capitalize()
+        if self.vocabulary:
+            advice += "; or allow SynDB's reading with `SYN-VOC-004: warning` under `rules`"
+        return {"readings": "; ".join(readings), "advice": f"{advice}.", "confidence": "likely"}
 
 
-def _others_of(words: _Words) -> str:
-    more = words.distinct - len(words.first)
-    return f"; and {more:,} more" if more > 0 else ""
-
-
-def _others(words: _Words) -> str:
-    others = words.distinct - 1
+def _others(found: _Found) -> str:
+    others = found.distinct - 1
     return f" and {others:,} other word{'' if others == 1 else 's'}" if others else ""
-
-
-def _other_spelling(
-    context: Context,
-    connection: duckdb.DuckDBPyConnection,
-    sources: SourceMap,
-    table: str,
-    column: Column,
-    words: _Words,
-) -> Finding:
-    assert column.vocabulary is not None
-    aliases = ALIASES[column.vocabulary]
-    meanings = ", ".join(f"{written!r} is {aliases[word]!r}" for word, _, written in words.first)
-    return _finding("SYN-VOC-003", context, sources, table, column, words, meanings=meanings)
-
-
-def _finding(
-    code: str,
-    context: Context,
-    sources: SourceMap,
-    table: str,
-    column: Column,
-    words: _Words,
-    confidence: Confidence = "certain",
-    **values: str,
-) -> Finding:
-    examples = [
-        sources.example(table, row, column.name, written) for _, row, written in words.first
-    ]
-    return context.finding(
-        code,
-        table=table,
-        column=column.name,
-        count=words.rows,
-        examples=examples,
-        confidence=confidence,
-        value=examples[0].value,
-        **values,
-    )

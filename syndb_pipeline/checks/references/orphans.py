@@ -16,8 +16,7 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.causes import AGREEING, Count
 from syndb_pipeline.checks.cells import wrong_encoding
-from syndb_pipeline.checks.cells.markers import is_marker
-from syndb_pipeline.checks.cells.unparsed_cells import missing_setting
+from syndb_pipeline.checks.cells.markers import is_marker, missing_setting
 from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.references import crowds, search
 from syndb_pipeline.checks.references.relations import Work, target_setting

@@ -13,19 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import duckdb
-
-from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.base.footers import is_surely_empty
-from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.contract.key_encoding import is_number, rows_of
 from syndb_pipeline.contract.no_value import IN_NUMBERS
-from syndb_pipeline.contract.tables import Column, Kind, Table
+from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.readers import casts
-from syndb_pipeline.readers.part import Part
 
 _MOST: Final = 10
 """Rows of a file that may be its header."""
@@ -36,19 +31,24 @@ _ENOUGH: Final = 2.0
 _WORDS: Final = frozenset(
     re.findall(
         "[a-z]+",
-        """from to pre post presynaptic postsynaptic presynapse postsynapse source target sender receiver origin destination
-        start end input output partner upstream downstream id ids no nr num number index idx key keys name names label class
-        type kind title unit units count weight weights strength score size total synapse synapses neuron neurons cell cells
-        axon axons dendrite dendrites bouton boutons spine spines terminal terminals vesicle vesicles nucleus mitochondrion
-        mitochondria organelle body bodyid root rootid seg segment segid segmentid skeleton skid cid parent child object
-        track spot node volume area length surface radius diameter position centroid""",
+        """from to pre post presynaptic postsynaptic presynapse postsynapse source target sender
+        receiver origin destination start end input output partner upstream downstream
+        id ids no nr num number index idx key keys name names label class type kind
+        title unit units count weight weights strength score size total synapse synapses
+        neuron neurons cell cells axon axons dendrite dendrites bouton boutons spine
+        spines terminal terminals vesicle vesicles nucleus mitochondrion mitochondria
+        organelle body bodyid root rootid seg segment segid segmentid skeleton skid cid
+        parent child object track spot node volume area length surface radius diameter
+        position centroid""",
     )
 )
 """Words of column names of such tables."""
 
 _NUMERIC: Final = (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
 _KEYS: Final = (Kind.KEY, Kind.REFERENCE)
-_WHOLE: Final = r"[+-]?[0-9]+(\.0+)?"
+_FORMS: Final = {r"[+-]?[0-9]+(\.0+)?": 1.0, ".*[0-9].*": 0.5}
+"""Forms of the keys below from which a word differs -> points for it, the most telling first."""
+
 _NO_WORDS: Final = frozenset(
     {*IN_NUMBERS, "nan", "inf", "true", "false", "yes", "no", "t", "f", "y"}
 )
@@ -64,74 +64,57 @@ class _Row:
     bad: frozenset[str]
 
 
-def first_rows(parts: Sequence[Part], starts: Sequence[int]) -> list[int]:
-    """The numbers of the rows that are looked at: the first ones of each of `parts`, which begin at
-    `starts`.
-    """
+def first_rows(read: JustRead) -> list[list[int]]:
+    """The numbers of the rows that are looked at: for each part its first ones."""
     return [
-        row
-        for start, part in zip(starts, parts, strict=False)
-        for row in range(start, start + min(part.rows, _MOST + 1))
+        list(range(start, start + min(part.rows, _MOST + 1)))
+        for start, part in zip(read.starts, read.parts, strict=False)
     ]
 
 
-def find(
-    connection: duckdb.DuckDBPyConnection,
-    parts: Sequence[Part],
-    starts: Sequence[int],
-    names: Mapping[str, str],
-    table: Table,
-    config: TableConfig,
-    target: Path,
-    known: Mapping[int, str],
-) -> list[tuple[int, dict[str, str]]]:
-    """The rows of the table at `target` that are header rows, each with the texts of its cells that
-    could not be cast.
+def find(read: JustRead, known: Mapping[int, str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows that are header rows, each with the texts of its cells that could not be cast.
 
-    `parts` are its files, which begin at the rows `starts`; `names` gives the lab's name of each of
-    its columns; `known` the rows that are none already, and why.
+    `known` gives the rows that are none of data already, and why.
     """
+    kinds = {name: read.table.columns[name].kind for name in read.names}
     texts = [
-        name for name in names if table.columns[name].kind in _KEYS and not is_number(target, name)
+        name for name, kind in kinds.items() if kind in _KEYS and not is_number(read.file, name)
     ]
-    bad_cells = not is_surely_empty(target, casts.CELLS)
-    if not bad_cells and not any(_is_hint(part, names, texts) for part in parts):
+    if not read.has_cells and not any(
+        _has_word(read, index, texts) for index in range(len(read.parts))
+    ):
         return []
-    judge = _Judge(connection, names, table, config, target, texts)
-    firsts = judge.read(first_rows(parts, starts))
+    judge = _Judge(read, texts, [row for rows in first_rows(read) for row in rows])
     found: list[tuple[int, dict[str, str]]] = []
-    for start, part in zip(starts, parts, strict=False):
-        rows = [(row, firsts[row]) for row in range(start, start + min(part.rows, _MOST + 1))]
-        head = next(
-            (
-                at
-                for at, (row, cells) in enumerate(rows)
-                if row not in known and not judge.may_be(cells)
-            ),
-            len(rows),
+    for numbers in first_rows(read):
+        rows = [judge.rows[row] for row in numbers]
+        heads = (
+            at for at, row in enumerate(numbers) if row not in known and not judge.may_be(rows[at])
         )
-        if head == len(rows):
-            # all look alike, as names without numbers do: then only what the first one says tells
-            # it from others
-            head = 1
+        # Where all look alike, as names without numbers do, only what the first one says tells it
+        # from others.
+        head = next(heads, 1)
         evident = [
             at
-            for at, (row, cells) in enumerate(rows[:head])
+            for at, row in enumerate(numbers[:head])
             if known.get(row) in ("units", "types", "header", "order")
-            or judge.points(cells, rows[head:], set(firsts)) >= _ENOUGH
+            or judge.points(rows[at], rows[head:]) >= _ENOUGH
         ]
-        for row, cells in rows[: max(evident) + 1] if evident else ():
-            if row not in known:
-                found.append((row, {name: cells.texts[name] for name in cells.bad}))
+        last = max(evident, default=-1)
+        for number, row in zip(numbers[: last + 1], rows, strict=False):
+            if number not in known:
+                found.append((number, {name: row.texts[name] for name in row.bad}))
     return found
 
 
-def _is_hint(part: Part, names: Mapping[str, str], texts: Sequence[str]) -> bool:
-    """Whether the first row of `part` has a word in one of the columns of keys `texts`, so that its
-    rows are worth a look.
+def _has_word(read: JustRead, index: int, columns: Sequence[str]) -> bool:
+    """Whether the first row of a part has a word in one of the `columns` of keys: its rows are
+    worth a look.
     """
+    part = read.parts[index]
     first = dict(zip(part.names, part.first, strict=False))
-    return any(_is_word(first.get(names[name], "")) for name in texts)
+    return any(_is_word(first.get(read.names[name], "")) for name in columns)
 
 
 def _is_word(text: str) -> bool:
@@ -144,132 +127,105 @@ def tokens(text: str) -> set[str]:
     return {part.casefold() for part in parts if part}
 
 
-@dataclass
 class _Judge:
-    connection: duckdb.DuckDBPyConnection
-    names: Mapping[str, str]
-    table: Table
-    config: TableConfig
-    target: Path
-    texts: Sequence[str]
-    """Columns of keys that are not all whole numbers."""
+    """Judges the `first` rows of the files; `texts` are the columns of keys that are not all whole
+    numbers.
+    """
 
-    def read(self, wanted: Sequence[int]) -> dict[int, _Row]:
-        """The rows `wanted`, by number."""
-        columns = ", ".join(f"{quote(name)}::VARCHAR" for name in self.names)
+    def __init__(self, read: JustRead, texts: Sequence[str], first: list[int]) -> None:
+        self.read, self.texts = read, texts
+        columns = ", ".join(f"{quote(name)}::VARCHAR" for name in read.names)
         lists = (
             f"SELECT file_row_number, [{columns}], {casts.cells_of()} FROM"
-            f" {rows_of(self.target, row_number=True)}"
+            f" {rows_of(read.file, row_number=True)}"
         )
-        alone = [*wanted] == [
-            *range(len(wanted))
-        ]  # then the first of the file, and nothing else needs to be looked at
-        which = (
-            f"LIMIT {len(wanted)}"
-            if alone
-            else f"WHERE list_contains({literal([*wanted])}, file_row_number)"
-        )
-        rows = {}
-        for number, values, cells in self.connection.execute(f"{lists} {which}").fetchall():
-            uncast = {
-                cell["col"]: cell["raw"].strip(casts.WHITE_SPACE)
-                for cell in cells or ()
-                if cell["kind"] == "uncast"
-            }
+        # Of one file nothing but its first rows needs to be looked at.
+        alone = first == [*range(len(first))]
+        listed = f"list_contains({literal(first)}, file_row_number)"
+        self.below = f"file_row_number >= {len(first)}" if alone else f"NOT {listed}"
+        self.rows: dict[int, _Row] = {}
+        for number, values, cells in read.ask(
+            f"{lists} {f'LIMIT {len(first)}' if alone else f'WHERE {listed}'}"
+        ):
+            uncast = {cell["col"]: cell["raw"] for cell in cells or () if cell["kind"] == "uncast"}
             stated = {
-                name: value.strip(casts.WHITE_SPACE)
-                for name, value in zip(self.names, values, strict=True)
+                name: value
+                for name, value in zip(read.names, values, strict=True)
                 if value is not None
             }
-            rows[number] = _Row(
-                {name: text for name, text in (stated | uncast).items() if text}, frozenset(uncast)
+            stripped = {
+                name: text.strip(casts.WHITE_SPACE) for name, text in (stated | uncast).items()
+            }
+            self.rows[number] = _Row(
+                {name: text for name, text in stripped.items() if text}, frozenset(uncast)
             )
-        return rows
 
     def may_be(self, row: _Row) -> bool:
         """Whether `row` can be one of a header: no number where numbers belong, and keys that are
         words.
         """
+        kinds = {name: self.read.table.columns[name].kind for name in row.texts}
         for name, text in row.texts.items():
-            kind = self.table.columns[name].kind
-            if kind in _NUMERIC and (name not in row.bad or _DAMAGED.match(text)):
+            if kinds[name] in _NUMERIC and (name not in row.bad or _DAMAGED.match(text)):
                 return False
-            if kind in _KEYS and not _is_word(text):
+            if kinds[name] in _KEYS and not _is_word(text):
                 return False
-        return any(self.table.columns[name].kind in (*_NUMERIC, *_KEYS) for name in row.texts)
+        return any(kind in (*_NUMERIC, *_KEYS) for kind in kinds.values())
 
-    def points(self, row: _Row, below: Sequence[tuple[int, _Row]], firsts: set[int]) -> float:
-        """How much says that `row` is one of a header, `below` being rows of data and `firsts` the
-        first rows of all files.
-        """
-        points = 1.0 if self.config.header_row is None else 0.0
-        wrong = {name for _, cells in below for name in cells.bad}
+    def points(self, row: _Row, below: Sequence[_Row]) -> float:
+        """How much says that `row` is one of a header, `below` being rows of data."""
+        points = 1.0 if self.read.config.header_row is None else 0.0
+        wrong = {name for cells in below for name in cells.bad}
         words = {
             text.casefold() for name, text in row.texts.items() if name in row.bad - wrong
         } - _NO_WORDS
         points += len(words)
         for name, text in row.texts.items():
-            column = self.table.columns[name]
+            column = self.read.table.columns[name]
             named = self._names_column(text, column)
-            if column.kind in _NUMERIC:
-                points += named and text.casefold() in words
-            elif column.kind in _KEYS:
-                others = [cells.texts[name] for _, cells in below if name in cells.texts]
-                if (
-                    others
-                    and all(re.fullmatch(_WHOLE, other) for other in others)
-                    and self._most_are(name, _WHOLE, firsts)
-                ):
-                    points += 1
-                elif (
-                    others
-                    and all(any(map(str.isdigit, other)) for other in others)
-                    and self._most_are(name, ".*[0-9].*", firsts)
-                ):
-                    points += 0.5
-                points += (
-                    named and text not in others and not self._is_elsewhere(name, text, firsts)
+            if column.kind in _KEYS:
+                others = [cells.texts[name] for cells in below if name in cells.texts]
+                points += next(
+                    (
+                        worth
+                        for form, worth in _FORMS.items()
+                        if others and self._are(name, others, form)
+                    ),
+                    0,
                 )
+                points += named and text not in others and not self._is_elsewhere(name, text)
             else:
-                points += named
+                points += named and (column.kind not in _NUMERIC or text.casefold() in words)
         return points
 
     def _names_column(self, text: str, column: Column) -> bool:
         """Whether the words of `text` are those of column names, for keys, or of the name of
-        `column` itself.
+        `column`.
         """
-        own = (
-            tokens(column.name)
-            | tokens(self.names[column.name])
-            | {part for alias in column.aliases for part in tokens(alias)}
+        names = (column.name, self.read.names[column.name], *column.aliases)
+        own = {part for name in names for part in tokens(name)}
+        return bool(said := tokens(text)) and said <= (
+            own | _WORDS if column.kind in _KEYS else own
         )
-        said = tokens(text)
-        return bool(said) and said <= (own | _WORDS if column.kind in _KEYS else own)
 
-    def _most_are(self, name: str, pattern: str, firsts: set[int]) -> bool:
-        """Whether nine in ten of the keys in column `name` have the form `pattern`, the first rows
-        of files aside.
+    def _are(self, name: str, others: Sequence[str], form: str) -> bool:
+        """Whether the keys `others` of column `name`, and nine in ten of those below, have the
+        form.
         """
+        if not all(re.fullmatch(form, other, re.DOTALL) for other in others):
+            return False
         if name not in self.texts:
             return True
-        fit = f"count(*) FILTER (regexp_full_match({quote(name)}, {literal(pattern)}))"
+        fit = f"count(*) FILTER (regexp_full_match({quote(name)}, {literal(form)}))"
         query = (
-            f"SELECT {fit} * 10 >= count({quote(name)}) * 9 FROM"
-            f" {parquet(self.target, row_number=True)} WHERE {_below(firsts)}"
+            f"SELECT {fit} * 10 >= count({quote(name)}) * 9 FROM {self.read.rows} WHERE"
+            f" {self.below}"
         )
-        return self.connection.execute(query).fetchall() == [(True,)]
+        return self.read.ask(query) == [(True,)]
 
-    def _is_elsewhere(self, name: str, text: str, firsts: set[int]) -> bool:
+    def _is_elsewhere(self, name: str, text: str) -> bool:
         """Whether another row than the first ones of files has the key `text` in column `name`."""
         same = f"{quote(name)}::VARCHAR = {literal(text)}"
-        query = (
-            f"SELECT 1 FROM {parquet(self.target, row_number=True)} WHERE {same} AND"
-            f" {_below(firsts)} LIMIT 1"
+        return bool(
+            self.read.ask(f"SELECT 1 FROM {self.read.rows} WHERE {same} AND {self.below} LIMIT 1")
         )
-        return bool(self.connection.execute(query).fetchall())
-
-
-def _below(firsts: set[int]) -> str:
-    if firsts == set(range(len(firsts))):
-        return f"file_row_number >= {len(firsts)}"
-    return f"NOT list_contains({literal(sorted(firsts))}, file_row_number)"

@@ -1,7 +1,7 @@
 """Meshes and skeletons that a table names: whether each file is there, of the right kind, and holds
-what its kind should.
+it.
 
-Belongs here: asking for distinct files, several at a time, and telling it by cell. Does not: the
+Belongs here: asking for distinct files, several at a time, and finding their cells. Does not: the
 formats (`readers/`), sending the files.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ import duckdb
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.irregular_files import irregular
-from syndb_pipeline.checks.failures import Failures, Group
+from syndb_pipeline.checks.failures import Group
+from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.units import file_scales
 from syndb_pipeline.checks.units.file_scales import Shape
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
@@ -28,47 +29,38 @@ from syndb_pipeline.readers.files import outside
 from syndb_pipeline.readers.untrusted_limits import forbidden
 from syndb_pipeline.state.stage import Context
 
-CONTENT_RULES: Final = (
-    "SYN-PATH-003",
-    "SYN-PATH-004",
-    "SYN-PATH-005",
-    "SYN-PATH-006",
-    "SYN-PATH-007",
-    "SYN-PATH-008",
-    "SYN-READ-021",
-)
+CONTENT_RULES: Final = (*(f"SYN-PATH-00{number}" for number in range(3, 9)), "SYN-READ-021")
 """Rules on what a file holds; their sentences need a `reason`."""
 
 _ADVICE: Final = {
     "SYN-PATH-003": (
-        "Export the mesh again as one .glb file that holds everything it needs (binary glTF 2.0),"
-        " or leave the cell empty."
+        "Export the mesh again as one .glb file that holds everything it needs (binary glTF 2.0), "
+        "or leave the cell empty."
     ),
     "SYN-PATH-004": (
-        "Write one sample a line (id type x y z radius parent), every id once, every parent an id"
-        " of the file, or -1 at the root; or leave the cell empty."
+        "Write one sample a line (id type x y z radius parent), every id once, every parent an id "
+        "of the file, or -1 at the root; or leave the cell empty."
     ),
 }
 """What to do about a file where its reader has no better advice."""
 
+_BY_REASON: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-008")
 _QUOTED_OR_NUMBER: Final = r"'[^']*'|[0-9][0-9,]*"
 """What differs between the reasons of files that are wrong in one way."""
 
-_FAULTS: Final = "path_faults"
+_FAULTS: Final = dict.fromkeys(("tbl", "col", "path", "code", "reason", "advice"), "VARCHAR")
 _BATCH: Final = 10_000
 _FILES_AT_A_TIME: Final = 4
 """At most: each may take some tens of megabytes."""
 
 Answer = TypeVar("Answer")
+Fault = tuple[str, str, str]
+"""Code of the rule that a file breaks, the reason, and advice ("" for the rule's own)."""
 
 
-def path_columns(table: str, columns: list[str]) -> list[Column]:
+def path_columns(table: str, columns: Sequence[str]) -> list[Column]:
     """The columns of `table`, among `columns`, that name files."""
-    return [
-        TABLES[table].columns[name]
-        for name in columns
-        if TABLES[table].columns[name].kind is Kind.PATH
-    ]
+    return [column for name in columns if (column := TABLES[table].columns[name]).kind is Kind.PATH]
 
 
 def is_file(folder: Path, path: str) -> bool:
@@ -82,12 +74,11 @@ def is_file(folder: Path, path: str) -> bool:
 def _each(
     context: Context,
     connection: duckdb.DuckDBPyConnection,
-    table: Path,
+    rows: str,
     column: Column,
     ask: Callable[[str], Answer],
-) -> Iterator[tuple[list[str], list[Answer]]]:
-    """The distinct paths of a column in order, some at a time, and what `ask` says to each, several
-    at a time.
+) -> Iterator[list[tuple[str, Answer]]]:
+    """The distinct paths of a column in order, some at a time, each with what `ask` says of it.
 
     Python asks the file system, DuckDB cannot; most of the asking waits for the disk or runs
     outside Python's lock.
@@ -97,106 +88,96 @@ def _each(
         connection.cursor() as cursor,
         ThreadPoolExecutor(min(context.settings.threads, _FILES_AT_A_TIME)) as pool,
     ):
-        query = f"SELECT DISTINCT {cell} FROM {parquet(table)} WHERE {cell} IS NOT NULL ORDER BY 1"
+        query = f"SELECT DISTINCT {cell} FROM {rows} WHERE {cell} IS NOT NULL ORDER BY 1"
         for batch in cursor.sql(query).to_arrow_reader(_BATCH):
             paths = batch.column(0).to_pylist()
-            yield paths, list(pool.map(ask, paths))
+            yield list(zip(paths, pool.map(ask, paths), strict=True))
 
 
-def check_paths(context: Context, failures: Failures, table: str, columns: list[str]) -> None:
-    """Add the cells to `failures` whose file is not there (SYN-PATH-001), has another suffix (002),
-    or is by what it holds no mesh (003), no skeleton (004), a strange skeleton (005 to 007), a mesh
-    without a surface (008), or on another scale than its row (009).
+def check_paths(table: Inspected) -> None:
+    """Add the cells to the failures whose file is not there (SYN-PATH-001), has another suffix
+    (002), or is by what it holds no mesh (003), no skeleton (004), a strange skeleton (005 to 007),
+    a mesh without a surface (008), or on another scale than its row (009).
     """
-    named = path_columns(table, columns)
-    if not named:
-        return
-    file = context.store.stage("ingest") / "tables" / f"{table}.parquet"
-    connection = failures.connection
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_FAULTS} (tbl VARCHAR, col VARCHAR, path VARCHAR, code"
-        " VARCHAR, reason VARCHAR, advice VARCHAR)"
-    )
-    for column in named:
-        look = partial(_look_at, context, f"{table}.{column.name}", column.suffix or "")
-        for paths, answers in _each(context, connection, file, column, look):
-            told = [
-                (path, *fault)
-                for path, (found, _) in zip(paths, answers, strict=True)
+    connection = table.connection
+    for column in path_columns(table.name, table.columns):
+        names = ", ".join(f"{name} {kind}" for name, kind in _FAULTS.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS path_faults ({names})")
+        look, first = partial(_look_at, table.context, table.name, column), True
+        for answers in _each(table.context, connection, table.rows, column, look):
+            faults = [
+                (table.name, column.name, path, *fault)
+                for path, (found, _) in answers
                 for fault in found
             ]
-            with given(
-                connection,
-                "told",
-                dict.fromkeys(("path", "code", "reason", "advice"), "VARCHAR"),
-                told,
-            ):
-                connection.execute(
-                    f"INSERT INTO {_FAULTS} SELECT {literal(table)}, {literal(column.name)}, path,"
-                    " code, reason, advice FROM told"
-                )
-            if file_scales.comparable(column, columns):
-                file_scales.keep(
-                    connection, table, column.name, [shape for _, shape in answers if shape]
-                )
-        if file_scales.comparable(column, columns):
-            file_scales.check_scales(failures, table, column, columns, file)
-        cell, rows = quote(column.name), parquet(file, row_number=True)
-        row = f"{literal(table)}, file_row_number, {literal(column.name)}, {cell}"
-        cause = f"""CASE WHEN code IN ('SYN-PATH-003', 'SYN-PATH-004', 'SYN-PATH-008')
-                    THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
-        ours = f"tbl = {literal(table)} AND col = {literal(column.name)}"
-        failures.add(
-            f"SELECT code, {row}, {cause} FROM {rows} JOIN {_FAULTS} ON path = {cell} AND {ours}"
-        )
-        failures.add(
-            f"SELECT 'SYN-PATH-002', {row}, '' FROM {rows} WHERE NOT ends_with(lower({cell}),"
-            f" {literal(column.suffix)})"
+            with given(connection, "some_faults", _FAULTS, faults):
+                connection.execute("INSERT INTO path_faults FROM some_faults")
+            file_scales.keep(
+                table, column, [shape for _, (_, shape) in answers if shape], first=first
+            )
+            first = False
+        if not first:
+            file_scales.check_scales(table, column)
+        cell = quote(column.name)
+        row = f"{literal(table.name)}, file_row_number, {literal(column.name)}, {cell}"
+        cause = f"""CASE WHEN code IN {_BY_REASON}
+            THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
+        connection.execute(
+            f"""INSERT INTO failures SELECT code, {row}, {cause} FROM {table.rows} JOIN path_faults
+                ON path = {cell} AND tbl = {literal(table.name)} AND col = {literal(column.name)}
+                UNION ALL SELECT 'SYN-PATH-002', {row}, '' FROM {table.rows}
+                WHERE NOT ends_with(lower({cell}), {literal(column.suffix)})"""
         )
 
 
-def describe_file(failures: Failures, group: Group) -> dict[str, str]:
+def describe_file(connection: duckdb.DuckDBPyConnection, group: Group) -> dict[str, str]:
     """Why the first file of `group` breaks its rule, one of `CONTENT_RULES`, and what to do about
     it.
     """
-    reason, advice = failures.connection.execute(
-        f"SELECT reason, advice FROM {_FAULTS} WHERE tbl = ? AND col = ? AND path = ? AND code = ?",
+    [(reason, advice), *_] = connection.execute(
+        "SELECT reason, advice FROM path_faults WHERE tbl = ? AND col = ? AND path = ? AND"
+        " code = ?",
         [group.table, group.column, group.value, group.code],
-    ).fetchone() or ("", "")
+    ).fetchall() or [("", "")]
     return {"reason": reason, "advice": advice or _ADVICE.get(group.code, "")}
 
 
 def _look_at(
-    context: Context, named_in: str, suffix: str, path: str
-) -> tuple[list[tuple[str, str, str]], Shape | None]:
-    """Codes of the rules that the file `path` breaks, each with reason and advice ("" for the
-    rule's own), and what the file measures.
-
-    A path with another suffix is found by its cell alone.
+    context: Context, table: str, column: Column, path: str
+) -> tuple[list[Fault], Shape | None]:
+    """What is wrong with the file `path`, and what it measures. A wrong suffix is found by its cell
+    alone.
     """
-    if not path.lower().endswith(suffix):
+    if not path.lower().endswith(column.suffix or ""):
         return [], None
     folder, allowed = context.config.folder, context.settings.data_folders
     if outside(folder / path, folder, allowed):
-        return [
-            ("SYN-READ-021", forbidden(f"{named_in} names files", folder / path, allowed), "")
-        ], None
+        reason = forbidden(f"{table}.{column.name} names files", folder / path, allowed)
+        return [("SYN-READ-021", reason, "")], None
     if not is_file(folder, path):
         return [("SYN-PATH-001", "", "")], None
-    # Imported here: most tables name neither kind, and what reads them takes as long to import as a
-    # small table to read.
-    if suffix == ".glb":
-        from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
+    return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(folder / path, path)
 
-        mesh = check_glb(folder / path)
-        if mesh.reason:
-            return [("SYN-PATH-003", mesh.reason, mesh.advice)], None
-        return [("SYN-PATH-008", mesh.bare, "")] if mesh.bare else [], (
-            Shape(path, mesh.box) if mesh.box else None
-        )
+
+# What reads them is imported here: most tables name neither kind, and the import takes as long as a
+# small table.
+
+
+def _look_at_mesh(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
+    from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
+
+    mesh = check_glb(file)
+    if mesh.reason:
+        return [("SYN-PATH-003", mesh.reason, mesh.advice)], None
+    return [("SYN-PATH-008", mesh.bare, "")] if mesh.bare else [], (
+        Shape(path, mesh.box) if mesh.box else None
+    )
+
+
+def _look_at_skeleton(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
     from syndb_pipeline.readers.mesh_and_skeleton.swc import check_swc
 
-    report = check_swc(folder / path)
+    report = check_swc(file)
     if report.told:
         return [("SYN-PATH-004", report.told, report.advice)], None
     strange = []
@@ -217,12 +198,11 @@ def _look_at(
 
 def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | None:
     """SHA-256 over the distinct paths of `tables` (SynDB's columns by table) and what their files
-    hold; None when there are none.
+    hold.
 
-    It is what validate depends on outside the tables: a file put in its place, or changed, makes
-    the stage run again.
+    None when there are none. It is what validate depends on outside the tables: a file put in its
+    place, or changed, makes the stage run again.
     """
-    folder = context.store.stage("ingest") / "tables"
     named = [
         (table, column)
         for table, columns in tables.items()
@@ -233,25 +213,21 @@ def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | Non
     digest = hashlib.sha256()
     with context.duckdb(threads=1) as connection:
         for table, column in named:
-            for paths, contents in _each(
-                context,
-                connection,
-                folder / f"{table}.parquet",
-                column,
-                lambda path: _content(context, path),
-            ):
-                for path, content in zip(paths, contents, strict=True):
+            rows = parquet(context.store.stage("ingest") / "tables" / f"{table}.parquet")
+            for answers in _each(context, connection, rows, column, partial(_content, context)):
+                for path, content in answers:
                     digest.update(f"{table}\0{column.name}\0{path}\0{content}\n".encode())
     return digest.hexdigest()
 
 
 def _content(context: Context, path: str) -> str:
-    """The digest of a file that a table names, or that there is none."""
-    if outside(context.config.folder / path, context.config.folder, context.settings.data_folders):
+    """The digest of a file that a table names, or why there is none."""
+    folder = context.config.folder
+    if outside(folder / path, folder, context.settings.data_folders):
         return "outside"
-    if not is_file(context.config.folder, path):
+    if not is_file(folder, path):
         return "missing"
     try:
-        return digest_file(context.config.folder / path)
+        return digest_file(folder / path)
     except OSError:  # not ours to read, or gone this moment
         return "unreadable"

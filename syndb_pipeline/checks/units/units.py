@@ -1,9 +1,7 @@
-"""The unit of whole columns, from what such things measure: micrometres, voxels, two units in one
-column.
+"""The unit of whole columns, from what such things measure: micrometres, voxels, two units in one.
 
-Belongs here: windows of believable medians, and one finding for all columns of a table that one
-wrong unit spoiled. Does not: whether shape columns agree among themselves (`plausibility.py`),
-coordinates (`children.py`).
+Belongs here: SYN-UNIT-003, one finding for all columns of a table that one wrong unit spoiled.
+Does not: thresholds (`magnitudes.py`), whether shape columns agree (`plausibility.py`).
 """
 
 from __future__ import annotations
@@ -11,160 +9,71 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import pi
-from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-
-from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.checks.cells.summaries import SAMPLED
-from syndb_pipeline.checks.original_text import examples
-from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT, TableConfig
-from syndb_pipeline.contract.tables import Column
-from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Example, Finding
-from syndb_pipeline.state.row_locations import SourceMap
-from syndb_pipeline.state.stage import Context
-
-_FEWEST_VALUES: Final = 3  # a median of fewer says nothing about a column
-
-_MOSTLY: Final = 0.9
-"""The share of the values outside their window that one unit must explain before two units are
-told.
-"""
-
-_ALIKE: Final = 30.0
-"""How far beyond the middle half of a column (its quartiles) a converted value may lie to be one of
-them.
-"""
+from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.cells.pandera_judge import SAMPLED
+from syndb_pipeline.checks.inspected import Inspected
+from syndb_pipeline.checks.units import magnitudes
+from syndb_pipeline.checks.units.magnitudes import AXES, factor, listed, units_setting, window
+from syndb_pipeline.contract.tables import Column, Kind
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Finding
 
 _OTHER_UNITS: Final = ("um", "mm", "angstrom", "pm")
-
-VOXELS, FLAT, CONVERTED, UNKNOWN = "voxels", "flat voxels", "converted", ""
-
-_USUAL_VOLUMES: Final[dict[str, float]] = {
-    "neuron": 1e10,
-    "dendrite": 1e8,
-    "axon": 1e8,
-    "pre_synaptic_terminal": 3e7,
-    "dendritic_spine": 3e6,
-    "vesicle": 4e3,
-    "mitochondria": 1e7,
-    "endoplasmic_reticulum": 1e7,
-    "nucleus": 4e9,
-}
-"""Volumes in nm3 below which the median of whole ones hardly lies, R: the cell body of a small fly
-neuron alone has 1e10. What is below may still be a piece, so the window above is wider; as whole
-numbers under the name of a count they are voxels.
-"""
-
-_COUNT = r"(?:n|no|nr|num|number|numberof)?(?:vox|voxels?|vx|px|pixels?)(?:count|counts|number|num|nr|size|sizes)?"
-_VOXEL_NAMES: Final = re.compile(
-    rf"{_COUNT}|(?:size|volume|vol)(?:in)?(?:vox|voxels?|vx|px|pixels?)"
-)
-"""Names of columns that count voxels, in lower case and without marks."""
-
-_SIZE_NAMES: Final = re.compile(r"(?:body|cell|seg|segment|object|obj)?(?:size|sizes|count)")
-"""Names of columns that often do: neuPrint's `size` of a body is a number of voxels."""
-
-_FEWEST_NAMELESS: Final = 5
-"""Whole volumes of neurons from which on they are taken for counts without such a name, if nothing
-divides all of them.
-"""
-
-_AXES: Final = ("centroid_x", "centroid_y", "centroid_z")
-_FLATTER: Final = 4.0
-"""How many times less than along the two others whole places spread along one axis, when that axis
-has longer voxels, R.
-"""
-
-_FEWEST_PLACES: Final = 10
+_VOXELS, _FLAT, _CONVERTED, _UNKNOWN = "voxels", "flat voxels", "converted", ""
 
 _STEP_VALUES: Final = 10_000
 """Values that are asked for a common factor: of so many without one, two are without."""
 
-_RADII: Final[dict[str, tuple[float, float]]] = {
-    "neuron": (30, 500_000),
-    "dendrite": (20, 50_000),
-    "axon": (15, 500_000),
-    "pre_synaptic_terminal": (30, 50_000),
-    "dendritic_spine": (10, 10_000),
-    "vesicle": (5, 1_000),
-    "mitochondria": (20, 10_000),
-    "endoplasmic_reticulum": (10, 100_000),
-    "nucleus": (200, 100_000),
-}
-"""Smallest and largest believable median radius in nm, R. Each is some three times beyond what is
-known: synaptic vesicles have 15 to 25 nm and dense core ones up to 150, the thinnest axons 50 and a
-squid's giant one 250,000, mitochondria 70 to 1,000, nuclei 1,000 to 30,000.
-"""
-
-_WINDOWS: Final[dict[tuple[str, str], tuple[float, float]]] = {
-    ("neuron", "cable_length"): (5e3, 1e10),
-    ("neuron", "volume"): (1e6, 1e18),
-    ("neuron", "area"): (1e6, 1e15),
-    ("vesicle", "distance_to_active_zone"): (1, 1e6),
-}
-"""Windows that do not follow from a radius, R: a piece of neuron exceeds 1 um2; a vesicle lies
-within 1 mm of its active zone.
-"""
-
-_VOLUMES: Final = {
-    "voxel_volume": "",
-    "mesh_volume": "",
-    "total_vesicle_volume": "vesicle",
-    "total_mitochondria_volume": "mitochondria",
-}
-"""Columns that are volumes -> the table whose row is the smallest thing they can hold, when it is
-not their own.
+Facts = Mapping[str, Any]
+"""What the sample says of one column, of its finite values above 0: `values` (their number),
+`spread` (percentiles 5, 50 and 95), `whole` (whether all are whole); where there is a window,
+`outside` (how many are not in it) and `bulk` (the quartiles of the others). Of the finite values of
+a centroid: `finite`, `all_whole` and `places` (percentiles 5 and 95). Of the whole column:
+`present`, its values.
 """
 
 
-def window(table: str, column: str) -> tuple[float, float] | None:
-    """The range in which the median of `table`'s column may lie when it is in nanometres; None
-    where nothing is known.
-
-    A compact body of radius r has the volume 4/3 pi r^3 and the area 4 pi r^2; long ones have up to
-    1,000 and 100 times more.
+def measure(table: Inspected, columns: Sequence[Column]) -> dict[str, Facts]:
+    """The `Facts` of each of the numeric `columns`, but for `present`, from the sample of
+    `take_sample`.
     """
-    if (table, column) in _WINDOWS:
-        return _WINDOWS[table, column]
-    radii = _RADII.get(table)
-    if radii is None:
-        return None
-    if column == "voxel_radius":
-        return radii
-    if column in _VOLUMES:
-        own = _WINDOWS.get((table, "volume")) if not _VOLUMES[column] else None
-        smallest = _RADII[_VOLUMES[column] or table][0]
-        return own or (4 / 3 * pi * smallest**3, 4 / 3 * pi * radii[1] ** 3 * 1_000)
-    if column == "mesh_surface_area":
-        return _WINDOWS.get((table, "area")) or (
-            4 * pi * radii[0] ** 2,
-            4 * pi * radii[1] ** 2 * 100,
-        )
-    if column == "mesh_area_volume_ratio":
-        return 3 / radii[1] / 10, 3 / radii[0] * 10
-    return None
+    wanted = []
+    for column in columns:
+        cell = quote(column.name)
+        finite = f"isfinite({cell})" if column.kind is Kind.NUMBER else f"{cell} IS NOT NULL"
+        sized = f"FILTER ({finite} AND {cell} > 0)"
+        whole = f"bool_and({cell} = trunc({cell}))"
+        facts = {
+            "values": f"count(*) {sized}",
+            "spread": f"quantile_disc({cell}, [0.05, 0.5, 0.95]) {sized}",
+            "whole": f"{whole} {sized}",
+        }
+        if column.name in AXES:
+            facts["finite"] = f"count(*) FILTER ({finite})"
+            facts["all_whole"] = f"{whole} FILTER ({finite})"
+            facts["places"] = f"quantile_disc({cell}, [0.05, 0.95]) FILTER ({finite})"
+        if bounds := window(table.name, column.name):
+            inside = _within(column, bounds)
+            facts["outside"] = f"count(*) FILTER ({finite} AND {cell} > 0 AND NOT {inside})"
+            facts["bulk"] = f"quantile_disc({cell}, [0.25, 0.75]) FILTER ({inside})"
+        packed = ", ".join(f"{name} := {sql}" for name, sql in facts.items())
+        wanted.append(f"struct_pack({packed})")
+    found = table.ask(f"SELECT {', '.join(wanted)} FROM {SAMPLED}")
+    return {column.name: facts for column, facts in zip(columns, found, strict=True)}
 
 
-def is_believable(column: Column, bounds: tuple[float, float]) -> str:
-    """SQL: the cell of `column` lies in the window `bounds`."""
+def _within(column: Column, bounds: tuple[float, float]) -> str:
     return f"({quote(column.name)} BETWEEN {bounds[0]!r} AND {bounds[1]!r})"
-
-
-_OF_8_NM: Final = {1: "8", 2: "64", 3: "512", -1: "0.125"}
-"""What a voxel of 8 nm measures, by the power of nanometres."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What is wrong with a column's unit: `unit` is a length unit, `VOXELS`, `CONVERTED`
-    (nanometres that were converted) or `UNKNOWN`.
+    """What is wrong with a column's unit: `unit` is a length unit or one of the four kinds above.
 
-    `low` and `high` enclose nine tenths of the `count` values concerned. `mixed` tells that the
-    other values are in SynDB's unit. `named` is the lab's name of a column that says by its name
-    that it may count voxels.
+    `low` and `high` enclose nine tenths of the `count` values concerned. `mixed` says that the
+    other values are in SynDB's unit. `named` is the lab's name of a column that, by it, may count
+    voxels.
     """
 
     column: Column
@@ -179,255 +88,206 @@ class Guess:
     @property
     def factor(self) -> float:
         """What would turn the values into SynDB's unit; 1 where that is not known."""
-        exponent = NANOMETRE_EXPONENT.get(self.unit, 0)
-        return float(10.0 ** (exponent * (self.column.dimension or 0)))
+        return factor(self.unit, self.column)
 
 
 def guess_units(
-    connection: duckdb.DuckDBPyConnection,
-    file: Path,
-    config: TableConfig,
-    table: str,
-    columns: Sequence[Column],
-    facts: dict[str, Any],
-    names: Mapping[str, str],
+    table: Inspected, columns: Sequence[Column], facts: Mapping[str, Facts]
 ) -> list[Guess]:
-    """A guess for each of `columns` whose values are not believable in nanometres.
-
-    Args:
-        facts: those of `plausibility`, whose sample is still there.
-        names: SynDB's names of columns -> the lab's.
-    """
+    """A guess for each of `columns` whose values are not believable in nanometres."""
     guesses = []
     for column in columns:
-        if guess := _counted(
-            connection, config, table, column, facts, names.get(column.name, column.name)
-        ):
-            guesses.append(guess)
-            continue
-        bounds = window(table, column.name)
+        own, bounds = facts[column.name], window(table.name, column.name)
+        guess = _counted(table, column, own)
         if (
-            bounds is None
-            or column.dimension is None
-            or facts[f"{column.name} values"] < _FEWEST_VALUES
+            guess is None
+            and bounds
+            and column.dimension
+            and own["values"] >= magnitudes.FEWEST_VALUES
         ):
-            continue
-        smallest, largest = bounds
-        median = facts[f"{column.name} spread"][1]
-        guess = None
-        if facts[f"{column.name} outside"] > 1 and facts[f"{column.name} bulk"]:
-            guess = _mixed(connection, file, config, column, bounds, facts[f"{column.name} bulk"])
-        if guess is None and not smallest <= median <= largest:
-            guess = _whole(config, column, bounds, facts)
+            guess = _mixed(table, column, bounds, own) or _whole(table, column, bounds, own)
         guesses += [guess] if guess else []
-    return guesses + _flat(connection, config, columns, facts)
+    return guesses + _flat(table, columns, facts)
 
 
-def _counted(
-    connection: duckdb.DuckDBPyConnection,
-    config: TableConfig,
-    table: str,
-    column: Column,
-    facts: dict[str, Any],
-    name: str,
-) -> Guess | None:
-    """The guess that a volume is a number of voxels: by the lab's `name` of it, or because whole
-    neurons are not as small.
+def _counted(table: Inspected, column: Column, facts: Facts) -> Guess | None:
+    """The guess that a volume is a number of voxels: by the lab's name of it, or as neurons are not
+    so small.
 
     A unit in the config, nm as well, says that it is none.
     """
-    if (
-        column.dimension != 3
-        or not facts[f"{column.name} values"]
-        or not facts[f"{column.name} whole"]
-        or config.unit(column)
-    ):
+    whole = facts["values"] and facts["whole"]
+    if column.dimension != 3 or not whole or table.config.unit(column):
         return None
-    low, median, high = facts[f"{column.name} spread"]
+    low, median, high = facts["spread"]
+    name = table.sources.tables[table.name][0].columns.get(column.name, column.name)
     plain = re.sub("[^a-z]", "", name.casefold())
-    small = median < _USUAL_VOLUMES.get(table, 0) and column.name not in (
-        "total_vesicle_volume",
-        "total_mitochondria_volume",
-    )
-    if _VOXEL_NAMES.fullmatch(plain):
-        return Guess(
-            column, VOXELS, low, high, facts[f"{column.name} present"], "likely", named=name
-        )
-    if small and _SIZE_NAMES.fullmatch(plain):
-        return Guess(column, VOXELS, low, high, facts[f"{column.name} present"], named=name)
-    bounds = window(table, column.name)
-    if bounds is None or not (
-        table == "neuron" and small and column.name == "voxel_volume" and median >= bounds[0]
+    small = magnitudes.is_small(table.name, column.name, median)
+    if magnitudes.VOXEL_NAMES.fullmatch(plain):
+        return Guess(column, _VOXELS, low, high, facts["present"], "likely", named=name)
+    if small and magnitudes.SIZE_NAMES.fullmatch(plain):
+        return Guess(column, _VOXELS, low, high, facts["present"], named=name)
+    bounds = window(table.name, column.name)
+    neuron = table.name == "neuron" and column.name == "voxel_volume" and small
+    if not (
+        neuron and bounds and median >= bounds[0] and facts["values"] >= magnitudes.FEWEST_NAMELESS
     ):
         return None
-    if facts[f"{column.name} values"] >= _FEWEST_NAMELESS and _step(connection, column.name) == 1:
-        return Guess(column, VOXELS, low, high, facts[f"{column.name} present"])
-    return None
+    return (
+        Guess(column, _VOXELS, low, high, facts["present"])
+        if _step(table, column.name) == 1
+        else None
+    )
 
 
-def _flat(
-    connection: duckdb.DuckDBPyConnection,
-    config: TableConfig,
-    columns: Sequence[Column],
-    facts: dict[str, Any],
-) -> list[Guess]:
+def _flat(table: Inspected, columns: Sequence[Column], facts: Mapping[str, Facts]) -> list[Guess]:
     """Guesses that whole places are voxels which are longer along one axis, as those of sections
     are.
 
-    Places that were multiplied by the size of a voxel are multiples of it. A unit in the config, nm
-    as well, says that they are none.
+    Places that were multiplied by the size of a voxel are multiples of it. A unit in the config
+    says that they are none.
     """
     axes = sorted(
-        (column for column in columns if column.name in _AXES), key=lambda column: column.name
+        (column for column in columns if column.name in AXES), key=lambda column: column.name
     )
-    if len(axes) < len(_AXES) or any(config.unit(axis) for axis in axes):
+    own = [facts[axis.name] for axis in axes]
+    if len(axes) < len(AXES) or any(table.config.unit(axis) for axis in axes):
         return []
-    spreads = [facts[f"{axis.name} places"] for axis in axes]
-    if min(facts[f"{axis.name} finite"] for axis in axes) < _FEWEST_PLACES or not all(
-        facts[f"{axis.name} all whole"] for axis in axes
-    ):
+    if any(each["finite"] < magnitudes.FEWEST_PLACES or not each["all_whole"] for each in own):
         return []
-    flat, *others = sorted(high - low for low, high in spreads)
-    if not 0 < flat * _FLATTER <= min(others) or any(
-        _step(connection, axis.name) != 1 for axis in axes
-    ):
+    flat, *others = sorted(high - low for low, high in (each["places"] for each in own))
+    if not 0 < flat * magnitudes.FLATTER <= min(others):
+        return []
+    if any(_step(table, axis.name) != 1 for axis in axes):
         return []
     return [
-        Guess(axis, FLAT, low, high, facts[f"{axis.name} present"])
-        for axis, (low, high) in zip(axes, spreads, strict=True)
+        Guess(axis, _FLAT, low, high, facts[axis.name]["present"])
+        for axis in axes
+        for low, high in [facts[axis.name]["places"]]
     ]
 
 
-def _step(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+def _step(table: Inspected, name: str) -> int:
     """The largest number that divides all differences between the whole values of a column, in the
-    sample that `summarise` left.
+    sample.
     """
     cell = quote(name)
     few = f"(SELECT {cell} FROM {SAMPLED} WHERE isfinite({cell}) LIMIT {_STEP_VALUES})"
-    (step,) = connection.execute(
+    (step,) = table.ask(
         f"""SELECT list_reduce(list(DISTINCT try_cast({cell} - least AS BIGINT)), lambda a, b:
               gcd(a, b))
             FROM {few}, (SELECT min({cell}) AS least FROM {few})"""
-    ).fetchone() or (None,)
+    )
     return abs(int(step)) if step is not None else 0
 
 
 def _whole(
-    config: TableConfig, column: Column, bounds: tuple[float, float], facts: dict[str, Any]
-) -> Guess:
-    low, median, high = facts[f"{column.name} spread"]
-    count = facts[f"{column.name} present"]
+    table: Inspected, column: Column, bounds: tuple[float, float], facts: Facts
+) -> Guess | None:
+    """The guess about a column whose median is not believable."""
+    low, median, high = facts["spread"]
+    if bounds[0] <= median <= bounds[1]:
+        return None
 
-    def believable(factor: float) -> bool:
-        return bool(bounds[0] <= median * factor <= bounds[1])
+    def believable(times: float) -> bool:
+        return bool(bounds[0] <= median * times <= bounds[1])
 
-    units = [
-        unit
-        for unit in _OTHER_UNITS
-        if believable(10.0 ** (NANOMETRE_EXPONENT[unit] * (column.dimension or 0)))
-    ]
-    if config.factor(column) != 1 and believable(1 / config.factor(column)):
-        return Guess(column, CONVERTED, low, high, count, "likely")
-    if facts[f"{column.name} whole"] and median < bounds[0]:
-        return Guess(column, VOXELS, low, high, count)
-    if units:
-        return Guess(
-            column, units[0], low, high, count, "likely" if units[0] == "um" else "possible"
-        )
-    return Guess(column, UNKNOWN, low, high, count)
+    def guess(unit: str, sure: Confidence = "possible") -> Guess:
+        return Guess(column, unit, low, high, facts["present"], sure)
+
+    declared = table.config.factor(column)
+    if declared != 1 and believable(1 / declared):
+        return guess(_CONVERTED, "likely")
+    if facts["whole"] and median < bounds[0]:
+        return guess(_VOXELS)
+    unit = next((unit for unit in _OTHER_UNITS if believable(factor(unit, column))), _UNKNOWN)
+    return guess(unit, "likely" if unit == "um" else "possible")
 
 
 def _mixed(
-    connection: duckdb.DuckDBPyConnection,
-    file: Path,
-    config: TableConfig,
-    column: Column,
-    bounds: tuple[float, float],
-    bulk: tuple[float, float],
+    table: Inspected, column: Column, bounds: tuple[float, float], facts: Facts
 ) -> Guess | None:
-    """The guess that a part of a column is in another unit than `bulk`; None when no unit explains
-    nearly all that lies outside.
+    """The guess that a part of a column is in another unit; None when no unit explains nearly all
+    outside.
     """
+    bulk = facts["bulk"]
+    if facts["outside"] <= 1 or not bulk:
+        return None
     cell = quote(column.name)
-    outside = f"isfinite({cell}) AND {cell} > 0 AND NOT {is_believable(column, bounds)}"
-    (beyond,) = connection.execute(
-        f"SELECT count(*) FROM {parquet(file)} WHERE {outside}"
-    ).fetchone() or (0,)
-    candidates = {
-        unit: 10.0 ** (NANOMETRE_EXPONENT[unit] * (column.dimension or 0)) for unit in ("um", "mm")
-    }
-    if config.factor(column) != 1:
-        candidates[CONVERTED] = 1 / config.factor(column)
-    for unit, factor in candidates.items():
-        alike = (
-            f"{outside} AND {cell} * {factor!r} BETWEEN {bulk[0] / _ALIKE!r} AND"
-            f" {bulk[1] * _ALIKE!r}"
+    outside = (
+        f"FROM {table.rows} WHERE isfinite({cell}) AND {cell} > 0 AND NOT {_within(column, bounds)}"
+    )
+    (beyond,) = table.ask(f"SELECT count(*) {outside}")
+    candidates = {unit: factor(unit, column) for unit in ("um", "mm")}
+    if table.config.factor(column) != 1:
+        candidates[_CONVERTED] = 1 / table.config.factor(column)
+    for unit, times in candidates.items():
+        near = f"{bulk[0] / magnitudes.ALIKE!r} AND {bulk[1] * magnitudes.ALIKE!r}"
+        count, least, most = table.ask(
+            f"SELECT count(*), min({cell}), max({cell}) {outside} AND {cell} * {times!r} BETWEEN"
+            f" {near}"
         )
-        count, least, most = connection.execute(
-            f"SELECT count(*), min({cell}), max({cell}) FROM {parquet(file)} WHERE {alike}"
-        ).fetchone() or (0, 0, 0)
-        if count > 1 and count >= _MOSTLY * beyond:
+        if count > 1 and count >= magnitudes.NEARLY_ALL * beyond:
             return Guess(column, unit, least, most, count, "likely", mixed=True)
     return None
 
 
-def units_setting(table: str, config: TableConfig, units: dict[str, str]) -> str:
-    """`tables.<table>.units: {...}` as YAML ready to paste: `units`, and what the config declares
-    of other columns.
-    """
-    merged = dict(config.units) | units
-    return (
-        f"tables.{table}.units: {{{', '.join(f'{name}: {unit}' for name, unit in merged.items())}}}"
-    )
-
-
-def tell_units(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    sources: SourceMap,
-    table: str,
-    file: Path,
-    guesses: Sequence[Guess],
-) -> list[Finding]:
-    """SYN-UNIT-003 for each unit among `guesses`, with the first rows and, where one line of the
-    config would cure it, that line.
+def unit_findings(table: Inspected, guesses: Sequence[Guess]) -> list[Finding]:
+    """SYN-UNIT-003 for each unit among `guesses`, with the line of the config that would fix it, if
+    one would.
     """
     together: dict[tuple[str, bool, str], list[Guess]] = {}
     for guess in guesses:
         together.setdefault((guess.unit, guess.mixed, guess.named), []).append(guess)
-    return [_tell(connection, context, sources, table, file, some) for some in together.values()]
+    return [_finding(table, some) for some in together.values()]
 
 
-def _tell(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    sources: SourceMap,
-    table: str,
-    file: Path,
-    guesses: list[Guess],
-) -> Finding:
-    first = guesses[0]
-    config = context.config.tables[table]
-    names = [guess.column.name for guess in guesses]
-    listed = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    looks = _looks_like(config, guesses)
+def _finding(table: Inspected, guesses: list[Guess]) -> Finding:
+    columns = [guess.column for guess in guesses]
+    looks, advice = _explain(table, guesses)
+    cells = []
+    for guess in guesses[:MAX_EXAMPLES]:
+        cell = quote(guess.column.name)
+        within = f"BETWEEN {literal(guess.low)} AND {literal(guess.high)}" if guess.mixed else "> 0"
+        each = max(1, MAX_EXAMPLES // len(guesses))
+        cells += table.first([guess.column.name], f"{cell} {within}", each)
+    return table.finding(
+        "SYN-UNIT-003",
+        cells,
+        column=columns[0].name if len(columns) == 1 else None,
+        count=max(guess.count for guess in guesses),
+        confidence=(
+            "possible" if any(guess.confidence == "possible" for guess in guesses) else "likely"
+        ),
+        situation=_situation(table.name, guesses, looks),
+        advice=advice,
+    )
+
+
+def _units(guesses: Sequence[Guess]) -> str:
+    return ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
+
+
+def _situation(table: str, guesses: list[Guess], looks: str) -> str:
+    """What is odd about the columns of `guesses`, which look like `looks`."""
+    first, several = guesses[0], len(guesses) > 1
+    which, units = listed([guess.column.name for guess in guesses]), _units(guesses)
     ranges = "; ".join(
-        f"{f'{guess.column.name} ' if len(guesses) > 1 else ''}mostly between {guess.low:g} and"
+        f"{f'{guess.column.name} ' if several else ''}mostly between {guess.low:g} and"
         f" {guess.high:g}"
         for guess in guesses
     )
-    units = ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
     if first.mixed:
         parts = "; ".join(
-            f"{guess.count:,} value{'' if guess.count == 1 else 's'} of {guess.column.name}, from"
-            f" {guess.low:g} to {guess.high:g}"
+            f"{guess.count:,} value{'' if guess.count == 1 else 's'} of {guess.column.name}, "
+            f"from {guess.low:g} to {guess.high:g}"
             for guess in guesses
         )
-        situation = (
-            f"Two units in one column of {table}: {parts}, lie far from the others, which are"
-            f" believable in {units}{looks}"
+        return (
+            f"Two units in one column of {table}: {parts}, lie far from the others, "
+            f"which are believable in {units}{looks}"
         )
-    elif first.unit == FLAT:
+    if first.unit == _FLAT:
         spans = {guess.column.name: guess.high - guess.low for guess in guesses}
         flat = min(spans, key=spans.__getitem__)
         times = " and ".join(
@@ -435,122 +295,71 @@ def _tell(
             for name, span in spans.items()
             if name != flat
         )
-        situation = (
-            f"The {listed} of {table} are whole numbers, and {flat} spreads {times}: they look like"
-            " voxels, which are longer along one axis"
+        return (
+            f"The {which} of {table} are whole numbers, and {flat} spreads {times}: "
+            "they look like voxels, which are longer along one axis"
         )
-    elif first.named:
-        situation = (
-            f"The {listed} of {table} comes from the column {first.named!r}, which counts voxels by"
-            " its name, and has no unit"
+    if first.named:
+        source = f"The {which} of {table} comes from the column {first.named!r}, "
+        if first.confidence == "likely":
+            return source + "which counts voxels by its name, and has no unit"
+        return (
+            f"{source}whose whole numbers lie {ranges}: that is little for {table} in {units}, "
+            "and such a column is often a number of voxels"
         )
-        if first.confidence != "likely":
-            situation = (
-                f"The {listed} of {table} comes from the column {first.named!r}, whose whole"
-                f" numbers lie {ranges}: that is little for {table} in {units}, and such a column"
-                " is often a number of voxels"
-            )
-    elif len(guesses) == 1:
-        situation = f"The {listed} of {table} lies {ranges}, which is implausible in {units}{looks}"
-    else:
-        situation = f"The {listed} of {table} are implausible in {units}{looks}: {ranges}"
-    return context.finding(
-        "SYN-UNIT-003",
-        table=table,
-        column=names[0] if len(names) == 1 else None,
-        count=max(guess.count for guess in guesses),
-        examples=_first_cells(connection, context, sources, table, file, guesses),
-        confidence=(
-            "possible" if any(guess.confidence == "possible" for guess in guesses) else "likely"
-        ),
-        situation=situation,
-        advice=_advice(table, config, guesses, listed),
-    )
+    if several:
+        return f"The {which} of {table} are implausible in {units}{looks}: {ranges}"
+    return f"The {which} of {table} lies {ranges}, which is implausible in {units}{looks}"
 
 
-def _looks_like(config: TableConfig, guesses: list[Guess]) -> str:
-    unit = guesses[0].unit
-    subject = "they look" if len(guesses) > 1 or guesses[0].mixed else "it looks"
-    if unit == CONVERTED:
-        declared = config.unit(guesses[0].column) or ""
-        how = (
+def _explain(table: Inspected, guesses: list[Guess]) -> tuple[str, str]:
+    """What the columns of `guesses` look like, "" where that is not known, and what to do about
+    it.
+    """
+    config, first = table.config, guesses[0]
+    unit, names = first.unit, [guess.column.name for guess in guesses]
+    it = "they look" if len(guesses) > 1 or first.mixed else "it looks"
+    otherwise = "If the values are right, there is nothing to do."
+    if unit == _CONVERTED:
+        declared = config.unit(first.column) or ""
+        by = (
             f"multiplication by {declared:g}"
             if isinstance(declared, float)
             else f"conversion from {declared}"
         )
-        return f" after {how}; {subject} like nanometres that were converted"
-    if unit == VOXELS:
-        return "; whole numbers this small look like voxels"
-    if unit == UNKNOWN:
-        return ""
-    powers = dict.fromkeys(
-        f"{unit}{guess.column.unit.removeprefix('nm') if (guess.column.dimension or 0) > 0 else '^-1'}"
-        for guess in guesses
-    )
-    return f"; {subject} like {', '.join(powers)}"
-
-
-def _advice(table: str, config: TableConfig, guesses: list[Guess], listed: str) -> str:
-    unit, column = guesses[0].unit, guesses[0].column
-    otherwise = " If the values are right, there is nothing to do."
-    if guesses[0].mixed:
-        return (
-            f"Write all values of {listed} in one unit; a unit in the config is that of a whole"
-            f" column.{otherwise}"
+        looks = f" after {by}; {it} like nanometres that were converted"
+        advice = (
+            f"If the file has nanometres, take {listed(names)} out of `tables.{table.name}.units`."
         )
-    if unit == CONVERTED:
-        return (
-            f"If the file has nanometres, take {listed} out of `tables.{table}.units`.{otherwise}"
+    elif unit in (_VOXELS, _FLAT):
+        looks = "; whole numbers this small look like voxels"
+        wanted = {guess.column.name: f"<{guess.column.unit} of one voxel>" for guess in guesses}
+        sizes = dict.fromkeys(magnitudes.OF_8_NM[guess.column.dimension or 0] for guess in guesses)
+        example = f"{' or '.join(sizes)} for voxels of 8 nm"
+        if unit == _FLAT:
+            example = "4, 4 and 40 for voxels of 4 x 4 x 40 nm"
+        if unit == _FLAT or first.named:
+            otherwise = "If the values are right, say so by naming nm as their unit there."
+        advice = (
+            f"SynDB wants {_units(guesses)}. Multiply by the size of a voxel, or let the pipeline"
+            f" do it: `{units_setting(table.name, config, wanted)}`, such as {example}."
         )
-    if unit in (VOXELS, FLAT):
-        wants = ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
-        setting = units_setting(
-            table,
-            config,
-            {guess.column.name: f"<{guess.column.unit} of one voxel>" for guess in guesses},
+    elif unit == _UNKNOWN:
+        looks = ""
+        wants = f"SynDB wants {first.column.unit}"
+        advice = f"Check the unit; {wants}. Convert with `tables.{table.name}.units`."
+    else:
+        powers = dict.fromkeys(
+            unit
+            + (guess.column.unit.removeprefix("nm") if (guess.column.dimension or 0) > 0 else "^-1")
+            for guess in guesses
         )
-        sizes = dict.fromkeys(_OF_8_NM[guess.column.dimension or 0] for guess in guesses)
-        example = (
-            "4, 4 and 40 for voxels of 4 x 4 x 40 nm"
-            if unit == FLAT
-            else f"{' or '.join(sizes)} for voxels of 8 nm"
+        looks = f"; {it} like {', '.join(powers)}"
+        setting = units_setting(table.name, config, dict.fromkeys(names, unit))
+        advice = f"If that is the unit, say so: `{setting}`."
+    if first.mixed:
+        advice = (
+            f"Write all values of {listed(names)} in one unit; a unit in the config is that of a"
+            " whole column."
         )
-        if unit == FLAT or guesses[0].named:
-            otherwise = " If the values are right, say so by naming nm as their unit there."
-        return (
-            f"SynDB wants {wants}. Multiply by the size of a voxel, or let the pipeline do it:"
-            f" `{setting}`, such as {example}.{otherwise}"
-        )
-    if unit == UNKNOWN:
-        return (
-            f"Check the unit; SynDB wants {column.unit}. Convert with"
-            f" `tables.{table}.units`.{otherwise}"
-        )
-    setting = units_setting(table, config, {guess.column.name: unit for guess in guesses})
-    return f"If that is the unit, say so: `{setting}`.{otherwise}"
-
-
-def _first_cells(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    sources: SourceMap,
-    table: str,
-    file: Path,
-    guesses: list[Guess],
-) -> list[Example]:
-    """The first cells concerned, of each column as many as there is room for."""
-    places: list[tuple[int, str, Any]] = []
-    for guess in guesses[:MAX_EXAMPLES]:
-        cell = quote(guess.column.name)
-        concerned = (
-            f"{cell} BETWEEN {literal(guess.low)} AND {literal(guess.high)}"
-            if guess.mixed
-            else f"{cell} > 0"
-        )
-        rows = connection.execute(
-            f"""SELECT file_row_number, {cell} FROM {parquet(file, row_number=True)} WHERE
-                  {concerned}
-                ORDER BY file_row_number LIMIT {max(1, MAX_EXAMPLES // len(guesses))}"""
-        ).fetchall()
-        places += [(row, guess.column.name, value) for row, value in rows]
-    return examples(connection, context, sources, table, places)
+    return looks, f"{advice} {otherwise}"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.checks.cells.summaries import SAMPLED, Summary, summarise, take_sample
+from syndb_pipeline.checks.cells.pandera_judge import SAMPLED, Summary, summarise, take_sample
 from syndb_pipeline.contract.tables import TABLES
 
 RADIUS = TABLES["vesicle"].columns["voxel_radius"]

@@ -24,7 +24,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.checks.cells.summaries import summarise, take_sample
+from syndb_pipeline.checks.cells.pandera_judge import summarise, take_sample
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.report import html
 from syndb_pipeline.report.charts import histogram, scatter, short

@@ -1,0 +1,61 @@
+"""A table right after it was read: its files, their names for its columns, and the Parquet file of
+its rows.
+
+Belongs here: what all questions about rows that are no data start from. Does not: the questions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.base.footers import is_surely_empty
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.readers import casts
+from syndb_pipeline.readers.part import Part, line_of
+
+
+@dataclass(frozen=True)
+class JustRead:
+    """The table at `file`, read from `parts`; `names` gives the lab's name of each of its
+    columns.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    parts: Sequence[Part]
+    names: dict[str, str]
+    table: Table
+    config: TableConfig
+    file: Path
+
+    @property
+    def starts(self) -> list[int]:
+        """The row at which each part begins, and the number of all rows."""
+        return list(accumulate((part.rows for part in self.parts), initial=0))
+
+    @property
+    def rows(self) -> str:
+        """A FROM item of the rows, with `file_row_number`."""
+        return parquet(self.file, row_number=True)
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether any cell could not be cast, or was noted for another reason."""
+        return not is_surely_empty(self.file, casts.CELLS)
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query, values).fetchall()
+
+    def place(self, row: int) -> tuple[Part, int]:
+        """The part that row number `row` (from 0) of the table is of, and its line there."""
+        starts = self.starts
+        index = bisect_right(starts, row) - 1
+        return self.parts[index], line_of(self.parts[index], row - starts[index])
