@@ -188,9 +188,10 @@ def _check_cells(failures: Failures, table: Inspected) -> None:
         place=place,
     )
     for _ in judged:
-        failures.add(f"""SELECT code, {literal(table.name)}, row_number, col, value,
-                  {unparsed_cells.cause_of(table, ruled)}
-                FROM {FAILING}""")
+        labelled = unparsed_cells.causes_of(table, ruled, FAILING)
+        failures.add(
+            f"SELECT code, {literal(table.name)}, row_number, col, value, cause FROM ({labelled})"
+        )
 
 
 STAGE = Stage(

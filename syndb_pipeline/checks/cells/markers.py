@@ -19,6 +19,7 @@ import duckdb
 import yaml
 
 from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.checks.causes import read
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.config.settings import DatasetConfig
@@ -68,7 +69,8 @@ _LONG_ID: Final = 2**31
 _NEGATIVE_KEYS: Final = 3
 """So many other keys below 0 make one of them a key like the others."""
 
-NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+UNPARSED: Final = Path(__file__).with_name("unparsed_cells.toml")
+NUMBER: Final = str(read(UNPARSED)["macros"]["number"])
 
 
 # -- markers used as keys

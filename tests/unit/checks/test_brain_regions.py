@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.stages.stage_lab import METADATA, Lab, csv
 
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, FLY_STRUCTURES
 from syndb_pipeline.publishing.plan import describe, plan
+from tests.stage_lab import METADATA, Lab, csv
 
 TABLES = {"neuron": csv("cid,voxel_volume", "n1,5e9", "n2,6e9")}
 

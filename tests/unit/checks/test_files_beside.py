@@ -13,11 +13,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.unit.stages.stage_lab import Checked, Lab, csv
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.checks.units import mesh_and_skeleton_files
 from tests.meshes import glb, small_mesh, triangle
+from tests.stage_lab import Checked, Lab, csv
 
 SKELETON = "# a skeleton\n1 1 0 0 0 3 -1\n2 3 0 1 0 1 1\n3 3 0 2 0 1 2\n"
 

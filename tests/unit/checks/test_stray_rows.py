@@ -19,8 +19,7 @@ import xlsxwriter
 import xlwt
 import yaml
 
-from syndb_pipeline.checks.rows.stray_rows import _jumps_without
-from syndb_pipeline.readers.part import Part
+from syndb_pipeline.readers.part import Part, jumps_without
 from tests.ingest_helpers import Ingested, ingest_folder
 
 HEADER = ["cid", "cable_length", "mesh_volume", "neuron_type"]
@@ -293,6 +292,6 @@ def test_jumps_lead_to_the_same_lines_as_before(
 
     part = Part(Path("x"), "x", ("cid",), ("VARCHAR",), "", rows=10, jumps=jumps)
     kept = [row for row in range(10) if row not in gone]
-    now = _jumps_without(part, gone)
+    now = jumps_without(part, gone)
     assert [line(row, now) for row in range(len(kept))] == [line(row, jumps) for row in kept]
     assert all(row < len(kept) for row, _ in now)

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import duckdb
 import pytest
 import yaml
-from tests.unit.stages.stage_lab import METADATA, Lab, csv
 
 from syndb_pipeline.base.engine import quote
 from syndb_pipeline.base.errors import Exit, PipelineError
@@ -34,6 +33,7 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from tests.campaigns import sampled
 from tests.command_line import TERMS
+from tests.stage_lab import METADATA, Lab, csv
 
 LARGE = 300
 """Rows of a table of which `SAMPLE` are judged whatever they are like."""
