@@ -19,7 +19,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationError,
     field_validator,
 )
 from pydantic_settings import (
@@ -32,8 +31,17 @@ from pydantic_settings import (
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.destination_settings import DestinationConfig, EmbeddedDestination
 from syndb_pipeline.config.quarantine_settings import InvalidRows
-from syndb_pipeline.config.table_settings import TableConfig, check_table
-from syndb_pipeline.config.yaml_file import Strict, Text, describe_errors, read_yaml, shown
+from syndb_pipeline.config.table_settings import TableConfig, problems_of
+from syndb_pipeline.config.yaml_file import (
+    Document,
+    Misplaced,
+    Strict,
+    Text,
+    read_yaml,
+    shown,
+    suggestion,
+    validated,
+)
 from syndb_pipeline.contract import metadata
 from syndb_pipeline.contract.vocabularies import (
     ANIMALS,
@@ -85,13 +93,11 @@ def _one_of(
 
 
 def _license(value: str) -> str:
-    by_spdx = {spdx.casefold(): name for spdx, name in SPDX_LICENSES.items()}
-    folded = value.casefold()
-    if folded in by_spdx:
-        return by_spdx[folded]
-    by_name = {name.casefold(): name for name in LICENSES}
-    if folded.replace("-", "_") in by_name:
-        return by_name[folded.replace("-", "_")]
+    folded = value.casefold().replace("-", "_")
+    known = {spdx.replace("-", "_"): name for spdx, name in SPDX_LICENSES.items()}
+    for word, name in [*known.items(), *zip(LICENSES, LICENSES, strict=True)]:
+        if folded == word.casefold():
+            return name
     raise ValueError(
         f"{value!r} is not a licence SynDB knows; allowed: {', '.join(LICENSES)}, or SPDX"
         f" {', '.join(SPDX_LICENSES)}"
@@ -220,8 +226,13 @@ class DatasetConfig(InvalidRows):
     @field_validator("tables")
     @classmethod
     def _known_tables(cls, tables: dict[str, TableConfig]) -> dict[str, TableConfig]:
-        for name, table in tables.items():
-            check_table(name, table)
+        problems = [
+            ((name, *below) if below else (), reason)
+            for name, table in tables.items()
+            for below, reason in problems_of(name, table)
+        ]
+        if problems:
+            raise Misplaced(*problems)
         return tables
 
     @field_validator("rules")
@@ -230,15 +241,16 @@ class DatasetConfig(InvalidRows):
         for code, severity in rules.items():
             rule = RULES.get(code)
             if rule is None:
-                near = nearest(code, RULES, 3, 0.5)
-                raise ValueError(
-                    f"{code!r} is not the code of a rule; did you mean"
-                    f" {', '.join(near) or next(iter(RULES))}?"
-                )
+                meant = ", ".join(nearest(code, RULES, 3, 0.5)) or next(iter(RULES))
+                hint = f"did you mean {meant}?"
+                raise Misplaced(((code,), f"{code!r} is not the code of a rule; {hint}"))
             if rule.fixed and severity != rule.severity:
-                raise ValueError(
-                    f"{code} ({rule.title}) stays {rule.severity!r}: what it finds would corrupt a"
-                    " dataset; remove it from `rules`"
+                raise Misplaced(
+                    (
+                        (code,),
+                        f"{rule.title!r} stays {rule.severity!r}: what it finds would corrupt a "
+                        "dataset; remove it from `rules`",
+                    )
                 )
         return rules
 
@@ -248,10 +260,10 @@ def load_dataset(path: Path | str) -> DatasetConfig:
     and what is allowed.
     """
     path = Path(path).expanduser().absolute()
-    content = read_yaml(path)
-    if not isinstance(content, dict):
+    document = read_yaml(path)
+    if not isinstance(document.content, dict):
         raise ConfigError(
-            f"{path}: expected `dataset:` and `tables:`, found {shown(content)}.",
+            f"{path}: expected `dataset:` and `tables:`, found {shown(document.content)}.",
             next_step="Write a new config with: syndb-pipeline init FOLDER",
         )
     if not DATASET_NAME.fullmatch(path.stem):
@@ -259,10 +271,7 @@ def load_dataset(path: Path | str) -> DatasetConfig:
             f"{path}: the file's name is the dataset's name and may hold letters, digits, '.', '_'"
             " and '-' only."
         )
-    try:
-        config = DatasetConfig.model_validate(content)
-    except ValidationError as error:
-        raise describe_errors(path, error, DatasetConfig) from None
+    config = validated(document, DatasetConfig)
     config._path = path
     return config
 
@@ -392,27 +401,18 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
     own = path or find_pipeline_file()
     found = _at_or_above(near) if near and path is None else None
     beside, path = own is None and found is not None, own or found
-    content: Any = {}
-    if path is not None:
-        content = read_yaml(path) or {}
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path}: expected keys such as `state:`, found {shown(content)}.")
-        unknown = [str(key) for key in content if key not in PipelineSettings.model_fields]
-        if unknown:
-            # Said here: what is no field may be an option of pydantic's own when it arrives as an
-            # argument.
-            similar = nearest(unknown[0], PipelineSettings.model_fields, 3, 0.5)
-            hint = (
-                f"did you mean {', '.join(similar)}?"
-                if similar
-                else f"allowed: {', '.join(PipelineSettings.model_fields)}"
-            )
-            raise ConfigError(
-                f"{path} cannot be used:\n  {unknown[0]}: there is no such key; {hint}"
-            )
-        content = {
-            key: value for key, value in content.items() if not (beside and key in _NOT_FROM_BESIDE)
-        }
+    document = read_yaml(path) if path else Document(Path("the environment (SYNDB_...)"))
+    content = {} if document.content is None else document.content
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys such as `state:`, found {shown(content)}.")
+    for key in content:
+        if key not in PipelineSettings.model_fields:
+            # Said here: as an argument, it may be an option of pydantic's own.
+            hint = suggestion(key, PipelineSettings.model_fields)
+            where = f"line {document.line((key,))}: {key}"
+            raise ConfigError(f"{path} cannot be used:\n  {where}: there is no such key; {hint}")
+    if beside:
+        content = {key: value for key, value in content.items() if key not in _NOT_FROM_BESIDE}
     if path is not None and not beside:
         base = path.parent
     else:
@@ -420,20 +420,17 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
 
         base = user_data_path("syndb-pipeline")
     try:
-        settings = PipelineSettings(**content)
-    except ValidationError as error:
-        raise describe_errors(
-            path or Path("the environment (SYNDB_...)"), error, PipelineSettings
-        ) from None
+        settings = validated(document, PipelineSettings, content)
     except SettingsError as error:
         raise ConfigError(
             f"An environment variable SYNDB_... cannot be used: {error}.",
             next_step="Write it as JSON, or remove it.",
         ) from None
-    state = (base / settings.state.expanduser()).resolve()
-    folders = settings.data_folders and [
-        (base / folder.expanduser()).resolve() for folder in settings.data_folders
-    ]
+
+    def absolute(path: Path) -> Path:
+        return (base / path.expanduser()).resolve()
+
+    state = absolute(settings.state)
     destinations = {
         name: _located(item, state, path if beside else None)
         for name, item in settings.destinations.items()
@@ -441,8 +438,8 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
     settings = settings.model_copy(
         update={
             "state": state,
-            "datasets": (base / settings.datasets.expanduser()).resolve(),
-            "data_folders": folders,
+            "datasets": absolute(settings.datasets),
+            "data_folders": settings.data_folders and [*map(absolute, settings.data_folders)],
             "destinations": destinations,
         }
     )

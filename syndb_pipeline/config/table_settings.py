@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
+from collections.abc import Iterator
 from math import inf
 from typing import Annotated, Final, Literal, get_args
 
@@ -22,9 +23,16 @@ from pydantic import (
     model_validator,
 )
 
-from syndb_pipeline.config.yaml_file import BY_COLUMN, IN_A_LIST, Strict, Text, shown
+from syndb_pipeline.config.yaml_file import (
+    BY_COLUMN,
+    IN_A_LIST,
+    Location,
+    Strict,
+    Text,
+    shown,
+    suggestion,
+)
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
-from syndb_pipeline.contract.vocabularies import nearest
 
 LengthUnit = Literal["nm", "um", "µm", "mm", "pm", "angstrom"]
 NANOMETRE_EXPONENT: dict[str, int] = {"nm": 0, "um": 3, "µm": 3, "mm": 6, "pm": -3, "angstrom": -1}
@@ -34,10 +42,14 @@ _WORDS: Final = get_args(LengthUnit)
 
 
 def _unit(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf:
-        return float(value)
     if value in _WORDS:
         return value
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = 0
+    if 0 < number < inf:
+        return number
     words = ", ".join(map(repr, _WORDS))
     raise ValueError(
         f"found {value!r}; allowed are {words}, or a number above 0: what one of yours is in nm,"
@@ -290,94 +302,55 @@ class TableConfig(Strict):
         return self
 
 
-def check_table(name: str, table: TableConfig) -> None:
-    """Hold what the YAML says about table `name` against the contract.
+def problems_of(name: str, table: TableConfig) -> Iterator[tuple[Location, str]]:
+    """What the YAML says about table `name` that the contract does not allow.
 
-    Raises `ValueError` naming the key, what was found and what is allowed.
+    Yields the location below the table, and what was found and what is allowed.
     """
     declared = TABLES.get(name)
     if declared is None:
-        near = nearest(name, TABLES, 3, 0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(TABLES)}"
-        raise ValueError(f"{name!r} is not a SynDB table; {hint}")
-    for lab, target in table.mapped:
-        if declared.column(target) is None:
-            near = nearest(target, declared.columns, 3, 0.5)
-            hint = (
-                f"did you mean {', '.join(near)}?"
-                if near
-                else f"allowed: {', '.join(declared.columns)}"
-            )
-            raise ValueError(
-                f"tables.{name}.columns maps {lab!r} to {target!r}, which is no column of {name};"
-                f" {hint}"
-            )
+        yield (), f"{name!r} is not a SynDB table; {suggestion(name, TABLES)}"
+        return
+    columns = declared.columns.values()
     for lab in table.columns:
-        meant = [
-            known.name
-            for target in table.names_of(lab)
-            if (known := declared.column(target)) is not None
-        ]
-        if twice := [each for each, times in Counter(meant).items() if times > 1]:
-            raise ValueError(
-                f"tables.{name}.columns maps {lab!r} to {twice[0]} twice; name it once"
-            )
-    for column in table.units:
-        found = declared.column(column)
-        if found is None or found.dimension is None or found.kind is not Kind.NUMBER:
-            with_units = [
-                c.name
-                for c in declared.columns.values()
-                if c.dimension is not None and c.kind is Kind.NUMBER
-            ]
-            raise ValueError(
-                f"tables.{name}.units names {column!r}, which has no unit; allowed:"
-                f" {', '.join(with_units)}"
-            )
-    for column in table.missing_by_column:
-        if column != ALL_COLUMNS and declared.column(column) is None:
-            near = nearest(column, declared.columns, 3, 0.5)
-            hint = (
-                f"did you mean {', '.join(near)}?"
-                if near
-                else f"allowed: {', '.join(declared.columns)}"
-            )
-            raise ValueError(
-                f"tables.{name}.missing names {column!r}, which is no column of {name}; {hint}"
-            )
+        meant: list[str] = []
+        for target in table.names_of(lab):
+            column = declared.column(target)
+            if column is None:
+                hint = suggestion(target, declared.columns)
+                yield ("columns", lab), f"{target!r} is no column of {name}; {hint}"
+            elif column.name in meant:
+                yield ("columns", lab), f"it is {column.name} twice; name it once"
+            else:
+                meant.append(column.name)
+
+    measured = [c.name for c in columns if c.dimension is not None and c.kind is Kind.NUMBER]
+    numbers = [c.name for c in columns if c.kind in (Kind.NUMBER, Kind.INTEGER)]
+    references = [*declared.references]
+    pairs = "cannot be combined: only rows of neuron_relation are identified by a pair"
+    for setting, words, allowed, why in (
+        ("units", table.units, measured, "has no unit"),
+        ("missing", table.missing_by_column, [*declared.columns], f"is no column of {name}"),
+        ("references", table.references, references, f"is no reference of {name}"),
+        ("key", table.key, ["cid", *references], f"is no part of a key of {name}"),
+        ("combine", table.combine, numbers if declared.pair else [], pairs),
+    ):
+        for word in words:
+            column = declared.column(word) if setting in ("units", "missing") else None
+            if (setting, word) == ("missing", ALL_COLUMNS):
+                continue
+            if (column.name if column else word) not in allowed:
+                where: Location = (setting,) if setting == "key" else (setting, word)
+                yield where, f"{word!r} {why}; {suggestion(word, allowed)}"
+    for word, target in table.references.items():
+        reference = declared.references.get(word)
+        if reference is not None and target not in reference.targets:
+            there = f"allowed: {', '.join(reference.targets)}"
+            yield ("references", word), f"{target!r} is not what it may refer to; {there}"
     parents = declared.parents if declared.has_parent else ()
     if table.parent is not None and table.parent not in parents:
-        raise ValueError(
-            f"tables.{name}.parent is {table.parent!r}, which cannot be a parent of {name};"
-            f" allowed, by SynDB's hierarchy: {', '.join(parents) or 'none'}"
-        )
-    for column, target in table.references.items():
-        reference = declared.columns.get(column)
-        if reference is None or reference.kind is not Kind.REFERENCE:
-            raise ValueError(
-                f"tables.{name}.references names {column!r}; allowed:"
-                f" {', '.join(declared.references) or 'none'}"
-            )
-        if target not in reference.targets:
-            raise ValueError(
-                f"tables.{name}.references sends {column} to {target!r}; allowed:"
-                f" {', '.join(reference.targets)}"
-            )
-    parts = ("cid", *declared.references)
-    if table.key and (
-        len(table.key) < 2 or len(set(table.key)) < len(table.key) or "cid" not in table.key
-    ):
-        raise ValueError(
-            f"tables.{name}.key is {table.key}; give cid and one or more of:"
-            f" {', '.join(declared.references) or 'none'}"
-        )
-    if unknown := [column for column in table.key if column not in parts]:
-        raise ValueError(f"tables.{name}.key names {unknown[0]!r}; allowed: {', '.join(parts)}")
-    if table.combine and declared.pair is None:
-        raise ValueError(
-            f"tables.{name}.combine: only neuron_relation identifies its rows by a pair; remove it"
-        )
-    for column in table.combine:
-        found = declared.columns.get(column)
-        if found is None or found.kind not in (Kind.NUMBER, Kind.INTEGER):
-            raise ValueError(f"tables.{name}.combine names {column!r}; allowed: connection_score")
+        hierarchy = f"allowed, by SynDB's hierarchy: {', '.join(parents) or 'none'}"
+        yield ("parent",), f"{table.parent!r} cannot be a parent of {name}; {hierarchy}"
+    if table.key and (len(set(table.key)) < max(2, len(table.key)) or "cid" not in table.key):
+        others = ", ".join(declared.references) or "none"
+        yield ("key",), f"found {table.key}; give cid and one or more of: {others}"

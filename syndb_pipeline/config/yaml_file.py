@@ -1,24 +1,32 @@
-"""Reading a YAML file that a person wrote, and saying what is wrong in it.
+"""Reading a YAML file that a person wrote, and saying line by line what is wrong in it.
 
-Belongs here: YAML with line numbers, text as it was typed, pydantic's errors in plain words. Does
+Belongs here: YAML as text with the line of each key, and pydantic's errors in plain words. Does
 not: which keys exist (`settings.py`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from datetime import date
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_settings import BaseSettings
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.contract.vocabularies import nearest
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[str | int, ...]
+"""Keys, and numbers of list items from 0, that lead to a value."""
 
 
 class Strict(BaseModel):
@@ -27,234 +35,311 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Typed:
-    """A number of a YAML file that remembers how it was typed."""
-
-    typed: str
-
-
-class _TypedInt(int, _Typed):
-    pass
-
-
-class _TypedFloat(float, _Typed):
-    pass
-
-
 def as_text(value: object) -> object:
-    """`value` as the person typed it: YAML reads `-1`, `007` and `3.50` as numbers, where people
-    mean the text. Raises `ValueError`.
+    """`value` as text, for settings that Python code makes: a file's values are text already.
+
+    Raises `ValueError` where there is nothing.
     """
     if value is None:
         raise ValueError(
             'there is no value here; write one (the word null itself needs quotes: "null")'
         )
-    if isinstance(value, bool):
-        raise ValueError(
-            f"YAML reads this as {str(value).lower()}, not as text; put the word in quotes"
-        )
-    if isinstance(value, _Typed):
-        return value.typed
     return str(value) if isinstance(value, int | float) else value
 
 
 Text = Annotated[str, BeforeValidator(as_text)]
 
 IN_A_LIST, BY_COLUMN = "(list)", "(columns)"
-"""The two ways in which a setting may be written; pydantic puts them between the keys of an error's
-place.
+"""The two ways to write a setting; pydantic puts them between the keys of an error's location."""
+
+
+class Misplaced(ValueError):
+    """What a validator finds wrong below the value it was given: (location below it, reason)."""
+
+    def __init__(self, *problems: tuple[Location, str]) -> None:
+        super().__init__("; ".join(reason for _, reason in problems))
+        self.problems = problems
+
+
+def suggestion(word: str, known: Any, *, cutoff: float = 0.5) -> str:
+    """What to write in place of `word`: the nearest of `known`, or all of them."""
+    near = nearest(word, known, 3, cutoff)
+    return f"did you mean {', '.join(near)}?" if near else f"allowed: {', '.join(known) or 'none'}"
+
+
+# Reading
+
+MAX_BYTES: Final = 500_000
+"""Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below 200."""
+
+MAX_DEPTH: Final = 40
+MAX_NODES: Final = 50_000
+"""Levels and values of a YAML file, what aliases refer to counted each time.
+
+A dataset's has 6 levels and some hundred values.
 """
 
-MAX_BYTES = 500_000
-"""Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below
-200.
-"""
-
-MAX_DEPTH = 40
-MAX_NODES = 50_000
-"""Levels and values of a YAML file, what aliases stand for counted each time. A dataset's has 6
-levels and some hundred values.
-"""
-
-MAX_DIGITS = 100
+_TOO_MANY: Final = f"there are more than {MAX_NODES:,} values here, those of aliases counted"
+_KINDS: Final = {"null", "bool", "int", "float", "timestamp", "str", "seq", "map", "merge", "value"}
+"""YAML's own tags that are read; any other is refused."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but: a key written twice is an error, and so is half a character; numbers
-    remember how they were typed.
+class _Composer(Composer):
+    """YAML's nodes, but no more than a config has: reading on would take long."""
 
-    It stops at a file that is nested, or grows by aliases, as no config does.
+    nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(None, None, _TOO_MANY, mark)
+        return super().compose_node(parent, index)
+
+
+@dataclass
+class Document:
+    """A YAML file: its content, in which every value is text, None, a list or a dict, and lines.
+
+    What a plain number or `yes` means is for the setting to say: `007`, `3.50` and `no` stay what
+    the person typed.
     """
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = 0
-        self._sizes: dict[yaml.Node, int] = {}
+    path: Path
+    content: Any = None
+    lines: dict[Location, int] = field(default_factory=dict)
+    _nodes: int = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        if self._depth >= MAX_DEPTH:
-            raise yaml.composer.ComposerError(
-                None, None, f"there are more than {MAX_DEPTH} levels here", mark
-            )
-        alias = self.check_event(yaml.AliasEvent)
-        self._depth += 1
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if node is None:
-            return None
-        if alias and node not in self._sizes:
-            raise yaml.composer.ComposerError(
-                None, None, "an alias stands within what it stands for", mark
-            )
-        inner = (
-            [part for pair in node.value for part in pair]
-            if isinstance(node, yaml.MappingNode)
-            else node.value
-        )
-        self._sizes[node] = (
-            1 if isinstance(node, yaml.ScalarNode) else 1 + sum(self._sizes[part] for part in inner)
-        )
-        if self._sizes[node] > MAX_NODES:
-            raise yaml.composer.ComposerError(
-                None,
-                None,
-                f"there are more than {MAX_NODES:,} values here, those of aliases counted",
-                mark,
-            )
-        return node
+    def line(self, location: Location) -> int | None:
+        """The line of the value at `location`, else of the nearest thing around it."""
+        places = (self.lines.get(location[:depth]) for depth in range(len(location), 0, -1))
+        return next(filter(None, places), None)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+    def wrong(self, node: Node, problem: str) -> ConfigError:
+        mark = node.start_mark
+        return ConfigError(
+            f"{self.path}, line {mark.line + 1}, column {mark.column + 1}: {problem}."
+        )
+
+    def value(self, node: Node, location: Location = (), around: tuple[Node, ...] = ()) -> Any:
+        """What `node` holds. Raises `ConfigError` where that is no text, list or mapping."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self.wrong(node, _TOO_MANY)
+        if node in around:
+            raise self.wrong(node, "an alias is within what it refers to")
+        if len(around) > MAX_DEPTH:
+            raise self.wrong(node, f"there are more than {MAX_DEPTH} levels here")
+        if str(node.tag).removeprefix("tag:yaml.org,2002:") not in _KINDS:
+            raise self.wrong(node, f"the tag {node.tag} is not read; write the value without a tag")
+        around = (*around, node)
+        if isinstance(node, ScalarNode):
+            return None if str(node.tag).endswith(":null") else self._text(node)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, location, around)
+        for index, item in enumerate(node.value):
+            self.lines.setdefault((*location, index), item.start_mark.line + 1)
+        return [self.value(item, (*location, i), around) for i, item in enumerate(node.value)]
+
+    def _text(self, node: Node) -> str:
+        if half := re.search("[\ud800-\udfff]", node.value):
+            # JSON writes characters beyond U+FFFF as two such halves; no file can hold one.
+            raise self.wrong(
+                node,
+                f"\\u{ord(half[0]):04x} is half of a character; write the character itself, or \\U "
+                "and its eight digits",
+            )
+        return str(node.value)
+
+    def _mapping(self, node: Node, location: Location, around: tuple[Node, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                braces = "a key must be a word; is a value in braces not in quotes?"
+                raise self.wrong(key, braces)
+            if str(key.tag).endswith(":merge"):
+                inner = self.value(value, location, around)
+                for each in inner if isinstance(inner, list) else [inner]:
+                    if not isinstance(each, dict):
+                        raise self.wrong(value, "<< takes a mapping, or a list of them")
+                    merged = each | merged
                 continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | date | None):
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    "a key must be a word; is a value in braces not in quotes?",
-                    key_node.start_mark,
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+            name = self._text(key)
+            if name in found:
+                raise self.wrong(key, f"the key {name!r} is there twice")
+            self.lines[(*location, name)] = key.start_mark.line + 1
+            found[name] = self.value(value, (*location, name), around)
+        return merged | found
 
 
-def _check_length(node: yaml.ScalarNode) -> None:
-    if len(node.value) > MAX_DIGITS:
-        problem = f"a number of {len(node.value):,} characters; if it is text, put it in quotes"
-        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
-def _typed_int(loader: _Loader, node: yaml.ScalarNode) -> _TypedInt:
-    _check_length(node)
-    number = _TypedInt(loader.construct_yaml_int(node))
-    number.typed = str(node.value)
-    return number
-
-
-def _typed_float(loader: _Loader, node: yaml.ScalarNode) -> _TypedFloat:
-    _check_length(node)
-    number = _TypedFloat(loader.construct_yaml_float(node))
-    number.typed = str(node.value)
-    return number
-
-
-def _whole_text(loader: _Loader, node: yaml.ScalarNode) -> str:
-    text = str(loader.construct_scalar(node))
-    if half := re.search("[\ud800-\udfff]", text):
-        # JSON writes characters beyond U+FFFF as two such halves; in YAML neither is a character,
-        # and no file can hold it.
-        problem = (
-            f"\\u{ord(half[0]):04x} is half of a character; write the character itself, or \\U and"
-            " its eight digits"
-        )
-        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-    return text
-
-
-_Loader.add_constructor("tag:yaml.org,2002:str", _whole_text)
-_Loader.add_constructor("tag:yaml.org,2002:int", _typed_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _typed_float)
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file. Raises `ConfigError` with line and column when it is missing or
-    is no YAML.
-    """
+def read_yaml(path: Path) -> Document:
+    """The YAML file at `path`. Raises `ConfigError`, with the line, when it cannot be read."""
+    document = Document(path)
     what = irregular(path)
     if what is not None:
-        raise ConfigError(
-            f"{path}: this is {what}, not a file.",
-            next_step="Copy what comes out of it into a file.",
-        )
+        told, advice = f"this is {what}, not a file", "Copy what comes out of it into a file."
+        raise ConfigError(f"{path}: {told}.", next_step=advice)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth, yaml.Composer = MAX_DEPTH, _Composer
     try:
-        if path.stat().st_size > MAX_BYTES:
-            told = (
-                f"{path}: this file has {path.stat().st_size:,} bytes; a config has {MAX_BYTES:,}"
-                " at most."
-            )
+        if (size := path.stat().st_size) > MAX_BYTES:
             raise ConfigError(
-                told, next_step="Give a dataset's YAML; tables stay in files of their own."
+                f"{path}: this file has {size:,} bytes; a config has {MAX_BYTES:,} at most.",
+                next_step="Give a dataset's YAML; tables stay in files of their own.",
             )
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        root = yaml.compose(path.read_text(encoding="utf-8"))
+        document.content = None if root is None else document.value(root)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: there is no such file.",
-            next_step=(
-                "Give the path of a dataset's YAML, or write one with: syndb-pipeline init FOLDER"
-            ),
-        ) from None
+        told = "there is no such file."
+        advice = "Give the path of a dataset's YAML, or write one with: syndb-pipeline init FOLDER"
     except IsADirectoryError:
-        raise ConfigError(
-            f"{path}: this is a folder, not a dataset's YAML.",
-            next_step=f"Write a config for it with: syndb-pipeline init {path}",
-        ) from None
+        told = "this is a folder, not a dataset's YAML."
+        advice = f"Write a config for it with: syndb-pipeline init {path}"
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}.", next_step="Check who may read the file."
-        ) from None
+        told, advice = f"cannot be read: {error.strerror}.", "Check who may read the file."
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: byte {error.start} is not UTF-8.", next_step="Save the file as UTF-8."
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: {error.problem}.", next_step=_yaml_advice(error)
-        ) from None
-    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2026-13-45
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}.") from None
+        told, advice = f"byte {error.start} is not UTF-8.", "Save the file as UTF-8."
+    except MarkedYAMLError as error:
+        raise _no_yaml(path, error) from None
+    except YAMLError as error:  # a control character
+        told, advice = f"{' '.join(str(error).split())}.", ""
+    else:
+        return document
+    raise ConfigError(f"{path}: {told}", next_step=advice)
 
 
-def _yaml_advice(error: yaml.MarkedYAMLError) -> str:
-    """What to do about the mistakes that people new to YAML make most."""
-    problem = error.problem or ""
-    if "'\\t'" in problem:
-        return "Indent with spaces: YAML takes no tabs."
-    began = (
-        f" The part that is not complete begins in line {error.context_mark.line + 1}."
-        if error.context_mark
-        else ""
-    )
-    if "could not find expected ':'" in problem:
-        return f"Write `key: value`, with a space after the colon.{began}"
-    if problem.startswith("mapping values"):
-        return (
-            "Write `key: value`, with a space after each colon; text that holds a colon and a space"
-            " goes in quotes."
+def _no_yaml(path: Path, error: MarkedYAMLError) -> ConfigError:
+    """What is wrong, where, and what to do about the mistakes that people new to YAML make most."""
+    problem, advice = str(error.problem or ""), ""
+    context = error.context_mark
+    start = f" The part that is not complete starts in line {context.line + 1}." if context else ""
+    if problem.startswith("maximum depth"):
+        problem = f"there are more than {MAX_DEPTH} levels here"
+    elif "'\\t'" in problem:
+        advice = "Indent with spaces: YAML takes no tabs."
+    elif "could not find expected ':'" in problem:
+        advice = f"Write `key: value`, with a space after the colon.{start}"
+    elif problem.startswith("mapping values"):
+        advice = (
+            "Write `key: value`, with a space after each colon; text that holds a colon and a "
+            "space goes in quotes."
         )
-    return (
-        f"Look for a bracket, brace or quotation mark that is not closed.{began}"
-        if "expected ',' or" in problem
-        else ""
-    )
+    elif "expected ',' or" in problem:
+        advice = f"Look for a bracket, brace or quotation mark that is not closed.{start}"
+    mark = error.problem_mark
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ConfigError(f"{path}{where}: {problem}.", next_step=advice)
+
+
+# Errors of pydantic in words
+
+
+def validated(document: Document, model: type[Model], content: Any = None) -> Model:
+    """`document`, or the part `content` of it, as a `model`.
+
+    Raises `ConfigError` with a line for each wrong key: what was found and what is allowed.
+    """
+    content = document.content if content is None else content
+    try:
+        # pydantic-settings adds the environment to arguments only.
+        return (
+            model(**content) if issubclass(model, BaseSettings) else model.model_validate(content)
+        )
+    except ValidationError as error:
+        lines = [line for item in error.errors() for line in _lines(document, model, item)]
+        text = "\n".join(f"  {line}" for line in lines)
+        raise ConfigError(f"{document.path} cannot be used:\n{text}") from None
+
+
+def _lines(document: Document, model: type[BaseModel], item: Any) -> list[str]:
+    """One error of pydantic, as a line for each thing that is wrong."""
+    location = item["loc"]
+    variable = _variable(model, location)
+    written = _written(document.content, location, item["type"])
+    cause = item.get("ctx", {}).get("error")
+    problems = cause.problems if isinstance(cause, Misplaced) else [((), "")]
+    lines = []
+    for below, reason in problems:
+        key = ".".join(map(str, (*written, *below))) or "(the whole file)"
+        line = document.line((*written, *below))
+        where = f"line {line}: {key}" if line else key
+        if variable:
+            where = f"the environment variable {variable}"
+        lines.append(f"{where}: {reason or _reason(model, location, item)}")
+    return lines
+
+
+def _reason(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> str:
+    kind, found, given = item["type"], item.get("input"), item.get("ctx", {})
+    last = str(location[-1]) if location else ""
+    wanted = {
+        "string_type": "write one",
+        "bool_type": "write true or false",
+        "date_type": "write a day like 2026-01-31",
+    }
+    first, dot, _ = last.partition(".")
+    if dot and first in {*model.model_fields, *_allowed_keys(model, location)}:
+        # Findings write keys so, and they are easily pasted as they are.
+        return f"dots stand for levels; write it as\n{_nested(last, found)}"
+    if kind == "missing":
+        return "this key is missing"
+    if kind == "value_error":
+        return str(given["error"])
+    if kind == "extra_forbidden":
+        allowed = _allowed_keys(model, location)
+        return f"there is no such key; {suggestion(last, allowed)}"
+    if kind == "union_tag_invalid":
+        return f"kind: found {shown(given['tag'])}; allowed: {given['expected_tags']}"
+    if found is None and kind in wanted:
+        return f"there is no value here; {wanted[kind]}"
+    if kind.startswith("date"):
+        return f"found {shown(found)}; expected a day like 2026-01-31"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        allowed = _allowed_keys(model, (*location, ""))
+        example = f", e.g. {{file: {found}}}" if "file" in allowed and found else ""
+        keys = ", ".join(allowed)
+        return f"found {shown(found)}; expected keys below it{example}; allowed: {keys}"
+    if kind in ("too_long", "too_short", "string_too_long", "string_too_short") and isinstance(
+        found, str
+    ):
+        limit = (
+            f"at most {given['max_length']}"
+            if "max_length" in given
+            else f"at least {given['min_length']}"
+        )
+        return f"found {shown(found)}, {len(found)} characters; allowed are {limit}"
+    if kind == "list_type":
+        example = found if isinstance(found, str) else "..."
+        return f"found {shown(found)}; expected a list, e.g. [{example}]"
+    return f"found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _written(content: Any, location: tuple[Any, ...], kind: str) -> Location:
+    """`location` as the file has it: without the kinds that pydantic puts between the keys."""
+    written: list[str | int] = []
+    for part in location:
+        inside = isinstance(content, list) and isinstance(part, int)
+        if inside or (isinstance(content, dict) and part in content):
+            content = content[part]
+        elif not (kind == "missing" and part == location[-1]):
+            continue
+        written.append(part)
+    return tuple(written) or location
+
+
+def _variable(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:
+    """The environment variable that set what `location` points to: the file is not to blame."""
+    if not issubclass(model, BaseSettings):
+        return None
+    prefix = model.model_config.get("env_prefix", "")
+    found = []
+    for name in os.environ:
+        if name.upper().startswith(prefix):
+            parts = iter(str(part).upper() for part in location)
+            keys = name[len(prefix) :].upper().split("__")
+            found += [name] if all(key in parts for key in keys) else []
+    return max(found, key=len, default=None)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -265,185 +350,36 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys that may stand where `location` (a pydantic error's path from `model`) points."""
+    """The keys that may be where `location` (a pydantic error's path from `model`) points."""
     models = [model]
     for part in location[:-1]:
-        inner = [
-            found
-            for m in models
-            if part in m.model_fields
-            for found in _models_in(m.model_fields[part].annotation)
-        ]
-        models = (
-            inner or _of_kind(models, part) or models
-        )  # a table's name or a list's index leads nowhere deeper
-    return list(dict.fromkeys(key for m in models for key in m.model_fields))
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        inner = [found for each in fields for found in _models_in(each.annotation)]
+        of_kind = [each for each in models if part in _kinds(each)]
+        models = inner or of_kind or models  # a table's name leads nowhere deeper
+    return list(dict.fromkeys(key for each in models for key in each.model_fields))
 
 
-def _of_kind(models: list[type[BaseModel]], kind: Any) -> list[type[BaseModel]]:
-    """Those of `models` that stand for this `kind`, where a key of that name says which of several
-    is meant.
-    """
-    return [
-        m
-        for m in models
-        if "kind" in m.model_fields and kind in get_args(m.model_fields["kind"].annotation)
-    ]
-
-
-def _as_written(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[Any, ...]:
-    """`location` without the kinds and ways of writing that pydantic puts between the keys."""
-    reached, written = [model], []
-    for part in location:
-        if part in (IN_A_LIST, BY_COLUMN):
-            continue
-        inner = [
-            found
-            for m in reached
-            if part in m.model_fields
-            for found in _models_in(m.model_fields[part].annotation)
-        ]
-        if not inner and len(reached) > 1 and (chosen := _of_kind(reached, part)):
-            reached = chosen
-            continue
-        reached = inner or reached
-        written.append(part)
-    return tuple(written)
-
-
-def _variable(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:
-    """The environment variable that set what `location` points to, if one did: the file is not to
-    blame then.
-    """
-    if not issubclass(model, BaseSettings):
-        return None
-    prefix = model.model_config.get("env_prefix", "")
-    names = [
-        "__".join(str(part) for part in location[:depth]).upper()
-        for depth in range(len(location), 0, -1)
-    ]
-    given = {name.upper(): name for name in os.environ}
-    return next((given[prefix + name] for name in names if prefix + name in given), None)
-
-
-def describe_errors(path: Path, error: ValidationError, model: type[BaseModel]) -> ConfigError:
-    """`error` of `model` as one message: a line for each wrong key with what was found and what is
-    allowed.
-    """
-    lines = []
-    for item in error.errors():
-        written = _as_written(model, item["loc"])
-        key = ".".join(str(part) for part in written) or "(the whole file)"
-        variable = _variable(model, written)
-        if variable:
-            key = f"the environment variable {variable}"
-        found = item.get("input")
-        last = str(item["loc"][-1]) if item["loc"] else ""
-        if "." in last and last.partition(".")[0] in {
-            *model.model_fields,
-            *_allowed_keys(model, item["loc"]),
-        }:
-            # Findings write keys so, and they are easily pasted as they stand.
-            lines.append(f"{last}: dots stand for levels; write it as\n{_nested(last, found)}")
-        elif item["type"] == "extra_forbidden":
-            allowed = _allowed_keys(model, item["loc"])
-            near = nearest(str(item["loc"][-1]), allowed, 3, 0.5)
-            lines.append(
-                f"{key}: there is no such key;"
-                f" {'did you mean ' + ', '.join(near) + '?' if near else 'allowed: ' + ', '.join(allowed)}"
-            )
-        elif item["type"] == "union_tag_invalid":
-            lines.append(
-                f"{key}.kind: found {shown(item['ctx']['tag'])}; allowed:"
-                f" {item['ctx']['expected_tags']}"
-            )
-        elif item["type"] == "missing":
-            lines.append(f"{key}: this key is missing")
-        elif item["type"] == "value_error":
-            told = str(item["ctx"]["error"])
-            lines.append(told if told.startswith(f"{key}.") else f"{key}: {told}")
-        elif found is None and item["type"] in ("string_type", "bool_type", "date_type"):
-            wanted = {
-                "string_type": "write one",
-                "bool_type": "write true or false",
-                "date_type": "write a day like 2026-01-31",
-            }
-            lines.append(f"{key}: there is no value here; {wanted[item['type']]}")
-        elif item["type"].startswith("date"):
-            lines.append(f"{key}: found {shown(found)}; expected a day like 2026-01-31")
-        elif item["type"] in ("model_type", "model_attributes_type", "dict_type"):
-            allowed = _allowed_keys(model, (*item["loc"], ""))
-            example = (
-                f", e.g. {{file: {found}}}" if "file" in allowed and isinstance(found, str) else ""
-            )
-            lines.append(
-                f"{key}: found {shown(found)}; expected keys below it{example}; allowed:"
-                f" {', '.join(allowed)}"
-            )
-        elif item["type"] in ("too_long", "too_short") and isinstance(found, str | int | float):
-            length, limits = len(str(as_text(found))), item["ctx"]
-            allowed_length = (
-                f"at most {limits['max_length']}"
-                if item["type"] == "too_long"
-                else f"at least {limits['min_length']}"
-            )
-            lines.append(
-                f"{key}: found {shown(found)}, {length} characters; allowed are {allowed_length}"
-            )
-        elif item["type"] == "list_type":
-            lines.append(
-                f"{key}: found {shown(found)}; expected a list, e.g."
-                f" [{found if isinstance(found, str) else '...'}]"
-            )
-        else:
-            lines.append(f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}")
-    return ConfigError(f"{path} cannot be used:\n" + "\n".join(f"  {line}" for line in lines))
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of a model's key `kind`, which says which of several models is meant."""
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind else ()
 
 
 def _nested(key: str, value: object) -> str:
     """`key`, whose dots stand for levels, and `value` as they are written in YAML."""
-    *outer, last = key.split(".")
-    plain = _plain(value)
-    shown = (
-        yaml.safe_dump(plain, default_flow_style=True, width=10_000, allow_unicode=True)
-        .strip()
-        .removesuffix("...")
-        .strip()
-    )
-    lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(outer)] + [
-        f"{'  ' * len(outer)}{last}: {shown}"
-    ]
+    parts = key.split(".")
+    lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(parts)]
+    lines[-1] += f" {json.dumps(value, ensure_ascii=False)}"
     return "\n".join(f"      {line}" for line in lines)
-
-
-def _plain(value: object) -> object:
-    """`value` without the memory of how it was typed, which yaml cannot write."""
-    if isinstance(value, dict):
-        return {_plain(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, _TypedInt):
-        return int(value)
-    return float(value) if isinstance(value, _TypedFloat) else value
 
 
 def shown(found: object) -> str:
     """A value of a YAML file in words."""
     if found is None:
         return "nothing"
-    if isinstance(found, dict):
-        return "keys and values"
-    if isinstance(found, list):
-        return "a list"
-    text = (
-        found.typed
-        if isinstance(found, _Typed)
-        else (
-            repr(found)
-            if isinstance(found, str)
-            else str(found).lower()
-            if isinstance(found, bool)
-            else str(found)
-        )
-    )
+    if isinstance(found, dict | list):
+        return "keys and values" if isinstance(found, dict) else "a list"
+    number = isinstance(found, str) and re.fullmatch(r"[-+]?\d*\.?\d+", found)
+    text = repr(found) if isinstance(found, str) and not number else str(found)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -20,9 +20,9 @@ from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 from itsdangerous import BadData
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
-from syndb_pipeline.config.yaml_file import Strict, Text, describe_errors, read_yaml
+from syndb_pipeline.config.yaml_file import Strict, Text, read_yaml, validated
 from syndb_pipeline.sandbox.storage import JsonFile, Signer
 
 TOKEN_SECONDS: Final = 3600.0
@@ -60,10 +60,7 @@ DEMO_ACCOUNTS: Final = Accounts(
 
 def load_accounts(path: Path) -> Accounts:
     """The accounts of a YAML or JSON file. Raises `ConfigError`."""
-    try:
-        return Accounts.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise describe_errors(path, error, Accounts) from None
+    return validated(read_yaml(path), Accounts)
 
 
 class UserRead(BaseModel):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from syndb_pipeline.config.yaml_file import read_yaml
 from syndb_pipeline.contract.tables import TABLES
 
-WORDS: Final[Any] = read_yaml(Path(__file__).with_name("words.yaml"))
+WORDS: Final[Any] = read_yaml(Path(__file__).with_name("words.yaml")).content
 TABLE_WORDS: Final[dict[str, list[str]]] = WORDS["tables"]
 COLUMN_WORDS: Final[dict[str, list[str]]] = WORDS["columns"]
 

@@ -86,13 +86,13 @@ def test_what_fits_one_name_only_is_told_of_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["cid", "nonsense"], "maps 'id' to 'nonsense', which is no column of synapse"),
-        (["cid", "cid"], "maps 'id' to cid twice"),
-        (["pre_synapse_id", "pre_id"], "maps 'id' to pre_synapse_id twice"),
+        (["cid", "nonsense"], "columns.id: 'nonsense' is no column of synapse"),
+        (["cid", "cid"], "columns.id: it is cid twice"),
+        (["pre_synapse_id", "pre_id"], "columns.id: it is pre_synapse_id twice"),
         ([], "expected a column of SynDB, or a list of them"),
-        (["cid", 3], "expected a column of SynDB, or a list of them"),
+        (["cid", 3], "'3' is no column of synapse"),
         ({"cid": 1}, "expected a column of SynDB, or a list of them"),
-        (3, "expected a column of SynDB, or a list of them"),
+        (3, "columns.id: '3' is no column of synapse"),
     ],
 )
 def test_lists_that_mean_nothing_are_refused(tmp_path: Path, names: Any, said: str) -> None:

@@ -86,7 +86,7 @@ def test_half_a_percent_of_a_table_may_go_unless_the_yaml_says_otherwise(tmp_pat
         ({"on_invalid": "quarantine", "max_rejected": -1}, "no share of rows"),
         ({"on_invalid": "quarantine", "max_rejected": "101%"}, "more than all rows"),
         ({"on_invalid": "quarantine", "max_rejected": "a few"}, "no share of rows"),
-        ({"on_invalid": "quarantine", "max_rejected": True}, "YAML reads this as true"),
+        ({"on_invalid": "quarantine", "max_rejected": True}, "'true' is no share of rows"),
         ({"max_rejected": "1%"}, "add `on_invalid: quarantine`, or remove it"),
         (
             {"on_invalid": "refuse", "max_rejected": "1%"},
