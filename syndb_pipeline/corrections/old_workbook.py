@@ -74,7 +74,7 @@ def write_as_xlsx(path: Path, target: Path) -> None:
         for number, name in zip(numbers, names, strict=True):
             errors = {
                 (fault.row, fault.column): fault.shown
-                for fault in find_faults(path, name)
+                for fault in find_faults(path, path.name, name)
                 if fault.code == ERROR
             }
             with archive.open(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +25,9 @@ from pydantic import ValidationError
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.part import Unreadable
-from syndb_pipeline.readers.untrusted_archive import directory, inflated
+from syndb_pipeline.readers.workbook.archive import check_archive
+from syndb_pipeline.readers.workbook.cells import cell_text, is_damaged
 from syndb_pipeline.readers.workbook.merged_cells import column_letters
-from syndb_pipeline.readers.workbook.workbooks import cell_text, is_damaged
 from syndb_pipeline.report.workbook.record import (
     FORMAT,
     OWN_COLUMNS,
@@ -356,17 +355,17 @@ def _check_bytes(path: Path) -> None:
                 f"{path}: {size:,} bytes are more than a workbook to correct can have.",
                 next_step=_NOT_OURS,
             )
-        with path.open("rb") as source:
-            members = directory(source, path.name)
-            if not members:
-                raise ConfigError(f"{path}: it is no workbook.", next_step=_NOT_OURS)
-            if sum(member.file_size for member in members) > MAX_UNPACKED:
-                raise ConfigError(
-                    f"{path}: it would unpack to more than {MAX_UNPACKED:,} bytes.",
-                    next_step=_NOT_OURS,
-                )
-            for member in members:
-                deque(inflated(source, member, path.name), maxlen=0)  # for what it refuses
+        if not zipfile.is_zipfile(path):
+            raise ConfigError(f"{path}: it is no workbook.", next_step=_NOT_OURS)
+        if check_archive(path, path.name) > MAX_UNPACKED:
+            raise ConfigError(
+                f"{path}: it would unpack to more than {MAX_UNPACKED:,} bytes.",
+                next_step=_NOT_OURS,
+            )
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ConfigError(f"{path}: {damaged!r} in it is damaged.", next_step=_NOT_OURS)
     except Unreadable as error:
         reason = error.problems[0].values.get("reason", "it is no workbook that is safe to read")
         raise ConfigError(f"{path}: {reason}.", next_step=_NOT_OURS) from None

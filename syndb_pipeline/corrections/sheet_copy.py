@@ -24,9 +24,9 @@ from xml.sax.saxutils import escape, quoteattr
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.corrections.returned import Correction, Returned
+from syndb_pipeline.readers.workbook.cells import cell_text
 from syndb_pipeline.readers.workbook.faults import sheet_member
 from syndb_pipeline.readers.workbook.merged_cells import column_letters
-from syndb_pipeline.readers.workbook.workbooks import cell_text
 from syndb_pipeline.report.workbook.originals import Original
 
 _CHUNK: Final = 1 << 20

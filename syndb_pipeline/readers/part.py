@@ -47,6 +47,9 @@ class Unreadable(Exception):
         super().__init__("; ".join(problem.code for problem in problems))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[Unreadable], tuple[Problem, ...]]:
+        return type(self), self.problems  # to pickle it
+
     @property
     def reason(self) -> str:
         """Why, in words, as far as the problems have any."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.part import cannot_read
-from syndb_pipeline.readers.untrusted_archive import gunzipped
 
 HEAD_BYTES: Final = 4096
 

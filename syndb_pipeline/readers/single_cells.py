@@ -88,7 +88,7 @@ def _of_parquet(
 def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) -> Iterator[Texts]:
     from python_calamine import CalamineWorkbook
 
-    from syndb_pipeline.readers.workbook import workbooks
+    from syndb_pipeline.readers.workbook import cells, workbooks
 
     with workbooks.readable(lab_file.path.name):
         book = CalamineWorkbook.from_path(lab_file.path)
@@ -97,7 +97,7 @@ def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) 
         if lab_file.config.names is None:
             header = next(
                 (
-                    [workbooks.cell_text(cell) for cell in row]
+                    [cells.cell_text(cell) for cell in row]
                     for number, row in rows
                     if number == lab_file.first_line - 1
                 ),
@@ -107,7 +107,7 @@ def _of_workbook(lab_file: LabFile, names: Sequence[str], lines: Iterable[int]) 
         for line in lines:
             row = next((row for number, row in rows if number == line), None)
             yield (
-                tuple(workbooks.cell_text(row[index]) or None for index in indexes)
+                tuple(cells.cell_text(row[index]) or None for index in indexes)
                 if row
                 else (None,) * len(indexes)
             )

@@ -19,6 +19,7 @@ from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.config.settings import DATASET_NAME
+from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.files import PARQUET_SUFFIXES, suffix
 from syndb_pipeline.scaffold.guess import Guess, guess_tables, name_score
 from syndb_pipeline.scaffold.names import TABLE_WORDS, WORDS
@@ -84,7 +85,8 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
     _check_paths(folder, out, overwrite)
     with TemporaryDirectory(prefix="syndb-init-") as scratch:
         try:
-            candidates, unused, tables = _survey(folder, out, Path(scratch))
+            with Fence() as fence:
+                candidates, unused, tables = _survey(folder, out, Path(scratch), fence)
         except PermissionError:
             advice = "Check that you may read it."
             raise ConfigError(f"{folder} cannot be read.", next_step=advice) from None
@@ -148,7 +150,9 @@ def _tables_below(folder: Path) -> Iterator[Path]:
 # What is in the folder
 
 
-def _survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], dict[str, str], bool]:
+def _survey(
+    folder: Path, out: Path, scratch: Path, fence: Fence
+) -> tuple[list[Candidate], dict[str, str], bool]:
     """The candidates, what is not used with the reason, and whether anything is called a table.
 
     `out`, where the config goes, is passed over, and so is what is hidden. `scratch` is for samples.
@@ -169,13 +173,13 @@ def _survey(folder: Path, out: Path, scratch: Path) -> tuple[list[Candidate], di
             unused[path.name] = f"it is {what}, not a file"
         elif path.is_dir():
             try:
-                candidates.append(_folder(path, scratch))
+                candidates.append(_folder(path, scratch, fence))
             except Unreadable as error:
                 unused[f"{path.name}/"] = str(error)
         elif called_table:
             tables = True
             try:
-                candidates += peek(path, scratch)
+                candidates += peek(path, scratch, fence)
             except Unreadable as error:
                 unused[path.name] = str(error)
         else:
@@ -218,7 +222,7 @@ def _others(paths: list[Path]) -> dict[str, str]:
     return reasons
 
 
-def _folder(path: Path, scratch: Path) -> Candidate:
+def _folder(path: Path, scratch: Path, fence: Fence) -> Candidate:
     """The table whose parts a folder holds, as Spark and Dask write them. Raises `Unreadable`."""
     try:
         inside = sorted(file for file in path.iterdir() if not file.name.startswith((".", "_")))
@@ -234,7 +238,7 @@ def _folder(path: Path, scratch: Path) -> Candidate:
         raise Unreadable(f"a folder with tables of its own, such as {tables[0].name}{alone}")
     chosen = sorted({*range(min(_PIECES - 1, len(tables))), len(tables) - 1})
     try:
-        pieces = [piece for index in chosen for piece in peek(tables[index], scratch)]
+        pieces = [piece for index in chosen for piece in peek(tables[index], scratch, fence)]
     except Unreadable as error:
         raise Unreadable(f"one of its parts cannot be read: {error}") from None
     first = pieces[0]

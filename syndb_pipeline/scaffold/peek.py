@@ -18,12 +18,14 @@ from tempfile import mkdtemp
 from typing import Final
 
 import duckdb
-from python_calamine import CalamineWorkbook, SheetTypeEnum
 
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.files import PARQUET_SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, suffix
+from syndb_pipeline.readers.guard import first_bytes, vet
+from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Unreadable as Refused
 from syndb_pipeline.readers.part import column_name
@@ -32,9 +34,7 @@ from syndb_pipeline.readers.text import encodings
 from syndb_pipeline.readers.text import text_files as text
 from syndb_pipeline.readers.text.line_ends import line_end
 from syndb_pipeline.readers.text.lines import LineTooLong, Record, records, sample
-from syndb_pipeline.readers.untrusted import first_bytes, vet
-from syndb_pipeline.readers.untrusted_archive import gunzipped
-from syndb_pipeline.readers.workbook.workbooks import cell_text, readable
+from syndb_pipeline.readers.workbook import workbooks
 from syndb_pipeline.scaffold.names import KNOWN, plain
 
 SUFFIXES: Final = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, *PARQUET_SUFFIXES)
@@ -107,7 +107,7 @@ class Candidate:
         }
 
 
-def peek(path: Path, scratch: Path) -> list[Candidate]:
+def peek(path: Path, scratch: Path, fence: Fence) -> list[Candidate]:
     """The candidates in the file at `path`: one, or one for each sheet with content.
 
     `scratch` is a folder for samples, which the candidates refer to. Raises `Unreadable`.
@@ -115,9 +115,9 @@ def peek(path: Path, scratch: Path) -> list[Candidate]:
     try:
         vet(path, path.name)
         if suffix(path) in PARQUET_SUFFIXES:
-            return [_peek_parquet(path)]
+            return [_peek_parquet(path, fence)]
         if suffix(path) in WORKBOOK_SUFFIXES:
-            return _peek_workbook(path)
+            return _peek_workbook(path, fence)
         return [_peek_text(path, scratch)]
     except Refused as error:
         raise Unreadable(_in_words(error)) from None
@@ -159,9 +159,9 @@ def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool
 # Parquet
 
 
-def _peek_parquet(path: Path) -> Candidate:
+def _peek_parquet(path: Path, fence: Fence) -> Candidate:
     with duckdb.connect(config={"memory_limit": "500MB", "threads": "1"}) as connection:
-        part = parquet_files.read(connection, path, path.name, TABLES["neuron"], _ANY)
+        part = parquet_files.read(connection, path, path.name, TABLES["neuron"], _ANY, fence)
         cells = [_parquet_cell(column_name(index), kind) for index, kind in enumerate(part.types)]
         try:
             rows = connection.execute(
@@ -182,26 +182,14 @@ def _parquet_cell(column: str, kind: str) -> str:
 # Workbooks
 
 
-def _peek_workbook(path: Path) -> list[Candidate]:
-    check_is(path, path.name, "workbook")
-    with readable(path.name), CalamineWorkbook.from_path(path) as book:
-        sheets = [
-            sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet
-        ]
-        several = tuple(sheets) if len(sheets) > 1 else ()
-        found = []
-        for name in sheets:
-            sheet = book.get_sheet_by_name(name)
-            if sheet.start is None:
-                continue
-            numbered = islice(enumerate(sheet.iter_rows(), start=1), _LOOK_ROWS)
-            cells = [
-                (number, [cell_text(cell).strip() for cell in row]) for number, row in numbered
-            ]
-            if filled := [(number, row) for number, row in cells if any(row)]:
-                found.append(
-                    _laid_out(Candidate(path, (), 0, name if several else None, several), filled)
-                )
+def _peek_workbook(path: Path, fence: Fence) -> list[Candidate]:
+    sheets = workbooks.peek(path, fence, _LOOK_ROWS)
+    several = tuple(name for name, _ in sheets) if len(sheets) > 1 else ()
+    found = [
+        _laid_out(Candidate(path, (), 0, name if several else None, several), rows)
+        for name, rows in sheets
+        if rows
+    ]
     if not found:
         raise Unreadable("every sheet is empty")
     return found

@@ -19,7 +19,9 @@ import duckdb
 from syndb_pipeline.base.digests import digest_of, in_pairs
 from syndb_pipeline.base.engine import literal, parquet, write_parquet
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
-from syndb_pipeline.readers import casts, corrections, files, summary_words, untrusted
+from syndb_pipeline.readers import casts, corrections, files, summary_words
+from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.table_reader import (
@@ -60,7 +62,7 @@ def inputs(context: Context) -> dict[str, str]:
     for name, table in config.tables.items():
         if fixes := corrections.find(config.folder, name, context.settings.data_folders):
             to_read[f"corrections:{name}"] = fixes
-        guard = untrusted.Guard(config.folder, context.settings.data_folders, table)
+        guard = Guard(config.folder, context.settings.data_folders, table)
         digests |= guard.forbidden_pattern()
         for path in guard.find():
             file = f"file:{files.shown(path, config.folder)}"
@@ -84,7 +86,7 @@ def run(context: Context, folder: Path) -> Result:
     shared = _shared_files(context)
     names = [table for table in TABLE_ORDER if table in context.config.tables]
     meter = Meter("ingest", _bytes(context), "bytes", context.watch)
-    with context.duckdb() as connection, meter, _looking_ahead() as pool:
+    with context.duckdb() as connection, meter, _looking_ahead() as pool, Fence() as fence:
         casts.prepare(connection)
         connection.execute(
             "CREATE TABLE unreadable (tbl VARCHAR, file VARCHAR, sheet VARCHAR, line BIGINT, text"
@@ -92,7 +94,12 @@ def run(context: Context, folder: Path) -> Result:
         )
         readers = {
             name: TableReader(
-                context, connection, TABLES[name], context.config.tables[name], reading / name
+                context,
+                connection,
+                TABLES[name],
+                context.config.tables[name],
+                reading / name,
+                fence,
             )
             for name in names
         }
@@ -163,7 +170,7 @@ def _take_over(
         table, made_from(context, table), file, SOURCES_FILE, UNREADABLE_FILE
     ):
         return None
-    paths, strange = untrusted.Guard(
+    paths, strange = Guard(
         config.folder, context.settings.data_folders, config.tables[table]
     ).survey()
     told = [each for each in former.record.details["files"] if each["table"] == table]
@@ -191,8 +198,7 @@ def _bytes(context: Context) -> dict[str, int]:
     """The bytes of each table's files, as far as they are there: what there is to do."""
     config, allowed = context.config, context.settings.data_folders
     found = {
-        name: untrusted.Guard(config.folder, allowed, table).find()
-        for name, table in config.tables.items()
+        name: Guard(config.folder, allowed, table).find() for name, table in config.tables.items()
     }
     return {
         name: sum(path.stat().st_size for path in paths if path.is_file())
@@ -214,7 +220,7 @@ def _shared_files(context: Context) -> dict[str, list[Problem]]:
         way = digest_of(
             table.model_dump(mode="json", include={"columns", "ignore", "names", "header_row"})
         )
-        for path in untrusted.Guard(config.folder, context.settings.data_folders, table).find():
+        for path in Guard(config.folder, context.settings.data_folders, table).find():
             other = readers.setdefault((path, table.sheet, way), name)
             if other != name:
                 problems.setdefault(name, []).append(

@@ -34,8 +34,9 @@ from syndb_pipeline.readers import (
     files,
     headers,
     overlay,
-    untrusted,
 )
+from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
@@ -110,6 +111,7 @@ class TableReader:
     table: Table
     config: TableConfig
     scratch: Path
+    fence: Fence
     ahead: dict[Path, Future[Part]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,7 +128,7 @@ class TableReader:
         their turn.
         """
         home = self.context.config.folder
-        guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
+        guard = Guard(home, self.context.settings.data_folders, self.config)
         for path in guard.find() if self.context.former is None else ():
             is_packed = path.name.lower().endswith(".gz")
             if (
@@ -141,7 +143,7 @@ class TableReader:
 
     def read(self, target: Path) -> Read:
         home = self.context.config.folder
-        guard = untrusted.Guard(home, self.context.settings.data_folders, self.config)
+        guard = Guard(home, self.context.settings.data_folders, self.config)
         paths, strange = guard.survey()
         if not paths:
             return Read(strange or [self._not_found()])
@@ -260,11 +262,14 @@ class TableReader:
             if suffix in files.WORKBOOK_SUFFIXES:
                 from syndb_pipeline.readers.workbook import workbooks
 
+                limit = self.context.settings.memory_limit
                 return workbooks.read(
-                    path, file, self.table, self.config, scratch, self.context.settings.memory_limit
+                    path, file, self.table, self.config, scratch, self.fence, limit
                 )
             if suffix in files.PARQUET_SUFFIXES:
-                return parquet_files.read(self.connection, path, file, self.table, self.config)
+                return parquet_files.read(
+                    self.connection, path, file, self.table, self.config, self.fence
+                )
         except PermissionError as error:
             raise cannot_read(
                 file, f"{error.strerror or error}", "Check that you may read it."

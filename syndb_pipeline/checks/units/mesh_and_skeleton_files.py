@@ -26,7 +26,7 @@ from syndb_pipeline.checks.units import file_scales
 from syndb_pipeline.checks.units.file_scales import Shape
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers.files import outside
-from syndb_pipeline.readers.untrusted_limits import forbidden
+from syndb_pipeline.readers.guard import forbidden
 from syndb_pipeline.state.stage import Context
 
 CONTENT_RULES: Final = (*(f"SYN-PATH-00{number}" for number in range(3, 9)), "SYN-READ-021")

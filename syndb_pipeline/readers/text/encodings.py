@@ -14,10 +14,10 @@ from typing import Final
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.readers.endings import stops_early
+from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.text import encoding_guess
-from syndb_pipeline.readers.untrusted_archive import gunzipped
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -24,6 +24,7 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import endings, headers
 from syndb_pipeline.readers.corrections import FileCorrections
+from syndb_pipeline.readers.limits import line_too_long
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.text import census, encodings, separators
 from syndb_pipeline.readers.text.encoding_guess import Evidence, doubts
@@ -38,7 +39,6 @@ from syndb_pipeline.readers.text.lines import (
     sample,
 )
 from syndb_pipeline.readers.text.refusals import BLANK, BYTES, RAGGED, Refusals, is_utf8, shown
-from syndb_pipeline.readers.untrusted_limits import line_too_long
 from syndb_pipeline.rules.finding import Example
 
 DELIMITERS: Final = (",", "\t", ";", "|", " ")

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import IO, Final
 from xml.etree import ElementTree
 
+from syndb_pipeline.readers.limits import refused
+from syndb_pipeline.readers.workbook.archive import EXPORT
 from syndb_pipeline.readers.workbook.compound_file import read_stream
 
 ERROR: Final = "SYN-READ-010"
@@ -77,7 +79,7 @@ class Fault:
     code: str
 
 
-def find_faults(path: Path, sheet: str) -> list[Fault]:
+def find_faults(path: Path, file: str, sheet: str) -> list[Fault]:
     """The faulty cells of `sheet` in the workbook at `path`, which calamine could open; in the
     order of the file.
     """
@@ -87,7 +89,7 @@ def find_faults(path: Path, sheet: str) -> list[Fault]:
             if member is None:
                 return []
             with archive.open(member) as xml:
-                if not _looks_suspect(xml):
+                if not _looks_suspect(xml, file):
                     return []
             with archive.open(member) as xml:
                 return list(_xml_faults(xml))
@@ -124,12 +126,15 @@ def sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     return None
 
 
-def _looks_suspect(xml: IO[bytes]) -> bool:
+def _looks_suspect(xml: IO[bytes], file: str) -> bool:
     """Whether a sheet may hold an error or an unsaved formula: a search that costs little, for
     nearly no sheet does.
     """
     tail = b""
     while chunk := xml.read(_CHUNK):
+        if len(chunk) == _CHUNK and b"<" not in chunk:
+            reason = "a text in it is far longer than the 32,767 letters that a cell may have"
+            raise refused(file, reason, EXPORT)
         seam = tail + chunk
         if any(mark in seam for mark in _MARKS) and _SUSPECT.search(seam):
             return True

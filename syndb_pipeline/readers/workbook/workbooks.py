@@ -2,20 +2,20 @@
 a Parquet file.
 
 Belongs here: sheets, headers and cells of a workbook. Does not: cells that calamine wrongly shows
-as empty (`workbook_faults.py`).
+as empty (`faults.py`).
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import date, time
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from xml.etree import ElementTree
 
 import pyarrow
@@ -30,17 +30,19 @@ from python_calamine import (
 
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.tables import Kind, Table
+from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.endings import stops_early
-from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
+from syndb_pipeline.readers.fence import Fence, LimitReached
+from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.text.lines import joined
-from syndb_pipeline.readers.workbook import untrusted_workbook
+from syndb_pipeline.readers.workbook.archive import AGAIN, EXPORT, check_archive
+from syndb_pipeline.readers.workbook.cells import Cell, Sink, cell_text, is_blank
 from syndb_pipeline.readers.workbook.compound_file import is_cut
 from syndb_pipeline.readers.workbook.faults import Fault, find_faults
 from syndb_pipeline.readers.workbook.merged_cells import MergedCells, range_name
@@ -51,16 +53,33 @@ from syndb_pipeline.rules.finding import Example
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
 
-SPREADSHEET_DIGITS: Final = 15
-"""Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or
-opened.
-"""
+PEEK_MEMORY: Final = 2_000_000_000
+"""What a look into a workbook may take: the memory limit of a run that names none."""
 
-_CHUNK_CELLS: Final = 200_000
+MAX_SHEETS: Final = 1_000
+"""Of one workbook. People make some ten; programs that write a sheet for each cell or animal make hundreds."""
+
+Answer = TypeVar("Answer")
+
+_OTHER_PROCESS: Final = 186_000_000
+"""Of the run's memory limit: what the process of the run holds while a workbook is read."""
+
+_LEAST_MEMORY: Final = 164_000_000
+_FREE_MEMORY: Final = 330_000_000
+"""What reading may take whatever the file's size; a small one that takes more is not what it seems."""
+
+_MEMORY_PER_BYTE: Final = 200
+"""Beyond that. Compressed 10 to 1, a cell takes 2 to 5 bytes in the file and 72 and its text in memory."""
+
+_SECONDS: Final = 10
+_BYTES_PER_SECOND: Final = 100_000
+"""Of processor time, beside `_SECONDS`: reading is some ten times as fast."""
+
+_LOOKED_AT: Final = 64_000_000
+"""Bytes of all sheets together that are looked through to guess which of several is meant."""
+
 _SAMPLE_ROWS: Final = 50
 """How far down column names are looked for when the header is none."""
-
-Cell = Any  # what calamine gives: str, int, float, bool, date, datetime, time, timedelta
 
 
 def read(
@@ -69,20 +88,54 @@ def read(
     table: Table,
     config: TableConfig,
     scratch: Path,
+    fence: Fence,
     memory_limit: int = 2_000_000_000,
 ) -> Part:
-    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises
-    `Unreadable` when it gives none.
+    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none.
 
     A sheet that would take more than its part of the run's `memory_limit` gives none.
     """
+    return fenced(fence, path, file, memory_limit, _read, file, table.name, config, scratch)
+
+
+def fenced(
+    fence: Fence,
+    path: Path,
+    file: str,
+    memory_limit: int,
+    function: Callable[..., Answer],
+    *arguments: Any,
+) -> Answer:
+    """What `function` gives behind the fence for the workbook at `path` and `arguments`. Raises `Unreadable` when it takes too much."""
+    size = path.stat().st_size
+    memory = min(
+        max(memory_limit - _OTHER_PROCESS, _LEAST_MEMORY),
+        max(_FREE_MEMORY, _MEMORY_PER_BYTE * size),
+    )
+    try:
+        return fence.call(
+            function, path, *arguments, memory=memory, seconds=_SECONDS + size // _BYTES_PER_SECOND
+        )
+    except LimitReached:
+        reason = (
+            f"reading it crashes, does not end, or takes more than {memory / 1e6:,.0f} MB of memory"
+        )
+        raise refused(file, reason, EXPORT) from None
+
+
+def _read(path: Path, file: str, table_name: str, config: TableConfig, scratch: Path) -> Part:
     _check_bytes(path, file)
+    table = TABLES[table_name]
     with readable(file):
-        measured = untrusted_workbook.measure(path, file, table, config, memory_limit)
+        unpacked = check_archive(path, file) if zipfile.is_zipfile(path) else path.stat().st_size
         workbook = CalamineWorkbook.from_path(path)
-        name = _choose_sheet(workbook, file, table, config)
+        name = _choose_sheet(workbook, file, table, config, small=unpacked <= _LOOKED_AT)
+        try:
+            faults = find_faults(path, file, name)
+        except zipfile.BadZipFile:
+            workbook.get_sheet_by_name(name)  # which says more precisely what is wrong
+            raise
         sheet = workbook.get_sheet_by_name(name)
-        faults = find_faults(path, name) if measured.may_have_faults(name) else []
         return _read_sheet(
             sheet, path, file, table, config, scratch, faults, totals_rows(path, name)
         )
@@ -112,9 +165,7 @@ def readable(file: str) -> Iterator[None]:
     """Turn what calamine raises on a broken workbook, its Rust panics among them, into
     `Unreadable`.
     """
-    advice = (
-        "Open it in a spreadsheet program and save it again as .xlsx, or export the sheet as .csv."
-    )
+    advice = AGAIN
     try:
         yield
     except PasswordError:
@@ -125,6 +176,9 @@ def readable(file: str) -> Iterator[None]:
         raise cannot_read(file, f"it is damaged ({error})", advice) from None
     except CalamineError as error:
         reason = str(error) or type(error).__name__
+        if "declared uncompressed size" in reason:
+            reason = "a file in it is larger than its zip directory says"
+            raise refused(file, reason, AGAIN) from None
         if Path(file).name.startswith("~$"):
             reason, advice = (
                 "it is the lock file of an open workbook",
@@ -137,10 +191,24 @@ def readable(file: str) -> Iterator[None]:
         raise cannot_read(file, "it is damaged", advice) from None
 
 
-def _choose_sheet(workbook: CalamineWorkbook, file: str, table: Table, config: TableConfig) -> str:
+def _sheets(workbook: CalamineWorkbook, file: str) -> list[str]:
+    """The names of the sheets of cells."""
     sheets = [
         sheet.name for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet
     ]
+    if len(sheets) > MAX_SHEETS:
+        raise refused(
+            file,
+            f"it has {len(sheets):,} sheets, and no more than {MAX_SHEETS:,} are looked through",
+            EXPORT,
+        )
+    return sheets
+
+
+def _choose_sheet(
+    workbook: CalamineWorkbook, file: str, table: Table, config: TableConfig, *, small: bool
+) -> str:
+    sheets = _sheets(workbook, file)
     listed = ", ".join(sheets)
     if config.sheet is not None:
         if config.sheet not in sheets:
@@ -161,11 +229,13 @@ def _choose_sheet(workbook: CalamineWorkbook, file: str, table: Table, config: T
     if not sheets:
         raise cannot_read(file, "it has no sheet of cells", "Check that it is the right workbook.")
     if len(sheets) > 1:
-        likely = nearest(table.name, sheets) or [
-            name
-            for name in sheets
-            if _row_of_names(workbook.get_sheet_by_name(name), table, config)
-        ]
+        likely = nearest(table.name, sheets)
+        if small and not likely:
+            likely = [
+                name
+                for name in sheets
+                if _row_of_names(workbook.get_sheet_by_name(name), table, config)
+            ]
         example = headers.yaml_word((likely or sheets)[0])
         raise Unreadable(
             Problem(
@@ -176,83 +246,6 @@ def _choose_sheet(workbook: CalamineWorkbook, file: str, table: Table, config: T
             )
         )
     return sheets[0]
-
-
-def cell_text(cell: Cell) -> str:
-    """A cell as text: whole numbers without `.0`, other numbers in their shortest exact form,
-    true/false, ISO dates.
-    """
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e22 else repr(cell)
-    if isinstance(cell, datetime):
-        return cell.isoformat(sep=" ")
-    if isinstance(cell, date | time):
-        return cell.isoformat()
-    return str(cell)
-
-
-def is_damaged(cell: Cell) -> bool:
-    """Whether a number has more digits than a spreadsheet or a double keeps, so that as a key it
-    may not be what the lab had.
-    """
-    if isinstance(cell, bool) or not isinstance(cell, float | int):
-        return False
-    if abs(cell) < 1e15 and cell == int(cell):
-        return False
-    digits = repr(cell).lower().partition("e")[0].replace(".", "").strip("-").strip("0")
-    return len(digits) > SPREADSHEET_DIGITS or abs(cell) > EXACT_FLOAT
-
-
-@dataclass
-class _Sink:
-    """Writes rows of cells as text columns `c0`, `c1`, ... and, for the columns `flagged`, `f0`,
-    ...: whether the number is damaged.
-    """
-
-    path: Path
-    width: int
-    flagged: frozenset[int]
-    rows: int = 0
-    filled: list[bool] = field(default_factory=list)
-    first: Sequence[Cell] = ()
-    _pending: list[Sequence[Cell]] = field(default_factory=list)
-    _writer: Any = None
-
-    def __post_init__(self) -> None:
-        self.filled = [False] * self.width
-        texts = [pa.field(column_name(i), pa.string()) for i in range(self.width)]
-        flags = [pa.field(f"f{i}", pa.bool_()) for i in sorted(self.flagged)]
-        self._schema = pa.schema(texts + flags)
-        self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
-
-    def add(self, row: Sequence[Cell]) -> None:
-        self.first = self.first or row
-        self._pending.append(row)
-        self.rows += 1
-        if len(self._pending) * self.width >= _CHUNK_CELLS:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = list(zip(*self._pending, strict=True)) if self._pending else [()] * self.width
-        texts = [[cell_text(cell) or None for cell in column] for column in columns]
-        self.filled = [
-            full or any(text is not None for text in column)
-            for full, column in zip(self.filled, texts, strict=True)
-        ]
-        flags = [[is_damaged(cell) for cell in columns[i]] for i in sorted(self.flagged)]
-        arrays = [pa.array(column, pa.string()) for column in texts] + [
-            pa.array(column, pa.bool_()) for column in flags
-        ]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._pending = []
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
 
 
 @dataclass
@@ -296,10 +289,6 @@ class _Totals:
         return self.places.problem(TOTALS, place=self.places.file, what=what, advice=advice)
 
 
-def _is_blank(row: Sequence[Cell]) -> bool:
-    return all(isinstance(cell, str) and not cell.strip(WHITE_SPACE) for cell in row)
-
-
 def _read_sheet(
     sheet: CalamineSheet,
     path: Path,
@@ -321,6 +310,8 @@ def _read_sheet(
             "Choose another sheet, or remove the table from the config.",
         )
     first_column = sheet.start[1]
+    if sheet.end[1] >= MAX_COLUMNS:
+        raise too_many_columns(file, sheet.end[1] + 1)
     rows = enumerate(sheet.iter_rows(), start=1)
     header_row, names = _header(rows, sheet, file, table, config)
     blanks = Places(file, sheet.name)
@@ -348,7 +339,7 @@ def _read_sheet(
         sheet.merged_cell_ranges or [], header_row + 1, read, Places(file, sheet.name)
     )
     target = scratch / "sheet.parquet"
-    sink = _Sink(target, len(names), flagged)
+    sink = Sink(target, len(names), flagged)
     summed = _Totals(
         totals, [*read], RefusedLines(scratch / "totals.parquet"), Places(file, sheet.name)
     )
@@ -356,7 +347,7 @@ def _read_sheet(
     shift, gap = 0, []
     first_line = header_row + 1
     for number, row in rows:
-        if _is_blank(row) and number not in fault_rows:
+        if is_blank(row) and number not in fault_rows:
             gap.append(number)  # told only when a row follows
             continue
         for blank in gap:
@@ -434,7 +425,7 @@ def _header(
         return config.header_row or 0, names
     assert config.header_row is not None
     for number, row in rows:
-        if number >= config.header_row and not _is_blank(row):
+        if number >= config.header_row and not is_blank(row):
             break
     else:
         reason = f"its sheet {sheet.name!r} ends before the header in row {config.header_row}"
@@ -489,3 +480,23 @@ def _first_rows(sheet: CalamineSheet, count: int) -> list[tuple[int, list[str]]]
         (number, [cell_text(cell) for cell in row])
         for number, row in enumerate(islice(sheet.iter_rows(), count), start=1)
     ]
+
+
+def peek(path: Path, fence: Fence, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
+    """The sheets of the workbook at `path`, each with its first rows but blank ones: number and cells. Raises `Unreadable`."""
+    return fenced(fence, path, path.name, PEEK_MEMORY, _peek, count)
+
+
+def _peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
+    file = path.name
+    _check_bytes(path, file)
+    with readable(file):
+        if zipfile.is_zipfile(path):
+            check_archive(path, file)
+        workbook = CalamineWorkbook.from_path(path)
+        found = []
+        for name in _sheets(workbook, file):
+            rows = _first_rows(workbook.get_sheet_by_name(name), count)
+            cells = [(number, [cell.strip() for cell in row]) for number, row in rows]
+            found.append((name, [(number, row) for number, row in cells if any(row)]))
+        return found

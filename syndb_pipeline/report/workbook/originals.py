@@ -19,6 +19,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import casts, files
+from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Part, Unreadable, column_name
 from syndb_pipeline.readers.text import text_files
@@ -141,7 +142,8 @@ def open_original(
     declared = TABLES[table]
     try:
         if suffix in files.WORKBOOK_SUFFIXES:
-            part = workbooks.read(path, file, declared, config, scratch, memory_limit)
+            with Fence() as fence:
+                part = workbooks.read(path, file, declared, config, scratch, fence, memory_limit)
         elif suffix in files.PARQUET_SUFFIXES:
             part = parquet_files.read(connection, path, file, declared, config)
         else:

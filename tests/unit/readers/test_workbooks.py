@@ -16,9 +16,9 @@ import pytest
 import xlsxwriter
 import xlwt
 
+from syndb_pipeline.readers.workbook.cells import cell_text, is_damaged
 from syndb_pipeline.readers.workbook.faults import find_faults
 from syndb_pipeline.readers.workbook.merged_cells import column_letters
-from syndb_pipeline.readers.workbook.workbooks import cell_text, is_damaged
 from tests.ingest_helpers import Ingested, ingest_folder
 
 Rows = list[list[Any]]

@@ -1,8 +1,8 @@
-"""Files that would harm whoever reads them: told by their first bytes, directory or footer, before
-a parser opens them.
+"""What stands before the files of a table: places that are not allowed, what is no file, and first
+bytes that would harm whoever reads on.
 
-Belongs here: which look fits which format, and the look at text. Does not: limits, workbooks,
-Parquet (`untrusted_*.py`).
+Belongs here: which look fits which format, and the look at text. Does not: limits (`limits.py`),
+what happens once a library opens a file (`fence.py`).
 
 A glance costs a few reads whatever the file's size, so it comes before even the file's digest is
 taken.
@@ -20,21 +20,11 @@ from typing import Final
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.readers import files, signatures
-from syndb_pipeline.readers.parquet import untrusted_parquet
+from syndb_pipeline.readers.gzipped import gunzipped
+from syndb_pipeline.readers.limits import MAX_COLUMNS, line_too_long, too_many_columns
+from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.text.lines import MAX_LINE_BYTES
-from syndb_pipeline.readers.untrusted_archive import gunzipped
-from syndb_pipeline.readers.untrusted_limits import (
-    MAX_COLUMNS,
-    line_too_long,
-    not_a_file,
-    outside,
-    too_many_columns,
-)
-from syndb_pipeline.readers.workbook import untrusted_workbook
-
-PEEK_MEMORY: Final = 2_000_000_000
-"""What `init` may take to look into a workbook: the memory limit of a run that names none."""
 
 _DELIMITERS: Final = (b",", b"\t", b";", b"|")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
@@ -42,8 +32,8 @@ _LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 @dataclass(frozen=True)
 class Guard:
-    """Stands before the files of one table: what lies in a folder that is not allowed, or would
-    harm, is not opened.
+    """Keeps the files of one table from being opened that are in a folder which is not allowed, or
+    would harm.
 
     `home` is the folder of the dataset's YAML; `allowed` are pipeline.yaml's `data_folders`, None
     when every folder is allowed.
@@ -93,8 +83,6 @@ class Guard:
         file = files.shown(path, self.home)
         try:
             self._glance(path, file)
-            if files.suffix(path) in files.PARQUET_SUFFIXES:
-                untrusted_parquet.measure(path, file)
         except OSError:
             return  # the reader tells why it cannot be read
 
@@ -122,20 +110,15 @@ class Guard:
         suffix = files.suffix(path)
         if suffix in files.TEXT_SUFFIXES:
             _glance_at_text(path, file, self.config)
-        elif suffix in files.WORKBOOK_SUFFIXES:
-            untrusted_workbook.glance(path, file)
         elif suffix in files.PARQUET_SUFFIXES:
-            untrusted_parquet.glance(path, file)
+            parquet_files.glance(path, file)
 
 
 def vet(path: Path, file: str) -> None:
     """Raise `Unreadable` when the file at `path`, of which no config tells anything yet, must not
     be opened to look into it.
     """
-    config = TableConfig(file=file)
-    Guard(path.parent, None, config).check(path)
-    if files.suffix(path) in files.WORKBOOK_SUFFIXES:
-        untrusted_workbook.measure(path, file, None, config, PEEK_MEMORY)
+    Guard(path.parent, None, TableConfig(file=file)).check(path)
 
 
 def _glance_at_text(path: Path, file: str, config: TableConfig) -> None:
@@ -173,3 +156,30 @@ def first_bytes(pieces: Iterator[bytes], size: int) -> bytes:
         if len(head) >= size:
             break
     return bytes(head[:size])
+
+
+def not_a_file(file: str, what: str) -> Unreadable:
+    """`Unreadable` by SYN-READ-020: `file` is `what` ("a named pipe")."""
+    return Unreadable(Problem("SYN-READ-020", file, values={"reason": what}))
+
+
+def forbidden(what: str, path: Path, allowed: Sequence[Path] | None) -> str:
+    """The sentence of SYN-READ-021: `what` ("neuron.csv lies") is at `path`, outside the folders
+    `allowed`.
+    """
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        real = path
+    places = ", ".join(map(str, allowed or ())) or "a folder that is named there"
+    return (
+        f"{what} outside the folders that pipeline.yaml allows: {real} is neither in {places} nor"
+        " beside the dataset's YAML"
+    )
+
+
+def outside(file: str, path: Path, allowed: Sequence[Path] | None) -> Unreadable:
+    """`Unreadable` by SYN-READ-021 for `file`, which leads to `path`."""
+    return Unreadable(
+        Problem("SYN-READ-021", file, values={"reason": forbidden(f"{file} lies", path, allowed)})
+    )

@@ -1,13 +1,11 @@
-"""How much a file may hold before it is refused unread, and why so much; how a refusal is told.
+"""How much a file may hold before it is refused, and why so much; what is said of a refusal.
 
 Belongs here: limits that formats share, each with the fact it rests on. Does not: looking at files
-(`untrusted.py`).
+(`guard.py`, the formats).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
@@ -26,11 +24,6 @@ harm.
 BOMB_RATIO: Final = 200
 """Beyond `BOMB_BYTES`: bytes for each compressed one. Tables of measurements reach 3 to 20, one
 with the same number in every cell about 50, and what deflate makes of zeros 1,032.
-"""
-
-MIN_MEMBER_BYTES: Final = 64
-"""Text that each part of a gzip file of many parts must hold on average. Programs that write parts
-(bgzip, pigz) make them 64 kB.
 """
 
 UNPACK: Final = (
@@ -63,31 +56,4 @@ def too_many_columns(file: str, count: int) -> Unreadable:
     )
     return refused(
         file, f"it has {count:,} columns, and no more than {MAX_COLUMNS:,} are read", advice
-    )
-
-
-def not_a_file(file: str, what: str) -> Unreadable:
-    """`Unreadable` by SYN-READ-020: `file` is `what` ("a named pipe")."""
-    return Unreadable(Problem("SYN-READ-020", file, values={"reason": what}))
-
-
-def forbidden(what: str, path: Path, allowed: Sequence[Path] | None) -> str:
-    """The sentence of SYN-READ-021: `what` ("neuron.csv lies") is at `path`, outside the folders
-    `allowed`.
-    """
-    try:
-        real = path.resolve()
-    except (OSError, RuntimeError, ValueError):
-        real = path
-    places = ", ".join(map(str, allowed or ())) or "a folder that is named there"
-    return (
-        f"{what} outside the folders that pipeline.yaml allows: {real} is neither in {places} nor"
-        " beside the dataset's YAML"
-    )
-
-
-def outside(file: str, path: Path, allowed: Sequence[Path] | None) -> Unreadable:
-    """`Unreadable` by SYN-READ-021 for `file`, which leads to `path`."""
-    return Unreadable(
-        Problem("SYN-READ-021", file, values={"reason": forbidden(f"{file} lies", path, allowed)})
     )

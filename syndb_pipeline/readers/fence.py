@@ -1,0 +1,201 @@
+"""Reading in a process of its own, within limits: where a library meets a file of which nothing is known yet.
+
+Belongs here: starting, limiting and ending that process. Does not: any file format.
+
+A file may make whoever opens it allocate without end, crash or never return. Here that ends one process which holds
+nothing: Linux limits its memory and processor time, elsewhere this process watches it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from syndb_pipeline.readers.part import Unreadable
+
+Answer = TypeVar("Answer")
+
+_SERVE: Final = "from syndb_pipeline.readers.fence import serve; serve()"
+_LIMITS_ITSELF: Final = sys.platform == "linux"
+_WATCH_SECONDS: Final = 0.02
+
+
+class LimitReached(Exception):
+    """The work crashed, or needed more memory or time than it was given."""
+
+
+_DIED: Final = pickle.dumps((False, LimitReached()))
+
+
+class Fence:
+    """A process for reading, started when it is first needed and again when a file has ended it; gone after the `with` block."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Fence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def prepare(self, function: Callable[..., Any]) -> None:
+        """Have the process import what `function` needs, without waiting for it."""
+        with self._one_at_a_time:
+            self._send(function, None, 0, 0)
+
+    def call(
+        self, function: Callable[..., Answer], *arguments: Any, memory: int, seconds: int
+    ) -> Answer:
+        """What `function`, one of a module, gives for `arguments` there; both ways go by pickle.
+
+        Args:
+            function: Runs in the other process, where it may write files.
+            arguments: Its arguments.
+            memory: Bytes it may take beside what the process holds before.
+            seconds: Processor time it may take.
+
+        Raises:
+            LimitReached: It took more, or the process crashed.
+            Exception: Whatever `function` raises; an unforeseen one as `RuntimeError`.
+        """
+        with self._one_at_a_time:
+            try:
+                process = self._send(function, arguments, memory, seconds)
+                assert process.stdout is not None
+                with _watched(process.pid, memory, seconds):
+                    succeeded, answer = pickle.load(process.stdout)
+            except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+                self._end()
+                raise LimitReached from None
+            except BaseException:
+                self._end()
+                raise
+        if succeeded:
+            return answer  # type: ignore[no-any-return]
+        raise answer
+
+    def _send(self, *request: Any) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                # -P: the folder it is started in is no place to import from.
+                [sys.executable, "-P", "-c", _SERVE],
+                # Arrow's own allocator reserves a gigabyte ahead.
+                env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # an interruption at the terminal is not for it
+            )
+        assert self._process.stdin is not None
+        pickle.dump(request, self._process.stdin)
+        self._process.stdin.flush()
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL) if _LIMITS_ITSELF else process.kill()
+            process.communicate()
+
+
+def serve() -> None:
+    """Answer requests from standard input until it ends: what the other process runs.
+
+    On Linux a copy of this process, made when it has imported what is asked for, does each work:
+    what ends the copy leaves this one as it was, ready for the next.
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # no library may print among the answers
+    while True:
+        try:
+            function, arguments, memory, seconds = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        if arguments is None:
+            continue
+        copy = os.fork() if _LIMITS_ITSELF else 0
+        if copy:
+            _, status = os.waitpid(copy, 0)
+            answer = _DIED if status else b""
+        else:
+            if _LIMITS_ITSELF:
+                _limit(memory, seconds)
+            answer = _answer(function, arguments)
+        answers.write(answer)
+        answers.flush()
+        if _LIMITS_ITSELF and not copy:
+            os._exit(0)
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    try:
+        return pickle.dumps((True, function(*arguments)))
+    except MemoryError:
+        os._exit(1)
+    except (Unreadable, OSError) as error:
+        return pickle.dumps((False, error))
+    except Exception:  # noqa: BLE001 - raised where it was asked for
+        return pickle.dumps((False, RuntimeError(traceback.format_exc())))
+
+
+def _limit(memory: int, seconds: int) -> None:
+    """End this process once it has `memory` bytes more than now, or took `seconds`."""
+    import resource
+
+    held = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
+@contextmanager
+def _watched(process: int, memory: int, seconds: int) -> Iterator[None]:
+    """Kill the process with the number `process` when it goes beyond its limits, where it cannot be limited."""
+    if _LIMITS_ITSELF:
+        yield
+        return
+    done = threading.Event()
+    watcher = threading.Thread(target=watch, args=(process, memory, seconds, done), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def watch(process: int, memory: int, seconds: int, done: threading.Event) -> None:
+    """Until `done`, look at the process every 20 ms: memory and processor time beside what it had at first."""
+    psutil: Any = import_module("psutil")  # only where a process cannot be limited
+
+    try:
+        watched = psutil.Process(process)
+        held, used = watched.memory_info().rss, sum(watched.cpu_times()[:2])
+        while not done.wait(_WATCH_SECONDS):
+            if (
+                watched.memory_info().rss > held + memory
+                or sum(watched.cpu_times()[:2]) > used + seconds
+            ):
+                watched.kill()
+                return
+    except psutil.NoSuchProcess:
+        return

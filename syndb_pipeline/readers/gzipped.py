@@ -1,0 +1,54 @@
+"""Text compressed with gzip, unpacked piece by piece with an early stop where it is a bomb.
+
+Belongs here: unpacking. Does not: what the text holds. Source: RFC 1952.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from syndb_pipeline.readers.limits import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
+
+_STEP: Final = 1 << 20
+_FEED: Final = 1 << 16
+_MOST_SILENT: Final = 1 << 20
+"""Bytes that may be read without one that is given: of a header that does not end, or of parts that hold nothing."""
+
+
+def gunzipped(source: BinaryIO, file: str) -> Iterator[bytes]:
+    """The text of a gzip file in pieces, all of its parts one after the other.
+
+    Raises `zlib.error` or `EOFError` when it is not whole, and `Unreadable` when it holds far more than a table that was
+    compressed, or nearly nothing.
+    """
+    stream: zlib._Decompress | None = None
+    data, taken, given, silent, first = b"", 0, 0, 0, True
+    while data or (data := source.read(_FEED)):
+        if stream is None:
+            data = (
+                data if first else data.lstrip(b"\0")
+            )  # tapes and some programs fill up with zeros
+            if not data:
+                continue
+            stream, first = zlib.decompressobj(31), False
+        piece = stream.decompress(data, _STEP)
+        rest = stream.unconsumed_tail or stream.unused_data
+        taken += len(data) - len(rest)
+        silent = 0 if piece else silent + len(data) - len(rest)
+        given += len(piece)
+        if silent > _MOST_SILENT:
+            reason = f"more than {silent:,} bytes of it hold nothing, in a header without end or in parts that are empty"
+            raise refused(file, reason, "Compress it again from its source.")
+        if given > BOMB_BYTES and given > BOMB_RATIO * taken:
+            raise refused(
+                file,
+                f"{taken:,} bytes of it unpack to {given:,} and more, as no table does",
+                UNPACK,
+            )
+        data, stream = rest, None if stream.eof else stream
+        if piece:
+            yield piece
+    if stream is not None:
+        raise EOFError("compressed data end too early")
