@@ -2,7 +2,7 @@
 whether a column holds anything.
 
 Belongs here: files that the stages wrote. Does not: files of labs, whose footers may lie
-(`readers/untrusted_parquet.py`).
+(`readers/parquet/parquet_files.py`).
 """
 
 from __future__ import annotations

@@ -342,7 +342,7 @@ def test_spreadsheet_errors_in_xls(tmp_path: Path) -> None:
         (example.row, example.column, example.value)
         for example in done.finding("SYN-READ-010").examples
     ] == [(2, "voxel_radius", "#N/A")]
-    assert find_faults(tmp_path / "v.xls", "other") == []
+    assert find_faults(tmp_path / "v.xls", "v.xls", "other") == []
 
 
 def test_a_large_xls_is_searched_to_its_end(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_large_xls_is_searched_to_its_end(tmp_path: Path) -> None:
             sheet.write(row, column, f"cell {row} {column}")
     sheet.row(3000).set_cell_error(2, 0x07)
     book.save(str(tmp_path / "v.xls"))
-    (fault,) = find_faults(tmp_path / "v.xls", "S")
+    (fault,) = find_faults(tmp_path / "v.xls", "v.xls", "S")
     assert (fault.row, fault.column, fault.shown) == (3001, 2, "#DIV/0!")
 
 
@@ -439,7 +439,7 @@ def test_formulas_that_gave_an_empty_text_in_xls(tmp_path: Path, formulas: list[
     )
     done = ingest_folder(tmp_path, {"vesicle": {"file": "v.xls", "ignore": ["comment"]}})
     assert [code for code in done.codes if code != "SYN-READ-011"] == []
-    assert find_faults(tmp_path / "v.xls", "S") == []
+    assert find_faults(tmp_path / "v.xls", "v.xls", "S") == []
 
 
 def test_one_saved_result_shows_that_an_xls_was_worked_out(tmp_path: Path) -> None:
