@@ -102,7 +102,9 @@ def run_one(stage: str, config: Path) -> dict[str, Any]:
         record = run_stage(context, stage)
         seconds = time.perf_counter() - clock
     if record.errors or record.details.get("verdict", "accepted") != "accepted":
-        raise SystemExit("\n".join(f"{finding.code} {finding.cause}" for finding in record.errors))
+        raise SystemExit(
+            "\n".join(f"{finding.code} {finding.message}" for finding in record.errors)
+        )
     return {
         "stage": stage,
         "seconds": round(seconds, 2),

@@ -1,7 +1,7 @@
 """The rules as asset checks: for each stage, the families of rules it checks, with counts and
 places.
 
-Belongs here: which rules make a family, and when a check fails. Does not: the rules
+Belongs here: when a check fails, and what it shows. Does not: the rules and their families
 (`syndb_pipeline.rules.catalogue`) or checking them.
 """
 
@@ -10,7 +10,6 @@ Belongs here: which rules make a family, and when a check fails. Does not: the r
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -20,109 +19,29 @@ from dagster_defs.metadata import examples_table, findings_table, set_aside_tabl
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.errors import Exit, PipelineError
-from syndb_pipeline.report.report import by_severity, summary
+from syndb_pipeline.report.terminal import by_severity, summary
+from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.state.store import Record
 
-VERDICT = "verdict"
-TOLD_CAUSES = 5
+SHOWN_MESSAGES = 5
 
-
-@dataclass(frozen=True)
-class Family:
-    """Rules that are checked, and shown, together: those of `stage` whose codes start with one of
-    `codes`.
-    """
-
-    name: str
-    stage: str
-    codes: tuple[str, ...]
-    description: str
-
-    def findings(self, record: Record) -> list[Finding]:
-        return [finding for finding in record.findings if finding.code.startswith(self.codes)]
-
-
-FAMILIES = (
-    Family(
-        "files_are_readable",
-        "ingest",
-        ("SYN-READ-",),
-        "Every file is there and every line, cell and byte of it can be read.",
-    ),
-    Family(
-        "columns_are_known",
-        "ingest",
-        ("SYN-COL-",),
-        "Every column is one that SynDB's table has, and none that it needs is missing.",
-    ),
-    Family(
-        "values_follow_the_contract",
-        "validate",
-        ("SYN-TYPE-", "SYN-VAL-", "SYN-PATH-"),
-        "Numbers are numbers and within their range, texts fit, files named in cells exist.",
-    ),
-    Family(
-        "words_are_known",
-        "validate",
-        ("SYN-VOC-",),
-        "Words of a vocabulary are SynDB's; others are kept, with a warning.",
-    ),
-    Family(
-        "units_are_plausible",
-        "validate",
-        ("SYN-UNIT-",),
-        "Lengths, areas and volumes look like nanometres and agree with each other.",
-    ),
-    Family(
-        "keys_are_unique",
-        "assign_ids",
-        ("SYN-ID-",),
-        "Every row has a key of its own that no spreadsheet damaged.",
-    ),
-    Family(
-        "relations_resolve",
-        "join_relations",
-        ("SYN-REL-",),
-        "Every parent and reference names a row that is there.",
-    ),
-    Family(
-        "dataset_is_connected",
-        "check_integrity",
-        ("SYN-INT-", "SYN-UNIT-004"),
-        "All tables hang together, synapses lead to neurons, declared counts agree with the rows.",
-    ),
-    Family(
-        "columns_are_sent",
-        "check_integrity",
-        ("SYN-COL-004",),
-        "The values of every column that is read reach SynDB.",
-    ),
-    Family(
-        VERDICT,
-        "check_integrity",
-        ("SYN-",),
-        "No rule of any stage found an error. While this fails, nothing is packaged or sent.",
-    ),
-)
-"""The families by stage. Checks up to join_relations do not block, so that one run tells a lab
-everything; check_integrity's do.
-"""
 
 BLOCKING_STAGE = "check_integrity"
+"""Checks up to join_relations do not block, so that one run reports everything to a lab."""
 
 
 def judge(family: Family, record: Record) -> dg.AssetCheckResult:
     """Passed, or failed with counts and places. Warnings alone fail with severity WARN, which
     blocks nothing; hints pass.
 
-    So do errors of an accepted dataset: their rows are set aside.
+    So do errors of an accepted dataset: their rows are quarantined.
     """
-    found = family.findings(record)
+    found = [finding for finding in record.findings if family.covers(finding.code)]
     errors = [finding for finding in found if finding.severity == "error"]
     warnings = [finding for finding in found if finding.severity == "warning"]
-    # The verdict is about errors; the warnings stand with the family that they belong to.
+    # The verdict is about errors; warnings are shown with their own family.
     passed = (
         record.details["verdict"] == ACCEPTED
         if family.name == VERDICT
@@ -135,7 +54,7 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
         "places": sum(finding.count for finding in errors or warnings),
     }
     if aside := record.details.get("set_aside"):
-        metadata["set aside"] = set_aside_table(aside)
+        metadata["quarantined"] = set_aside_table(aside)
     if family.name == VERDICT and errors:
         metadata["findings"] = findings_table(errors)
     elif family.name != VERDICT and found:
@@ -153,9 +72,11 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
 
 
 def _sentences(findings: Sequence[Finding]) -> str:
-    told = [f"{finding.code}: {finding.cause}" for finding in by_severity(findings)[:TOLD_CAUSES]]
-    more = len(findings) - len(told)
-    return "\n".join([f"{summary(findings)}.", *told, *([f"... and {more} more"] if more else [])])
+    shown = [
+        f"{finding.code}: {finding.message}" for finding in by_severity(findings)[:SHOWN_MESSAGES]
+    ]
+    more = len(findings) - len(shown)
+    return "\n".join([f"{summary(findings)}.", *shown, *([f"... and {more} more"] if more else [])])
 
 
 def _stage_checks(stage: str, families: Sequence[Family]) -> dg.AssetChecksDefinition:
@@ -204,7 +125,7 @@ def _stage_checks(stage: str, families: Sequence[Family]) -> dg.AssetChecksDefin
 
 def _grouped() -> dict[str, list[Family]]:
     grouped: dict[str, list[Family]] = {}
-    for family in FAMILIES:
+    for family in FAMILIES.values():
         grouped.setdefault(family.stage, []).append(family)
     return grouped
 

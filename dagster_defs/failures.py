@@ -13,7 +13,7 @@ import dagster as dg
 import duckdb
 
 from syndb_pipeline.base.errors import Exit, PipelineError, of_the_machine
-from syndb_pipeline.report.report import by_severity, describe, summary
+from syndb_pipeline.report.terminal import by_severity, describe, summary
 from syndb_pipeline.rules.finding import Finding
 
 TOLD_FINDINGS = 10
@@ -65,7 +65,7 @@ def tell_failures() -> Iterator[None]:
 
 def rejection(dataset: str, findings: Sequence[Finding]) -> str:
     """The message of a run whose data were refused: the counts, then each error with its places and
-    cure.
+    fix.
     """
     errors = [finding for finding in by_severity(findings) if finding.severity == "error"]
     told = [describe(finding) for finding in errors[:TOLD_FINDINGS]]

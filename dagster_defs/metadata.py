@@ -19,7 +19,7 @@ from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.report.html import default_path
-from syndb_pipeline.report.report import by_severity, summary
+from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.join_relations import STAGE as JOIN_RELATIONS
 from syndb_pipeline.stages.package import STAGE as PACKAGE
@@ -53,7 +53,7 @@ def describe_record(context: Context, record: Record) -> Metadata:
             metadata["report"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
     if aside := record.details.get("set_aside"):
-        metadata["set aside"] = set_aside_table(aside)
+        metadata["quarantined"] = set_aside_table(aside)
     if record.tables:
         metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())
         metadata["rows"] = rows_table(record.tables)
@@ -152,13 +152,13 @@ def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValu
 
 
 def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataValue:
-    """Rows set aside, a line for each table that lost some: how many for an error of their own, how
+    """Quarantined rows, a line for each table that lost some: how many for an error of their own, how
     many only for others'.
     """
     columns = {
         "table": "string",
         "read": "int",
-        "set aside": "int",
+        "quarantined": "int",
         "wrong": "int",
         "below others": "int",
     }
@@ -166,7 +166,7 @@ def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataV
         {
             "table": name,
             "read": each["read"],
-            "set aside": each["rows"],
+            "quarantined": each["rows"],
             "wrong": each["rows"] - each["below"],
             "below others": each["below"],
         }
@@ -176,15 +176,15 @@ def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataV
 
 
 def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableMetadataValue:
-    """A line for each finding, errors first, with its count, cause, cure and first `places`."""
+    """A line for each finding, errors first, with its count, message, fix and first `places`."""
     columns = {
         "severity": "string",
         "code": "string",
         "table": "string",
         "column": "string",
         "count": "int",
-        "cause": "string",
-        "cure": "string",
+        "message": "string",
+        "fix": "string",
     } | ({"first places": "string"} if places else {})
     lines: list[dict[str, Any]] = [
         {
@@ -193,8 +193,8 @@ def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableM
             "table": finding.table or "",
             "column": finding.column or "",
             "count": finding.count,
-            "cause": finding.cause,
-            "cure": finding.cure,
+            "message": finding.message,
+            "fix": finding.fix,
         }
         | (
             {"first places": "; ".join(str(example) for example in finding.examples[:places])}
@@ -206,7 +206,7 @@ def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableM
     if len(findings) > MAX_FINDINGS:
         lines.append(
             dict.fromkeys(columns, "")
-            | {"cause": f"... and {len(findings) - MAX_FINDINGS} more: see the report"}
+            | {"message": f"... and {len(findings) - MAX_FINDINGS} more: see the report"}
         )
     return _table(columns, lines)
 
@@ -261,7 +261,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "license": receipt.license,
         "dagster/row_count": receipt.rows,
         "rows": _table(columns, lines),
-        **({"set aside": set_aside_table(aside)} if aside else {}),
+        **({"quarantined": set_aside_table(aside)} if aside else {}),
         "read back": (
             "every row, as it was sent"
             if read

@@ -39,7 +39,7 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
     """The first rows of each table that the stage wrote into `folder`, by the table's name; of its
     failing cells, when there are any.
 
-    Rows set aside go by "set aside <table>". Columns whose names start with `_` are between our
+    Quarantined rows go by "quarantined <table>". Columns whose names start with `_` are between our
     stages only and stay out.
     """
     files = [name for name in record.outputs if name.endswith(".parquet") and "/" in name]
@@ -47,7 +47,7 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
     aside = {name for name in by_table if f"{FOLDER}/{name}.parquet" in files}
     for table in ordered(by_table):
         with by_table[table].open("rb") as file:
-            yield f"set aside {table}" if table in aside else table, _read(file, PREVIEW_ROWS)
+            yield f"quarantined {table}" if table in aside else table, _read(file, PREVIEW_ROWS)
     for name in record.outputs:
         if name == "failures.parquet":
             with (folder / name).open("rb") as file:

@@ -60,7 +60,7 @@ class Seen:
         """Whether some finding is about the lab's column, or names it in its cause."""
         about = [finding for finding in self.findings if finding.table == table]
         return any(
-            finding.column == lab or re.search(rf"\b{re.escape(lab)}\b", finding.cause)
+            finding.column == lab or re.search(rf"\b{re.escape(lab)}\b", finding.message)
             for finding in about
         )
 

@@ -1,7 +1,7 @@
 """A lab with every kind of table, of which single cells can be spoilt: what the tests of quarantine
 share.
 
-Belongs here: its tables, running it, reading what was set aside and packaged. Does not:
+Belongs here: its tables, running it, reading what was quarantined and packaged. Does not:
 expectations.
 """
 
@@ -87,7 +87,7 @@ def quarantining(
 
 
 def set_aside(lab: Lab) -> dict[str, dict[int, tuple[str, str]]]:
-    """Table -> number of each row set aside -> its codes and reason."""
+    """Table -> number of each quarantined row -> its codes and reason."""
     folder = lab.context.store.stage("check_integrity") / "quarantine"
     return {
         path.stem: {
@@ -102,7 +102,7 @@ def set_aside(lab: Lab) -> dict[str, dict[int, tuple[str, str]]]:
 
 
 def keys_aside(lab: Lab) -> dict[str, set[str]]:
-    """Table -> keys of the rows set aside."""
+    """Table -> keys of the quarantined rows."""
     folder = lab.context.store.stage("check_integrity") / "quarantine"
     found = {}
     for table in set_aside(lab):

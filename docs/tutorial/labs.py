@@ -141,7 +141,7 @@ def worm(data: Path, lab: Lab, picture: Picture = no_pictures) -> Walk:
     walk.paste("SYN-ID-002")
     refusing = walk.config.read_text()
     walk.config.write_text(f"{refusing}\non_invalid: quarantine\nmax_rejected: 3%\n")
-    walk.check("set aside", "rejected", "SYN-REL-002")
+    walk.check("quarantined", "rejected", "SYN-REL-002")
     walk.config.write_text(refusing)
     walk.check("second check", "rejected", "SYN-REL-002")
     walk.run("fixes", "report", walk.given, "--fixes", "worm/fixes.xlsx")

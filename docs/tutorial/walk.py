@@ -1,7 +1,7 @@
 """A walk from `init` to ACCEPTED: commands that are really run, and what they printed, made stable
 for the page.
 
-Belongs here: running, expecting, pasting a cure, shortening output. Does not: the sets and their
+Belongs here: running, expecting, pasting a fix, shortening output. Does not: the sets and their
 steps (`labs.py`).
 """
 
@@ -144,8 +144,8 @@ class Walk:
             for block in finding["settings"]
         ] or [None]
         if block is None:
-            told = [finding["cure"] for finding in self.findings if finding["code"] == code]
-            raise Unexpected(f"{code} prints no YAML to paste; its cure: {told}")
+            told = [finding["fix"] for finding in self.findings if finding["code"] == code]
+            raise Unexpected(f"{code} prints no YAML to paste; its fix: {told}")
         [(table, settings)] = yaml.safe_load(block)["tables"].items()
         [key] = settings
         if key in yaml.safe_load(self.config.read_text())["tables"][table]:
@@ -197,10 +197,10 @@ class Walk:
                 kept.append("...")
         return self._console(name, "\n\n".join(kept).replace("\n\n...\n\n", "\n...\n"))
 
-    def cure(self, name: str, code: str) -> str:
+    def fix(self, name: str, code: str) -> str:
         """What the first finding of this code says is to be done, as a quotation."""
         return "> " + next(
-            finding["cure"] for finding in self.found[name] if finding["code"] == code
+            finding["fix"] for finding in self.found[name] if finding["code"] == code
         )
 
     def count(self, name: str, code: str) -> str:

@@ -121,9 +121,6 @@ def report(
         Path | None,
         typer.Option("--html", metavar="FILE", help="One page for people; needs no network."),
     ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML for CI.")
-    ] = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Every failing cell, a line each.")
     ] = None,
@@ -137,7 +134,9 @@ def report(
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option("--quarantine", metavar="FILE", help="Rows set aside, with reasons, as CSV."),
+        typer.Option(
+            "--quarantine", metavar="FILE", help="Quarantined rows, with reasons, as CSV."
+        ),
     ] = None,
 ) -> None:
     """Write what the checks found as files. Nothing is run; without options, the HTML page beside
@@ -147,7 +146,7 @@ def report(
 
     context = terminal.open_context(config, settings)
     with context.store.lock():
-        for path in write_files(context, Wanted(html, junit, csv, as_json, fixes, quarantine)):
+        for path in write_files(context, Wanted(html, csv, as_json, fixes, quarantine)):
             typer.echo(str(path))
 
 
@@ -161,7 +160,7 @@ def explain(
     ] = None,
 ) -> None:
     """Say what a finding means, why SynDB cares and what to do; without CODE, list all codes."""
-    from syndb_pipeline.report.explain import explain as print_page
+    from syndb_pipeline.report.terminal import explain as print_page
 
     print_page(terminal.console(), code)
 
@@ -341,7 +340,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
         "verdict": found.verdict or "none yet",
         "plan": found.digest or found.obstacle or "none",
         **(
-            {"set aside": "; ".join(f"{name} {each}" for name, each in found.set_aside.items())}
+            {"quarantined": "; ".join(f"{name} {each}" for name, each in found.set_aside.items())}
             if found.set_aside
             else {}
         ),

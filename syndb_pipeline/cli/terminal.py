@@ -205,7 +205,7 @@ def report(
         told: dict[str, Any] = ({"html": str(html)} if html else {}) | more
         print_json(sealed, digest=digest, **told)
         return
-    from syndb_pipeline.report.report import print_report
+    from syndb_pipeline.report.terminal import print_report
     from syndb_pipeline.state.relation import relations_of
 
     print_report(
@@ -236,7 +236,7 @@ def print_json(
     """Print the object of --json. Its `exit` is the command's exit code; when left out it follows
     from the verdict.
     """
-    from syndb_pipeline.report.report import as_json
+    from syndb_pipeline.report.terminal import as_json
     from syndb_pipeline.state.relation import relations_of
 
     verdict = sealed.details["verdict"] if sealed else None
@@ -305,7 +305,7 @@ def print_receipt(context: Context) -> None:
         f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons"
     )
     for name, aside in receipt.set_aside.items():
-        typer.echo(f"  set aside, not sent: {name} {aside}")
+        typer.echo(f"  quarantined, not sent: {name} {aside}")
     typer.echo(
         f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt "
         f" {records.receipt_path}"

@@ -64,14 +64,14 @@ class InvalidRows(Strict):
     on_invalid: Literal["refuse", "quarantine"] = Field(
         default="refuse",
         description=(
-            "What wrong rows do: refuse the dataset, or (quarantine) be set aside with everything"
+            "What wrong rows do: refuse the dataset, or (quarantine) be quarantined with everything"
             " below them."
         ),
     )
     max_rejected: Share | None = Field(
         default=None,
         description=(
-            "With on_invalid: quarantine, the most of each table that may be set aside; 0.5% when"
+            "With on_invalid: quarantine, the most of each table that may be quarantined; 0.5% when"
             " left out."
         ),
     )
@@ -80,14 +80,14 @@ class InvalidRows(Strict):
     def _limit_has_a_use(self) -> InvalidRows:
         if self.max_rejected is not None and self.on_invalid == "refuse":
             raise ValueError(
-                "max_rejected limits what is set aside, and nothing is; add `on_invalid:"
+                "max_rejected limits what is quarantined, and nothing is; add `on_invalid:"
                 " quarantine`, or remove it"
             )
         return self
 
     @property
     def rejected_limit(self) -> Decimal:
-        """The fraction of each table that may be set aside; 0 where wrong rows refuse the
+        """The fraction of each table that may be quarantined; 0 where wrong rows refuse the
         dataset.
         """
         if self.on_invalid == "refuse":

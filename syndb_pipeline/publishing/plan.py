@@ -146,7 +146,7 @@ def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str])
         parts[f"table {name}"] = [table.rows, table.sha256]
     if manifest.set_aside:
         aside = {name: each.model_dump() for name, each in manifest.set_aside.items()}
-        parts["rows set aside"] = aside
+        parts["quarantined rows"] = aside
     parts["meshes and skeletons"] = sorted(files)
     lab_files = (digest for name, digest in inputs.items() if name.startswith("file:"))
     parts["lab files"] = sorted(lab_files)
@@ -340,7 +340,7 @@ def describe(current: Plan) -> str:
         lines.append("References, the tables they point to, rows, and how the table was chosen")
         lines += (f"  {line}" for line in relations)
     if current.set_aside:
-        lines.append("Set aside, not sent")
+        lines.append("Quarantined, not sent")
         lines += (f"  {name:<{width}}  {each}" for name, each in current.set_aside.items())
     files = f"{meshes:,} meshes, {skeletons:,} skeletons, {amount(current.file_bytes)}"
     return "\n".join([*lines, f"Files        {files}", f"Digest       {current.digest}"])

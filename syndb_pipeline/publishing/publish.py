@@ -388,7 +388,7 @@ class _Publication(Arrival):
             if check.table in self.plan.set_aside and more > 0:
                 self.log(
                     f"{check.table}: {more:,} {stay}; they may be earlier forms of rows that are "
-                    "set aside now"
+                    "quarantined now"
                 )
 
     def _require_count(self, info: DatasetInfo, counted: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`on_invalid: quarantine`: setting aside rows with errors, and the rows that depend on them.
+"""`on_invalid: quarantine`: quarantining rows with errors, and the rows that depend on them.
 
 Belongs here: which rows and how many may go. Does not: finding errors.
 """

@@ -1,8 +1,8 @@
-"""What the package leaves out: the rows that check_integrity set aside, and the proof that nothing
+"""What the package leaves out: the rows that check_integrity quarantined, and the proof that nothing
 sent names them.
 
-Belongs here: reading the files of rows set aside, holding the packaged tables against each other.
-Does not: setting aside, packaging.
+Belongs here: reading the files of quarantined rows, holding the packaged tables against each other.
+Does not: quarantining, packaging.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from syndb_pipeline.state.tables import columns_of, written
 
 
 def left_out(context: Context) -> dict[str, Path]:
-    """The files of rows set aside, by table, of which `row_number` counts as in ingest's tables;
+    """The files of quarantined rows, by table, of which `row_number` counts as in ingest's tables;
     empty when every row is sent.
     """
     return written(context, "check_integrity", FOLDER)
@@ -44,6 +44,6 @@ def require_no_dangling(context: Context, parts: Path, tables: list[str]) -> Non
                 if dangling:
                     raise PipelineError(
                         f"{dangling:,} rows of {table} would be sent whose {column} names a row of"
-                        f" {targets[column]} that is set aside.",
+                        f" {targets[column]} that is quarantined.",
                         next_step="Please report this; nothing was packaged.",
                     )

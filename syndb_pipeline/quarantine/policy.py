@@ -1,8 +1,8 @@
-"""`on_invalid: quarantine`: whether the dataset can do without its wrong rows, and what is told of
+"""`on_invalid: quarantine`: whether the dataset can do without its wrong rows, and what is said of
 them.
 
-Belongs here: which errors are about rows, the limit, the sentences. Does not: finding the rows
-(`set_aside.py`).
+Belongs here: the decision, the limit, the sentences. Does not: finding the rows (`rows.py`), which
+errors are about rows (`rules/`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import duckdb
 
@@ -25,114 +25,7 @@ from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 
-About = Literal["rows", "lines", "dataset"]
-
 LIMIT_RULE: Final = "SYN-INT-007"
-
-_ROWS: Final = (
-    *("SYN-TYPE-001", "SYN-TYPE-002", "SYN-TYPE-003"),
-    *("SYN-VAL-001", "SYN-VAL-002", "SYN-VAL-003", "SYN-VAL-004", "SYN-VAL-005"),
-    *("SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-003", "SYN-VOC-004", "SYN-UNIT-001", "SYN-UNIT-002"),
-    *(
-        "SYN-PATH-001",
-        "SYN-PATH-002",
-        "SYN-PATH-003",
-        "SYN-PATH-004",
-        "SYN-PATH-005",
-        "SYN-PATH-006",
-        "SYN-PATH-007",
-    ),
-    *("SYN-PATH-008", "SYN-PATH-009"),
-    *("SYN-ID-001", "SYN-ID-002", "SYN-ID-003", "SYN-ID-007", "SYN-ID-008"),
-    *(
-        "SYN-REL-001",
-        "SYN-REL-002",
-        "SYN-REL-003",
-        "SYN-REL-006",
-        "SYN-REL-007",
-        "SYN-REL-008",
-        "SYN-INT-002",
-    ),
-)
-_LINES: Final = ("SYN-READ-002", "SYN-READ-003", "SYN-READ-015")
-_DATASET: Final = (
-    *(
-        "SYN-READ-001",
-        "SYN-READ-004",
-        "SYN-READ-005",
-        "SYN-READ-006",
-        "SYN-READ-007",
-        "SYN-READ-008",
-        "SYN-READ-009",
-        "SYN-READ-012",
-    ),
-    # A row of units tells that numbers may mean something else; one of names in another order, that
-    # columns may.
-    *(
-        "SYN-READ-013",
-        "SYN-READ-014",
-        "SYN-READ-017",
-        "SYN-READ-018",
-        "SYN-READ-019",
-        "SYN-READ-020",
-        "SYN-READ-021",
-    ),
-    "SYN-READ-022",
-    # What is told of a column that is not read has no rows among the failing cells.
-    "SYN-READ-023",
-    *(
-        "SYN-COL-001",
-        "SYN-COL-002",
-        "SYN-COL-003",
-        "SYN-COL-004",
-        "SYN-COL-005",
-        "SYN-COL-006",
-        "SYN-COL-007",
-    ),
-    # Whole columns: which of their rows are right cannot be told.
-    *(
-        "SYN-UNIT-003",
-        "SYN-UNIT-004",
-        "SYN-UNIT-005",
-        "SYN-VAL-006",
-        "SYN-VOC-005",
-        "SYN-ID-005",
-        "SYN-REL-004",
-        "SYN-REL-005",
-        "SYN-REL-010",
-        "SYN-INT-001",
-        "SYN-INT-003",
-        LIMIT_RULE,
-    ),
-    # Their places are counted, not kept, so that their rows cannot be set aside when the YAML makes
-    # errors of them.
-    *(
-        "SYN-READ-010",
-        "SYN-READ-011",
-        "SYN-READ-016",
-        "SYN-ID-004",
-        "SYN-ID-006",
-        "SYN-REL-009",
-        "SYN-REL-011",
-        "SYN-INT-004",
-        "SYN-INT-005",
-    ),
-)
-
-DECISIONS: Final[dict[str, About]] = {
-    **dict.fromkeys(_ROWS, "rows"),
-    **dict.fromkeys(_LINES, "lines"),
-    **dict.fromkeys(_DATASET, "dataset"),
-}
-"""What an error of each rule is about: rows, or lines that could not be read, which can be set
-aside; or the dataset, which it refuses.
-"""
-
-_PAIR_UNKNOWN: Final = ("SYN-REL-002", "SYN-REL-007", "SYN-ID-003", "SYN-ID-007")
-"""Rules on the two ends of a pair that leave open which pair the row is of."""
-
-_KEY_UNKNOWN: Final = ("SYN-ID-001", "SYN-ID-003", "SYN-ID-007")
-"""Rules on keys that leave open which row it is."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +49,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Judged:
-    """The findings with what became of their rows; `rows` gives those set aside and how many only
+    """The findings with what became of their rows; `rows` gives those quarantined and how many only
     depend on others, by table.
 
     `rows` is None when an error does not allow it: then every row counts as without quarantine.
@@ -195,7 +88,9 @@ def judge(case: Case, folder: Path) -> Judged:
         return Judged(False, [*case.findings, *over], rows)
     if lost := case.unrelated(aside.staying_links()):
         told = [
-            finding.model_copy(update={"cause": f"Without the rows set aside: {finding.cause}"})
+            finding.model_copy(
+                update={"message": f"Without the quarantined rows: {finding.message}"}
+            )
             for finding in lost
         ]
         return Judged(False, [*case.findings, *told], rows)
@@ -246,7 +141,7 @@ def _misread_columns(case: Case) -> set[tuple[str, str, str]]:
 def _obstacles(
     case: Case, cells: Mapping[tuple[str, str], int], misread: set[tuple[str, str, str]]
 ) -> list[str]:
-    """For each finding, why what it names cannot be set aside; "" when it can, or is no error."""
+    """For each finding, why what it names cannot be quarantined; "" when it can, or is no error."""
     told: dict[tuple[str, str], int] = {}
     for finding in case.findings:
         if finding.severity == "error" and finding.table:
@@ -268,13 +163,15 @@ def _obstacle(
     cells: Mapping[tuple[str, str], int],
     told: Mapping[tuple[str, str], int],
 ) -> str:
-    about = DECISIONS.get(finding.code, "dataset")
+    rule = RULES[finding.code]
     table = finding.table or ""
-    if about == "dataset" or table not in case.related.tables:
+    if rule.quarantine == "dataset" or table not in case.related.tables:
         return "it is not about single rows"
     if cells.get((finding.code, table), 0) < told[finding.code, table]:
         return "its rows are not known one by one"
-    pair_unknown = about == "lines" or (finding.code in _PAIR_UNKNOWN and finding.column != "cid")
+    pair_unknown = rule.quarantine == "lines" or (
+        "pair" in rule.leaves_open and finding.column != "cid"
+    )
     if pair_unknown and case.context.config.tables[table].combine:
         return f"rows of {table} are combined, and it is not known which pair would lack something"
     return ""
@@ -284,7 +181,7 @@ def _told(finding: Finding, obstacle: str) -> Finding:
     if not obstacle:
         return finding
     return finding.model_copy(
-        update={"cure": f"{finding.cure} It cannot be set aside: {obstacle}."}
+        update={"fix": f"{finding.fix} It cannot be quarantined: {obstacle}."}
     )
 
 
@@ -296,9 +193,9 @@ def _doubtful_targets(case: Case) -> list[Finding]:
     for table in case.related.tables:
         unread = case.context.upstream("ingest").tables[table].rejected
         (keyless,) = case.connection.execute(
-            "SELECT count(DISTINCT row_number) FROM wrong WHERE tbl = ? AND col = 'cid' AND code"
-            f" IN {_KEY_UNKNOWN}",
-            [table],
+            """SELECT count(DISTINCT row_number) FROM wrong
+               WHERE tbl = ? AND col = 'cid' AND list_contains(?, code)""",
+            [table, [code for code, rule in RULES.items() if "key" in rule.leaves_open]],
         ).fetchone() or (0,)
         if unread + keyless:
             lost[table] = unread + int(keyless)
@@ -421,5 +318,5 @@ def _places(case: Case, aside: SetAside, table: str) -> list[Example]:
 
 def _set_aside(finding: Finding) -> Finding:
     return finding.model_copy(
-        update={"cause": f"{finding.cause} Set aside, with everything below."}
+        update={"message": f"{finding.message} Quarantined, with everything that depends on it."}
     )

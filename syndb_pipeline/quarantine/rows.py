@@ -1,4 +1,4 @@
-"""Rows set aside: those with an error and, level by level, all that depend on them; written to
+"""Quarantined rows: those with an error and, level by level, all that depend on them; written to
 files of their own.
 
 Belongs here: finding and writing them, in DuckDB. Does not: which errors allow it and how much may
@@ -69,7 +69,7 @@ def _as_written(column: str) -> str:
 
 
 class SetAside:
-    """The rows of a dataset that are set aside, in the DuckDB table `aside`, and the lines that
+    """The rows of a dataset that are quarantined, in the DuckDB table `aside`, and the lines that
     could not be read.
     """
 
@@ -163,7 +163,7 @@ class SetAside:
     # -- rows that depend on them
 
     def spread(self, astray: Callable[[str], str | None]) -> None:
-        """Set aside, until nothing more is found, every row that names one set aside.
+        """Quarantine, until nothing more is found, every row that names a quarantined one.
 
         `astray(aside)` is a query for the numbers of synapses that lead to no neuron but through
         rows of the table `aside`, or None.
@@ -181,7 +181,7 @@ class SetAside:
                 self._whole_pairs(table, turn)
 
     def _go(self, turn: int) -> None:
-        """Note the UUIDs of the rows set aside in this turn, but for those that a row which stays
+        """Note the UUIDs of the quarantined rows in this turn, but for those that a row which stays
         has as well.
         """
         named = {
@@ -207,7 +207,7 @@ class SetAside:
                       NOT IN (FROM staying)""")
 
     def _below(self, table: str, turn: int) -> int:
-        """Set aside the rows of `table` that name a row noted in this turn. Returns how many."""
+        """Quarantine the rows of `table` that name a row noted in this turn. Returns how many."""
         references = self.related.references(table)
         if not references or not self._count(
             f"SELECT count(*) FROM gone WHERE round = {turn} AND"
@@ -230,11 +230,11 @@ class SetAside:
                 GROUP BY row_number""")
 
     def _astray(self, query: str | None, turn: int) -> int:
-        """Set aside the synapses that lead to no neuron any more."""
+        """Quarantine the synapses that lead to no neuron any more."""
         if query is None:
             return 0
         return self._count(f"""INSERT INTO {ASIDE}
-                SELECT 'synapse', n, '', 'leads to a neuron only through rows that are set aside',
+                SELECT 'synapse', n, '', 'leads to a neuron only through rows that are quarantined',
                   'synapse', {literal(_ASTRAY)}, {turn + 1}
                 FROM (SELECT * FROM ({query}) found(n)) WHERE n NOT IN (SELECT row_number FROM
                   {ASIDE} WHERE tbl = 'synapse')""")
@@ -250,14 +250,14 @@ class SetAside:
                 WITH pairs AS (SELECT {pair}, min("of") AS "of", min(cause) AS cause FROM {rows}
                                JOIN ({mine}) ON file_row_number = row_number GROUP BY {pair})
                 SELECT {literal(table)}, file_row_number, '',
-                  'combined with a row that is set aside', "of", cause, {turn + 1}
+                  'combined with a row that is quarantined', "of", cause, {turn + 1}
                 FROM {rows} JOIN pairs USING ({pair}) WHERE file_row_number NOT IN (SELECT
                   row_number FROM ({mine}))""")
 
     # -- what came of it
 
     def rows(self) -> dict[str, tuple[int, int]]:
-        """Rows set aside by table, and how many of them have no error themselves."""
+        """Quarantined rows by table, and how many of them have no error themselves."""
         found = self.connection.execute(
             f"SELECT tbl, count(*), count(*) FILTER (codes = '') FROM {ASIDE} GROUP BY tbl"
         ).fetchall()
@@ -280,7 +280,7 @@ class SetAside:
         return [(str(where), str(code), int(count)) for where, code, count in found]
 
     def first(self, table: str, count: int) -> list[int]:
-        """The first row numbers of `table` that are set aside."""
+        """The first row numbers of `table` that are quarantined."""
         query = (
             f"SELECT row_number FROM {ASIDE} WHERE tbl = {literal(table)} ORDER BY 1 LIMIT {count}"
         )
@@ -305,7 +305,7 @@ class SetAside:
         return links
 
     def write(self, folder: Path) -> None:
-        """Write `quarantine/<table>.parquet`, a row for each row set aside, and
+        """Write `quarantine/<table>.parquet`, a row for each quarantined row, and
         `quarantine/unreadable.parquet`, one for each line.
 
         Columns: row_number (as in ingest), file, sheet, line, codes, reason, then the table's

@@ -213,7 +213,7 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
     for column in table.columns.values():
         if column.required and column.name not in targets:
             complete = False
-            # `CID` for cid is told above as an unknown column, with the same cure.
+            # `CID` for cid is told above as an unknown column, with the same fix.
             if column.name not in claims and column.name not in {
                 _spelling(name) for name in unknown
             }:

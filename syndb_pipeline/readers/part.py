@@ -23,7 +23,7 @@ class Problem:
     (`findings/catalogue.py`).
 
     `file` is None when it is about several. `severity` is given where the case is milder than its
-    rule, `settings` (YAML to paste) where the settings that the cure names are of no use one by
+    rule, `settings` (YAML to paste) where the settings that the fix names are of no use one by
     one.
     """
 

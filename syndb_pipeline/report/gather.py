@@ -1,4 +1,4 @@
-"""Everything a report tells of a dataset, from what the stages left; nothing is run.
+"""Everything a report says of a dataset, from what the stages left; nothing is run.
 
 Belongs here: which records belong together, and putting their facts side by side. Does not: drawing
 or writing them.
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import duckdb
@@ -19,7 +18,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.report.failing import Case, collect
 from syndb_pipeline.report.measures import Cloud, Histogram, clouds, histograms
-from syndb_pipeline.report.report import by_severity
+from syndb_pipeline.report.terminal import by_severity
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import dataset_metadata
 from syndb_pipeline.stages.validate import STAGE as VALIDATE
@@ -30,29 +29,24 @@ from syndb_pipeline.state.store import DatasetStore, Record, Rows
 from syndb_pipeline.state.tables import ingested
 
 CHECKS: Final = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity")
-"""The stages whose records a report tells, in their order; the last one gives the verdict."""
-
-State = Literal["done", "not run", "outdated", "damaged"]
+"""The stages whose records a report is made of, in their order; the last one gives the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """Whether what a stage left can be told: `outdated` when the stage before it ran again since,
-    `damaged` when a file of it changed.
+    """Whether a report may use what a stage left.
+
+    It is `outdated` when the stage before it ran again since, `damaged` when a file of it changed.
     """
 
     name: str
-    state: State
+    state: Literal["done", "not run", "outdated", "damaged"]
     record: Record | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells. `verdict` is None while check_integrity has not judged what the other
-    stages left.
-
-    `findings` and `cases` are in one order, errors first.
-    """
+    """What a report says. `findings` and `cases` are in one order, errors first."""
 
     context: Context
     stages: list[StageState]
@@ -67,7 +61,7 @@ class Report:
 
     @property
     def records(self) -> dict[str, Record]:
-        """The records that can be told, by stage."""
+        """The usable records, by stage."""
         return _usable(self.stages)
 
     @property
@@ -75,19 +69,20 @@ class Report:
         return self.context.config.name
 
     @property
-    def sealed(self) -> Record | None:
+    def verdict_record(self) -> Record | None:
         return self.records.get(CHECKS[-1])
 
     @property
     def verdict(self) -> str | None:
-        return str(self.sealed.details["verdict"]) if self.sealed else None
+        """None while check_integrity has not judged what the other stages left."""
+        record = self.verdict_record
+        return str(record.details["verdict"]) if record else None
 
     @property
-    def set_aside(self) -> int:
+    def quarantined(self) -> int:
         """Rows and lines that an accepted dataset is published without."""
-        return (
-            sum(rows.rejected for rows in self.tables.values()) if self.verdict == "accepted" else 0
-        )
+        accepted = self.verdict == "accepted"
+        return sum(rows.rejected for rows in self.tables.values()) if accepted else 0
 
     @property
     def missing(self) -> list[StageState]:
@@ -96,7 +91,7 @@ class Report:
 
     @property
     def last_run(self) -> datetime | None:
-        """When the last of the stages began."""
+        """When the last of the stages was started."""
         return max(
             (record.run.started for record in self.records.values() if record.run), default=None
         )
@@ -104,48 +99,34 @@ class Report:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of us, of the stages and of the libraries, as the records have them."""
-        return {
-            name: version
-            for record in self.records.values()
-            for name, version in record.versions.items()
-        }
+        return {k: v for record in self.records.values() for k, v in record.versions.items()}
 
     @property
     def files(self) -> dict[str, str]:
         """SHA-256 of each of the lab's files, as ingest read it."""
-        inputs = self.records["ingest"].inputs
-        return {
-            name.removeprefix("file:"): digest
-            for name, digest in inputs.items()
-            if name.startswith("file:")
-        }
+        inputs = self.records["ingest"].inputs.items()
+        return {name[len("file:") :]: digest for name, digest in inputs if name.startswith("file:")}
 
 
 def states(store: DatasetStore) -> list[StageState]:
-    """What each checking stage left. Everything after one that cannot be told cannot be told
-    either: its rows are another run's.
-    """
+    """What each checking stage left; whatever follows an unusable one is of another run's rows."""
     found: list[StageState] = []
     for name in CHECKS:
         record = store.record(name)
-        before = found[-1] if found else None
-        state: State = "done"
         if record is None:
-            state = "not run"
-        elif before is not None and not (
-            before.state == "done" and _follows(record, before.record)
-        ):
-            state = "outdated"
-        elif any(
-            _size(store, name, file) != output.bytes for file, output in record.outputs.items()
-        ):
-            state = "damaged"
-        found.append(StageState(name, state, record))
+            found.append(StageState(name, "not run"))
+        elif found and not _follows(record, found[-1]):
+            found.append(StageState(name, "outdated", record))
+        elif any(_size(store, name, file) != out.bytes for file, out in record.outputs.items()):
+            found.append(StageState(name, "damaged", record))
+        else:
+            found.append(StageState(name, "done", record))
     return found
 
 
-def _follows(record: Record, before: Record | None) -> bool:
-    return before is not None and record.inputs.get(f"record:{before.stage}") == before.digest
+def _follows(record: Record, before: StageState) -> bool:
+    digest = record.inputs.get(f"record:{before.name}")
+    return before.state == "done" and before.record is not None and digest == before.record.digest
 
 
 def _size(store: DatasetStore, stage: str, file: str) -> int:
@@ -154,15 +135,11 @@ def _size(store: DatasetStore, stage: str, file: str) -> int:
 
 
 def _usable(stages: Sequence[StageState]) -> dict[str, Record]:
-    return {
-        stage.name: stage.record
-        for stage in stages
-        if stage.state == "done" and stage.record is not None
-    }
+    return {stage.name: stage.record for stage in stages if stage.state == "done" and stage.record}
 
 
 def require_ingest(context: Context, stages: Sequence[StageState]) -> None:
-    """Raise `PipelineError` when there is nothing to tell, saying what to run."""
+    """Raise `PipelineError` when there is nothing to report, saying what to run."""
     first = stages[0]
     if first.state != "done":
         why = (
@@ -180,11 +157,12 @@ def require_ingest(context: Context, stages: Sequence[StageState]) -> None:
 def gathered(
     context: Context, *, measured: bool = True
 ) -> Iterator[tuple[Report, duckdb.DuckDBPyConnection]]:
-    """The report of a dataset, and the DuckDB that holds its failing cells (`failing.FAILING`)
-    while it is written.
+    """The report of a dataset, and the DuckDB that holds its failing cells (`failing.FAILING`).
 
-    Without `measured` no distribution is counted. The dataset's lock must be held. Raises
-    `PipelineError` when nothing was ingested.
+    Without `measured` no distribution is counted. The dataset's lock must be held.
+
+    Raises:
+        PipelineError: Nothing was ingested.
     """
     stages = states(context.store)
     require_ingest(context, stages)
@@ -192,42 +170,45 @@ def gathered(
     with context.duckdb() as connection:
         findings = by_severity(_findings(records))
         cases = collect(connection, context.store, records, findings)
-        paths = {
+        tables = {
             name: path
             for name, path in ingested(context).items()
             if name in records["ingest"].tables
         }
-        terms = context.config.terms
-        yield (
-            Report(
-                context,
-                stages,
-                _rows(context, connection, records),
-                findings,
-                cases,
-                relations=_relations(records, connection),
-                histograms=_histograms(connection, paths, records) if measured else {},
-                clouds=clouds(connection, paths) if measured else [],
-                metadata=dataset_metadata(
-                    context.config, ordered(context.config.tables)
-                ).model_dump(mode="json"),
-                terms=terms.model_dump(mode="json") if terms else None,
+        summaries = _summaries(records)
+        drawn = {
+            name: histograms(connection, name, path, summaries.get(name))
+            for name, path in tables.items()
+            if measured
+        }
+        report = Report(
+            context,
+            stages,
+            _rows(context, connection, records),
+            findings,
+            cases,
+            relations=_relations(records, connection),
+            histograms=drawn,
+            clouds=clouds(connection, tables) if measured else [],
+            metadata=dataset_metadata(context.config, ordered(context.config.tables)).model_dump(
+                mode="json"
             ),
-            connection,
+            terms=context.config.terms.model_dump(mode="json") if context.config.terms else None,
         )
+        yield report, connection
 
 
 def _findings(records: Mapping[str, Record]) -> list[Finding]:
-    """All findings of the stages; the sealed record repeats those of the stages before it."""
-    if CHECKS[-1] in records:
-        return records[CHECKS[-1]].findings
-    return [finding for record in records.values() for finding in record.findings]
+    """All findings of the stages; check_integrity's record repeats those of the stages before it."""
+    last = records.get(CHECKS[-1])
+    chosen = [last] if last else records.values()
+    return [finding for record in chosen for finding in record.findings]
 
 
 def _rows(
     context: Context, connection: duckdb.DuckDBPyConnection, records: Mapping[str, Record]
 ) -> dict[str, Rows]:
-    """Rows by table, as sealed; before the verdict, what the stages up to now rejected."""
+    """Rows by table; before the verdict, what the stages up to now rejected."""
     if CHECKS[-1] in records:
         return records[CHECKS[-1]].tables
     rejected = rejected_rows(connection, context, [context.store.stage(name) for name in records])
@@ -238,22 +219,12 @@ def _rows(
     return tables
 
 
-def _histograms(
-    connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path], records: Mapping[str, Record]
-) -> dict[str, list[Histogram]]:
-    """Distributions by table, from the summaries in validate's record; where it has not run, or an
-    older version did, they are made.
-    """
+def _summaries(records: Mapping[str, Record]) -> dict[str, Any]:
+    """Summaries of numeric columns by table, unless an older version of validate made them."""
     record = records.get(VALIDATE.name)
-    validated = (
-        record.details["tables"]
-        if record and record.versions.get(VALIDATE.name) == VALIDATE.version
-        else {}
-    )
-    return {
-        name: histograms(connection, name, path, validated[name]["columns"] if validated else None)
-        for name, path in paths.items()
-    }
+    if record is None or record.versions.get(VALIDATE.name) != VALIDATE.version:
+        return {}
+    return {name: details["columns"] for name, details in record.details["tables"].items()}
 
 
 def _relations(
@@ -262,8 +233,8 @@ def _relations(
     if "join_relations" not in records:
         return []
     counts = connection.execute(
-        "SELECT tbl, col, count(*) FROM kept WHERE code IN ('SYN-REL-001', 'SYN-REL-002') AND stage"
-        " = 'join_relations' GROUP BY ALL"
+        """SELECT tbl, col, count(*) FROM kept
+           WHERE code IN ('SYN-REL-001', 'SYN-REL-002') AND stage = 'join_relations' GROUP BY ALL"""
     ).fetchall()
     orphans = {(table, column): int(count) for table, column, count in counts}
     tables = records["join_relations"].details["tables"]

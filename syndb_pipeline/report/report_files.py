@@ -1,19 +1,18 @@
 """The files of a report that a person asked for.
 
-Belongs here: which are written, in one reading of the dataset, and never over a lab's own file.
-Does not: their content.
+Belongs here: which are written, in one reading of the dataset, and never over a lab's own file. Does
+not: their content.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.report.exports import write_csv, write_json, write_junit
+from syndb_pipeline.report.exports import write_csv, write_json, write_quarantined
 from syndb_pipeline.report.gather import gathered, require_ingest, states
 from syndb_pipeline.report.html import render, write_report
-from syndb_pipeline.report.quarantine_csv import write_set_aside
 from syndb_pipeline.report.workbook.workbook import write_workbook
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.stage import Context
@@ -22,10 +21,9 @@ from syndb_pipeline.state.store import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Where each form of the report goes; None for those that nobody asked for."""
+    """Where each form of the report goes; None for those that are not asked for."""
 
     html: Path | None = None
-    junit: Path | None = None
     csv: Path | None = None
     json: Path | None = None
     fixes: Path | None = None
@@ -33,81 +31,62 @@ class Wanted:
 
     @property
     def paths(self) -> dict[str, Path]:
-        named = {
-            "--html": self.html,
-            "--junit": self.junit,
-            "--csv": self.csv,
-            "--json": self.json,
-            "--fixes": self.fixes,
-        }
-        return {
-            option: path
-            for option, path in (named | {"--quarantine": self.quarantine}).items()
-            if path is not None
-        }
+        """The paths asked for, by the option of the command."""
+        named = {f"--{option.name}": getattr(self, option.name) for option in fields(self)}
+        return {option: path for option, path in named.items() if path is not None}
 
 
 def write_files(context: Context, wanted: Wanted) -> list[Path]:
-    """Write what is wanted, or the HTML report in its usual place when nothing is, and return the
-    paths.
+    """Write what is wanted, or the HTML report in its usual place without wishes; returns the paths.
 
-    Says which stages have not run. The dataset's lock must be held. Raises `PipelineError` when
-    nothing was ingested, and `ConfigError` for a path that is a folder, a device, another option's,
-    or a file that the dataset is made from.
+    Says which stages have not run. The dataset's lock must be held.
+
+    Raises:
+        PipelineError: Nothing was ingested.
+        ConfigError: A path is a folder, a device, another option's, or a file of the dataset.
     """
     stages = states(context.store)
     require_ingest(context, stages)
     _require_harmless(context, wanted)
     for stage in stages:
         if stage.state != "done":
-            context.say(
-                f"{stage.name}: {stage.state}; the report tells what the stages before it found"
-            )
+            context.say(f"{stage.name}: {stage.state}; the report is of the stages before it")
     if changed := _changed_since(context):
-        told = f"{changed} changed after the checks, and the report tells what they found before"
-        context.say(f"{told}; check again: syndb-pipeline check {context.config.path}")
+        context.say(
+            f"{changed} changed after the checks, and the report is of what they found before; "
+            f"check again: syndb-pipeline check {context.config.path}"
+        )
     if not wanted.paths:
         return [write_report(context)]
     with gathered(context, measured=wanted.html is not None) as (report, connection):
         if wanted.html:
             write_atomically(wanted.html, render(report))
-        if wanted.junit:
-            write_junit(report, wanted.junit)
         if wanted.csv:
             write_csv(report, connection, wanted.csv)
         if wanted.json:
             write_json(report, wanted.json)
         if wanted.quarantine:
-            write_set_aside(context, connection, wanted.quarantine)
+            write_quarantined(context, connection, wanted.quarantine)
         if wanted.fixes:
-            written = write_workbook(report, connection, wanted.fixes)
-            context.say(
-                f"{wanted.fixes}: {written.rows:,} of {written.total:,} rows to correct; its first"
-                " sheet says how"
-            )
+            made = write_workbook(report, connection, wanted.fixes)
+            rows = f"{made.rows:,} of {made.total:,} rows to correct"
+            context.say(f"{wanted.fixes}: {rows}; its first sheet says how")
     return list(wanted.paths.values())
 
 
 def _changed_since(context: Context) -> str:
-    """The dataset's YAML or one of its files, if it was written later than any stage was last run
-    or found to hold; "" otherwise.
-    """
+    """The dataset's YAML or one of its files that is newer than every stage's last run; "" for none."""
     records = [path for name in STAGES if (path := context.store.record_path(name)).is_file()]
     checked = max(path.stat().st_mtime_ns for path in records)
     read = [context.config.path, *_files_read(context)]
-    return next(
-        (path.name for path in read if path.is_file() and path.stat().st_mtime_ns > checked), ""
-    )
+    newer = (path.name for path in read if path.is_file() and path.stat().st_mtime_ns > checked)
+    return next(newer, "")
 
 
 def _files_read(context: Context) -> list[Path]:
     record = context.store.record("ingest")
-    names = [
-        name.removeprefix("file:")
-        for name in (record.inputs if record else {})
-        if name.startswith("file:")
-    ]
-    return [context.config.folder / name for name in names]
+    names = [name for name in (record.inputs if record else {}) if name.startswith("file:")]
+    return [context.config.folder / name.removeprefix("file:") for name in names]
 
 
 def _require_harmless(context: Context, wanted: Wanted) -> None:
@@ -120,19 +99,15 @@ def _require_harmless(context: Context, wanted: Wanted) -> None:
     seen: dict[Path, str] = {}
     for option, path in wanted.paths.items():
         resolved = path.resolve()
+        step = "Name another file for the report."
         if resolved in own:
             raise ConfigError(
-                f"{option} {path}: the dataset is made from this file.",
-                next_step="Name another file for the report.",
+                f"{option} {path}: the dataset is made from this file.", next_step=step
             )
         if resolved.exists() and not resolved.is_file():
-            raise ConfigError(
-                f"{option} {path} is a folder or no plain file.",
-                next_step="Name a file for the report.",
-            )
+            raise ConfigError(f"{option} {path} is a folder or not a regular file.", next_step=step)
         if resolved in seen:
             raise ConfigError(
-                f"{seen[resolved]} and {option} name one file, {path}.",
-                next_step="Name a file for each.",
+                f"{seen[resolved]} and {option} name one file, {path}.", next_step=step
             )
         seen[resolved] = option

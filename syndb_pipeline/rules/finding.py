@@ -59,12 +59,11 @@ class Example(BaseModel):
 
 
 class Finding(BaseModel):
-    """One cause, with its count, its first places and its cure. `column` is the name in the lab's
-    file where it has one.
+    """One cause, with its count, its first places and how to fix it.
 
-    `confidence` is that of the diagnosis in `cause`, not of the count. `settings` are what `cure`
-    would set in the dataset's YAML, a block each, ready to be merged into it; where there are
-    several, any one of them will do.
+    `column` is the name in the lab's file where it has one. `confidence` is that of the diagnosis in
+    `message`, not of the count. `settings` are what `fix` would set in the dataset's YAML, a block
+    each, ready to be merged into it; where there are several, any one of them will do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,8 +76,8 @@ class Finding(BaseModel):
     column: str | None = None
     count: int = 1
     examples: list[Example] = []
-    cause: str
-    cure: str
+    message: str
+    fix: str
     confidence: Confidence = "certain"
     settings: list[str] = []
 
@@ -91,19 +90,18 @@ fits a terminal of 80.
 _PLACEHOLDER = re.compile(r"<[^>]+>|\.\.\.")
 
 
-def settings_of(cure: str) -> list[str]:
-    """The settings that `cure` names between backticks with their values, as blocks of YAML; not
+def settings_of(fix: str) -> list[str]:
+    """The settings that `fix` names between backticks with their values, as blocks of YAML; not
     those that a person has to complete.
     """
     blocks = []
-    for table, key, text in _SETTING.findall(cure):
+    for table, key, text in _SETTING.findall(fix):
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             continue
-        flow = (
-            None if isinstance(value, dict | list) else False
-        )  # a collection stands in one line, as the sentences write it
+        # A collection is written in one line, as in the sentences.
+        flow = None if isinstance(value, dict | list) else False
         line = yaml.safe_dump(
             {key: value},
             default_flow_style=flow,
@@ -111,9 +109,8 @@ def settings_of(cure: str) -> list[str]:
             allow_unicode=True,
             width=_PASTED_WIDTH,
         )
-        line = line.replace("{? '' : ", "{'': ").replace(
-            ", ? '' : ", ", '': "
-        )  # PyYAML writes an empty key in the long way
+        # PyYAML writes an empty key in the long way.
+        line = line.replace("{? '' : ", "{'': ").replace(", ? '' : ", ", '': ")
         block = f"tables:\n  {table}:\n{indent(line.rstrip(), '    ')}"
         if block not in blocks and not _PLACEHOLDER.search(text):
             blocks.append(block)
@@ -144,7 +141,7 @@ def build(
         {"table": table, "file": file, "column": column, "count": f"{count:,}"} | numbered | values
     )
     shown = list(examples or [])[:MAX_EXAMPLES]
-    cure = rule.cure.format(**known)
+    fix = rule.fix.format(**known)
     return Finding(
         code=code,
         severity=(severities or {}).get(code, rule.severity),
@@ -154,8 +151,8 @@ def build(
         column=column,
         count=count,
         examples=shown,
-        cause=rule.cause.format(**known),
-        cure=cure,
+        message=rule.message.format(**known),
+        fix=fix,
         confidence=confidence,
-        settings=settings_of(cure),
+        settings=settings_of(fix),
     )

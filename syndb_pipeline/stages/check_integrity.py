@@ -93,8 +93,8 @@ def run(context: Context, folder: Path) -> Result:
 
     Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier
     stages, so that this record holds everything. details: `verdict` ("accepted" when no finding is
-    an error, or the rows of all of them are set aside), `chain` (stage -> digest of its record),
-    `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines set aside, `below`)
+    an error, or the rows of all of them are quarantined), `chain` (stage -> digest of its record),
+    `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines quarantined, `below`)
     where there are any.
     """
     links = {

@@ -34,7 +34,7 @@ class PackagedTable(_Frozen):
 
 
 class RowsSetAside(_Frozen):
-    """Rows and unreadable lines of a table that were set aside: `rows` of those `read`, `below` of
+    """Rows and unreadable lines of a table that were quarantined: `rows` of those `read`, `below` of
     them only for other rows' errors."""
 
     read: int

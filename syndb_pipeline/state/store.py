@@ -29,7 +29,7 @@ class Rows(BaseModel):
     """Rows of one table. `read` = `passed` + `rejected`; `combined` of the passed rows were merged
     into another row of their pair.
 
-    `below` of the rejected rows have no error themselves: rows that they depend on were set aside
+    `below` of the rejected rows have no error themselves: rows that they depend on were quarantined
     (`on_invalid: quarantine`).
     """
 

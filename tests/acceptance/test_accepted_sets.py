@@ -110,7 +110,7 @@ def test_vesicles_without_any_parent_are_taken_and_it_is_said(data: Path, lab: L
     told = ran.finding("SYN-INT-003")
     assert told["severity"] == "warning"
     assert told["table"] == "vesicle"
-    assert "without a table of its parents" in told["cause"]
+    assert "without a table of its parents" in told["message"]
     assert published.value("SELECT count(DISTINCT cid) FROM vesicle") == 37
 
 
@@ -128,7 +128,7 @@ def test_neurons_and_synapses_with_skeletons_and_meshes(data: Path, lab: Lab) ->
     assert ran.report["tables"] == {"neuron": rows(5), "synapse": rows(14_836)}
     pieces = ran.finding("SYN-PATH-005")
     assert (pieces["severity"], pieces["count"]) == ("warning", 1)
-    assert "754538881.swc': 2 roots" in pieces["cause"]
+    assert "754538881.swc': 2 roots" in pieces["message"]
     assert published.counts == {"neuron": 5, "synapse": 14_836}
     assert published.value("SELECT count(DISTINCT cid) FROM synapse") == 14_836
     stored = lab.node().stored(UUID(DATASET))
@@ -305,11 +305,11 @@ def test_skeletons_that_are_trees_are_packed_and_strange_ones_told(data: Path, l
     }
     assert (
         "test_neuron_disconnected.swc': 2 roots, the second in line 8"
-        in told["SYN-PATH-005"]["cause"]
+        in told["SYN-PATH-005"]["message"]
     )
     assert (
         "sample_doublet_point.swc': 1 of 54 samples, the first in line 56"
-        in told["SYN-PATH-006"]["cause"]
+        in told["SYN-PATH-006"]["message"]
     )
     assert published.counts == {"neuron": 6}
     stored = lab.node().stored(UUID(DATASET))

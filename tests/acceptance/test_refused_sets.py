@@ -47,7 +47,7 @@ def test_synapse_files_put_together_as_they_are(data: Path, lab: Lab) -> None:
     assert ran.codes == {"SYN-COL-001": 2, "SYN-ID-002": 11_700}, (
         "no orphan: every parent_id is a neuron of the table"
     )
-    assert "3,136 of 14,836 keys are distinct" in ran.finding("SYN-ID-002")["cause"]
+    assert "3,136 of 14,836 keys are distinct" in ran.finding("SYN-ID-002")["message"]
     unknown = [finding for finding in ran.errors if finding["code"] == "SYN-COL-001"]
     assert [(finding["table"], finding["column"]) for finding in unknown] == [
         ("synapse", "type"),
@@ -55,7 +55,7 @@ def test_synapse_files_put_together_as_they_are(data: Path, lab: Lab) -> None:
     ]
     scale = ran.finding("SYN-UNIT-004")
     assert (scale["severity"], scale["table"]) == ("warning", "synapse")
-    assert "nanometres" in scale["cure"]
+    assert "nanometres" in scale["fix"]
 
 
 def test_left_out_columns_leave_only_the_duplicates(data: Path, lab: Lab) -> None:
@@ -107,7 +107,7 @@ def test_an_edge_list_whose_first_row_would_be_taken_for_a_header(data: Path, la
 
     assert ran.codes == {"SYN-READ-006": 1}
     assert ran.finding("SYN-READ-006")["table"] == "neuron_relation"
-    assert "header_row: null" in ran.finding("SYN-READ-006")["cure"]
+    assert "header_row: null" in ran.finding("SYN-READ-006")["fix"]
     assert ran.report["tables"]["neuron_relation"] == {
         "read": 0,
         "passed": 0,
@@ -125,8 +125,8 @@ def test_pairs_that_stand_twice_and_nothing_else(data: Path, lab: Lab) -> None:
     ran = check(lab, tables)
 
     assert ran.codes == {"SYN-REL-006": 9}
-    assert "849 of 858 pairs are distinct" in ran.finding("SYN-REL-006")["cause"]
-    assert "combine" in ran.finding("SYN-REL-006")["cure"]
+    assert "849 of 858 pairs are distinct" in ran.finding("SYN-REL-006")["message"]
+    assert "combine" in ran.finding("SYN-REL-006")["fix"]
     # SynDB knows a relation by its pair: the lab's own key of the row is not sent.
     assert [
         finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"
@@ -153,8 +153,8 @@ def test_duplicates_orphans_and_repeated_pairs_at_once(data: Path, lab: Lab) -> 
 
     assert ran.codes == {"SYN-ID-002": 38, "SYN-REL-002": 154, "SYN-REL-006": 1_725}
     duplicates = ran.finding("SYN-ID-002")
-    assert "6,379 of 6,417 keys are distinct" in duplicates["cause"]
-    assert "3 of them are copies of whole rows and 35 differ from the first" in duplicates["cure"]
+    assert "6,379 of 6,417 keys are distinct" in duplicates["message"]
+    assert "3 of them are copies of whole rows and 35 differ from the first" in duplicates["fix"]
     orphans = [finding for finding in ran.errors if finding["code"] == "SYN-REL-002"]
     assert {
         (finding["examples"][0]["column"], finding["examples"][0]["value"], finding["count"])
@@ -163,7 +163,7 @@ def test_duplicates_orphans_and_repeated_pairs_at_once(data: Path, lab: Lab) -> 
         ("post_id", "NMJ", 153),
         ("pre_id", "VC6", 1),
     }
-    assert "4,692 of 6,417 pairs are distinct" in ran.finding("SYN-REL-006")["cause"]
+    assert "4,692 of 6,417 pairs are distinct" in ran.finding("SYN-REL-006")["message"]
     assert ran.report["tables"]["neuron"] == {
         "read": 299,
         "passed": 299,
@@ -203,7 +203,7 @@ def test_a_workbook_with_several_sheets_asks_which(data: Path, lab: Lab) -> None
     ran = check(lab, {"neuron": {"file": str(workbook)}})
 
     assert ran.codes == {"SYN-READ-007": 3}
-    cause = ran.finding("SYN-READ-007")["cause"]
+    cause = ran.finding("SYN-READ-007")["message"]
     assert all(sheet in cause for sheet in ("Connectome", "NeuronsToMuscle", "Sensory"))
     assert ran.report["tables"]["neuron"]["read"] == 0
 
@@ -220,7 +220,7 @@ def test_skeletons_that_are_no_trees(data: Path, lab: Lab) -> None:
     assert ran.report["tables"]["neuron"] == {"read": 8, "passed": 6, "rejected": 2, "combined": 0}
     assert ran.codes == {"SYN-PATH-004": 2}
     causes = {
-        Path(finding["examples"][0]["value"]).name: finding["cause"] for finding in ran.errors
+        Path(finding["examples"][0]["value"]).name: finding["message"] for finding in ran.errors
     }
     assert causes.keys() == {"empty_file.swc", "sample_no_root.swc"}
     assert "it holds no sample" in causes["empty_file.swc"]

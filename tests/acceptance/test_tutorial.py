@@ -34,14 +34,14 @@ EXPECTED = {
     "worm": [
         ("init", 0, None, ()),
         ("first check", 3, "rejected", ("SYN-COL-004", "SYN-ID-002", "SYN-REL-002", "SYN-REL-006")),
-        ("set aside", 3, "rejected", ("SYN-REL-002",)),
+        ("quarantined", 3, "rejected", ("SYN-REL-002",)),
         ("second check", 3, "rejected", ("SYN-REL-002",)),
         ("fixes", 0, None, ()),
         ("applied", 0, "accepted", ()),
         ("plan", 0, None, ()),
     ],
 }
-IN_A_SENTENCE = {"unanswered", "set aside", "init", "plan"}
+IN_A_SENTENCE = {"unanswered", "quarantined", "init", "plan"}
 """Steps that the page tells without their command, or shows for the first set only."""
 
 
@@ -60,7 +60,7 @@ def test_from_the_first_run_to_accepted(data: Path, lab: Lab, name: str) -> None
         for finding in found
         if finding["severity"] == "error"
     ):
-        words = " ".join(finding["cause"].split())
+        words = " ".join(finding["message"].split())
         assert words in " ".join(page.split()), (
             "docs/tutorial.md is older than what is said now: make tutorial"
         )

@@ -26,7 +26,17 @@ GUIDE = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a41"
 BROKEN = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a42"
 LARGE = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a43"
 KEYS = {"verdict", "tables", "findings", "digest", "receipt"}
-FINDING_KEYS = {"code", "severity", "table", "file", "column", "count", "examples", "cause", "cure"}
+FINDING_KEYS = {
+    "code",
+    "severity",
+    "table",
+    "file",
+    "column",
+    "count",
+    "examples",
+    "message",
+    "fix",
+}
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
     *("init", "check", "report", "explain", "plan", "approve", "publish", "run", "status"),

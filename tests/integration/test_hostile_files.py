@@ -137,7 +137,7 @@ def test_only_allowed_folders_are_read(tmp_path: Path) -> None:
     outside = {(table, "SYN-READ-021"): 1 for table in TABLE_ORDER[1:][: len(places)]}
     assert told == outside | {("neuron", "SYN-PATH-001"): 1, ("neuron", "SYN-READ-021"): 2}
     found = next(found for found in ran.errors if found["code"] == "SYN-READ-021")
-    assert "data_folders" in found["cure"] and str(allowed) in found["cause"]
+    assert "data_folders" in found["fix"] and str(allowed) in found["message"]
     (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
     assert (
         lab.run(

@@ -1,5 +1,5 @@
 """A dataset with wrong rows, from the first check to SynDB and, corrected, there again: what each
-command tells of the rows set aside.
+command tells of the quarantined rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
 
     checked = lab.run("check", config)
     assert checked.code == 0
-    assert "ACCEPTED lab: 1 error; 4 rows set aside" in checked.out
+    assert "ACCEPTED lab: 1 error; 4 quarantined rows" in checked.out
     assert max(map(len, checked.out.split("Report:")[0].splitlines())) <= 80
     told = lab.run("check", config, "--json").report
     assert told["verdict"] == "accepted"
@@ -60,16 +60,16 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
 
     planned = lab.run("plan", config)
     assert (
-        "Set aside, not sent\n  axon     1 of 300 rows: 1 below others\n  neuron   1 of 300 rows: 1"
+        "Quarantined, not sent\n  axon     1 of 300 rows: 1 below others\n  neuron   1 of 300 rows: 1"
         " wrong\n" in planned.out
     )
     first = lab.run("plan", config, "--json").report
     assert first["plan"]["set_aside"]["vesicle"] == {"read": 600, "rows": 2, "below": 2}
-    assert "rows set aside" in first["plan"]["parts"]
+    assert "quarantined rows" in first["plan"]["parts"]
 
     published = lab.run("publish", config, "--approve", first["digest"])
     assert published.code == 0
-    assert "  set aside, not sent: vesicle 2 of 600 rows: 2 below others" in published.out
+    assert "  quarantined, not sent: vesicle 2 of 600 rows: 2 below others" in published.out
     receipt = json.loads((lab.store(DATASET) / "publish" / "receipt.json").read_text())
     assert receipt["set_aside"]["neuron"] == {"read": 300, "rows": 1, "below": 0}
     assert lab.published(DATASET).counts == {"neuron": 299, "axon": 299, "vesicle": 598}
@@ -77,14 +77,14 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
 
     stands = lab.run("status", config)
     assert (
-        "set aside        axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong;"
+        "quarantined        axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong;"
         " vesicle" in stands.out
     )
     page, lines = tmp_path / "page.html", tmp_path / "aside.csv"
     assert lab.run("report", config, "--html", page, "--quarantine", lines).code == 0
     html = page.read_text()
-    assert "4 rows are set aside and not published" in html
-    assert "<dt>set aside</dt>" in html
+    assert "4 rows are quarantined and not published" in html
+    assert "<dt>quarantined</dt>" in html
     assert "<dt>only below others</dt><dd>2</dd>" in html
     assert len(lines.read_text().splitlines()) == 5
 
@@ -96,11 +96,11 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     second = lab.run("plan", config, "--json").report
     unapproved = lab.run("publish", config)
     assert unapproved.code == 4
-    assert "these changed: lab files, rows set aside, table axon" in unapproved.err
+    assert "these changed: lab files, quarantined rows, table axon" in unapproved.err
     assert second["plan"]["set_aside"] == {}
     again = lab.run("publish", config, "--approve", second["digest"])
     assert again.code == 0
-    assert "set aside" not in again.out
+    assert "quarantined" not in again.out
     assert (
         json.loads((lab.store(DATASET) / "publish" / "receipt.json").read_text())["set_aside"] == {}
     )
@@ -116,7 +116,7 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     assert once_more.code == 0, once_more.err
     assert (
         "vesicle: 2 rows of an earlier upload stay at local; they may be earlier forms of rows that"
-        " are set aside now" in once_more.err
+        " are quarantined now" in once_more.err
     )
 
 
@@ -126,8 +126,8 @@ def test_dagster_publishes_what_stays(tmp_path: Path) -> None:
     config = lab.config("lab", DATASET, TABLES, approval="standing", **QUARANTINE)
     ran = lab.run("run", config, timeout=300)
     assert ran.code == 0, ran.out + ran.err
-    assert "ACCEPTED lab: 1 error; 4 rows set aside" in ran.out
-    assert "set aside, not sent: neuron 1 of 300 rows: 1 wrong" in ran.out
+    assert "ACCEPTED lab: 1 error; 4 quarantined rows" in ran.out
+    assert "quarantined, not sent: neuron 1 of 300 rows: 1 wrong" in ran.out
     assert lab.published(DATASET).counts == {"neuron": 299, "axon": 299, "vesicle": 598}
 
 

@@ -1,4 +1,4 @@
-"""Writes the example of every rule's page anew from what the pipeline says about its wrong input.
+"""Writes the example of every rule's page from what the pipeline says about its wrong input.
 Called by `make docs`.
 
 Belongs here: replacing the section. Does not: the other sections, which a person writes.
@@ -21,7 +21,7 @@ for wrong in INPUTS:
     (finding,) = [finding for finding in found if finding.code == wrong.code]
     page = PAGES / f"{wrong.code}.md"
     before, after = re.split(
-        r"(?<=^## Example\n).*?(?=^## Cures$)",
+        r"(?<=^## Example\n).*?(?=^## Fixes$)",
         page.read_text(encoding="utf-8"),
         flags=re.MULTILINE | re.DOTALL,
     )

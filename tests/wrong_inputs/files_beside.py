@@ -39,7 +39,7 @@ FILES_BESIDE = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column mesh_path: 'meshes/n2.glb'",
-        cured_by=1,
+        fixed_by=1,
         unseen=frozenset({"meshes/n1.glb"}),
     ),
     WrongInput(
@@ -56,7 +56,7 @@ FILES_BESIDE = (
     ),
     WrongInput(
         "SYN-PATH-003",
-        "An .obj file that somebody renamed to `n1.glb`.",
+        "An .obj file that was renamed to `n1.glb`.",
         {
             "neuron.csv": "cid,mesh_path\nn1,n1.glb\n",
             "n1.glb": "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
@@ -78,7 +78,7 @@ FILES_BESIDE = (
     ),
     _skeleton(
         "SYN-PATH-006",
-        "Sample 3 stands where its parent 2 stands, with the same radius.",
+        "Sample 3 is at the position of its parent 2, with the same radius.",
         "1 1 48000 32000 16000 3500 -1\n2 3 48900 32100 16000 400 1\n3 3 48900 32100 16000 400 2\n",
     ),
     _skeleton(

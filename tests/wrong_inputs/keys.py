@@ -59,7 +59,7 @@ KEYS = (
     ),
     WrongInput(
         "SYN-ID-006",
-        "Somebody typed the key MAR-3, and the spreadsheet made the third of March of it.",
+        "The key MAR-3 was typed, and the spreadsheet turned it into the third of March.",
         {
             "neuron.xlsx": Workbook(
                 {"Cells": [["cid", "cable_length"], ["DEN-3", 52000], [date(2024, 3, 3), 61500]]}
@@ -71,7 +71,7 @@ KEYS = (
     ),
     WrongInput(
         "SYN-ID-007",
-        "Two neurons that nobody has identified yet.",
+        "Two neurons that have not been identified yet.",
         {"neuron.csv": "cid,cable_length\nn1,52000\nunknown,61500\nunknown,48200\n"},
         {"neuron": "neuron.csv"},
         count=2,
@@ -98,7 +98,7 @@ RELATIONS = (
     ),
     WrongInput(
         "SYN-REL-002",
-        "A connection to a muscle, which is no row of the neurons' table.",
+        "A connection to a muscle, which is not a row of the neurons' table.",
         {"neuron.csv": _NEURONS, "edges.csv": "pre_synapse_id,post_synapse_id\nn1,n2\nn2,muscle\n"},
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
@@ -123,7 +123,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "vesicle": "vesicle.csv"},
         count=1,
         first="vesicle.csv, row 2, column parent_id: '1'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-REL-005",
@@ -136,7 +136,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="terminal.csv, row 2, column forms_synapse_with: 's1'",
-        cured_by=2,
+        fixed_by=2,
     ),
     WrongInput(
         "SYN-REL-006",
@@ -150,7 +150,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
         first="edges.csv, row 4, column post_synapse_id: 'n1 -> n2'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-REL-007",
@@ -162,7 +162,7 @@ RELATIONS = (
     ),
     WrongInput(
         "SYN-REL-008",
-        "Terminal t2 lies on axon a2, which belongs to n2, and says n1.",
+        "Terminal t2 is on axon a2, which belongs to n2, and says n1.",
         {
             "neuron.csv": _NEURONS,
             "axon.csv": _AXONS,
@@ -171,7 +171,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="terminal.csv, row 3, column neuron_id: 'n1'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-REL-009",
@@ -180,7 +180,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv"},
         count=2,
         first="axon.csv, row 2, column parent_enum: '7'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-REL-010",
@@ -189,7 +189,7 @@ RELATIONS = (
         {"neuron": "neuron.csv", "axon": "axon.csv"},
         count=3,
         first="axon.csv, row 2, column cid: 'n1'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-REL-011",
@@ -252,7 +252,7 @@ WHOLE = (
         {"neuron": "neuron.csv", "axon": "axon.csv", "pre_synaptic_terminal": "terminal.csv"},
         count=1,
         first="axon.csv, row 3, column terminal_count: '3 declared, 1 found'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-INT-005",

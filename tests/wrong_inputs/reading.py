@@ -20,7 +20,7 @@ READING = (
         {"neuron": "neurons.csv"},
         count=1,
         first="neurons.csv",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-002",
@@ -42,7 +42,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3: 'M\ufffd2,61500'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-004",
@@ -51,7 +51,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 1, column cable_length",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-005",
@@ -60,7 +60,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 1",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-006",
@@ -69,7 +69,7 @@ READING = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 1",
-        cured_by=2,
+        fixed_by=2,
     ),
     WrongInput(
         "SYN-READ-007",
@@ -85,7 +85,7 @@ READING = (
         {"neuron": "neuron.xlsx"},
         count=2,
         first="neuron.xlsx",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-008",
@@ -105,7 +105,7 @@ READING = (
         {"neuron": "neuron.xlsx"},
         count=1,
         first="neuron.xlsx, sheet Cells, row 1",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-009",
@@ -114,7 +114,7 @@ READING = (
         {"neuron": {"file": "neuron.xlsx", "sheet": "Cell"}},
         count=1,
         first="neuron.xlsx",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-010",
@@ -133,7 +133,7 @@ READING = (
         {"neuron": "neuron.xlsx"},
         count=1,
         first="neuron.xlsx, sheet Cells, row 3, column cable_length: '#DIV/0!'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-READ-011",
@@ -161,7 +161,7 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-014",
-        "A workbook that somebody renamed to `neuron.csv`.",
+        "A workbook that was renamed to `neuron.csv`.",
         {"neuron.csv": Workbook({"Cells": [["cid", "cable_length"], ["n1", 52000]]})},
         {"neuron": "neuron.csv"},
         count=1,
@@ -189,7 +189,7 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-017",
-        "The units stand in a row of their own.",
+        "The units are in a row of their own.",
         {"neuron.csv": "cid,cable_length,mesh_volume\n,um,um3\nn1,52.0,311\nn2,61.5,402\n"},
         {"neuron": "neuron.csv"},
         count=1,
@@ -218,7 +218,7 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-020",
-        "Somebody wanted an empty table and named a device.",
+        "A device was named to get an empty table.",
         {},
         {"neuron": "/dev/null"},
         count=1,
@@ -235,7 +235,7 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-022",
-        "Two neurons are of one type, and it stands in one merged cell: C2 and C3.",
+        "Two neurons are of one type, and the type is in one merged cell: C2 and C3.",
         {
             "neuron.xlsx": Workbook(
                 {
@@ -298,7 +298,7 @@ COLUMNS = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 1, column cable_lenght",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-COL-002",
@@ -315,7 +315,7 @@ COLUMNS = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 1, column dataset_id",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-COL-004",
@@ -337,7 +337,7 @@ COLUMNS = (
         {"neuron": "neuron.csv", "neuron_relation": "edges.csv"},
         count=1,
         first="edges.csv, row 1, column pre_synapse_id",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-COL-006",

@@ -18,7 +18,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: 'NA'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-TYPE-002",
@@ -35,7 +35,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column is_tree: 'maybe'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-VAL-001",
@@ -44,7 +44,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: '-1'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-VAL-002",
@@ -53,7 +53,7 @@ VALUES = (
         {"neuron": "neuron.csv"},
         count=1,
         first="neuron.csv, row 3, column cable_length: 'NaN'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-VAL-003",
@@ -101,7 +101,7 @@ VALUES = (
         {"neuron": "neuron.csv", "synapse": {"file": "synapse.csv", "missing": ["0"]}},
         count=2,
         first="synapse.csv, row 3, column gaba: '0'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-VOC-001",
@@ -140,7 +140,7 @@ VALUES = (
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=1,
         first="vesicle.csv, row 3, column neurotransmitter: 'NA'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-VOC-005",
@@ -186,7 +186,7 @@ VALUES = (
         {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=3,
         first="vesicle.csv, row 2, column voxel_radius: '0.018'",
-        cured_by=1,
+        fixed_by=1,
     ),
     WrongInput(
         "SYN-UNIT-004",
@@ -218,6 +218,6 @@ VALUES = (
         {"neuron": "neuron.csv", "nucleus": "nucleus.csv"},
         count=3,
         first="nucleus.csv, row 2, column centroid_x: '16030'",
-        cured_by=1,
+        fixed_by=1,
     ),
 )

@@ -17,7 +17,7 @@ import polars as pl
 import xlsxwriter
 import yaml
 
-from syndb_pipeline.report.report import describe
+from syndb_pipeline.report.terminal import describe
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
@@ -76,7 +76,7 @@ class WrongInput:
 
     `count` and `first` are those of its finding; `first` is the first place as findings print it,
     or the file or table and the column where a finding has no places. `also` are the codes of all
-    other findings of the run. `lead` opens the example on the rule's page, and `cured_by` tells
+    other findings of the run. `lead` opens the example on the rule's page, and `fixed_by` tells
     which config of the page's cures, counted from 1, makes the finding go away; 0 when none does.
     """
 
@@ -88,7 +88,7 @@ class WrongInput:
     first: str
     also: tuple[str, ...] = ()
     unseen: frozenset[str] = frozenset()  # files that the page does not show
-    cured_by: int = 0
+    fixed_by: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)  # further keys of the YAML
     data_folders: tuple[str, ...] | None = None  # of pipeline.yaml
 

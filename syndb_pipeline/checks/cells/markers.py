@@ -274,9 +274,9 @@ def _emptied(
     words = [value.strip() for (value,) in rows]
     shown = " and ".join(map(repr, words))
     changed: dict[str, Any] = {
-        "cause": f"{finding.cause.rstrip('.')}: `missing` of the config emptied {shown}.",
-        "cure": (
-            f"{finding.cure} {shown} {'is' if len(words) == 1 else 'are'} declared as `no value`,"
+        "message": f"{finding.message.rstrip('.')}: `missing` of the config emptied {shown}.",
+        "fix": (
+            f"{finding.fix} {shown} {'is' if len(words) == 1 else 'are'} declared as `no value`,"
             " and so no key."
         ),
     }
@@ -290,11 +290,11 @@ def _emptied(
             }
             setting = missing_setting(table, own.model_copy(update={"missing": left}), [])
             verb = "is the key of a row" if len(wrong) == 1 else "are keys of rows"
-            cure = (
+            fix = (
                 f"{' and '.join(map(repr, wrong))} {verb} there, so take it out of the markers:"
                 f" `{setting}`."
             )
-            changed |= {"cure": cure, "settings": settings_of(cure), "confidence": "likely"}
+            changed |= {"fix": fix, "settings": settings_of(fix), "confidence": "likely"}
     return finding.model_copy(update=changed)
 
 

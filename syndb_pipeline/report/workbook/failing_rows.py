@@ -97,8 +97,8 @@ class Chosen:
 
 
 def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = MAX_ROWS) -> Chosen:
-    """The rows to show: unreadable lines, rows with errors that only a person can cure, those that
-    a setting may cure, then warnings.
+    """The rows to show: unreadable lines, rows with errors that only a person can fix, those that
+    a setting may fix, then warnings.
 
     `connection` is the one `gathered` gives beside `report`.
     """
@@ -187,7 +187,7 @@ def _earlier_keys(
 
 
 def _rank(findings: Sequence[Finding], connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table of findings' ranks. An error that a line of the config may cure comes after
+    """Make the table of findings' ranks. An error that a line of the config may fix comes after
     those that only a person can.
     """
     ranks = [

@@ -1,5 +1,5 @@
 """The first sheet of the fix-me workbook: how to correct, what will happen, and what no cell can
-cure.
+fix.
 
 Belongs here: its words. Does not: cells and colours (`workbook.py`).
 """
@@ -60,7 +60,7 @@ def instructions(report: Report, rows: int, total: int) -> Iterator[Row]:
     yield ((f"{report.name}: rows to correct", "h1"),)
     yield (("", "wrap"),)
     if total == 0:
-        yield (("", "wrap"), ("No row is wrong in a way that a cell could cure.", "strong"))
+        yield (("", "wrap"), ("No row is wrong in a way that a cell could fix.", "strong"))
     else:
         yield (
             ("", "wrap"),
@@ -98,7 +98,7 @@ def instructions(report: Report, rows: int, total: int) -> Iterator[Row]:
     concerned = about_rows(report)
     for heading, told in (
         (
-            "Not about single rows: cure these in the file as a whole, or in the dataset's YAML",
+            "Not about single rows: fix these in the file as a whole, or in the dataset's YAML",
             False,
         ),
         ("About the rows in this workbook", True),
@@ -124,6 +124,6 @@ def _finding(finding: Finding) -> Iterator[Row]:
         if not finding.examples or finding.examples[0].row is None
         else f"\nFirst: {finding.examples[0]}"
     )
-    text = f"{finding.code} {finding.title}\n{finding.cause}{where}\nCure: {finding.cure}"
+    text = f"{finding.code} {finding.title}\n{finding.message}{where}\nFix: {finding.fix}"
     settings = finding.settings[0] if finding.settings else ""
     yield ((finding.severity, f"wrap {finding.severity}"), (text, "wrap"), (settings, "code"))

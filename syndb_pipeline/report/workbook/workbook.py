@@ -427,6 +427,6 @@ def _words(fault: Fault) -> str:
     note = f"\n{fault.note}" if fault.note else ""
     settings = f"\nIn the config: {finding.settings[0]}" if finding.settings else ""
     return (
-        f"{fault.severity.upper()} {fault.code} {finding.title}\n{finding.cause}{note}\nCure:"
-        f" {finding.cure}{settings}"
+        f"{fault.severity.upper()} {fault.code} {finding.title}\n{finding.message}{note}\nFix:"
+        f" {finding.fix}{settings}"
     )

@@ -62,7 +62,7 @@ class Expected:
             gaps.append(f"row {first.row if first else None} instead of {self.row}")
         if self.count is not None and finding.count != self.count:
             gaps.append(f"count {finding.count} instead of {self.count}")
-        said = f"{finding.cause} {finding.cure}".casefold()
+        said = f"{finding.message} {finding.fix}".casefold()
         gaps += [
             f"no word {word!r}"
             for word in self.words
@@ -263,8 +263,8 @@ def _compared(case: Case, ran: Ran) -> tuple[Outcome, list[tuple[Expected, Findi
         left.remove(nearest)
         if gaps := expected.gaps(nearest):
             faults.append(
-                f"{expected.code} of {expected.table}: {'; '.join(gaps)} ({nearest.cause} ->"
-                f" {nearest.cure})"
+                f"{expected.code} of {expected.table}: {'; '.join(gaps)} ({nearest.message} ->"
+                f" {nearest.fix})"
             )
         else:
             met.append(expected.code)
@@ -278,7 +278,7 @@ def _compared(case: Case, ran: Ran) -> tuple[Outcome, list[tuple[Expected, Findi
     ]
     faults += [
         f"beside it: {finding.code} {finding.table} {finding.column} ({finding.count}):"
-        f" {finding.cause}"
+        f" {finding.message}"
         for finding in extra
     ]
     refused = any(finding.severity == "error" for finding in ran.findings)

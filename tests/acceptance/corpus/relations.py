@@ -379,14 +379,14 @@ WHOLE = (
 
 LIMITS = (
     wrong(
-        "wrong rows are to be set aside, and a fifth of the synapses is wrong",
+        "wrong rows are to be quarantined, and a fifth of the synapses is wrong",
         "hemibrain",
         together(
             rows(NEU, lambda body: [row for row in body if row[0] != "754534424"]),
             lambda lab: lab.config.update(on_invalid="quarantine", max_rejected="0.5%"),
         ),
         finds("SYN-INT-007", SYN, None, None, 40, "SYN-REL-001", "20"),
-        also={"SYN-REL-001": "it is what the rows would be set aside for"},
+        also={"SYN-REL-001": "it is what the rows would be quarantined for"},
     ),
 )
 

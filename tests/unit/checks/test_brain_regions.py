@@ -57,7 +57,7 @@ def test_any_other_name_warns_and_is_published_as_written(
     assert [(place.file, place.column, place.value) for place in finding.examples] == [
         ("lab.yaml", "dataset.brain_regions", structure)
     ]
-    assert near is None or near in finding.cause
+    assert near is None or near in finding.message
     here.run("package")
     with here.context.store.lock():
         current = plan(here.context)

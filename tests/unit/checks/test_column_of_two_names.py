@@ -116,7 +116,7 @@ def test_exchanged_columns_keep_their_other_names(tmp_path: Path) -> None:
         {"synapse": {"columns": {"id": ["cid", "cave_id"], "parent": "parent_id"}}},
     )
     swapped = lab.check().finding("SYN-REL-010")
-    assert settings_line(swapped.cure)[1] == {"id": ["cave_id", "parent_id"], "parent": "cid"}
+    assert settings_line(swapped.fix)[1] == {"id": ["cave_id", "parent_id"], "parent": "cid"}
 
 
 def test_a_column_that_is_mapped_is_left_out_in_words(tmp_path: Path) -> None:
@@ -130,6 +130,6 @@ def test_a_column_that_is_mapped_is_left_out_in_words(tmp_path: Path) -> None:
     missing = Lab(tmp_path, tables, settings).check().finding("SYN-REL-005")
     assert (
         "take forms_synapse_with out of the names of 'id' in `tables.pre_synaptic_terminal.columns`"
-        in missing.cure
+        in missing.fix
     )
     assert missing.settings == []

@@ -58,7 +58,7 @@ def test_what_is_lost_is_said_where_it_explains_only_a_part(tmp_path: Path) -> N
             "vesicle": csv("cid,parent_id", "v1,t1", "v2,t9"),
         },
     )
-    cause = lab.check().finding("SYN-INT-004").cause
+    cause = lab.check().finding("SYN-INT-004").message
     assert cause.endswith(
         "; 1 row of vesicle could not be read or related, which explains only a part."
     )

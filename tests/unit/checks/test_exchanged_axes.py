@@ -131,7 +131,7 @@ def test_axes_in_another_order(tmp_path: Path, order: str, says: str, child: str
         60,
         "warning",
     )
-    assert says in finding.cause
+    assert says in finding.message
     moved = [f"centroid_{axis}" for axis, real in zip(AXES, order, strict=True) if axis != real]
     assert {place.column for place in finding.examples} == set(moved)
 
@@ -145,7 +145,7 @@ def test_the_parents_may_be_the_ones_in_another_order(tmp_path: Path, suffix: st
     [finding] = found(dataset)
     assert (finding.code, finding.table) == ("SYN-UNIT-005", "axon")
     assert (
-        "in `tables.neuron.columns` centroid_x: centroid_z, centroid_z: centroid_x" in finding.cure
+        "in `tables.neuron.columns` centroid_x: centroid_z, centroid_z: centroid_x" in finding.fix
     )
     dataset.config["tables"]["neuron"]["columns"] = {
         "centroid_x": "centroid_z",
@@ -159,7 +159,7 @@ def test_what_is_offered_for_three_axes_brings_them_into_order(tmp_path: Path) -
     dataset = lab(tmp_path, "nucleus", places, near(places, 2_000), "zxy")
     [finding] = found(dataset)
     columns = {"centroid_x": "centroid_z", "centroid_y": "centroid_x", "centroid_z": "centroid_y"}
-    assert ", ".join(f"{lab}: {axis}" for lab, axis in columns.items()) in finding.cure
+    assert ", ".join(f"{lab}: {axis}" for lab, axis in columns.items()) in finding.fix
     dataset.config["tables"]["nucleus"]["columns"] = columns
     assert found(dataset) == []
 

@@ -63,7 +63,7 @@ def lab(
 def found(checked: Checked) -> list[tuple[str, str | None, int, str]]:
     """Code, column, count and cause of the findings that are about files."""
     told = [finding for finding in checked.findings if finding.code.startswith("SYN-PATH")]
-    return [(finding.code, finding.column, finding.count, finding.cause) for finding in told]
+    return [(finding.code, finding.column, finding.count, finding.message) for finding in told]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "xlsx", "parquet"])
@@ -83,7 +83,7 @@ def test_a_mesh_in_metres_beside_nanometres(tmp_path: Path, suffix: str, table: 
     assert [(place.row, place.column) for place in finding.examples] == [
         (2 if suffix == "parquet" else 3, "mesh_path")
     ]
-    assert "multiply the coordinates of the file by 1,000,000,000" in finding.cure
+    assert "multiply the coordinates of the file by 1,000,000,000" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_the_row_may_be_the_one_in_another_unit(tmp_path: Path) -> None:
     checked = lab(tmp_path / "um", "neuron", [row], files).check()
     assert (
         "1,000 times larger than cable_length of the row says"
-        in checked.finding("SYN-PATH-009").cause
+        in checked.finding("SYN-PATH-009").message
     )
     assert (
         "name the unit of cable_length in `tables.neuron.units`"
-        in checked.finding("SYN-PATH-009").cure
+        in checked.finding("SYN-PATH-009").fix
     )
     assert (
         found(lab(tmp_path / "said", "neuron", [row], files, units={"cable_length": "um"}).check())
@@ -144,7 +144,7 @@ def test_the_row_may_be_the_one_in_another_unit(tmp_path: Path) -> None:
     checked = lab(
         tmp_path / "wrongly", "neuron", [row], files, units={"cable_length": "um"}
     ).check()
-    assert "take cable_length out of `tables.neuron.units`" in checked.finding("SYN-PATH-009").cure
+    assert "take cable_length out of `tables.neuron.units`" in checked.finding("SYN-PATH-009").fix
 
 
 def test_a_volume_larger_than_the_box_of_its_mesh(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def lab_with(folder: Path, column: str, files: dict[str, bytes], **config: objec
 def told(checked: Checked, code: str) -> list[tuple[str, int, list[int | None]]]:
     """Cause, count and lines of each finding of `code`."""
     return [
-        (finding.cause, finding.count, [place.row for place in finding.examples])
+        (finding.message, finding.count, [place.row for place in finding.examples])
         for finding in checked.all(code)
     ]
 
@@ -59,11 +59,11 @@ def test_a_mesh_that_cannot_be_read_is_told_with_cell_reason_and_cure(tmp_path: 
     finding = checked.finding("SYN-PATH-003")
     size = len(small_mesh())
     assert (
-        finding.cause
+        finding.message
         == "1 file named in neuron.mesh_path cannot be read as binary glTF 2.0, e.g. 'short.glb': "
         f"its header announces {size} bytes and it has {size - 9}, so its end is missing."
     )
-    assert "Export the mesh again" in finding.cure
+    assert "Export the mesh again" in finding.fix
     assert [(place.row, place.column, place.value) for place in finding.examples] == [
         (3, "mesh_path", "short.glb")
     ]
@@ -132,8 +132,8 @@ def test_what_another_kind_of_file_really_is(
     tmp_path: Path, content: bytes, what: str, advice: str
 ) -> None:
     finding = lab_with(tmp_path, "mesh_path", {"a.glb": content}).check().finding("SYN-PATH-003")
-    assert f"it does not start as a binary glTF file does; it is {what}" in finding.cause
-    assert advice in finding.cure
+    assert f"it does not start as a binary glTF file does; it is {what}" in finding.message
+    assert advice in finding.fix
 
 
 def test_a_skeleton_that_is_no_tree_is_told_with_its_line(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_skeleton_that_is_no_tree_is_told_with_its_line(tmp_path: Path) -> Non
     assert sorted(told(checked, "SYN-PATH-004"), key=lambda finding: finding[1]) == [
         (
             (
-                "1 file named in neuron.swc_path is no skeleton in SWC text, e.g. 'circle.swc': "
+                "1 file named in neuron.swc_path is not a skeleton in SWC text, e.g. 'circle.swc': "
                 "line 5: the parents of sample 4 go round in a circle and lead to no root."
             ),
             1,
@@ -157,7 +157,7 @@ def test_a_skeleton_that_is_no_tree_is_told_with_its_line(tmp_path: Path) -> Non
         ),
         (
             (
-                "2 files named in neuron.swc_path are no skeletons in SWC text, e.g. 'orphan.swc': "
+                "2 files named in neuron.swc_path are not skeletons in SWC text, e.g. 'orphan.swc': "
                 "line 5: sample 4 has the parent 44, which is no sample of the file."
             ),
             2,
@@ -191,11 +191,11 @@ def test_strange_skeletons_are_warned_of_and_taken(tmp_path: Path) -> None:
     ]
     assert (
         "'repeated.swc': 1 of 4 samples, the first in line 5"
-        in checked.finding("SYN-PATH-006").cause
+        in checked.finding("SYN-PATH-006").message
     )
     assert (
         "'negative.swc': 1 of 4 samples, the first in line 5"
-        in checked.finding("SYN-PATH-007").cause
+        in checked.finding("SYN-PATH-007").message
     )
 
 
@@ -237,7 +237,9 @@ def test_tables_that_name_the_same_file(tmp_path: Path) -> None:
 
 def test_a_path_that_is_awkward_to_quote(tmp_path: Path) -> None:
     checked = lab_with(tmp_path, "swc_path", {"it's {odd} %s.swc": b"1 2 3\n"}).check()
-    assert '"it\'s {odd} %s.swc": line 1: it has 3 values' in checked.finding("SYN-PATH-004").cause
+    assert (
+        '"it\'s {odd} %s.swc": line 1: it has 3 values' in checked.finding("SYN-PATH-004").message
+    )
 
 
 def test_a_changed_file_is_looked_at_again(tmp_path: Path) -> None:
@@ -260,7 +262,7 @@ def test_a_changed_file_is_looked_at_again(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     lab = lab_with(tmp_path, "swc_path", {"mine.swc": SKELETON.encode()})
     (tmp_path / "mine.swc").chmod(0)
-    assert "it cannot be opened: Permission denied" in lab.check().finding("SYN-PATH-004").cause
+    assert "it cannot be opened: Permission denied" in lab.check().finding("SYN-PATH-004").message
 
 
 def test_more_files_than_are_asked_for_at_once(

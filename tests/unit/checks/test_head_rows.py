@@ -289,7 +289,7 @@ def test_names_in_place_of_a_header_that_the_file_does_not_reach(tmp_path: Path)
     done = ingest_folder(
         tmp_path, {"neuron": {"file": "n.csv", "header_row": 9, "names": ["cid", "voxel_volume"]}}
     )
-    assert "row 9" in done.finding("SYN-READ-014").cause
+    assert "row 9" in done.finding("SYN-READ-014").message
 
 
 @pytest.mark.parametrize(

@@ -58,16 +58,16 @@ COMPOSITE = {
 def test_children_that_hold_the_cid_alone_are_not_joined_to_another_table(tmp_path: Path) -> None:
     lab = Lab(tmp_path, COMPOSITE, {"axon": {"key": ["parent_id", "cid"]}})
     asked = lab.check().finding("SYN-REL-004")
-    assert "keys of axon are written parent_id:cid here, e.g. '1:1' and '1:2'" in asked.cause
-    assert "write the whole keys of axon into parent_id" in asked.cure
-    paste(lab, asked.cure)
+    assert "keys of axon are written parent_id:cid here, e.g. '1:1' and '1:2'" in asked.message
+    assert "write the whole keys of axon into parent_id" in asked.fix
+    paste(lab, asked.fix)
     orphan = lab.check().finding("SYN-REL-001")
     assert (
         "it is a cid alone, and keys of axon are written parent_id:cid here, e.g. '1:1' and '1:2'"
-        in orphan.cause
+        in orphan.message
     )
     assert (
-        orphan.cure
+        orphan.fix
         == "Write the whole key into vesicle.parent_id, made of parent_id and cid of its row of"
         " axon, e.g. '1:1'. A cid alone does not say which row: axon has several of the same"
         " cid."
@@ -81,10 +81,10 @@ def test_keys_that_the_lab_wrote_of_two_parts_are_recognised_too(tmp_path: Path)
     tables = COMPOSITE | {"axon": csv("cid,parent_id", "1:1,1", "1:2,1", "2:1,2", "2:2,2")}
     lab = Lab(tmp_path, tables)
     asked = lab.check().finding("SYN-REL-004")
-    assert "keys of axon are written parent:cid here, e.g. '1:1' and '1:2'" in asked.cause
-    paste(lab, asked.cure)
+    assert "keys of axon are written parent:cid here, e.g. '1:1' and '1:2'" in asked.message
+    paste(lab, asked.fix)
     orphan = lab.check().finding("SYN-REL-001")
-    assert "it is a cid alone" in orphan.cause and orphan.settings == []
+    assert "it is a cid alone" in orphan.message and orphan.settings == []
 
 
 def test_children_that_name_neurons_beside_such_keys_are_not_asked(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_long_cids_alone_are_seen_among_keys_of_other_tables(tmp_path: Path) -> 
         "dendritic_spine": {"parent": "dendrite"},
     }
     orphan = Lab(tmp_path, tables, settings).check().finding("SYN-REL-001")
-    assert f"e.g. '{ids[0]}:{ids[0]}'" in orphan.cause and orphan.settings == []
+    assert f"e.g. '{ids[0]}:{ids[0]}'" in orphan.message and orphan.settings == []
 
 
 @pytest.mark.parametrize("table", ["axon", "dendrite"])
@@ -143,7 +143,7 @@ def test_a_reference_without_the_backslash_is_explained(tmp_path: Path) -> None:
     assert orphan.count == 1
     assert (
         "axon has 'a:b\\\\:c', in which ':' inside a part of the key has a backslash before it"
-        in orphan.cause
+        in orphan.message
     )
 
 
@@ -159,7 +159,7 @@ def test_a_column_of_the_key_that_is_not_there_is_told(tmp_path: Path) -> None:
     }
     lab = Lab(tmp_path, {"neuron": NEURONS, "synapse": SYNAPSES}, settings)
     told = lab.check().finding("SYN-COL-006")
-    assert "no column 'parent_id'" in told.cause and "`tables.synapse.key`" in told.cause
+    assert "no column 'parent_id'" in told.message and "`tables.synapse.key`" in told.message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Keys that tables hold for "no value": told even once where they are out of line; an ordinary
+"""Keys that tables use for "no value": told even once where they are out of line; an ordinary
 numbering is not.
 """
 
@@ -33,7 +33,7 @@ def test_a_marker_that_one_row_has_is_a_warning(tmp_path: Path, key: str, suffix
     checked = written_lab(tmp_path, tables, suffix).check()
     marker = checked.finding("SYN-ID-007")
     assert (marker.severity, marker.count, marker.examples[0].value) == ("warning", 1, key)
-    assert repr(key) in marker.cause and "4 rows of synapse name it" in marker.cause
+    assert repr(key) in marker.message and "4 rows of synapse name it" in marker.message
     assert marker.settings == []
     assert (checked.verdict, checked.rows("neuron").passed) == ("accepted", 7)
 
@@ -84,17 +84,17 @@ def test_a_zero_that_two_rows_have_among_long_ids_is_no_repeated_key(tmp_path: P
     ).check()
     marker = checked.finding("SYN-ID-007")
     assert (checked.verdict, marker.severity, marker.count) == ("rejected", "error", 2)
-    assert "1 row of nucleus names it" in marker.cause
+    assert "1 row of nucleus names it" in marker.message
     assert "SYN-ID-002" not in checked.faults
-    assert "parent" not in marker.cure
+    assert "parent" not in marker.fix
 
 
 def test_the_rows_of_each_marker_are_counted(tmp_path: Path) -> None:
     keys = ["0", "-1", "0", "7", "-1", "0", "8", "-1", "0"]
     marker = written_lab(tmp_path, {"neuron": {"cid": keys}}).check().finding("SYN-ID-007")
     assert marker.count == 7
-    assert marker.cause.endswith(
-        "a cid that tables hold for `no value`: '0' in 4 rows and '-1' in 3 rows."
+    assert marker.message.endswith(
+        "a cid that tables use for `no value`: '0' in 4 rows and '-1' in 3 rows."
     )
 
 

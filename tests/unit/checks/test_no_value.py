@@ -50,10 +50,10 @@ def test_a_marker_that_syndb_reads_as_a_substance_is_asked_for(
         2,
         word,
     )
-    assert ("nitric oxide" if word == "no" else "norepinephrine") in unclear.cause
+    assert ("nitric oxide" if word == "no" else "norepinephrine") in unclear.message
     assert checked.rows("vesicle").rejected == 2
     assert not any(
-        "norepinephrine" in f.cause or "nitric" in f.cause for f in checked.all("SYN-VOC-003")
+        "norepinephrine" in f.message or "nitric" in f.message for f in checked.all("SYN-VOC-003")
     )
     assert not checked.all("SYN-VOC-002")
     cured = pasted(lab, unclear.settings[0])
@@ -77,7 +77,7 @@ def test_ser_is_serotonin_to_many_labs_and_no_marker(tmp_path: Path) -> None:
     unclear = written_lab(tmp_path, vesicles("ser", "gaba")).check().finding("SYN-VOC-004")
     assert (
         "'ser' is 'd serine' to SynDB, and serotonin in the tables of FlyWire and CAVE"
-        in unclear.cause
+        in unclear.message
     )
     assert unclear.settings == []
 
@@ -99,7 +99,7 @@ def test_no_marker_is_published_as_a_word_unseen(
         del tables["neuron"]["parent_id"]
     lab = written_lab(tmp_path, tables, suffix)
     (told,) = [f for f in lab.check().findings if f.code in ("SYN-VOC-001", "SYN-VOC-004")]
-    assert f'missing: ["{word}"]' in told.cure
+    assert f'missing: ["{word}"]' in told.fix
     assert pasted(lab, told.settings[0]).faults == []
 
 
@@ -108,7 +108,7 @@ def test_a_marker_among_many_unknown_words_is_named(tmp_path: Path) -> None:
     lab = written_lab(
         tmp_path, {"neuron": {"cid": [str(n) for n in range(len(types))], "neuron_type": types}}
     )
-    assert 'missing: ["unknown"]' in lab.check().finding("SYN-VOC-001").cure
+    assert 'missing: ["unknown"]' in lab.check().finding("SYN-VOC-001").fix
 
 
 def test_a_marker_in_free_text(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_a_marker_that_empties_true_zeros(tmp_path: Path, suffix: str) -> None:
     checked = lab.check()
     emptied = checked.finding("SYN-VAL-006")
     assert (checked.verdict, emptied.severity, emptied.count) == ("accepted", "warning", 6)
-    assert "cleft_score (2), gaba (3), centroid_x (1)" in emptied.cause
-    assert 'missing: {all: ["NA"], pre_synapse_id: ["0"], post_synapse_id: ["0"]}' in emptied.cure
+    assert "cleft_score (2), gaba (3), centroid_x (1)" in emptied.message
+    assert 'missing: {all: ["NA"], pre_synapse_id: ["0"], post_synapse_id: ["0"]}' in emptied.fix
     cured = pasted(lab, emptied.settings[0])
     assert not cured.all("SYN-VAL-006")
     assert cured.verdict == "accepted"
@@ -196,7 +196,7 @@ def test_an_answer_is_no_marker(tmp_path: Path) -> None:
         {"neuron": NEURONS | {"is_tree": ["no", "yes", "no", "yes"]}},
         settings={"neuron": {"missing": ["no"]}},
     )
-    assert "is_tree (2)" in lab.check().finding("SYN-VAL-006").cause
+    assert "is_tree (2)" in lab.check().finding("SYN-VAL-006").message
 
 
 def test_a_marker_among_answers_is_offered_as_one(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_one_number_in_all_cells_out_of_range_may_be_a_marker(tmp_path: Path, nu
     good = "0.5" if column == "mesh_sphericity" else "4"
     lab = written_lab(tmp_path, {"neuron": NEURONS | {column: [number, good, number, good]}})
     wrong = lab.check().finding("SYN-VAL-001")
-    assert f'missing: ["{number}"]' in wrong.cure and wrong.confidence == "likely"
+    assert f'missing: ["{number}"]' in wrong.fix and wrong.confidence == "likely"
     assert pasted(lab, wrong.settings[0]).faults == []
 
 
@@ -239,14 +239,14 @@ def test_several_numbers_out_of_range_are_no_marker(tmp_path: Path) -> None:
         .check()
         .finding("SYN-VAL-001")
     )
-    assert "missing" not in wrong.cure and wrong.confidence == "certain"
+    assert "missing" not in wrong.fix and wrong.confidence == "certain"
 
 
 def test_the_setting_names_the_column_where_another_would_lose_a_value(tmp_path: Path) -> None:
     cells = {"n_branches": ["-2", "4", "-2", "5"], "centroid_x": ["-2", "100", "200", "300"]}
     lab = written_lab(tmp_path, {"neuron": NEURONS | cells})
     wrong = lab.check().finding("SYN-VAL-001")
-    assert 'missing: {n_branches: ["-2"]}' in wrong.cure
+    assert 'missing: {n_branches: ["-2"]}' in wrong.fix
     assert pasted(lab, wrong.settings[0]).faults == []
     assert lab.query("SELECT count(centroid_x) FROM {f}", f="ingest/tables/neuron.parquet") == [
         (4,)
@@ -261,7 +261,7 @@ def test_a_word_that_is_a_substance_elsewhere_is_declared_for_its_column(tmp_pat
         "voxel_radius": ["20", "NA"],
     }
     checked = written_lab(tmp_path, {"neuron": NEURONS, "vesicle": vesicle}).check()
-    assert 'missing: {voxel_radius: ["NA"]}' in checked.finding("SYN-TYPE-001").cure
+    assert 'missing: {voxel_radius: ["NA"]}' in checked.finding("SYN-TYPE-001").fix
     assert checked.finding("SYN-VOC-004").column == "neurotransmitter"
 
 
@@ -283,7 +283,7 @@ def test_several_numbers_in_one_cell(tmp_path: Path, text: str) -> None:
         .check()
         .finding("SYN-TYPE-001")
     )
-    assert "Several numbers" in wrong.cure
+    assert "Several numbers" in wrong.fix
 
 
 @pytest.mark.parametrize("text", ["[12]", "(12.5)"])
@@ -293,4 +293,4 @@ def test_one_number_in_brackets(tmp_path: Path, text: str) -> None:
         .check()
         .finding("SYN-TYPE-001")
     )
-    assert "without brackets" in wrong.cure
+    assert "without brackets" in wrong.fix

@@ -132,7 +132,7 @@ def test_marks_around_keys_are_told_on_both_sides(tmp_path: Path, mark: str, suf
         ("axon", "parent_id"): (2, "warning", keys[0]),
     }
     assert all(
-        cause in f.cause and "Write 0001 instead of" in f.cure for f in checked.all("SYN-ID-008")
+        cause in f.message and "Write 0001 instead of" in f.fix for f in checked.all("SYN-ID-008")
     )
     assert checked.verdict == "accepted", "the tables agree"
 
@@ -143,9 +143,9 @@ def test_one_key_with_marks_and_without_is_one_key(tmp_path: Path, mark: str, su
     checked = written_lab(tmp_path, {"neuron": {"cid": keys}}, suffix).check()
     twins = checked.finding("SYN-ID-002")
     assert (twins.count, twins.examples[0].value, checked.verdict) == (1, keys[0], "rejected")
-    assert "2 of 3 keys are distinct" in twins.cause
-    assert keys[0] in twins.cure and keys[1] in twins.cure
-    assert "parent" not in twins.cure
+    assert "2 of 3 keys are distinct" in twins.message
+    assert keys[0] in twins.fix and keys[1] in twins.fix
+    assert "parent" not in twins.fix
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_word_that_sums_up_among_numbers(
     file = write(tmp_path, [["cid", name], *numbered(count, ["5"]), [word, "5000"]], kind)
     (finding,) = told(tmp_path, table, file)
     assert (finding.severity, finding.count, finding.column) == ("warning", 1, "cid")
-    assert f"the key says '{word}'" in finding.cause
+    assert f"the key says '{word}'" in finding.message
     assert finding.examples[0].row == count + (1 if kind == "parquet" else 2)
     assert (finding.examples[0].value, finding.settings) == (word, [])
 
@@ -131,7 +131,7 @@ def test_a_column_that_is_not_read_says_so(
     if found:
         (finding,) = findings
         assert finding.examples[0].column == "Label"
-        assert all(repr(word) in finding.cause for word in words)
+        assert all(repr(word) in finding.message for word in words)
         assert [example.value for example in finding.examples] == words
         lines = [example.row for example in finding.examples]
         assert lines == list(range(lines[0], lines[0] + found))
@@ -155,7 +155,7 @@ def test_a_text_column_says_so(tmp_path: Path, kind: str, column: str) -> None:
     file = write(tmp_path, [["cid", column, "voxel_volume"], *rows], kind)
     (finding,) = told(tmp_path, "neuron", file)
     assert (finding.count, finding.column, finding.examples[0].value) == (1, column, "Total")
-    assert f"{column} says 'Total' there" in finding.cause
+    assert f"{column} says 'Total' there" in finding.message
 
 
 def test_each_of_several_files_has_its_totals(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_lines_that_are_commented_out(tmp_path: Path, kind: str, count: int, key
         )
         (finding,) = told(tmp_path, "neuron", file)
         assert finding.count == 2
-        assert "as a comment does" in finding.cause
+        assert "as a comment does" in finding.message
         assert [place.value for place in finding.examples] == [f"{mark}7", f"{mark}end of file"]
 
 
@@ -233,7 +233,7 @@ def test_remarks_below_a_blank_row(
     file = write(tmp_path, [["cid", "voxel_volume"], *rows, ["", ""], *notes], kind)
     (finding,) = told(tmp_path, "neuron", file)
     assert finding.count == len(notes)
-    assert "after a blank line" in finding.cause
+    assert "after a blank line" in finding.message
     assert [place.value for place in finding.examples] == [note[0] for note in notes]
 
 
@@ -260,7 +260,7 @@ def test_rows_below_a_blank_row_that_are_data(
 def test_remarks_without_a_blank_row(tmp_path: Path, kind: str, count: int) -> None:
     rows = [*([f"n{number}", "5"] for number in range(count)), ["measured by hand", ""]]
     (finding,) = told(tmp_path, "neuron", write(tmp_path, [["cid", "voxel_volume"], *rows], kind))
-    assert (finding.count, "reads like a remark" in finding.cause) == (1, True)
+    assert (finding.count, "reads like a remark" in finding.message) == (1, True)
     (finding,) = told(
         tmp_path, "neuron", write(tmp_path, [["cid"], *([key] for key, _ in rows)], kind)
     )
@@ -275,7 +275,7 @@ def test_a_few_words_among_many_numbers(tmp_path: Path, kind: str, count: int, o
         rows.insert(number * 3, [f"Purkinje{'abcdefghijklmno'[number]}", "5"])
     (finding,) = told(tmp_path, "neuron", write(tmp_path, [["cid", "voxel_volume"], *rows], kind))
     assert (finding.count, finding.confidence) == (odd, "possible")
-    assert "nearly all others are" in finding.cause
+    assert "nearly all others are" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_the_totals_row_that_a_workbook_declares(
     assert set(done.codes) == {"SYN-READ-017", "SYN-READ-011"}, "a blank line above the header"
     finding = done.finding("SYN-READ-017")
     assert (finding.count, finding.examples[0].row, finding.severity) == (1, 6, "error")
-    assert "totals row" in finding.cause
+    assert "totals row" in finding.message
     assert done.rows("neuron", "cid") == [("1",), ("2",), ("3",), *((key,) for key, _ in below)]
     assert done.tables["neuron"].rejected == 1
     assert [done.line("neuron", row) for row in range(3 + len(below))] == [3, 4, 5, 7][
@@ -424,7 +424,7 @@ def test_words_that_do_not(tmp_path: Path, word: str) -> None:
 
 
 def test_nothing_is_said_of_rows_that_quarantine_takes_out(tmp_path: Path) -> None:
-    """With rows set aside for another reason, the warning stays a warning."""
+    """With quarantined rows for another reason, the warning stays a warning."""
     rows = [*numbered(3, ["5"]), ["Total", "-5"]]
     file = write(tmp_path, [["cid", "voxel_volume"], *rows], "csv")
     (finding,) = told(tmp_path, "neuron", file, on_invalid="quarantine")

@@ -203,7 +203,7 @@ CAUSES = {
         LONG,
         [THROUGH_FLOAT[0], *LONG[1:]],
         1,
-        ["is no cid of neuron. Add the missing rows"],
+        ["is not the cid of any neuron. Add the missing rows"],
         "certain",
     ),
     "no float there, for other keys kept their digits": (
@@ -414,7 +414,7 @@ def test_a_cause_is_one_finding(tmp_path: Path, name: str) -> None:
     keys, parents, count, words, confidence = CAUSES[name]
     checked = axons(tmp_path, keys, parents).check()
     (finding,) = orphans(checked)
-    said = f"{finding.cause} {finding.cure}"
+    said = f"{finding.message} {finding.fix}"
     assert (finding.code, finding.table, finding.column, finding.count) == (
         "SYN-REL-001",
         "axon",
@@ -453,7 +453,7 @@ def test_a_single_wrong_value_or_a_few_get_no_diagnosis(
     tmp_path: Path, keys: list[str], parents: list[str]
 ) -> None:
     (finding,) = orphans(axons(tmp_path, keys, parents).check())
-    assert "Add the missing rows to neuron" in finding.cure
+    assert "Add the missing rows to neuron" in finding.fix
     assert finding.count == sum(parent not in keys for parent in parents)
 
 
@@ -461,7 +461,7 @@ def test_orphans_at_the_end_of_rows_in_no_order_are_no_sign_of_a_cut_file(tmp_pa
     (finding,) = orphans(
         axons(tmp_path, ["x", "q", "b"], ["q", "x", "b", "b", "zz", "r", "yy"]).check()
     )
-    assert "Add the missing rows to neuron" in finding.cure
+    assert "Add the missing rows to neuron" in finding.fix
 
 
 def test_several_keys_that_it_may_be_make_it_possible_only(tmp_path: Path) -> None:
@@ -478,7 +478,7 @@ def test_what_explains_more_orphans_wins(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables, {"vesicle": {"parent": "neuron"}}).check())
     assert (finding.count, finding.confidence) == (4, "certain")
-    assert "same capitals" in finding.cure
+    assert "same capitals" in finding.fix
 
 
 def test_short_numbers_in_another_table_are_no_proof(tmp_path: Path) -> None:
@@ -492,7 +492,7 @@ def test_short_numbers_in_another_table_are_no_proof(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables).check())
     assert (finding.count, finding.confidence) == (20, "likely")
-    assert "axon ends at '40', vesicle goes on to '60'" in finding.cause
+    assert "axon ends at '40', vesicle goes on to '60'" in finding.message
 
 
 def test_a_whole_file_of_another_dataset(tmp_path: Path) -> None:
@@ -506,7 +506,7 @@ def test_a_whole_file_of_another_dataset(tmp_path: Path) -> None:
         lab.write(name, csv("cid,parent_id", *rows))
     (finding,) = orphans(lab.check())
     assert (finding.count, finding.file, finding.confidence) == (4, "axon_2.csv", "likely")
-    assert "they are the rows of axon_2.csv, of 3 files" in finding.cause
+    assert "they are the rows of axon_2.csv, of 3 files" in finding.message
 
 
 def test_rows_of_the_parents_that_could_not_be_read_come_first(tmp_path: Path) -> None:
@@ -515,7 +515,7 @@ def test_rows_of_the_parents_that_could_not_be_read_come_first(tmp_path: Path) -
         "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
     }
     (finding,) = orphans(Lab(tmp_path, tables).check())
-    assert "1 row of neuron could not be read or has no key: correct it first" in finding.cure
+    assert "1 row of neuron could not be read or has no key: correct it first" in finding.fix
     assert finding.confidence == "possible"
 
 
@@ -532,7 +532,7 @@ def test_markers_of_a_table_are_declared_together_with_those_that_are(tmp_path: 
     lab = Lab(tmp_path, tables, {"pre_synaptic_terminal": {"missing": ["n.d."]}})
     (finding,) = orphans(lab.check())
     assert (finding.code, finding.count, finding.confidence) == ("SYN-REL-002", 3, "certain")
-    assert "it is what tables hold where there is no key" in finding.cause
+    assert "it is what tables hold where there is no key" in finding.message
     merge(lab, finding)
     assert lab.config["tables"]["pre_synaptic_terminal"]["missing"] == ["n.d.", "NA", "-1"]
     assert orphans(lab.check()) == []
@@ -546,14 +546,14 @@ def test_a_marker_that_counts_elsewhere_is_not_offered(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables).check())
     assert finding.settings == []
-    assert "would empty 2 cells of other columns as well" in finding.cure
+    assert "would empty 2 cells of other columns as well" in finding.fix
 
 
 def test_a_marker_that_is_a_key_of_the_table_is_not_offered(tmp_path: Path) -> None:
     tables = {"neuron": csv("cid", "n1"), "axon": csv("cid,parent_id", "0,n1", "1,0")}
     (finding,) = orphans(Lab(tmp_path, tables).check())
     assert finding.settings == []
-    assert "axon has a row of this key" in finding.cure
+    assert "axon has a row of this key" in finding.fix
 
 
 def test_a_marker_of_the_config_that_emptied_a_parent(tmp_path: Path) -> None:
@@ -565,8 +565,8 @@ def test_a_marker_of_the_config_that_emptied_a_parent(tmp_path: Path) -> None:
     empty, emptied = sorted(lab.check().all("SYN-REL-003"), key=lambda finding: finding.count)
     assert (empty.count, [example.row for example in empty.examples]) == (1, [4])
     assert (emptied.count, emptied.confidence) == (2, "likely")
-    assert "`missing` of the config emptied '0' and 'NA'" in emptied.cause
-    assert "'0' is the key of a row there" in emptied.cure
+    assert "`missing` of the config emptied '0' and 'NA'" in emptied.message
+    assert "'0' is the key of a row there" in emptied.fix
     merge(lab, emptied)
     assert lab.config["tables"]["axon"]["missing"] == ["NA"]
     assert lab.related("axon", "parent_id")[0] is None
@@ -582,7 +582,7 @@ def test_a_marker_of_the_config_that_emptied_the_end_of_a_pair(tmp_path: Path) -
         {"neuron_relation": {"missing": ["-1"]}},
     )
     finding = lab.check().finding("SYN-REL-007")
-    assert "`missing` of the config emptied '-1'" in finding.cause
+    assert "`missing` of the config emptied '-1'" in finding.message
     assert (finding.examples[0].row, finding.examples[0].value, finding.settings) == (3, "-1", [])
 
 
@@ -617,7 +617,7 @@ def test_a_table_that_the_column_cannot_name_is_no_setting(tmp_path: Path) -> No
     }
     (finding,) = orphans(Lab(tmp_path, tables).check())
     assert finding.settings == []
-    assert "post_synapse_id of neuron_relation cannot point to axon" in finding.cure
+    assert "post_synapse_id of neuron_relation cannot point to axon" in finding.fix
 
 
 # -- which table, when no key is found as it is written
@@ -631,7 +631,7 @@ def test_keys_in_another_writing_choose_their_table(tmp_path: Path) -> None:
     }
     checked = Lab(tmp_path, tables).check()
     assert checked.faults == ["SYN-REL-001"]
-    assert "is no cid of axon" in checked.finding("SYN-REL-001").cause
+    assert "is not the cid of any axon" in checked.finding("SYN-REL-001").message
 
 
 def test_keys_of_one_shape_choose_their_table(tmp_path: Path) -> None:
@@ -642,7 +642,7 @@ def test_keys_of_one_shape_choose_their_table(tmp_path: Path) -> None:
     }
     checked = Lab(tmp_path, tables).check()
     assert checked.faults == ["SYN-REL-001"]
-    assert "is no cid of neuron" in checked.finding("SYN-REL-001").cause
+    assert "is not the cid of any neuron" in checked.finding("SYN-REL-001").message
 
 
 def test_keys_of_no_shape_ask_which_table(tmp_path: Path) -> None:
@@ -652,7 +652,7 @@ def test_keys_of_no_shape_ask_which_table(tmp_path: Path) -> None:
         "vesicle": csv("cid,parent_id", "v1,ghost", "v2,wraith"),
     }
     asked = Lab(tmp_path, tables).check().finding("SYN-REL-004")
-    assert "holds any of its keys" in asked.cause
+    assert "holds any of its keys" in asked.message
 
 
 # -- properties
@@ -753,7 +753,7 @@ def test_every_orphan_is_told_once_whatever_the_mixture(tmp_path: Path) -> None:
     wrong = [parent for parent in parents if parent not in keys]
     found = orphans(checked)
     assert sum(finding.count for finding in found) == len(wrong) == checked.rows("axon").rejected
-    assert len({finding.cause for finding in found}) == len(found)
+    assert len({finding.message for finding in found}) == len(found)
     lines = {n + 2: parent for n, parent in enumerate(parents)}
     assert all(
         lines[example.row or 0] == example.value

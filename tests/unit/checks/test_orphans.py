@@ -55,10 +55,10 @@ def test_keys_that_differ_only_in_their_writing(
         2,
     )
     assert (
-        finding.cause
-        == f"2 rows of axon: parent_id {shown!r} is no cid of neuron; neuron has {key!r}."
+        finding.message
+        == f"2 rows of axon: parent_id {shown!r} is not the cid of any neuron; neuron has {key!r}."
     )
-    assert advice in finding.cure
+    assert advice in finding.fix
     assert [(example.row, example.value) for example in finding.examples] == [
         (3, shown),
         (4, shown),
@@ -71,8 +71,8 @@ def test_what_stands_for_no_value_can_be_declared(tmp_path: Path, sentinel: str)
     lab = axons(tmp_path, ["n1"], ["n1", sentinel])
     (finding,) = orphans(lab)
     assert finding.count == 1
-    assert settings_line(finding.cure) == (["tables", "axon", "missing"], [sentinel])
-    paste(lab, finding.cure)
+    assert settings_line(finding.fix) == (["tables", "axon", "missing"], [sentinel])
+    paste(lab, finding.fix)
     assert lab.check().faults == ["SYN-REL-003"], (
         "then the row has no parent, which is another thing to say"
     )
@@ -87,10 +87,10 @@ def test_keys_of_another_table(tmp_path: Path) -> None:
     (finding,) = orphans(Lab(tmp_path, tables))
     assert finding.count == 2
     told = (
-        "2 rows of vesicle: parent_id 'n1' is no cid of axon, nor is 1 other value; neuron has it;"
+        "2 rows of vesicle: parent_id 'n1' is not the cid of any axon, nor is 1 other value; neuron has it;"
         " neuron lacks 3 other values, e.g. 'a1'."
     )
-    assert finding.cause == told
+    assert finding.message == told
     assert finding.settings == [], (
         "pointed to neuron, the other three rows would be orphans in turn"
     )
@@ -104,7 +104,7 @@ def test_a_column_that_another_table_holds_whole(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}}))
     assert finding.count == 2
-    assert settings_line(finding.cure) == (["tables", "vesicle", "parent"], "neuron")
+    assert settings_line(finding.fix) == (["tables", "vesicle", "parent"], "neuron")
 
 
 def test_references_to_another_table(tmp_path: Path) -> None:
@@ -115,24 +115,24 @@ def test_references_to_another_table(tmp_path: Path) -> None:
     }
     (finding,) = orphans(Lab(tmp_path, tables))
     assert (finding.code, finding.column, finding.count) == ("SYN-REL-002", "pre_synapse_id", 1)
-    assert finding.settings == [] and "axon lacks 2 other values, e.g. 'n1'" in finding.cause
+    assert finding.settings == [] and "axon lacks 2 other values, e.g. 'n1'" in finding.message
 
 
 def test_keys_that_are_nowhere(tmp_path: Path) -> None:
     lab = axons(tmp_path, ["n1", "n2"], ["n1", "ghost", "ghost", "phantom", "wraith", "n2"])
     (finding,) = orphans(lab)
     assert (
-        finding.cause
-        == "4 rows of axon: parent_id 'ghost' is no cid of neuron, nor are 2 other values."
+        finding.message
+        == "4 rows of axon: parent_id 'ghost' is not the cid of any neuron, nor are 2 other values."
     )
-    assert finding.cure == "Add the missing rows to neuron, or remove the rows that point to them."
+    assert finding.fix == "Add the missing rows to neuron, or remove the rows that point to them."
 
 
 def test_every_cause_is_told_apart_and_the_counts_add_up(tmp_path: Path) -> None:
     parents = ["n1", "N1", "1.0", "1.0", "01", "-1", "ghost", '""1""', "a0"]
     lab = axons(tmp_path, ["n1", "1", "n2"], parents)
     checked = lab.check()
-    counts = {finding.cure: finding.count for finding in checked.all("SYN-REL-001")}
+    counts = {finding.fix: finding.count for finding in checked.all("SYN-REL-001")}
     assert sorted(counts.values()) == [
         1,
         1,
@@ -163,5 +163,5 @@ def test_the_first_places_and_the_last_are_shown(tmp_path: Path) -> None:
 
 def test_a_key_with_quotes_in_it_breaks_nothing(tmp_path: Path) -> None:
     (finding,) = orphans(axons(tmp_path, ["o'neil", "n1"], ["n1", "O'NEIL"]))
-    assert '"O\'NEIL"' in finding.cause
-    assert '"o\'neil"' in finding.cause
+    assert '"O\'NEIL"' in finding.message
+    assert '"o\'neil"' in finding.message

@@ -30,9 +30,9 @@ def pasted(settings: list[str], table: str) -> dict[str, Any]:
 def test_ids_that_restart_are_cured_by_what_the_finding_prints(tmp_path: Path) -> None:
     tables = {"neuron": NEURONS, "synapse": csv("cid,parent_id", "0,7", "1,7", "0,8", "1,8")}
     told = Lab(tmp_path / "told", tables).check().finding("SYN-ID-002")
-    assert told.cure.startswith("No parent_id has a cid twice. If the ids restart in each,")
+    assert told.fix.startswith("No parent_id has a cid twice. If the ids restart in each,")
     assert pasted(told.settings, "synapse") == {"key": ["parent_id", "cid"]}
-    assert "whole key" not in told.cure
+    assert "whole key" not in told.fix
     assert Lab(
         tmp_path / "cured", tables, {"synapse": pasted(told.settings, "synapse")}
     ).check().faults == ["SYN-COL-004"]
@@ -45,7 +45,7 @@ def test_tables_that_name_such_rows_are_spoken_of(tmp_path: Path) -> None:
         "synapse": csv("cid,parent_id", "0,7", "0,8"),
         "dendritic_spine": spines,
     }
-    cure = Lab(tmp_path, tables).check().finding("SYN-ID-002").cure
+    cure = Lab(tmp_path, tables).check().finding("SYN-ID-002").fix
     assert cure.endswith("tables that name these rows then need the whole key, e.g. 7:0.")
 
 
@@ -64,10 +64,10 @@ def test_columns_that_do_not_tell_the_rows_apart_are_not_offered(
         .check()
         .finding("SYN-ID-002")
     )
-    assert told.settings == [] and "parent's id" not in told.cure
+    assert told.settings == [] and "parent's id" not in told.fix
     assert (
-        "Find out which row of a key is right" in told.cure
-        or "take the copies out and check again" in told.cure
+        "Find out which row of a key is right" in told.fix
+        or "take the copies out and check again" in told.fix
     )
 
 
@@ -81,7 +81,7 @@ def test_the_needless_key_of_a_relation_is_left_out(tmp_path: Path) -> None:
         .check()
         .finding("SYN-ID-002")
     )
-    assert "SynDB knows the rows of neuron_relation by their pairs" in told.cure
+    assert "SynDB knows the rows of neuron_relation by their pairs" in told.fix
     assert pasted(told.settings, "neuron_relation") == {"ignore": ["comment", "cid"]}
     assert (
         Lab(
@@ -102,7 +102,7 @@ def test_a_mapped_key_of_a_relation_is_to_be_moved(tmp_path: Path) -> None:
         .check()
         .finding("SYN-ID-002")
     )
-    assert told.settings == [] and told.cure.endswith(
+    assert told.settings == [] and told.fix.endswith(
         "move 'edge' from `tables.neuron_relation.columns` to `ignore`."
     )
 
@@ -110,7 +110,7 @@ def test_a_mapped_key_of_a_relation_is_to_be_moved(tmp_path: Path) -> None:
 def test_a_relation_that_has_children_keeps_its_keys(tmp_path: Path) -> None:
     tables = {"neuron": NEURONS, "neuron_relation": EDGES, "axon": csv("cid,parent_id", "a,7")}
     told = Lab(tmp_path, tables).check().finding("SYN-ID-002")
-    assert "by their pairs" not in told.cure
+    assert "by their pairs" not in told.fix
 
 
 def as_csv(path: Path, header: list[str], rows: list[list[str]]) -> Path:
@@ -157,7 +157,7 @@ def check(
     lab.config["tables"][table]["file"] = write(folder / table, header, rows).name
     told = lab.check().finding("SYN-ID-002")
     assert told.severity == "error"
-    return told.cure, told.settings
+    return told.fix, told.settings
 
 
 @pytest.mark.parametrize("write", FORMATS)
@@ -218,7 +218,7 @@ def test_names_that_rows_share_are_no_keys(
     )
     if column != "cid":
         lab.config["tables"]["neuron"]["columns"] = {column: "cid"}
-    cure = lab.check().finding("SYN-ID-002").cure
+    cure = lab.check().finding("SYN-ID-002").fix
     assert ("looks like the name of a kind" in cure) == plainly
     assert ("if several rows share it as a name" in cure) == (not plainly)
     assert "remove the copies" not in cure
@@ -230,7 +230,7 @@ def test_ids_are_no_names_however_often_they_are_copied(tmp_path: Path) -> None:
         Lab(tmp_path, {"neuron": csv("cid", *[keys[0]] * 4, *[keys[1]] * 5)})
         .check()
         .finding("SYN-ID-002")
-        .cure
+        .fix
     )
     assert cure == "All of them are copies of whole rows: remove the copies from the file."
 
@@ -240,7 +240,7 @@ def test_a_table_without_a_parent_is_not_told_to_use_one(tmp_path: Path, count: 
     rows = [f"{n},{1000 + n}" for n in range(count)] + ["1,7"]
     told = Lab(tmp_path, {"neuron": csv("cid,voxel_volume", *rows)}).check().finding("SYN-ID-002")
     assert (
-        told.cure
+        told.fix
         == "Rows of one key differ in voxel_volume. Find out which row of a key is right, or give"
         " each row a key of its own."
     )
@@ -255,7 +255,7 @@ def test_ids_that_restart_in_every_file_are_told_by_the_files(tmp_path: Path) ->
     assert (
         lab.check()
         .finding("SYN-ID-002")
-        .cure.startswith("No file has a cid twice. If the ids restart in every file,")
+        .fix.startswith("No file has a cid twice. If the ids restart in every file,")
     )
 
 
@@ -287,7 +287,7 @@ def test_ids_that_a_spreadsheet_rounded_are_not_told_as_copies(tmp_path: Path) -
     keys = ["720575940611125000", "720575940611125000", "720575940612856000", "720575940615016000"]
     checked = Lab(tmp_path, {"neuron": csv("cid", *keys)}).check()
     assert checked.faults == ["SYN-ID-002", "SYN-ID-005"]
-    assert "Export the ids as text from their source first" in checked.finding("SYN-ID-002").cure
+    assert "Export the ids as text from their source first" in checked.finding("SYN-ID-002").fix
 
 
 def test_a_copy_beside_a_damaged_id_is_told(tmp_path: Path) -> None:

@@ -51,10 +51,12 @@ def test_ids_through_a_double_in_all_tables_alike(tmp_path: Path, count: int, su
     ]
     assert {(f.table, f.column): f.count for f in told} == dict.fromkeys(columns, len(keys))
     assert all(
-        "are multiples of 128" in f.cause and "by chance" in f.cause and f.confidence == "likely"
+        "are multiples of 128" in f.message
+        and "by chance" in f.message
+        and f.confidence == "likely"
         for f in told
     )
-    assert all("R, MATLAB" in f.cure for f in told)
+    assert all("R, MATLAB" in f.fix for f in told)
     assert checked.verdict == "accepted", "a suspicion is a warning"
 
 
@@ -65,7 +67,7 @@ def test_the_spacing_follows_from_the_size_of_the_ids(
     tmp_path: Path, digits: int, count: int, step: str
 ) -> None:
     lab = written_lab(tmp_path, {"neuron": {"cid": doubles(ids(count, digits=digits))}})
-    assert f"are multiples of {step};" in lab.check().finding("SYN-ID-005").cause
+    assert f"are multiples of {step};" in lab.check().finding("SYN-ID-005").message
 
 
 def test_ids_beyond_64_bits_with_sign_and_typed_in_parquet(tmp_path: Path) -> None:
@@ -98,7 +100,8 @@ def test_digits_that_a_spreadsheet_and_javascript_made_zeros_of(tmp_path: Path) 
     sheet = [f"{number // 1000}000" for number in ids(6)]
     told = written_lab(tmp_path / "sheet", {"neuron": {"cid": sheet}}).check().finding("SYN-ID-005")
     assert (
-        "that a spreadsheet rounded" in told.cause and "zeros from the 16th digit on" in told.cause
+        "that a spreadsheet rounded" in told.message
+        and "zeros from the 16th digit on" in told.message
     )
     script = [f"{number // 100}00" for number in ids(6)]
     assert (
@@ -106,7 +109,7 @@ def test_digits_that_a_spreadsheet_and_javascript_made_zeros_of(tmp_path: Path) 
         in written_lab(tmp_path / "js", {"neuron": {"cid": script}})
         .check()
         .finding("SYN-ID-005")
-        .cause
+        .message
     )
     sixteen = [f"{number // 10}0" for number in ids(12, digits=16)]
     assert found(written_lab(tmp_path / "16", {"neuron": {"cid": sixteen}})) == {

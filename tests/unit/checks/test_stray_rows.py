@@ -84,7 +84,7 @@ def test_a_header_among_the_rows(tmp_path: Path, kind: str, repeated: list[str])
     line = 3 if kind == "parquet" else 4
     finding = done.finding("SYN-READ-017")
     assert (finding.count, finding.confidence) == (1, "certain")
-    assert finding.cause == f"1 row of neuron.{kind} repeats the header."
+    assert finding.message == f"1 row of neuron.{kind} repeats the header."
     assert (finding.examples[0].row, finding.examples[0].value) == (line, ",".join(repeated))
     assert done.codes == ["SYN-READ-017"]
     assert done.rows("neuron") == [
@@ -116,7 +116,7 @@ def test_a_row_of_units_or_types(
     done = ingest_folder(tmp_path, {"neuron": write_table(tmp_path, rows, kind)})
 
     finding = done.finding("SYN-READ-017")
-    assert what in finding.cause
+    assert what in finding.message
     assert finding.settings == (
         [f"tables:\n  neuron:\n    units: {{{setting}}}"] if setting else []
     )
@@ -136,7 +136,7 @@ def test_a_row_of_words(tmp_path: Path, kind: str) -> None:
     ]
     done = ingest_folder(tmp_path, {"neuron": write_table(tmp_path, rows, kind)})
     finding = done.finding("SYN-READ-017")
-    assert (finding.cause, finding.confidence) == (
+    assert (finding.message, finding.confidence) == (
         f"1 row of neuron.{kind} describes the columns instead of holding values.",
         "likely",
     )
@@ -162,7 +162,7 @@ def test_files_joined_end_to_end_are_one_finding(tmp_path: Path) -> None:
     }
     done = ingest_folder(tmp_path, {"neuron": config})
     finding = done.finding("SYN-READ-017")
-    assert (finding.count, finding.file, finding.cause) == (
+    assert (finding.count, finding.file, finding.message) == (
         4,
         None,
         "4 rows of 2 files of neuron repeat the header.",
@@ -185,8 +185,8 @@ def test_a_header_with_its_names_in_another_order(tmp_path: Path) -> None:
         "cid,cable_length,mesh_volume\nn1,5,6\ncid,mesh_volume,cable_length\nn2,6,5\n"
     )
     finding = ingest_folder(tmp_path, {"neuron": "n.csv"}).finding("SYN-READ-017")
-    assert finding.cause == "1 row of n.csv repeats the header in another order."
-    assert "wrong columns" in finding.cure
+    assert finding.message == "1 row of n.csv repeats the header in another order."
+    assert "wrong columns" in finding.fix
 
 
 @pytest.mark.parametrize("header", ["segment,cable size", "id,cable_length"])
@@ -198,7 +198,7 @@ def test_a_header_that_the_config_denies(tmp_path: Path, header: str) -> None:
     )
     assert done.codes == ["SYN-READ-017"]
     assert done.rows("neuron") == [("n1", 5), ("n2", 6)]
-    assert "If it has one, compare it with `names`" in done.findings[0].cure
+    assert "If it has one, compare it with `names`" in done.findings[0].fix
     pasted = yaml.safe_load(done.findings[0].settings[0])["tables"]["neuron"]
     assert pasted == {"header_row": 1, "names": ["cid", "cable_length"]}
     again = ingest_folder(tmp_path, {"neuron": {"file": "n.csv", **pasted}})

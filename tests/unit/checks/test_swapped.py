@@ -119,7 +119,7 @@ def test_swapped_columns_are_one_finding_and_its_line_cures_them(tmp_path: Path,
     assert checked.faults == ["SYN-REL-010"], "whatever follows from it is not told beside it"
     finding = checked.finding("SYN-REL-010")
     assert (finding.table, finding.count, finding.severity) == (table, count, "error")
-    assert words in finding.cause
+    assert words in finding.message
     swapped = words.split()
     assert finding.confidence == ("likely" if "anatomy" in name else "certain")
     assert checked.rows(table).rejected == count

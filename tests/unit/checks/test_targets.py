@@ -255,9 +255,9 @@ def test_a_dataset_whose_keys_fit_several_tables_is_asked_and_the_line_can_be_pa
     lab = Lab(tmp_path, same)
     asked = lab.check().finding("SYN-REL-004")
     assert (asked.table, asked.column, asked.severity) == ("vesicle", "parent_id", "error")
-    assert "in axon and in neuron" in asked.cause
-    assert "`tables.vesicle.parent: axon`" in asked.cure
-    paste(lab, asked.cure)
+    assert "in axon and in neuron" in asked.message
+    assert "`tables.vesicle.parent: axon`" in asked.fix
+    paste(lab, asked.fix)
     assert lab.check().faults == []
     assert lab.related("vesicle", "parent_id", "parent_enum", "neuron_id") == [
         (uid("axon", "2"), 4, uid("neuron", "2"))
@@ -274,7 +274,7 @@ def test_the_config_decides_between_tables_and_its_choice_is_held(tmp_path: Path
     checked = lab.check()
     orphan = checked.finding("SYN-REL-001")
     assert (orphan.count, orphan.examples[0].value) == (1, "3")
-    assert "`tables.vesicle.parent: axon`" in orphan.cure
+    assert "`tables.vesicle.parent: axon`" in orphan.fix
     assert lab.related("vesicle", "parent_id", "parent_enum") == [
         (uid("neuron", "1"), 1),
         (None, None),
@@ -291,8 +291,8 @@ def test_a_reference_that_fits_several_tables_is_asked_and_the_line_can_be_paste
     }
     lab = Lab(tmp_path, tables)
     asked = lab.check().finding("SYN-REL-004")
-    assert "`tables.synapse.references: {pre_synapse_id: axon}`" in asked.cure
-    paste(lab, asked.cure)
+    assert "`tables.synapse.references: {pre_synapse_id: axon}`" in asked.fix
+    paste(lab, asked.fix)
     assert lab.check().faults == []
     assert lab.related("synapse", "pre_synapse_id") == [uid("axon", "1")]
 
@@ -309,16 +309,15 @@ def test_one_wrong_key_is_asked_about_and_reported_once_the_table_is_named(tmp_p
     lab = Lab(tmp_path, tables)
     asked = lab.check().finding("SYN-REL-004")
     assert (
-        asked.cause
+        asked.message
         == "It is not clear which table vesicle.parent_id points to: neuron has the keys of all 9"
         " rows, axon those of 8."
     )
     assert (
-        asked.cure
-        == "Choose one: `tables.vesicle.parent: axon` or `tables.vesicle.parent: neuron`."
+        asked.fix == "Choose one: `tables.vesicle.parent: axon` or `tables.vesicle.parent: neuron`."
     )
     assert [(example.row, example.value) for example in asked.examples] == [(10, "6")]
-    paste(lab, asked.cure)
+    paste(lab, asked.fix)
     orphan = lab.check().finding("SYN-REL-001")
     assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, "6", [])
 
@@ -378,7 +377,7 @@ def test_one_wrong_key_is_asked_about_in_every_format(tmp_path: Path, form: str)
     checked = lab.check()
     asked = checked.finding("SYN-REL-004")
     assert (checked.verdict, asked.table) == ("rejected", "mitochondria")
-    assert "neuron has the keys of all 61 rows, dendrite those of 60" in asked.cause
+    assert "neuron has the keys of all 61 rows, dendrite those of 60" in asked.message
     assert asked.examples[0].value == "25"
 
 
@@ -398,7 +397,7 @@ def test_both_ends_of_synapses_are_asked_about_and_one_line_answers_for_both(
     assert [yaml.safe_load(finding.settings[0]) for finding in asked] == [
         {"tables": {"synapse": {"references": both}}}
     ] * 2
-    paste(lab, asked[0].cure)
+    paste(lab, asked[0].fix)
     assert lab.check().faults == []
 
 
@@ -427,7 +426,7 @@ def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
     lab = Lab(tmp_path, tables)
     missing = lab.check().finding("SYN-REL-005")
     assert (missing.table, missing.column) == ("pre_synaptic_terminal", "forms_synapse_with")
-    paste(lab, missing.cure)
+    paste(lab, missing.fix)
     assert lab.check().faults == []
 
 

@@ -81,7 +81,7 @@ def test_a_ratio_that_only_area_and_volume_betray(tmp_path: Path) -> None:
         tmp_path, {"neuron": csv("cid,mesh_surface_area,mesh_volume,mesh_area_volume_ratio", *rows)}
     )
     finding = lab.check().finding("SYN-UNIT-001")
-    assert "it is 10^3 times that, as if mesh_area_volume_ratio were in um" in finding.cause
+    assert "it is 10^3 times that, as if mesh_area_volume_ratio were in um" in finding.message
     cure(lab, finding)
     assert faults(lab.check()) == []
 
@@ -91,8 +91,8 @@ def test_a_few_rows_in_another_unit(tmp_path: Path) -> None:
         ball(radius, 1e-6, 1e-9, 1e3) for radius in RADII
     ]
     finding = balls(tmp_path, rows).check().finding("SYN-UNIT-003")
-    assert "Two units in one column of mitochondria: 5 values of mesh_volume" in finding.cause
-    assert "look like um3, um2, um^-1" in finding.cause
+    assert "Two units in one column of mitochondria: 5 values of mesh_volume" in finding.message
+    assert "look like um3, um2, um^-1" in finding.message
     assert finding.examples[0].row == 17
     assert finding.settings == [], "a unit in the config would be that of the whole column"
     assert finding.count == 5
@@ -109,7 +109,7 @@ def test_exchanged_columns_are_told_as_such_and_mapped_the_other_way_round(tmp_p
     checked = lab.check()
     assert faults(checked) == ["SYN-UNIT-001"]
     finding = checked.finding("SYN-UNIT-001")
-    assert "they agree once mesh_surface_area and mesh_volume are exchanged" in finding.cause
+    assert "they agree once mesh_surface_area and mesh_volume are exchanged" in finding.message
     assert finding.confidence == "likely"
     cure(lab, finding)
     assert faults(lab.check()) == []
@@ -127,7 +127,7 @@ def test_a_sphericity_in_percent_is_told_by_its_range_alone(tmp_path: Path) -> N
     ).check()
     assert faults(checked) == ["SYN-VAL-001"]
     finding = checked.finding("SYN-VAL-001")
-    assert ("percentages" in finding.cure, finding.confidence, finding.examples[0].value) == (
+    assert ("percentages" in finding.fix, finding.confidence, finding.examples[0].value) == (
         True,
         "likely",
         "95",
@@ -161,7 +161,7 @@ def test_what_a_value_became_is_told_where_the_config_names_a_unit(tmp_path: Pat
         {"neuron": {"units": {"cable_length": "um"}}},
     )
     assert (
-        lab.check().finding("SYN-VAL-001").cause
+        lab.check().finding("SYN-VAL-001").message
         == "1 value of neuron.cable_length is not > 0, e.g. ' -0.50 ', which is -500 nm."
     )
 
@@ -210,7 +210,7 @@ def test_the_table_on_another_scale_is_told_once_whoever_disagrees(tmp_path: Pat
     checked = centroids(tmp_path, neuron=NANOMETRES, axon=VOXELS, mitochondria=NANOMETRES).check()
     finding = checked.finding("SYN-UNIT-004")
     assert (finding.table, finding.confidence) == ("axon", "possible")
-    assert "centroid_x by 8, centroid_y by 8, centroid_z by 40" in finding.cure
+    assert "centroid_x by 8, centroid_y by 8, centroid_z by 40" in finding.fix
     assert finding.settings == []
 
 
@@ -218,5 +218,5 @@ def test_nanometres_converted_once_too_often(tmp_path: Path) -> None:
     lab = centroids(tmp_path, neuron=NANOMETRES, axon=NANOMETRES)
     lab.config["tables"]["axon"]["units"] = {f"centroid_{axis}": "um" for axis in "xyz"}
     finding = lab.check().finding("SYN-UNIT-004")
-    assert "those of axon look like nanometres that were converted" in finding.cause
-    assert "take centroid_x, centroid_y, centroid_z out of `tables.axon.units`" in finding.cure
+    assert "those of axon look like nanometres that were converted" in finding.message
+    assert "take centroid_x, centroid_y, centroid_z out of `tables.axon.units`" in finding.fix

@@ -149,7 +149,7 @@ def test_what_is_not_grouped_by_threes_stays_a_question(tmp_path: Path, text: st
 def test_what_only_the_file_can_cure(tmp_path: Path, value: str, said: str) -> None:
     (finding,) = check(tmp_path, {"file": write(tmp_path, "csv", [value, "5"])})[0]
     assert (finding.code, finding.count) == ("SYN-TYPE-001", 1)
-    assert said in finding.cure
+    assert said in finding.fix
 
 
 def test_a_column_of_whole_numbers_has_no_decimal_comma(tmp_path: Path) -> None:

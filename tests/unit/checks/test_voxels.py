@@ -67,9 +67,9 @@ def test_places_in_voxels_that_are_longer_along_z(tmp_path: Path, suffix: str, t
     dataset = lab(tmp_path, table, places(60, (200_000, 90_000, 6_000)), suffix)
     [finding] = found(dataset)
     assert (finding.code, finding.severity, finding.count) == ("SYN-UNIT-003", "warning", 60)
-    assert "centroid_z spreads" in finding.cause and "they look like voxels" in finding.cause
+    assert "centroid_z spreads" in finding.message and "they look like voxels" in finding.message
     assert [place.column for place in finding.examples] == list(AXES)
-    assert "4, 4 and 40 for voxels of 4 x 4 x 40 nm" in finding.cure
+    assert "4, 4 and 40 for voxels of 4 x 4 x 40 nm" in finding.fix
     dataset.config["tables"][table]["units"] = {
         "centroid_x": 4,
         "centroid_y": 4.0,
@@ -81,7 +81,7 @@ def test_places_in_voxels_that_are_longer_along_z(tmp_path: Path, suffix: str, t
 def test_the_flat_axis_may_have_another_name(tmp_path: Path) -> None:
     """Voxels as z, y, x: the sections are in the column x."""
     wide = places(60, (5_000, 90_000, 200_000))
-    assert "centroid_x spreads" in found(lab(tmp_path, "nucleus", wide))[0].cause
+    assert "centroid_x spreads" in found(lab(tmp_path, "nucleus", wide))[0].message
 
 
 def test_many_places_in_voxels(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_a_size_that_is_a_number_of_voxels(tmp_path: Path, suffix: str) -> None:
         len(SIZES),
     )
     assert (
-        "comes from the column 'size'" in finding.cause
-        and "often a number of voxels" in finding.cause
+        "comes from the column 'size'" in finding.message
+        and "often a number of voxels" in finding.message
     )
     dataset.config["tables"]["neuron"]["units"] = {"voxel_volume": 512}
     assert found(dataset) == []
@@ -173,7 +173,7 @@ def test_a_size_of_every_table(tmp_path: Path, table: str, count: int, target: s
             columns={"size": target},
         )
     )
-    assert "'size'" in finding.cause
+    assert "'size'" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_a_name_that_counts_voxels_needs_no_small_numbers(
 ) -> None:
     cells = [size * scale for size in SIZES[:2]]
     [finding] = found(lab(tmp_path, "neuron", {name: cells}, columns={name: "voxel_volume"}))
-    assert f"the column {name!r}, which counts voxels by its name" in finding.cause
+    assert f"the column {name!r}, which counts voxels by its name" in finding.message
     assert finding.confidence == "likely"
 
 
 def test_whole_neurons_cannot_be_as_small(tmp_path: Path) -> None:
     [finding] = found(lab(tmp_path, "neuron", {"voxel_volume": SIZES}))
-    assert "look like voxels" in finding.cause
+    assert "look like voxels" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_volumes_in_nanometres_say_nothing(
 ) -> None:
     columns = {} if name == "voxel_volume" else {"columns": {name: "voxel_volume"}}
     findings = found(lab(tmp_path, table, {name: cells}, **columns, **settings))
-    assert [finding.cause for finding in findings if "voxels" in finding.cause] == []
+    assert [finding.message for finding in findings if "voxels" in finding.message] == []
 
 
 # -- units as numbers
@@ -252,7 +252,7 @@ def test_decimal_commas_and_wrong_cells_are_told_as_the_lab_wrote_them(tmp_path:
     assert checked.verdict == "rejected"
     negative = checked.finding("SYN-VAL-001")
     assert [place.value for place in negative.examples] == ["-2,5"]
-    assert "which is -2500 nm" in negative.cause
+    assert "which is -2500 nm" in negative.message
     assert [place.value for place in checked.finding("SYN-TYPE-001").examples] == ["many"]
     assert [place.value for place in checked.finding("SYN-VAL-005").examples] == ["1e308"]
 
@@ -264,6 +264,6 @@ def test_nanometres_multiplied_once_too_often(tmp_path: Path) -> None:
     [finding] = found(dataset)
     assert (
         "after multiplication by 1000; it looks like nanometres that were converted"
-        in finding.cause
+        in finding.message
     )
-    assert "take voxel_radius out of `tables.vesicle.units`" in finding.cure
+    assert "take voxel_radius out of `tables.vesicle.units`" in finding.fix

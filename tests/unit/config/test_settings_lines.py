@@ -13,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from syndb_pipeline.report.report import describe, finding_block
+from syndb_pipeline.report.terminal import describe, finding_block
 from syndb_pipeline.rules.finding import Finding, build
 
 

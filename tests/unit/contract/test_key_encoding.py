@@ -240,7 +240,7 @@ def test_a_column_lies_as_numbers_where_every_key_is_one(
 
 
 def test_parents_and_children_that_lie_otherwise_are_joined(tmp_path: Path) -> None:
-    """One axon's key is no number, so theirs lie as text; the vesicles name only others, so their
+    """One axon's key is not a number, so theirs lie as text; the vesicles name only others, so their
     `parent_id` lies as numbers.
     """
     axons = csv("cid,voxel_radius", "1,5.5", "2,5.5", "2b,5.5")

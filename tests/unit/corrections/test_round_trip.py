@@ -81,7 +81,7 @@ def road(lab: Lab, tmp_path: Path) -> tuple[Context, set[str]]:
     assert lab.files == before, "the lab's own files stay as they are"
     require_equal(lab, lab.folder / done.folder, tmp_path / "clean")
     second = check(after)
-    assert [finding.cause for finding in second.errors] == []
+    assert [finding.message for finding in second.errors] == []
     assert second.details["verdict"] == "accepted"
     return after, {finding.code for finding in first.errors}
 

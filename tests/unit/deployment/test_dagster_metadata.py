@@ -17,8 +17,8 @@ def findings(count: int) -> list[Finding]:
             title="Value out of range",
             table="vesicle",
             column=f"c{i}",
-            cause=f"cause {i}",
-            cure="cure",
+            message=f"cause {i}",
+            fix="fix",
         )
         for i in range(count)
     ]
@@ -27,7 +27,7 @@ def findings(count: int) -> list[Finding]:
 def test_findings_are_told_in_full_up_to_the_limit() -> None:
     table = findings_table(findings(MAX_FINDINGS))
 
-    assert [line.data["cause"] for line in table.records] == [
+    assert [line.data["message"] for line in table.records] == [
         f"cause {i}" for i in range(MAX_FINDINGS)
     ]
 
@@ -38,7 +38,7 @@ def test_a_table_that_leaves_findings_out_says_how_many() -> None:
     assert len(table.records) == MAX_FINDINGS + 1
     last = table.records[-1].data
     assert {name: text for name, text in last.items() if text} == {
-        "cause": "... and 12 more: see the report"
+        "message": "... and 12 more: see the report"
     }
     assert set(last) == {column.name for column in table.schema.columns}
 

@@ -14,10 +14,8 @@ import pytest
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.quarantine import policy
 from syndb_pipeline.quarantine.counts import require_no_dangling
 from syndb_pipeline.report.report_files import Wanted, write_files
-from syndb_pipeline.rules.catalogue import RULES
 from tests.meshes import small_mesh
 from tests.quarantine_lab import (
     CONFIG,
@@ -106,13 +104,6 @@ def test_wrong_values_are_told_with_the_way_out(
 # -- which errors
 
 
-def test_every_rule_is_decided_upon_once() -> None:
-    decided = [*policy._ROWS, *policy._LINES, *policy._DATASET]
-    assert sorted(decided) == sorted(RULES), (
-        "say in stages/quarantine.py whether rows with this error can be set aside"
-    )
-
-
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -132,8 +123,8 @@ def test_an_error_that_is_not_about_rows_refuses_the_dataset(
     )
     checked = lab.check()
     assert checked.verdict == "rejected"
-    assert checked.finding(code).cure.endswith(
-        "It cannot be set aside: it is not about single rows."
+    assert checked.finding(code).fix.endswith(
+        "It cannot be quarantined: it is not about single rows."
     )
     assert "SYN-INT-007" not in checked.codes
     assert set_aside(lab) == {}
@@ -164,8 +155,8 @@ def test_a_cell_that_makes_the_others_doubtful_refuses_the_dataset(
     checked = Lab(tmp_path, {"neuron": rows}, on_invalid="quarantine", max_rejected="50%").check()
     assert checked.verdict == "rejected"
     [error] = [finding for finding in checked.findings if finding.severity == "error"]
-    assert error.cure.endswith(
-        "It cannot be set aside: other values of the column may be read wrongly for the same"
+    assert error.fix.endswith(
+        "It cannot be quarantined: other values of the column may be read wrongly for the same"
         " reason."
     )
 
@@ -211,7 +202,10 @@ def test_a_neuron_takes_everything_below_it(tmp_path: Path) -> None:
     assert set_aside(lab)["vesicle"][4] == ("", "below pre_synaptic_terminal t1_0")
     assert checked.verdict == "accepted"
     told = checked.finding("SYN-VAL-001")
-    assert (told.severity, told.cause.endswith("Set aside, with everything below.")) == (
+    assert (
+        told.severity,
+        told.message.endswith("Quarantined, with everything that depends on it."),
+    ) == (
         "error",
         True,
     )
@@ -287,7 +281,7 @@ def test_a_synapse_that_only_a_lost_terminal_tied_to_a_neuron_goes_too(tmp_path:
     assert keys_aside(lab) == {"pre_synaptic_terminal": {"t1"}, "synapse": {"s1"}}
     assert set_aside(lab)["synapse"][0] == (
         "",
-        "leads to a neuron only through rows that are set aside",
+        "leads to a neuron only through rows that are quarantined",
     )
 
 
@@ -302,7 +296,7 @@ def test_tables_that_only_lost_rows_tied_together_are_no_dataset(tmp_path: Path)
     checked = Lab(tmp_path, tables, on_invalid="quarantine", max_rejected="90%").check()
     assert checked.verdict == "rejected"
     assert checked.finding("SYN-INT-001").table == "pre_synaptic_terminal"
-    assert checked.finding("SYN-INT-001").cause.startswith("Without the rows set aside: ")
+    assert checked.finding("SYN-INT-001").message.startswith("Without the quarantined rows: ")
 
 
 # -- keys and pairs that stand twice
@@ -367,7 +361,7 @@ def test_with_one_row_of_a_combined_pair_goes_the_whole_pair(tmp_path: Path) -> 
         1,
         2,
     )
-    assert set_aside(lab)["neuron_relation"][1] == ("", "combined with a row that is set aside")
+    assert set_aside(lab)["neuron_relation"][1] == ("", "combined with a row that is quarantined")
     scores = {(pre, post): score for pre, post, score in packaged_rows(lab, "neuron_relation")}
     assert scores[uid("neuron", "n0"), uid("neuron", "n1")] == 31
     assert (uid("neuron", "n1"), uid("neuron", "n2")) not in scores
@@ -386,7 +380,7 @@ def test_where_pairs_are_combined_a_row_of_an_unknown_pair_refuses_the_dataset(
     checked = lab.check()
     assert checked.verdict == "rejected"
     [finding] = [finding for finding in checked.findings if finding.severity == "error"]
-    assert finding.cure.endswith("it is not known which pair would lack something.")
+    assert finding.fix.endswith("it is not known which pair would lack something.")
     lab.config["tables"]["neuron_relation"].pop("combine")
     assert lab.check().verdict == "accepted"
 
@@ -407,7 +401,9 @@ def test_lines_that_cannot_be_read_are_counted_and_kept(tmp_path: Path) -> None:
         ("axon", "axon.csv", 4, "a2,n2,5.5e8,too much", "SYN-READ-002")
     ]
     assert set_aside(lab)["pre_synaptic_terminal"][4][0] == "SYN-REL-001", "its parent is in no row"
-    assert checked.finding("SYN-READ-002").cause.endswith("Set aside, with everything below.")
+    assert checked.finding("SYN-READ-002").message.endswith(
+        "Quarantined, with everything that depends on it."
+    )
 
 
 def test_a_column_whose_table_was_told_by_keys_is_asked_for_when_rows_are_missing(
@@ -426,7 +422,7 @@ def test_a_column_whose_table_was_told_by_keys_is_asked_for_when_rows_are_missin
     assert checked.verdict == "rejected"
     asked = checked.finding("SYN-REL-004")
     assert (asked.table, asked.column) == ("vesicle", "parent_id")
-    assert "rows of axon that could not be read" in asked.cause
+    assert "rows of axon that could not be read" in asked.message
     assert asked.settings == ["tables:\n  vesicle:\n    parent: dendrite"]
     lab.config["tables"]["vesicle"]["parent"] = "axon"
     assert lab.check().verdict == "accepted"
@@ -472,14 +468,16 @@ def test_over_the_limit_the_finding_names_what_caused_most(tmp_path: Path) -> No
     over = checked.finding("SYN-INT-007")
     assert (over.table, over.count, over.severity) == ("neuron_relation", 2, "error")
     assert (
-        over.cause
-        == "2 of 6 rows of neuron_relation (33.3%) would be set aside, and `max_rejected` allows"
+        over.message
+        == "2 of 6 rows of neuron_relation (33.3%) would be quarantined, and `max_rejected` allows"
         " 20%; so would synapse (2 of 6), pre_synaptic_terminal (3 of 12), dendritic_spine (2 of"
         " 6), vesicle (6 of 24). The cause is SYN-VAL-001 (Value out of range) in neuron."
     )
-    assert over.cure == "Correct SYN-VAL-001 in neuron first."
+    assert over.fix == "Correct SYN-VAL-001 in neuron first."
     assert [example.row for example in over.examples] == [3, 4]
-    assert not checked.finding("SYN-VAL-001").cause.endswith("Set aside, with everything below.")
+    assert not checked.finding("SYN-VAL-001").message.endswith(
+        "Quarantined, with everything that depends on it."
+    )
     assert set_aside(lab) == {}
     assert checked.rows("vesicle").below == 6, "the counts tell what would go"
     lab.config["max_rejected"] = "33.4%"
@@ -488,7 +486,7 @@ def test_over_the_limit_the_finding_names_what_caused_most(tmp_path: Path) -> No
 
 def test_a_limit_that_would_do_is_told_while_it_is_small(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": neurons(300, 4)}, on_invalid="quarantine")
-    offered = lab.check().finding("SYN-INT-007").cure
+    offered = lab.check().finding("SYN-INT-007").fix
     assert offered.endswith("raise the limit in the dataset's YAML: `max_rejected: 1.4%`.")
     lab.config["max_rejected"] = "1.4%"
     assert lab.check().verdict == "accepted"
@@ -499,8 +497,8 @@ def test_a_table_is_never_emptied(tmp_path: Path) -> None:
     checked = quarantining(tmp_path, rows, "100%").check()
     over = checked.finding("SYN-INT-007")
     assert (checked.verdict, over.table) == ("rejected", "vesicle")
-    assert "so that none is left" in over.cause
-    assert "No table may become empty: vesicle." in over.cure
+    assert "so that none is left" in over.message
+    assert "No table may become empty: vesicle." in over.fix
 
 
 # -- nothing changes for those who did not ask
@@ -594,7 +592,7 @@ def test_the_csv_for_people_has_every_row_and_line_and_runs_nothing(tmp_path: Pa
 def test_without_rows_set_aside_there_is_no_csv_of_them(tmp_path: Path) -> None:
     lab = quarantining(tmp_path, clean())
     lab.check()
-    with lab.context.store.lock(), pytest.raises(ConfigError, match="No row of lab is set aside"):
+    with lab.context.store.lock(), pytest.raises(ConfigError, match="No row of lab is quarantined"):
         write_files(lab.context, Wanted(quarantine=tmp_path / "aside.csv"))
 
 

@@ -68,7 +68,7 @@ def spoil(rows: Rows, table: str, number: int, how: str) -> None:
 
 @dataclass
 class Oracle:
-    """What must be set aside, row by row, without SQL and without the pipeline. `obstacle`: the
+    """What must be quarantined, row by row, without SQL and without the pipeline. `obstacle`: the
     dataset must be refused.
     """
 

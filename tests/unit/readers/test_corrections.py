@@ -100,7 +100,7 @@ def test_text_is_read_as_corrected(
     assert rows(done) == [("a1", 5.0), ("a2", 5.0), ("a4", 7.0)]
     found = done.finding("SYN-READ-025")
     assert (
-        found.cause
+        found.message
         == f"{name} is read as corrections/axon.csv says: 1 cell corrected, 1 row removed."
     )
     assert found.severity == "info"
@@ -114,7 +114,7 @@ def test_lines_that_were_no_rows_become_rows(tmp_path: Path) -> None:
     assert rows(done) == [("a1", 5.0), ("a2", 6.0), ("a3", 7.0), ("a4", 8.0), ("a5", 9.0)]
     assert [done.line("axon", row) for row in range(5)] == [2, 3, 3, 4, 6]
     assert sorted(done.codes) == ["SYN-READ-011", "SYN-READ-025"]
-    assert done.finding("SYN-READ-025").cause.endswith("2 rows written anew.")
+    assert done.finding("SYN-READ-025").message.endswith("2 rows written anew.")
 
 
 def test_a_line_that_is_no_row_goes_or_stays_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_line_that_is_no_row_goes_or_stays_refused(tmp_path: Path) -> None:
     assert rows(done) == [("a1", 5.0), ("a5", 9.0)]
     assert done.tables["axon"].rejected == 1
     assert str(done.finding("SYN-READ-002").examples[0]) == "a.csv, row 4: 'a4,8'"
-    assert done.finding("SYN-READ-025").cause.endswith("1 row written anew, 1 row removed.")
+    assert done.finding("SYN-READ-025").message.endswith("1 row written anew, 1 row removed.")
 
 
 def test_a_last_line_that_seemed_cut_is_corrected(tmp_path: Path) -> None:
@@ -155,7 +155,9 @@ def test_a_sheet_is_read_as_corrected(tmp_path: Path) -> None:
         == "a.xlsx, sheet Axons, row 4, column voxel_volume: '-5'"
     )
     whole = corrected(tmp_path, "a.xlsx", SHEET, '{},7,,"a3,6,z","a3,6,q"\n', header_row=3)
-    assert "rows are replaced as a whole in text files only" in whole.finding("SYN-READ-024").cause
+    assert (
+        "rows are replaced as a whole in text files only" in whole.finding("SYN-READ-024").message
+    )
 
 
 def test_a_key_of_too_many_digits_is_corrected_in_a_sheet(tmp_path: Path) -> None:
@@ -248,8 +250,8 @@ def test_what_does_not_apply_is_said(
     done = corrected(tmp_path, "a.csv", CSV, fixes + "\n")
     found = done.finding("SYN-READ-024")
     assert found.severity == severity
-    assert found.cause == f"1 correction in corrections/axon.csv does not apply: {reason}."
-    assert "corrections/axon.csv" in found.cure
+    assert found.message == f"1 correction in corrections/axon.csv does not apply: {reason}."
+    assert "corrections/axon.csv" in found.fix
     assert found.examples[0].row == int(fixes.split(",")[1])
     assert rows(done) == rows(corrected(tmp_path, "a.csv", CSV, ""))
 

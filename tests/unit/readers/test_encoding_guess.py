@@ -51,8 +51,8 @@ def test_lines_of_another_encoding_in_a_utf8_file(
     finding = done.finding(CODE)
     assert (finding.count, finding.settings) == (1, [])
     assert finding.examples[0].row == rows + 3
-    assert "UTF-8 but for this line" in finding.cure
-    assert "encoding:" not in finding.cure
+    assert "UTF-8 but for this line" in finding.fix
+    assert "encoding:" not in finding.fix
     assert [key for (key,) in done.rows("vesicle", "cid")] == [f"{good}1", *plain, f"{good}2"]
 
 
@@ -76,7 +76,7 @@ MAC = ["Hügel", "Bühne", "été", "Mädchen", "señor", "Käfer", "forêt"]
 def test_the_encoding_of_windows_is_offered(tmp_path: Path, word: str, end: str) -> None:
     finding = ingest(tmp_path, table("a", word, "b", end=end).encode("cp1252")).finding(CODE)
     assert offered(finding) == ["cp1252"]
-    assert repr(word) in finding.cure
+    assert repr(word) in finding.fix
     done = ingest(tmp_path, table("a", word, "b", end=end).encode("cp1252"), encoding="cp1252")
     assert (done.codes, done.rows("vesicle", "cid")) == ([], [("a",), (word,), ("b",)])
 
@@ -90,7 +90,7 @@ def test_mac_roman_is_offered_where_lines_end_as_on_macs(
     content = (table("a", word, end="\r")[:-1] + last).encode("mac-roman")
     finding = ingest(tmp_path, content, name).finding(CODE)
     assert offered(finding) == ["mac-roman"]
-    assert repr(word) in finding.cure
+    assert repr(word) in finding.fix
     done = ingest(tmp_path, content, name, encoding="mac-roman")
     assert (done.codes, done.rows("vesicle", "cid")) == ([], [("a",), (word,)])
 
@@ -98,8 +98,8 @@ def test_mac_roman_is_offered_where_lines_end_as_on_macs(
 @pytest.mark.parametrize("word", MAC)
 def test_without_that_evidence_it_is_at_least_asked_for(tmp_path: Path, word: str) -> None:
     finding = ingest(tmp_path, table("a", word).encode("mac-roman")).finding(CODE)
-    assert "mac-roman" in finding.cure
-    assert repr(word) in finding.cure
+    assert "mac-roman" in finding.fix
+    assert repr(word) in finding.fix
     assert offered(finding) in ([], ["mac-roman"])
 
 
@@ -118,12 +118,12 @@ def test_other_scripts_are_not_taken_for_western_ones(
 ) -> None:
     finding = ingest(tmp_path, table("a", word, word, end=end).encode(encoding)).finding(CODE)
     assert finding.settings == []
-    assert "UTF-8" in finding.cure
+    assert "UTF-8" in finding.fix
 
 
 def test_dos_text(tmp_path: Path) -> None:
     finding = ingest(tmp_path, table("Müller", "Blüte").encode("cp850")).finding(CODE)
-    assert "cp850" in finding.cure
+    assert "cp850" in finding.fix
     assert offered(finding) in ([], ["cp850"])
 
 
@@ -136,8 +136,8 @@ def test_an_encoding_of_the_config_that_would_spoil_utf8(
     done = ingest(tmp_path, table(*rows, word).encode(), encoding=encoding)
     finding = done.finding(CODE)
     assert offered(finding) == ["utf-8"]
-    assert repr(word) in finding.cause
-    assert "line 3,002" in finding.cause
+    assert repr(word) in finding.message
+    assert "line 3,002" in finding.message
     assert not done.has("vesicle")
     assert ingest(tmp_path, table(*rows, word).encode(), encoding="utf-8").rows("vesicle", "cid")[
         -1
@@ -149,7 +149,7 @@ def test_an_encoding_of_the_config_for_a_file_of_both(tmp_path: Path) -> None:
         tmp_path, table("Hügel").encode() + "Höhle,gaba\n".encode("cp1252"), encoding="cp1252"
     ).finding(CODE)
     assert finding.settings == []
-    assert "all of it as UTF-8" in finding.cure
+    assert "all of it as UTF-8" in finding.fix
 
 
 @pytest.mark.parametrize("keys", [["Hügel", "Ünal"], ["NÃO", "Â"], ["10 ±2", "x²"]])
@@ -177,25 +177,25 @@ def test_a_setting_for_all_files_is_not_offered_for_one_of_them(
         path.write_bytes(content)
     finding = ingest_folder(tmp_path, {"vesicle": pattern}).finding(CODE)
     assert finding.settings == []
-    assert "all files of a table are read in one encoding" in finding.cure
-    assert "'Höhle'" in finding.cure
+    assert "all files of a table are read in one encoding" in finding.fix
+    assert "'Höhle'" in finding.fix
     finding = ingest_folder(tmp_path, {"vesicle": {"file": pattern, "encoding": "cp1252"}}).finding(
         CODE
     )
-    assert (finding.settings, "save the others as UTF-8" in finding.cure) == ([], True)
+    assert (finding.settings, "save the others as UTF-8" in finding.fix) == ([], True)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "iso8859-15", "iso8859-2"])
 def test_bytes_that_are_no_letters_in_the_config_s_encoding(tmp_path: Path, encoding: str) -> None:
     content = table("a", "“Müller”", "Held’s").encode("cp1252")
     finding = ingest(tmp_path, content, encoding=encoding).finding(CODE)
-    assert "line 3 holds the byte 0x93, which is no letter" in finding.cause
-    assert "“Müller”" in finding.cure
+    assert "line 3 holds the byte 0x93, which is no letter" in finding.message
+    assert "“Müller”" in finding.fix
     finding = ingest(tmp_path, table("a", "Bühne").encode("mac-roman"), encoding=encoding).finding(
         CODE
     )
-    assert "mac-roman" in finding.cure
-    assert "'Bühne'" in finding.cure
+    assert "mac-roman" in finding.fix
+    assert "'Bühne'" in finding.fix
 
 
 def test_a_mark_of_utf8_and_a_line_of_windows(tmp_path: Path) -> None:
@@ -228,8 +228,8 @@ def test_an_encoding_of_the_config_that_makes_no_words(
         "likely",
         [written],
     )
-    assert (finding.examples[0].row, repr(read) in finding.cause) == (rows + 2, True)
-    assert "'Hügel'" in finding.cure
+    assert (finding.examples[0].row, repr(read) in finding.message) == (rows + 2, True)
+    assert "'Hügel'" in finding.fix
     assert done.tables["vesicle"].passed == rows + 2
     right = ingest(tmp_path, content, encoding=written)
     assert [code for code in right.codes if code != "SYN-READ-011"] == []

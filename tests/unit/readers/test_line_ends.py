@@ -95,7 +95,7 @@ def test_a_cr_that_may_be_part_of_a_value_is_asked_for(tmp_path: Path, content: 
         (tmp_path / "v.csv").write_bytes(content)
         done = ingest_folder(tmp_path, {"vesicle": "v.csv"}, **quarantine)
         assert done.codes == ["SYN-READ-014"]
-        assert "line 2 holds a carriage return (CR)" in done.findings[0].cause
+        assert "line 2 holds a carriage return (CR)" in done.findings[0].message
         assert not done.has("vesicle")
 
 
@@ -149,7 +149,7 @@ def test_the_end_mark_of_dos(
 
 
 def test_the_end_mark_alone_or_within(tmp_path: Path) -> None:
-    assert "it is empty" in ingest(tmp_path, b"\x1a", "v.csv").findings[0].cause
+    assert "it is empty" in ingest(tmp_path, b"\x1a", "v.csv").findings[0].message
     assert (
         ingest(tmp_path, b"cid,neurotransmitter\na\x1ab,gaba\nc,d\n", "v.csv")
         .tables["vesicle"]
@@ -168,16 +168,16 @@ def test_zeros_at_the_end_are_a_broken_copy(
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     (finding,) = ingest_folder(tmp_path, {table: name}).findings
     assert (finding.code, finding.settings) == ("SYN-READ-014", [])
-    assert f"ends in {zeros:,} zero byte" in finding.cause
-    assert f"line {rows + 2:,}" in finding.cause
+    assert f"ends in {zeros:,} zero byte" in finding.message
+    assert f"line {rows + 2:,}" in finding.message
 
 
 def test_zeros_in_the_middle_of_a_long_file(tmp_path: Path) -> None:
     content = b"cid,neurotransmitter\n" + b"".join(b"%d,gaba\n" % number for number in range(5_000))
     (finding,) = ingest(tmp_path, content.replace(b"4000,gaba", b"4000,g\0\0a"), "v.csv").findings
-    assert "holds zero bytes, as damaged files do, first in line 4,002" in finding.cause
+    assert "holds zero bytes, as damaged files do, first in line 4,002" in finding.message
 
 
 def test_data_of_a_program_are_no_text(tmp_path: Path) -> None:
     (finding,) = ingest(tmp_path, bytes(range(256)) * 4, "v.csv").findings
-    assert "no text but binary data" in finding.cause
+    assert "no text but binary data" in finding.message

@@ -37,17 +37,17 @@ def test_each_line_in_quotation_marks(tmp_path: Path, mark: str, rows: int, head
     assert (finding.code, finding.settings) == ("SYN-READ-014", [])
     assert (
         f"each line as a whole is in quotation marks, so it is one value, although {mark!r}"
-        " separates" in finding.cause
+        " separates" in finding.message
     )
 
 
 def test_each_row_in_quotation_marks_below_a_plain_header(tmp_path: Path) -> None:
     done = ingest(tmp_path, 'cid,voxel_radius\n"a,1"\n"b,2"\n')
     assert (
-        "Each of these lines as a whole is in quotation marks" in done.finding("SYN-READ-002").cure
+        "Each of these lines as a whole is in quotation marks" in done.finding("SYN-READ-002").fix
     )
     done = ingest(tmp_path, '"a,1"\n"b,2"\n', header_row=None, names=["cid", "voxel_radius"])
-    assert "each line as a whole is in quotation marks" in done.findings[0].cause
+    assert "each line as a whole is in quotation marks" in done.findings[0].message
 
 
 def test_whole_lines_in_one_cell_of_a_workbook_or_parquet_file(tmp_path: Path) -> None:
@@ -56,7 +56,11 @@ def test_whole_lines_in_one_cell_of_a_workbook_or_parquet_file(tmp_path: Path) -
     pl.DataFrame({"cid;voxel_radius": ["a;1"]}).write_parquet(tmp_path / "v.parquet")
     for name in ("v.xlsx", "v.parquet"):
         (finding,) = ingest_folder(tmp_path, {"vesicle": name}).findings
-        assert (finding.code, "the whole line is one cell" in finding.cause, finding.settings) == (
+        assert (
+            finding.code,
+            "the whole line is one cell" in finding.message,
+            finding.settings,
+        ) == (
             "SYN-READ-014",
             True,
             [],
@@ -81,17 +85,17 @@ def test_columns_that_blanks_align(tmp_path: Path, rows: int, header: str, inden
     for name in ("v.txt", "v.csv"):
         (finding,) = ingest(tmp_path, content, name).findings
         assert (finding.code, finding.settings) == ("SYN-READ-014", [])
-        assert "several blanks stand between its values" in finding.cause
+        assert "several blanks stand between its values" in finding.message
     body = content.split("\n", 1)[1]
     (finding,) = ingest(
         tmp_path, body, header_row=None, names=["cid", "voxel_radius", "neurotransmitter"]
     ).findings
-    assert "several blanks" in finding.cause
+    assert "several blanks" in finding.message
 
 
 def test_columns_that_tabs_align(tmp_path: Path) -> None:
     (finding,) = ingest(tmp_path, "cid\t\tvoxel_radius\na\t\t\t1\nlong_name\t2\n", "v.tsv").findings
-    assert "several tabs stand between its values" in finding.cause
+    assert "several tabs stand between its values" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -124,9 +128,9 @@ def test_names_that_are_too_few_or_too_many(
     done = ingest(tmp_path, content, "v.txt", header_row=None, names=names)
     (finding,) = [finding for finding in done.findings if finding.code != "SYN-READ-013"]
     assert (finding.code, finding.count, finding.settings) == ("SYN-READ-002", rows, [])
-    assert f"the {len(names)} values that `names` lists" in finding.cause
-    assert f"Each line has 3 values and `names` has {len(names)}" in finding.cure
-    assert "delimiter" not in finding.cause + finding.cure
+    assert f"the {len(names)} values that `names` lists" in finding.message
+    assert f"Each line has 3 values and `names` has {len(names)}" in finding.fix
+    assert "delimiter" not in finding.message + finding.fix
 
 
 def test_a_wrong_delimiter_beside_names(tmp_path: Path) -> None:
@@ -140,4 +144,4 @@ def test_a_wrong_delimiter_beside_names(tmp_path: Path) -> None:
 
 def test_a_header_with_too_few_names(tmp_path: Path) -> None:
     finding = ingest(tmp_path, "cid;voxel_radius\na;1;x;y\nb;2;x;y\n").finding("SYN-READ-002")
-    assert "Each line has 4 values and the header has 2" in finding.cure
+    assert "Each line has 4 values and the header has 2" in finding.fix

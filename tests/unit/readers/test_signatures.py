@@ -86,8 +86,8 @@ def test_a_file_under_a_wrong_name(
     (tmp_path / name).write_bytes(content)
     done = ingest_folder(tmp_path, {"vesicle": name})
     assert done.codes == ["SYN-READ-014"]
-    assert said in done.findings[0].cause
-    assert advice in done.findings[0].cure
+    assert said in done.findings[0].message
+    assert advice in done.findings[0].fix
 
 
 def database(connect: Callable[[str], Any]) -> bytes:
@@ -154,9 +154,9 @@ def test_a_format_that_is_not_read(tmp_path: Path, name: str, what: str) -> None
     (tmp_path / name).write_bytes(STRANGE[what])
     (finding,) = ingest_folder(tmp_path, {"vesicle": name}).findings
     assert (finding.code, finding.settings) == ("SYN-READ-014", [])
-    assert what in finding.cause
-    assert "utf-16" not in finding.cause + finding.cure
-    assert "zero bytes" not in finding.cause
+    assert what in finding.message
+    assert "utf-16" not in finding.message + finding.fix
+    assert "zero bytes" not in finding.message
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_zero_bytes_in_text(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_bytes(TEXT.encode().replace(b"n2", b"\0\0"))
     assert (
         "zero bytes, as damaged files do, first in line 3"
-        in ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding("SYN-READ-014").cause
+        in ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding("SYN-READ-014").message
     )
 
 
@@ -230,12 +230,13 @@ def test_another_delimiter_with_decimal_commas(tmp_path: Path, delimiter: str) -
 def test_a_name_of_gzip_without_gzip(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "v.csv.gz").write_bytes(content)
     (finding,) = ingest_folder(tmp_path, {"vesicle": "v.csv.gz"}).findings
-    assert (finding.code, said in finding.cause) == ("SYN-READ-014", True)
+    assert (finding.code, said in finding.message) == ("SYN-READ-014", True)
 
 
 def test_bytes_of_no_known_format(tmp_path: Path) -> None:
     noise = bytes(byte or 1 for byte in random.Random(1).randbytes(20_000))
     (tmp_path / "v.csv").write_bytes(noise)
     assert (
-        "no text but binary data" in ingest_folder(tmp_path, {"vesicle": "v.csv"}).findings[0].cause
+        "no text but binary data"
+        in ingest_folder(tmp_path, {"vesicle": "v.csv"}).findings[0].message
     )

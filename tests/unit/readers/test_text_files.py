@@ -203,14 +203,14 @@ def test_bytes_that_are_not_utf8_refuse_their_line(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, "cid,neurotransmitter\na,b\nMüller,x\nc,d\n".encode("cp1252"))
     finding = done.finding("SYN-READ-003")
     assert finding.examples[0].row == 3
-    assert "line 3, byte 2 is 0xFC" in finding.cause
-    assert "encoding: cp1252" in finding.cure
+    assert "line 3, byte 2 is 0xFC" in finding.message
+    assert "encoding: cp1252" in finding.fix
     assert done.rows("vesicle") == [("a", "b"), ("c", "d")]
 
 
 def test_bytes_that_the_named_encoding_lacks(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, b"cid,neurotransmitter\na,b\nM\xfcller,x\n", encoding="ascii")
-    assert "byte 27 of the file, near line 3" in done.finding("SYN-READ-003").cause
+    assert "byte 27 of the file, near line 3" in done.finding("SYN-READ-003").message
     assert not done.has("vesicle")
 
 
@@ -223,7 +223,7 @@ def test_an_encoding_nobody_knows_is_a_config_error(tmp_path: Path) -> None:
 def test_no_header(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, "29 8419602 9.0\n29 9469519 1.0\n", "edges.txt")
     assert done.codes == ["SYN-READ-006"]
-    assert "'29, 8419602, 9.0'" in done.findings[0].cause
+    assert "'29, 8419602, 9.0'" in done.findings[0].message
     assert not done.has("vesicle")
 
 
@@ -233,7 +233,7 @@ def test_no_header(tmp_path: Path) -> None:
 def test_names_below_a_title_are_found(tmp_path: Path, title: str) -> None:
     content = f"{title}\n\ncid,voxel_radius,centroid_x\na,1,2\n"
     (finding,) = ingest_text(tmp_path, content).findings
-    assert (finding.code, finding.cure.split("`")[1]) == (
+    assert (finding.code, finding.fix.split("`")[1]) == (
         "SYN-READ-006",
         "tables.vesicle.header_row: 3",
     )
@@ -242,7 +242,7 @@ def test_names_below_a_title_are_found(tmp_path: Path, title: str) -> None:
 
 def test_a_wrong_delimiter_of_the_config_is_told(tmp_path: Path) -> None:
     (finding,) = ingest_text(tmp_path, "cid;voxel_radius\na;1\n", delimiter=",").findings
-    assert (finding.code, '`tables.vesicle.delimiter: ";"`' in finding.cure) == (
+    assert (finding.code, '`tables.vesicle.delimiter: ";"`' in finding.fix) == (
         "SYN-READ-014",
         True,
     )
@@ -294,27 +294,28 @@ def test_header_only(tmp_path: Path) -> None:
 def test_files_that_are_no_table(tmp_path: Path, content: bytes, word: str) -> None:
     done = ingest_text(tmp_path, content)
     assert done.codes == ["SYN-READ-014"]
-    assert word in done.findings[0].cause
+    assert word in done.findings[0].message
 
 
 def test_a_line_without_end(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, b"cid,mesh_path\na," + b"x" * (MAX_LINE_BYTES + 5) + b"\n")
-    assert "line 2 is longer" in done.finding("SYN-READ-014").cause
+    assert "line 2 is longer" in done.finding("SYN-READ-014").message
 
 
 def test_utf16_without_mark(tmp_path: Path) -> None:
     done = ingest_text(tmp_path, "cid,voxel_radius\na,1\n".encode("utf-16-le"))
-    assert "encoding: utf-16" in done.finding("SYN-READ-003").cure
+    assert "encoding: utf-16" in done.finding("SYN-READ-003").fix
 
 
 def test_gzip(tmp_path: Path) -> None:
     packed = gzip.compress(b"cid,voxel_radius\na,1\n")
     assert ingest_text(tmp_path, packed, "v.csv.gz").rows("vesicle") == [("a", 1.0)]
     assert (
-        "compressed" in ingest_text(tmp_path, packed[:20], "v.csv.gz").finding("SYN-READ-018").cause
+        "compressed"
+        in ingest_text(tmp_path, packed[:20], "v.csv.gz").finding("SYN-READ-018").message
     )
     damaged = packed[:-8] + bytes(8)
-    assert "gzip" in ingest_text(tmp_path, damaged, "v.csv.gz").finding("SYN-READ-014").cause
+    assert "gzip" in ingest_text(tmp_path, damaged, "v.csv.gz").finding("SYN-READ-014").message
 
 
 def test_one_column(tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ def test_the_fast_way_and_the_careful_way_agree(
 
 def test_why_lines_have_a_value_too_many(tmp_path: Path) -> None:
     def cure(content: str) -> str:
-        return ingest_text(tmp_path, content).finding("SYN-READ-002").cure
+        return ingest_text(tmp_path, content).finding("SYN-READ-002").fix
 
     assert "end with a delimiter" in cure("cid,voxel_radius\na,1,\nb,2, \n")
     assert "name the first column" in cure("cid,voxel_radius\n1,a,1\n2,b,2\n")

@@ -75,7 +75,7 @@ def test_several_sheets_are_asked_about(
 ) -> None:
     write(tmp_path / name, {"Connectome": [["cid"], ["a"]], "Sensory": [["cid"], ["b"]]})
     done = ingest_folder(tmp_path, {"vesicle": name})
-    assert done.finding("SYN-READ-007").cause.endswith("has 2 sheets: Connectome, Sensory.")
+    assert done.finding("SYN-READ-007").message.endswith("has 2 sheets: Connectome, Sensory.")
     assert not done.has("vesicle")
     assert ingest_folder(tmp_path, {"vesicle": {"file": name, "sheet": "Sensory"}}).rows(
         "vesicle"
@@ -84,7 +84,7 @@ def test_several_sheets_are_asked_about(
         "Connectome, Sensory"
         in ingest_folder(tmp_path, {"vesicle": {"file": name, "sheet": "x"}})
         .finding("SYN-READ-009")
-        .cause
+        .message
     )
 
 
@@ -155,13 +155,13 @@ def test_header_row(tmp_path: Path) -> None:
         "names"
         in ingest_rows(tmp_path, rows[3:], header_row=None, names=["cid"])
         .finding("SYN-READ-014")
-        .cure
+        .fix
     )
-    assert "row 9" in ingest_rows(tmp_path, rows, header_row=9).finding("SYN-READ-014").cause
+    assert "row 9" in ingest_rows(tmp_path, rows, header_row=9).finding("SYN-READ-014").message
     assert ingest_rows(tmp_path, rows[3:]).codes == ["SYN-READ-006"]
     for wrong in (1, 4):
         (finding,) = ingest_rows(tmp_path, rows, header_row=wrong).findings
-        assert (finding.code, "`tables.vesicle.header_row: 3`" in finding.cure) == (
+        assert (finding.code, "`tables.vesicle.header_row: 3`" in finding.fix) == (
             "SYN-READ-006",
             True,
         )
@@ -181,7 +181,7 @@ def test_keys_that_a_spreadsheet_made_dates_of_are_told(tmp_path: Path) -> None:
         1,
     )
     assert (finding.examples[0].row, finding.examples[0].value) == (3, "2024-03-01")
-    assert "is a date to the spreadsheet" in finding.cause
+    assert "is a date to the spreadsheet" in finding.message
 
 
 def test_the_sheet_that_fits_is_proposed(tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ def test_the_sheet_that_fits_is_proposed(tmp_path: Path) -> None:
         write_xlsx(tmp_path / "v.xlsx", {"Notes": [["hello"]], name: table})
         assert (
             f"`tables.vesicle.sheet: {name}`"
-            in ingest_folder(tmp_path, {"vesicle": "v.xlsx"}).finding("SYN-READ-007").cure
+            in ingest_folder(tmp_path, {"vesicle": "v.xlsx"}).finding("SYN-READ-007").fix
         )
     done = ingest_folder(tmp_path, {"vesicle": {"file": "v.xlsx", "sheet": "data"}})
-    assert "`tables.vesicle.sheet: Data`" in done.finding("SYN-READ-009").cure
+    assert "`tables.vesicle.sheet: Data`" in done.finding("SYN-READ-009").fix
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_sheet_that_fits_is_proposed(tmp_path: Path) -> None:
 def test_text_called_a_workbook(tmp_path: Path, content: str, said: str) -> None:
     for name in ("v.xlsx", "v.xls"):
         (tmp_path / name).write_text(content)
-        assert said in ingest_folder(tmp_path, {"vesicle": name}).finding("SYN-READ-014").cause
+        assert said in ingest_folder(tmp_path, {"vesicle": name}).finding("SYN-READ-014").message
 
 
 @pytest.mark.parametrize("name", ["v.xlsx", "v.xls"])
@@ -221,7 +221,7 @@ def test_merged_header(tmp_path: Path, name: str) -> None:
             page.merge_range("B1:C1", "centre")
             page.write_row(1, 0, ["a", 1, 2])
     done = ingest_folder(tmp_path, {"vesicle": name})
-    assert "(B1:C1)" in done.finding("SYN-READ-008").cause
+    assert "(B1:C1)" in done.finding("SYN-READ-008").message
 
 
 def test_merged_cells_elsewhere_are_no_header(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_merged_cells_among_the_rows(tmp_path: Path, name: str) -> None:
     done = ingest_folder(tmp_path, {"vesicle": {"file": name, "ignore": ["note"]}})
     finding = done.finding("SYN-READ-022")
     assert (finding.count, finding.column, finding.severity) == (1, "parent_id", "error")
-    assert "(B2:B3)" in finding.cause
+    assert "(B2:B3)" in finding.message
     assert [str(place) for place in finding.examples] == [
         f"{name}, sheet S, row 2, column parent_id: 'p'"
     ]
@@ -480,7 +480,7 @@ def test_a_workbook_cut_short(tmp_path: Path) -> None:
 
 
 def test_an_empty_sheet(tmp_path: Path) -> None:
-    assert "empty" in ingest_rows(tmp_path, []).finding("SYN-READ-014").cause
+    assert "empty" in ingest_rows(tmp_path, []).finding("SYN-READ-014").message
     assert ingest_rows(tmp_path, [["cid", "voxel_radius"]]).codes == ["SYN-READ-013"]
 
 

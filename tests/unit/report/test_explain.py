@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from syndb_pipeline.base.errors import ConfigError, Exit
-from syndb_pipeline.report.explain import WIDTH, explain
-from syndb_pipeline.rules.catalogue import RULES
-from syndb_pipeline.rules.page import HEADINGS
+from syndb_pipeline.report.terminal import WIDTH, explain
+from syndb_pipeline.rules.catalogue import HEADINGS, RULES
 
 
 def printed(code: str | None, *, terminal: bool = False, width: int = 80) -> str:

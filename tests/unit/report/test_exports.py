@@ -12,27 +12,22 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree
 
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_defs.checks import FAMILIES, VERDICT
 from dagster_defs.metadata import describe_record
 from syndb_pipeline.contract.tables import TABLE_ORDER
 from syndb_pipeline.report.exports import (
     COLUMNS,
     report_json,
-    stage_of,
     write_csv,
     write_json,
-    write_junit,
 )
 from syndb_pipeline.report.gather import gathered
 from syndb_pipeline.report.html import default_path, write_report
-from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.stage import Context
 from tests.ingest_helpers import context_for
@@ -146,11 +141,11 @@ def test_lines_tell_severity_cause_cure_and_count(context: Context, tmp_path: Pa
     lines = csv_of(context, tmp_path / "cells.csv")
     with context.store.lock(), gathered(context, measured=False) as (report, _):
         told = {
-            (finding.code, finding.severity, finding.cause, finding.cure, str(finding.count))
+            (finding.code, finding.severity, finding.message, finding.fix, str(finding.count))
             for finding in report.findings
         }
     assert {
-        (line["code"], line["severity"], line["cause"], line["cure"], line["count"])
+        (line["code"], line["severity"], line["message"], line["fix"], line["count"])
         for line in lines
     } == told
     [unknown] = [line for line in lines if line["code"] == "SYN-COL-001"]
@@ -181,10 +176,10 @@ def test_two_causes_of_one_rule_keep_their_own_cure(tmp_path: Path) -> None:
     }
     assert set(by_value) == {"2.0", "7", "unknown", "1.0"}
     assert (
-        by_value["1.0"]["cure"]
-        == by_value["2.0"]["cure"]
-        != by_value["7"]["cure"]
-        != by_value["unknown"]["cure"]
+        by_value["1.0"]["fix"]
+        == by_value["2.0"]["fix"]
+        != by_value["7"]["fix"]
+        != by_value["unknown"]["fix"]
     )
     assert by_value["1.0"]["count"] == "2"
 
@@ -229,95 +224,6 @@ def test_a_folder_of_files_is_told_file_by_file(tmp_path: Path) -> None:
     ]
 
 
-# -- JUnit
-
-
-def junit_of(context: Context, path: Path) -> ElementTree.Element:
-    with context.store.lock(), gathered(context, measured=False) as (report, _):
-        write_junit(report, path)
-    return ElementTree.parse(path).getroot()
-
-
-def test_junit_has_a_case_for_every_rule_and_table(context: Context, tmp_path: Path) -> None:
-    root = junit_of(context, tmp_path / "checks.xml")
-    cases = [
-        (suite.get("name"), str(case.get("name")).split()[0]) for suite in root for case in suite
-    ]
-    assert Counter(cases) == Counter(
-        (table, code) for table in ("axon", "vesicle") for code in RULES
-    )
-    assert (
-        root.get("tests")
-        == str(2 * len(RULES))
-        == str(sum(int(str(suite.get("tests"))) for suite in root))
-    )
-
-
-def test_junit_fails_for_errors_only(context: Context, tmp_path: Path) -> None:
-    root = junit_of(context, tmp_path / "checks.xml")
-    with context.store.lock(), gathered(context, measured=False) as (report, _):
-        errors = {
-            (finding.table, finding.code)
-            for finding in report.findings
-            if finding.severity == "error"
-        }
-        others = {
-            (finding.table, finding.code)
-            for finding in report.findings
-            if finding.severity != "error"
-        }
-    failed = {
-        (suite.get("name"), failure.get("type"))
-        for suite in root
-        for failure in suite.findall("testcase/failure")
-    }
-    told = {
-        (suite.get("name"), str(case.get("name")).split()[0])
-        for suite in root
-        for case in suite
-        if case.find("system-out") is not None
-    }
-    assert failed == errors
-    assert told == others
-    assert root.get("failures") == str(len(errors))
-    assert root.get("skipped") == "0"
-    assert "parent_id '<nobody>' is no cid of axon" in ElementTree.tostring(
-        root, encoding="unicode"
-    ).replace("&lt;", "<").replace("&gt;", ">")
-
-
-def test_junit_holds_no_character_that_xml_cannot(context: Context, tmp_path: Path) -> None:
-    junit_of(context, tmp_path / "checks.xml")
-    text = (tmp_path / "checks.xml").read_text(encoding="utf-8")
-    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", text)
-
-
-def test_junit_skips_rules_whose_stage_has_not_run(tmp_path: Path) -> None:
-    context = check(write_hostile_lab(tmp_path), "validate")
-    root = junit_of(context, tmp_path / "checks.xml")
-    skipped = {
-        str(case.get("name")).split()[0]
-        for suite in root
-        for case in suite
-        if case.find("skipped") is not None
-    }
-    assert skipped == {
-        code
-        for code in RULES
-        if stage_of(code) in ("assign_ids", "join_relations", "check_integrity")
-    }
-
-
-def test_every_rule_belongs_to_the_stage_that_dagster_shows_it_at() -> None:
-    for code in RULES:
-        shown = {
-            family.stage
-            for family in FAMILIES
-            if family.name != VERDICT and code.startswith(family.codes)
-        }
-        assert stage_of(code) in shown or code == "SYN-ID-006", code
-
-
 def test_dagster_shows_where_the_page_lies(context: Context) -> None:
     sealed = context.upstream("check_integrity")
     default_path(context).unlink(missing_ok=True)
@@ -337,7 +243,7 @@ def test_json_is_what_the_commands_print_and_more(context: Context, tmp_path: Pa
         expected = report_json(report)
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert told == json.loads(json.dumps(expected, default=str))
-    assert told["report_version"] == 1
+    assert told["report_version"] == 2
     assert (told["verdict"], told["receipt"]) == ("rejected", None)
     assert told["digest"] == (context.store.record("check_integrity") or pytest.fail()).digest
     assert [Finding.model_validate(finding) for finding in told["findings"]] == report.findings

@@ -75,7 +75,7 @@ def test_values_stand_as_in_the_file_and_nothing_else_does(tmp_path: Path) -> No
     failing = cells[-1]
     assert (failing.value, failing.fill.fgColor.rgb) == ("-5", "FFFFB3B3")
     assert "SYN-VAL-001" in failing.comment.text
-    assert "Cure:" in failing.comment.text
+    assert "Fix:" in failing.comment.text
     assert sheet.freeze_panes == "D2"
     assert [cell.value for cell in cells[:4]] == [
         "axon.csv",

@@ -27,13 +27,12 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.checks.cells.pandera_judge import summarise, take_sample
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.report import html
-from syndb_pipeline.report.charts import histogram, scatter, short
-from syndb_pipeline.report.diagram import hierarchy
+from syndb_pipeline.report.drawings import hierarchy, histogram, scatter, short
 from syndb_pipeline.report.failing import PLACES
 from syndb_pipeline.report.gather import CHECKS, gathered, states
 from syndb_pipeline.report.html import LONGEST, default_path, render, visible, write_report
 from syndb_pipeline.report.measures import Cloud, Histogram, clouds, histograms
-from syndb_pipeline.rules import page
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.state.relation import Relation
 from syndb_pipeline.state.stage import Context
@@ -233,13 +232,13 @@ def test_ids_are_unique_and_the_contents_lead_to_them(seen: Page) -> None:
 # -- what it tells
 
 
-def test_it_tells_verdict_counts_places_and_cures(seen: Page) -> None:
+def test_it_tells_verdict_counts_places_and_fixes(seen: Page) -> None:
     words = " ".join(seen.text.split())
     assert "Rejected" in words
     assert "syndb-pipeline check dataset.yaml" in words
     assert "SYN-REL-001 Parent not found" in words
     assert "Add the missing rows to axon" in words
-    assert "nobody has accepted SynDB's terms yet" in words
+    assert "SynDB's terms have not been accepted yet" in words
     assert "ODC-By-1.0 (ODC_BY in SynDB)" in words
     assert all(stage in words for stage in CHECKS)
 
@@ -249,7 +248,7 @@ def test_each_rule_has_its_page_once(text: str, context: Context) -> None:
         codes = {finding.code for finding in report.findings}
     for code in codes:
         assert text.count(f"About {code}:") == 1
-    meaning = page.read_page("SYN-REL-001").sections["Why SynDB cares"].split("\n")[0]
+    meaning = RULES["SYN-REL-001"].sections["Why SynDB cares"].split("\n")[0]
     assert meaning in text
 
 
@@ -313,7 +312,7 @@ def test_many_findings_and_long_sentences_stay_below_the_limit(context: Context)
             place.model_copy(update={"value": "<" * 10_000})
             for place in (list(case.places) * PLACES)[:PLACES]
         ]
-        long = case.finding.model_copy(update={"cause": "&" * 100_000, "cure": "\x00" * 100_000})
+        long = case.finding.model_copy(update={"message": "&" * 100_000, "fix": "\x00" * 100_000})
         many = replace(
             report,
             cases=[replace(case, finding=long, places=places)] * 5_000,

@@ -7,7 +7,7 @@ import json
 
 from rich.console import Console
 
-from syndb_pipeline.report.report import as_json, by_severity, describe, print_report, summary
+from syndb_pipeline.report.terminal import as_json, by_severity, describe, print_report, summary
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding, build
 from syndb_pipeline.state.store import Rows
@@ -75,8 +75,8 @@ def test_the_json_for_scripts_has_the_promised_keys() -> None:
         "column",
         "count",
         "examples",
-        "cause",
-        "cure",
+        "message",
+        "fix",
     }
     assert (first["code"], first["count"], first["examples"][1]["sheet"]) == (
         "SYN-ID-001",
@@ -91,7 +91,7 @@ def test_the_json_for_scripts_has_the_promised_keys() -> None:
 
 def test_a_finding_in_plain_text_leads_to_the_cell() -> None:
     assert describe(ERROR).splitlines() == [
-        "ERROR SYN-ID-001 Key missing",
+        "ERROR SYN-ID-001 Missing key",
         "  2 rows of axon have no cid.",
         "    axon.csv, row 3, column id: '[red]7[/red]'",
         "    b.xlsx, sheet S 1, row 9",
@@ -121,10 +121,10 @@ def test_the_report_says_rows_findings_verdict_and_the_next_step() -> None:
 
 def test_a_rejection_names_the_page_of_its_first_error_before_the_next_step() -> None:
     *_, page, following = printed().rstrip().splitlines()
-    assert page == "What a code means, with cures: syndb-pipeline explain SYN-ID-001"
+    assert page == "What a code means, with fixes: syndb-pipeline explain SYN-ID-001"
     assert following == "Next: correct [them]"
     assert (
-        max(len(f"What a code means, with cures: syndb-pipeline explain {code}") for code in RULES)
+        max(len(f"What a code means, with fixes: syndb-pipeline explain {code}") for code in RULES)
         <= 80
     )
     assert "explain" not in printed(verdict="accepted", findings=[WARNING])
@@ -143,10 +143,10 @@ def test_a_clean_report_is_short() -> None:
 
 
 def test_counts_decide_the_words() -> None:
-    assert OTHER_ERROR.cause == "1 row of vesicle has no parent_id, so it belongs to nothing."
-    assert build("SYN-REL-003", table="vesicle", column="parent_id", count=2).cause.endswith(
+    assert OTHER_ERROR.message == "1 row of vesicle has no parent_id, so it belongs to nothing."
+    assert build("SYN-REL-003", table="vesicle", column="parent_id", count=2).message.endswith(
         "2 rows of vesicle have no parent_id, so they belong to nothing."
     )
     one = build("SYN-TYPE-001", table="axon", column="mesh_volume", count=1, value="x", advice="")
-    assert one.cause == "1 value of axon.mesh_volume is no number, e.g. 'x'."
-    assert HINT.cause == "1,234 keys of axon.cid had white space around them, which was cut off."
+    assert one.message == "1 value of axon.mesh_volume is not a number, e.g. 'x'."
+    assert HINT.message == "1,234 keys of axon.cid had white space around them, which was removed."

@@ -9,8 +9,17 @@ import string
 from pathlib import Path
 
 import pytest
+import yaml
 
-from syndb_pipeline.rules.catalogue import RULES, SEVERITIES, Rule
+from syndb_pipeline.rules.catalogue import (
+    FAMILIES,
+    PAGES,
+    RULES,
+    SEVERITIES,
+    VERDICT,
+    Rule,
+    codes_explained_by,
+)
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, NUMBERED, Example, build
 
 PACKAGE = Path(__file__).resolve().parents[3] / "syndb_pipeline"
@@ -33,27 +42,53 @@ def test_a_rule_is_complete(rule: Rule) -> None:
     assert rule.severity in SEVERITIES
     assert rule.title
     assert not rule.title.endswith(".")
-    assert rule.cause.endswith((".", "}"))
-    assert rule.cure.endswith((".", "}"))
-    assert all(name.isidentifier() for name in fields(rule.cause) | fields(rule.cure))
-    if rule.fixed:
-        assert rule.severity == "error"
+    assert rule.message.endswith((".", "}"))
+    assert rule.fix.endswith((".", "}"))
+    assert all(name.isidentifier() for name in fields(rule.message) | fields(rule.fix))
+    assert not rule.fixed or rule.severity == "error"
+    assert rule.family in set(FAMILIES) - {VERDICT}
+    assert rule.quarantine in ("rows", "lines", "dataset")
+    assert set(rule.leaves_open) <= {"key", "pair"}
+    assert set(rule.because_of) <= (set(RULES) | set(FAMILIES)) - {rule.code}
+
+
+def test_front_matter_is_yaml_and_read_as_such() -> None:
+    for path in sorted(PAGES.iterdir()):
+        head = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
+        rule = RULES[path.stem]
+        lists = {name: ", ".join(getattr(rule, name)) for name in ("leaves_open", "because_of")}
+        names = ("title", "family", "quarantine", "message", "fix")
+        read = {name: getattr(rule, name) for name in names} | {"severity": rule.shown_severity}
+        assert {key: str(value).rstrip("\n") for key, value in head.items()} == {
+            key: value for key, value in (read | lists).items() if value
+        }
+
+
+def test_every_family_but_the_verdict_has_rules() -> None:
+    assert {rule.family for rule in RULES.values()} == set(FAMILIES) - {VERDICT}
+
+
+def test_a_rule_is_not_reported_for_what_another_explains() -> None:
+    assert RULES["SYN-ID-002"].explained_by("SYN-ID-003")
+    assert RULES["SYN-INT-001"].explained_by("SYN-REL-001"), "by its family"
+    assert codes_explained_by("SYN-VAL-001") == ()
+    assert "SYN-REL-006" in codes_explained_by("SYN-REL-010")
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 def test_a_rules_sentences_fill(rule: Rule) -> None:
-    values = dict.fromkeys((fields(rule.cause) | fields(rule.cure)) - BUILT_IN, "VALUE")
+    values = dict.fromkeys((fields(rule.message) | fields(rule.fix)) - BUILT_IN, "VALUE")
     for count, plural in ((1, ""), (1_234, "s")):
         finding = build(
             rule.code, table="vesicle", file="v.csv", column="cid", count=count, **values
         )
         assert finding.count == count
         assert finding.severity == rule.severity
-        text = finding.cause + finding.cure
+        text = finding.message + finding.fix
         # Braces that stay are YAML shown to the person, never a placeholder.
         assert not re.search(r"\{(" + "|".join(BUILT_IN | set(values)) + r")[!:}]", text)
-        if "{s}" in rule.cause and "{count}" in rule.cause:
-            assert re.search(rf"\b{count:,}\b[^,:]*?\w{plural}\b", finding.cause)
+        if "{s}" in rule.message and "{count}" in rule.message:
+            assert re.search(rf"\b{count:,}\b[^,:]*?\w{plural}\b", finding.message)
 
 
 def test_a_template_without_its_value_is_a_mistake_of_ours() -> None:

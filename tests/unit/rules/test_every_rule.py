@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.catalogue import RULES
-from syndb_pipeline.rules.page import read_page
 from tests.wrong_inputs import INPUTS
 from tests.wrong_inputs.wrong_input import WrongInput, place_of
 
@@ -38,21 +37,21 @@ def test_a_wrong_input_raises_its_rule(wrong: WrongInput, tmp_path: Path) -> Non
     assert sealed.details["verdict"] == expected
     for rows in sealed.tables.values():
         assert rows.read == rows.passed + rows.rejected
-    assert read_page(wrong.code).sections["Example"] == wrong.example(finding), (
-        "write the examples anew with: make docs"
+    assert RULES[wrong.code].sections["Example"] == wrong.example(finding), (
+        "write the examples with: make docs"
     )
 
 
 @pytest.mark.parametrize(
-    "wrong", [wrong for wrong in INPUTS if wrong.cured_by], ids=lambda wrong: wrong.code
+    "wrong", [wrong for wrong in INPUTS if wrong.fixed_by], ids=lambda wrong: wrong.code
 )
-def test_the_config_that_a_page_offers_cures_its_example(wrong: WrongInput, tmp_path: Path) -> None:
+def test_the_config_that_a_page_offers_fixes_its_example(wrong: WrongInput, tmp_path: Path) -> None:
     offered = re.findall(
         r"^```yaml\n(.*?)^```",
-        read_page(wrong.code).sections["Cures"],
+        RULES[wrong.code].sections["Fixes"],
         flags=re.MULTILINE | re.DOTALL,
     )
-    sealed = wrong.run(tmp_path, yaml.safe_load(offered[wrong.cured_by - 1]))["check_integrity"]
+    sealed = wrong.run(tmp_path, yaml.safe_load(offered[wrong.fixed_by - 1]))["check_integrity"]
 
     assert [finding.code for finding in sealed.findings] == []
     assert sum(rows.published for rows in sealed.tables.values()) > 0

@@ -11,26 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-import syndb_pipeline.rules
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
-from syndb_pipeline.rules.catalogue import RULES
-from syndb_pipeline.rules.page import (
-    GROUPS,
-    HEADINGS,
-    document,
-    page_markdown,
-    read_page,
-    write_document,
-)
+from syndb_pipeline.rules.catalogue import GROUPS, HEADINGS, PAGES, RULES
+from syndb_pipeline.rules.document import document, page_markdown, write_document
 from tests.ingest_helpers import DATASET
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = Path(syndb_pipeline.rules.__file__).parent / "pages"
 CODE = re.compile(r"SYN-[A-Z]+-\d+")
-
-
-def text_of(code: str) -> str:
-    return (PAGES / f"{code}.md").read_text(encoding="utf-8")
 
 
 def configs(text: str) -> list[str]:
@@ -44,7 +31,7 @@ def test_every_rule_has_a_page_and_every_page_a_rule() -> None:
 
 @pytest.mark.parametrize("code", RULES)
 def test_a_page_has_its_sections_in_order(code: str) -> None:
-    page, text = read_page(code), text_of(code)
+    page, text = RULES[code], RULES[code].page
     assert tuple(page.sections) == HEADINGS
     assert text.startswith(f"## {HEADINGS[0]}\n")
     assert all(
@@ -59,12 +46,12 @@ def test_a_page_has_its_sections_in_order(code: str) -> None:
 
 @pytest.mark.parametrize("code", RULES)
 def test_a_page_names_only_rules_there_are(code: str) -> None:
-    assert set(CODE.findall(text_of(code))) <= set(RULES)
+    assert set(CODE.findall(RULES[code].page)) <= set(RULES)
 
 
 @pytest.mark.parametrize("code", RULES)
 def test_the_config_of_a_page_is_config(code: str) -> None:
-    for block in configs(text_of(code)):
+    for block in configs(RULES[code].page):
         content: dict[str, Any] = yaml.safe_load(block)
         if set(content) == {"data_folders"}:  # of pipeline.yaml, not of a dataset
             assert PipelineSettings(**content).data_folders
@@ -81,12 +68,12 @@ def test_the_config_of_a_page_is_config(code: str) -> None:
 
 @pytest.mark.parametrize("code", [code for code, rule in RULES.items() if rule.fixed])
 def test_no_page_offers_to_soften_a_rule_that_is_fixed(code: str) -> None:
-    assert not any("rules:" in block for block in configs(text_of(code)))
+    assert not any("rules:" in block for block in configs(RULES[code].page))
 
 
 @pytest.mark.parametrize("code", RULES)
 def test_a_page_leads_nowhere_else(code: str) -> None:
-    text = text_of(code)
+    text = RULES[code].page
     assert not re.search(r"/(home|root|work|tmp|Users|mnt|usr|var)/|[A-Z]:\\", text)
     assert {host.lower() for host in re.findall(r"(?:https?|ftp|file)://([^\s/)>`]*)", text)} <= {
         "syndb.xyz"
@@ -96,22 +83,22 @@ def test_a_page_leads_nowhere_else(code: str) -> None:
 
 @pytest.mark.parametrize("code", RULES)
 def test_a_page_fits_a_terminal(code: str) -> None:
-    prose = re.sub(r"^```.*?^```$", "", text_of(code), flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", RULES[code].page, flags=re.MULTILINE | re.DOTALL)
     assert max(len(line) for line in prose.splitlines()) <= 80
 
 
 def test_title_and_severity_come_from_the_catalogue() -> None:
     fixed, free = (
-        page_markdown(read_page("SYN-ID-002")),
-        page_markdown(read_page("SYN-VOC-001"), level=2),
+        page_markdown(RULES["SYN-ID-002"]),
+        page_markdown(RULES["SYN-VOC-001"], level=2),
     )
     assert fixed.startswith(
-        "# SYN-ID-002: Key stands twice\n\nSeverity: error, always\n\n## What it means\n"
+        "# SYN-ID-002: Duplicate key\n\nSeverity: error, always\n\n## What it means\n"
     )
     assert free.startswith(
-        "## SYN-VOC-001: Word unknown to SynDB\n\nSeverity: warning\n\n### What it means\n"
+        "## SYN-VOC-001: Word not in SynDB's vocabulary\n\nSeverity: warning\n\n### What it means\n"
     )
-    assert "- SYN-REL-006: Pair stands twice\n" in fixed
+    assert "- SYN-REL-006: Duplicate pair\n" in fixed
 
 
 def test_the_document_is_up_to_date(tmp_path: Path) -> None:

@@ -88,16 +88,16 @@ def test_missing_keys(tmp_path: Path) -> None:
     checked = lab.check()
     empty, emptied = sorted(checked.all("SYN-ID-001"), key=lambda finding: -finding.count)
     assert (empty.count, [example.row for example in empty.examples]) == (2, [3, 4])
-    assert empty.cause == "2 rows of neuron have no cid."
+    assert empty.message == "2 rows of neuron have no cid."
     assert (emptied.count, emptied.examples[0].row, emptied.examples[0].value) == (1, 5, "NA")
-    assert emptied.cause == "1 row of neuron has no cid: `missing` of the config emptied 'NA'."
+    assert emptied.message == "1 row of neuron has no cid: `missing` of the config emptied 'NA'."
     assert checked.rows("neuron").rejected == 3
     assert [cid for key, cid in lab.ids("neuron") if key is None] == [None, None, None]
 
 
 def test_one_missing_key_reads_right(tmp_path: Path) -> None:
     checked = Lab(tmp_path, {"neuron": csv("cid,polarity", ",bipolar", "2,")}).check()
-    assert checked.finding("SYN-ID-001").cause == "1 row of neuron has no cid."
+    assert checked.finding("SYN-ID-001").message == "1 row of neuron has no cid."
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_repeated_keys_as_copies_and_as_others(
     checked = Lab(tmp_path, {"neuron": csv("cid,voxel_volume", *rows)}).check()
     repeated = checked.finding("SYN-ID-002")
     assert (repeated.count, repeated.severity) == (count, "error")
-    assert repeated.cause.startswith(sentence)
-    assert told in repeated.cure
-    assert ("copies of whole rows" in repeated.cure or "copy of a whole row" in repeated.cure) == (
+    assert repeated.message.startswith(sentence)
+    assert told in repeated.fix
+    assert ("copies of whole rows" in repeated.fix or "copy of a whole row" in repeated.fix) == (
         "cop" in told
     )
     assert checked.rows("neuron").rejected == count
@@ -171,7 +171,7 @@ def test_keys_that_a_float_column_could_not_hold(tmp_path: Path) -> None:
     )
     damaged = lab.check().finding("SYN-ID-003")
     assert damaged.count == 1
-    assert damaged.cause.startswith(
+    assert damaged.message.startswith(
         "1 key of neuron.cid was stored or written as a number that cannot hold it exactly"
     )
 
@@ -202,7 +202,7 @@ def test_a_column_of_rounded_ids(tmp_path: Path, keys: list[str], count: int) ->
     assert [finding.count for finding in checked.all("SYN-ID-005")] == ([count] if count else [])
     assert checked.verdict == "accepted", "a suspicion is a warning"
     if count:
-        assert checked.finding("SYN-ID-005").cause.startswith(
+        assert checked.finding("SYN-ID-005").message.startswith(
             "3 keys of neuron.cid look like numbers that a spreadsheet rounded"
         )
 
@@ -218,8 +218,8 @@ def test_white_space_around_keys_is_cut_off_and_told(tmp_path: Path) -> None:
         ("neuron", "cid", 2, "hint"),
     ]
     assert (
-        checked.all("SYN-ID-004")[0].cause
-        == "1 key of axon.parent_id had white space around it, which was cut off."
+        checked.all("SYN-ID-004")[0].message
+        == "1 key of axon.parent_id had white space around it, which was removed."
     )
     assert checked.all("SYN-ID-004")[1].examples[0].value == " 1"
     assert lab.related("axon", "parent_id") == [uid("neuron", "2")]
@@ -259,7 +259,7 @@ def test_markers_that_repeat_as_keys_are_told_as_markers(
     marker = checked.finding("SYN-ID-007")
     count = sum(key in found for key in keys)
     assert (marker.count, marker.confidence) == (count, confidence)
-    assert all(repr(word) in marker.cause for word in found)
+    assert all(repr(word) in marker.message for word in found)
     assert checked.rows("neuron").rejected == count
     assert marker.settings == [], "a line to paste would cure nothing"
     lab.config["tables"]["neuron"] |= {"missing": found}
@@ -267,7 +267,7 @@ def test_markers_that_repeat_as_keys_are_told_as_markers(
     assert cured.faults == ["SYN-ID-001"], "then the rows have no key, which is as wrong"
     missing = cured.finding("SYN-ID-001")
     assert missing.count == count
-    assert "`missing` of the config emptied" in missing.cause
+    assert "`missing` of the config emptied" in missing.message
 
 
 @pytest.mark.parametrize(

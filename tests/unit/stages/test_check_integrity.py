@@ -31,8 +31,8 @@ def test_tables_that_nothing_relates(tmp_path: Path) -> None:
         "error",
         "rejected",
     )
-    assert "pre_synapse_id" in unrelated.cure
-    assert "neuron" in unrelated.cure
+    assert "pre_synapse_id" in unrelated.fix
+    assert "neuron" in unrelated.fix
     assert checked.all("SYN-INT-002") == [], "told once, for the table"
 
 
@@ -56,7 +56,7 @@ def test_neurons_alone_beside_another_tree(tmp_path: Path) -> None:
     (unrelated,) = Lab(tmp_path, tables).check().all("SYN-INT-001")
     assert unrelated.table == "neuron"
     assert (
-        unrelated.cure
+        unrelated.fix
         == "Add a table that names rows of neuron, or publish it as a dataset of its own."
     )
 
@@ -92,7 +92,7 @@ def test_each_synapse_leads_to_a_neuron(tmp_path: Path) -> None:
     assert checked.faults == ["SYN-COL-004", "SYN-INT-002"]
     astray = checked.finding("SYN-INT-002")
     assert (
-        astray.cause
+        astray.message
         == "1 synapse leads to no neuron through parent_id, pre_synapse_id or post_synapse_id."
     )
     assert [example.row for example in astray.examples] == [4]
@@ -130,7 +130,7 @@ def test_without_neurons_a_synapse_leads_to_a_row_of_another_table(tmp_path: Pat
     checked = Lab(tmp_path, tables).check()
     astray = checked.finding("SYN-INT-002")
     assert (astray.count, checked.verdict) == (1, "rejected")
-    assert "row of another table" in astray.cause
+    assert "row of another table" in astray.message
 
 
 def test_synapses_alone_are_a_dataset(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_totals_that_the_parents_declare(tmp_path: Path) -> None:
     checked = Lab(tmp_path, tables).check()
     disagreeing = checked.finding("SYN-INT-005")
     assert (
-        disagreeing.cause
+        disagreeing.message
         == "1 row of pre_synaptic_terminal declares a total_vesicle_volume that is not the sum over"
         " its vesicle rows."
     )
@@ -227,7 +227,7 @@ def test_children_in_voxels_under_parents_in_nanometres(tmp_path: Path) -> None:
     checked = centroids(tmp_path, axons, vesicles).check()
     scale = checked.finding("SYN-UNIT-004")
     assert (scale.table, scale.severity, checked.verdict) == ("vesicle", "warning", "accepted")
-    assert "those of axon: about 8.0 times" in scale.cause
+    assert "those of axon: about 8.0 times" in scale.message
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
     synapse, relation = named["synapse"], named["neuron_relation"]
     assert (synapse.severity, synapse.count) == ("warning", 4)
     assert (
-        synapse.cause
+        synapse.message
         == "1 value each of parent_id and centroid_y and 2 values of centroid_x in synapse are not"
         " sent: SynDB's synapse has no such columns."
     ), "centroid_z has no value"
@@ -412,7 +412,7 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
         (2, "centroid_y", None),
     ]
     assert (
-        relation.cause
+        relation.message
         == "1 value of cid in neuron_relation is not sent: SynDB's neuron_relation has no such"
         " column."
     )
@@ -427,7 +427,7 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
     assert (
         quiet.check()
         .finding("SYN-COL-004")
-        .cause.startswith("1 value of parent_id in synapse is not sent")
+        .message.startswith("1 value of parent_id in synapse is not sent")
     )
 
 
@@ -455,8 +455,10 @@ def test_references_of_a_single_table_are_named_with_their_values(
     checked = Lab(tmp_path, {table: csv(header, row)}).check()
     assert (checked.verdict, checked.faults) == ("accepted", ["SYN-COL-004", "SYN-INT-003"])
     told = checked.finding("SYN-COL-004")
-    assert told.cause.startswith(f"{named} in {table} ")
-    assert told.cause.endswith("not sent: they name rows of tables that the dataset does not have.")
+    assert told.message.startswith(f"{named} in {table} ")
+    assert told.message.endswith(
+        "not sent: they name rows of tables that the dataset does not have."
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 3])

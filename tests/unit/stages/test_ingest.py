@@ -76,8 +76,8 @@ def test_files_with_other_columns_are_no_one_table(tmp_path: Path) -> None:
     write(tmp_path, "v2.csv", "cid,mesh_volume\nb,2\n")
     done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
     assert (
-        done.finding("SYN-READ-012").cause
-        == "v2.csv has other columns than v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
+        done.finding("SYN-READ-012").message
+        == "v2.csv does not have the columns of v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
     )
     assert not done.has("vesicle")
 
@@ -108,7 +108,7 @@ def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
     assert (
         ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"})
         .findings[0]
-        .cure.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
+        .fix.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
     )
 
 
@@ -146,7 +146,7 @@ def test_a_folder_names_the_files_in_it(
         else:
             write(folder, name, "cid\nk\n")
     (finding,) = ingest_folder(tmp_path, {"vesicle": pattern}).findings
-    assert (finding.code, "it is a folder" in finding.cause) == ("SYN-READ-014", True)
+    assert (finding.code, "it is a folder" in finding.message) == ("SYN-READ-014", True)
     told = [yaml.safe_load(block)["tables"]["vesicle"] for block in finding.settings]
     assert told == ([{"file": glob}] if glob else [])
     if glob:
@@ -165,9 +165,11 @@ def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
 
 def test_folders_and_unknown_suffixes(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    assert "folder" in ingest_folder(tmp_path, {"vesicle": "tables"}).finding("SYN-READ-014").cause
+    assert (
+        "folder" in ingest_folder(tmp_path, {"vesicle": "tables"}).finding("SYN-READ-014").message
+    )
     write(tmp_path, "v.ods", "x")
-    assert ".xlsx" in ingest_folder(tmp_path, {"vesicle": "v.ods"}).finding("SYN-READ-014").cure
+    assert ".xlsx" in ingest_folder(tmp_path, {"vesicle": "v.ods"}).finding("SYN-READ-014").fix
 
 
 def test_one_broken_table_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_chain_breaks_where_a_parent_is_missing_and_is_told_there_only(tmp_p
     checked = lab.check()
     assert checked.faults == ["SYN-REL-001", "SYN-REL-003"]
     assert (
-        checked.finding("SYN-REL-003").cause
+        checked.finding("SYN-REL-003").message
         == "1 row of axon has no parent_id, so it belongs to nothing."
     )
     assert lab.related("vesicle", "neuron_id") == [None, uid("neuron", "n1"), None]
@@ -106,7 +106,7 @@ def test_a_neuron_id_of_the_lab_that_contradicts_its_parents(tmp_path: Path) -> 
     checked = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS, "vesicle": vesicles}).check()
     contradiction = checked.finding("SYN-REL-008")
     assert (
-        contradiction.cause
+        contradiction.message
         == "1 row of vesicle gives a neuron_id that is not the neuron at the root of its parents."
     )
     assert [(example.row, example.value) for example in contradiction.examples] == [(2, "n2")]
@@ -138,7 +138,7 @@ def test_codes_of_an_older_release_in_parent_enum(tmp_path: Path) -> None:
         2,
         ["3", "3"],
     )
-    assert old.cause == "2 rows of vesicle give a parent_enum other than 4, the code of axon."
+    assert old.message == "2 rows of vesicle give a parent_enum other than 4, the code of axon."
     assert checked.verdict == "accepted"
     assert lab.related("vesicle", "parent_enum") == [4, 4, 4, 4]
 
@@ -233,7 +233,7 @@ def test_pairs(tmp_path: Path) -> None:
     checked = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check()
     repeated = checked.finding("SYN-REL-006")
     assert (
-        repeated.cause
+        repeated.message
         == "2 rows of neuron_relation repeat a pair that an earlier row has; 3 of 5 pairs are"
         " distinct."
     )
@@ -249,8 +249,8 @@ def test_pairs_that_the_config_combines(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id,connection_score", "n1,n2,1", "n2,n1,1", "n1,n2,1")
     lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
     repeated = lab.check().finding("SYN-REL-006")
-    assert repeated.cause.startswith("1 row of neuron_relation repeats a pair")
-    paste(lab, repeated.cure)
+    assert repeated.message.startswith("1 row of neuron_relation repeats a pair")
+    paste(lab, repeated.fix)
     checked = lab.check()
     rows = checked.rows("neuron_relation")
     assert (checked.verdict, rows.passed, rows.combined, rows.published) == ("accepted", 3, 1, 2)
@@ -267,15 +267,15 @@ def test_pairs_without_a_score_are_offered_to_be_counted(tmp_path: Path) -> None
         {"neuron_relation": {"ignore": ["x", "confidence"]}},
     )
     repeated = lab.check().finding("SYN-REL-006")
-    assert settings_line(repeated.cure) == (
+    assert settings_line(repeated.fix) == (
         ["tables", "neuron_relation", "combine"],
         {"connection_score": "count"},
     )
     assert (
-        "map it to connection_score (x, confidence)" in repeated.cure
-        and "whole row" not in repeated.cure
+        "map it to connection_score (x, confidence)" in repeated.fix
+        and "whole row" not in repeated.fix
     )
-    paste(lab, repeated.cure)
+    paste(lab, repeated.fix)
     assert lab.check().codes == []
 
 
@@ -285,7 +285,7 @@ def test_scores_that_are_all_empty_are_counted(tmp_path: Path) -> None:
         Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
         .check()
         .finding("SYN-REL-006")
-        .cure
+        .fix
     )
     assert settings_line(cure)[1] == {"connection_score": "count"}
     assert "1 of the rows is a copy of a whole row" in cure
@@ -294,7 +294,7 @@ def test_scores_that_are_all_empty_are_counted(tmp_path: Path) -> None:
 def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
     edges = csv("pre_id,post_id,connection_score", "n1,n2,0.5", "n1,n2,0.5", "n1,n2,", "n2,n1,0.25")
     lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
-    cure = lab.check().finding("SYN-REL-006").cure
+    cure = lab.check().finding("SYN-REL-006").fix
     assert settings_line(cure)[1] == {"connection_score": "sum"}
     for told in (
         "1 of the rows has no connection_score",
@@ -307,7 +307,7 @@ def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
     assert (checked.verdict, checked.faults) == ("accepted", ["SYN-REL-011"])
     lost = checked.finding("SYN-REL-011")
     assert (
-        lost.cause
+        lost.message
         == "1 row of neuron_relation has no connection_score and adds nothing to the sum of its"
         " pair."
     )
@@ -322,10 +322,10 @@ def test_combine_cannot_name_a_column_that_the_file_lacks(tmp_path: Path, how: s
     assert (checked.verdict, checked.faults) == ("rejected", ["SYN-COL-006"])
     missing = checked.finding("SYN-COL-006")
     assert (
-        "`tables.neuron_relation.combine` names" in missing.cause
+        "`tables.neuron_relation.combine` names" in missing.message
         and missing.file == "neuron_relation.csv"
     )
-    paste(lab, missing.cure)
+    paste(lab, missing.fix)
     assert lab.check().codes == []
 
 
@@ -338,11 +338,11 @@ def test_scores_that_the_count_replaces_are_told(tmp_path: Path) -> None:
     )
     replaced = lab.check().finding("SYN-REL-011")
     assert (
-        replaced.cause
+        replaced.message
         == "2 rows of neuron_relation have a connection_score, which the number of rows of their"
         " pair replaces."
     )
-    assert (replaced.severity, settings_line(replaced.cure)[1]) == (
+    assert (replaced.severity, settings_line(replaced.fix)[1]) == (
         "warning",
         {"connection_score": "sum"},
     )
@@ -386,8 +386,7 @@ def test_pairs_of_rounded_neurons_are_not_to_be_combined(tmp_path: Path) -> None
     ).check()
     repeated = checked.finding("SYN-REL-006")
     assert (
-        repeated.settings == []
-        and "Export the ids as text from their source first" in repeated.cure
+        repeated.settings == [] and "Export the ids as text from their source first" in repeated.fix
     )
 
 
@@ -449,4 +448,4 @@ def test_a_parent_that_the_dataset_lacks_is_corrected_to_one_it_has(tmp_path: Pa
     assert checked.faults == ["SYN-REL-005"], (
         "one cause is told once, not also as an unrelated table"
     )
-    assert "`tables.vesicle.parent: neuron`" in checked.finding("SYN-REL-005").cure
+    assert "`tables.vesicle.parent: neuron`" in checked.finding("SYN-REL-005").fix

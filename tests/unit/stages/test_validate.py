@@ -187,7 +187,7 @@ def one_cell(folder: Path, table: str, column: str, raw: str, **config: Any) -> 
 def test_a_cell_that_is_no_number(tmp_path: Path, raw: str, code: str, told: str) -> None:
     finding = one_cell(tmp_path, "vesicle", "voxel_radius", raw)
     assert finding.code == code
-    assert told in finding.cause + finding.cure
+    assert told in finding.message + finding.fix
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_cell_that_is_neither_true_nor_false(tmp_path: Path) -> None:
 
 
 def test_a_unit_is_not_proposed_for_a_column_without_one(tmp_path: Path) -> None:
-    assert "units:" not in one_cell(tmp_path, "synapse", "connection_score", "3 um").cure
+    assert "units:" not in one_cell(tmp_path, "synapse", "connection_score", "3 um").fix
 
 
 def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
         vesicle={"missing": ["-1"], "units": {"voxel_radius": "um"}},
     )
     result = lab.validate()
-    cures = [finding.cure for finding in result.findings]
+    cures = [finding.fix for finding in result.findings]
     assert sum('`tables.vesicle.missing: ["-1", "NA", "-"]`' in cure for cure in cures) == 2
     assert not any("nan" in cure for cure in cures)
     assert (
@@ -264,13 +264,13 @@ def test_neighbours_tell_what_a_comma_means(tmp_path: Path) -> None:
     )
     by_column = {finding.column: finding for finding in lab.validate().findings}
     assert by_column["voxel_radius"].count == by_column["voxel_volume"].count == 2
-    assert "decimal" in by_column["voxel_radius"].cure
-    assert "thousands" in by_column["voxel_volume"].cure
+    assert "decimal" in by_column["voxel_radius"].fix
+    assert "thousands" in by_column["voxel_volume"].fix
 
 
 def test_a_decimal_point_where_the_config_says_comma(tmp_path: Path) -> None:
     finding = one_cell(tmp_path, "vesicle", "voxel_radius", "1.5", vesicle={"decimal": ","})
-    assert "these have a point" in finding.cure
+    assert "these have a point" in finding.fix
 
 
 def test_cells_of_other_kinds_are_not_validates_business(tmp_path: Path) -> None:
@@ -299,17 +299,17 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     assert [finding.table for finding in result.findings] == ["synapse"] * 3 + ["vesicle"] * 5
     radius = [finding for finding in result.findings if finding.column == "voxel_radius"]
     assert {finding.count for finding in radius} == {1, 2}
-    assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].cure
+    assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].fix
     # Declared as missing, 0 would empty the key 0 too.
     assert any(
-        "If 0 stands for" in finding.cure and "missing:" not in finding.cure for finding in radius
+        "If 0 stands for" in finding.fix and "missing:" not in finding.fix for finding in radius
     )
     assert any(
-        "percentages" in finding.cure for finding in result.findings if finding.column == "gaba"
+        "percentages" in finding.fix for finding in result.findings if finding.column == "gaba"
     )
-    assert all("> 0" in finding.cause for finding in radius)
+    assert all("> 0" in finding.message for finding in radius)
     too_large = the(result, "SYN-VAL-005")
-    assert "2,147,483,647" in too_large.cause
+    assert "2,147,483,647" in too_large.message
     assert too_large.examples[0].row == 7
     # Row 3 of vesicle breaks two rules and counts once.
     assert result.tables == {
@@ -330,7 +330,7 @@ def test_one_setting_declares_every_marker_of_a_table(tmp_path: Path) -> None:
         cells=cells,
         vesicle={"missing": ["x"]},
     )
-    cures = [finding.cure for finding in lab.validate().findings]
+    cures = [finding.fix for finding in lab.validate().findings]
     assert len(cures) == 3
     assert all('`tables.vesicle.missing: ["x", "NA", "NaN", "inf"]`' in cure for cure in cures)
 
@@ -342,7 +342,7 @@ def test_a_marker_is_told_as_the_lab_wrote_it(tmp_path: Path) -> None:
         {"vesicle": {"cid": keys(4), "voxel_radius": radius}},
         vesicle={"units": {"voxel_radius": "um"}},
     )
-    assert '`tables.vesicle.missing: ["-1"]`' in the(lab.validate(), "SYN-VAL-001").cure
+    assert '`tables.vesicle.missing: ["-1"]`' in the(lab.validate(), "SYN-VAL-001").fix
 
 
 def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_text_limits(tmp_path: Path) -> None:
     )
     result = lab.validate()
     assert the(result, "SYN-VAL-003").examples[0].row == 2
-    assert "65 characters" in the(result, "SYN-VAL-003").cause
+    assert "65 characters" in the(result, "SYN-VAL-003").message
     assert the(result, "SYN-VAL-004").count == 1  # a key may be any text
     assert result.tables["vesicle"].rejected == 2
 
@@ -405,8 +405,8 @@ def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> Non
         (2, "KC"),
         (4, "stelate"),
     ]
-    assert "'KC' and 1 other word; SynDB's nearest: 'stellate' for 'stelate'" in kind.cause
-    assert "SynDB knows unipolar, bipolar" in polarity.cause
+    assert "'KC' and 1 other word; SynDB's nearest: 'stellate' for 'stelate'" in kind.message
+    assert "SynDB knows unipolar, bipolar" in polarity.message
     capitals = result.findings[2]
     assert (capitals.severity, capitals.count, capitals.examples[0].value) == ("hint", 3, "KC")
     assert lab.failures == []
@@ -421,7 +421,7 @@ def test_other_spellings_are_known_words(tmp_path: Path) -> None:
     assert codes(result) == ["SYN-VOC-002", "SYN-VOC-003"]
     spelling = the(result, "SYN-VOC-003")
     assert (spelling.severity, spelling.count) == ("hint", 2)
-    assert "'GABA' is 'gamma aminobutyric acid'" in spelling.cause
+    assert "'GABA' is 'gamma aminobutyric acid'" in spelling.message
 
 
 def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
     ).validate()
     told = the(in_micrometres, "SYN-UNIT-003")  # one wrong unit, one finding
     assert codes(in_micrometres) == ["SYN-UNIT-003"]
-    named = {name for name in spheres([1.0]) if f"{name}: um" in told.cure}
+    named = {name for name in spheres([1.0]) if f"{name}: um" in told.fix}
     # A thick neuron's ratio in 1/um is that of a thin one in 1/nm.
     assert named | {"mesh_area_volume_ratio"} == {
         "voxel_radius",
@@ -518,12 +518,12 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
         "mesh_area_volume_ratio",
     }
     assert ("mesh_area_volume_ratio" in named) == (table != "neuron")
-    assert told.cure.startswith(
+    assert told.fix.startswith(
         f"If that is the unit, say so: `tables.{table}.units: {{voxel_radius: um, "
     )
     assert len(told.settings) == 1
     assert (told.confidence, told.count, told.column) == ("likely", 5, None)
-    assert "look like um, um3, um2" in told.cause
+    assert "look like um, um3, um2" in told.message
     assert {example.column for example in told.examples} == {name.upper() for name in named}
     assert in_micrometres.tables[table].rejected == 0
 
@@ -536,8 +536,7 @@ def test_nanometres_that_were_converted_once_too_often(tmp_path: Path) -> None:
         vesicle={"units": {"voxel_radius": "um"}},
     )
     assert (
-        "take voxel_radius out of `tables.vesicle.units`"
-        in the(lab.validate(), "SYN-UNIT-003").cure
+        "take voxel_radius out of `tables.vesicle.units`" in the(lab.validate(), "SYN-UNIT-003").fix
     )
 
 
@@ -547,12 +546,12 @@ def test_whole_numbers_too_small_look_like_voxels(tmp_path: Path) -> None:
         {"mitochondria": {"cid": keys(4), "voxel_volume": [1200.0, 900.0, 1500.0, 1100.0]}},
     )
     finding = the(lab.validate(), "SYN-UNIT-003")
-    assert "look like voxels" in finding.cause
+    assert "look like voxels" in finding.message
     assert (
-        "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.cure
+        "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.fix
     )
     assert finding.settings == [], "nobody knows the size of a voxel but the lab"
-    assert "900 and 1500" in finding.cause
+    assert "900 and 1500" in finding.message
 
 
 def test_two_values_say_nothing_about_a_column(tmp_path: Path) -> None:
@@ -616,7 +615,7 @@ def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     assert [example.row for example in missing.examples] == [4, 9, 10]
     assert (missing.count, wrong.count) == (3, 2)
     assert [example.value for example in wrong.examples] == ["meshes", "b.txt"]
-    assert ".glb" in wrong.cause
+    assert ".glb" in wrong.message
     assert result.tables["neuron"] == Rows(read=9, passed=4, rejected=5)
     (tmp_path / "nowhere.glb").write_bytes(small_mesh())
     after = validate.inputs(lab.context)
@@ -685,7 +684,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     assert outputs[0][1].tables["vesicle"].rejected == sum(1 for i in range(rows) if i % 7 < 2)
     words = the(outputs[0][1], "SYN-VOC-001")
     assert (words.count, len(words.examples)) == (rows, 5)
-    assert "4,999 other words" in words.cause
+    assert "4,999 other words" in words.message
 
 
 def test_types_other_than_the_contracts_are_our_fault(tmp_path: Path) -> None:

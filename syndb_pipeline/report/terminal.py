@@ -1,0 +1,234 @@
+"""Findings and rules as text for a terminal, and findings as one JSON object for scripts.
+
+Belongs here: what a person or script reads after a run. Does not: deciding anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.base.escape_text import visible
+from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
+from syndb_pipeline.rules.document import page_markdown
+from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.relation import Relation, lines_of
+from syndb_pipeline.state.store import Rows
+
+REPORT_VERSION: Final = 2
+"""Of the JSON object; changes when a key goes or means something else, not when one is added."""
+
+STYLES: Final = {"error": "bold red", "warning": "yellow", "hint": "cyan", "info": "dim"}
+
+WIDTH: Final = 80
+"""A rule's page is no wider, however wide the terminal."""
+
+
+def as_json(
+    *,
+    verdict: str | None,
+    tables: Mapping[str, Rows],
+    findings: Iterable[Finding],
+    digest: str | None = None,
+    receipt: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The object that every command prints with --json, and `more` of its own (docs/report.md)."""
+    return {
+        "verdict": verdict,
+        "tables": {name: rows.model_dump() for name, rows in tables.items()},
+        "findings": [finding.model_dump() for finding in by_severity(findings)],
+        "digest": digest,
+        "receipt": receipt,
+        "report_version": REPORT_VERSION,
+    } | more
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first; within a severity as the stages found them."""
+    return sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """E.g. "2 errors, 1 warning"; "no findings" when there are none."""
+    counted = []
+    for severity in reversed(SEVERITIES):
+        count = sum(finding.severity == severity for finding in findings)
+        if count:
+            counted.append(f"{count} {severity}{'' if count == 1 or severity == 'info' else 's'}")
+    return ", ".join(counted) or "no findings"
+
+
+def describe(finding: Finding) -> str:
+    """A finding in plain text: what, first places, fix. Used where there is no terminal."""
+    places = "".join(f"\n    {example}" for example in finding.examples)
+    settings = "".join(f"\n    {line}" for line in _pasted(finding))
+    head = f"{finding.severity.upper()} {finding.code} {finding.title}{_how_sure(finding)}"
+    return visible(f"{head}\n  {finding.message}{places}\n  -> {finding.fix}{settings}")
+
+
+def _how_sure(finding: Finding) -> str:
+    """What follows a finding's title when its diagnosis is not certain."""
+    return "" if finding.confidence == "certain" else f" (diagnosis: {finding.confidence})"
+
+
+def _pasted(finding: Finding) -> list[str]:
+    """The lines of YAML that would fix a finding: the first of its settings, which is the likeliest."""
+    return finding.settings[0].splitlines() if finding.settings else []
+
+
+def tables_of(rows: Mapping[str, Rows]) -> Table:
+    """Rows read, passed, rejected and combined by table; those rejected only for others apart."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    below = ("wrong", "below") if any(counts.below for counts in rows.values()) else ()
+    shown = ("read", "passed", "rejected", *below, "combined")
+    table.add_column("table")
+    for column in shown:
+        table.add_column(column, justify="right")
+    for name, counts in rows.items():
+        values = (getattr(counts, column) for column in shown)
+        style = "red" if counts.rejected else ""
+        table.add_row(name, *(f"{value:,}" if value else "-" for value in values), style=style)
+    return table
+
+
+def finding_block(finding: Finding) -> RenderableType:
+    """One finding for a terminal: head line, message, places, fix."""
+    title = (
+        (finding.severity, STYLES[finding.severity]),
+        " ",
+        (finding.code, "bold"),
+        " ",
+        finding.title,
+    )
+    lines: list[RenderableType] = [
+        Text.assemble(*title, (_how_sure(finding), "dim")),
+        Padding(Text(visible(finding.message)), (0, 0, 0, 2)),
+        *(
+            Padding(Text(visible(str(example)), style="dim"), (0, 0, 0, 4))
+            for example in finding.examples
+        ),
+        Padding(Text.assemble(("-> ", "green"), visible(finding.fix)), (0, 0, 0, 2)),
+    ]
+    for line in _pasted(finding):
+        lines.append(Text(f"     {visible(line)}", style="green", no_wrap=True, overflow="ignore"))
+    return Group(*lines, "")
+
+
+def print_report(
+    console: Console,
+    *,
+    verdict: str,
+    name: str,
+    tables: Mapping[str, Rows],
+    findings: Sequence[Finding],
+    next_step: str,
+    html: object = None,
+    config: object = None,
+    relations: Sequence[Relation] = (),
+) -> None:
+    """Print a check's tables, references, findings by severity, verdict and next command.
+
+    Args:
+        name: Of the dataset.
+        html: Where the HTML report is.
+        config: Path of the dataset's YAML, for the command that writes the rows to correct.
+    """
+    console.print(tables_of(tables))
+    if relations:
+        console.print(" references, the tables they point to, rows, and how the table was chosen")
+        console.print("\n".join(f" {line}" for line in lines_of(relations)), soft_wrap=True)
+        console.print()
+    for finding in by_severity(findings):
+        # Not cropped: a line to paste is whole, however narrow the terminal is.
+        console.print(finding_block(finding), crop=False)
+    style = "bold green" if verdict == "accepted" else "bold red"
+    lost = sum(counts.rejected for counts in tables.values())
+    lost_words = f"; {lost:,} quarantined row{'' if lost == 1 else 's'}" if lost else ""
+    aside = lost_words if verdict == "accepted" else ""
+    console.print(
+        f"[{style}]{verdict.upper()}[/] {escape(visible(name))}: {summary(findings)}{aside}"
+    )
+    first = by_severity(findings)[0].code if verdict == "rejected" else ""
+    for lead, text in (
+        ("What a code means, with fixes: syndb-pipeline explain ", first),
+        ("Report: ", html),
+        (
+            "Rows to correct: syndb-pipeline report ",
+            f"{config} --fixes fixes.xlsx" if config and lost else "",
+        ),
+        ("Next: ", next_step),
+    ):
+        if text:
+            console.print(f"{lead}{escape(visible(str(text)))}", soft_wrap=True)
+
+
+# -- rules
+
+
+def explain(console: Console, code: str | None) -> None:
+    """Print the page of rule `code`, or the list of all rules for None.
+
+    At a terminal Markdown is shown as headings, lists and coloured code; in a pipe it is plain text.
+
+    Raises:
+        ConfigError: There is no such code; it names near ones.
+    """
+    if code is None:
+        console.print(overview(), soft_wrap=True)
+        return
+    folded = code.strip().upper()
+    if folded not in RULES:
+        near = ", ".join(nearest(folded, RULES, 3))
+        hint = f"Did you mean {near}? All codes" if near else "All codes"
+        raise ConfigError(
+            f"There is no finding with the code {code!r}.",
+            next_step=f"{hint}: syndb-pipeline explain",
+        )
+    markdown = page_markdown(RULES[folded])
+    if console.is_terminal:
+        from rich.markdown import Markdown  # which no other command needs
+
+        console.print(Markdown(markdown, code_theme="ansi_dark"), width=min(WIDTH, console.width))
+    else:
+        console.print(Text(plain(markdown)), soft_wrap=True)
+
+
+def overview() -> Text:
+    """Every rule in a line: code, severity, title."""
+    widths = [
+        max(map(len, words)) for words in (RULES, [rule.shown_severity for rule in RULES.values()])
+    ]
+    lines = [
+        Text.assemble(
+            (rule.code.ljust(widths[0]), "bold"),
+            "  ",
+            (rule.shown_severity.ljust(widths[1]), STYLES[rule.severity]),
+            f"  {rule.title}",
+        )
+        for rule in RULES.values()
+    ]
+    return Text("\n").join(
+        [*lines, Text(), Text("The page of one of them: syndb-pipeline explain CODE")]
+    )
+
+
+def plain(markdown: str) -> str:
+    """A page's Markdown without its marks: headings are lines of their own, code is indented."""
+    lines, in_code = [], False
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            in_code = not in_code
+        else:
+            lines.append(f"    {line}".rstrip() if in_code else re.sub(r"^#+ (.*)$", r"\1", line))
+    return "\n".join(lines)
