@@ -22,7 +22,7 @@ import httpx
 import yaml
 
 from syndb_pipeline.destinations.base import SUFFIX, FileKind
-from syndb_pipeline.sandbox.objects import CONTENT_TYPES, FILENAME, Objects
+from syndb_pipeline.sandbox.backend import CONTENT_TYPES, FILENAME, Objects
 from syndb_pipeline.sandbox.schemas import UploadForm
 from tests.command_line import Lab
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import anyio
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -23,14 +21,8 @@ from syndb_pipeline.base.errors import NotPermitted, PipelineError, UnknownDatas
 from syndb_pipeline.config.destination_settings import is_loopback
 from syndb_pipeline.sandbox import files, metadata, profile
 from syndb_pipeline.sandbox.backend import Backend, Limits, without_paths
-from syndb_pipeline.sandbox.catalogue import Catalogue
 from syndb_pipeline.sandbox.faults import Faults
-from syndb_pipeline.sandbox.objects import Objects, S3Error
-from syndb_pipeline.sandbox.objects import router as objects_router
-from syndb_pipeline.sandbox.users import Users
-
-HEAVY_AT_A_TIME: Final = 2
-HASHING_AT_A_TIME: Final = 4
+from syndb_pipeline.sandbox.files import S3Error
 
 BODY_BYTES: Final = 1_000_000
 """Bytes of a body that is no file; a dataset's metadata are a few thousand."""
@@ -39,32 +31,9 @@ _FORM_SLACK: Final = 200_000
 """Bytes of a form beside its file."""
 
 
-def build_app(
-    folder: Path,
-    address: str,
-    users: Users,
-    faults: Faults,
-    limits: Limits,
-    *,
-    objects: Objects | None = None,
-    any_host: bool = False,
-) -> ASGIApp:
-    """The sandbox in `folder` as an application, served at `address` by `serve.ResettableProtocol`.
-
-    Args:
-        folder: Where its data are; what a server that was killed left there is removed.
-        address: The server's own address, as clients reach it.
-        users: Accounts and tokens.
-        faults: What goes wrong, as a middleware around everything else.
-        limits: How much it takes in.
-        objects: Another store of meshes and skeletons than the node.
-        any_host: Whether a request may call the server by any name. Otherwise by the name in
-            `address`, or by one of this machine's when that is one: a web page elsewhere that
-            points its own name here gets nothing.
-    """
-    for left in ("incoming", "outgoing"):
-        shutil.rmtree(folder / left, ignore_errors=True)
-    app = FastAPI(
+def build_api(faults: Faults, limits: Limits) -> FastAPI:
+    """The routes, and what answers when one refuses."""
+    api = FastAPI(
         title="SynDB sandbox",
         version="0.7.2",
         docs_url=None,
@@ -72,29 +41,35 @@ def build_app(
         redirect_slashes=False,  # a redirect would go to whatever host the request named
         max_body_size=BODY_BYTES,
     )
-    app.state.backend = Backend(
-        folder=folder,
-        address=address,
-        signer=users.signer,
-        users=users,
-        catalogue=Catalogue(folder),
-        objects=objects or Objects(),
-        limits=limits,
-        heavy=anyio.CapacityLimiter(HEAVY_AT_A_TIME),
-        hashing=anyio.CapacityLimiter(HASHING_AT_A_TIME),
-    )
 
-    @app.get("/")
+    @api.get("/")
     async def root() -> dict[str, str]:
         return {"name": "SynDB sandbox", "contract": "syndb-api-client 0.7.2"}
 
     for router in (profile.router, metadata.router, files.router, faults.router()):
-        app.include_router(router)
-    app.include_router(files.uploads, max_body_size=limits.upload_bytes + _FORM_SLACK)
-    app.include_router(objects_router, max_body_size=limits.object_bytes + _FORM_SLACK)
+        api.include_router(router)
+    api.include_router(files.uploads, max_body_size=limits.upload_bytes + _FORM_SLACK)
+    api.include_router(files.objects, max_body_size=limits.object_bytes + _FORM_SLACK)
     for error, handler in _HANDLERS.items():
-        app.add_exception_handler(error, handler)
-    return faults.around(app if any_host else _only_for(app, address))
+        api.add_exception_handler(error, handler)
+    return api
+
+
+def build_app(backend: Backend, faults: Faults, *, any_host: bool = False) -> ASGIApp:
+    """The sandbox as an application, to be served by `serve.ResettableProtocol`.
+
+    Args:
+        backend: What it serves; what a server that was killed left there is removed.
+        faults: What goes wrong, as a middleware around everything else.
+        any_host: Whether a request may call the server by any name. Otherwise by the name in its
+            address, or by one of this machine's when that is one: a web page elsewhere that
+            points its own name here gets nothing.
+    """
+    for left in ("incoming", "outgoing"):
+        shutil.rmtree(backend.folder / left, ignore_errors=True)
+    api = build_api(faults, backend.limits)
+    api.state.backend = backend
+    return faults.around(api if any_host else _only_for(api, backend.address))
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:

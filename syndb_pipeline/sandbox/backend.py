@@ -1,4 +1,5 @@
-"""What all routes of the sandbox share: the node, accounts, tags, limits, and who is asking.
+"""What all routes of the sandbox share: the node, accounts, tags and collections, the store of meshes
+and skeletons, limits, and who is asking.
 
 Belongs here: bringing those together, and the checks and refusals that many routes make. Does not:
 any route.
@@ -7,25 +8,33 @@ any route.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-from uuid import UUID
+from typing import Annotated, Any, Final
+from uuid import UUID, uuid4
 
 import anyio
 from fastapi import Depends, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
+from pydantic import BaseModel
 
 from syndb_pipeline.base.errors import UnknownDataset
-from syndb_pipeline.destinations.base import DatasetInfo
+from syndb_pipeline.destinations.base import SUFFIX, DatasetInfo, FileKind, Metadata
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.sandbox.catalogue import Catalogue
-from syndb_pipeline.sandbox.storage import Signer
-from syndb_pipeline.sandbox.users import User, Users
+from syndb_pipeline.sandbox.fault_script import OBJECTS
+from syndb_pipeline.sandbox.schemas import UploadForm
+from syndb_pipeline.sandbox.users import JsonFile, User, Users
 
-if TYPE_CHECKING:
-    from syndb_pipeline.sandbox.objects import Objects
+CONTENT_TYPES: Final[dict[FileKind, str]] = {
+    "mesh": "model/gltf-binary",
+    "swb": "application/octet-stream",
+}
+"""What a form is signed for. The contract has the mesh's; the skeleton's is not known."""
+
+FILENAME: Final = "${filename}"
+"""What S3 replaces in a form's key by the name of the file that is sent."""
 
 NODE: Final = "node"
 """The folder of the embedded node in a sandbox's folder."""
@@ -47,22 +56,192 @@ class Limits:
     threads: int = 2
 
 
-@dataclass(frozen=True)
-class Backend:
-    """One sandbox's parts. `address` goes into links, and never what a request calls us."""
+KEPT_BENCHMARKS: Final = 1_000
 
-    folder: Path
-    address: str
-    signer: Signer
-    users: Users
-    catalogue: Catalogue
-    objects: Objects
-    limits: Limits
-    heavy: anyio.CapacityLimiter
-    """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
-    hashing: anyio.CapacityLimiter
-    """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins must
-    not take all of both."""
+Words = tuple[str, ...]
+"""What names a tag: its fields in words, such as `("hippocampus", "null")` of a brain region."""
+
+
+class Collection(BaseModel):
+    """A named group of datasets; its owner and the members of its groups may add to it."""
+
+    name: str
+    notes: str = ""
+    owner: UUID
+    groups: tuple[str, ...] = ()
+    datasets: tuple[UUID, ...] = ()
+
+    def open_to(self, user: User) -> bool:
+        return self.owner == user.id or bool(user.groups & set(self.groups))
+
+
+class _Tag(BaseModel):
+    kind: str
+    words: Words
+    id: UUID
+
+
+class _Kept(BaseModel):
+    format: int = 1
+    tags: list[_Tag] = []
+    collections: list[Collection] = []
+    uploads: list[dict[str, Any]] = []
+    downloads: list[dict[str, Any]] = []
+
+
+class Catalogue:
+    """Tags, collections and benchmark results of one sandbox; each change is on disk at its end.
+
+    Who checks and then changes holds `lock` in between.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = JsonFile(folder / "catalogue.json", _Kept, "tags are made again by publishing")
+        self.lock = self._file.lock
+
+    def tags(self, kind: str) -> dict[Words, UUID]:
+        """The tags of a kind, in order, with their ids."""
+        with self.lock:
+            return {
+                tag.words: tag.id
+                for tag in sorted(self._file.content.tags, key=lambda tag: tag.words)
+                if tag.kind == kind
+            }
+
+    def add_tag(self, kind: str, words: Words, tag: UUID | None) -> None:
+        """Add a tag; one that exists stays as it is."""
+        with self._file.changing() as kept:
+            if words not in self.tags(kind):
+                kept.tags.append(_Tag(kind=kind, words=words, id=tag or uuid4()))
+
+    def missing(self, metadata: Metadata) -> list[str]:
+        """The tags a dataset refers to that do not exist."""
+        with self.lock:
+            known = {(tag.kind, tag.words) for tag in self._file.content.tags}
+        return [
+            " ".join([kind.replace("_", " "), *(word for word in words if word != "null")])
+            for kind, words in _references(metadata)
+            if (kind, words) not in known
+        ]
+
+    def collection(self, name: str) -> Collection | None:
+        return next((each for each in self._file.content.collections if each.name == name), None)
+
+    def collections_of(self, info: DatasetInfo) -> list[str]:
+        """Collections the dataset was registered into, and those it was added to since."""
+        later = [
+            each.name
+            for each in list(self._file.content.collections)
+            if info.metadata.id in each.datasets
+        ]
+        return list(dict.fromkeys((*info.metadata.dataset_collection_names, *later)))
+
+    def collect(
+        self,
+        collection: Collection,
+        datasets: Iterable[UUID],
+        *,
+        groups: Iterable[str] = (),
+        notes: str | None = None,
+    ) -> None:
+        """Add datasets and groups to a collection, which may be a new one; give it other notes."""
+        with self._file.changing() as kept:
+            if collection not in kept.collections:
+                kept.collections.append(collection)
+            collection.datasets = tuple(dict.fromkeys((*collection.datasets, *datasets)))
+            collection.groups = tuple(dict.fromkeys((*collection.groups, *groups)))
+            collection.notes = collection.notes if notes is None else notes
+
+    def forget(self, dataset: UUID) -> None:
+        """Take a deleted dataset out of every collection."""
+        with self._file.changing() as kept:
+            for each in kept.collections:
+                each.datasets = tuple(member for member in each.datasets if member != dataset)
+
+    def benchmarks(self, way: str) -> list[dict[str, Any]]:
+        """Results of `uploads` or `downloads`."""
+        results: list[dict[str, Any]] = list(getattr(self._file.content, way))
+        return results
+
+    def add_benchmark(self, way: str, result: BaseModel) -> None:
+        with self._file.changing() as kept:
+            results = [*getattr(kept, way), result.model_dump(mode="json")]
+            setattr(kept, way, results[-KEPT_BENCHMARKS:])
+
+
+def _references(metadata: Metadata) -> Iterator[tuple[str, Words]]:
+    """Kind and words of each tag that a dataset refers to."""
+    yield "animal", (str(metadata.animal),)
+    for region in metadata.brain_regions:
+        yield "brain_region", (region.brain_structure, region.direction)
+    yield "microscopy", (metadata.microscopy,)
+    for mutation in metadata.mutations:
+        yield "mutation", (mutation.gene, mutation.expression)
+    for doi in metadata.publication_dois:
+        yield "publication", (doi,)
+
+
+class Objects:
+    """Where meshes and skeletons are kept: the embedded node. Its methods may block."""
+
+    def form(self, backend: Backend, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
+        """A form with which anyone may send files of this kind for the dataset until it expires.
+
+        It acts in the name of `user`.
+        """
+        seconds = backend.limits.form_seconds
+        word = backend.signer.sign("form", seconds, str(user), str(dataset), kind)
+        policy, _, signature = word.rpartition(".")
+        return UploadForm(
+            upload_url=f"{backend.address}{OBJECTS}/{kind}",
+            fields={
+                "key": f"{dataset}/{FILENAME}",
+                "Content-Type": CONTENT_TYPES[kind],
+                "policy": policy,
+                "x-amz-signature": signature,
+            },
+        )
+
+    def url(self, backend: Backend, dataset: UUID, kind: FileKind, unit: UUID) -> str:
+        """A link with which anyone may GET the unit's file until it expires."""
+        path = f"{OBJECTS}/{kind}/{dataset}/{unit}{SUFFIX[kind]}"
+        return backend.link(path, "link", path)
+
+    def units(self, backend: Backend, dataset: UUID, kind: FileKind) -> set[UUID]:
+        """Units of the dataset that have such a file."""
+        return {file.unit for file in backend.node().stored(dataset) if file.kind == kind}
+
+    def forget(self, dataset: UUID) -> None:
+        """Remove the files of a dataset that was deleted; the node has removed its own."""
+
+
+class Backend:
+    """One sandbox's parts.
+
+    Args:
+        folder: Where its data are.
+        address: The server's own, as clients reach it; it goes into links, and never what a
+            request calls us.
+        users: Accounts and tokens.
+        limits: How much it takes in.
+        objects: Where meshes and skeletons are kept.
+    """
+
+    def __init__(
+        self, folder: Path, address: str, users: Users, limits: Limits, objects: Objects
+    ) -> None:
+        self.folder = folder
+        self.address = address
+        self.users = users
+        self.limits = limits
+        self.objects = objects
+        self.signer = users.signer
+        self.catalogue = Catalogue(folder)
+        self.heavy = anyio.CapacityLimiter(2)
+        """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
+        self.hashing = anyio.CapacityLimiter(4)
+        """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins
+        must not take all of both."""
 
     @property
     def incoming(self) -> Path:

@@ -1,42 +1,52 @@
-"""The routes that move data: upload, forms and links, downloads, deletion, and benchmark results.
+"""The routes that move data: upload, download, deletion, benchmark results; meshes and skeletons as S3
+takes and gives them.
 
-Belongs here: those routes and who may use them. Does not: storing (the embedded node), S3's part
-(`objects.py`).
+Belongs here: those routes and who may use them. Does not: storing (the embedded node).
 
 Not known of SynDB, and decided here: what `download_url` gives for each file (its link), and what a
 download's tar holds: one `<dataset id>/<table>.parquet` for each table asked for that has rows, its
 first column `dataset_id`, as SynDB adds it to every row. A table that was never uploaded is not in
-it.
+it. As S3, the routes of objects look at the signed policy and never into a file. The bucket's path
+is `/objects/<mesh|swb>`; a file's key is `<dataset id>/<unit id>.<glb|swc>`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape
 from io import BufferedReader
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, BinaryIO, Final, cast
 from uuid import UUID, uuid4
 
+import anyio
 import anyio.to_thread
 import duckdb
-from fastapi import APIRouter, HTTPException, Query, UploadFile
-from fastapi.responses import StreamingResponse
-from itsdangerous import BadData
+from fastapi import APIRouter, HTTPException, Query, Request, UploadFile
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from itsdangerous import BadData, SignatureExpired
+from starlette.exceptions import HTTPException as BadBody
 from syndb_constants.dataset import S3Instance
 
 from syndb_pipeline.base import engine
+from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import parquet, write_parquet
-from syndb_pipeline.base.errors import NotAPackage, UnknownTable
+from syndb_pipeline.base.errors import DestinationRefused, NotAPackage, UnknownTable
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.destinations.base import FileKind, Package
+from syndb_pipeline.destinations.base import SUFFIX, FileKind, Package
 from syndb_pipeline.sandbox.backend import (
+    CONTENT_TYPES,
+    FILENAME,
     Backend,
     CurrentUser,
     Here,
@@ -113,13 +123,11 @@ def download_url(asked: FilesOfUnits, backend: Here) -> dict[str, dict[UUID, lis
     The contract has it as a GET with a JSON body.
     """
     kind: FileKind = "mesh" if asked.target is S3Instance.MESH else "swb"
-    objects, links = backend.objects, {}
+    store, links = backend.objects, {}
     for dataset, units in asked.dataset_id_to_cids.items():
         backend.dataset(dataset)
-        held = objects.units(backend, dataset, kind)
-        links[dataset] = [
-            objects.url(backend, dataset, kind, each) for each in units if each in held
-        ]
+        held = store.units(backend, dataset, kind)
+        links[dataset] = [store.url(backend, dataset, kind, each) for each in units if each in held]
     return {"dataset_id_to_download_metadata": links}
 
 
@@ -257,3 +265,119 @@ def _benchmark(query: UploadQuery, size: int) -> UploadBenchmark:
         interval=f"PT{seconds:.3f}S",
         **query.model_dump(include={"continent", "country_alpha2", "city"}),
     )
+
+
+# Meshes and skeletons
+
+_ERRORS: Final = {
+    "AccessDenied": (403, "Access Denied"),
+    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
+    "InvalidArgument": (400, "POST requires exactly one file upload per request."),
+    "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed form-data."),
+    "NoSuchBucket": (404, "The specified bucket does not exist"),
+    "NoSuchKey": (404, "The specified key does not exist."),
+    "SignatureDoesNotMatch": (403, "The request signature does not match the one we calculated."),
+}
+_ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+objects = APIRouter(prefix=OBJECTS, include_in_schema=False)
+
+
+class S3Error(Exception):
+    """A refusal in S3's XML, by its code."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(code)
+        self.status, known = _ERRORS[code]
+        self.body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{code}</Code><Message>{escape(message or known)}</Message></Error>"
+        )
+
+
+@objects.post("/{bucket}")
+async def post(bucket: str, request: Request, backend: Here) -> Response:
+    if bucket not in SUFFIX:
+        raise S3Error("NoSuchBucket")
+    try:
+        form = await request.form(max_files=1, max_fields=100, max_part_size=100_000)
+    except BadBody as error:
+        raise S3Error(
+            "EntityTooLarge" if error.status_code == 413 else "MalformedPOSTRequest"
+        ) from None
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():  # what comes after the file does not count
+        if name == "file" and not isinstance(value, str):
+            break
+        fields[name] = str(value)
+    else:
+        raise S3Error("InvalidArgument")
+    user, kind, dataset, unit = _allowed(backend, bucket, fields, value.filename or "")
+    if (value.size or 0) > backend.limits.object_bytes:
+        raise S3Error("EntityTooLarge")
+    etag = await anyio.to_thread.run_sync(
+        _keep, backend, user, dataset, kind, unit, value.file, limiter=backend.heavy
+    )
+    return Response(status_code=204, headers={"etag": etag})
+
+
+@objects.get("/{key:path}")
+def get(request: Request, backend: Here, signature: str = "") -> Response:
+    path = request.url.path
+    if _read(backend, "link", signature) != [path]:
+        raise S3Error("SignatureDoesNotMatch")
+    _, _, kind, dataset, name = path.split("/")
+    try:
+        stored = backend.node().stored(UUID(dataset), UUID(Path(name).stem))
+    except DestinationRefused:
+        stored = []
+    for file in stored:
+        if file.kind == kind:
+            headers = {"etag": _etag(file.path)}
+            return FileResponse(file.path, headers=headers, media_type=CONTENT_TYPES[file.kind])
+    raise S3Error("NoSuchKey")
+
+
+def _allowed(
+    backend: Backend, bucket: str, fields: dict[str, str], name: str
+) -> tuple[UUID, FileKind, UUID, UUID]:
+    """Who sends which kind of file for which dataset and unit, as the signed form allows."""
+    word = f"{fields.get('policy', '')}.{fields.get('x-amz-signature', '')}"
+    user, dataset, kind = cast(tuple[str, str, FileKind], _read(backend, "form", word))
+    key = fields.get("key", "").replace(FILENAME, name)
+    unit = re.fullmatch(rf"{dataset}/({_ID}){re.escape(SUFFIX[kind])}", key)
+    if unit is None or (bucket, fields.get("Content-Type")) != (kind, CONTENT_TYPES[kind]):
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy Condition failed.")
+    return UUID(user), kind, UUID(dataset), UUID(unit[1])
+
+
+def _read(backend: Backend, purpose: str, word: str) -> list[str]:
+    try:
+        return backend.signer.read(purpose, word)[1:]
+    except SignatureExpired:
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy expired.") from None
+    except BadData:
+        raise S3Error("SignatureDoesNotMatch") from None
+
+
+def _keep(
+    backend: Backend, user: UUID, dataset: UUID, kind: FileKind, unit: UUID, sent: BinaryIO
+) -> str:
+    """Keep the file in the node. Returns its ETag."""
+    with NamedTemporaryFile(dir=backend.incoming) as file:
+        shutil.copyfileobj(sent, file, 1 << 20)
+        file.flush()
+        path = Path(file.name)
+        try:
+            node = backend.node(user)
+            return _etag(node.put_file(dataset, kind, unit, path, digest_file(path)).path)
+        except DestinationRefused:
+            raise S3Error("AccessDenied") from None
+
+
+@lru_cache(maxsize=100_000)
+def _etag(path: Path) -> str:
+    """A stored file's ETag. Its name holds its digest, so what a path holds never changes."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return f'"{digest.hexdigest()}"'

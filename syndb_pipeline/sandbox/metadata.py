@@ -20,17 +20,17 @@ from neurometa.constant import ModelAnimal, animal_species_to_cultural_name
 from pydantic import BaseModel
 from syndb_constants.data_license import DataLicense
 
-from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import DatasetInfo, Metadata
 from syndb_pipeline.sandbox.backend import (
     Backend,
+    Catalogue,
+    Collection,
     CurrentUser,
     Here,
     VerifiedUser,
     invalid,
     may_write,
 )
-from syndb_pipeline.sandbox.catalogue import Catalogue, Collection
 from syndb_pipeline.sandbox.schemas import (
     AnimalTag,
     BrainRegionTag,
@@ -54,8 +54,6 @@ _TAGS: Final[dict[str, type[BaseModel]]] = {
     "mutation": MutationTag,
     "publication": PublicationTag,
 }
-_ANIMAL_NAMES: Final = {code: name for name, code in ANIMALS.items()}
-_LICENSE_NAMES: Final = {code: name for name, code in LICENSES.items()}
 
 router = APIRouter(prefix="/neurodata/metadata")
 
@@ -190,14 +188,14 @@ def _metadata(described: Described, **more: Any) -> Metadata:
         mode="json", exclude={"mutations": _NO_IDS, "brain_regions": _NO_IDS}
     )
     content |= {"syndb_tables": ()} | more
-    code = content["data_license"] or DataLicense.ODC_BY.value
+    license_ = DataLicense(content["data_license"] or DataLicense.ODC_BY)
     return Metadata.model_validate(
         content
         | {
             "notes": content["notes"] or "",
-            "data_license": code,
-            "license": _LICENSE_NAMES[code],
-            "animal_name": _ANIMAL_NAMES[content["animal"]],
+            "data_license": license_.value,
+            "license": license_.name,
+            "animal_name": described.animal.name,
         }
     )
 

@@ -29,14 +29,12 @@ from uvicorn.server import ServerState
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.destination_settings import is_loopback
 from syndb_pipeline.sandbox.app import build_app
-from syndb_pipeline.sandbox.backend import NODE, Limits
-from syndb_pipeline.sandbox.faults import CONNECTION, Faults
-from syndb_pipeline.sandbox.objects import Objects
-from syndb_pipeline.sandbox.storage import Signer
-from syndb_pipeline.sandbox.tamper import tamper
+from syndb_pipeline.sandbox.backend import NODE, Backend, Limits, Objects
+from syndb_pipeline.sandbox.faults import CONNECTION, Faults, tamper
 from syndb_pipeline.sandbox.users import (
     DEMO_ACCOUNTS,
     TOKEN_SECONDS,
+    Signer,
     Users,
     account_lines,
     load_accounts,
@@ -115,18 +113,11 @@ def serve(
         address = f"http://{name}:{listener.getsockname()[1]}"
         users = Users(folder, Signer(folder), token_seconds=token_seconds)
         passwords = users.add(known, password=os.environ.get(PASSWORD_VARIABLE))
-        app = build_app(
-            folder,
-            address,
-            users,
-            script,
-            limits,
-            objects=objects(),
-            any_host=not is_loopback(host),
-        )
+        backend = Backend(folder, address, users, limits, objects())
+        app = build_app(backend, script, any_host=not is_loopback(host))
         # What is received goes beside where it will be kept, not to a system's /tmp of little room.
-        (folder / "incoming").mkdir()
-        tempfile.tempdir = str(folder / "incoming")
+        backend.incoming.mkdir()
+        tempfile.tempdir = str(backend.incoming)
         for line in (
             f"SynDB sandbox at {address}; its data are in {folder}. Ctrl+C stops it.",
             "Accounts (name, password):",

@@ -25,8 +25,7 @@ from filelock import FileLock
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.sandbox.serve import serve
-from syndb_pipeline.sandbox.storage import Signer
-from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Users
+from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Signer, Users
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, UPLOAD, Sandbox, new_dataset, register
 
 NEW = "/neurodata/metadata/dataset/new"
