@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from rich.filesize import decimal
+
 Unit = Literal["bytes", "files", "rows"]
 
 LINE_SECONDS: Final = 10.0
@@ -128,12 +130,7 @@ def describe(event: Progress, pace: Pace | None = None) -> str:
 
 def amount(number: int, unit: Unit = "bytes") -> str:
     """A number of bytes, files or rows as a person reads it."""
-    if unit != "bytes":
-        return f"{number:,} {unit}"
-    if number < 1000:
-        return f"{number} bytes"
-    power = min(4, (len(str(number)) - 1) // 3)
-    return f"{number / 1000**power:,.1f} {'kMGT'[power - 1]}B"
+    return decimal(number) if unit == "bytes" else f"{number:,} {unit}"
 
 
 def duration(seconds: float) -> str:

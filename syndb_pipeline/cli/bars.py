@@ -1,7 +1,7 @@
 """Progress drawn as a bar at a terminal, one at a time, with every other line above it.
 
-Belongs here: what a bar shows, and when there is one. Does not: measuring, or what is told where
-nobody sees a bar (`progress.py`).
+Belongs here: what a bar shows, and when there is one. Does not: measuring, or what is logged where
+there is no bar (`progress.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from rich.filesize import pick_unit_and_suffix
 
 from syndb_pipeline.base.progress import Pace, Progress, Unit
 
@@ -28,70 +31,61 @@ _PATIENCE_SECONDS: Final = 0.5
 """What ends sooner gets no bar: it would only flicker."""
 
 _DRAW_SECONDS: Final = 0.1
-"""Seconds between two drawings at least."""
+"""Seconds between two drawings at least: there may be thousands of events on small files."""
 
 
 class Bars:
-    """What listens to progress at a terminal. A bar stands only while something is under way, and
-    leaves nothing behind.
+    """What draws progress at a terminal.
+
+    There is a bar only while something is under way, and it leaves nothing behind.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._drawn: dict[str, Drawn] = {}
-        self._paces: dict[str, Pace] = {}
+        self._what = ""
+        self._pace = Pace()
+        self._bar: Drawn | None = None
         self._next = 0.0  # when the bar may be drawn again
 
     def watch(self, event: Progress) -> None:
         """Draw `event`. Its last takes the bar away."""
+        if event.done >= event.total or event.what != self._what:
+            self.clear()  # what broke off sends no last event
         if event.done >= event.total:
-            self._take_away(event.what)
             return
-        if event.what not in self._paces:
-            self.clear()  # what broke off says no last word
-            self._paces[event.what], self._next = Pace(), time.monotonic() + _PATIENCE_SECONDS
-        pace = self._paces[event.what]
-        pace.hear(event)
-        if not self._due():
-            return
-        if event.what not in self._drawn:
-            self._drawn[event.what] = _bar(self._console)
-            self._drawn[event.what].start()
-        bar = self._drawn[event.what]
-        what = "package" if event.what.endswith(".tar") else event.what
-        words = f"{what} {event.part}".strip()
-        shown: dict[str, Any] = {
-            "description": f"{words:<{_DESCRIPTION}}",
-            "completed": event.done,
-            "amount": _share(event),
-            "rate": _rate(pace.rate, event.unit) if pace.rate else "",
-            "left": _clock(pace.left),
-        }
-        if bar.task_ids:
-            bar.update(bar.task_ids[0], **shown)
-        else:
-            bar.add_task(total=event.total, **shown)
-        bar.refresh()
-
-    def _due(self) -> bool:
-        """Whether the bar may be drawn anew. Small files are told of by the thousand."""
         now = time.monotonic()
+        if not self._what:
+            self._what, self._pace, self._next = event.what, Pace(), now + _PATIENCE_SECONDS
+        self._pace.hear(event)
         if now < self._next:
-            return False
+            return
         self._next = now + _DRAW_SECONDS
-        return True
+        if self._bar is None:
+            self._bar = _bar(self._console)
+            self._bar.add_task("", amount="", rate="", left="")
+            self._bar.start()
+        left = self._pace.left
+        what = "package" if event.what.endswith(".tar") else event.what
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=f"{f'{what} {event.part}'.strip():<{_DESCRIPTION}}",
+            completed=event.done,
+            total=event.total,
+            amount=_share(event),
+            rate=_rate(self._pace.rate, event.unit),
+            left="-:--:--" if left is None else str(timedelta(seconds=round(left))),
+        )
+        self._bar.refresh()
 
     def say(self, line: str) -> None:
         """Print `line` above the bar."""
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def clear(self) -> None:
-        for what in list(self._paces):
-            self._take_away(what)
-
-    def _take_away(self, what: str) -> None:
-        self._paces.pop(what, None)
-        if (bar := self._drawn.pop(what, None)) is not None:
+        """Take the bar away."""
+        self._what, bar = "", self._bar
+        self._bar = None
+        if bar is not None:
             bar.stop()
 
 
@@ -121,66 +115,53 @@ def _bar(console: Console) -> Drawn:
     from rich.progress import Progress as Drawn
     from rich.table import Column
 
-    def text(field: str, width: int) -> TextColumn:
-        return TextColumn(
+    described = TextColumn(
+        "  {task.description}",
+        markup=False,
+        table_column=Column(no_wrap=True, max_width=_LONGEST),
+    )
+    figures = [
+        TextColumn(
             f"{{task.fields[{field}]}}",
             justify="right",
             table_column=Column(min_width=width, no_wrap=True, justify="right"),
         )
-
-    described = TextColumn(
-        "  {task.description}", markup=False, table_column=Column(no_wrap=True, max_width=_LONGEST)
-    )
+        for field, width in (("amount", 16), ("rate", 9), ("left", 7))
+    ]
     return Drawn(
         described,
         BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=30)),
-        text("amount", 16),
-        text("rate", 9),
-        text("left", 7),
+        *figures,
         console=console,
         transient=True,
         expand=True,
         auto_refresh=False,
-        # what is printed there is for whoever reads it, and it may be no terminal
-        redirect_stdout=False,
+        redirect_stdout=False,  # what is printed there may go to no terminal
     )
+
+
+def _scaled(number: float, unit: Unit) -> tuple[int, str]:
+    """The thousands in which `number` is shown, and their letter, e.g. `M` or `MB`."""
+    scale, letter = pick_unit_and_suffix(int(number), ["", "k", "M", "G", "T"], 1000)
+    return scale, f"{letter}B" if unit == "bytes" else letter
 
 
 def _share(event: Progress) -> str:
     """Done and total in one unit, e.g. `4.5/23.9 M rows`."""
-    if event.unit == "bytes" or event.total >= 10_000:
-        done, total = _short(event.done, event.total), _short(event.total, event.total)
-        unit = "" if event.unit == "bytes" else f" {event.unit}"
-        return f"{done}/{total} {_scale(event.total, event.unit)}{unit}"
-    return f"{event.done:,}/{event.total:,} {event.unit}"
+    if event.unit != "bytes" and event.total < 10_000:
+        return f"{event.done:,}/{event.total:,} {event.unit}"
+    scale, letter = _scaled(event.total, event.unit)
+    # Rounded down: what is not done must not look as if it were.
+    done, total = (
+        str(number) if scale == 1 else f"{number * 10 // scale / 10:.1f}"
+        for number in (event.done, event.total)
+    )
+    return f"{done}/{total} {letter}{'' if event.unit == 'bytes' else f' {event.unit}'}"
 
 
-def _short(number: float, like: float) -> str:
-    """`number` in the scale of `like`, rounded down: what is not done must not look as if it
-    were.
-    """
-    power = _power(like)
-    shown = number / 1000**power
-    return f"{int(shown * 10) / 10:.1f}" if power else f"{int(shown)}"
-
-
-def _rate(rate: float, unit: Unit) -> str:
-    shown = rate / 1000 ** _power(rate)
-    digits = f"{shown:.0f}" if shown >= 100 or rate < 1000 else f"{shown:.1f}"
-    return f"{digits} {_scale(rate, unit)}".rstrip() + "/s"
-
-
-def _scale(number: float, unit: Unit) -> str:
-    return f"{' kMGT'[_power(number)]}{'B' if unit == 'bytes' else ''}".strip()
-
-
-def _power(number: float) -> int:
-    """How many times a thousand goes into `number`."""
-    return min(4, (len(str(int(number))) - 1) // 3)
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "-:--:--"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+def _rate(rate: float | None, unit: Unit) -> str:
+    if not rate:
+        return ""
+    scale, letter = _scaled(rate, unit)
+    digits = 0 if rate >= 100 * scale or scale == 1 else 1
+    return f"{rate / scale:.{digits}f} {letter}".rstrip() + "/s"

@@ -157,7 +157,7 @@ def test_a_time_in_words(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(999, "999 bytes"), (1000, "1.0 kB"), (45_000_000, "45.0 MB"), (2 * 10**15, "2,000.0 TB")],
+    [(999, "999 bytes"), (1000, "1.0 kB"), (45_000_000, "45.0 MB"), (2 * 10**15, "2.0 PB")],
 )
 def test_an_amount_of_bytes_in_words(number: int, words: str) -> None:
     assert amount(number) == words
