@@ -21,6 +21,7 @@ import xlsxwriter
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.corrections.apply import Applied, apply
 from syndb_pipeline.corrections.returned import opened
+from syndb_pipeline.readers.corrections import path_of, read
 from syndb_pipeline.report.report_files import Wanted, write_files
 from syndb_pipeline.report.workbook.record import OWN_COLUMNS
 from syndb_pipeline.stages.runner import run_through
@@ -30,7 +31,7 @@ from tests.ingest_helpers import context_for
 
 Rows = list[list[str]]
 Line = str
-"""An unreadable line, as it should stand in the file."""
+"""An unreadable line, as it should be in the file."""
 
 
 def check(context: Context) -> Record:
@@ -47,10 +48,17 @@ def fixes(context: Context, path: Path) -> Path:
 
 
 def applied(context: Context, path: Path) -> tuple[Applied, Context]:
-    """Apply the workbook; gives also the context of the changed config."""
+    """Apply the workbook; gives also a context that reads the config again."""
     with opened(path) as book, context.store.lock():
         done = apply(context, book)
     return done, Context(load_dataset(context.config.path), context.settings)
+
+
+def corrections(folder: Path, table: str) -> list[tuple[int, str, str, str]]:
+    """The corrections of a table, each without its file."""
+    path = path_of(folder, table)
+    every = read(path) if path.is_file() else []
+    return [(each.line, each.column, each.was, each.now) for each in every]
 
 
 def edit(path: Path, change: Callable[[Any], None], out: Path | None = None) -> Path:

@@ -40,18 +40,18 @@ def apply_fixes(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Whether to run the checks on the copies.")
+        bool, typer.Option("--check/--no-check", help="Whether to run the checks again.")
     ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Merge a corrected workbook into copies of your files, and check them.
+    """Keep what you corrected in a workbook, and check the tables as corrected.
 
-    The copies are written to corrected/1, corrected/2, ... beside the dataset's
-    YAML, which then names them; your own files and the YAML as it was are kept.
-    Ends as `check` does; with 2 when the workbook cannot be applied, or nothing
-    in it was changed.
+    Your corrections are written to corrections/TABLE.csv beside the dataset's
+    YAML, or added to it; your files and the YAML stay as they are. Ends as
+    `check` does; with 2 when the workbook cannot be applied, or nothing in it
+    was changed.
     """
     from syndb_pipeline.corrections.apply import apply
     from syndb_pipeline.corrections.returned import opened
@@ -97,7 +97,7 @@ def _print(applied: Applied) -> None:
     )
     for name in applied.files:
         typer.echo(f"  wrote  {name}")
-    typer.echo(f"  config {_here(applied.config)}\n  before {applied.config_before}")
+    typer.echo(f"  config {_here(applied.config)}")
     for note in applied.notes:
         typer.echo(
             textwrap.fill(note, WIDTH, initial_indent="  note   ", subsequent_indent="         ")

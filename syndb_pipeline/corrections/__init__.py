@@ -1,6 +1,5 @@
-"""The fix-me workbook: a lab's own failing rows to correct, and corrected copies of its files from
-what comes back.
+"""Fix-me workbooks that a person gives back: what was changed in them becomes the dataset's corrections.
 
-Belongs here: writing the workbook, reading it back, merging into copies. Does not: finding what is
-wrong (`stages/`), or any report.
+Belongs here: reading the workbook back, adding to `corrections/<table>.csv`. Does not: writing the
+workbook (`report/workbook/`), laying corrections over files (`readers/overlay.py`).
 """

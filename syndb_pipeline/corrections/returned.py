@@ -67,10 +67,11 @@ class Correction:
 @dataclass
 class Returned:
     """What came back of one sheet's record: new texts by row and index of the column (0 for a whole
-    line), and the rows to remove.
+    line), and the rows to remove. `texts` are those that the lab's file has, as corrected.
     """
 
     record: SheetRecord
+    texts: Mapping[int, list[str]]
     cells: dict[int, dict[int, Correction]] = field(default_factory=dict)
     removed: dict[int, Correction] = field(default_factory=dict)
     absent: int = 0
@@ -101,7 +102,7 @@ class Workbook:
         `comma`: numbers that the spreadsheet holds as such are given with a decimal comma, as the
         file has them.
         """
-        returned = Returned(record)
+        returned = Returned(record, originals)
         if record.title not in self._book.sheetnames:
             returned.absent = len(record.rows)
             return returned
@@ -127,14 +128,15 @@ class Workbook:
             if row in seen:
                 if seen[row] != told:
                     self.problems.append(
-                        f"{record.title}, row {number}: row {row} of {record.file} stands twice,"
+                        f"{record.title}, row {number}: row {row} of {record.file} is there twice,"
                         " with different values"
                     )
                 returned.repeated += 1
                 continue
             returned.moved = returned.moved or (bool(seen) and row < next(reversed(seen)))
             seen[row] = told
-            self._compare(returned, number, row, texts, originals[row])
+            if row in originals:  # else it was taken out since
+                self._compare(returned, number, row, texts, originals[row])
         returned.absent = len(expected - set(seen))
         return returned
 
@@ -169,7 +171,7 @@ class Workbook:
         found = ["" if cell.value is None else _unescaped(str(cell.value)) for cell in cells]
         wanted = [
             *OWN_COLUMNS,
-            *(shown(column) for column in record.columns or ["line as it stands in the file"]),
+            *(shown(column) for column in record.columns or ["line as it is in the file"]),
         ]
         while len(found) > len(wanted) and not found[-1]:
             found.pop()

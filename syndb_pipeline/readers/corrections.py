@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.readers import files
@@ -68,6 +69,12 @@ class Correction:
 def path_of(folder: Path, table: str) -> Path:
     """Where the corrections of `table` are, if there are any; `folder` is that of the dataset's YAML."""
     return folder / FOLDER / f"{table}.csv"
+
+
+def digest(folder: Path, table: str) -> str:
+    """SHA-256 of the corrections of `table`; empty where there are none."""
+    path = path_of(folder, table)
+    return digest_file(path) if path.is_file() else ""
 
 
 def find(folder: Path, table: str, allowed: Sequence[Path] | None) -> Path | None:

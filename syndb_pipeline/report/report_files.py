@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.readers import corrections
 from syndb_pipeline.report.exports import write_csv, write_json, write_quarantined
 from syndb_pipeline.report.gather import gathered, require_ingest, states
 from syndb_pipeline.report.html import render, write_report
@@ -84,9 +85,15 @@ def _changed_since(context: Context) -> str:
 
 
 def _files_read(context: Context) -> list[Path]:
-    record = context.store.record("ingest")
-    names = [name for name in (record.inputs if record else {}) if name.startswith("file:")]
-    return [context.config.folder / name.removeprefix("file:") for name in names]
+    record, folder = context.store.record("ingest"), context.config.folder
+    found = []
+    for name in record.inputs if record else ():
+        kind, _, file = name.partition(":")
+        if kind == "file":
+            found.append(folder / file)
+        elif kind == "corrections":
+            found.append(corrections.path_of(folder, file))
+    return found
 
 
 def _require_harmless(context: Context, wanted: Wanted) -> None:

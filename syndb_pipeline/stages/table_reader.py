@@ -251,6 +251,15 @@ class TableReader:
             )
         return Problem("SYN-READ-001", shown, values={"advice": advice})
 
+    def open(self, path: Path) -> Part:
+        """The rows of one of the table's files as `read` takes them: corrected, and counted."""
+        file = files.shown(path, self.context.config.folder)
+        part = self._open(path, file)
+        scratch = self._scratch_of(file)
+        if fixes := self.corrections.get(file):
+            part = overlay.lay_over(self.connection, part, fixes, scratch)
+        return overlay.counted(self.connection, part, scratch)
+
     def _open(self, path: Path, file: str) -> Part:
         suffix = files.suffix(path)
         scratch = self._scratch_of(file)

@@ -37,7 +37,7 @@ EXPECTED = {
         ("quarantined", 3, "rejected", ("SYN-REL-002",)),
         ("second check", 3, "rejected", ("SYN-REL-002",)),
         ("fixes", 0, None, ()),
-        ("applied", 0, "accepted", ()),
+        ("applied", 0, "accepted", ("SYN-READ-025",)),
         ("plan", 0, None, ()),
     ],
 }

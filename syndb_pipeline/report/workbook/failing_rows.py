@@ -7,7 +7,7 @@ workbook.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import duckdb
@@ -15,6 +15,8 @@ import polars as pl
 
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.contract.key_encoding import rows_of
+from syndb_pipeline.readers import corrections
+from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.report.failing import FAILING
 from syndb_pipeline.report.gather import Report
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
@@ -120,6 +122,11 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
             " file, sheet, line"
         )
         chosen.lines = [Line(*row) for row in rows.fetchall()]
+    replaced = _replaced(report)
+    chosen.lines = [
+        replace(line, text=replaced.get((line.file, line.number), line.text))
+        for line in chosen.lines
+    ]
     _rank(report.findings, connection)
     connection.execute("""CREATE OR REPLACE TEMP TABLE failing_rows AS
            SELECT place, tbl, row_number, any_value(file) AS file, any_value(sheet) AS sheet,
@@ -137,11 +144,18 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
             ON f.tbl = c.tbl AND f.row_number = c.row_number
             ORDER BY c.place, c.file, c.sheet NULLS FIRST, c.line, f.col, f.code"""
     ).fetchall()
+    whole = {(line.file, line.number) for line in chosen.lines}
     found: dict[tuple[str, str | None], Failing] = {}
     notes = _earlier_keys(
         report, connection, {table for table, *_, code, _ in cells if code == REPEATED_KEY}
     )
     for table, number, file, sheet, line, column, code, finding in cells:
+        if (file, line) in replaced:
+            if (file, line) not in whole:
+                whole.add((file, line))
+                text = replaced[file, line]
+                chosen.lines.append(Line(table, file, sheet, line, text, code))
+            continue
         source = found.setdefault((file, sheet), Failing(table, file, sheet))
         note = notes.get((table, number), "") if code == REPEATED_KEY else ""
         fault = Fault(column, code, None if finding is None else report.findings[finding], note)
@@ -159,6 +173,20 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
         found.setdefault((file, sheet), Failing(table, file, sheet))
     chosen.sources = list(found.values())
     return chosen
+
+
+def _replaced(report: Report) -> dict[tuple[str, int], str]:
+    """File and line of each line that was corrected as a whole -> its text now: it may be several
+    rows, so it is corrected as a whole again.
+    """
+    folder = report.context.config.folder
+    return {
+        (file, line): row.now
+        for table in report.context.config.tables
+        for file, fixes in corrections.by_file(folder, table, Witness()).items()
+        for line, row in fixes.rows.items()
+        if row.now
+    }
 
 
 def _earlier_keys(

@@ -47,11 +47,10 @@ _HOW = (
     ("5", "Save the workbook as .xlsx and give it back: syndb-pipeline apply-fixes FILE"),
 )
 _THEN = (
-    "Your files stay as they are, byte for byte. Corrected copies are written into a new folder"
-    " `corrected/1` (then 2, 3 ...) beside the dataset's YAML, which is made to name them; the YAML"
-    " as it was is kept beside it. Rows that are not in this workbook are copied as they stand."
-    " Then the checks run again on the copies. If one of your files changed meanwhile, nothing is"
-    " done and you are told."
+    "Your files stay as they are, byte for byte. What you changed is written to `corrections/` beside"
+    " the dataset's YAML, a line for each cell or row, and the checks run again: they read your"
+    " files with these corrections. Rows that are not in this workbook are read as they are. If one"
+    " of your files changed meanwhile, nothing is written, and you are told so."
 )
 
 

@@ -1,5 +1,5 @@
-"""What a fix-me workbook remembers of its own making, so that corrections are merged into the very
-rows they were made for.
+"""What a fix-me workbook remembers of its own making, so that corrections reach the very rows they
+were made for.
 
 Belongs here: the record in the hidden sheet, the columns beside the lab's own, how a value stands
 in a cell. Does not: reading or writing.
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the workbook; it changes when one of today can no longer be applied by the reader of
 tomorrow.
 """
@@ -23,7 +23,7 @@ RECORD: Final = "syndb-pipeline"
 """Titles of the first sheet, and of the hidden one that holds the record."""
 
 OWN_COLUMNS: Final = ("file", "sheet", "row", "what is wrong", "remove")
-"""Columns before the lab's own. `remove` is the person's: an x takes the row out of the copy."""
+"""Columns before the lab's own. `remove` is the person's: an x takes the row out."""
 REMOVE: Final = OWN_COLUMNS.index("remove")
 ROW: Final = OWN_COLUMNS.index("row")
 
@@ -60,7 +60,7 @@ class SheetRecord(BaseModel):
 
 class FixRecord(BaseModel):
     """The workbook's record. `files` are the lab's files whose rows it holds, by the name findings
-    give them, with their SHA-256.
+    give them, with their SHA-256; `corrections` the same of the corrections of its tables.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +69,7 @@ class FixRecord(BaseModel):
     dataset: UUID
     config: str
     files: dict[str, str] = {}
+    corrections: dict[str, str] = {}
     sheets: list[SheetRecord] = []
     unreadable: list[SheetRecord] = []
 

@@ -22,6 +22,7 @@ import xlsxwriter
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.readers import corrections
 from syndb_pipeline.report.gather import Report
 from syndb_pipeline.report.workbook.failing_rows import (
     CELL_FAULTS,
@@ -33,7 +34,7 @@ from syndb_pipeline.report.workbook.failing_rows import (
     choose,
 )
 from syndb_pipeline.report.workbook.instructions import Row, instructions
-from syndb_pipeline.report.workbook.originals import Original, files_of, open_original, prepare
+from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
 from syndb_pipeline.report.workbook.record import (
     OWN_COLUMNS,
     README,
@@ -86,7 +87,6 @@ def write_workbook(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex}")
     scratch = report.context.store.scratch / "fixes"
-    prepare(connection)
     chosen = choose(report, connection, limit)
     book = _Book(
         report,
@@ -182,17 +182,9 @@ class _Book:
         self._require_checked(paths)
         cells = 0
         for number, source in enumerate(self.chosen.sources[:MAX_SHEETS]):
-            config = self.report.context.config.tables[source.table]
-            folder, memory = scratch / f"file{number}", self.report.context.settings.memory_limit
-            original = open_original(
-                self.connection,
-                paths[source.file],
-                source.file,
-                source.table,
-                config,
-                folder,
-                memory,
-            )
+            context, folder = self.report.context, scratch / f"file{number}"
+            path = paths[source.file]
+            original = open_original(context, self.connection, path, source.table, folder)
             self._add_cell_faults(source, original, limit)
             room = max(0, MAX_CELLS - cells) // max(1, len(original.columns))
             kept = sorted(source.rows)[: max(room, 1)]
@@ -209,7 +201,8 @@ class _Book:
         """Raise `PipelineError` unless the files are those that were checked, and the config still
         reads them.
         """
-        digests = self.report.files
+        digests, inputs = self.report.files, self.report.records["ingest"].inputs
+        home = self.report.context.config.folder
         shown_files = {(source.file, source.table) for source in self.chosen.sources} | {
             (line.file, line.table) for line in self.chosen.lines
         }
@@ -219,6 +212,7 @@ class _Book:
                 path is None
                 or table not in self.report.context.config.tables
                 or digest_file(path) != digests.get(file)
+                or corrections.digest(home, table) != inputs.get(f"corrections:{table}", "")
             ):
                 raise PipelineError(
                     f"{file} is not as it was when it was checked, so its rows may be others now.",
@@ -256,7 +250,7 @@ class _Book:
         columns = original.columns[:MAX_COLUMNS]
         sheet = self.file.add_worksheet(title)
         self._head(sheet, [shown(column) for column in columns], source)
-        texts = original.rows(self.connection, rows)
+        texts = original.rows(rows)
         position = {name: index for index, name in reversed(list(enumerate(columns)))}
         number = 0
         for row in rows:
@@ -345,7 +339,7 @@ class _Book:
             return
         title = self._title("unreadable lines")
         sheet = self.file.add_worksheet(title)
-        self._head(sheet, ["line as it stands in the file"], None)
+        self._head(sheet, ["line as it is in the file"], None)
         sources: dict[tuple[str, str, str | None], list[int]] = {}
         for number, line in enumerate(self.chosen.lines, start=1):
             self._own(
@@ -401,10 +395,13 @@ class _Book:
 
     def _record(self) -> None:
         names = {sheet.file for sheet in (*self.sheets, *self.unreadable)}
+        tables = {sheet.table for sheet in (*self.sheets, *self.unreadable)}
+        home = self.report.context.config.folder
         record = FixRecord(
             dataset=self.report.context.dataset,
             config=str(self.report.context.config.path),
             files={name: digest for name, digest in self.report.files.items() if name in names},
+            corrections={table: corrections.digest(home, table) for table in sorted(tables)},
             sheets=self.sheets,
             unreadable=self.unreadable,
         )

@@ -1,5 +1,5 @@
-"""Whatever moment the process dies at, the lab has its old config or the new one, and applying
-again works.
+"""Whatever moment the process dies at, each table has its old corrections or the new ones, and the
+same command goes on.
 
 Belongs here: real processes that are killed. Does not: the command around it.
 """
@@ -13,63 +13,68 @@ from pathlib import Path
 
 import pytest
 
-from tests.correcting_lab import applied, check, fixes, set_cell
+from tests.correcting_lab import applied, check, corrections, fixes, set_cell
 from tests.ingest_helpers import context_for
 
 ROOT = Path(__file__).resolve().parents[3]
 DIES = """
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {here!r}]
+sys.path.insert(0, {root!r})
 from tests.correcting_lab import applied
-from syndb_pipeline.corrections import apply, config_edit
+from syndb_pipeline.corrections import apply
+from syndb_pipeline.state import store
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.state.stage import Context
 folder = Path({folder!r})
-context = Context(load_dataset(folder / "dataset.yaml"), PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=2))
+settings = PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=2)
+context = Context(load_dataset(folder / "dataset.yaml"), settings)
+real, calls = {module}.{name}, []
 def die(*given, **named):
-    os.kill(os.getpid(), signal.SIGKILL)
+    if len(calls) == {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(given)
+    return real(*given, **named)
 {module}.{name} = die
 applied(context, folder / "fixes.xlsx")
 """
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "copies"),
+    ("module", "name", "after", "written"),
     [
-        ("apply", "differing", 0),
-        ("apply", "flush", 0),
-        ("apply", "require_same_files", 1),
-        ("config_edit", "write_atomically", 1),
+        ("apply", "write_atomically", 0, 0),
+        ("apply", "write_atomically", 1, 1),
+        ("os", "fsync", 0, 0),
+        ("apply", "_applied", 0, 2),
     ],
 )
 def test_a_crash_leaves_the_old_or_the_new(
-    tmp_path: Path, module: str, name: str, copies: int
+    tmp_path: Path, module: str, name: str, after: int, written: int
 ) -> None:
-    (tmp_path / "axon.csv").write_text("cid,voxel_volume\na1,-5\n")
-    context = context_for(tmp_path, {"axon": "axon.csv"})
+    tables = {}
+    for table in ("axon", "dendrite"):
+        (tmp_path / f"{table}.csv").write_text("cid,voxel_volume\na1,-5\na2,-6\na3,5\n")
+        tables[table] = f"{table}.csv"
+    context = context_for(tmp_path, tables)
     check(context)
-    workbook = set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.csv", 2, "voxel_volume", "5")
-    config = context.config.path.read_bytes()
+    workbook = fixes(context, tmp_path / "fixes.xlsx")
+    for table in tables:
+        set_cell(workbook, f"{table}.csv", 2, "voxel_volume", "5")
+        set_cell(workbook, f"{table}.csv", 3, "remove", "x")
     script = DIES.format(
-        root=str(ROOT),
-        here=str(Path(__file__).parent),
-        folder=str(tmp_path),
-        module=module,
-        name=name,
+        root=str(ROOT), folder=str(tmp_path), module=module, name=name, after=after
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    assert context.config.path.read_bytes() == config, "the config names what it named"
-    assert (tmp_path / "axon.csv").read_text() == "cid,voxel_volume\na1,-5\n"
-    assert (
-        len([path for path in (tmp_path / "corrected").iterdir() if path.name.isdecimal()])
-        == copies
+    died = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
-    told, after = applied(context, workbook)
-    assert told.folder == f"corrected/{1 + copies}"
-    assert (tmp_path / told.files[0]).read_text() == "cid,voxel_volume\na1,5\n"
-    assert after.config.tables["axon"].file == told.files[0]
-    assert [
-        path.name for path in (tmp_path / "corrected").iterdir() if path.name.startswith(".")
-    ] == [], "what a crash left is cleared"
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    expected = [(2, "voxel_volume", "-5", "5"), (3, "", "a2,-6", "")]
+    assert [corrections(tmp_path, table) for table in tables].count(expected) == written
+    if written < 2:
+        applied(context, workbook)
+    assert [corrections(tmp_path, table) for table in tables] == [expected, expected]
+    codes = {finding.code for finding in check(context).errors}
+    assert codes == {"SYN-INT-001"}, (
+        "the tables have nothing to do with each other, and no other error"
+    )

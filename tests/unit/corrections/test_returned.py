@@ -21,7 +21,7 @@ import pytest
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.corrections import returned
 from syndb_pipeline.state.stage import Context
-from tests.correcting_lab import applied, check, edit, fixes, set_cell
+from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
 from tests.ingest_helpers import DATASET, context_for
 
 AXON = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"
@@ -56,8 +56,7 @@ def refused(lab: tuple[Context, Path], path: Path) -> str:
     with pytest.raises(ConfigError) as error:
         applied(context, path)
     assert {name: (context.config.folder / name).read_bytes() for name in before} == before
-    assert not (context.config.folder / "corrected").exists()
-    assert not list(context.config.folder.glob("*before*"))
+    assert not (context.config.folder / "corrections").exists()
     assert error.value.next_step
     return str(error.value)
 
@@ -109,12 +108,12 @@ def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(
             sheet.cell(4, column).value = sheet.cell(2, column).value
         sheet["G4"] = value
 
-    assert "row 2 of axon.csv stands twice, with different values" in refused(
+    assert "row 2 of axon.csv is there twice, with different values" in refused(
         lab, edit(lab[1], lambda book: double(book, "6"))
     )
     done, _ = applied(lab[0], edit(lab[1], lambda book: double(book, "5")))
     assert done.cells == 1
-    assert "stands twice, alike" in done.notes[0]
+    assert "is there twice, alike" in done.notes[0]
 
 
 def test_nothing_changed_is_told(lab: tuple[Context, Path]) -> None:
@@ -132,9 +131,9 @@ def test_deleted_and_sorted_rows_change_nothing_by_themselves(lab: tuple[Context
                 sheet.cell(number, column).value = value
 
     done, _ = applied(lab[0], edit(lab[1], change))
-    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("zero", "9")
+    assert corrections(lab[0].config.folder, "axon") == [(4, "voxel_volume", "zero", "9")]
     assert done.notes == [
-        "The rows stand in another order; each was merged into its own row of the file."
+        "The rows are in another order; each was compared with its own row of the file."
     ]
     assert (done.cells, done.rows_corrected, done.rows_removed, done.rows_untouched) == (1, 1, 0, 1)
 
@@ -145,8 +144,8 @@ def test_a_deleted_row_stays_and_a_marked_one_goes(lab: tuple[Context, Path]) ->
         book["axon.csv"]["E2"] = " X "
 
     done, _ = applied(lab[0], edit(lab[1], change))
-    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("a3,zero,z\n", "")
-    assert "copied as they stand: 1." in done.notes[0]
+    assert corrections(lab[0].config.folder, "axon") == [(4, "", "a3,zero,z", "")]
+    assert "read as they are: 1." in done.notes[0]
 
 
 def test_numbers_typed_as_numbers_are_taken(lab: tuple[Context, Path]) -> None:
@@ -155,8 +154,9 @@ def test_numbers_typed_as_numbers_are_taken(lab: tuple[Context, Path]) -> None:
         book["axon.csv"]["G3"] = 7
 
     done, _ = applied(lab[0], edit(lab[1], change))
-    assert (lab[0].config.folder / done.files[0]).read_text() == AXON.replace("-5", "12.5").replace(
-        "zero", "7"
+    assert done.files == ["corrections/axon.csv"]
+    assert (lab[0].config.folder / done.files[0]).read_text() == (
+        "file,line,column,was,now\naxon.csv,2,voxel_volume,-5,12.5\naxon.csv,4,voxel_volume,zero,7\n"
     )
 
 
@@ -164,11 +164,9 @@ def test_numbers_get_the_files_decimal_comma(tmp_path: Path) -> None:
     (tmp_path / "axon.csv").write_text("cid;voxel_volume\na1;-5,5\n")
     context = context_for(tmp_path, {"axon": {"file": "axon.csv", "decimal": ","}})
     check(context)
-    done, _ = applied(
-        context,
-        set_cell(fixes(context, tmp_path / "fixes.xlsx"), "axon.csv", 2, "voxel_volume", 5.5),
-    )
-    assert (tmp_path / done.files[0]).read_text() == "cid;voxel_volume\na1;5,5\n"
+    path = fixes(context, tmp_path / "fixes.xlsx")
+    applied(context, set_cell(path, "axon.csv", 2, "voxel_volume", 5.5))
+    assert corrections(tmp_path, "axon") == [(2, "voxel_volume", "-5,5", "5,5")]
 
 
 def test_another_dataset_is_refused(lab: tuple[Context, Path]) -> None:
@@ -219,9 +217,9 @@ def test_what_is_no_workbook_of_ours_is_refused(lab: tuple[Context, Path], tmp_p
 def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None:
     def later(book: Any) -> None:
         sheet = book["syndb-pipeline"]
-        sheet["A1"] = sheet["A1"].value.replace('"format":1', '"format":2')
+        sheet["A1"] = sheet["A1"].value.replace('"format":2', '"format":3')
 
-    assert "it is of format 2" in refused(lab, edit(lab[1], later))
+    assert "it is of format 3" in refused(lab, edit(lab[1], later))
     assert "changed or damaged" in refused(
         lab, edit(lab[1], lambda book: cell(book["syndb-pipeline"], "A1")("{"))
     )
@@ -278,3 +276,72 @@ def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> No
     assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in refused(
         lab, edit(lab[1], change)
     )
+
+
+def test_a_second_workbook_adds_to_the_first(lab: tuple[Context, Path], tmp_path: Path) -> None:
+    context, first = lab
+    set_cell(first, "axon.csv", 2, "voxel_volume", "-7")
+    applied(context, first)
+    assert "no cell differs" in str(again(context, first)), "it was applied already"
+    check(context)
+    second = fixes(context, tmp_path / "second.xlsx")
+    shown = openpyxl.load_workbook(second)["axon.csv"]
+    assert [shown["G2"].value, shown["G3"].value] == ["-7", "zero"], "rows are shown as corrected"
+    set_cell(second, "axon.csv", 2, "voxel_volume", "7")
+    set_cell(second, "axon.csv", 2, "note", "w")
+    stale = set_cell(first, "axon.csv", 2, "voxel_volume", "-8")
+    assert "corrections/axon.csv changed since" in str(again(context, stale))
+    applied(context, second)
+    was_stays = [(2, "note", "x", "w"), (2, "voxel_volume", "-5", "7")]
+    assert corrections(context.config.folder, "axon") == was_stays
+    check(context)
+    third = set_cell(fixes(context, tmp_path / "third.xlsx"), "axon.csv", 4, "remove", "x")
+    applied(context, third)
+    assert corrections(context.config.folder, "axon") == [*was_stays, (4, "", "a3,zero,z", "")]
+    assert check(context).errors == []
+
+
+def again(context: Context, path: Path) -> ConfigError:
+    with pytest.raises(ConfigError) as error:
+        applied(context, path)
+    return error.value
+
+
+def test_a_cell_that_is_set_back_and_a_row_that_goes_leave_no_correction_of_a_cell(
+    lab: tuple[Context, Path], tmp_path: Path
+) -> None:
+    context, path = lab
+    applied(context, set_cell(path, "axon.csv", 2, "voxel_volume", "-7"))
+    check(context)
+    back = set_cell(fixes(context, tmp_path / "b.xlsx"), "axon.csv", 2, "voxel_volume", "-5")
+    applied(context, back)
+    assert corrections(context.config.folder, "axon") == []
+    check(context)
+    applied(
+        context, set_cell(fixes(context, tmp_path / "c.xlsx"), "axon.csv", 2, "voxel_volume", "-7")
+    )
+    check(context)
+    applied(context, set_cell(fixes(context, tmp_path / "d.xlsx"), "axon.csv", 2, "remove", "x"))
+    assert corrections(context.config.folder, "axon") == [(2, "", "a1,-5,x", "")]
+
+
+def test_a_line_that_became_two_rows_is_corrected_as_a_whole_again(tmp_path: Path) -> None:
+    (tmp_path / "axon.csv").write_text("cid,voxel_volume\na1,5\na2,6,a3,-7\na4,8\n")
+    context = context_for(tmp_path, {"axon": "axon.csv"})
+    check(context)
+    sheet = "unreadable lines"
+
+    def correct(name: str, text: str) -> list[tuple[int, str, str, str]]:
+        path = fixes(context, tmp_path / name)
+        column = "line as it is in the file"
+        applied(context, set_cell(path, sheet, 3, column, text))
+        check(context)
+        return corrections(tmp_path, "axon")
+
+    assert correct("1.xlsx", "a2,6\na3,-7") == [(3, "", "a2,6,a3,-7", "a2,6\na3,-7")]
+    book = openpyxl.load_workbook(fixes(context, tmp_path / "2.xlsx"))
+    assert book.sheetnames == ["Read me", sheet, "syndb-pipeline"]
+    assert book[sheet]["F2"].value == "a2,6\na3,-7"
+    assert "SYN-VAL-001" in book[sheet]["D2"].value
+    assert correct("2.xlsx", "a2,6\na3,7") == [(3, "", "a2,6,a3,-7", "a2,6\na3,7")]
+    assert check(context).errors == []

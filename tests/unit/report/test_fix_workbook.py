@@ -19,7 +19,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.report.workbook import workbook
 from syndb_pipeline.report.workbook.record import LONGEST_CELL, OWN_COLUMNS, shown
 from syndb_pipeline.state.stage import Context
-from tests.correcting_lab import applied, check, edit, fixes, set_cell
+from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
 from tests.ingest_helpers import context_for
 
 HOSTILE = [
@@ -85,10 +85,9 @@ def test_values_stand_as_in_the_file_and_nothing_else_does(tmp_path: Path) -> No
     ]
     # The whole value comes back as it was when another cell is corrected.
     before = (tmp_path / "axon.csv").read_bytes()
-    done, _ = applied(
-        context, set_cell(tmp_path / "fixes.xlsx", "axon.csv", 2, "voxel_volume", "5")
-    )
-    assert (tmp_path / done.files[0]).read_bytes() == before.replace(b",-5\n", b",5\n")
+    applied(context, set_cell(tmp_path / "fixes.xlsx", "axon.csv", 2, "voxel_volume", "5"))
+    assert (tmp_path / "axon.csv").read_bytes() == before
+    assert corrections(tmp_path, "axon") == [(2, "voxel_volume", "-5", "5")]
 
 
 def test_a_row_without_a_cell_to_blame_is_pale_as_a_whole(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_cells_that_only_the_reader_sees_are_shown(tmp_path: Path) -> None:
     assert "SYN-READ-010" in cells[-1].comment.text
     _, after = applied(context, set_cell(path, "axon.xlsx A", 5, "voxel_volume", "7.5"))
     assert check(after).errors == []
-    assert openpyxl.load_workbook(tmp_path / "corrected/1/axon.xlsx")["A"]["C5"].value == 7.5
+    assert corrections(tmp_path, "axon") == [(5, "voxel_volume", "#DIV/0!", "7.5")]
 
 
 def test_equal_checks_give_equal_workbooks(tmp_path: Path) -> None:
@@ -206,8 +205,8 @@ def test_a_workbook_saved_by_another_program_is_still_ours(tmp_path: Path) -> No
     (tmp_path / "axon.csv").write_text("cid,voxel_volume,note\na1,-5,_x0041_\n")
     context, _ = written(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
     again = edit(tmp_path / "fixes.xlsx", lambda book: book["axon.csv"].cell(2, 7, "5"))
-    done, _ = applied(context, again)
-    assert (tmp_path / done.files[0]).read_text() == "cid,voxel_volume,note\na1,5,_x0041_\n"
+    applied(context, again)
+    assert corrections(tmp_path, "axon") == [(2, "voxel_volume", "-5", "5")]
 
 
 def test_a_file_that_changed_since_the_checks_is_not_shown(tmp_path: Path) -> None:
@@ -223,17 +222,19 @@ def test_a_file_that_changed_since_the_checks_is_not_shown(tmp_path: Path) -> No
     assert not (tmp_path / "again.xlsx").exists()
 
 
-def test_a_file_of_two_tables_has_one_sheet_and_one_copy(tmp_path: Path) -> None:
+def test_a_file_of_two_tables_has_one_sheet_and_corrections_for_both(tmp_path: Path) -> None:
     (tmp_path / "both.csv").write_text("cid,voxel_volume\nn1,-5\nn2,5,5\nn3,7\n")
     context, book = written(tmp_path, {"axon": "both.csv", "dendrite": "both.csv"})
     assert book.sheetnames == ["Read me", "both.csv", "unreadable lines", "syndb-pipeline"]
     assert [sheet.max_row for sheet in book.worksheets[1:3]] == [2, 2]
     set_cell(tmp_path / "fixes.xlsx", "both.csv", 2, "voxel_volume", "5")
     path = set_cell(tmp_path / "fixes.xlsx", "unreadable lines", 3, "remove", "x")
-    done, after = applied(context, path)
-    assert done.files == ["corrected/1/both.csv"]
-    assert {table.file for table in after.config.tables.values()} == {"corrected/1/both.csv"}
-    assert (tmp_path / "corrected/1/both.csv").read_text() == "cid,voxel_volume\nn1,5\nn3,7\n"
+    done, _ = applied(context, path)
+    assert done.files == ["corrections/axon.csv", "corrections/dendrite.csv"]
+    for table in ("axon", "dendrite"):
+        expected = [(2, "voxel_volume", "-5", "5"), (3, "", "n2,5,5", "")]
+        assert corrections(tmp_path, table) == expected
+    assert {finding.code for finding in check(context).errors} == {"SYN-INT-001"}
 
 
 def test_a_repeated_key_says_where_it_stands_first(tmp_path: Path) -> None:
