@@ -109,11 +109,8 @@ def login(
     else:
         password: SecretStr | None = None
         if token or (present and not present.username and not username and not password_stdin):
-            given = (
-                present.token
-                if present and present.token and not token
-                else _secret("Token", server.name, password_stdin)
-            )
+            own = None if token else present and present.token
+            given = own or _secret("Token", server.name, password_stdin)
             who = _use_token(server, given)
         else:
             username, password = _name_and_password(server, username, password_stdin)
@@ -128,7 +125,7 @@ def login(
         )
         typer.echo(f"Logged in to {server.name} ({server.target}) as {who.name}.")
         typer.echo(f"The token {'and the password are' if kept else 'is'} kept in {where}.")
-        _tell_of_environment(server)
+        _warn_of_environment(server)
     if who.verified:
         typer.echo("Your academic status is verified.")
     else:
@@ -141,23 +138,23 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
 
     server = _server(settings, destination, "logout")
     kept = credentials.kept(server.origin, log=terminal.say)
-    untold: PipelineError | None = None
+    not_done: PipelineError | None = None
     if kept is not None and kept.token is not None:
         server.use(kept.token)
         try:
             server.logout()
         except PipelineError as error:  # what is kept here goes all the same
-            untold = error
+            not_done = error
     forgotten = credentials.forget(server.origin, log=terminal.say)
     typer.echo(
         f"Logged out of {server.name}."
         if forgotten
         else f"Nothing was kept for {server.name} ({server.origin})."
     )
-    _tell_of_environment(server)
-    if untold is not None:
-        raise type(untold)(
-            f"What was kept here is forgotten, but {server.name} was not told: {untold.message}",
+    _warn_of_environment(server)
+    if not_done is not None:
+        raise type(not_done)(
+            f"What was kept here is forgotten, but {server.name} was not told: {not_done.message}",
             next_step="The token stays good there until it ends by itself.",
         )
 
@@ -165,59 +162,52 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
 def whoami(destination: Server = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Who a destination takes you for, and by which credentials."""
     from syndb_pipeline.cli.doctor import hurried, where
-    from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+    from syndb_pipeline.config.destination_settings import EmbeddedDestination
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.destinations.rest import credentials
 
     loaded = hurried(terminal.open_settings(settings))
     if destination is None and not _servers(loaded):
         destination = default_destination(loaded)
-    name = (
-        destination
-        if destination in loaded.destinations
-        else _only_server(loaded, settings, destination, "whoami")
-    )
+    name = destination
+    if name is None or name not in loaded.destinations:
+        name = _only_server(loaded, destination, "whoami")
     node = open_destination(loaded, name, terminal.say)
     own = loaded.destinations[name]
-    who = node.who_am_i()
-    count = len(node.modifiable())
-    if isinstance(own, RestSettings):
-        found = credentials.find(name, own)
-        address, source, place = (
-            own.url,
-            found.source if found else None,
-            where(name, found) if found else "none",
-        )
+    who, count = node.who_am_i(), len(node.modifiable())
+    if isinstance(own, EmbeddedDestination):
+        address, found = str(own.path), None
+        place = "none needed: a SynDB in a folder of this machine"
     else:
-        address, source, place = (
-            str(own.path),
-            None,
-            "none needed: a SynDB in a folder of this machine",
-        )
+        address, found = own.url, credentials.find(name, own)
+        place = where(name, found) if found else "none"
     if as_json:
-        told = {
-            "name": who.name,
-            "id": who.id,
-            "verified": who.verified,
-            "destination": name,
-            "address": address,
-            "credentials": source,
-            "modifiable": count,
-        }
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        _print_json(
+            name=who.name,
+            id=who.id,
+            verified=who.verified,
+            destination=name,
+            address=address,
+            credentials=found.source if found else None,
+            modifiable=count,
+        )
         return
     typer.echo(who.name)
     for label, value in {
         "destination": f"{name}, {address}",
-        "verified": (
-            "yes" if who.verified else "no; the last line leads to the link of verification"
-        ),
+        "verified": "yes"
+        if who.verified
+        else "no; the last line leads to the link of verification",
         "credentials": place,
         "datasets": f"{count:,} you may upload to",
     }.items():
         typer.echo(_wrapped(f"  {label:<13} ", value))
     if not who.verified:
         typer.echo(f"Next: syndb-pipeline login --destination {name}")
+
+
+def _print_json(**content: object) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def doctor(
@@ -256,11 +246,8 @@ def doctor(
         checks.append(check)
     code = exit_code(checks)
     if as_json:
-        told = {
-            "checks": [check.model_dump(mode="json", exclude={"exit"}) for check in checks],
-            "exit": int(code),
-        }
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        shown = [check.model_dump(mode="json", exclude={"exit"}) for check in checks]
+        _print_json(checks=shown, exit=int(code))
     else:
         states = [check.state for check in checks]
         counted = [
@@ -339,52 +326,34 @@ def sandbox(
 
 def _server(settings: Path | None, named: str | None, command: str) -> RestDestination:
     """The server of pipeline.yaml that is meant, asked without long patience. Raises
-    `ConfigError`.
-    """
+    `ConfigError`."""
     from syndb_pipeline.cli.doctor import hurried
-    from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
+    from syndb_pipeline.destinations import open_destination
     from syndb_pipeline.destinations.rest.destination import RestDestination
 
     loaded = hurried(terminal.open_settings(settings))
-    name = _only_server(loaded, settings, named, command)
-    own = loaded.destinations[name]
-    if not isinstance(own, RestSettings):
+    name = _only_server(loaded, named, command)
+    server = open_destination(loaded, name, terminal.say)
+    if not isinstance(server, RestDestination):
         raise ConfigError(
             f"{name} is a SynDB in a folder of this machine; there is nobody to log in to."
         )
-    return RestDestination(name, own, loaded, terminal.say)
+    return server
 
 
 def _servers(settings: PipelineSettings) -> list[str]:
-    from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-
-    return [name for name, own in settings.destinations.items() if isinstance(own, RestSettings)]
+    return [name for name, own in settings.destinations.items() if own.kind == "rest"]
 
 
-def _only_server(
-    settings: PipelineSettings, file: Path | None, named: str | None, command: str
-) -> str:
-    """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and
-    says how to add one where there is none.
-    """
-    from syndb_pipeline.config.settings import find_pipeline_file
-    from syndb_pipeline.contract.vocabularies import nearest
+def _only_server(settings: PipelineSettings, named: str | None, command: str) -> str:
+    """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and says
+    how to add one where there is none."""
+    from syndb_pipeline.destinations import require_named
 
     servers = _servers(settings)
-    if named in settings.destinations:
-        return named
     if named is not None and settings.destinations:
-        near = nearest(named, settings.destinations, 3, 0.5)
-        hint = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else f"there are: {', '.join(settings.destinations)}"
-        )
-        where = file or find_pipeline_file() or "pipeline.yaml"
-        raise ConfigError(
-            f"There is no destination {named!r}; {hint}",
-            next_step=f"They stand in {where}, below `destinations:`.",
-        )
+        require_named(settings, named)
+        return named
     if len(servers) == 1:
         return servers[0]
     if servers:
@@ -392,19 +361,16 @@ def _only_server(
             f"pipeline.yaml names several servers: {', '.join(servers)}.",
             next_step=f"Say which: syndb-pipeline {command} --destination {servers[0]}",
         )
-    found = file or find_pipeline_file()
-    where = (
-        f"Add the last line to {found}, below `destinations:`"
-        if found
-        else f"Write these lines to {Path.cwd() / 'pipeline.yaml'}"
-    )
+    found = settings.file
+    missing = "" if found else ", and no pipeline.yaml"
+    place = f"Write these lines to {Path.cwd() / 'pipeline.yaml'}"
+    if found:
+        place = f"Add the last line to {found}, below `destinations:`"
     raise ConfigError(
-        f"There is no server to log in to{'' if found else ', and no pipeline.yaml'}.",
-        next_step=(
-            f"{where}, with the address of your SynDB:\n\ndestinations:\n  syndb: {{kind: rest,"
-            " url: 'https://api.example.org'}\n\nTo rehearse on this machine first:"
-            " syndb-pipeline sandbox"
-        ),
+        f"There is no server to log in to{missing}.",
+        next_step=f"{place}, with the address of your SynDB:\n\ndestinations:\n"
+        "  syndb: {kind: rest, url: 'https://api.example.org'}\n\n"
+        "To rehearse on this machine first: syndb-pipeline sandbox",
     )
 
 
@@ -417,22 +383,19 @@ def _name_and_password(
     """What to log in with at `server`: given, from the environment, or asked for."""
     from syndb_pipeline.destinations.rest import credentials
 
-    name, present = server.name, credentials.in_environment(server.name, server.config)
-    if (
-        present
-        and present.username
-        and present.password
-        and username in (None, present.username)
-        and not from_stdin
-    ):
-        return present.username, present.password
-    if not from_stdin and (refusal := credentials.not_meant_for(name, server.config)) is not None:
-        raise refusal
-    if username is None and from_stdin:
+    name = server.name
+    if from_stdin and username is None:
         raise ConfigError(
             "--password-stdin reads a password, but whose?",
             next_step="Add --username NAME; or --token, for a token.",
         )
+    if not from_stdin:
+        present = credentials.in_environment(name, server.config)
+        same = present and username in (None, present.username)
+        if present and same and present.username and present.password:
+            return present.username, present.password
+        if (refusal := credentials.not_meant_for(name, server.config)) is not None:
+            raise refusal
     if username is None:
         _require_terminal(name)
         username = terminal.ask_person(f"User name at {name}", err=True)
@@ -441,8 +404,7 @@ def _name_and_password(
 
 def _secret(what: str, name: str, from_stdin: bool) -> SecretStr:
     """A secret, typed without echo or read from standard input's first line. Raises `ConfigError`
-    where neither can be.
-    """
+    where neither can be."""
     from pydantic import SecretStr
 
     if not from_stdin:
@@ -462,56 +424,51 @@ def _secret(what: str, name: str, from_stdin: bool) -> SecretStr:
 
 
 def _require_terminal(name: str) -> None:
-    from syndb_pipeline.destinations.rest.credentials import environment_name
+    from syndb_pipeline.destinations.rest.credentials import variables_of
 
     if sys.stdin.isatty():
         return
-    ending = environment_name(name)
+    token, username, password = variables_of(name)
     raise ConfigError(
         "There is no terminal to ask at, and there are no credentials in the environment.",
-        next_step=(
-            f"Set SYNDB_USERNAME__{ending} and SYNDB_PASSWORD__{ending}, or"
-            f" SYNDB_TOKEN__{ending}.\nOr pipe the password: syndb-pipeline login --username NAME"
-            " --password-stdin < FILE"
-        ),
+        next_step=f"Set {username} and {password}, or {token}.\n"
+        "Or pipe the password: syndb-pipeline login --username NAME --password-stdin < FILE",
     )
 
 
 def _use_token(server: RestDestination, token: SecretStr) -> Identity:
     """Ask with this token from now on; whose it is. Raises `NotLoggedIn` when the server does not
-    know it.
-    """
+    know it."""
     from syndb_pipeline.destinations.rest.credentials import checked_token
 
-    server.use(checked_token(token))
-    try:
-        return server.who_am_i()
-    except NotLoggedIn:
+    who = _identity(server, checked_token(token))
+    if who is None:
         raise NotLoggedIn(
             f"{server.name} ({server.target}) does not know this token; nothing was kept.",
-            next_step=(
-                "Copy it again, whole; or log in with name and password: syndb-pipeline login"
-            ),
-        ) from None
+            next_step="Copy it again, whole; or log in with name and password: "
+            "syndb-pipeline login",
+        )
+    return who
 
 
 def _still_known(server: RestDestination) -> Identity | None:
     """Who we are by the token that is kept; None when there is none, or the server does not know it
-    any more.
-    """
+    any more."""
     from syndb_pipeline.destinations.rest import credentials
 
     kept = credentials.kept(server.origin, log=terminal.say)
-    if kept is None or kept.token is None:
-        return None
-    server.use(kept.token)
+    return _identity(server, kept.token) if kept and kept.token else None
+
+
+def _identity(server: RestDestination, token: SecretStr) -> Identity | None:
+    server.use(token)
     try:
         return server.who_am_i()
     except NotLoggedIn:
         return None
 
 
-def _tell_of_environment(server: RestDestination) -> None:
+def _warn_of_environment(server: RestDestination) -> None:
     from syndb_pipeline.cli.doctor import variables_of
     from syndb_pipeline.destinations.rest import credentials
 
@@ -519,13 +476,8 @@ def _tell_of_environment(server: RestDestination) -> None:
     if present is not None:
         variables = variables_of(server.name, present)
         verb, them = ("is", "it") if len(variables) == 1 else ("are", "them")
-        terminal.tell(
-            _wrapped(
-                "Note: ",
-                f"{' and '.join(variables)} {verb} set; every command takes {them} before anything"
-                " that is kept.",
-            )
-        )
+        said = f"{' and '.join(variables)} {verb} set; every command takes {them} before anything"
+        terminal.tell(_wrapped("Note: ", f"{said} that is kept."))
 
 
 # Words on a terminal

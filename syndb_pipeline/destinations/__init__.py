@@ -32,6 +32,20 @@ def default_destination(settings: PipelineSettings) -> str:
     return "local" if "local" in settings.destinations else next(iter(settings.destinations))
 
 
+def require_named(settings: PipelineSettings, name: str) -> None:
+    """Raises `ConfigError`, with the names there are, unless pipeline.yaml has a destination called
+    `name`."""
+    known = settings.destinations
+    if name in known:
+        return
+    near = ", ".join(nearest(name, known, 3, 0.5))
+    hint = f"did you mean {near}?" if near else f"there are: {', '.join(known) or 'none'}"
+    raise ConfigError(
+        f"There is no destination {name!r}; {hint}",
+        next_step=f"They are in {settings.file or 'pipeline.yaml'}, below `destinations:`.",
+    )
+
+
 def open_destination(
     settings: PipelineSettings, name: str, say: Callable[[str], None] = _silent
 ) -> Destination:
@@ -39,20 +53,7 @@ def open_destination(
 
     Raises `ConfigError` with the names there are.
     """
-    if name not in settings.destinations:
-        near = nearest(name, settings.destinations, 3, 0.5)
-        hint = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else f"there are: {', '.join(settings.destinations) or 'none'}"
-        )
-        raise ConfigError(
-            f"publish.destination: there is no destination {name!r}; {hint}",
-            next_step=(
-                "They stand in pipeline.yaml, below `destinations:`; the file in use is named by:"
-                " syndb-pipeline doctor"
-            ),
-        )
+    require_named(settings, name)
     config = settings.destinations[name]
     if not isinstance(config, EmbeddedDestination):
         # httpx is needed by nothing else.
