@@ -30,8 +30,9 @@ import duckdb
 import httpx
 import yaml
 
-from syndb_pipeline.config.settings import load_dataset, load_settings
+from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner

@@ -162,8 +162,8 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
 def whoami(destination: Server = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Who a destination takes you for, and by which credentials."""
     from syndb_pipeline.cli.doctor import hurried, where
-    from syndb_pipeline.config.destination_settings import EmbeddedDestination
     from syndb_pipeline.destinations import default_destination, open_destination
+    from syndb_pipeline.destinations.embedded.settings import EmbeddedDestination
     from syndb_pipeline.destinations.rest import credentials
 
     loaded = hurried(terminal.open_settings(settings))

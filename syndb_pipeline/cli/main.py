@@ -498,8 +498,9 @@ def schema(
         typer.echo(data_dictionary())
     elif what in ("dataset", "pipeline"):
         from syndb_pipeline.config.json_schema import schema_text
+        from syndb_pipeline.destinations.settings import Settings as Destined
 
-        typer.echo(schema_text(what))
+        typer.echo(schema_text(what, Destined))
     else:
         raise ConfigError(
             f"There is no schema {what!r}.", next_step="Choose dataset, pipeline or tables."

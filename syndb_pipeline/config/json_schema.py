@@ -81,20 +81,22 @@ def dataset_schema() -> dict[str, Any]:
     return schema
 
 
-def pipeline_schema() -> dict[str, Any]:
-    """JSON Schema of `config/pipeline.yaml`."""
-    return _schema(settings.PipelineSettings, "Settings of syndb-pipeline")
+def pipeline_schema(model: type[settings.PipelineSettings]) -> dict[str, Any]:
+    """JSON Schema of `config/pipeline.yaml`, as `model` reads it."""
+    return _schema(model, "Settings of syndb-pipeline")
 
 
-def schema_text(kind: str) -> str:
+def schema_text(
+    kind: str, pipeline: type[settings.PipelineSettings] = settings.PipelineSettings
+) -> str:
     """The schema of `kind` ("dataset" or "pipeline") as it is published, a JSON text that ends in a
-    line break.
+    line break; `pipeline` are the settings with the destinations that there are.
     """
-    schema = dataset_schema() if kind == "dataset" else pipeline_schema()
+    schema = dataset_schema() if kind == "dataset" else pipeline_schema(pipeline)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_schemas(folder: Path) -> list[Path]:
+def write_schemas(folder: Path, pipeline: type[settings.PipelineSettings]) -> list[Path]:
     """Write both schemas into `folder`; `config/schema/` of the project holds them, and a test that
     they are up to date.
     """
@@ -102,7 +104,7 @@ def write_schemas(folder: Path) -> list[Path]:
     paths = []
     for kind, name in FILES.items():
         path = folder / name
-        path.write_text(schema_text(kind), encoding="utf-8")
+        path.write_text(schema_text(kind, pipeline), encoding="utf-8")
         paths.append(path)
     return paths
 

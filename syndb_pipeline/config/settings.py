@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -29,7 +29,6 @@ from pydantic_settings import (
 )
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.config.destination_settings import DestinationConfig, EmbeddedDestination
 from syndb_pipeline.config.quarantine_settings import InvalidRows
 from syndb_pipeline.config.table_settings import TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
@@ -316,11 +315,19 @@ class PipelineSettings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="Threads of one run."
     )
-    destinations: dict[str, DestinationConfig] = Field(default={"local": EmbeddedDestination()})
+    destinations: dict[str, Any] = Field(
+        default={"local": {"kind": "embedded"}},
+        description="Where datasets are published to; which kinds there are is for a room above.",
+    )
 
     _file: Path | None = PrivateAttr(None)
     _beside: bool = PrivateAttr(False)
     _note: str | None = PrivateAttr(None)
+
+    def located(self, state: Path, beside: Path | None) -> dict[str, Any]:
+        """The destinations with whole paths, and marked with the file `beside` a dataset that names
+        them."""
+        return self.destinations
 
     @property
     def file(self) -> Path | None:
@@ -380,7 +387,15 @@ def _at_or_above(folder: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def load_settings(path: Path | None = None, *, near: Path | None = None) -> PipelineSettings:
+_Settings = TypeVar("_Settings", bound=PipelineSettings)
+
+
+def load_settings(
+    path: Path | None = None,
+    *,
+    near: Path | None = None,
+    model: type[_Settings] = PipelineSettings,  # type: ignore[assignment]
+) -> _Settings:
     """The pipeline's settings.
 
     Args:
@@ -388,6 +403,7 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
         near: A dataset's folder. A file at or above it is used where `find_pipeline_file` finds
             none of the user's own, and then only for destinations, memory and threads: it came with
             the dataset.
+        model: The settings with the destinations that there are, or without any.
 
     Returns:
         The settings of the file, or the defaults; their `file` and `note` say which. Paths are
@@ -406,9 +422,9 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys such as `state:`, found {shown(content)}.")
     for key in content:
-        if key not in PipelineSettings.model_fields:
+        if key not in model.model_fields:
             # Said here: as an argument, it may be an option of pydantic's own.
-            hint = suggestion(key, PipelineSettings.model_fields)
+            hint = suggestion(key, model.model_fields)
             where = f"line {document.line((key,))}: {key}"
             raise ConfigError(f"{path} cannot be used:\n  {where}: there is no such key; {hint}")
     if beside:
@@ -420,7 +436,7 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
 
         base = user_data_path("syndb-pipeline")
     try:
-        settings = validated(document, PipelineSettings, content)
+        settings = validated(document, model, content)
     except SettingsError as error:
         raise ConfigError(
             f"An environment variable SYNDB_... cannot be used: {error}.",
@@ -431,16 +447,12 @@ def load_settings(path: Path | None = None, *, near: Path | None = None) -> Pipe
         return (base / path.expanduser()).resolve()
 
     state = absolute(settings.state)
-    destinations = {
-        name: _located(item, state, path if beside else None)
-        for name, item in settings.destinations.items()
-    }
     settings = settings.model_copy(
         update={
             "state": state,
             "datasets": absolute(settings.datasets),
             "data_folders": settings.data_folders and [*map(absolute, settings.data_folders)],
-            "destinations": destinations,
+            "destinations": settings.located(state, path if beside else None),
         }
     )
     settings._file, settings._beside = path, beside
@@ -464,15 +476,3 @@ def _which_file(path: Path | None, found: Path | None, state: Path) -> str | Non
             f" alone. State: {state}"
         )
     return f"Settings: {path}"
-
-
-def _located(destination: DestinationConfig, state: Path, beside: Path | None) -> DestinationConfig:
-    """`destination` with its paths made absolute, and marked with the file `beside` a dataset that
-    names it.
-    """
-    if not isinstance(destination, EmbeddedDestination):
-        return destination.named_by(beside) if beside else destination
-    node = (state / destination.path.expanduser()).resolve()
-    if beside and not node.is_relative_to(state):
-        node = state / EmbeddedDestination().path
-    return destination.model_copy(update={"path": node})

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.config.destination_settings import EmbeddedDestination
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations.base import Destination
-from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 
 
 def _silent(_: str) -> None:
@@ -54,16 +52,5 @@ def open_destination(
     Raises `ConfigError` with the names there are.
     """
     require_named(settings, name)
-    config = settings.destinations[name]
-    if not isinstance(config, EmbeddedDestination):
-        # httpx is needed by nothing else.
-        from syndb_pipeline.destinations.rest.destination import RestDestination
-
-        return RestDestination(name, config, settings, say)
-    return EmbeddedNode(
-        name,
-        config.path,
-        owner=config.owner,
-        memory_limit=settings.memory_limit,
-        threads=settings.threads,
-    )
+    opened: Destination = settings.destinations[name].open(name, settings, say)
+    return opened

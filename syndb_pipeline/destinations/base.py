@@ -5,7 +5,8 @@ Belongs here: the interface and the types that cross it. Does not: any wire form
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.base.progress import Watch, nobody
 from syndb_pipeline.base.tar_stream import Payload
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.config.yaml_file import Strict
 from syndb_pipeline.contract.dataset import SUFFIX as SUFFIX
 from syndb_pipeline.contract.dataset import FileKind as FileKind
 from syndb_pipeline.contract.dataset import Metadata as Metadata
@@ -25,6 +28,27 @@ from syndb_pipeline.contract.dataset import Region as Region
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DestinationSettings(Strict, ABC):
+    """What pipeline.yaml says of a destination; each kind has its own."""
+
+    kind: str
+
+    @abstractmethod
+    def located(self, state: Path, beside: Path | None) -> DestinationSettings:
+        """The same with whole paths.
+
+        `state` is the folder of the pipeline's state; `beside` the pipeline.yaml that names the
+        destination, where it was only found beside a dataset, so that whoever wrote the dataset may
+        have written it.
+        """
+
+    @abstractmethod
+    def open(
+        self, name: str, settings: PipelineSettings, log: Callable[[str], None]
+    ) -> Destination:
+        """The destination itself; `log` is called with what it does and waits for."""
 
 
 class Identity(_Frozen):

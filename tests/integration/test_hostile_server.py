@@ -27,12 +27,12 @@ from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
 from syndb_pipeline.destinations.rest.forms import FilePart, Session
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.command_line import PROGRAM
 from tests.rest_lab import ROOT
 from tests.rest_place import metadata, package

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
-from syndb_pipeline.config.destination_settings import RestDestination
 from syndb_pipeline.destinations.rest.credentials import (
     Credentials,
     Log,
@@ -19,6 +18,7 @@ from syndb_pipeline.destinations.rest.credentials import (
     in_environment,
     variables_of,
 )
+from syndb_pipeline.destinations.rest.settings import RestDestination
 
 
 def log_in_again(destination: str, server: RestDestination, username: str | None = None) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from syndb_pipeline.base.errors import DestinationRefused
-from syndb_pipeline.config.destination_settings import is_loopback
+from syndb_pipeline.destinations.rest.settings import is_loopback
 
 MAX_WORDS: Final = 400
 """Characters of a server's words that are shown."""

@@ -22,7 +22,6 @@ from syndb_pipeline.base.errors import (
     NotVerified,
     OutcomeUnknown,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, unknown_dataset
 from syndb_pipeline.destinations.rest.access import Access, log_in_again
 from syndb_pipeline.destinations.rest.answers import Answer, cleaned, require_safe
@@ -37,6 +36,7 @@ from syndb_pipeline.destinations.rest.bodies import (
     new_dataset,
 )
 from syndb_pipeline.destinations.rest.session import Session, look_with_doctor, path_part
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 
 _PROFILE: Final = "/user/profile"
 METADATA: Final = "/neurodata/metadata"

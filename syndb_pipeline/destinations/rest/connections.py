@@ -28,9 +28,9 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     Unreachable,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.config.destination_settings import is_loopback
 from syndb_pipeline.destinations.rest.answers import cleaned, host_of, moment_of, status_name
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest.settings import is_loopback
 
 _LONGEST_STEP: Final = 10.0
 """Seconds that each step of `reach` may take at most."""

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
-from syndb_pipeline.config.destination_settings import RestDestination, same_address
+from syndb_pipeline.destinations.rest.settings import RestDestination, same_address
 from syndb_pipeline.state.store import write_atomically
 
 if TYPE_CHECKING:

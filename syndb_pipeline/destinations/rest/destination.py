@@ -17,7 +17,6 @@ from uuid import UUID
 
 from syndb_pipeline.base.errors import BadTable, NotAPackage, OutcomeUnknown, UnknownTable
 from syndb_pipeline.base.progress import Watch, nobody
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
@@ -37,6 +36,7 @@ from syndb_pipeline.destinations.rest.download import NotReadable, compare_downl
 from syndb_pipeline.destinations.rest.files import Forms, lacking, put_files
 from syndb_pipeline.destinations.rest.forms import FilePart
 from syndb_pipeline.destinations.rest.session import path_part
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 
 _S3_INSTANCE: Final[dict[FileKind, int]] = {"mesh": 1, "swb": 2}
 """A file's kind as the route for downloads counts them (syndb-constants 0.17.0 `S3Instance`)."""

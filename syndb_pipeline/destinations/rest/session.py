@@ -38,8 +38,6 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
     Unreachable,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.config.destination_settings import origin_of
 from syndb_pipeline.destinations.rest.access import log_in_again
 from syndb_pipeline.destinations.rest.answers import (
     Answer,
@@ -61,6 +59,8 @@ from syndb_pipeline.destinations.rest.connections import (
     within,
 )
 from syndb_pipeline.destinations.rest.forms import FilePart, PartReader
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest.settings import origin_of
 
 _NOT_TAKEN: Final = frozenset({408, 425, 429, 503})
 """Answers by which a server says that it did not carry the request out, and that it may be sent

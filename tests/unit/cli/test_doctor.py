@@ -35,10 +35,11 @@ from syndb_pipeline.cli.doctor import (
     variables_of,
     where,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
-from syndb_pipeline.config.settings import load_dataset, load_settings
+from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.credentials import Credentials
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.settings import load_settings
 from tests.scripted_server import Server, answer
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c01")

@@ -24,7 +24,6 @@ from keyring.errors import KeyringLocked
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
-from syndb_pipeline.config.destination_settings import RestDestination
 from syndb_pipeline.destinations.rest import credentials
 from syndb_pipeline.destinations.rest.credentials import (
     SERVICE,
@@ -34,6 +33,7 @@ from syndb_pipeline.destinations.rest.credentials import (
     forget,
     remember,
 )
+from syndb_pipeline.destinations.rest.settings import RestDestination
 
 ORIGIN = "https://api.example.org"
 OTHER = "https://other.example.org:8443"
@@ -50,7 +50,9 @@ def find(
     `beside` a dataset.
     """
     server = RestDestination(kind="rest", url=url)
-    return credentials.find(destination, server.named_by(beside) if beside else server, log=say)
+    return credentials.find(
+        destination, server.located(Path(), beside) if beside else server, log=say
+    )
 
 
 class MemoryKeyring(KeyringBackend):

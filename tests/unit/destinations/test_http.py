@@ -21,8 +21,8 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     Unreachable,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.session import Session
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.scripted_server import Reply, Seen, Server, answer, drop
 
 TOKEN = "token-canary"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from syndb_pipeline.config.destination_settings import origin_of
 from syndb_pipeline.destinations.rest.answers import (
     MAX_WORDS,
     Answer,
@@ -18,6 +17,7 @@ from syndb_pipeline.destinations.rest.answers import (
     shown,
     words_of,
 )
+from syndb_pipeline.destinations.rest.settings import origin_of
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     UnknownTable,
 )
-from syndb_pipeline.config.destination_settings import RestDestination as RestSettings
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import SUFFIX
 from syndb_pipeline.destinations.rest import files as rest_files
 from syndb_pipeline.destinations.rest.destination import RestDestination
+from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.rest_lab import Sandbox
 from tests.rest_place import DATASET, destination, mesh, metadata, package
 from tests.scripted_server import Reply, Seen, Server, answer

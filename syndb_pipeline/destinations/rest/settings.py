@@ -1,29 +1,24 @@
-"""What pipeline.yaml says of a destination: where it is and how to speak with it.
+"""What pipeline.yaml says of a SynDB behind its REST interface.
 
-Belongs here: typed settings of each kind of destination. Does not: opening one (`destinations/`),
-or secrets (`credentials.py`).
+Belongs here: its settings, and what they mean for addresses. Does not: secrets (`credentials.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag
+from pydantic import AfterValidator, Field, PrivateAttr
 
+from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict, Text
+from syndb_pipeline.destinations.base import DestinationSettings
 
-
-class EmbeddedDestination(Strict):
-    """A SynDB node in a folder of this machine."""
-
-    kind: Literal["embedded"] = "embedded"
-    path: Path = Field(default=Path("node"), description="Folder of the node; relative to `state`.")
-    owner: Text = Field(
-        default="", description="Who publishes; the operating system's user when empty."
-    )
+if TYPE_CHECKING:
+    from syndb_pipeline.destinations.base import Destination
 
 
 class UploadLocation(Strict):
@@ -92,7 +87,7 @@ def same_address(one: str, other: str) -> bool:
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 
 
-class RestDestination(Strict):
+class RestDestination(DestinationSettings):
     """A SynDB behind its REST interface. Who logs in is kept apart: `syndb-pipeline login`."""
 
     kind: Literal["rest"]
@@ -136,24 +131,16 @@ class RestDestination(Strict):
         """What a token belongs to: see `origin_of`."""
         return origin_of(self.url)
 
-    def named_by(self, beside: Path) -> RestDestination:
-        """The same server as the file `beside` a dataset names it: no secret of the environment
-        belongs to its address by itself.
-        """
+    def located(self, state: Path, beside: Path | None) -> RestDestination:
+        """The same server. As the file `beside` a dataset names it, no secret of the environment
+        belongs to its address by itself."""
         copy = self.model_copy()
         copy._beside = beside
         return copy
 
+    def open(
+        self, name: str, settings: PipelineSettings, log: Callable[[str], None]
+    ) -> Destination:
+        from syndb_pipeline.destinations.rest import destination  # no other needs httpx
 
-def _kind_of_destination(value: Any) -> str:
-    return str(
-        value.get("kind", "embedded")
-        if isinstance(value, dict)
-        else getattr(value, "kind", "embedded")
-    )
-
-
-DestinationConfig = Annotated[
-    Annotated[EmbeddedDestination, Tag("embedded")] | Annotated[RestDestination, Tag("rest")],
-    Discriminator(_kind_of_destination),
-]
+        return destination.RestDestination(name, self, settings, log)
