@@ -53,11 +53,13 @@ class Dataset(Asking):
     ids: dict[str, Path]
 
     def examples(
-        self, table: str, column: str, cells: str, most: int = MAX_EXAMPLES
+        self, table: str, column: str, cells: str, most: int = MAX_EXAMPLES, order: str = "row"
     ) -> list[Example]:
         """The first of the `cells` of a column, a query that gives row and value, as the lab wrote
         them."""
-        found = self.rows(f"SELECT row, value::VARCHAR FROM ({cells}) ORDER BY row LIMIT {most}")
+        found = self.rows(
+            f"SELECT row, value::VARCHAR FROM ({cells}) ORDER BY {order} LIMIT {most}"
+        )
         return examples(
             self.connection,
             self.context,

@@ -62,6 +62,18 @@ def rows_of(path: Path, *, row_number: bool = False) -> str:
     )
 
 
+def keys_of(path: Path) -> str:
+    """A FROM item: row, counted from 0, and key as text, of the rows of an id map that have one."""
+    rows = rows_of(path, row_number=True)
+    return f"(SELECT file_row_number AS row, key FROM {rows} WHERE key IS NOT NULL)"
+
+
+def cells_of(path: Path, column: str) -> str:
+    """A FROM item: row, counted from 0, and value of a column, every key as text."""
+    rows = rows_of(path, row_number=True)
+    return f"(SELECT file_row_number AS row, {quote(column)} AS value FROM {rows})"
+
+
 def is_number(path: Path, column: str) -> bool:
     """Whether the column of keys lies in the Parquet file at `path` as BIGINT; it is VARCHAR
     otherwise.

@@ -23,7 +23,7 @@ from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.keys import odd_keys, repeated_keys, rounded_ids, stray_keys
 from syndb_pipeline.checks.references import swapped
-from syndb_pipeline.contract.key_encoding import is_number, joined_key, rows_of
+from syndb_pipeline.contract.key_encoding import is_number, joined_key, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.failing_cells import FILE
@@ -234,8 +234,7 @@ def _single_markers(data: Dataset, table: str) -> list[Finding]:
     _, found = markers.among(data.connection, data.ids[table])
     keys = literal([marker.key for marker in found])
     cells = (
-        "SELECT file_row_number AS row, key AS value FROM "
-        f"{rows_of(data.ids[table], row_number=True)} WHERE list_contains({keys}, key)"
+        f"SELECT row, key AS value FROM {keys_of(data.ids[table])} WHERE list_contains({keys}, key)"
     )
     values = markers.describe(data.connection, table, found, data.tables) if found else {}
     findings = data.findings(markers.CODE, table, "cid", cells, **values) if found else []
@@ -244,21 +243,19 @@ def _single_markers(data: Dataset, table: str) -> list[Finding]:
 
 def _trimmed(data: Dataset, cells: str) -> list[Finding]:
     """SYN-ID-004 for each column with keys that had white space around them."""
-    groups = data.rows(
-        f"""SELECT tbl, col, count(*), min(struct_pack(r := row_number, v := raw), 5) FROM {cells}
-            WHERE kind = 'trimmed' GROUP BY ALL ORDER BY tbl, col"""
+    trimmed = (
+        f"SELECT tbl, col, row_number AS row, raw AS value FROM {cells} WHERE kind = 'trimmed'"
     )
+    columns = data.rows(f"SELECT DISTINCT tbl, col FROM ({trimmed}) ORDER BY ALL")
     return [
-        data.context.finding(
+        finding
+        for table, column in columns
+        for finding in data.findings(
             "SYN-ID-004",
-            table=table,
-            column=column,
-            count=count,
-            examples=[
-                data.sources.example(table, place["r"], column, place["v"]) for place in places
-            ],
+            table,
+            column,
+            f"SELECT * FROM ({trimmed}) WHERE (tbl, col) = ({literal(table)}, {literal(column)})",
         )
-        for table, column, count, places in groups
     ]
 
 
@@ -293,20 +290,16 @@ def _describe(data: Dataset, group: Group, details: dict[str, Any]) -> dict[str,
 def _forget_damaged(data: Dataset) -> None:
     """Take out repeated keys that lost digits (SYN-ID-003): they are equal because of that, and all
     their rows are reported already."""
-    both = (
-        "SELECT tbl FROM failures WHERE code = 'SYN-ID-002' INTERSECT SELECT tbl FROM failures "
-        "WHERE code = 'SYN-ID-003'"
-    )
-    for (table,) in data.rows(f"SELECT * FROM ({both}) ORDER BY 1"):
-        parts = ["cid", *data.context.config.tables[table].key]
+    tables = data.rows("SELECT DISTINCT tbl FROM failures WHERE code = 'SYN-ID-003' ORDER BY 1")
+    for (table,) in tables:
+        parts = literal(["cid", *data.context.config.tables[table].key])
+        of_table = f"tbl = {literal(table)}"
+        rows = f"""SELECT row_number FROM failures
+            WHERE code = 'SYN-ID-003' AND {of_table} AND list_contains({parts}, col)"""
+        damaged = f"SELECT key FROM {keys_of(data.ids[table])} WHERE row IN ({rows})"
         data.connection.execute(
-            f"""DELETE FROM failures WHERE code = 'SYN-ID-002' AND tbl = {literal(table)} AND value
-                  IN (
-                    SELECT key FROM {rows_of(data.ids[table], row_number=True)}
-                    WHERE key IS NOT NULL AND file_row_number IN (
-                        SELECT row_number FROM failures
-                        WHERE code = 'SYN-ID-003' AND tbl = {literal(table)} AND
-                          list_contains({literal(parts)}, col)))"""
+            f"DELETE FROM failures WHERE code = 'SYN-ID-002' AND {of_table} AND value IN "
+            f"({damaged})"
         )
 
 

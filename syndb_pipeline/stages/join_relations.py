@@ -28,7 +28,7 @@ from syndb_pipeline.checks.references.relations import (
 )
 from syndb_pipeline.checks.references.search import CODES
 from syndb_pipeline.checks.references.targets import Choice, How, ask, target_of
-from syndb_pipeline.contract.key_encoding import comparable, is_number, rows_of
+from syndb_pipeline.contract.key_encoding import cells_of, comparable, is_number, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.state.failing_cells import FILE
@@ -169,10 +169,7 @@ def _check_joined(work: Work, table: Table) -> None:
     if "parent_id" in targets and "parent_enum" in contract_columns(table.name, path):
         target = targets["parent_id"]
         code = TABLES[target].code
-        cells = (
-            "SELECT file_row_number AS row, parent_enum AS value FROM "
-            f"{parquet(path, row_number=True)} WHERE parent_enum <> {code}"
-        )
+        cells = f"SELECT * FROM {cells_of(path, 'parent_enum')} WHERE value <> {code}"
         work.reported += work.findings(
             "SYN-REL-009", table.name, "parent_enum", cells, expected=code, target=target
         )
@@ -268,10 +265,9 @@ def _check_resolved(work: Work, table: Table, targets: dict[str, str]) -> dict[s
             work.fail("SYN-REL-008", table.name, column, contradicting, name, "r.row_number")
             # Some of them contradict nothing: they name no neuron at all.
             work.connection.execute(
-                f"""UPDATE failures SET code = 'SYN-REL-002' WHERE code = 'SYN-REL-008' AND tbl =
-                      {literal(table.name)}
-                    AND value NOT IN (SELECT key FROM {rows_of(work.ids["neuron"])} WHERE key IS NOT
-                      NULL)"""
+                f"""UPDATE failures SET code = 'SYN-REL-002'
+                    WHERE code = 'SYN-REL-008' AND tbl = {literal(table.name)}
+                    AND value NOT IN (SELECT key FROM {keys_of(work.ids["neuron"])})"""
             )
         elif had != has:
             code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"

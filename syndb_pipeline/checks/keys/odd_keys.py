@@ -14,7 +14,7 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Failures, Group
-from syndb_pipeline.contract.key_encoding import rows_of
+from syndb_pipeline.contract.key_encoding import keys_of
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers.casts import WHITE_SPACE
 
@@ -30,8 +30,11 @@ _DAY = rf"[0-9]{{1,2}}-({_MONTHS[0]})|({_MONTHS[0]})-[0-9]{{2}}|[0-9]{{2}}\. ({_
 """How spreadsheets write into text files what they took for a day: 3-Mar, Mar-26, 03. Mrz. A person
 writes MAR3 or Mar-3."""
 
-IS_DATE: Final = f"length(key) < 9 AND regexp_full_match(key, {literal(_DAY)})"
-"""SQL: `key`, a text, is a day to a spreadsheet."""
+IS_DATE: Final = f"""CASE WHEN strlen(key) < 9 THEN CASE WHEN key < 'T'
+    THEN regexp_full_match(key, {literal(_DAY)}) ELSE FALSE END ELSE FALSE END"""
+"""SQL: `key`, a text, is a day to a spreadsheet. Of most keys the quick tests before the pattern
+see that they are none.
+"""
 
 _TRIMMED: Final = f"trim(raw, {literal(WHITE_SPACE)})"
 _BARE: Final = f"regexp_replace({_TRIMMED}, '^[^0-9A-Za-z]+|[^0-9A-Za-z]+$', '', 'g')"
@@ -86,9 +89,7 @@ def add_cells(data: Dataset, failures: Failures, cells: str) -> None:
 
 
 def _keys(data: Dataset, tables: Iterable[str]) -> str:
-    return " UNION ALL ".join(
-        f"SELECT key FROM {rows_of(data.ids[table])} WHERE key IS NOT NULL" for table in tables
-    )
+    return " UNION ALL ".join(f"SELECT key FROM {keys_of(data.ids[table])}" for table in tables)
 
 
 def _bare(group: Group) -> str:

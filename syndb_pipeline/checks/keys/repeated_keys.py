@@ -16,7 +16,7 @@ from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.original_text import read_again
-from syndb_pipeline.contract.key_encoding import KEY_JOINT, rows_of
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.readers.headers import leaving_out, tidy
@@ -228,15 +228,12 @@ def _of_alike(found: _Repeated, count: int) -> str:
 def _as_a_name(found: _Repeated) -> tuple[str | None, int, bool]:
     """The commonest key that is a word, None when none is; its rows; and whether it is plainly no
     key but a name that rows share."""
-    name, rows = found.data.row(
-        f"""SELECT arg_max(key, (n, -first)), max(n) FROM (SELECT key, count(*) AS n,
-              min(file_row_number) AS first
-            FROM {rows_of(found.ids, row_number=True)} WHERE file_row_number IN (FROM repeated) AND
-              {_WORD} GROUP BY key)"""
-    )
+    words = f"{keys_of(found.ids)} WHERE row IN (FROM repeated) AND {_WORD}"
+    counts = f"SELECT key, count(*) AS n, min(row) AS first FROM {words} GROUP BY key"
+    name, rows = found.data.row(f"SELECT arg_max(key, (n, -first)), max(n) FROM ({counts})")
     if name is None:
         return None, 0, False
-    counts = f"SELECT count(*) AS n FROM {rows_of(found.ids)} WHERE key IS NOT NULL GROUP BY key"
+    counts = f"SELECT count(*) AS n FROM {keys_of(found.ids)} GROUP BY key"
     keys, fewest = found.data.row(f"SELECT count(*), min(n) FROM ({counts})")
     labels = {
         source.columns.get("cid", "").casefold()
@@ -309,10 +306,7 @@ def _of_files(found: _Repeated) -> str | None:
     ]
     if len(parts) < 2 or found.alike:
         return None
-    keys = (
-        f"SELECT key, file_row_number AS row FROM {rows_of(found.ids, row_number=True)} WHERE "
-        "file_row_number IN (FROM repeated)"
-    )
+    keys = f"SELECT * FROM {keys_of(found.ids)} WHERE row IN (FROM repeated)"
     twice = f"""SELECT 1 FROM ({keys}) ASOF JOIN (VALUES {", ".join(map(str, parts))}) part(number,
           start) ON row >= start
         GROUP BY key, number HAVING count(*) > 1"""
@@ -343,7 +337,7 @@ def _which_is_right(found: _Repeated) -> str:
         if found_so
     ]
     [most_repeat] = found.data.row(
-        f"SELECT count(key) > 2 * count(DISTINCT key) FROM {rows_of(found.ids)}"
+        f"SELECT count(key) > 2 * count(DISTINCT key) FROM {keys_of(found.ids)}"
     )
     parts = (
         f" If the rows are parts of a {found.table.name}, map the column that has their own ids "

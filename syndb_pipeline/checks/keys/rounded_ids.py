@@ -17,7 +17,7 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import parquet, quote
 from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.dataset import Dataset
-from syndb_pipeline.contract.key_encoding import is_number, rows_of
+from syndb_pipeline.contract.key_encoding import is_number, keys_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
 from syndb_pipeline.rules.finding import Finding
@@ -171,9 +171,7 @@ def _hinted_by_first_rows(data: Dataset, path: Path, columns: Mapping[str, bool]
 def _finds_rows(data: Dataset, sample: str, targets: Iterable[Path]) -> bool:
     """Whether most of the ids of `sample` are keys of one of the tables whose ids are in
     `targets`."""
-    keys = " UNION ALL ".join(
-        f"SELECT key FROM {rows_of(path)} WHERE key IS NOT NULL" for path in targets
-    )
+    keys = " UNION ALL ".join(f"SELECT key FROM {keys_of(path)}" for path in targets)
     named = f"SELECT DISTINCT value::VARCHAR AS id FROM {sample} WHERE v IS NOT NULL"
     found, every = data.row(f"SELECT count(*) FILTER (id IN ({keys})), count(*) FROM ({named})")
     return bool(found * 2 > every)

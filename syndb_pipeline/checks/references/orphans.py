@@ -21,7 +21,13 @@ from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.references import crowds, search
 from syndb_pipeline.checks.references.relations import Work, target_setting
 from syndb_pipeline.checks.references.search import CAUSES, CODES, Column, Evidence, Search
-from syndb_pipeline.contract.key_encoding import KEY_JOINT, part_of_key, rows_of, unescaped_key
+from syndb_pipeline.contract.key_encoding import (
+    KEY_JOINT,
+    keys_of,
+    part_of_key,
+    rows_of,
+    unescaped_key,
+)
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.rules.finding import Confidence
 
@@ -79,10 +85,7 @@ def _explain_column(work: Work, column: Column) -> dict[str, dict[str, Any]]:
             CREATE OR REPLACE TEMP TABLE explained (value VARCHAR, cause VARCHAR, key VARCHAR,
               several BOOLEAN)"""
     )
-    keys = (
-        "SELECT file_row_number AS row, key FROM "
-        f"{rows_of(column.ids[column.target], row_number=True)} WHERE key IS NOT NULL"
-    )
+    keys = f"FROM {keys_of(column.ids[column.target])}"
     orphans = Search(
         work.connection, "SELECT value, first FROM orphan ANTI JOIN explained USING (value)", keys
     )
@@ -177,7 +180,7 @@ def _of_other_tables(orphans: Search, column: Column, which: str) -> None:
         whole = "value NOT IN (SELECT value FROM explained WHERE cause = 'part:here')"
         found = (
             f"SELECT value FROM orphan WHERE {which} AND {whole} AND value IN (SELECT key FROM "
-            f"{rows_of(path)})"
+            f"{keys_of(path)})"
         )
         if not own:
             orphans.explain(f"table:{other}", found, "value")
@@ -197,9 +200,7 @@ def _lacking_of_other_tables(orphans: Search, column: Column) -> dict[str, dict[
     for (cause,) in orphans.rows(
         "SELECT DISTINCT cause FROM explained WHERE starts_with(cause, 'table:')"
     ):
-        keys = (
-            f"SELECT key FROM {rows_of(column.ids[cause.partition(':')[2]])} WHERE key IS NOT NULL"
-        )
+        keys = f"SELECT key FROM {keys_of(column.ids[cause.partition(':')[2]])}"
         own = column.values("here", orphans)
         [(lacks, example)] = orphans.rows(
             f"SELECT count(DISTINCT x), min(x) FROM ({own}) WHERE x NOT IN ({keys})"
@@ -405,7 +406,7 @@ def _sentinel(work: Work, column: Column) -> tuple[str, dict[str, Any]]:
         else ""
     }
     if work.connection.execute(
-        f"SELECT 1 FROM {rows_of(work.ids[table])} WHERE list_contains(?, key) LIMIT 1", [words]
+        f"SELECT 1 FROM {keys_of(work.ids[table])} WHERE list_contains(?, key) LIMIT 1", [words]
     ).fetchall():
         return "sentinel_is_key", facts
     orphaned = {name for *_, names in found for name in names} | {"cid"}

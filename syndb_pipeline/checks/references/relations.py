@@ -17,7 +17,7 @@ from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.references.search import Evidence
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, rows_of
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, keys_of
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.failing_cells import FILE
@@ -135,7 +135,7 @@ def joined_keys(work: Work) -> dict[str, Sequence[str]]:
         if parts := work.context.config.tables[name].key:
             joined[name] = parts
         elif not is_number(ids, "key"):
-            some = f"SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL LIMIT {_LOOKED_AT}"
+            some = f"SELECT key FROM {keys_of(ids)} LIMIT {_LOOKED_AT}"
             two_parts = f"regexp_full_match(key, '[^{KEY_JOINT}]+{KEY_JOINT}[^{KEY_JOINT}]+')"
             if work.row(f"SELECT coalesce(bool_and({two_parts}), FALSE) FROM ({some})")[0]:
                 joined[name] = ("parent", "cid")

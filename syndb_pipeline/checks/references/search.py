@@ -15,10 +15,10 @@ from typing import Any, Final
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.base.engine import literal
 from syndb_pipeline.checks.causes import Cause, causes, read
 from syndb_pipeline.checks.dataset import Asking
-from syndb_pipeline.contract.key_encoding import rows_of
+from syndb_pipeline.contract.key_encoding import cells_of
 from syndb_pipeline.state.row_locations import SourceMap
 
 CODES: Final = ("SYN-REL-001", "SYN-REL-002")
@@ -154,11 +154,8 @@ class Column:
     @property
     def rows(self) -> str:
         """A query for row and x of all its values."""
-        name = quote(self.name)
-        return (
-            f"SELECT file_row_number AS row, {name} AS x FROM "
-            f"{rows_of(self.path, row_number=True)} WHERE {name} IS NOT NULL"
-        )
+        cells = cells_of(self.path, self.name)
+        return f"SELECT row, value AS x FROM {cells} WHERE value IS NOT NULL"
 
     def values(self, side: str, orphans: Search) -> str:
         """A query for all values x of one side of a difference: those of the column `here`, or the

@@ -17,7 +17,7 @@ from syndb_pipeline.base.footers import rows_in
 from syndb_pipeline.checks.references.relations import Swap, Work, target_setting
 from syndb_pipeline.checks.references.search import CODES as ORPHANS
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.key_encoding import rows_of
+from syndb_pipeline.contract.key_encoding import keys_of, rows_of
 from syndb_pipeline.contract.tables import ENDS, TABLES, Kind
 from syndb_pipeline.readers.headers import mapping
 from syndb_pipeline.state.row_locations import SourceMap
@@ -51,9 +51,7 @@ RECEIVING: Final = ("dendritic_spine", "dendrite")
 
 def _held(text: str, ids: Path) -> str:
     """SQL: how many rows hold in `text` one of the keys in `ids`."""
-    return (
-        f"coalesce(count_if({text} IN (SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL)), 0)"
-    )
+    return f"coalesce(count_if({text} IN (SELECT key FROM {keys_of(ids)})), 0)"
 
 
 def _counts(

@@ -16,7 +16,6 @@ import duckdb
 from syndb_pipeline.base.engine import parquet, quote
 from syndb_pipeline.base.footers import rows_in
 from syndb_pipeline.checks.dataset import Asking
-from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.checks.references import search
 from syndb_pipeline.checks.references.relations import (
     Work,
@@ -26,9 +25,10 @@ from syndb_pipeline.checks.references.relations import (
 )
 from syndb_pipeline.contract.key_encoding import (
     KEY_JOINT,
+    cells_of,
     is_number,
+    keys_of,
     part_of_key,
-    rows_of,
     unescaped_key,
 )
 from syndb_pipeline.contract.tables import ENDS, Column, Table
@@ -157,7 +157,7 @@ class _Pointing(Asking):
         joined = [name for name in self.joined if name in tables]
         conditions = [self._held(name) for name in tables]
         conditions += [
-            f"k::VARCHAR IN (SELECT {self._plain(name)} FROM {rows_of(self.candidates[name])})"
+            f"k::VARCHAR IN (SELECT {self._plain(name)} FROM {keys_of(self.candidates[name])})"
             for name in joined
         ]
         # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather
@@ -180,7 +180,7 @@ class _Pointing(Asking):
         ids = self.candidates[name]
         if is_number(self.path, self.column) and is_number(ids, "key"):
             return f"k IN (SELECT key FROM {parquet(ids)})"
-        return f"k::VARCHAR IN (SELECT key FROM {rows_of(ids)})"
+        return f"k::VARCHAR IN (SELECT key FROM {keys_of(ids)})"
 
     def _plain(self, name: str) -> str:
         """SQL: the `cid` alone, of a key of the table that several columns make together."""
@@ -207,7 +207,7 @@ class _Pointing(Asking):
         ):
             return False
         every = " UNION ALL ".join(
-            f"SELECT key FROM {rows_of(self.candidates[name])}" for name in others
+            f"SELECT key FROM {keys_of(self.candidates[name])}" for name in others
         )
         return (
             self.count(f"SELECT 1 FROM ({self.keys()}) WHERE k::VARCHAR IN ({every})")
@@ -216,9 +216,7 @@ class _Pointing(Asking):
 
     def plain_reason(self, counts: _Counts, name: str) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
-        rows = self.rows(
-            f"SELECT key FROM {rows_of(self.candidates[name])} WHERE key IS NOT NULL LIMIT 2"
-        )
+        rows = self.rows(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
         written = (
             f"{KEY_JOINT.join(self.joined[name])} here, e.g. "
             f"{' and '.join(repr(key) for (key,) in rows)}"
@@ -236,10 +234,7 @@ class _Pointing(Asking):
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE sampled AS {search.with_form(distinct, 'k')}"
         )
-        theirs = {
-            name: f"SELECT key FROM {rows_of(ids)} WHERE key IS NOT NULL"
-            for name, ids in self.candidates.items()
-        }
+        theirs = {name: f"SELECT key FROM {keys_of(ids)}" for name, ids in self.candidates.items()}
 
         def only(
             form: str, made: Callable[[str], str], tables: Collection[str]
@@ -296,7 +291,7 @@ def choose_target(
         candidates: table -> its `ids` Parquet, the nearest level first.
         every_key: whether only a table that holds all keys of a sample will do.
         preferred: tables that the config names for a column like this one. Where one of them holds
-        any of the keys, and another table is chosen, it is not clear.
+            any of the keys, and another table is chosen, it is not clear.
         joined: table -> the columns that make its key together, for those where several do.
     """
     names = list(candidates)
@@ -461,24 +456,10 @@ def _report(
 
     With `lacking`, only cells whose keys that table has not.
     """
-    cell = quote(column.name)
-    where = (
-        f"WHERE {cell} NOT IN (SELECT key FROM {rows_of(work.ids[lacking])} WHERE key IS NOT NULL)"
-        if lacking
-        else ""
-    )
-    found = work.rows(
-        f"SELECT file_row_number, {cell} FROM "
-        f"{rows_of(work.tables[table.name], row_number=True)} {where} ORDER BY {cell} IS "
-        "NULL, 1 LIMIT 2"
-    )
-    cells = examples(
-        work.connection,
-        work.context,
-        work.sources,
-        table.name,
-        [(row, column.name, value) for row, value in found],
-    )
+    cells = f"SELECT row, value FROM {cells_of(work.tables[table.name], column.name)}"
+    if lacking:
+        cells += f" WHERE value NOT IN (SELECT key FROM {keys_of(work.ids[lacking])})"
+    shown = work.examples(table.name, column.name, cells, most=2, order="value IS NULL, row")
     work.reported.append(
-        work.context.finding(code, table=table.name, column=column.name, examples=cells, **values)
+        work.context.finding(code, table=table.name, column=column.name, examples=shown, **values)
     )
