@@ -24,13 +24,13 @@ class Asking:
 
     connection: duckdb.DuckDBPyConnection
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of `query`."""
         return self.connection.execute(query).fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
         """The only row of `query`."""
-        [row] = self.rows(query)
+        [row] = self.fetch(query)
         return row
 
     def count(self, query: str) -> int:
@@ -39,7 +39,7 @@ class Asking:
 
     def some(self, query: str) -> bool:
         """Whether `query` gives any row."""
-        return bool(self.rows(f"SELECT 1 FROM ({query}) LIMIT 1"))
+        return bool(self.fetch(f"SELECT 1 FROM ({query}) LIMIT 1"))
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Dataset(Asking):
     ) -> list[Example]:
         """The first of the `cells` of a column, a query that gives row and value, as the lab wrote
         them."""
-        found = self.rows(
+        found = self.fetch(
             f"SELECT row, value::VARCHAR FROM ({cells}) ORDER BY {order} LIMIT {most}"
         )
         return examples(

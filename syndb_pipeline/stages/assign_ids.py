@@ -57,7 +57,7 @@ def run(context: Context, folder: Path) -> Result:
         data = Dataset(connection, context, sources, tables, {})
         marked_cells = context.store.stage("ingest") / "cells.parquet"
         cells = parquet(marked_cells)
-        damaged = set(data.rows(f"SELECT DISTINCT tbl, col FROM {cells} WHERE kind = 'float'"))
+        damaged = set(data.fetch(f"SELECT DISTINCT tbl, col FROM {cells} WHERE kind = 'float'"))
         for name in meter.each(tables, connection):
             made_from[name] = content(context, sources, name)
             data.ids[name] = folder / "ids" / f"{name}.parquet"
@@ -246,7 +246,7 @@ def _trimmed(data: Dataset, cells: str) -> list[Finding]:
     trimmed = (
         f"SELECT tbl, col, row_number AS row, raw AS value FROM {cells} WHERE kind = 'trimmed'"
     )
-    columns = data.rows(f"SELECT DISTINCT tbl, col FROM ({trimmed}) ORDER BY ALL")
+    columns = data.fetch(f"SELECT DISTINCT tbl, col FROM ({trimmed}) ORDER BY ALL")
     return [
         finding
         for table, column in columns
@@ -290,7 +290,7 @@ def _describe(data: Dataset, group: Group, details: dict[str, Any]) -> dict[str,
 def _forget_damaged(data: Dataset) -> None:
     """Take out repeated keys that lost digits (SYN-ID-003): they are equal because of that, and all
     their rows are reported already."""
-    tables = data.rows("SELECT DISTINCT tbl FROM failures WHERE code = 'SYN-ID-003' ORDER BY 1")
+    tables = data.fetch("SELECT DISTINCT tbl FROM failures WHERE code = 'SYN-ID-003' ORDER BY 1")
     for (table,) in tables:
         parts = literal(["cid", *data.context.config.tables[table].key])
         of_table = f"tbl = {literal(table)}"

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.base.footers import values_in
 from syndb_pipeline.checks.failures import Failures
-from syndb_pipeline.checks.references.declared_totals import EARLIER, check_declared, first_rows
+from syndb_pipeline.checks.references import declared_totals
+from syndb_pipeline.checks.references.declared_totals import EARLIER, check_declared
 from syndb_pipeline.checks.units.places import check_places
 from syndb_pipeline.config.quarantine_settings import percent
-from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, rows_of
+from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, cells_of
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures
 from syndb_pipeline.quarantine.policy import Case, Judged, judge
@@ -35,21 +33,9 @@ from syndb_pipeline.state.tables import columns_of, ingested, written
 ACCEPTED, REJECTED = "accepted", "rejected"
 
 
-@dataclass(frozen=True)
-class _Dataset:
+@dataclass
+class _Dataset(declared_totals.Related):
     """What the checks look at."""
-
-    context: Context
-    connection: duckdb.DuckDBPyConnection
-    sources: SourceMap
-    tables: dict[str, Path]
-    relations: dict[str, Path]
-    links: dict[str, dict[str, dict[str, Any]]]  # table -> column -> {"target", "resolved"}
-    present: dict[str, list[str]]  # table -> its columns, asked for once: every check wants them
-
-    def target(self, table: str, column: str) -> str | None:
-        link = self.links.get(table, {}).get(column)
-        return link["target"] if link else None
 
     @property
     def told(self) -> set[str | None]:
@@ -81,12 +67,6 @@ class _Dataset:
         """
         return set(self.tables) == set(self.context.config.tables)
 
-    def rows(self, table: str) -> int:
-        return int(self.context.upstream("ingest").details["tables"][table]["rows"])
-
-    def columns(self, table: str) -> list[str]:
-        return self.present[table]
-
 
 def run(context: Context, folder: Path) -> Result:
     """Judge the dataset and seal the verdict.
@@ -106,7 +86,8 @@ def run(context: Context, folder: Path) -> Result:
         sources = SourceMap.read(context.store.stage("ingest"))
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
-        data = _Dataset(context, connection, sources, tables, relations, links, present)
+        ids = written(context, "assign_ids", "ids")
+        data = _Dataset(connection, context, sources, tables, ids, relations, links, present)
         own = [
             *_regions(context),
             *_unsent(data),
@@ -185,10 +166,11 @@ def _conserved(
 
 def _combined_of_passed(data: _Dataset, name: str, rejected: str) -> int:
     pair = ", ".join(quote(column) for column in TABLES[name].pair or ())
-    (combined,) = data.connection.execute(f"""SELECT count(*) - count(DISTINCT ({pair})) FROM
-              {parquet(data.tables[name], row_number=True)}
-            WHERE file_row_number NOT IN (SELECT row_number FROM ({rejected}) WHERE tbl =
-              {literal(name)})""").fetchone() or (0,)
+    rejected = f"SELECT row_number FROM ({rejected}) WHERE tbl = {literal(name)}"
+    passed = (
+        f"{parquet(data.tables[name], row_number=True)} WHERE file_row_number NOT IN ({rejected})"
+    )
+    (combined,) = data.row(f"SELECT count(*) - count(DISTINCT ({pair})) FROM {passed}")
     return int(combined)
 
 
@@ -253,7 +235,7 @@ def _connected(data: _Dataset) -> list[Finding]:
             advice = (
                 f"Add a table that names rows of {name}, or publish it as a dataset of its own."
             )
-        places = first_rows(data, name, _key(name))
+        places = _first_cell(data, name, _key(name))
         findings.append(
             data.context.finding("SYN-INT-001", table=name, count=1, examples=places, advice=advice)
         )
@@ -286,7 +268,7 @@ def _parentless(data: _Dataset) -> list[Finding]:
         )
         told = name in data.told or bool(set(unrelated) & {name, *parents})
         if parents and not TABLES[name].pair and not tied and not unreadable and not told:
-            places = first_rows(data, name, "cid")
+            places = _first_cell(data, name, "cid")
             findings.append(
                 data.context.finding(
                     "SYN-INT-003", table=name, examples=places, parents=", ".join(parents)
@@ -388,16 +370,18 @@ def _not_sent(
     )
 
 
+def _first_cell(data: _Dataset, table: str, column: str) -> list[Example]:
+    """The first row of a table, by its cell in `column`, as the example of a finding about the
+    whole table."""
+    return data.examples(table, column, f"FROM {cells_of(data.tables[table], column)}", most=1)
+
+
 def _first_value(data: _Dataset, table: str, column: str) -> Example:
     """The first cell of `column` that has a value; the value itself only of keys: the text of a
     number is in the lab's file alone.
     """
-    source = rows_of(data.tables[table], row_number=True)
-    found = data.connection.execute(
-        f"SELECT file_row_number, {quote(column)} FROM {source} WHERE {quote(column)} IS NOT NULL"
-        " LIMIT 1"
-    ).fetchall()
-    [(row, value)] = found
+    cells = f"{cells_of(data.tables[table], column)} WHERE value IS NOT NULL"
+    row, value = data.row(f"SELECT * FROM {cells} LIMIT 1")
     return data.sources.example(table, row, column, value if column in KEY_COLUMNS else None)
 
 
@@ -444,9 +428,7 @@ def _astray(data: _Dataset, aside: str | None = None) -> str | None:
     ]
     if relations is None and not named:
         return None  # nothing relates the table as a whole: SYN-INT-001 tells it once
-    ids = parquet(
-        written(data.context, "assign_ids", "ids")["synapse"], row_number=relations is None
-    )
+    ids = parquet(data.ids["synapse"], row_number=relations is None)
     source, number, lost = f"{ids} i", "file_row_number", "TRUE"
     if relations is not None:
         reached = (

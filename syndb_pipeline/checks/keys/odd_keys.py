@@ -51,7 +51,7 @@ def add_cells(data: Dataset, failures: Failures, cells: str) -> None:
     """
     counts = {
         tuple(names): count
-        for *names, count in data.rows(
+        for *names, count in data.fetch(
             f"SELECT tbl, col, kind, count(*) FROM {cells} GROUP BY ALL ORDER BY ALL"
         )
     }

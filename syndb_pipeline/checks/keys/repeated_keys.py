@@ -181,7 +181,7 @@ def _compare(
     for source in data.sources.tables[table]:
         end = source.first_row + source.rows
         first_of = dict(
-            data.rows(
+            data.fetch(
                 f"SELECT row, first FROM looked_at WHERE row >= {source.first_row} AND row < "
                 f"{end} ORDER BY row"
             )

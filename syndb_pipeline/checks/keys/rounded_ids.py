@@ -140,7 +140,7 @@ def check(data: Dataset, table: str, damaged: Iterable[str], *, hinted: bool) ->
                 f"SELECT row, value FROM {source} WHERE v IS NOT NULL AND {grid.long} AND "
                 f"{grid.on_it}"
             )
-            [(first,)] = data.rows(f"SELECT arg_min(value::VARCHAR, row) FROM ({on_it})")
+            [(first,)] = data.fetch(f"SELECT arg_min(value::VARCHAR, row) FROM ({on_it})")
             findings += data.findings(
                 CODE,
                 table,

@@ -128,7 +128,7 @@ def _is_one_of(rows: list[int]) -> str:
 def _words(keys: Keys) -> str:
     if not keys.counts["words"]:
         return ""
-    words = keys.data.rows(
+    words = keys.data.fetch(
         f"""SELECT key, count(*), {summary_words.is_plain("key")},
               bool_or(list_contains({literal(keys.ends)}::BIGINT[], file_row_number))
             FROM {keys.ids} WHERE {summary_words.is_summary("key")} GROUP BY key ORDER BY
@@ -168,7 +168,7 @@ def _remarks(keys: Keys) -> str:
     query = (
         f"SELECT file_row_number FROM {keys.file} WHERE contains(cid, ' ') AND {empty} ORDER BY 1"
     )
-    rows = [row for (row,) in keys.data.rows(query)]
+    rows = [row for (row,) in keys.data.fetch(query)]
     if keys.empty:
         return (
             _is_one_of(rows)
@@ -206,7 +206,7 @@ def _below(keys: Keys) -> str:
         return ""
     before = " OR ".join(f"row BETWEEN {start} AND {middle - 1}" for start, middle, _ in ranges)
     after = " OR ".join(f"row BETWEEN {middle} AND {end - 1}" for _, middle, end in ranges)
-    rows = data.rows(
+    rows = data.fetch(
         f"""WITH keys AS (SELECT file_row_number AS row, cid AS key, {keys.empty or "NULL"} AS empty
                 FROM {keys.file} WHERE cid IS NOT NULL),
             before AS (SELECT list(DISTINCT {_SHAPE}) AS shapes, bool_and({_WHOLE}) AS numbers,

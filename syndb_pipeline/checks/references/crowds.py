@@ -45,19 +45,19 @@ def _numbered(orphans: Search, column: Column) -> Facts:
     orphans.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE numbered AS {_with_numbers(orphans.pending, 'value')}"
     )
-    found = orphans.rows(
+    found = orphans.fetch(
         "SELECT head, count(*) AS n FROM numbered GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1"
     )
     head, count = found[0] if found else ("", 0)
     if not _enough(count, total):
         return {}
     same = f"SELECT * FROM ({_with_numbers(orphans.keys, 'key')}) WHERE head = {literal(head)}"
-    [(keys, low, high, first, last)] = orphans.rows(
+    [(keys, low, high, first, last)] = orphans.fetch(
         "SELECT count(*), min(number), max(number), arg_min(x, number), arg_max(x, number) "
         f"FROM ({same})"
     )
     if not keys and not head:
-        [(example,)] = orphans.rows(f"SELECT min(key) FROM ({orphans.keys})")
+        [(example,)] = orphans.fetch(f"SELECT min(key) FROM ({orphans.keys})")
         if example is not None:
             orphans.explain("kind", "SELECT x AS value FROM numbered WHERE head = ''")
             return {"kind": {"example": example}}
@@ -65,7 +65,7 @@ def _numbered(orphans: Search, column: Column) -> Facts:
         return {}
     for condition, below in ((f"number > {high}", False), (f"number < {low}", True)):
         outside = f"SELECT * FROM numbered WHERE head = {literal(head)} AND {condition}"
-        [(beyond, nearest, farthest, least, most)] = orphans.rows(
+        [(beyond, nearest, farthest, least, most)] = orphans.fetch(
             "SELECT count(*), min(number), max(number), arg_min(x, number), arg_max(x, "
             f"number) FROM ({outside})"
         )
@@ -101,7 +101,7 @@ def _with_numbers(query: str, name: str) -> str:
 
 def _beginning(orphans: Search, column: Column) -> Facts:
     """Orphans that begin alike, as no key does."""
-    [(word, count)] = orphans.rows(
+    [(word, count)] = orphans.fetch(
         "SELECT regexp_extract(value, '^[^0-9]+') AS word, count(*) AS n FROM "
         f"({orphans.pending}) GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1"
     )
@@ -124,7 +124,7 @@ def _beginning(orphans: Search, column: Column) -> Facts:
 def _common_beginning(orphans: Search, query: str, name: str) -> str:
     """What all texts `name` begin with: the beginning of the first and the last of them in
     alphabetical order."""
-    [ends] = orphans.rows(
+    [ends] = orphans.fetch(
         f"SELECT coalesce(min({name}), ''), coalesce(max({name}), '') FROM ({query})"
     )
     alike = takewhile(lambda letters: letters[0] == letters[1], zip(*ends, strict=False))
@@ -134,12 +134,12 @@ def _common_beginning(orphans: Search, query: str, name: str) -> str:
 def _last_rows(orphans: Search, column: Column) -> Facts:
     """Both files have one order, and the child's goes on after the row that names the target's last
     one."""
-    [(first, lost)] = orphans.rows(
+    [(first, lost)] = orphans.fetch(
         f"SELECT min(orphan.first), sum(n)::BIGINT FROM orphan JOIN ({orphans.pending}) USING "
         "(value)"
     )
     before = f"SELECT row, x AS key FROM ({column.rows}) WHERE row < {first}"
-    [(last_named, after, farthest)] = orphans.rows(
+    [(last_named, after, farthest)] = orphans.fetch(
         f"""SELECT arg_max(x, row) FILTER (row < {first}), count(*) FILTER (row >= {first}),
                    arg_max(x, row) FROM ({column.rows})"""
     )
@@ -168,7 +168,7 @@ def _whole_files(orphans: Search, column: Column) -> Facts:
         f"SELECT row_number AS row FROM failures WHERE {column.orphaned} AND value IN (SELECT "
         f"value FROM ({orphans.pending}))"
     )
-    counts = orphans.rows(
+    counts = orphans.fetch(
         f"""SELECT number, count(*), count(lost.row) FROM ({column.rows}) rows LEFT JOIN ({lost})
               lost USING (row)
             ASOF JOIN (VALUES {listed}) part(number, start) ON rows.row >= start GROUP BY 1 ORDER BY
@@ -193,7 +193,7 @@ def _whole_files(orphans: Search, column: Column) -> Facts:
 
 def _last_key(orphans: Search) -> str:
     """The last key of the target."""
-    [(key,)] = orphans.rows(f"SELECT arg_max(key, row) FROM ({orphans.keys})")
+    [(key,)] = orphans.fetch(f"SELECT arg_max(key, row) FROM ({orphans.keys})")
     return str(key)
 
 

@@ -133,7 +133,7 @@ def _parts(orphans: Search, joined: Sequence[str]) -> dict[str, dict[str, Any]]:
         )
     keys = [
         repr(key)
-        for (key,) in orphans.rows(f"SELECT key FROM ({orphans.keys}) ORDER BY row LIMIT 2")
+        for (key,) in orphans.fetch(f"SELECT key FROM ({orphans.keys}) ORDER BY row LIMIT 2")
     ]
     return {
         "part:here": {
@@ -197,12 +197,12 @@ def _lacking_of_other_tables(orphans: Search, column: Column) -> dict[str, dict[
     """For each cause `table:<name>`, how many values of the column that table `lacks`, and the
     first of them as `example`."""
     facts = {}
-    for (cause,) in orphans.rows(
+    for (cause,) in orphans.fetch(
         "SELECT DISTINCT cause FROM explained WHERE starts_with(cause, 'table:')"
     ):
         keys = f"SELECT key FROM {keys_of(column.ids[cause.partition(':')[2]])}"
         own = column.values("here", orphans)
-        [(lacks, example)] = orphans.rows(
+        [(lacks, example)] = orphans.fetch(
             f"SELECT count(DISTINCT x), min(x) FROM ({own}) WHERE x NOT IN ({keys})"
         )
         facts[cause] = {"lacks": lacks, "example": example}
@@ -212,7 +212,7 @@ def _lacking_of_other_tables(orphans: Search, column: Column) -> dict[str, dict[
 def _forget(orphans: Search, kinds: tuple[str, ...], refuted: Callable[[str, int], bool]) -> None:
     """Drop the explanations of some `kinds` of cause of which `refuted`, given a cause and how many
     orphans have it, says so."""
-    for cause, count in orphans.rows(
+    for cause, count in orphans.fetch(
         f"SELECT cause, count(*) FROM explained WHERE split_part(cause, ':', 1) IN {kinds} "
         "GROUP BY 1 ORDER BY 1"
     ):

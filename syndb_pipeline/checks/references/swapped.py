@@ -208,7 +208,7 @@ def _against_anatomy(work: Work, table: str) -> Swap | None:
 def find(work: Work) -> None:
     """Fill the swaps of `work`, and report SYN-REL-010 in place of the orphans of their columns,
     for all rows of their table."""
-    lost = set(work.rows(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {ORPHANS}"))
+    lost = set(work.fetch(f"SELECT DISTINCT tbl, col FROM failures WHERE code IN {ORPHANS}"))
     for name in work.tables:
         columns = {column for table, column in lost if table == name}
         if name not in work.swaps and (swap := _find(work, name, columns)):

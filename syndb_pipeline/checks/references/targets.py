@@ -216,7 +216,7 @@ class _Pointing(Asking):
 
     def plain_reason(self, counts: _Counts, name: str) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
-        rows = self.rows(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
+        rows = self.fetch(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
         written = (
             f"{KEY_JOINT.join(self.joined[name])} here, e.g. "
             f"{' and '.join(repr(key) for (key,) in rows)}"
