@@ -93,12 +93,13 @@ def hint(column: str, *, stored: bool) -> str:
         large = literal([int(number) for number in NUMBERS_IN_KEYS if 0 < int(number) < 2**63])
         ends = f"list_has_any({large}::BIGINT[], [min({column}), max({column})])"
         return f"(coalesce(min({column}) <= 0, FALSE) OR coalesce({ends}, FALSE))::INTEGER"
-    # Numbers first: most keys that begin with a digit are none, and need not be folded.
-    numbers = literal([word for word in (*_SHORT, *_LONG) if "1" <= word[0] <= "9"])
-    return f"""count_if(CASE
-        WHEN {column} BETWEEN '1' AND ':' THEN list_contains({numbers}, {column})
-        WHEN strlen({column}) <= {_LONGEST} THEN list_contains({literal(_SHORT)}, lower({column}))
-        ELSE list_contains({literal(_LONG)}, {column}) END)"""
+    # Most keys end with a digit, as of the markers only numbers do: these need not be folded.
+    numbers = literal([word for word in (*_SHORT, *_LONG) if word[-1].isdigit()])
+    words = literal([word for word in _SHORT if not word[-1].isdigit()])
+    return f"""count_if(CASE WHEN {column}[-1] BETWEEN '0' AND '9'
+            THEN CASE WHEN {column} < 'A' THEN list_contains({numbers}, {column}) ELSE FALSE END
+        WHEN strlen({column}) <= {_LONGEST} THEN list_contains({words}, lower({column}))
+        ELSE FALSE END)"""
 
 
 @dataclass(frozen=True, slots=True)
