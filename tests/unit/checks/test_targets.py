@@ -4,6 +4,7 @@ clear, never guessed in silence.
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -49,37 +50,31 @@ def numbers(first: int, last: int) -> list[str | None]:
     return [str(number) for number in range(first, last + 1)]
 
 
-def test_one_candidate_needs_no_look(tmp_path: Path) -> None:
-    assert chosen(tmp_path, ["x"], {"axon": ["a"]}) == ("axon", "")
+def listed(text: str) -> list[str | None]:
+    """The keys that `targets.toml` writes in short."""
+    keys: list[str | None] = []
+    for word in text.split():
+        ends, _, times = word.partition("*")
+        first, dots, last = ends.partition("..")
+        several = numbers(int(first), int(last)) if dots else [None if first == "-" else first]
+        keys += several * int(times or 1)
+    return keys
 
 
-def test_the_only_table_that_holds_all_keys(tmp_path: Path) -> None:
-    assert chosen(
-        tmp_path,
-        ["1", "2", None],
-        {"axon": ["1", "3"], "dendrite": ["1", "2", None], "neuron": ["1"]},
-    ) == ("dendrite", "")
+CASES = tomllib.loads(Path(__file__).with_name("targets.toml").read_text(encoding="utf-8"))
 
 
-def test_several_tables_hold_all_keys(tmp_path: Path) -> None:
-    target, reason = chosen(
-        tmp_path, ["1", "2"], {"axon": ["1", "2"], "dendrite": ["1"], "neuron": ["2", "1"]}
-    )
-    assert target is None
-    assert reason == "all of its keys are in axon and in neuron"
-
-
-def test_most_keys_in_one_table_only(tmp_path: Path) -> None:
-    assert chosen(tmp_path, ["1", "2", "x"], {"axon": ["1", "2"], "neuron": ["9"]}) == ("axon", "")
-    target, reason = chosen(
-        tmp_path, ["1", "2", "3", "4"], {"axon": ["1", "2"], "neuron": ["3", "4"]}
-    )
-    assert target is None
-    assert (
-        reason
-        == "no table holds all of its keys; axon has the keys of 2 of 4 rows, neuron those of 2"
-    )
-    assert chosen(tmp_path, ["1", "2", "3"], {"axon": ["1"], "neuron": ["9"]})[0] is None
+@pytest.mark.parametrize("name", CASES)
+def test_the_keys_of_a_column_choose_its_table_or_it_is_not_clear(
+    tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    tables = {table: listed(keys) for table, keys in case["tables"].items()}
+    choice = choose(tmp_path, listed(case["keys"]), tables, **case.get("options", {}))
+    assert (choice.target, choice.reason) == (case.get("target"), case.get("reason", ""))
+    assert choice.plain == case.get("plain")
+    if "closest" in case:
+        assert choice.closest == tuple(case["closest"])
 
 
 def test_what_the_sample_does_not_show_is_looked_up(tmp_path: Path) -> None:
@@ -95,62 +90,6 @@ def test_what_the_sample_does_not_show_is_looked_up(tmp_path: Path) -> None:
     )
     assert chosen(tmp_path, [*common, "nowhere"], tables)[0] is None
     assert chosen(tmp_path, [*([None] * SAMPLE_ROWS), "late"], tables) == ("axon", "")
-
-
-@pytest.mark.parametrize(
-    ("keys", "tables", "reason"),
-    [
-        (
-            [*numbers(1, 5), "6"],
-            {"axon": numbers(1, 5), "neuron": numbers(1, 10)},
-            "neuron has the keys of all 6 rows, axon those of 5",
-        ),
-        (
-            [*numbers(1, 5), "6"],
-            {"axon": numbers(1, 10), "neuron": numbers(1, 5)},
-            "axon has the keys of all 6 rows, neuron those of 5",
-        ),
-        (
-            [*numbers(1, 200) * 5, "201"],
-            {"axon": numbers(1, 200), "neuron": numbers(1, 300)},
-            "neuron has the keys of all 1,001 rows, axon those of 1,000",
-        ),
-        # Three keys of four are those of few rows.
-        (
-            ["1"] * 9 + ["6", "7", "8"],
-            {"axon": ["1"], "neuron": numbers(1, 8)},
-            "neuron has the keys of all 12 rows, axon those of 9",
-        ),
-        (
-            ["1", "7", "5", "8"],
-            {"axon": numbers(1, 5), "dendrite": numbers(6, 10), "neuron": numbers(1, 10)},
-            (
-                "neuron has the keys of all 4 rows, axon those of 2, dendrite those of 2; axon and"
-                " dendrite together have nearly all of them"
-            ),
-        ),
-        # One key that only neuron has does not decide between them either.
-        (
-            numbers(1, 31),
-            {
-                "spine": numbers(1, 10),
-                "axon": numbers(11, 20),
-                "dendrite": numbers(21, 30),
-                "neuron": numbers(1, 31),
-            },
-            (
-                "neuron has the keys of all 31 rows, spine those of 10, axon those of 10, dendrite"
-                " those of 10; spine, axon and dendrite together have nearly all of them"
-            ),
-        ),
-    ],
-)
-def test_a_few_keys_do_not_decide_between_tables_that_are_numbered_alike(
-    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], reason: str
-) -> None:
-    choice = choose(tmp_path, keys, tables)
-    assert (choice.target, choice.reason) == (None, reason)
-    assert choice.closest == tuple(tables), "the nearest level is named first"
 
 
 @pytest.mark.parametrize("rows", [30_000, 300_000])
@@ -173,75 +112,6 @@ def test_the_first_rows_of_a_large_table_do_not_decide(tmp_path: Path) -> None:
         chosen(tmp_path, keys[::-1], {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0]
         is None
     )
-
-
-@pytest.mark.parametrize(
-    ("keys", "tables", "target"),
-    [
-        (numbers(1, 100), {"axon": numbers(1, 100), "neuron": numbers(1, 10)}, "axon"),
-        (numbers(1, 100), {"axon": numbers(1, 40), "neuron": numbers(1, 100)}, "neuron"),
-        (
-            numbers(1, 90),
-            {"dendrite": numbers(1, 90), "axon": numbers(1, 30), "neuron": numbers(1, 30)},
-            "dendrite",
-        ),
-        (
-            [f"72057594{n}" for n in range(90)],
-            {
-                "axon": [f"72057594{n}" for n in range(90)],
-                "neuron": [f"86469{n}" for n in range(9)],
-            },
-            "axon",
-        ),
-        (["a1"], {"axon": ["a1"], "neuron": ["n1"]}, "axon"),
-    ],
-)
-def test_what_leaves_no_doubt_is_not_asked(
-    tmp_path: Path, keys: list[str | None], tables: dict[str, list[str | None]], target: str
-) -> None:
-    assert chosen(tmp_path, keys, tables) == (target, "")
-
-
-def test_the_table_that_the_config_names_for_the_other_end_is_asked_about(tmp_path: Path) -> None:
-    tables = {"axon": numbers(1, 5), "neuron": numbers(1, 100)}
-    assert chosen(tmp_path, numbers(1, 100), tables) == ("neuron", "")
-    choice = choose(tmp_path, numbers(1, 100), tables, preferred=["axon"])
-    assert (choice.target, choice.closest) == (None, ("axon", "neuron"))
-    assert chosen(tmp_path, numbers(6, 100), tables, preferred=["axon"]) == ("neuron", "")
-
-
-def test_plain_cids_of_keys_of_several_columns(tmp_path: Path) -> None:
-    joined = {"axon": ["parent_id", "cid"]}
-    tables: dict[str, list[str | None]] = {
-        "axon": ["1:1", "1:2", "2:1", "2:2"],
-        "neuron": ["1", "2", "3"],
-    }
-    choice = choose(tmp_path, ["1", "2", "2"], tables, joined=joined)
-    assert (choice.target, choice.plain, choice.closest) == (None, "axon", ("axon", "neuron"))
-    assert (
-        choice.reason
-        == "neuron has the keys of all 3 rows; axon has 3 of 3 as plain cids, but keys of axon are"
-        " written parent_id:cid here, e.g. '1:1' and '1:2'"
-    )
-    assert chosen(tmp_path, ["1:1", "2:2", "2:2"], tables, joined=joined) == ("axon", "")
-    assert chosen(tmp_path, ["3", "3"], tables, joined=joined) == ("neuron", "")
-
-
-def test_a_column_without_keys_goes_to_the_nearest_table(tmp_path: Path) -> None:
-    assert chosen(tmp_path, [None, None], {"axon": ["1"], "neuron": ["1"]}) == ("axon", "")
-    assert chosen(tmp_path, [], {"axon": [], "neuron": []}) == ("axon", "")
-
-
-def test_with_every_key_a_part_is_not_enough(tmp_path: Path) -> None:
-    assert (
-        chosen(tmp_path, ["1", "2", "x"], {"axon": ["1", "2"], "neuron": ["9"]}, every_key=True)[0]
-        is None
-    )
-    assert (
-        chosen(tmp_path, ["1", "2"], {"axon": ["1", "2"], "neuron": ["9"]}, every_key=True)[0]
-        == "axon"
-    )
-    assert chosen(tmp_path, ["x"], {"axon": ["1"]}, every_key=True)[0] is None
 
 
 def test_a_dataset_whose_keys_fit_several_tables_is_asked_and_the_line_can_be_pasted(
