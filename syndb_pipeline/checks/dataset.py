@@ -12,6 +12,8 @@ from typing import Any
 
 import duckdb
 
+from syndb_pipeline.base.engine import literal
+from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.state.row_locations import SourceMap
@@ -51,6 +53,13 @@ class Dataset(Asking):
     sources: SourceMap
     tables: dict[str, Path]
     ids: dict[str, Path]
+    failures: Failures
+
+    def fail(self, code: str, table: str, column: str, cells: str, cause: str = "''") -> None:
+        """Add the `cells` of a column, a query that gives row and value, to the failing ones;
+        `cause` is SQL over them."""
+        cell = f"{literal(code)}, {literal(table)}, row, {literal(column)}, value, {cause}"
+        self.failures.add(f"SELECT {cell} FROM ({cells})")
 
     def examples(
         self, table: str, column: str, cells: str, most: int = MAX_EXAMPLES, order: str = "row"

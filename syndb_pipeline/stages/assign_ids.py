@@ -54,7 +54,7 @@ def run(context: Context, folder: Path) -> Result:
     read, memory = rows_read(context), memory_for_queries(context.settings.memory_limit)
     with context.duckdb() as connection, Meter("assign_ids", read, "rows", context.watch) as meter:
         failures = Failures(connection)
-        data = Dataset(connection, context, sources, tables, {})
+        data = Dataset(connection, context, sources, tables, {}, failures)
         marked_cells = context.store.stage("ingest") / "cells.parquet"
         cells = parquet(marked_cells)
         damaged = set(data.fetch(f"SELECT DISTINCT tbl, col FROM {cells} WHERE kind = 'float'"))
@@ -81,10 +81,8 @@ def run(context: Context, folder: Path) -> Result:
                 if details[name]["repeated"]:
                     details[name] |= _swapped_keys(data, TABLES[name])
                 if summary.kinds:
-                    stray_keys.add(
-                        stray_keys.Keys(data, name, summary.kinds, summary.keys), failures
-                    )
-                _check_keys(data, failures, TABLES[name], details[name], summary)
+                    stray_keys.add(stray_keys.Keys(data, name, summary.kinds, summary.keys))
+                _check_keys(data, TABLES[name], details[name], summary)
                 findings += _single_markers(data, name) if summary.marked else []
             rounded = rounded_ids.check(
                 data,
@@ -95,7 +93,7 @@ def run(context: Context, folder: Path) -> Result:
             if any(finding.column == "cid" for finding in rounded):
                 details[name]["rounded"] = True
             findings += rounded
-        odd_keys.add_cells(data, failures, cells)
+        odd_keys.add_cells(data, cells)
         _forget_damaged(data)
         markers.label_emptied(failures, marked_cells)
         reported = failures.findings(
@@ -194,38 +192,30 @@ def _summary(data: Dataset, table: str) -> _Summary:
     )
 
 
-def _check_keys(
-    data: Dataset, failures: Failures, table: Table, counts: dict[str, int], summary: _Summary
-) -> None:
+def _check_keys(data: Dataset, table: Table, counts: dict[str, int], summary: _Summary) -> None:
     """Report missing keys but of a relation, which may have none, repeated keys, and dates."""
-    name, rows = literal(table.name), rows_of(data.ids[table.name], row_number=True)
+    ids = parquet(data.ids[table.name])
+    cells = f"""SELECT file_row_number AS row, key AS value
+        FROM {rows_of(data.ids[table.name], row_number=True)} WHERE"""
 
-    def add(code: str, which: str) -> None:
-        failures.add(
-            f"SELECT {literal(code)}, {name}, file_row_number, 'cid', key, '' FROM {rows} "
-            f"WHERE {which}"
-        )
+    def fail(code: str, which: str) -> None:
+        data.fail(code, table.name, "cid", f"{cells} {which}")
 
     if counts["missing"] and table.pair is None:
-        add("SYN-ID-001", "key IS NULL")
+        fail("SYN-ID-001", "key IS NULL")
     if counts["repeated"] and "swapped" not in counts:
-        found = (
-            [marker.key for marker in markers.among(data.connection, data.ids[table.name])[0]]
-            if summary.marked
-            else []
+        several, _ = (
+            markers.among(data.connection, data.ids[table.name]) if summary.marked else ([], [])
         )
-        marked = f"list_contains({literal(found)}::VARCHAR[], key)"
-        if found:
-            add(markers.CODE, marked)
-        add(
-            "SYN-ID-002",
-            f"""NOT coalesce({marked}, FALSE) AND cid IN (SELECT cid FROM
-                  {parquet(data.ids[table.name])} WHERE cid IS NOT NULL
-                GROUP BY cid HAVING count(*) > 1)
-                QUALIFY row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1""",
-        )
+        marked = f"list_contains({literal([marker.key for marker in several])}::VARCHAR[], key)"
+        if several:
+            fail(markers.CODE, marked)
+        repeated = f"SELECT cid FROM {ids} WHERE cid IS NOT NULL GROUP BY cid HAVING count(*) > 1"
+        later = "row_number() OVER (PARTITION BY cid ORDER BY file_row_number) > 1"
+        which = f"NOT coalesce({marked}, FALSE) AND cid IN ({repeated}) QUALIFY {later}"
+        fail("SYN-ID-002", which)
     if summary.dates:
-        add(odd_keys.DATE, odd_keys.IS_DATE)
+        fail(odd_keys.DATE, odd_keys.IS_DATE)
 
 
 def _single_markers(data: Dataset, table: str) -> list[Finding]:

@@ -87,7 +87,9 @@ def run(context: Context, folder: Path) -> Result:
         tables, relations = ingested(context), written(context, "join_relations", "relations")
         present = {name: columns_of(path) for name, path in tables.items()}
         ids = written(context, "assign_ids", "ids")
-        data = _Dataset(connection, context, sources, tables, ids, relations, links, present)
+        data = _Dataset(
+            connection, context, sources, tables, ids, failures, relations, links, present
+        )
         own = [
             *_regions(context),
             *_unsent(data),
@@ -96,7 +98,7 @@ def run(context: Context, folder: Path) -> Result:
             *check_declared(data),
             *check_places(data),
         ]
-        _synapses(data, failures)
+        _synapses(data)
         own = (
             failures.findings(context, sources, lambda group: {"target": _synapse_goal(data)}) + own
         )
@@ -389,7 +391,7 @@ def _synapse_goal(data: _Dataset) -> str:
     return "neuron" if "neuron" in data.tables else "row of another table"
 
 
-def _synapses(data: _Dataset, failures: Failures) -> None:
+def _synapses(data: _Dataset) -> None:
     """SYN-INT-002: with neurons in the dataset every synapse leads to one; without, to a row of
     some other table (G, dataset integrity).
     """
@@ -399,11 +401,11 @@ def _synapses(data: _Dataset, failures: Failures) -> None:
             data.context,
             [data.context.store.stage(stage) for stage in ("assign_ids", "join_relations")],
         )
-        told = f"SELECT row_number FROM ({told}) WHERE tbl = 'synapse' AND col <> 'cid'"
-        failures.add(
-            f"SELECT 'SYN-INT-002', 'synapse', n, 'cid', NULL, '' FROM ({astray}) astray(n) WHERE n"
-            f" NOT IN ({told})"
+        reported = f"SELECT row_number FROM ({told}) WHERE tbl = 'synapse' AND col <> 'cid'"
+        cells = (
+            f"SELECT row, NULL AS value FROM ({astray}) astray(row) WHERE row NOT IN ({reported})"
         )
+        data.fail("SYN-INT-002", "synapse", "cid", cells)
 
 
 def _astray(data: _Dataset, aside: str | None = None) -> str | None:

@@ -153,8 +153,8 @@ def _resolve(work: Work, table: Table) -> None:
     wanted = {"parent_id": "SYN-REL-003"} if table.needs_parent else {}
     for column, code in (wanted | dict.fromkeys(table.pair or (), "SYN-REL-007")).items():
         if column in targets or (column in columns and columns[column].required):
-            empty = f"{parquet(path, row_number=True)} WHERE {quote(column)} IS NULL"
-            work.fail(code, table.name, column, empty, "NULL")
+            cells = f"SELECT * FROM {cells_of(path, column)} WHERE value IS NULL"
+            work.fail(code, table.name, column, cells)
     if targets:
         work.joins[table.name] = _join(work, table, path, targets)
 
@@ -254,15 +254,13 @@ def _check_resolved(work: Work, table: Table, targets: dict[str, str]) -> dict[s
     given, resolved = (
         work.row(f"SELECT {names} FROM {parquet(file)}") for file in (path, relations)
     )
-    paired = f"{rows_of(path)} c POSITIONAL JOIN {parquet(relations)} r WHERE"
+    found = f"{parquet(relations)} r"
     for column, had, has in zip(targets, given, resolved, strict=True):
-        name = f"c.{quote(column)}"
+        value = f"(SELECT {quote(column)} AS value FROM {rows_of(path)}) c"
+        paired = f"SELECT row_number AS row, value FROM {value} POSITIONAL JOIN {found} WHERE"
         if column == "neuron_id" and "parent_id" in targets:
-            contradicting = (
-                f"{paired} {name} IS NOT NULL AND r.neuron_id IS DISTINCT FROM row_uuid('neuron', "
-                f"{name})"
-            )
-            work.fail("SYN-REL-008", table.name, column, contradicting, name, "r.row_number")
+            own = "r.neuron_id IS DISTINCT FROM row_uuid('neuron', value)"
+            work.fail("SYN-REL-008", table.name, column, f"{paired} value IS NOT NULL AND {own}")
             # Some of them contradict nothing: they name no neuron at all.
             work.connection.execute(
                 f"""UPDATE failures SET code = 'SYN-REL-002'
@@ -271,8 +269,8 @@ def _check_resolved(work: Work, table: Table, targets: dict[str, str]) -> dict[s
             )
         elif had != has:
             code = "SYN-REL-001" if column == "parent_id" else "SYN-REL-002"
-            lost = f"{paired} {name} IS NOT NULL AND r.{quote(column)} IS NULL"
-            work.fail(code, table.name, column, lost, name, "r.row_number")
+            lost = f"{paired} value IS NOT NULL AND r.{quote(column)} IS NULL"
+            work.fail(code, table.name, column, lost)
     return dict(zip(targets, resolved, strict=True))
 
 
@@ -290,8 +288,9 @@ def _check_pairs(work: Work, table: Table, pair: tuple[str, str]) -> dict[str, i
             f"QUALIFY row_number() OVER (PARTITION BY {first}, {second} ORDER BY file_row_number) "
             "> 1"
         )
-        rows = f"{rows_of(path, row_number=True)} WHERE {both} {later}"
-        work.fail("SYN-REL-006", table.name, pair[1], rows, f"{first} || ' -> ' || {second}")
+        cell = f"SELECT file_row_number AS row, {first} || ' -> ' || {second} AS value"
+        cells = f"{cell} FROM {rows_of(path, row_number=True)} WHERE {both} {later}"
+        work.fail("SYN-REL-006", table.name, pair[1], cells)
     present = contract_columns(table.name, path)
     for column, how in combine.items():
         if column in present:

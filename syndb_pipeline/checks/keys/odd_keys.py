@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.base.engine import literal
 from syndb_pipeline.checks.dataset import Dataset
-from syndb_pipeline.checks.failures import Failures, Group
-from syndb_pipeline.contract.key_encoding import keys_of
+from syndb_pipeline.checks.failures import Group
+from syndb_pipeline.contract.key_encoding import cells_of, keys_of
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers.casts import WHITE_SPACE
 
@@ -36,56 +36,41 @@ IS_DATE: Final = f"""CASE WHEN strlen(key) < 9 THEN CASE WHEN key < 'T'
 see that they are none.
 """
 
-_TRIMMED: Final = f"trim(raw, {literal(WHITE_SPACE)})"
+_TRIMMED: Final = f"trim(value, {literal(WHITE_SPACE)})"
 _BARE: Final = f"regexp_replace({_TRIMMED}, '^[^0-9A-Za-z]+|[^0-9A-Za-z]+$', '', 'g')"
 """SQL: what a key with marks is without them."""
 
 
-def add_cells(data: Dataset, failures: Failures, cells: str) -> None:
-    """Add the cells that ingest marked, of the FROM item `cells`: numbers in short form
-    (SYN-ID-003) and keys with marks (SYN-ID-008).
+def add_cells(data: Dataset, marked: str) -> None:
+    """Add the cells that ingest marked, of the FROM item `marked`, to the failing ones: numbers in
+    short form (SYN-ID-003) and keys with marks (SYN-ID-008).
 
     A number such as 3e17, which may be a name, counts where another cell of its column is surely a
     number in short form, or where all are written so. A key with marks that another row has without
     them is there twice (SYN-ID-002).
     """
-    counts = {
-        tuple(names): count
-        for *names, count in data.fetch(
-            f"SELECT tbl, col, kind, count(*) FROM {cells} GROUP BY ALL ORDER BY ALL"
-        )
-    }
-    failures.add(
-        f"SELECT {literal(DAMAGED)}, tbl, row_number, col, raw, '' FROM {cells} WHERE kind = "
-        "'float'"
-    )
+    kinds = f"SELECT tbl, col, kind, count(*) FROM {marked} GROUP BY ALL ORDER BY ALL"
+    counts = {tuple(names): count for *names, count in data.fetch(kinds)}
     for (table, column, kind), count in counts.items():
-        of_column = (
-            f"FROM {cells} WHERE kind = {literal(kind)} AND tbl = {literal(table)} AND col = "
-            f"{literal(column)}"
+        cells = f"""SELECT row_number AS row, raw AS value FROM {marked}
+            WHERE kind = {literal(kind)} AND tbl = {literal(table)} AND col = {literal(column)}"""
+        short = kind == "short" and (
+            (table, column, "float") in counts
+            or count
+            == data.count(f"FROM {cells_of(data.tables[table], column)} WHERE value IS NOT NULL")
         )
-        if kind == "short":
-            (filled,) = data.row(
-                f"SELECT count({quote(column)}) FROM {parquet(data.tables[table])}"
-            )
-            if (table, column, "float") in counts or count == filled:
-                failures.add(
-                    f"SELECT {literal(DAMAGED)}, tbl, row_number, col, raw, '' {of_column}"
-                )
+        if kind == "float" or short:
+            data.fail(DAMAGED, table, column, cells)
         elif kind == "marks":
             # A reference that finds no row for its marks is reported as such, with the key that it
             # means (`references/orphans.py`).
             known = [name for name in TABLES[table].columns[column].targets if name in data.ids]
             found = f" AND {_TRIMMED} IN ({_keys(data, known)})" if known else ""
             cause = f"if(starts_with({_TRIMMED}, '='), 'formula', 'quotes')"
-            failures.add(
-                f"SELECT {literal(MARKED)}, tbl, row_number, col, raw, {cause} {of_column}{found}"
-            )
+            data.fail(MARKED, table, column, cells + found, cause)
             if column == "cid":
-                failures.add(
-                    f"SELECT 'SYN-ID-002', tbl, row_number, col, raw, 'marks' {of_column} AND "
-                    f"{_BARE} IN ({_keys(data, [table])})"
-                )
+                twins = f"{cells} AND {_BARE} IN ({_keys(data, [table])})"
+                data.fail("SYN-ID-002", table, column, twins, "'marks'")
 
 
 def _keys(data: Dataset, tables: Iterable[str]) -> str:

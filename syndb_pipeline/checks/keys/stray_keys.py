@@ -18,8 +18,9 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.cells.markers import is_marker
 from syndb_pipeline.checks.dataset import Dataset
-from syndb_pipeline.checks.failures import Failures, Group
+from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.rows.stray_rows import BLANK
+from syndb_pipeline.contract.key_encoding import keys_of
 from syndb_pipeline.readers import summary_words
 from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.state.tables import columns_of
@@ -92,8 +93,8 @@ class Keys:
         return parquet(self.data.tables[self.table], row_number=True)
 
 
-def add(keys: Keys, failures: Failures) -> None:
-    """Add the odd ones of `keys` to `failures`, each under the cause that says most."""
+def add(keys: Keys) -> None:
+    """Add the odd ones of `keys` to the failing cells, each under the cause that says most."""
     tests: dict[str, Callable[[Keys], str]] = {
         "word": _words,
         "comment": _comments,
@@ -105,11 +106,12 @@ def add(keys: Keys, failures: Failures) -> None:
         f"WHEN {when} THEN {literal(cause)}" for cause in _CAUSES if (when := tests[cause](keys))
     )
     if cases:
-        numbered = f"SELECT file_row_number AS row, key FROM {keys.ids} WHERE key IS NOT NULL"
-        failures.add(
-            f"""SELECT {literal(CODE)}, {literal(keys.table)}, row, 'cid', key, cause
-                FROM (SELECT row, key, CASE {cases} END AS cause FROM ({numbered})) WHERE cause IS
-                  NOT NULL"""
+        cells = (
+            f"SELECT row, key AS value, CASE {cases} END AS cause FROM "
+            f"{keys_of(keys.data.ids[keys.table])}"
+        )
+        keys.data.fail(
+            CODE, keys.table, "cid", f"SELECT * FROM ({cells}) WHERE cause <> ''", "cause"
         )
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.engine import literal, parquet
+from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.checks.dataset import Dataset
-from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.references.search import Evidence
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, keys_of
@@ -90,7 +89,6 @@ class Swap:
 class Work(Dataset):
     """What the stage carries from table to table."""
 
-    failures: Failures
     folder: Path
     parents: dict[str, Parent] = field(default_factory=dict)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -107,20 +105,6 @@ class Work(Dataset):
     def relations(self, table: str) -> Path:
         """The file of a table's relations, in the new folder."""
         return self.folder / "relations" / f"{table}.parquet"
-
-    def fail(
-        self,
-        code: str,
-        table: str,
-        column: str,
-        rows: str,
-        value: str,
-        row: str = "file_row_number",
-    ) -> None:
-        """Add failing cells of `column`, of the FROM item `rows`; `value` and `row` are SQL of what
-        they hold and where they are."""
-        cell = f"{literal(code)}, {literal(table)}, {row}, {literal(column)}, {value}"
-        self.failures.add(f"SELECT {cell}, '' FROM {rows}")
 
     def targets_of(self, table: str) -> dict[str, str]:
         """The table that each column of `table` points to."""

@@ -218,9 +218,11 @@ def find(work: Work) -> None:
             f"""DELETE FROM failures WHERE code IN {_CONSEQUENCES} AND tbl = {literal(name)}
                 AND (code = 'SYN-REL-006' OR col IN {(swap.first, swap.second)})"""
         )
-        filled = f"{quote(swap.first)} IS NOT NULL OR {quote(swap.second)} IS NOT NULL"
-        rows = f"{rows_of(work.tables[name], row_number=True)} WHERE {filled}"
-        work.fail(CODE, name, swap.first, rows, quote(swap.first))
+        first, second = quote(swap.first), quote(swap.second)
+        rows = rows_of(work.tables[name], row_number=True)
+        cells = f"SELECT file_row_number AS row, {first} AS value FROM {rows}"
+        cells += f" WHERE {first} IS NOT NULL OR {second} IS NOT NULL"
+        work.fail(CODE, name, swap.first, cells)
 
 
 def _find(work: Work, table: str, lost: set[str]) -> Swap | None:
