@@ -12,7 +12,15 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 MAX_BODY = 1 << 30
 
@@ -144,3 +152,30 @@ class Server:
         return Seen(
             method, target, headers, int(headers.get("content-length", 0)), connection, rest
         )
+
+
+def certified(folder: Path, host: str = "127.0.0.1", days: int = 9) -> ssl.SSLContext:
+    """A server's side of TLS with a certificate for `host` that no authority signed, good for so
+    many days; it is `folder`/cert.pem."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=9), now + timedelta(days=days)
+    )
+    extensions: list[x509.ExtensionType] = [
+        x509.SubjectAlternativeName(
+            [x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)]
+        ),
+        x509.BasicConstraints(ca=True, path_length=None),
+    ]
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    signed = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "cert.pem").write_bytes(signed)
+    (folder / "both.pem").write_bytes(private + signed)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    return context

@@ -41,7 +41,7 @@ def see_to_verification(server: RestDestination, *, browse: bool, seconds: float
         )
     later = (
         f"You stay logged in. To go on: syndb-pipeline login --destination {server.name}\n"
-        f"To see where it stands: syndb-pipeline whoami --destination {server.name}"
+        f"To see how far it is: syndb-pipeline whoami --destination {server.name}"
     )
     try:
         if seconds:

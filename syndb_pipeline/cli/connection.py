@@ -154,7 +154,7 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
     _warn_of_environment(server)
     if not_done is not None:
         raise type(not_done)(
-            f"What was kept here is forgotten, but {server.name} was not told: {not_done.message}",
+            f"What was kept here is forgotten, but not by {server.name}: {not_done.message}",
             next_step="The token stays good there until it ends by itself.",
         )
 
@@ -336,7 +336,7 @@ def _server(settings: Path | None, named: str | None, command: str) -> RestDesti
     server = open_destination(loaded, name, terminal.say)
     if not isinstance(server, RestDestination):
         raise ConfigError(
-            f"{name} is a SynDB in a folder of this machine; there is nobody to log in to."
+            f"{name} is a SynDB in a folder of this machine; there is no server to log in to."
         )
     return server
 
@@ -346,8 +346,8 @@ def _servers(settings: PipelineSettings) -> list[str]:
 
 
 def _only_server(settings: PipelineSettings, named: str | None, command: str) -> str:
-    """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and says
-    how to add one where there is none."""
+    """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and
+    says how to add one where there is none."""
     from syndb_pipeline.destinations import require_named
 
     servers = _servers(settings)

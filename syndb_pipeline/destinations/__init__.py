@@ -19,7 +19,7 @@ def _silent(_: str) -> None:
 
 
 def default_destination(settings: PipelineSettings) -> str:
-    """The destination meant when nobody names one: "local" where there is one, else the first of
+    """The destination meant when none is named: "local" where there is one, else the first of
     pipeline.yaml. Raises `ConfigError`.
     """
     if not settings.destinations:

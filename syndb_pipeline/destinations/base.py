@@ -1,6 +1,8 @@
-"""What every destination can do, whatever it speaks: the one interface between publishing and a SynDB.
+"""What every destination can do, whatever it speaks: the one interface between publishing and a
+SynDB.
 
-Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any decision about approval.
+Belongs here: the interface and the types that cross it. Does not: any wire format, any stage, any
+decision about approval.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ class StoredFiles(_Frozen):
 class Deletion(_Frozen):
     """What a deleted dataset was: kept for good, so that the history of an id can be seen.
 
-    `rows` and `files` are None when the destination did not tell them.
+    `rows` and `files` are None when the destination did not give them.
     """
 
     dataset: UUID
@@ -137,11 +139,12 @@ class Deletion(_Frozen):
 
 
 class DatasetInfo(_Frozen):
-    """A dataset as its destination tells it.
+    """A dataset as its destination gives it.
 
-    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count of rows; `rows` is, or None when the
-    destination does not count by table. `uploads`, oldest first, is None when it does not tell which tars it took. `new` is told by
-    `register` alone: this very call created the dataset, so nobody else can have begun to send to it.
+    `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count
+    of rows; `rows` is, or None when the destination does not count by table. `uploads`, oldest
+    first, is None when it does not say which tars it took. `new` is given by `register` alone: this
+    very call created the dataset, so no other can have started to send to it.
     """
 
     metadata: Metadata
@@ -156,8 +159,9 @@ class DatasetInfo(_Frozen):
 class TableCheck(_Frozen):
     """One sent table held against what the destination has.
 
-    `found` counts every row of the table there, earlier uploads' too; None when the destination does not let us read. `missing` counts sent
-    rows that are not there as they were sent, `doubled` the rows there whose key another row has; None as `found`.
+    `found` counts every row of the table there, earlier uploads' too; None when the destination
+    does not let us read. `missing` counts sent rows that are not there as they were sent, `doubled`
+    the rows there whose key another row has; None as `found`.
     """
 
     table: str
@@ -180,8 +184,9 @@ class TableCheck(_Frozen):
 class Destination(Protocol):
     """A SynDB that datasets are published to.
 
-    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a broken tar) and `OutcomeUnknown` (no
-    answer). Every method may be repeated: what is there already is not done twice.
+    Every method may raise `DestinationRefused` (a no for good: unknown dataset, another owner, a
+    broken tar) and `OutcomeUnknown` (no answer). Every method may be repeated: what is there
+    already is not done twice.
     """
 
     @property
@@ -191,18 +196,21 @@ class Destination(Protocol):
 
     @property
     def target(self) -> str:
-        """What the name stands for, the same on every machine; a part of what is approved (an HTTP destination's address)."""
+        """What the name stands for, the same on every machine; a part of what is approved (an HTTP
+        destination's address)."""
         ...
 
     @property
     def settle_seconds(self) -> float:
-        """How long after an unanswered upload its rows may still appear; 0 when a destination is done once it stops answering."""
+        """How long after an unanswered upload its rows may still appear; 0 when a destination is
+        done once it stops answering."""
         ...
 
     def who_am_i(self) -> Identity: ...
 
     def register(self, metadata: Metadata) -> DatasetInfo:
-        """Create the dataset, and the tags and collections it needs; the same dataset with the same metadata is given back as it is."""
+        """Create the dataset, and the tags and collections it needs; the same dataset with the same
+        metadata is given back as it is."""
         ...
 
     def owned(self) -> list[DatasetInfo]:
@@ -210,7 +218,8 @@ class Destination(Protocol):
         ...
 
     def modifiable(self) -> list[DatasetInfo]:
-        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by label."""
+        """The datasets `who_am_i` may upload to: owned ones, and those of a group they are in; by
+        label."""
         ...
 
     def incomplete(self) -> list[DatasetInfo]:
@@ -222,9 +231,11 @@ class Destination(Protocol):
         ...
 
     def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
-        """Send a package. All of it arrives or nothing, as far as the destination keeps its word; `compare` sees.
+        """Send a package. All of it arrives or nothing, as far as the destination keeps its word;
+        `compare` sees.
 
-        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends twice by itself after that.
+        Raises `OutcomeUnknown` when the last byte may have arrived and no answer came. Never sends
+        twice by itself after that.
         """
         ...
 
@@ -239,11 +250,12 @@ class Destination(Protocol):
     def put_files(
         self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
     ) -> list[FailedFile]:
-        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that did not arrive; the others did."""
+        """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that
+        did not arrive; the others did."""
         ...
 
     def files(self, dataset: UUID) -> StoredFiles | None:
-        """How many meshes and skeletons the dataset has; None when the destination does not tell."""
+        """How many meshes and skeletons the dataset has; None when the destination does not say."""
         ...
 
     def delete(self, dataset: UUID) -> Deletion:
@@ -251,7 +263,8 @@ class Destination(Protocol):
         ...
 
     def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
-        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of them."""
+        """Earlier lives of the id, oldest first; empty when the destination keeps no memory of
+        them."""
         ...
 
 
@@ -268,10 +281,11 @@ def by_label(infos: Iterable[DatasetInfo]) -> list[DatasetInfo]:
 
 
 def differences(wanted: Metadata, found: Metadata) -> list[str]:
-    """In words, where the metadata at a destination differ from those wanted; empty when the dataset can be selected as it is.
+    """In words, where the metadata at a destination differ from those wanted; empty when the
+    dataset can be selected as it is.
 
-    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds). The order of regions, mutations,
-    publications, groups and collections means nothing.
+    `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds).
+    The order of regions, mutations, publications, groups and collections means nothing.
     """
     return [
         f"{name}: here {_short(getattr(wanted, name))}, there {_short(getattr(found, name))}"

@@ -35,7 +35,7 @@ class Link(BaseModel):
 
 
 def recompute(context: Context) -> list[Link]:
-    """Every stage's link, in order: digests of lab files, config and outputs taken anew, versions
+    """Every stage's link, in order: digests of lab files, config and outputs taken again, versions
     compared. Reads every byte involved.
     """
     links: list[Link] = []
@@ -52,7 +52,7 @@ def _link(context: Context, stage: Stage, behind: str | None) -> Link:
         return Link(stage=stage.name, state="stale", changes=(damage,), behind=behind)
     if record is None:
         return Link(stage=stage.name, state="missing", behind=behind)
-    # What a stage would read now cannot be told while the one before it is not whole.
+    # What a stage would read now cannot be known while the one before it is not whole.
     changes = _changes(context, stage, record) if behind is None else _damage(context, record)
     state: StageState = "stale" if changes or behind else "current"
     return Link(

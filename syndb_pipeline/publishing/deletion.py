@@ -72,8 +72,8 @@ def describe_preview(preview: Preview) -> str:
 def delete(
     settings: PipelineSettings, dataset: UUID, destination: Destination | str, typed_label: str
 ) -> Tombstone:
-    """Delete a dataset with all its rows and files, for good, and keep a tombstone in its store (and
-    in the node, when it keeps any).
+    """Delete a dataset with all its rows and files, for good, and keep a tombstone in its store
+    (and in the node, when it keeps any).
 
     May be given again after a crash: a deletion that happened is settled, not repeated.
 

@@ -1,5 +1,5 @@
-"""The plan: exactly what would be sent where, under one digest; and the approval of that digest by a
-person.
+"""The plan: exactly what would be sent where, under one digest; and the approval of that digest by
+a person.
 
 Belongs here: computing, describing and approving a plan. Does not: sending (`publish.py`).
 """
@@ -325,7 +325,8 @@ def describe(current: Plan) -> str:
         f"Destination  {current.destination} ({current.target})",
         f"Licence      {license}{spdx}",
         *(
-            f"Brain region {region.brain_structure}: not in SynDB's vocabulary, published as written"
+            f"Brain region {region.brain_structure}: not in SynDB's vocabulary, "
+            "published as written"
             for region in current.metadata.brain_regions
             if region.brain_structure not in BRAIN_STRUCTURES
         ),

@@ -286,7 +286,7 @@ class _Publication(Arrival):
             except OutcomeUnknown as silence:
                 upload = self._settle(silence)
             except DestinationRefused:
-                # Nothing is under way, so nobody has to wait for it.
+                # Nothing is under way, so there is nothing to wait for.
                 self._note("upload", "refused", before)
                 raise
         self._note("upload", "done", upload.model_dump(mode="json"))
@@ -422,7 +422,7 @@ class _Publication(Arrival):
 
     @property
     def _before(self) -> int | None:
-        """The destination's count before this machine sent the plan's rows; None when it did not."""
+        """The destination's count before we sent the plan's rows; None when we did not."""
         start = self.records.last(self.plan.digest, self.destination.name, "upload", "start")
         return int(start.details["number_of_units"]) if start is not None else None
 

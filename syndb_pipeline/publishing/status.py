@@ -1,4 +1,4 @@
-"""Where a dataset stands: each stage, the verdict, the plan, approvals, receipt, tombstones; and
+"""The state of a dataset: each stage, the verdict, the plan, approvals, receipt, tombstones; and
 what a destination holds.
 
 Belongs here: gathering what the store and the destinations say. Does not: changing anything.
@@ -25,10 +25,10 @@ from syndb_pipeline.state.stage import Context
 
 
 class Status(BaseModel):
-    """Where a dataset stands. `digest` is the plan's, None with `obstacle` saying why when there is
-    no plan to approve; `set_aside` tells by table the rows that it leaves out.
+    """The state of a dataset. `digest` is the plan's, None with `obstacle` saying why when there is
+    no plan to approve; `set_aside` has by table the rows that it leaves out.
 
-    `approved` tells whether a kept approval of exactly this plan counts now. `published` is the
+    `approved` says whether a kept approval of exactly this plan counts now. `published` is the
     time of this plan's receipt, if it has one. `unasked` says why the destination could not be
     asked, if so; then both rest on what is kept here alone.
     """

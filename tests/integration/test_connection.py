@@ -455,7 +455,7 @@ def test_logging_out_of_a_server_that_is_away_forgets_here(tmp_path: Path) -> No
     ran = lab.run("logout")
 
     assert ran.code == 5
-    assert "was not told" in ran.err
+    assert "is forgotten, but not by" in ran.err
     assert not lab.kept.exists()
 
 

@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
@@ -31,12 +24,13 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.forms import FilePart, Session
+from syndb_pipeline.destinations.rest.forms import FilePart
+from syndb_pipeline.destinations.rest.session import Session
 from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.command_line import PROGRAM
 from tests.rest_lab import ROOT
 from tests.rest_place import metadata, package
-from tests.scripted_server import Reply, Seen, Server, answer
+from tests.scripted_server import Reply, Seen, Server, answer, certified
 
 TOKEN = "token-canary"
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202e\nfake line"
@@ -451,36 +445,6 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
         assert session(server.url).ask("GET", "/thing").status == 200
 
 
-def certificate(folder: Path, host: str, *, until: timedelta) -> ssl.SSLContext:
-    """A server's side of TLS with a certificate that says it is `host`; the certificate lies in
-    `folder`/cert.pem.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.now(UTC)
-    alternative = x509.IPAddress(ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-    )
-    builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + until)
-    builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-    signed = builder.add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
-    ).sign(key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    (folder / "both.pem").write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem")
-    return context
-
-
 @pytest.mark.parametrize(
     ("host", "days", "believed", "reason"),
     [
@@ -498,7 +462,7 @@ def test_a_certificate_has_to_prove_that_it_is_this_server(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    context = certificate(tmp_path, host, until=timedelta(days=days))
+    context = certified(tmp_path, host, days)
     if believed:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     with Server([told({})], context) as server:

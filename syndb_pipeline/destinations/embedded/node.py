@@ -1,5 +1,5 @@
-"""A SynDB node in a folder of this machine: datasets, owners, tables as Parquet, uploads, meshes and
-skeletons.
+"""A SynDB node in a folder of this machine: datasets, owners, tables as Parquet, uploads, meshes
+and skeletons.
 
 Belongs here: storing and reading datasets so that readers and writers never see a half. Does not:
 deciding what may be published.

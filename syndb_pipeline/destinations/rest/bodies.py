@@ -18,7 +18,7 @@ from syndb_pipeline.destinations.base import DatasetInfo, Metadata
 from syndb_pipeline.destinations.rest.answers import cleaned
 
 _DEFAULT_LICENSE: Final = LICENSES["ODC_BY"]
-"""What SynDB takes when nobody chose one (D: the upload guide)."""
+"""What SynDB takes when no person chose one (D: the upload guide)."""
 
 _LONGEST: Final = 1_000
 """Characters of a text that are kept; SynDB's own limits end at 280."""

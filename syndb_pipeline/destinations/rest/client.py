@@ -89,7 +89,7 @@ class RestClient:
         self._me = None
 
     def logout(self) -> None:
-        """Make the token worthless at the server. One that it does not know any more is no error."""
+        """Make the token worthless at the server. One that it no longer knows is no error."""
         try:
             answer = self.session.ask("POST", "/user/auth/native/logout", repeatable=True)
             self.good(answer, "to log out")

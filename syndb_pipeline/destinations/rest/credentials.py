@@ -1,8 +1,8 @@
-"""Passwords and tokens: found in the environment, the keyring or a file of mode 0600, kept in one of
-the last two.
+"""Passwords and tokens: found in the environment, the keyring or a file of mode 0600, kept in one
+of the last two.
 
-Belongs here: where a destination's secrets are, who may read them. Does not: when to
-log in (`access.py`) or asking for a password (`cli/`).
+Belongs here: where a destination's secrets are, who may read them. Does not: when to log in
+(`access.py`) or asking for a password (`cli/`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def environment_name(destination: str) -> str:
 
 
 def variables_of(destination: str) -> dict[str, str]:
-    """The variables of a token, a user name and a password for the destination, and their values."""
+    """The variables of a token, a user name and a password for a destination, with values."""
     name = environment_name(destination)
     variables = [f"SYNDB_{what}__{name}" for what in ("TOKEN", "USERNAME", "PASSWORD")]
     return {variable: os.environ.get(variable, "") for variable in variables}
@@ -256,7 +256,8 @@ def _checked(
     except ValidationError:
         pass  # raised below: an exception raised in here would carry the token as its context
     raise ConfigError(
-        f"{what} is empty or holds a space, a line end or a letter outside ASCII, as no token does.",
+        f"{what} is empty or holds a space, a line end or a letter outside ASCII, as no token "
+        "does.",
         next_step="Copy the token again, whole, without quotes and without the word Bearer.",
     )
 
@@ -357,8 +358,8 @@ def credentials_file() -> Path:
 
 
 def _read_file(path: Path) -> dict[str, _Secrets]:
-    """What the file keeps, by origin. What is opened is what is checked, so nobody can put another
-    file in its place in between."""
+    """What the file keeps, by origin. What is opened is what is checked, so no other file can be
+    put in its place in between."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
     except FileNotFoundError:
@@ -420,7 +421,8 @@ def _write_file(origin: str, new: _Secrets | None, *, renew: bool = False) -> bo
         with FileLock(lock, timeout=_LOCK_SECONDS, poll_interval=0.02, mode=0o600):
             lock.chmod(0o600)
             if lock.stat().st_mode & _OTHERS:
-                why = "is on a file system that keeps no modes, so secrets there would be open to others"
+                why = "is on a file system that keeps no modes"
+                why += ", so secrets there would be open to others"
                 raise _unusable(target.parent, why)
             _sweep(target)
             secrets = _read_file(path)

@@ -1,5 +1,5 @@
-"""Reading a dataset's tables back from what a server lets us download: a tar of Parquet files, every
-byte of it untrusted.
+"""Reading a dataset's tables back from what a server lets us download: a tar of Parquet files,
+every byte of it untrusted.
 
 Belongs here: taking tables out of it and holding them against a package. Does not: requests
 (`destination.py`).

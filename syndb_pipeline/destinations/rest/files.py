@@ -1,5 +1,5 @@
-"""Meshes and skeletons behind SynDB's REST interface: sent to an object store with pre-signed forms,
-seen again with pre-signed URLs.
+"""Meshes and skeletons behind SynDB's REST interface: sent to an object store with pre-signed
+forms, seen again with pre-signed URLs.
 
 Belongs here: forms, keys, digests, several files at a time. Does not: tables, datasets, or who may
 (`destination.py`).

@@ -1,13 +1,13 @@
-"""HTTP as every destination behind it needs it: tokens, retries, time-outs, files, redirects, errors
-in words.
+"""HTTP as every destination behind it needs it: tokens, retries, time-outs, files, redirects,
+errors in words.
 
 Belongs here: requests and sending them again. Does not: SynDB's routes, bodies, or what a status
 means to it (`client.py`).
 
 There is one rule for sending again. A request that may be repeated is; any other only when the
 server certainly did not carry it out: the connection was never made, the server said so (408, 425,
-429; 503 in its own words; 401 once a new token is there), or the body was not sent to its end.
-Else the outcome is unknown, and somebody has to ask.
+429; 503 in its own words; 401 once a new token is there), or the body was not sent to its end. Else
+the outcome is unknown, and somebody has to ask.
 """
 
 from __future__ import annotations
@@ -323,7 +323,7 @@ class Session:
     # One attempt
 
     def _exchange(self, call: _Call, token: SecretStr | None) -> tuple[Answer, bool]:
-        """The answer to one request, redirects of a GET followed; and whether all of it was sent."""
+        """The answer to one request, redirects of a GET followed; whether all of it was sent."""
         url = call.url
         for _ in range(_MAX_REDIRECTS + 1):
             reader = PartReader(call.part, lambda: self._go_on(call)) if call.part else None

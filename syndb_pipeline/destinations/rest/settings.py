@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class UploadLocation(Strict):
-    """Where uploads come from, which SynDB asks with each (A: the upload's query). Nothing is told
+    """Where uploads come from, which SynDB asks with each (A: the upload's query). Nothing is given
     unless somebody writes it here.
     """
 
@@ -121,8 +121,8 @@ class RestDestination(DestinationSettings):
 
     @property
     def beside(self) -> Path | None:
-        """The pipeline.yaml that names this address, where nobody chose that file: it lies beside a
-        dataset. None for the user's own.
+        """The pipeline.yaml that names this address, where no person chose that file: it is beside
+        a dataset. None for the user's own.
         """
         return self._beside
 

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import datetime
 import socket
-import ssl
 from email.utils import format_datetime
-from ipaddress import ip_address
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import DestinationRefused, Exit, PipelineError, Unreachable
@@ -40,7 +34,7 @@ from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.credentials import Credentials
 from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from syndb_pipeline.destinations.settings import load_settings
-from tests.scripted_server import Server, answer
+from tests.scripted_server import Server, answer, certified
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c01")
 CONFIG = f"""\
@@ -252,34 +246,7 @@ def test_name_connection_and_encryption_are_told_apart() -> None:
 
 
 def test_a_certificate_that_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = (
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]),
-        datetime.datetime.now(datetime.UTC),
-    )
-    built = (
-        x509.CertificateBuilder(
-            name,
-            name,
-            key.public_key(),
-            1,
-            now - datetime.timedelta(days=1),
-            now + datetime.timedelta(days=1),
-        )
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-
+    context = certified(tmp_path)
     with Server([answer(200)], context) as server:
         refused = failing(server.url)
         assert isinstance(refused, DestinationRefused)
@@ -287,7 +254,7 @@ def test_a_certificate_that_proves_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert "SSL_CERT_FILE" in refused.next_step
         assert server.seen == []
 
-        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         assert "TLSv1.3" in reach(at(server.url)).summary
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
         assert "SSL_CERT_FILE" in failing(server.url).message

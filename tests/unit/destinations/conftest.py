@@ -18,10 +18,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
     monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
+
+
+@pytest.fixture
+def sandbox(server: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
     monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / "credentials.json"))
     monkeypatch.setenv("SYNDB_KEYRING", "off")
     for what in ("TOKEN", "USERNAME", "PASSWORD"):

@@ -28,12 +28,6 @@ from tests.scripted_server import Reply, Seen, Server, answer, drop
 TOKEN = "token-canary"
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
-
-
 def session_for(
     url: str, told: list[str] | None = None, *, tokens: list[str] | None = None, **settings: Any
 ) -> Session:

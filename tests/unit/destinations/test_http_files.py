@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
@@ -30,17 +23,11 @@ from syndb_pipeline.base.errors import (
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.rest.forms import FilePart
-from tests.scripted_server import Reply, Seen, Server, answer, drop
+from tests.scripted_server import Reply, Seen, Server, answer, certified, drop
 from tests.unit.destinations.test_http import session_for
 
 MEGABYTE = 1 << 20
 SIZE = 8 * MEGABYTE + 321
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
 
 
 @pytest.fixture
@@ -306,43 +293,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 # Encryption
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that no authority signed, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + built.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @pytest.fixture
-def tls(certificate: Path) -> Iterator[ssl.SSLContext]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    yield context
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    return certified(tmp_path)
 
 
 def test_a_server_that_proves_nothing_gets_nothing(tls: ssl.SSLContext) -> None:
@@ -357,9 +310,9 @@ def test_a_server_that_proves_nothing_gets_nothing(tls: ssl.SSLContext) -> None:
 
 
 def test_a_labs_own_authority_is_believed(
-    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     path = tmp_path / "large.tar"
     path.write_bytes(bytes(40 * MEGABYTE))
     with Server([answer(200), early(413, read=0)], tls) as server:
@@ -369,9 +322,9 @@ def test_a_labs_own_authority_is_believed(
 
 
 def test_https_is_not_left(
-    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     with (
         Server([answer(200)]) as plain,
         Server([], tls) as server,

@@ -40,12 +40,6 @@ PROFILE, ALL, INFO = (
 DOWNLOAD, LINKS = "/neurodata/io/download_dataset", "/neurodata/io/download_url"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
-
-
 def as_json(body: Any, status: int = 200) -> Reply:
     return answer(status, json.dumps(body).encode(), content_type="application/json")
 
