@@ -2,7 +2,7 @@
 text.
 
 Belongs here: which cells are read again from the lab's files, and how many. Does not: reading them
-(`readers/single_cells.py`).
+(`readers/formats/`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import duckdb
 
 from syndb_pipeline.base.engine import given, literal, parquet
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
+from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.formats import LabFile, Means, Texts, format_of
 from syndb_pipeline.readers.part import Unreadable
-from syndb_pipeline.readers.single_cells import LabFile, Texts, read_cells
 from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context
@@ -232,8 +233,12 @@ def read_again(
             yield source.first_line + index + shift
 
     try:
-        for row_texts in read_cells(connection, lab_file, names, lines(), scratch):
-            yield numbers.pop(0), row_texts
+        own = format_of(lab_file.path)
+        assert own is not None  # ingest has read it
+        with Fence() as fence:
+            means = Means(connection, fence, scratch)
+            for row_texts in own.cells(lab_file, names, lines(), means):
+                yield numbers.pop(0), row_texts
     except (Unreadable, OSError, ValueError, duckdb.Error):
         return
     finally:

@@ -57,9 +57,10 @@ class Fence:
         self._end()
 
     def prepare(self, function: Callable[..., Any]) -> None:
-        """Have the process import what `function` needs, without waiting for it."""
+        """Start the process and have it import what `function` needs, without waiting for it."""
         with self._one_at_a_time:
-            self._send(function, None, 0, 0)
+            if self._process is None:
+                self._send(function, None, 0, 0)
 
     def call(
         self, function: Callable[..., Answer], *arguments: Any, memory: int, seconds: int

@@ -16,11 +16,7 @@ from typing import Final
 from syndb_pipeline.base.digests import Stamp, digest_file, stamp
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.base.irregular_files import irregular
-
-TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-WORKBOOK_SUFFIXES: Final = (".xlsx", ".xlsm", ".xls")
-PARQUET_SUFFIXES: Final = (".parquet", ".pq")
-_SUFFIXES: Final = TEXT_SUFFIXES + WORKBOOK_SUFFIXES + PARQUET_SUFFIXES
+from syndb_pipeline.readers.formats import every_suffix, format_of, suffix
 
 _LOOKED_AT: Final = 10_000
 """Files of a folder whose suffixes are counted."""
@@ -135,7 +131,8 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
                 if not any(part[0] in "._" for part in name.parts) and path.is_file()
             }
             globs += [
-                f"{start}{between}*{ending}" for ending in sorted(endings.intersection(_SUFFIXES))
+                f"{start}{between}*{ending}"
+                for ending in sorted(endings.intersection(every_suffix()))
             ]
     except OSError:
         return None
@@ -145,9 +142,7 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
 def neighbours(folder: Path, pattern: str) -> list[str]:
     """Names of the tables that lie where `pattern` looks, sorted; empty when that is no folder."""
     try:
-        return sorted(
-            path.name for path in (folder / pattern).parent.iterdir() if suffix(path) in _SUFFIXES
-        )
+        return sorted(path.name for path in (folder / pattern).parent.iterdir() if format_of(path))
     except (OSError, ValueError):  # no such folder; a name with a zero byte
         return []
 
@@ -159,12 +154,6 @@ def shown(path: Path, folder: Path) -> str:
     normal = Path(os.path.normpath(path))
     home = Path(os.path.normpath(folder))
     return normal.relative_to(home).as_posix() if normal.is_relative_to(home) else normal.as_posix()
-
-
-def suffix(path: Path) -> str:
-    """The suffix that tells the format, lower case; `.csv.gz` counts as one."""
-    name = path.name.lower()
-    return next((known for known in TEXT_SUFFIXES if name.endswith(known)), path.suffix.lower())
 
 
 class Witness:

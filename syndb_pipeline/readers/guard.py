@@ -10,24 +10,15 @@ taken.
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.readers import files, signatures
-from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.limits import MAX_COLUMNS, line_too_long, too_many_columns
-from syndb_pipeline.readers.parquet import parquet_files
-from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
-from syndb_pipeline.readers.text.lines import MAX_LINE_BYTES
-
-_DELIMITERS: Final = (b",", b"\t", b";", b"|")
-_LINE_END: Final = re.compile(rb"\r\n?|\n")
+from syndb_pipeline.readers import files
+from syndb_pipeline.readers.formats import format_of
+from syndb_pipeline.readers.part import Problem, Unreadable
 
 
 @dataclass(frozen=True)
@@ -107,11 +98,8 @@ class Guard:
         what = irregular(path)
         if what is not None:
             raise not_a_file(file, what)
-        suffix = files.suffix(path)
-        if suffix in files.TEXT_SUFFIXES:
-            _glance_at_text(path, file, self.config)
-        elif suffix in files.PARQUET_SUFFIXES:
-            parquet_files.glance(path, file)
+        if own := format_of(path):
+            own.glance(path, file, self.config)
 
 
 def vet(path: Path, file: str) -> None:
@@ -119,43 +107,6 @@ def vet(path: Path, file: str) -> None:
     be opened to look into it.
     """
     Guard(path.parent, None, TableConfig(file=file)).check(path)
-
-
-def _glance_at_text(path: Path, file: str, config: TableConfig) -> None:
-    with path.open("rb") as source:
-        if not path.name.lower().endswith(".gz"):
-            head = source.read(MAX_LINE_BYTES + 2)
-        else:
-            try:
-                head = first_bytes(gunzipped(source, file), MAX_LINE_BYTES + 2)
-            except (zlib.error, EOFError):
-                return  # the reader tells what is wrong with it
-    if signatures.recognise(head[: signatures.HEAD_BYTES]):
-        return  # the reader tells what it is instead
-    if len(head) > MAX_LINE_BYTES and b"\n" not in head and b"\r" not in head:
-        if not head.strip(b"\0"):
-            raise cannot_read(
-                file,
-                "it holds zero bytes where its text should be",
-                "Copy or export it again from its source.",
-            )
-        raise line_too_long(file, 1)
-    lines = _LINE_END.split(head, config.header_row or 1)
-    line = lines[min(config.header_row or 1, len(lines)) - 1]
-    delimiters = (config.delimiter.encode(),) if config.delimiter else _DELIMITERS
-    columns = max(line.count(mark) for mark in delimiters) + 1
-    if columns > MAX_COLUMNS:
-        raise too_many_columns(file, columns)
-
-
-def first_bytes(pieces: Iterator[bytes], size: int) -> bytes:
-    """The first `size` bytes of what `pieces` gives, or all when there are fewer."""
-    head = bytearray()
-    for piece in pieces:
-        head += piece
-        if len(head) >= size:
-            break
-    return bytes(head[:size])
 
 
 def not_a_file(file: str, what: str) -> Unreadable:

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.readers.formats import format_of, suffix
 from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.part import cannot_read
 
@@ -213,13 +213,6 @@ _OBJ_LINE: Final = re.compile(rb"^v[ \t]+-?[0-9.]+[^\n]*$|^f[ \t]+[0-9]+[^\n]*$"
 _OBJ_WORDS: Final = (b"v", b"vn", b"vt", b"o", b"g", b"f", b"s", b"mtllib", b"usemtl")
 _STL_HEAD, _STL_FACE = 84, 50
 _GZIP: Final = b"\x1f\x8b"
-_OWN: Final = {
-    ".xlsx": (b"PK", b"\xd0\xcf"),  # the latter when it is protected by a password
-    ".xlsm": (b"PK", b"\xd0\xcf"),
-    ".xls": (b"\xd0\xcf",),
-    ".parquet": (b"PAR1",),
-    ".pq": (b"PAR1",),
-}
 _BOMS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -229,12 +222,14 @@ def check_is(path: Path, file: str, promised: str) -> None:
     """
     with path.open("rb") as source:
         head = source.read(HEAD_BYTES)
-    if not head or head.startswith(_OWN.get(suffix(path), ())):
+    own = format_of(path)
+    starts = own.suffixes[suffix(path)] if own else ()
+    if not head or head.startswith(starts):
         return
     if known := look_into(path, file):
         what, advice = known
         raise cannot_read(file, f"it is no {promised} but {what}", advice)
-    if suffix(path) in _OWN and (b"\0" not in head or head.startswith(_BOMS)):
+    if starts and (b"\0" not in head or head.startswith(_BOMS)):
         raise cannot_read(
             file,
             f"it is no {promised} but text",

@@ -13,18 +13,24 @@ from itertools import groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import fill
-from typing import Final
+from typing import Any, Final
+
+import duckdb
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.config.settings import DATASET_NAME
 from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.readers.files import PARQUET_SUFFIXES, suffix
+from syndb_pipeline.readers.formats import Means, suffix
+from syndb_pipeline.readers.formats.parquet import FORMAT as PARQUET
 from syndb_pipeline.scaffold.guess import Guess, guess_tables, name_score
 from syndb_pipeline.scaffold.names import TABLE_WORDS, WORDS
 from syndb_pipeline.scaffold.peek import SUFFIXES, Candidate, Unreadable, peek
 from syndb_pipeline.scaffold.text import config_text
+
+_LITTLE: Final[dict[str, Any]] = {"memory_limit": "500MB", "threads": "1"}
+"""What DuckDB may take to look into files."""
 
 _LOOKED_AT: Final = 100_000
 """Files deeper down that are looked at."""
@@ -85,8 +91,9 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
     _check_paths(folder, out, overwrite)
     with TemporaryDirectory(prefix="syndb-init-") as scratch:
         try:
-            with Fence() as fence:
-                candidates, unused, tables = _survey(folder, out, Path(scratch), fence)
+            with duckdb.connect(config=_LITTLE) as connection, Fence() as fence:
+                means = Means(connection, fence, Path(scratch))
+                candidates, unused, tables = _survey(folder, out, means)
         except PermissionError:
             advice = "Check that you may read it."
             raise ConfigError(f"{folder} cannot be read.", next_step=advice) from None
@@ -150,12 +157,10 @@ def _tables_below(folder: Path) -> Iterator[Path]:
 # What is in the folder
 
 
-def _survey(
-    folder: Path, out: Path, scratch: Path, fence: Fence
-) -> tuple[list[Candidate], dict[str, str], bool]:
+def _survey(folder: Path, out: Path, means: Means) -> tuple[list[Candidate], dict[str, str], bool]:
     """The candidates, what is not used with the reason, and whether anything is called a table.
 
-    `out`, where the config goes, is passed over, and so is what is hidden. `scratch` is for samples.
+    `out`, where the config goes, is passed over, and so is what is hidden. `means` are those of `peek`.
     """
     candidates: list[Candidate] = []
     unused: dict[str, str] = {}
@@ -173,13 +178,13 @@ def _survey(
             unused[path.name] = f"it is {what}, not a file"
         elif path.is_dir():
             try:
-                candidates.append(_folder(path, scratch, fence))
+                candidates.append(_folder(path, means))
             except Unreadable as error:
                 unused[f"{path.name}/"] = str(error)
         elif called_table:
             tables = True
             try:
-                candidates += peek(path, scratch, fence)
+                candidates += peek(path, means)
             except Unreadable as error:
                 unused[path.name] = str(error)
         else:
@@ -222,7 +227,7 @@ def _others(paths: list[Path]) -> dict[str, str]:
     return reasons
 
 
-def _folder(path: Path, scratch: Path, fence: Fence) -> Candidate:
+def _folder(path: Path, means: Means) -> Candidate:
     """The table whose parts a folder holds, as Spark and Dask write them. Raises `Unreadable`."""
     try:
         inside = sorted(file for file in path.iterdir() if not file.name.startswith((".", "_")))
@@ -238,7 +243,7 @@ def _folder(path: Path, scratch: Path, fence: Fence) -> Candidate:
         raise Unreadable(f"a folder with tables of its own, such as {tables[0].name}{alone}")
     chosen = sorted({*range(min(_PIECES - 1, len(tables))), len(tables) - 1})
     try:
-        pieces = [piece for index in chosen for piece in peek(tables[index], scratch, fence)]
+        pieces = [piece for index in chosen for piece in peek(tables[index], means)]
     except Unreadable as error:
         raise Unreadable(f"one of its parts cannot be read: {error}") from None
     first = pieces[0]
@@ -260,7 +265,7 @@ def _without_tables(path: Path) -> str:
     ]
     if below := [file for file in deeper if suffix(file) in SUFFIXES]:
         at = below[0].relative_to(path)
-        if suffix(path) in PARQUET_SUFFIXES or any("=" in part for part in at.parts[:-1]):
+        if suffix(path) in PARQUET.suffixes or any("=" in part for part in at.parts[:-1]):
             levels = "*/" * (len(at.parts) - 1)
             return (
                 f"its parts are in folders such as {at.parts[0]}; they can be named "

@@ -16,7 +16,7 @@ from itertools import combinations, takewhile
 from typing import Final
 
 from syndb_pipeline.contract.tables import TABLES, Table, ordered
-from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.readers.formats import suffix
 from syndb_pipeline.scaffold.columns import LONG, Mapped, map_columns, share
 from syndb_pipeline.scaffold.names import TABLE_WORDS
 from syndb_pipeline.scaffold.peek import Candidate

@@ -7,38 +7,22 @@ strict reading with findings (`readers/`).
 
 from __future__ import annotations
 
-import codecs
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
-
-import duckdb
 
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.readers import headers
-from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.readers.files import PARQUET_SUFFIXES, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, suffix
-from syndb_pipeline.readers.guard import first_bytes, vet
-from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.parquet import parquet_files
+from syndb_pipeline.readers.formats import Glimpse, Means, Rows, every_suffix, format_of, suffix
+from syndb_pipeline.readers.guard import vet
 from syndb_pipeline.readers.part import Unreadable as Refused
-from syndb_pipeline.readers.part import column_name
-from syndb_pipeline.readers.signatures import check_is
-from syndb_pipeline.readers.text import encodings
 from syndb_pipeline.readers.text import text_files as text
-from syndb_pipeline.readers.text.line_ends import line_end
-from syndb_pipeline.readers.text.lines import LineTooLong, Record, records, sample
-from syndb_pipeline.readers.workbook import workbooks
 from syndb_pipeline.scaffold.names import KNOWN, plain
 
-SUFFIXES: Final = (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, *PARQUET_SUFFIXES)
-_LOOK_BYTES: Final = 1 << 20
+SUFFIXES: Final = every_suffix()
 _LOOK_ROWS: Final = 2_000
 """Rows that a guess may rest on: enough for keys of one file to be met again in another."""
 
@@ -107,28 +91,45 @@ class Candidate:
         }
 
 
-def peek(path: Path, scratch: Path, fence: Fence) -> list[Candidate]:
+def peek(path: Path, means: Means) -> list[Candidate]:
     """The candidates in the file at `path`: one, or one for each sheet with content.
 
-    `scratch` is a folder for samples, which the candidates refer to. Raises `Unreadable`.
+    The scratch folder of `means` is for samples, which the candidates refer to. Raises
+    `Unreadable`.
     """
+    own = format_of(path)
+    assert own is not None  # of a suffix that tables have
     try:
         vet(path, path.name)
-        if suffix(path) in PARQUET_SUFFIXES:
-            return [_peek_parquet(path, fence)]
-        if suffix(path) in WORKBOOK_SUFFIXES:
-            return _peek_workbook(path, fence)
-        return [_peek_text(path, scratch)]
+        glimpses = own.peek(path, means, _LOOK_ROWS)
     except Refused as error:
         raise Unreadable(_in_words(error)) from None
-    except LineTooLong as error:
-        raise Unreadable(f"line {error.number:,} is too long to be a row") from None
-    except (EOFError, zlib.error):
-        raise Unreadable(
-            "its compressed data are not whole; compress it again from its source"
-        ) from None
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from None
+    sheets = tuple(each.sheet for each in glimpses if each.sheet is not None)
+    filled = [each for each in glimpses if each.names is not None or any(each.ways.values())]
+    if not filled:
+        raise Unreadable("its quotation marks leave no row whole")
+    return [_candidate(path, each, sheets) for each in filled]
+
+
+def _candidate(path: Path, seen: Glimpse, sheets: tuple[str, ...]) -> Candidate:
+    if seen.names is not None:
+        rows = tuple(tuple(cells) for _, cells in seen.ways[None])
+        return Candidate(path, seen.names, len(seen.names), rows=rows)
+    mark = max(seen.ways, key=lambda each: _fit(each, seen.ways[each][:_HEADER_ROWS]))
+    blank = Candidate(
+        path,
+        (),
+        0,
+        sheet=seen.sheet,
+        sheets=sheets,
+        delimiter=mark,
+        encoding=seen.encoding,
+        readings=None if seen.readings is None else tuple(seen.readings.items()),
+        sample=seen.sample,
+    )
+    return _laid_out(blank, seen.ways[mark])
 
 
 def _in_words(error: Refused) -> str:
@@ -156,99 +157,7 @@ def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool
     )
 
 
-# Parquet
-
-
-def _peek_parquet(path: Path, fence: Fence) -> Candidate:
-    with duckdb.connect(config={"memory_limit": "500MB", "threads": "1"}) as connection:
-        part = parquet_files.read(connection, path, path.name, TABLES["neuron"], _ANY, fence)
-        cells = [_parquet_cell(column_name(index), kind) for index, kind in enumerate(part.types)]
-        try:
-            rows = connection.execute(
-                f"SELECT {', '.join(cells)} FROM {part.source} LIMIT {_LOOK_ROWS}"
-            ).fetchall()
-        except duckdb.Error as error:
-            raise Unreadable(f"cannot be read: {parquet_files.first_line(error)}") from None
-    return Candidate(path, part.names, len(part.names), rows=tuple(rows))
-
-
-def _parquet_cell(column: str, kind: str) -> str:
-    if kind == "BLOB" or kind.startswith(("STRUCT", "MAP", "UNION")):
-        return "''"
-    # Whole numbers as a person writes them, so that keys of one file are met again in another.
-    return f"coalesce(regexp_replace({column}::VARCHAR, '\\.0$', ''), '')"
-
-
-# Workbooks
-
-
-def _peek_workbook(path: Path, fence: Fence) -> list[Candidate]:
-    sheets = workbooks.peek(path, fence, _LOOK_ROWS)
-    several = tuple(name for name, _ in sheets) if len(sheets) > 1 else ()
-    found = [
-        _laid_out(Candidate(path, (), 0, name if several else None, several), rows)
-        for name, rows in sheets
-        if rows
-    ]
-    if not found:
-        raise Unreadable("every sheet is empty")
-    return found
-
-
-# Text
-
-
-def _peek_text(path: Path, scratch: Path) -> Candidate:
-    packed = path.name.lower().endswith(".gz")
-    if not packed:
-        check_is(path, path.name, "text")
-    with path.open("rb") as file:
-        start = (
-            first_bytes(gunzipped(file, path.name), _LOOK_BYTES)
-            if packed
-            else file.read(_LOOK_BYTES)
-        )
-    if not start.strip():
-        raise Unreadable("it is empty")
-    encoding, readings = encodings.seen(start)
-    decoded = codecs.getincrementaldecoder(encoding)("replace").decode(start).lstrip("\ufeff")
-    beginning = Path(mkdtemp(dir=scratch)) / "sample.txt"
-    beginning.write_bytes(decoded.encode("utf-8", "replace"))
-    end = line_end(beginning)
-    if len(start) == _LOOK_BYTES and (last := decoded.rfind(end.decode())) > 0:
-        beginning.write_bytes(
-            decoded[: last + 1].encode("utf-8", "replace")
-        )  # the last line is cut off
-    samples = {
-        mark: _rows(sample(records(beginning, mark.encode(), end), _HEADER_ROWS))
-        for mark in text.DELIMITERS
-    }
-    mark = max(text.DELIMITERS, key=lambda each: _fit(each, samples[each]))
-    if not samples[mark]:
-        raise Unreadable("its quotation marks leave no row whole")
-    rows = _rows(islice(records(beginning, mark.encode(), end), _LOOK_ROWS))
-    blank = Candidate(
-        path,
-        (),
-        0,
-        delimiter=mark,
-        encoding=encoding,
-        readings=None if readings is None else tuple(readings.items()),
-        sample=beginning,
-    )
-    return _laid_out(blank, rows)
-
-
-def _rows(found: Iterator[Record] | list[Record]) -> list[tuple[int, list[str]]]:
-    """The line and the values of each record that is a row."""
-    whole = (record for record in found if not (record.blank or record.fault))
-    return [
-        (record.line, [value.decode("utf-8", "replace").strip() for value in record.values])
-        for record in whole
-    ]
-
-
-def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
+def _fit(mark: str | None, rows: Rows) -> tuple[float, ...]:
     """How well a delimiter explains the rows: names it makes known, rows as wide as their header,
     columns of numbers.
     """
@@ -276,7 +185,7 @@ def _fit(mark: str, rows: list[tuple[int, list[str]]]) -> tuple[float, ...]:
         numbers,
         width > 1,
         mark != " ",
-        -text.DELIMITERS.index(mark),
+        -text.DELIMITERS.index(mark) if mark else 0,
     )
 
 

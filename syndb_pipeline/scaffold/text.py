@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES
 from syndb_pipeline.contract.vocabularies import LICENSES
-from syndb_pipeline.readers.files import suffix
+from syndb_pipeline.readers.formats import suffix
 from syndb_pipeline.scaffold.columns import KEYS, MEASURES, Mapped
 from syndb_pipeline.scaffold.guess import Guess
 from syndb_pipeline.scaffold.names import comma, hold_several_numbers

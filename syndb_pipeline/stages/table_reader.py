@@ -36,8 +36,9 @@ from syndb_pipeline.readers import (
     overlay,
 )
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.formats import Means, format_of, in_words
+from syndb_pipeline.readers.formats.parquet import first_line
 from syndb_pipeline.readers.guard import Guard
-from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
 from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.readers.text import text_files
@@ -118,6 +119,10 @@ class TableReader:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.writer = PartWriter(self.connection, self.table, self.config, self.scratch)
         folder = self.context.config.folder
+        self.guard = Guard(folder, self.context.settings.data_folders, self.config)
+        for path in self.guard.find() if self.context.former is None else ():
+            if (own := format_of(path)) and own.prepare:
+                self.fence.prepare(own.prepare)
         self.corrections = corrections.by_file(folder, self.table.name, witness)
 
     def look_ahead(self, pool: ThreadPoolExecutor, *, packed: bool) -> None:
@@ -128,23 +133,17 @@ class TableReader:
         their turn.
         """
         home = self.context.config.folder
-        guard = Guard(home, self.context.settings.data_folders, self.config)
-        for path in guard.find() if self.context.former is None else ():
-            is_packed = path.name.lower().endswith(".gz")
-            if (
-                files.suffix(path) in files.TEXT_SUFFIXES
-                and path not in self.ahead
-                and (packed or not is_packed)
-            ):
+        for path in self.guard.find() if self.context.former is None else ():
+            own, is_packed = format_of(path), path.name.lower().endswith(".gz")
+            if own and own.read_ahead and path not in self.ahead and (packed or not is_packed):
                 witness.confirm(path)
                 with suppress(Unreadable):  # `read` tells why
-                    guard.check(path)
+                    self.guard.check(path)
                     self.ahead[path] = pool.submit(self._open, path, files.shown(path, home))
 
     def read(self, target: Path) -> Read:
         home = self.context.config.folder
-        guard = Guard(home, self.context.settings.data_folders, self.config)
-        paths, strange = guard.survey()
+        paths, strange = self.guard.survey()
         if not paths:
             return Read(strange or [self._not_found()])
         read = Read(strange)
@@ -157,7 +156,7 @@ class TableReader:
                     parts.append(self.ahead[path].result())
                     continue
                 if path not in kept:
-                    guard.check(path)
+                    self.guard.check(path)
                 parts.append(kept.get(path) or self._open(path, files.shown(path, home)))
             except Unreadable as error:
                 read.problems += error.problems
@@ -234,10 +233,7 @@ class TableReader:
             elif inside:
                 advice = f"Name those of the table in `{setting}`; it holds {' and '.join(inside)}."
             else:
-                advice = (
-                    f"Name a file in `{setting}`. It holds no .csv, .tsv, .txt, .xlsx, .xlsm, .xls"
-                    " or .parquet."
-                )
+                advice = f"Name a file in `{setting}`. It holds no {in_words()}."
             return Problem(
                 "SYN-READ-014", shown, values={"reason": "it is a folder", "advice": advice}
             )
@@ -261,35 +257,23 @@ class TableReader:
         return overlay.counted(self.connection, part, scratch)
 
     def _open(self, path: Path, file: str) -> Part:
-        suffix = files.suffix(path)
         scratch = self._scratch_of(file)
         scratch.mkdir(parents=True)
+        limit, fixes = self.context.settings.memory_limit, self.corrections.get(file)
+        means = Means(self.connection, self.fence, scratch, limit, fixes)
         try:
-            if suffix in files.TEXT_SUFFIXES:
-                fixes = self.corrections.get(file)
-                return text_files.read(path, file, self.table, self.config, scratch, fixes)
-            if suffix in files.WORKBOOK_SUFFIXES:
-                from syndb_pipeline.readers.workbook import workbooks
-
-                limit = self.context.settings.memory_limit
-                return workbooks.read(
-                    path, file, self.table, self.config, scratch, self.fence, limit
-                )
-            if suffix in files.PARQUET_SUFFIXES:
-                return parquet_files.read(
-                    self.connection, path, file, self.table, self.config, self.fence
-                )
+            if own := format_of(path):
+                return own.read(path, file, self.table, self.config, means)
         except PermissionError as error:
             raise cannot_read(
                 file, f"{error.strerror or error}", "Check that you may read it."
             ) from None
         if found := look_into(path, file):
             raise cannot_read(file, f"it is {found[0]}", found[1])
-        known = ".csv, .tsv, .txt, .xlsx, .xlsm, .xls or .parquet"
         raise cannot_read(
             file,
-            f"files that end in {suffix or 'nothing'} are not understood",
-            f"Export the table as {known}.",
+            f"files that end in {path.suffix.lower() or 'nothing'} are not understood",
+            f"Export the table as {in_words()}.",
         )
 
     def _scratch_of(self, file: str) -> Path:
@@ -505,10 +489,10 @@ class TableReader:
                 except duckdb.Error as again:
                     return cannot_read(
                         part.file,
-                        parquet_files.first_line(again),
+                        first_line(again),
                         "Write the file again with the program that made it.",
                     )
-        message = f"{self.table.name} could not be written: {parquet_files.first_line(error)}."
+        message = f"{self.table.name} could not be written: {first_line(error)}."
         return PipelineError(
             message,
             next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import pyarrow
@@ -35,7 +35,6 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.endings import stops_early
-from syndb_pipeline.readers.fence import Fence, LimitReached
 from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
 from syndb_pipeline.readers.refused import RefusedLines
@@ -53,27 +52,8 @@ from syndb_pipeline.rules.finding import Example
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
 
-PEEK_MEMORY: Final = 2_000_000_000
-"""What a look into a workbook may take: the memory limit of a run that names none."""
-
 MAX_SHEETS: Final = 1_000
 """Of one workbook. People make some ten; programs that write a sheet for each cell or animal make hundreds."""
-
-Answer = TypeVar("Answer")
-
-_OTHER_PROCESS: Final = 186_000_000
-"""Of the run's memory limit: what the process of the run holds while a workbook is read."""
-
-_LEAST_MEMORY: Final = 164_000_000
-_FREE_MEMORY: Final = 330_000_000
-"""What reading may take whatever the file's size; a small one that takes more is not what it seems."""
-
-_MEMORY_PER_BYTE: Final = 200
-"""Beyond that. Compressed 10 to 1, a cell takes 2 to 5 bytes in the file and 72 and its text in memory."""
-
-_SECONDS: Final = 10
-_BYTES_PER_SECOND: Final = 100_000
-"""Of processor time, beside `_SECONDS`: reading is some ten times as fast."""
 
 _LOOKED_AT: Final = 64_000_000
 """Bytes of all sheets together that are looked through to guess which of several is meant."""
@@ -82,48 +62,8 @@ _SAMPLE_ROWS: Final = 50
 """How far down column names are looked for when the header is none."""
 
 
-def read(
-    path: Path,
-    file: str,
-    table: Table,
-    config: TableConfig,
-    scratch: Path,
-    fence: Fence,
-    memory_limit: int = 2_000_000_000,
-) -> Part:
-    """The rows of one sheet of the workbook at `path`, called `file` in findings. Raises `Unreadable` when it gives none.
-
-    A sheet that would take more than its part of the run's `memory_limit` gives none.
-    """
-    return fenced(fence, path, file, memory_limit, _read, file, table.name, config, scratch)
-
-
-def fenced(
-    fence: Fence,
-    path: Path,
-    file: str,
-    memory_limit: int,
-    function: Callable[..., Answer],
-    *arguments: Any,
-) -> Answer:
-    """What `function` gives behind the fence for the workbook at `path` and `arguments`. Raises `Unreadable` when it takes too much."""
-    size = path.stat().st_size
-    memory = min(
-        max(memory_limit - _OTHER_PROCESS, _LEAST_MEMORY),
-        max(_FREE_MEMORY, _MEMORY_PER_BYTE * size),
-    )
-    try:
-        return fence.call(
-            function, path, *arguments, memory=memory, seconds=_SECONDS + size // _BYTES_PER_SECOND
-        )
-    except LimitReached:
-        reason = (
-            f"reading it crashes, does not end, or takes more than {memory / 1e6:,.0f} MB of memory"
-        )
-        raise refused(file, reason, EXPORT) from None
-
-
-def _read(path: Path, file: str, table_name: str, config: TableConfig, scratch: Path) -> Part:
+def read(path: Path, file: str, table_name: str, config: TableConfig, scratch: Path) -> Part:
+    """The rows of one sheet of the workbook at `path`, for the table called so. Raises `Unreadable` when it gives none."""
     _check_bytes(path, file)
     table = TABLES[table_name]
     with readable(file):
@@ -482,12 +422,8 @@ def _first_rows(sheet: CalamineSheet, count: int) -> list[tuple[int, list[str]]]
     ]
 
 
-def peek(path: Path, fence: Fence, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
-    """The sheets of the workbook at `path`, each with its first rows but blank ones: number and cells. Raises `Unreadable`."""
-    return fenced(fence, path, path.name, PEEK_MEMORY, _peek, count)
-
-
-def _peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
+def peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
+    """The sheets of the workbook at `path`, each with its first rows but blank ones. Raises `Unreadable`."""
     file = path.name
     _check_bytes(path, file)
     with readable(file):

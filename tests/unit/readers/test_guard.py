@@ -20,16 +20,14 @@ import xlsxwriter
 
 from syndb_pipeline.base.escape_text import visible, visible_json
 from syndb_pipeline.config.settings import TableConfig
-from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import files
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.formats import Means, format_of
 from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.limits import MAX_COLUMNS
-from syndb_pipeline.readers.parquet import parquet_files
 from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.readers.text.lines import Splitter, records
-from syndb_pipeline.readers.workbook import workbooks
 from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
 
 
@@ -38,12 +36,11 @@ def refused(path: Path) -> str:
     config = TableConfig(file=path.name)
     try:
         Guard(path.parent, None, config).check(path)
-        if path.suffix == ".xlsx":
-            with Fence() as fence:
-                workbooks.peek(path, fence, 5)
-        if path.suffix == ".parquet":
-            with duckdb.connect() as connection:
-                parquet_files.read(connection, path, path.name, TABLES["neuron"], config)
+        own = format_of(path)
+        assert own is not None
+        with duckdb.connect() as connection, Fence() as fence:
+            if path.suffix != ".csv":
+                own.peek(path, Means(connection, fence, path.parent), 5)
     except Unreadable as error:
         return f"{error.problems[0].code} {error.reason}"
     return ""

@@ -17,8 +17,8 @@ import pytest
 
 from syndb_pipeline.config.settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.readers import single_cells
-from syndb_pipeline.readers.single_cells import LabFile, Texts, read_cells
+from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.formats import LabFile, Means, Texts, delimited, format_of
 
 
 def cells(
@@ -30,8 +30,10 @@ def cells(
     )
     scratch = path.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    with duckdb.connect() as connection:
-        return list(read_cells(connection, lab_file, wanted, lines, scratch))
+    own = format_of(path)
+    assert own is not None
+    with duckdb.connect() as connection, Fence() as fence:
+        return list(own.cells(lab_file, wanted, lines, Means(connection, fence, scratch)))
 
 
 def csv_file(folder: Path, content: bytes, name: str = "neuron.csv") -> Path:
@@ -62,7 +64,7 @@ def test_any_line_end(tmp_path: Path, end: str, last: bool) -> None:
 def test_far_apart_rows_whatever_is_read_at_a_time(
     tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(single_cells, "_CHUNK", chunk)
+    monkeypatch.setattr(delimited, "_CHUNK", chunk)
     path = csv_file(
         tmp_path,
         b"\xef\xbb\xbfcid,size\n"

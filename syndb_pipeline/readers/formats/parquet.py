@@ -5,6 +5,7 @@ Belongs here: the schema of a Parquet file, and what its footer says that cannot
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -13,12 +14,13 @@ import duckdb
 import pyarrow
 import pyarrow.parquet
 
-from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.base.engine import given, parquet
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.readers import headers
+from syndb_pipeline.contract.tables import TABLES, Table
+from syndb_pipeline.readers import casts, headers
 from syndb_pipeline.readers.endings import stops_early
-from syndb_pipeline.readers.fence import Fence, LimitReached
+from syndb_pipeline.readers.fence import LimitReached
+from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Texts
 from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
 from syndb_pipeline.readers.part import Part, cannot_read, column_name
 from syndb_pipeline.readers.signatures import check_is
@@ -50,7 +52,7 @@ _SMALLER: Final = "Write the file again with row groups of about a million rows 
 _DESCRIBES_TOO_MUCH: Final = "its footer describes far more columns and row groups than a table has"
 
 
-def glance(path: Path, file: str) -> int:
+def _glance(path: Path, file: str, _: TableConfig) -> int:
     """The bytes of the footer of the Parquet file at `path`, 0 where it is none. Raises `Unreadable` when no reader should try."""
     with path.open("rb") as source:
         size = source.seek(0, 2)
@@ -103,18 +105,11 @@ def _check(metadata: Any, size: int, file: str) -> None:
         )
 
 
-def read(
-    connection: duckdb.DuckDBPyConnection,
-    path: Path,
-    file: str,
-    table: Table,
-    config: TableConfig,
-    fence: Fence | None = None,
-) -> Part:
-    """The rows of the Parquet file at `path`, called `file` in findings. Raises `Unreadable` when it is none."""
+def _read(path: Path, file: str, table: Table, config: TableConfig, means: Means) -> Part:
+    connection = means.connection
     try:
-        if glance(path, file) > _FENCED_FOOTER and fence is not None:
-            fence.call(_try_footer, path, memory=_FOOTER_MEMORY, seconds=_FOOTER_SECONDS)
+        if _glance(path, file, config) > _FENCED_FOOTER:
+            means.fence.call(_try_footer, path, memory=_FOOTER_MEMORY, seconds=_FOOTER_SECONDS)
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
         _check(metadata, path.stat().st_size, file)
@@ -124,7 +119,7 @@ def read(
     except (pa.ArrowException, OSError, duckdb.Error) as error:
         if "size limit" in str(error):
             raise refused(file, _DESCRIBES_TOO_MUCH, _SMALLER) from None
-        check_is(path, file, "Parquet file")
+        check_is(path, file, FORMAT.name)
         if _lacks_footer(path):
             raise stops_early(
                 file, "it begins as a Parquet file and lacks the footer that ends one"
@@ -142,14 +137,10 @@ def read(
     )
     texts = [column_name(i) if kind == "VARCHAR" else "''" for i, kind in enumerate(types)]
     # By position: two names that differ only in case are one to DuckDB and two to a lab.
-    aliases = ", ".join(column_name(i) for i in range(len(types)))
-    source = f"{parquet(path)} AS file({aliases})"
+    source = f"{parquet(path)} AS file({', '.join(map(column_name, range(len(types))))})"
     try:
-        found = (
-            connection.execute(f"SELECT {', '.join(texts)} FROM {source} LIMIT 1").fetchall()
-            if "VARCHAR" in types
-            else []
-        )
+        select = f"SELECT {', '.join(texts)} FROM {source} LIMIT 1"
+        found = connection.execute(select).fetchall() if "VARCHAR" in types else []
     except duckdb.OutOfMemoryException:
         raise refused(
             file, "a page of it unpacks to more than this run can hold in memory", _SMALLER
@@ -171,11 +162,56 @@ def read(
 def _lacks_footer(path: Path) -> bool:
     with path.open("rb") as source:
         begins = source.read(4) == _MAGIC
-        source.seek(0, 2)
-        source.seek(-min(4, source.tell()), 2)
+        source.seek(-min(4, source.seek(0, 2)), 2)
         return begins and source.read() != _MAGIC
+
+
+def _peek(path: Path, means: Means, count: int) -> list[Glimpse]:
+    part = _read(path, path.name, TABLES["neuron"], TableConfig(file=path.name), means)
+    cells = [_peeked(column_name(index), kind) for index, kind in enumerate(part.types)]
+    try:
+        rows = means.connection.execute(
+            f"SELECT {', '.join(cells)} FROM {part.source} LIMIT {count}"
+        ).fetchall()
+    except duckdb.Error as error:
+        raise cannot_read(path.name, first_line(error), _AGAIN) from None
+    return [Glimpse({None: [*enumerate(map(list, rows), start=1)]}, names=part.names)]
+
+
+def _peeked(column: str, kind: str) -> str:
+    if kind == "BLOB" or kind.startswith(("STRUCT", "MAP", "UNION")):
+        return "''"
+    # Whole numbers as a person writes them, so that keys of one file are met again in another.
+    return f"coalesce(regexp_replace({column}::VARCHAR, '\\.0$', ''), '')"
+
+
+def _cells(
+    lab_file: LabFile, names: Sequence[str], lines: Iterable[int], means: Means
+) -> Iterator[Texts]:
+    connection = means.connection
+    casts.prepare(connection)
+    part = _read(lab_file.path, lab_file.path.name, lab_file.table, lab_file.config, means)
+    indexes = [part.names.index(name) for name in names]
+    texts = [casts.to_text(f"file.{column_name(index)}", part.types[index]) for index in indexes]
+    every = ", ".join([*(column_name(index) for index in range(len(part.names))), "number"])
+    source = f"{parquet(lab_file.path, row_number=True)} AS file({every})"
+    with given(connection, "wanted_lines", {"line": "BIGINT"}, ((line,) for line in lines)):
+        yield from connection.execute(
+            f"""SELECT {", ".join(texts)} FROM wanted_lines LEFT JOIN {source}
+            ON number = line - {lab_file.first_line} ORDER BY line"""
+        ).fetchall()
 
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message, short enough for a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
+FORMAT: Final = Format(
+    name="Parquet file",
+    suffixes=dict.fromkeys((".parquet", ".pq"), (_MAGIC,)),
+    read=_read,
+    peek=_peek,
+    cells=_cells,
+    glance=_glance,
+)
