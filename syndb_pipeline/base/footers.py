@@ -2,7 +2,7 @@
 whether a column holds anything.
 
 Belongs here: files that the stages wrote. Does not: files of labs, whose footers may lie
-(`readers/parquet/parquet_files.py`).
+(`readers/formats/parquet.py`).
 """
 
 from __future__ import annotations
