@@ -49,8 +49,8 @@ def fixes(context: Context, path: Path) -> Path:
 
 def applied(context: Context, path: Path) -> tuple[Applied, Context]:
     """Apply the workbook; gives also a context that reads the config again."""
-    with opened(path) as book, context.store.lock():
-        done = apply(context, book)
+    with context.store.lock():
+        done = apply(context, opened(path))
     return done, Context(load_dataset(context.config.path), context.settings)
 
 

@@ -56,19 +56,19 @@ def apply_fixes(
     from syndb_pipeline.corrections.apply import apply
     from syndb_pipeline.corrections.returned import opened
 
-    with opened(file) as book:
-        path = config or Path(book.record.config)
-        if config is None and not path.is_file():
-            raise ConfigError(
-                f"{file} was made for {path}, which is not there.",
-                next_step=(
-                    f"Say where the dataset's YAML is: syndb-pipeline apply-fixes {file} --config"
-                    " CONFIG"
-                ),
-            )
-        context = terminal.open_context(path, settings)
-        with context.store.lock():
-            applied = apply(context, book)
+    book = opened(file)
+    path = config or Path(book.record.config)
+    if config is None and not path.is_file():
+        raise ConfigError(
+            f"{file} was made for {path}, which is not there.",
+            next_step=(
+                f"Say where the dataset's YAML is: syndb-pipeline apply-fixes {file} --config"
+                " CONFIG"
+            ),
+        )
+    context = terminal.open_context(path, settings)
+    with context.store.lock():
+        applied = apply(context, book)
     told = dataclasses.asdict(applied)
     if not as_json:
         _print(applied)

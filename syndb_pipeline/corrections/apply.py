@@ -166,9 +166,9 @@ def _joined(path: Path, changed: list[tuple[Original, Returned]]) -> list[Correc
             else:
                 put(record.file, line, "", row[0], "")
         for line, cells in returned.cells.items():
-            for index, correction in cells.items() if line not in returned.removed else ():
+            for index, text in cells.items() if line not in returned.removed else ():
                 column = record.columns[index] if record.columns else ""
-                put(record.file, line, column, returned.texts[line][index], correction.text)
+                put(record.file, line, column, returned.texts[line][index], text)
     return list(found.values())
 
 
@@ -185,11 +185,11 @@ def _applied(
         notes.append(
             f"Rows missing from the workbook, read as they are: {absent:,}. To take a row out, mark it with x."
         )
-    if any(part.moved for part in every):
+    if book.moved:
         notes.append(
             "The rows are in another order; each was compared with its own row of the file."
         )
-    if repeated := sum(part.repeated for part in every):
+    if repeated := book.repeated:
         rows = "row is there twice, alike" if repeated == 1 else "rows are there twice, alike"
         notes.append(f"{repeated:,} {rows}; taken once.")
     if book.unknown_sheets:

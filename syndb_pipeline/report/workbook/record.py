@@ -25,7 +25,8 @@ RECORD: Final = "syndb-pipeline"
 OWN_COLUMNS: Final = ("file", "sheet", "row", "what is wrong", "remove")
 """Columns before the lab's own. `remove` is the person's: an x takes the row out."""
 REMOVE: Final = OWN_COLUMNS.index("remove")
-ROW: Final = OWN_COLUMNS.index("row")
+LINE: Final = "line as it is in the file"
+"""The column of the sheet of unreadable lines."""
 
 LONGEST_CELL: Final = 32_767
 """Characters that a cell of a workbook holds (Excel's own limit); a longer value is shown cut and

@@ -36,6 +36,7 @@ from syndb_pipeline.report.workbook.failing_rows import (
 from syndb_pipeline.report.workbook.instructions import Row, instructions
 from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
 from syndb_pipeline.report.workbook.record import (
+    LINE,
     OWN_COLUMNS,
     README,
     RECORD,
@@ -339,7 +340,7 @@ class _Book:
             return
         title = self._title("unreadable lines")
         sheet = self.file.add_worksheet(title)
-        self._head(sheet, ["line as it is in the file"], None)
+        self._head(sheet, [LINE], None)
         sources: dict[tuple[str, str, str | None], list[int]] = {}
         for number, line in enumerate(self.chosen.lines, start=1):
             self._own(
