@@ -15,8 +15,8 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.report.measures import Cloud, Histogram
+from syndb_pipeline.contract.tables import TABLES, Kind, ordered
+from syndb_pipeline.report.measures import BINS, Cloud, Histogram
 from syndb_pipeline.state.relation import Relation
 from syndb_pipeline.state.store import Rows
 
@@ -144,7 +144,8 @@ def _breaks(measured: Histogram, on: float | None, side: int = 0) -> bool:
 def _ticks(measured: Histogram) -> list[tuple[float, float]]:
     """Places on the axis that have a number below: its ends and its middle."""
     low, high = measured.low, measured.high
-    if len(measured.counts) < 32 and low % 1 == 0.5:  # bins of whole numbers, one each
+    whole = measured.column.kind is Kind.INTEGER and len(measured.counts) < BINS
+    if whole and low % 1 == 0.5:  # bins of whole numbers, one each
         return [(on, on) for on in dict.fromkeys((low + 0.5, high - 0.5))]
     places = dict.fromkeys((low, (low + high) / 2, high))
     return [(on, 10**on if measured.log else on) for on in places]

@@ -17,7 +17,7 @@ import duckdb
 from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.contract.tables import TABLE_ORDER, ordered
-from syndb_pipeline.quarantine.rows import FOLDER
+from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files
 from syndb_pipeline.report.failing import FAILING
 from syndb_pipeline.report.gather import Report
 from syndb_pipeline.report.terminal import as_json
@@ -25,7 +25,7 @@ from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically
-from syndb_pipeline.state.tables import columns_of, written
+from syndb_pipeline.state.tables import columns_of
 
 COLUMNS: Final = (
     "table",
@@ -141,7 +141,7 @@ def write_quarantined(context: Context, connection: duckdb.DuckDBPyConnection, p
     Raises:
         ConfigError: No row is quarantined.
     """
-    files = written(context, "check_integrity", FOLDER)
+    files = quarantined_files(context)
     lines = context.store.stage("check_integrity") / FOLDER / UNREADABLE_FILE
     if not files and not lines.is_file():
         raise ConfigError(

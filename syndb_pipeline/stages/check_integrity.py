@@ -1,4 +1,4 @@
-"""check_integrity: is the dataset one whole? The verdict, sealed over the chain of records.
+"""check_integrity: is the dataset one whole? The verdict, recorded over the chain of records.
 
 Belongs here: what concerns the dataset as a whole, and the verdict. Does not: single cells
 (`validate`) or keys (`assign_ids`, `join_relations`).
@@ -23,6 +23,7 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures
 from syndb_pipeline.quarantine.policy import Case, Judged, judge
 from syndb_pipeline.quarantine.rows import ASIDE, Related
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding
 from syndb_pipeline.state.failing_cells import error_cells, rejected_places, rejected_rows
 from syndb_pipeline.state.row_locations import SourceMap
@@ -38,17 +39,18 @@ class _Dataset(declared_totals.Related):
     """What the checks look at."""
 
     @property
-    def told(self) -> set[str | None]:
-        """Tables of which join_relations told why their references lead nowhere: all of them while
+    def explained(self) -> set[str | None]:
+        """Tables with a finding that says why their references lead nowhere: all of them while
         the columns of one look swapped.
         """
-        damaged = [
-            f
-            for f in self.context.upstream("assign_ids").errors
-            if f.code == "SYN-ID-003" and f.column != "cid"
-        ]
-        told = [*self.context.upstream("join_relations").errors, *damaged]
-        return set(self.tables) if self.swapped else {finding.table for finding in told}
+        if self.swapped:
+            return set(self.tables)
+        return {
+            finding.table
+            for stage in ("assign_ids", "join_relations")
+            for finding in self.context.upstream(stage).errors
+            if RULES["SYN-INT-001"].explained_by(finding.code) and finding.column != "cid"
+        }
 
     @property
     def swapped(self) -> bool:
@@ -69,7 +71,7 @@ class _Dataset(declared_totals.Related):
 
 
 def run(context: Context, folder: Path) -> Result:
-    """Judge the dataset and seal the verdict.
+    """Judge the dataset and record the verdict.
 
     Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier
     stages, so that this record holds everything. details: `verdict` ("accepted" when no finding is
@@ -128,7 +130,7 @@ def run(context: Context, folder: Path) -> Result:
 
 def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:
     """The dataset as `quarantine.judge` takes it."""
-    told = [finding.table for finding in findings if finding.code == "SYN-INT-001"]
+    known = [finding.table for finding in findings if finding.code == "SYN-INT-001"]
     return Case(
         data.context,
         data.connection,
@@ -136,9 +138,9 @@ def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:
         Related(data.tables, data.relations, data.links),
         folders,
         findings,
-        astray=lambda aside: _astray(data, aside),
+        unconnected=lambda aside: _unconnected(data, aside),
         unrelated=lambda links: [
-            each for each in _connected(replace(data, links=links)) if each.table not in told
+            each for each in _connected(replace(data, links=links)) if each.table not in known
         ],
     )
 
@@ -190,7 +192,7 @@ def _unrelated(data: _Dataset) -> tuple[list[str], set[str]]:
     if len(groups) < 2 or not data.whole:
         return [], set(filled)
     main = max(groups, key=lambda group: (len(group), -min(TABLES[name].level for name in group)))
-    return [name for name in filled if name not in main and name not in data.told], main
+    return [name for name in filled if name not in main and name not in data.explained], main
 
 
 def _unknown_regions(context: Context) -> list[str]:
@@ -252,7 +254,7 @@ def _key(table: str) -> str:
 
 def _parentless(data: _Dataset) -> list[Finding]:
     """SYN-INT-003 for compartments that nothing ties to a parent. A pair of neurons has none;
-    unrelated tables are told as such.
+    unrelated tables are reported as such.
     """
     findings = []
     unrelated, _ = _unrelated(data)
@@ -268,8 +270,8 @@ def _parentless(data: _Dataset) -> list[Finding]:
         unreadable = any(
             parent in data.context.config.tables and parent not in data.tables for parent in parents
         )
-        told = name in data.told or bool(set(unrelated) & {name, *parents})
-        if parents and not TABLES[name].pair and not tied and not unreadable and not told:
+        explained = name in data.explained or bool(set(unrelated) & {name, *parents})
+        if parents and not TABLES[name].pair and not tied and not unreadable and not explained:
             places = _first_cell(data, name, "cid")
             findings.append(
                 data.context.finding(
@@ -395,20 +397,18 @@ def _synapses(data: _Dataset) -> None:
     """SYN-INT-002: with neurons in the dataset every synapse leads to one; without, to a row of
     some other table (G, dataset integrity).
     """
-    if not data.swapped and (astray := _astray(data)) is not None:
-        # A synapse that names a row which is not there was told for that.
-        told = error_cells(
+    if not data.swapped and (unconnected := _unconnected(data)) is not None:
+        # A synapse that names a row which is not there was reported for that.
+        known = error_cells(
             data.context,
             [data.context.store.stage(stage) for stage in ("assign_ids", "join_relations")],
         )
-        reported = f"SELECT row_number FROM ({told}) WHERE tbl = 'synapse' AND col <> 'cid'"
-        cells = (
-            f"SELECT row, NULL AS value FROM ({astray}) astray(row) WHERE row NOT IN ({reported})"
-        )
+        reported = f"SELECT row_number FROM ({known}) WHERE tbl = 'synapse' AND col <> 'cid'"
+        cells = f"SELECT row, NULL AS value FROM ({unconnected}) found(row) WHERE row NOT IN ({reported})"
         data.fail("SYN-INT-002", "synapse", "cid", cells)
 
 
-def _astray(data: _Dataset, aside: str | None = None) -> str | None:
+def _unconnected(data: _Dataset, aside: str | None = None) -> str | None:
     """A query for the numbers of synapses that lead nowhere, not even by way of rows that name
     them; None when there is nothing to say.
 
@@ -466,5 +466,5 @@ STAGE = Stage(
     _inputs,
     "join_relations",
     "6",
-    "Prove that the dataset is one whole, and seal the verdict over all stages before.",
+    "Prove that the dataset is one whole, and record the verdict over all stages before.",
 )

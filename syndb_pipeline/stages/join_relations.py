@@ -15,6 +15,7 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.cells import markers
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.keys import repeated_keys
+from syndb_pipeline.checks.keys.odd_keys import DAMAGED
 from syndb_pipeline.checks.references import orphans, swapped
 from syndb_pipeline.checks.references.relations import (
     Join,
@@ -30,6 +31,7 @@ from syndb_pipeline.checks.references.search import CODES
 from syndb_pipeline.checks.references.targets import Choice, How, ask, target_of
 from syndb_pipeline.contract.key_encoding import cells_of, comparable, is_number, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Column, Table
+from syndb_pipeline.rules.catalogue import codes_explained_by
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
@@ -366,16 +368,14 @@ def _damaged_cells(work: Work) -> str:
     """A FROM item: tbl, row_number and col of the references that assign_ids reported as damaged by
     a float."""
     failing = parquet(work.context.store.stage("assign_ids") / FILE)
-    return (
-        f"(SELECT tbl, row_number, col FROM {failing} WHERE code = 'SYN-ID-003' AND col <> 'cid')"
-    )
+    return f"(SELECT tbl, row_number, col FROM {failing} WHERE code = '{DAMAGED}' AND col <> 'cid')"
 
 
 def _forget_damaged_cells(work: Work) -> None:
     """Take out orphans whose cell is damaged: they name nothing because of that."""
     work.connection.execute(
-        f"DELETE FROM failures WHERE code IN {CODES} AND (tbl, row_number, col) IN (FROM "
-        f"{_damaged_cells(work)})"
+        f"DELETE FROM failures WHERE code IN {codes_explained_by(DAMAGED)} AND "
+        f"(tbl, row_number, col) IN (FROM {_damaged_cells(work)})"
     )
 
 

@@ -20,8 +20,7 @@ from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.dataset import COLUMN, Metadata, Mutation, Region
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
-from syndb_pipeline.quarantine.counts import left_out, require_no_dangling
-from syndb_pipeline.quarantine.rows import FOLDER
+from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files, require_no_dangling
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.stages.manifest import FOLDER as TABLES_FOLDER
 from syndb_pipeline.stages.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar
@@ -60,7 +59,7 @@ def run(context: Context, folder: Path) -> Result:
     members = {name: packed[name][1] for name in tables}
     tar = TarPayload(f"{context.dataset}.tar", tuple(members.values()))
     _require_conserved(context, rows)
-    if left_out(context):
+    if quarantined_files(context):
         require_no_dangling(context, folder / TABLES_FOLDER, list(tables))
     files = _files(context, tables)
     verdict = context.upstream("check_integrity")
@@ -208,7 +207,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
         elif name in given:
             value = f"lower(t.{quote(name)})" if kind is Kind.TEXT else f"t.{quote(name)}"
             columns.append(f"{value}::{wire} AS {quote(name)}")
-    aside = left_out(context).get(table.name)
+    aside = quarantined_files(context).get(table.name)
     ids = written(context, "assign_ids", "ids")[table.name]
     source = f"{parquet(path, row_number=aside is not None)} t POSITIONAL JOIN {parquet(ids)} i"
     if relations:
@@ -261,7 +260,7 @@ def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
     with context.duckdb() as connection:
         for name, path in tables.items():
             ids = parquet(written(context, "assign_ids", "ids")[name])
-            aside = left_out(context).get(name)
+            aside = quarantined_files(context).get(name)
             stays = (
                 f"AND t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})"
                 if aside

@@ -20,12 +20,13 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import keys_of, rows_of
 from syndb_pipeline.contract.tables import ENDS, TABLES, Kind
 from syndb_pipeline.readers.headers import mapping
+from syndb_pipeline.rules.catalogue import codes_explained_by
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.tables import contract_columns
 
 CODE: Final = "SYN-REL-010"
 
-_CONSEQUENCES: Final = (*ORPHANS, "SYN-REL-003", "SYN-REL-006", "SYN-REL-008")
+_CONSEQUENCES: Final = codes_explained_by(CODE)
 """Rules that columns which hold each other's keys break as a consequence."""
 
 _FEWEST_ROWS: Final = 3
