@@ -89,7 +89,7 @@ users._SCRYPT_COST = 2**4
 runner.versions(next(iter(runner.STAGES.values())))  # looked up once
 # The dataset lies there prepared, and publishing recomputes the whole chain by itself: before that, the command would do so twice more.
 terminal.refuse_changes = lambda context, approve: None
-terminal.prepared = lambda context, say=None: (context.store.record('check_integrity'), 'prepared')
+terminal.prepared = lambda context, **_: (context.store.record('check_integrity'), 'prepared')
 
 def mortal(die_at, names):
     '''Let this process die at step number die_at; every step's name goes to the descriptor, so that the last one tells where it was.'''

@@ -27,12 +27,12 @@ network that slows down.
 
 _CREDIBLE_SECONDS: Final = 5.0
 _CREDIBLE_SHARE: Final = 0.01
-"""After so many seconds, or so much of the whole, a pace tells something; before, the start of the
+"""After so many seconds, or so much of the whole, a pace means something; before, the start of the
 work and its small parts do.
 """
 
 _SAMPLE_SECONDS: Final = 0.2
-"""Events closer together than this tell nothing new about the pace."""
+"""Events closer together than this say nothing new about the pace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
-"""Who is told of progress: a bar at a terminal, lines in a log."""
+"""Who hears of progress: a bar at a terminal, lines in a log."""
 
 
 def nobody(_: Progress) -> None:
@@ -93,22 +93,22 @@ class Pace:
 
 
 def as_lines(say: Callable[[str], None], every: float = LINE_SECONDS) -> Watch:
-    """A `Watch` that tells `say` in lines: one every so many seconds, and none of what ends
+    """A `Watch` that calls `say` with lines: one every so many seconds, and none of what ends
     sooner.
     """
     paces: dict[str, Pace] = {}
-    told: dict[str, float] = {}
+    said: dict[str, float] = {}
 
     def watch(event: Progress) -> None:
         now = time.monotonic()
-        told.setdefault(event.what, now)
+        said.setdefault(event.what, now)
         pace = paces.setdefault(event.what, Pace())
         pace.hear(event)
-        if now - told[event.what] >= every:
+        if now - said[event.what] >= every:
             say(describe(event, pace))
-            told[event.what] = now
+            said[event.what] = now
         if event.done >= event.total:
-            del told[event.what], paces[event.what]
+            del said[event.what], paces[event.what]
 
     return watch
 

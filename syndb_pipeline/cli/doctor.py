@@ -254,7 +254,7 @@ def _destination(
         except PipelineError as error:
             yield _failed(about, error)
             return
-        if look.who is None:  # what failed leaves nobody to ask
+        if look.who is None:  # what failed leaves no account to ask about
             return
 
 
@@ -276,7 +276,7 @@ def _server(look: _Look) -> Iterator[Check]:
     yield _check(
         "destination",
         f"{own.url}; waits {own.connect_seconds:g} s for a connection, {own.answer_seconds:g} s"
-        f" for an answer, {own.total_seconds:,g} s in all; {own.attempts} attempts; uploads tell"
+        f" for an answer, {own.total_seconds:,g} s in all; {own.attempts} attempts; uploads say"
         f" where they come from: city {place.city}, country {place.country}, continent"
         f" {place.continent}",
         "Set total_seconds higher than connect_seconds and answer_seconds; a large upload takes"
@@ -286,7 +286,7 @@ def _server(look: _Look) -> Iterator[Check]:
     reached = None
     try:
         reached = reach(own)
-        advice = "The server is in trouble; try later, or tell who runs it."
+        advice = "The server is in trouble; try later, or ask who runs it."
         state: State = "warning" if reached.status >= 500 else "ok"
         yield _check("reach", reached.summary, advice, state)
         yield check_clock(reached.ahead)
@@ -301,7 +301,7 @@ def check_clock(ahead: float | None) -> Check:
     """
     if ahead is None:
         advice = "Look at this machine's clock yourself."
-        return _check("clock", "the server tells no time", advice, "warning")
+        return _check("clock", "the server gives no time", advice, "warning")
     apart = abs(ahead)
     side = "behind" if ahead > 0 else "ahead of"
     return _check(

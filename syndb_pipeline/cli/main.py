@@ -78,11 +78,11 @@ PREPARE, PUBLISH, DESTINATIONS, AROUND = (
     "Where it goes",
     "Try things, and look around",
 )
-"""Headings of the overview; headings and commands stand in the order in which a lab meets them."""
+"""Headings of the overview; headings and commands are in the order in which a lab meets them."""
 
 
 class Outcome(StrEnum):
-    """What a person may say of an upload that nobody answered."""
+    """What a person may say of an upload without an answer."""
 
     arrived = "arrived"
     lost = "lost"
@@ -169,14 +169,9 @@ def explain(
 def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """Prepare the package and show exactly what would be sent where, with its digest."""
     context = terminal.open_context(config, settings)
-    sealed, current = terminal.prepared(context)
-    if current is None:
-        terminal.report(
-            context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}"
-        )
-        raise typer.Exit(Exit.REJECTED)
+    verdict, current = terminal.prepared(context, as_json=as_json)
     if as_json:
-        terminal.print_json(sealed, digest=current.digest, plan=current.model_dump(mode="json"))
+        terminal.print_json(verdict, digest=current.digest, plan=current.model_dump(mode="json"))
     else:
         from syndb_pipeline.publishing.plan import describe
 
@@ -221,19 +216,14 @@ def publish(
 
     context = terminal.open_context(config, settings)
     terminal.refuse_changes(context, approve)
-    sealed, current = terminal.prepared(context)
-    if current is None:
-        terminal.report(
-            context, sealed, as_json, f"correct the tables, then: syndb-pipeline check {config}"
-        )
-        raise typer.Exit(Exit.REJECTED)
+    verdict, current = terminal.prepared(context, as_json=as_json)
     approve = approve or terminal.ask_approval(context, current)
     with terminal.progress() as watch:
         receipt = send(
             context, approve, terminal.say, watch=watch, outcome=outcome.value if outcome else None
         )
     if as_json:
-        terminal.print_json(sealed, digest=current.digest, receipt=receipt.model_dump(mode="json"))
+        terminal.print_json(verdict, digest=current.digest, receipt=receipt)
     else:
         terminal.print_receipt(context)
 
@@ -263,14 +253,13 @@ def run(
             say=terminal.say,
             watch=watch,
         )
-    sealed = context.store.record("check_integrity")
-    judged = sealed is not None and (
+    record = context.store.record("check_integrity")
+    judged = record is not None and (
         "check_integrity" in result.records or result.exit is Exit.REJECTED
     )
     plan_now: Plan | None = None
     if result.succeeded and publish and not unattended:
         _, plan_now = terminal.prepared(context, say=lambda line: None)
-        assert plan_now is not None
         # None where an approval is kept already; without one the run ends with exit 4 and says how
         # to approve.
         typed = terminal.ask_approval(context, plan_now)
@@ -281,20 +270,20 @@ def run(
     if as_json:
         receipt = result.receipt
         terminal.print_json(
-            sealed if judged else None,
+            record if judged else None,
             exit_code=result.exit,
             digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
-            receipt=receipt.model_dump(mode="json") if receipt else None,
+            receipt=receipt,
             run_id=result.run_id,
             ui=result.ui_command,
             error=None if result.succeeded else result.message,
         )
     else:
-        if judged and sealed is not None:
+        if judged and record is not None:
             rejected = result.exit is Exit.REJECTED
             html = default_path(context) if "check_integrity" in result.records else None
             following = f"correct the tables, then: syndb-pipeline run {config}" if rejected else ""
-            terminal.report(context, sealed, False, following, html=html)
+            terminal.report(context, record, False, following, html=html)
         if result.succeeded:
             terminal.print_work(context)
         if result.receipt:
@@ -307,7 +296,7 @@ def run(
 
 @app.command(rich_help_panel=PUBLISH)
 def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Where the dataset stands: each stage, the verdict, the plan, its approval and its receipt."""
+    """How far the dataset is: each stage, the verdict, the plan, its approval and its receipt."""
     from syndb_pipeline.cli.doctor import hurried
     from syndb_pipeline.destinations import open_destination
     from syndb_pipeline.publishing.status import status as ask
@@ -319,41 +308,33 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
             hurried(context.settings), context.config.publish.destination, terminal.say
         ),
     )
-    sealed = context.store.record("check_integrity")
+    record = context.store.record("check_integrity")
     if as_json:
-        receipt = found.receipt.model_dump(mode="json") if found.receipt else None
         terminal.print_json(
-            sealed,
+            record,
             digest=found.digest,
-            receipt=receipt,
+            receipt=found.receipt,
             exit_code=Exit.OK,
             status=found.model_dump(mode="json"),
         )
         return
-    console = terminal.console()
-    console.print(f"{found.label} ({found.dataset})", markup=False, highlight=False)
-    for link in found.stages:
-        console.print(f"  {link.stage:<16} {link.state}", markup=False, highlight=False)
-        for change in link.changes:
-            console.print(f"      {change}", markup=False, highlight=False, soft_wrap=True)
-    for label, value in {
+    aside = "; ".join(f"{name} {each}" for name, each in found.set_aside.items())
+    unasked = f", not asked: {found.unasked}" if found.unasked else ""
+    rows = {
         "verdict": found.verdict or "none yet",
         "plan": found.digest or found.obstacle or "none",
-        **(
-            {"quarantined": "; ".join(f"{name} {each}" for name, each in found.set_aside.items())}
-            if found.set_aside
-            else {}
-        ),
+        **({"quarantined": aside} if aside else {}),
         "approved": "yes" if found.approved else "no",
-        "published": (
-            f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan"
-        ),
-        "destination": (
-            context.config.publish.destination
-            + (f", not asked: {found.unasked}" if found.unasked else "")
-        ),
-    }.items():
-        console.print(f"  {label:<16} {value}", markup=False, highlight=False, soft_wrap=True)
+        "published": f"{found.published:%Y-%m-%d %H:%M} UTC"
+        if found.published
+        else "not this plan",
+        "destination": f"{context.config.publish.destination}{unasked}",
+    }
+    lines = [f"{found.label} ({found.dataset})"]
+    for link in found.stages:
+        lines += [f"  {link.stage:<16} {link.state}", *(f"      {each}" for each in link.changes)]
+    lines += [f"  {label:<16} {value}" for label, value in rows.items()]
+    terminal.console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 for _command in (connection.login, connection.logout, connection.whoami, connection.doctor):
@@ -520,7 +501,7 @@ def main() -> None:
     """Entry point of `syndb-pipeline`: runs a command and exits with a code of `errors.Exit`."""
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # a service manager's stop ends as Ctrl+C does: told, nothing left half done
+    )  # a service manager's stop ends as Ctrl+C does: with a message
     try:
         code = app(standalone_mode=False)
     except PipelineError as error:

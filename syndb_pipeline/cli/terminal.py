@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from syndb_pipeline.config.settings import PipelineSettings
     from syndb_pipeline.publishing.plan import Plan
+    from syndb_pipeline.publishing.records import Receipt
     from syndb_pipeline.state.stage import Context
     from syndb_pipeline.state.store import Record
 
@@ -115,16 +116,30 @@ def run_through(
 
 
 def prepared(
-    context: Context, say: Callable[[str], None] | None = None
-) -> tuple[Record, Plan | None]:
-    """The sealed verdict, and the plan when it is "accepted"; stages that are not current run."""
+    context: Context, *, as_json: bool = False, say: Callable[[str], None] | None = None
+) -> tuple[Record, Plan]:
+    """The verdict and the plan; stages that are not current run.
+
+    Ends the command with exit code 3, after a report, when the verdict is "rejected".
+    """
     from syndb_pipeline.publishing.plan import plan as planned
 
     context = replace(context, say=say or context.say)
     with context.store.lock():
-        records = run_through(context, "package", locked=nullcontext)
-        sealed = records["check_integrity"]
-        return sealed, planned(context) if sealed.details["verdict"] == "accepted" else None
+        verdict = run_through(context, "package", locked=nullcontext)["check_integrity"]
+        if verdict.details["verdict"] == "accepted":
+            return verdict, planned(context)
+    report(context, verdict, as_json, _correct(_here(context.config.path)))
+    raise typer.Exit(Exit.REJECTED)
+
+
+def _here(path: Path) -> Path:
+    """`path` as seen from the working folder, where it is below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _correct(config: Path) -> str:
+    return f"correct the tables, then: syndb-pipeline check {config}"
 
 
 def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> None:
@@ -135,22 +150,18 @@ def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> No
 
     context = open_context(config, settings)
     with context.store.lock():
-        sealed = run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
+        record = run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
         html = write_report(context)
-    accepted = sealed.details["verdict"] == "accepted"
-    following = (
-        f"syndb-pipeline plan {config}"
-        if accepted
-        else f"correct the tables, then: syndb-pipeline check {config}"
-    )
-    report(context, sealed, as_json, following, digest=sealed.digest, html=html, **more)
+    accepted = record.details["verdict"] == "accepted"
+    following = f"syndb-pipeline plan {config}" if accepted else _correct(config)
+    report(context, record, as_json, following, digest=record.digest, html=html, **more)
     if not accepted:
         raise typer.Exit(Exit.REJECTED)
 
 
 def refuse_changes(context: Context, approve: str | None) -> None:
     """Raise `ApprovalError` when a byte of what a person approved has changed since: preparing it
-    anew would mend that unseen.
+    again would hide that.
     """
     from syndb_pipeline.publishing.plan import plan as planned
     from syndb_pipeline.publishing.records import PublishRecords
@@ -163,7 +174,7 @@ def refuse_changes(context: Context, approve: str | None) -> None:
 
 
 def ask_approval(context: Context, current: Plan) -> str | None:
-    """What a person at the terminal types under the plan; None when nobody is there, or approval is
+    """What a person at the terminal types under the plan; None when no person is there, or approval is
     not needed.
     """
     from syndb_pipeline.publishing.plan import describe
@@ -193,7 +204,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
 
 def report(
     context: Context,
-    sealed: Record,
+    record: Record,
     as_json: bool,
     following: str,
     *,
@@ -202,34 +213,30 @@ def report(
     **more: Any,
 ) -> None:
     if as_json:
-        told: dict[str, Any] = ({"html": str(html)} if html else {}) | more
-        print_json(sealed, digest=digest, **told)
+        shown: dict[str, Any] = ({"html": str(html)} if html else {}) | more
+        print_json(record, digest=digest, **shown)
         return
     from syndb_pipeline.report.terminal import print_report
     from syndb_pipeline.state.relation import relations_of
 
     print_report(
         console(),
-        verdict=sealed.details["verdict"],
+        verdict=record.details["verdict"],
         name=context.config.name,
-        tables=sealed.tables,
-        findings=sealed.findings,
-        relations=relations_of(sealed.details["relations"]),
+        tables=record.tables,
+        findings=record.findings,
+        relations=relations_of(record.details["relations"]),
         next_step=following,
         html=html,
-        config=(
-            config.relative_to(Path.cwd())
-            if (config := context.config.path).is_relative_to(Path.cwd())
-            else config
-        ),
+        config=_here(context.config.path),
     )
 
 
 def print_json(
-    sealed: Record | None,
+    record: Record | None,
     *,
     digest: str | None = None,
-    receipt: Mapping[str, Any] | None = None,
+    receipt: Receipt | None = None,
     exit_code: Exit | None = None,
     **more: Any,
 ) -> None:
@@ -239,21 +246,21 @@ def print_json(
     from syndb_pipeline.report.terminal import as_json
     from syndb_pipeline.state.relation import relations_of
 
-    verdict = sealed.details["verdict"] if sealed else None
+    verdict = record.details["verdict"] if record else None
     following = Exit.REJECTED if verdict == "rejected" else Exit.OK
-    told = as_json(
+    content = as_json(
         verdict=verdict,
-        tables=sealed.tables if sealed else {},
-        findings=sealed.findings if sealed else [],
+        tables=record.tables if record else {},
+        findings=record.findings if record else [],
         digest=digest,
-        receipt=receipt,
+        receipt=receipt.model_dump(mode="json") if receipt else None,
         exit=int(following if exit_code is None else exit_code),
         relations=(
-            [each.as_json() for each in relations_of(sealed.details["relations"])] if sealed else []
+            [each.as_json() for each in relations_of(record.details["relations"])] if record else []
         ),
         **more,
     )
-    typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False, default=str)))
+    typer.echo(visible_json(json.dumps(content, indent=1, ensure_ascii=False, default=str)))
 
 
 def print_work(context: Context) -> None:
@@ -261,8 +268,8 @@ def print_work(context: Context) -> None:
     ingest, ids, relations = (
         context.store.record(stage) for stage in ("ingest", "assign_ids", "join_relations")
     )
-    sealed = context.store.record("check_integrity")
-    assert ingest and ids and relations and sealed
+    record = context.store.record("check_integrity")
+    assert ingest and ids and relations and record
     assigned = sum(table["rows"] - table["missing"] for table in ids.details["tables"].values())
     resolved = [
         link["resolved"]
@@ -275,11 +282,11 @@ def print_work(context: Context) -> None:
     )
     typer.echo(f"  assigned  {assigned:,} UUIDs")
     typer.echo(f"  related   {sum(resolved):,} references in {len(resolved)} columns")
-    typer.echo(f"  checked   {sealed.details['verdict']}, verdict sealed as {sealed.digest[:12]}")
+    typer.echo(f"  checked   {record.details['verdict']}, verdict recorded as {record.digest[:12]}")
 
 
 def callable_here(command: str) -> str:
-    """`command` as this shell can call it: by its path where the environment it lies in is not
+    """`command` as this shell can call it: by its path where its environment is not
     active.
     """
     if shutil.which("syndb-pipeline"):
@@ -334,7 +341,7 @@ def _wants_json() -> bool:
 
 def fail(error: PipelineError) -> int:
     if _wants_json():
-        told: dict[str, Any] = {
+        content: dict[str, Any] = {
             "verdict": None,
             "tables": {},
             "findings": [],
@@ -343,7 +350,7 @@ def fail(error: PipelineError) -> int:
             "error": str(error),
             "exit": int(error.exit),
         }
-        typer.echo(visible_json(json.dumps(told, indent=1, ensure_ascii=False)))
+        typer.echo(visible_json(json.dumps(content, indent=1, ensure_ascii=False)))
     tell(str(error))
     return int(error.exit)
 
@@ -365,8 +372,8 @@ def wrong_usage(error: typer.TyperException) -> int:
 
 def unexpected(error: Exception) -> int:
     """A mistake of ours, or of the machine, in one message."""
-    if (told := of_the_machine(error)) is not None:
-        return fail(told)
+    if (known := of_the_machine(error)) is not None:
+        return fail(known)
     if os.environ.get("SYNDB_DEBUG"):
         traceback.print_exc()
     return fail(

@@ -17,15 +17,6 @@ from pydantic_core import core_schema
 from syndb_pipeline.config import settings, yaml_file
 from syndb_pipeline.config.table_settings import ALL_COLUMNS
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
-from syndb_pipeline.contract.vocabularies import (
-    ANIMALS,
-    BRAIN_STRUCTURES,
-    DIRECTIONS,
-    GENE_EXPRESSIONS,
-    LICENSES,
-    SPDX_LICENSES,
-)
-from syndb_pipeline.rules.catalogue import RULES
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FILES: Final = {"dataset": "dataset.schema.json", "pipeline": "pipeline.schema.json"}
@@ -33,7 +24,7 @@ FILES: Final = {"dataset": "dataset.schema.json", "pipeline": "pipeline.schema.j
 
 
 class _YamlSchema(GenerateJsonSchema):
-    """pydantic's schema, told that some settings take a number where they keep text, or the other
+    """pydantic's schema, where some settings take a number where they keep text, or the other
     way round.
     """
 
@@ -55,18 +46,6 @@ def dataset_schema() -> dict[str, Any]:
     """
     schema = _schema(settings.DatasetConfig, "A dataset of syndb-pipeline")
     definitions = schema["$defs"]
-    for model, key, words in (
-        ("DatasetMetadata", "license", [*LICENSES, *SPDX_LICENSES]),
-        ("DatasetMetadata", "animal", list(ANIMALS)),
-        ("BrainRegion", "direction", list(DIRECTIONS)),
-        ("Mutation", "expression", list(GENE_EXPRESSIONS)),
-    ):
-        _restrict(definitions[model]["properties"][key], words)
-    structure = definitions["BrainRegion"]["properties"]["structure"]
-    # Any text will do; the words that are known are what an editor offers.
-    definitions["BrainRegion"]["properties"]["structure"] = structure | {
-        "anyOf": [{"enum": list(BRAIN_STRUCTURES)}, {"type": "string"}]
-    }
     common = definitions.pop("TableConfig")
     for name, table in TABLES.items():
         definitions[name] = _table_schema(common, table)
@@ -77,7 +56,6 @@ def dataset_schema() -> dict[str, Any]:
         "properties": {name: {"$ref": f"#/$defs/{name}"} for name in TABLES},
         "additionalProperties": False,
     }
-    schema["properties"]["rules"]["propertyNames"] = {"enum": list(RULES)}
     return schema
 
 
@@ -115,10 +93,6 @@ def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
         | model.model_json_schema(schema_generator=_YamlSchema)
         | {"title": title}
     )
-
-
-def _restrict(schema: dict[str, Any], words: list[str]) -> None:
-    schema |= {"type": "string", "enum": words}
 
 
 def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:

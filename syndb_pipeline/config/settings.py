@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -71,24 +71,26 @@ _FEW_WORDS = 12
 def _one_of(
     known: Mapping[str, Any] | tuple[str, ...], what: str, common: Mapping[str, str] | None = None
 ) -> AfterValidator:
+    """A word of the vocabulary `known`, in any case; `common` are usual names of some of them."""
+    folded = {word.casefold(): word for word in known}
+
     def check(value: str) -> str:
-        if value in known:
-            return value
-        folded = {word.casefold(): word for word in known}
         if value.casefold() in folded:
             return folded[value.casefold()]
         meant = (common or {}).get(" ".join(value.replace("_", " ").split()).casefold())
         near = [meant] if meant else nearest(value, known, 3)
         few = len(known) <= _FEW_WORDS
-        allowed = (
-            f"did you mean {', '.join(near)}?"
-            if near
-            else f"allowed: {', '.join(list(known)[:_FEW_WORDS])}{'' if few else ' ...'}"
-        )
+        some = f"allowed: {', '.join(list(known)[:_FEW_WORDS])}{'' if few else ' ...'}"
+        hint = f"did you mean {', '.join(near)}?" if near else some
         every = "" if few else f" All {len(known)}: syndb-pipeline schema tables"
-        raise ValueError(f"{value!r} is not {what}; {allowed}{every}")
+        raise ValueError(f"{value!r} is not {what}; {hint}{every}")
 
     return AfterValidator(check)
+
+
+def _words(known: Iterable[str]) -> Any:
+    """The words of a setting in its JSON Schema, for editors to offer."""
+    return Field(json_schema_extra={"type": "string", "enum": list(known)})
 
 
 def _license(value: str) -> str:
@@ -122,19 +124,30 @@ def _cron(value: str) -> str:
 
 
 def _structure(value: str) -> str:
-    """A region as neurometa writes it; any other text is kept as it is (SYN-VOC-005 tells it)."""
+    """A region as neurometa writes it; any other text is kept as it is (SYN-VOC-005 reports it)."""
     folded = {word.casefold(): word for word in BRAIN_STRUCTURES}
     return folded.get(value.casefold(), value)
 
 
 class BrainRegion(Strict):
-    structure: Annotated[Name, AfterValidator(_structure)]
-    direction: Annotated[Text, _one_of(DIRECTIONS, "a direction SynDB knows")] = "null"
+    structure: Annotated[
+        Name,
+        AfterValidator(_structure),
+        # Any text will do; the words that are known are what an editor offers.
+        Field(json_schema_extra={"anyOf": [{"enum": [*BRAIN_STRUCTURES]}, {"type": "string"}]}),
+    ]
+    direction: Annotated[
+        Text, _one_of(DIRECTIONS, "a direction SynDB knows"), _words(DIRECTIONS)
+    ] = "null"
 
 
 class Mutation(Strict):
     gene: Annotated[Line, Field(min_length=1, max_length=metadata.GENE_LENGTH)]
-    expression: Annotated[str, _one_of(GENE_EXPRESSIONS, "a kind of gene expression SynDB knows")]
+    expression: Annotated[
+        str,
+        _one_of(GENE_EXPRESSIONS, "a kind of gene expression SynDB knows"),
+        _words(GENE_EXPRESSIONS),
+    ]
 
 
 class DatasetMetadata(Strict):
@@ -150,8 +163,12 @@ class DatasetMetadata(Strict):
     notes: Annotated[
         Text, Field(max_length=metadata.NOTES_LENGTH), AfterValidator(metadata.printable_lines)
     ] = ""
-    license: Annotated[str, AfterValidator(_license)] = "ODC_BY"
-    animal: Annotated[str, _one_of(ANIMALS, "an animal SynDB knows", COMMON_ANIMALS)]
+    license: Annotated[str, AfterValidator(_license), _words([*LICENSES, *SPDX_LICENSES])] = (
+        "ODC_BY"
+    )
+    animal: Annotated[
+        str, _one_of(ANIMALS, "an animal SynDB knows", COMMON_ANIMALS), _words(ANIMALS)
+    ]
     microscopy: Annotated[Line, Field(min_length=1, max_length=metadata.MICROSCOPY_LENGTH)]
     brain_regions: list[BrainRegion] = Field(min_length=1, max_length=metadata.ITEMS)
     mutations: list[Mutation] = Field(default=[], max_length=metadata.ITEMS)
@@ -196,7 +213,11 @@ class DatasetConfig(InvalidRows):
     tables: dict[str, TableConfig] = Field(min_length=1)
     terms: Terms | None = None
     publish: PublishConfig = PublishConfig()
-    rules: dict[str, Severity] = Field(default={}, description="Code of a rule -> severity.")
+    rules: dict[str, Severity] = Field(
+        default={},
+        description="Code of a rule -> severity.",
+        json_schema_extra={"propertyNames": {"enum": list(RULES)}},
+    )
     schedule: Annotated[Text, AfterValidator(_cron)] | None = Field(
         default=None, description='Cron line, e.g. "0 2 * * *": when Dagster prepares the dataset.'
     )
@@ -362,7 +383,7 @@ class PipelineSettings(BaseSettings):
 
 
 _NOT_FROM_BESIDE = ("state", "datasets", "data_folders")
-"""What a pipeline.yaml that lies beside a dataset does not decide: where we write, and which
+"""What a pipeline.yaml beside a dataset does not decide: where we write, and which
 folders may be read.
 """
 
@@ -407,7 +428,7 @@ def load_settings(
 
     Returns:
         The settings of the file, or the defaults; their `file` and `note` say which. Paths are
-        absolute. Without a file, and for one that lies beside a dataset, state is in the user's
+        absolute. Without a file, and for one beside a dataset, state is in the user's
         data folder.
 
     Raises:
@@ -462,7 +483,7 @@ def load_settings(
 
 def _which_file(path: Path | None, found: Path | None, state: Path) -> str | None:
     """In words, which settings hold, those of `path`, where the working folder has others; `found`
-    lies beside the dataset.
+    is beside the dataset.
     """
     if path is None or path == _at_or_above(Path.cwd()):
         return (
@@ -472,7 +493,7 @@ def _which_file(path: Path | None, found: Path | None, state: Path) -> str | Non
         )
     if path == found and not os.environ.get("SYNDB_PIPELINE_CONFIG"):
         return (
-            f"Settings: {path}, which lies beside the dataset, for destinations, memory and threads"
+            f"Settings: {path}, which is beside the dataset, for destinations, memory and threads"
             f" alone. State: {state}"
         )
     return f"Settings: {path}"

@@ -116,7 +116,7 @@ def _one_or_several(value: object) -> object:
 
 
 Names = Annotated[str | list[str], BeforeValidator(_one_or_several)]
-"""A column of SynDB, or several that one column of the lab stands for."""
+"""A column of SynDB, or several that one column of the lab holds."""
 
 
 class TableConfig(Strict):
@@ -182,7 +182,7 @@ class TableConfig(Strict):
         default=[],
         description=(
             "What the lab writes for `no value`: a list for all columns, or SynDB column -> its"
-            f" own list, where {ALL_COLUMNS!r} stands for all columns."
+            f" own list, where {ALL_COLUMNS!r} means all columns."
         ),
     )
     parent: str | None = Field(
@@ -205,7 +205,7 @@ class TableConfig(Strict):
         return [(lab, name) for lab in self.columns for name in self.names_of(lab)]
 
     def names_of(self, lab: str) -> list[str]:
-        """The columns of SynDB that the column `lab` of a file stands for; its own name where
+        """The columns of SynDB that the column `lab` of a file holds; its own name where
         `columns` does not have it.
         """
         names = self.columns.get(lab, lab)
@@ -296,7 +296,7 @@ class TableConfig(Strict):
             )
         if set(self.columns) & set(self.ignore):
             raise ValueError(
-                f"{sorted(set(self.columns) & set(self.ignore))} stand in both `columns` and"
+                f"{sorted(set(self.columns) & set(self.ignore))} are in both `columns` and"
                 " `ignore`; keep one"
             )
         return self

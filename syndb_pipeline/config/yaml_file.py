@@ -178,8 +178,8 @@ def read_yaml(path: Path) -> Document:
     document = Document(path)
     what = irregular(path)
     if what is not None:
-        told, advice = f"this is {what}, not a file", "Copy what comes out of it into a file."
-        raise ConfigError(f"{path}: {told}.", next_step=advice)
+        reason, advice = f"this is {what}, not a file", "Copy what comes out of it into a file."
+        raise ConfigError(f"{path}: {reason}.", next_step=advice)
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth, yaml.Composer = MAX_DEPTH, _Composer
     try:
@@ -191,22 +191,22 @@ def read_yaml(path: Path) -> Document:
         root = yaml.compose(path.read_text(encoding="utf-8"))
         document.content = None if root is None else document.value(root)
     except FileNotFoundError:
-        told = "there is no such file."
+        reason = "there is no such file."
         advice = "Give the path of a dataset's YAML, or write one with: syndb-pipeline init FOLDER"
     except IsADirectoryError:
-        told = "this is a folder, not a dataset's YAML."
+        reason = "this is a folder, not a dataset's YAML."
         advice = f"Write a config for it with: syndb-pipeline init {path}"
     except OSError as error:
-        told, advice = f"cannot be read: {error.strerror}.", "Check who may read the file."
+        reason, advice = f"cannot be read: {error.strerror}.", "Check who may read the file."
     except UnicodeDecodeError as error:
-        told, advice = f"byte {error.start} is not UTF-8.", "Save the file as UTF-8."
+        reason, advice = f"byte {error.start} is not UTF-8.", "Save the file as UTF-8."
     except MarkedYAMLError as error:
         raise _no_yaml(path, error) from None
     except YAMLError as error:  # a control character
-        told, advice = f"{' '.join(str(error).split())}.", ""
+        reason, advice = f"{' '.join(str(error).split())}.", ""
     else:
         return document
-    raise ConfigError(f"{path}: {told}", next_step=advice)
+    raise ConfigError(f"{path}: {reason}", next_step=advice)
 
 
 def _no_yaml(path: Path, error: MarkedYAMLError) -> ConfigError:
@@ -281,7 +281,7 @@ def _reason(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> str
     first, dot, _ = last.partition(".")
     if dot and first in {*model.model_fields, *_allowed_keys(model, location)}:
         # Findings write keys so, and they are easily pasted as they are.
-        return f"dots stand for levels; write it as\n{_nested(last, found)}"
+        return f"dots mean levels; write it as\n{_nested(last, found)}"
     if kind == "missing":
         return "this key is missing"
     if kind == "value_error":
@@ -367,7 +367,7 @@ def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def _nested(key: str, value: object) -> str:
-    """`key`, whose dots stand for levels, and `value` as they are written in YAML."""
+    """`key`, whose dots mean levels, and `value` as they are written in YAML."""
     parts = key.split(".")
     lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(parts)]
     lines[-1] += f" {json.dumps(value, ensure_ascii=False)}"

@@ -31,7 +31,7 @@ MEASURES: Final = (Kind.NUMBER, Kind.INTEGER)
 KEYS: Final = (Kind.KEY, Kind.REFERENCE)
 
 _LOOKED_AT: Final = 200
-"""Values that tell whether a column holds numbers."""
+"""Values that show whether a column holds numbers."""
 
 LONG: Final = 6
 """Characters of a key beyond which two tables hardly have it by chance."""

@@ -8,20 +8,22 @@ Belongs here: scoring files, and what the values of several say about each other
 from __future__ import annotations
 
 import glob
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from itertools import combinations, takewhile
+from itertools import combinations
 from typing import Final
 
 from syndb_pipeline.contract.tables import TABLES, Table, ordered
 from syndb_pipeline.readers.formats import suffix
 from syndb_pipeline.scaffold.columns import LONG, Mapped, map_columns, share
-from syndb_pipeline.scaffold.names import TABLE_WORDS
+from syndb_pipeline.scaffold.names import TABLE_WORDS, listed
 from syndb_pipeline.scaffold.peek import Candidate
 
 MINIMUM_SCORE: Final = 1.0
+_shared_start: Final = os.path.commonprefix
 
 _AS_GOOD: Final = 0.3
 """How much less than the best a file may resemble a table and still be one that a person must
@@ -54,17 +56,14 @@ class Guess:
     candidate: Candidate
     mapped: list[Mapped]
     unknown: list[str]
-    parents: list[str] = field(
-        default_factory=list
-    )  # tables of the dataset that parent_id could point to
+    # tables of the dataset that parent_id could point to
+    parents: list[str] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     doubt: str = ""
-    lesser: list[str] = field(
-        default_factory=list
-    )  # files that look like the table too, but less, and are not used
-    hints: list[str] = field(
-        default_factory=list
-    )  # unknown columns whose values are keys of a parent
+    # files that look like the table too, but less, and are not used
+    lesser: list[str] = field(default_factory=list)
+    # unknown columns whose values are keys of a parent
+    hints: list[str] = field(default_factory=list)
 
     @property
     def chooses_sheet(self) -> bool:
@@ -219,7 +218,7 @@ def _guess(name: str, alike: list[Candidate]) -> Guess:
             )
         elif not _numbered(pieces):
             guess.doubt = (
-                f"parts of one table, or releases or groups? All are read: {_listed(names)}"
+                f"parts of one table, or releases or groups? All are read: {listed(names)}"
             )
     elif len(alike) > 1 and all(each.path == first.path for each in alike):
         guess.choices = [Choice(_file(each), each.sheet) for each in alike]
@@ -243,11 +242,6 @@ def _file(candidate: Candidate) -> str:
         first = candidate.pieces[0].path
         return f"{glob.escape(candidate.path.name)}/*{first.name[-len(suffix(first)) :]}"
     return glob.escape(candidate.path.name)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > 4 else list(names)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _shared_keys(pieces: Sequence[Candidate], guess: Guess) -> str:
@@ -282,13 +276,6 @@ def _numbered(pieces: Sequence[Candidate]) -> bool:
         len(digits) == len(names)
         and numbers[0] < 2
         and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    )
-
-
-def _shared_start(names: list[str]) -> str:
-    columns = zip(*names, strict=False)
-    return "".join(
-        letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, columns)
     )
 
 
@@ -328,18 +315,18 @@ def score(candidate: Candidate, table: Table) -> float:
     if table.pair is not None and not set(table.pair) <= found:
         return 0  # a list of pairs without pairs is none, whatever it is called
     # A column that few tables have says more than a centroid does.
-    telling = sum(
+    distinct = sum(
         1 / sum(target in other.columns for other in TABLES.values())
         for target in found
         if target != "cid"
     )
     if table.pair is not None and "cid" not in found:
-        telling += 0.5
+        distinct += 0.5
     known = sum(1.0 if item.sure else 0.5 for item in mapped) / len(candidate.columns)
     return (
         1.2 * named
         + 0.4 * known
-        + min(telling, 1.5) * 0.6
+        + min(distinct, 1.5) * 0.6
         - (0.15 if table.pair is None and "cid" not in found else 0)
     )
 

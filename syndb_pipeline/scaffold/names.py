@@ -32,11 +32,17 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
 
 
+def listed(names: Sequence[str], *, most: int = 4) -> str:
+    """`names` as a person lists them; of more than `most` the first three and how many follow."""
+    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > most else list(names)
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
 def end_of(name: str) -> tuple[str, bool] | None:
     """Which end of a synapse a column called `name` (plain) speaks of, and whether it names the
     partner.
 
-    `pre_pt_root_id` and `bodyid_pre` name it; `pre_pt_position` and `pre_pt_supervoxel_id` tell
+    `pre_pt_root_id` and `bodyid_pre` name it; `pre_pt_position` and `pre_pt_supervoxel_id` say
     something else of it. None where `name` speaks of no end.
     """
     if first := _SIDE_FIRST.fullmatch(name):

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from textwrap import wrap
 
@@ -24,7 +24,7 @@ from syndb_pipeline.contract.vocabularies import LICENSES
 from syndb_pipeline.readers.formats import suffix
 from syndb_pipeline.scaffold.columns import KEYS, MEASURES, Mapped
 from syndb_pipeline.scaffold.guess import Guess
-from syndb_pipeline.scaffold.names import comma, hold_several_numbers
+from syndb_pipeline.scaffold.names import comma, hold_several_numbers, listed
 from syndb_pipeline.scaffold.peek import SUFFIXES, reads_alike
 
 SCHEMA = Path("config/schema/dataset.schema.json")
@@ -79,7 +79,7 @@ def config_text(
     environment.filters |= {
         "scalar": _scalar,
         "comment": _comment,
-        "listed": _listed,
+        "listed": partial(listed, most=1_000),
         "mapping": lambda item: f"{item.column}: {item.target}",
     }
     text = environment.get_template("config.yaml.jinja").render(
@@ -221,10 +221,6 @@ def _wrapped(text: str, indent: int) -> str:
         break_on_hyphens=False,
     )
     return "\n".join(lines)
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _comment(text: str, longest: int = 120) -> str:

@@ -91,7 +91,7 @@ class Meter:
     count of the main statement ends: it counts a positional join's sources as work of their own, of
     which only the first ever moves. `steps` are the parts of a table's work that are done where the
     stage says `step`: for stages with more than one large statement a table. `watch` is called from
-    another thread, never twice at a time; what it raises is raised at the end. Nothing is told of
+    another thread, never twice at a time; what it raises is raised at the end. Nothing is said of
     what failed.
     """
 

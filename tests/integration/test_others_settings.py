@@ -150,7 +150,7 @@ def test_a_secret_of_the_environment_is_not_sent_where_a_file_beside_a_dataset_p
         told = " ".join((ran.out + ran.err).split())
         assert "not sent to" in told
         assert "SYNDB_URL__THEIRS" in told
-        assert f"Settings: {lab.settings}, which lies beside the dataset" in ran.err
+        assert f"Settings: {lab.settings}, which is beside the dataset" in ran.err
     assert lab.untouched
 
 
@@ -202,7 +202,7 @@ def test_state_is_ones_own_and_folders_are_not_widened(command: str, lab: Collea
     assert (
         lab.folder.parent / "home" / "data" / "syndb-pipeline" / ".syndb" / "datasets" / ID
     ).is_dir()
-    assert f"Settings: {lab.settings}, which lies beside the dataset" in ran.err
+    assert f"Settings: {lab.settings}, which is beside the dataset" in ran.err
     own = {"state": "state", "data_folders": ["."]}
     (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump(own))
     (lab.folder.parent / "other").mkdir()

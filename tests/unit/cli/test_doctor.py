@@ -86,7 +86,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
         (-299.0, "warning", "299 s ahead of"),
         (301.0, "failed", "301 s behind"),
         (-7200.0, "failed", "7,200 s ahead of"),
-        (None, "warning", "tells no time"),
+        (None, "warning", "gives no time"),
     ],
 )
 def test_clock(ahead: float | None, state: str, told: str) -> None:

@@ -170,7 +170,7 @@ def test_words_are_understood_in_any_case(tmp_path: Path) -> None:
         (
             ("tables.neuron.decimal",),
             ",",
-            r'dots stand for levels; write it as\n +tables:\n +neuron:\n +decimal: ","',
+            r'dots mean levels; write it as\n +tables:\n +neuron:\n +decimal: ","',
         ),
         (
             ("tables", "tables.neuron.missing"),
@@ -448,7 +448,7 @@ def test_a_column_may_not_be_mapped_and_ignored(tmp_path: Path) -> None:
             value={"file": "n.csv", "columns": {"id": "cid"}, "ignore": ["id"]},
         )
     )
-    assert "['id'] stand in both `columns` and `ignore`" in message
+    assert "['id'] are in both `columns` and `ignore`" in message
 
 
 def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
