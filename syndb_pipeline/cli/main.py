@@ -365,7 +365,6 @@ def datasets(
     loaded = hurried(terminal.open_settings(settings))
     destination = destination or default_destination(loaded)
     found = listed(
-        loaded,
         open_destination(loaded, destination, terminal.say),
         "modifiable" if modifiable else "incomplete" if incomplete else "owned",
     )
@@ -422,7 +421,7 @@ def delete(
         where = destination or default_destination(loaded)
     node = open_destination(loaded, where, terminal.say)
     if label is None:
-        typer.echo(describe_preview(preview_delete(loaded, identity, node)))
+        typer.echo(describe_preview(preview_delete(identity, node)))
         if not sys.stdin.isatty():
             raise ApprovalError(
                 "Nothing was deleted: nobody typed the label.",

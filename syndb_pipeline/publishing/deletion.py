@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import ApprovalError, NotPermitted, OutcomeUnknown
 from syndb_pipeline.config.settings import PipelineSettings
-from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
     Deletion,
@@ -35,12 +34,9 @@ class Preview(BaseModel):
     files: StoredFiles | None
 
 
-def preview_delete(
-    settings: PipelineSettings, dataset: UUID, destination: Destination | str
-) -> Preview:
+def preview_delete(dataset: UUID, node: Destination) -> Preview:
     """What would go. Raises `DestinationRefused` when there is no such dataset, or it is another
     owner's."""
-    node = _open(settings, destination)
     info = node.info(dataset)
     if info is None:
         raise unknown_dataset(dataset, node.name)
@@ -70,7 +66,7 @@ def describe_preview(preview: Preview) -> str:
 
 
 def delete(
-    settings: PipelineSettings, dataset: UUID, destination: Destination | str, typed_label: str
+    settings: PipelineSettings, dataset: UUID, node: Destination, typed_label: str
 ) -> Tombstone:
     """Delete a dataset with all its rows and files, for good, and keep a tombstone in its store
     (and in the node, when it keeps any).
@@ -80,7 +76,7 @@ def delete(
     Args:
         settings: Where the store is.
         dataset: Its id.
-        destination: Where it is deleted, or the name of that.
+        node: Where it is deleted.
         typed_label: What a person typed.
 
     Raises:
@@ -88,7 +84,6 @@ def delete(
         DestinationRefused: There is no such dataset, or it is another owner's.
         OutcomeUnknown: No answer says whether it is gone.
     """
-    node = _open(settings, destination)
     store = DatasetStore(settings.state, dataset)
     if node.info(dataset) is None and not store.folder.is_dir():
         raise unknown_dataset(dataset, node.name)
@@ -113,12 +108,6 @@ def delete(
                 f"If it is still there: syndb-pipeline delete {dataset} {at}",
             )
         return _write_tombstone(records, node, deletion)
-
-
-def _open(settings: PipelineSettings, destination: Destination | str) -> Destination:
-    if isinstance(destination, str):
-        return open_destination(settings, destination)
-    return destination
 
 
 def _require_owner(node: Destination, info: DatasetInfo) -> None:

@@ -13,7 +13,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import NotLoggedIn, PipelineError, Unreachable
-from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Destination
 from syndb_pipeline.publishing.chain import Link, recompute
@@ -102,13 +101,10 @@ def status(context: Context, destination: Destination | None = None) -> Status:
 
 
 def datasets(
-    settings: PipelineSettings,
-    destination: Destination | str,
-    which: Literal["owned", "modifiable", "incomplete"] = "owned",
+    node: Destination, which: Literal["owned", "modifiable", "incomplete"] = "owned"
 ) -> list[Listed]:
     """Datasets at a destination, by label: those we own, may upload to, or own and have not
     filled."""
-    node = open_destination(settings, destination) if isinstance(destination, str) else destination
     incomplete = node.incomplete()
     found = incomplete
     if which != "incomplete":

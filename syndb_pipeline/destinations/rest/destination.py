@@ -69,10 +69,6 @@ class RestDestination(RestClient):
 
     # Datasets
 
-    def all(self) -> list[DatasetInfo]:
-        """Every dataset of the server that it shows, whoever owns it, by label."""
-        return self._infos(self.labels("all"))
-
     def owned(self) -> list[DatasetInfo]:
         return self._mine(self.modifiable())
 

@@ -340,13 +340,13 @@ def test_another_owners_dataset_is_neither_changed_nor_deleted(lab: Lab) -> None
     with pytest.raises(DestinationRefused, match="belongs to ada; you are mallory"):
         lab.publish(approve=plan(lab.context).digest)
     for act in (
-        lambda: preview_delete(lab.context.settings, DATASET, "local"),
-        lambda: delete(lab.context.settings, DATASET, "local", "Guide example"),
+        lambda: preview_delete(DATASET, lab.node),
+        lambda: delete(lab.context.settings, DATASET, lab.node, "Guide example"),
     ):
         with pytest.raises(DestinationRefused, match="belongs to ada"):
             act()
     assert lab.info().number_of_units == 11
-    assert datasets(lab.context.settings, "local") == []
+    assert datasets(lab.node) == []
 
 
 def test_meshes_that_went_missing_there_are_sent_again(lab: Lab) -> None:
@@ -389,7 +389,7 @@ def test_datasets_lists_what_is_complete_and_what_is_not(lab: Lab) -> None:
         plan(lab.context).metadata.model_dump() | {"id": UUID(int=7), "label": "Another"}
     )
     lab.node.register(other)
-    listed = datasets(lab.context.settings, "local")
+    listed = datasets(lab.node)
     assert [(item.info.metadata.label, item.complete) for item in listed] == [
         ("Another", False),
         ("Guide example", True),

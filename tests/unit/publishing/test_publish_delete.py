@@ -22,7 +22,7 @@ from tests.publish_lab import DATASET, Lab, lab, prepared
 
 def test_the_preview_says_what_goes(lab: Lab) -> None:
     lab.publish(approve=plan(lab.context).digest)
-    preview = preview_delete(lab.context.settings, DATASET, "local")
+    preview = preview_delete(DATASET, lab.node)
     assert (preview.info.rows, preview.files) == (
         {"axon": 3, "vesicle": 8},
         StoredFiles(count=2, bytes=1176),
@@ -40,7 +40,7 @@ __all__ = ["lab", "prepared"]  # fixtures
 def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
     lab.publish(approve=plan(lab.context).digest)
     with pytest.raises(ApprovalError, match="nothing was deleted"):
-        delete(lab.context.settings, DATASET, "local", typed)
+        delete(lab.context.settings, DATASET, lab.node, typed)
     assert lab.info().number_of_units == 11
 
 
@@ -48,8 +48,8 @@ def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_appro
     lab: Lab,
 ) -> None:
     first = lab.publish(approve=plan(lab.context).digest)
-    tombstone = delete(lab.context.settings, DATASET, "local", "Guide example")
-    assert lab.node.info(DATASET) is None and datasets(lab.context.settings, "local") == []
+    tombstone = delete(lab.context.settings, DATASET, lab.node, "Guide example")
+    assert lab.node.info(DATASET) is None and datasets(lab.node) == []
     assert (
         tombstone.receipt == first.plan
         and tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
@@ -58,7 +58,7 @@ def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_appro
     assert lab.records.tombstones() == [tombstone]
     assert lab.node.deletions(DATASET) == (tombstone.deletion,)
     with pytest.raises(DestinationRefused, match="There is no dataset"):
-        delete(lab.context.settings, DATASET, "local", "Guide example")
+        delete(lab.context.settings, DATASET, lab.node, "Guide example")
     with pytest.raises(
         ApprovalError, match=r"was deleted at local .* earlier approvals do not count"
     ):
