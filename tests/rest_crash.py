@@ -429,9 +429,10 @@ class Case:
         assert [(each["name"], each["datasets"]) for each in kept["collections"]] == [
             (COLLECTION, [str(DATASET)])
         ]
-        assert [
-            len(kept[name]) for name in ("regions", "mutations", "publications", "microscopies")
-        ] == [1, 1, 1, 1]
+        kinds = Counter(each["kind"] for each in kept["tags"])
+        assert all(
+            kinds[kind] == 1 for kind in ("brain_region", "mutation", "publication", "microscopy")
+        ), kinds
         self.require_receipt(self.lab, wanted)
 
     def require_receipt(self, lab: Path, wanted: Plan) -> None:

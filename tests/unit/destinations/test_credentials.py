@@ -40,6 +40,7 @@ OTHER = "https://other.example.org:8443"
 CANARY = "canary-7f3a9c"
 TOKEN = SecretStr(f"{CANARY}-token")
 PASSWORD = SecretStr(f"{CANARY} pass wörd ")
+TOKEN_TEXT, PASSWORD_TEXT = TOKEN.get_secret_value(), PASSWORD.get_secret_value()
 SOMEBODY = 54321
 
 
@@ -127,6 +128,14 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return credentials_file()
 
 
+@pytest.fixture(params=["keyring", "file"])
+def place(request: pytest.FixtureRequest) -> str:
+    """Where secrets are kept: in a keyring that works, or without one."""
+    if request.param == "keyring":
+        keyring.set_keyring(MemoryKeyring())
+    return str(request.param)
+
+
 @pytest.fixture
 def ring() -> MemoryKeyring:
     """A keyring that works, in use."""
@@ -159,7 +168,7 @@ def kept(path: Path) -> dict[str, Any]:
 def write_file(path: Path, text: str | None = None, permissions: int = 0o600) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        json.dumps({"version": 1, "origins": {ORIGIN: {"token": TOKEN.get_secret_value()}}})
+        json.dumps({"version": 1, "origins": {ORIGIN: {"token": TOKEN_TEXT}}})
         if text is None
         else text
     )
@@ -174,6 +183,14 @@ def somebody_elses_file(folder: Path) -> Path:
     path = write_file(folder / "theirs.json")
     os.chown(path, SOMEBODY, SOMEBODY)
     return path
+
+
+USES: list[Callable[[], object]] = [
+    lambda: find("syndb", ORIGIN),
+    lambda: remember(ORIGIN, token=TOKEN),
+    lambda: forget(ORIGIN),
+]
+"""Whatever reads the file."""
 
 
 # The environment
@@ -198,7 +215,7 @@ def test_the_environment_comes_before_the_keyring_and_that_before_the_file(
 ) -> None:
     assert find("my-lab", ORIGIN) is None
     write_file(file)
-    assert plain(find("my-lab", ORIGIN)) == (TOKEN.get_secret_value(), None, None, "file")
+    assert plain(find("my-lab", ORIGIN)) == (TOKEN_TEXT, None, None, "file")
     ring.entries[SERVICE, ORIGIN] = '{"token": "ring", "username": "ada"}'
     assert plain(find("my-lab", ORIGIN)) == ("ring", "ada", None, "keyring")
     monkeypatch.setenv("SYNDB_TOKEN__MY_LAB", "env\n")
@@ -327,9 +344,9 @@ def test_what_cannot_be_a_token_is_refused_unseen(
 def test_the_keyring_keeps_by_origin(ring: MemoryKeyring, file: Path) -> None:
     assert remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD) == "keyring"
     assert plain(find("syndb", ORIGIN)) == (
-        TOKEN.get_secret_value(),
+        TOKEN_TEXT,
         "ada",
-        PASSWORD.get_secret_value(),
+        PASSWORD_TEXT,
         "keyring",
     )
     assert find("syndb", OTHER) is None, "another address never gets this one's secret"
@@ -374,7 +391,7 @@ def test_a_keyring_that_cuts_secrets_is_none(file: Path) -> None:
     keyring.set_keyring(cutting)
     assert remember(ORIGIN, token=TOKEN) == "file"
     assert cutting.entries == {}
-    assert plain(find("syndb", ORIGIN)) == (TOKEN.get_secret_value(), None, None, "file")
+    assert plain(find("syndb", ORIGIN)) == (TOKEN_TEXT, None, None, "file")
 
 
 class Chain(ChainerBackend):
@@ -404,7 +421,7 @@ def test_a_chain_is_searched_for_a_safe_backend() -> None:
     try:
         assert remember(ORIGIN, token=TOKEN) == "keyring"
         assert (unsafe.entries, list(safe.entries)) == ({}, [(SERVICE, ORIGIN)])
-        assert plain(find("syndb", ORIGIN)) == (TOKEN.get_secret_value(), None, None, "keyring")
+        assert plain(find("syndb", ORIGIN)) == (TOKEN_TEXT, None, None, "keyring")
     finally:
         safe.entries.clear()
 
@@ -420,7 +437,7 @@ def test_without_a_safe_keyring_the_file_takes_its_place_and_that_is_told_once(
     assert find("syndb", ORIGIN) is None
     assert remember(ORIGIN, token=TOKEN, log=said.append) == "file"
     assert plain(find("syndb", ORIGIN, say=said.append)) == (
-        TOKEN.get_secret_value(),
+        TOKEN_TEXT,
         None,
         None,
         "file",
@@ -434,7 +451,7 @@ def test_a_locked_keyring_is_none(file: Path) -> None:
     said: list[str] = []
     assert remember(ORIGIN, token=TOKEN, log=said.append) == "file"
     assert plain(find("syndb", ORIGIN, say=said.append)) == (
-        TOKEN.get_secret_value(),
+        TOKEN_TEXT,
         None,
         None,
         "file",
@@ -521,9 +538,9 @@ def test_the_file_and_its_folder_are_for_this_user_alone(file: Path, tmp_path: P
     assert {mode(path) for path in file.parent.iterdir()} == {0o600}
     assert kept(file) == {
         ORIGIN: {
-            "token": TOKEN.get_secret_value(),
+            "token": TOKEN_TEXT,
             "username": "ada",
-            "password": PASSWORD.get_secret_value(),
+            "password": PASSWORD_TEXT,
         },
         OTHER: {"token": "other"},
     }
@@ -561,11 +578,7 @@ def test_a_file_open_to_others_is_refused_with_the_command_that_mends_it(
 ) -> None:
     path = write_file(tmp_path / name, permissions=permissions)
     monkeypatch.setenv("SYNDB_CREDENTIALS", str(path))
-    for use in (
-        lambda: find("syndb", ORIGIN),
-        lambda: remember(ORIGIN, token=TOKEN),
-        lambda: forget(ORIGIN),
-    ):
+    for use in USES:
         with pytest.raises(ConfigError) as caught:
             use()
         assert str(path) in caught.value.message
@@ -573,7 +586,7 @@ def test_a_file_open_to_others_is_refused_with_the_command_that_mends_it(
         assert_hidden(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == [name], "nothing was created beside it"
     subprocess.run(shlex.split(caught.value.next_step.removeprefix("Give: ")), check=True)
-    assert plain(find("syndb", ORIGIN)) == (TOKEN.get_secret_value(), None, None, "file")
+    assert plain(find("syndb", ORIGIN)) == (TOKEN_TEXT, None, None, "file")
 
 
 def test_an_open_file_is_refused_before_the_keyring_is_written(
@@ -594,11 +607,7 @@ def test_somebody_elses_file_is_refused_directly_and_through_a_link(
     before = theirs.read_bytes()
     for path, through in ((theirs, "\\."), (link, f", through the link {link}")):
         monkeypatch.setenv("SYNDB_CREDENTIALS", str(path))
-        for use in (
-            lambda: find("syndb", ORIGIN),
-            lambda: remember(ORIGIN, token=TOKEN),
-            lambda: forget(ORIGIN),
-        ):
+        for use in USES:
             with pytest.raises(
                 ConfigError,
                 match=(
@@ -614,7 +623,7 @@ def test_a_link_to_a_file_of_ones_own_stays_a_link(tmp_path: Path, file: Path) -
     real = write_file(tmp_path / "dotfiles" / "secrets.json")
     file.parent.mkdir(parents=True)
     file.symlink_to(real)
-    assert plain(find("syndb", ORIGIN)) == (TOKEN.get_secret_value(), None, None, "file")
+    assert plain(find("syndb", ORIGIN)) == (TOKEN_TEXT, None, None, "file")
     remember(OTHER, token=TOKEN)
     assert file.is_symlink()
     assert sorted(kept(real)) == [ORIGIN, OTHER]
@@ -634,7 +643,7 @@ def test_what_is_no_file_is_refused_at_once(
         ("plain/x", "cannot be read: "),
     ):
         monkeypatch.setenv("SYNDB_CREDENTIALS", str(tmp_path / name))
-        for use in (lambda: find("syndb", ORIGIN), lambda: remember(ORIGIN, token=TOKEN)):
+        for use in USES[:2]:
             with pytest.raises(ConfigError, match=why) as caught:
                 use()
             assert "SYNDB_CREDENTIALS" in caught.value.next_step
@@ -675,11 +684,7 @@ def test_a_file_system_without_modes_is_refused_before_a_secret_is_written(
 )
 def test_a_damaged_file_says_what_to_do_and_shows_nothing(file: Path, text: str) -> None:
     write_file(file, text)
-    for use in (
-        lambda: find("syndb", ORIGIN),
-        lambda: remember(ORIGIN, token=TOKEN),
-        lambda: forget(ORIGIN),
-    ):
+    for use in USES:
         with pytest.raises(ConfigError, match=r"credentials\.json is damaged") as caught:
             use()
         assert_hidden(caught.value)
@@ -781,29 +786,23 @@ def test_a_lock_that_stays_held_is_named(file: Path, monkeypatch: pytest.MonkeyP
 # A renewed token
 
 
-@pytest.mark.parametrize("place", ["keyring", "file"])
 def test_a_renewed_token_goes_where_the_old_one_was(file: Path, place: str) -> None:
-    if place == "keyring":
-        keyring.set_keyring(MemoryKeyring())
     assert remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD) == place
     before = find("syndb", ORIGIN)
     assert before is not None
     renewed = before.renewed(ORIGIN, SecretStr("new"))
-    assert plain(renewed) == ("new", "ada", PASSWORD.get_secret_value(), place)
+    assert plain(renewed) == ("new", "ada", PASSWORD_TEXT, place)
     assert find("syndb", ORIGIN) == renewed
     assert plain(before) == (
-        TOKEN.get_secret_value(),
+        TOKEN_TEXT,
         "ada",
-        PASSWORD.get_secret_value(),
+        PASSWORD_TEXT,
         place,
     ), "frozen"
     assert file.exists() == (place == "file")
 
 
-@pytest.mark.parametrize("place", ["keyring", "file"])
 def test_a_renewed_token_undoes_no_logout_and_no_other_login(file: Path, place: str) -> None:
-    if place == "keyring":
-        keyring.set_keyring(MemoryKeyring())
     remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD)
     before = find("syndb", ORIGIN)
     assert before is not None
@@ -811,7 +810,7 @@ def test_a_renewed_token_undoes_no_logout_and_no_other_login(file: Path, place: 
     assert plain(before.renewed(ORIGIN, SecretStr("new"))) == (
         "new",
         "ada",
-        PASSWORD.get_secret_value(),
+        PASSWORD_TEXT,
         place,
     )
     assert plain(find("syndb", ORIGIN)) == ("graces", "grace", None, place)
@@ -833,10 +832,7 @@ def test_a_renewed_token_of_the_environment_is_kept_nowhere(
     assert not file.exists()
 
 
-@pytest.mark.parametrize("place", ["keyring", "file"])
 def test_a_renewed_token_serves_even_when_it_cannot_be_kept(file: Path, place: str) -> None:
-    if place == "keyring":
-        keyring.set_keyring(MemoryKeyring())
     remember(ORIGIN, token=TOKEN, username="ada", password=PASSWORD)
     before = find("syndb", ORIGIN)
     assert before is not None
@@ -848,7 +844,7 @@ def test_a_renewed_token_serves_even_when_it_cannot_be_kept(file: Path, place: s
     assert plain(before.renewed(ORIGIN, SecretStr("new"), log=said.append)) == (
         "new",
         "ada",
-        PASSWORD.get_secret_value(),
+        PASSWORD_TEXT,
         place,
     )
     assert len(said) == 1
