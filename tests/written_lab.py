@@ -7,6 +7,7 @@ Belongs here: the same cells as csv, tsv, xlsx, xls and Parquet. Does not: expec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,21 @@ import pyarrow.parquet as pq
 import xlsxwriter
 import xlwt
 
+from tests.campaigns import sampled
 from tests.stage_lab import Lab
 
 FORMATS = ("csv", "tsv", "xlsx", "xls", "parquet")
+
+
+def crossed(campaign: str, at_most: int, *axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """A sample of all combinations of one value of each of `axes`; tuples give several values."""
+    every = [
+        tuple(
+            part for value in values for part in (value if isinstance(value, tuple) else (value,))
+        )
+        for values in product(*axes)
+    ]
+    return sampled(campaign, every, at_most)
 
 
 def with_formats(values: Sequence[Any]) -> list[tuple[Any, str]]:
@@ -46,32 +59,42 @@ def written_lab(
 
 def write(path: Path, columns: Columns) -> None:
     """Write `columns` as the format that `path` ends in; every cell stays text."""
-    rows = list(zip(*columns.values(), strict=True))
+    write_rows(path, [tuple(columns), *zip(*columns.values(), strict=True)])
+
+
+def write_rows(path: Path, rows: Sequence[Sequence[str | None]], *, numbers: bool = False) -> str:
+    """Write `rows`, the header first, as the format that `path` ends in, and return its name.
+
+    Every cell stays text, but for `numbers`: then workbooks have those cells as numbers that are.
+    """
+    cells = [
+        (number, column, float(cell) if numbers and cell.replace(".", "", 1).isdigit() else cell)
+        for number, row in enumerate(rows)
+        for column, cell in enumerate(row)
+        if cell
+    ]
     if path.suffix == ".parquet":
-        pq.write_table(
-            pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()}), path
-        )
+        values = [[cell or None for cell in column] for column in zip(*rows[1:], strict=True)]
+        columns = values or [[] for _ in rows[0]]
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        pq.write_table(pa.table(arrays, [str(name) for name in rows[0]]), path)
     elif path.suffix == ".xlsx":
-        with xlsxwriter.Workbook(
-            path, {"strings_to_numbers": False, "strings_to_formulas": False}
-        ) as book:
+        options = {"strings_to_numbers": False, "strings_to_formulas": False}
+        with xlsxwriter.Workbook(path, options) as book:
             sheet = book.add_worksheet()
-            for number, row in enumerate([tuple(columns), *rows]):
-                for column, cell in enumerate(row):
-                    if cell is not None:
-                        sheet.write_string(number, column, cell)
+            for *place, cell in cells:
+                (sheet.write_string if isinstance(cell, str) else sheet.write_number)(*place, cell)
     elif path.suffix == ".xls":
         old = xlwt.Workbook(encoding="utf-8")
-        sheet = old.add_sheet("Sheet1")
-        for number, row in enumerate([tuple(columns), *rows]):
-            for column, cell in enumerate(row):
-                if cell is not None:
-                    sheet.write(number, column, cell)
+        page = old.add_sheet("Sheet1")
+        for *place, cell in cells:
+            page.write(*place, cell)
         old.save(str(path))
     else:
-        mark = "," if path.suffix == ".csv" else "\t"
-        lines = [mark.join(_quoted(cell, mark) for cell in row) for row in [tuple(columns), *rows]]
+        mark = "\t" if path.suffix == ".tsv" else ","
+        lines = [mark.join(_quoted(cell, mark) for cell in row) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path.name
 
 
 def _quoted(cell: str | None, mark: str) -> str:

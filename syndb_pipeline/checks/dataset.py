@@ -6,6 +6,7 @@ Does not: any check.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ class Asking:
 
     connection: duckdb.DuckDBPyConnection
 
-    def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        """All rows of `query`."""
-        return self.connection.execute(query).fetchall()
+    def fetch(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of `query`, whose question marks mean `values`."""
+        return self.connection.execute(query, values).fetchall()
 
     def row(self, query: str) -> tuple[Any, ...]:
         """The only row of `query`."""

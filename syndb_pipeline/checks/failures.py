@@ -1,4 +1,4 @@
-"""Failing cells, gathered in DuckDB and told as findings: one for each cause, with count, first
+"""Failing cells, gathered in DuckDB and made into findings: one for each cause, with count, first
 places and last.
 
 Belongs here: the table of failing cells every checking stage writes (`failures.parquet`). Does not:
@@ -96,22 +96,19 @@ class Failures:
                 FROM failures GROUP BY ALL ORDER BY tbl, code, col, cause""").fetchall()
         if not rows:
             return []
-        places = [[*first, *([last] if last not in first else [])] for *_, first, last in rows]
-        shown = {
-            (row[1], place["r"]) for row, found in zip(rows, places, strict=True) for place in found
-        }
+        places: list[list[original_text.Place]] = []
+        for _, table, column, _, _, first, last in rows:
+            cells = [*first, *([last] if last not in first else [])]
+            places.append([(table, cell["r"], column, cell["v"]) for cell in cells])
         failing = "SELECT tbl, row_number, col, value FROM failures WHERE value IS NOT NULL"
+        shown = {(table, row) for cells in places for table, row, *_ in cells}
         original_text.look_up(self.connection, context, sources, failing, shown)
-        cells = [
-            (row[1], place["r"], row[2], place["v"])
-            for row, found in zip(rows, places, strict=True)
-            for place in found
-        ]
-        texts = iter(original_text.texts(self.connection, cells))
         groups = []
-        for (code, table, column, cause, count, *_), found in zip(rows, places, strict=True):
-            examples = [sources.example(table, place["r"], column, next(texts)) for place in found]
-            groups.append(Group(code, table, column, cause, count, examples, found[0]["v"] or ""))
+        for (code, table, column, cause, count, *_), cells in zip(rows, places, strict=True):
+            texts = original_text.texts(self.connection, cells)
+            found = zip(cells, texts, strict=True)
+            examples = [sources.example(table, row, column, text) for (_, row, *_), text in found]
+            groups.append(Group(code, table, column, cause, count, examples, cells[0][3] or ""))
         return groups
 
     def findings(

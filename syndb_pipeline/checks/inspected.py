@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.checks.dataset import Asking
 from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Column
@@ -26,15 +25,14 @@ Cell = tuple[int, str, Any]
 """Row number (from 0), SynDB's column, value as read."""
 
 
-@dataclass(frozen=True)
-class Inspected:
+@dataclass
+class Inspected(Asking):
     """A table that ingest left, with those of its `columns` that are SynDB's, in their order.
 
     `connection` has the tables that `Failures` makes.
     """
 
     context: Context
-    connection: duckdb.DuckDBPyConnection
     sources: SourceMap
     name: str
     columns: Sequence[str]
@@ -52,22 +50,15 @@ class Inspected:
         return self.context.store.stage("ingest") / "tables" / f"{self.name}.parquet"
 
     @property
-    def rows(self) -> str:
+    def source(self) -> str:
         """A FROM item of its rows, with `file_row_number`."""
         return parquet(self.file, row_number=True)
-
-    def ask(self, query: str) -> tuple[Any, ...]:
-        """The one row that `query` gives."""
-        [row] = self.connection.execute(query).fetchall()
-        return tuple(row)
 
     def first(self, columns: Sequence[str], where: str, limit: int = MAX_EXAMPLES) -> list[Cell]:
         """The cells of `columns` in the first `limit` rows that fulfil the condition `where`."""
         cells = ", ".join(map(quote, columns))
-        rows = self.connection.execute(
-            f"""SELECT file_row_number, {cells} FROM {self.rows} WHERE {where}
-                ORDER BY file_row_number LIMIT {limit}"""
-        ).fetchall()
+        rows = self.fetch(f"""SELECT file_row_number, {cells} FROM {self.source} WHERE {where}
+                ORDER BY file_row_number LIMIT {limit}""")
         return [
             (row, name, value)
             for row, *values in rows
@@ -92,6 +83,6 @@ class Inspected:
             self.connection.execute(
                 f"""INSERT INTO failures SELECT {literal(code)}, {literal(self.name)},
                       file_row_number,
-                    {literal(column)}, {quote(column)}::VARCHAR, '' FROM {self.rows} WHERE
+                    {literal(column)}, {quote(column)}::VARCHAR, '' FROM {self.source} WHERE
                       {where}"""
             )

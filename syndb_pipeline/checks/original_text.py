@@ -8,6 +8,7 @@ Belongs here: which cells are read again from the lab's files, and how many. Doe
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final
@@ -25,7 +26,7 @@ from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context
 
 MOST_ROWS: Final = 1_000_000
-"""Rows of one table that are looked up again in its files; further failing cells are told as they
+"""Rows of one table that are looked up again in its files; further failing cells are shown as they
 were read.
 """
 
@@ -38,16 +39,16 @@ key itself; text is its own.
 """
 
 _TOGETHER: Final = 50_000
+"""Texts, and rows, that are held at a time."""
 
 _FOUND: Final = {"row_number": "BIGINT", "col": "VARCHAR", "raw": "VARCHAR"}
-"""What `_texts` gives."""
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the table `WRITTEN`, empty."""
     connection.execute(
-        f"CREATE TABLE {WRITTEN} (tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR, raw"
-        " VARCHAR)"
+        f"CREATE TABLE {WRITTEN} (tbl VARCHAR, row_number BIGINT, col VARCHAR, value VARCHAR,"
+        " raw VARCHAR)"
     )
 
 
@@ -66,37 +67,27 @@ def look_up(
     are among `shown`, pairs of table and row number.
     """
     cells = parquet(context.store.stage("ingest") / "cells.parquet")
-    connection.execute(f"""CREATE OR REPLACE TEMP TABLE failing_now AS
-            SELECT DISTINCT tbl, row_number, col, value FROM ({failing}) ANTI JOIN {WRITTEN} USING
-              (tbl, row_number, col, value)""")
-    [(count,)] = connection.execute(
-        "SELECT count(*) FROM failing_now"
-    ).fetchall()  # fetchone would leave the result open
-    if not count:
-        return
     connection.execute(
-        f"""INSERT INTO {WRITTEN} SELECT tbl, row_number, col, value, raw FROM {cells} JOIN
-              failing_now USING (tbl, row_number, col)
-            WHERE raw <> value AND contains(raw, value)"""
+        f"""CREATE OR REPLACE TEMP TABLE failing_now AS SELECT DISTINCT tbl, row_number, col, value
+            FROM ({failing}) ANTI JOIN {WRITTEN} USING (tbl, row_number, col, value)"""
     )
-    told = connection.execute(
-        f"""CREATE OR REPLACE TABLE not_kept AS FROM failing_now ANTI JOIN {cells} USING (tbl,
-              row_number, col);
+    if not connection.execute("SELECT 1 FROM failing_now LIMIT 1").fetchall():
+        return
+    converted = connection.execute(
+        f"""INSERT INTO {WRITTEN} SELECT tbl, row_number, col, value, raw
+                FROM {cells} JOIN failing_now USING (tbl, row_number, col)
+                WHERE raw <> value AND contains(raw, value);
+            CREATE OR REPLACE TABLE not_kept AS
+                FROM failing_now ANTI JOIN {cells} USING (tbl, row_number, col);
             SELECT tbl, list(DISTINCT col ORDER BY col) FROM not_kept GROUP BY tbl ORDER BY tbl"""
     ).fetchall()
-    for table, columns in told:
-        converted = [
-            column for name in columns if (column := TABLES[table].columns[name]).kind in _CONVERTED
+    for table, names in converted:
+        columns = [
+            each for name in names if (each := TABLES[table].columns[name]).kind in _CONVERTED
         ]
-        if converted:
-            _look_up_table(
-                connection,
-                context,
-                sources,
-                table,
-                converted,
-                [row for name, row in shown if name == table],
-            )
+        if columns:
+            rows = [row for name, row in shown if name == table]
+            _look_up_table(connection, context, sources, table, columns, rows)
 
 
 def _look_up_table(
@@ -107,83 +98,51 @@ def _look_up_table(
     columns: list[Column],
     shown: list[int],
 ) -> None:
-    names = [column.name for column in columns]
-    here = (
-        f"SELECT row_number, col, value FROM not_kept WHERE tbl = {literal(table)} AND"
-        f" list_contains({literal(names)}, col)"
-    )
+    config = context.config.tables[table]
+    names = literal([column.name for column in columns])
+    here = f"""SELECT row_number, col, value FROM not_kept
+               WHERE tbl = {literal(table)} AND list_contains({names}, col)"""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE found (row_number BIGINT, col VARCHAR, raw VARCHAR)"
     )
     for source in sources.tables[table]:
-        inside = (
-            f"{here} AND row_number BETWEEN {source.first_row} AND"
-            f" {source.first_row + source.rows - 1}"
-        )
-        rows = f"""SELECT row_number FROM (SELECT DISTINCT row_number FROM ({inside}) ORDER BY
-              row_number LIMIT {MOST_ROWS})
-                   UNION SELECT row_number FROM ({inside}) WHERE
-                     list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
-        # A connection with an open result takes no other statement; a cursor is a second one on the
-        # same database.
+        last = source.first_row + source.rows - 1
+        inside = f"{here} AND row_number BETWEEN {source.first_row} AND {last}"
+        rows = f"""SELECT row_number FROM
+                     (SELECT DISTINCT row_number FROM ({inside}) ORDER BY row_number LIMIT
+                       {MOST_ROWS})
+                   UNION SELECT row_number FROM ({inside})
+                   WHERE list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
+        # A connection with an open result takes no other statement; a cursor is a second one.
         with connection.cursor() as cursor:
             batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)
             wanted = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-            for some in _batches(_texts(connection, context, table, source, names, wanted)):
+            own = [source.columns.get(column.name, column.name) for column in columns]
+            texts = (
+                (row, column.name, text)
+                for row, values in read_again(connection, context, table, source, own, wanted)
+                for column, text in zip(columns, values, strict=True)
+            )
+            while some := list(islice(texts, _TOGETHER)):
                 with given(connection, "some_texts", _FOUND, some):
                     connection.execute("INSERT INTO found FROM some_texts")
-    factors = {
-        column.name: factor
-        for column in columns
-        if (factor := context.config.tables[table].factor(column)) != 1
-    }
-    shift = " ".join(
-        f"WHEN {literal(name)} THEN {literal(factor)}" for name, factor in factors.items()
+    factors = " ".join(
+        f"WHEN {literal(column.name)} THEN {config.factor(column)!r}" for column in columns
     )
     # Without white space and the marks that group digits.
-    point = (
-        f"replace(regexp_replace(raw, '[^0-9eE+{context.config.tables[table].decimal}-]', '', 'g'),"
-        " ',', '.')"
-    )
-    number = (
-        f"try_cast({point} AS DOUBLE) * CASE col {shift} ELSE 1 END"
-        if shift
-        else f"try_cast({point} AS DOUBLE)"
-    )
-    paths = [column.name for column in columns if column.kind is Kind.PATH]
+    digits = f"replace(regexp_replace(raw, '[^0-9eE+{config.decimal}-]', '', 'g'), ',', '.')"
+    number = f"try_cast({digits} AS DOUBLE) * CASE col {factors} END"
+    paths = literal([column.name for column in columns if column.kind is Kind.PATH])
     # A file that changed since must not put other words into a finding's mouth.
     connection.execute(
-        f"""INSERT INTO {WRITTEN} SELECT {literal(table)}, row_number, col, value, raw FROM found
-              JOIN ({here}) USING (row_number, col)
-            WHERE raw <> value AND CASE WHEN list_contains({literal(paths)}::VARCHAR[], col) THEN
+        f"""INSERT INTO {WRITTEN} SELECT {literal(table)}, row_number, col, value, raw
+            FROM (SELECT *, {number} AS number, try_cast(value AS DOUBLE) AS read
+                  FROM found JOIN ({here}) USING (row_number, col))
+            WHERE raw <> value AND CASE WHEN list_contains({paths}::VARCHAR[], col) THEN
               contains(raw, value)
-                ELSE {number} IS NOT DISTINCT FROM try_cast(value AS DOUBLE)
-                    OR abs({number} - try_cast(value AS DOUBLE)) <= 1e-9 * abs({number}) END"""
+                ELSE number IS NOT DISTINCT FROM read OR abs(number - read) <= 1e-9 * abs(number)
+                  END"""
     )
-
-
-def _batches(
-    texts: Iterable[tuple[int, str, str | None]],
-) -> Iterator[list[tuple[int, str, str | None]]]:
-    remaining = iter(texts)
-    while some := list(islice(remaining, _TOGETHER)):
-        yield some
-
-
-def _texts(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    table: str,
-    source: Source,
-    columns: Sequence[str],
-    rows: Iterable[int],
-) -> Iterator[tuple[int, str, str | None]]:
-    """Row, column and text of the cells of `columns` (SynDB's names) in `rows` of a table, as
-    `read_again` gives them.
-    """
-    names = [source.columns.get(column, column) for column in columns]
-    for row, texts in read_again(connection, context, table, source, names, rows):
-        yield from ((row, column, text) for column, text in zip(columns, texts, strict=True))
 
 
 def read_again(
@@ -201,44 +160,33 @@ def read_again(
     is.
     """
     config = context.config
-    details = context.upstream("ingest").details.get("files", [])
-    read: dict[str, Any] = next(
-        (
-            each
-            for each in details
-            if (each["table"], each["file"], each["sheet"]) == (table, source.file, source.sheet)
-        ),
-        {},
-    )
+    place = (table, source.file, source.sheet)
+    files = context.upstream("ingest").details.get("files", [])
+    read = [each for each in files if (each["table"], each["file"], each["sheet"]) == place]
     lab_file = LabFile(
         config.folder / source.file,
         TABLES[table],
         config.tables[table],
         source.first_line,
         source.sheet,
-        read.get("delimiter"),
+        read[0].get("delimiter") if read else None,
     )
     scratch = context.store.scratch / f"single_cells-{uuid4().hex}"
     scratch.mkdir(parents=True)
-    numbers: list[int] = []
+    asked: deque[int] = deque()
 
     def lines() -> Iterator[int]:
-        jumps, shift = iter(source.jumps), 0
-        upcoming = next(jumps, None)
         for row in rows:
-            index = row - source.first_row
-            while upcoming is not None and upcoming[0] <= index:
-                shift, upcoming = upcoming[1], next(jumps, None)
-            numbers.append(row)
-            yield source.first_line + index + shift
+            asked.append(row)
+            yield source.line(row)
 
     try:
         own = format_of(lab_file.path)
         assert own is not None  # ingest has read it
         with Fence() as fence:
             means = Means(connection, fence, scratch)
-            for row_texts in own.cells(lab_file, names, lines(), means):
-                yield numbers.pop(0), row_texts
+            for texts in own.cells(lab_file, names, lines(), means):
+                yield asked.popleft(), texts
     except (Unreadable, OSError, ValueError, duckdb.Error):
         return
     finally:
@@ -286,15 +234,15 @@ def examples(
 
     A value that is None stays None. `connection` has the table `WRITTEN`.
     """
-    told = [
+    cells = [
         (table, row, column, None if value is None else str(value)) for row, column, value in places
     ]
-    if told:
+    if cells:
         look_up(
             connection,
             context,
             sources,
-            f"SELECT tbl, row_number, col, value FROM {_rows(told)} WHERE value IS NOT NULL",
+            f"SELECT tbl, row_number, col, value FROM {_rows(cells)} WHERE value IS NOT NULL",
         )
-    found = zip(told, texts(connection, told), strict=True)
+    found = zip(cells, texts(connection, cells), strict=True)
     return [sources.example(table, row, column, text) for (_, row, column, _), text in found]

@@ -23,7 +23,6 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.base.footers import is_surely_empty, rows_in
 from syndb_pipeline.checks.rows import stray_rows
 from syndb_pipeline.checks.rows.just_read import JustRead
-from syndb_pipeline.checks.rows.labelled_rows import labelled_rows
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
@@ -307,7 +306,7 @@ class TableReader:
             read.problems += error.problems
             return
         read.problems += [*found.problems, *self._correction_problems(parts)]
-        read.problems += labelled_rows(replace(just_read, parts=found.parts))
+        read.problems += stray_rows.labelled_rows(replace(just_read, parts=found.parts))
         for part, kept in [*((part, part.refused_lines) for part in parts), *found.refused]:
             self._keep_refused(part, kept)
         for part, path, indexes in zip(found.parts, paths, targets, strict=True):
@@ -453,9 +452,11 @@ class TableReader:
         """`parts` as if their files had the corrected text."""
         try:
             return [
-                overlay.lay_over(self.connection, part, fixes, self._scratch_of(part.file))
-                if (fixes := self.corrections.get(part.file))
-                else part
+                (
+                    overlay.lay_over(self.connection, part, fixes, self._scratch_of(part.file))
+                    if (fixes := self.corrections.get(part.file))
+                    else part
+                )
                 for part in parts
             ]
         except duckdb.Error as error:

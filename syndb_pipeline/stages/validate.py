@@ -23,9 +23,8 @@ from syndb_pipeline.checks.cells.pandera_judge import (
 )
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.inspected import Inspected
-from syndb_pipeline.checks.units import file_scales
 from syndb_pipeline.checks.units.mesh_and_skeleton_files import (
-    CONTENT_RULES,
+    FILE_RULES,
     check_paths,
     describe_file,
     digest_of_paths,
@@ -105,7 +104,7 @@ def run(context: Context, folder: Path) -> Result:
     ):
         failures = Failures(connection)
         tables = {
-            name: Inspected(context, connection, sources, name, names)
+            name: Inspected(connection, context, sources, name, names)
             for name, names in columns.items()
         }
         unparsed_cells.add_unparsed(context, failures)
@@ -129,10 +128,8 @@ def run(context: Context, folder: Path) -> Result:
 
         def describe(group: Group) -> dict[str, Any]:
             table = tables[group.table]
-            if group.code in CONTENT_RULES:
-                return describe_file(connection, group)
-            if group.code == file_scales.CODE:
-                return file_scales.describe_scale(group, table.config)
+            if group.code in FILE_RULES:
+                return describe_file(group, table)
             empty = details[group.table]["columns"].get(group.column, {}).get("nulls", 0)
             return unparsed_cells.describe(group, table, markers, read[group.table] - empty)
 
@@ -199,7 +196,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "10",
+    "11",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their"
     " formats, and whole columns against what is plausible in nanometres.",
 )

@@ -38,6 +38,12 @@ class Source(BaseModel):
     jumps: list[tuple[int, int]] = []
     columns: dict[str, str] = {}  # SynDB's name -> the lab's name in this file
 
+    def line(self, row: int) -> int:
+        """The line, or row of the sheet, of row number `row` of the table."""
+        index = row - self.first_row
+        at = bisect_right(self.jumps, (index, 2**62))
+        return self.first_line + index + (self.jumps[at - 1][1] if at else 0)
+
 
 class SourceMap(BaseModel):
     """Where every row of every table came from."""
@@ -77,10 +83,11 @@ class SourceMap(BaseModel):
         the lab calls it.
         """
         source = next(s for s in self.tables[table] if s.first_row <= row < s.first_row + s.rows)
-        index = row - source.first_row
-        at = bisect_right(source.jumps, (index, 2**62))
-        line = source.first_line + index + (source.jumps[at - 1][1] if at else 0)
         lab_column = source.columns.get(column, column) if column else None
         return Example(
-            file=source.file, sheet=source.sheet, row=line, column=lab_column, value=value
+            file=source.file,
+            sheet=source.sheet,
+            row=source.line(row),
+            column=lab_column,
+            value=value,
         )

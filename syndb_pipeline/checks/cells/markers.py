@@ -1,4 +1,4 @@
-"""Words and numbers that stand for `no value`: as keys, in the config's `missing`, and what that
+"""Words and numbers that mean `no value`: as keys, in the config's `missing`, and what that
 emptied.
 
 Belongs here: markers used as keys (SYN-ID-007), keys and values that the config's own markers
@@ -19,7 +19,7 @@ import duckdb
 import yaml
 
 from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.checks.causes import read
+from syndb_pipeline.checks.causes import Cause, causes, read
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.config.settings import DatasetConfig
@@ -41,14 +41,6 @@ from syndb_pipeline.state.tables import columns_of
 CODE: Final = "SYN-ID-007"
 
 _ALL: Final = [*IN_KEYS, *NUMBERS_IN_KEYS, UUID_OF_ZEROS]
-_LONG: Final = [word for word in _ALL if len(word) >= 16]
-_SHORT: Final = [
-    word
-    for word in (*_ALL, *(f"{number}.0" for number in NUMBERS_IN_KEYS))
-    if len(word.removesuffix(".0")) < 16
-]
-_LONGEST: Final = max(len(word.encode()) for word in _SHORT)
-
 EMPTIED: Final = "emptied"
 """The cause of a missing key that a marker of the config took away."""
 
@@ -69,6 +61,7 @@ _LONG_ID: Final = 2**31
 _NEGATIVE_KEYS: Final = 3
 """So many other keys below 0 make one of them a key like the others."""
 
+CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 UNPARSED: Final = Path(__file__).with_name("unparsed_cells.toml")
 NUMBER: Final = str(read(UNPARSED)["macros"]["number"])
 
@@ -94,11 +87,13 @@ def hint(column: str, *, stored: bool) -> str:
         ends = f"list_has_any({large}::BIGINT[], [min({column}), max({column})])"
         return f"(coalesce(min({column}) <= 0, FALSE) OR coalesce({ends}, FALSE))::INTEGER"
     # Most keys end with a digit, as of the markers only numbers do: these need not be folded.
-    numbers = literal([word for word in (*_SHORT, *_LONG) if word[-1].isdigit()])
-    words = literal([word for word in _SHORT if not word[-1].isdigit()])
+    words = [*_ALL, *(f"{number}.0" for number in NUMBERS_IN_KEYS)]
+    numbers = literal([word for word in words if word[-1].isdigit()])
+    others = [word for word in words if not word[-1].isdigit()]
     return f"""count_if(CASE WHEN {column}[-1] BETWEEN '0' AND '9'
             THEN CASE WHEN {column} < 'A' THEN list_contains({numbers}, {column}) ELSE FALSE END
-        WHEN strlen({column}) <= {_LONGEST} THEN list_contains({words}, lower({column}))
+        WHEN strlen({column}) <= {max(len(word.encode()) for word in others)}
+            THEN list_contains({literal(others)}, lower({column}))
         ELSE FALSE END)"""
 
 
@@ -121,9 +116,11 @@ def among(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[list[Marker
     or where nothing else repeats about as often: numbering that begins again repeats 0 as often as
     1 and 2 (SYN-ID-002).
     """
-    counted = f"SELECT key, count(*) AS rows FROM {rows_of(ids)} WHERE {{}} GROUP BY key"
+    counted = f"SELECT key, count(*) AS rows FROM {rows_of(ids)}"
     marker = is_marker("key")
-    found = connection.execute(f"{counted.format(marker)} ORDER BY rows DESC, key").fetchall()
+    found = connection.execute(
+        f"{counted} WHERE {marker} GROUP BY key ORDER BY rows DESC, key"
+    ).fetchall()
     if not found:
         return [], []
     [(rows, numbers, least, greatest, negative, repeated)] = connection.execute(
@@ -132,7 +129,7 @@ def among(connection: duckdb.DuckDBPyConnection, ids: Path) -> tuple[list[Marker
                   coalesce(sum(rows) FILTER (number < 0), 0), coalesce(max(rows) FILTER (rows > 1),
                     0)
            FROM (SELECT *, try_cast(key AS DOUBLE) AS number FROM
-             ({counted.format(f"NOT {marker}")}))"""
+             ({counted} WHERE NOT {marker} GROUP BY key))"""
     ).fetchall()
 
     def is_out_of_line(number: float) -> bool:
@@ -180,28 +177,17 @@ def describe(
 
     counted = " and ".join(f"{marker.key!r} in {rows(marker.rows)}" for marker in found)
     named = _named(connection, table, [marker.key for marker in found], tables)
-    advice = (
-        "If these are no rows of the dataset, as 0 is no segment, remove them; else give each a key"
-        " of its own."
-    )
-    named_by = ""
-    if named:
-        advice += (
-            " Where a column that names them means that there is none, leave it empty or name the"
-            " marker for that column in `missing`."
-        )
-        who = ", ".join(f"{rows(count)} of {name}" for name, count in named.items())
-        verb = "names" if sum(named.values()) == 1 else "name"
-        named_by = f"; {who} {verb} {'it' if len(found) == 1 else 'them'}"
-    advice += (
-        " Declared as `missing` for the key itself, the marker leaves a row without one, which is"
-        " as wrong."
-    )
+    facts = {
+        "listed": ", ".join(f"{rows(count)} of {name}" for name, count in named.items()),
+        "rows": sum(named.values()),
+        "keys": len(found),
+    }
+    by = CAUSES["named_key"].described(facts) if named else {"reason": "", "advice": ""}
     return {
         "value": found[0].key,
         "listed": repr(found[0].key) if len(found) == 1 else counted,
-        "named": named_by,
-        "advice": advice,
+        "named": by["reason"],
+        "advice": CAUSES["key"].advice(named=by["advice"]),
         "confidence": "certain" if all(marker.certain for marker in found) else "likely",
     }
 
@@ -274,27 +260,21 @@ def _emptied(
     ).fetchall()
     words = [value.strip() for (value,) in rows]
     shown = " and ".join(map(repr, words))
-    changed: dict[str, Any] = {
-        "message": f"{finding.message.rstrip('.')}: `missing` of the config emptied {shown}.",
-        "fix": (
-            f"{finding.fix} {shown} {'is' if len(words) == 1 else 'are'} declared as `no value`,"
-            " and so no key."
-        ),
-    }
+    facts = {"message": finding.message.rstrip("."), "fix": finding.fix}
+    values = CAUSES["emptied"].described(facts | {"shown": shown, "words": len(words)})
+    changed: dict[str, Any] = {"message": values["reason"], "fix": values["advice"]}
     if ids := targets.get(f"{table}.{finding.column}"):
         query = f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)"
-        if wrong := [key for (key,) in failures.connection.execute(query, [words]).fetchall()]:
+        keys = failures.connection.execute(query, [words]).fetchall()
+        if wrong := [key for (key,) in keys]:
             own = config.tables[table]
             left = {
                 name: [word for word in said if word not in wrong]
                 for name, said in own.missing_by_column.items()
             }
             setting = missing_setting(table, own.model_copy(update={"missing": left}), [])
-            verb = "is the key of a row" if len(wrong) == 1 else "are keys of rows"
-            fix = (
-                f"{' and '.join(map(repr, wrong))} {verb} there, so take it out of the markers:"
-                f" `{setting}`."
-            )
+            listed = " and ".join(map(repr, wrong))
+            fix = CAUSES["emptied_key"].advice(wrong=listed, keys=len(wrong), setting=setting)
             changed |= {"fix": fix, "settings": settings_of(fix), "confidence": "likely"}
     return finding.model_copy(update=changed)
 
@@ -344,18 +324,14 @@ def _advice(table: Inspected, columns: list[str]) -> str:
         if name not in columns and declared[name].kind is not Kind.KEY
     ]
     gaps = ", ".join(f"count_if({quote(name)} IS NULL)" for name in others)
-    empty = table.ask(f"SELECT {gaps} FROM {table.rows}") if others else ()
+    empty = table.row(f"SELECT {gaps} FROM {table.source}") if others else ()
     alone = {name: markers for name, count in zip(others, empty, strict=True) if count}
     left = {
         name: [word for word in said if name != ALL_COLUMNS or word not in markers]
         for name, said in config.missing_by_column.items()
     }
     setting = missing_setting(table.name, config.model_copy(update={"missing": left}), [], alone)
-    shown = " or ".join(map(repr, markers))
-    return (
-        f"If {shown} means `no value` in some columns only, name these: `{setting}`. "
-        "If it does in all, name all of them so."
-    )
+    return CAUSES["emptied_value"].advice(shown=" or ".join(map(repr, markers)), setting=setting)
 
 
 # -- the setting that declares markers
@@ -373,7 +349,7 @@ def safe_setting(table: Inspected, markers: Mapping[str, Collection[str]]) -> st
         if name not in columns and (condition := _holds(table.declared[name], marker, table.config))
     ]
     counts = ", ".join(f"count_if({condition})" for _, condition in asked)
-    held = table.ask(f"SELECT {counts} FROM {rows_of(table.file)}") if asked else ()
+    held = table.row(f"SELECT {counts} FROM {rows_of(table.file)}") if asked else ()
     elsewhere = {marker for (marker, _), count in zip(asked, held, strict=True) if count}
     alone: dict[str, list[str]] = {}
     for marker in (each for each in markers if each in elsewhere):

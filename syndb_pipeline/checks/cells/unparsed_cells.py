@@ -1,8 +1,8 @@
 """Values that a column cannot hold: what was probably meant by each, how sure that is, what to do.
 
-Belongs here: telling `1,5`, `NA`, `12 nm` and `3-Mar` apart, in SQL, and values out of range; their
-forms are in the TOML files. Does not: deciding what casts (`readers/casts.py`) or what is out of
-range (`contract/checks.py`).
+Belongs here: distinguishing `1,5`, `NA`, `12 nm` and `3-Mar`, in SQL, and values out of range;
+their forms are in the TOML files. Does not: deciding what casts (`readers/casts.py`) or what is out
+of range (`contract/checks.py`).
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def label_lone_numbers(failures: Failures, tables: Mapping[str, Inspected]) -> N
 
 
 def _describe_range(group: Group, table: Inspected, filled: int) -> dict[str, Any]:
-    """What to do about values out of range, and how sure it is what they stand for."""
+    """What to do about values out of range, and how sure it is what they mean."""
     name, _, number = group.cause.partition(" ")
     setting = safe_setting(table, {number: [group.column]}) if number else ""
     # Where most of a column's values would be one, a percentage is likely.

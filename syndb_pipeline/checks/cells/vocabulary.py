@@ -7,12 +7,12 @@ them. Does not: the vocabularies, text length and ASCII (`contract/`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import literal, quote
-from syndb_pipeline.checks.cells.markers import safe_setting
+from syndb_pipeline.checks.cells.markers import CAUSES, safe_setting
 from syndb_pipeline.checks.cells.pandera_judge import FAILING, ROW_NUMBER, failing_cells
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.contract.checks import WORD, checked_words
@@ -32,13 +32,6 @@ CODES: Final = frozenset({*(f"SYN-VOC-00{number}" for number in range(1, 5)), su
 """The rules found here, from counts of words; their rows are among the failures only where they are
 errors.
 """
-
-_KINDS: Final = {
-    "SYN-VOC-001": ("unknown", "no value"),
-    "SYN-VOC-003": ("alias",),
-    "SYN-VOC-004": ("unclear",),
-}
-"""Rule -> the kinds of words that break it; a `known` word breaks none."""
 
 _SHORT_VOCABULARY: Final = 8  # words; a list this short is shown whole
 _SHORTEST_GUESS: Final = (
@@ -94,35 +87,28 @@ class _Words:
         else:
             self._mark("unclear", list(IN_TEXT), "known")
         findings = []
-        if (sums := self._sums()) is not None:
+        if sums := self._sums():
             says = summary_words.listed([written for *_, written in sums.first])
-            reason = f"{self.column.name} says {says} there"
             listed = ", ".join(literal(word) for word, *_ in sums.first)
-            self.table.refuse(summary_words.CODE, self.column.name, self._rows_with(f"({listed})"))
-            findings.append(
-                self._finding(summary_words.CODE, sums, confidence="likely", reason=reason)
-            )
-        describe: dict[str, Callable[[_Found], dict[str, Any]]] = {
-            "SYN-VOC-001": self._unknown,
-            "SYN-VOC-003": self._other_spelling,
-            "SYN-VOC-004": self._unclear,
-        }
-        for code, kinds in _KINDS.items():
-            broken = f"kind IN ({', '.join(map(literal, kinds))})"
-            found = self._found(
-                "words", broken, "sum(count)", f"{WORD}, first.r, first.v", "position"
-            )
-            if found.rows:
-                listed = f"(SELECT {WORD} FROM words WHERE {broken})"
-                self.table.refuse(code, self.column.name, self._rows_with(listed))
-                findings.append(self._finding(code, found, **describe[code](found)))
-        capitals = f"""{self.cell} <> lower({self.cell}) AND {self.kept} AND {self.folded} NOT IN
-            (SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"""
-        found = self._capitals(f"FROM {self.table.rows} WHERE {capitals}")
-        if found.rows:
-            self.table.refuse("SYN-VOC-002", self.column.name, capitals)
-            findings.append(self._finding("SYN-VOC-002", found, others=_others(found)))
-        return findings
+            values = {"reason": f"{self.column.name} says {says} there", "confidence": "likely"}
+            findings += self._finding(summary_words.CODE, sums, self._in(f"({listed})"), values)
+        for code, kinds, describe in (
+            ("SYN-VOC-001", ("unknown", "no value"), self._unknown),
+            ("SYN-VOC-003", ("alias",), self._other_spelling),
+            ("SYN-VOC-004", ("unclear",), self._unclear),
+        ):
+            broken = f"list_contains({literal(kinds)}, kind)"
+            columns = f"{WORD}, first.r, first.v"
+            found = self._found("words", broken, "sum(count)", columns, "position")
+            where = self._in(f"(SELECT {WORD} FROM words WHERE {broken})")
+            findings += self._finding(code, found, where, describe(found) if found.rows else {})
+        said = f"(SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"
+        capitals = f"{self.cell} <> lower({self.cell}) AND NOT ({self._in(said)}) AND {self.kept}"
+        found = self._capitals(f"FROM {self.table.source} WHERE {capitals}")
+        return [
+            *findings,
+            *self._finding("SYN-VOC-002", found, capitals, {"others": _others(found)}),
+        ]
 
     def _count(self) -> None:
         """Fill `words`, all of them `known`: of free text only those that tables hold for "no
@@ -141,7 +127,7 @@ class _Words:
                       v := {cell})) AS first,
                         list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
                     FROM (SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM
-                      {self.table.rows}
+                      {self.table.source}
                           WHERE {where} GROUP BY {cell}) WHERE {self.kept} GROUP BY 1)""")
 
     def _mark(self, kind: str, words: list[str], before: str) -> None:
@@ -168,24 +154,22 @@ class _Words:
         self._mark("no value", list(IN_TEXT), "unknown")
         self._mark("unclear", [*IN_TEXT, *OTHER_MEANINGS.get(self.vocabulary, {})], "alias")
 
-    def _rows_with(self, words: str) -> str:
+    def _in(self, words: str) -> str:
         """SQL: a row has one of `words`, a list or query of folded words."""
         return f"{self.kept} AND {self.folded} IN {words}"
 
     def _found(self, source: str, where: str, rows: str, columns: str, order: str) -> _Found:
-        count, distinct = self.table.ask(
+        count, distinct = self.table.row(
             f"SELECT coalesce({rows}, 0)::BIGINT, count(*) FROM {source} WHERE {where}"
         )
         first = (
             f"SELECT {columns} FROM {source} WHERE {where} ORDER BY {order} LIMIT {MAX_EXAMPLES}"
         )
-        return _Found(
-            count, distinct, self.table.connection.execute(first).fetchall() if count else []
-        )
+        return _Found(count, distinct, self.table.fetch(first) if count else [])
 
     def _capitals(self, rows: str) -> _Found:
         """The words of `rows`, by their first rows; each cell is one where any text is allowed."""
-        if self.table.ask(f"SELECT count(*) {rows}") == (0,):
+        if self.table.row(f"SELECT count(*) {rows}") == (0,):
             return _Found(0, 0, [])
         words = f"SELECT {self.cell} AS v, file_row_number AS r, 1 AS n {rows}"
         if self.vocabulary:
@@ -194,13 +178,13 @@ class _Words:
 
     def _sums(self) -> _Found | None:
         """The words of the column by which rows that sum up others are called."""
-        found = self.table.connection.execute(
+        found = self.table.fetch(
             f"""SELECT {WORD}, count, {summary_words.is_plain(WORD)}, first.r, first.v FROM words
                 WHERE kind <> 'known' AND {summary_words.is_summary(WORD)} ORDER BY first.r"""
-        ).fetchall()
+        )
         if not found:
             return None
-        (rows,) = self.table.ask("SELECT sum(count)::BIGINT FROM words")
+        (rows,) = self.table.row("SELECT sum(count)::BIGINT FROM words")
         meant = summary_words.meant(
             {word: (count, plain) for word, count, plain, *_ in found}, rows
         )
@@ -208,13 +192,21 @@ class _Words:
         count = sum(count for word, count, *_ in found if word in meant)
         return _Found(count, len(meant), first) if meant else None
 
-    def _finding(self, code: str, found: _Found, **values: Any) -> Finding:
-        cells = [(row, self.column.name, written) for _, row, written in found.first]
-        places = [self.table.sources.example(self.table.name, *cell) for cell in cells]
-        known = {"table": self.table.name, "column": self.column.name, "count": found.rows}
-        return self.table.context.finding(
-            code, **known, examples=places, value=places[0].value, **values
-        )
+    def _finding(
+        self, code: str, found: _Found, where: str, values: Mapping[str, Any]
+    ) -> list[Finding]:
+        """The finding about the words `found` of the rows `where`, which are failures where the
+        rule refuses rows; none where there are none."""
+        if not found.rows:
+            return []
+        table, name = self.table, self.column.name
+        table.refuse(code, name, where)
+        places = [
+            table.sources.example(table.name, row, name, text) for _, row, text in found.first
+        ]
+        known = {"table": table.name, "column": name, "count": found.rows}
+        value = places[0].value
+        return [table.context.finding(code, **known, examples=places, value=value, **values)]
 
     # -- what each rule's sentences need
 
@@ -232,9 +224,8 @@ class _Words:
         if not markers:
             return ""
         setting = safe_setting(self.table, {marker: [self.column.name] for marker in markers})
-        return (
-            f"If {' or '.join(map(repr, markers[:3]))} stands for `no value`, say so: `{setting}`."
-        )
+        shown = " or ".join(map(repr, markers[:3]))
+        return CAUSES["word"].advice(shown=shown, setting=setting)
 
     def _unknown(self, found: _Found) -> dict[str, Any]:
         near = _others(found)

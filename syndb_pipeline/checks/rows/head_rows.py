@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.causes import read
 from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.contract.key_encoding import is_number, rows_of
 from syndb_pipeline.contract.no_value import IN_NUMBERS
@@ -29,25 +31,14 @@ _ENOUGH: Final = 2.0
 """Points (`_Judge.points`) that make a header row of one that can be."""
 
 _WORDS: Final = frozenset(
-    re.findall(
-        "[a-z]+",
-        """from to pre post presynaptic postsynaptic presynapse postsynapse source target sender
-        receiver origin destination start end input output partner upstream downstream
-        id ids no nr num number index idx key keys name names label class type kind
-        title unit units count weight weights strength score size total synapse synapses
-        neuron neurons cell cells axon axons dendrite dendrites bouton boutons spine
-        spines terminal terminals vesicle vesicles nucleus mitochondrion mitochondria
-        organelle body bodyid root rootid seg segment segid segmentid skeleton skid cid
-        parent child object track spot node volume area length surface radius diameter
-        position centroid""",
-    )
+    read(Path(__file__).with_name("stray_rows.toml"))["macros"]["names"].split()
 )
 """Words of column names of such tables."""
 
 _NUMERIC: Final = (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
 _KEYS: Final = (Kind.KEY, Kind.REFERENCE)
 _FORMS: Final = {r"[+-]?[0-9]+(\.0+)?": 1.0, ".*[0-9].*": 0.5}
-"""Forms of the keys below from which a word differs -> points for it, the most telling first."""
+"""Forms of the keys below from which a word differs -> points for it, the surest first."""
 
 _NO_WORDS: Final = frozenset(
     {*IN_NUMBERS, "nan", "inf", "true", "false", "yes", "no", "t", "f", "y"}
@@ -92,8 +83,8 @@ def find(read: JustRead, known: Mapping[int, str]) -> list[tuple[int, dict[str, 
         heads = (
             at for at, row in enumerate(numbers) if row not in known and not judge.may_be(rows[at])
         )
-        # Where all look alike, as names without numbers do, only what the first one says tells it
-        # from others.
+        # Where all look alike, as names without numbers do, only what the first one says
+        # distinguishes it from others.
         head = next(heads, 1)
         evident = [
             at
@@ -144,7 +135,7 @@ class _Judge:
         listed = f"list_contains({literal(first)}, file_row_number)"
         self.below = f"file_row_number >= {len(first)}" if alone else f"NOT {listed}"
         self.rows: dict[int, _Row] = {}
-        for number, values, cells in read.ask(
+        for number, values, cells in read.fetch(
             f"{lists} {f'LIMIT {len(first)}' if alone else f'WHERE {listed}'}"
         ):
             uncast = {cell["col"]: cell["raw"] for cell in cells or () if cell["kind"] == "uncast"}
@@ -218,14 +209,16 @@ class _Judge:
             return True
         fit = f"count(*) FILTER (regexp_full_match({quote(name)}, {literal(form)}))"
         query = (
-            f"SELECT {fit} * 10 >= count({quote(name)}) * 9 FROM {self.read.rows} WHERE"
+            f"SELECT {fit} * 10 >= count({quote(name)}) * 9 FROM {self.read.source} WHERE"
             f" {self.below}"
         )
-        return self.read.ask(query) == [(True,)]
+        return self.read.fetch(query) == [(True,)]
 
     def _is_elsewhere(self, name: str, text: str) -> bool:
         """Whether another row than the first ones of files has the key `text` in column `name`."""
         same = f"{quote(name)}::VARCHAR = {literal(text)}"
         return bool(
-            self.read.ask(f"SELECT 1 FROM {self.read.rows} WHERE {same} AND {self.below} LIMIT 1")
+            self.read.fetch(
+                f"SELECT 1 FROM {self.read.source} WHERE {same} AND {self.below} LIMIT 1"
+            )
         )

@@ -7,29 +7,26 @@ Belongs here: what all questions about rows that are no data start from. Does no
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.base.footers import is_surely_empty
+from syndb_pipeline.checks.dataset import Asking
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.tables import Table
+from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part, line_of
 
 
-@dataclass(frozen=True)
-class JustRead:
+@dataclass
+class JustRead(Asking):
     """The table at `file`, read from `parts`; `names` gives the lab's name of each of its
     columns.
     """
 
-    connection: duckdb.DuckDBPyConnection
     parts: Sequence[Part]
     names: dict[str, str]
     table: Table
@@ -37,12 +34,16 @@ class JustRead:
     file: Path
 
     @property
+    def declared(self) -> Mapping[str, Column]:
+        return self.table.columns
+
+    @property
     def starts(self) -> list[int]:
         """The row at which each part begins, and the number of all rows."""
         return list(accumulate((part.rows for part in self.parts), initial=0))
 
     @property
-    def rows(self) -> str:
+    def source(self) -> str:
         """A FROM item of the rows, with `file_row_number`."""
         return parquet(self.file, row_number=True)
 
@@ -50,9 +51,6 @@ class JustRead:
     def has_cells(self) -> bool:
         """Whether any cell could not be cast, or was noted for another reason."""
         return not is_surely_empty(self.file, casts.CELLS)
-
-    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query, values).fetchall()
 
     def place(self, row: int) -> tuple[Part, int]:
         """The part that row number `row` (from 0) of the table is of, and its line there."""

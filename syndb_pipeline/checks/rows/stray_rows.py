@@ -1,8 +1,10 @@
-"""Rows of a table that are no data: headers, units or types among the rows, delimiters alone.
+"""Rows of a table that are no data: headers, units or types among the rows, delimiters alone,
+totals.
 
-Belongs here: telling them from rows of data after a table was read, what to say of each kind, and
-taking them out. Does not: the first rows of a file (`head_rows.py`), lines that cannot be read at
-all (`readers/text`), totals (`labelled_rows.py`).
+Belongs here: distinguishing them from rows of data after a table was read, and taking them out.
+What they do, and what to do about them, is in the TOML file. Does not: the first rows of a file
+(`head_rows.py`), lines that cannot be read at all (`readers/text`), totals by keys
+(`stray_keys.py`) and by columns that are read (`vocabulary.py`).
 
 Only rows that failed to cast or have no key are looked at, and the first ones, so clean data are
 not read again.
@@ -21,86 +23,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.checks.causes import Cause, causes, label
+from syndb_pipeline.checks.causes import read as read_causes
 from syndb_pipeline.checks.rows import head_rows
 from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.checks.units.magnitudes import units_setting
 from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import Kind
-from syndb_pipeline.readers import casts, headers
+from syndb_pipeline.readers import casts, headers, summary_words
 from syndb_pipeline.readers.part import Part, Places, Problem, column_name, jumps_without, line_of
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.readers.text import line_ends, lines
-from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example
 
 CODE: Final = "SYN-READ-017"
 BLANK: Final = "SYN-READ-011"
 
-_UNIT: Final = (
-    r"(?:in )?(?:1/|/|cubic |square |sq\.? )?"
-    r"(nm|[uµμ]m|mm|cm|pm|å|angstroms?|nanomet(?:er|re)s?|micromet(?:er|re)s?|microns?"
-    r"|pixels?|px|voxels?|vx)"
-    r"(?: ?(?:\^|\*\*)?[-−]?[123]|[⁻]?[¹²³])?"
-)
-_TYPE: Final = (
-    r"string|str|text|(?:var)?char(?:acter)?|object|category|factor|float(?:16|32|64)?|double"
-    r"|u?int(?:8|16|32|64)?|integer|bigint|bool(?:ean)?|number|numeric|real|uuid|chr|dbl|lgl|fct"
-)
-_NEITHER: Final = (
-    r"[-–—#*.%1]+|n\.?/?a\.?|none|null|nil|units?|types?|counts?|n|no\.?|ids?|key|name"
-    r"|paths?|files?|label|class|a\.?u\.?|ratio|fraction|unitless|dimensionless|date|arb\.?"
-    r" ?units?|1\.0"
-)
-_SPELLINGS: Final = {
-    "angstroms": "angstrom",
-    "å": "angstrom",
-    "nanomet": "nm",
-    "micro": "um",
-    "µm": "um",
-    "μm": "um",
-}
-
-_JOINED: Final = "keep them apart and name them by a glob, e.g. parts/*.csv."
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of row that is none: what one and several of them do, and what to do beside removing
-    them.
-    """
-
-    one: str
-    several: str
-    advice: str = ""
-    removed: bool = True
-    sure: Confidence = "certain"
-
-
-_KINDS: Final = {
-    "header": _Kind(
-        "repeats the header", "repeat the header", f" If files were joined end to end, {_JOINED}"
-    ),
-    "denied": _Kind(
-        "looks like a header",
-        "look like a header",
-        f" If files were joined end to end, {_JOINED}",
-        sure="likely",
-    ),
-    "order": _Kind(
-        "repeats the header in another order",
-        "repeat the header in another order",
-        "Rows below it were read into the wrong columns. Split the file there, and name its parts"
-        " by a glob, e.g. parts/*.csv.",
-        removed=False,
-    ),
-    "units": _Kind("names units instead of values", "name units instead of values"),
-    "types": _Kind("names types instead of values", "name types instead of values"),
-    "words": _Kind(
-        "describes the columns instead of holding values",
-        "describe the columns instead of holding values",
-        sure="likely",
-    ),
-}
+_KINDS: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
+_MACROS: Final = read_causes(Path(__file__).with_suffix(".toml"))["macros"]
 
 
 @dataclass
@@ -130,7 +71,7 @@ def take_out(read: JustRead, scratch: Path) -> Found:
     if read.has_cells:
         read.connection.execute(f"INSERT INTO stray {_bad_rows(read)}")
     first = [row for rows in head_rows.first_rows(read) for row in rows]
-    known = dict(read.ask("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]))
+    known = dict(read.fetch("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]))
     if head := head_rows.find(read, known):
         kind = "header" if read.config.header_row is None else "words"
         rows = [
@@ -140,7 +81,7 @@ def take_out(read: JustRead, scratch: Path) -> Found:
         read.connection.executemany(
             "INSERT INTO stray SELECT ?, ?, ?::STRUCT(col VARCHAR, raw VARCHAR)[]", rows
         )
-    if not read.ask("SELECT 1 FROM stray LIMIT 1"):
+    if not read.fetch("SELECT 1 FROM stray LIMIT 1"):
         return Found([*read.parts], [], [])
     starts, parts = read.starts, [*read.parts]
     taken = _Taken(read, scratch, _whole_header(read, {*known, *dict(head)}))
@@ -153,7 +94,7 @@ def take_out(read: JustRead, scratch: Path) -> Found:
         kept = (
             f"file_row_number NOT IN (SELECT line FROM {parquet(removed)}) ORDER BY file_row_number"
         )
-        query = f"SELECT * EXCLUDE (file_row_number) FROM {read.rows} WHERE {kept}"
+        query = f"SELECT * EXCLUDE (file_row_number) FROM {read.source} WHERE {kept}"
         write_parquet(read.connection, query, beside)
         beside.replace(read.file)
     return Found(parts, taken.problems(), taken.refused)
@@ -173,11 +114,11 @@ def _fetch(read: JustRead, query: str) -> Iterator[tuple[Any, ...]]:
 # -- which rows are none
 
 
-def _bad_rows(read: JustRead) -> str:
+def _bad_rows(table: JustRead) -> str:
     """A query for the rows that are a header, units or types, by what their cells say."""
     texts, numeric = [], False
-    for name in read.names:
-        if read.table.columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN):
+    for name in table.names:
+        if table.declared[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN):
             raw = f"list_filter(bad, lambda cell: cell.col = {literal(name)})[1].raw"
             texts.append(f"coalesce({raw}, {quote(name)}::VARCHAR)")
             numeric = True
@@ -187,44 +128,30 @@ def _bad_rows(read: JustRead) -> str:
     def folded(names: Iterable[str]) -> list[str]:
         return [name.strip(casts.WHITE_SPACE).lower() for name in names]
 
-    every = headers.known_names(read.table, read.config) | {*read.parts[0].names, *read.names}
+    every = headers.known_names(table.table, table.config) | {*table.parts[0].names, *table.names}
     known = literal(sorted({*folded(every)} - {""}))
-    own = literal(folded(read.names.values()))
-
-    def word(*forms: str) -> str:
-        return literal(rf"[\[({{<]? ?(?:{'|'.join(forms)}) ?[\])}}>]?")
-
-    def count(cells: str, condition: str) -> str:
-        return f"len(list_filter({cells}, lambda cell: {condition}))"
-
-    def is_a(form: str, text: str = "cell.raw") -> str:
-        return f"regexp_full_match({text}, {form})"
-
+    names = literal(folded(table.names.values()))
     return f"""
         WITH bad AS (
-            SELECT file_row_number AS row, *, list_transform(list_filter({casts.cells_of()}, lambda
-              cell: cell.kind = 'uncast'),
+            SELECT file_row_number AS row, *, list_transform(
+                list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast'),
                 lambda cell: {{'col': cell.col, 'raw': lower(strip_text(cell.raw))}}) AS bad
-            FROM {rows_of(read.file, row_number=True)} WHERE {casts.CELLS} IS NOT NULL
+            FROM {rows_of(table.file, row_number=True)} WHERE {casts.CELLS} IS NOT NULL
         ), said AS (
-            SELECT *, [{", ".join(texts)}] AS own, list_filter(own, lambda text: text <> '') AS
-              texts FROM bad
+            SELECT row, bad, [{", ".join(texts)}] AS own,
+                list_filter(own, lambda text: text <> '') AS texts FROM bad
             -- A text that begins like a number is a damaged number.
-            WHERE {count("bad", "regexp_matches(cell.raw, '^[-+.(]?[0-9]')")} = 0
+            WHERE len(list_filter(bad, lambda cell: regexp_matches(cell.raw, '^[-+.(]?[0-9]'))) = 0
         ), kinds AS (
-            SELECT row, bad, CASE
-                WHEN {count("texts", f"NOT list_contains({known}, cell)")} = 0
-                    AND len(texts) >= {min(2, len(read.names))} AND (len(bad) > 0 OR {not numeric})
-                    THEN CASE WHEN {count(f"list_zip(own, {own})", "cell[1] <> cell[2]")} = 0
-                        OR NOT list_has_all({own}, texts) THEN 'header' ELSE 'order' END
-                WHEN {count("texts", f"NOT {is_a(word(_UNIT, _TYPE, _NEITHER), 'cell')}")} = 0
-                    AND {count("bad", is_a(word(_UNIT, _TYPE)))} > 0
-                    THEN CASE WHEN {count("bad", is_a(word(_UNIT)))} > 0 THEN 'units' ELSE 'types'
-                      END
-                END AS kind
+            SELECT *, {_MACROS["described"]} AS described,
+                len(list_filter(texts, lambda text: NOT list_contains({known}, text))) = 0
+                    AND len(texts) >= {min(2, len(table.names))} AND (len(bad) > 0 OR {not numeric})
+                      AS named,
+                len(list_filter(list_zip(own, {names}), lambda pair: pair[1] <> pair[2])) = 0
+                    OR NOT list_has_all({names}, texts) AS in_order
             FROM said
         )
-        SELECT row, kind, bad FROM kinds WHERE kind IS NOT NULL"""
+        SELECT row, {label(_KINDS.values())} AS kind, bad FROM kinds WHERE kind <> ''"""
 
 
 def _empty_rows(read: JustRead) -> str:
@@ -239,7 +166,7 @@ def _empty_rows(read: JustRead) -> str:
         if name in read.names
     ]
     return (
-        f"SELECT file_row_number, 'blank', NULL FROM {read.rows} WHERE {' AND '.join(empty)} AND"
+        f"SELECT file_row_number, 'blank', NULL FROM {read.source} WHERE {' AND '.join(empty)} AND"
         f" {casts.CELLS} IS NULL"
     )
 
@@ -323,35 +250,43 @@ class _Taken:
     def problems(self) -> list[Problem]:
         """One problem for each kind of stray row, whatever the number of files."""
         problems = []
-        table, config = self.read.table, self.read.config
         for kind, found in self.places.items():
-            count = sum(places.count for places in found)
+            denied = kind == "header" and self.read.config.header_row is None
             file = found[0].file if len(found) == 1 else None
-            denied = kind == "header" and config.header_row is None
-            record = _KINDS["denied" if denied else kind]
+            facts: dict[str, Any] = {
+                "count": sum(places.count for places in found),
+                "units": self._units_advice() if kind == "units" or self.header else "",
+            }
+            values = _KINDS["denied" if denied else kind].described(facts)
+            if self.header:
+                no_header = self.read.config.header_row is None
+                whole = _KINDS[
+                    "header_of_a_file_without" if no_header else "header_of_several_rows"
+                ]
+                values["advice"] = whole.advice(
+                    row=self.header[0], table=self.read.table.name, **facts
+                )
             problems.append(
                 Problem(
                     CODE,
                     file,
-                    count=count,
-                    examples=tuple(example for places in found for example in places.examples)[
+                    count=facts["count"],
+                    examples=tuple(each for places in found for each in places.examples)[
                         :MAX_EXAMPLES
                     ],
                     values={
-                        "place": file or f"{len(found):,} files of {table.name}",
-                        "what": record.one if count == 1 else record.several,
-                        "advice": self._advice(kind, record, count),
+                        "place": file or f"{len(found):,} files of {self.read.table.name}",
+                        "what": values["reason"],
+                        "advice": values["advice"],
                     },
-                    confidence=record.sure,
+                    confidence=values["confidence"],
                     settings=self._header_settings(),
                 )
             )
         return problems
 
     def _header_settings(self) -> tuple[str, ...]:
-        """YAML to paste that passes over all rows of the header, with its names, and units that it
-        gives.
-        """
+        """YAML to paste that passes over all rows of the header, with its names, and its units."""
         if self.header is None:
             return ()
         row, names = self.header
@@ -364,35 +299,17 @@ class _Taken:
             f"tables:\n  {self.read.table.name}:\n" + "\n".join(f"    {line}" for line in lines),
         )
 
-    def _advice(self, kind: str, record: _Kind, count: int) -> str:
-        remove = "Remove the row." if count == 1 else "Remove these rows."
-        if self.header is None:
-            units = self._units_advice() if kind == "units" else ""
-            return (remove if record.removed else "") + record.advice + units
-        rows = f"set `header_row: {self.header[0]}` under `tables.{self.read.table.name}`"
-        if self.read.config.header_row is None:
-            return (
-                "The config says that the file has no header. If it has one, compare it with"
-                f" `names`, which still name the columns, and {rows}; otherwise remove the row."
-            )
-        return (
-            f"The header has several rows. Pass over all of them: {rows}, and give the `names` of"
-            f" all columns.{self._units_advice()}"
-        )
-
     def _units(self) -> tuple[dict[str, str], str]:
         """The units other than nm that the first unit row gives: those the config knows, and one it
-        does not.
-        """
+        does not."""
         known: dict[str, str] = {}
         strange = ""
         for name, raw in self.units.items():
-            column, match = self.read.table.columns[name], re.search(_UNIT, raw)
+            column, match = self.read.declared[name], re.search(_MACROS["unit"], raw)
             if match is None or column.kind is not Kind.NUMBER or not column.dimension:
                 continue
-            unit = next(
-                (short for long, short in _SPELLINGS.items() if match[1].startswith(long)), match[1]
-            )
+            spellings = _MACROS["spellings"].items()
+            unit = next((short for long, short in spellings if match[1].startswith(long)), match[1])
             if unit in NANOMETRE_EXPONENT:
                 known |= {name: unit} if unit != "nm" else {}
             else:
@@ -404,12 +321,8 @@ class _Taken:
         known, strange = self._units()
         if known:
             setting = units_setting(self.read.table.name, self.read.config, known)
-            return f" SynDB wants nanometres, so give the units in the config: `{setting}`."
-        return (
-            f" SynDB wants nanometres; convert the columns in {strange} at their source."
-            if strange
-            else ""
-        )
+            return _KINDS["known_units"].advice(setting=setting)
+        return _KINDS["strange_units"].advice(strange=strange) if strange else ""
 
 
 def _texts(read: JustRead, part: Part, start: int, opened: ExitStack) -> Callable[[int], str]:
@@ -443,3 +356,60 @@ def _with_blanks(part: Part, blanks: Places) -> tuple[Problem, ...]:
     count = blanks.count + sum(problem.count for problem in had)
     rest = (problem for problem in part.problems if problem.code != BLANK)
     return (*rest, Problem(BLANK, part.file, count=count, examples=tuple(first)))
+
+
+# -- rows that a column which is not read calls a total, as Fiji's column Label does
+
+
+def labelled_rows(read: JustRead) -> list[Problem]:
+    """SYN-READ-023: for each column whose words say that rows are a total, a mean or the like, one
+    problem.
+    """
+    if not read.has_cells:
+        return []
+    noted = f"""SELECT file_row_number AS row, cell.col AS col, trim(cell.raw) AS word
+        FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {read.source} WHERE
+          {casts.CELLS} IS NOT NULL)
+        WHERE cell.kind = {literal(summary_words.LABEL)}"""
+    ends = literal([end - 1 for end in read.starts[1:]])
+    words: dict[str, dict[str, tuple[int, bool, bool]]] = {}
+    for column, word, *said in read.fetch(
+        f"""SELECT col, word, count(*), {summary_words.is_plain("word")},
+              bool_or(list_contains({ends}::BIGINT[], row))
+            FROM ({noted}) GROUP BY col, word ORDER BY col, min(row)"""
+    ):
+        words.setdefault(column, {})[word] = tuple(said)
+    found = []
+    for column, own in words.items():
+        last = [word for word, (*_, ends_file) in own.items() if ends_file]
+        counts = {word: (count, plain) for word, (count, plain, _) in own.items()}
+        meant = summary_words.meant(counts, read.starts[-1], len(read.parts), last)
+        rows = read.fetch(
+            f"""SELECT row, word FROM ({noted}) WHERE col = ? AND list_contains(?::VARCHAR[], word)
+                ORDER BY row LIMIT {MAX_EXAMPLES}""",
+            [column, meant],
+        )
+        examples = []
+        for row, word in rows:
+            part, line = read.place(row)
+            examples.append(
+                Example(file=part.file, sheet=part.sheet, row=line, column=column, value=word)
+            )
+        if examples:
+            files = {example.file for example in examples}
+            reason = (
+                f"the column {column!r}, which is not read, says {summary_words.listed(meant)}"
+                " there"
+            )
+            found.append(
+                Problem(
+                    summary_words.CODE,
+                    files.pop() if len(files) == 1 else None,
+                    column=column,
+                    count=sum(own[word][0] for word in meant),
+                    examples=tuple(examples),
+                    values={"reason": reason},
+                    confidence="likely",
+                )
+            )
+    return found

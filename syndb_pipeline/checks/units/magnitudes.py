@@ -26,7 +26,7 @@ NEARLY_ALL: Final = 0.9
 
 class Body(NamedTuple):
     """Smallest and largest believable median radius in nm, and the volume in nm3 below which the
-    median of whole ones hardly lies.
+    median of whole ones hardly is.
 
     Each radius is some three times beyond what is known: synaptic vesicles have 15 to 25 nm and
     dense core ones up to 150, the thinnest axons 50 and a squid's giant one 250,000, mitochondria
@@ -59,7 +59,7 @@ _WINDOWS: Final = {
     ("neuron", AREA): (1e6, 1e15),
     ("vesicle", "distance_to_active_zone"): (1.0, 1e6),
 }
-"""Windows that do not follow from a radius: a piece of neuron exceeds 1 um2; a vesicle lies within
+"""Windows that do not follow from a radius: a piece of neuron exceeds 1 um2; a vesicle is within
 1 mm of its active zone.
 """
 
@@ -143,7 +143,7 @@ RATIO_UNITS: Final = {
     6: (AREA, "um"),
     -1: ("mesh_area_volume_ratio", "angstrom"),
 }
-"""How many powers of ten a ratio lies above area / volume -> the column that is in another unit,
+"""How many powers of ten a ratio is above area / volume -> the column that is in another unit,
 and that unit.
 """
 
@@ -157,7 +157,7 @@ SIZES: Final = {
     "voxel_volume": "cbrt({})",
     "voxel_radius": "{}",
 }
-"""Measures of a row -> the length they stand for, from the one that says most about the extent of a
+"""Measures of a row -> the length they imply, from the one that says most about the extent of a
 mesh.
 """
 

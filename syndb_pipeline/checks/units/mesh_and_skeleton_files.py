@@ -1,8 +1,10 @@
-"""Meshes and skeletons that a table names: whether each file is there, of the right kind, and holds
-it.
+"""Meshes and skeletons that a table names: whether each file is there, of the right kind, holds it,
+and is on the scale of its row.
 
-Belongs here: asking for distinct files, several at a time, and finding their cells. Does not: the
-formats (`readers/`), sending the files.
+Belongs here: asking for distinct files, several at a time, and finding their cells; the boxes and
+lengths of files beside the measures of their rows (SYN-PATH-009). Does not: the formats
+(`readers/`), sending the files, whole columns in another unit (`units.py`), thresholds
+(`magnitudes.py`).
 """
 
 from __future__ import annotations
@@ -11,38 +13,48 @@ import hashlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import duckdb
 
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.irregular_files import irregular
+from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.inspected import Inspected
-from syndb_pipeline.checks.units import file_scales
-from syndb_pipeline.checks.units.file_scales import Shape
+from syndb_pipeline.checks.units import magnitudes
+from syndb_pipeline.checks.units.magnitudes import AXES, listed
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers.files import outside
 from syndb_pipeline.readers.guard import forbidden
 from syndb_pipeline.state.stage import Context
 
-CONTENT_RULES: Final = (*(f"SYN-PATH-00{number}" for number in range(3, 9)), "SYN-READ-021")
-"""Rules on what a file holds; their sentences need a `reason`."""
+_COLUMNS: Final = {"path": "VARCHAR"} | dict.fromkeys(
+    ("x0", "y0", "z0", "x1", "y1", "z1", "length"), "DOUBLE"
+)
+_CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 
-_ADVICE: Final = {
-    "SYN-PATH-003": (
-        "Export the mesh again as one .glb file that holds everything it needs (binary glTF 2.0), "
-        "or leave the cell empty."
-    ),
-    "SYN-PATH-004": (
-        "Write one sample a line (id type x y z radius parent), every id once, every parent an id "
-        "of the file, or -1 at the root; or leave the cell empty."
-    ),
-}
-"""What to do about a file where its reader has no better advice."""
+_UNITS: Final = {1: "micrometres", 2: "millimetres", 3: "metres"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a file measures in its own unit: the box around it, and the length of a skeleton (0 of a
+    mesh).
+    """
+
+    path: str
+    box: tuple[float, ...]
+    length: float = 0.0
+
+
+_SCALE: Final = "SYN-PATH-009"
+FILE_RULES: Final = (*(f"SYN-PATH-00{number}" for number in range(3, 9)), "SYN-READ-021", _SCALE)
+"""Rules on what a file holds; `describe_file` gives what their sentences need."""
 
 _BY_REASON: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-008")
 _QUOTED_OR_NUMBER: Final = r"'[^']*'|[0-9][0-9,]*"
@@ -104,7 +116,7 @@ def check_paths(table: Inspected) -> None:
         names = ", ".join(f"{name} {kind}" for name, kind in _FAULTS.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS path_faults ({names})")
         look, first = partial(_look_at, table.context, table.name, column), True
-        for answers in _each(table.context, connection, table.rows, column, look):
+        for answers in _each(table.context, connection, table.source, column, look):
             faults = [
                 (table.name, column.name, path, *fault)
                 for path, (found, _) in answers
@@ -112,34 +124,37 @@ def check_paths(table: Inspected) -> None:
             ]
             with given(connection, "some_faults", _FAULTS, faults):
                 connection.execute("INSERT INTO path_faults FROM some_faults")
-            file_scales.keep(
-                table, column, [shape for _, (_, shape) in answers if shape], first=first
-            )
+            _keep(table, column, [shape for _, (_, shape) in answers if shape], first=first)
             first = False
         if not first:
-            file_scales.check_scales(table, column)
+            _check_scales(table, column)
         cell = quote(column.name)
         row = f"{literal(table.name)}, file_row_number, {literal(column.name)}, {cell}"
         cause = f"""CASE WHEN code IN {_BY_REASON}
             THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
         connection.execute(
-            f"""INSERT INTO failures SELECT code, {row}, {cause} FROM {table.rows} JOIN path_faults
+            f"""INSERT INTO failures SELECT code, {row}, {cause} FROM {table.source} JOIN
+                  path_faults
                 ON path = {cell} AND tbl = {literal(table.name)} AND col = {literal(column.name)}
-                UNION ALL SELECT 'SYN-PATH-002', {row}, '' FROM {table.rows}
+                UNION ALL SELECT 'SYN-PATH-002', {row}, '' FROM {table.source}
                 WHERE NOT ends_with(lower({cell}), {literal(column.suffix)})"""
         )
 
 
-def describe_file(connection: duckdb.DuckDBPyConnection, group: Group) -> dict[str, str]:
-    """Why the first file of `group` breaks its rule, one of `CONTENT_RULES`, and what to do about
+def describe_file(group: Group, table: Inspected) -> dict[str, Any]:
+    """Why the first file of `group` breaks its rule, one of `FILE_RULES`, and what to do about
     it.
     """
-    [(reason, advice), *_] = connection.execute(
+    if group.code == _SCALE:
+        return _describe_scale(group, table)
+    found = table.fetch(
         "SELECT reason, advice FROM path_faults WHERE tbl = ? AND col = ? AND path = ? AND"
         " code = ?",
         [group.table, group.column, group.value, group.code],
-    ).fetchall() or [("", "")]
-    return {"reason": reason, "advice": advice or _ADVICE.get(group.code, "")}
+    )
+    reason, advice = found[0] if found else ("", "")
+    own = _CAUSES.get(group.code)
+    return {"reason": reason, "advice": advice or (own.fix if own else "")}
 
 
 def _look_at(
@@ -231,3 +246,140 @@ def _content(context: Context, path: str) -> str:
         return digest_file(folder / path)
     except OSError:  # not ours to read, or gone this moment
         return "unreadable"
+
+
+# -- a file beside its row
+
+
+def _keep(table: Inspected, column: Column, shapes: Sequence[Shape], *, first: bool) -> None:
+    """Remember `shapes` of files that `column` names for `_check_scales`, the `first` ones in place
+    of others.
+    """
+    if not _powers(table.columns, column):
+        return
+    with given(
+        table.connection,
+        "some_shapes",
+        _COLUMNS,
+        ((each.path, *each.box, each.length) for each in shapes),
+    ):
+        start = "CREATE OR REPLACE TABLE shapes AS" if first else "INSERT INTO shapes"
+        table.connection.execute(f"{start} SELECT * FROM some_shapes")
+
+
+def _check_scales(table: Inspected, column: Column) -> None:
+    """Add the cells of `column` to the failures whose file is 1,000, 1,000,000 ... times smaller or
+    larger.
+
+    The cause is the power of a thousand, and the columns that say so, `2 mesh_volume`; the power is
+    0 where it is not known.
+    """
+    powers = _powers(table.columns, column)
+    if not powers:
+        return
+    cases = {
+        f"coalesce({power}, 0) <> 0": f"({power})::BIGINT || {literal(f' {names}')}"
+        for names, power in powers.items()
+    }
+    for name in ("mesh_volume", "voxel_volume") if column.suffix != ".swc" else ():
+        if name in table.columns:
+            fuller = f"{name} > {magnitudes.FULLER_THAN_THE_BOX} * room"
+            cases[f"isfinite({name}) AND {fuller}"] = literal(f"0 {name}")
+    chosen = " ".join(f"WHEN {when} THEN {cause}" for when, cause in cases.items())
+    cell = quote(column.name)
+    table.connection.execute(f"""INSERT INTO failures
+            SELECT {literal(_SCALE)}, {literal(table.name)}, file_row_number,
+              {literal(column.name)},
+              {cell}, cause FROM (
+                SELECT file_row_number, {cell}, CASE {chosen} END AS cause FROM (
+                    SELECT *, sqrt((x1 - x0) ^ 2 + (y1 - y0) ^ 2 + (z1 - z0) ^ 2) AS diagonal,
+                        nullif((x1 - x0) * (y1 - y0) * (z1 - z0), 0) AS room
+                    FROM {table.source} JOIN shapes ON path = {cell}))
+            WHERE cause IS NOT NULL""")
+
+
+def _powers(columns: Sequence[str], column: Column) -> dict[str, str]:
+    """Columns -> SQL of the power of a thousand by which the file is too small, 0 or NULL if they
+    do not say.
+
+    What says it most surely comes first.
+    """
+    powers = {}
+    if column.suffix == ".swc" and "cable_length" in columns:
+        ratio = """CASE WHEN length > 0 AND cable_length > 0 AND isfinite(cable_length)
+                   THEN log10(cable_length / length) / 3 END"""
+        near = f"abs({ratio} - round({ratio})) * 3 < {magnitudes.LENGTH_TOLERANCE}"
+        powers["cable_length"] = f"CASE WHEN {near} THEN round({ratio}) END"
+    axes = [axis for axis in AXES if axis in columns]
+    if len(axes) > 1:
+        powers[",".join(axes)] = _power_of_place(axes)
+    for name, length in magnitudes.SIZES.items():
+        if name in columns:
+            size = length.format(name)
+            ratio = (
+                f"CASE WHEN diagonal > 0 AND {name} > 0 AND isfinite({name}) THEN {size} /"
+                " diagonal END"
+            )
+            # The length is a hundredth of the diagonal at least, and ten times it at most.
+            power = f"ceil((log10({ratio}) - 1) / 3)"
+            powers[name] = f"CASE WHEN {ratio} > {magnitudes.LARGEST_SIZE} THEN {power} END"
+    return powers
+
+
+def _power_of_place(axes: Sequence[str]) -> str:
+    """SQL of the power of a thousand that brings the centroid into the file's box; NULL in any
+    doubt.
+
+    Asked only of boxes that lie aside of the origin on two axes, by more than a fifth of their
+    extent: a mesh in coordinates of its own starts at the origin or is around it, and any power
+    may bring a point into such a box.
+    """
+    least: list[str] = []
+    most: list[str] = []
+    inside: list[str] = []
+    for axis in axes:
+        low, high = f"{axis[-1]}0", f"{axis[-1]}1"
+        extent, near = f"({high} - {low})", f"least(abs({low}), abs({high}))"
+        known = f"""isfinite({axis}) AND {axis} <> 0 AND sign({low}) = sign({high})
+                    AND sign({axis}) = sign({low}) AND {near} > 0.2 * {extent}"""
+        far = f"greatest(abs({low}), abs({high}))"
+        for ends, end in ((least, far), (most, near)):
+            ends.append(f"CASE WHEN {known} THEN log10(abs({axis}) / {end}) END")
+        room = f"(0.25 * {extent} + 0.1 * diagonal)"
+        place = f"{axis} / pow(1000, power)"
+        inside.append(f"coalesce({place} BETWEEN {low} - {room} AND {high} + {room}, TRUE)")
+    # DuckDB's greatest and least leave out what is NULL.
+    lowest, highest = f"greatest({', '.join(least)})", f"least({', '.join(most)})"
+    known = " + ".join(f"(({each}) IS NOT NULL)::INTEGER" for each in least)
+    power = f"round((({lowest}) + ({highest})) / 6)"
+    within = f"""({known}) > 1 AND 3 * power BETWEEN {lowest} - 0.1 AND {highest} + 0.1
+                 AND {" AND ".join(inside)}"""
+    return f"CASE WHEN {within.replace('power', power)} THEN {power} END"
+
+
+def _describe_scale(group: Group, table: Inspected) -> dict[str, Any]:
+    """What SYN-PATH-009 says of `group`: how far apart file and row are, by which columns."""
+    power, _, named = group.cause.partition(" ")
+    thousands, names = abs(int(power)), named.split(",")
+    unit = _UNITS.get(thousands)
+    declared = [
+        name for name in names if table.config.unit(table.declared[name]) not in (None, "nm")
+    ]
+    converted = (
+        f"; if the table is in nanometres already, take {', '.join(declared)} out of"
+        f" `tables.{table.name}.units`"
+    )
+    return _CAUSES[
+        "fuller" if not thousands else "larger" if power.startswith("-") else "smaller"
+    ].described(
+        {
+            "table": table.name,
+            "columns": listed(names),
+            "number": len(names),
+            "factor": f"{1000**thousands:,}",
+            "unit": f", as if they were in {unit}" if unit else "",
+            "radii": " and radii" if group.column == "swc_path" else "",
+            "converted": converted if declared else "",
+        },
+        "certain",
+    )

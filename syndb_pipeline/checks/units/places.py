@@ -12,16 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import isfinite, log10, sqrt
+from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import parquet, quote
+from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.references.declared_totals import Related
 from syndb_pipeline.checks.units import magnitudes
 from syndb_pipeline.checks.units.magnitudes import AXES, listed, units_setting
 from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT
 from syndb_pipeline.readers.headers import yaml_word
-from syndb_pipeline.rules.finding import Confidence, Finding
+from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.tables import written
 
 SAMPLE_ROWS: Final = 100_000
@@ -31,6 +33,8 @@ _REFERENCES: Final = ("parent_id", "pre_synapse_id", "post_synapse_id", "forms_s
 """What leads from a row to one near it; of a table, the first whose rows have centroids is
 taken.
 """
+
+_CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 
 Square = Sequence[Sequence[float | None]]
 
@@ -182,8 +186,8 @@ def _about_centroids(
 ) -> Finding:
     """The finding about all rows of `table` that have the centroids `axes`."""
     present = " AND ".join(f"{quote(axis)} IS NOT NULL" for axis in axes)
-    inspected = Inspected(data.context, data.connection, data.sources, table, data.columns(table))
-    (count,) = inspected.ask(f"SELECT count(*) FROM {inspected.rows} WHERE {present}")
+    inspected = Inspected(data.connection, data.context, data.sources, table, data.columns(table))
+    (count,) = inspected.row(f"SELECT count(*) FROM {inspected.source} WHERE {present}")
     return inspected.finding(
         code, inspected.first(axes, present, 2), column=axes[0], count=count, **values
     )
@@ -194,11 +198,12 @@ def _exchanged(data: Related, table: str, parent: str, follows: Mapping[str, str
 
     def mapped(name: str, wanted: Mapping[str, str]) -> str:
         names = data.sources.tables[name][0].columns
-        listing = ", ".join(
+        pairs = (
             f"{yaml_word(names.get(axis, axis))}: {wanted[axis]}" for axis in AXES if axis in wanted
         )
-        return f"in `tables.{name}.columns` {listing}"
+        return f"in `tables.{name}.columns` {', '.join(pairs)}"
 
+    back = {other: axis for axis, other in moved.items()}
     return _about_centroids(
         data,
         "SYN-UNIT-005",
@@ -207,11 +212,7 @@ def _exchanged(data: Related, table: str, parent: str, follows: Mapping[str, str
         confidence="likely",
         other=parent,
         follows=listed([f"{axis} follows {other} of {parent}" for axis, other in moved.items()]),
-        advice=(
-            "Find out which of the two tables is wrong, and map its columns the other way round:"
-            f" {mapped(table, moved)}, or"
-            f" {mapped(parent, {other: axis for axis, other in moved.items()})}."
-        ),
+        advice=_CAUSES["exchanged"].advice(here=mapped(table, moved), there=mapped(parent, back)),
     )
 
 
@@ -228,37 +229,17 @@ def _factors(near: _Near) -> list[float] | None:
 
 def _other_scale(data: Related, small: str, large: str, factors: Sequence[float]) -> Finding:
     config = data.context.config.tables
-    guess = ""
-    sure: Confidence = "possible"
-    sizes = ", ".join(f"{axis} by {factor:.3g}" for axis, factor in zip(AXES, factors, strict=True))
-    advice = (
-        "SynDB wants nanometres in both. If these are voxels, multiply by the size of a voxel "
-        f"(here about: {sizes}); if they are in another unit, name it in `tables.{small}.units`."
-    )
-    powers = [log10(factor) for factor in factors]
+    sizes = [f"{axis} by {factor:.3g}" for axis, factor in zip(AXES, factors, strict=True)]
+    facts = {"small": small, "large": large, "axes": ", ".join(AXES), "sizes": ", ".join(sizes)}
+    cause = "voxels"
     for unit in ("um", "mm"):
-        if any(abs(power - NANOMETRE_EXPONENT[unit]) > magnitudes.NEAR_POWER for power in powers):
-            continue
-        sure = "likely"
-        if all(config[large].units.get(axis) == unit for axis in AXES):
-            guess = f"; those of {large} look like nanometres that were converted"
-            advice = (
-                f"If the file of {large} has nanometres, take {', '.join(AXES)} out of"
-                f" `tables.{large}.units`."
-            )
-        else:
-            guess = f"; they look like {unit}"
+        power = NANOMETRE_EXPONENT[unit]
+        if all(abs(log10(factor) - power) <= magnitudes.NEAR_POWER for factor in factors):
+            converted = all(config[large].units.get(axis) == unit for axis in AXES)
+            cause = "converted" if converted else "other_unit"
             setting = units_setting(small, config[small], dict.fromkeys(AXES, unit))
-            advice = f"If that is the unit, say so: `{setting}`."
-        break
-    return _about_centroids(
-        data,
-        "SYN-UNIT-004",
-        small,
-        AXES,
-        confidence=sure,
-        other=large,
-        factor=f"{sorted(factors)[1]:,.1f}",
-        guess=guess,
-        advice=advice,
-    )
+            facts |= {"unit": unit, "setting": setting}
+            break
+    values = _CAUSES[cause].described(facts)
+    known = {"other": large, "factor": f"{sorted(factors)[1]:,.1f}", "guess": values["reason"]}
+    return _about_centroids(data, "SYN-UNIT-004", small, AXES, **known, **values)

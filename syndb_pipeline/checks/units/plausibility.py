@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pi
+from pathlib import Path
 from typing import Any, Final
 
+from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.cells.pandera_judge import summarise
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.references.relations import Swap
@@ -61,6 +63,8 @@ _SPHERICITY: Final = _Agreement(
     "mesh_sphericity <= 1",  # what is larger is out of range, by SYN-VAL-001
 )
 
+_CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
+
 
 def numeric_columns(table: str, columns: Sequence[str]) -> list[Column]:
     """Those of `columns` of `table` that hold numbers: `check_plausibility` wants a sample of them
@@ -87,10 +91,14 @@ def check_plausibility(table: Inspected) -> tuple[list[Finding], dict[str, Any]]
         wrong[_SPHERICITY] += f" AND NOT coalesce({wrong[_RATIO]}, FALSE)"
     rows, summaries = summarise(table.connection, table.file, numeric)
     counts = ", ".join(f"count(*) FILTER ({where})" for where in wrong.values())
-    broken = table.ask(f"SELECT {counts} FROM {table.rows}") if wrong else ()
+    broken = table.row(f"SELECT {counts} FROM {table.source}") if wrong else ()
+    measured = measure(table, numeric)
     facts = {
-        name: {**found, "present": rows - summaries[name]["nulls"]}
-        for name, found in measure(table, numeric).items()
+        column.name: {
+            **measured.get(column.name, {}),
+            "present": rows - summaries[column.name]["nulls"],
+        }
+        for column in numeric
     }
     guesses = guess_units(table, numeric, facts)
     findings = []
@@ -111,45 +119,40 @@ def _disagreement(
     if factors:
         wrong = f"({wrong}) AND {agreement.fails(factors)}"
     usable = f"{agreement.column} > 0 AND {AREA} > 0 AND {VOLUME} > 0"
-    power = f"log10({agreement.column} / ({agreement.expected.format(area=AREA, volume=VOLUME)}))"
-    count, comparable, swapped, low, high = table.ask(
+    log = f"log10({agreement.column} / ({agreement.expected.format(area=AREA, volume=VOLUME)}))"
+    count, comparable, swapped, low, high = table.row(
         f"""SELECT count(*) FILTER ({wrong}), count(*) FILTER ({usable}),
                    count(*) FILTER (({wrong}) AND NOT {agreement.fails(swapped=True)}),
-                   min({power}) FILTER ({wrong}), max({power}) FILTER ({wrong})
-            FROM {table.rows}"""
+                   min({log}) FILTER ({wrong}), max({log}) FILTER ({wrong})
+            FROM {table.source}"""
     )
     if not count:
         return []
     table.refuse(agreement.code, agreement.column, wrong)
-    whole = count >= NEARLY_ALL * comparable
-    guess, advice, sure = "", "", "likely"
-    middle = round((low + high) / 2)
-    steady = abs(high - middle) < STEADY and abs(low - middle) < STEADY
+    facts: dict[str, Any] = {"table": table.name}
+    cause = "unclear"
+    power = round((low + high) / 2)
     if swapped >= NEARLY_ALL * count:
-        guess = f"; they agree once {AREA} and {VOLUME} are exchanged"
-        setting = columns_setting(table.name, table.config, table.sources, Swap(AREA, VOLUME, ""))
-        advice = f"Exchange them: {setting}." if whole else "Exchange them in these rows."
-    elif agreement is _RATIO and steady and middle in RATIO_UNITS:
-        column, unit = RATIO_UNITS[middle]
-        guess = f"; it is 10^{middle} times that, as if {column} were in {unit}"
+        cause, swap = "exchanged", Swap(AREA, VOLUME, "")
+        facts["columns"] = columns_setting(table.name, table.config, table.sources, swap)
+    elif (
+        agreement is _RATIO
+        and max(abs(high - power), abs(low - power)) < STEADY
+        and power in RATIO_UNITS
+    ):
+        cause, (column, unit) = "other_unit", RATIO_UNITS[power]
         setting = units_setting(table.name, table.config, {column: unit})
-        advice = f"If that is the unit, say so: `{setting}`."
-        advice = advice if whole else f"Write {column} in one unit throughout."
-    else:
-        sure = "certain"
-        advice = (
-            "Check the unit of each column; SynDB wants nm2, nm3 and 1/nm. "
-            f"Convert with `tables.{table.name}.units`."
-        )
-    cells = table.first([agreement.column], wrong)
+        facts |= {"power": power, "column": column, "unit": unit, "setting": setting}
+    if cause != "unclear" and count < NEARLY_ALL * comparable:
+        cause += "_in_part"
+    values = _CAUSES[cause].described(facts)
     return [
         table.finding(
             agreement.code,
-            cells,
+            table.first([agreement.column], wrong),
             column=agreement.column,
             count=count,
-            confidence=sure,
-            guess=guess,
-            advice=advice,
+            guess=values["reason"],
+            **values,
         )
     ]

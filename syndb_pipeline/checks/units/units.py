@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import literal, quote
+from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.cells.pandera_judge import SAMPLED
 from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.units import magnitudes
@@ -20,47 +22,57 @@ from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Finding
 
 _OTHER_UNITS: Final = ("um", "mm", "angstrom", "pm")
-_VOXELS, _FLAT, _CONVERTED, _UNKNOWN = "voxels", "flat voxels", "converted", ""
+_VOXELS, _FLAT, _CONVERTED, _UNKNOWN = "voxels", "flat", "converted", "unknown"
+
+_CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 
 _STEP_VALUES: Final = 10_000
 """Values that are asked for a common factor: of so many without one, two are without."""
 
 Facts = Mapping[str, Any]
-"""What the sample says of one column, of its finite values above 0: `values` (their number),
-`spread` (percentiles 5, 50 and 95), `whole` (whether all are whole); where there is a window,
-`outside` (how many are not in it) and `bulk` (the quartiles of the others). Of the finite values of
-a centroid: `finite`, `all_whole` and `places` (percentiles 5 and 95). Of the whole column:
-`present`, its values.
+"""What the sample says of one column. Of a volume, and where there is a window, of its finite
+values above 0: `values` (their number), `spread` (percentiles 5, 50 and 95), `whole` (whether all
+are whole) and `outside` (how many are not in the window). Of a centroid's finite values: `finite`
+(their number) and `all_whole`. Of the whole column: `present`, its values.
 """
 
 
 def measure(table: Inspected, columns: Sequence[Column]) -> dict[str, Facts]:
-    """The `Facts` of each of the numeric `columns`, but for `present`, from the sample of
-    `take_sample`.
+    """The `Facts`, but for `present`, of those of the numeric `columns` that have a unit to doubt,
+    from the sample of `take_sample`.
     """
-    wanted = []
+    wanted = {}
     for column in columns:
-        cell = quote(column.name)
-        finite = f"isfinite({cell})" if column.kind is Kind.NUMBER else f"{cell} IS NOT NULL"
-        sized = f"FILTER ({finite} AND {cell} > 0)"
-        whole = f"bool_and({cell} = trunc({cell}))"
-        facts = {
-            "values": f"count(*) {sized}",
-            "spread": f"quantile_disc({cell}, [0.05, 0.5, 0.95]) {sized}",
-            "whole": f"{whole} {sized}",
-        }
+        cell, finite = quote(column.name), _finite(column)
+        whole, facts = f"bool_and({cell} = trunc({cell}))", {}
+        bounds = window(table.name, column.name)
+        if bounds or column.dimension == 3:
+            sized = f"FILTER ({finite} AND {cell} > 0)"
+            facts["values"] = f"count(*) {sized}"
+            facts["spread"] = f"quantile_disc({cell}, [0.05, 0.5, 0.95]) {sized}"
+            facts["whole"] = f"{whole} {sized}"
+        if bounds:
+            inside = _within(column, bounds)
+            facts["outside"] = f"count(*) FILTER ({finite} AND {cell} > 0 AND NOT {inside})"
         if column.name in AXES:
             facts["finite"] = f"count(*) FILTER ({finite})"
             facts["all_whole"] = f"{whole} FILTER ({finite})"
-            facts["places"] = f"quantile_disc({cell}, [0.05, 0.95]) FILTER ({finite})"
-        if bounds := window(table.name, column.name):
-            inside = _within(column, bounds)
-            facts["outside"] = f"count(*) FILTER ({finite} AND {cell} > 0 AND NOT {inside})"
-            facts["bulk"] = f"quantile_disc({cell}, [0.25, 0.75]) FILTER ({inside})"
-        packed = ", ".join(f"{name} := {sql}" for name, sql in facts.items())
-        wanted.append(f"struct_pack({packed})")
-    found = table.ask(f"SELECT {', '.join(wanted)} FROM {SAMPLED}")
-    return {column.name: facts for column, facts in zip(columns, found, strict=True)}
+        if facts:
+            packed = ", ".join(f"{name} := {sql}" for name, sql in facts.items())
+            wanted[column.name] = f"struct_pack({packed})"
+    found = table.row(f"SELECT {', '.join(wanted.values())} FROM {SAMPLED}") if wanted else ()
+    return dict(zip(wanted, found, strict=True))
+
+
+def _finite(column: Column) -> str:
+    cell = quote(column.name)
+    return f"isfinite({cell})" if column.kind is Kind.NUMBER else f"{cell} IS NOT NULL"
+
+
+def _percentiles(table: Inspected, column: Column, low: float, high: float, where: str) -> Any:
+    """Two percentiles of those values of `column` in the sample that fulfil a condition."""
+    query = f"SELECT quantile_disc({quote(column.name)}, [{low}, {high}]) FROM {SAMPLED}"
+    return table.row(f"{query} WHERE {where}")[0]
 
 
 def _within(column: Column, bounds: tuple[float, float]) -> str:
@@ -116,8 +128,9 @@ def _counted(table: Inspected, column: Column, facts: Facts) -> Guess | None:
 
     A unit in the config, nm as well, says that it is none.
     """
-    whole = facts["values"] and facts["whole"]
-    if column.dimension != 3 or not whole or table.config.unit(column):
+    if column.dimension != 3 or not (facts["values"] and facts["whole"]):
+        return None
+    if table.config.unit(column):
         return None
     low, median, high = facts["spread"]
     name = table.sources.tables[table.name][0].columns.get(column.name, column.name)
@@ -155,15 +168,15 @@ def _flat(table: Inspected, columns: Sequence[Column], facts: Mapping[str, Facts
         return []
     if any(each["finite"] < magnitudes.FEWEST_PLACES or not each["all_whole"] for each in own):
         return []
-    flat, *others = sorted(high - low for low, high in (each["places"] for each in own))
+    places = [_percentiles(table, axis, 0.05, 0.95, _finite(axis)) for axis in axes]
+    flat, *others = sorted(high - low for low, high in places)
     if not 0 < flat * magnitudes.FLATTER <= min(others):
         return []
     if any(_step(table, axis.name) != 1 for axis in axes):
         return []
     return [
         Guess(axis, _FLAT, low, high, facts[axis.name]["present"])
-        for axis in axes
-        for low, high in [facts[axis.name]["places"]]
+        for axis, (low, high) in zip(axes, places, strict=True)
     ]
 
 
@@ -173,7 +186,7 @@ def _step(table: Inspected, name: str) -> int:
     """
     cell = quote(name)
     few = f"(SELECT {cell} FROM {SAMPLED} WHERE isfinite({cell}) LIMIT {_STEP_VALUES})"
-    (step,) = table.ask(
+    (step,) = table.row(
         f"""SELECT list_reduce(list(DISTINCT try_cast({cell} - least AS BIGINT)), lambda a, b:
               gcd(a, b))
             FROM {few}, (SELECT min({cell}) AS least FROM {few})"""
@@ -210,20 +223,23 @@ def _mixed(
     """The guess that a part of a column is in another unit; None when no unit explains nearly all
     outside.
     """
-    bulk = facts["bulk"]
-    if facts["outside"] <= 1 or not bulk:
+    if facts["outside"] <= 1:
+        return None
+    bulk = _percentiles(table, column, 0.25, 0.75, _within(column, bounds))
+    if not bulk:
         return None
     cell = quote(column.name)
     outside = (
-        f"FROM {table.rows} WHERE isfinite({cell}) AND {cell} > 0 AND NOT {_within(column, bounds)}"
+        f"FROM {table.source} WHERE isfinite({cell}) AND {cell} > 0 AND NOT"
+        f" {_within(column, bounds)}"
     )
-    (beyond,) = table.ask(f"SELECT count(*) {outside}")
+    (beyond,) = table.row(f"SELECT count(*) {outside}")
     candidates = {unit: factor(unit, column) for unit in ("um", "mm")}
     if table.config.factor(column) != 1:
         candidates[_CONVERTED] = 1 / table.config.factor(column)
     for unit, times in candidates.items():
         near = f"{bulk[0] / magnitudes.ALIKE!r} AND {bulk[1] * magnitudes.ALIKE!r}"
-        count, least, most = table.ask(
+        count, least, most = table.row(
             f"SELECT count(*), min({cell}), max({cell}) {outside} AND {cell} * {times!r} BETWEEN"
             f" {near}"
         )
@@ -233,8 +249,8 @@ def _mixed(
 
 
 def unit_findings(table: Inspected, guesses: Sequence[Guess]) -> list[Finding]:
-    """SYN-UNIT-003 for each unit among `guesses`, with the line of the config that would fix it, if
-    one would.
+    """SYN-UNIT-003 for each unit among `guesses`, with the config's line that would fix it, if
+    any.
     """
     together: dict[tuple[str, bool, str], list[Guess]] = {}
     for guess in guesses:
@@ -243,123 +259,78 @@ def unit_findings(table: Inspected, guesses: Sequence[Guess]) -> list[Finding]:
 
 
 def _finding(table: Inspected, guesses: list[Guess]) -> Finding:
-    columns = [guess.column for guess in guesses]
-    looks, advice = _explain(table, guesses)
+    first, facts = guesses[0], _facts(table, guesses)
+    look = first.unit if first.unit in _CAUSES else "other"
+    facts["looks"] = _CAUSES["named" if first.named else look].described(facts)["reason"]
+    if first.mixed:
+        odd, look = "in_part", "mixed"
+    elif first.named:
+        odd, look = "count" if first.confidence == "likely" else "size", "named"
+    elif first.unit == _FLAT:
+        odd = "along_one_axis"
+    else:
+        odd = "columns" if len(guesses) > 1 else "one_column"
     cells = []
     for guess in guesses[:MAX_EXAMPLES]:
         cell = quote(guess.column.name)
         within = f"BETWEEN {literal(guess.low)} AND {literal(guess.high)}" if guess.mixed else "> 0"
         each = max(1, MAX_EXAMPLES // len(guesses))
         cells += table.first([guess.column.name], f"{cell} {within}", each)
+    sure = all(guess.confidence == "likely" for guess in guesses)
     return table.finding(
         "SYN-UNIT-003",
         cells,
-        column=columns[0].name if len(columns) == 1 else None,
+        column=first.column.name if len(guesses) == 1 else None,
         count=max(guess.count for guess in guesses),
-        confidence=(
-            "possible" if any(guess.confidence == "possible" for guess in guesses) else "likely"
-        ),
-        situation=_situation(table.name, guesses, looks),
-        advice=advice,
+        confidence="likely" if sure else "possible",
+        situation=_CAUSES[odd].described(facts)["reason"],
+        advice=_CAUSES[look].advice(**facts),
     )
 
 
-def _units(guesses: Sequence[Guess]) -> str:
-    return ", ".join(dict.fromkeys(guess.column.unit for guess in guesses))
-
-
-def _situation(table: str, guesses: list[Guess], looks: str) -> str:
-    """What is odd about the columns of `guesses`, which look like `looks`."""
+def _facts(table: Inspected, guesses: list[Guess]) -> dict[str, Any]:
+    """What the sentences about `guesses`, all of one unit, name."""
     first, several = guesses[0], len(guesses) > 1
-    which, units = listed([guess.column.name for guess in guesses]), _units(guesses)
-    ranges = "; ".join(
-        f"{f'{guess.column.name} ' if several else ''}mostly between {guess.low:g} and"
-        f" {guess.high:g}"
-        for guess in guesses
-    )
-    if first.mixed:
-        parts = "; ".join(
-            f"{guess.count:,} value{'' if guess.count == 1 else 's'} of {guess.column.name}, "
-            f"from {guess.low:g} to {guess.high:g}"
-            for guess in guesses
-        )
-        return (
-            f"Two units in one column of {table}: {parts}, lie far from the others, "
-            f"which are believable in {units}{looks}"
-        )
-    if first.unit == _FLAT:
-        spans = {guess.column.name: guess.high - guess.low for guess in guesses}
-        flat = min(spans, key=spans.__getitem__)
-        times = " and ".join(
+    columns = [guess.column for guess in guesses]
+    declared = table.config.unit(first.column) or ""
+    by_number = isinstance(declared, float)
+    spans = {guess.column.name: guess.high - guess.low for guess in guesses}
+    flat = min(spans, key=spans.__getitem__)
+    powers = [
+        each.unit.removeprefix("nm") if (each.dimension or 0) > 0 else "^-1" for each in columns
+    ]
+    units = {each.name: first.unit for each in columns}
+    if first.unit in (_VOXELS, _FLAT):
+        units = {each.name: f"<{each.unit} of one voxel>" for each in columns}
+    return {
+        "table": table.name,
+        "columns": listed([each.name for each in columns]),
+        "units": ", ".join(dict.fromkeys(each.unit for each in columns)),
+        "unit": first.column.unit,
+        "named": first.named,
+        "it": "they look" if several or first.mixed else "it looks",
+        "conversion": (
+            f"multiplication by {declared:g}" if by_number else f"conversion from {declared}"
+        ),
+        "powers": ", ".join(dict.fromkeys(first.unit + power for power in powers)),
+        "sizes": " or ".join(
+            dict.fromkeys(magnitudes.OF_8_NM[each.dimension or 0] for each in columns)
+        ),
+        "setting": units_setting(table.name, table.config, units),
+        "flat": flat,
+        "times": " and ".join(
             f"{span / spans[flat]:.3g} times less than {name}"
             for name, span in spans.items()
-            if name != flat
-        )
-        return (
-            f"The {which} of {table} are whole numbers, and {flat} spreads {times}: "
-            "they look like voxels, which are longer along one axis"
-        )
-    if first.named:
-        source = f"The {which} of {table} comes from the column {first.named!r}, "
-        if first.confidence == "likely":
-            return source + "which counts voxels by its name, and has no unit"
-        return (
-            f"{source}whose whole numbers lie {ranges}: that is little for {table} in {units}, "
-            "and such a column is often a number of voxels"
-        )
-    if several:
-        return f"The {which} of {table} are implausible in {units}{looks}: {ranges}"
-    return f"The {which} of {table} lies {ranges}, which is implausible in {units}{looks}"
-
-
-def _explain(table: Inspected, guesses: list[Guess]) -> tuple[str, str]:
-    """What the columns of `guesses` look like, "" where that is not known, and what to do about
-    it.
-    """
-    config, first = table.config, guesses[0]
-    unit, names = first.unit, [guess.column.name for guess in guesses]
-    it = "they look" if len(guesses) > 1 or first.mixed else "it looks"
-    otherwise = "If the values are right, there is nothing to do."
-    if unit == _CONVERTED:
-        declared = config.unit(first.column) or ""
-        by = (
-            f"multiplication by {declared:g}"
-            if isinstance(declared, float)
-            else f"conversion from {declared}"
-        )
-        looks = f" after {by}; {it} like nanometres that were converted"
-        advice = (
-            f"If the file has nanometres, take {listed(names)} out of `tables.{table.name}.units`."
-        )
-    elif unit in (_VOXELS, _FLAT):
-        looks = "; whole numbers this small look like voxels"
-        wanted = {guess.column.name: f"<{guess.column.unit} of one voxel>" for guess in guesses}
-        sizes = dict.fromkeys(magnitudes.OF_8_NM[guess.column.dimension or 0] for guess in guesses)
-        example = f"{' or '.join(sizes)} for voxels of 8 nm"
-        if unit == _FLAT:
-            example = "4, 4 and 40 for voxels of 4 x 4 x 40 nm"
-        if unit == _FLAT or first.named:
-            otherwise = "If the values are right, say so by naming nm as their unit there."
-        advice = (
-            f"SynDB wants {_units(guesses)}. Multiply by the size of a voxel, or let the pipeline"
-            f" do it: `{units_setting(table.name, config, wanted)}`, such as {example}."
-        )
-    elif unit == _UNKNOWN:
-        looks = ""
-        wants = f"SynDB wants {first.column.unit}"
-        advice = f"Check the unit; {wants}. Convert with `tables.{table.name}.units`."
-    else:
-        powers = dict.fromkeys(
-            unit
-            + (guess.column.unit.removeprefix("nm") if (guess.column.dimension or 0) > 0 else "^-1")
+            if name != flat and first.unit == _FLAT
+        ),
+        "ranges": "; ".join(
+            f"{f'{guess.column.name} ' if several else ''}mostly between {guess.low:g} and"
+            f" {guess.high:g}"
             for guess in guesses
-        )
-        looks = f"; {it} like {', '.join(powers)}"
-        setting = units_setting(table.name, config, dict.fromkeys(names, unit))
-        advice = f"If that is the unit, say so: `{setting}`."
-    if first.mixed:
-        advice = (
-            f"Write all values of {listed(names)} in one unit; a unit in the config is that of a"
-            " whole column."
-        )
-    return looks, f"{advice} {otherwise}"
+        ),
+        "parts": "; ".join(
+            f"{guess.count:,} value{'' if guess.count == 1 else 's'} of {guess.column.name},"
+            f" from {guess.low:g} to {guess.high:g}"
+            for guess in guesses
+        ),
+    }

@@ -16,6 +16,7 @@ from test_stray_rows import FORMATS, write_table
 
 from syndb_pipeline.checks.rows.head_rows import tokens
 from tests.ingest_helpers import ingest_folder
+from tests.written_lab import crossed
 
 SYNAPSES = ["cid", "pre_synapse_id", "post_synapse_id"]
 PAIRS = ["pre_synapse_id", "post_synapse_id"]
@@ -39,24 +40,25 @@ def pasted(folder: Path, table: str, file: str, block: str) -> Any:
     return ingest_folder(folder, {table: {"file": file, **yaml.safe_load(block)["tables"][table]}})
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx", "xls"])
-@pytest.mark.parametrize("count", [1, 3, 25, 5_000])
+DENIED = [
+    ("synapse", SYNAPSES, ["Synapse No.", "Bouton No.", "Spine No."], ["{}", "4{}", "7{}"]),
+    ("synapse", SYNAPSES, ["Nummer", "Vorne", "Hinten"], ["{}", "4{}", "7{}"]),
+    ("neuron_relation", PAIRS, ["From", "To"], ["A{}", "B{}"]),
+    ("neuron_relation", PAIRS, ["Quelle", "Ziel"], ["A{}", "B{}"]),
+    ("neuron", ["cid", "neuron_type"], ["cell name", "type"], ["AVA", "inter"]),
+    (
+        "vesicle",
+        ["cid", "parent_id", "voxel_volume"],
+        ["Vesikel", "Terminal", "Groesse"],
+        ["v{}", "t{}", "5"],
+    ),
+    ("neuron", ["cid"], ["bodyId"], ["{}"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("table", "names", "header", "row"),
-    [
-        ("synapse", SYNAPSES, ["Synapse No.", "Bouton No.", "Spine No."], ["{}", "4{}", "7{}"]),
-        ("synapse", SYNAPSES, ["Nummer", "Vorne", "Hinten"], ["{}", "4{}", "7{}"]),
-        ("neuron_relation", PAIRS, ["From", "To"], ["A{}", "B{}"]),
-        ("neuron_relation", PAIRS, ["Quelle", "Ziel"], ["A{}", "B{}"]),
-        ("neuron", ["cid", "neuron_type"], ["cell name", "type"], ["AVA", "inter"]),
-        (
-            "vesicle",
-            ["cid", "parent_id", "voxel_volume"],
-            ["Vesikel", "Terminal", "Groesse"],
-            ["v{}", "t{}", "5"],
-        ),
-        ("neuron", ["cid"], ["bodyId"], ["{}"]),
-    ],
+    ("kind", "count", "table", "names", "header", "row"),
+    crossed("denied headers", 24, ["csv", "xlsx", "xls"], [1, 3, 25, 5_000], DENIED),
 )
 def test_a_header_that_the_config_denies(
     tmp_path: Path,

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
-import xlwt
 import yaml
 
 from syndb_pipeline.base.engine import connect, literal
@@ -24,6 +21,7 @@ from syndb_pipeline.readers import summary_words
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.runner import run_through
 from tests.ingest_helpers import context_for, ingest_folder
+from tests.written_lab import crossed, write_rows
 
 CODE = "SYN-READ-023"
 KINDS = ["csv", "tsv", "xlsx", "xls", "parquet"]
@@ -31,43 +29,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 def write(folder: Path, rows: Rows, kind: str, name: str = "n") -> str:
-    """`rows`, the header first, as a file of `kind`; texts that are numbers become such in
-    workbooks. Returns its name.
-    """
-    path = folder / f"{name}.{kind}"
-    cells = [
-        [
-            float(cell) if kind in ("xlsx", "xls") and cell.replace(".", "", 1).isdigit() else cell
-            for cell in row
-        ]
-        for row in rows
-    ]
-    if kind in ("csv", "tsv"):
-        mark = "," if kind == "csv" else "\t"
-        path.write_text("".join(mark.join(row) + "\n" for row in rows), encoding="utf-8")
-    elif kind == "xlsx":
-        with xlsxwriter.Workbook(path) as book:
-            sheet = book.add_worksheet("S")
-            for number, row in enumerate(cells):
-                sheet.write_row(number, 0, row)
-    elif kind == "xls":
-        old = xlwt.Workbook()
-        page = old.add_sheet("S")
-        for number, row in enumerate(cells):
-            for column, cell in enumerate(row):
-                if cell != "":
-                    page.write(number, column, cell)
-        old.save(str(path))
-    else:
-        columns = list(zip(*rows[1:], strict=True))
-        table = {
-            name: [value or None for value in column]
-            for name, column in zip(rows[0], columns, strict=True)
-        }
-        pq.write_table(
-            pa.table({name: pa.array(column, pa.string()) for name, column in table.items()}), path
-        )
-    return path.name
+    return write_rows(folder / f"{name}.{kind}", rows, numbers=True)
 
 
 def told(folder: Path, table: str, config: str | dict[str, Any], **more: Any) -> list[Finding]:
@@ -82,11 +44,11 @@ def numbered(count: int, cells: Sequence[str] = ()) -> list[list[str]]:
     return [[str(number + 1), *cells] for number in range(count)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [1, 2, 20, 2_000])
+WORDS = [("neuron", "Total"), ("vesicle", "Mean:"), ("synapse", "SD"), ("axon", "max")]
+
+
 @pytest.mark.parametrize(
-    ("table", "word"),
-    [("neuron", "Total"), ("vesicle", "Mean:"), ("synapse", "SD"), ("axon", "max")],
+    ("kind", "count", "table", "word"), crossed("sums", 20, KINDS, [1, 2, 20, 2_000], WORDS)
 )
 def test_a_word_that_sums_up_among_numbers(
     tmp_path: Path, kind: str, count: int, table: str, word: str
@@ -102,23 +64,20 @@ def test_a_word_that_sums_up_among_numbers(
     assert (finding.examples[0].value, finding.settings) == (word, [])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [2, 20, 2_000])
+LABELS = [
+    (["Mean", "SD", "Min", "Max"], 4),
+    (["Total"], 1),
+    (["Grand Total"], 1),
+    (["Mittelwert", "Summe"], 2),
+    (["average (n=2)"], 1),
+    (["St. dev."], 1),
+    (["SD"], 1),  # the last row
+    *(([word], 0) for word in ("Totalis", "Maxine", "Sumatra", "cell")),
+]
+
+
 @pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        (["Mean", "SD", "Min", "Max"], 4),
-        (["Total"], 1),
-        (["Grand Total"], 1),
-        (["Mittelwert", "Summe"], 2),
-        (["average (n=2)"], 1),
-        (["St. dev."], 1),
-        (["SD"], 1),  # the last row
-        (["Totalis"], 0),
-        (["Maxine"], 0),
-        (["Sumatra"], 0),
-        (["cell"], 0),
-    ],
+    ("kind", "count", "words", "found"), crossed("labels", 40, KINDS, [2, 20, 2_000], LABELS)
 )
 def test_a_column_that_is_not_read_says_so(
     tmp_path: Path, kind: str, count: int, words: list[str], found: int
@@ -190,9 +149,9 @@ def test_labels_that_are_data(tmp_path: Path, labels: list[str]) -> None:
     assert told(tmp_path, "neuron", {"file": file, "ignore": ["Label"]}) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [2, 20, 2_000])
-@pytest.mark.parametrize("keys", ["{}", "n{}"])
+@pytest.mark.parametrize(
+    ("kind", "count", "keys"), crossed("comments", 10, KINDS, [2, 20, 2_000], ["{}", "n{}"])
+)
 def test_lines_that_are_commented_out(tmp_path: Path, kind: str, count: int, keys: str) -> None:
     rows = [[keys.format(number + 1), "5"] for number in range(count)]
     for mark in ("#", "//", "%", "# "):
@@ -207,16 +166,16 @@ def test_lines_that_are_commented_out(tmp_path: Path, kind: str, count: int, key
         assert [place.value for place in finding.examples] == [f"{mark}7", f"{mark}end of file"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [2, 20, 500])
+REMARKS = [
+    ("{}", [["note: measured by hand", ""], ["n=2", ""]]),
+    ("n{}", [["note: measured by hand", ""], ["n=2", ""]]),
+    ("{}", [["Region", "5"]]),
+    ("AVA", [["see the methods", "5"]]),
+]
+
+
 @pytest.mark.parametrize(
-    ("keys", "notes"),
-    [
-        ("{}", [["note: measured by hand", ""], ["n=2", ""]]),
-        ("n{}", [["note: measured by hand", ""], ["n=2", ""]]),
-        ("{}", [["Region", "5"]]),
-        ("AVA", [["see the methods", "5"]]),
-    ],
+    ("kind", "count", "keys", "notes"), crossed("remarks", 16, KINDS, [2, 20, 500], REMARKS)
 )
 def test_remarks_below_a_blank_row(
     tmp_path: Path, kind: str, count: int, keys: str, notes: list[list[str]]

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import xlsxwriter
-import xlwt
 import yaml
 
 from syndb_pipeline.readers.part import Part, jumps_without
 from tests.ingest_helpers import Ingested, ingest_folder
+from tests.written_lab import write_rows
 
 HEADER = ["cid", "cable_length", "mesh_volume", "neuron_type"]
 FORMATS = ["csv", "xlsx", "xls", "parquet"]
@@ -29,36 +26,7 @@ FORMATS = ["csv", "xlsx", "xls", "parquet"]
 def write_table(
     folder: Path, rows: Sequence[Sequence[Any]], kind: str, name: str = "neuron"
 ) -> str:
-    """Write `rows`, the first being the header, as `name`.`kind` with every cell as text, and
-    return the file's name.
-    """
-    path = folder / f"{name}.{kind}"
-    if kind == "csv":
-        path.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
-    elif kind == "xlsx":
-        with xlsxwriter.Workbook(path) as book:
-            sheet = book.add_worksheet("S")
-            for number, row in enumerate(rows):
-                sheet.write_row(number, 0, row)
-    elif kind == "xls":
-        old = xlwt.Workbook()
-        cells = old.add_sheet("S")
-        for number, row in enumerate(rows):
-            for column, value in enumerate(row):
-                cells.write(number, column, value)
-        old.save(str(path))
-    else:
-        columns = list(zip(*rows[1:], strict=True))
-        pq.write_table(
-            pa.table(
-                {
-                    name: [value or None for value in column]
-                    for name, column in zip(rows[0], columns, strict=True)
-                }
-            ),
-            path,
-        )
-    return path.name
+    return write_rows(folder / f"{name}.{kind}", rows)
 
 
 def unreadable(done: Ingested) -> list[tuple[Any, ...]]:

@@ -158,6 +158,7 @@ def one_cell(folder: Path, table: str, column: str, raw: str, **config: Any) -> 
         ("1 234 567", "SYN-TYPE-001", "group thousands"),
         ("1,234", "SYN-TYPE-001", "If the comma is the decimal mark"),
         ("12 nm", "SYN-TYPE-001", "without nm."),
+        ("12\u00a0nm", "SYN-TYPE-001", "without nm."),
         ("0.02um", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: um}`"),
         ("0.02 µm", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: um}`"),
         ("200 Å", "SYN-TYPE-001", "`tables.vesicle.units: {voxel_radius: angstrom}`"),
@@ -301,9 +302,7 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     assert {finding.count for finding in radius} == {1, 2}
     assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].fix
     # Declared as missing, 0 would empty the key 0 too.
-    assert any(
-        "If 0 stands for" in finding.fix and "missing:" not in finding.fix for finding in radius
-    )
+    assert any("If 0 means" in finding.fix and "missing:" not in finding.fix for finding in radius)
     assert any(
         "percentages" in finding.fix for finding in result.findings if finding.column == "gaba"
     )
