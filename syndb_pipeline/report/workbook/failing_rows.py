@@ -6,12 +6,10 @@ workbook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import duckdb
-import polars as pl
 
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.contract.key_encoding import rows_of
@@ -19,6 +17,7 @@ from syndb_pipeline.readers import corrections
 from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.report.failing import FAILING
 from syndb_pipeline.report.gather import Report
+from syndb_pipeline.report.workbook.record import LINE
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE, SourceMap
@@ -35,7 +34,7 @@ LINE_FAULTS: Final = ("SYN-READ-002", "SYN-READ-003", "SYN-READ-015", "SYN-READ-
 """Rules that refuse lines which are no rows."""
 
 STRAY: Final = "SYN-READ-017"
-"""The rule that refuses rows which hold no data: they can be read, and stand in the workbook among
+"""The rule that refuses rows which hold no data: they can be read, and are in the workbook among
 the rows of their file.
 """
 
@@ -47,14 +46,12 @@ CELL_FAULTS: Final = frozenset({"SYN-READ-010", "SYN-READ-016"})
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one cell, or with the whole row when the file has no column of this
-    name.
-    """
+    """What is wrong with one cell, or with the whole row when the file has no column of this name."""
 
     column: str | None
     code: str
     finding: Finding | None
-    note: str = ""  # what only this place needs to be told
+    note: str = ""  # what only this place needs to say
 
     @property
     def severity(self) -> str:
@@ -63,39 +60,32 @@ class Fault:
 
 @dataclass
 class Failing:
-    """The failing rows of one file, or of one sheet of it: number of the row there -> its
-    faults.
+    """The failing rows of one file, or of one sheet of it: number of the row there -> its faults.
+
+    Of lines that are no rows, `lines` holds the texts, and `LINE` is their one column.
     """
 
     table: str
     file: str
     sheet: str | None
     rows: dict[int, list[Fault]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line that could not be read as a row."""
-
-    table: str
-    file: str
-    sheet: str | None
-    number: int
-    text: str
-    code: str
+    lines: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass
 class Chosen:
-    """What the workbook shows, and how many rows there would be in all."""
+    """What the workbook shows: rows of files, lines that are no rows; and how many there would be in all."""
 
-    sources: list[Failing] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    sources: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
+    lines: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
     total: int = 0
 
     @property
     def rows(self) -> int:
-        return sum(len(source.rows) for source in self.sources) + len(self.lines)
+        return sum(len(each.rows) for each in (*self.sources.values(), *self.lines.values()))
+
+    def source(self, table: str, file: str, sheet: str | None) -> Failing:
+        return self.sources.setdefault((file, sheet), Failing(table, file, sheet))
 
 
 def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = MAX_ROWS) -> Chosen:
@@ -105,74 +95,79 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
     `connection` is the one `gathered` gives beside `report`.
     """
     chosen = Chosen()
-    lines = report.context.store.stage("ingest") / UNREADABLE_FILE
-    if lines.is_file():
-        # A file that two tables read is refused its lines twice.
-        refused = f"""SELECT first(tbl), file, sheet, line, first(text) AS text, first(code) FROM
-              {parquet(lines)}
-                      WHERE code <> {literal(STRAY)} GROUP BY file, sheet, line"""
-        (chosen.total,) = connection.execute(f"SELECT count(*) FROM ({refused})").fetchone() or (0,)
-        first = f"SELECT * FROM ({refused}) ORDER BY file, sheet, line LIMIT {limit}"
-        counted = (
-            "SELECT *, sum(length(text)) OVER (ORDER BY file, sheet, line) AS letters FROM"
-            f" ({first})"
-        )
-        rows = connection.execute(
-            f"SELECT * EXCLUDE (letters) FROM ({counted}) WHERE letters <= {MAX_LETTERS} ORDER BY"
-            " file, sheet, line"
-        )
-        chosen.lines = [Line(*row) for row in rows.fetchall()]
     replaced = _replaced(report)
-    chosen.lines = [
-        replace(line, text=replaced.get((line.file, line.number), line.text))
-        for line in chosen.lines
+
+    def add_line(
+        table: str, file: str, sheet: str | None, number: int, text: str, code: str
+    ) -> None:
+        lines = chosen.lines.setdefault((file, sheet), Failing(table, file, sheet))
+        lines.lines[number] = replaced.get((file, number), text)
+        lines.rows.setdefault(number, []).append(
+            Fault(LINE, code, _about(report, code, table, file))
+        )
+
+    refused = _refused(report, f"code <> {literal(STRAY)}")
+    (chosen.total,) = connection.execute(f"SELECT count(*) FROM ({refused})").fetchone() or (0,)
+    first = f"SELECT * FROM ({refused}) ORDER BY file, sheet, line LIMIT {limit}"
+    letters = "sum(length(text)) OVER (ORDER BY file, sheet, line)"
+    lines = f"SELECT *, {letters} AS letters FROM ({first}) QUALIFY letters <= {MAX_LETTERS} ORDER BY ALL"
+    for *line, _ in connection.execute(lines).fetchall():
+        add_line(*line)
+    ranks = [
+        2 * (len(SEVERITIES) - SEVERITIES.index(finding.severity)) + bool(finding.settings)
+        for finding in report.findings
     ]
-    _rank(report.findings, connection)
-    connection.execute("""CREATE OR REPLACE TEMP TABLE failing_rows AS
-           SELECT place, tbl, row_number, any_value(file) AS file, any_value(sheet) AS sheet,
-             any_value(line) AS line, min(rank) AS rank
-           FROM (SELECT f.*, coalesce(r.rank, 9) AS rank FROM failing f LEFT JOIN finding_ranks r ON
-             r.finding = f.finding)
-           GROUP BY place, tbl, row_number""")
+    rank = f"min(coalesce({literal(ranks)}[finding + 1], 99))" if ranks else "0"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE failing_rows AS
+            SELECT place, tbl, row_number, any_value(file) AS file, any_value(sheet) AS sheet,
+                any_value(line) AS line, {rank} AS rank
+            FROM {FAILING} GROUP BY place, tbl, row_number"""
+    )
     (count,) = connection.execute("SELECT count(*) FROM failing_rows").fetchone() or (0,)
     chosen.total += int(count)
     cells = connection.execute(
         f"""SELECT c.tbl, c.row_number, c.file, c.sheet, c.line, f.col, f.code, f.finding
             FROM {FAILING} f JOIN (
-                SELECT * FROM failing_rows ORDER BY rank, place, file, sheet NULLS FIRST, line LIMIT
-                  {max(0, limit - len(chosen.lines))}) c
-            ON f.tbl = c.tbl AND f.row_number = c.row_number
+                FROM failing_rows ORDER BY rank, place, file, sheet NULLS FIRST, line
+                LIMIT {max(0, limit - chosen.rows)}) c USING (tbl, row_number)
             ORDER BY c.place, c.file, c.sheet NULLS FIRST, c.line, f.col, f.code"""
     ).fetchall()
-    whole = {(line.file, line.number) for line in chosen.lines}
-    found: dict[tuple[str, str | None], Failing] = {}
     notes = _earlier_keys(
         report, connection, {table for table, *_, code, _ in cells if code == REPEATED_KEY}
     )
     for table, number, file, sheet, line, column, code, finding in cells:
         if (file, line) in replaced:
-            if (file, line) not in whole:
-                whole.add((file, line))
-                text = replaced[file, line]
-                chosen.lines.append(Line(table, file, sheet, line, text, code))
+            add_line(table, file, sheet, line, "", code)
             continue
-        source = found.setdefault((file, sheet), Failing(table, file, sheet))
         note = notes.get((table, number), "") if code == REPEATED_KEY else ""
         fault = Fault(column, code, None if finding is None else report.findings[finding], note)
-        source.rows.setdefault(line, []).append(fault)
-    left = limit - len(chosen.lines) - sum(len(each.rows) for each in found.values())
-    for table, file, sheet, line in _stray_rows(report, connection, max(0, left)):
-        told = next(
-            (each for each in report.findings if (each.code, each.table) == (STRAY, table)), None
-        )
-        found.setdefault((file, sheet), Failing(table, file, sheet)).rows[line] = [
-            Fault(None, STRAY, told)
-        ]
+        chosen.source(table, file, sheet).rows.setdefault(line, []).append(fault)
+    stray = _refused(report, f"code = {literal(STRAY)}")
+    ordered = f"{stray} ORDER BY file, sheet NULLS FIRST, line LIMIT {max(0, limit - chosen.rows)}"
+    for table, file, sheet, line, _, code in connection.execute(ordered).fetchall():
+        fault = Fault(None, code, _about(report, code, table, file))
+        chosen.source(table, file, sheet).rows[line] = [fault]
         chosen.total += 1
-    for table, file, sheet in _cell_faults(report):
-        found.setdefault((file, sheet), Failing(table, file, sheet))
-    chosen.sources = list(found.values())
+    for finding in report.findings:
+        for example in (
+            finding.examples[:1] if finding.code in CELL_FAULTS and finding.table else ()
+        ):
+            chosen.source(str(finding.table), example.file, example.sheet)
     return chosen
+
+
+def _refused(report: Report, which: str) -> str:
+    """A query for what was refused as a row: table, file, sheet, line, text and code, once for all tables that read a file."""
+    lines = parquet(report.context.store.stage("ingest") / UNREADABLE_FILE)
+    return f"""SELECT first(tbl) AS tbl, file, sheet, line, first(text) AS text, first(code) AS code
+               FROM {lines} WHERE {which} GROUP BY file, sheet, line"""
+
+
+def _about(report: Report, code: str, table: str, file: str) -> Finding | None:
+    """The finding that is about a refused line."""
+    near = [each for each in report.findings if (each.code, each.table) == (code, table)]
+    return next((each for each in near if each.file == file), near[0] if near else None)
 
 
 def _replaced(report: Report) -> dict[tuple[str, int], str]:
@@ -214,50 +209,8 @@ def _earlier_keys(
     return notes
 
 
-def _rank(findings: Sequence[Finding], connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table of findings' ranks. An error that a line of the config may fix comes after
-    those that only a person can.
-    """
-    ranks = [
-        2 * (len(SEVERITIES) - 1 - SEVERITIES.index(finding.severity)) + bool(finding.settings)
-        for finding in findings
-    ]
-    frame = pl.DataFrame(
-        {"finding": range(len(ranks)), "rank": ranks},
-        schema={"finding": pl.Int64, "rank": pl.Int64},
-    )
-    connection.register("frame", frame.to_arrow())
-    connection.execute("CREATE OR REPLACE TEMP TABLE finding_ranks AS FROM frame")
-    connection.unregister("frame")
-
-
-def _stray_rows(
-    report: Report, connection: duckdb.DuckDBPyConnection, limit: int
-) -> list[tuple[str, str, str | None, int]]:
-    """Table, file, sheet and number of the first `limit` rows that hold no data; a file that two
-    tables read has them once.
-    """
-    lines = report.context.store.stage("ingest") / UNREADABLE_FILE
-    if not lines.is_file():
-        return []
-    return connection.execute(
-        f"""SELECT first(tbl), file, sheet, line FROM {parquet(lines)} WHERE code = {literal(STRAY)}
-            GROUP BY file, sheet, line ORDER BY file, sheet NULLS FIRST, line LIMIT {limit}"""
-    ).fetchall()
-
-
-def _cell_faults(report: Report) -> list[tuple[str, str, str | None]]:
-    """Table, file and sheet of workbooks with cells whose faults only their reader sees."""
-    return [
-        (finding.table, example.file, example.sheet)
-        for finding in report.findings
-        for example in finding.examples[:1]
-        if finding.code in CELL_FAULTS and finding.table
-    ]
-
-
 def about_rows(report: Report) -> list[bool]:
-    """For each finding of `report`, whether its rows can stand in a workbook; the others are cured
+    """For each finding of `report`, whether its rows can be in a workbook; the others are fixed
     in the config or in the file.
     """
     return [

@@ -30,16 +30,16 @@ from syndb_pipeline.report.workbook.failing_rows import (
     Chosen,
     Failing,
     Fault,
-    Line,
     choose,
 )
-from syndb_pipeline.report.workbook.instructions import Row, instructions
+from syndb_pipeline.report.workbook.instructions import LOOK, Row, instructions
 from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
 from syndb_pipeline.report.workbook.record import (
     LINE,
     OWN_COLUMNS,
     README,
     RECORD,
+    REMOVE,
     FixRecord,
     SheetRecord,
     is_cut,
@@ -64,8 +64,7 @@ MAX_COLUMNS: Final = 16_384 - len(OWN_COLUMNS)
 """The lab's columns that a sheet has room for (Excel's own limit)."""
 
 _CHUNK: Final = 30_000  # characters of the record in one cell
-_COLOURS: Final = {"error": "#FFB3B3", "warning": "#FFE699", "hint": "#CFE8F3", "info": "#E7E6E6"}
-_PALE: Final = {"error": "#FFE5E5", "warning": "#FFF5D6", "hint": "#EDF6FA", "info": "#F5F5F5"}
+_TEXT: Final = {"num_format": "@", "valign": "top"}
 _LONG_AGO: Final = datetime(2000, 1, 1)
 
 
@@ -129,60 +128,22 @@ class _Book:
 
     def __post_init__(self) -> None:
         made = self.report.last_run.replace(tzinfo=None) if self.report.last_run else _LONG_AGO
-        self.file.set_properties(
-            {
-                "title": f"{self.report.name}: rows to correct",
-                "created": made,
-                "comments": "Made by syndb-pipeline.",
-            }
-        )
-        text = {"num_format": "@", "valign": "top"}
-        self.formats: dict[str, Any] = {
-            "head": self.file.add_format(
-                {"bold": True, "bg_color": "#DDE3EA", "bottom": 1, **text}
-            ),
-            "own head": self.file.add_format(
-                {"bold": True, "bg_color": "#BFBFBF", "bottom": 1, **text}
-            ),
-            "own": self.file.add_format(
-                {"bg_color": "#EDEDED", "font_color": "#595959", "locked": True, **text}
-            ),
-            "remove": self.file.add_format(
-                {
-                    "bg_color": "#FFFFFF",
-                    "align": "center",
-                    "border": 1,
-                    "border_color": "#BFBFBF",
-                    **text,
-                }
-            ),
-            "plain": self.file.add_format(text),
-            "cut": self.file.add_format({"bg_color": "#EDEDED", "font_color": "#595959", **text}),
-            "h1": self.file.add_format({"bold": True, "font_size": 16, "num_format": "@"}),
-            "h2": self.file.add_format(
-                {"bold": True, "font_size": 12, "num_format": "@", "top": 1}
-            ),
-            "wrap": self.file.add_format({"text_wrap": True, **text}),
-            "strong": self.file.add_format({"bold": True, "text_wrap": True, **text}),
-            "code": self.file.add_format(
-                {"font_name": "Consolas", "text_wrap": True, "font_color": "#1F5F2F", **text}
-            ),
-        }
-        for severity in SEVERITIES:
-            self.formats[severity] = self.file.add_format({"bg_color": _COLOURS[severity], **text})
-            self.formats[f"row {severity}"] = self.file.add_format(
-                {"bg_color": _PALE[severity], **text}
-            )
-            self.formats[f"wrap {severity}"] = self.file.add_format(
-                {"bg_color": _COLOURS[severity], "text_wrap": True, **text}
-            )
+        title = f"{self.report.name}: rows to correct"
+        comments = "Made by syndb-pipeline."
+        self.file.set_properties({"title": title, "created": made, "comments": comments})
+        formats: dict[str, dict[str, Any]] = dict(LOOK["formats"])
+        for severity, (cell, row) in LOOK["colours"].items():
+            formats[severity] = {"bg_color": cell}
+            formats[f"row {severity}"] = {"bg_color": row}
+            formats[f"wrap {severity}"] = {"bg_color": cell, "text_wrap": True}
+        self.formats = {name: self.file.add_format(_TEXT | each) for name, each in formats.items()}
 
     def write(self, scratch: Path, limit: int) -> None:
         readme = self.file.add_worksheet(README)
         paths = files_of(self.report.context.config.folder, self.report.context.config.tables)
         self._require_checked(paths)
         cells = 0
-        for number, source in enumerate(self.chosen.sources[:MAX_SHEETS]):
+        for number, source in enumerate([*self.chosen.sources.values()][:MAX_SHEETS]):
             context, folder = self.report.context, scratch / f"file{number}"
             path = paths[source.file]
             original = open_original(context, self.connection, path, source.table, folder)
@@ -191,11 +152,23 @@ class _Book:
             kept = sorted(source.rows)[: max(room, 1)]
             cells += len(kept) * len(original.columns)
             if kept:
-                self._sheet(source, original, kept)
+                columns = original.columns[:MAX_COLUMNS]
+                name = f"{Path(source.file).name} {source.sheet or ''}".rstrip()
+                title, sheet = self._sheet(name, columns, several=bool(source.sheet))
+                rows = self._rows(sheet, 0, source, columns, original.rows(kept))
+                self.sheets.append(_record_of(title, source, columns, rows))
             shutil.rmtree(folder)
-        self._lines()
-        told = instructions(self.report, self.rows, max(self.chosen.total, self.rows))
-        self._readme(readme, told)
+        if self.chosen.lines:
+            title, sheet = self._sheet("unreadable lines", [LINE], several=True)
+            written = 0
+            for source in self.chosen.lines.values():
+                texts = {line: [text] for line, text in source.lines.items()}
+                rows = self._rows(sheet, written, source, [LINE], texts)
+                written += len(rows)
+                self.unreadable.append(_record_of(title, source, [], rows))
+        self._readme(
+            readme, instructions(self.report, self.rows, max(self.chosen.total, self.rows))
+        )
         self._record()
 
     def _require_checked(self, paths: Mapping[str, Path]) -> None:
@@ -204,10 +177,8 @@ class _Book:
         """
         digests, inputs = self.report.files, self.report.records["ingest"].inputs
         home = self.report.context.config.folder
-        shown_files = {(source.file, source.table) for source in self.chosen.sources} | {
-            (line.file, line.table) for line in self.chosen.lines
-        }
-        for file, table in sorted(shown_files):
+        every = [*self.chosen.sources.values(), *self.chosen.lines.values()]
+        for file, table in sorted({(source.file, source.table) for source in every}):
             path = paths.get(file)
             if (
                 path is None
@@ -243,82 +214,55 @@ class _Book:
                     Fault(original.columns[index], code, findings[code])
                 )
 
-    def _sheet(self, source: Failing, original: Original, rows: list[int]) -> None:
-        """The sheet of one source: a row for each of its failing rows."""
-        title = self._title(
-            f"{Path(source.file).name} {source.sheet}" if source.sheet else Path(source.file).name
-        )
-        columns = original.columns[:MAX_COLUMNS]
+    def _sheet(self, name: str, columns: Sequence[str], *, several: bool) -> tuple[str, Any]:
+        """A new sheet with its title and header; `several` where its rows are of several sheets or files."""
+        title = self._title(name)
         sheet = self.file.add_worksheet(title)
-        self._head(sheet, [shown(column) for column in columns], source)
-        texts = original.rows(rows)
-        position = {name: index for index, name in reversed(list(enumerate(columns)))}
-        number = 0
-        for row in rows:
-            if row not in texts:
-                continue
-            number += 1
-            faults = source.rows[row]
-            wrong = _worst_first(faults)
-            place = [fault for fault in wrong if fault.column in position]
-            by_cell: dict[int, list[Fault]] = {}
-            for fault in place:
-                by_cell.setdefault(position[fault.column or ""], []).append(fault)
-            words = "; ".join(
-                dict.fromkeys(
-                    f"{fault.column or 'row'}: {fault.code} {RULES[fault.code].title}"
-                    for fault in wrong
-                )
-            )
-            self._own(sheet, number, (source.file, source.sheet or "", str(row), words))
-            ground = self.formats["plain"] if place else self.formats[f"row {wrong[0].severity}"]
-            for index, value in enumerate(texts[row][: len(columns)]):
-                text = shown(value)
-                found = by_cell.get(index)
-                style = (
-                    self.formats[found[0].severity]
-                    if found
-                    else self.formats["cut"]
-                    if is_cut(text)
-                    else ground
-                )
-                sheet.write_string(number, len(OWN_COLUMNS) + index, text, style)
-                if found:
-                    self._comment(sheet, number, len(OWN_COLUMNS) + index, found)
-            if not place:
-                self._comment(sheet, number, OWN_COLUMNS.index("what is wrong"), wrong)
-        self.rows += number
-        told = [row for row in rows if row in texts]
-        self.sheets.append(
-            SheetRecord(
-                title=title,
-                table=source.table,
-                file=source.file,
-                sheet=source.sheet,
-                columns=columns,
-                rows=told,
-            )
-        )
-
-    def _head(self, sheet: Any, columns: Sequence[str], source: Failing | None) -> None:
-        for index, name in enumerate((*OWN_COLUMNS, *columns)):
-            sheet.write_string(
-                0, index, name, self.formats["own head" if index < len(OWN_COLUMNS) else "head"]
-            )
-        several = source is None or source.sheet
+        for index, column in enumerate((*OWN_COLUMNS, *map(shown, columns))):
+            own = "own head" if index < len(OWN_COLUMNS) else "head"
+            sheet.write_string(0, index, column, self.formats[own])
         for index, width in enumerate((16, 12 if several else 6, 8, 34, 9)):
             sheet.set_column(index, index, width)
-        widest = 14 if columns and len(columns) > 1 else 100
-        sheet.set_column(len(OWN_COLUMNS), len(OWN_COLUMNS) + max(0, len(columns) - 1), widest)
+        last = len(OWN_COLUMNS) + len(columns) - 1
+        sheet.set_column(len(OWN_COLUMNS), last, 14 if len(columns) > 1 else 100)
         sheet.freeze_panes(1, OWN_COLUMNS.index("row") + 1)
+        return title, sheet
 
-    def _own(self, sheet: Any, number: int, values: Iterable[str]) -> None:
-        for index, value in enumerate(values):
-            sheet.write_string(number, index, shown(value), self.formats["own"])
-        sheet.write_blank(number, OWN_COLUMNS.index("remove"), None, self.formats["remove"])
+    def _rows(
+        self,
+        sheet: Any,
+        above: int,
+        source: Failing,
+        columns: Sequence[str],
+        texts: Mapping[int, list[str]],
+    ) -> list[int]:
+        """Write the failing rows of `source` that have texts below row `above`; gives their lines."""
+        position = {name: index for index, name in reversed(list(enumerate(columns)))}
+        lines = sorted(texts)
+        for number, line in enumerate(lines, start=above + 1):
+            faults = sorted(source.rows[line], key=lambda fault: -SEVERITIES.index(fault.severity))
+            by_cell: dict[int, list[Fault]] = {}
+            for fault in faults:
+                if fault.column in position:
+                    by_cell.setdefault(position[fault.column or ""], []).append(fault)
+            wrong = "; ".join(dict.fromkeys(map(_in_short, faults)))
+            for index, value in enumerate((source.file, source.sheet or "", str(line), wrong)):
+                sheet.write_string(number, index, shown(value), self.formats["own"])
+            sheet.write_blank(number, REMOVE, None, self.formats["remove"])
+            ground = "plain" if by_cell else f"row {faults[0].severity}"
+            for index, value in enumerate(texts[line][: len(columns)]):
+                text, found = shown(value), by_cell.get(index, [])
+                style = found[0].severity if found else "cut" if is_cut(text) else ground
+                at = len(OWN_COLUMNS) + index
+                sheet.write_string(number, at, text, self.formats[style])
+                self._comment(sheet, number, at, found)
+            if not by_cell:
+                self._comment(sheet, number, OWN_COLUMNS.index("what is wrong"), faults)
+        self.rows += len(lines)
+        return lines
 
     def _comment(self, sheet: Any, row: int, column: int, faults: list[Fault]) -> None:
-        if self.comments >= MAX_COMMENTS:
+        if not faults or self.comments >= MAX_COMMENTS:
             return
         self.comments += 1
         words = [
@@ -332,46 +276,6 @@ class _Book:
             column,
             text,
             {"x_scale": 3.2, "height": min(600, 22 + 16 * lines), "author": "syndb-pipeline"},
-        )
-
-    def _lines(self) -> None:
-        """The sheet of lines that could not be read as rows, each as one cell."""
-        if not self.chosen.lines:
-            return
-        title = self._title("unreadable lines")
-        sheet = self.file.add_worksheet(title)
-        self._head(sheet, [LINE], None)
-        sources: dict[tuple[str, str, str | None], list[int]] = {}
-        for number, line in enumerate(self.chosen.lines, start=1):
-            self._own(
-                sheet,
-                number,
-                (
-                    line.file,
-                    line.sheet or "",
-                    str(line.number),
-                    f"{line.code} {RULES[line.code].title}",
-                ),
-            )
-            sheet.write_string(number, len(OWN_COLUMNS), shown(line.text), self.formats["error"])
-            self._comment(
-                sheet, number, len(OWN_COLUMNS), [Fault(None, line.code, self._finding(line))]
-            )
-            sources.setdefault((line.table, line.file, line.sheet), []).append(line.number)
-        self.rows += len(self.chosen.lines)
-        self.unreadable = [
-            SheetRecord(title=title, table=table, file=file, sheet=inner, rows=rows)
-            for (table, file, inner), rows in sources.items()
-        ]
-
-    def _finding(self, line: Line) -> Any:
-        near = [
-            finding
-            for finding in self.report.findings
-            if (finding.code, finding.table) == (line.code, line.table)
-        ]
-        return next(
-            (finding for finding in near if finding.file == line.file), near[0] if near else None
         )
 
     def _title(self, wanted: str) -> str:
@@ -390,7 +294,7 @@ class _Book:
         sheet.set_column(2, 2, 44)
         sheet.hide_gridlines(2)
         for number, row in enumerate(rows):
-            for index, (text, style) in enumerate(row):
+            for index, (style, text) in enumerate(row):
                 if text:
                     sheet.write_string(number, index, shown(text), self.formats[style])
 
@@ -413,8 +317,20 @@ class _Book:
             sheet.write_string(number, 0, text[start : start + _CHUNK], self.formats["plain"])
 
 
-def _worst_first(faults: list[Fault]) -> list[Fault]:
-    return sorted(faults, key=lambda fault: -SEVERITIES.index(fault.severity))
+def _record_of(title: str, source: Failing, columns: list[str], rows: list[int]) -> SheetRecord:
+    return SheetRecord(
+        title=title,
+        table=source.table,
+        file=source.file,
+        sheet=source.sheet,
+        columns=columns,
+        rows=rows,
+    )
+
+
+def _in_short(fault: Fault) -> str:
+    where = "" if fault.column == LINE else f"{fault.column or 'row'}: "
+    return f"{where}{fault.code} {RULES[fault.code].title}"
 
 
 def _words(fault: Fault) -> str:
