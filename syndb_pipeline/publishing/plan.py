@@ -148,7 +148,8 @@ def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str])
         aside = {name: each.model_dump() for name, each in manifest.set_aside.items()}
         parts["quarantined rows"] = aside
     parts["meshes and skeletons"] = sorted(files)
-    lab_files = (digest for name, digest in inputs.items() if name.startswith("file:"))
+    of_lab = ("file:", "corrections:")
+    lab_files = (digest for name, digest in inputs.items() if name.startswith(of_lab))
     parts["lab files"] = sorted(lab_files)
     return {name: digest_of(part) for name, part in parts.items()}
 
