@@ -13,7 +13,7 @@ from pydantic import Field
 
 from dagster_defs.assets import PUBLISH, PUBLISH_OP, PublishConfig
 from dagster_defs.failures import tell_failures
-from dagster_defs.metadata import NOT_TOLD
+from dagster_defs.metadata import NOT_REPORTED
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations import default_destination, open_destination
 from syndb_pipeline.publishing import deletion
@@ -93,8 +93,8 @@ def delete_dataset(
             {
                 "dataset": f"{gone.label} ({dataset})",
                 "destination": destination,
-                "rows": gone.rows if gone.rows is not None else NOT_TOLD,
-                "files": gone.files if gone.files is not None else NOT_TOLD,
+                "rows": gone.rows if gone.rows is not None else NOT_REPORTED,
+                "files": gone.files if gone.files is not None else NOT_REPORTED,
                 "deleted by": who.name if gone.by == who.id else gone.by,
                 "tombstones": dg.MetadataValue.path(
                     str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")

@@ -34,7 +34,7 @@ MAX_FINDINGS = 50
 SAFE_INTEGER = 2**53
 """Integers beyond it lose digits in a browser, so they are shown as text."""
 
-NOT_TOLD = "not told"
+NOT_REPORTED = "not reported"
 """In the place of a count that a destination does not give."""
 
 Metadata = dict[str, Any]
@@ -248,7 +248,11 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
     columns = {"table": "string", "sent": "int", "found": "int"}
     checks = {name: receipt.tables[name] for name in ordered(receipt.tables)}
     lines = [
-        {"table": name, "sent": each.sent, "found": NOT_TOLD if each.found is None else each.found}
+        {
+            "table": name,
+            "sent": each.sent,
+            "found": NOT_REPORTED if each.found is None else each.found,
+        }
         for name, each in checks.items()
     ]
     aside = {name: receipt.set_aside[name].model_dump() for name in ordered(receipt.set_aside)}

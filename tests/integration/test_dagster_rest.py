@@ -282,8 +282,8 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
     [shown] = arrived.asset_materializations_for_node("publish_dataset")
     rows = [line.data for line in shown.metadata["rows"].records]  # type: ignore[attr-defined]
     assert rows == [
-        {"table": "neuron", "sent": 20, "found": "not told"},
-        {"table": "axon", "sent": 30, "found": "not told"},
+        {"table": "neuron", "sent": 20, "found": "not reported"},
+        {"table": "axon", "sent": 30, "found": "not reported"},
     ]
     assert shown.metadata["read back"].value == f"no row can be read there; it counts {ROWS} units"
     assert (uploads(sandbox), there(sandbox).number_of_units) == (0, ROWS)

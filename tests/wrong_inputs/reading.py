@@ -279,7 +279,7 @@ READING = (
     ),
     WrongInput(
         "SYN-READ-025",
-        "Somebody gave a length the wrong sign, and somebody else has seen it.",
+        "A length was written with the wrong sign, and a person corrected it.",
         {
             "neuron.csv": "cid,cable_length\nn1,-52000\nn2,61500\n",
             "corrections/neuron.csv": _CORRECTION,
