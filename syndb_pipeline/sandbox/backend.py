@@ -239,6 +239,9 @@ class Backend:
         self.catalogue = Catalogue(folder)
         self.heavy = anyio.CapacityLimiter(2)
         """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
+        self.file_turn = anyio.CapacityLimiter(1)
+        """Meshes and skeletons kept at a time: the node takes one at a time, and its lock would let
+        the others wait longer than need be."""
         self.hashing = anyio.CapacityLimiter(4)
         """Passwords hashed at a time, which takes memory and time on purpose: a flood of log-ins
         must not take all of both."""

@@ -316,7 +316,7 @@ async def post(bucket: str, request: Request, backend: Here) -> Response:
     if (value.size or 0) > backend.limits.object_bytes:
         raise S3Error("EntityTooLarge")
     etag = await anyio.to_thread.run_sync(
-        _keep, backend, user, dataset, kind, unit, value.file, limiter=backend.heavy
+        _keep, backend, user, dataset, kind, unit, value.file, limiter=backend.file_turn
     )
     return Response(status_code=204, headers={"etag": etag})
 
