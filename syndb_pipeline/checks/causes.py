@@ -8,7 +8,7 @@ filling their sentences. Does not: the records, and the SQL around theirs.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -102,6 +102,13 @@ def causes(path: Path, kind: type[AnyCause]) -> dict[str, AnyCause]:
     return {
         name: kind(name=name, **record) for name, record in read(path).items() if name != "macros"
     }
+
+
+def sentences(path: Path) -> Callable[..., str]:
+    """A function that gives the fix of a record of a TOML file of causes: by the record's name, and
+    the facts that the fix names."""
+    records = causes(path, Cause)
+    return lambda cause, **facts: records[cause].advice(**facts)
 
 
 def label(tried: Iterable[Cause]) -> str:

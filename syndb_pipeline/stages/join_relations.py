@@ -24,6 +24,7 @@ from syndb_pipeline.checks.references.relations import (
     Work,
     joined_keys,
     made_from,
+    say,
     settings,
     take_over,
 )
@@ -298,11 +299,7 @@ def _check_pairs(work: Work, table: Table, pair: tuple[str, str]) -> dict[str, i
         if column in present:
             _check_combined(work, table, pair, present[column], how)
         elif how != "count":
-            setting = f"`tables.{table.name}.combine: {{{column}: count}}`"
-            advice = (
-                "Map the column of the file that holds it, or have the rows of each pair "
-                f"counted: {setting}."
-            )
+            advice = say("no_such_column", table=table.name, column=column)
             file = work.sources.tables[table.name][0].file
             work.reported.append(
                 work.context.finding(
@@ -328,25 +325,20 @@ def _check_combined(
     cells = f"SELECT file_row_number AS row, {name} AS value FROM {source}"
     if how == "count":
         cells += f" WHERE {name} IS NOT NULL"
-        what = f"a {column.name}, which the number of rows of {{their}} pair replaces"
-        advice = (
-            "Nothing to do if the rows are to be counted. To add the values up: "
-            f"`tables.{table.name}.combine: {{{column.name}: sum}}`."
-        )
     elif how == "sum" and work.some(f"{cells} WHERE {name} IS NULL"):
-        some = (
-            f"SELECT {keys} FROM {source} GROUP BY {keys} HAVING count({name}) BETWEEN 1 AND "
-            "count(*) - 1"
-        )
+        some = f"SELECT {keys} FROM {source} GROUP BY {keys}"
+        some += f" HAVING count({name}) BETWEEN 1 AND count(*) - 1"
         cells += f" SEMI JOIN ({some}) USING ({keys}) WHERE {name} IS NULL"
-        what = f"no {column.name} and {{add}} nothing to the sum of {{their}} pair"
-        advice = "Fill in what is known. Nothing to do where an empty cell means 0."
     else:
         return
-    count = work.count(cells)
-    what = what.format(their="its" if count == 1 else "their", add="adds" if count == 1 else "add")
+    facts = {"table": table.name, "column": column.name, "count": work.count(cells)}
     work.reported += work.findings(
-        "SYN-REL-011", table.name, column.name, cells, what=what, advice=advice
+        "SYN-REL-011",
+        table.name,
+        column.name,
+        cells,
+        what=say(f"{how}_what", **facts),
+        advice=say(how, **facts),
     )
 
 

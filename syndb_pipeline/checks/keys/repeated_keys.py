@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import literal, quote
-from syndb_pipeline.checks.causes import Cause, causes
+from syndb_pipeline.checks.causes import sentences
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.original_text import read_again
 from syndb_pipeline.contract.key_encoding import KEY_JOINT, keys_of, rows_of
@@ -41,7 +41,7 @@ _WORD: Final = (
 )
 """SQL: the key is a word, such as Tm23/24, rather than a number or a UUID."""
 
-_CAUSES: Final = causes(Path(__file__).with_name("repeated_keys.toml"), Cause)
+_say: Final = sentences(Path(__file__).with_name("repeated_keys.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Repeated:
         )
 
     def say(self, cause: str, **facts: Any) -> str:
-        return _CAUSES[cause].advice(table=self.table.name, **facts)
+        return _say(cause, table=self.table.name, **facts)
 
 
 def advice(data: Dataset, table: Table, count: int, *, rounded: bool) -> str:
@@ -85,7 +85,7 @@ def advice(data: Dataset, table: Table, count: int, *, rounded: bool) -> str:
     most of them lost digits.
     """
     if rounded:
-        return _CAUSES["rounded"].advice()
+        return _say("rounded")
     found = _take_rows(data, table, "SYN-ID-002", ("cid",))
     said = [_of_alike(found, count)] if found.alike else []
     if count > found.alike:
@@ -103,7 +103,7 @@ def pair_advice(data: Dataset, table: Table, *, rounded: bool) -> str:
     keys of the neurons lost digits.
     """
     if rounded:
-        return _CAUSES["pair_rounded"].advice()
+        return _say("pair_rounded")
     found = _take_rows(data, table, "SYN-REL-006", table.pair or ())
     copies = found.say("pair_copies", rows=found.alike) if found.are_copies else ""
     score = "connection_score" if "connection_score" in columns_of(found.path) else "NULL::DOUBLE"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.checks.causes import sentences
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.references.search import Evidence
 from syndb_pipeline.config.table_settings import TableConfig
@@ -24,6 +25,9 @@ from syndb_pipeline.state.tables import content
 
 _LOOKED_AT: Final = 100
 """Keys that show whether a lab wrote all of them as a parent and a cid."""
+
+
+say: Final = sentences(Path(__file__).with_name("sentences.toml"))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import duckdb
 
 from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.base.footers import rows_in
-from syndb_pipeline.checks.references.relations import Swap, Work, target_setting
+from syndb_pipeline.checks.references.relations import Swap, Work, say, target_setting
 from syndb_pipeline.checks.references.search import CODES as ORPHANS
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import keys_of, rows_of
@@ -113,12 +113,8 @@ def key_and_reference(
         return None
     rows, _, _, *found = counts
     target, other_way, as_written = best(found)
-    found_now = f"as they are, {as_written:,} of {rows:,} rows find their {target}"
-    return Swap(
-        "cid",
-        column,
-        f"{found_now}; the other way round, {other_way:,} do, and no two have one key",
-    )
+    proof = say("swapped_key", now=as_written, rows=rows, target=target, then=other_way)
+    return Swap("cid", column, proof)
 
 
 def _reference_and_value(work: Work, table: str, column: str) -> Swap | None:
@@ -147,8 +143,8 @@ def _reference_and_value(work: Work, table: str, column: str) -> Swap | None:
         elif declared.kind is not Kind.TEXT:
             continue
         if counts := _counts(work.connection, path, f"count({name}), {_held(text, ids)}", found):
-            proof = f"{now:,} of {given:,} values of {column} are keys of the table it points to"
-            return Swap(column, other, f"{proof}, and {counts[1]:,} of {other}")
+            facts = {"now": now, "given": given, "column": column, "then": counts[1]}
+            return Swap(column, other, say("swapped_value", other=other, **facts))
     return None
 
 
@@ -188,9 +184,11 @@ def _two_references(work: Work, table: str, pair: tuple[str, str]) -> Swap | Non
         then = f"{held(first, theirs)}, {held(second, other)}"
         counted = f"{given}, {then}, {now}, {held(second, theirs)}"
         if counts := _counts(work.connection, work.tables[table], counted, turned):
-            keys, otherwise, found = sum(counts[:2]), sum(counts[2:4]), sum(counts[4:])
-            as_it_is = f"as they are, {found:,} of {keys:,} keys are where they should be"
-            return Swap(first, second, f"{as_it_is}; the other way round, {otherwise:,}")
+            sums = {
+                name: counts[at] + counts[at + 1]
+                for name, at in (("keys", 0), ("then", 2), ("now", 4))
+            }
+            return Swap(first, second, say("swapped_references", **sums))
     return None
 
 
@@ -201,9 +199,7 @@ def _against_anatomy(work: Work, table: str) -> Swap | None:
     configured = work.context.config.tables[table].references
     if pre not in RECEIVING or post not in SENDING or set(ENDS) <= set(configured):
         return None
-    proof = f"pre_synapse_id names rows of {pre}, which receives"
-    proof += f", and post_synapse_id rows of {post}, which sends"
-    return Swap(ENDS[0], ENDS[1], proof, anatomy=True)
+    return Swap(ENDS[0], ENDS[1], say("swapped_ends", pre=pre, post=post), anatomy=True)
 
 
 def find(work: Work) -> None:
@@ -244,11 +240,11 @@ def describe(work: Work, table: str) -> dict[str, Any]:
     """What the sentences of SYN-REL-010 about a table name."""
     swap, config = work.swaps[table], work.context.config.tables[table]
     setting = columns_setting(table, config, work.sources, swap)
-    advice = f"Map them the other way round: {setting}."
+    advice, sure = say("map_otherwise", setting=setting), "certain"
     if swap.anatomy:
         as_it_is = target_setting(table, config, {end: work.targets[table, end] for end in ENDS})
-        advice += f" If they are truly so, say it: `{as_it_is}`."
-    sure = "likely" if swap.anatomy else "certain"
+        advice = say("map_otherwise_or_confirm", setting=setting, as_it_is=as_it_is)
+        sure = "likely"
     return {"other": swap.second, "proof": swap.proof, "advice": advice, "confidence": sure}
 
 

@@ -21,6 +21,7 @@ from syndb_pipeline.checks.references.relations import (
     Work,
     allowed_targets,
     configured_target,
+    say,
     target_setting,
 )
 from syndb_pipeline.contract.key_encoding import (
@@ -216,14 +217,14 @@ class _Pointing(Asking):
 
     def plain_reason(self, counts: _Counts, name: str) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
-        rows = self.fetch(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
-        written = (
-            f"{KEY_JOINT.join(self.joined[name])} here, e.g. "
-            f"{' and '.join(repr(key) for (key,) in rows)}"
-        )
-        return (
-            f"{name} has {counts.plain[name][1]:,} of {counts.rows:,} as plain cids, but keys of "
-            f"{name} are written {written}"
+        keys = self.fetch(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
+        return say(
+            "plain_cids",
+            table=name,
+            rows=counts.plain[name][1],
+            all_rows=counts.rows,
+            joined=KEY_JOINT.join(self.joined[name]),
+            examples=" and ".join(repr(key) for (key,) in keys),
         )
 
     def alike(self, keys: int, *, some_held: bool) -> str | None:
@@ -337,15 +338,14 @@ def choose_target(
         if not named and not together:
             return Choice(likely[0])
         asked = ordered([*likely, *(named or others)])
-        also = (
-            f"; {', '.join(others[:-1])} and {others[-1]} together have nearly all of them"
-            if together
-            else ""
-        )
-        return counts.unclear(asked, counts.shares(asked) + also)
+        reason = counts.shares(asked)
+        if together:
+            first = ", ".join(others[:-1])
+            reason = say("together", shares=reason, others=first, last=others[-1])
+        return counts.unclear(asked, reason)
     if likely:
         asked = ordered(likely)
-        every = f"all of its keys are in {' and in '.join(asked)}"
+        every = say("all_keys_in_each", tables=" and in ".join(asked))
         return counts.unclear(
             asked, every if len(complete) == len(likely) else counts.shares(asked), lacking=likely
         )
@@ -353,16 +353,11 @@ def choose_target(
     if not every_key and (alike := pointing.alike(counts.keys, some_held=some_held)):
         return Choice(alike)
     closest = sorted(names, key=lambda name: -counts.held[name][0])
-    if not some_held:
-        return Choice(
-            None, f"none of {' and '.join(names)} holds any of its keys", closest=tuple(closest)
-        )
-    held = ", ".join(f"{name} {counts.held[name][0]:,}" for name in closest)
-    return Choice(
-        None,
-        f"no table holds all of its keys; of {counts.keys:,} looked at, these hold {held}",
-        closest=tuple(closest),
-    )
+    reason = say("keys_in_none", tables=" and ".join(names))
+    if some_held:
+        held = ", ".join(f"{name} {counts.held[name][0]:,}" for name in closest)
+        reason = say("some_keys_in_each", keys=counts.keys, held=held)
+    return Choice(None, reason, closest=tuple(closest))
 
 
 def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
@@ -401,18 +396,13 @@ def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | 
         others = [name for name in column.targets if name in configured]
         if asked is not None and others:
             setting = target_setting(table.name, config, {column.name: others[0]})
-            advice = f"Add the table, or if the column points to {others[0]}, say so: `{setting}`."
+            advice = say("add_or_point_elsewhere", other=others[0], setting=setting)
         elif column.required:
-            advice = (
-                f"Add the table of {' or '.join(allowed)} whose rows these keys name; "
-                f"{table.name} cannot do without the column."
-            )
+            advice = say("add_needed", tables=" or ".join(allowed), table=table.name)
         else:
             lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
-            advice = (
-                "Add the table, or leave the column out: "
-                f"{leaving_out(table.name, config, lab, column.name)}."
-            )
+            setting = leaving_out(table.name, config, lab, column.name)
+            advice = say("add_or_leave_out", setting=setting)
         _report(work, "SYN-REL-005", table, column, targets=" or ".join(allowed), advice=advice)
     return None
 
@@ -431,12 +421,8 @@ def ask(work: Work, table: Table, column: Column, unclear: Mapping[str, Choice])
         f"`{target_setting(table.name, config, chosen | {column.name: target})}`"
         for target in choice.closest[:_OFFERED]
     ]
-    advice = f"Choose one: {' or '.join(settings)}."
-    if choice.plain:
-        advice += (
-            f" Where it is {choice.plain}, write the whole keys of {choice.plain} into "
-            f"{column.name}: its plain cids name none."
-        )
+    whole = "choose_whole_keys" if choice.plain else "choose"
+    advice = say(whole, settings=" or ".join(settings), plain=choice.plain, column=column.name)
     _report(
         work,
         "SYN-REL-004",
