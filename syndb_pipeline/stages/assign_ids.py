@@ -167,7 +167,7 @@ class _Summary:
 
 def _summary(data: Dataset, table: str) -> _Summary:
     stored = is_number(data.ids[table], "key")
-    # Whole numbers are told apart as such, in half the time, and none of them is a date.
+    # Whole numbers are compared as such, in half the time, and none of them is a date.
     name, kind, dates = (
         ("key", "NULL", "0")
         if stored

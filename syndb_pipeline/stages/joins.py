@@ -38,7 +38,7 @@ _BYTES_OF_A_TABLE: Final = 32_000_000
 """Memory, about, that reading and writing take beside that."""
 
 _BYTES_AT_REST: Final = 16_000_000
-"""Memory of a connection while others work: the failing cells that the stage's own one holds lie on
+"""Memory of a connection while others work: the failing cells that the stage's own one holds are on
 disk so long.
 """
 
@@ -59,8 +59,8 @@ def write_joins(
 
     DuckDB joins with several threads in any order. With one it keeps the order of the rows that
     look something up, as long as what they look it up in fits into memory: it does not promise so,
-    but the file tells. So tables are joined side by side, each with one thread; one whose rows do
-    not come in order is joined again by all threads, alone, and sorted. Both ways give the same
+    but the file shows it. So tables are joined side by side, each with one thread; one whose rows
+    do not come in order is joined again by all threads, alone, and sorted. Both ways give the same
     bytes.
     """
     memory, threads = memory_for_queries(context.settings.memory_limit), context.settings.threads

@@ -1,7 +1,7 @@
 """Duplicate keys and pairs: what to do about them, by what the rows themselves say.
 
-Belongs here: telling copies from numbers that restart, from keys SynDB does not need, and from
-names that several rows share. Does not: finding the rows (`assign_ids`, `join_relations`), the
+Belongs here: what makes copies differ from numbers that restart, from keys SynDB does not need, and
+from names that several rows share. Does not: finding the rows (`assign_ids`, `join_relations`), the
 sentences (`repeated_keys.toml`).
 """
 
@@ -263,8 +263,9 @@ def _needless(found: _Repeated) -> str | None:
 
 
 def _restarting(found: _Repeated) -> str | None:
-    """The columns that make a key together, where one other column tells all rows of a cid apart,
-    but for copies of whole rows."""
+    """The columns that make a key together, where one other column differs between all rows of a
+    cid, but for copies of whole rows.
+    """
     data, table, config = found.data, found.table, found.data.context.config
     if config.tables[table.name].key or (found.alike and not found.are_copies):
         return None

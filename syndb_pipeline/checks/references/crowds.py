@@ -1,4 +1,4 @@
-"""Orphans as a crowd: keys that come after the target's last one, lie elsewhere, begin otherwise,
+"""Orphans as a crowd: keys that come after the target's last one, are elsewhere, begin otherwise,
 or fill a file.
 
 Belongs here: signs of a cut file, of another release and of another naming, in SQL. Does not:
@@ -39,7 +39,7 @@ def _enough(count: int, total: int) -> bool:
 
 
 def _numbered(orphans: Search, column: Column) -> Facts:
-    """Keys of one pattern that differ in their number: where the numbers of the orphans lie, and
+    """Keys of one pattern that differ in their number: where the numbers of the orphans are, and
     where those of the keys."""
     total = orphans.count(orphans.pending)
     orphans.connection.execute(

@@ -1,6 +1,6 @@
 """What join_relations carries from table to table, and what of it the last run left.
 
-Belongs here: parents as their children see them, and telling which relations still hold. Does not:
+Belongs here: parents as their children see them, and which relations still hold. Does not:
 resolving anything.
 """
 
@@ -192,7 +192,7 @@ def made_from(work: Work, table: Table) -> str:
 
 def take_over(work: Work, table: Table) -> bool:
     """Have the relations of `table` that the last run left in the new folder too; False where there
-    is something to tell or to make."""
+    is something to report or to make."""
     former, file = work.context.former, f"relations/{table.name}.parquet"
     if (
         former is None

@@ -38,8 +38,8 @@ _SAMPLE_ROWS: Final = 10_000
 """Rows, about, of a larger table that are asked first, chosen by row number and so always the same:
 hardly any columns are swapped."""
 
-_SAMPLE_TELLS: Final = 1_000
-"""Values in the sample from which on it tells anything."""
+_ENOUGH: Final = 1_000
+"""Values in the sample from which on it says anything."""
 
 _SAMPLE_SLACK: Final = 0.1
 """How far shares of the sample may be from the bounds for all rows: ten standard deviations of a
@@ -76,8 +76,8 @@ def _counts(
 
 
 def _too_few(slack: float, *given: int) -> bool:
-    """Whether a sample has too few values to tell anything."""
-    return bool(slack) and min(given) < _SAMPLE_TELLS
+    """Whether a sample has too few values to say anything."""
+    return bool(slack) and min(given) < _ENOUGH
 
 
 def key_and_reference(
