@@ -220,7 +220,7 @@ class Sandbox:
         return token
 
     def client(self, email: str | None = ADA) -> httpx.Client:
-        """An HTTP client that is logged in as `email`; as nobody for None."""
+        """An HTTP client that is logged in as `email`; not at all for None."""
         headers = {"authorization": f"Bearer {self.token(email)}"} if email else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False)
 

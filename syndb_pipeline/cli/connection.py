@@ -268,7 +268,7 @@ def sandbox(
         typer.Option(
             "--folder",
             metavar="DIR",
-            help="Where its data lie; `sandbox` in the state folder when left out.",
+            help="Where its data are; `sandbox` in the state folder when left out.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8585,

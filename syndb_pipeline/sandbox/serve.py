@@ -204,7 +204,7 @@ class ResettableProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.cycle is not None and self.cycle.body and not self.cycle.more_body:
-            # All of the request is here: it is carried out, although nobody waits for the answer.
+            # All of the request is here: it is carried out, although no client waits.
             self.cycle.disconnected = False
         self.lost.set()
 

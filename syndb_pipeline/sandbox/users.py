@@ -57,8 +57,8 @@ class Signer:
     def read(self, purpose: str, word: str) -> list[Any]:
         """When the word ends, and what was signed.
 
-        Raises `itsdangerous.SignatureExpired` after its end; `itsdangerous.BadData` when nobody
-        signed it here for `purpose`.
+        Raises `itsdangerous.SignatureExpired` after its end; `itsdangerous.BadData` when it was
+        not signed here for `purpose`.
         """
         content: list[Any] = self._serializer(purpose).loads(word)
         if content[0] <= time.time():

@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ import pytest
 from filelock import FileLock
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
+from syndb_pipeline.sandbox.fault_script import FAULTS_HELP
 from syndb_pipeline.sandbox.serve import serve
 from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Signer, Users
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, UPLOAD, Sandbox, new_dataset, register
@@ -604,6 +607,25 @@ def test_one_server_to_a_folder_and_to_a_port(sandbox: Sandbox, tmp_path: Path) 
     (tmp_path / "s" / "users.json").write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         serve(tmp_path / "s", port=0)
+
+
+def test_without_its_extra_the_command_names_it_and_still_lists_faults() -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None; sys.argv[0] = 'syndb-pipeline'\n"
+        "from syndb_pipeline.cli.main import main; main()"
+    )
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "sandbox", *options]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    refused = run()
+    assert refused.returncode == 2
+    assert "a package that is not installed: fastapi" in refused.stderr
+    assert 'pip install "syndb-pipeline[sandbox]"' in refused.stderr
+    assert "Traceback" not in refused.stderr
+    listed = run("--faults")
+    assert (listed.returncode, listed.stdout.strip()) == (0, FAULTS_HELP)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

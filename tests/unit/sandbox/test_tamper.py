@@ -95,7 +95,7 @@ def test_a_lost_row_is_one_row_and_the_others_stay(lab: Lab) -> None:
     assert lab.counts() == (
         {"axon": 50, "vesicle": 3},
         53,
-    ), "the server goes on telling what it was sent"
+    ), "the server goes on giving what it was sent"
     assert [
         (check.table, check.found, check.missing) for check in lab.node.compare(DATASET, package)
     ] == [
