@@ -1,7 +1,7 @@
 """Keys by which a row may be no data: totals, remarks below the table, lines commented out.
 
 Belongs here: keys unlike those of the other rows. Does not: columns that are not read
-(`rows/label_rows.py`), keys that are damaged, missing or repeated (`assign_ids`).
+(`rows/stray_rows.py`), keys that are damaged, missing or repeated (`assign_ids`).
 
 What a look at all keys costs is counted where they are counted anyway (`COUNTS`); only where these
 counts leave a doubt are keys looked at again.

@@ -2,8 +2,8 @@
 order.
 
 Belongs here: SYN-UNIT-004 and SYN-UNIT-005, from one sample of each child table and its parents.
-Does not: a table by itself (`units.py`), files beside a row (`file_scales.py`), thresholds
-(`magnitudes.py`).
+Does not: a table by itself (`units.py`), files beside a row (`mesh_and_skeleton_files.py`),
+thresholds (`magnitudes.py`).
 """
 
 from __future__ import annotations
