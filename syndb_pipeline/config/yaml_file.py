@@ -87,7 +87,10 @@ _KINDS: Final = {"null", "bool", "int", "float", "timestamp", "str", "seq", "map
 class _Composer(Composer):
     """YAML's nodes, but no more than a config has: reading on would take long."""
 
-    nodes = 0
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.nodes = 0
+        self.warn_double_anchors = False  # the last one before an alias counts, as YAML has it
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.nodes += 1
@@ -117,9 +120,9 @@ class Document:
 
     def wrong(self, node: Node, problem: str) -> ConfigError:
         mark = node.start_mark
-        return ConfigError(
-            f"{self.path}, line {mark.line + 1}, column {mark.column + 1}: {problem}."
-        )
+        where = f"line {mark.line + 1}, column {mark.column + 1}"
+        end = "" if problem.endswith("?") else "."
+        return ConfigError(f"{self.path}, {where}: {problem}{end}")
 
     def value(self, node: Node, location: Location = (), around: tuple[Node, ...] = ()) -> Any:
         """What `node` holds. Raises `ConfigError` where that is no text, list or mapping."""

@@ -5,6 +5,7 @@ allowed.
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -776,3 +777,10 @@ def test_one_mark_cannot_be_decimal_and_group_thousands() -> None:
     with pytest.raises(ValidationError, match="make them differ"):
         TableConfig.model_validate(content)
     assert TableConfig.model_validate(content | {"decimal": ","}).thousands == "."
+
+
+def test_an_anchor_that_is_used_twice_says_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, "a: &x 1\nb: &x 2\nc: *x\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_yaml(path).content == {"a": "1", "b": "2", "c": "2"}
