@@ -55,8 +55,8 @@ Watch = Callable[[Progress], None]
 """Who hears of progress: a bar at a terminal, lines in a log."""
 
 
-def nobody(_: Progress) -> None:
-    """Nobody watches."""
+def unwatched(_: Progress) -> None:
+    """No progress is wanted."""
 
 
 class Pace:

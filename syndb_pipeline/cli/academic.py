@@ -36,7 +36,7 @@ def see_to_verification(server: RestDestination, *, browse: bool, seconds: float
     typer.echo("Your academic status is not verified; without it nothing can be uploaded.")
     typer.echo(f"Open this link in a browser, and follow what it says:\n\n{link}\n")
     if browse and _has_screen():
-        terminal.tell(
+        terminal.note(
             "It opens by itself now." if webbrowser.open(link) else "No browser could be opened."
         )
     later = (
@@ -45,7 +45,7 @@ def see_to_verification(server: RestDestination, *, browse: bool, seconds: float
     )
     try:
         if seconds:
-            terminal.tell(f"Waiting for it, at most {_duration(seconds)}; Ctrl+C ends the waiting.")
+            terminal.note(f"Waiting for it, at most {_duration(seconds)}; Ctrl+C ends the waiting.")
         if _becomes_verified(server, seconds):
             typer.echo("Your academic status is verified.")
             return

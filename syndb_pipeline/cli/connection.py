@@ -161,12 +161,12 @@ def logout(destination: Server = None, settings: Settings = None) -> None:
 
 def whoami(destination: Server = None, settings: Settings = None, as_json: AsJson = False) -> None:
     """Who a destination takes you for, and by which credentials."""
-    from syndb_pipeline.cli.doctor import hurried, where
+    from syndb_pipeline.cli.doctor import impatient, where
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.destinations.embedded.settings import EmbeddedDestination
     from syndb_pipeline.destinations.rest import credentials
 
-    loaded = hurried(terminal.open_settings(settings))
+    loaded = impatient(terminal.open_settings(settings))
     if destination is None and not _servers(loaded):
         destination = default_destination(loaded)
     name = destination
@@ -236,7 +236,7 @@ def doctor(
         if (
             check.name == "settings" and check.state == "warning"
         ):  # said on standard error too, as by every command
-            terminal.tell(f"Settings: {check.found}")
+            terminal.note(f"Settings: {check.found}")
         if not as_json:
             if check.destination is not None and (
                 not checks or checks[-1].destination != check.destination
@@ -327,11 +327,11 @@ def sandbox(
 def _server(settings: Path | None, named: str | None, command: str) -> RestDestination:
     """The server of pipeline.yaml that is meant, asked without long patience. Raises
     `ConfigError`."""
-    from syndb_pipeline.cli.doctor import hurried
+    from syndb_pipeline.cli.doctor import impatient
     from syndb_pipeline.destinations import open_destination
     from syndb_pipeline.destinations.rest.destination import RestDestination
 
-    loaded = hurried(terminal.open_settings(settings))
+    loaded = impatient(terminal.open_settings(settings))
     name = _only_server(loaded, named, command)
     server = open_destination(loaded, name, terminal.say)
     if not isinstance(server, RestDestination):
@@ -477,7 +477,7 @@ def _warn_of_environment(server: RestDestination) -> None:
         variables = variables_of(server.name, present)
         verb, them = ("is", "it") if len(variables) == 1 else ("are", "them")
         said = f"{' and '.join(variables)} {verb} set; every command takes {them} before anything"
-        terminal.tell(_wrapped("Note: ", f"{said} that is kept."))
+        terminal.note(_wrapped("Note: ", f"{said} that is kept."))
 
 
 # Words on a terminal

@@ -142,7 +142,7 @@ def exit_code(checks: list[Check]) -> Exit:
     return next((check.exit for check in checks if check.state == "failed"), Exit.OK)
 
 
-def hurried(settings: PipelineSettings) -> PipelineSettings:
+def impatient(settings: PipelineSettings) -> PipelineSettings:
     """The same settings for a command that a person waits for: what a server that does not answer
     means is known soon, not after hours of patience.
     """
@@ -244,7 +244,7 @@ def _destination(
 ) -> Iterator[Check]:
     """Everything that has to be right for publishing `dataset`, or any, to the destination `name`."""
     try:
-        look = _Look(settings, name, dataset, open_destination(hurried(settings), name))
+        look = _Look(settings, name, dataset, open_destination(impatient(settings), name))
     except PipelineError as error:
         yield _failed("destination", error)
         return

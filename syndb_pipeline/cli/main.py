@@ -289,7 +289,7 @@ def run(
         if result.receipt:
             terminal.print_receipt(context)
         if not result.succeeded and result.exit is not Exit.REJECTED:
-            terminal.tell(result.message)
+            terminal.note(result.message)
         typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
     raise typer.Exit(result.exit)
 
@@ -297,7 +297,7 @@ def run(
 @app.command(rich_help_panel=PUBLISH)
 def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
     """How far the dataset is: each stage, the verdict, the plan, its approval and its receipt."""
-    from syndb_pipeline.cli.doctor import hurried
+    from syndb_pipeline.cli.doctor import impatient
     from syndb_pipeline.destinations import open_destination
     from syndb_pipeline.publishing.status import status as ask
 
@@ -305,7 +305,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
     found = ask(
         context,
         open_destination(
-            hurried(context.settings), context.config.publish.destination, terminal.say
+            impatient(context.settings), context.config.publish.destination, terminal.say
         ),
     )
     record = context.store.record("check_integrity")
@@ -354,7 +354,7 @@ def datasets(
     as_json: AsJson = False,
 ) -> None:
     """List the datasets you own at a destination, to choose one from."""
-    from syndb_pipeline.cli.doctor import hurried
+    from syndb_pipeline.cli.doctor import impatient
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.publishing.status import datasets as listed
 
@@ -362,7 +362,7 @@ def datasets(
         raise ConfigError(
             "--modifiable and --incomplete are two lists.", next_step="Give one of them."
         )
-    loaded = hurried(terminal.open_settings(settings))
+    loaded = impatient(terminal.open_settings(settings))
     destination = destination or default_destination(loaded)
     found = listed(
         open_destination(loaded, destination, terminal.say),

@@ -60,7 +60,7 @@ def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSet
 
     loaded = load_settings(file, near=near)
     if loaded.note is not None:
-        tell(loaded.note)
+        note(loaded.note)
     return loaded
 
 
@@ -85,7 +85,7 @@ def progress() -> Iterator[Watch | None]:
             _drawn.pop()
 
 
-def tell(message: str) -> None:
+def note(message: str) -> None:
     typer.echo(visible(message), err=True)
 
 
@@ -187,7 +187,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
     found = ask(context)
     if found.approved or found.published:
         return None
-    tell(describe(current))
+    note(describe(current))
     typed = ask_person(
         "To publish, type the first 12 characters of the plan's digest",
         default="",
@@ -351,7 +351,7 @@ def fail(error: PipelineError) -> int:
             "exit": int(error.exit),
         }
         typer.echo(visible_json(json.dumps(content, indent=1, ensure_ascii=False)))
-    tell(str(error))
+    note(str(error))
     return int(error.exit)
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import UnknownDataset
-from syndb_pipeline.base.progress import Watch, nobody
+from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.base.tar_stream import Payload
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict
@@ -230,7 +230,7 @@ class Destination(Protocol):
         """The dataset, or None when there is none (never was, or was deleted)."""
         ...
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         """Send a package. All of it arrives or nothing, as far as the destination keeps its word;
         `compare` sees.
 
@@ -248,7 +248,7 @@ class Destination(Protocol):
         ...
 
     def put_files(
-        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = unwatched
     ) -> list[FailedFile]:
         """Send meshes and skeletons; each replaces an earlier one of its row. Returns those that
         did not arrive; the others did."""

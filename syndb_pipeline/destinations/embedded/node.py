@@ -38,7 +38,7 @@ from syndb_pipeline.base.errors import (
     NotPermitted,
     OutcomeUnknown,
 )
-from syndb_pipeline.base.progress import Progress, Watch, nobody
+from syndb_pipeline.base.progress import Progress, Watch, unwatched
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.destinations.archive import extract_tables
 from syndb_pipeline.destinations.base import (
@@ -239,7 +239,7 @@ class EmbeddedNode:
             raise unknown_dataset(dataset, self.name)
         return _held(folder, entry)
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         tar = package.tar
         with self._changing(dataset) as (folder, entry):
             newest = entry.uploads[-1] if entry.uploads else None
@@ -296,7 +296,7 @@ class EmbeddedNode:
         return [file for file in files if (file.kind, file.unit, file.sha256) not in there]
 
     def put_files(
-        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = unwatched
     ) -> list[FailedFile]:
         failed = []
         for done, file in enumerate(files, 1):

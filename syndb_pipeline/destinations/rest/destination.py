@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 from syndb_pipeline.base.errors import BadTable, NotAPackage, OutcomeUnknown, UnknownTable
-from syndb_pipeline.base.progress import Watch, nobody
+from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
@@ -107,7 +107,7 @@ class RestDestination(RestClient):
 
     # Tables
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         me, tar = self.me, package.tar
         upload = Upload.of(package, me.id)  # nothing can fail after the server has taken the tar
         where = self.config.location
@@ -164,7 +164,7 @@ class RestDestination(RestClient):
     # Meshes and skeletons
 
     def put_files(
-        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = unwatched
     ) -> list[FailedFile]:
         def form(kind: FileKind) -> UploadForm:
             path = f"{IO}/{dataset}/upload_url/{path_part(kind)}"

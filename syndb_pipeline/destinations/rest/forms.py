@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syndb_pipeline.base.errors import NotAPackage
-from syndb_pipeline.base.progress import Progress, Watch, nobody
+from syndb_pipeline.base.progress import Progress, Watch, unwatched
 from syndb_pipeline.base.tar_stream import Payload
 
 _PIECE: Final = 1 << 20
@@ -33,7 +33,7 @@ class FilePart:
     payload: Payload
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Fields that go before it, in this order: S3 reads a form up to its file."""
-    watch: Watch = nobody
+    watch: Watch = unwatched
     """Called with how many bytes of the file went out."""
 
 

@@ -24,7 +24,7 @@ from syndb_pipeline.cli.doctor import (
     check_memory,
     examine,
     exit_code,
-    hurried,
+    impatient,
     machine_memory,
     variables_of,
     where,
@@ -188,7 +188,7 @@ def test_a_person_is_not_kept_waiting(lab: Path) -> None:
         "destinations: {local: {}, a: {kind: rest, url: 'https://a.example', connect_seconds: 3}}\n"
     )
     settings = load_settings(lab / "pipeline.yaml")
-    own = hurried(settings).destinations["a"]
+    own = impatient(settings).destinations["a"]
 
     assert isinstance(own, RestSettings)
     assert (own.connect_seconds, own.answer_seconds, own.total_seconds, own.attempts) == (
@@ -197,7 +197,7 @@ def test_a_person_is_not_kept_waiting(lab: Path) -> None:
         90,
         3,
     )
-    assert hurried(settings).destinations["local"] == settings.destinations["local"]
+    assert impatient(settings).destinations["local"] == settings.destinations["local"]
 
 
 def test_where_credentials_come_from_is_told_without_them() -> None:

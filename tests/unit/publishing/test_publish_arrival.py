@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from syndb_pipeline.base.errors import DestinationRefused, Exit, OutcomeUnknown, Unreachable
-from syndb_pipeline.base.progress import Watch, nobody
+from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
     FailedFile,
@@ -36,7 +36,7 @@ class Silent(EmbeddedNode):
 
     takes = True
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         if self.takes:
             super().upload(dataset, package, watch)
         raise OutcomeUnknown("No answer within 300 s.")
@@ -239,7 +239,7 @@ def test_a_destination_that_tells_little_takes_nothing_twice(lab: Lab) -> None:
 class Lossy(EmbeddedNode):
     """A node that keeps only a part of what it took, as one server did."""
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         upload = super().upload(dataset, package, watch)
         path = self.table_files(dataset)["vesicle"]
         duckdb.sql(f"COPY (FROM '{path}' LIMIT 3) TO '{path}.part' (FORMAT parquet)")
@@ -257,7 +257,7 @@ class Forgets(EmbeddedNode):
     """A node that says it took meshes and skeletons, and has none of them."""
 
     def put_files(
-        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = nobody
+        self, dataset: UUID, files: Sequence[OutgoingFile], watch: Watch = unwatched
     ) -> list[FailedFile]:
         return []
 

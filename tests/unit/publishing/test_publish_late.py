@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from syndb_pipeline.base.errors import OutcomeUnknown
-from syndb_pipeline.base.progress import Watch, nobody
+from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
@@ -57,7 +57,7 @@ class Late(Uncounted):
     sending, later = 0.0, 0.3
     uploads = 0
 
-    def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+    def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         self.uploads += 1
         time.sleep(self.sending)
         take = super().upload
@@ -156,7 +156,7 @@ def test_an_upload_before_a_deletion_is_over_whatever_the_clock_said_then(lab: L
 
 def test_an_upload_that_was_counted_with_somebody_elses_is_found_by_its_rows(lab: Lab) -> None:
     class Between(Uncounted):
-        def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
             super().upload(dataset, package)
             recount(lab, ROWS + 7)
             raise OutcomeUnknown("No answer.")
@@ -169,7 +169,7 @@ def test_an_upload_that_was_counted_with_somebody_elses_is_found_by_its_rows(lab
 
 def test_a_count_that_others_made_is_no_reason_to_delete_their_rows(lab: Lab) -> None:
     class Between(Blind):
-        def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
             recount(lab, ROWS + 7)
             raise OutcomeUnknown("No answer.")
 
@@ -190,7 +190,7 @@ def test_more_than_was_sent_is_settled_by_a_persons_word(lab: Lab) -> None:
     """
 
     class Between(Blind):
-        def upload(self, dataset: UUID, package: Package, watch: Watch = nobody) -> Upload:
+        def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
             upload = super().upload(dataset, package)
             recount(lab, ROWS + 7)
             return upload
