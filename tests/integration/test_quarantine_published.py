@@ -77,7 +77,7 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
 
     stands = lab.run("status", config)
     assert (
-        "quarantined        axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong;"
+        "quarantined      axon 1 of 300 rows: 1 below others; neuron 1 of 300 rows: 1 wrong;"
         " vesicle" in stands.out
     )
     page, lines = tmp_path / "page.html", tmp_path / "aside.csv"
@@ -85,7 +85,7 @@ def test_wrong_rows_wait_at_home_until_they_are_corrected(tmp_path: Path) -> Non
     html = page.read_text()
     assert "4 rows are quarantined and not published" in html
     assert "<dt>quarantined</dt>" in html
-    assert "<dt>only below others</dt><dd>2</dd>" in html
+    assert "<dt>only dependent</dt><dd>2</dd>" in html
     assert len(lines.read_text().splitlines()) == 5
 
     # Corrected: another plan, which says what changed; the rows arrive under the UUIDs they would
