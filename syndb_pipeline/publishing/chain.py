@@ -94,6 +94,8 @@ def _input_change(name: str, was_there: bool, is_there: bool) -> str:
     how = "changed" if was_there and is_there else "is gone" if was_there else "is new"
     if kind == "file":
         return f"the lab's file {rest} {how}"
+    if kind == "corrections":
+        return f"the file of corrections of {rest} {how}"
     if kind == "record":
         return f"what {rest} found {how}"
     if kind == "config":

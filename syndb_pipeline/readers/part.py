@@ -13,6 +13,9 @@ from typing import Any
 from syndb_pipeline.rules.catalogue import Severity
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Example
 
+DATE_KEY = "SYN-ID-006"
+"""The rule on keys that a spreadsheet made dates of."""
+
 SHOWN_CHARACTERS = 200
 """How much of a line an example shows."""
 
@@ -160,7 +163,6 @@ class Part:
     returns: bool = False
     headerless: bool = False
     several: bool = False
-    positions: tuple[int, ...] = ()  # of a sheet: where each column stands in it, from 0
 
 
 def column_name(index: int) -> str:

@@ -38,7 +38,15 @@ from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.formats import Means, format_of, in_words
 from syndb_pipeline.readers.formats.parquet import first_line
 from syndb_pipeline.readers.guard import Guard
-from syndb_pipeline.readers.part import Kept, Part, Places, Problem, Unreadable, cannot_read
+from syndb_pipeline.readers.part import (
+    DATE_KEY,
+    Kept,
+    Part,
+    Places,
+    Problem,
+    Unreadable,
+    cannot_read,
+)
 from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.rules.finding import Example
@@ -523,21 +531,21 @@ class TableReader:
         ]
 
     def _faults(self, part: Part, targets: dict[str, int]) -> list[Problem]:
-        """Spreadsheet errors and unsaved formulas in the columns that are read, but for those the
-        lab declared to mean "no value".
+        """Spreadsheet errors, unsaved formulas and dates among keys in the columns that are read,
+        but for those the lab declared to mean "no value".
         """
         by_index = {index: part.names[index] for index in targets.values()}
         markers = {
             index: self.config.markers(self.table.columns[name]) for name, index in targets.items()
         }
-        places: dict[str, Places] = {}
+        places: dict[tuple[str, str], Places] = {}
         for row, index, shown, code in part.faults:
             if index in by_index and shown not in markers[index]:
-                places.setdefault(code, Places(part.file, part.sheet)).add(
-                    row, shown, by_index[index]
-                )
+                name = by_index[index]
+                key = code, name if code == DATE_KEY else ""
+                places.setdefault(key, Places(part.file, part.sheet)).add(row, shown, name)
         return [
-            problem
-            for code, found in sorted(places.items())
+            replace(problem, column=name or None)
+            for (code, name), found in sorted(places.items())
             for problem in found.problem(code, value=found.examples[0].value)
         ]

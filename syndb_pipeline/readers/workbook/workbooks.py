@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,15 @@ from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
-from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
+from syndb_pipeline.readers.part import (
+    DATE_KEY,
+    Part,
+    Places,
+    Problem,
+    Unreadable,
+    cannot_read,
+    column_name,
+)
 from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.text.lines import joined
@@ -269,7 +277,7 @@ def _read_sheet(
     ]
     flagged = frozenset(i for i, kinds in enumerate(meant) if kinds & exact)
     keys = [i for i, kinds in enumerate(meant) if kinds & {Kind.KEY, Kind.REFERENCE}]
-    dates = {i: Places(file, sheet.name) for i in keys}
+    dates: list[tuple[int, int, str]] = []
     read = {
         first_column + i: names[i]
         for i, kinds in enumerate(meant)
@@ -300,17 +308,12 @@ def _read_sheet(
             jumps.append((sink.rows, shift))
         for i in keys:
             if isinstance(row[i], date | time):
-                dates[i].add(number, cell_text(row[i]), names[i])
+                dates.append((number, i, cell_text(row[i])))
         if number in merged.rows:
             merged.see(number, {first_column + i: cell_text(cell) for i, cell in enumerate(row)})
         sink.add(row)
     sink.close()
     problems = [*blanks.problem("SYN-READ-011"), *merged.problem(), *summed.problem()]
-    for i, places in dates.items():
-        told = places.problem(
-            "SYN-ID-006", value=places.examples[0].value if places.examples else None
-        )
-        problems += [replace(problem, column=names[i]) for problem in told]
     # A column without name and without values is only a formatted one.
     kept = [i for i, name in enumerate(names) if name or sink.filled[i]]
     position = {index: place for place, index in enumerate(kept)}
@@ -331,11 +334,13 @@ def _read_sheet(
         jumps=tuple(jumps),
         first=tuple(cell_text(sink.first[i]) for i in kept) if sink.rows else (),
         problems=tuple(problems),
-        positions=tuple(first_column + i for i in kept),
-        faults=tuple(
-            (fault.row, position[fault.column - first_column], fault.shown, fault.code)
-            for fault in faults
-            if fault.row > header_row and fault.column - first_column in position
+        faults=(
+            *((number, position[i], text, DATE_KEY) for number, i, text in dates),
+            *(
+                (fault.row, position[fault.column - first_column], fault.shown, fault.code)
+                for fault in faults
+                if fault.row > header_row and fault.column - first_column in position
+            ),
         ),
     )
 
