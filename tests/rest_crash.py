@@ -85,6 +85,7 @@ from syndb_pipeline.stages import runner
 
 # Hundreds of cases would spend minutes on these; that waits are kept is shown elsewhere.
 session._FIRST_WAIT = session._JITTER = 0.02
+connections._SMALL = 100  # so that these small bodies go out in pieces, as large ones do
 users._SCRYPT_COST = 2**4
 runner.versions(next(iter(runner.STAGES.values())))  # looked up once
 # The dataset lies there prepared, and publishing recomputes the whole chain by itself: before that, the command would do so twice more.
