@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.digests import digest_file, digest_of
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.readers.corrections import path_of
 from syndb_pipeline.readers.files import find
 
 SETTLE_SECONDS = 10.0
@@ -102,9 +103,10 @@ class Answer:
 
 
 def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
-    """The files of each table, as ingest would find them now, and the config itself."""
+    """The files of each table, as ingest would find them now, and the config with corrections."""
+    corrections = (path_of(config.folder, name) for name in config.tables)
     return {name: find(config.folder, table.file) for name, table in config.tables.items()} | {
-        "config": [config.path]
+        "config": [config.path, *(path for path in corrections if path.is_file())]
     }
 
 
