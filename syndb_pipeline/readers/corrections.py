@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from sys import intern
 from typing import Final
 
 from syndb_pipeline.base.digests import digest_file
@@ -23,7 +24,8 @@ FOLDER: Final = "corrections"
 HEADER: Final = ("file", "line", "column", "was", "now")
 
 MAX_BYTES: Final = 100_000_000
-"""Size of a file of corrections that is read: a million of them, all in memory."""
+MAX_CORRECTIONS: Final = 300_000
+"""Limits of a file of corrections: its size, and how many it has; all are in memory."""
 
 REFUSED: Final = "SYN-READ-024"
 APPLIED: Final = "SYN-READ-025"
@@ -95,7 +97,7 @@ def find(folder: Path, table: str, allowed: Sequence[Path] | None) -> Path | Non
 def read(path: Path) -> list[Correction]:
     """The corrections in the file at `path`. Raises `ConfigError` with the line of what is none."""
     found: dict[Place, Correction] = {}
-    lines: dict[tuple[str, int], set[bool]] = {}
+    of_cells: dict[tuple[str, int], bool] = {}
     rows = _rows(path)
     number, header = next(rows, (1, []))
     if tuple(header) != HEADER:
@@ -103,19 +105,17 @@ def read(path: Path) -> list[Correction]:
     for number, values in rows:
         if len(values) != len(HEADER):
             raise _wrong(path, number, f"it has {len(values)} values in place of {len(HEADER)}")
+        if len(found) == MAX_CORRECTIONS:
+            raise _wrong(path, number, f"it has more than {MAX_CORRECTIONS:,} corrections")
         file, line, column, was, now = values
         if not (line.isascii() and line.isdecimal() and int(line[:19]) > 0 and len(line) < 19):
             raise _wrong(path, number, f"{line[:40]!r} is not the number of a line")
-        correction = Correction(file, int(line), column, was, now)
-        kinds = lines.setdefault((file, int(line)), set())
-        kinds.add(bool(column))
-        if correction.place in found or len(kinds) > 1:
-            raise _wrong(
-                path,
-                number,
-                f"line {line} of {file} is corrected twice, or as a whole and cell by cell",
-            )
-        found[correction.place] = correction
+        each = Correction(intern(file), int(line), intern(column), was, now)
+        cells = of_cells.setdefault((each.file, each.line), bool(column))
+        if each.place in found or cells != bool(column):
+            twice = f"line {line} of {file} is corrected twice, or as a whole and cell by cell"
+            raise _wrong(path, number, twice)
+        found[each.place] = each
     return list(found.values())
 
 

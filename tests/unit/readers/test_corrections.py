@@ -290,6 +290,14 @@ def test_a_file_that_holds_no_corrections_is_refused_with_its_line(
     assert len(str(error.value)) < 400
 
 
+def test_more_corrections_than_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "MAX_CORRECTIONS", 2)
+    with pytest.raises(ConfigError, match="line 4: it has more than 2 corrections"):
+        corrected(tmp_path, "a.csv", CSV, "".join(f"{{}},{line},cid,a,b\n" for line in (1, 2, 3)))
+
+
 def test_what_is_no_plain_file_is_not_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
