@@ -17,6 +17,7 @@ import typer
 
 from syndb_pipeline.base.errors import ConfigError, NotLoggedIn, PipelineError
 from syndb_pipeline.cli import terminal
+from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -30,12 +31,6 @@ WIDTH: Final = 80
 _VERIFY_SECONDS: Final = 600
 _LONGEST_SECRET: Final = 64 * 1024
 
-Settings = Annotated[
-    Path | None,
-    typer.Option(
-        "--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out."
-    ),
-]
 Server = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +39,6 @@ Server = Annotated[
         help="A server of pipeline.yaml; the only one when left out.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 def login(

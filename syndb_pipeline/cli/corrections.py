@@ -15,6 +15,7 @@ import typer
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.cli import terminal
+from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
     from syndb_pipeline.corrections.apply import Applied
@@ -33,18 +34,11 @@ def apply_fixes(
             "--config", metavar="CONFIG", help="The dataset's YAML, where it is not where it was."
         ),
     ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            "--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out."
-        ),
-    ] = None,
+    settings: Settings = None,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Whether to run the checks again.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Keep what you corrected in a workbook, and check the tables as corrected.
 

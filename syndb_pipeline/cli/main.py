@@ -22,6 +22,7 @@ from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import ApprovalError, ConfigError, Exit, Interrupted, PipelineError
 from syndb_pipeline.cli import connection, terminal
 from syndb_pipeline.cli.corrections import apply_fixes
+from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
     from syndb_pipeline.publishing.plan import Plan
@@ -52,13 +53,6 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YAML.")]
-Settings = Annotated[
-    Path | None,
-    typer.Option(
-        "--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Approve = Annotated[
     str | None,
     typer.Option(
@@ -71,6 +65,12 @@ Destination = Annotated[
     str | None,
     typer.Option("--destination", metavar="NAME", help="A destination of pipeline.yaml."),
 ]
+
+
+def _file(name: str, holds: str) -> Any:
+    """The option `name` for a file to write."""
+    return typer.Option(name, metavar="FILE", help=holds)
+
 
 PREPARE, PUBLISH, DESTINATIONS, AROUND = (
     "Prepare a dataset",
@@ -117,26 +117,16 @@ def check(config: Config, settings: Settings = None, as_json: AsJson = False) ->
 def report(
     config: Config,
     settings: Settings = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="One page for people; needs no network."),
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Every failing cell, a line each.")
-    ] = None,
+    html: Annotated[Path | None, _file("--html", "One page for people; needs no network.")] = None,
+    csv: Annotated[Path | None, _file("--csv", "Every failing cell, a line each.")] = None,
     as_json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="The object that --json prints, and more."),
+        Path | None, _file("--json", "The object that --json prints, and more.")
     ] = None,
     fixes: Annotated[
-        Path | None,
-        typer.Option("--fixes", metavar="FILE", help="Failing rows as a workbook to correct."),
+        Path | None, _file("--fixes", "Failing rows as a workbook to correct.")
     ] = None,
     quarantine: Annotated[
-        Path | None,
-        typer.Option(
-            "--quarantine", metavar="FILE", help="Quarantined rows, with reasons, as CSV."
-        ),
+        Path | None, _file("--quarantine", "Quarantined rows, with reasons, as CSV.")
     ] = None,
 ) -> None:
     """Write what the checks found as files. Nothing is run; without options, the HTML page beside

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     from syndb_pipeline.state.stage import Context
     from syndb_pipeline.state.store import Record
 
+
+# Options that many commands have
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", metavar="FILE", help="pipeline.yaml; found by itself when left out."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 _drawn: list[Bars | None] = [None]
 """What draws now, last: a line printed past it would go through the bar."""
