@@ -7,7 +7,7 @@ Belongs here: what names suggest, held against the first values. Does not: which
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,23 +72,20 @@ def map_columns(
     """
     named = set(named)
     options: list[tuple[tuple[float, ...], Mapped]] = []
-    for attempt, named_by in enumerate(_ATTEMPTS):
-        for at, column in enumerate(candidate.columns):
-            if not column or column in SERVER_COLUMNS:
-                continue
-            item = named_by(column, table)
+    for at, column in enumerate(candidate.columns):
+        if not column or column in SERVER_COLUMNS:
+            continue
+        for attempt, item in enumerate(_meanings(column, table)):
             if item is None or not _may_be(item, candidate, table):
                 continue
             evidence = 0.0 if item.sure else _evidence(item, candidate, table, keys or {}, named)
-            if named_by is _segment_of_parent and not any(
-                len(value) > LONG for value in candidate.values(column)
-            ):
+            values = candidate.values(column)
+            if attempt == _SEGMENT and not any(len(value) > LONG for value in values):
                 # short keys are met by chance: the rows of most tables are numbered 1, 2, 3
                 continue
-            if named_by not in _ONLY_BY_VALUES or evidence > 0:
-                options.append(
-                    ((not item.sure, -evidence, attempt, item.column != item.target, at), item)
-                )
+            if attempt < _OTHER_END or evidence > 0:
+                order = (not item.sure, -evidence, attempt, item.column != item.target, at)
+                options.append((order, item))
     found: dict[str, Mapped] = {}
     taken: set[str] = set()
     for _, item in sorted(options, key=lambda option: option[0]):
@@ -133,101 +130,62 @@ def _evidence(
     return share(list(named), values)
 
 
-def _exact(column: str, table: Table) -> Mapped | None:
-    spelled = column if column in table.columns else plain(column)
-    return Mapped(column, spelled, True) if spelled in table.columns else None
-
-
-def _alias(column: str, table: Table) -> Mapped | None:
-    found = table.column(plain(column))
-    return Mapped(column, found.name, True) if found else None
-
-
-def _synonym(column: str, table: Table) -> Mapped | None:
+def _meanings(column: str, table: Table) -> list[Mapped | None]:
+    """What a column called `column` may be, by each way to understand a name, the surest first."""
     name = plain(column)
+
+    def item(target: str | None, *, sure: bool = False, unit: str | None = None) -> Mapped | None:
+        return Mapped(column, target, sure, unit) if target in table.columns else None
+
+    alias, end = table.column(name), end_of(name)
+    own = {f"{table.name}_id": "cid", f"{table.name}_ids": "cid"}.get(name)
+    words = (target for target, known in COLUMN_WORDS.items() if name in known)
+    words = (target for target in words if target in table.columns)
+    partner = end[0] if end and end[1] else None
+    return [
+        item(column if column in table.columns else name, sure=True),
+        item(alias.name if alias else None, sure=True),
+        item(own, sure=True) or item(_parent(name, table) or next(words, partner)),
+        _with_unit(column, table),
+        _probability(column, table),
+        item(next(iter(nearest(name, table.columns, 1, 0.84)), None)),
+        # The end of a synapse, without naming its partner; and the parent's segment, as `root_id`
+        # is in a table of axons. These suggest so little that the values must agree.
+        item(end[0] if end else None),
+        item("parent_id" if table.has_parent and name in WORDS["segments"] else None),
+    ]
+
+
+_EXACT, _ALIAS, _SYNONYM, _NEAR, _OTHER_END, _SEGMENT = 0, 1, 2, 5, 6, 7
+"""Places of `_meanings`."""
+
+
+def _parent(name: str, table: Table) -> str | None:
+    """`parent_id`, where `name` is a parent's and no column of its own."""
     singular = name.replace("_ids", "_id")
-    if singular == f"{table.name}_id" and "cid" in table.columns:
-        return Mapped(column, "cid", True)
-    if (
-        table.has_parent
-        and singular.removesuffix("_id") in table.parents
-        and singular not in table.columns
-    ):
-        return Mapped(column, "parent_id", False)
-    for target, words in COLUMN_WORDS.items():
-        if name in words and target in table.columns:
-            return Mapped(column, target, False)
-    end = end_of(name)
-    return Mapped(column, end[0], False) if end and end[1] and end[0] in table.columns else None
+    if singular in table.columns or not table.has_parent:
+        return None
+    return "parent_id" if singular.removesuffix("_id") in table.parents else None
 
 
 def _with_unit(column: str, table: Table) -> Mapped | None:
     match = UNIT_SUFFIX.match(column.strip())
     if not match:
         return None
-    inner = (
-        _exact(match["name"], table)
-        or _synonym(match["name"], table)
-        or _near(match["name"], table)
-    )
+    meanings = _meanings(match["name"], table)
+    inner = meanings[_EXACT] or meanings[_SYNONYM] or meanings[_NEAR]
     declared = table.columns[inner.target] if inner else None
-    if (
-        inner is None
-        or declared is None
-        or declared.dimension is None
-        or declared.kind is not Kind.NUMBER
-    ):
+    if inner is None or declared is None or declared.kind is not Kind.NUMBER:
         return None
-    return Mapped(
-        column, inner.target, inner.sure, match["unit"].lower().replace("μ", "u").replace("µ", "u")
-    )
+    unit = match["unit"].lower().replace("μ", "u").replace("µ", "u")
+    return Mapped(column, inner.target, inner.sure, unit) if declared.dimension else None
 
 
 def _probability(column: str, table: Table) -> Mapped | None:
     match = _PROBABILITY.fullmatch(plain(column))
-    inner = (_alias(match["name"], table) or _synonym(match["name"], table)) if match else None
-    return (
-        Mapped(column, inner.target, False)
-        if inner and inner.target in WORDS["transmitters"]
-        else None
-    )
-
-
-def _near(column: str, table: Table) -> Mapped | None:
-    hits = nearest(plain(column), table.columns, 1, 0.84)
-    return Mapped(column, hits[0], False) if hits else None
-
-
-def _other_end(column: str, table: Table) -> Mapped | None:
-    """The end of a synapse that a column speaks of without naming its partner: taken only where its
-    values are keys.
-    """
-    end = end_of(plain(column))
-    return Mapped(column, end[0], False) if end and end[0] in table.columns else None
-
-
-def _segment_of_parent(column: str, table: Table) -> Mapped | None:
-    """The parent whose segment a column names, as `root_id` does in a table of axons: taken only
-    where its values are long keys.
-    """
-    return (
-        Mapped(column, "parent_id", False)
-        if table.has_parent and plain(column) in WORDS["segments"]
-        else None
-    )
-
-
-_ATTEMPTS: Final[tuple[Callable[[str, Table], Mapped | None], ...]] = (
-    _exact,
-    _alias,
-    _synonym,
-    _with_unit,
-    _probability,
-    _near,
-    _other_end,
-    _segment_of_parent,
-)
-"""How a name is understood, the surest way first."""
-
-_ONLY_BY_VALUES: Final = (_other_end, _segment_of_parent)
-"""Those that suggest so little that the values must agree."""
+    if not match:
+        return None
+    meanings = _meanings(match["name"], table)
+    inner = meanings[_ALIAS] or meanings[_SYNONYM]
+    known = inner is not None and inner.target in WORDS["transmitters"]
+    return Mapped(column, inner.target, False) if inner and known else None
