@@ -17,6 +17,7 @@ from syndb_pipeline.base.engine import literal
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
+from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 
@@ -94,3 +95,21 @@ class Dataset(Asking):
             if count
             else []
         )
+
+    def reuse(self, table: str, made_from: str, file: str, folder: Path) -> dict[str, Any] | None:
+        """Have what the last run of the stage left of a table in the new `folder` too: its output
+        `file`, if there was one.
+
+        Returns the details of the table, or None where there is something to report or to make.
+        """
+        former = self.context.former
+        if former is None or not former.holds(table, made_from):
+            return None
+        if not former.is_clean(self.connection, table, FILE):
+            return None
+        if file in former.record.outputs:
+            if not former.is_whole(file):
+                return None
+            former.take_over(file, folder)
+        details: dict[str, Any] = former.record.details["tables"][table]
+        return details

@@ -26,7 +26,6 @@ from syndb_pipeline.checks.references import swapped
 from syndb_pipeline.contract.key_encoding import is_number, joined_key, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
 from syndb_pipeline.state.reuse import MADE_FROM
 from syndb_pipeline.state.row_locations import SourceMap
@@ -61,7 +60,8 @@ def run(context: Context, folder: Path) -> Result:
         for name in meter.each(tables, connection):
             made_from[name] = content(context, sources, name)
             data.ids[name] = folder / "ids" / f"{name}.parquet"
-            if (counts := _take_over(data, name, made_from[name], folder)) is not None:
+            file = f"ids/{name}.parquet"
+            if (counts := data.reuse(name, made_from[name], file, folder)) is not None:
                 details[name] = counts
                 continue
             set_memory(connection, memory_to_spill(memory, read[name]))
@@ -107,21 +107,6 @@ def run(context: Context, folder: Path) -> Result:
         findings=findings,
         details={"tables": details, MADE_FROM: made_from},
     )
-
-
-def _take_over(data: Dataset, table: str, made_from: str, folder: Path) -> dict[str, Any] | None:
-    """Have the ids of `table` that the last run left in `folder` too; its counts, or None where
-    there is something to report or to make."""
-    former, file = data.context.former, f"ids/{table}.parquet"
-    if (
-        former is None
-        or not former.holds(table, made_from, file)
-        or not former.is_clean(data.connection, table, FILE)
-    ):
-        return None
-    former.take_over(file, folder)
-    counts: dict[str, Any] = former.record.details["tables"][table]
-    return counts
 
 
 def _swapped_keys(data: Dataset, table: Table) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, keys_of
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.tables import content
 
 _LOOKED_AT: Final = 100
@@ -193,22 +192,12 @@ def made_from(work: Work, table: Table) -> str:
 def take_over(work: Work, table: Table) -> bool:
     """Have the relations of `table` that the last run left in the new folder too; False where there
     is something to report or to make."""
-    former, file = work.context.former, f"relations/{table.name}.parquet"
-    if (
-        former is None
-        or not former.holds(table.name, work.made_from[table.name])
-        or table.name in work.swaps
-    ):
+    file, made = f"relations/{table.name}.parquet", work.made_from[table.name]
+    if table.name in work.swaps:
         return False
-    if not former.is_clean(work.connection, table.name, FILE):
+    if (details := work.reuse(table.name, made, file, work.folder)) is None:
         return False
-    if file in former.record.outputs:
-        if not former.is_whole(file):
-            return False
-        former.take_over(file, work.folder)
-    details = former.record.details["tables"][table.name]
     work.details[table.name] = details
-    work.targets |= {
-        (table.name, column): link["target"] for column, link in details["references"].items()
-    }
+    for column, link in details["references"].items():
+        work.targets[table.name, column] = link["target"]
     return True
