@@ -89,8 +89,8 @@ class Spy:
             return opening(reader, path, file)
 
         monkeypatch.setattr(table_reader.TableReader, "_open", opened)
-        self._watch(monkeypatch, validate, "_check_cells", "validate", lambda args: args[3])
-        self._watch(monkeypatch, assign_ids, "_key", "assign_ids", lambda args: args[1].name)
+        self._watch(monkeypatch, validate, "_check_cells", "validate", lambda args: args[1].name)
+        self._watch(monkeypatch, assign_ids, "_key", "assign_ids", lambda args: args[1])
         self._watch(
             monkeypatch, join_relations, "_resolve", "join_relations", lambda args: args[1].name
         )
