@@ -73,7 +73,7 @@ class Packed(_Frozen):
     tables: dict[str, PackagedTable]
     tar: PackagedTar
     files: tuple[PackagedFile, ...] = ()
-    set_aside: dict[str, RowsSetAside] = Field(default={}, exclude_if=lambda found: not found)
+    set_aside: dict[str, RowsSetAside] = {}
     terms: dict[str, Any] | None
     chain: dict[str, str]
     versions: dict[str, str]
@@ -83,6 +83,7 @@ class Manifest(Packed):
     """What the package stage made."""
 
     manifest_version: Literal[2] = 2
+    set_aside: dict[str, RowsSetAside] = Field(default={}, exclude_if=lambda found: not found)
     dataset: Metadata
     verdict: str
 
