@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -22,8 +23,7 @@ from syndb_pipeline.config.table_settings import ALL_COLUMNS, TableConfig
 from syndb_pipeline.contract import no_value
 from syndb_pipeline.contract.key_encoding import joined_key, surely_digits, whole_number
 from syndb_pipeline.contract.tables import Column, Kind
-from syndb_pipeline.readers import id_spelling, summary_words
-from syndb_pipeline.readers.id_spelling import EXACT_FLOAT, EXACT_FLOAT32
+from syndb_pipeline.readers import summary_words
 from syndb_pipeline.readers.part import Part, column_name
 
 CELLS: Final = "_cells"
@@ -35,6 +35,12 @@ WHITE_SPACE: Final = "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) 
 """What is trimmed around keys: Unicode's white space, the zero-width space and a stray byte order
 mark.
 """
+
+EXACT_FLOAT: Final = 2**53
+"""The largest whole number up to which a double holds every whole number."""
+
+EXACT_FLOAT32: Final = 2**24
+"""The same for a float of 32 bits, as Parquet's FLOAT is."""
 
 _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
@@ -67,49 +73,12 @@ _SURELY_GROUPED: Final = (
     r"|[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}"
 )
 
-_MACROS: Final = (
-    # First and last character printable ASCII: nothing to trim, found without decoding the text.
-    "tidy(x) AS (x BETWEEN '!' AND '~' AND x[-1] BETWEEN '!' AND '~')",
-    f"strip_text(x) AS (CASE WHEN tidy(x) THEN x ELSE trim(x, {literal(WHITE_SPACE)}) END)",
-    r"mantissa(s) AS (regexp_extract(s, '^[^eE]*'))",
-    (
-        "exponent(s) AS (CASE WHEN contains(lower(s), 'e') THEN try_cast(regexp_extract(s,"
-        " '[eE](.*)$', 1) AS INTEGER) ELSE 0 END)"
-    ),
-    (
-        "digits_after_point(m) AS (length(m) - CASE WHEN contains(m, '.') THEN instr(m, '.') ELSE"
-        " length(m) END)"
-    ),
-    # `double(s)`: s matches _NUMBER. Overflow gives no value, and neither does underflow of a
-    # number that is not 0.
-    """finite(v, s) AS (CASE WHEN NOT isfinite(v) OR (v = 0 AND regexp_matches(mantissa(s), '[1-9]')) THEN NULL ELSE v END)""",
-    f"""careful_number(s, power) AS (CASE WHEN regexp_full_match(s, '{_NUMBER}')
-        THEN finite(try_cast(mantissa(s) || 'e' || (exponent(s)::BIGINT + power)::VARCHAR AS DOUBLE), s) END)""",
-    # A whole number written with fraction or exponent: its digits, shifted; exact, never by way of
-    # a float.
-    """shifted(sign, digits, shift) AS (CASE
-        WHEN ltrim(digits, '0') = '' THEN 0::BIGINT
-        WHEN shift BETWEEN 0 AND 19 THEN try_cast(sign || digits || repeat('0', shift::BIGINT) AS BIGINT)
-        WHEN shift < 0 AND -shift < length(digits) AND rtrim(right(digits, -shift), '0') = ''
-            THEN try_cast(sign || left(digits, length(digits) + shift) AS BIGINT) END)""",
-    f"""careful_integer(s) AS (CASE
-        WHEN regexp_full_match(s, '[+-]?[0-9]+') THEN try_cast(s AS BIGINT)
-        WHEN regexp_full_match(s, '{_NUMBER}') THEN shifted(
-            CASE WHEN starts_with(s, '-') THEN '-' ELSE '' END,
-            regexp_replace(mantissa(s), '[^0-9]', '', 'g'),
-            exponent(s)::BIGINT - digits_after_point(mantissa(s))) END)""",
-    # isfinite alone: DuckDB takes isnan for false where a Parquet file's statistics, which leave
-    # NaN out, give a range.
-    """float_text(x) AS (CASE WHEN isfinite(x) AND x = trunc(x) AND abs(x) < 1e22 THEN (x::HUGEINT)::VARCHAR
-        ELSE replace(x::VARCHAR, 'nan', 'NaN') END)""",
-    """decimal_text(x) AS (CASE WHEN contains(x::VARCHAR, '.') THEN rtrim(rtrim(x::VARCHAR, '0'), '.') ELSE x::VARCHAR END)""",
-)
-
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define the macros the casts use."""
-    for macro in (*_MACROS, *id_spelling.MACROS):
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
+    """Define the macros the casts use, those of `casts.sql`."""
+    macros = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    macros = macros.replace("{white_space}", literal(WHITE_SPACE)).replace("{number}", _NUMBER)
+    connection.execute(macros)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.contract.key_encoding import is_number, keys_of
 from syndb_pipeline.contract.tables import TABLES, Kind
-from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
+from syndb_pipeline.readers.casts import EXACT_FLOAT
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.tables import columns_of
 

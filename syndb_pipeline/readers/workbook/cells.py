@@ -14,8 +14,7 @@ from typing import Any, Final
 import pyarrow
 import pyarrow.parquet
 
-from syndb_pipeline.readers.casts import WHITE_SPACE
-from syndb_pipeline.readers.id_spelling import EXACT_FLOAT
+from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
 from syndb_pipeline.readers.part import column_name
 
 pa: Any = pyarrow  # it carries no types
