@@ -26,7 +26,7 @@ from syndb_pipeline.readers.fence import Fence, LimitReached
 from syndb_pipeline.readers.part import Unreadable, cannot_read
 from syndb_pipeline.readers.workbook.archive import check_archive
 from syndb_pipeline.readers.workbook.cells import cell_text, is_damaged
-from syndb_pipeline.readers.workbook.merged_cells import column_letters
+from syndb_pipeline.readers.workbook.ranges import column_letters
 from syndb_pipeline.report.workbook.record import (
     FORMAT,
     LINE,

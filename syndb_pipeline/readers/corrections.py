@@ -16,8 +16,7 @@ from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.readers import files
-from syndb_pipeline.readers.part import Places, Problem
-from syndb_pipeline.readers.refused import MAX_TEXT
+from syndb_pipeline.readers.part import MAX_TEXT, Places, Problem
 from syndb_pipeline.readers.text.lines import LineTooLong, Record, joined, records
 
 FOLDER: Final = "corrections"

@@ -1,7 +1,7 @@
 """What stands before the files of a table: places that are not allowed, what is no file, and first
 bytes that would harm whoever reads on.
 
-Belongs here: which look fits which format, and the look at text. Does not: limits (`limits.py`),
+Belongs here: which look fits which format, and the look at text. Does not: limits (`part.py`),
 what happens once a library opens a file (`fence.py`).
 
 A glance costs a few reads whatever the file's size, so it comes before even the file's digest is

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from syndb_pipeline.readers.limits import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
+from syndb_pipeline.readers.part import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
 
 _STEP: Final = 1 << 20
 _FEED: Final = 1 << 16

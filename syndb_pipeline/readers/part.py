@@ -1,6 +1,7 @@
 """What every reader gives back: a file's rows as an SQL source, and what was wrong with the file.
 
-Belongs here: the types the readers share. Does not: any file format.
+Belongs here: the types the readers share, how much a file may hold before it is refused, and why so
+much. Does not: any file format.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pyarrow
+import pyarrow.parquet
 
 from syndb_pipeline.rules.catalogue import Severity
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Example
@@ -197,3 +201,98 @@ def jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...
         if row - taken < left and (jumps[-1][1] if jumps else 0) != shift + taken:
             jumps.append((row - taken, shift + taken))
     return tuple(jumps)
+
+
+pa: Any = pyarrow  # it carries no types
+pq: Any = pyarrow.parquet
+
+MAX_TEXT: Final = 100_000
+"""Characters of a refused line that are kept."""
+
+_BATCH_CHARACTERS: Final = 4_000_000
+_BATCH_LINES: Final = 10_000
+
+
+class RefusedLines:
+    """Streams refused lines into the Parquet file `path` (line BIGINT, text VARCHAR, code VARCHAR),
+    which is there once one was added.
+
+    `add` takes the line's number as a person counts it, its text and the code of the rule that
+    refuses it; `close` ends the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._pending: list[tuple[int, str, str]] = []
+        self._size = 0
+        self._schema = pa.schema(
+            [("line", pa.int64()), ("text", pa.string()), ("code", pa.string())]
+        )
+        self._writer: Any = None
+
+    def add(self, line: int, text: str, code: str) -> None:
+        self.count += 1
+        self._pending.append((line, text[:MAX_TEXT], code))
+        self._size += min(len(text), MAX_TEXT)
+        if self._size >= _BATCH_CHARACTERS or len(self._pending) >= _BATCH_LINES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, self._schema, compression="lz4")
+        columns = zip(*self._pending, strict=True)
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(columns, self._schema, strict=True)
+        ]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._pending, self._size = [], 0
+
+    def close(self) -> Path | None:
+        """End the file and give its path; None when no line was added."""
+        self._flush()
+        if self._writer is None:
+            return None
+        self._writer.close()
+        return self.path
+
+
+MAX_COLUMNS: Final = 4_096
+"""Columns of one table. SynDB's widest has fewer than 40; programs that measure everything they can
+write about 3,000.
+"""
+
+BOMB_BYTES: Final = 100_000_000
+"""Compressed data may hold this much whatever their ratio: it is read in a second and does no
+harm.
+"""
+
+BOMB_RATIO: Final = 200
+"""Beyond `BOMB_BYTES`: bytes for each compressed one. Tables of measurements reach 3 to 20, one
+with the same number in every cell about 50, and what deflate makes of zeros 1,032.
+"""
+
+UNPACK: Final = (
+    "Unpack it yourself if you trust it, see what it holds, and give the table as .csv or .parquet."
+)
+
+
+def refused(file: str, reason: str, advice: str) -> Unreadable:
+    """`Unreadable` by SYN-READ-019: `reason` completes "... was refused unread:", `advice` says
+    what to do.
+    """
+    return Unreadable(Problem("SYN-READ-019", file, values={"reason": reason, "advice": advice}))
+
+
+def too_many_columns(file: str, count: int) -> Unreadable:
+    """`Unreadable` for a file with more than `MAX_COLUMNS` columns."""
+    advice = (
+        "Export the columns that SynDB is to have; if rows and columns changed places, turn the"
+        " table round."
+    )
+    return refused(
+        file, f"it has {count:,} columns, and no more than {MAX_COLUMNS:,} are read", advice
+    )

@@ -32,9 +32,16 @@ from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import Kind
 from syndb_pipeline.readers import casts, headers, summary_words
-from syndb_pipeline.readers.part import Part, Places, Problem, column_name, jumps_without, line_of
-from syndb_pipeline.readers.refused import RefusedLines
-from syndb_pipeline.readers.text import line_ends, lines
+from syndb_pipeline.readers.part import (
+    Part,
+    Places,
+    Problem,
+    RefusedLines,
+    column_name,
+    jumps_without,
+    line_of,
+)
+from syndb_pipeline.readers.text import lines
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example
 
 CODE: Final = "SYN-READ-017"
@@ -332,7 +339,7 @@ def _texts(read: JustRead, part: Part, start: int, opened: ExitStack) -> Callabl
     """
     if part.delimiter is not None:
         file = opened.enter_context(part.path.open("rb"))
-        numbered = enumerate(lines.physical_lines(file, line_ends.line_end(part.path)), start=1)
+        numbered = enumerate(lines.physical_lines(file, lines.line_end(part.path)), start=1)
         return lambda wanted: next(
             (raw.decode("utf-8", "replace") for line, raw in numbered if line == wanted), ""
         )

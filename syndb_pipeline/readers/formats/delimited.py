@@ -19,16 +19,17 @@ from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import headers, signatures
 from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Rows, Texts
 from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.limits import MAX_COLUMNS, line_too_long, too_many_columns
-from syndb_pipeline.readers.part import Part, cannot_read
+from syndb_pipeline.readers.part import MAX_COLUMNS, Part, cannot_read, too_many_columns
 from syndb_pipeline.readers.text import encodings, text_files
-from syndb_pipeline.readers.text.line_ends import line_end, settled
 from syndb_pipeline.readers.text.lines import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
     LineTooLong,
     Splitter,
+    line_end,
+    line_too_long,
     records,
+    settled,
 )
 
 _LOOK_BYTES: Final = 1 << 20

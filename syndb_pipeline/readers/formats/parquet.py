@@ -21,8 +21,14 @@ from syndb_pipeline.readers import casts, headers
 from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.fence import LimitReached
 from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Texts
-from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
-from syndb_pipeline.readers.part import Part, cannot_read, column_name
+from syndb_pipeline.readers.part import (
+    MAX_COLUMNS,
+    Part,
+    cannot_read,
+    column_name,
+    refused,
+    too_many_columns,
+)
 from syndb_pipeline.readers.signatures import check_is
 
 pa: Any = pyarrow  # it carries no types

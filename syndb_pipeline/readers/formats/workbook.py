@@ -16,8 +16,7 @@ from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.fence import LimitReached
 from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Texts
-from syndb_pipeline.readers.limits import refused
-from syndb_pipeline.readers.part import Part, cannot_read
+from syndb_pipeline.readers.part import Part, cannot_read, refused
 from syndb_pipeline.readers.workbook import workbooks
 from syndb_pipeline.readers.workbook.archive import EXPORT
 from syndb_pipeline.readers.workbook.cells import cell_text

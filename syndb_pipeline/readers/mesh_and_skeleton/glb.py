@@ -19,14 +19,16 @@ import pyarrow.compute
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from syndb_pipeline.readers.mesh_and_skeleton.glb_geometry import Box, box_of, why_no_surface
 from syndb_pipeline.readers.mesh_and_skeleton.gltf import (
     Accessor,
+    Box,
     Draco,
     Gltf,
     Primitive,
     Span,
     View,
+    box_of,
+    why_no_surface,
 )
 from syndb_pipeline.readers.signatures import recognise_shape
 

@@ -1,20 +1,23 @@
-"""Records of a text file that cannot be rows: by which rule, where, and what to do about them.
+"""Lines that are no rows: refused one by one, or because no single character separates the values of all
+of them.
 
-Belongs here: judging a record, and the problems that all of them make. Does not: splitting records
-(`lines.py`), keeping their text (`refused.py`).
+Belongs here: recognising such lines, and what to say of them. Does not: finding a delimiter, reading
+(`text_files.py`).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.readers import endings
-from syndb_pipeline.readers.part import Part, Places, Problem
-from syndb_pipeline.readers.refused import RefusedLines
-from syndb_pipeline.readers.text import separators
+from syndb_pipeline.readers.headers import JOINTS
+from syndb_pipeline.readers.part import Part, Places, Problem, RefusedLines, cannot_read
+from syndb_pipeline.readers.text import refusals
 from syndb_pipeline.readers.text.encoding_guess import UNFINISHED, Evidence, what_is_wrong
-from syndb_pipeline.readers.text.lines import Record
+from syndb_pipeline.readers.text.lines import Record, Splitter
 
 RAGGED: Final = "SYN-READ-002"
 BYTES: Final = "SYN-READ-003"
@@ -83,7 +86,7 @@ class Refusals:
             self._whole += (
                 len(record.values) == 1
                 and not record.plain
-                and separators.joined_by(record.values[0], self._width) is not None
+                and refusals.joined_by(record.values[0], self._width) is not None
             )
         self.places[code].add(record.line, shown(record))
         self.lines.add(record.line, shown(record), code)
@@ -169,3 +172,85 @@ def is_utf8(text: bytes) -> bool:
 def shown(record: Record) -> str:
     """The text of a record as findings show it."""
     return record.raw.decode("utf-8", "replace")
+
+
+_HALF: Final = 0.5
+
+
+def joined_by(value: bytes, width: int | None = None) -> str | None:
+    """What separates the values in `value`, a whole line that is one cell: `width` of them, or more
+    than one; None where nothing does.
+    """
+    for mark in JOINTS:
+        try:
+            count = len(Splitter(mark.encode()).split(value))
+        except (ValueError, EOFError):
+            continue
+        if count == width or (width is None and count > 1):
+            return mark
+    return None
+
+
+def check_not_quoted_whole(file: str, sample: Sequence[Record]) -> None:
+    """Raise `Unreadable` when each line of `sample` stands in quotation marks as a whole, its
+    values and what separates them.
+    """
+    rows = [record for record in sample if not record.blank]
+    if len(rows) < 2 or any(
+        record.fault or record.plain or len(record.values) != 1 for record in rows
+    ):
+        return
+    marks = {joined_by(record.values[0]) for record in rows}
+    if len(marks) == 1 and (mark := marks.pop()) is not None:
+        reason = (
+            f"each line as a whole is in quotation marks, so it is one value, although {mark!r}"
+            " separates several in it"
+        )
+        raise cannot_read(
+            file,
+            reason,
+            "Export it again without quotation marks around the lines, or remove them in a text"
+            " editor.",
+        )
+
+
+def check_not_aligned(
+    file: str, sample: Sequence[Record], mark: str, *, has_header: bool, width: int
+) -> None:
+    """Raise `Unreadable` when runs of blanks or tabs align the columns of `sample`, read with the
+    delimiter `mark` as `width` columns.
+    """
+    rows = [record for record in sample if not record.blank]
+    if mark not in (" ", "\t") and width > 1:
+        return
+    if any(record.fault or not record.plain for record in rows):
+        return
+    blank, what = (b"\t", "tabs") if mark == "\t" and width > 1 else (b" ", "blanks")
+    lines = [record.raw.strip(blank) for record in rows]
+    if not any(blank * 2 in line for line in lines):
+        return
+    nameless = has_header and width > 1 and any(not name.strip() for name in rows[0].values)
+    body = rows[1:] if has_header else rows
+    fitting = sum(len(record.values) == width for record in body)
+    if width > 1 and fitting == len(body) and not (nameless and what == "blanks"):
+        return
+    for run in (blank * 2 + b"+", blank + b"+"):
+        widths = [len(re.split(run, line)) for line in lines]
+        expected = widths[0] if has_header else max(set(widths), key=widths.count)
+        share = (
+            sum(found == expected for found in widths[1:] if has_header)
+            if has_header
+            else widths.count(expected)
+        )
+        if (
+            expected > 1
+            and share >= max(1, _HALF * len(body))
+            and (width == 1 or nameless or share > fitting)
+        ):
+            reason = f"several {what} stand between its values, and one separator is needed"
+            advice = (
+                "Export it with a comma or one tab between the values, or replace each run of"
+                f" {what} by one tab in a text editor. Where a value is empty, nothing may show it:"
+                " look at those lines."
+            )
+            raise cannot_read(file, reason, advice)

@@ -24,19 +24,22 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import endings, headers
 from syndb_pipeline.readers.corrections import FileCorrections
-from syndb_pipeline.readers.limits import line_too_long
 from syndb_pipeline.readers.part import Part, Places, Problem, Unreadable, cannot_read, column_name
-from syndb_pipeline.readers.text import census, encodings, separators
+from syndb_pipeline.readers.text import census, encodings, refusals
 from syndb_pipeline.readers.text.encoding_guess import Evidence, doubts
-from syndb_pipeline.readers.text.line_ends import Settled, line_end, settled, starts_mixed
 from syndb_pipeline.readers.text.lines import (
     MAX_LINE_BYTES,
     LineTooLong,
     Record,
+    Settled,
     joined,
+    line_end,
+    line_too_long,
     physical_lines,
     records,
     sample,
+    settled,
+    starts_mixed,
 )
 from syndb_pipeline.readers.text.refusals import BLANK, BYTES, RAGGED, Refusals, is_utf8, shown
 from syndb_pipeline.rules.finding import Example
@@ -425,10 +428,10 @@ def _check_separator(
     rows = [record for record in sample if not record.blank]
     has_header = config.names is None
     if not score[0]:
-        separators.check_not_quoted_whole(file, sample)
+        refusals.check_not_quoted_whole(file, sample)
     if config.delimiter in (None, " ", "\t") and rows:
         width = len(rows[0].values) if has_header else len(config.names or ())
-        separators.check_not_aligned(file, rows, mark, has_header=has_header, width=width)
+        refusals.check_not_aligned(file, rows, mark, has_header=has_header, width=width)
     if (
         config.delimiter
         and not has_header
@@ -439,7 +442,7 @@ def _check_separator(
         others = {
             joined
             for record in rows
-            for joined in (separators.joined_by(record.raw),)
+            for joined in (refusals.joined_by(record.raw),)
             if joined != config.delimiter
         }
         if len(others) == 1 and (other := others.pop()) is not None:

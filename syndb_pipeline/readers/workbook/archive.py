@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.readers.limits import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
+from syndb_pipeline.readers.part import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
 
 MAX_MEMBERS: Final = 10_000
 """Files in a workbook's archive. A workbook has some ten, and one for each sheet, chart and picture."""

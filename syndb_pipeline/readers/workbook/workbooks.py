@@ -35,26 +35,31 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.endings import stops_early
-from syndb_pipeline.readers.limits import MAX_COLUMNS, refused, too_many_columns
 from syndb_pipeline.readers.part import (
     DATE_KEY,
+    MAX_COLUMNS,
     Part,
     Places,
     Problem,
+    RefusedLines,
     Unreadable,
     cannot_read,
     column_name,
+    refused,
+    too_many_columns,
 )
-from syndb_pipeline.readers.refused import RefusedLines
 from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.text.lines import joined
 from syndb_pipeline.readers.workbook.archive import AGAIN, EXPORT, check_archive
 from syndb_pipeline.readers.workbook.cells import Cell, Sink, cell_text, is_blank
-from syndb_pipeline.readers.workbook.compound_file import is_cut
-from syndb_pipeline.readers.workbook.faults import Fault, find_faults
-from syndb_pipeline.readers.workbook.merged_cells import MergedCells, range_name
-from syndb_pipeline.readers.workbook.sheet_tables import CODE as TOTALS
-from syndb_pipeline.readers.workbook.sheet_tables import TotalsRows, totals_rows
+from syndb_pipeline.readers.workbook.faults import Fault, find_faults, is_cut
+from syndb_pipeline.readers.workbook.ranges import (
+    TOTALS,
+    MergedCells,
+    TotalsRows,
+    range_name,
+    totals_rows,
+)
 from syndb_pipeline.rules.finding import Example
 
 pa: Any = pyarrow  # it carries no types

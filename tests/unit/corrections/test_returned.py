@@ -21,7 +21,7 @@ import xlsxwriter
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.corrections import returned
-from syndb_pipeline.readers import limits
+from syndb_pipeline.readers import part as limits
 from syndb_pipeline.state.stage import Context
 from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
 from tests.ingest_helpers import DATASET, context_for

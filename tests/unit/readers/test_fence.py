@@ -17,12 +17,12 @@ import pytest
 
 from syndb_pipeline.readers import fence
 from syndb_pipeline.readers.fence import Fence, LimitReached
-from syndb_pipeline.readers.limits import refused
+from syndb_pipeline.readers.part import refused
 
 MEMORY, SECONDS = 200_000_000, 5
 
 
-REFUSE = "from syndb_pipeline.readers.limits import refused\nraise refused('a.xlsx', 'of this', 'Do that.')"
+REFUSE = "from syndb_pipeline.readers.part import refused\nraise refused('a.xlsx', 'of this', 'Do that.')"
 
 
 def test_answers_and_errors_come_back() -> None:

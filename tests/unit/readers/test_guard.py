@@ -25,8 +25,7 @@ from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.formats import Means, format_of
 from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.limits import MAX_COLUMNS
-from syndb_pipeline.readers.part import Unreadable
+from syndb_pipeline.readers.part import MAX_COLUMNS, Unreadable
 from syndb_pipeline.readers.text.lines import Splitter, records
 from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from syndb_pipeline.readers.text import line_ends
+from syndb_pipeline.readers.text import lines
 from tests.ingest_helpers import Ingested, ingest_folder
 
 
@@ -120,14 +120,14 @@ def test_what_ends_in_one_way_is_not_copied(tmp_path: Path) -> None:
     path = tmp_path / "v.csv"
     for content in (b"a,b\n1,2\n", b"a,b\r\n1,2\r\n", b"a,b\r1,2\r", b'a,b\n"1\r",2\n', b""):
         path.write_bytes(content)
-        assert line_ends.settled(path, None, tmp_path) == line_ends.Settled(path)
+        assert lines.settled(path, None, tmp_path) == lines.Settled(path)
 
 
 def test_a_stray_quotation_mark_hides_no_line_end(tmp_path: Path) -> None:
     rows = b"".join(b"k%d,x\r" % number for number in range(2_000))
     path = tmp_path / "v.csv"
     path.write_bytes(b'cid,neurotransmitter\ra,"open\r' + rows + b'z,"fine"\n')
-    text = line_ends.settled(path, None, tmp_path).path.read_bytes()
+    text = lines.settled(path, None, tmp_path).path.read_bytes()
     assert (text.count(b"\n"), text.count(b"\r")) == (2_003, 0)
 
 

@@ -18,7 +18,7 @@ import xlwt
 
 from syndb_pipeline.readers.workbook.cells import cell_text, is_damaged
 from syndb_pipeline.readers.workbook.faults import find_faults
-from syndb_pipeline.readers.workbook.merged_cells import column_letters
+from syndb_pipeline.readers.workbook.ranges import column_letters
 from tests.ingest_helpers import Ingested, ingest_folder
 
 Rows = list[list[Any]]
