@@ -28,6 +28,7 @@ from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import (
     casts,
+    column_match,
     corrections,
     endings,
     files,
@@ -289,11 +290,13 @@ class TableReader:
     def _combine(self, parts: list[Part], paths: list[Path], target: Path, read: Read) -> None:
         """Write the rows of `parts`, in order, to `target`, and say in `read` what came of it."""
         first = parts[0]
-        matches = [headers.match(part.file, part.names, self.table, self.config) for part in parts]
+        matches = [
+            column_match.match(part.file, part.names, self.table, self.config) for part in parts
+        ]
         read.problems += [self._placed(problem, first) for problem in matches[0].problems]
         different = [part for part in parts[1:] if sorted(part.names) != sorted(first.names)]
         for part in different:
-            how = headers.difference(part.names, first.names) or "one of them has a name twice"
+            how = column_match.difference(part.names, first.names) or "one of them has a name twice"
             problem = Problem(
                 "SYN-READ-012", part.file, values={"other": first.file, "difference": how}
             )
