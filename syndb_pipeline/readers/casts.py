@@ -42,17 +42,12 @@ EXACT_FLOAT: Final = 2**53
 EXACT_FLOAT32: Final = 2**24
 """The same for a float of 32 bits, as Parquet's FLOAT is."""
 
+_KEYS: Final = (Kind.KEY, Kind.REFERENCE)
+_NUMBERS: Final = (Kind.NUMBER, Kind.INTEGER)
 _LEAST: Final = "5e-324::DOUBLE"
 _LARGEST: Final = "1.7976931348623157e308::DOUBLE"
-_NO_MORE_THAN_BIGINT: Final = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-)
+_SIGNED: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+_NO_MORE_THAN_BIGINT: Final = (*_SIGNED, "UTINYINT", "USMALLINT", "UINTEGER")
 _INTEGERS: Final = (*_NO_MORE_THAN_BIGINT, "UBIGINT", "HUGEINT", "UHUGEINT")
 _FLOATS: Final = ("FLOAT", "DOUBLE")
 _WITHOUT_BLANKS: Final = (*_INTEGERS, *_FLOATS, "DECIMAL", "UUID")
@@ -117,7 +112,7 @@ def select(
 
     What `_cells` holds, `cells_of` gives; the kinds are those of ingest's `cells.parquet`. The keys
     of the columns `numbers` are given as BIGINT; one that is no such number, digit by digit, ends
-    the query (`stored_keys.not_whole`).
+    the query (`key_encoding.not_whole`).
     """
     texts, quick, typed, whole, casts = [], [], [], [], {}
     read = {name: f"t_{column_name(targets[name])}" for name in order}
@@ -137,7 +132,7 @@ def select(
             texts.append(f"({damaged}) AS d_{source}")
         flag = f"d_{source}" if damaged else None
         base = part.types[targets[name]].split("(")[0]
-        is_key = columns[name].kind in (Kind.KEY, Kind.REFERENCE)
+        is_key = columns[name].kind in _KEYS
         looked_at = is_key and not direct and base not in _WITHOUT_BLANKS and name not in numbers
         text = _Text(part.trimmed or base in _WITHOUT_BLANKS, f"k_{source}" if looked_at else None)
         if looked_at:
@@ -154,7 +149,7 @@ def select(
             stored[name] = whole_number(f"w_{source}", read[name], name)
     first = targets[order[0]]
     if part.types[first] not in _INTEGERS and not any(
-        columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for name in order
+        columns[name].kind in (*_NUMBERS, Kind.BOOLEAN) for name in order
     ):
         casts[order[0]] = _or_a_name(casts[order[0]], read[order[0]], part.names[first])
     labels = [
@@ -167,23 +162,15 @@ def select(
         f" 'kind': {cast.kind}}} END"
         for name, cast in [*casts.items(), *labels]
     )
-    doubts = [
-        (name, f"coalesce({cast.suspect}, FALSE)")
-        for name, cast in [*casts.items(), *((None, label) for _, label in labels)]
-    ]
+    doubts = {name: f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items()}
+    of_labels = [f"coalesce({label.suspect}, FALSE)" for _, label in labels]
+    numeric = [name for name in order if columns[name].kind in _NUMBERS]
     # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it
     # NULL.
-    measures = [
-        f"{read[name]}::DOUBLE"
-        for name in order
-        if columns[name].kind in (Kind.NUMBER, Kind.INTEGER)
-    ]
-    texts_only = " OR ".join(
-        doubt
-        for name, doubt in doubts
-        if name is None or columns[name].kind not in (Kind.NUMBER, Kind.INTEGER)
-    )
-    suspects = " OR ".join(doubt for _, doubt in doubts)
+    of_texts = [doubt for name, doubt in doubts.items() if name not in numeric]
+    texts_only = " OR ".join([*of_texts, *of_labels])
+    suspects = " OR ".join([*doubts.values(), *of_labels])
+    measures = [f"{read[name]}::DOUBLE" for name in numeric]
     if measures:
         suspects = (
             f"CASE WHEN ({' + '.join(measures)}) IS NOT NULL THEN {texts_only or 'FALSE'} ELSE"
@@ -216,11 +203,7 @@ def may_be_numbers(order: list[str], columns: dict[str, Column], config: TableCo
     not those that make a key with others.
     """
     joined = {*config.key, "cid"} if config.key else set()
-    return [
-        name
-        for name in order
-        if columns[name].kind in (Kind.KEY, Kind.REFERENCE) and name not in joined
-    ]
+    return [name for name in order if columns[name].kind in _KEYS and name not in joined]
 
 
 def is_surely_text(value: str, markers: Collection[str]) -> bool:
@@ -304,7 +287,7 @@ def _float_damage(source: str, duck_type: str, column: Column, direct: bool) -> 
     if duck_type not in _FLOATS or direct:
         return None
     exact = EXACT_FLOAT32 if duck_type == "FLOAT" else EXACT_FLOAT
-    if column.kind in (Kind.KEY, Kind.REFERENCE):
+    if column.kind in _KEYS:
         return f"isfinite({source}) AND ({source} <> trunc({source}) OR abs({source}) > {exact})"
     if column.kind is Kind.INTEGER:
         return f"isfinite({source}) AND abs({source}) > {exact}"
@@ -315,7 +298,7 @@ def _direct(x: str, typed: str, column: Column) -> Cast:
     """A Parquet column of numbers read as numbers: nothing to parse, only to see that the value
     fits.
     """
-    if column.kind in (Kind.KEY, Kind.REFERENCE):
+    if column.kind in _KEYS:
         return Cast(f"{x}::BIGINT", "FALSE", "NULL::VARCHAR", f"{x}::VARCHAR")
     value = f"try_cast({x} AS {column.sql_type})"
     if column.kind is Kind.NUMBER:
@@ -333,7 +316,7 @@ def _from_text(
     def kept(value: str) -> str:
         return f"CASE WHEN {missing} THEN NULL ELSE {value} END" if missing else value
 
-    if column.kind in (Kind.KEY, Kind.REFERENCE):
+    if column.kind in _KEYS:
         # Text without blanks is not looked at again: for tens of millions of keys that takes
         # seconds.
         value = kept(
@@ -409,11 +392,7 @@ def true_markers(column: Column, config: TableConfig) -> list[str]:
             for marker in markers
             if marker.strip(WHITE_SPACE).lower() in (*TRUE_WORDS, *FALSE_WORDS)
         ]
-    if (
-        column.kind not in (Kind.NUMBER, Kind.INTEGER)
-        or column.wire_type == "BIGINT"
-        or column.name == "parent_enum"
-    ):
+    if column.kind not in _NUMBERS or column.wire_type == "BIGINT" or column.name == "parent_enum":
         return []  # no measures: ids, and what follows from a relation
     used = {*map(float, no_value.NUMBERS_OUT_OF_RANGE), *map(float, no_value.NUMBERS_IN_KEYS)} - {
         0.0
@@ -445,7 +424,7 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
         return ""
     told = f"strip_text({x}) IN ({', '.join(map(literal, markers))})"
     numbers = [number for marker in markers if (number := _as_number(marker, config)) is not None]
-    if column.kind in (Kind.NUMBER, Kind.INTEGER) and numbers:
+    if column.kind in _NUMBERS and numbers:
         values = ", ".join(f"{number!r}::DOUBLE" for number in numbers)
         told += f" OR coalesce(try_cast({_point(x, config)} AS DOUBLE) IN ({values}), FALSE)"
     return f"({told})"

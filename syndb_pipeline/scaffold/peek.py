@@ -19,7 +19,7 @@ from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.formats import Glimpse, Means, Rows, every_suffix, format_of, suffix
 from syndb_pipeline.readers.guard import vet
 from syndb_pipeline.readers.part import Unreadable as Refused
-from syndb_pipeline.readers.text import text_files as text
+from syndb_pipeline.readers.text.layout import DELIMITERS, read_as
 from syndb_pipeline.scaffold.names import KNOWN, plain
 
 SUFFIXES: Final = every_suffix()
@@ -148,7 +148,7 @@ def reads_alike(candidate: Candidate, table: Table, config: TableConfig) -> bool
     if candidate.sample is None:
         return True
     try:
-        names, delimiter = text.read_as(candidate.sample, candidate.path.name, table, config)
+        names, delimiter = read_as(candidate.sample, candidate.path.name, table, config)
     except Refused:
         return False
     return (
@@ -185,7 +185,7 @@ def _fit(mark: str | None, rows: Rows) -> tuple[float, ...]:
         numbers,
         width > 1,
         mark != " ",
-        -text.DELIMITERS.index(mark) if mark else 0,
+        -DELIMITERS.index(mark) if mark else 0,
     )
 
 

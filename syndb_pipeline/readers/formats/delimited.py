@@ -21,6 +21,7 @@ from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Rows
 from syndb_pipeline.readers.gzipped import gunzipped
 from syndb_pipeline.readers.part import MAX_COLUMNS, Part, cannot_read, too_many_columns
 from syndb_pipeline.readers.text import encodings, text_files
+from syndb_pipeline.readers.text.layout import DELIMITERS
 from syndb_pipeline.readers.text.lines import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
@@ -72,9 +73,7 @@ def _glance(path: Path, file: str, config: TableConfig) -> None:
     lines = _LINE_END.split(head, config.header_row or 1)
     line = lines[min(config.header_row or 1, len(lines)) - 1]
     delimiters = (
-        [config.delimiter]
-        if config.delimiter
-        else [mark for mark in text_files.DELIMITERS if mark != " "]
+        [config.delimiter] if config.delimiter else [mark for mark in DELIMITERS if mark != " "]
     )
     columns = max(line.count(mark.encode()) for mark in delimiters) + 1
     if columns > MAX_COLUMNS:
@@ -104,7 +103,7 @@ def _peek(path: Path, means: Means, count: int) -> list[Glimpse]:
         sample.write_bytes(text[: last + 1].encode("utf-8", "replace"))
     try:
         ways: dict[str | None, Rows] = {
-            mark: _rows(sample, mark, end, count) for mark in text_files.DELIMITERS
+            mark: _rows(sample, mark, end, count) for mark in DELIMITERS
         }
     except LineTooLong as error:
         raise cannot_read(file, f"line {error.number:,} is too long to be a row", "") from None
