@@ -350,7 +350,7 @@ def _makes_sense(text: str, index: int, encoding: str) -> bool:
             return not last.isalpha() and not following.isalpha()
         case "…" | "®" | "™":
             return not between
-        case "" | "€" | "£":
+        case "§" | "€" | "£":
             return not last.isalpha() and not following.isalpha()
         case "½" | "¼" | "¾":
             return not last.isalpha() and not following.isalnum()
