@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,7 @@ def as_utf8(
 
     Args:
         path: The lab's file, called `file` in findings.
+        file: That name.
         encoding: The config's, as Python names it; a byte order mark wins over it.
         table: SynDB's table, which settings are named for.
         scratch: An empty folder of this file's own, for the copy where one is needed.
@@ -97,36 +99,20 @@ def as_utf8(
         raise _empty(file)
     check_is(path, file, "text")
     found = next((name for mark, name in _BOMS if head.startswith(mark)), encoding)
+    text = _Text(path, file, found, table, several)
     if found in ("utf-8", "utf-8-sig"):
         if b"\0" in head and (wide := encoding_guess.utf16_of(head)):
-            reason = (
-                "every other byte is zero, as in UTF-16 text"
-                if "16" in wide
-                else "most bytes are zero, as in UTF-32 text"
-            )
-            values = {
-                "encoding": "utf-8",
-                "reason": reason,
-                "advice": encoding_guess.name_it(table, wide, several=several),
-            }
-            raise Unreadable(Problem("SYN-READ-003", file, values=values))
+            which = "every other byte is" if "16" in wide else "most bytes are"
+            reason = f"{which} zero, as in UTF-{wide[4:6]} text"
+            text = replace(text, encoding="utf-8")
+            raise text.wrong(reason, encoding_guess.name_it(table, wide, several=several))
         path = _without_end_mark(path, file, scratch)
         _check_text(path, file)
         return path, "utf-8"
     if found.startswith(("utf-16", "utf-32")) and b"\0" not in head and head.isascii():
         reason = f"it has none of the zero bytes that {found} text has"
-        values = {
-            "encoding": found,
-            "reason": reason,
-            "advice": encoding_guess.name_it(table, "utf-8", several=several),
-        }
-        raise Unreadable(Problem("SYN-READ-003", file, values=values))
-    return (
-        _without_end_mark(
-            _transcoded(path, file, found, table, scratch, several=several), file, scratch
-        ),
-        found,
-    )
+        raise text.wrong(reason, encoding_guess.name_it(table, "utf-8", several=several))
+    return _without_end_mark(text.transcoded(scratch), file, scratch), found
 
 
 def _empty(file: str) -> Unreadable:
@@ -238,111 +224,92 @@ def _unpacked(path: Path, file: str, scratch: Path) -> Path:
     return target
 
 
-def _transcoded(
-    path: Path, file: str, encoding: str, table: str, scratch: Path, *, several: bool
-) -> Path:
-    target = scratch / "transcoded.txt"
-    decoder = codecs.getincrementaldecoder(encoding)()
-    lines, done, seam = 1, 0, b""
-    with path.open("rb") as source, target.open("wb") as sink:
-        while True:
-            chunk = source.read(_CHUNK)
-            if encoding in encoding_guess.WESTERN:
-                if misread := encoding_guess.MISREAD.search(seam + chunk):
-                    raise _is_utf8(
-                        path,
-                        file,
-                        encoding,
-                        table,
-                        done - len(seam) + misread.start(),
-                        several=several,
-                    )
-                seam = chunk[-2:]
-            if encoding.startswith("iso8859-") and (
-                control := encoding_guess.CONTROL.search(chunk)
-            ):
-                raise _is_no_latin(
-                    path, file, encoding, table, done + control.start(), several=several
-                )
-            pending = len(decoder.getstate()[0])
-            try:
-                text = decoder.decode(chunk, final=not chunk)
-            except UnicodeError as error:
-                if not chunk and done:
-                    raise stops_early(
-                        file, f"its last character is not whole in {encoding}"
-                    ) from None
-                start = getattr(error, "start", 0)
-                lines += _decoded_lines(getattr(error, "object", b"")[:start], encoding)
-                place = f"byte {done - pending + start + 1:,} of the file, near line {lines:,}"
-                advice = encoding_guess.advice_for(
-                    table, encoding, getattr(error, "object", chunk), several=several
-                )
-                values = {
-                    "encoding": encoding,
-                    "reason": f"{place}, cannot be decoded",
-                    "advice": advice,
-                }
-                raise Unreadable(Problem("SYN-READ-003", file, values=values)) from None
-            sink.write(text.encode("utf-8", "surrogatepass"))
-            lines += text.count("\n")
-            done += len(chunk)
-            if not chunk:
-                return target
+@dataclass(frozen=True)
+class _Text:
+    """A text file in another encoding than UTF-8, as the config or a mark says."""
 
+    path: Path
+    file: str
+    encoding: str
+    table: str
+    several: bool
 
-def _is_utf8(
-    path: Path, file: str, encoding: str, table: str, at: int, *, several: bool
-) -> Unreadable:
-    """`Unreadable` for a file that the config says is in `encoding`, and whose bytes at `at` are a
-    letter in UTF-8.
+    def wrong(self, reason: str, advice: str) -> Unreadable:
+        """`Unreadable` because the text is not in the encoding."""
+        values = {"encoding": self.encoding, "reason": reason, "advice": advice}
+        return Unreadable(Problem("SYN-READ-003", self.file, values=values))
 
-    In a Western encoding such a pair of bytes is `Ã¼` or `Â°`, which is in no word, and every key
-    that holds one would be a wrong key.
-    """
-    number, line, offset = _line_at(path, at)
-    word = encoding_guess.value_at(line, offset)
-    reason = (
-        f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be read"
-        f" as {word.decode(encoding, 'replace')!r}"
-    )
-    if not _is_whole_utf8(path):
-        advice = (
-            "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it again,"
-            " all of it as UTF-8."
+    def transcoded(self, scratch: Path) -> Path:
+        """A copy as UTF-8 in the folder `scratch`."""
+        target, encoding = scratch / "transcoded.txt", self.encoding
+        decoder = codecs.getincrementaldecoder(encoding)()
+        lines, done, seam = 1, 0, b""
+        with self.path.open("rb") as source, target.open("wb") as sink:
+            while True:
+                chunk = source.read(_CHUNK)
+                if encoding in encoding_guess.WESTERN:
+                    if misread := encoding_guess.MISREAD.search(seam + chunk):
+                        raise self._is_utf8(done - len(seam) + misread.start())
+                    seam = chunk[-2:]
+                if encoding.startswith("iso8859-") and (
+                    control := encoding_guess.CONTROL.search(chunk)
+                ):
+                    raise self._is_no_latin(done + control.start())
+                pending = len(decoder.getstate()[0])
+                try:
+                    text = decoder.decode(chunk, final=not chunk)
+                except UnicodeError as error:
+                    if not chunk and done:
+                        reason = f"its last character is not whole in {encoding}"
+                        raise stops_early(self.file, reason) from None
+                    start, piece = getattr(error, "start", 0), getattr(error, "object", chunk)
+                    lines += piece[:start].decode(encoding, "replace").count("\n")
+                    at = done - pending + start + 1
+                    reason = f"byte {at:,} of the file, near line {lines:,}, cannot be decoded"
+                    raise self.wrong(reason, self._advice(piece)) from None
+                sink.write(text.encode("utf-8", "surrogatepass"))
+                lines += text.count("\n")
+                done += len(chunk)
+                if not chunk:
+                    return target
+
+    def _advice(self, piece: bytes) -> str:
+        return encoding_guess.advice_for(self.table, self.encoding, piece, several=self.several)
+
+    def _is_utf8(self, at: int) -> Unreadable:
+        """`Unreadable` because the bytes of the file at `at` are a letter in UTF-8.
+
+        In a Western encoding such a pair of bytes is `Ã¼` or `Â°`, which is in no word, and every
+        key that holds one would be a wrong key.
+        """
+        number, line, offset = _line_at(self.path, at)
+        word = encoding_guess.value_at(line, offset)
+        reason = (
+            f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be"
+            f" read as {word.decode(self.encoding, 'replace')!r}"
         )
-    elif several:
-        advice = (
-            "The whole file is UTF-8. All files of the table are read in one encoding: save the"
-            " others as UTF-8, and take it out."
-        )
-    else:
-        advice = f"The whole file is UTF-8: `tables.{table}.encoding: utf-8`."
-    return Unreadable(
-        Problem(
-            "SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}
-        )
-    )
+        if not _is_whole_utf8(self.path):
+            advice = (
+                "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it"
+                " again, all of it as UTF-8."
+            )
+        elif self.several:
+            advice = (
+                "The whole file is UTF-8. All files of the table are read in one encoding: save"
+                " the others as UTF-8, and take it out."
+            )
+        else:
+            advice = f"The whole file is UTF-8: `tables.{self.table}.encoding: utf-8`."
+        return self.wrong(reason, advice)
 
-
-def _is_no_latin(
-    path: Path, file: str, encoding: str, table: str, at: int, *, several: bool
-) -> Unreadable:
-    """`Unreadable` for a file that the config says is in `encoding`, where its byte at `at` is a
-    control character, and no letter.
-    """
-    number, line, offset = _line_at(path, at)
-    if any(
-        letter.start() <= offset < letter.end() for letter in encoding_guess.UTF8.finditer(line)
-    ):
-        return _is_utf8(path, file, encoding, table, at, several=several)
-    reason = f"line {number:,} holds the byte 0x{line[offset]:02X}, which is no letter in it"
-    advice = encoding_guess.advice_for(table, encoding, line, several=several)
-    return Unreadable(
-        Problem(
-            "SYN-READ-003", file, values={"encoding": encoding, "reason": reason, "advice": advice}
-        )
-    )
+    def _is_no_latin(self, at: int) -> Unreadable:
+        """`Unreadable` because the file's byte at `at` is a control character, and no letter."""
+        number, line, offset = _line_at(self.path, at)
+        letters = encoding_guess.UTF8.finditer(line)
+        if any(letter.start() <= offset < letter.end() for letter in letters):
+            return self._is_utf8(at)
+        reason = f"line {number:,} holds the byte 0x{line[offset]:02X}, which is no letter in it"
+        return self.wrong(reason, self._advice(line))
 
 
 def _line_at(path: Path, at: int) -> tuple[int, bytes, int]:
@@ -367,7 +334,3 @@ def _is_whole_utf8(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _decoded_lines(piece: bytes, encoding: str) -> int:
-    return piece.decode(encoding, "replace").count("\n")
