@@ -2,7 +2,7 @@
 its structure.
 
 Belongs here: the container, the JSON, and that what it describes lies inside the file. Does not:
-geometry (`glb_geometry.py`), materials, decompression.
+geometry (`gltf.py`), materials, decompression.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from syndb_pipeline.readers.mesh_and_skeleton.gltf import (
+    COMPONENT_BYTES,
+    DRACO,
+    FLOAT,
+    MESHOPT,
     Accessor,
     Box,
     Draco,
@@ -28,6 +32,8 @@ from syndb_pipeline.readers.mesh_and_skeleton.gltf import (
     Span,
     View,
     box_of,
+    is_plain,
+    place_of,
     why_no_surface,
 )
 from syndb_pipeline.readers.signatures import recognise_shape
@@ -44,8 +50,6 @@ _MAX_CHUNKS: Final = 64
 _BLOCK: Final = 1 << 20
 _JSON: Final = 0x4E4F534A
 _BIN: Final = 0x004E4942
-_FLOAT: Final = 5126
-_COMPONENT_BYTES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _INDEX_TYPES: Final[dict[int, Any]] = {5121: pa.uint8(), 5123: pa.uint16(), 5125: pa.uint32()}
 _SHAPES: Final = {
     "SCALAR": (1, 1),
@@ -57,9 +61,6 @@ _SHAPES: Final = {
     "MAT4": (4, 4),
 }
 """Columns and rows of each type of element."""
-
-_MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")
-_DRACO: Final = "KHR_draco_mesh_compression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ def _check_buffers(gltf: Gltf, binary: tuple[int, int] | None) -> None:
             present = encoded * 3 // 4 if ";base64" in buffer.uri.partition(",")[0] else encoded
         elif any(
             isinstance(told := buffer.extensions.get(name), dict) and told.get("fallback") is True
-            for name in _MESHOPT
+            for name in MESHOPT
         ):
             continue
         elif number == 0 and binary is not None:
@@ -267,7 +268,7 @@ def _check_buffers(gltf: Gltf, binary: tuple[int, int] | None) -> None:
 def _check_view(gltf: Gltf, number: int, view: View) -> None:
     name = f"bufferViews[{number}]"
     spans: list[tuple[str, Span]] = [(name, view)]
-    for extension in _MESHOPT:
+    for extension in MESHOPT:
         if extension in view.extensions:
             spans.append(
                 (
@@ -295,14 +296,14 @@ def _extension(model: type[Any], told: Any, place: str) -> Any:
 def _element_bytes(accessor: Accessor) -> int:
     """Bytes of one element; a matrix's columns start at multiples of four."""
     columns, rows = _SHAPES[accessor.type]
-    column = rows * _COMPONENT_BYTES[accessor.component_type]
+    column = rows * COMPONENT_BYTES[accessor.component_type]
     return column if columns == 1 else columns * (-(-column // 4) * 4)
 
 
 def _check_accessor(gltf: Gltf, name: str, accessor: Accessor) -> None:
     if accessor.buffer_view is not None:
         view = _part(gltf.buffer_views, accessor.buffer_view, "bufferView", name)
-        component, element = _COMPONENT_BYTES[accessor.component_type], _element_bytes(accessor)
+        component, element = COMPONENT_BYTES[accessor.component_type], _element_bytes(accessor)
         stride = view.byte_stride or element
         if stride < element:
             raise _NoMesh(
@@ -323,7 +324,7 @@ def _check_accessor(gltf: Gltf, name: str, accessor: Accessor) -> None:
         if sparse.count > accessor.count:
             raise _NoMesh(f"{name} replaces {sparse.count:,} of {accessor.count:,} elements")
         for part, size in (
-            (sparse.indices, _COMPONENT_BYTES[sparse.indices.component_type]),
+            (sparse.indices, COMPONENT_BYTES[sparse.indices.component_type]),
             (sparse.values, _element_bytes(accessor)),
         ):
             view = _part(gltf.buffer_views, part.buffer_view, "bufferView", f"{name}.sparse")
@@ -358,17 +359,17 @@ def _primitives(gltf: Gltf) -> list[tuple[int, int, Primitive]]:
 def _check_primitive(gltf: Gltf, name: str, primitive: Primitive) -> bool:
     """Whether the primitive has vertices with a place."""
     draco = (
-        _extension(Draco, primitive.extensions[_DRACO], f"{name}.{_DRACO}")
-        if _DRACO in primitive.extensions
+        _extension(Draco, primitive.extensions[DRACO], f"{name}.{DRACO}")
+        if DRACO in primitive.extensions
         else None
     )
     if draco is not None:
-        _part(gltf.buffer_views, draco.buffer_view, "bufferView", f"{name}.{_DRACO}")
+        _part(gltf.buffer_views, draco.buffer_view, "bufferView", f"{name}.{DRACO}")
     for attribute, index in primitive.attributes.items():
         accessor = _part(gltf.accessors, index, "accessor", f"{name}.{attribute[:40]}")
         if attribute == "POSITION":
             quantized = "KHR_mesh_quantization" in gltf.extensions_used
-            if accessor.type != "VEC3" or (accessor.component_type != _FLOAT and not quantized):
+            if accessor.type != "VEC3" or (accessor.component_type != FLOAT and not quantized):
                 raise _NoMesh(f"{name} has a POSITION that is not of three floats")
             packed = draco is not None and "POSITION" in draco.attributes
             if accessor.buffer_view is None and accessor.sparse is None and not packed:
@@ -388,14 +389,13 @@ def _check_indices(file: BinaryIO, gltf: Gltf, start: int, budget: int) -> None:
     They are read in blocks, each accessor once and all together `budget` bytes at most: overlapping
     accessors could have one file read for ever.
     """
-    vertices: dict[
-        int, tuple[int, str]
-    ] = {}  # accessor of indices -> fewest vertices of the primitives that use it
+    # Accessor of indices -> fewest vertices of the primitives that use it.
+    vertices: dict[int, tuple[int, str]] = {}
     for m, p, primitive in _primitives(gltf):
         if (
             primitive.indices is not None
             and "POSITION" in primitive.attributes
-            and _DRACO not in primitive.extensions
+            and DRACO not in primitive.extensions
         ):
             count = gltf.accessors[primitive.attributes["POSITION"]].count
             known = vertices.get(primitive.indices)
@@ -403,25 +403,14 @@ def _check_indices(file: BinaryIO, gltf: Gltf, start: int, budget: int) -> None:
                 vertices[primitive.indices] = (count, f"meshes[{m}].primitives[{p}]")
     for index, (count, name) in vertices.items():
         accessor = gltf.accessors[index]
-        if accessor.buffer_view is None or accessor.sparse is not None:
+        if not is_plain(gltf, accessor):
             continue
-        view = gltf.buffer_views[accessor.buffer_view]
-        plain = (
-            view.buffer == 0
-            and gltf.buffers[0].uri is None
-            and view.byte_stride is None
-            and not set(_MESHOPT) & set(view.extensions)
-        )
-        size = accessor.count * _COMPONENT_BYTES[accessor.component_type]
-        if not plain or size > budget:
+        at, stride, _ = place_of(gltf, accessor, start)
+        size = accessor.count * stride
+        if stride != COMPONENT_BYTES[accessor.component_type] or size > budget:
             continue
         budget -= size
-        largest = _largest(
-            file,
-            start + view.byte_offset + accessor.byte_offset,
-            size,
-            _INDEX_TYPES[accessor.component_type],
-        )
+        largest = _largest(file, at, size, _INDEX_TYPES[accessor.component_type])
         if largest >= count:
             raise _NoMesh(f"{name} has the index {largest:,} and only {count:,} vertices")
 

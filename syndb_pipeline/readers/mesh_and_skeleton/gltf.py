@@ -152,9 +152,9 @@ mostly has one.
 """
 
 _TRIANGLES, _STRIP = 4, 5
-_FLOAT: Final = 5126
+FLOAT: Final = 5126
 _BLOCK: Final = 12_000
-_SIZES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+COMPONENT_BYTES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _FORMATS: Final = {5120: "b", 5121: "B", 5122: "h", 5123: "H", 5125: "I", 5126: "f"}
 _NORMALIZED: Final = {5120: 127, 5121: 255, 5122: 32_767, 5123: 65_535}
 """What a whole number that stands for 1 is, by type (glTF 2.0, 3.6.2.2)."""
@@ -164,11 +164,9 @@ _FLAT: Final = 1e-6
 32 bits round more.
 """
 
-_PACKED: Final = (
-    "KHR_draco_mesh_compression",
-    "EXT_meshopt_compression",
-    "KHR_meshopt_compression",
-)
+MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")
+DRACO: Final = "KHR_draco_mesh_compression"
+_PACKED: Final = (DRACO, *MESHOPT)
 _Matrix = tuple[float, ...]  # sixteen numbers, column by column, as glTF has them
 _IDENTITY: Final[_Matrix] = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
 
@@ -229,7 +227,7 @@ def why_no_surface(file: BinaryIO, gltf: Gltf, start: int | None) -> str:
         indices = gltf.accessors[primitive.indices] if primitive.indices is not None else None
         if start is None or any(name in primitive.extensions for name in _PACKED):
             return ""
-        if not _is_plain(gltf, vertices) or (indices is not None and not _is_plain(gltf, indices)):
+        if not is_plain(gltf, vertices) or (indices is not None and not is_plain(gltf, indices)):
             return ""
         for face in range(0, faces, step):
             if seen == MAX_FACES:
@@ -267,7 +265,7 @@ def _corners(mode: int, face: int) -> tuple[int, int, int]:
     return (face, face + 1, face + 2) if mode == _STRIP else (0, face + 1, face + 2)
 
 
-def _is_plain(gltf: Gltf, accessor: Accessor) -> bool:
+def is_plain(gltf: Gltf, accessor: Accessor) -> bool:
     """Whether the accessor's elements are in the binary chunk as they are."""
     if accessor.buffer_view is None or accessor.sparse is not None:
         return False
@@ -277,20 +275,20 @@ def _is_plain(gltf: Gltf, accessor: Accessor) -> bool:
     )
 
 
-def _place(gltf: Gltf, accessor: Accessor, start: int) -> tuple[int, int, int]:
+def place_of(gltf: Gltf, accessor: Accessor, start: int) -> tuple[int, int, int]:
     """Where the first element of a plain accessor is, how far it is to the next, and how many
     numbers each has.
     """
     assert accessor.buffer_view is not None
     view, numbers = gltf.buffer_views[accessor.buffer_view], 3 if accessor.type == "VEC3" else 1
-    stride = view.byte_stride or numbers * _SIZES[accessor.component_type]
+    stride = view.byte_stride or numbers * COMPONENT_BYTES[accessor.component_type]
     return start + view.byte_offset + accessor.byte_offset, stride, numbers
 
 
 def _element(
     file: BinaryIO, gltf: Gltf, accessor: Accessor, start: int, number: int
 ) -> tuple[float, ...]:
-    at, stride, numbers = _place(gltf, accessor, start)
+    at, stride, numbers = place_of(gltf, accessor, start)
     layout = struct.Struct(f"<{numbers}{_FORMATS[accessor.component_type]}")
     file.seek(at + number * stride)
     content = file.read(layout.size)
@@ -315,9 +313,9 @@ def _bounds(
     accessor = gltf.accessors[index]
     low, high = _numbers(accessor.min, 3), _numbers(accessor.max, 3)
     if low is None or high is None:
-        if start is None or accessor.component_type != _FLOAT or not _is_plain(gltf, accessor):
+        if start is None or accessor.component_type != FLOAT or not is_plain(gltf, accessor):
             return None, budget
-        at, stride, _ = _place(gltf, accessor, start)
+        at, stride, _ = place_of(gltf, accessor, start)
         budget -= accessor.count * stride
         if budget < 0:
             return None, 0
