@@ -14,7 +14,13 @@ from syndb_pipeline.readers.part import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
 _STEP: Final = 1 << 20
 _FEED: Final = 1 << 16
 _MOST_SILENT: Final = 1 << 20
-"""Bytes that may be read without one that is given: of a header that does not end, or of parts that hold nothing."""
+"""Bytes that may be read without one that is given: of a header that does not end."""
+
+_FREE_PARTS: Final = 1_000
+_LEAST_PART: Final = 64
+"""Bytes that more parts than these must hold on average. Programs that write parts (bgzip, pigz)
+make them 64 kB.
+"""
 
 
 def gunzipped(source: BinaryIO, file: str) -> Iterator[bytes]:
@@ -24,23 +30,29 @@ def gunzipped(source: BinaryIO, file: str) -> Iterator[bytes]:
     compressed, or nearly nothing.
     """
     stream: zlib._Decompress | None = None
-    data, taken, given, silent, first = b"", 0, 0, 0, True
+    data, taken, given, silent, parts = b"", 0, 0, 0, 0
     while data or (data := source.read(_FEED)):
         if stream is None:
             data = (
-                data if first else data.lstrip(b"\0")
+                data.lstrip(b"\0") if parts else data
             )  # tapes and some programs fill up with zeros
             if not data:
                 continue
-            stream, first = zlib.decompressobj(31), False
+            parts += 1
+            if parts > _FREE_PARTS and given < parts * _LEAST_PART:
+                reason = (
+                    f"it is made of {parts:,} or more compressed parts that hold nearly nothing"
+                )
+                raise refused(file, reason, UNPACK)
+            stream = zlib.decompressobj(31)
         piece = stream.decompress(data, _STEP)
         rest = stream.unconsumed_tail or stream.unused_data
         taken += len(data) - len(rest)
         silent = 0 if piece else silent + len(data) - len(rest)
         given += len(piece)
         if silent > _MOST_SILENT:
-            reason = f"more than {silent:,} bytes of it hold nothing, in a header without end or in parts that are empty"
-            raise refused(file, reason, "Compress it again from its source.")
+            advice = "Compress it again from its source."
+            raise refused(file, "its gzip header does not end", advice)
         if given > BOMB_BYTES and given > BOMB_RATIO * taken:
             raise refused(
                 file,
