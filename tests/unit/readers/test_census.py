@@ -226,7 +226,7 @@ def test_a_quotation_mark_far_behind_an_empty_surplus_value_hides_it_not(
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from syndb_pipeline.readers import census
+from syndb_pipeline.readers.text import census
 census.take(Path(sys.argv[1]), b",", b"\\n")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 census.take(Path(sys.argv[2]), b",", b"\\n")
