@@ -11,7 +11,6 @@ import datetime
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from syndb_pipeline.corrections import returned
 from syndb_pipeline.readers import part as limits
 from syndb_pipeline.state.stage import Context
 from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
-from tests.ingest_helpers import DATASET, context_for
+from tests.ingest_helpers import context_for
 
 AXON = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"
 
@@ -63,8 +62,14 @@ def refused(lab: tuple[Context, Path], path: Path) -> str:
     return str(error.value)
 
 
-def cell(sheet: Any, address: str) -> Callable[[object], None]:
-    return lambda value: setattr(sheet[address], "value", value)
+def put(path: Path, cells: dict[str, Any], sheet: str = "axon.csv") -> Path:
+    """The workbook with other values in some cells."""
+
+    def change(book: Any) -> None:
+        for address, value in cells.items():
+            book[sheet][address] = value
+
+    return edit(path, change)
 
 
 @pytest.mark.parametrize(
@@ -85,17 +90,13 @@ def cell(sheet: Any, address: str) -> Callable[[object], None]:
 def test_what_is_no_correction_is_refused_with_its_place(
     lab: tuple[Context, Path], address: str, value: object, why: str
 ) -> None:
-    told = refused(lab, edit(lab[1], lambda book: cell(book["axon.csv"], address)(value)))
+    told = refused(lab, put(lab[1], {address: value}))
     assert why in told
     assert "nothing was written" in told
 
 
 def test_all_that_is_wrong_is_told_at_once(lab: tuple[Context, Path]) -> None:
-    def change(book: Any) -> None:
-        book["axon.csv"]["G2"] = "=1"
-        book["axon.csv"]["G3"] = "=2"
-
-    told = refused(lab, edit(lab[1], change))
+    told = refused(lab, put(lab[1], {"G2": "=1", "G3": "=2"}))
     assert "cell G2" in told
     assert "cell G3" in told
 
@@ -103,17 +104,11 @@ def test_all_that_is_wrong_is_told_at_once(lab: tuple[Context, Path]) -> None:
 def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(
     lab: tuple[Context, Path],
 ) -> None:
-    def double(book: Any, value: str) -> None:
-        sheet = book["axon.csv"]
-        sheet["G2"] = "5"
-        for column in range(1, 9):
-            sheet.cell(4, column).value = sheet.cell(2, column).value
-        sheet["G4"] = value
-
-    assert "row 2 of axon.csv is there twice, with different values" in refused(
-        lab, edit(lab[1], lambda book: double(book, "6"))
-    )
-    done, _ = applied(lab[0], edit(lab[1], lambda book: double(book, "5")))
+    row = {"A": "axon.csv", "C": "2", "F": "a1", "H": "x", "G": "5"}
+    twice = {"G2": "5"} | {f"{column}4": value for column, value in row.items()}
+    told = refused(lab, put(lab[1], twice | {"G4": "6"}))
+    assert "row 2 of axon.csv is there twice, with different values" in told
+    done, _ = applied(lab[0], put(lab[1], twice))
     assert done.cells == 1
     assert "is there twice, alike" in done.notes[0]
 
@@ -151,11 +146,7 @@ def test_a_deleted_row_stays_and_a_marked_one_goes(lab: tuple[Context, Path]) ->
 
 
 def test_numbers_typed_as_numbers_are_taken(lab: tuple[Context, Path]) -> None:
-    def change(book: Any) -> None:
-        book["axon.csv"]["G2"] = 12.5
-        book["axon.csv"]["G3"] = 7
-
-    done, _ = applied(lab[0], edit(lab[1], change))
+    done, _ = applied(lab[0], put(lab[1], {"G2": 12.5, "G3": 7}))
     assert done.files == ["corrections/axon.csv"]
     assert (lab[0].config.folder / done.files[0]).read_text() == (
         "file,line,column,was,now\naxon.csv,2,voxel_volume,-5,12.5\naxon.csv,4,voxel_volume,zero,7\n"
@@ -172,15 +163,8 @@ def test_numbers_get_the_files_decimal_comma(tmp_path: Path) -> None:
 
 
 def test_another_dataset_is_refused(lab: tuple[Context, Path]) -> None:
-    text = lab[0].config.path.read_text()
-    lab[0].config.path.write_text(
-        text.replace(str(DATASET["id"]), "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99")
-    )
-    context = context_for(lab[0].config.folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
-    other = DATASET | {"id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"}
-    object.__setattr__(
-        context.config, "dataset", context.config.dataset.model_copy(update={"id": other["id"]})
-    )
+    other = {"id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99"}
+    context = context_for(lab[0].config.folder, {"axon": "axon.csv"}, dataset=other)
     assert "was made for dataset" in refused((context, lab[1]), lab[1])
 
 
@@ -222,9 +206,7 @@ def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None
         sheet["A1"] = sheet["A1"].value.replace('"format":2', '"format":3')
 
     assert "it is of format 3" in refused(lab, edit(lab[1], later))
-    assert "changed or damaged" in refused(
-        lab, edit(lab[1], lambda book: cell(book["syndb-pipeline"], "A1")("{"))
-    )
+    assert "changed or damaged" in refused(lab, put(lab[1], {"A1": "{"}, "syndb-pipeline"))
 
 
 def test_what_takes_too_much_is_refused(
@@ -260,25 +242,14 @@ def test_what_a_cell_could_not_show_is_not_taken_for_a_value(tmp_path: Path) -> 
     context = context_for(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
     check(context)
     path = fixes(context, tmp_path / "fixes.xlsx")
-    lab = (context, path)
-
-    def change(book: Any) -> None:
-        book["axon.csv"]["H2"] = "a\u2401bc"
-        book["axon.csv"]["H3"] = "short"
-
-    told = refused(lab, edit(path, change))
+    told = refused((context, path), put(path, {"H2": "a\u2401bc", "H3": "short"}))
     assert "cell H2: it still holds '\u2401'" in told
     assert "cell H3: the value was too long to be here whole; correct it in axon.csv, row 3" in told
 
 
 def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> None:
-    def change(book: Any) -> None:
-        for address in ("F2", "G2", "H2"):
-            book["axon.csv"][address] = None
-
-    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in refused(
-        lab, edit(lab[1], change)
-    )
+    told = refused(lab, put(lab[1], dict.fromkeys(("F2", "G2", "H2"))))
+    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in told
 
 
 def test_a_second_workbook_adds_to_the_first(lab: tuple[Context, Path], tmp_path: Path) -> None:
