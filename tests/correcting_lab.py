@@ -35,7 +35,7 @@ Line = str
 
 
 def check(context: Context) -> Record:
-    """Run the checks; gives the sealed record."""
+    """Run the checks; gives the record of the verdict."""
     with context.store.lock():
         return list(run_through(context, "check_integrity"))[-1]
 
@@ -138,7 +138,7 @@ def text_of(
     lines: Mapping[int, tuple[str, str]] | None = None,
     broken: bool = False,
 ) -> str:
-    """Rows as delimited text; of `lines`, those that are broken or those that should stand
+    """Rows as delimited text; of `lines`, those that are broken or those that should be
     there.
     """
     sink = io.StringIO()
@@ -167,8 +167,8 @@ class Lab:
         folder.mkdir(parents=True, exist_ok=True)
 
         def put(name: str, encoding: str, **form: Any) -> None:
-            told = text_of(rows[name], lines=text[name].lines, broken=broken, **form)
-            (folder / text[name].name).write_bytes(told.encode(encoding))
+            content = text_of(rows[name], lines=text[name].lines, broken=broken, **form)
+            (folder / text[name].name).write_bytes(content.encode(encoding))
 
         put("neuron", "utf-8-sig", end="\r\n")
         put("axon", "cp1252", delimiter=";")

@@ -63,19 +63,19 @@ def apply_fixes(
     context = terminal.open_context(path, settings)
     with context.store.lock():
         applied = apply(context, book)
-    told = dataclasses.asdict(applied)
+    done = dataclasses.asdict(applied)
     if not as_json:
         _print(applied)
     if check:
-        terminal.check(Path(_here(path)), settings, as_json, applied=told)
+        terminal.check(Path(_here(path)), settings, as_json, applied=done)
     elif as_json:
-        terminal.print_json(None, applied=told)
+        terminal.print_json(None, applied=done)
     else:
         typer.echo(f"Next: syndb-pipeline check {_here(path)}")
 
 
 def _here(path: str | Path) -> str:
-    """`path` as it is called from the working folder, where it lies below it."""
+    """`path` as it is called from the working folder, where it is below it."""
     return str(
         Path(path).relative_to(Path.cwd()) if Path(path).is_relative_to(Path.cwd()) else path
     )

@@ -241,7 +241,7 @@ class FileCorrections:
             rows = [each for each in self.applied if not each.column]
             counts = {
                 "cell{s} corrected": len(self.applied) - len(rows),
-                "row{s} written anew": sum(bool(each.now) for each in rows),
+                "row{s} rewritten": sum(bool(each.now) for each in rows),
                 "row{s} removed": sum(not each.now for each in rows),
             }
             what = ", ".join(
@@ -249,7 +249,7 @@ class FileCorrections:
                 for text, count in counts.items()
                 if count
             )
-            yield from self._told(self.applied, APPLIED, what=what)
+            yield from self._problem(self.applied, APPLIED, what=what)
         for reason in dict.fromkeys(self.refused.values()):
             those = [each for each, why in self.refused.items() if why == reason]
             advice = _ADVICE.get(reason, "Correct these lines of {source}, or remove them.")
@@ -257,7 +257,7 @@ class FileCorrections:
                 "reason": reason.format(file=self.file, now=those[0].now),
                 "advice": advice.format(source=self.source),
             }
-            for problem in self._told(those, REFUSED, **values):
+            for problem in self._problem(those, REFUSED, **values):
                 yield replace(problem, severity="hint" if reason == ALREADY else None)
 
     def unread(self, table: str) -> list[Problem]:
@@ -266,10 +266,12 @@ class FileCorrections:
             "reason": f"{table} does not read {self.file}",
             "advice": f"Correct these lines of {self.source}, or remove them.",
         }
-        told = self._told([*self.cells, *self.rows.values()], REFUSED, **values)
-        return [replace(problem, severity="warning") for problem in told]
+        found = self._problem([*self.cells, *self.rows.values()], REFUSED, **values)
+        return [replace(problem, severity="warning") for problem in found]
 
-    def _told(self, corrections: Iterable[Correction], code: str, **values: str) -> list[Problem]:
+    def _problem(
+        self, corrections: Iterable[Correction], code: str, **values: str
+    ) -> list[Problem]:
         places = Places(self.file, self.sheet)
         for each in sorted(corrections, key=lambda each: each.place):
             places.add(each.line, each.was, each.column or None)

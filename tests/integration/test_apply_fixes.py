@@ -1,7 +1,7 @@
 """`report --fixes` and `apply-fixes` as a person gives them: what is printed, exit codes, and
 files.
 
-Belongs here: the commands as processes. Does not: what stands in the workbook, or formats
+Belongs here: the commands as processes. Does not: what is in the workbook, or formats
 (`tests/unit/corrections`).
 """
 
@@ -44,7 +44,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lab(checked: Path, tmp_path: Path) -> Lab:
-    """That lab anew for each test."""
+    """That lab for each test."""
     return Lab(Path(shutil.copytree(checked, tmp_path / "lab")))
 
 

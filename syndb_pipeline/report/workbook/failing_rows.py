@@ -187,7 +187,7 @@ def _replaced(report: Report) -> dict[tuple[str, int], str]:
 def _earlier_keys(
     report: Report, connection: duckdb.DuckDBPyConnection, tables: set[str]
 ) -> dict[tuple[str, int], str]:
-    """Table and number of each chosen row that repeats a key -> where the key stands first."""
+    """Table and number of each chosen row that repeats a key -> where the key is first."""
     sources = SourceMap.read(report.context.store.stage("ingest"))
     notes: dict[tuple[str, int], str] = {}
     for table in tables:
@@ -203,7 +203,7 @@ def _earlier_keys(
                   r.row_number
                 ORDER BY c.rank, r.row_number LIMIT {MAX_ROWS}""").fetchall()
         notes |= {
-            (table, row): f"The key stands first in {sources.example(table, first)}."
+            (table, row): f"The key is first in {sources.example(table, first)}."
             for row, first in rows
         }
     return notes

@@ -1,7 +1,7 @@
 """What a fix-me workbook remembers of its own making, so that corrections reach the very rows they
 were made for.
 
-Belongs here: the record in the hidden sheet, the columns beside the lab's own, how a value stands
+Belongs here: the record in the hidden sheet, the columns beside the lab's own, how a value is
 in a cell. Does not: reading or writing.
 """
 
@@ -39,7 +39,7 @@ _CONTROL: Final = {code: 0x2400 + code for code in range(32) if code not in (9, 
 }
 _NOT_XML: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")
 PLACEHOLDERS: Final = frozenset({chr(picture) for picture in _CONTROL.values()} | {"\ufffd"})
-"""What stands in a cell for a character that none can hold."""
+"""What a cell holds for a character that none can hold."""
 
 
 class SheetRecord(BaseModel):
@@ -76,7 +76,7 @@ class FixRecord(BaseModel):
 
 
 def shown(value: str) -> str:
-    """`value` as it stands in a cell: line ends as line feeds, a control picture for a control
+    """`value` as it is in a cell: line ends as line feeds, a control picture for a control
     character, cut where it is too long.
     """
     text = value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value

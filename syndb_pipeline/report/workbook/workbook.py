@@ -1,4 +1,4 @@
-"""Writing the fix-me workbook: a lab's failing rows as they stand in its files, what is wrong with
+"""Writing the fix-me workbook: a lab's failing rows as they are in its files, what is wrong with
 each cell, and how to correct it.
 
 Belongs here: sheets, colours, comments, the record. Does not: which rows (`failing_rows.py`), what
@@ -56,7 +56,7 @@ column beside says the same.
 """
 
 MAX_SHEETS: Final = 100
-"""Files of one workbook, each on a sheet of its own; the rows of more are told to wait for the
+"""Files of one workbook, each on a sheet of its own; the rows of more have to wait for the
 next.
 """
 

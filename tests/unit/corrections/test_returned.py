@@ -41,7 +41,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lab(checked: Path, tmp_path: Path) -> tuple[Context, Path]:
-    """The folder anew for each test, and its workbook."""
+    """The folder for each test, and its workbook."""
     folder = Path(shutil.copytree(checked, tmp_path / "lab"))
     return context_for(
         folder, {"axon": {"file": "axon.csv", "ignore": ["note"]}}
@@ -90,15 +90,15 @@ def put(path: Path, cells: dict[str, Any], sheet: str = "axon.csv") -> Path:
 def test_what_is_no_correction_is_refused_with_its_place(
     lab: tuple[Context, Path], address: str, value: object, why: str
 ) -> None:
-    told = refused(lab, put(lab[1], {address: value}))
-    assert why in told
-    assert "nothing was written" in told
+    found = refused(lab, put(lab[1], {address: value}))
+    assert why in found
+    assert "nothing was written" in found
 
 
 def test_all_that_is_wrong_is_told_at_once(lab: tuple[Context, Path]) -> None:
-    told = refused(lab, put(lab[1], {"G2": "=1", "G3": "=2"}))
-    assert "cell G2" in told
-    assert "cell G3" in told
+    why = refused(lab, put(lab[1], {"G2": "=1", "G3": "=2"}))
+    assert "cell G2" in why
+    assert "cell G3" in why
 
 
 def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(
@@ -106,8 +106,8 @@ def test_a_row_twice_with_different_values_is_refused_and_alike_is_merged_once(
 ) -> None:
     row = {"A": "axon.csv", "C": "2", "F": "a1", "H": "x", "G": "5"}
     twice = {"G2": "5"} | {f"{column}4": value for column, value in row.items()}
-    told = refused(lab, put(lab[1], twice | {"G4": "6"}))
-    assert "row 2 of axon.csv is there twice, with different values" in told
+    why = refused(lab, put(lab[1], twice | {"G4": "6"}))
+    assert "row 2 of axon.csv is there twice, with different values" in why
     done, _ = applied(lab[0], put(lab[1], twice))
     assert done.cells == 1
     assert "is there twice, alike" in done.notes[0]
@@ -242,14 +242,14 @@ def test_what_a_cell_could_not_show_is_not_taken_for_a_value(tmp_path: Path) -> 
     context = context_for(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
     check(context)
     path = fixes(context, tmp_path / "fixes.xlsx")
-    told = refused((context, path), put(path, {"H2": "a\u2401bc", "H3": "short"}))
-    assert "cell H2: it still holds '\u2401'" in told
-    assert "cell H3: the value was too long to be here whole; correct it in axon.csv, row 3" in told
+    why = refused((context, path), put(path, {"H2": "a\u2401bc", "H3": "short"}))
+    assert "cell H2: it still holds '\u2401'" in why
+    assert "cell H3: the value was too long to be here whole; correct it in axon.csv, row 3" in why
 
 
 def test_a_row_that_is_emptied_has_to_be_marked(lab: tuple[Context, Path]) -> None:
-    told = refused(lab, put(lab[1], dict.fromkeys(("F2", "G2", "H2"))))
-    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in told
+    why = refused(lab, put(lab[1], dict.fromkeys(("F2", "G2", "H2"))))
+    assert "axon.csv, cell E2: nothing is left in this row; write x here to remove it" in why
 
 
 def test_a_second_workbook_adds_to_the_first(lab: tuple[Context, Path], tmp_path: Path) -> None:

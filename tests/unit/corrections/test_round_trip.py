@@ -93,7 +93,7 @@ def test_any_mixture_of_errors_is_fixed(tmp_path: Path, seed: int) -> None:
     lab = build(tmp_path / "lab", rng, rows=40)
     wrong = {
         "cid": ["", "{first}"],
-        "parent_id": ["", "nobody", "0", "{first}.0"],
+        "parent_id": ["", "nowhere", "0", "{first}.0"],
         "cable_length": ["-5.5", "inf", "five", "1e999"],
         "voxel_volume": ["-1", "0", "x", "-0,5"],
         "terminal_count": ["-3", "1,5"],

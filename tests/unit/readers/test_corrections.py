@@ -114,7 +114,7 @@ def test_lines_that_were_no_rows_become_rows(tmp_path: Path) -> None:
     assert rows(done) == [("a1", 5.0), ("a2", 6.0), ("a3", 7.0), ("a4", 8.0), ("a5", 9.0)]
     assert [done.line("axon", row) for row in range(5)] == [2, 3, 3, 4, 6]
     assert sorted(done.codes) == ["SYN-READ-011", "SYN-READ-025"]
-    assert done.finding("SYN-READ-025").message.endswith("2 rows written anew.")
+    assert done.finding("SYN-READ-025").message.endswith("2 rows rewritten.")
 
 
 def test_a_line_that_is_no_row_goes_or_stays_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_line_that_is_no_row_goes_or_stays_refused(tmp_path: Path) -> None:
     assert rows(done) == [("a1", 5.0), ("a5", 9.0)]
     assert done.tables["axon"].rejected == 1
     assert str(done.finding("SYN-READ-002").examples[0]) == "a.csv, row 4: 'a4,8'"
-    assert done.finding("SYN-READ-025").message.endswith("1 row written anew, 1 row removed.")
+    assert done.finding("SYN-READ-025").message.endswith("1 row rewritten, 1 row removed.")
 
 
 def test_a_last_line_that_seemed_cut_is_corrected(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stands in the fix-me workbook: the lab's own rows as they are, the failing cells told,
+"""What is in the fix-me workbook: the lab's own rows as they are, the failing cells explained,
 hostile values harmless.
 
 Belongs here: the workbook as it is written. Does not: what comes back (`test_returned.py`).
@@ -95,7 +95,7 @@ def test_a_row_without_a_cell_to_blame_is_pale_as_a_whole(tmp_path: Path) -> Non
     (tmp_path / "synapse.csv").write_text("cid,pre_synapse_id\ns1,n1\ns2,\n")
     _, book = written(tmp_path, {"neuron": "neuron.csv", "synapse": "synapse.csv"})
     cells = row_of(book["synapse.csv"], 3)
-    assert cells[5].fill.fgColor.rgb == "FFFFB3B3", "SYN-INT-002 is told at the key"
+    assert cells[5].fill.fgColor.rgb == "FFFFB3B3", "SYN-INT-002 is reported at the key"
     (tmp_path / "axon.csv").write_text("cid,voxel_volume\na1,5\n")
     context, _ = written(tmp_path, {"neuron": "neuron.csv", "axon": "axon.csv"})
     failures = context.store.stage("assign_ids") / "failures.parquet"
@@ -242,9 +242,7 @@ def test_a_repeated_key_says_where_it_stands_first(tmp_path: Path) -> None:
     (tmp_path / "a2.csv").write_text("cid,voxel_volume\na3,5\na2,6\na2,7\n")
     _, book = written(tmp_path, {"axon": "a*.csv"})
     for row in (3, 4):
-        assert (
-            "The key stands first in a1.csv, row 3." in row_of(book["a2.csv"], row)[5].comment.text
-        )
+        assert "The key is first in a1.csv, row 3." in row_of(book["a2.csv"], row)[5].comment.text
 
 
 def test_more_files_than_sheets_wait_for_the_next_workbook(
