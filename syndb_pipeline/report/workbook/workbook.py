@@ -1,17 +1,19 @@
 """Writing the fix-me workbook: a lab's failing rows as they are in its files, what is wrong with
 each cell, and how to correct it.
 
-Belongs here: sheets, colours, comments, the record. Does not: which rows (`failing_rows.py`), what
-comes back (`returned.py`).
+Belongs here: sheets, comments, instructions, the record. Does not: which rows (`failing_rows.py`),
+how it looks and what it says (`look.toml`), what comes back (`corrections/returned.py`).
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -30,9 +32,9 @@ from syndb_pipeline.report.workbook.failing_rows import (
     Chosen,
     Failing,
     Fault,
+    about_rows,
     choose,
 )
-from syndb_pipeline.report.workbook.instructions import LOOK, Row, instructions
 from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
 from syndb_pipeline.report.workbook.record import (
     LINE,
@@ -46,6 +48,7 @@ from syndb_pipeline.report.workbook.record import (
     shown,
 )
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
+from syndb_pipeline.rules.finding import Finding
 
 MAX_CELLS: Final = 2_000_000
 """Cells of one workbook; files with many columns show fewer rows."""
@@ -63,9 +66,18 @@ next.
 MAX_COLUMNS: Final = 16_384 - len(OWN_COLUMNS)
 """The lab's columns that a sheet has room for (Excel's own limit)."""
 
+LOOK: Final[dict[str, Any]] = tomllib.loads(
+    files(__package__).joinpath("look.toml").read_text(encoding="utf-8")
+)
+"""Formats, colours and texts."""
+
 _CHUNK: Final = 30_000  # characters of the record in one cell
 _TEXT: Final = {"num_format": "@", "valign": "top"}
 _LONG_AGO: Final = datetime(2000, 1, 1)
+
+
+Row = Sequence[Sequence[str]]
+"""Cells of one row: the name of its format, and text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +179,7 @@ class _Book:
                 written += len(rows)
                 self.unreadable.append(_record_of(title, source, [], rows))
         self._readme(
-            readme, instructions(self.report, self.rows, max(self.chosen.total, self.rows))
+            readme, _instructions(self.report, self.rows, max(self.chosen.total, self.rows))
         )
         self._record()
 
@@ -344,3 +356,31 @@ def _words(fault: Fault) -> str:
         f"{fault.severity.upper()} {fault.code} {finding.title}\n{finding.message}{note}\nFix:"
         f" {finding.fix}{settings}"
     )
+
+
+def _instructions(report: Report, rows: int, total: int) -> Iterator[Row]:
+    """The rows of the sheet, for a workbook that shows `rows` of `total` failing rows."""
+    counts = {"rows": f"{rows:,}", "total": f"{total:,}", "left": f"{total - rows:,}"}
+    beginning = ("title", "some" if total else "none", *(("more",) if total > rows else ()))
+    for row in [row for part in beginning for row in LOOK["read_me"][part]]:
+        yield [(style, text.format(name=report.name, **counts)) for style, text in row]
+    yield from LOOK["read_me"]["how"]
+    pairs = list(zip(report.findings, about_rows(report), strict=True))
+    whole = [each for each, of_rows in pairs if not of_rows]
+    parts = {
+        "whole": [finding for finding in whole if finding.severity in ("error", "warning")],
+        "of_rows": [finding for finding, of_rows in pairs if of_rows],
+    }
+    for heading, findings in parts.items():
+        if findings:
+            yield from LOOK["read_me"][heading]
+            yield from map(_about, findings)
+
+
+def _about(finding: Finding) -> Row:
+    first = finding.examples[0] if finding.examples else None
+    where = f"\nFirst: {first}" if first and first.row is not None else ""
+    text = f"{finding.code} {finding.title}\n{finding.message}{where}\nFix: {finding.fix}"
+    style = f"wrap {finding.severity}"
+    settings = finding.settings[0] if finding.settings else ""
+    return ((style, finding.severity), ("wrap", text), ("code", settings))
