@@ -75,7 +75,8 @@ class Fence:
 
         Raises:
             LimitReached: It took more, or the process crashed.
-            Exception: Whatever `function` raises; an unforeseen one as `RuntimeError`.
+            Exception: Whatever `function` raises; an unforeseen one as `RuntimeError`, and so is a
+                process that cannot be started.
         """
         with self._one_at_a_time:
             try:
@@ -83,7 +84,12 @@ class Fence:
                 assert process.stdout is not None
                 with _watched(process.pid, memory, seconds):
                     succeeded, answer = pickle.load(process.stdout)
-            except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            except (EOFError, BrokenPipeError):
+                self._end()
+                if _LIMITS_ITSELF:  # what ends a copy of it does not end the process itself
+                    raise RuntimeError("The process that opens files could not start.") from None
+                raise LimitReached from None
+            except pickle.UnpicklingError:  # it ended in the middle of its answer
                 self._end()
                 raise LimitReached from None
             except BaseException:

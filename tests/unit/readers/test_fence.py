@@ -5,6 +5,7 @@ Belongs here: the process. Does not: files that would harm (`tests/integration/t
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from syndb_pipeline.readers import fence
 from syndb_pipeline.readers.fence import Fence, LimitReached
-from syndb_pipeline.readers.part import refused
+from syndb_pipeline.readers.part import Unreadable, refused
 
 MEMORY, SECONDS = 200_000_000, 5
 
@@ -30,7 +31,7 @@ def test_answers_and_errors_come_back() -> None:
         work.prepare(eval)
         assert work.call(eval, "print(1) or 42", memory=MEMORY, seconds=SECONDS) == 42
         first = work.call(os.getppid, memory=MEMORY, seconds=SECONDS)
-        with pytest.raises(fence.Unreadable) as caught:
+        with pytest.raises(Unreadable) as caught:
             work.call(exec, REFUSE, memory=MEMORY, seconds=SECONDS)
         assert caught.value.problems == refused("a.xlsx", "of this", "Do that.").problems
         with pytest.raises(FileNotFoundError):
@@ -56,6 +57,16 @@ def test_what_crashes_or_does_not_end_is_replaced() -> None:
             with pytest.raises(LimitReached):
                 work.call(exec, harm, memory=MEMORY, seconds=1)
             assert work.call(eval, "8", memory=MEMORY, seconds=SECONDS) == 8
+
+
+def test_a_process_that_cannot_import_is_not_taken_for_a_harmful_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def work(): return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    work = importlib.import_module("only_here").work
+    with Fence() as fenced, pytest.raises(RuntimeError, match="could not start"):
+        fenced.call(work, memory=MEMORY, seconds=SECONDS)
 
 
 def test_an_interruption_ends_the_process() -> None:
