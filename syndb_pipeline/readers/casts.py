@@ -27,7 +27,7 @@ from syndb_pipeline.readers import summary_words
 from syndb_pipeline.readers.part import Part, column_name
 
 CELLS: Final = "_cells"
-"""The last column of an ingested table: what needs telling about the row's cells, NULL for nearly
+"""The last column of an ingested table: what is to be said about the row's cells, NULL for nearly
 every row. See `cells_of`.
 """
 
@@ -79,7 +79,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 @dataclass(frozen=True, slots=True)
 class Cast:
     """One column's cast: SQL for its typed value, the cheap condition under which a cell may need
-    telling, its kind and its raw text.
+    noting, its kind and its raw text.
     """
 
     value: str
@@ -165,7 +165,7 @@ def select(
     doubts = {name: f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items()}
     of_labels = [f"coalesce({label.suspect}, FALSE)" for _, label in labels]
     numeric = [name for name in order if columns[name].kind in _NUMBERS]
-    # Nearly every row of most tables has all its numbers: one sum tells, for a missing one makes it
+    # Nearly every row of most tables has all its numbers: one sum says so, for a missing one makes it
     # NULL.
     of_texts = [doubt for name, doubt in doubts.items() if name not in numeric]
     texts_only = " OR ".join([*of_texts, *of_labels])
@@ -180,7 +180,7 @@ def select(
         stored["cid"] = _key(read, config)
     outputs = ", ".join(f"{stored[name]} AS {quote(name)}" for name in order)
     # As one text: a column of lists without any takes four times as long to write.
-    told = (
+    noted = (
         f"CASE WHEN {suspects} THEN to_json(nullif(list_filter([{cells}], lambda cell: cell IS NOT"
         " NULL), []))::VARCHAR END"
     )
@@ -188,12 +188,12 @@ def select(
     for more in (quick, typed, whole):
         # One on top of the other: what is needed twice is worked out once.
         rows = f"SELECT *, {', '.join(more)} FROM ({rows})" if more else rows
-    return f"SELECT {outputs}, {told} AS {CELLS} FROM ({rows})"
+    return f"SELECT {outputs}, {noted} AS {CELLS} FROM ({rows})"
 
 
 def cells_of(column: str = CELLS) -> str:
     """SQL: the list of {col, raw, kind} that `_cells` holds as JSON, one for each cell that needs
-    telling; NULL where none does.
+    noting; NULL where none does.
     """
     return f"""from_json({column}, '[{{"col": "VARCHAR", "raw": "VARCHAR", "kind": "VARCHAR"}}]')"""
 
@@ -216,7 +216,7 @@ def is_surely_text(value: str, markers: Collection[str]) -> bool:
 
 
 def _or_a_name(cast: Cast, typed: str, name: str) -> Cast:
-    """`cast` that also tells a cell holding its own column's name: in a table without numbers
+    """`cast` that also notes a cell holding its own column's name: in a table without numbers
     nothing else gives a repeated header away.
     """
     named = f"{typed} = {literal(name)}"
@@ -257,7 +257,7 @@ def _as_text(
 
 
 def is_plain_number(column: Column, config: TableConfig) -> bool:
-    """Whether the texts of a column are numbers as they stand: in SynDB's unit, with a decimal
+    """Whether the texts of a column are numbers as they are: in SynDB's unit, with a decimal
     point, none of them a marker.
     """
     as_written = config.decimal == "." and not config.thousands and not config.markers(column)
@@ -324,9 +324,9 @@ def _from_text(
             if text.trimmed
             else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END"
         )
-        # A marker where a key must be is told as what emptied it; elsewhere it says what it should.
+        # A marker where a key must be is noted as what emptied it; elsewhere it says what it should.
         needed = column.required or (column.name == "parent_id" and column.published)
-        # condition -> the kind as which a cell is told, the one that comes first where several hold
+        # condition -> the kind as which a cell is noted, the one that comes first where several hold
         kinds = {}
         if damaged:
             kinds[f"{damaged} AND {typed} IS NOT NULL"] = "'float'"
@@ -336,11 +336,11 @@ def _from_text(
             kinds[f"{text.spelling} IS NOT NULL"] = text.spelling
         if not text.trimmed:
             kinds[f"{typed} <> {x}"] = "'trimmed'"
-        told = " ".join(f"WHEN {when} THEN {kind}" for when, kind in kinds.items())
+        noted = " ".join(f"WHEN {when} THEN {kind}" for when, kind in kinds.items())
         return Cast(
             value,
             f"({' OR '.join(kinds) or 'FALSE'})",
-            f"CASE {told} END" if told else "NULL::VARCHAR",
+            f"CASE {noted} END" if noted else "NULL::VARCHAR",
             x,
         )
     if column.kind is Kind.TEXT:
@@ -363,11 +363,11 @@ def _from_text(
             )
     suspect = f"({x} IS NOT NULL AND {typed} IS NULL)"
     void = f"strip_text({x}) = ''" + (f" OR {missing}" if missing else "")
-    told = f"WHEN {suspect} AND NOT ({void}) THEN 'uncast'"
+    noted = f"WHEN {suspect} AND NOT ({void}) THEN 'uncast'"
     if markers := true_markers(column, config):
         emptied = _missing(x, column, config.model_copy(update={"missing": markers}))
-        told += f" WHEN {suspect} AND {emptied} THEN 'emptied'"
-    return Cast(kept(value), suspect, f"CASE {told} END", x)
+        noted += f" WHEN {suspect} AND {emptied} THEN 'emptied'"
+    return Cast(kept(value), suspect, f"CASE {noted} END", x)
 
 
 def true_markers(column: Column, config: TableConfig) -> list[str]:
@@ -422,12 +422,12 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
     markers = [marker.strip(WHITE_SPACE) for marker in config.markers(column)]
     if not markers:
         return ""
-    told = f"strip_text({x}) IN ({', '.join(map(literal, markers))})"
+    noted = f"strip_text({x}) IN ({', '.join(map(literal, markers))})"
     numbers = [number for marker in markers if (number := _as_number(marker, config)) is not None]
     if column.kind in _NUMBERS and numbers:
         values = ", ".join(f"{number!r}::DOUBLE" for number in numbers)
-        told += f" OR coalesce(try_cast({_point(x, config)} AS DOUBLE) IN ({values}), FALSE)"
-    return f"({told})"
+        noted += f" OR coalesce(try_cast({_point(x, config)} AS DOUBLE) IN ({values}), FALSE)"
+    return f"({noted})"
 
 
 def _point(x: str, config: TableConfig) -> str:

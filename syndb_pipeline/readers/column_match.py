@@ -31,8 +31,8 @@ class Match:
 
 
 FEW_UNKNOWN: Final = 3
-"""So many unknown columns are reported one by one, each with all that can be done; of more, those that
-resemble none of SynDB's together.
+"""So many unknown columns are reported one by one, each with all that can be done; of more, those
+that resemble none of SynDB's together.
 """
 
 MAX_NAMED: Final = 20

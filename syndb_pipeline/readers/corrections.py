@@ -1,4 +1,5 @@
-"""A dataset's corrections: the rows of `corrections/<table>.csv` beside its YAML, which ingest lays over what it reads.
+"""A dataset's corrections: the rows of `corrections/<table>.csv` beside its YAML, which ingest lays
+over what it reads.
 
 Belongs here: that file as untrusted input, and corrections of whole lines of text. Does not: laying
 cells over a table (`overlay.py`), the workbook that corrections come from.
@@ -50,7 +51,8 @@ Place = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """The text of one cell as `file` has it, and as it is to be read. `line` is the row as findings count it, `column` the lab's name.
+    """The text of one cell as `file` has it, and as it is to be read. `line` is the row as findings
+    count it, `column` the lab's name.
 
     Without `column` it is about the whole row: `was` is its text, and `now` the text of the row or
     rows in its place; none where the row is taken out.
@@ -68,7 +70,9 @@ class Correction:
 
 
 def path_of(folder: Path, table: str) -> Path:
-    """Where the corrections of `table` are, if there are any; `folder` is that of the dataset's YAML."""
+    """Where the corrections of `table` are, if there are any; `folder` is that of the dataset's
+    YAML.
+    """
     return folder / FOLDER / f"{table}.csv"
 
 
@@ -79,7 +83,9 @@ def digest(folder: Path, table: str) -> str:
 
 
 def find(folder: Path, table: str, allowed: Sequence[Path] | None) -> Path | None:
-    """The corrections of `table`. Raises `ConfigError` for what must not be opened; `allowed` are pipeline.yaml's `data_folders`."""
+    """The corrections of `table`. Raises `ConfigError` for what must not be opened; `allowed` are
+    pipeline.yaml's `data_folders`.
+    """
     path = path_of(folder, table)
     what = irregular(path)
     if what is None and not path.is_file():
@@ -128,7 +134,9 @@ def as_csv(corrections: Iterable[Correction]) -> str:
 
 
 def row_text(values: Sequence[str], delimiter: str | None) -> str:
-    """A row as one text: what `was` holds for a whole row. `delimiter` is that of its file, if it is of text."""
+    """A row as one text: what `was` holds for a whole row. `delimiter` is that of its file, if it
+    is of text.
+    """
     return unified(
         joined([value.encode() for value in values], (delimiter or ",").encode()).decode()
     )
@@ -194,7 +202,9 @@ class FileCorrections:
 
     @property
     def replaces(self) -> bool:
-        """Whether other rows come in the place of a line, so that the file is to be read line by line."""
+        """Whether other rows come in the place of a line, so that the file is to be read line by
+        line.
+        """
         return any(row.now for row in self.rows.values())
 
     @property

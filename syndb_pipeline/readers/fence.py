@@ -1,9 +1,11 @@
-"""Reading in a process of its own, within limits: where a library meets a file of which nothing is known yet.
+"""Reading in a process of its own, within limits: where a library meets a file of which nothing is
+known yet.
 
 Belongs here: starting, limiting and ending that process. Does not: any file format.
 
-A file may make whoever opens it allocate without end, crash or never return. Here that ends one process which holds
-nothing: Linux limits its memory and processor time, elsewhere this process watches it.
+A file may make whoever opens it allocate without end, crash or never return. Here that ends one
+process which holds nothing: Linux limits its memory and processor time, elsewhere this process
+watches it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _DIED: Final = pickle.dumps((False, LimitReached()))
 
 
 class Fence:
-    """A process for reading, started when it is first needed and again when a file has ended it; gone after the `with` block."""
+    """A process for reading, started when it is first needed and again when a file has ended it;
+    gone after the `with` block.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,7 +180,9 @@ def _limit(memory: int, seconds: int) -> None:
 
 @contextmanager
 def _watched(process: int, memory: int, seconds: int) -> Iterator[None]:
-    """Kill the process with the number `process` when it goes beyond its limits, where it cannot be limited."""
+    """Kill the process with the number `process` when it goes beyond its limits, where it cannot be
+    limited.
+    """
     if _LIMITS_ITSELF:
         yield
         return
@@ -191,7 +197,9 @@ def _watched(process: int, memory: int, seconds: int) -> Iterator[None]:
 
 
 def watch(process: int, memory: int, seconds: int, done: threading.Event) -> None:
-    """Until `done`, look at the process every 20 ms: memory and processor time beside what it had at first."""
+    """Until `done`, look at the process every 20 ms: memory and processor time beside what it had
+    at first.
+    """
     psutil: Any = import_module("psutil")  # only where a process cannot be limited
 
     try:

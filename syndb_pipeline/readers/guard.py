@@ -75,7 +75,7 @@ class Guard:
         try:
             self._glance(path, file)
         except OSError:
-            return  # the reader tells why it cannot be read
+            return  # the reader says why it cannot be read
 
     def refusal(self, path: Path) -> str | None:
         """What stands for the digest of a file that a glance refuses: equal when the finding is
@@ -89,7 +89,7 @@ class Guard:
                 for problem in error.problems
             )
         except OSError:
-            return None  # the digest tells why
+            return None  # the digest says why
         return None
 
     def _glance(self, path: Path, file: str) -> None:

@@ -26,8 +26,8 @@ make them 64 kB.
 def gunzipped(source: BinaryIO, file: str) -> Iterator[bytes]:
     """The text of a gzip file in pieces, all of its parts one after the other.
 
-    Raises `zlib.error` or `EOFError` when it is not whole, and `Unreadable` when it holds far more than a table that was
-    compressed, or nearly nothing.
+    Raises `zlib.error` or `EOFError` when it is not whole, and `Unreadable` when it holds far more
+    than a table that was compressed, or nearly nothing.
     """
     stream: zlib._Decompress | None = None
     data, taken, given, silent, parts = b"", 0, 0, 0, 0

@@ -1,4 +1,5 @@
-"""Corrections laid over the rows that a reader gives: the part as if its file had the corrected text.
+"""Corrections laid over the rows that a reader gives: the part as if its file had the corrected
+text.
 
 Belongs here: finding rows by their line, comparing cells with `was`, the part that results. Does
 not: the file of corrections and whole lines of text (`corrections.py`), formats.
@@ -55,7 +56,8 @@ def counted(
 def texts(
     connection: duckdb.DuckDBPyConnection, part: Part, lines: Iterable[int]
 ) -> Iterator[tuple[int, int, list[str]]]:
-    """Of a part that is `counted`, the rows at `lines`: line, index from 0, and the text of each cell.
+    """Of a part that is `counted`, the rows at `lines`: line, index from 0, and the text of each
+    cell.
 
     Lines without a row are left out. Nothing else may ask `connection` meanwhile.
     """

@@ -26,7 +26,7 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell about a file, as a rule's code and the values its sentences need
+    """Something to say about a file, as a rule's code and the values its sentences need
     (`findings/catalogue.py`).
 
     `file` is None when it is about several. `severity` is given where the case is milder than its
@@ -46,7 +46,7 @@ class Problem:
 
 
 class Unreadable(Exception):
-    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which tells them
+    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which reports them
     as findings.
     """
 
@@ -133,9 +133,9 @@ class Part:
     source must give; `refused` how many more the file holds that cannot be read as rows;
     `refused_lines` is the file of those (`refused.RefusedLines`). `first_line` and `jumps` are
     those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`;
-    `plain_numbers` tells that it saw no number which DuckDB reads otherwise than it is written, and
+    `plain_numbers` says that it saw no number which DuckDB reads otherwise than it is written, and
     `trimmed` that no text has white space around it. `first` are the values of its first row as
-    they are written, where the reader has seen them. `table` is SynDB's; `returns` tells that the
+    they are written, where the reader has seen them. `table` is SynDB's; `returns` says that the
     lines of a text file end in CR, `headerless` that the config names its columns, `several` that
     the file is one of several of its table.
     """

@@ -1,6 +1,7 @@
 """What a file really is, by its first bytes, where its name promises something else.
 
-Belongs here: looking for the signatures of `signatures.toml`. Does not: reading any of those formats.
+Belongs here: looking for the signatures of `signatures.toml`. Does not: reading any of those
+formats.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The file formats that tables are read from: each module of this folder is one, with the entry `FORMAT`.
+"""The file formats that tables are read from: each module of this folder is one, with the entry
+`FORMAT`.
 
-Belongs here: what a format is, and finding the one of a file. Does not: what is special about any of them, elsewhere
-included. A new format is a new module here; everything that names or reads files asks this registry.
+Belongs here: what a format is, and finding the one of a file. Does not: what is special about any
+of them, elsewhere included. A new format is a new module here; everything that names or reads files
+asks this registry.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ Texts = tuple[str | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a file is read with: the run's connection, the process for files of which nothing is known, and limits.
+    """What a file is read with: the run's connection, the process for files of which nothing is
+    known, and limits.
 
-    `scratch` is a folder of the file's own, for copies; `corrections` are those of the file's lines.
+    `scratch` is a folder of the file's own, for copies; `corrections` are those of the file's
+    lines.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -50,7 +54,8 @@ class Glimpse:
     """The beginning of a file, or of one sheet of it.
 
     Attributes:
-        ways: Its first rows, blank ones left out, by the delimiter that gives them; None where nothing is delimited.
+        ways: Its first rows, blank ones left out, by the delimiter that gives them; None where
+            nothing is delimited.
         sheet: The sheet they are of.
         names: Its column names, of a format that has them apart from its rows.
         encoding: That of a text file.
@@ -68,7 +73,9 @@ class Glimpse:
 
 @dataclass(frozen=True, slots=True)
 class LabFile:
-    """One file (or sheet) as ingest read it: `first_line` is the row of its first record, `delimiter` that of a text file."""
+    """One file (or sheet) as ingest read it: `first_line` is the row of its first record,
+    `delimiter` that of a text file.
+    """
 
     path: Path
     table: Table
@@ -79,7 +86,7 @@ class LabFile:
 
 
 def _harmless(path: Path, file: str, config: TableConfig) -> None:
-    """The glance at a format of which a glance tells nothing."""
+    """The glance at a format of which a glance says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +95,20 @@ class Format:
 
     Attributes:
         name: What a person calls such a file: "workbook".
-        suffixes: Those of its files, in lower case (`.csv.gz` counts as one), each with what such files may start with, where
-            they have a signature.
-        read: The rows of the file at a path, called as in findings, for a table as its config says. Raises `Unreadable`.
-        peek: A look into the file at a path, with a row count at most, from which `init` guesses. Raises `Unreadable`.
-        cells: The cells of the columns called so (the lab's names) in such rows of a file that was read, row by row: the
-            text between delimiters, a number's shortest exact form. None where there is nothing, or no such row any more.
-        glance: A first look that takes a few reads whatever the file's size, before its digest is taken. Raises `Unreadable`.
+        suffixes: Those of its files, in lower case (`.csv.gz` counts as one), each with what such
+            files may start with, where they have a signature.
+        read: The rows of the file at a path, called as in findings, for a table as its config says.
+            Raises `Unreadable`.
+        peek: A look into the file at a path, with a row count at most, from which `init` guesses.
+            Raises `Unreadable`.
+        cells: The cells of the columns called so (the lab's names) in such rows of a file that was
+            read, row by row: the text between delimiters, a number's shortest exact form. None
+            where there is nothing, or no such row any more.
+        glance: A first look that takes a few reads whatever the file's size, before its digest is
+            taken. Raises `Unreadable`.
         prepare: What the other process should import ahead, where it is to be read there.
-        read_ahead: Whether reading it is only counting through, which another thread may do while it waits for its turn.
+        read_ahead: Whether reading it is only counting through, which another thread may do while
+            it waits for its turn.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Delimited text: .csv, .tsv and .txt, also compressed with gzip.
 
-Belongs here: the looks at a text file, single cells of one. Does not: reading all of it (`readers/text/`).
+Belongs here: the looks at a text file, single cells of one. Does not: reading all of it
+(`readers/text/`).
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def _glance(path: Path, file: str, config: TableConfig) -> None:
     try:
         head = _head(path, file, MAX_LINE_BYTES + 2)
     except (zlib.error, EOFError):
-        return  # the reader tells what is wrong with it
+        return  # the reader says what is wrong with it
     if signatures.recognise(head[: signatures.HEAD_BYTES]):
-        return  # the reader tells what it is instead
+        return  # the reader says what it is instead
     if len(head) > MAX_LINE_BYTES and b"\n" not in head and b"\r" not in head:
         if not head.strip(b"\0"):
             raise cannot_read(

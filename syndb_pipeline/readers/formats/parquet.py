@@ -1,6 +1,7 @@
 """Parquet files: their columns as they are, with the types the casts need to know.
 
-Belongs here: the schema of a Parquet file, and what its footer says that cannot be. Does not: casts.
+Belongs here: the schema of a Parquet file, and what its footer says that cannot be. Does not:
+casts.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ MAX_FOOTER_BYTES: Final = 16_000_000
 """Of one file. A billion rows of 40 columns in row groups of a million take 6 MB."""
 
 MAX_MEAN_VALUE: Final = 100_000
-"""Bytes of a value, on average of a column's, from `MAX_VALUES_FREE` bytes on: no table of a lab comes near."""
+"""Bytes of a value, on average of a column's, from `MAX_VALUES_FREE` bytes on: no table of a lab
+comes near.
+"""
 
 MAX_VALUES_FREE: Final = 100_000_000
 
 FREE_ROWS: Final = 1_000_000
 MAX_ROWS_PER_BYTE: Final = 300
-"""Rows for each byte of data, beyond `FREE_ROWS`. Every row has a key of its own, and even counted keys alone (1, 2, 3, ...), packed as
-differences and compressed, reach 190; one value for all rows reaches 430 in row groups of a million, and millions in one."""
+"""Rows for each byte of data, beyond `FREE_ROWS`. Every row has a key of its own, and even counted
+keys alone (1, 2, 3, ...), packed as differences and compressed, reach 190; one value for all rows
+reaches 430 in row groups of a million, and millions in one.
+"""
 
 _MAGIC: Final = b"PAR1"
 _FENCED_FOOTER: Final = 256_000
@@ -54,12 +59,17 @@ _FENCED_FOOTER: Final = 256_000
 _FOOTER_MEMORY: Final = 330_000_000
 _FOOTER_SECONDS: Final = 10
 _AGAIN: Final = "Write the file again with the program that made it."
-_SMALLER: Final = "Write the file again with row groups of about a million rows and pages of about 1 MB, as programs do by themselves."
+_SMALLER: Final = (
+    "Write the file again with row groups of about a million rows and pages of about 1 MB, as"
+    " programs do by themselves."
+)
 _DESCRIBES_TOO_MUCH: Final = "its footer describes far more columns and row groups than a table has"
 
 
 def _glance(path: Path, file: str, _: TableConfig) -> int:
-    """The bytes of the footer of the Parquet file at `path`, 0 where it is none. Raises `Unreadable` when no reader should try."""
+    """The bytes of the footer of the Parquet file at `path`, 0 where it is none. Raises
+    `Unreadable` when no reader should try.
+    """
     with path.open("rb") as source:
         size = source.seek(0, 2)
         source.seek(-min(8, size), 2)
@@ -98,12 +108,16 @@ def _check(metadata: Any, size: int, file: str) -> None:
                     file, f"column {chunk.path_in_schema!r} is said to lie outside the file", _AGAIN
                 )
             if unpacked > max(MAX_VALUES_FREE, MAX_MEAN_VALUE * chunk.num_values):
-                reason = f"{chunk.num_values:,} values of column {chunk.path_in_schema!r} unpack to {unpacked:,} bytes"
+                which = f"{chunk.num_values:,} values of column {chunk.path_in_schema!r}"
+                reason = f"{which} unpack to {unpacked:,} bytes"
                 raise refused(file, reason, _SMALLER)
             data += packed
     rows = metadata.num_rows
     if rows > FREE_ROWS and rows > MAX_ROWS_PER_BYTE * min(data, size):
-        reason = f"it has {rows:,} rows in {min(data, size):,} bytes of data, so nearly all of them are the same"
+        reason = (
+            f"it has {rows:,} rows in {min(data, size):,} bytes of data, so nearly all of them are"
+            " the same"
+        )
         raise refused(
             file,
             reason,
@@ -152,7 +166,7 @@ def _read(path: Path, file: str, table: Table, config: TableConfig, means: Means
             file, "a page of it unpacks to more than this run can hold in memory", _SMALLER
         ) from None
     except duckdb.Error:
-        found = []  # whoever reads all of it tells why
+        found = []  # whoever reads all of it says why
     return Part(
         path=path,
         file=file,

@@ -1,6 +1,7 @@
 """Workbooks: .xlsx, .xlsm and .xls, opened behind the fence.
 
-Belongs here: what a workbook may take, single cells of one. Does not: its sheets and cells (`readers/workbook/`).
+Belongs here: what a workbook may take, single cells of one. Does not: its sheets and cells
+(`readers/workbook/`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ _OTHER_PROCESS: Final = 186_000_000
 
 _LEAST_MEMORY: Final = 164_000_000
 _FREE_MEMORY: Final = 330_000_000
-"""What reading may take whatever the file's size; a small one that takes more is not what it seems."""
+"""What reading may take whatever the file's size: a small one that takes more is not what it seems.
+"""
 
 _MEMORY_PER_BYTE: Final = 200
-"""Beyond that. Compressed 10 to 1, a cell takes 2 to 5 bytes in the file and 72 and its text in memory."""
+"""Beyond that. Compressed 10 to 1, a cell takes 2 to 5 bytes in the file and 72 and its text in
+memory.
+"""
 
 _SECONDS: Final = 10
 _BYTES_PER_SECOND: Final = 100_000
@@ -53,7 +57,9 @@ def _peek(path: Path, means: Means, count: int) -> list[Glimpse]:
 def _fenced(
     function: Callable[..., Answer], path: Path, file: str, means: Means, *arguments: Any
 ) -> Answer:
-    """What `function` gives behind the fence for the workbook at `path` and `arguments`. Raises `Unreadable` when it takes too much."""
+    """What `function` gives behind the fence for the workbook at `path` and `arguments`. Raises
+    `Unreadable` when it takes too much.
+    """
     size = path.stat().st_size
     own = max(means.memory_limit - _OTHER_PROCESS, _LEAST_MEMORY)
     memory = min(own, max(_FREE_MEMORY, _MEMORY_PER_BYTE * size))

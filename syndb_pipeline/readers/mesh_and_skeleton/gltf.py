@@ -1,5 +1,5 @@
-"""The JSON of a glTF 2.0 file, as far as its geometry goes, and the geometry that it describes: the box
-around its vertices, and whether any of its faces has an area.
+"""The JSON of a glTF 2.0 file, as far as its geometry goes, and the geometry that it describes: the
+box around its vertices, and whether any of its faces has an area.
 
 Belongs here: names, types and ranges of single values (Khronos glTF 2.0 specification, section 5);
 what vertices say, placed as nodes place them. Does not: whether a file is glTF (`glb.py`).
@@ -22,13 +22,13 @@ Few = Annotated[list[Item], FailFast(), Field(max_length=20_000)]
 """A list that stays small in memory, whatever is in it: its first fault ends the reading."""
 
 
-def _few_attributes(told: object) -> object:
+def _few_attributes(value: object) -> object:
     """A primitive has less than ten. They are counted before they are looked at: each wrong one of
     a million would be a fault to keep.
     """
-    if isinstance(told, dict) and len(told) > 64:
+    if isinstance(value, dict) and len(value) > 64:
         raise ValueError("more than 64 attributes")
-    return told
+    return value
 
 
 Attributes = Annotated[dict[str, Index], BeforeValidator(_few_attributes)]

@@ -138,12 +138,12 @@ def _chunks(path: Path) -> Iterator[tuple[int, str]]:
                 raise _NoSkeleton(f"it has a zero byte, so it is no plain text{hint}", at)
             if first == 1 and not rest:
                 text = text.removeprefix("\xef\xbb\xbf")  # the byte order mark of UTF-8
-            whole, end, begun = text.rpartition("\n")
+            whole, end, started = text.rpartition("\n")
             if end:
                 lines = rest + whole
                 yield first, lines
                 first += lines.count("\n") + 1
-                rest = begun
+                rest = started
             else:
                 rest += text
             if first > MAX_LINES:

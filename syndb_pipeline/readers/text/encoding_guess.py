@@ -77,7 +77,7 @@ def utf16_of(head: bytes) -> str | None:
 
 @dataclass
 class Evidence:
-    """What the lines of a file say that is read as UTF-8 and is none. `returns` tells that its
+    """What the lines of a file say that is read as UTF-8 and is none. `returns` says that its
     lines end in CR, as old Macs wrote them.
     """
 

@@ -163,7 +163,7 @@ def _line_after(path: Path, end: bytes, config: TableConfig) -> int:
 def _header_of_other_bytes(
     path: Path, file: str, table: Table, config: TableConfig, end: bytes, header: Record
 ) -> Unreadable:
-    """`Unreadable` for a file whose header is no UTF-8; the lines below it tell in which encoding
+    """`Unreadable` for a file whose header is no UTF-8; the lines below it say in which encoding
     it is.
     """
     evidence = Evidence(end == b"\r")

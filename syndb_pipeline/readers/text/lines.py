@@ -1,5 +1,5 @@
-"""Records of a delimited text file, one by one and to the letter: the careful way, taken when the fast
-one cannot vouch for every line.
+"""Records of a delimited text file, one by one and to the letter: the careful way, taken when the
+fast one cannot vouch for every line.
 
 Belongs here: what ends the lines, splitting bytes into lines and lines into values. Does not:
 encodings, headers, DuckDB.
@@ -49,7 +49,7 @@ class Record:
     """One record: its first line (from 1), how many lines it spans, its values; `fault` is "" or
     "quote".
 
-    `raw` is the text as written, without the line end; `plain` tells that it holds no quotation
+    `raw` is the text as written, without the line end; `plain` says that it holds no quotation
     mark.
     """
 
@@ -117,7 +117,7 @@ class Splitter:
 
 
 def physical_lines(file: BinaryIO, end: bytes) -> Iterator[bytes]:
-    """The lines of `file` from where it stands, without their ends; `end` is b"\\n" (a b"\\r"
+    """The lines of `file` from where it is, without their ends; `end` is b"\\n" (a b"\\r"
     before it goes too) or b"\\r".
     """
     if end == b"\n":

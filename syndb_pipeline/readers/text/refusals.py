@@ -1,8 +1,8 @@
-"""Lines that are no rows: refused one by one, or because no single character separates the values of all
-of them.
+"""Lines that are no rows: refused one by one, or because no single character separates the values
+of all of them.
 
-Belongs here: recognising such lines, and what to say of them. Does not: finding a delimiter, reading
-(`text_files.py`).
+Belongs here: recognising such lines, and what to say of them. Does not: finding a delimiter,
+reading (`text_files.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUOTES: Final = "SYN-READ-015"
 
 class Refusals:
     """What is no row of a part, by the rule that says so; `last` is the record seen last when it is
-    none, not told yet.
+    none, not reported yet.
     """
 
     def __init__(self, part: Part, scratch: Path) -> None:
@@ -64,7 +64,7 @@ class Refusals:
         """
         return len(record.values) > 1 and not any(value.strip(b" \t") for value in record.values)
 
-    def tell_last(self, *, ended: bool = True) -> None:
+    def report_last(self, *, ended: bool = True) -> None:
         """Count and keep `last`. It is the file's last line when `ended` is false: that one may
         have been cut off.
         """

@@ -153,18 +153,18 @@ def _blank_end(file: str, counts: census.Census) -> tuple[Problem, ...]:
 def careful(
     part: Part, scratch: Path, blank: Sequence[int] = (), fixes: FileCorrections | None = None
 ) -> Part:
-    """`part` read record by record: what cannot be a row is refused and told, and the rest is a
+    """`part` read record by record: what cannot be a row is refused and reported, and the rest is a
     clean file in `scratch`.
 
-    `blank` are blank lines already seen before the header; whole lines are corrected by `fixes`. Raises `Unreadable` when a line is too
-    long to be one.
+    `blank` are blank lines already seen before the header; whole lines are corrected by `fixes`.
+    Raises `Unreadable` when a line is too long to be one.
     """
     assert part.delimiter is not None
     end = line_end(part.path)
     clean = scratch / "clean.csv"
-    told = Refusals(part, scratch)
+    seen = Refusals(part, scratch)
     for line in blank:
-        told.places[BLANK].add(line)
+        seen.places[BLANK].add(line)
     rows, shift = 0, 0
     jumps: list[tuple[int, int]] = []
     try:
@@ -173,10 +173,10 @@ def careful(
             if fixes is not None:
                 found = fixes.in_place(found, part.delimiter.encode(), scratch)
             for record in found:
-                if told.last is not None:
-                    told.tell_last()
-                if code := told.code_of(record):
-                    told.last = (record, code)
+                if seen.last is not None:
+                    seen.report_last()
+                if code := seen.code_of(record):
+                    seen.last = (record, code)
                     continue
                 if record.line - part.first_line - rows != shift:
                     shift = record.line - part.first_line - rows
@@ -187,20 +187,20 @@ def careful(
                 sink.write(b"\n")
     except LineTooLong as error:
         raise line_too_long(part.file, error.number) from None
-    whole = told.last is None
-    told.tell_last(ended=endings.has_end(part.path))
+    whole = seen.last is None
+    seen.report_last(ended=endings.has_end(part.path))
     now = replace(
         part,
         source=_source(clean, part.delimiter, ["VARCHAR"] * len(part.names), 0, ", new_line='\\n'"),
         types=("VARCHAR",) * len(part.names),
         rows=rows,
-        refused=told.lines.count,
-        refused_lines=told.lines.close(),
+        refused=seen.lines.count,
+        refused_lines=seen.lines.close(),
         jumps=tuple(jumps),
         exact=True,
         problems=(
             *(problem for problem in part.problems if problem.code == BYTES),
-            *told.problems(),
+            *seen.problems(),
         ),
     )
     return (

@@ -1,10 +1,10 @@
 """The zip archive of a workbook: whether its directory can be believed.
 
-Belongs here: what is seen without unpacking anything but the beginnings of parts. Does not: what unpacking takes, which
-the fence limits; what a part means.
+Belongs here: what is seen without unpacking anything but the beginnings of parts. Does not: what
+unpacking takes, which the fence limits; what a part means.
 
-Readers of zip differ in what they believe when directory and headers disagree, so nothing that disagrees is read.
-Source: PKWARE's APPNOTE, 4.3 and 4.4.
+Readers of zip differ in what they believe when directory and headers disagree, so nothing that
+disagrees is read. Source: PKWARE's APPNOTE, 4.3 and 4.4.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Final
 from syndb_pipeline.readers.part import BOMB_BYTES, BOMB_RATIO, UNPACK, refused
 
 MAX_MEMBERS: Final = 10_000
-"""Files in a workbook's archive. A workbook has some ten, and one for each sheet, chart and picture."""
+"""Files in a workbook's archive. A workbook has some ten, and one for each sheet, chart and
+picture.
+"""
 
 AGAIN: Final = (
     "Open it in a spreadsheet program and save it again as .xlsx, or export the sheet as .csv."
@@ -34,7 +36,9 @@ _LEADS_OUT: Final = re.compile(r"[/\\]|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|\Z)|.*
 
 
 def check_archive(path: Path, file: str) -> int:
-    """The bytes of all parts of the archive at `path`, called `file` in findings. Raises `Unreadable` where it is not to be opened."""
+    """The bytes of all parts of the archive at `path`, called `file` in findings. Raises
+    `Unreadable` where it is not to be opened.
+    """
     with path.open("rb") as source:
         source.seek(-min(_END_BYTES, source.seek(0, 2)), 2)
         end = source.read()
@@ -48,7 +52,8 @@ def check_archive(path: Path, file: str) -> int:
     if max(counts, default=0) > MAX_MEMBERS:
         raise refused(
             file,
-            f"it is a zip archive of {max(counts):,} files, and a workbook has at most {MAX_MEMBERS:,}",
+            f"it is a zip archive of {max(counts):,} files, and a workbook has at most"
+            f" {MAX_MEMBERS:,}",
             EXPORT,
         )
     try:
@@ -83,7 +88,9 @@ def check_archive(path: Path, file: str) -> int:
 
 
 def _check_members(members: list[zipfile.ZipInfo], end: int, file: str) -> None:
-    """Raise `Unreadable` for names that lead out of the archive or come twice, files over each other, and bombs."""
+    """Raise `Unreadable` for names that lead out of the archive or come twice, files over each
+    other, and bombs.
+    """
     names = [member.orig_filename for member in members]
     for name in filter(_LEADS_OUT.match, names):
         raise refused(
@@ -98,12 +105,14 @@ def _check_members(members: list[zipfile.ZipInfo], end: int, file: str) -> None:
         if following - start < _LOCAL_BYTES + len(member.orig_filename) + member.compress_size:
             raise refused(
                 file,
-                f"{member.filename[:100]!r} and what follows it in its zip directory lie over each other",
+                f"{member.filename[:100]!r} and what follows it in its zip directory lie over"
+                " each other",
                 AGAIN,
             )
         if member.file_size > BOMB_BYTES and member.file_size > BOMB_RATIO * member.compress_size:
             raise refused(
                 file,
-                f"{member.compress_size:,} bytes of it unpack to {member.file_size:,}, as no table does",
+                f"{member.compress_size:,} bytes of it unpack to {member.file_size:,}, as no table"
+                " does",
                 UNPACK,
             )

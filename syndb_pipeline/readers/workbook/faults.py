@@ -1,5 +1,5 @@
-"""Cells of a workbook that calamine shows as empty though they are not: spreadsheet errors, and formulas
-whose result was never saved.
+"""Cells of a workbook that calamine shows as empty though they are not: spreadsheet errors, and
+formulas whose result was never saved.
 
 Belongs here: looking for them in the file's own bytes, in .xls through the container of old Office
 files. Does not: values, headers, sheets.

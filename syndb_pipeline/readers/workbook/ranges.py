@@ -1,7 +1,7 @@
 """Ranges of cells that a workbook declares: merged cells, and the totals rows of its tables.
 
-Belongs here: which ranges empty cells that are read, which rows are totals. Does not: merged headers
-(`workbooks.py`), rows that only look like totals (`summary_words.py`).
+Belongs here: which ranges empty cells that are read, which rows are totals. Does not: merged
+headers (`workbooks.py`), rows that only look like totals (`summary_words.py`).
 
 Source: ECMA-376 part 1, 18.5.1.2 (table: `ref` with the totals rows in it, `totalsRowCount`) and
 18.3.1.95 (tablePart).

@@ -66,7 +66,9 @@ pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
 
 MAX_SHEETS: Final = 1_000
-"""Of one workbook. People make some ten; programs that write a sheet for each cell or animal make hundreds."""
+"""Of one workbook. People make some ten; programs that write a sheet for each cell or animal make
+hundreds.
+"""
 
 _LOOKED_AT: Final = 64_000_000
 """Bytes of all sheets together that are looked through to guess which of several is meant."""
@@ -76,7 +78,9 @@ _SAMPLE_ROWS: Final = 50
 
 
 def read(path: Path, file: str, table_name: str, config: TableConfig, scratch: Path) -> Part:
-    """The rows of one sheet of the workbook at `path`, for the table called so. Raises `Unreadable` when it gives none."""
+    """The rows of one sheet of the workbook at `path`, for the table called so. Raises `Unreadable`
+    when it gives none.
+    """
     _check_bytes(path, file)
     table = TABLES[table_name]
     with readable(file):
@@ -433,7 +437,9 @@ def _first_rows(sheet: CalamineSheet, count: int) -> list[tuple[int, list[str]]]
 
 
 def peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]]:
-    """The sheets of the workbook at `path`, each with its first rows but blank ones. Raises `Unreadable`."""
+    """The sheets of the workbook at `path`, each with its first rows but blank ones. Raises
+    `Unreadable`.
+    """
     file = path.name
     _check_bytes(path, file)
     with readable(file):

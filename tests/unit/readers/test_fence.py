@@ -1,6 +1,8 @@
-"""Work in a process of its own: what comes back from it, what ends it, and that nothing of it stays.
+"""Work in a process of its own: what comes back from it, what ends it, and that nothing of it
+stays.
 
-Belongs here: the process. Does not: files that would harm (`tests/integration/test_hostile_files.py`).
+Belongs here: the process. Does not: files that would harm
+(`tests/integration/test_hostile_files.py`).
 """
 
 from __future__ import annotations
