@@ -129,7 +129,7 @@ def _candidate(path: Path, seen: Glimpse, sheets: tuple[str, ...]) -> Candidate:
         readings=None if seen.readings is None else tuple(seen.readings.items()),
         sample=seen.sample,
     )
-    return _laid_out(blank, seen.ways[mark])
+    return _laid_out(blank, seen.more(mark) if seen.more else seen.ways[mark])
 
 
 def _in_words(error: Refused) -> str:

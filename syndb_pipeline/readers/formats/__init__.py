@@ -56,6 +56,7 @@ class Glimpse:
     Attributes:
         ways: Its first rows, blank ones left out, by the delimiter that gives them; None where
             nothing is delimited.
+        more: More rows by one of the delimiters, where `ways` has a sample.
         sheet: The sheet they are of.
         names: Its column names, of a format that has them apart from its rows.
         encoding: That of a text file.
@@ -69,6 +70,7 @@ class Glimpse:
     encoding: str = "utf-8"
     readings: Mapping[str, str] | None = None
     sample: Path | None = None
+    more: Callable[[str | None], Rows] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,18 @@ from syndb_pipeline.readers.text.lines import (
     MAX_LINE_BYTES,
     MAX_RECORD_LINES,
     LineTooLong,
+    Record,
     Splitter,
     line_end,
     line_too_long,
     records,
     settled,
 )
+from syndb_pipeline.readers.text.lines import sample as first_records
 
 _LOOK_BYTES: Final = 1 << 20
 _CHUNK: Final = 1 << 20
+_SAMPLE_ROWS: Final = 200
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 
 
@@ -102,20 +105,26 @@ def _peek(path: Path, means: Means, count: int) -> list[Glimpse]:
         len(start) == _LOOK_BYTES and (last := text.rfind(end.decode())) > 0
     ):  # the last line is cut off
         sample.write_bytes(text[: last + 1].encode("utf-8", "replace"))
+
+    def rows(mark: str | None) -> Rows:
+        return _rows(islice(records(sample, (mark or "").encode(), end), count))
+
     try:
         ways: dict[str | None, Rows] = {
-            mark: _rows(sample, mark, end, count) for mark in DELIMITERS
+            mark: _rows(first_records(records(sample, mark.encode(), end), _SAMPLE_ROWS))
+            for mark in DELIMITERS
         }
     except LineTooLong as error:
-        raise cannot_read(file, f"line {error.number:,} is too long to be a row", "") from None
-    return [Glimpse(ways, encoding=encoding, readings=readings, sample=sample)]
+        reason = f"line {error.number:,} is too long to be a row"
+        raise cannot_read(file, reason, "") from None
+    return [Glimpse(ways, encoding=encoding, readings=readings, sample=sample, more=rows)]
 
 
-def _rows(path: Path, mark: str, end: bytes, count: int) -> list[tuple[int, list[str]]]:
-    """The line and the values of each of the first records that are rows."""
+def _rows(found: Iterable[Record]) -> list[tuple[int, list[str]]]:
+    """The line and the values of each of the records that are rows."""
     return [
         (record.line, [value.decode("utf-8", "replace").strip() for value in record.values])
-        for record in islice(records(path, mark.encode(), end), count)
+        for record in found
         if not (record.blank or record.fault)
     ]
 

@@ -26,6 +26,10 @@ from syndb_pipeline.readers.workbook.archive import EXPORT
 ERROR: Final = "SYN-READ-010"
 UNSAVED: Final = "SYN-READ-016"
 
+LONG_TEXT: Final = "a text in it is far longer than the 32,767 letters that a cell may have"
+MAX_CELL: Final = 8 * 32_767
+"""Of one cell; a letter takes up to 8 bytes in the file."""
+
 _CHUNK: Final = 1 << 20
 _SUSPECT: Final = re.compile(
     rb"""\st\s*=\s*["']e["']|<(?:\w+:)?f\b[^>]*/>\s*</|</(?:\w+:)?f>\s*(?:</|<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</)"""
@@ -133,8 +137,7 @@ def _looks_suspect(xml: IO[bytes], file: str) -> bool:
     tail = b""
     while chunk := xml.read(_CHUNK):
         if len(chunk) == _CHUNK and b"<" not in chunk:
-            reason = "a text in it is far longer than the 32,767 letters that a cell may have"
-            raise refused(file, reason, EXPORT)
+            raise refused(file, LONG_TEXT, EXPORT)
         seam = tail + chunk
         if any(mark in seam for mark in _MARKS) and _SUSPECT.search(seam):
             return True

@@ -52,7 +52,7 @@ from syndb_pipeline.readers.signatures import check_is
 from syndb_pipeline.readers.text.lines import joined
 from syndb_pipeline.readers.workbook.archive import AGAIN, EXPORT, check_archive
 from syndb_pipeline.readers.workbook.cells import Cell, Sink, cell_text, is_blank
-from syndb_pipeline.readers.workbook.faults import Fault, find_faults, is_cut
+from syndb_pipeline.readers.workbook.faults import LONG_TEXT, MAX_CELL, Fault, find_faults, is_cut
 from syndb_pipeline.readers.workbook.ranges import (
     TOTALS,
     MergedCells,
@@ -449,6 +449,8 @@ def peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]
         found = []
         for name in _sheets(workbook, file):
             rows = _first_rows(workbook.get_sheet_by_name(name), count)
+            if any(len(cell) > MAX_CELL for _, row in rows for cell in row):
+                raise refused(file, LONG_TEXT, EXPORT)
             cells = [(number, [cell.strip() for cell in row]) for number, row in rows]
             found.append((name, [(number, row) for number, row in cells if any(row)]))
         return found
