@@ -63,22 +63,15 @@ def apply_fixes(
     context = terminal.open_context(path, settings)
     with context.store.lock():
         applied = apply(context, book)
-    done = dataclasses.asdict(applied)
+    content = dataclasses.asdict(applied)
     if not as_json:
         _print(applied)
     if check:
-        terminal.check(Path(_here(path)), settings, as_json, applied=done)
+        terminal.check(terminal.here(path), settings, as_json, applied=content)
     elif as_json:
-        terminal.print_json(None, applied=done)
+        terminal.print_json(None, applied=content)
     else:
-        typer.echo(f"Next: syndb-pipeline check {_here(path)}")
-
-
-def _here(path: str | Path) -> str:
-    """`path` as it is called from the working folder, where it is below it."""
-    return str(
-        Path(path).relative_to(Path.cwd()) if Path(path).is_relative_to(Path.cwd()) else path
-    )
+        typer.echo(f"Next: syndb-pipeline check {terminal.here(path)}")
 
 
 def _print(applied: Applied) -> None:
@@ -91,7 +84,7 @@ def _print(applied: Applied) -> None:
     )
     for name in applied.files:
         typer.echo(f"  wrote  {name}")
-    typer.echo(f"  config {_here(applied.config)}")
+    typer.echo(f"  config {terminal.here(Path(applied.config))}")
     for note in applied.notes:
         typer.echo(
             textwrap.fill(note, WIDTH, initial_indent="  note   ", subsequent_indent="         ")

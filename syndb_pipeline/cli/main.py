@@ -196,7 +196,7 @@ def publish(
         Outcome | None,
         typer.Option(
             "--outcome",
-            help="Your word on an upload nobody knows the outcome of: it is there, or it is not.",
+            help="Your word on an upload whose outcome is unknown: it is there, or it is not.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -414,7 +414,7 @@ def delete(
         typer.echo(describe_preview(preview_delete(identity, node)))
         if not sys.stdin.isatty():
             raise ApprovalError(
-                "Nothing was deleted: nobody typed the label.",
+                "Nothing was deleted: the label was not typed.",
                 next_step="Give it as an option: --label LABEL",
             )
         label = terminal.ask_person("Label", default="", show_default=False)

@@ -138,11 +138,11 @@ def prepared(
         verdict = run_through(context, "package", locked=nullcontext)["check_integrity"]
         if verdict.details["verdict"] == "accepted":
             return verdict, planned(context)
-    report(context, verdict, as_json, _correct(_here(context.config.path)))
+    report(context, verdict, as_json, _correct(here(context.config.path)))
     raise typer.Exit(Exit.REJECTED)
 
 
-def _here(path: Path) -> Path:
+def here(path: Path) -> Path:
     """`path` as seen from the working folder, where it is below that."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -237,7 +237,7 @@ def report(
         relations=relations_of(record.details["relations"]),
         next_step=following,
         html=html,
-        config=_here(context.config.path),
+        config=here(context.config.path),
     )
 
 
