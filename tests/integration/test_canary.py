@@ -40,7 +40,7 @@ SIGNED = re.compile(
 values.
 """
 
-TOKEN = re.compile(rb"(\.eJ|WyI)[\w-]{50,}\.[\w-]{27,}")
+TOKEN = re.compile(rb"(\.eJ|Wz)[\w-]{50,}\.[\w-]{27,}")
 """Any token of the sandbox: a list in JSON, packed when that is shorter, and its signature. So
 those of unseen log-ins are found too.
 """
@@ -48,14 +48,14 @@ those of unseen log-ins are found too.
 UNFORESEEN = """
 import os
 if os.environ.get("LET_IT_BREAK"):
-    import httpx
-    sent = httpx.HTTPTransport.handle_request
+    import httpcore
+    sent = httpcore.ConnectionPool.handle_request
     def handle_request(self, request):
-        authorization = request.headers.get("authorization", "")
-        if request.method == "PATCH":
-            raise ZeroDivisionError(f"nobody foresaw this: {request!r} {request.headers!r} {len(authorization)}")
+        authorization = dict(request.headers).get(b"authorization", b"")
+        if request.method == b"PATCH":
+            raise ZeroDivisionError(f"not foreseen: {request!r} {len(authorization)}")
         return sent(self, request)
-    httpx.HTTPTransport.handle_request = handle_request
+    httpcore.ConnectionPool.handle_request = handle_request
 """
 """A mistake in the deepest layer, with the token in a local variable of the frame that breaks."""
 
