@@ -146,14 +146,15 @@ def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValu
     lines = ["|table|sent|not given|", "|-|-|-|"]
     for table, names in tables.items():
         lines.append(
-            f"|{table}|{', '.join(names)}|{', '.join(name for name in TABLES[table].published if name not in names)}|"
+            f"|{table}|{', '.join(names)}"
+            f"|{', '.join(name for name in TABLES[table].published if name not in names)}|"
         )
     return dg.MetadataValue.md("\n".join(lines))
 
 
 def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataValue:
-    """Quarantined rows, a line for each table that lost some: how many for an error of their own, how
-    many only for others'.
+    """Quarantined rows, a line for each table that lost some: how many for an error of their own,
+    how many only for others'.
     """
     columns = {
         "table": "string",

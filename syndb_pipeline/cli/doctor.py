@@ -242,7 +242,9 @@ def _existing(path: Path) -> Path:
 def _destination(
     settings: PipelineSettings, name: str, dataset: DatasetConfig | None
 ) -> Iterator[Check]:
-    """Everything that has to be right for publishing `dataset`, or any, to the destination `name`."""
+    """Everything that has to be right for publishing `dataset`, or any, to the destination
+    `name`.
+    """
     try:
         look = _Look(settings, name, dataset, open_destination(impatient(settings), name))
     except PipelineError as error:

@@ -183,8 +183,8 @@ def refuse_changes(context: Context, approve: str | None) -> None:
 
 
 def ask_approval(context: Context, current: Plan) -> str | None:
-    """What a person at the terminal types under the plan; None when no person is there, or approval is
-    not needed.
+    """What a person at the terminal types under the plan; None when no person is there, or approval
+    is not needed.
     """
     from syndb_pipeline.publishing.plan import describe
     from syndb_pipeline.publishing.status import status as ask

@@ -70,7 +70,9 @@ def suggestion(word: str, known: Any, *, cutoff: float = 0.5) -> str:
 # Reading
 
 MAX_BYTES: Final = 500_000
-"""Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below 200."""
+"""Of a YAML file. A dataset's has 2 to 20 kB; one that names thousands of columns stays below
+200.
+"""
 
 MAX_DEPTH: Final = 40
 MAX_NODES: Final = 50_000

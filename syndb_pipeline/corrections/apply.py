@@ -1,7 +1,9 @@
-"""Applying a fix-me workbook: what a person changed in it becomes lines of `corrections/<table>.csv`.
+"""Applying a fix-me workbook: what a person changed in it becomes lines of
+`corrections/<table>.csv`.
 
 Belongs here: what is refused before anything is written, and new corrections joined to those that
-are there. Does not: the workbook (`returned.py`), laying corrections over files (`readers/overlay.py`).
+are there. Does not: the workbook (`returned.py`), laying corrections over files
+(`readers/overlay.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _LAYOUT: Final = ("names", "header_row", "delimiter", "encoding")
 
 @dataclass(frozen=True)
 class Applied:
-    """What was done: numbers of cells, rows and lines, the files written (relative to the config), notes for the person."""
+    """What was done: numbers of cells, rows and lines, the files written (relative to the config),
+    notes for the person.
+    """
 
     cells: int
     rows_corrected: int
@@ -59,8 +63,11 @@ def apply(context: Context, book: Workbook) -> Applied:
     changed = [(original, returned) for original, returned in found if returned.changed]
     if not changed:
         raise ConfigError(
-            f"{book.path}: no cell differs from your files and no row is marked, so there is nothing to apply.",
-            next_step="Correct the coloured cells, save the workbook, and give the same command again.",
+            f"{book.path}: no cell differs from your files and no row is marked, so there is"
+            " nothing to apply.",
+            next_step=(
+                "Correct the coloured cells, save the workbook, and give the same command again."
+            ),
         )
     texts: dict[Path, str] = {}
     for table in context.config.tables:
@@ -74,12 +81,17 @@ def apply(context: Context, book: Workbook) -> Applied:
 
 
 def _require_same(context: Context, book: Workbook) -> dict[str, Path]:
-    """The paths of the workbook's files by name. Raises `ConfigError` unless they are those it was made from."""
+    """The paths of the workbook's files by name. Raises `ConfigError` unless they are those it was
+    made from.
+    """
     record, config = book.record, context.config
     if record.dataset != context.dataset:
         raise ConfigError(
-            f"{book.path} was made for dataset {record.dataset}; {config.path} is dataset {context.dataset}.",
-            next_step="Give the dataset's own YAML: syndb-pipeline apply-fixes FILE --config CONFIG",
+            f"{book.path} was made for dataset {record.dataset}; {config.path} is dataset"
+            f" {context.dataset}.",
+            next_step=(
+                "Give the dataset's own YAML: syndb-pipeline apply-fixes FILE --config CONFIG"
+            ),
         )
     paths = files_of(config.folder, config.tables)
     for sheet in (*record.sheets, *record.unreadable):
@@ -107,7 +119,9 @@ def _again(context: Context) -> str:
 def _compared(
     context: Context, book: Workbook, original: Original, record: SheetRecord
 ) -> Returned:
-    """What came back of one sheet of the workbook. Raises `ConfigError` where its rows are others now."""
+    """What came back of one sheet of the workbook. Raises `ConfigError` where its rows are others
+    now.
+    """
     fits = (
         original.columns[: len(record.columns)] == record.columns
         and original.part.sheet == record.sheet
@@ -118,21 +132,25 @@ def _compared(
     )
     if not fits or (set(texts) != set(record.rows) and not stale):
         raise ConfigError(
-            f"{record.file} is not read as it was when {book.path} was made: {context.config.path} changed.",
+            f"{record.file} is not read as it was when {book.path} was made: {context.config.path}"
+            " changed.",
             next_step=_again(context),
         )
     comma = original.part.delimiter is not None and original.config.decimal == ","
     returned = book.changes(record, texts, comma=comma)
     if stale and returned.changed:
         raise ConfigError(
-            f"{FOLDER}/{record.table}.csv changed since {book.path} was made. Was it applied already?",
+            f"{FOLDER}/{record.table}.csv changed since {book.path} was made. Was it applied"
+            " already?",
             next_step=_again(context),
         )
     return returned
 
 
 def _reads(context: Context, table: str, record: SheetRecord) -> bool:
-    """Whether `table` reads the rows of `record` as its own table does, so that they are corrected for both."""
+    """Whether `table` reads the rows of `record` as its own table does, so that they are corrected
+    for both.
+    """
     config, other = context.config.tables[record.table], context.config.tables[table]
     if record.file not in files_of(context.config.folder, {table: other}):
         return False
@@ -141,7 +159,9 @@ def _reads(context: Context, table: str, record: SheetRecord) -> bool:
 
 
 def _joined(path: Path, changed: list[tuple[Original, Returned]]) -> list[Correction]:
-    """The corrections at `path` with what changed: of one place the first `was` stays and the last `now` counts."""
+    """The corrections at `path` with what changed: of one place the first `was` stays and the last
+    `now` counts.
+    """
     found: dict[Place, Correction] = {}
     if path.is_file():
         found = {each.place: each for each in corrections.read(path)}
@@ -183,7 +203,8 @@ def _applied(
     notes = []
     if absent := sum(part.absent for part in every):
         notes.append(
-            f"Rows missing from the workbook, read as they are: {absent:,}. To take a row out, mark it with x."
+            f"Rows missing from the workbook, read as they are: {absent:,}. To take a row out, mark"
+            " it with x."
         )
     if book.moved:
         notes.append(
@@ -194,7 +215,8 @@ def _applied(
         notes.append(f"{repeated:,} {rows}; taken once.")
     if book.unknown_sheets:
         notes.append(
-            f"Sheets that are not of this workbook were passed over: {', '.join(book.unknown_sheets)}."
+            "Sheets that are not of this workbook were passed over:"
+            f" {', '.join(book.unknown_sheets)}."
         )
     return Applied(
         cells=sum(map(len, corrected)),

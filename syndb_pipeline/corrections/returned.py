@@ -66,7 +66,9 @@ class Wrong:
 
 
 Cell = str | float | Wrong
-"""What is read of a cell: a text, empty where there is nothing, or a number that is one in the spreadsheet."""
+"""What is read of a cell: a text, empty where there is nothing, or a number that is one in the
+spreadsheet.
+"""
 
 
 @dataclass
@@ -87,8 +89,8 @@ class Returned:
 
 
 class Workbook:
-    """A workbook that was read. `record` says what it was made of; `problems` are what is refused in
-    it, `moved` and `repeated` what a person did to its rows.
+    """A workbook that was read. `record` says what it was made of; `problems` are what is refused
+    in it, `moved` and `repeated` what a person did to its rows.
     """
 
     def __init__(
@@ -117,9 +119,10 @@ class Workbook:
             expected = wanted[at] if at < len(wanted) else ""
             if found != expected:
                 self.problems.append(
-                    f"{_address(title, 1, at)}: the header holds {repr(found) if found else 'nothing'} where"
-                    f" {repr(expected) if expected else 'no further column'} was; columns may not be"
-                    " changed or added"
+                    f"{_address(title, 1, at)}: the header holds"
+                    f" {repr(found) if found else 'nothing'} where"
+                    f" {repr(expected) if expected else 'no further column'} was; columns may not"
+                    " be changed or added"
                 )
                 return
         places = {(title, *_source(record)): {*record.rows} for record in records}
@@ -131,8 +134,8 @@ class Workbook:
             line = int(row) if row.isdecimal() and len(row) < 19 else 0
             if line not in places.get(place, ()):
                 self.problems.append(
-                    f"{title}, row {number}: its grey cells name no row of this workbook; rows cannot"
-                    " be added here, only in the file"
+                    f"{title}, row {number}: its grey cells name no row of this workbook; rows"
+                    " cannot be added here, only in the file"
                 )
                 continue
             if any(cell != "" for cell in cells[len(wanted) :]):
@@ -145,8 +148,8 @@ class Workbook:
                 self.repeated += 1
                 if of_place[line][1] != own:
                     self.problems.append(
-                        f"{title}, row {number}: row {line} of {file} is there twice, with different"
-                        " values"
+                        f"{title}, row {number}: row {line} of {file} is there twice, with"
+                        " different values"
                     )
                 continue
             self.moved = self.moved or (bool(of_place) and line < next(reversed(of_place)))
@@ -193,7 +196,10 @@ class Workbook:
                 where = f"correct it in {record.file}, row {line}"
                 refuse(_OWN + index, f"the value was too long to be here whole; {where}")
             elif left := (PLACEHOLDERS & set(text)) & set(before):
-                why = f"it still holds {sorted(left)[0]!r}, which is for a character no workbook can hold"
+                why = (
+                    f"it still holds {sorted(left)[0]!r}, which is for a character no workbook can"
+                    " hold"
+                )
                 refuse(_OWN + index, why)
             else:
                 returned.cells.setdefault(line, {})[index] = after[index] = text
@@ -246,7 +252,8 @@ def opened(path: Path) -> Workbook:
         raise _not_ours(path, f"its hidden sheet {RECORD!r} was changed or damaged") from None
     if record.format != FORMAT:
         raise ConfigError(
-            f"{path}: it is of format {record.format}; this syndb-pipeline applies format {FORMAT}.",
+            f"{path}: it is of format {record.format}; this syndb-pipeline applies format"
+            f" {FORMAT}.",
             next_step="Write it again with this version: syndb-pipeline report CONFIG --fixes FILE",
         )
     return Workbook(path, record, sheets)

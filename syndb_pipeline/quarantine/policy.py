@@ -182,7 +182,10 @@ def _doubtful_targets(case: Case, rows: Quarantine) -> list[Finding]:
                     if column == "parent_id"
                     else f"references: {{{column}: {target}}}"
                 )
-                reason = f"its keys are in {target}, and rows of {other} that could not be read may have them too"
+                reason = (
+                    f"its keys are in {target}, and rows of {other} that could not be read may have"
+                    " them too"
+                )
                 advice = f"If it is {target}, say so: `tables.{table}.{key}`."
                 findings.append(
                     case.context.finding(
@@ -198,13 +201,11 @@ def _could_be(case: Case, table: str, column: str, other: str, lost: int) -> boo
     """
     ids = rows_of(case.context.store.stage("assign_ids") / "ids" / f"{other}.parquet")
     source = rows_of(case.related.tables[table], row_number=True)
-    [(elsewhere,)] = case.connection.execute(
-        f"""SELECT count(DISTINCT k)
+    [(elsewhere,)] = case.connection.execute(f"""SELECT count(DISTINCT k)
             FROM (SELECT {quote(column)} AS k, file_row_number AS n FROM {source})
             WHERE k IS NOT NULL AND k NOT IN (SELECT key FROM {ids} WHERE key IS NOT NULL)
               AND n NOT IN (SELECT row_number FROM wrong
-                            WHERE (tbl, col) = ({literal(table)}, {literal(column)}))"""
-    ).fetchall()
+                            WHERE (tbl, col) = ({literal(table)}, {literal(column)}))""").fetchall()
     return int(elsewhere) <= lost
 
 

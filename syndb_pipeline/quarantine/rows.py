@@ -41,7 +41,9 @@ _UNCONNECTED: Final = "SYN-INT-002"
 
 @dataclass(frozen=True)
 class Related:
-    """Tables, and the UUIDs that their rows name: `links` is table -> column -> {"target": table}."""
+    """Tables, and the UUIDs that their rows name: `links` is table -> column -> {"target":
+    table}.
+    """
 
     tables: Mapping[str, Path]
     relations: Mapping[str, Path]
@@ -87,13 +89,12 @@ class Quarantine:
         self.lines = parquet(lines) if lines.is_file() else none
         titles = [(rule.code, rule.title) for rule in RULES.values()]
         self._table("titles", {"code": "VARCHAR", "title": "VARCHAR"}, titles)
-        connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE {ASIDE} (
+        connection.execute(f"""CREATE OR REPLACE TEMP TABLE {ASIDE} (
                     tbl VARCHAR NOT NULL, row_number BIGINT NOT NULL, codes VARCHAR, reason VARCHAR,
                     "of" VARCHAR, cause VARCHAR, round INTEGER);
                 CREATE OR REPLACE TEMP TABLE gone (
-                    tbl VARCHAR, cid UUID, key VARCHAR, "of" VARCHAR, cause VARCHAR, round INTEGER)"""
-        )
+                    tbl VARCHAR, cid UUID, key VARCHAR, "of" VARCHAR, cause VARCHAR, round
+                      INTEGER)""")
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, [*values] or None).fetchall()
@@ -113,7 +114,9 @@ class Quarantine:
     # -- rows with an error
 
     def wrong(self, folders: list[Path]) -> dict[tuple[str, str], int]:
-        """Take the failing cells of stage `folders`; how many cells or lines each rule and table has."""
+        """Take the failing cells of stage `folders`; how many cells or lines each rule and table
+        has.
+        """
         cells = error_cells(self.context, folders)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE wrong AS {cells}")
         both = f"SELECT code, tbl FROM wrong UNION ALL SELECT code, tbl FROM {self.lines}"
@@ -132,9 +135,11 @@ class Quarantine:
             keys = ", ".join(map(quote, key))
             source = rows_of(path, row_number=True)
             whole = ", ".join(map(quote, [*columns_of(path), CELLS]))
-            named = f"SELECT row_number FROM wrong WHERE (code, tbl) = ({literal(code)}, {literal(table)})"
-            self.connection.execute(
-                f"""INSERT INTO wrong
+            named = (
+                f"SELECT row_number FROM wrong WHERE (code, tbl) = ({literal(code)},"
+                f" {literal(table)})"
+            )
+            self.connection.execute(f"""INSERT INTO wrong
                     WITH named AS (
                         SELECT DISTINCT {keys} FROM {source} WHERE file_row_number IN ({named})),
                     rows AS (
@@ -143,14 +148,11 @@ class Quarantine:
                     differing AS (
                         SELECT {keys} FROM rows GROUP BY {keys} HAVING count(DISTINCT whole) > 1)
                     SELECT {literal(table)}, n, {literal(key[-1])}, {literal(code)}, ''
-                    FROM rows JOIN differing USING ({keys}) WHERE n NOT IN ({named})"""
-            )
+                    FROM rows JOIN differing USING ({keys}) WHERE n NOT IN ({named})""")
         reason = "title || ' (' || col || ')'"
-        self._add(
-            f"""SELECT tbl, row_number, string_agg(DISTINCT code, ', ' ORDER BY code),
+        self._add(f"""SELECT tbl, row_number, string_agg(DISTINCT code, ', ' ORDER BY code),
                        string_agg(DISTINCT {reason}, '; ' ORDER BY {reason}), tbl, min(code), 0
-                FROM wrong JOIN titles USING (code) GROUP BY tbl, row_number"""
-        )
+                FROM wrong JOIN titles USING (code) GROUP BY tbl, row_number""")
 
     # -- rows that depend on them
 
@@ -164,11 +166,9 @@ class Quarantine:
         for table in self.related.tables:
             for place, (column, target) in enumerate(self.related.references(table).items()):
                 targets.add(target)
-                naming.append(
-                    f"""SELECT {literal(table)} AS tbl, row_number, {place} AS place,
+                naming.append(f"""SELECT {literal(table)} AS tbl, row_number, {place} AS place,
                                {literal(target)} AS target, {quote(column)} AS cid
-                        FROM {parquet(self.related.relations[table])}"""
-                )
+                        FROM {parquet(self.related.relations[table])}""")
         stored = written(self.context, "assign_ids", "ids")
         ids = [
             f"""SELECT {literal(table)} AS tbl, file_row_number AS row_number, cid, key
@@ -182,13 +182,11 @@ class Quarantine:
                 self._note(" UNION ALL ".join(ids), turn)
                 found = self._dependent(" UNION ALL ".join(naming), turn)
             if not found and (query := unconnected(ASIDE)):
-                found = self._add(
-                    f"""SELECT 'synapse', n, '',
+                found = self._add(f"""SELECT 'synapse', n, '',
                                'leads to a neuron only through rows that are quarantined',
                                'synapse', {literal(_UNCONNECTED)}, {turn + 1}
                         FROM (SELECT * FROM ({query}) found(n))
-                        WHERE n NOT IN (SELECT row_number {self._mine("synapse")})"""
-                )
+                        WHERE n NOT IN (SELECT row_number {self._mine("synapse")})""")
             if not found:
                 break
             turn += 1
@@ -198,8 +196,7 @@ class Quarantine:
 
     def _note(self, ids: str, turn: int) -> None:
         """Note the UUIDs of this turn's rows, but for those that a row which stays has as well."""
-        self.connection.execute(
-            f"""INSERT INTO gone
+        self.connection.execute(f"""INSERT INTO gone
                 WITH ids AS ({ids}),
                 leaving AS (
                     SELECT tbl, cid, min(key) AS key, arg_min("of", row_number) AS "of",
@@ -209,8 +206,7 @@ class Quarantine:
                 staying AS (
                     SELECT tbl, cid FROM ids SEMI JOIN leaving USING (tbl, cid)
                     ANTI JOIN {ASIDE} USING (tbl, row_number))
-                SELECT *, {turn} FROM leaving ANTI JOIN staying USING (tbl, cid)"""
-        )
+                SELECT *, {turn} FROM leaving ANTI JOIN staying USING (tbl, cid)""")
 
     def _dependent(self, naming: str, turn: int) -> int:
         """Quarantine the rows that name a row noted in this turn; returns how many."""
@@ -227,15 +223,13 @@ class Quarantine:
         pair = ", ".join(map(quote, TABLES[table].pair or ()))
         rows = f"{rows_of(self.related.tables[table], row_number=True)} t"
         mine = f'SELECT row_number, "of", cause {self._mine(table)}'
-        self._add(
-            f"""WITH pairs AS (
+        self._add(f"""WITH pairs AS (
                     SELECT {pair}, min("of") AS "of", min(cause) AS cause
                     FROM {rows} JOIN ({mine}) ON file_row_number = row_number GROUP BY {pair})
                 SELECT {literal(table)}, file_row_number, '',
                        'combined with a row that is quarantined', "of", cause, {turn + 1}
                 FROM {rows} JOIN pairs USING ({pair})
-                WHERE file_row_number NOT IN (SELECT row_number FROM ({mine}))"""
-        )
+                WHERE file_row_number NOT IN (SELECT row_number FROM ({mine}))""")
 
     # -- what came of it
 
@@ -245,8 +239,13 @@ class Quarantine:
         return {table: (int(count), int(below)) for table, count, below in self.ask(query)}
 
     def causes(self, table: str) -> list[tuple[str, str, int]]:
-        """Table and rule of the first error of rows and lines of `table`, and how many, most first."""
-        both = f'SELECT "of", cause {self._mine(table)} UNION ALL SELECT tbl, code FROM {self.lines} WHERE tbl = {literal(table)}'
+        """Table and rule of the first error of rows and lines of `table`, and how many, most
+        first.
+        """
+        both = (
+            f'SELECT "of", cause {self._mine(table)} UNION ALL SELECT tbl, code FROM {self.lines}'
+            f" WHERE tbl = {literal(table)}"
+        )
         query = f"SELECT *, count(*) AS n FROM ({both}) GROUP BY ALL ORDER BY n DESC, 1, 2"
         return [(str(where), str(code), int(count)) for where, code, count in self.ask(query)]
 
@@ -265,7 +264,8 @@ class Quarantine:
         return links
 
     def write(self, folder: Path) -> None:
-        """Write `quarantine/<table>.parquet` for rows and `quarantine/unreadable.parquet` for lines.
+        """Write `quarantine/<table>.parquet` for rows and `quarantine/unreadable.parquet` for
+        lines.
 
         Columns: row_number (as in ingest), file, sheet, line, codes, reason, then the table's
         columns as text: as written where the cell is strange, else as read (lengths in nanometres).
@@ -275,7 +275,8 @@ class Quarantine:
         for table in ordered(self.rows()):
             path = self.related.tables[table]
             self._table("segments", columns, self.sources.segments(table))
-            query = f"""SELECT a.row_number, file, sheet, a.row_number + shift AS line, codes, reason,
+            query = f"""SELECT a.row_number, file, sheet, a.row_number + shift AS line, codes,
+                  reason,
                                {", ".join(map(_original, columns_of(path)))}
                         FROM (SELECT * {self._mine(table)}) a
                         ASOF JOIN segments ON a.row_number >= segments.start

@@ -64,7 +64,8 @@ class.
 """
 
 _SURELY_GROUPED: Final = (
-    rf"[+-]?[0-9]{{1,3}}(?:[.{GROUPING_MARKS[' ']}{GROUPING_MARKS[chr(39)]}][0-9]{{3}})+,[0-9]+(?:[eE][+-]?[0-9]+)?"
+    rf"[+-]?[0-9]{{1,3}}(?:[.{GROUPING_MARKS[' ']}{GROUPING_MARKS[chr(39)]}][0-9]{{3}})+"
+    r",[0-9]+(?:[eE][+-]?[0-9]+)?"
     r"|[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}"
 )
 
@@ -165,8 +166,8 @@ def select(
     doubts = {name: f"coalesce({cast.suspect}, FALSE)" for name, cast in casts.items()}
     of_labels = [f"coalesce({label.suspect}, FALSE)" for _, label in labels]
     numeric = [name for name in order if columns[name].kind in _NUMBERS]
-    # Nearly every row of most tables has all its numbers: one sum says so, for a missing one makes it
-    # NULL.
+    # Nearly every row of most tables has all its numbers: one sum says so, for a missing one makes
+    # it NULL.
     of_texts = [doubt for name, doubt in doubts.items() if name not in numeric]
     texts_only = " OR ".join([*of_texts, *of_labels])
     suspects = " OR ".join([*doubts.values(), *of_labels])
@@ -324,9 +325,11 @@ def _from_text(
             if text.trimmed
             else f"CASE WHEN tidy({x}) THEN {x} ELSE nullif(strip_text({x}), '') END"
         )
-        # A marker where a key must be is noted as what emptied it; elsewhere it says what it should.
+        # A marker where a key must be is noted as what emptied it; elsewhere it says what it
+        # should.
         needed = column.required or (column.name == "parent_id" and column.published)
-        # condition -> the kind as which a cell is noted, the one that comes first where several hold
+        # condition -> the kind as which a cell is noted, the one that comes first where several
+        # hold
         kinds = {}
         if damaged:
             kinds[f"{damaged} AND {typed} IS NOT NULL"] = "'float'"

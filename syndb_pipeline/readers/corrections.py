@@ -40,8 +40,10 @@ ALREADY: Final = "{file} holds the corrected text itself"
 
 _ADVICE: Final = {
     ALREADY: "Remove these lines from {source}.",
-    CHANGED: "Look at the places. Where the correction is still right, write the text that the file has now under `was` "
-    "in {source}; otherwise remove its line.",
+    CHANGED: (
+        "Look at the places. Where the correction is still right, write the text that the file has"
+        " now under `was` in {source}; otherwise remove its line."
+    ),
 }
 
 
@@ -228,7 +230,9 @@ class FileCorrections:
     def in_place(
         self, source: Iterable[Record], delimiter: bytes, scratch: Path
     ) -> Iterator[Record]:
-        """The records of a text file, with those that are to be read in the place of some of them."""
+        """The records of a text file, with those that are to be read in the place of some of
+        them.
+        """
         for record in source:
             row = self.rows.get(record.line)
             if row is None:

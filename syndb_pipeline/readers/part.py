@@ -46,8 +46,8 @@ class Problem:
 
 
 class Unreadable(Exception):
-    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which reports them
-    as findings.
+    """A file gives no rows at all, for these reasons. Caught by the ingest stage, which reports
+    them as findings.
     """
 
     def __init__(self, *problems: Problem) -> None:

@@ -1,4 +1,5 @@
-"""The pictures of a report as inline SVG: histograms, centroids from two sides, the tables' hierarchy.
+"""The pictures of a report as inline SVG: histograms, centroids from two sides, the tables'
+hierarchy.
 
 Belongs here: geometry, and words for people who cannot see it. Does not: counting (`measures.py`,
 `gather.py`), the marks of SVG (`templates/drawings.svg`, which escapes every text), styles.
@@ -78,7 +79,9 @@ _WIDEST_BAR: Final = 40
 
 
 def histogram(measured: Histogram) -> Markup:
-    """The bars of one column; those outside its bounds, and the bounds, in red. Empty without values."""
+    """The bars of one column; those outside its bounds, and the bounds, in red. Empty without
+    values.
+    """
     if not measured.counts:
         return Markup("")
     first, last = measured.low, measured.high
@@ -155,7 +158,10 @@ def _in_words(measured: Histogram) -> str:
     assert measured.minimum is not None and measured.maximum is not None
     column, ends = measured.column, (measured.minimum, measured.maximum)
     facts = (
-        f"{column.name} of {measured.table}: {measured.given:,} values from {short(ends[0])} to {short(ends[1])}",
+        (
+            f"{column.name} of {measured.table}: {measured.given:,} values from {short(ends[0])} to"
+            f" {short(ends[1])}"
+        ),
         f" {column.unit}" if column.unit else "",
         f", median {short(measured.median)}" if measured.median is not None else "",
         f"; allowed {column.bounds}" if column.bounds else "",
@@ -232,7 +238,9 @@ _CHARACTER: Final = 6.7
 
 @dataclass(slots=True)
 class _Label:
-    """A column of references above its table: where its middle is, counted from the table's left."""
+    """A column of references above its table: where its middle is, counted from the table's
+    left.
+    """
 
     relation: Relation
     width: float
@@ -262,7 +270,9 @@ class _Box:
 
 
 def hierarchy(tables: Mapping[str, Rows], relations: Sequence[Relation]) -> Markup:
-    """Tables from top to bottom by SynDB's levels, above each a label for each of its references."""
+    """Tables from top to bottom by SynDB's levels, above each a label for each of its
+    references.
+    """
     names = ordered({*tables, *(relation.target for relation in relations)})
     levels: dict[int, list[_Box]] = {}
     for name in names:
@@ -319,11 +329,16 @@ def _label(relation: Relation) -> _Label:
 
 def _relation_in_words(relation: Relation) -> str:
     lost = f", {relation.orphans:,} not found" if relation.orphans else ""
-    return f"{relation.column} of {relation.table} leads to {relation.target}: {relation.resolved:,} rows resolved{lost}"
+    return (
+        f"{relation.column} of {relation.table} leads to {relation.target}: {relation.resolved:,}"
+        f" rows resolved{lost}"
+    )
 
 
 def _path(target: _Box, box: _Box, label: _Label) -> str:
-    """The line from `label` above `box` up to `target`; over the tops to a table of the same level."""
+    """The line from `label` above `box` up to `target`; over the tops to a table of the same
+    level.
+    """
     x, start = box.x + label.middle, box.y - _LABEL - 4
     if target.y < box.y:
         # Lines that arrive from the left end on the left, so that they do not cross at the table.

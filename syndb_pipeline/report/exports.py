@@ -1,7 +1,7 @@
 """A report for programs and spreadsheets: CSV of failing cells, CSV of quarantined rows, JSON.
 
-Belongs here: their forms, and making hostile values harmless in each. Does not: facts (`gather.py`),
-the HTML report (`html.py`).
+Belongs here: their forms, and making hostile values harmless in each. Does not: facts
+(`gather.py`), the HTML report (`html.py`).
 """
 
 from __future__ import annotations
@@ -50,11 +50,10 @@ _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 def _define_harmless(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the macro `harmless(x)`: an apostrophe in front of what a spreadsheet would run."""
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP MACRO harmless(x) AS
-            CASE WHEN regexp_matches(x, {literal(_FORMULA)}) AND NOT regexp_full_match(x, {literal(_NUMBER)})
-                THEN '''' || x ELSE x END"""
-    )
+    connection.execute(f"""CREATE OR REPLACE TEMP MACRO harmless(x) AS
+            CASE WHEN regexp_matches(x, {literal(_FORMULA)}) AND NOT regexp_full_match(x,
+              {literal(_NUMBER)})
+                THEN '''' || x ELSE x END""")
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
@@ -87,15 +86,14 @@ def write_csv(report: Report, connection: duckdb.DuckDBPyConnection, path: Path)
             )
     columns = dict.fromkeys(("place", "line", "finding"), "BIGINT")
     columns |= dict.fromkeys(("tbl", "file", "sheet", "col", "value", "code"), "VARCHAR")
-    # Sorted while narrow, words looked up in constants: neither a join nor long sentences in a sort.
+    # Sorted while narrow, words looked up in constants: neither a join nor long sentences in a
+    # sort.
     with given(connection, "counted_only", columns, _examples(report)):
-        connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE sorted AS
+        connection.execute(f"""CREATE OR REPLACE TEMP TABLE sorted AS
                 SELECT tbl, file, sheet, line, col, value, code, finding FROM (
                     SELECT {", ".join(columns)} FROM {FAILING} UNION ALL BY NAME FROM counted_only)
                 ORDER BY place, file NULLS FIRST, sheet NULLS FIRST, line NULLS FIRST,
-                         col, code, finding, value"""
-        )
+                         col, code, finding, value""")
     looked_up = ", ".join(f"getvariable('finding_{name}')[finding + 1] AS {name}" for name in words)
     lines = f"""
         SELECT tbl AS "table", harmless(file) AS file, harmless(sheet) AS sheet, line AS "row",
@@ -146,7 +144,9 @@ def write_quarantined(context: Context, connection: duckdb.DuckDBPyConnection, p
     if not files and not lines.is_file():
         raise ConfigError(
             f"No row of {context.config.name} is quarantined.",
-            next_step="The failing cells of a refused dataset: syndb-pipeline report CONFIG --csv FILE",
+            next_step=(
+                "The failing cells of a refused dataset: syndb-pipeline report CONFIG --csv FILE"
+            ),
         )
     _define_harmless(connection)
     where = 'harmless(file) AS file, harmless(sheet) AS sheet, line AS "row"'
@@ -155,15 +155,12 @@ def write_quarantined(context: Context, connection: duckdb.DuckDBPyConnection, p
     for place, table in enumerate(ordered(files)):
         names = [quote(name) for name in columns_of(files[table]) if name not in own]
         values = "".join(f", harmless({name}) AS {name}" for name in names)
-        selects.append(
-            f"""SELECT {place} AS place, {literal(table)} AS "table", {where}, codes,
-                       harmless(reason) AS reason, NULL::VARCHAR AS text{values} FROM {parquet(files[table])}"""
-        )
+        selects.append(f"""SELECT {place} AS place, {literal(table)} AS "table", {where}, codes,
+                       harmless(reason) AS reason, NULL::VARCHAR AS text{values} FROM
+                         {parquet(files[table])}""")
     if lines.is_file():
-        selects.append(
-            f"""SELECT {len(files)} AS place, tbl AS "table", {where}, code AS codes,
-                       harmless(reason) AS reason, harmless(text) AS text FROM {parquet(lines)}"""
-        )
+        selects.append(f"""SELECT {len(files)} AS place, tbl AS "table", {where}, code AS codes,
+                       harmless(reason) AS reason, harmless(text) AS text FROM {parquet(lines)}""")
     union = " UNION ALL BY NAME ".join(selects)
     query = f"SELECT * EXCLUDE (place) FROM ({union}) ORDER BY place, file, sheet, row"
     return _copy(connection, query, path)

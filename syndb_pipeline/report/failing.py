@@ -1,7 +1,8 @@
-"""The failing cells that the stages kept, as one DuckDB view, and how many there are of each finding.
+"""The failing cells that the stages kept, as one DuckDB view, and how many there are of each
+finding.
 
-Belongs here: row numbers back to file, sheet and row in SQL, and which finding is about which cells.
-Does not: writing reports.
+Belongs here: row numbers back to file, sheet and row in SQL, and which finding is about which
+cells. Does not: writing reports.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Failing cells of one stage that share rule, table, column and cause; `places` are the first."""
+    """Failing cells of one stage that share rule, table, column and cause; `places` are the
+    first.
+    """
 
     key: tuple[str, ...]
     count: int
@@ -63,7 +66,10 @@ def collect(
     The view has the columns tbl, file, sheet, line, col (the lab's name of it), value, code, and
     finding (index in `findings`).
     """
-    none = "SELECT ''::VARCHAR AS stage, ''::VARCHAR AS code, ''::VARCHAR AS tbl, 0::BIGINT AS row_number, "
+    none = (
+        "SELECT ''::VARCHAR AS stage, ''::VARCHAR AS code, ''::VARCHAR AS tbl, 0::BIGINT AS"
+        " row_number, "
+    )
     selects = [f"{none}''::VARCHAR AS col, ''::VARCHAR AS value, ''::VARCHAR AS cause LIMIT 0"]
     for stage in stages:
         path = store.stage(stage) / FILE
@@ -90,11 +96,9 @@ def collect(
 
 
 def _groups(connection: duckdb.DuckDBPyConnection, sources: SourceMap) -> list[_Group]:
-    rows = connection.execute(
-        f"""SELECT {", ".join(_KEY)}, count(*),
+    rows = connection.execute(f"""SELECT {", ".join(_KEY)}, count(*),
                    min(struct_pack(r := row_number, v := value), {PLACES}) AS places
-            FROM kept GROUP BY ALL ORDER BY ALL"""
-    ).fetchall()
+            FROM kept GROUP BY ALL ORDER BY ALL""").fetchall()
     groups = []
     for *key, count, first in rows:
         _, _, table, column, _ = key
@@ -106,7 +110,8 @@ def _groups(connection: duckdb.DuckDBPyConnection, sources: SourceMap) -> list[_
 
 
 def _finding_of(group: _Group, findings: Sequence[Finding]) -> int | None:
-    """The index of the finding about `group`: of several on one column, that with its count and place.
+    """The index of the finding about `group`: of several on one column, that with its count and
+    place.
 
     Rules that are reported in summary have one finding for all their cells. None without a finding.
     """
@@ -155,12 +160,10 @@ def _define_view(
     for name, (columns, rows) in frames.items():
         with given(connection, "frame", columns, rows):
             connection.execute(f"CREATE TEMP TABLE {name} AS FROM frame")
-    connection.execute(
-        f"""CREATE VIEW {FAILING} AS
+    connection.execute(f"""CREATE VIEW {FAILING} AS
             SELECT tables.place, kept.tbl, row_number, segments.file, segments.sheet,
                    row_number + shift AS line, coalesce(names.lab, kept.col) AS col,
                    kept.value, kept.code, reported.finding
             FROM kept JOIN reported USING ({", ".join(_KEY)}) JOIN tables USING (tbl)
             ASOF JOIN segments ON kept.tbl = segments.tbl AND kept.row_number >= segments.start
-            LEFT JOIN names ON names.source = segments.source AND names.col = kept.col"""
-    )
+            LEFT JOIN names ON names.source = segments.source AND names.col = kept.col""")

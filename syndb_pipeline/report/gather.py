@@ -199,7 +199,9 @@ def gathered(
 
 
 def _findings(records: Mapping[str, Record]) -> list[Finding]:
-    """All findings of the stages; check_integrity's record repeats those of the stages before it."""
+    """All findings of the stages; check_integrity's record repeats those of the stages before
+    it.
+    """
     last = records.get(CHECKS[-1])
     chosen = [last] if last else records.values()
     return [finding for record in chosen for finding in record.findings]

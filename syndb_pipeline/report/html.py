@@ -57,7 +57,8 @@ def default_path(context: Context) -> Path:
 def write_report(context: Context, path: Path | None = None) -> Path:
     """Write the HTML report and return its path.
 
-    The default one is kept while it is of the same runs and config. The dataset's lock must be held.
+    The default one is kept while it is of the same runs and config. The dataset's lock must be
+    held.
 
     Raises:
         PipelineError: Nothing was ingested.
@@ -143,11 +144,17 @@ def _verdict(report: Report) -> dict[str, str]:
         meaning = "SynDB's rules hold for every row. The dataset can be packaged and published."
         if lost := report.quarantined:
             rows = f"{lost:,} row{' is' if lost == 1 else 's are'} quarantined and not published"
-            meaning = f"SynDB's rules hold for every row that is kept; {rows}. The rest can be packaged and published."
+            meaning = (
+                f"SynDB's rules hold for every row that is kept; {rows}. The rest can be packaged"
+                " and published."
+            )
         return {"word": "Accepted", "meaning": meaning, "next": f"syndb-pipeline plan {yaml}"}
     check = f"syndb-pipeline check {yaml}"
     if report.verdict == "rejected":
-        meaning = "Nothing is packaged or published while there are errors. Each one below says where it is and what to do."
+        meaning = (
+            "Nothing is packaged or published while there are errors. Each one below says where it"
+            " is and what to do."
+        )
         rejected = any(rows.rejected for rows in report.tables.values())
         fixes = f"syndb-pipeline report {yaml} --fixes fixes.xlsx" if rejected else ""
         return {"word": "Rejected", "meaning": meaning, "fixes": fixes, "next": check}

@@ -1,7 +1,7 @@
 """Distributions of the numeric columns and a sample of where rows are, counted by DuckDB.
 
-Belongs here: bins and sampled places, in SQL over ingest's tables. Does not: drawing (`drawings.py`),
-percentiles (`checks/cells/pandera_judge.py`).
+Belongs here: bins and sampled places, in SQL over ingest's tables. Does not: drawing
+(`drawings.py`), percentiles (`checks/cells/pandera_judge.py`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Sampled centroids of one table: its rows that have one, and (x, y, z) of some, in nanometres."""
+    """Sampled centroids of one table: its rows that have one, and (x, y, z) of some, in
+    nanometres.
+    """
 
     table: str
     rows: int
@@ -141,12 +143,17 @@ def clouds(connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path]) -> 
         if not {"centroid_x", "centroid_y"} <= set(there):
             continue
         axes = ", ".join(
-            f"if(isfinite({axis}), {axis}, NULL) AS {axis}"
-            if axis in there
-            else f"NULL::DOUBLE AS {axis}"
+            (
+                f"if(isfinite({axis}), {axis}, NULL) AS {axis}"
+                if axis in there
+                else f"NULL::DOUBLE AS {axis}"
+            )
             for axis in AXES
         )
-        known = f"FROM {parquet(path, row_number=True)} WHERE isfinite(centroid_x) AND isfinite(centroid_y)"
+        known = (
+            f"FROM {parquet(path, row_number=True)} WHERE isfinite(centroid_x) AND"
+            " isfinite(centroid_y)"
+        )
         rows, number = _all_placed(connection, path), "file_row_number"
         if rows is None:
             [(rows,)] = connection.execute(f"SELECT count(*) {known}").fetchall()
@@ -169,7 +176,10 @@ def clouds(connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path]) -> 
 def _all_placed(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:
     """The rows of a table where the file's statistics say that all have a finite centroid."""
     ends = [f"{end}({axis})" for axis in AXES[:2] for end in ("min", "max")]
-    counted = f"SELECT count(*), count(centroid_x), count(centroid_y), {', '.join(ends)} FROM {parquet(path)}"
+    counted = (
+        f"SELECT count(*), count(centroid_x), count(centroid_y), {', '.join(ends)} FROM"
+        f" {parquet(path)}"
+    )
     [(rows, x, y, *extremes)] = connection.execute(counted).fetchall()
     finite = all(value is not None and isfinite(value) for value in extremes)
     return int(rows) if rows == x == y and finite else None
@@ -209,7 +219,9 @@ def _with_axis(
     ends: tuple[float, float],
     middle: tuple[float, float],
 ) -> Histogram:
-    """Choose the axis: all values, or three widths of their middle 98 % where a few are far off it."""
+    """Choose the axis: all values, or three widths of their middle 98 % where a few are far off
+    it.
+    """
     low, high = ends
     if known.upper is None and middle[0] > 0 and middle[1] / middle[0] > _DECADES:
         name = quote(known.column.name)
@@ -238,9 +250,13 @@ def _binned(
             each = replace(each, low=each.low - 0.5, high=each.low + number - 0.5)
         else:
             number = min(BINS, max(FEWEST_BINS, ceil(2 * sqrt(each.given))))
-        # Groups of small whole numbers are counted in an array; the aggregate `histogram` has a map.
+        # Groups of small whole numbers are counted in an array; the aggregate `histogram` has a
+        # map.
         value = f"{quote(each.column.name)}::DOUBLE"
-        numbers = f"SELECT {_bin_of(each, value, number)}::TINYINT AS bin FROM {source} WHERE isfinite({value})"
+        numbers = (
+            f"SELECT {_bin_of(each, value, number)}::TINYINT AS bin FROM {source} WHERE"
+            f" isfinite({value})"
+        )
         queries.append(f"SELECT {len(queries)}, bin, count(*) FROM ({numbers}) GROUP BY bin")
         bins.append((each, number))
     tallies: list[dict[int, int]] = [{} for _ in drawn]
@@ -267,7 +283,8 @@ def _counted(known: Histogram, number: int, tally: Mapping[int, int]) -> Histogr
     counts = [tally.get(index, 0) for index in range(number)]
     below, above = tally.get(-1, 0), tally.get(number, 0)
     if (log10(known.maximum) if known.log else known.maximum) <= known.high:
-        # All values are on the axis: the largest belongs to the last bin, and what rounding puts further.
+        # All values are on the axis: the largest belongs to the last bin, and what rounding puts
+        # further.
         counts[-1], above = counts[-1] + above, 0
     values: dict[str, Any] = {"counts": tuple(counts), "below": below, "above": above}
     return replace(known, **values)

@@ -1,7 +1,7 @@
 """The files of a report that a person asked for.
 
-Belongs here: which are written, in one reading of the dataset, and never over a lab's own file. Does
-not: their content.
+Belongs here: which are written, in one reading of the dataset, and never over a lab's own file.
+Does not: their content.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Wanted:
 
 
 def write_files(context: Context, wanted: Wanted) -> list[Path]:
-    """Write what is wanted, or the HTML report in its usual place without wishes; returns the paths.
+    """Write what is wanted, or the HTML report in its usual place without wishes; returns the
+    paths.
 
     Says which stages have not run. The dataset's lock must be held.
 
@@ -76,7 +77,9 @@ def write_files(context: Context, wanted: Wanted) -> list[Path]:
 
 
 def _changed_since(context: Context) -> str:
-    """The dataset's YAML or one of its files that is newer than every stage's last run; "" for none."""
+    """The dataset's YAML or one of its files that is newer than every stage's last run; "" for
+    none.
+    """
     records = [path for name in STAGES if (path := context.store.record_path(name)).is_file()]
     checked = max(path.stat().st_mtime_ns for path in records)
     read = [context.config.path, *_files_read(context)]

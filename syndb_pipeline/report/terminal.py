@@ -83,7 +83,9 @@ def _how_sure(finding: Finding) -> str:
 
 
 def _pasted(finding: Finding) -> list[str]:
-    """The lines of YAML that would fix a finding: the first of its settings, which is the likeliest."""
+    """The lines of YAML that would fix a finding: the first of its settings, which is the
+    likeliest.
+    """
     return finding.settings[0].splitlines() if finding.settings else []
 
 
@@ -179,7 +181,8 @@ def print_report(
 def explain(console: Console, code: str | None) -> None:
     """Print the page of rule `code`, or the list of all rules for None.
 
-    At a terminal Markdown is shown as headings, lists and coloured code; in a pipe it is plain text.
+    At a terminal Markdown is shown as headings, lists and coloured code; in a pipe it is plain
+    text.
 
     Raises:
         ConfigError: There is no such code; it names near ones.

@@ -4,13 +4,16 @@ Belongs here: what a rule is, and reading its file. Does not: the check that fin
 
 A rule's file is its front matter and its page:
 
-- `title`, `message`, `fix`: its words. `message` and `fix` are templates that may use {table} {file}
-  {column} {count}, the words of `finding.NUMBERED` that follow the count, and what the check gives.
+- `title`, `message`, `fix`: its words. `message` and `fix` are templates that may use {table}
+  {file} {column} {count}, the words of `finding.NUMBERED` that follow the count, and what the check
+  gives.
 - `severity`: of `SEVERITIES`; `error, always` for a rule that the config cannot change.
 - `family`: the rules it is shown with, of `FAMILIES`, which also names the stage that checks it.
-- `quarantine`: `rows` or `lines` (that could not be read) can be quarantined; `dataset`: it is refused.
+- `quarantine`: `rows` or `lines` (that could not be read) can be quarantined; `dataset`: it is
+  refused.
 - `leaves_open`: what of a row is unknown where the rule is broken: its `key`, its `pair`.
-- `because_of`: rules, or families of them, that explain the same cells: the rule is not reported there.
+- `because_of`: rules, or families of them, that explain the same cells: the rule is not reported
+  there.
 
 Front matter is YAML, of which this reads plain values and folded blocks: 83 files in 5 ms.
 """
@@ -123,7 +126,9 @@ FAMILIES: Final = {family.name: family for family in _FAMILIES}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `fixed` rules stay errors whatever the config says: they would corrupt a dataset."""
+    """One rule. `fixed` rules stay errors whatever the config says: they would corrupt a
+    dataset.
+    """
 
     code: str
     title: str

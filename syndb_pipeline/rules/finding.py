@@ -61,9 +61,9 @@ class Example(BaseModel):
 class Finding(BaseModel):
     """One cause, with its count, its first places and how to fix it.
 
-    `column` is the name in the lab's file where it has one. `confidence` is that of the diagnosis in
-    `message`, not of the count. `settings` are what `fix` would set in the dataset's YAML, a block
-    each, ready to be merged into it; where there are several, any one of them will do.
+    `column` is the name in the lab's file where it has one. `confidence` is that of the diagnosis
+    in `message`, not of the count. `settings` are what `fix` would set in the dataset's YAML, a
+    block each, ready to be merged into it; where there are several, any one of them will do.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,5 +1,5 @@
-"""What all routes of the sandbox share: the node, accounts, tags and collections, the store of meshes
-and skeletons, limits, and who is asking.
+"""What all routes of the sandbox share: the node, accounts, tags and collections, the store of
+meshes and skeletons, limits, and who is asking.
 
 Belongs here: bringing those together, and the checks and refusals that many routes make. Does not:
 any route.
@@ -238,7 +238,9 @@ class Backend:
         self.signer = users.signer
         self.catalogue = Catalogue(folder)
         self.heavy = anyio.CapacityLimiter(2)
-        """Uploads and downloads at work on tables at a time; each may use the whole memory limit."""
+        """Uploads and downloads at work on tables at a time; each may use the whole memory
+        limit.
+        """
         self.file_turn = anyio.CapacityLimiter(1)
         """Meshes and skeletons kept at a time: the node takes one at a time, and its lock would let
         the others wait longer than need be."""

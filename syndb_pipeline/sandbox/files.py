@@ -1,5 +1,5 @@
-"""The routes that move data: upload, download, deletion, benchmark results; meshes and skeletons as S3
-takes and gives them.
+"""The routes that move data: upload, download, deletion, benchmark results; meshes and skeletons as
+S3 takes and gives them.
 
 Belongs here: those routes and who may use them. Does not: storing (the embedded node).
 

@@ -1,4 +1,5 @@
-"""From a lab's folder to a config: its tables, folders of parts, and all else with why it is not used.
+"""From a lab's folder to a config: its tables, folders of parts, and all else with why it is not
+used.
 
 Belongs here: going through the folder, and the report. Does not: what is inside a table
 (`peek.py`), which table it is (`guess.py`), or the YAML (`text.py`).
@@ -47,7 +48,9 @@ _UNREAD, _OTHER = (
     {ending: kind["reason"] for kind in WORDS[group] for ending in kind["suffixes"]}
     for group in ("unread", "other")
 )
-"""Suffix -> what to do: of files that may hold a table and are not read, and of files without one."""
+"""Suffix -> what to do: of files that may hold a table and are not read, and of files without
+one.
+"""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def _tables_below(folder: Path) -> Iterator[Path]:
 def _survey(folder: Path, out: Path, means: Means) -> tuple[list[Candidate], dict[str, str], bool]:
     """The candidates, what is not used with the reason, and whether anything is called a table.
 
-    `out`, where the config goes, is passed over, and so is what is hidden. `means` are those of `peek`.
+    `out`, where the config goes, is passed over, and so is what is hidden. `means` are those of
+    `peek`.
     """
     candidates: list[Candidate] = []
     unused: dict[str, str] = {}
@@ -268,8 +272,9 @@ def _without_tables(path: Path) -> str:
         if suffix(path) in PARQUET.suffixes or any("=" in part for part in at.parts[:-1]):
             levels = "*/" * (len(at.parts) - 1)
             return (
-                f"its parts are in folders such as {at.parts[0]}; they can be named "
-                f"{path.name}/{levels}*{suffix(at)}, but what the folders' names say is then no column"
+                f"its parts are in folders such as {at.parts[0]}; they can be named"
+                f" {path.name}/{levels}*{suffix(at)}, but what the folders' names say is then no"
+                " column"
             )
         where = at.parent.as_posix()
         alone = f"look at it alone: syndb-pipeline init {path / at.parent}"

@@ -404,7 +404,10 @@ def _synapses(data: _Dataset) -> None:
             [data.context.store.stage(stage) for stage in ("assign_ids", "join_relations")],
         )
         reported = f"SELECT row_number FROM ({known}) WHERE tbl = 'synapse' AND col <> 'cid'"
-        cells = f"SELECT row, NULL AS value FROM ({unconnected}) found(row) WHERE row NOT IN ({reported})"
+        cells = (
+            f"SELECT row, NULL AS value FROM ({unconnected}) found(row) WHERE row NOT IN"
+            f" ({reported})"
+        )
         data.fail("SYN-INT-002", "synapse", "cid", cells)
 
 

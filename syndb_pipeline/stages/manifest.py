@@ -34,8 +34,9 @@ class PackagedTable(_Frozen):
 
 
 class RowsSetAside(_Frozen):
-    """Rows and unreadable lines of a table that were quarantined: `rows` of those `read`, `below` of
-    them only for other rows' errors."""
+    """Rows and unreadable lines of a table that were quarantined: `rows` of those `read`, `below`
+    of them only for other rows' errors.
+    """
 
     read: int
     rows: int

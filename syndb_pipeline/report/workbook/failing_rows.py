@@ -46,7 +46,9 @@ CELL_FAULTS: Final = frozenset({"SYN-READ-010", "SYN-READ-016"})
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one cell, or with the whole row when the file has no column of this name."""
+    """What is wrong with one cell, or with the whole row when the file has no column of this
+    name.
+    """
 
     column: str | None
     code: str
@@ -74,7 +76,9 @@ class Failing:
 
 @dataclass
 class Chosen:
-    """What the workbook shows: rows of files, lines that are no rows; and how many there would be in all."""
+    """What the workbook shows: rows of files, lines that are no rows; and how many there would be
+    in all.
+    """
 
     sources: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
     lines: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
@@ -110,7 +114,10 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
     (chosen.total,) = connection.execute(f"SELECT count(*) FROM ({refused})").fetchone() or (0,)
     first = f"SELECT * FROM ({refused}) ORDER BY file, sheet, line LIMIT {limit}"
     letters = "sum(length(text)) OVER (ORDER BY file, sheet, line)"
-    lines = f"SELECT *, {letters} AS letters FROM ({first}) QUALIFY letters <= {MAX_LETTERS} ORDER BY ALL"
+    lines = (
+        f"SELECT *, {letters} AS letters FROM ({first}) QUALIFY letters <= {MAX_LETTERS} ORDER"
+        " BY ALL"
+    )
     for *line, _ in connection.execute(lines).fetchall():
         add_line(*line)
     ranks = [
@@ -118,12 +125,10 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
         for finding in report.findings
     ]
     rank = f"min(coalesce({literal(ranks)}[finding + 1], 99))" if ranks else "0"
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE failing_rows AS
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE failing_rows AS
             SELECT place, tbl, row_number, any_value(file) AS file, any_value(sheet) AS sheet,
                 any_value(line) AS line, {rank} AS rank
-            FROM {FAILING} GROUP BY place, tbl, row_number"""
-    )
+            FROM {FAILING} GROUP BY place, tbl, row_number""")
     (count,) = connection.execute("SELECT count(*) FROM failing_rows").fetchone() or (0,)
     chosen.total += int(count)
     cells = connection.execute(
@@ -158,7 +163,9 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
 
 
 def _refused(report: Report, which: str) -> str:
-    """A query for what was refused as a row: table, file, sheet, line, text and code, once for all tables that read a file."""
+    """A query for what was refused as a row: table, file, sheet, line, text and code, once for all
+    tables that read a file.
+    """
     lines = parquet(report.context.store.stage("ingest") / UNREADABLE_FILE)
     return f"""SELECT first(tbl) AS tbl, file, sheet, line, first(text) AS text, first(code) AS code
                FROM {lines} WHERE {which} GROUP BY file, sheet, line"""

@@ -1,6 +1,8 @@
-"""The lab's files read once more, as corrected: every column of a row as text, found by the row's line.
+"""The lab's files read once more, as corrected: every column of a row as text, found by the row's
+line.
 
-Belongs here: opening a file as ingest opens it, and fetching rows of it. Does not: formats (`readers/`).
+Belongs here: opening a file as ingest opens it, and fetching rows of it. Does not: formats
+(`readers/`).
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from syndb_pipeline.state.stage import Context
 
 @dataclass(frozen=True)
 class Original:
-    """A file, or one sheet of it, opened. `replaced` are the texts that corrections give whole lines."""
+    """A file, or one sheet of it, opened. `replaced` are the texts that corrections give whole
+    lines.
+    """
 
     part: Part
     table: str
@@ -38,7 +42,9 @@ class Original:
         return list(self.part.names)
 
     def markers(self, index: int) -> list[str]:
-        """What the column at `index` holds for "no value"; nothing for one that SynDB does not know."""
+        """What the column at `index` holds for "no value"; nothing for one that SynDB does not
+        know.
+        """
         columns = map(TABLES[self.table].column, self.config.names_of(self.columns[index]))
         return [marker for column in columns if column for marker in self.config.markers(column)]
 
@@ -61,7 +67,9 @@ class Original:
 
 
 def files_of(folder: Path, tables: Mapping[str, TableConfig]) -> dict[str, Path]:
-    """The files of a dataset's tables by the name that findings give them; `folder` is the config's."""
+    """The files of a dataset's tables by the name that findings give them; `folder` is the
+    config's.
+    """
     return {
         files.shown(path, folder): path
         for table in tables.values()
@@ -72,7 +80,8 @@ def files_of(folder: Path, tables: Mapping[str, TableConfig]) -> dict[str, Path]
 def open_original(
     context: Context, connection: duckdb.DuckDBPyConnection, path: Path, table: str, scratch: Path
 ) -> Original:
-    """The file at `path` as ingest reads it for `table`. `scratch` is a folder of its own, made here.
+    """The file at `path` as ingest reads it for `table`. `scratch` is a folder of its own, made
+    here.
 
     Raises `PipelineError` when it cannot be read; ingest could.
     """

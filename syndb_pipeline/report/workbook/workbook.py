@@ -227,7 +227,9 @@ class _Book:
                 )
 
     def _sheet(self, name: str, columns: Sequence[str], *, several: bool) -> tuple[str, Any]:
-        """A new sheet with its title and header; `several` where its rows are of several sheets or files."""
+        """A new sheet with its title and header; `several` where its rows are of several sheets or
+        files.
+        """
         title = self._title(name)
         sheet = self.file.add_worksheet(title)
         for index, column in enumerate((*OWN_COLUMNS, *map(shown, columns))):
@@ -248,7 +250,9 @@ class _Book:
         columns: Sequence[str],
         texts: Mapping[int, list[str]],
     ) -> list[int]:
-        """Write the failing rows of `source` that have texts below row `above`; gives their lines."""
+        """Write the failing rows of `source` that have texts below row `above`; gives their
+        lines.
+        """
         position = {name: index for index, name in reversed(list(enumerate(columns)))}
         lines = sorted(texts)
         for number, line in enumerate(lines, start=above + 1):
