@@ -57,7 +57,7 @@ SETTLED_IN_THE_UI = (
 
 
 class Outcome(Enum):
-    """What a person may say of an upload that nobody answered: it is there, or it is not."""
+    """What a person may say of an upload that no one answered: it is there, or it is not."""
 
     arrived = "arrived"
     lost = "lost"
@@ -121,7 +121,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                     raise
                 raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
             # Metadata of the result would be stored twice: with the step's output as well, which
-            # nobody looks at.
+            # no one looks at.
             context.add_asset_metadata(describe_record(dataset, record))
             return dg.MaterializeResult(data_version=dg.DataVersion(record.digest))
 

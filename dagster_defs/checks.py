@@ -133,7 +133,7 @@ def _grouped() -> dict[str, list[Family]]:
 def _checks() -> list[dg.AssetChecksDefinition]:
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; without them one dataset's result would
-        # stand for all. The version is pinned.
+        # be shown for all. The version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [_stage_checks(stage, families) for stage, families in _grouped().items()]
 

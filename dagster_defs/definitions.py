@@ -33,7 +33,7 @@ def build_defs(
     finds it when left out.
 
     `resources` and `loggers` replace ours of the same name. A config that cannot be used takes its
-    schedule with it and nothing else; what is wrong with it is logged here and told by the sensor
+    schedule with it and nothing else; what is wrong with it is logged here and shown by the sensor
     `discover_datasets` at each tick. Without schedules, no config is read at all.
     """
     try:

@@ -17,7 +17,7 @@ from syndb_pipeline.report.terminal import by_severity, describe, summary
 from syndb_pipeline.rules.finding import Finding
 
 TOLD_FINDINGS = 10
-"""Errors that a failure's message tells in full; the others stand in the asset's findings table."""
+"""Errors that a failure's message says in full; the others are in the asset's findings table."""
 
 
 class Failure(dg.Failure):

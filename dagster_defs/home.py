@@ -1,6 +1,6 @@
 """DAGSTER_HOME: where Dagster keeps its runs, one for the command line and the UI.
 
-Belongs here: finding it and putting `dagster.yaml` there. Does not: what lies in it, which is
+Belongs here: finding it and putting `dagster.yaml` there. Does not: what is in it, which is
 Dagster's.
 """
 

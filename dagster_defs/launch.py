@@ -73,7 +73,7 @@ def launch(
     process on the instance that the UI shows.
 
     `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets
-    each line of progress; with `watch`, which draws it, all but those that tell how far something
+    each line of progress; with `watch`, which draws it, all but those that say how far something
     is. Raises `ConfigError` for a config that cannot be used; what happens within the run comes
     back in the result.
     """
@@ -158,7 +158,7 @@ def _prepare_and_publish() -> dg.JobDefinition:
 
 def _job(name: str) -> dg.JobDefinition:
     """One of our jobs, with its console log going to whoever called `launch`."""
-    # Described as the logger it stands in for, because the UI compares the job of a run with its
+    # Described as the logger it replaces, because the UI compares the job of a run with its
     # own.
     usual = dg.colored_console_logger
     console = dg.LoggerDefinition(_console, usual.config_schema, usual.description)

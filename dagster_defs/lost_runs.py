@@ -1,8 +1,8 @@
 """Runs of the command line whose process died without a word (kill -9, power): Dagster would show
 them as running and hold others back.
 
-Belongs here: telling such a run from a living one, and closing it. Does not: the data, which the
-next run takes up where it was left.
+Belongs here: distinguishing such a run from a living one, and closing it. Does not: the data, which
+the next run takes up where it was left.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ _NUMBERS = re.compile(r"u?int\d*|float|double")
 def markdown_table(
     columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]]
 ) -> dg.MarkdownMetadataValue:
-    """A table of `rows`; `columns` gives the name and type of each column. Numbers stand to the
-    right.
+    """A table of `rows`; `columns` gives the name and type of each column. Numbers are aligned to
+    the right.
 
     Dagster's own table has a schema that is kept with every run: ten times the bytes of such a
     table.

@@ -29,7 +29,7 @@ from syndb_pipeline.state.store import Record, Rows
 
 MAX_TEXT = 120
 MAX_FINDINGS = 50
-"""Findings that a table tells; the report, which the page of check_integrity links, tells all."""
+"""Findings that a table shows; the report, which the page of check_integrity links, shows all."""
 
 SAFE_INTEGER = 2**53
 """Integers beyond it lose digits in a browser, so they are shown as text."""
@@ -141,7 +141,7 @@ def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValu
     """A line for each table of the package: the columns that it has, and those of SynDB's table
     that the lab does not give.
 
-    What they hold stands with the asset itself (`columns.py`).
+    What they hold is with the asset itself (`columns.py`).
     """
     lines = ["|table|sent|not given|", "|-|-|-|"]
     for table, names in tables.items():

@@ -19,7 +19,7 @@ from syndb_pipeline.state.store import Record
 
 PREVIEW_ROWS = 3
 FAILING_ROWS = 8
-"""Rows of the failing cells: each is another mistake, while three rows tell what a table looks
+"""Rows of the failing cells: each is another mistake, while three rows say what a table looks
 like.
 """
 

@@ -37,7 +37,7 @@ def told_by_bar() -> bool:
 
 
 def told_in(log: Callable[[str], None]) -> Watch:
-    """A `Watch` that tells `log` in lines, and the bar of this process's terminal."""
+    """A `Watch` that writes lines to `log`, and the bar of this process's terminal."""
     lines, bar = as_lines(log), _bar.get()
     if bar is None:
         return lines

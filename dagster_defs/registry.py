@@ -1,4 +1,4 @@
-"""Datasets whose config lies outside the config folder, so that Dagster finds them again by name.
+"""Datasets whose config is outside the config folder, so that Dagster finds them again by name.
 
 Belongs here: `<state>/registry.json` and the search for a dataset's config. Does not: reading the
 config (`syndb_pipeline.config.settings`).
@@ -21,7 +21,7 @@ def _file(settings: PipelineSettings) -> Path:
 
 
 def registered(settings: PipelineSettings) -> dict[str, Path]:
-    """Name -> config of the datasets that `register` was told about and whose config is still
+    """Name -> config of the datasets that `register` was given and whose config is still
     there.
     """
     path = _file(settings)
@@ -50,7 +50,7 @@ def configs(settings: PipelineSettings) -> dict[str, Path]:
 
 
 def config_of(settings: PipelineSettings, name: str) -> Path:
-    """The config of dataset `name`. Raises `ConfigError` when nobody knows it."""
+    """The config of dataset `name`. Raises `ConfigError` when no one knows it."""
     found = configs(settings).get(name)
     if found is None:
         raise ConfigError(

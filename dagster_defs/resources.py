@@ -21,7 +21,7 @@ from syndb_pipeline.state.stage import Context
 
 
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Settings of `pipeline.yaml` and the configs of the datasets. Read anew at each use, so an
+    """Settings of `pipeline.yaml` and the configs of the datasets. Read again at each use, so an
     edit needs no reload; never holds data.
     """
 

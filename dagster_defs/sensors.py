@@ -65,8 +65,8 @@ def _memory(cursor: str | None) -> Memory:
     try:
         return Memory.model_validate_json(cursor or "")
     except ValidationError:
-        # An empty cursor, or one that a person edited: look at everything anew, under run keys that
-        # were never used.
+        # An empty cursor, or one that a person edited: look at everything again, under run keys
+        # that were never used.
         return Memory(epoch=int(time.time()))
 
 

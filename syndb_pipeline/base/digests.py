@@ -22,14 +22,14 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, and when content and file were last changed, in ns."""
 
 _SETTLED_NS: Final = 100_000_000
-"""A file's clock may stand still for some milliseconds; one that changed this recently is read
+"""A file's clock may be still for some milliseconds; one that changed this recently is read
 again next time.
 """
 
 _COARSE_NS: Final = 10_000_000
 _COARSE_SETTLED_NS: Final = 2_500_000_000
-"""A time in whole hundredths of a second tells of a disk, such as a USB stick's, that may count in
-steps of up to two seconds.
+"""A time in whole hundredths of a second says something of a disk, such as a USB stick's, that may
+count in steps of up to two seconds.
 """
 
 _Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -75,7 +75,7 @@ def digest_files(paths: Sequence[Path]) -> list[str]:
 
 
 def in_pairs(digest: Callable[[Path], str], paths: Sequence[Path]) -> list[str]:
-    """What `digest` gives of each path, two at a time, the largest first: begun last, it would be
+    """What `digest` gives of each path, two at a time, the largest first: started last, it would be
     alone for long. Raises `OSError`.
     """
     order = sorted(range(len(paths)), key=lambda index: -paths[index].stat().st_size)
@@ -89,7 +89,7 @@ def adopt(path: Path, digest: str, *, just_written: bool = False) -> None:
     it was moved.
 
     A move or another link to a file changes the time of its last change, not that of its content.
-    What was `just_written` lies where nobody else writes.
+    What was `just_written` is where no one else writes.
     """
     key = stamp(path)
     if just_written or _is_settled(key[-2]):

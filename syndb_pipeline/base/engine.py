@@ -36,7 +36,7 @@ _LITTLE_MEMORY: Final = 300_000_000
 """Bytes for queries of which none is spared."""
 
 _NO_STATISTICS: Final = ("disabled_optimizers", "statistics_propagation")
-"""Else a column is marked as required where a source's statistics happen to tell that no value is
+"""Else a column is marked as required where a source's statistics happen to show that no value is
 missing, and equal rows differ.
 """
 
@@ -187,8 +187,8 @@ def write_parquet(
 def write_sorted(
     connection: duckdb.DuckDBPyConnection, query: str, order: str, path: Path, columns: str = "*"
 ) -> None:
-    """Write `columns` of the rows of `query`, sorted by `order`, which tells any two apart, to one
-    Parquet file and flush it to disk.
+    """Write `columns` of the rows of `query`, sorted by `order`, which distinguishes any two, to
+    one Parquet file and flush it to disk.
 
     Many rows go to the disk and come back twice, so `query` gives as few bytes as will do, and
     `columns` are worked out of them at the end. The bytes are those that `write_parquet` gives for
@@ -232,13 +232,13 @@ def side_by_side(
     items: Sequence[T],
     threads: int,
 ) -> list[R]:
-    """`work(cursor, item)` for each of `items`, begun in their order, at most `threads` at a time,
-    each with a cursor of its own.
+    """`work(cursor, item)` for each of `items`, started in their order, at most `threads` at a
+    time, each with a cursor of its own.
 
     For statements of which DuckDB runs each with one thread. Returns what each gave, in the order
     of `items`. What one raises, and Ctrl+C, is raised once the others were stopped.
     """
-    # This setting is the whole database's: nobody may give it back while another one writes.
+    # This setting is the whole database's: no one may give it back while another one writes.
     with _setting(connection, *_NO_STATISTICS):
         gave = do_jobs([Job(item) for item in items], work, lambda _: connection.cursor(), threads)
     return [gave[item] for item in items]

@@ -23,8 +23,8 @@ class Exit(IntEnum):
 
 
 class PipelineError(Exception):
-    """A failure told to the user in one message: what, where, why, and the next step. Never shown
-    with a traceback.
+    """A failure reported to the user in one message: what, where, why, and the next step. Never
+    shown with a traceback.
     """
 
     exit = Exit.INTERNAL
@@ -51,7 +51,7 @@ class DataRejected(PipelineError):
 
 
 class ApprovalError(PipelineError):
-    """Nobody approved exactly this plan, or what was approved has changed since (exit 4)."""
+    """No one approved exactly this plan, or what was approved has changed since (exit 4)."""
 
     exit = Exit.APPROVAL
 
@@ -97,7 +97,7 @@ class Unreachable(DestinationRefused):
 
 
 class OutcomeUnknown(PipelineError):
-    """Something was sent and no answer tells whether it arrived (exit 6)."""
+    """Something was sent and no answer says whether it arrived (exit 6)."""
 
     exit = Exit.UNKNOWN
 
@@ -109,7 +109,7 @@ class Interrupted(PipelineError):
 
 
 def of_the_machine(error: Exception) -> PipelineError | None:
-    """What a person is told of an error that the machine made: no room, no memory, a file it does
+    """What a person reads about an error that the machine made: no room, no memory, a file it does
     not give. None for a mistake of ours.
     """
     import duckdb  # whoever only reads settings waits for none of it

@@ -1,4 +1,4 @@
-"""What the footer of a Parquet file of ours tells without a query: its columns, its rows, and
+"""What the footer of a Parquet file of ours says without a query: its columns, its rows, and
 whether a column holds anything.
 
 Belongs here: files that the stages wrote. Does not: files of labs, whose footers may lie

@@ -1,6 +1,6 @@
 """Paths that are no regular files: pipes, sockets, devices, and what the operating system makes up.
 
-Belongs here: telling them from files without opening them. Does not: which paths a lab may name.
+Belongs here: recognising them without opening them. Does not: which paths a lab may name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def irregular(path: Path) -> str | None:
 
     Nothing is opened: reading from a pipe or device may never end. Files of /proc and /sys count as
     regular to the operating system, yet their content is made while they are read, may be endless,
-    and tells of the machine.
+    and says something of the machine.
     """
     try:
         mode = path.stat().st_mode

@@ -51,7 +51,7 @@ class FilePayload:
         return self.path.open("rb")
 
     def proof(self) -> tuple[Stamp, ...] | None:
-        """None when the bytes are others than announced; else what stays equal as long as nobody
+        """None when the bytes are others than announced; else what stays equal as long as no one
         touches the file. Raises `OSError`.
         """
         now = stamp(self.path)
@@ -60,7 +60,7 @@ class FilePayload:
 
 @dataclass(frozen=True)
 class TarPayload:
-    """A tar of `members` under their files' names, called `name`. It lies nowhere: its bytes are
+    """A tar of `members` under their files' names, called `name`. It is kept nowhere: its bytes are
     put together while they are read.
 
     They depend on names and contents alone, and are those that `tarfile` writes for regular files

@@ -69,7 +69,7 @@ def column_checks(column: Column) -> tuple[Check, ...]:
     if column.kind is Kind.NUMBER:
         checks.append(Check("SYN-VAL-002", Finite()))
     if column.kind is Kind.INTEGER and column.wire_type == "INTEGER":
-        # Below its minimum a value is out of range, which tells more than that it does not fit.
+        # Below its minimum a value is out of range, which says more than that it does not fit.
         checks.append(
             Check("SYN-VAL-005", Within(INT32_MIN if column.minimum is None else None, INT32_MAX))
         )
@@ -88,7 +88,7 @@ def _bounds(column: Column) -> Within:
     maximum = (
         None if column.maximum == INT32_MAX else column.maximum
     )  # the type's limit, which SYN-VAL-005 holds
-    # A value that is no finite number is told once, by SYN-VAL-002.
+    # A value that is no finite number is reported once, by SYN-VAL-002.
     return Within(
         column.minimum,
         maximum,

@@ -42,7 +42,7 @@ NULL.
 _NOT_WHOLE: Final = "no whole number: "
 
 KEY_JOINT: Final = ":"
-"""Stands between the parts of a key that several columns make together."""
+"""Is between the parts of a key that several columns make together."""
 
 
 def rows_of(path: Path, *, row_number: bool = False) -> str:
@@ -75,15 +75,15 @@ def cells_of(path: Path, column: str) -> str:
 
 
 def is_number(path: Path, column: str) -> bool:
-    """Whether the column of keys lies in the Parquet file at `path` as BIGINT; it is VARCHAR
+    """Whether the column of keys is in the Parquet file at `path` as BIGINT; it is VARCHAR
     otherwise.
     """
     return types_of(path)[column] == "int64"
 
 
 def comparable(one: tuple[Path, str], other: tuple[Path, str]) -> tuple[str, str]:
-    """SQL of two columns of keys, each told as (file, column), so that equal keys are equal however
-    each of them lies there.
+    """SQL of two columns of keys, each given as (file, column), so that equal keys are equal
+    however each of them is there.
     """
     numbers = [is_number(*each) for each in (one, other)]
     left, right = (
@@ -124,7 +124,7 @@ def whole_number(number: str, text: str, name: str) -> str:
 
 def surely_digits(number: str, text: str) -> str:
     """SQL: `number`, which is `text` cast to BIGINT, is certain to be written as `text`; of other
-    numbers a comparison tells, which takes twice as long.
+    numbers a comparison shows, which takes twice as long.
 
     What begins with 1 to 9 and gives a number of as many digits as it has characters is these
     digits, for a point, a blank or a mark between digits takes a character more; but for `1e2`, and

@@ -93,7 +93,7 @@ class Column:
         return f"in {'(' if self.exclusive_minimum else '['}{self.minimum:g}, {self.maximum:g}]"
 
     def allows(self, number: float) -> bool:
-        """Whether `number` lies in the allowed range."""
+        """Whether `number` is in the allowed range."""
         above = self.minimum is None or (
             number > self.minimum if self.exclusive_minimum else number >= self.minimum
         )
@@ -336,7 +336,7 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
             aliases=("post_id",),
         ),
         # SynDB publishes neither for a synapse; the hierarchy (G) still gives it parents, and labs
-        # measure where it lies.
+        # measure where it is.
         Column(
             "parent_id",
             Kind.REFERENCE,

@@ -196,7 +196,7 @@ class Destination(Protocol):
 
     @property
     def target(self) -> str:
-        """What the name stands for, the same on every machine; a part of what is approved (an HTTP
+        """What the name means, the same on every machine; a part of what is approved (an HTTP
         destination's address)."""
         ...
 

@@ -419,7 +419,7 @@ def _missing(x: str, column: Column, config: TableConfig) -> str:
     """The condition under which a cell holds a marker for "no value"; empty when the config names
     none.
 
-    In a column of numbers a number is a marker however it is written: `-1` also stands for the
+    In a column of numbers a number is a marker however it is written: `-1` also means the
     `-1.0` of a column that pandas wrote.
     """
     markers = [marker.strip(WHITE_SPACE) for marker in config.markers(column)]

@@ -140,7 +140,7 @@ class _Header:
     def _joined_by(self) -> str | None:
         """What separates the column names that the only name holds; None where it is one name.
 
-        A table of one column is its key, so an only name that nobody knows and that has a comma in
+        A table of one column is its key, so an only name that no one knows and that has a comma in
         it is several. Blanks are in many names.
         """
         known = {name.casefold() for name in known_names(self.table, self.config)} - {""}

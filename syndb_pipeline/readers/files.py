@@ -1,5 +1,5 @@
-"""Finding a table's files, naming them for people, and telling whether they changed while they were
-read.
+"""Finding a table's files, naming them for people, and noticing whether they changed while they
+were read.
 
 Belongs here: paths, globs, digests of lab files. Does not: what is inside them.
 """
@@ -23,7 +23,7 @@ _LOOKED_AT: Final = 10_000
 
 
 def find(folder: Path, pattern: str) -> list[Path]:
-    """The files that `pattern`, a path or glob relative to `folder`, stands for, sorted by path;
+    """The files that `pattern`, a path or glob relative to `folder`, means, sorted by path;
     empty when there is none.
 
     A file whose name really is `pattern` is taken literally, brackets and stars included. What is
@@ -33,7 +33,7 @@ def find(folder: Path, pattern: str) -> list[Path]:
 
 
 def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
-    """The files that `find` gives, and what else `pattern` stands for, with what each is ("a named
+    """The files that `find` gives, and what else `pattern` means, with what each is ("a named
     pipe"); folders are passed over.
     """
     if not pattern or "\0" in pattern:
@@ -76,7 +76,7 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def outside(path: Path, home: Path, allowed: Sequence[Path] | None) -> bool:
-    """Whether `path`, links followed, lies neither below `home` nor below one of the folders
+    """Whether `path`, links followed, is neither below `home` nor below one of the folders
     `allowed`; never when that is None.
     """
     if allowed is None:
@@ -88,12 +88,12 @@ def outside(path: Path, home: Path, allowed: Sequence[Path] | None) -> bool:
         OSError,
         RuntimeError,
         ValueError,
-    ):  # a circle of links, or no path at all: nobody can say where it leads
+    ):  # a circle of links, or no path at all: no one can say where it leads
         return True
 
 
 def starting_point(folder: Path, pattern: str) -> Path:
-    """The path of `pattern`, or where a glob starts to look: what stands before its first star or
+    """The path of `pattern`, or where a glob starts to look: what is before its first star or
     bracket.
     """
     if pattern.startswith("~/"):
@@ -148,7 +148,7 @@ def neighbours(folder: Path, pattern: str) -> list[str]:
 
 
 def shown(path: Path, folder: Path) -> str:
-    """`path` as people and records know it: relative to the config's folder when it lies below
+    """`path` as people and records know it: relative to the config's folder when it is below
     it.
     """
     normal = Path(os.path.normpath(path))

@@ -1,4 +1,4 @@
-"""What stands before the files of a table: places that are not allowed, what is no file, and first
+"""What is before the files of a table: places that are not allowed, what is no file, and first
 bytes that would harm whoever reads on.
 
 Belongs here: which look fits which format, and the look at text. Does not: limits (`part.py`),
@@ -35,7 +35,7 @@ class Guard:
     config: TableConfig
 
     def forbidden_pattern(self) -> dict[str, str]:
-        """What stands for the digests of the table's files when it looks for them in a folder that
+        """What replaces the digests of the table's files when it looks for them in a folder that
         is not allowed; empty when not.
         """
         return (
@@ -49,7 +49,7 @@ class Guard:
         return [] if self._looks_outside() else files.find(self.home, self.config.file)
 
     def survey(self) -> tuple[list[Path], list[Problem]]:
-        """The table's files, and what is to be told of everything else that its `file` stands for:
+        """The table's files, and what is to be said of everything else that its `file` means:
         pipes, devices, a forbidden place.
         """
         if self._looks_outside():
@@ -68,8 +68,8 @@ class Guard:
         )
 
     def check(self, path: Path) -> None:
-        """Raise `Unreadable` when the file at `path` must not be read. What takes a parser to tell
-        is left to the readers.
+        """Raise `Unreadable` when the file at `path` must not be read. What takes a parser to find
+        out is left to the readers.
         """
         file = files.shown(path, self.home)
         try:
@@ -78,7 +78,7 @@ class Guard:
             return  # the reader says why it cannot be read
 
     def refusal(self, path: Path) -> str | None:
-        """What stands for the digest of a file that a glance refuses: equal when the finding is
+        """What replaces the digest of a file that a glance refuses: equal when the finding is
         equal. None when it is not refused.
         """
         try:
@@ -103,7 +103,7 @@ class Guard:
 
 
 def vet(path: Path, file: str) -> None:
-    """Raise `Unreadable` when the file at `path`, of which no config tells anything yet, must not
+    """Raise `Unreadable` when the file at `path`, of which no config says anything yet, must not
     be opened to look into it.
     """
     Guard(path.parent, None, TableConfig(file=file)).check(path)

@@ -109,7 +109,7 @@ def no_header(
     config: TableConfig,
     names_in: int | None = None,
 ) -> Problem:
-    """The finding that `names`, which stand at `place` where the header should be, are none;
+    """The finding that `names`, which are at `place` where the header should be, are none;
     `names_in` is the row that has names.
     """
     block: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ def _likely_names(width: int, table: Table, config: TableConfig) -> list[str]:
 
 
 def yaml_word(word: str) -> str:
-    """`word` as it stands in a flow mapping or list of YAML."""
+    """`word` as it is in a flow mapping or list of YAML."""
     plain = (
         re.fullmatch(r"[A-Za-z_][A-Za-z0-9_. -]*[A-Za-z0-9_]|[A-Za-z_]", word)
         and word.lower() not in _YAML_MEANINGS
@@ -155,7 +155,7 @@ def yaml_word(word: str) -> str:
 
 
 def yaml_path(path: str) -> str:
-    """`path` as it stands behind a key of YAML: plain where that reads as the same text."""
+    """`path` as it is behind a key of YAML: plain where that reads as the same text."""
     return (
         path
         if re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./*=-]*[A-Za-z]", path) and "/" in path
@@ -164,7 +164,7 @@ def yaml_path(path: str) -> str:
 
 
 JOINTS: Final = (",", ";", "\t", "|")
-"""What may stand between the values of a line that became one cell."""
+"""What may be between the values of a line that became one cell."""
 
 
 IN_FILE: Final = "<name in the file>"

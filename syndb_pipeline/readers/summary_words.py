@@ -70,8 +70,8 @@ def label(column: str) -> tuple[str, str, str]:
 
 
 def is_summary(text: str) -> str:
-    """SQL: whether the text expression `text` is such a word. Numbers are told apart at once: AND
-    would look at both sides.
+    """SQL: whether the text expression `text` is such a word. Numbers are distinguished at once:
+    AND would look at both sides.
     """
     word = f"regexp_full_match({text}, {literal(f'(?is)(?:{_PLAIN}|{_SHORT}){_AFTER}')})"
     return f"CASE WHEN {text} >= 'A' THEN {word} ELSE FALSE END"

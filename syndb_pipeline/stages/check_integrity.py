@@ -432,7 +432,7 @@ def _unconnected(data: _Dataset, aside: str | None = None) -> str | None:
         if data.target(name, "forms_synapse_with") == "synapse"
     ]
     if relations is None and not named:
-        return None  # nothing relates the table as a whole: SYN-INT-001 tells it once
+        return None  # nothing relates the table as a whole: SYN-INT-001 says it once
     ids = parquet(data.ids["synapse"], row_number=relations is None)
     source, number, lost = f"{ids} i", "file_row_number", "TRUE"
     if relations is not None:

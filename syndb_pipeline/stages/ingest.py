@@ -1,7 +1,7 @@
 """Stage 1: the lab's files become one Parquet file per table, each column in its final type where
 the cast loses nothing.
 
-Belongs here: putting files, columns and casts together, conserving rows, telling what is amiss.
+Belongs here: putting files, columns and casts together, conserving rows, reporting what is amiss.
 Does not: file formats (`readers/`).
 """
 
@@ -144,7 +144,7 @@ def run(context: Context, folder: Path) -> Result:
 
 @contextmanager
 def _looking_ahead() -> Iterator[ThreadPoolExecutor]:
-    """A thread for work that is wanted later. What it has not begun by the end, also where that
+    """A thread for work that is wanted later. What it has not started by the end, also where that
     comes early, is left undone.
     """
     pool = ThreadPoolExecutor(1)
@@ -208,7 +208,7 @@ def _bytes(context: Context) -> dict[str, int]:
 
 def _shared_files(context: Context) -> dict[str, list[Problem]]:
     """For each table that reads the same sheet of the same file as one before it, and its columns
-    in the same way: what to tell of that.
+    in the same way: what to say of that.
 
     A lab that keeps two tables in one file on purpose maps its columns otherwise for each.
     """

@@ -35,7 +35,7 @@ def run(context: Context, folder: Path) -> Result:
     equal bytes on any machine.
 
     Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the
-    verdict stands on was changed since.
+    verdict rests on was changed since.
     """
     _require_verdict(context)
     tables = ingested(context)
@@ -214,7 +214,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
         source += f" POSITIONAL JOIN {parquet(relations)} r"
     number, order = "row_number() OVER ()", ""
     if aside:
-        # Leaving rows out is a join to DuckDB, after which rows stand in any order.
+        # Leaving rows out is a join to DuckDB, after which rows are in any order.
         number, order = "t.file_row_number", " ORDER BY t.file_row_number"
         source += f" WHERE t.file_row_number NOT IN (SELECT row_number FROM {parquet(aside)})"
     combine = context.config.tables[table.name].combine

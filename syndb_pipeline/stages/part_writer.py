@@ -63,7 +63,7 @@ def _whole_file(parts: list[Part], order: list[str], numbers: list[str]) -> Path
 
 
 def _apart(part: Part, targets: dict[str, int]) -> tuple[Part, dict[str, int]]:
-    """`part` and `targets` with a column of its own for each target: one that stands for two is in
+    """`part` and `targets` with a column of its own for each target: one that means two is in
     the source twice.
     """
     apart: dict[str, int] = {}
@@ -99,7 +99,7 @@ def _apart(part: Part, targets: dict[str, int]) -> tuple[Part, dict[str, int]]:
 
 @dataclass
 class PartWriter:
-    """Writes parts of one table. `targets` tell for each part which column of the contract stands
+    """Writes parts of one table. `targets` say for each part which column of the contract is
     where, `order` how they are written.
 
     `texts` are columns of keys that were seen to hold other texts than whole numbers.

@@ -169,7 +169,7 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
 def run_through(context: Context, last: str) -> Iterator[Record]:
     """Run the stages in their order up to and including `last`, giving each record as it is made.
 
-    Stages up to `check_integrity` run whatever the earlier ones found, so that one run tells
+    Stages up to `check_integrity` run whatever the earlier ones found, so that one run says
     everything; `package` runs only on an accepted verdict. The dataset's lock must be held.
     """
     for name in STAGES:

@@ -81,7 +81,7 @@ witness = files.Witness()
 
 
 def own_severities(context: Context) -> dict[str, str]:
-    """The severities that the config gives to rules told while reading."""
+    """The severities that the config gives to rules reported while reading."""
     return {
         code: severity
         for code, severity in context.config.rules.items()
@@ -145,7 +145,7 @@ class TableReader:
             own, is_packed = format_of(path), path.name.lower().endswith(".gz")
             if own and own.read_ahead and path not in self.ahead and (packed or not is_packed):
                 witness.confirm(path)
-                with suppress(Unreadable):  # `read` tells why
+                with suppress(Unreadable):  # `read` says why
                     self.guard.check(path)
                     self.ahead[path] = pool.submit(self._open, path, files.shown(path, home))
 

@@ -84,7 +84,7 @@ class _Work:
 
 
 class Meter:
-    """Tells `watch` how far a stage is, in rows or bytes. Use as a context manager; without a
+    """Reports to `watch` how far a stage is, in rows or bytes. Use as a context manager; without a
     `watch` it does nothing at all.
 
     `amounts` gives each table's part of the work. `reach` is the percentage at which DuckDB's own

@@ -1,7 +1,7 @@
 """What a stage's last run left of each table, taken over where nothing that it was made from has
 changed.
 
-Belongs here: telling that a table's outputs still hold, and taking them over. Does not: what a
+Belongs here: knowing that a table's outputs still hold, and taking them over. Does not: what a
 table is made from, which each stage says.
 """
 
@@ -61,7 +61,7 @@ class Former:
         return not rows.fetchall()
 
     def findings(self, table: str) -> list[Finding]:
-        """What the stage told of `table`, in its order."""
+        """What the stage found of `table`, in its order."""
         return [finding for finding in self.record.findings if finding.table == table]
 
     def take_over(self, file: str, folder: Path) -> None:

@@ -33,7 +33,7 @@ class Context:
     """What every stage is given: the checked config, the limits, the dataset's store, and where to
     say what it is doing.
 
-    `watch` is told how far a stage is (`stages.progress.Meter`); without it nothing is measured.
+    `watch` hears how far a stage is (`stages.progress.Meter`); without it nothing is measured.
     `former` is what the stage at work left the last time, when that may be used again.
     """
 

@@ -1,6 +1,6 @@
-"""Where a dataset's state lies: stage folders, their records, digests, the lock.
+"""Where a dataset's state is: stage folders, their records, digests, the lock.
 
-Belongs here: writing so that a crash at any moment leaves the old state or the new one, and telling
+Belongs here: writing so that a crash at any moment leaves the old state or the new one, and knowing
 what changed. Does not: what stages do.
 """
 
@@ -149,7 +149,7 @@ def hold(
 ) -> Iterator[None]:
     """Hold a lock between processes, which ends with its process.
 
-    Waits up to `wait` seconds for another process that holds it, which `say` is told; then raises
+    Waits up to `wait` seconds for another process that holds it, which `say` hears; then raises
     `PipelineError` with `message`.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ class DatasetStore:
         return self.folder / ".scratch"
 
     def record_path(self, stage: str) -> Path:
-        """Where the stage's record lies, when it was finished."""
+        """Where the stage's record is, when it was finished."""
         return self.stage(stage) / "record.json"
 
     def record(self, stage: str) -> Record | None:

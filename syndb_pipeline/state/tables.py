@@ -34,7 +34,7 @@ def rows_read(context: Context) -> dict[str, int]:
 
 def content(context: Context, sources: SourceMap, table: str) -> str:
     """Digest of what ingest left of `table`: its rows and odd cells, where they came from, its
-    columns, and how it was told to read.
+    columns, and how it was to be read.
     """
     ingest = context.upstream("ingest")
     places = [source.model_dump(mode="json") for source in sources.tables[table]]

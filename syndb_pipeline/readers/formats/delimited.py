@@ -175,7 +175,7 @@ def _record(splitter: Splitter, source: _Lines) -> list[bytes]:
 
 
 class _Lines:
-    """The lines of a text file, with a fast way past those that nobody wants."""
+    """The lines of a text file, with a fast way past those that no one wants."""
 
     def __init__(self, file: BinaryIO, end: bytes) -> None:
         self._file = file
@@ -190,7 +190,7 @@ class _Lines:
             file.seek(0)
 
     def skip_to(self, number: int) -> None:
-        """Stand before line `number`, which is not behind."""
+        """Go to before line `number`, which is not behind."""
         while self._number < number:
             left = len(self._lines) - self._at
             if left:

@@ -1,7 +1,7 @@
-"""Meshes as binary glTF 2.0 (.glb): whether a file holds a mesh that a viewer could read, told from
-its structure.
+"""Meshes as binary glTF 2.0 (.glb): whether a file holds a mesh that a viewer could read, judged
+from its structure.
 
-Belongs here: the container, the JSON, and that what it describes lies inside the file. Does not:
+Belongs here: the container, the JSON, and that what it describes is inside the file. Does not:
 geometry (`gltf.py`), materials, decompression.
 """
 
@@ -196,7 +196,7 @@ def _chunks(path: Path, file: BinaryIO, size: int) -> tuple[bytes, tuple[int, in
 
 def _parse(text: bytes) -> Gltf:
     """The JSON chunk as far as meshes need it. The parser bounds nesting; of many faults the first
-    of a list is told.
+    of a list is reported.
     """
     try:
         told = from_json(text, allow_inf_nan=False)
@@ -232,7 +232,7 @@ def _part(parts: list[Any], index: int, kind: str, asked_by: str) -> Any:
 
 def _check_buffers(gltf: Gltf, binary: tuple[int, int] | None) -> None:
     """Every buffer's bytes must be in this file: the binary chunk, a data: URI, or none because a
-    compressed buffer stands in for them.
+    compressed buffer replaces them.
     """
     addresses = [(f"buffers[{number}]", buffer.uri) for number, buffer in enumerate(gltf.buffers)]
     addresses += [(f"images[{number}]", image.uri) for number, image in enumerate(gltf.images)]

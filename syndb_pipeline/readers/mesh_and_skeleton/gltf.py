@@ -157,7 +157,7 @@ _BLOCK: Final = 12_000
 COMPONENT_BYTES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _FORMATS: Final = {5120: "b", 5121: "B", 5122: "h", 5123: "H", 5125: "I", 5126: "f"}
 _NORMALIZED: Final = {5120: 127, 5121: 255, 5122: 32_767, 5123: 65_535}
-"""What a whole number that stands for 1 is, by type (glTF 2.0, 3.6.2.2)."""
+"""What a whole number that means 1 is, by type (glTF 2.0, 3.6.2.2)."""
 
 _FLAT: Final = 1e-6
 """A triangle whose area is smaller than this, in squares of its longest side, has none: floats of

@@ -55,7 +55,7 @@ class SwcReport:
     and `advice` what to do where that follows from it; the numbers are a skeleton's.
 
     `box` is the one around its samples (smallest x, y, z, then largest) and `length` that of all
-    its pieces from parent to child. `repeated` counts samples that stand where their parent does
+    its pieces from parent to child. `repeated` counts samples that are where their parent does
     with the same radius, `negative` those with a radius below zero; `other_root`, `first_repeated`
     and `first_negative` are the lines of the second root and of the first such sample.
     """
@@ -93,7 +93,7 @@ def check_swc(path: Path) -> SwcReport:
     """Whether `path` is a skeleton in SWC text: one sample a line, ids unique, parents there, every
     sample leading to a root.
 
-    Parents may stand after their children, types may be any whole number, comments any bytes.
+    Parents may be after their children, types may be any whole number, comments any bytes.
     Nothing is raised: what is wrong with the file, even that it cannot be opened, is the report's
     `reason`. Memory grows with the samples, up to `MAX_SAMPLES`, and with nothing else.
     """
@@ -311,7 +311,7 @@ def _report(samples: pl.DataFrame) -> SwcReport:
             )
             raise _NoSkeleton(reason, itself["line"].item())
         raise _NoSkeleton("no sample has the parent -1, so the skeleton has no root")
-    # Parents that stand before their children, or have smaller ids, cannot form a circle.
+    # Parents that are before their children, or have smaller ids, cannot form a circle.
     if not ((position < own) | rooted).all() and not (parents < ids).all():
         lost = samples.filter(~rooted.gather(_ends(position))).head(1)
         if len(lost):

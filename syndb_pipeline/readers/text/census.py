@@ -165,7 +165,7 @@ _SPAN: Final = 5
 
 
 def _from(piece: pl.Series, offset: int) -> pl.Series:
-    """The bytes from `offset` on, so many that those of all offsets stand side by side; a view,
+    """The bytes from `offset` on, so many that those of all offsets are side by side; a view,
     nothing is copied.
     """
     return piece.slice(offset, max(len(piece) - _SPAN + 1, 0))

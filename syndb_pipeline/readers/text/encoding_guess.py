@@ -309,7 +309,7 @@ def _is_latin(character: str) -> bool:
 
 
 def _makes_sense(text: str, index: int, encoding: str) -> bool:
-    """Whether the character beyond ASCII at `index` of `text` may well stand there, between its
+    """Whether the character beyond ASCII at `index` of `text` may well be there, between its
     neighbours.
     """
     own, before, after = text[index], text[max(index - 3, 0) : index], text[index + 1 : index + 3]

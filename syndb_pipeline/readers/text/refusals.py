@@ -192,7 +192,7 @@ def joined_by(value: bytes, width: int | None = None) -> str | None:
 
 
 def check_not_quoted_whole(file: str, sample: Sequence[Record]) -> None:
-    """Raise `Unreadable` when each line of `sample` stands in quotation marks as a whole, its
+    """Raise `Unreadable` when each line of `sample` is in quotation marks as a whole, its
     values and what separates them.
     """
     rows = [record for record in sample if not record.blank]

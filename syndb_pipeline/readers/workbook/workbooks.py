@@ -305,7 +305,7 @@ def _read_sheet(
     first_line = header_row + 1
     for number, row in rows:
         if is_blank(row) and number not in fault_rows:
-            gap.append(number)  # told only when a row follows
+            gap.append(number)  # reported only when a row follows
             continue
         for blank in gap:
             blanks.add(blank)
