@@ -14,7 +14,8 @@ from uuid import UUID, uuid5
 import duckdb
 import yaml
 
-from syndb_pipeline.config.settings import PipelineSettings, load_dataset
+from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.destinations.settings import Settings
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.manifest import Manifest, as_sent
 from syndb_pipeline.stages.runner import run_stage, run_through
@@ -58,9 +59,7 @@ class Lab:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.limits = PipelineSettings(
-            state=state or folder / "state", memory_limit="1GB", threads=threads
-        )
+        self.limits = Settings(state=state or folder / "state", memory_limit="1GB", threads=threads)
         self.config: dict[str, Any] = {
             "dataset": METADATA,
             "tables": {

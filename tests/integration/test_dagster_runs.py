@@ -490,8 +490,8 @@ def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(
             entry.dagster_event for entry in instance.all_logs(result.run_id) if entry.dagster_event
         ]
     (error,) = [event.step_failure_data.error for event in events if event.is_step_failure]
-    assert error is not None and error.message is not None
-    assert any("mistaken" in frame for frame in error.message.stack)
+    assert error is not None and error.cause is not None
+    assert any("mistaken" in frame for frame in error.cause.stack)
 
 
 def test_the_ui_is_for_this_machine_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

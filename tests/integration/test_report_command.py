@@ -155,7 +155,7 @@ def test_what_changed_after_the_checks_is_named(broken: Lab) -> None:
         path = broken.folder / name
         path.write_text(path.read_text() + "\n")
         assert (
-            f"{name} changed after the checks, and the report tells what they found before"
+            f"{name} changed after the checks, and the report is of what they found before"
             in broken.run("report", "broken.yaml").err
         )
         broken.run("check", "broken.yaml")

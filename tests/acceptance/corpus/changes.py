@@ -242,6 +242,16 @@ def with_neurons(lab: Lab) -> None:
     column("axon", "parent_id", lambda row: f"N{row['cid']}")(lab)
 
 
+def corrected(table: str, column: str, row: int, was: str, now: str) -> Change:
+    """A person's correction of one cell, in `corrections/<table>.csv`."""
+
+    def apply(lab: Lab) -> None:
+        lines = f"file,line,column,was,now\n{lab.tables[table].name},{row},{column},{was},{now}\n"
+        lab.beside[f"corrections/{table}.csv"] = lines.encode()
+
+    return apply
+
+
 def beside(name: str, function: Callable[[bytes], bytes] | bytes | None) -> Change:
     """A file beside the tables: put through `function`, of these bytes, or gone."""
 

@@ -24,6 +24,7 @@ from tests.acceptance.corpus.changes import (
     column,
     config,
     content,
+    corrected,
     file,
     headerless,
     line,
@@ -386,6 +387,21 @@ LINES = (
         "guide",
         rows("axon", lambda body: [*body, ["2205497564.80", "5", "505262223.36", ""]]),
         finds("SYN-ID-001", "axon", "cid", 5, 1),
+    ),
+    wrong(
+        "a correction of a cell that has another value since",
+        "guide",
+        corrected("vesicle", "voxel_radius", 3, "-0.02", "0.02"),
+        finds("SYN-READ-024", "vesicle", "voxel_radius", 3, 1),
+    ),
+    wrong(
+        "a value that is none, corrected by hand",
+        "guide",
+        together(
+            put("vesicle", "voxel_radius", 3, "-0.02"),
+            corrected("vesicle", "voxel_radius", 3, "-0.02", "0.02"),
+        ),
+        finds("SYN-READ-025", "vesicle", "voxel_radius", 3, 1, cures=False),
     ),
     wrong(
         "a row of totals, called so in the key",

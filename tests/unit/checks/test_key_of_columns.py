@@ -167,13 +167,13 @@ def test_a_column_of_the_key_that_is_not_there_is_told(tmp_path: Path) -> None:
     [
         (
             ["cid"],
-            r"tables\.synapse\.key is \['cid'\]; give cid and one or more of: pre_synapse_id, ",
+            r"tables\.synapse\.key: found \['cid'\]; give cid and one or more of: pre_synapse_id, ",
         ),
         (["parent_id"], r"give cid and one or more of"),
         (["cid", "cid"], r"give cid and one or more of"),
         (
             ["cid", "connection_score"],
-            r"tables\.synapse\.key names 'connection_score'; allowed: cid, pre_synapse_id, ",
+            r"'connection_score' is no part of a key of synapse; allowed: cid, pre_synapse_id, ",
         ),
     ],
 )

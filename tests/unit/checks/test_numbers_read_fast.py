@@ -24,6 +24,7 @@ import pytest
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers import casts
+from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.readers.part import Part
 from syndb_pipeline.readers.text import census, text_files
@@ -220,6 +221,7 @@ class Bench:
     context: Context
     connection: duckdb.DuckDBPyConnection
     monkeypatch: pytest.MonkeyPatch
+    fence: Fence = field(default_factory=Fence)  # nothing here is read behind it
 
     def read(self, *, fast: bool) -> Any:
         """Everything that reading leaves: rows with what is told of their cells, problems, places,
@@ -246,6 +248,7 @@ class Bench:
                 TABLES["vesicle"],
                 self.context.config.tables["vesicle"],
                 scratch,
+                self.fence,
             ).read(target)
         rows = (
             self.connection.execute(f"FROM read_parquet('{target}')").fetchall()
