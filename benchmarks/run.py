@@ -26,6 +26,7 @@ from syndb_pipeline.config.settings import as_bytes, load_dataset
 from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import VerdictRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,7 +103,8 @@ def run_one(stage: str, config: Path) -> dict[str, Any]:
         clock = time.perf_counter()
         record = run_stage(context, stage)
         seconds = time.perf_counter() - clock
-    if record.errors or record.details.get("verdict", "accepted") != "accepted":
+    rejected = isinstance(record, VerdictRecord) and not record.details.accepted
+    if record.errors or rejected:
         raise SystemExit(
             "\n".join(f"{finding.code} {finding.message}" for finding in record.errors)
         )

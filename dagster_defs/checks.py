@@ -22,8 +22,7 @@ from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.check_integrity import ACCEPTED
-from syndb_pipeline.state.store import Record
+from syndb_pipeline.state.store import Record, VerdictRecord
 
 SHOWN_MESSAGES = 5
 
@@ -42,19 +41,17 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
     errors = [finding for finding in found if finding.severity == "error"]
     warnings = [finding for finding in found if finding.severity == "warning"]
     # The verdict is about errors; warnings are shown with their own family.
-    passed = (
-        record.details["verdict"] == ACCEPTED
-        if family.name == VERDICT
-        else not (errors or warnings)
-    )
-    blocks = bool(errors) and record.details.get("verdict") != ACCEPTED
+    verdict = record.details if isinstance(record, VerdictRecord) else None
+    accepted = verdict is not None and verdict.accepted
+    passed = accepted if family.name == VERDICT else not (errors or warnings)
+    blocks = bool(errors) and not accepted
     metadata: dict[str, Any] = {
         "errors": len(errors),
         "warnings": len(warnings),
         "places": sum(finding.count for finding in errors or warnings),
     }
-    if aside := record.details.get("set_aside"):
-        metadata["quarantined"] = set_aside_table(aside)
+    if verdict and verdict.set_aside:
+        metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if family.name == VERDICT and errors:
         metadata["findings"] = findings_table(errors)
     elif family.name != VERDICT and found:

@@ -21,11 +21,11 @@ from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.report.html import default_path
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.join_relations import STAGE as JOIN_RELATIONS
 from syndb_pipeline.stages.package import STAGE as PACKAGE
 from syndb_pipeline.state.relation import Relation, relations_of
+from syndb_pipeline.state.results import RowsSetAside
 from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.store import Record, Rows
+from syndb_pipeline.state.store import JoinRecord, Record, Rows, VerdictRecord
 
 MAX_TEXT = 120
 MAX_FINDINGS = 50
@@ -47,19 +47,19 @@ def describe_record(context: Context, record: Record) -> Metadata:
     folder = context.store.stage(record.stage)
     shown = dict(first_rows(folder, record))
     metadata: Metadata = {}
-    if "verdict" in record.details:
-        metadata["verdict"] = str(record.details["verdict"])
+    verdict = record.details if isinstance(record, VerdictRecord) else None
+    if verdict:
+        metadata["verdict"] = verdict.verdict
         if (report := default_path(context)).is_file():
             metadata["report"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
-    if aside := record.details.get("set_aside"):
-        metadata["quarantined"] = set_aside_table(aside)
+    if verdict and verdict.set_aside:
+        metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if record.tables:
         metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())
         metadata["rows"] = rows_table(record.tables)
-    if record.stage == JOIN_RELATIONS.name:
-        links = {name: table["references"] for name, table in record.details["tables"].items()}
-        metadata["relations"] = relations_table(relations_of(links))
+    if isinstance(record, JoinRecord):
+        metadata["relations"] = relations_table(relations_of(record.details.links))
     if record.findings:
         metadata["findings"] = findings_table(record.findings)
     if record.stage == PACKAGE.name:
@@ -152,7 +152,7 @@ def sent_columns(tables: Mapping[str, Sequence[str]]) -> dg.MarkdownMetadataValu
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataValue:
+def set_aside_table(aside: Mapping[str, RowsSetAside]) -> dg.TableMetadataValue:
     """Quarantined rows, a line for each table that lost some: how many for an error of their own,
     how many only for others'.
     """
@@ -166,10 +166,10 @@ def set_aside_table(aside: Mapping[str, Mapping[str, int]]) -> dg.TableMetadataV
     lines = [
         {
             "table": name,
-            "read": each["read"],
-            "quarantined": each["rows"],
-            "wrong": each["rows"] - each["below"],
-            "below others": each["below"],
+            "read": each.read,
+            "quarantined": each.rows,
+            "wrong": each.rows - each.below,
+            "below others": each.below,
         }
         for name, each in aside.items()
     ]
@@ -256,7 +256,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         }
         for name, each in checks.items()
     ]
-    aside = {name: receipt.set_aside[name].model_dump() for name in ordered(receipt.set_aside)}
+    aside = {name: receipt.set_aside[name] for name in ordered(receipt.set_aside)}
     read = all(check.found is not None for check in checks.values())
     web = receipt.target.startswith(("https://", "http://"))
     return {

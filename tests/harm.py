@@ -97,7 +97,7 @@ def look(context: Context) -> Seen:
                 pairs[table] = set(
                     connection.execute(f"SELECT {ends} FROM {rows} WHERE _right").fetchall()
                 )
-    accepted = sealed.details["verdict"] == "accepted"
+    accepted = sealed.details.verdict == "accepted"
     sent = _sent(context, list(pairs)) if accepted else {}
     return Seen(accepted, list(sealed.findings), dict(sealed.tables), right, values, pairs, sent)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import yaml
@@ -18,6 +18,7 @@ from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages import ingest
+from syndb_pipeline.state.results import IngestDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows
@@ -39,7 +40,7 @@ class Ingested:
     folder: Path
     findings: list[Finding]
     tables: dict[str, Rows]
-    details: dict[str, Any]
+    details: IngestDetails
 
     @property
     def codes(self) -> list[str]:
@@ -106,7 +107,9 @@ def ingest_folder(folder: Path, tables: dict[str, Any], **config: Any) -> Ingest
     inputs = ingest.inputs(context)
     result = ingest.run(context, out)
     assert inputs == ingest.inputs(context)
-    done = Ingested(context, out, result.findings, result.tables, result.details)
+    done = Ingested(
+        context, out, result.findings, result.tables, cast(IngestDetails, result.details)
+    )
     for name, rows in result.tables.items():
         assert rows.read == rows.passed + rows.rejected
         if done.has(name):

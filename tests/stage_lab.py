@@ -151,7 +151,7 @@ class Checked:
 
     @property
     def verdict(self) -> str:
-        return str(self.sealed.details["verdict"])
+        return str(self.sealed.details.verdict)
 
     @property
     def findings(self) -> list[Finding]:

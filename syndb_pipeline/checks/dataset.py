@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -18,8 +18,11 @@ from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.state.failing_cells import FILE
+from syndb_pipeline.state.results import TableDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -96,11 +99,21 @@ class Dataset(Asking):
             else []
         )
 
-    def reuse(self, table: str, made_from: str, file: str, folder: Path) -> dict[str, Any] | None:
+    def reuse(
+        self, kind: type[TableDetails[T]], table: str, made_from: str, file: str, folder: Path
+    ) -> T | None:
         """Have what the last run of the stage left of a table in the new `folder` too: its output
         `file`, if there was one.
 
-        Returns the details of the table, or None where there is something to report or to make.
+        Args:
+            kind: The stage's details.
+            table: Its name.
+            made_from: The digest of what the table would be made from now.
+            file: As in the record.
+            folder: Of this run's outputs.
+
+        Returns:
+            The details of the table, or None where there is something to report or to make.
         """
         former = self.context.former
         if former is None or not former.holds(table, made_from):
@@ -111,5 +124,4 @@ class Dataset(Asking):
             if not former.is_whole(file):
                 return None
             former.take_over(file, folder)
-        details: dict[str, Any] = former.record.details["tables"][table]
-        return details
+        return former.details(kind).tables[table]

@@ -161,15 +161,15 @@ def read_again(
     """
     config = context.config
     place = (table, source.file, source.sheet)
-    files = context.upstream("ingest").details.get("files", [])
-    read = [each for each in files if (each["table"], each["file"], each["sheet"]) == place]
+    files = context.ingested.details.files
+    read = [each for each in files if (each.table, each.file, each.sheet) == place]
     lab_file = LabFile(
         config.folder / source.file,
         TABLES[table],
         config.tables[table],
         source.first_line,
         source.sheet,
-        read[0].get("delimiter") if read else None,
+        read[0].delimiter if read else None,
     )
     scratch = context.store.scratch / f"single_cells-{uuid4().hex}"
     scratch.mkdir(parents=True)

@@ -243,7 +243,7 @@ def run(
             say=terminal.say,
             watch=watch,
         )
-    record = context.store.record("check_integrity")
+    record = context.store.verdict
     judged = record is not None and (
         "check_integrity" in result.records or result.exit is Exit.REJECTED
     )
@@ -298,7 +298,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
             impatient(context.settings), context.config.publish.destination, terminal.say
         ),
     )
-    record = context.store.record("check_integrity")
+    record = context.store.verdict
     if as_json:
         terminal.print_json(
             record,

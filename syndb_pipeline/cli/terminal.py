@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from syndb_pipeline.publishing.plan import Plan
     from syndb_pipeline.publishing.records import Receipt
     from syndb_pipeline.state.stage import Context
-    from syndb_pipeline.state.store import Record
+    from syndb_pipeline.state.store import VerdictRecord
 
 
 # Options that many commands have
@@ -116,17 +116,18 @@ def console() -> Console:
 
 def run_through(
     context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None
-) -> dict[str, Record]:
+) -> None:
     from syndb_pipeline.stages.runner import run_through
 
     with (locked or context.store.lock)(), progress() as watch:
         context = replace(context, watch=watch)
-        return {record.stage: record for record in run_through(context, last)}
+        for _ in run_through(context, last):
+            pass
 
 
 def prepared(
     context: Context, *, as_json: bool = False, say: Callable[[str], None] | None = None
-) -> tuple[Record, Plan]:
+) -> tuple[VerdictRecord, Plan]:
     """The verdict and the plan; stages that are not current run.
 
     Ends the command with exit code 3, after a report, when the verdict is "rejected".
@@ -135,8 +136,9 @@ def prepared(
 
     context = replace(context, say=say or context.say)
     with context.store.lock():
-        verdict = run_through(context, "package", locked=nullcontext)["check_integrity"]
-        if verdict.details["verdict"] == "accepted":
+        run_through(context, "package", locked=nullcontext)
+        verdict = context.verdict
+        if verdict.details.accepted:
             return verdict, planned(context)
     report(context, verdict, as_json, _correct(here(context.config.path)))
     raise typer.Exit(Exit.REJECTED)
@@ -159,9 +161,10 @@ def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> No
 
     context = open_context(config, settings)
     with context.store.lock():
-        record = run_through(context, "check_integrity", locked=nullcontext)["check_integrity"]
+        run_through(context, "check_integrity", locked=nullcontext)
+        record = context.verdict
         html = write_report(context)
-    accepted = record.details["verdict"] == "accepted"
+    accepted = record.details.accepted
     following = f"syndb-pipeline plan {config}" if accepted else _correct(config)
     report(context, record, as_json, following, digest=record.digest, html=html, **more)
     if not accepted:
@@ -213,7 +216,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
 
 def report(
     context: Context,
-    record: Record,
+    record: VerdictRecord,
     as_json: bool,
     following: str,
     *,
@@ -230,11 +233,11 @@ def report(
 
     print_report(
         console(),
-        verdict=record.details["verdict"],
+        verdict=record.details.verdict,
         name=context.config.name,
         tables=record.tables,
         findings=record.findings,
-        relations=relations_of(record.details["relations"]),
+        relations=relations_of(record.details.relations),
         next_step=following,
         html=html,
         config=here(context.config.path),
@@ -242,7 +245,7 @@ def report(
 
 
 def print_json(
-    record: Record | None,
+    record: VerdictRecord | None,
     *,
     digest: str | None = None,
     receipt: Receipt | None = None,
@@ -255,7 +258,7 @@ def print_json(
     from syndb_pipeline.report.terminal import as_json
     from syndb_pipeline.state.relation import relations_of
 
-    verdict = record.details["verdict"] if record else None
+    verdict = record.details.verdict if record else None
     following = Exit.REJECTED if verdict == "rejected" else Exit.OK
     content = as_json(
         verdict=verdict,
@@ -265,7 +268,7 @@ def print_json(
         receipt=receipt.model_dump(mode="json") if receipt else None,
         exit=int(following if exit_code is None else exit_code),
         relations=(
-            [each.as_json() for each in relations_of(record.details["relations"])] if record else []
+            [each.as_json() for each in relations_of(record.details.relations)] if record else []
         ),
         **more,
     )
@@ -274,24 +277,17 @@ def print_json(
 
 def print_work(context: Context) -> None:
     """What each stage did, in a line."""
-    ingest, ids, relations = (
-        context.store.record(stage) for stage in ("ingest", "assign_ids", "join_relations")
-    )
-    record = context.store.record("check_integrity")
-    assert ingest and ids and relations and record
-    assigned = sum(table["rows"] - table["missing"] for table in ids.details["tables"].values())
-    resolved = [
-        link["resolved"]
-        for table in relations.details["tables"].values()
-        for link in table["references"].values()
-    ]
+    ingest, record = context.ingested, context.verdict
+    keys = context.assigned.details.tables.values()
+    links = context.joined.details.links.values()
+    resolved = [link.resolved for columns in links for link in columns.values()]
     files = sum(name.startswith("file:") for name in ingest.inputs)
     typer.echo(
         f"  read      {sum(rows.read for rows in ingest.tables.values()):,} rows from {files} files"
     )
-    typer.echo(f"  assigned  {assigned:,} UUIDs")
+    typer.echo(f"  assigned  {sum(table.rows - table.missing for table in keys):,} UUIDs")
     typer.echo(f"  related   {sum(resolved):,} references in {len(resolved)} columns")
-    typer.echo(f"  checked   {record.details['verdict']}, verdict recorded as {record.digest[:12]}")
+    typer.echo(f"  checked   {record.details.verdict}, verdict recorded as {record.digest[:12]}")
 
 
 def callable_here(command: str) -> str:

@@ -28,6 +28,7 @@ from syndb_pipeline.publishing.chain import Link, recompute
 from syndb_pipeline.publishing.records import Approval, How, PublishRecords
 from syndb_pipeline.stages.manifest import Manifest, Packed, as_sent
 from syndb_pipeline.state.relation import lines_of, relations_of
+from syndb_pipeline.state.results import Links
 from syndb_pipeline.state.stage import Context
 
 SHORTEST_PREFIX: Final = 12
@@ -57,7 +58,7 @@ class Plan(Packed):
     metadata: Metadata
     package: Path
     """Where the package is on this machine."""
-    relations: dict[str, dict[str, dict[str, Any]]]
+    relations: Links
     parts: dict[str, str]
     inputs: dict[str, str]
 
@@ -115,7 +116,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
             next_step=_again(context),
         ) from None
     _require_recorded(context, links, manifest)
-    inputs = context.upstream("ingest").inputs
+    inputs = context.ingested.inputs
     parts = _parts(manifest, destination, inputs)
     return Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
@@ -126,7 +127,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         target=destination.target,
         metadata=manifest.dataset,
         package=folder,
-        relations=context.upstream("check_integrity").details["relations"],
+        relations=context.verdict.details.relations,
         parts=parts,
         inputs=inputs,
     )
@@ -166,8 +167,8 @@ def _require_prepared(context: Context, links: list[Link]) -> None:
     this order, as a person would ask."""
     *checked, package = links
     _require_current(context, checked, "prepared")
-    verdict = context.upstream("check_integrity")
-    if verdict.details.get("verdict") != "accepted":
+    verdict = context.verdict
+    if not verdict.details.accepted:
         count = len(verdict.errors)
         raise DataRejected(
             f"Dataset {context.config.name} was rejected: "

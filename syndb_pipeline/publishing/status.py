@@ -19,7 +19,7 @@ from syndb_pipeline.publishing.chain import Link, recompute
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.publish import valid_approvals
 from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt, Tombstone
-from syndb_pipeline.stages.manifest import RowsSetAside
+from syndb_pipeline.state.results import RowsSetAside
 from syndb_pipeline.state.stage import Context
 
 
@@ -87,7 +87,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         dataset=context.dataset,
         label=context.config.dataset.label,
         stages=tuple(links),
-        verdict=context.upstream("check_integrity").details.get("verdict") if checked else None,
+        verdict=context.verdict.details.verdict if checked else None,
         digest=current.digest if current else None,
         obstacle=obstacle,
         set_aside=current.set_aside if current else {},

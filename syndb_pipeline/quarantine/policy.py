@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -23,6 +23,7 @@ from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.quarantine.rows import ASIDE, Quarantine, Related
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
+from syndb_pipeline.state.results import Links, RowsSetAside
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 
@@ -45,7 +46,7 @@ class Case:
     folders: list[Path]
     findings: list[Finding]
     unconnected: Callable[[str], str | None]
-    unrelated: Callable[[dict[str, dict[str, dict[str, Any]]]], list[Finding]]
+    unrelated: Callable[[Links], list[Finding]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Judged:
     accepted: bool
     findings: list[Finding]
     rows: dict[str, tuple[int, int]] | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    set_aside: dict[str, RowsSetAside] = field(default_factory=dict)
 
 
 def judge(case: Case, folder: Path) -> Judged:
@@ -81,7 +82,7 @@ def judge(case: Case, folder: Path) -> Judged:
     rows.begin()
     rows.spread(case.unconnected)
     counts = rows.rows()
-    read = case.context.upstream("ingest").tables
+    read = case.context.ingested.tables
     lost = {name: read[name].rejected + counts.get(name, (0, 0))[0] for name in ordered(read)}
     lost = {name: count for name, count in lost.items() if count}
     if over := _over_limit(case, rows, lost):
@@ -93,11 +94,11 @@ def judge(case: Case, folder: Path) -> Judged:
     rows.write(folder)
     gone = " Quarantined, with everything that depends on it."
     findings = [_changed(f, message=gone if f.severity == "error" else "") for f in case.findings]
-    details = {
-        name: {"read": read[name].read, "rows": count, "below": counts.get(name, (0, 0))[1]}
+    aside = {
+        name: RowsSetAside(read=read[name].read, rows=count, below=counts.get(name, (0, 0))[1])
         for name, count in lost.items()
     }
-    return Judged(True, findings, counts, {"set_aside": details})
+    return Judged(True, findings, counts, aside)
 
 
 def _changed(finding: Finding, *, message: str = "", fix: str = "") -> Finding:
@@ -164,12 +165,12 @@ def _doubtful_targets(case: Case, rows: Quarantine) -> list[Finding]:
                WHERE col = 'cid' AND list_contains(?, code) GROUP BY tbl"""
     lost = Counter(dict(rows.ask(query, [keyless])))
     for table in case.related.tables:
-        lost[table] += case.context.upstream("ingest").tables[table].rejected
+        lost[table] += case.context.ingested.tables[table].rejected
     findings = []
     for table, columns in case.related.links.items():
         config = case.context.config.tables[table]
         for column, link in columns.items():
-            target = link["target"]
+            target = link.target
             if column in config.references or (column == "parent_id" and config.parent):
                 continue
             others = (name for name in TABLES[table].columns[column].targets if name != target)
@@ -217,7 +218,7 @@ def _over_limit(case: Case, rows: Quarantine, lost: Mapping[str, int]) -> Findin
     follows from it.
     """
     limit = case.context.config.rejected_limit
-    whole = {name: each.read for name, each in case.context.upstream("ingest").tables.items()}
+    whole = {name: each.read for name, each in case.context.ingested.tables.items()}
     over = [
         name for name, count in lost.items() if count > limit * whole[name] or count == whole[name]
     ]

@@ -21,6 +21,7 @@ from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.readers.casts import CELLS, cells_of
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.state.failing_cells import error_cells
+from syndb_pipeline.state.results import Links
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE, SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.tables import columns_of, written
@@ -41,20 +42,18 @@ _UNCONNECTED: Final = "SYN-INT-002"
 
 @dataclass(frozen=True)
 class Related:
-    """Tables, and the UUIDs that their rows name: `links` is table -> column -> {"target":
-    table}.
-    """
+    """Tables, and the UUIDs that their rows name: `links` says by table and column which."""
 
     tables: Mapping[str, Path]
     relations: Mapping[str, Path]
-    links: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    links: Links
 
     def references(self, table: str) -> dict[str, str]:
         """Column of the table's relations -> the table whose rows it names.
 
         `neuron_id` also where it only follows from the parents.
         """
-        found = {column: str(link["target"]) for column, link in self.links.get(table, {}).items()}
+        found = {column: link.target for column, link in self.links.get(table, {}).items()}
         if "parent_id" in found and "neuron" in self.tables and table != "synapse":
             found["neuron_id"] = "neuron"
         return found if table in self.relations else {}
@@ -249,18 +248,19 @@ class Quarantine:
         query = f"SELECT *, count(*) AS n FROM ({both}) GROUP BY ALL ORDER BY n DESC, 1, 2"
         return [(str(where), str(code), int(count)) for where, code, count in self.ask(query)]
 
-    def staying_links(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def staying_links(self) -> Links:
         """`links` with the number of references that rows which stay have."""
-        links: dict[str, dict[str, dict[str, Any]]] = {}
+        links: Links = {}
         for table, columns in self.related.links.items():
-            links[table] = {column: dict(link) for column, link in columns.items()}
+            links[table] = dict(columns)
             if columns and table in self.related.relations:
                 counts = ", ".join(f"count({quote(column)})" for column in columns)
                 stays = f"row_number NOT IN (SELECT row_number {self._mine(table)})"
                 relations = parquet(self.related.relations[table])
                 [found] = self.ask(f"SELECT {counts} FROM {relations} WHERE {stays}")
                 for column, count in zip(columns, found, strict=True):
-                    links[table][column]["resolved"] = int(count)
+                    update = {"resolved": int(count)}
+                    links[table][column] = columns[column].model_copy(update=update)
         return links
 
     def write(self, folder: Path) -> None:
@@ -299,11 +299,11 @@ def require_no_dangling(context: Context, parts: Path, tables: list[str]) -> Non
 
     The tables are `<table>.parquet` in `parts`.
     """
-    links = context.upstream("check_integrity").details["relations"]
+    links = context.verdict.details.relations
     with context.duckdb() as connection:
         for table in tables:
             part = parts / f"{table}.parquet"
-            targets = {column: link["target"] for column, link in links.get(table, {}).items()}
+            targets = {column: link.target for column, link in links.get(table, {}).items()}
             if "neuron" in tables and TABLES[table].has_parent:
                 targets["neuron_id"] = "neuron"
             packaged = columns_of(part)

@@ -24,8 +24,16 @@ from syndb_pipeline.stages.package import dataset_metadata
 from syndb_pipeline.stages.validate import STAGE as VALIDATE
 from syndb_pipeline.state.failing_cells import rejected_rows
 from syndb_pipeline.state.relation import Relation, relations_of
+from syndb_pipeline.state.results import Summary
 from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.store import DatasetStore, Record, Rows
+from syndb_pipeline.state.store import (
+    DatasetStore,
+    JoinRecord,
+    Record,
+    Rows,
+    ValidateRecord,
+    VerdictRecord,
+)
 from syndb_pipeline.state.tables import ingested
 
 CHECKS: Final = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity")
@@ -69,14 +77,15 @@ class Report:
         return self.context.config.name
 
     @property
-    def verdict_record(self) -> Record | None:
-        return self.records.get(CHECKS[-1])
+    def verdict_record(self) -> VerdictRecord | None:
+        record = self.records.get(CHECKS[-1])
+        return record if isinstance(record, VerdictRecord) else None
 
     @property
     def verdict(self) -> str | None:
         """None while check_integrity has not judged what the other stages left."""
         record = self.verdict_record
-        return str(record.details["verdict"]) if record else None
+        return record.details.verdict if record else None
 
     @property
     def quarantined(self) -> int:
@@ -221,25 +230,26 @@ def _rows(
     return tables
 
 
-def _summaries(records: Mapping[str, Record]) -> dict[str, Any]:
+def _summaries(records: Mapping[str, Record]) -> dict[str, dict[str, Summary]]:
     """Summaries of numeric columns by table, unless an older version of validate made them."""
     record = records.get(VALIDATE.name)
-    if record is None or record.versions.get(VALIDATE.name) != VALIDATE.version:
+    if (
+        not isinstance(record, ValidateRecord)
+        or record.versions.get(VALIDATE.name) != VALIDATE.version
+    ):
         return {}
-    return {name: details["columns"] for name, details in record.details["tables"].items()}
+    return {name: details.columns for name, details in record.details.tables.items()}
 
 
 def _relations(
     records: Mapping[str, Record], connection: duckdb.DuckDBPyConnection
 ) -> list[Relation]:
-    if "join_relations" not in records:
+    record = records.get("join_relations")
+    if not isinstance(record, JoinRecord):
         return []
     counts = connection.execute(
         """SELECT tbl, col, count(*) FROM kept
            WHERE code IN ('SYN-REL-001', 'SYN-REL-002') AND stage = 'join_relations' GROUP BY ALL"""
     ).fetchall()
     orphans = {(table, column): int(count) for table, column, count in counts}
-    tables = records["join_relations"].details["tables"]
-    return relations_of(
-        {table: details["references"] for table, details in tables.items()}, orphans
-    )
+    return relations_of(record.details.links, orphans)

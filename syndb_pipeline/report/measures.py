@@ -15,9 +15,10 @@ from typing import Any, Final
 import duckdb
 
 from syndb_pipeline.base.engine import parquet, quote
-from syndb_pipeline.checks.cells.pandera_judge import Summary, summarise, take_sample
+from syndb_pipeline.checks.cells.pandera_judge import summarise, take_sample
 from syndb_pipeline.contract.predicates import Within
 from syndb_pipeline.contract.tables import INT32_MAX, TABLE_ORDER, TABLES, Column, Kind
+from syndb_pipeline.state.results import Summary
 from syndb_pipeline.state.tables import columns_of
 
 FEWEST_BINS: Final = 6
@@ -120,9 +121,9 @@ def histograms(
         facts = summaries[column.name]
         smallest, median, largest, p1, p99 = (
             None if value is None else float(value)
-            for value in (facts["min"], facts["median"], facts["max"], facts["p1"], facts["p99"])
+            for value in (facts.min, facts.median, facts.max, facts.p1, facts.p99)
         )
-        known = Histogram(table, column, rows, rows - facts["nulls"])
+        known = Histogram(table, column, rows, rows - facts.nulls)
         if smallest is not None and largest is not None:
             known = replace(known, minimum=smallest, median=median, maximum=largest)
             known = replace(

@@ -27,7 +27,7 @@ from syndb_pipeline.contract.key_encoding import is_number, joined_key, keys_of,
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import AssignedTable, SwappedKeys, TableDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.tables import columns_of, content, ingested, rows_by_table, rows_read
@@ -39,13 +39,13 @@ def run(context: Context, folder: Path) -> Result:
 
     cid = uuid5(dataset id, "<table>/<key>") (RFC 9562), so any machine, order, format or retry
     gives the same. neuron_relation may have no key of its own; its key is then "<pre key>/<post
-    key>". Findings: SYN-ID-001 to SYN-ID-008. details["tables"][table] counts `rows`, `distinct`,
+    key>". Findings: SYN-ID-001 to SYN-ID-008. `details.tables[table]` counts `rows`, `distinct`,
     `missing` and `repeated` keys; `rounded` is there where most of them look so; `swapped` where
     cid and another column hold each other's keys, and says which and why: that is reported by
     join_relations (SYN-REL-010), and not as repeated keys.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
-    details: dict[str, Any] = {}
+    details: dict[str, AssignedTable] = {}
     made_from: dict[str, str] = {}
     findings: list[Finding] = []
     (folder / "ids").mkdir()
@@ -61,8 +61,9 @@ def run(context: Context, folder: Path) -> Result:
             made_from[name] = content(context, sources, name)
             data.ids[name] = folder / "ids" / f"{name}.parquet"
             file = f"ids/{name}.parquet"
-            if (counts := data.reuse(name, made_from[name], file, folder)) is not None:
-                details[name] = counts
+            left = data.reuse(TableDetails[AssignedTable], name, made_from[name], file, folder)
+            if left is not None:
+                details[name] = left
                 continue
             set_memory(connection, memory_to_spill(memory, read[name]))
             named = (
@@ -71,18 +72,19 @@ def run(context: Context, folder: Path) -> Result:
             )
             rows = write_parquet(connection, named, data.ids[name])
             summary = _summary(data, name)
-            details[name] = {
-                "rows": rows,
-                "distinct": summary.distinct,
-                "missing": rows - summary.keys,
-                "repeated": summary.keys - summary.distinct,
-            }
-            if "cid" in columns_of(tables[name]):
-                if details[name]["repeated"]:
-                    details[name] |= _swapped_keys(data, TABLES[name])
+            repeated, named_cid = summary.keys - summary.distinct, "cid" in columns_of(tables[name])
+            swap = _swapped_keys(data, TABLES[name]) if repeated and named_cid else None
+            counts = AssignedTable(
+                rows=rows,
+                distinct=summary.distinct,
+                missing=rows - summary.keys,
+                repeated=repeated,
+                swapped=swap,
+            )
+            if named_cid:
                 if summary.kinds:
                     stray_keys.add(stray_keys.Keys(data, name, summary.kinds, summary.keys))
-                _check_keys(data, TABLES[name], details[name], summary)
+                _check_keys(data, TABLES[name], counts, summary)
                 findings += _single_markers(data, name) if summary.marked else []
             rounded = rounded_ids.check(
                 data,
@@ -90,8 +92,8 @@ def run(context: Context, folder: Path) -> Result:
                 [column for table, column in damaged if table == name],
                 hinted=summary.rounded,
             )
-            if any(finding.column == "cid" for finding in rounded):
-                details[name]["rounded"] = True
+            of_cid = any(finding.column == "cid" for finding in rounded)
+            details[name] = counts.model_copy(update={"rounded": of_cid})
             findings += rounded
         odd_keys.add_cells(data, cells)
         _forget_damaged(data)
@@ -105,13 +107,12 @@ def run(context: Context, folder: Path) -> Result:
     return Result(
         tables=rows_by_table(context, folder),
         findings=findings,
-        details={"tables": details, MADE_FROM: made_from},
+        details=TableDetails[AssignedTable](tables=details, made_from=made_from),
     )
 
 
-def _swapped_keys(data: Dataset, table: Table) -> dict[str, Any]:
-    """`swapped` of a table's details: the column that holds the keys of its rows, while `cid` holds
-    those of others, and the proof."""
+def _swapped_keys(data: Dataset, table: Table) -> SwappedKeys | None:
+    """The column that holds the keys of a table's rows, while `cid` holds those of others."""
     path = data.tables[table.name]
     for column in ("parent_id", *(table.pair or ())):
         if column in columns_of(path):
@@ -121,8 +122,8 @@ def _swapped_keys(data: Dataset, table: Table) -> dict[str, Any]:
                 if name in table.columns[column].targets
             }
             if swap := swapped.key_and_reference(data.connection, path, column, allowed):
-                return {"swapped": {"column": column, "proof": swap.proof}}
-    return {}
+                return SwappedKeys(column=column, proof=swap.proof)
+    return None
 
 
 def _key(data: Dataset, name: str) -> str:
@@ -177,7 +178,7 @@ def _summary(data: Dataset, table: str) -> _Summary:
     )
 
 
-def _check_keys(data: Dataset, table: Table, counts: dict[str, int], summary: _Summary) -> None:
+def _check_keys(data: Dataset, table: Table, counts: AssignedTable, summary: _Summary) -> None:
     """Report missing keys but of a relation, which may have none, repeated keys, and dates."""
     ids = parquet(data.ids[table.name])
     cells = f"""SELECT file_row_number AS row, key AS value
@@ -186,9 +187,9 @@ def _check_keys(data: Dataset, table: Table, counts: dict[str, int], summary: _S
     def fail(code: str, which: str) -> None:
         data.fail(code, table.name, "cid", f"{cells} {which}")
 
-    if counts["missing"] and table.pair is None:
+    if counts.missing and table.pair is None:
         fail("SYN-ID-001", "key IS NULL")
-    if counts["repeated"] and "swapped" not in counts:
+    if counts.repeated and not counts.swapped:
         several, _ = (
             markers.among(data.connection, data.ids[table.name]) if summary.marked else ([], [])
         )
@@ -234,7 +235,7 @@ def _trimmed(data: Dataset, cells: str) -> list[Finding]:
     ]
 
 
-def _describe(data: Dataset, group: Group, details: dict[str, Any]) -> dict[str, Any]:
+def _describe(data: Dataset, group: Group, details: dict[str, AssignedTable]) -> dict[str, Any]:
     """What the sentences of a group of failing keys name."""
     if group.code == stray_keys.CODE:
         return stray_keys.describe(group)
@@ -248,16 +249,16 @@ def _describe(data: Dataset, group: Group, details: dict[str, Any]) -> dict[str,
     if group.code != "SYN-ID-002":
         return {}
     counts = details[group.table]
-    distinct = counts["distinct"]
+    distinct = counts.distinct
     if group.cause == "marks":
         distinct, advice = distinct - group.count, odd_keys.twins_advice(group)
     else:
         advice = repeated_keys.advice(
-            data, TABLES[group.table], group.count, rounded="rounded" in counts
+            data, TABLES[group.table], group.count, rounded=counts.rounded
         )
     return {
         "distinct": f"{distinct:,}",
-        "total": f"{counts['rows'] - counts['missing']:,}",
+        "total": f"{counts.rows - counts.missing:,}",
         "advice": advice,
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import literal, parquet, quote
@@ -26,12 +27,14 @@ from syndb_pipeline.quarantine.rows import ASIDE, Related
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding
 from syndb_pipeline.state.failing_cells import error_cells, rejected_places, rejected_rows
+from syndb_pipeline.state.results import VerdictDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.store import Rows
 from syndb_pipeline.state.tables import columns_of, ingested, written
 
-ACCEPTED, REJECTED = "accepted", "rejected"
+ACCEPTED: Final = "accepted"
+REJECTED: Final = "rejected"
 
 
 @dataclass
@@ -57,10 +60,7 @@ class _Dataset(declared_totals.Related):
         """Whether columns of some table hold each other's keys. Then nothing can be said about what
         leads to it and from it.
         """
-        return any(
-            finding.code == "SYN-REL-010"
-            for finding in self.context.upstream("join_relations").errors
-        )
+        return any(finding.code == "SYN-REL-010" for finding in self.context.joined.errors)
 
     @property
     def whole(self) -> bool:
@@ -74,15 +74,9 @@ def run(context: Context, folder: Path) -> Result:
     """Judge the dataset and record the verdict.
 
     Findings: SYN-INT-001 to SYN-INT-007, SYN-UNIT-004 and 005, SYN-VOC-005, and all of the earlier
-    stages, so that this record holds everything. details: `verdict` ("accepted" when no finding is
-    an error, or the rows of all of them are quarantined), `chain` (stage -> digest of its record),
-    `relations` for the UI, and `set_aside` (table -> `read`, `rows` and lines quarantined, `below`)
-    where there are any.
+    stages, so that this record holds everything. The details are `VerdictDetails`.
     """
-    links = {
-        name: table["references"]
-        for name, table in context.upstream("join_relations").details["tables"].items()
-    }
+    links = context.joined.details.links
     with context.duckdb() as connection:
         failures = Failures(connection)
         sources = SourceMap.read(context.store.stage("ingest"))
@@ -120,12 +114,13 @@ def run(context: Context, folder: Path) -> Result:
             )
         else:
             rows = _conserved(data, judged.rows, f"SELECT tbl, row_number FROM {ASIDE}")
-    details = {
-        "verdict": ACCEPTED if judged.accepted else REJECTED,
-        "chain": {record.stage: record.digest for record in earlier},
-        "relations": links,
-    }
-    return Result(tables=rows, findings=judged.findings, details=details | judged.details)
+    details = VerdictDetails(
+        verdict=ACCEPTED if judged.accepted else REJECTED,
+        chain={record.stage: record.digest for record in earlier},
+        relations=links,
+        set_aside=judged.set_aside,
+    )
+    return Result(tables=rows, findings=judged.findings, details=details)
 
 
 def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:
@@ -154,12 +149,12 @@ def _conserved(
     `rejected` gives the rows of each table and how many of them only depend on others; `places` is
     a query for their tbl and row_number.
     """
-    relations = data.context.upstream("join_relations").details["tables"]
+    relations = data.context.joined.details.tables
     tables = {}
-    for name, read in data.context.upstream("ingest").tables.items():
+    for name, read in data.context.ingested.tables.items():
         count, below = rejected.get(name, (0, 0))
         lost = read.rejected + count
-        combined = relations.get(name, {}).get("combined", 0)
+        combined = (name in relations and relations[name].combined) or 0
         if combined and name in rejected:
             combined = _combined_of_passed(data, name, places)
         tables[name] = Rows(
@@ -186,8 +181,8 @@ def _unrelated(data: _Dataset) -> tuple[list[str], set[str]]:
     groups = [{name} for name in filled]
     for table, columns in data.links.items():
         for link in columns.values():
-            if link.get("resolved"):
-                joined = [group for group in groups if group & {table, link["target"]}]
+            if link.resolved:
+                joined = [group for group in groups if group & {table, link.target}]
                 groups = [group for group in groups if group not in joined] + [set().union(*joined)]
     if len(groups) < 2 or not data.whole:
         return [], set(filled)
@@ -300,9 +295,7 @@ def _unsent(data: _Dataset) -> list[Finding]:
         missing = []
         if data.whole:
             asked = {
-                finding.column
-                for finding in data.context.upstream("join_relations").findings
-                if finding.table == name
+                finding.column for finding in data.context.joined.findings if finding.table == name
             }
             missing = [
                 column

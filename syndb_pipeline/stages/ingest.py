@@ -32,7 +32,7 @@ from syndb_pipeline.stages.table_reader import (
     witness,
 )
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import IngestDetails, IngestedTable
 from syndb_pipeline.state.row_locations import SOURCES_FILE, UNREADABLE_FILE, SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.store import Rows
@@ -81,7 +81,8 @@ def run(context: Context, folder: Path) -> Result:
     (folder / "tables").mkdir()
     reading = context.store.scratch / "reading"
     shutil.rmtree(reading, ignore_errors=True)
-    result = Result(details={"tables": {}, "files": [], MADE_FROM: {}})
+    details = IngestDetails(tables={}, files=[], made_from={})
+    result = Result(details=details)
     sources = SourceMap()
     shared = _shared_files(context)
     names = [table for table in TABLE_ORDER if table in context.config.tables]
@@ -108,7 +109,7 @@ def run(context: Context, folder: Path) -> Result:
         ]:  # a large table is counted through while all small ones before it are read
             readers[name].look_ahead(pool, packed=False)
         for name, following in zip(meter.each(names, connection), [*names[1:], None], strict=True):
-            findings = _take_over(context, connection, name, folder, sources, result)
+            findings = _take_over(context, connection, name, folder, sources, result, details)
             if findings is None:
                 context.say(f"ingest: {name}")
                 if following:
@@ -120,14 +121,12 @@ def run(context: Context, folder: Path) -> Result:
                 result.tables[name] = Rows(
                     read=read.rows + read.unreadable, passed=read.rows, rejected=read.unreadable
                 )
-                result.details["tables"][name] = {
-                    "rows": read.rows,
-                    "unreadable": read.unreadable,
-                    "columns": read.columns,
-                }
-                result.details["files"] += read.files
+                details.tables[name] = IngestedTable(
+                    rows=read.rows, unreadable=read.unreadable, columns=read.columns
+                )
+                details.files.extend(read.files)
                 findings = [_finding(context, name, problem) for problem in read.problems]
-            result.details[MADE_FROM][name] = made_from(context, name)
+            details.made_from[name] = made_from(context, name)
             result.findings.extend(
                 [*findings, *(_finding(context, name, problem) for problem in shared.get(name, []))]
             )
@@ -161,9 +160,10 @@ def _take_over(
     folder: Path,
     sources: SourceMap,
     result: Result,
+    details: IngestDetails,
 ) -> list[Finding] | None:
-    """Have what the last run left of `table` in `folder`, `sources` and `result` too; its findings,
-    or None where it is to be read.
+    """Have what the last run left of `table` in `folder`, `sources`, `result` and its `details`
+    too; its findings, or None where it is to be read.
     """
     former, config, file = context.former, context.config, f"tables/{table}.parquet"
     if former is None or not former.holds(
@@ -173,10 +173,11 @@ def _take_over(
     paths, strange = Guard(
         config.folder, context.settings.data_folders, config.tables[table]
     ).survey()
-    told = [each for each in former.record.details["files"] if each["table"] == table]
+    left = former.details(IngestDetails)
+    read = left.files_of(table)
     now = [(files.shown(path, config.folder), witness.seen(path)) for path in paths]
     if strange or now != [
-        (each["file"], former.record.inputs.get(f"file:{each['file']}")) for each in told
+        (each.file, former.record.inputs.get(f"file:{each.file}")) for each in read
     ]:
         return None
     for path in paths:
@@ -184,8 +185,8 @@ def _take_over(
     former.take_over(file, folder)
     sources.tables[table] = SourceMap.read(former.folder).tables[table]
     result.tables[table] = former.record.tables[table]
-    result.details["tables"][table] = former.record.details["tables"][table]
-    result.details["files"] += told
+    details.tables[table] = left.tables[table]
+    details.files.extend(read)
     connection.execute(
         f"INSERT INTO unreadable SELECT * FROM {parquet(former.folder / UNREADABLE_FILE)} WHERE"
         " tbl = ?",

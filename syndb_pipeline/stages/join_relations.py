@@ -36,7 +36,7 @@ from syndb_pipeline.rules.catalogue import codes_explained_by
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
 from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import JoinDetails, JoinedTable, Link
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.tables import (
@@ -60,7 +60,7 @@ def run(context: Context, folder: Path) -> Result:
     """
     (folder / "relations").mkdir()
     sources = SourceMap.read(context.store.stage("ingest"))
-    assigned = context.upstream("assign_ids").details["tables"]
+    assigned = context.assigned.details.tables
     with (
         context.duckdb() as connection,
         Meter("join_relations", rows_read(context), "rows", context.watch) as meter,
@@ -75,15 +75,14 @@ def run(context: Context, folder: Path) -> Result:
             Failures(connection),
             folder,
         )
-        swaps = {
-            name: counts["swapped"] for name, counts in assigned.items() if "swapped" in counts
-        }
         work.swaps = {
-            name: Swap("cid", found["column"], found["proof"]) for name, found in swaps.items()
+            name: Swap("cid", counts.swapped.column, counts.swapped.proof)
+            for name, counts in assigned.items()
+            if counts.swapped
         }
         work.joined = joined_keys(work)
         work.parents = {
-            name: Parent(work.ids[name], None, name == "neuron", bool(assigned[name]["repeated"]))
+            name: Parent(work.ids[name], None, name == "neuron", bool(assigned[name].repeated))
             for name in tables
         }
         # Those that reach their neuron by their ends come last of their level: they look up that of
@@ -112,7 +111,7 @@ def run(context: Context, folder: Path) -> Result:
     return Result(
         tables=rows_by_table(context, folder),
         findings=findings + work.reported,
-        details={"tables": work.details, MADE_FROM: work.made_from},
+        details=JoinDetails(tables=work.details, made_from=work.made_from),
     )
 
 
@@ -145,14 +144,13 @@ def _resolve(work: Work, table: Table) -> None:
     for name in unclear:
         ask(work, table, columns[name], unclear)
     work.targets |= {(table.name, column): target for column, target in targets.items()}
-    details: dict[str, Any] = {
-        "references": {
-            column: {"target": target, "how": hows[column]} for column, target in targets.items()
-        }
-    }
-    work.details[table.name] = details
-    if table.pair and set(table.pair) <= set(columns):
-        details |= _check_pairs(work, table, table.pair)
+    paired = table.pair and set(table.pair) <= set(columns)
+    work.details[table.name] = JoinedTable(
+        references={
+            column: Link(target=target, how=hows[column]) for column, target in targets.items()
+        },
+        **(_check_pairs(work, table, table.pair) if table.pair and paired else {}),
+    )
     wanted = {"parent_id": "SYN-REL-003"} if table.needs_parent else {}
     for column, code in (wanted | dict.fromkeys(table.pair or (), "SYN-REL-007")).items():
         if column in targets or (column in columns and columns[column].required):
@@ -166,8 +164,9 @@ def _check_joined(work: Work, table: Table) -> None:
     """What only the relations show: values that resolved to nothing, or to what contradicts the
     lab's own columns."""
     targets = work.targets_of(table.name)
+    references = work.details[table.name].references
     for column, resolved in _check_resolved(work, table, targets).items():
-        work.details[table.name]["references"][column]["resolved"] = resolved
+        references[column] = references[column].model_copy(update={"resolved": resolved})
     path = work.tables[table.name]
     if "parent_id" in targets and "parent_enum" in contract_columns(table.name, path):
         target = targets["parent_id"]
@@ -378,15 +377,10 @@ def _describe(work: Work, group: Group) -> dict[str, Any]:
     if group.code == swapped.CODE:
         return swapped.describe(work, group.table)
     if group.code == "SYN-REL-006":
-        pairs, keys = (
-            work.details[group.table],
-            work.context.upstream("assign_ids").details["tables"],
-        )
-        rounded = any(
-            keys[target].get("rounded") for target in work.targets_of(group.table).values()
-        )
+        pairs, keys = work.details[group.table], work.context.assigned.details.tables
+        rounded = any(keys[target].rounded for target in work.targets_of(group.table).values())
         advice = repeated_keys.pair_advice(work, TABLES[group.table], rounded=rounded)
-        return {"distinct": f"{pairs['pairs']:,}", "total": f"{pairs['rows']:,}", "advice": advice}
+        return {"distinct": f"{pairs.pairs:,}", "total": f"{pairs.rows:,}", "advice": advice}
     return {}
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.contract.dataset import FileKind, Metadata
 from syndb_pipeline.contract.tables import ordered
+from syndb_pipeline.state.results import PackagedTable, PackagedTar, RowsSetAside
 from syndb_pipeline.state.store import write_atomically
 
 NAME = "manifest.json"
@@ -25,35 +26,6 @@ FOLDER = "tables"
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class PackagedTable(_Frozen):
-    rows: int
-    sha256: str
-    bytes: int
-
-
-class RowsSetAside(_Frozen):
-    """Rows and unreadable lines of a table that were quarantined: `rows` of those `read`, `below`
-    of them only for other rows' errors.
-    """
-
-    read: int
-    rows: int
-    below: int
-
-    def __str__(self) -> str:
-        wrong = self.rows - self.below
-        why = {"wrong": wrong, "below others": self.below}
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in why.items() if count)
-        return f"{self.rows:,} of {self.read:,} rows: {reasons}"
-
-
-class PackagedTar(_Frozen):
-    """The tar of all tables, put together while it is sent."""
-
-    name: str
-    bytes: int
 
 
 class PackagedFile(_Frozen):

@@ -6,7 +6,7 @@ Belongs here: the wire form of the tables. Does not: sending it (`publish`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files, require_no_dangling
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.stages.manifest import FOLDER as TABLES_FOLDER
-from syndb_pipeline.stages.manifest import Manifest, PackagedFile, PackagedTable, PackagedTar
+from syndb_pipeline.stages.manifest import Manifest, PackagedFile
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import PackageDetails, PackagedTable, PackagedTar
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.tables import columns_of, ingested, rows_read, written
 
@@ -62,7 +62,7 @@ def run(context: Context, folder: Path) -> Result:
     if quarantined_files(context):
         require_no_dangling(context, folder / TABLES_FOLDER, list(tables))
     files = _files(context, tables)
-    verdict = context.upstream("check_integrity")
+    verdict = context.verdict
     manifest = Manifest(
         dataset=dataset_metadata(context.config, tables),
         tables={
@@ -71,17 +71,17 @@ def run(context: Context, folder: Path) -> Result:
         },
         tar=PackagedTar(name=tar.name, bytes=tar.bytes),
         files=tuple(files),
-        set_aside=verdict.details.get("set_aside") or {},
+        set_aside=verdict.details.set_aside,
         terms=_terms(context.config),
         verdict=ACCEPTED,
-        chain=verdict.details["chain"] | {"check_integrity": verdict.digest},
+        chain=verdict.details.chain | {"check_integrity": verdict.digest},
         versions=verdict.versions,
     )
     manifest.write(folder)
-    details = manifest.model_dump(mode="json", include={"tables", "tar"})
-    return Result(
-        tables=verdict.tables, details=details | {"files": len(files), MADE_FROM: made_from}
+    details = PackageDetails(
+        tables=manifest.tables, tar=manifest.tar, files=len(files), made_from=made_from
     )
+    return Result(tables=verdict.tables, details=details)
 
 
 def _pack(
@@ -98,7 +98,7 @@ def _pack(
     path = folder / file
     if context.former and context.former.holds(table, made_from, file):
         context.former.take_over(file, folder)
-        rows = int(context.former.record.details["tables"][table]["rows"])
+        rows = context.former.details(PackageDetails).tables[table].rows
     else:
         rows = write_parquet(
             connection, _select(context, connection, TABLES[table]), path, published=True
@@ -152,13 +152,13 @@ def _terms(config: DatasetConfig) -> dict[str, Any] | None:
 
 
 def _require_verdict(context: Context) -> None:
-    sealed = context.upstream("check_integrity")
-    if sealed.details["verdict"] != ACCEPTED:
+    sealed = context.verdict
+    if not sealed.details.accepted:
         raise DataRejected(
             f"Dataset {context.config.name} was rejected: {len(sealed.errors)} kinds of errors.",
             next_step=f"See them with: syndb-pipeline check {context.config.path}",
         )
-    for stage, digest in (sealed.details["chain"] | {sealed.stage: sealed.digest}).items():
+    for stage, digest in (sealed.details.chain | {sealed.stage: sealed.digest}).items():
         record = context.upstream(stage)
         changed = context.store.mismatches(record)
         if record.digest != digest or changed:
@@ -173,7 +173,7 @@ def _require_conserved(context: Context, rows: Mapping[str, int]) -> None:
     """Raise `PipelineError` unless every table has exactly the rows that the verdict was given
     for.
     """
-    sealed = context.upstream("check_integrity").tables
+    sealed = context.verdict.tables
     unlike = [
         f"{name}: {count:,} of {sealed[name].published:,}"
         for name, count in rows.items()
@@ -191,7 +191,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
     lab's rows.
     """
     path = ingested(context)[table.name]
-    given = context.upstream("ingest").details["tables"][table.name]["columns"]
+    given = context.ingested.details.tables[table.name].columns
     relations = written(context, "join_relations", "relations").get(table.name)
     resolved = columns_of(relations) if relations else []
     columns = []
@@ -225,7 +225,7 @@ def _select(context: Context, connection: duckdb.DuckDBPyConnection, table: Tabl
     return f"SELECT {', '.join(columns)} FROM {source}{order}"
 
 
-def _combined(query: str, table: Table, combine: Mapping[str, str], given: list[str]) -> str:
+def _combined(query: str, table: Table, combine: Mapping[str, str], given: Collection[str]) -> str:
     """One row for each pair, where its first row stood; `query` has the rows' numbers as n."""
     assert table.pair is not None
     pair = [quote(column) for column in table.pair]
@@ -251,8 +251,8 @@ def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
     """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab
     wrote it.
     """
-    told = context.upstream("ingest").details["tables"]
-    named_in = {name: sorted(set(COLUMN) & set(told[name]["columns"])) for name in tables}
+    read = context.ingested.details.tables
+    named_in = {name: sorted(set(COLUMN) & set(read[name].columns)) for name in tables}
     if not any(named_in.values()):
         return []
     files = []
@@ -310,8 +310,8 @@ def _inputs(context: Context) -> dict[str, str]:
         "combine": {name: table.combine for name, table in context.config.tables.items()},
     }
     inputs = {"config:dataset": digest_of(config)}
-    told = context.upstream("ingest").details["tables"]
-    if any(column in COLUMN for name in tables for column in told[name]["columns"]):
+    read = context.ingested.details.tables
+    if any(column in COLUMN for name in tables for column in read[name].columns):
         files = _files(context, tables)
         inputs["files"] = digest_of([file.model_dump(mode="json") for file in files])
     return inputs

@@ -27,7 +27,7 @@ from syndb_pipeline.stages import (
 )
 from syndb_pipeline.state.reuse import Former
 from syndb_pipeline.state.stage import Context, Stage
-from syndb_pipeline.state.store import Record, Run, describe_outputs
+from syndb_pipeline.state.store import RECORDS, Record, Run, VerdictRecord, describe_outputs
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -144,7 +144,7 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     result = stage.run(replace(context, former=former), folder)
     seconds = time.perf_counter() - clock
     rows = sum(table.read for table in result.tables.values())
-    record = Record(
+    record = RECORDS[name](
         stage=name,
         dataset=context.dataset,
         inputs=inputs,
@@ -175,9 +175,7 @@ def run_through(context: Context, last: str) -> Iterator[Record]:
     for name in STAGES:
         record = run_stage(context, name)
         yield record
-        if name == last or (
-            name == check_integrity.STAGE.name and record.details["verdict"] != "accepted"
-        ):
+        if name == last or (isinstance(record, VerdictRecord) and not record.details.accepted):
             return
 
 

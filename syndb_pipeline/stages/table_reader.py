@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -52,6 +52,7 @@ from syndb_pipeline.readers.signatures import look_into
 from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.stages.part_writer import PartWriter
+from syndb_pipeline.state.results import IngestDetails, IngestedFile
 from syndb_pipeline.state.row_locations import SOURCES_FILE, Source, SourceMap
 from syndb_pipeline.state.stage import Context
 
@@ -108,7 +109,7 @@ class Read:
     rows: int = 0
     unreadable: int = 0
     columns: dict[str, str] = field(default_factory=dict)
-    files: list[dict[str, Any]] = field(default_factory=list)
+    files: list[IngestedFile] = field(default_factory=list)
 
 
 @dataclass
@@ -203,25 +204,23 @@ class TableReader:
         ).fetchall() != [(0,)]:
             return {}
         kept = {}
-        told = {
-            each["file"]: each for each in former.record.details["files"] if each["table"] == name
-        }
+        left = {each.file: each for each in former.details(IngestDetails).files_of(name)}
         for path in paths:
             shown = files.shown(path, self.context.config.folder)
-            if shown in told and former.record.inputs.get(f"file:{shown}") == witness.seen(path):
-                entry, place = told[shown], places[shown]
+            if shown in left and former.record.inputs.get(f"file:{shown}") == witness.seen(path):
+                entry, place = left[shown], places[shown]
                 kept[path] = Part(
                     path=path,
                     file=shown,
-                    names=tuple(entry["names"]),
+                    names=tuple(entry.names),
                     types=(),
                     source=parquet(source),
                     rows=place.rows,
                     sheet=place.sheet,
                     first_line=place.first_line,
                     jumps=tuple(place.jumps),
-                    delimiter=entry["delimiter"],
-                    encoding=entry["encoding"],
+                    delimiter=entry.delimiter,
+                    encoding=entry.encoding,
                     kept=Kept(source, place.first_row, former.record.tables[name].read),
                 )
         return kept
@@ -339,16 +338,16 @@ class TableReader:
             read.rows += part.rows
             read.unreadable += part.refused
             read.files.append(
-                {
-                    "table": self.table.name,
-                    "file": part.file,
-                    "sheet": part.sheet,
-                    "rows": part.rows,
-                    "bytes": path.stat().st_size,
-                    "delimiter": part.delimiter,
-                    "encoding": part.encoding,
-                    "names": list(part.names),
-                }
+                IngestedFile(
+                    table=self.table.name,
+                    file=part.file,
+                    sheet=part.sheet,
+                    rows=part.rows,
+                    bytes=path.stat().st_size,
+                    delimiter=part.delimiter,
+                    encoding=part.encoding,
+                    names=list(part.names),
+                )
             )
         read.columns = names
 

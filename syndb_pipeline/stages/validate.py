@@ -37,7 +37,7 @@ from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import TableDetails, ValidatedTable
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.tables import columns_of, content, ingested, rows_by_table, rows_read
@@ -50,9 +50,9 @@ rejected.
 
 def _tables(context: Context) -> dict[str, list[str]]:
     """The tables ingest left, parents first, and their columns in the contract's order."""
-    left = context.upstream("ingest").details["tables"]
+    left = context.ingested.details.tables
     return {
-        table: [name for name in TABLES[table].columns if name in left[table]["columns"]]
+        table: [name for name in TABLES[table].columns if name in left[table].columns]
         for table in ingested(context)
     }
 
@@ -85,13 +85,13 @@ def run(context: Context, folder: Path) -> Result:
     """Check the tables ingest left; write `failures.parquet` into `folder`.
 
     Gives the rows of each table, those without an error in this stage having passed, findings in
-    the order of tables and codes, and in `details["tables"][table]` what `check_plausibility` says
+    the order of tables and codes, and in `details.tables[table]` what `check_plausibility` says
     of it.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
     columns = _tables(context)
     findings: list[Finding] = []
-    details: dict[str, Any] = {}
+    details: dict[str, ValidatedTable] = {}
     made_from = {
         table: _made_from(context, sources, table, names) for table, names in columns.items()
     }
@@ -113,7 +113,7 @@ def run(context: Context, folder: Path) -> Result:
             table = tables[name]
             if former and name in kept:
                 findings += former.findings(name)
-                details[name] = former.record.details["tables"][name]
+                details[name] = former.details(TableDetails[ValidatedTable]).tables[name]
                 continue
             context.say(f"validate: {name}")
             _check_cells(failures, table)
@@ -130,7 +130,8 @@ def run(context: Context, folder: Path) -> Result:
             table = tables[group.table]
             if group.code in FILE_RULES:
                 return describe_file(group, table)
-            empty = details[group.table]["columns"].get(group.column, {}).get("nulls", 0)
+            summary = details[group.table].columns.get(group.column)
+            empty = summary.nulls if summary else 0
             return unparsed_cells.describe(group, table, markers, read[group.table] - empty)
 
         findings += failures.findings(context, sources, describe, leave=_FOUND_IN_SUMS)
@@ -141,7 +142,7 @@ def run(context: Context, folder: Path) -> Result:
     return Result(
         tables=rows_by_table(context, folder),
         findings=findings,
-        details={"tables": details, MADE_FROM: made_from},
+        details=TableDetails[ValidatedTable](tables=details, made_from=made_from),
     )
 
 

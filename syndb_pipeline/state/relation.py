@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from syndb_pipeline.state.results import Links
+
 _REASONS: Final = {"configured": "configured", "only": "only table", "inferred": "by its keys"}
 
 
@@ -44,10 +46,6 @@ class Relation:
         return asdict(self)
 
 
-Links = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Table -> column -> target, how and resolved, as records hold them."""
-
-
 def relations_of(
     links: Links, orphans: Mapping[tuple[str, str], int] | None = None
 ) -> list[Relation]:
@@ -59,9 +57,9 @@ def relations_of(
         Relation(
             table,
             column,
-            link["target"],
-            link.get("how", ""),
-            int(link.get("resolved", 0)),
+            link.target,
+            link.how,
+            link.resolved,
             counts.get((table, column), 0),
         )
         for table, columns in links.items()

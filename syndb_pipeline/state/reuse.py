@@ -11,7 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TypeVar
 
 import duckdb
 
@@ -19,12 +19,10 @@ from syndb_pipeline.base import digests
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.results import Details, TableDetails
 from syndb_pipeline.state.store import Record
 
-MADE_FROM: Final = "made_from"
-"""Key of a record's details: table -> digest of all that the stage made its part of the outputs and
-findings from.
-"""
+D = TypeVar("D", bound=Details)
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,16 @@ class Former:
     record: Record
     folder: Path
 
+    def details(self, kind: type[D]) -> D:
+        """The details of the record, which are of `kind`."""
+        assert isinstance(self.record.details, kind)
+        return self.record.details
+
     def holds(self, table: str, made_from: str, *files: str) -> bool:
         """Whether `table` was made from just this then, and `files`, named as in the record, are as
         they were left.
         """
-        return self.record.details.get(MADE_FROM, {}).get(table) == made_from and all(
+        return self.details(TableDetails).made_from.get(table) == made_from and all(
             self.is_whole(file) for file in files
         )
 

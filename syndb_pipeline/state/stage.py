@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import duckdb
@@ -20,8 +20,18 @@ from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.rules.catalogue import Severity
 from syndb_pipeline.rules.finding import Finding, build
+from syndb_pipeline.state.results import Details
 from syndb_pipeline.state.reuse import Former
-from syndb_pipeline.state.store import DatasetStore, Record, Rows
+from syndb_pipeline.state.store import (
+    AssignRecord,
+    DatasetStore,
+    IngestRecord,
+    JoinRecord,
+    Record,
+    Rows,
+    ValidateRecord,
+    VerdictRecord,
+)
 
 
 def _silent(_: str) -> None:
@@ -85,6 +95,27 @@ class Context:
             )
         return record
 
+    @property
+    def ingested(self) -> IngestRecord:
+        """`upstream` of ingest; the others alike, each with its own details."""
+        return cast(IngestRecord, self.upstream("ingest"))
+
+    @property
+    def validated(self) -> ValidateRecord:
+        return cast(ValidateRecord, self.upstream("validate"))
+
+    @property
+    def assigned(self) -> AssignRecord:
+        return cast(AssignRecord, self.upstream("assign_ids"))
+
+    @property
+    def joined(self) -> JoinRecord:
+        return cast(JoinRecord, self.upstream("join_relations"))
+
+    @property
+    def verdict(self) -> VerdictRecord:
+        return cast(VerdictRecord, self.upstream("check_integrity"))
+
 
 @dataclass(frozen=True)
 class Result:
@@ -94,7 +125,7 @@ class Result:
 
     tables: dict[str, Rows] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Final, cast
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
@@ -23,6 +23,16 @@ from syndb_pipeline.base.digests import digest_files, digest_of
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.results import (
+    AssignedTable,
+    Details,
+    IngestDetails,
+    JoinDetails,
+    PackageDetails,
+    TableDetails,
+    ValidatedTable,
+    VerdictDetails,
+)
 
 
 class Rows(BaseModel):
@@ -90,7 +100,7 @@ class Record(BaseModel):
     outputs: dict[str, Output]
     tables: dict[str, Rows] = {}
     findings: list[Finding] = []
-    details: dict[str, Any] = {}
+    details: Details = Details()
     run: Run | None = None
 
     @property
@@ -101,6 +111,41 @@ class Record(BaseModel):
     @property
     def errors(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == "error"]
+
+
+class IngestRecord(Record):
+    details: IngestDetails
+
+
+class ValidateRecord(Record):
+    details: TableDetails[ValidatedTable]
+
+
+class AssignRecord(Record):
+    details: TableDetails[AssignedTable]
+
+
+class JoinRecord(Record):
+    details: JoinDetails
+
+
+class VerdictRecord(Record):
+    details: VerdictDetails
+
+
+class PackageRecord(Record):
+    details: PackageDetails
+
+
+RECORDS: Final[dict[str, type[Record]]] = {
+    "ingest": IngestRecord,
+    "validate": ValidateRecord,
+    "assign_ids": AssignRecord,
+    "join_relations": JoinRecord,
+    "check_integrity": VerdictRecord,
+    "package": PackageRecord,
+}
+"""Stage -> what its record is."""
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
@@ -196,14 +241,19 @@ class DatasetStore:
         return self.stage(stage) / "record.json"
 
     def record(self, stage: str) -> Record | None:
-        """The stage's record, or None when the stage was never finished, or its record is damaged:
-        then it has to run again.
+        """The stage's record, or None when the stage was never finished, or its record is damaged
+        or not of this version: then it has to run again.
         """
         path = self.record_path(stage)
         try:
-            return Record.model_validate_json(path.read_bytes())
+            return RECORDS[stage].model_validate_json(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValidationError):
             return None
+
+    @property
+    def verdict(self) -> VerdictRecord | None:
+        """check_integrity's record."""
+        return cast("VerdictRecord | None", self.record("check_integrity"))
 
     def commit(self, folder: Path, record: Record) -> None:
         """Write `record` into `folder` and make `folder` the stage's outputs, atomically."""

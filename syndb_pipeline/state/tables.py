@@ -12,7 +12,6 @@ from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.footers import rows_in, types_of
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
 from syndb_pipeline.state.failing_cells import FILE, rejected_rows
-from syndb_pipeline.state.reuse import MADE_FROM
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
@@ -26,19 +25,17 @@ def ingested(context: Context) -> dict[str, Path]:
 
 def rows_read(context: Context) -> dict[str, int]:
     """Rows of each table that ingest could read: what later stages have to do."""
-    return {
-        name: counts["rows"]
-        for name, counts in context.upstream("ingest").details["tables"].items()
-    }
+    return {name: table.rows for name, table in context.ingested.details.tables.items()}
 
 
 def content(context: Context, sources: SourceMap, table: str) -> str:
     """Digest of what ingest left of `table`: its rows and odd cells, where they came from, its
     columns, and how it was to be read.
     """
-    ingest = context.upstream("ingest")
+    ingest = context.ingested
     places = [source.model_dump(mode="json") for source in sources.tables[table]]
-    details = [ingest.details["tables"][table], ingest.details[MADE_FROM][table]]
+    left = ingest.details.tables[table].model_dump(mode="json")
+    details = [left, ingest.details.made_from[table]]
     return digest_of([ingest.outputs[f"tables/{table}.parquet"].sha256, places, details])
 
 
@@ -63,15 +60,10 @@ def rows_by_table(context: Context, folder: Path) -> dict[str, Rows]:
     """Rows read, passed and rejected by one stage, from ingest's counts and the failing cells in
     `folder`.
     """
-    ingest = context.upstream("ingest").details["tables"]
     rejected = _rejected(context, folder)
     return {
-        name: Rows(
-            read=counts["rows"],
-            passed=counts["rows"] - rejected.get(name, 0),
-            rejected=rejected.get(name, 0),
-        )
-        for name, counts in ingest.items()
+        name: Rows(read=rows, passed=rows - rejected.get(name, 0), rejected=rejected.get(name, 0))
+        for name, rows in rows_read(context).items()
     }
 
 

@@ -34,7 +34,7 @@ def test_the_clean_lab_is_accepted_and_warned_of_nothing_but_what_is_not_sent(
 ) -> None:
     records = run(folder / CLEAN_CONFIG, tmp_path)
     verdict = records["check_integrity"]
-    assert verdict.details["verdict"] == "accepted"
+    assert verdict.details.verdict == "accepted"
     warned = [
         (finding.code, finding.table)
         for finding in verdict.findings
@@ -58,7 +58,7 @@ def test_the_lab_with_mistakes_is_refused_and_every_mistake_told(
     records = run(folder / ERRORS_CONFIG, tmp_path)
     assert "package" not in records
     verdict = records["check_integrity"]
-    assert verdict.details["verdict"] == "rejected"
+    assert verdict.details.verdict == "rejected"
     told = {
         (finding.code, finding.column): finding.count
         for finding in verdict.findings

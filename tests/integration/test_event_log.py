@@ -89,7 +89,7 @@ def test_metadata_is_kept_once(kept: Kept) -> None:
 def test_what_stages_keep_for_themselves_stays_out(kept: Kept) -> None:
     record = kept.store.record("ingest")
     assert record is not None
-    own = list(record.details["made_from"].values())
+    own = list(record.details.made_from.values())
     assert len(own) == len(TABLES)
 
     text = "".join(dg.serialize_value(event) for event in kept.events)

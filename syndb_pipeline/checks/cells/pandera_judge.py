@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
@@ -31,6 +31,7 @@ from syndb_pipeline.base.footers import rows_in
 from syndb_pipeline.contract.checks import CheckedTable
 from syndb_pipeline.contract.tables import SQL_TYPES, Column
 from syndb_pipeline.rules.catalogue import RULES
+from syndb_pipeline.state.results import Summary
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,19 +89,6 @@ def take_sample(
     # Kept, as that many aggregates over chunks in which one row of a hundred is left cost six times
     # as much. No temporary table, which a second cursor would not see.
     connection.execute(f"CREATE OR REPLACE TABLE {SAMPLED} AS {rows}")
-
-
-class Summary(TypedDict):
-    """Of one column: cells without a value, and of its finite values the least, some percentiles,
-    the greatest.
-    """
-
-    nulls: int
-    min: float | None
-    p1: float | None
-    median: float | None
-    p99: float | None
-    max: float | None
 
 
 def summarise(

@@ -154,13 +154,11 @@ def _take_rows(data: Dataset, table: Table, code: str, key: Sequence[str]) -> _R
 
 def _unread(data: Dataset, table: str) -> tuple[str, ...]:
     """The named columns of the table's files that ingest left out, by the lab's names."""
-    files = [
-        each for each in data.context.upstream("ingest").details["files"] if each["table"] == table
-    ]
+    files = data.context.ingested.details.files_of(table)
     read = {lab for source in data.sources.tables[table] for lab in source.columns.values()}
     return tuple(
         dict.fromkeys(
-            name for each in files for name in tidy(each["names"]) if name and name not in read
+            name for each in files for name in tidy(each.names) if name and name not in read
         )
     )
 

@@ -195,7 +195,7 @@ def _below(keys: Keys) -> str:
     data = keys.data
     reported = [
         finding
-        for finding in data.context.upstream("ingest").findings
+        for finding in data.context.ingested.findings
         if (finding.table, finding.code) == (keys.table, BLANK)
     ]
     ranges = [

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.contract.tables import DECLARED, Declared
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.failing_cells import FILE, rejected_places
+from syndb_pipeline.state.results import Links
 
 TOTAL_TOLERANCE: Final = 0.01
 """How far a declared total may be from the sum over the children, as a fraction: room for
@@ -33,15 +34,15 @@ class Related(Dataset):
     once, for every check wants them."""
 
     relations: dict[str, Path]
-    links: dict[str, dict[str, dict[str, Any]]]
+    links: Links
     present: dict[str, list[str]]
 
     def target(self, table: str, column: str) -> str | None:
         link = self.links.get(table, {}).get(column)
-        return link["target"] if link else None
+        return link.target if link else None
 
     def rows(self, table: str) -> int:
-        return int(self.context.upstream("ingest").details["tables"][table]["rows"])
+        return self.context.ingested.details.tables[table].rows
 
     def columns(self, table: str) -> list[str]:
         return self.present[table]
@@ -68,9 +69,9 @@ def _explained_by_unit(data: Related, declared: Declared, measured: str | None, 
     """Whether nearly all totals disagree and validate reported that one of the two columns is in
     another unit: then that is why.
     """
-    tables = data.context.upstream("validate").details.get("tables", {})
+    tables = data.context.validated.details.tables
     columns = ((declared.table, declared.column), (declared.child, measured))
-    if not any(column in tables.get(table, {}).get("units", {}) for table, column in columns):
+    if not any(column in tables[table].units for table, column in columns):
         return False
     path = parquet(data.tables[declared.table])
     (given,) = data.row(f"SELECT count({quote(declared.column)}) FROM {path}")
@@ -88,7 +89,7 @@ def _disagreeing(data: Related, declared: Declared, measured: str | None) -> lis
     # Rows of which it is not known whose they are: unread, or without a parent that is there.
     relations = parquet(data.relations[child])
     (orphans,) = data.row(f"SELECT count(*) - count(parent_id) FROM {relations}")
-    lost = data.context.upstream("ingest").tables[child].rejected + orphans
+    lost = data.context.ingested.tables[child].rejected + orphans
     data.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE disagreeing AS {_disagreeing_rows(data, declared, measured)}"
     )

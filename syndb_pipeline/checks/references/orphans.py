@@ -357,11 +357,8 @@ def _variant(
             if evidence.several * 2 > evidence.distinct and not CAUSES[kind].ambiguous
             else None,
         )
-    ingest, ids = (
-        work.context.upstream("ingest"),
-        work.context.upstream("assign_ids").details["tables"],
-    )
-    if unread := ingest.tables[column.target].rejected + ids[column.target]["missing"]:
+    read, ids = work.context.ingested.tables, work.context.assigned.details.tables
+    if unread := read[column.target].rejected + ids[column.target].missing:
         return "unread", {"unread": unread}, None
     segments = (
         " Ids of segments change with every edit of a segmentation: take both tables from one "
@@ -378,7 +375,7 @@ def _other_table(work: Work, group: Group, evidence: Evidence) -> tuple[str, dic
     """What of another table that has the keys holds."""
     column, other = evidence.column, evidence.cause.split(":", 1)[1]
     config = work.context.config.tables[column.table]
-    others = work.details[column.table]["references"][column.name]["resolved"]
+    others = work.details[column.table].references[column.name].resolved
     if other not in TABLES[column.table].columns[column.name].targets:
         return "table_not_allowed", {}
     if evidence.facts["lacks"]:

@@ -20,6 +20,7 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, keys_of
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.results import JoinDetails, JoinedTable
 from syndb_pipeline.state.tables import content
 
 _LOOKED_AT: Final = 100
@@ -102,7 +103,7 @@ class Work(Dataset):
     reported: list[Finding] = field(default_factory=list)
     swaps: dict[str, Swap] = field(default_factory=dict)
     evidence: dict[tuple[str, str, str], Evidence] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, JoinedTable] = field(default_factory=dict)
     made_from: dict[str, str] = field(default_factory=dict)
 
     def relations(self, table: str) -> Path:
@@ -164,7 +165,7 @@ def made_from(work: Work, table: Table) -> str:
     of all that it may point to."""
     context = work.context
     config = context.config.tables[table.name]
-    there = context.upstream("ingest").details["tables"][table.name]["columns"]
+    there = context.ingested.details.tables[table.name].columns
     pointing = [column for name, column in table.references.items() if name in there]
     targets = {
         target
@@ -195,9 +196,9 @@ def take_over(work: Work, table: Table) -> bool:
     file, made = f"relations/{table.name}.parquet", work.made_from[table.name]
     if table.name in work.swaps:
         return False
-    if (details := work.reuse(table.name, made, file, work.folder)) is None:
+    if (details := work.reuse(JoinDetails, table.name, made, file, work.folder)) is None:
         return False
     work.details[table.name] = details
-    for column, link in details["references"].items():
-        work.targets[table.name, column] = link["target"]
+    for column, link in details.references.items():
+        work.targets[table.name, column] = link.target
     return True

@@ -30,6 +30,7 @@ from syndb_pipeline.checks.units.magnitudes import (
 from syndb_pipeline.checks.units.units import Guess, guess_units, measure, unit_findings
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.results import ValidatedTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def numeric_columns(table: str, columns: Sequence[str]) -> list[Column]:
     return [column for column in declared if column.kind in (Kind.NUMBER, Kind.INTEGER)]
 
 
-def check_plausibility(table: Inspected) -> tuple[list[Finding], dict[str, Any]]:
+def check_plausibility(table: Inspected) -> tuple[list[Finding], ValidatedTable]:
     """Warnings about units of `table`, and what validate's record keeps of it.
 
     That is in `columns` the `Summary` of each numeric column, and in `units`, where there are any,
@@ -83,7 +84,7 @@ def check_plausibility(table: Inspected) -> tuple[list[Finding], dict[str, Any]]
     """
     numeric = numeric_columns(table.name, table.columns)
     if not numeric:
-        return [], {"columns": {}}
+        return [], ValidatedTable(columns={})
     present = {*table.columns}
     checked = [each for each in (_RATIO, _SPHERICITY) if {each.column, AREA, VOLUME} <= present]
     wrong = {each: each.fails() for each in checked}
@@ -96,7 +97,7 @@ def check_plausibility(table: Inspected) -> tuple[list[Finding], dict[str, Any]]
     facts = {
         column.name: {
             **measured.get(column.name, {}),
-            "present": rows - summaries[column.name]["nulls"],
+            "present": rows - summaries[column.name].nulls,
         }
         for column in numeric
     }
@@ -106,7 +107,7 @@ def check_plausibility(table: Inspected) -> tuple[list[Finding], dict[str, Any]]
         findings += _disagreement(table, agreement, where, guesses) if count else []
     findings += unit_findings(table, guesses)
     units = {guess.column.name: guess.unit for guess in guesses}
-    return findings, {"columns": summaries} | ({"units": units} if units else {})
+    return findings, ValidatedTable(columns=summaries, units=units)
 
 
 def _disagreement(

@@ -174,7 +174,7 @@ def run(lab: Lab, config: Path) -> Ran:
             *_, sealed = run_through(context, "check_integrity")
     except PipelineError as error:
         return Ran(int(error.exit), message=str(error))
-    accepted = sealed.details["verdict"] == "accepted"
+    accepted = sealed.details.verdict == "accepted"
     return Ran(int(Exit.OK if accepted else Exit.REJECTED), tuple(sealed.findings))
 
 

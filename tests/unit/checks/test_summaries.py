@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.checks.cells.pandera_judge import SAMPLED, Summary, summarise, take_sample
+from syndb_pipeline.checks.cells.pandera_judge import SAMPLED, summarise, take_sample
 from syndb_pipeline.contract.tables import TABLES
+from syndb_pipeline.state.results import Summary
 
 RADIUS = TABLES["vesicle"].columns["voxel_radius"]
 COUNT = TABLES["axon"].columns["mitochondria_count"]
@@ -48,7 +49,7 @@ def test_a_small_table_is_told_exactly(
         return finite[max(0, math.ceil(share * len(finite)) - 1)] if finite else None
 
     assert rows == len(values)
-    assert summaries == {
+    assert {name: each.model_dump() for name, each in summaries.items()} == {
         "voxel_radius": {
             "nulls": values.count(None),
             "min": min(finite, default=None),
@@ -79,8 +80,8 @@ def test_a_large_table_is_sampled_the_same_way_every_time(
     rows, summaries = found[0]
     radius, count = summaries["voxel_radius"], summaries["mitochondria_count"]
     assert rows == 1_000_000
-    assert (radius["min"], radius["max"]) == (0.0, 999_999.0), "of all rows, not of the sample"
-    assert radius["p1"] == pytest.approx(10_000, abs=2_000)
-    assert radius["median"] == pytest.approx(500_000, abs=10_000)
-    assert radius["p99"] == pytest.approx(990_000, abs=2_000)
-    assert count == {"nulls": 0, "min": 0, "p1": 0, "median": 4, "p99": 8, "max": 8}
+    assert (radius.min, radius.max) == (0.0, 999_999.0), "of all rows, not of the sample"
+    assert radius.p1 == pytest.approx(10_000, abs=2_000)
+    assert radius.median == pytest.approx(500_000, abs=10_000)
+    assert radius.p99 == pytest.approx(990_000, abs=2_000)
+    assert count == Summary(nulls=0, min=0, p1=0, median=4, p99=8, max=8)

@@ -60,7 +60,7 @@ def road(lab: Lab, tmp_path: Path) -> tuple[Context, set[str]]:
     context = lab.context()
     before, config = lab.files, context.config.path.read_bytes()
     first = check(context)
-    assert first.details["verdict"] == "rejected"
+    assert first.details.verdict == "rejected"
     workbook = fixes(context, tmp_path / "fixes.xlsx")
     sources = list(lab.sources.values())
     _, after = applied(context, correct_from_truth(workbook, sources))
@@ -68,7 +68,7 @@ def road(lab: Lab, tmp_path: Path) -> tuple[Context, set[str]]:
     assert after.config.path.read_bytes() == config
     second = check(after)
     assert [finding.message for finding in second.errors] == []
-    assert second.details["verdict"] == "accepted"
+    assert second.details.verdict == "accepted"
     found = ingested(after)
     clean = tmp_path / "clean"
     lab.write(clean, broken=False)

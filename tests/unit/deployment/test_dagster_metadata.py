@@ -7,6 +7,7 @@ from __future__ import annotations
 from dagster_defs.metadata import MAX_FINDINGS, findings_table, relations_table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.relation import relations_of
+from syndb_pipeline.state.results import Link
 
 
 def findings(count: int) -> list[Finding]:
@@ -45,7 +46,7 @@ def test_a_table_that_leaves_findings_out_says_how_many() -> None:
 
 def test_the_table_that_a_column_was_joined_to_is_shown_with_the_reason() -> None:
     links = {
-        "axon": {"parent_id": {"target": "neuron", "how": "configured", "resolved": 7}},
+        "axon": {"parent_id": Link(target="neuron", how="configured", resolved=7)},
         "nucleus": {},
     }
     assert relations_table(relations_of(links)).md_str.splitlines() == [

@@ -218,7 +218,11 @@ def test_a_neuron_takes_everything_below_it(tmp_path: Path) -> None:
         0,
     )
     assert (checked.rows("neuron").rejected, checked.rows("neuron").below) == (1, 0)
-    assert checked.sealed.details["set_aside"]["vesicle"] == {"read": 24, "rows": 6, "below": 6}
+    assert checked.sealed.details.set_aside["vesicle"].model_dump() == {
+        "read": 24,
+        "rows": 6,
+        "below": 6,
+    }
     assert {table: len(packaged_rows(lab, table)) for table in clean()} == {
         table: rows.published for table, rows in checked.sealed.tables.items()
     }
@@ -509,7 +513,7 @@ def test_without_wrong_rows_quarantine_packs_the_same_bytes(tmp_path: Path) -> N
     refusing = Lab(tmp_path / "refusing", text(clean()), CONFIG)
     mine, theirs = asked.run("package"), refusing.run("package")
     assert asked.tar == refusing.tar
-    assert "set_aside" not in mine["check_integrity"].details
+    assert "set_aside" not in mine["check_integrity"].details.model_dump()
     assert mine["join_relations"].digest == theirs["join_relations"].digest
     assert mine["check_integrity"].outputs == theirs["check_integrity"].outputs
     assert theirs["check_integrity"].inputs.keys() == {"record:join_relations"}
@@ -609,7 +613,7 @@ def test_the_mesh_of_a_row_set_aside_stays_at_home(tmp_path: Path) -> None:
         (tmp_path / f"{name}.glb").write_bytes(small_mesh(name))
     records = lab.run("package")
     assert keys_aside(lab)["neuron"] == {"n2", "n3"}
-    assert records["package"].details["files"] == 1
+    assert records["package"].details.files == 1
     assert records["package"].digest == lab.run("package")["package"].digest
 
 

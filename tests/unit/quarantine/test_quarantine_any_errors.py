@@ -216,7 +216,7 @@ def test_what_stays_is_right_and_all_that_goes_must(
         sealed = records["check_integrity"]
         for table, counts in sealed.tables.items():
             assert counts.read == counts.passed + counts.rejected == len(rows[table])
-        assert sealed.details["verdict"] == ("rejected" if oracle.obstacle or empty else "accepted")
+        assert sealed.details.verdict == ("rejected" if oracle.obstacle or empty else "accepted")
         if oracle.obstacle or empty:
             assert "package" not in records
             return

@@ -373,7 +373,7 @@ def test_corrections_are_an_input_of_their_table_alone(tmp_path: Path) -> None:
     assert after.inputs.keys() - before.inputs.keys() == {"corrections:axon"}
     changed = {name for name in after.outputs if after.outputs[name] != before.outputs[name]}
     assert changed == {"tables/axon.parquet"}
-    assert after.details["made_from"]["dendrite"] == before.details["made_from"]["dendrite"]
-    assert after.details["made_from"]["axon"] != before.details["made_from"]["axon"]
+    assert after.details.made_from["dendrite"] == before.details.made_from["dendrite"]
+    assert after.details.made_from["axon"] != before.details.made_from["axon"]
     path.unlink()
     assert ingested().digest == before.digest

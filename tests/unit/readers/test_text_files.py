@@ -65,7 +65,7 @@ def test_delimiters_are_found(tmp_path: Path, delimiter: str) -> None:
     )
     done = ingest_text(tmp_path, content)
     assert done.rows("vesicle") == [("a", 1.5, "gaba"), ("b", 2.0, "gaba")]
-    assert done.details["files"][0]["delimiter"] == delimiter
+    assert done.details.files[0].delimiter == delimiter
 
 
 def test_the_delimiter_is_checked_against_the_data(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_ragged_lines_are_told_and_the_rest_is_read(tmp_path: Path) -> None:
     assert done.cells() == [("vesicle", 2, "voxel_radius", "x", "uncast")]
     assert [done.line("vesicle", row) for row in range(3)] == [2, 4, 7]
     assert (done.tables["vesicle"].read, done.tables["vesicle"].rejected) == (5, 2)
-    assert done.details["tables"]["vesicle"] == {
+    assert done.details.tables["vesicle"].model_dump() == {
         "rows": 3,
         "unreadable": 2,
         "columns": {"cid": "cid", "voxel_radius": "voxel_radius"},
@@ -196,7 +196,7 @@ def test_a_named_encoding(tmp_path: Path) -> None:
         tmp_path, "cid,neurotransmitter\nMüller,µ\n".encode("cp1252"), encoding="cp1252"
     )
     assert done.rows("vesicle") == [("Müller", "µ")]
-    assert done.details["files"][0]["encoding"] == "cp1252"
+    assert done.details.files[0].encoding == "cp1252"
 
 
 def test_bytes_that_are_not_utf8_refuse_their_line(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_plain_sheet(
     assert done.findings == []
     assert done.rows("vesicle") == [("5", "01", 1.5, 12), ("a", "1.5", None, 3)]
     assert [done.line("vesicle", row) for row in range(2)] == [2, 3]
-    assert done.details["files"][0]["sheet"] == "S"
+    assert done.details.files[0].sheet == "S"
 
 
 @pytest.mark.parametrize(("name", "write"), [("v.xlsx", write_xlsx), ("v.xls", write_xls)])

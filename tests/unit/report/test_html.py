@@ -7,7 +7,6 @@ Belongs here: the page as text and what it is drawn from. Does not: how a browse
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -35,6 +34,7 @@ from syndb_pipeline.report.measures import Cloud, Histogram, clouds, histograms
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.state.relation import Relation
+from syndb_pipeline.state.results import Summary
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
 from tests.ingest_helpers import context_for
@@ -503,9 +503,12 @@ def test_a_report_draws_from_the_summaries_in_the_record(
     )
     take_sample(connection, path, ["voxel_volume"])
     _, summaries = summarise(connection, path, [TABLES["axon"].columns["voxel_volume"]])
-    known = json.loads(json.dumps(summaries))
+    known = {
+        name: Summary.model_validate_json(each.model_dump_json())
+        for name, each in summaries.items()
+    }
     assert histograms(connection, "axon", path, known) == histograms(connection, "axon", path)
-    known["voxel_volume"]["median"] = 7.0
+    known["voxel_volume"] = known["voxel_volume"].model_copy(update={"median": 7.0})
     assert histograms(connection, "axon", path, known)[0].median == 7.0
 
 

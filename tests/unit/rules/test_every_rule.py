@@ -34,7 +34,7 @@ def test_a_wrong_input_raises_its_rule(wrong: WrongInput, tmp_path: Path) -> Non
         if any(RULES[code].severity == "error" for code in (wrong.code, *wrong.also))
         else "accepted"
     )
-    assert sealed.details["verdict"] == expected
+    assert sealed.details.verdict == expected
     for rows in sealed.tables.values():
         assert rows.read == rows.passed + rows.rejected
     assert RULES[wrong.code].sections["Example"] == wrong.example(finding), (

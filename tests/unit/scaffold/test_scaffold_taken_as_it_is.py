@@ -149,7 +149,7 @@ def take(folder: Path) -> Taken:
     with context.store.lock():
         records = {record.stage: record for record in run_through(context, "check_integrity")}
     verdict = records["check_integrity"]
-    if verdict.details["verdict"] != "accepted":
+    if verdict.details.verdict != "accepted":
         taken.refused = " ".join(
             finding.code for finding in verdict.findings if finding.severity == "error"
         )

@@ -35,7 +35,7 @@ def test_uuids_are_pythons_bit_for_bit(tmp_path: Path) -> None:
         "1, 1.0 and 01 are different keys"
     )
     assert all(cid is not None and cid.version == 5 for _, cid in lab.ids("neuron"))
-    assert checked.records["assign_ids"].details["tables"]["neuron"] == {
+    assert checked.records["assign_ids"].details.tables["neuron"].model_dump() == {
         "rows": len(KEYS),
         "distinct": len(KEYS),
         "missing": 0,

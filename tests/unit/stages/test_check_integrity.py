@@ -261,13 +261,13 @@ def test_the_verdict_seals_every_stage_and_repeats_all_findings(tmp_path: Path) 
             "axon": csv("cid,parent_id", "a1,x", "a2,n1"),
         },
     ).check()
-    assert checked.sealed.details["chain"] == {
+    assert checked.sealed.details.chain == {
         stage: checked.records[stage].digest
         for stage in ("ingest", "validate", "assign_ids", "join_relations")
     }
     earlier = [
         finding
-        for stage in checked.sealed.details["chain"]
+        for stage in checked.sealed.details.chain
         for finding in checked.records[stage].findings
     ]
     assert checked.findings[: len(earlier)] == earlier

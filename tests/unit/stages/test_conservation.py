@@ -17,10 +17,10 @@ def person_counts(done: Checked, table: str) -> int | None:
     """The rows of a table's files as a person counts them; None when one of its files gives no rows
     at all.
     """
-    files = [each for each in done.records["ingest"].details["files"] if each["table"] == table]
+    files = [each for each in done.records["ingest"].details.files if each.table == table]
     if not files:
         return None
-    return sum(done.rows_of(each["file"], each["sheet"]) for each in files)
+    return sum(done.rows_of(each.file, each.sheet) for each in files)
 
 
 def conserved(done: Checked, stage: str) -> int:

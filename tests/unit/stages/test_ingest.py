@@ -50,7 +50,7 @@ def test_several_files_are_one_table_in_the_order_of_their_paths(tmp_path: Path)
         "day2/v.csv, row 3, column voxel_radius",
         "day3.parquet, row 1, column voxel_radius",
     ]
-    assert [(entry["file"], entry["rows"]) for entry in done.details["files"]] == [
+    assert [(entry.file, entry.rows) for entry in done.details.files] == [
         ("day1/v.csv", 2),
         ("day2/v.csv", 2),
         ("day3.parquet", 1),
@@ -362,7 +362,7 @@ def test_refused_lines_are_kept_as_written(tmp_path: Path) -> None:
         ("vesicle", "b.csv", None, 7, "b6,1,xxxxx", "SYN-READ-002"),
     ]
     assert len(kept[-1][4]) == 100_000
-    assert [done.details["tables"][name]["unreadable"] for name in ("axon", "vesicle")] == [0, 5]
+    assert [done.details.tables[name].unreadable for name in ("axon", "vesicle")] == [0, 5]
 
 
 def test_refused_lines_are_streamed_and_there_is_a_file_without_any(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_parents_and_neurons_through_four_levels(tmp_path: Path) -> None:
     assert lab.related("vesicle", *wanted) == [
         (uid("pre_synaptic_terminal", f"t{n}"), 5, uid("neuron", f"n{n}")) for n in (2, 1, 1)
     ]
-    links = checked.records["join_relations"].details["tables"]
-    assert links["vesicle"]["references"] == {
+    links = checked.records["join_relations"].details.tables
+    assert links["vesicle"].model_dump()["references"] == {
         "parent_id": {"target": "pre_synaptic_terminal", "how": "inferred", "resolved": 3}
     }
 

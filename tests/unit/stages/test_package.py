@@ -250,7 +250,7 @@ def test_rows_of_a_pair_become_one_where_the_first_stood(
     ]
     rows = records["package"].tables["neuron_relation"]
     assert (rows.read, rows.passed, rows.combined, rows.published) == (6, 6, 3, 3)
-    assert records["package"].details["tables"]["neuron_relation"]["rows"] == 3
+    assert records["package"].details.tables["neuron_relation"].rows == 3
 
 
 @pytest.mark.parametrize("header", ["pre_id,post_id", "pre_id,post_id,connection_score"])

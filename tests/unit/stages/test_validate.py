@@ -24,10 +24,10 @@ from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages import validate
-from syndb_pipeline.state.reuse import MADE_FROM
+from syndb_pipeline.state.results import IngestDetails, IngestedTable
 from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context, Result
-from syndb_pipeline.state.store import Record, Rows, describe_outputs
+from syndb_pipeline.state.store import IngestRecord, Rows, describe_outputs
 from tests.meshes import small_mesh
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
@@ -91,12 +91,12 @@ class Lab:
         pl.DataFrame(cells, schema=schema, orient="row").write_parquet(out / "cells.parquet")
         SourceMap(tables=sources).write(out)
         read = {
-            name: {"rows": rows[name].read, "unreadable": 0, "columns": columns[name]}
+            name: IngestedTable(rows=rows[name].read, unreadable=0, columns=columns[name])
             for name in tables
         }
-        details = {"tables": read, MADE_FROM: dict.fromkeys(tables, "")}
+        details = IngestDetails(tables=read, files=[], made_from=dict.fromkeys(tables, ""))
         outputs = dict(describe_outputs(out))
-        record = Record(
+        record = IngestRecord(
             stage="ingest",
             dataset=self.context.dataset,
             inputs={},
@@ -357,7 +357,7 @@ def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> Non
         ("SYN-VAL-002", 2),
     ]
     assert result.tables["vesicle"].rejected == 3
-    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
+    assert result.details.tables["vesicle"].columns["voxel_radius"].model_dump() == {
         "nulls": 1,
         "min": 20.0,
         "p1": 20.0,
@@ -655,14 +655,11 @@ def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:
     finding = the(result, "SYN-VAL-001")
     assert [example.row for example in finding.examples] == [2, 65_537, 65_538, 1_000_001, rows + 1]
     assert result.tables["neuron"] == Rows(read=rows, passed=rows - 7, rejected=7)
-    columns = result.details["tables"]["neuron"]["columns"]
+    columns = result.details.tables["neuron"].columns
     assert set(columns) == {"n_trees"}
-    assert (columns["n_trees"]["min"], columns["n_trees"]["max"], columns["n_trees"]["nulls"]) == (
-        -5,
-        999,
-        0,
-    )
-    assert 480 < columns["n_trees"]["median"] < 520, "from a sample"
+    trees = columns["n_trees"]
+    assert (trees.min, trees.max, trees.nulls) == (-5, 999, 0)
+    assert 480 < trees.median < 520, "from a sample"
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
@@ -709,7 +706,7 @@ def test_a_table_without_rules_and_a_table_without_rows(tmp_path: Path) -> None:
         "dendritic_spine": Rows(read=1, passed=1, rejected=0),
         "vesicle": Rows(read=0, passed=0, rejected=0),
     }
-    assert result.details["tables"]["vesicle"]["columns"]["voxel_radius"] == {
+    assert result.details.tables["vesicle"].columns["voxel_radius"].model_dump() == {
         "nulls": 0,
         "min": None,
         "p1": None,

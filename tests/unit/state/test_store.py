@@ -20,6 +20,7 @@ from syndb_pipeline.rules.finding import build
 from syndb_pipeline.state import store
 from syndb_pipeline.state.store import (
     DatasetStore,
+    IngestRecord,
     Record,
     Rows,
     Run,
@@ -38,8 +39,9 @@ def make_record(**changes: object) -> Record:
         "inputs": {"config": "a"},
         "versions": {"duckdb": "2"},
         "outputs": {},
+        "details": {"tables": {}, "files": [], "made_from": {}},
     }
-    return Record.model_validate(values | changes)
+    return IngestRecord.model_validate(values | changes)
 
 
 def commit(dataset: DatasetStore, content: str = "rows", **changes: object) -> Record:
@@ -87,7 +89,7 @@ def test_the_digest_covers_everything_but_the_run() -> None:
         {"outputs": {"f": {"sha256": "0", "bytes": 1}}},
         {"tables": {"neuron": {"read": 2, "passed": 1, "rejected": 1}}},
         {"findings": [finding]},
-        {"details": {"verdict": "accepted"}},
+        {"details": {"tables": {}, "files": [], "made_from": {"neuron": "0"}}},
         {"dataset": UUID(int=1)},
         {"stage": "validate"},
     ):
