@@ -191,7 +191,7 @@ ARCHIVES = (
         "a workbook with damaged bytes inside",
         "worm",
         content(REL, _overwritten),
-        finds("SYN-READ-014", REL),
+        finds("SYN-READ-014", REL, None, None, None, "save it again"),
     ),
     wrong(
         "a workbook without its sheet's part",
