@@ -22,8 +22,7 @@ from syndb_pipeline.report.html import default_path
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import STAGE as PACKAGE
-from syndb_pipeline.state.relation import Relation, relations_of
-from syndb_pipeline.state.results import RowsSetAside
+from syndb_pipeline.state.results import Relation, RowsSetAside, relations_of
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import JoinRecord, Record, Rows, VerdictRecord
 

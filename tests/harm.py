@@ -32,11 +32,10 @@ from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.runner import run_through
-from syndb_pipeline.state.failing_cells import rejected_places
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
-from syndb_pipeline.state.tables import contract_columns, ingested
+from syndb_pipeline.state.tables import contract_columns, ingested, rejected_places
 
 CHECKING = ("ingest", "validate", "assign_ids", "join_relations")
 

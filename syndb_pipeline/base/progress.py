@@ -1,7 +1,7 @@
 """How far something is that takes its time: the one event of stages and uploads, its pace, and its
 words.
 
-Belongs here: what bars and log lines have in common. Does not: measuring (`stages/progress.py`,
+Belongs here: what bars and log lines have in common. Does not: measuring (`state/progress.py`,
 `destinations/`) or drawing (`bars.py`).
 """
 

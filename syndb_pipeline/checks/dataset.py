@@ -17,10 +17,10 @@ from syndb_pipeline.base.engine import literal
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.results import TableDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.tables import FILE
 
 T = TypeVar("T")
 

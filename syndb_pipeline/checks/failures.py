@@ -18,9 +18,9 @@ from syndb_pipeline.base.engine import literal, parquet, write_sorted
 from syndb_pipeline.checks import original_text
 from syndb_pipeline.checks.original_text import WRITTEN
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.tables import FILE
 
 
 @dataclass(frozen=True, slots=True)

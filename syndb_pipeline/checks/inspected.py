@@ -17,9 +17,9 @@ from syndb_pipeline.checks.original_text import examples
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Column
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
-from syndb_pipeline.state.failing_cells import is_error
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.tables import is_error
 
 Cell = tuple[int, str, Any]
 """Row number (from 0), SynDB's column, value as read."""

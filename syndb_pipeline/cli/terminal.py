@@ -229,7 +229,7 @@ def report(
         print_json(record, digest=digest, **shown)
         return
     from syndb_pipeline.report.terminal import print_report
-    from syndb_pipeline.state.relation import relations_of
+    from syndb_pipeline.state.results import relations_of
 
     print_report(
         console(),
@@ -256,7 +256,7 @@ def print_json(
     from the verdict.
     """
     from syndb_pipeline.report.terminal import as_json
-    from syndb_pipeline.state.relation import relations_of
+    from syndb_pipeline.state.results import relations_of
 
     verdict = record.details.verdict if record else None
     following = Exit.REJECTED if verdict == "rejected" else Exit.OK

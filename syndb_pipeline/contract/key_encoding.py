@@ -17,8 +17,7 @@ from typing import Final
 
 import duckdb
 
-from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.base.footers import types_of
+from syndb_pipeline.base.engine import literal, parquet, quote, types_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 
 KEY_COLUMNS: Final = frozenset(

@@ -26,9 +26,8 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
 from syndb_pipeline.publishing.chain import Link, recompute
 from syndb_pipeline.publishing.records import Approval, How, PublishRecords
-from syndb_pipeline.stages.manifest import Manifest, Packed, as_sent
-from syndb_pipeline.state.relation import lines_of, relations_of
-from syndb_pipeline.state.results import Links
+from syndb_pipeline.stages.package import Manifest, Packed, as_sent
+from syndb_pipeline.state.results import Links, lines_of, relations_of
 from syndb_pipeline.state.stage import Context
 
 SHORTEST_PREFIX: Final = 12

@@ -20,11 +20,10 @@ from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.readers.casts import CELLS, cells_of
 from syndb_pipeline.rules.catalogue import RULES
-from syndb_pipeline.state.failing_cells import error_cells
 from syndb_pipeline.state.results import Links
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE, SourceMap
 from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.tables import columns_of, written
+from syndb_pipeline.state.tables import columns_of, error_cells, written
 
 ASIDE: Final = "aside"
 """Name of the DuckDB table. Columns: tbl, row_number, codes (of its own errors, '' when it only

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from syndb_pipeline.contract.tables import TABLES, Kind, ordered
 from syndb_pipeline.report.measures import BINS, Cloud, Histogram
-from syndb_pipeline.state.relation import Relation
+from syndb_pipeline.state.results import Relation
 from syndb_pipeline.state.store import Rows
 
 COLOURS: Final = [

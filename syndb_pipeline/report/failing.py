@@ -16,9 +16,9 @@ import duckdb
 from syndb_pipeline.base.engine import given, literal, parquet
 from syndb_pipeline.contract.tables import TABLE_ORDER
 from syndb_pipeline.rules.finding import Example, Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.store import DatasetStore
+from syndb_pipeline.state.tables import FILE
 
 PLACES: Final = 20
 """Places of a finding that a report lists; the CSV lists all."""

@@ -22,9 +22,7 @@ from syndb_pipeline.report.terminal import by_severity
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import dataset_metadata
 from syndb_pipeline.stages.validate import STAGE as VALIDATE
-from syndb_pipeline.state.failing_cells import rejected_rows
-from syndb_pipeline.state.relation import Relation, relations_of
-from syndb_pipeline.state.results import Summary
+from syndb_pipeline.state.results import Relation, Summary, relations_of
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import (
     DatasetStore,
@@ -34,7 +32,7 @@ from syndb_pipeline.state.store import (
     ValidateRecord,
     VerdictRecord,
 )
-from syndb_pipeline.state.tables import ingested
+from syndb_pipeline.state.tables import ingested, rejected_rows
 
 CHECKS: Final = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity")
 """The stages whose records a report is made of, in their order; the last one gives the verdict."""

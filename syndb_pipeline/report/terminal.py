@@ -22,7 +22,7 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
 from syndb_pipeline.rules.document import page_markdown
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.relation import Relation, lines_of
+from syndb_pipeline.state.results import Relation, lines_of
 from syndb_pipeline.state.store import Rows
 
 REPORT_VERSION: Final = 2

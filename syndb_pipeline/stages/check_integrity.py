@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.engine import literal, parquet, quote
-from syndb_pipeline.base.footers import values_in
+from syndb_pipeline.base.engine import literal, parquet, quote, values_in
 from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.references import declared_totals
 from syndb_pipeline.checks.references.declared_totals import EARLIER, check_declared
@@ -26,12 +25,18 @@ from syndb_pipeline.quarantine.policy import Case, Judged, judge
 from syndb_pipeline.quarantine.rows import ASIDE, Related
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding
-from syndb_pipeline.state.failing_cells import error_cells, rejected_places, rejected_rows
 from syndb_pipeline.state.results import VerdictDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.store import Rows
-from syndb_pipeline.state.tables import columns_of, ingested, written
+from syndb_pipeline.state.tables import (
+    columns_of,
+    error_cells,
+    ingested,
+    rejected_places,
+    rejected_rows,
+    written,
+)
 
 ACCEPTED: Final = "accepted"
 REJECTED: Final = "rejected"

@@ -34,12 +34,12 @@ from syndb_pipeline.contract.key_encoding import cells_of, comparable, is_number
 from syndb_pipeline.contract.tables import TABLES, Column, Table
 from syndb_pipeline.rules.catalogue import codes_explained_by
 from syndb_pipeline.stages.joins import memory_to_join, write_joins
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
 from syndb_pipeline.state.results import JoinDetails, JoinedTable, Link
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
 from syndb_pipeline.state.tables import (
+    FILE,
     contract_columns,
     ingested,
     rows_by_table,

@@ -1,33 +1,98 @@
 """package: one Parquet for each table, as SynDB publishes it; and a manifest of them and of the tar
 in which they are sent.
 
-Belongs here: the wire form of the tables. Does not: sending it (`publish`).
+Belongs here: the wire form of the tables, and the manifest's model, which publishing reads. Does
+not: sending it (`publish`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
+from uuid import UUID
 
 import duckdb
+from pydantic import BaseModel, ConfigDict, Field
 
 from syndb_pipeline.base.digests import adopt, digest_file, digest_of
 from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parquet
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.settings import DatasetConfig
-from syndb_pipeline.contract.dataset import COLUMN, Metadata, Mutation, Region
-from syndb_pipeline.contract.tables import TABLES, Kind, Table
+from syndb_pipeline.contract.dataset import COLUMN, FileKind, Metadata, Mutation, Region
+from syndb_pipeline.contract.tables import TABLES, Kind, Table, ordered
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files, require_no_dangling
 from syndb_pipeline.stages.check_integrity import ACCEPTED
-from syndb_pipeline.stages.manifest import FOLDER as TABLES_FOLDER
-from syndb_pipeline.stages.manifest import Manifest, PackagedFile
 from syndb_pipeline.state.progress import Meter
-from syndb_pipeline.state.results import PackageDetails, PackagedTable, PackagedTar
+from syndb_pipeline.state.results import PackageDetails, PackagedTable, PackagedTar, RowsSetAside
 from syndb_pipeline.state.stage import Context, Result, Stage
+from syndb_pipeline.state.store import write_atomically
 from syndb_pipeline.state.tables import columns_of, ingested, rows_read, written
+
+MANIFEST: Final = "manifest.json"
+TABLES_FOLDER: Final = "tables"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PackagedFile(_Frozen):
+    """A mesh or skeleton that goes with a row; `path` as the lab wrote it, relative to the
+    dataset's config."""
+
+    kind: FileKind
+    table: str
+    cid: UUID
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Packed(_Frozen):
+    """What would be sent, and what it was made from."""
+
+    tables: dict[str, PackagedTable]
+    tar: PackagedTar
+    files: tuple[PackagedFile, ...] = ()
+    set_aside: dict[str, RowsSetAside] = {}
+    terms: dict[str, Any] | None
+    chain: dict[str, str]
+    versions: dict[str, str]
+
+
+class Manifest(Packed):
+    """What the package stage made."""
+
+    manifest_version: Literal[2] = 2
+    set_aside: dict[str, RowsSetAside] = Field(default={}, exclude_if=lambda found: not found)
+    dataset: Metadata
+    verdict: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest in the package stage's folder."""
+        return cls.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
+
+    def write(self, folder: Path) -> None:
+        """Keep it there. Equal manifests have equal bytes."""
+        content = self.model_dump(mode="json")
+        text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
+        write_atomically(folder / MANIFEST, text + "\n")
+
+
+def as_sent(package: Path, tar: PackagedTar, tables: Mapping[str, PackagedTable]) -> TarPayload:
+    """The tar of the tables in the package stage's folder."""
+    members = (
+        FilePayload(
+            package / TABLES_FOLDER / f"{name}.parquet", tables[name].bytes, tables[name].sha256
+        )
+        for name in ordered(tables)
+    )
+    return TarPayload(tar.name, tuple(members))
 
 
 def run(context: Context, folder: Path) -> Result:

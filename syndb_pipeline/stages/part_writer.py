@@ -1,12 +1,13 @@
-"""The rows of a table's parts, typed, in one Parquet file: queries for parts of every kind, and how
-many of them go together.
+"""The rows of a table's parts, typed, in one Parquet file: queries for parts of every kind, how
+many of them go together, and the careful way where the fast ones cannot vouch for every row.
 
-Belongs here: putting parts behind one another in the order of their rows. Does not: opening files,
-what to do where a part will not be read (`table_reader.py`).
+Belongs here: putting parts behind one another in the order of their rows. Does not: opening files
+(`table_reader.py`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +15,23 @@ from typing import Final
 
 import duckdb
 
-from syndb_pipeline.base.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.engine import (
+    is_surely_empty,
+    literal,
+    parquet,
+    quote,
+    rows_in,
+    write_parquet,
+)
+from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, is_number, kept_columns, not_whole
 from syndb_pipeline.contract.tables import Table
 from syndb_pipeline.readers import casts
-from syndb_pipeline.readers.part import Part, column_name
+from syndb_pipeline.readers.formats.parquet import first_line
+from syndb_pipeline.readers.part import Part, cannot_read, column_name
+from syndb_pipeline.readers.text import text_files
 
 _ROWS_TOGETHER: Final = 500_000
 """How many rows of several files go through one query."""
@@ -111,7 +123,118 @@ class PartWriter:
     scratch: Path
     texts: set[str] = field(default_factory=set)
 
+    def scratch_of(self, file: str) -> Path:
+        """The folder for what is worked out of one of the table's files."""
+        return self.scratch / digest_of(file)[:16]
+
     def write(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
+    ) -> list[Part]:
+        """Write `parts` to `target` and return them as they were read: those that the fast ways
+        could not vouch for, carefully.
+        """
+        if self._write_with_numbers(parts, targets, order, target):
+            return parts
+        try:
+            if self._write(parts, targets, order, target) == sum(part.rows for part in parts):
+                return parts
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException) or all(part.exact for part in parts):
+                raise self.blame(parts, targets, order, error) from None
+            parts = [self._carefully(part) for part in parts]
+        else:
+            read_fast, parts = parts, [self._carefully(part) for part in parts]
+            if (
+                rows_in(target) == sum(part.rows for part in parts)
+                and not any(part.refused for part in parts)
+                and read_fast != parts
+            ):
+                # every record was read; blank lines or line breaks inside quotes made the
+                # difference
+                return parts
+        try:
+            rows = self._write(parts, targets, order, target)
+        except duckdb.Error as error:
+            raise self.blame(parts, targets, order, error) from None
+        if rows != sum(part.rows for part in parts):
+            message = (
+                f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
+            )
+            raise PipelineError(
+                message, next_step="Please report this with the file; nothing was written."
+            )
+        return parts
+
+    def _write_with_numbers(
+        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
+    ) -> bool:
+        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could
+        not read all of them to the letter.
+        """
+        numeric = [
+            name for name in order if casts.is_plain_number(self.table.columns[name], self.config)
+        ]
+        # A column that is read as something else as well keeps its text.
+        shared = [
+            [index for index, times in Counter(found.values()).items() if times > 1]
+            for found in targets
+        ]
+        typed = [
+            text_files.with_numbers(part, {found[name] for name in numeric} - set(kept))
+            for part, found, kept in zip(parts, targets, shared, strict=True)
+        ]
+        if typed == parts:
+            return False
+        try:
+            rows = self._write(typed, targets, order, target)
+        except duckdb.OutOfMemoryException as error:
+            raise self.blame(parts, targets, order, error) from None
+        except duckdb.Error:
+            return False
+        if rows != sum(part.rows for part in parts):
+            return False
+        if is_surely_empty(target, casts.CELLS):
+            return True
+        lost = (
+            f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND"
+            f" list_contains({literal(numeric)}, cell.col))"
+        )
+        told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
+        return not self.connection.execute(told).fetchall()
+
+    def _carefully(self, part: Part) -> Part:
+        return part if part.exact else text_files.careful(part, self.scratch_of(part.file))
+
+    def blame(
+        self,
+        parts: list[Part],
+        targets: list[dict[str, int]],
+        order: list[str],
+        error: duckdb.Error,
+    ) -> Exception:
+        """What to raise for `error`: the file it came from, found by reading each alone; when none
+        is at fault, the run's limits are.
+        """
+        if not isinstance(error, duckdb.OutOfMemoryException):
+            for part, indexes in zip(parts, targets, strict=True):
+                select = self.query([part], [indexes], order)
+                try:
+                    self.connection.execute(
+                        f"SELECT sum(hash(everything)) FROM ({select}) AS everything"
+                    ).fetchall()
+                except duckdb.Error as again:
+                    return cannot_read(
+                        part.file,
+                        first_line(again),
+                        "Write the file again with the program that made it.",
+                    )
+        message = f"{self.table.name} could not be written: {first_line(error)}."
+        return PipelineError(
+            message,
+            next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.",
+        )
+
+    def _write(
         self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
     ) -> int:
         """Write the typed rows of `parts` to `target`, keys as numbers where all of a column are

@@ -25,8 +25,7 @@ from syndb_pipeline.stages import (
     package,
     validate,
 )
-from syndb_pipeline.state.reuse import Former
-from syndb_pipeline.state.stage import Context, Stage
+from syndb_pipeline.state.stage import Context, Former, Stage
 from syndb_pipeline.state.store import RECORDS, Record, Run, VerdictRecord, describe_outputs
 
 STAGES: dict[str, Stage] = {

@@ -7,7 +7,6 @@ the dataset (`ingest.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -19,8 +18,6 @@ import duckdb
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import literal, parquet
-from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.base.footers import is_surely_empty, rows_in
 from syndb_pipeline.checks.rows import stray_rows
 from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.config.table_settings import TableConfig
@@ -37,7 +34,6 @@ from syndb_pipeline.readers import (
 )
 from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.formats import Means, format_of, in_words
-from syndb_pipeline.readers.formats.parquet import first_line
 from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.part import (
     DATE_KEY,
@@ -49,7 +45,6 @@ from syndb_pipeline.readers.part import (
     cannot_read,
 )
 from syndb_pipeline.readers.signatures import look_into
-from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.state.results import IngestDetails, IngestedFile
@@ -257,14 +252,11 @@ class TableReader:
     def open(self, path: Path) -> Part:
         """The rows of one of the table's files as `read` takes them: corrected, and counted."""
         file = files.shown(path, self.context.config.folder)
-        part = self._open(path, file)
-        scratch = self._scratch_of(file)
-        if fixes := self.corrections.get(file):
-            part = overlay.lay_over(self.connection, part, fixes, scratch)
-        return overlay.counted(self.connection, part, scratch)
+        part = self._as_corrected(self._open(path, file))
+        return overlay.counted(self.connection, part, self.writer.scratch_of(file))
 
     def _open(self, path: Path, file: str) -> Part:
-        scratch = self._scratch_of(file)
+        scratch = self.writer.scratch_of(file)
         scratch.mkdir(parents=True)
         limit, fixes = self.context.settings.memory_limit, self.corrections.get(file)
         means = Means(self.connection, self.fence, scratch, limit, fixes)
@@ -282,9 +274,6 @@ class TableReader:
             f"files that end in {path.suffix.lower() or 'nothing'} are not understood",
             f"Export the table as {in_words()}.",
         )
-
-    def _scratch_of(self, file: str) -> Path:
-        return self.scratch / digest_of(file)[:16]
 
     def _combine(self, parts: list[Part], paths: list[Path], target: Path, read: Read) -> None:
         """Write the rows of `parts`, in order, to `target`, and say in `read` what came of it."""
@@ -307,7 +296,7 @@ class TableReader:
         targets = [match.targets for match in matches]
         try:
             parts = self._corrected(parts, targets, order)
-            parts = self._write(parts, targets, order, target)
+            parts = self.writer.write(parts, targets, order, target)
             names = {name: first.names[index] for name, index in targets[0].items()}
             just_read = JustRead(self.connection, parts, names, self.table, self.config, target)
             found = stray_rows.take_out(just_read, self.scratch)
@@ -381,133 +370,23 @@ class TableReader:
                 f"INSERT INTO unreadable SELECT {place}, line, text, code FROM {parquet(refused)}"
             )
 
-    def _write(
-        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
-    ) -> list[Part]:
-        """Write `parts` to `target` and return them as they were read: those that the fast ways
-        could not vouch for, carefully.
-        """
-        if self._write_with_numbers(parts, targets, order, target):
-            return parts
-        try:
-            if self.writer.write(parts, targets, order, target) == sum(part.rows for part in parts):
-                return parts
-        except duckdb.Error as error:
-            if isinstance(error, duckdb.OutOfMemoryException) or all(part.exact for part in parts):
-                raise self._blame(parts, targets, order, error) from None
-            parts = [self._carefully(part) for part in parts]
-        else:
-            read_fast, parts = parts, [self._carefully(part) for part in parts]
-            if (
-                rows_in(target) == sum(part.rows for part in parts)
-                and not any(part.refused for part in parts)
-                and read_fast != parts
-            ):
-                # every record was read; blank lines or line breaks inside quotes made the
-                # difference
-                return parts
-        try:
-            rows = self.writer.write(parts, targets, order, target)
-        except duckdb.Error as error:
-            raise self._blame(parts, targets, order, error) from None
-        if rows != sum(part.rows for part in parts):
-            message = (
-                f"{parts[0].file}: {rows:,} rows were read of {sum(part.rows for part in parts):,}."
-            )
-            raise PipelineError(
-                message, next_step="Please report this with the file; nothing was written."
-            )
-        return parts
-
-    def _write_with_numbers(
-        self, parts: list[Part], targets: list[dict[str, int]], order: list[str], target: Path
-    ) -> bool:
-        """Write `parts`, DuckDB reading the numbers of text files itself; False where that could
-        not read all of them to the letter.
-        """
-        numeric = [
-            name for name in order if casts.is_plain_number(self.table.columns[name], self.config)
-        ]
-        # A column that is read as something else as well keeps its text.
-        shared = [
-            [index for index, times in Counter(found.values()).items() if times > 1]
-            for found in targets
-        ]
-        typed = [
-            text_files.with_numbers(part, {found[name] for name in numeric} - set(kept))
-            for part, found, kept in zip(parts, targets, shared, strict=True)
-        ]
-        if typed == parts:
-            return False
-        try:
-            rows = self.writer.write(typed, targets, order, target)
-        except duckdb.OutOfMemoryException as error:
-            raise self._blame(parts, targets, order, error) from None
-        except duckdb.Error:
-            return False
-        if rows != sum(part.rows for part in parts):
-            return False
-        if is_surely_empty(target, casts.CELLS):
-            return True
-        lost = (
-            f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND"
-            f" list_contains({literal(numeric)}, cell.col))"
-        )
-        told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
-        return not self.connection.execute(told).fetchall()
-
     def _corrected(
         self, parts: list[Part], targets: list[dict[str, int]], order: list[str]
     ) -> list[Part]:
         """`parts` as if their files had the corrected text."""
         try:
-            return [
-                (
-                    overlay.lay_over(self.connection, part, fixes, self._scratch_of(part.file))
-                    if (fixes := self.corrections.get(part.file))
-                    else part
-                )
-                for part in parts
-            ]
+            return [self._as_corrected(part) for part in parts]
         except duckdb.Error as error:
-            raise self._blame(parts, targets, order, error) from None
+            raise self.writer.blame(parts, targets, order, error) from None
+
+    def _as_corrected(self, part: Part) -> Part:
+        fixes, scratch = self.corrections.get(part.file), self.writer.scratch_of(part.file)
+        return overlay.lay_over(self.connection, part, fixes, scratch) if fixes else part
 
     def _correction_problems(self, parts: list[Part]) -> Iterator[Problem]:
         read = {part.file for part in parts}
         for file, fixes in self.corrections.items():
             yield from fixes.problems() if file in read else fixes.unread(self.table.name)
-
-    def _carefully(self, part: Part) -> Part:
-        return part if part.exact else text_files.careful(part, self._scratch_of(part.file))
-
-    def _blame(
-        self,
-        parts: list[Part],
-        targets: list[dict[str, int]],
-        order: list[str],
-        error: duckdb.Error,
-    ) -> Exception:
-        """What to raise for `error`: the file it came from, found by reading each alone; when none
-        is at fault, the run's limits are.
-        """
-        if not isinstance(error, duckdb.OutOfMemoryException):
-            for part, indexes in zip(parts, targets, strict=True):
-                select = self.writer.query([part], [indexes], order)
-                try:
-                    self.connection.execute(
-                        f"SELECT sum(hash(everything)) FROM ({select}) AS everything"
-                    ).fetchall()
-                except duckdb.Error as again:
-                    return cannot_read(
-                        part.file,
-                        first_line(again),
-                        "Write the file again with the program that made it.",
-                    )
-        message = f"{self.table.name} could not be written: {first_line(error)}."
-        return PipelineError(
-            message,
-            next_step="Check the free space of the disk and `memory_limit` in pipeline.yaml.",
-        )
 
     def _ends(self, part: Part, targets: dict[str, int]) -> list[Problem]:
         """The problems of `part`; that a reference seems to be cut off is a warning, for whether

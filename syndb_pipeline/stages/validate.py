@@ -35,12 +35,18 @@ from syndb_pipeline.contract.checks import checked_table, ruled_columns
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.failing_cells import FILE
 from syndb_pipeline.state.progress import Meter
 from syndb_pipeline.state.results import TableDetails, ValidatedTable
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context, Result, Stage
-from syndb_pipeline.state.tables import columns_of, content, ingested, rows_by_table, rows_read
+from syndb_pipeline.state.tables import (
+    FILE,
+    columns_of,
+    content,
+    ingested,
+    rows_by_table,
+    rows_read,
+)
 
 _FOUND_IN_SUMS: Final = vocabulary.CODES | {"SYN-UNIT-001", "SYN-UNIT-002"}
 """Rules whose finding is made where they are checked; their rows among the failures only count as

@@ -1,17 +1,20 @@
 """What earlier stages left, table by table.
 
-Belongs here: finding their Parquet files, their columns and their counts. Does not: changing
-anything.
+Belongs here: finding their Parquet files, their columns and their counts, and the failing cells in
+`failures.parquet`: which of them refuse rows, and how many. Does not: writing any of it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+import duckdb
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.footers import rows_in, types_of
+from syndb_pipeline.base.engine import literal, parquet, rows_in, types_of
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES, Column
-from syndb_pipeline.state.failing_cells import FILE, rejected_rows
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
@@ -74,3 +77,45 @@ def _rejected(context: Context, folder: Path) -> dict[str, int]:
         return {}
     with context.duckdb() as connection:
         return rejected_rows(connection, context, [folder])
+
+
+FILE: Final = "failures.parquet"
+
+
+def is_error(context: Context, code: str) -> bool:
+    """Whether rule `code` refuses rows in this dataset: by the config's `rules`, else by the
+    catalogue.
+    """
+    return context.severities.get(code, RULES[code].severity) == "error"
+
+
+def error_cells(context: Context, folders: list[Path]) -> str:
+    """A query for tbl, row_number, col, code and cause of the failing cells of stage `folders` that
+    break a rule which refuses rows.
+    """
+    errors = [code for code in RULES if is_error(context, code)]
+    selects = [
+        "SELECT ''::VARCHAR AS tbl, 0::BIGINT AS row_number, ''::VARCHAR AS col, ''::VARCHAR AS"
+        " code, ''::VARCHAR AS cause LIMIT 0"
+    ]
+    files = [folder / FILE for folder in folders if (folder / FILE).is_file()]
+    selects += [f"SELECT tbl, row_number, col, code, cause FROM {parquet(file)}" for file in files]
+    union = " UNION ALL ".join(f"({select})" for select in selects)
+    return f"SELECT * FROM ({union}) WHERE list_contains({literal(errors)}, code)"
+
+
+def rejected_places(context: Context, folders: list[Path]) -> str:
+    """A query for tbl and row_number of every row with at least one error among the failing cells
+    of stage `folders`, each row once.
+    """
+    return f"SELECT DISTINCT tbl, row_number FROM ({error_cells(context, folders)})"
+
+
+def rejected_rows(
+    connection: duckdb.DuckDBPyConnection, context: Context, folders: list[Path]
+) -> dict[str, int]:
+    """How many rows `rejected_places` gives, by table."""
+    rows = connection.execute(
+        f"SELECT tbl, count(*) FROM ({rejected_places(context, folders)}) GROUP BY tbl"
+    ).fetchall()
+    return {table: int(count) for table, count in rows}

@@ -46,7 +46,7 @@ from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
 from syndb_pipeline.destinations.rest.destination import RestDestination
 from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from syndb_pipeline.publishing.plan import require_metadata
-from syndb_pipeline.stages.manifest import Manifest, as_sent
+from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES, run_through
 from syndb_pipeline.state.stage import Context
 from tests.campaigns import sampled

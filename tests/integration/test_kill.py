@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.generate import DATASET, write_dataset
 from syndb_pipeline.base.digests import digest_file
-from syndb_pipeline.stages.manifest import Manifest, as_sent
+from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Lab

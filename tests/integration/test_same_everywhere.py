@@ -20,7 +20,7 @@ import pytest
 from benchmarks.generate import DATASET, FIRST_NEURON, SHARE, write_dataset
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.base.tar_stream import TarPayload
-from syndb_pipeline.stages.manifest import Manifest, as_sent
+from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Lab, Published

@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from syndb_pipeline.base.engine import parquet, quote
+from syndb_pipeline.base.engine import parquet, quote, rows_in
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.base.footers import rows_in
 from syndb_pipeline.contract.checks import CheckedTable
 from syndb_pipeline.contract.tables import SQL_TYPES, Column
 from syndb_pipeline.rules.catalogue import RULES

@@ -14,8 +14,8 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.contract.tables import DECLARED, Declared
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.failing_cells import FILE, rejected_places
 from syndb_pipeline.state.results import Links
+from syndb_pipeline.state.tables import FILE, rejected_places
 
 TOTAL_TOLERANCE: Final = 0.01
 """How far a declared total may be from the sum over the children, as a fraction: room for

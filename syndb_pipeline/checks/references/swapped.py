@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
-from syndb_pipeline.base.engine import literal, quote
-from syndb_pipeline.base.footers import rows_in
+from syndb_pipeline.base.engine import literal, quote, rows_in
 from syndb_pipeline.checks.references.relations import Swap, Work, say, target_setting
 from syndb_pipeline.checks.references.search import CODES as ORPHANS
 from syndb_pipeline.config.table_settings import TableConfig

@@ -13,8 +13,7 @@ from typing import Final, Literal
 
 import duckdb
 
-from syndb_pipeline.base.engine import parquet, quote
-from syndb_pipeline.base.footers import rows_in
+from syndb_pipeline.base.engine import parquet, quote, rows_in
 from syndb_pipeline.checks.dataset import Asking
 from syndb_pipeline.checks.references import search
 from syndb_pipeline.checks.references.relations import (

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from syndb_pipeline.base.engine import parquet
-from syndb_pipeline.base.footers import is_surely_empty
+from syndb_pipeline.base.engine import is_surely_empty, parquet
 from syndb_pipeline.checks.dataset import Asking
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Column, Table

@@ -9,8 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syndb_pipeline.base.engine import ROW_GROUP_ROWS, write_parquet
-from syndb_pipeline.base.footers import is_surely_empty, rows_in, types_of
+from syndb_pipeline.base.engine import (
+    ROW_GROUP_ROWS,
+    is_surely_empty,
+    rows_in,
+    types_of,
+    write_parquet,
+)
 
 ROWS = 2 * ROW_GROUP_ROWS + 3
 

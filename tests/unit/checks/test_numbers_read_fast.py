@@ -29,6 +29,7 @@ from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.readers.part import Part
 from syndb_pipeline.readers.text import census, text_files
 from syndb_pipeline.stages import table_reader
+from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.table_reader import TableReader
 from syndb_pipeline.state.stage import Context
 from tests.ingest_helpers import Ingested, context_for, ingest_folder
@@ -192,7 +193,7 @@ class Spy:
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     seen = Spy()
-    with_numbers, write = text_files.with_numbers, TableReader._write_with_numbers
+    with_numbers, write = text_files.with_numbers, PartWriter._write_with_numbers
 
     def spied(part: Part, numbers: Any) -> Part:
         typed = with_numbers(part, numbers)
@@ -210,7 +211,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
         return given
 
     monkeypatch.setattr(text_files, "with_numbers", spied)
-    monkeypatch.setattr(TableReader, "_write_with_numbers", spied_write)
+    monkeypatch.setattr(PartWriter, "_write_with_numbers", spied_write)
     return seen
 
 

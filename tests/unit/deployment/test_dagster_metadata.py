@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from dagster_defs.metadata import MAX_FINDINGS, findings_table, relations_table
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.state.relation import relations_of
-from syndb_pipeline.state.results import Link
+from syndb_pipeline.state.results import Link, relations_of
 
 
 def findings(count: int) -> list[Finding]:

@@ -33,8 +33,7 @@ from syndb_pipeline.report.html import LONGEST, default_path, render, visible, w
 from syndb_pipeline.report.measures import Cloud, Histogram, clouds, histograms
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages.runner import run_stage
-from syndb_pipeline.state.relation import Relation
-from syndb_pipeline.state.results import Summary
+from syndb_pipeline.state.results import Relation, Summary
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
 from tests.ingest_helpers import context_for
