@@ -104,7 +104,7 @@ recognition: $(VENV)/.installed-dev ## How many mistakes in real tables are reco
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m benchmarks.recognition
 
 schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
-	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.config.json_schema import write_schemas; from syndb_pipeline.destinations.settings import Settings; write_schemas(Path("config/schema"), Settings)'
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.config.json_schema import write_schemas; from syndb_pipeline.destinations import Settings; write_schemas(Path("config/schema"), Settings)'
 
 docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
 	$(BIN)/python -m tests.wrong_inputs

@@ -33,8 +33,8 @@ from benchmarks.servers import KINDS, ROOT, USER, own_environment, running
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.config.settings import PipelineSettings, as_bytes
 from syndb_pipeline.destinations.base import OutgoingFile, Package
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 
 QUERY: Final = "upload_start_time=2026-01-01T00:00:00Z&continent=unknown&country_alpha2=XX&city=unknown&top_mbps_up=0"
 """What SynDB asks with each upload; curl sends the same as we do."""

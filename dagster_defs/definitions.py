@@ -19,7 +19,7 @@ from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import build_schedules
 from dagster_defs.sensors import SENSORS
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.destinations.settings import load_settings
+from syndb_pipeline.destinations import load_settings
 
 
 def build_defs(

@@ -33,7 +33,7 @@ from dagster_defs.registry import register
 from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
-from syndb_pipeline.destinations.settings import load_settings
+from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.records import PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore, Record

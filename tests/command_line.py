@@ -22,8 +22,8 @@ import duckdb
 import yaml
 
 from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 
 PROGRAM = str(Path(sys.executable).with_name("syndb-pipeline"))
 TERMS = {

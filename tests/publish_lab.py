@@ -11,10 +11,9 @@ from uuid import UUID
 import pytest
 
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.destinations import open_destination
+from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.publishing.plan import approve, plan
 from syndb_pipeline.publishing.publish import publish
 from syndb_pipeline.publishing.records import PublishRecords

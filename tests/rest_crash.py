@@ -31,8 +31,8 @@ import httpx
 import yaml
 
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner
@@ -84,7 +84,7 @@ from syndb_pipeline.sandbox.serve import serve
 from syndb_pipeline.stages import runner
 
 # Hundreds of cases would spend minutes on these; that waits are kept is shown elsewhere.
-session._FIRST_WAIT = session._JITTER = 0.02
+session._FIRST_WAIT = 0.02
 connections._SMALL = 100  # so that these small bodies go out in pieces, as large ones do
 users._SCRYPT_COST = 2**4
 runner.versions(next(iter(runner.STAGES.values())))  # looked up once

@@ -20,8 +20,8 @@ from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import FileKind, Metadata, OutgoingFile, Package
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.rest_lab import ADA, PASSWORD, Sandbox
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")

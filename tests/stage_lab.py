@@ -15,7 +15,7 @@ import duckdb
 import yaml
 
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.destinations.settings import Settings
+from syndb_pipeline.destinations import Settings
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import run_stage, run_through

@@ -157,7 +157,7 @@ def whoami(destination: Server = None, settings: Settings = None, as_json: AsJso
     """Who a destination takes you for, and by which credentials."""
     from syndb_pipeline.cli.doctor import impatient, where
     from syndb_pipeline.destinations import default_destination, open_destination
-    from syndb_pipeline.destinations.embedded.settings import EmbeddedDestination
+    from syndb_pipeline.destinations.embedded import EmbeddedDestination
     from syndb_pipeline.destinations.rest import credentials
 
     loaded = impatient(terminal.open_settings(settings))

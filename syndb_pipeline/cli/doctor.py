@@ -23,13 +23,12 @@ from syndb_pipeline.base.errors import Exit, NotLoggedIn, PipelineError, Unknown
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.destinations import open_destination
+from syndb_pipeline.destinations import Kind as DestinationConfig
+from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
-from syndb_pipeline.destinations.embedded.settings import EmbeddedDestination
+from syndb_pipeline.destinations.embedded import EmbeddedDestination
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest import credentials
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.settings import Kind as DestinationConfig
-from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.state.store import DatasetStore
 

@@ -468,7 +468,7 @@ def schema(
         typer.echo(data_dictionary())
     elif what in ("dataset", "pipeline"):
         from syndb_pipeline.config.json_schema import schema_text
-        from syndb_pipeline.destinations.settings import Settings as Destined
+        from syndb_pipeline.destinations import Settings as Destined
 
         typer.echo(schema_text(what, Destined))
     else:

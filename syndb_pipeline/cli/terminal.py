@@ -65,7 +65,7 @@ def open_context(config: Path, settings: Path | None) -> Context:
 
 def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSettings:
     """`settings.load_settings`, which file that is being said where a person may expect another."""
-    from syndb_pipeline.destinations.settings import load_settings
+    from syndb_pipeline.destinations import load_settings
 
     loaded = load_settings(file, near=near)
     if loaded.note is not None:

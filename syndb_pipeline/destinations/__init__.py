@@ -1,21 +1,50 @@
 """Where packages go: SynDB nodes of any kind behind one interface.
 
-Belongs here: the interface, its implementations, and opening one by its name in pipeline.yaml. Does
-not: stages, plans, approvals.
+Belongs here: which kinds of destination there are, pipeline.yaml with them, and opening one by its
+name. Does not: what a kind is set with (its folder's `__init__`), stages, plans, approvals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
 
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config import settings as config
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.destinations.base import Destination
+from syndb_pipeline.destinations.base import Destination, DestinationSettings
+from syndb_pipeline.destinations.embedded import EmbeddedDestination
+from syndb_pipeline.destinations.rest import RestDestination
 
 
-def _silent(_: str) -> None:
-    return None
+def _kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "embedded" if kind is None else str(kind)
+
+
+Kind = Annotated[
+    Annotated[EmbeddedDestination, Tag("embedded")]
+    | Annotated[RestDestination, Tag("rest")],  # another kind: one more line
+    Discriminator(_kind),
+]
+
+
+class Settings(PipelineSettings):
+    __doc__ = PipelineSettings.__doc__
+
+    destinations: dict[str, Kind] = Field(default={"local": EmbeddedDestination()})
+
+    def located(self, state: Path, beside: Path | None) -> dict[str, DestinationSettings]:
+        return {name: own.located(state, beside) for name, own in self.destinations.items()}
+
+
+def load_settings(path: Path | None = None, *, near: Path | None = None) -> Settings:
+    """`config.load_settings` with the destinations."""
+    return config.load_settings(path, near=near, model=Settings)
 
 
 def default_destination(settings: PipelineSettings) -> str:
@@ -45,12 +74,13 @@ def require_named(settings: PipelineSettings, name: str) -> None:
 
 
 def open_destination(
-    settings: PipelineSettings, name: str, say: Callable[[str], None] = _silent
+    settings: PipelineSettings, name: str, log: Callable[[str], None] = lambda line: None
 ) -> Destination:
-    """The destination called `name` in pipeline.yaml; `say` hears what it does and waits for.
+    """The destination called `name` in pipeline.yaml; `log` is called with what it does and waits
+    for.
 
     Raises `ConfigError` with the names there are.
     """
     require_named(settings, name)
-    opened: Destination = settings.destinations[name].open(name, settings, say)
+    opened: Destination = settings.destinations[name].open(name, settings, log)
     return opened

@@ -1,6 +1,7 @@
 """Reading a tar that came from outside: every byte of it is untrusted.
 
-Belongs here: which members a tar may have and taking them out. Does not: what the tables hold.
+Belongs here: which members a tar may have, and taking its tables out. Does not: what the tables
+hold (`tables.py`).
 
 Python's own reader takes any number of bytes for a header and follows links. This one reads once
 from front to back, and never more of a header than `_MAX_EXTENDED_HEADER` bytes.
@@ -9,11 +10,10 @@ from front to back, and never more of a header than `_MAX_EXTENDED_HEADER` bytes
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from syndb_pipeline.base.errors import NotAPackage, UnknownTable
@@ -30,8 +30,8 @@ _HARMLESS: Final = {b"size", b"atime", b"ctime", b"mtime", b"uid", b"gid", b"una
 _AGAIN: Final = "Run the package stage again."
 
 
-class Damaged(Exception):
-    """What is read is no tar, or a broken one; the message says why."""
+class NotReadable(Exception):
+    """What is read is no tar of tables, or a broken one; the message says why."""
 
 
 class Readable(Protocol):
@@ -39,7 +39,7 @@ class Readable(Protocol):
 
 
 @dataclass
-class Member:
+class _Member:
     """A member of a tar, to be saved before the next one is asked for. `says` is what extended
     headers before it say about it."""
 
@@ -47,37 +47,29 @@ class Member:
     type: bytes
     size: int
     says: dict[bytes, bytes]
-    _file: Readable
-    _unread: int
+    file: Readable
+    unread: int
 
     @property
     def regular(self) -> bool:
         return self.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
 
-    def save(self, path: Path, *, flush: bool = False) -> None:
-        """Write its bytes to a new file; with `flush`, force them to disk."""
+    def save(self, path: Path) -> None:
+        """Write its bytes to a new file."""
         with path.open("xb") as file:
-            for piece in self._pieces(self.size):
+            for piece in self.pieces(self.size):
                 file.write(piece)
-            if flush:
-                file.flush()
-                os.fsync(file.fileno())
 
-    def skip(self) -> None:
-        """Pass over what is not read of it."""
-        for _ in self._pieces(self._unread):
-            pass
-
-    def _pieces(self, size: int) -> Iterator[bytes]:
+    def pieces(self, size: int) -> Iterator[bytes]:
         while size:
-            piece = _exactly(self._file, min(size, _PIECE))
+            piece = _exactly(self.file, min(size, _PIECE))
             size -= len(piece)
-            self._unread -= len(piece)
+            self.unread -= len(piece)
             yield piece
 
 
-def members(file: Readable, size: int) -> Iterator[Member]:
-    """The members of a tar of `size` bytes, in its order. Raises `Damaged`."""
+def _members(file: Readable, size: int) -> Iterator[_Member]:
+    """The members of a tar of `size` bytes, in its order. Raises `NotReadable`."""
     left = size
     says: dict[bytes, bytes] = {}
     while (block := _exactly(file, tarfile.BLOCKSIZE)).strip(b"\0"):
@@ -85,29 +77,31 @@ def members(file: Readable, size: int) -> Iterator[Member]:
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
         except (tarfile.TarError, ValueError):
-            raise Damaged("this is no tar, or part of it is missing") from None
+            raise NotReadable("this is no tar, or part of it is missing") from None
         length = int(says.get(b"size", header.size))
         padded = length + -length % tarfile.BLOCKSIZE
         if not 0 <= length <= left:
-            claim = f"{header.name} claims {length:,} bytes"
-            raise Damaged(f"{claim}; {left:,} are left in the tar")
+            raise NotReadable(
+                f"{header.name} claims {length:,} bytes; {left:,} are left in the tar"
+            )
         left -= padded
         if header.type not in _EXTENDED:
             name = says[b"path"].decode("utf-8", "replace") if b"path" in says else header.name
-            member = Member(name, header.type, length, says, file, padded)
+            member = _Member(name, header.type, length, says, file, padded)
             says = {}
             yield member
-            member.skip()
+            for _ in member.pieces(member.unread):
+                pass
             continue
         if length > _MAX_EXTENDED_HEADER:
-            raise Damaged("a header in it is too large")
+            raise NotReadable("a header in it is too large")
         content = _exactly(file, padded)[:length]
         if header.type == tarfile.XHDTYPE:
             says |= _records(content)
         elif header.type == tarfile.GNUTYPE_LONGNAME:
             says[b"path"] = content.rstrip(b"\0")
         else:
-            says.setdefault(b"of all members", content)
+            says[b"of all members"] = content
 
 
 def _records(header: bytes) -> dict[bytes, bytes]:
@@ -116,21 +110,47 @@ def _records(header: bytes) -> dict[bytes, bytes]:
     while header:
         number, space, _ = header.partition(b" ")
         length = int(number) if space and number.isdigit() and len(number) < 6 else 0
-        if not len(number) < length <= len(header):
-            raise Damaged("an extended header is damaged")
-        record, header = header[len(number) + 1 : length], header[length:]
-        key, _, value = record.rstrip(b"\n").partition(b"=")
-        if key == b"size" and not (value.isdigit() and len(value) < 20):
-            raise Damaged("an extended header is damaged")
+        key, _, value = header[len(number) + 1 : length].rstrip(b"\n").partition(b"=")
+        whole = len(number) < length <= len(header)
+        if not whole or (key == b"size" and not (value.isdigit() and len(value) < 20)):
+            raise NotReadable("an extended header is damaged")
         records[key] = value
+        header = header[length:]
     return records
 
 
 def _exactly(file: Readable, size: int) -> bytes:
     data = file.read(size) if size else b""
     if len(data) != size:
-        raise Damaged("it ends in the middle; part of it is missing")
+        raise NotReadable("it ends in the middle; part of it is missing")
     return data
+
+
+def take_tables(tar: Path, folder: Path) -> dict[str, Path]:
+    """Every `<table>.parquet` of a tar that a server gave, as files of `folder` by table; none,
+    when the tar is empty.
+
+    SynDB does not publish what its tar looks like, so folders, and headers that other writers add,
+    are passed over; links and devices are not. Raises `NotReadable`.
+    """
+    tables: dict[str, Path] = {}
+    others = False
+    with tar.open("rb") as file:
+        for member in _members(file, tar.stat().st_size):
+            name = PurePosixPath(member.name).name
+            table = name.removesuffix(".parquet")
+            if member.regular and name.endswith(".parquet") and table in TABLES:
+                if table in tables:
+                    raise NotReadable(f"{name} is in it twice")
+                tables[table] = folder / name
+                member.save(tables[table])
+            elif member.regular:
+                others = True
+            elif member.type != tarfile.DIRTYPE:
+                raise NotReadable("it holds links or devices")
+    if others and not tables:
+        raise NotReadable("it holds no table of SynDB")
+    return tables
 
 
 class _Digested:
@@ -147,7 +167,7 @@ class _Digested:
 
 
 def extract_tables(tar: Payload, folder: Path) -> dict[str, Path]:
-    """Take `<table>.parquet` members out of a package, one file for each table, flushed to disk.
+    """Take `<table>.parquet` members out of a package, one file for each table.
 
     Args:
         tar: Stricter than tars in general: only regular files, each once, whose extended headers
@@ -165,47 +185,41 @@ def extract_tables(tar: Payload, folder: Path) -> dict[str, Path]:
     tables: dict[str, Path] = {}
     pieces = _Digested(tar)
     try:
-        for member in members(pieces, tar.bytes):
+        for member in _members(pieces, tar.bytes):
             table = _table_of(member, tar.name)
             if table in tables:
-                raise NotAPackage(f"{tar.name}: {member.name} is in it twice.")
+                raise NotReadable(f"{member.name} is in it twice")
             tables[table] = folder / f"{table}.parquet"
-            member.save(tables[table], flush=True)
+            member.save(tables[table])
         while pieces.read(_PIECE):
             pass
-    except Damaged as why:
+        digest = pieces.digest.hexdigest()
+        if digest != tar.sha256:
+            raise NotReadable(
+                f"its bytes have the digest {digest[:12]}..., not {tar.sha256[:12]}... as announced"
+            )
+        if not tables:
+            raise NotReadable("no table in it; a package holds a `<table>.parquet` for each")
+    except NotReadable as why:
         raise NotAPackage(f"{tar.name}: {why}.", next_step=_AGAIN) from None
     finally:
         pieces.file.close()
-    digest = pieces.digest.hexdigest()
-    if digest != tar.sha256:
-        raise NotAPackage(
-            f"{tar.name}: its bytes have the digest {digest[:12]}..., not {tar.sha256[:12]}... "
-            "as announced.",
-            next_step=f"The package changed or was damaged on its way. {_AGAIN}",
-        )
-    if not tables:
-        raise NotAPackage(
-            f"{tar.name}: no table in it.",
-            next_step="A package holds one `<table>.parquet` for each table.",
-        )
     return tables
 
 
-def _table_of(member: Member, tar: str) -> str:
+def _table_of(member: _Member, tar: str) -> str:
     if not member.regular:
-        unlike = "(a link, a folder, a device or an unusual header)"
-        raise NotAPackage(f"{tar}: {member.name!r} is no regular file {unlike}.")
-    if member.says.keys() - _HARMLESS:
-        raise NotAPackage(
-            f"{tar}: an extended header says more than a member's size, times and owner."
+        raise NotReadable(
+            f"{member.name!r} is no regular file (a link, a folder, a device or an unusual header)"
         )
-    table, dot, suffix = member.name.partition(".")
-    if f"{dot}{suffix}" != ".parquet" or table not in TABLES:
+    if member.says.keys() - _HARMLESS:
+        raise NotReadable("an extended header says more than a member's size, times and owner")
+    table, _, suffix = member.name.partition(".")
+    if suffix != "parquet" or table not in TABLES:
         raise UnknownTable(
             f"{tar}: {member.name!r} is not the file of a SynDB table.",
             next_step=f"Allowed: {', '.join(TABLES)}, each with .parquet",
         )
     if not member.size:
-        raise NotAPackage(f"{tar}: {member.name} is empty.")
+        raise NotReadable(f"{member.name} is empty")
     return table

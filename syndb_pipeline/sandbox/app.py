@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from syndb_pipeline.base.errors import NotPermitted, PipelineError, UnknownDataset
-from syndb_pipeline.destinations.rest.settings import is_loopback
+from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.sandbox import files, metadata, profile
 from syndb_pipeline.sandbox.backend import Backend, Limits, without_paths
 from syndb_pipeline.sandbox.faults import Faults

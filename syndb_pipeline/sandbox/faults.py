@@ -31,7 +31,7 @@ from syndb_pipeline.base import engine
 from syndb_pipeline.base.engine import flush, literal, parquet, quote, write_parquet
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.destinations.rest.settings import is_loopback
+from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.sandbox.fault_script import DATA_FAULTS, Fault, parse_fault, route_name
 from syndb_pipeline.state.store import write_atomically
 

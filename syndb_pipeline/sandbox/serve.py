@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.destinations.rest.settings import is_loopback
+from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.sandbox.app import build_app
 from syndb_pipeline.sandbox.backend import NODE, Backend, Limits, Objects
 from syndb_pipeline.sandbox.faults import CONNECTION, Faults, tamper

@@ -32,9 +32,9 @@ from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import schedule_name
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import as_lines
+from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 from tests.rest_lab import EVE, RestLab, Sandbox
 
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2b01"

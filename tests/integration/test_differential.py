@@ -43,8 +43,8 @@ from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.destinations.base import OutgoingFile, Package, differences
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from syndb_pipeline.publishing.plan import require_metadata
 from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import STAGES, run_through

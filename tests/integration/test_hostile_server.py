@@ -22,11 +22,11 @@ from pydantic import SecretStr
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, PipelineError, Unreachable
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest.bodies import FilePart
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.forms import FilePart
 from syndb_pipeline.destinations.rest.session import Session
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.command_line import PROGRAM
 from tests.rest_lab import ROOT
 from tests.rest_place import metadata, package
@@ -40,7 +40,6 @@ ME = {"id": "1d2a11", "email": "ada@lab.example", "is_verified": True}
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._JITTER", 0.01)
     for name in (
         "HTTPS_PROXY",
         "HTTP_PROXY",
@@ -398,7 +397,7 @@ def test_a_server_elsewhere_leads_to_nothing_on_this_machine() -> None:
     for address in ("https://127.0.0.1/x", "https://localhost:8443/x", "https://[::1]/x"):
         with pytest.raises(DestinationRefused, match="which is this machine"):
             redirected("https://api.example.org/x", address, "syndb", "to ask")
-        with pytest.raises(DestinationRefused, match="gave an address"):
+        with pytest.raises(DestinationRefused, match="which is this machine"):
             require_safe(address, "https://api.example.org", "syndb", "to ask")
     assert (
         redirected("http://127.0.0.1:1/x", "http://127.0.0.1:2/y", "syndb", "to ask")

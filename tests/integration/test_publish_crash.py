@@ -19,8 +19,7 @@ from uuid import UUID
 import pytest
 
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.destinations import open_destination
-from syndb_pipeline.destinations.settings import load_settings
+from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner

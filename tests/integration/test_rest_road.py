@@ -25,8 +25,8 @@ from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.home import dagster_home
 from dagster_defs.launch import launch
+from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.publishing.records import PublishRecords, Receipt
 from syndb_pipeline.state.store import DatasetStore
 from tests.command_line import Published, Terminal

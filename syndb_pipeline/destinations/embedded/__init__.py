@@ -1,4 +1,45 @@
-"""The SynDB node that comes with the pipeline: a folder on this machine.
+"""What pipeline.yaml says of a SynDB node in a folder of this machine.
 
-Belongs here: its tables, files and ownership. Does not: HTTP.
+Belongs here: its settings. Does not: the node (`node.py`).
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.config.yaml_file import Text
+from syndb_pipeline.destinations.base import DestinationSettings
+
+if TYPE_CHECKING:
+    from syndb_pipeline.destinations.base import Destination
+
+
+class EmbeddedDestination(DestinationSettings):
+    """A SynDB node in a folder of this machine."""
+
+    kind: Literal["embedded"] = "embedded"
+    path: Path = Field(default=Path("node"), description="Folder of the node; relative to `state`.")
+    owner: Text = Field(
+        default="", description="Who publishes; the operating system's user when empty."
+    )
+
+    def located(self, state: Path, beside: Path | None) -> EmbeddedDestination:
+        """The same node by its whole path. A file `beside` a dataset names none outside of
+        `state`."""
+        node = (state / self.path.expanduser()).resolve()
+        if beside and not node.is_relative_to(state):
+            node = state / EmbeddedDestination().path
+        return self.model_copy(update={"path": node})
+
+    def open(
+        self, name: str, settings: PipelineSettings, log: Callable[[str], None]
+    ) -> Destination:
+        from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+
+        limit, threads = settings.memory_limit, settings.threads
+        return EmbeddedNode(name, self.path, owner=self.owner, memory_limit=limit, threads=threads)

@@ -2,7 +2,7 @@
 and skeletons.
 
 Belongs here: storing and reading datasets so that readers and writers never see a half. Does not:
-deciding what may be published.
+what the rows of tables are (`tables.py`), deciding what may be published.
 
 One dataset is one folder, `<node>/datasets/<id>/`. Its `dataset.json` says all: metadata, owner,
 uploads, and which files of `tables/` are the tables now. Table files are never changed, only added;
@@ -21,6 +21,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -31,6 +32,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.base import engine
+from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import (
     DestinationRefused,
@@ -42,6 +44,7 @@ from syndb_pipeline.base.progress import Progress, Watch, unwatched
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.destinations.archive import extract_tables
 from syndb_pipeline.destinations.base import (
+    SUFFIX,
     DatasetInfo,
     Deletion,
     FailedFile,
@@ -57,8 +60,7 @@ from syndb_pipeline.destinations.base import (
     differences,
     unknown_dataset,
 )
-from syndb_pipeline.destinations.embedded.files import StoredFile, keep_file, stored_files
-from syndb_pipeline.destinations.embedded.tables import (
+from syndb_pipeline.destinations.tables import (
     check_size,
     check_table,
     compare_table,
@@ -69,6 +71,17 @@ from syndb_pipeline.state.store import write_atomically
 
 LOCK_SECONDS: Final = 600.0
 """How long a writer waits for another writer of the same dataset."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A mesh or skeleton in the node, by the UUID of its row; `path` is where its bytes are now."""
+
+    kind: FileKind
+    unit: UUID
+    sha256: str
+    bytes: int
+    path: Path
 
 
 class _TableFile(BaseModel):
@@ -169,9 +182,13 @@ class EmbeddedNode:
                 self._require_owner(entry)
             if entry is not None and entry.state == "present":
                 if found := differences(metadata, entry.metadata):
-                    lines = "".join(f"\n  {line}" for line in found)
                     raise DestinationRefused(
-                        f"Dataset {metadata.id} is at {self.name} with other metadata:{lines}",
+                        "\n  ".join(
+                            [
+                                f"Dataset {metadata.id} is at {self.name} with other metadata:",
+                                *found,
+                            ]
+                        ),
                         next_step="Give the config the metadata that are there, or delete the "
                         "dataset there and publish it again.",
                     )
@@ -251,8 +268,7 @@ class EmbeddedNode:
                 raise NotAPackage(
                     f"{tar.name}: the name of a package must hold the dataset's id, {dataset}."
                 )
-            sent = self._extracted(folder, package)
-            with self._duckdb(folder) as connection:
+            with self._extracted(folder, package) as (connection, sent):
                 for path in sent.values():
                     check_size(connection, path, max_rows=self.max_rows, max_bytes=self.max_bytes)
                 rows = {name: check_table(connection, name, path) for name, path in sent.items()}
@@ -263,11 +279,10 @@ class EmbeddedNode:
             upload = Upload.of(Package(tar=tar, rows=rows), self.owner)
             tables = entry.tables | merged
             codes = {*entry.metadata.syndb_tables, *(TABLES[name].code for name in sent)}
+            known = {"syndb_tables": tuple(sorted(codes))}
             new = entry.model_copy(
                 update={
-                    "metadata": entry.metadata.model_copy(
-                        update={"syndb_tables": tuple(sorted(codes))}
-                    ),
+                    "metadata": entry.metadata.model_copy(update=known),
                     "tables": {name: tables[name] for name in ordered(tables)},
                     "uploads": (*entry.uploads, upload),
                     "number_of_units": entry.number_of_units + sum(rows.values()),
@@ -282,8 +297,8 @@ class EmbeddedNode:
 
     def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
         with self._changing(dataset) as (folder, entry):
-            sent, held = self._extracted(folder, package), _held(folder, entry)
-            with self._duckdb(folder) as connection:
+            held = _held(folder, entry)
+            with self._extracted(folder, package) as (connection, sent):
                 return tuple(
                     compare_table(connection, name, path, held.get(name))
                     for name, path in sent.items()
@@ -313,9 +328,25 @@ class EmbeddedNode:
         self, dataset: UUID, kind: FileKind, unit: UUID, path: Path, sha256: str
     ) -> StoredFile:
         """Keep a copy of `path`, whose bytes must have the digest `sha256`, as the mesh or skeleton
-        of the row `unit`."""
+        of the row `unit`, in the place of an earlier one."""
         with self._changing(dataset) as (folder, _):
-            return keep_file(folder, kind, unit, path, sha256)
+            shelf = folder / "files" / kind
+            target = shelf / f"{unit}.{sha256}{SUFFIX[kind]}"
+            if not target.is_file():
+                beside = folder / ".staging" / target.name
+                for parent in (shelf, beside.parent):
+                    parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, beside)
+                if digest_file(beside) != sha256:
+                    raise NotAPackage(
+                        f"{path}: its bytes are not those announced.",
+                        next_step="Run the package stage again.",
+                    )
+                flush(beside)
+                beside.replace(target)
+                flush(shelf)
+            _keep_only(shelf, {target}, f"{unit}.*")
+            return StoredFile(kind, unit, sha256, target.stat().st_size, target)
 
     def files(self, dataset: UUID) -> StoredFiles:
         stored = self.stored(dataset)
@@ -325,7 +356,17 @@ class EmbeddedNode:
         """The dataset's meshes and skeletons, or those of one row."""
         if self.info(dataset) is None:
             raise unknown_dataset(dataset, self.name)
-        return stored_files(self._dataset(dataset), unit)
+        newest: dict[tuple[FileKind, UUID], tuple[int, StoredFile]] = {}
+        for kind, suffix in SUFFIX.items():
+            shelf = self._dataset(dataset) / "files" / kind
+            for path in sorted(shelf.glob(f"{unit or ''}*{suffix}")):
+                name, sha256, _ = path.name.split(".")
+                state = path.stat()
+                stored = StoredFile(kind, UUID(name), sha256, state.st_size, path)
+                # Two of one unit: a replacement under way.
+                if state.st_mtime_ns >= newest.get((kind, stored.unit), (0, stored))[0]:
+                    newest[kind, stored.unit] = (state.st_mtime_ns, stored)
+        return [stored for _, stored in newest.values()]
 
     # Who may, and one writer at a time
 
@@ -381,16 +422,16 @@ class EmbeddedNode:
                 self._require_owner(entry)
             yield folder, entry
 
-    def _extracted(self, folder: Path, package: Package) -> dict[str, Path]:
-        staging = folder / ".staging"
-        staging.mkdir()
-        return extract_tables(package.tar, staging)
-
     @contextmanager
-    def _duckdb(self, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        spill, limit = folder / ".staging" / "spill", self.memory_limit
+    def _extracted(
+        self, folder: Path, package: Package
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, Path]]]:
+        """DuckDB, and the tables of a package as files."""
+        staging, limit = folder / ".staging", self.memory_limit
+        staging.mkdir()
+        sent, spill = extract_tables(package.tar, staging), staging / "spill"
         with engine.connect(memory_limit=limit, threads=self.threads, spill=spill) as connection:
-            yield connection
+            yield connection, sent
 
 
 # Files of one dataset
@@ -411,6 +452,7 @@ def _merge(
     tables.mkdir(exist_ok=True)
     target = tables / f"{name}.{uuid4().hex}.parquet"
     if before is None:
+        flush(sent)
         sent.replace(target)
     else:
         write_merged(connection, name, tables / before.file, sent, target)
@@ -450,7 +492,7 @@ def _sweep(folder: Path, entry: _Entry | None) -> None:
         beside.unlink()
 
 
-def _keep_only(tables: Path, files: set[Path]) -> None:
-    for path in tables.iterdir():
+def _keep_only(folder: Path, files: set[Path], pattern: str = "*") -> None:
+    for path in folder.glob(pattern):
         if path not in files:
             path.unlink()

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from syndb_pipeline.base.errors import DestinationRefused
-from syndb_pipeline.destinations.rest.settings import is_loopback
+from syndb_pipeline.destinations.rest import is_loopback
 
 MAX_WORDS: Final = 400
 """Characters of a server's words that are shown."""
@@ -75,18 +75,15 @@ def words_of(content: bytes, secrets: Iterable[str] = ()) -> str:
     repeat them.
     """
     head = content[:_MAX_READ]
+    text = head.decode("utf-8", "replace")
     detail = _detail(head)
     if detail is None:
-        text = head.decode("utf-8", "replace")
-        markup = text[:_MAX_MARKUP]
         error = r"<Error>.*?<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?"
-        if found := re.search(error, markup, re.DOTALL):
-            detail = ": ".join(filter(None, found.groups()))
-        elif re.match(r"\s*<", text):
-            title = re.search(r"<title>([^<]*)</title>", markup, re.IGNORECASE)
-            detail = title[1] if title else ""
-        else:
-            detail = text
+        title = r"<(?i:title)>([^<]*)</"
+        markup = text[:_MAX_MARKUP]
+        found = re.search(error, markup, re.DOTALL) or re.search(title, markup)
+        page = text.lstrip().startswith("<")
+        detail = ": ".join(filter(None, found.groups())) if found else "" if page else text
     try:
         words = _in_words(detail)
     except RecursionError:
@@ -177,50 +174,38 @@ def redirected(url: str, location: str, name: str, what: str) -> str:
         DestinationRefused: That is no address, or one that is less safe than `url`.
     """
     target = _joined(url, location)
-    parts = _address(target)
-    if parts is None:
-        why = f"something that is no address ({what})"
-    elif parts.scheme == "http" and (url.startswith("https:") or not is_loopback(parts.host)):
-        why = f"{shown(target)}, which is not encrypted ({what}). It was not followed"
-    elif is_loopback(parts.host) and not is_loopback(urlsplit(url).hostname or ""):
-        why = f"{shown(target)}, which is this machine ({what}). It was not followed"
-    else:
-        return target
-    raise DestinationRefused(
-        f"{host_of(url)} redirects to {why}.",
-        next_step=f"Look at url of {name} in pipeline.yaml.",
-    )
+    require_safe(target, url, name, what)
+    return target
 
 
-def moved(url: str, location: str, base: str, name: str, what: str) -> DestinationRefused:
-    """The refusal to send again, to where `location` points, what is no GET; it says which `url` of
-    the settings, now `base`, would be the new one."""
-    target = _joined(url, location)
-    address = shown(target) if target else cleaned(location.partition("?")[0])
-    below = urlsplit(url).path.removeprefix(urlsplit(base).path)
+def moved(url: str, location: str, name: str, what: str) -> DestinationRefused:
+    """The refusal to send again, to where `location` points, what is no GET."""
+    address = shown(_joined(url, location))
     return DestinationRefused(
         f"{host_of(url)} has moved to {address} ({what}). Nothing was sent there.",
-        next_step=f"If that is right, set url of {name} in pipeline.yaml to "
-        f"{address.removesuffix(below)}",
+        next_step=f"If that is right, correct url of {name} in pipeline.yaml.",
     )
 
 
 def require_safe(url: str, base: str, name: str, what: str) -> None:
-    """A pre-signed address comes from outside: it must be https, or of this machine when the server
-    at `base` is this machine too.
+    """An address from outside must be https, or of this machine when `base`, which leads to it, is
+    this machine too: a server elsewhere has no business with the services of this machine.
 
-    A server elsewhere has no business with the services of this machine. Raises
-    `DestinationRefused`.
+    Raises `DestinationRefused`, which shows no query.
     """
     parts = _address(url)
-    local = parts is not None and is_loopback(parts.host)
-    near = is_loopback(urlsplit(base).hostname or "")
-    if parts is None or parts.userinfo or not (near if local else parts.scheme == "https"):
-        raise DestinationRefused(
-            f"{name} gave an address that is not https, or that is no server's ({what}). "
-            "Nothing was sent there.",
-            next_step=f"Report it to who runs {name}.",
-        )
+    if parts is None:
+        why = "something that is no address"
+    elif is_loopback(parts.host) and not is_loopback(urlsplit(base).hostname or ""):
+        why = f"{shown(url)}, which is this machine"
+    elif parts.scheme == "http" and (base.startswith("https:") or not is_loopback(parts.host)):
+        why = f"{shown(url)}, which is not encrypted"
+    else:
+        return
+    raise DestinationRefused(
+        f"{name} leads to {why} ({what}). Nothing was sent there.",
+        next_step=f"Look at url of {name} in pipeline.yaml, or report it to who runs {name}.",
+    )
 
 
 def _joined(url: str, location: str) -> str:
@@ -231,10 +216,10 @@ def _joined(url: str, location: str) -> str:
 
 
 def _address(url: str) -> httpx.URL | None:
-    """An address of HTTP with a host, and a port that can be; None for anything else."""
+    """An address of HTTP with a host, no user, and a port that can be; None for anything else."""
     try:
         parts = httpx.URL(url)
         fits = parts.scheme in ("http", "https") and parts.host and urlsplit(url).port != 0
     except (ValueError, httpx.InvalidURL):  # `port` raises for one above 65535
         return None
-    return parts if fits else None
+    return parts if fits and not parts.userinfo else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import resource
+import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -23,7 +24,7 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
 )
 from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, unknown_dataset
-from syndb_pipeline.destinations.rest.access import Access, log_in_again
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.answers import Answer, cleaned, require_safe
 from syndb_pipeline.destinations.rest.bodies import (
     Authorization,
@@ -31,12 +32,13 @@ from syndb_pipeline.destinations.rest.bodies import (
     Body,
     Labels,
     Profile,
+    Tag,
     Universal,
     UploadedDataset,
     new_dataset,
 )
+from syndb_pipeline.destinations.rest.credentials import Credentials, find, log_in_again
 from syndb_pipeline.destinations.rest.session import Session, look_with_doctor, path_part
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 
 _PROFILE: Final = "/user/profile"
 METADATA: Final = "/neurodata/metadata"
@@ -47,6 +49,59 @@ _Body = TypeVar("_Body", bound=Body)
 _FOUND: Final = Answer(201, Headers(), b"")
 """In place of an answer that was lost: the dataset is there, created by that request or by somebody
 else."""
+
+
+class Access:
+    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
+
+    def __init__(
+        self,
+        destination: str,
+        server: RestSettings,
+        log: Callable[[str], None],
+        log_in: Callable[[str, SecretStr], SecretStr],
+    ) -> None:
+        self._destination = destination
+        self._server = server
+        self._log = log
+        self._log_in = log_in
+        self._lock = threading.Lock()
+        self.use(None)
+
+    def use(self, token: SecretStr | None) -> None:
+        """Take this token instead of what is kept; None: what is kept again."""
+        with self._lock:
+            self._asked = token is not None
+            self._found = Credentials(token=token, source="given") if token else None
+
+    def token(self) -> SecretStr | None:
+        """The token; with a name and a password and no token yet, one that a log-in gives. None
+        when there is nothing to log in with."""
+        with self._lock:
+            if not self._asked:
+                self._found = find(self._destination, self._server, log=self._log)
+                self._asked = True
+            if self._found and self._found.token is None:
+                self._renew(self._found)
+            return self._found.token if self._found else None
+
+    def renew(self, refused: SecretStr | None) -> bool:
+        """Whether there is another token than the `refused` one: another thread's, or that of a new
+        log-in."""
+        with self._lock:
+            found = self._found
+            if found is not None and found.token == refused and found.password is not None:
+                self._log(
+                    f"{self._destination} does not take the token any more; "
+                    f"logging in again as {found.username}"
+                )
+                self._renew(found)
+            return self._found is not None and self._found.token != refused
+
+    def _renew(self, found: Credentials) -> None:
+        assert found.username is not None and found.password is not None
+        token = self._log_in(found.username, found.password)
+        self._found = found.renewed(self._server.origin, token, log=self._log)
 
 
 class RestClient:
@@ -98,10 +153,8 @@ class RestClient:
 
     def authorization_url(self) -> str:
         """The page where a person proves to be an academic, for a browser."""
-        answer, what = (
-            self.session.ask("GET", "/user/academic/authorize"),
-            "the page for academic verification",
-        )
+        what = "the page for academic verification"
+        answer = self.session.ask("GET", "/user/academic/authorize")
         if not answer.good:  # never because of "not verified": that is what this route is for
             raise DestinationRefused(self.session.refused(answer, what))
         url = self.read(Authorization, answer).authorization_url
@@ -124,13 +177,9 @@ class RestClient:
     def _ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
         secret = password.get_secret_value()
         form = {"grant_type": "password", "username": username, "password": secret}
+        path = "/user/auth/native/login"
         answer = self.session.ask(
-            "POST",
-            "/user/auth/native/login",
-            form=form,
-            repeatable=True,
-            ours=False,
-            secrets=(secret,),
+            "POST", path, form=form, repeatable=True, ours=False, secrets=(secret,)
         )
         if answer.status in (400, 401):
             raise NotLoggedIn(
@@ -200,7 +249,7 @@ class RestClient:
             wrong = cleaned(f"{place}: {first['msg']}")
         raise DestinationRefused(
             f"{self.name} answered what SynDB's published contract does not have ({wrong}).",
-            next_step=f"Is {self.config.url} the address of a SynDB, with its base path?",
+            next_step=f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml.",
         )
 
     def good(self, answer: Answer, asked: str, dataset: UUID | None = None) -> None:
@@ -216,8 +265,7 @@ class RestClient:
     def _refusal(self, answer: Answer, asked: str) -> DestinationRefused:
         advice = look_with_doctor(self.name)
         if answer.status in (404, 405):
-            place = f"Is {self.config.url} the address of a SynDB, with its base path?"
-            advice = f"{place} Look at url in pipeline.yaml."
+            advice = f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml."
         return DestinationRefused(self.session.refused(answer, asked), next_step=advice)
 
     def _forbidden(self, answer: Answer, asked: str, dataset: UUID | None) -> DestinationRefused:
@@ -258,32 +306,31 @@ class RestClient:
         if (there := self.info(dataset)) is not None:
             return there
         self._create_tags(metadata)
-        collections = dict.fromkeys(metadata.dataset_collection_names)
-        steps = [("animal", metadata.animal_name), *(("collection", name) for name in collections)]
-        lost: set[tuple[str, str]] = set()
-        refused: list[str] = []
+        groups = list(metadata.authorized_group_names)
+        steps: list[Tag] = [("animal", metadata.animal_name, {"species": metadata.animal})]
+        for name in dict.fromkeys(metadata.dataset_collection_names):
+            body = {"name": name, "dataset_ids": [], "authorized_group_names": groups}
+            steps.append(("collection", name, body))
+        most, refused = 2 * len(steps), ""
         while (answer := self._create(metadata)).status == 404:
-            if not steps:
-                groups = ", ".join(metadata.authorized_group_names)
-                site = "Groups are made at SynDB's own site, not from here"
+            if not steps or not most:
+                site = f"Groups are made at SynDB's own site: look for {', '.join(groups)} there."
                 raise DestinationRefused(
-                    "\n".join(
-                        [self.session.refused(answer, f"to create dataset {dataset}"), *refused]
-                    ),
-                    next_step=f"{site}: look for {groups} there."
-                    if groups
-                    else f"Report it to who runs {self.name}.",
+                    self.session.refused(answer, f"to create dataset {dataset}") + refused,
+                    next_step=site if groups else f"Report it to who runs {self.name}.",
                 )
             # One at a time, the one that the answer names first: a server that only lacks a
             # collection gets no animal.
             step = next((each for each in steps if each[1] in answer.words), steps[0])
             steps.remove(step)
-            made = self._create_needed(*step, metadata)
-            if made is None and step not in lost:
-                lost.add(step)
-                steps.append(step)  # created again should the next answer be that it is missing
-            elif made is not None and not made.good:
-                refused.append(self.session.refused(made, f"to create {step[1]}"))
+            most -= 1
+            try:
+                made = self._create_needed(*step)
+                if not made.good:
+                    refused += "\n" + self.session.refused(made, f"to create {step[1]}")
+            except OutcomeUnknown as lost:
+                self.log(f"{lost.message} If it is there, the dataset can be created.")
+                steps.append(step)
         if answer.good:
             self.log(f"Created dataset {dataset} at {self.name}")
         # Whether it was created now, was lost on the way back, or another was faster: the server
@@ -317,39 +364,22 @@ class RestClient:
 
     def _create_tags(self, metadata: Metadata) -> None:
         for kind, name, body in self._tags().missing(metadata):
-            what = f"the {kind.replace('_', ' ')} {name}"
-            answer = self._create_tag(kind, body, what)
+            answer = self._create_needed(kind, name, body)
             # Another may have created it in between, and the answer to ours may have been lost:
             # what is there counts.
-            if not answer.good:
-                if not self._tags().has(kind, name, metadata):
-                    self.good(answer, f"to create {what}")
-                self.log(f"Created {what} at {self.name}")
+            if not answer.good and not self._tags().has(kind, name, metadata):
+                self.good(answer, f"to create the {kind.replace('_', ' ')} {name}")
 
     def _tags(self) -> Universal:
         return self.get(Universal, f"{METADATA}/get/universal", "the tags there are")
 
-    def _create_tag(self, kind: str, body: dict[str, Any], what: str) -> Answer:
-        path = f"{METADATA}/tag/{kind}/create"
-        answer = self.session.ask("POST", path, json=body, repeatable=True)
-        if answer.good:
-            self.log(f"Created {what} at {self.name}")
-        return answer
-
-    def _create_needed(self, kind: str, name: str, metadata: Metadata) -> Answer | None:
-        """Create the animal or the collection of this name; None when the answer was lost. No route
-        says whether it is there."""
-        if kind == "animal":
-            return self._create_tag(kind, {"species": metadata.animal}, f"the animal {name}")
-        groups = list(metadata.authorized_group_names)
-        body = {"name": name, "dataset_ids": [], "authorized_group_names": groups}
-        path, what = f"{METADATA}/dataset/collection/new/simple", f"the collection {name}"
-        try:
-            answer = self.session.ask("POST", path, json=body, repeatable=False)
-        except OutcomeUnknown as lost:
-            self.log(f"{lost.message} If it is there, the dataset can be created.")
-            return None
-        if answer.status == 403:
+    def _create_needed(self, kind: str, name: str, body: dict[str, Any]) -> Answer:
+        """Create a tag, the animal or a collection. No route says whether the last two are
+        there."""
+        is_tag, what = kind != "collection", f"the {kind.replace('_', ' ')} {name}"
+        path = f"tag/{kind}/create" if is_tag else "dataset/collection/new/simple"
+        answer = self.session.ask("POST", f"{METADATA}/{path}", json=body, repeatable=is_tag)
+        if answer.status == 403 and not is_tag:
             raise self._forbidden(answer, f"to create {what}", None)
         if answer.good:
             self.log(f"Created {what} at {self.name}")

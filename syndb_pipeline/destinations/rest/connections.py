@@ -28,9 +28,9 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     Unreachable,
 )
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.destinations.rest.answers import cleaned, host_of, moment_of, status_name
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.settings import is_loopback
 
 _LONGEST_STEP: Final = 10.0
 """Seconds that each step of `reach` may take at most."""
@@ -100,23 +100,22 @@ def proxy_of(url: str) -> httpx.URL | None:
     Raises `ConfigError` for one that cannot be used. Its address is not in the message, for that
     may hold a password.
     """
-    parts = urlsplit(url)
+    parts, named = urlsplit(url), getproxies()
     host = parts.hostname or ""
-    named = getproxies()
     address = named.get(parts.scheme) or named.get("all")
     if not address or is_loopback(host) or proxy_bypass(host):
         return None
     try:
         proxy = httpx.URL(address if "://" in address else f"http://{address}")
+        if proxy.scheme in ("http", "https") and proxy.host:
+            return proxy
     except httpx.InvalidURL:
-        proxy = httpx.URL()
-    if proxy.scheme in ("http", "https") and proxy.host:
-        return proxy
+        pass  # raised below: an exception raised in here would carry the address as its context
     raise ConfigError(
         "The environment names a proxy that cannot be used: it is no address, or not that of an "
         "HTTP proxy.",
-        next_step="Look at HTTPS_PROXY, ALL_PROXY and NO_PROXY: write proxies as http://host:port "
-        "(SOCKS is not spoken here), and exceptions as names or addresses with commas between.",
+        next_step="Look at HTTPS_PROXY and ALL_PROXY: write them as http://host:port "
+        "(SOCKS is not spoken here).",
     )
 
 
@@ -127,18 +126,15 @@ def open_pool(
     kept for another request."""
     options: dict[str, Any] = {
         "ssl_context": context,
+        "max_connections": None,
         "max_keepalive_connections": idle,
         "keepalive_expiry": 30,
         "network_backend": _Backend(),
     }
     if proxy is None:
-        return httpcore.ConnectionPool(max_connections=None, **options)
-    return httpcore.HTTPProxy(
-        _core_url(proxy),
-        proxy_auth=(proxy.username, proxy.password) if proxy.userinfo else None,
-        max_connections=None,
-        **options,
-    )
+        return httpcore.ConnectionPool(**options)
+    user = (proxy.username, proxy.password) if proxy.userinfo else None
+    return httpcore.HTTPProxy(_core_url(proxy), proxy_auth=user, **options)
 
 
 def send(pool: httpcore.ConnectionPool, request: httpx.Request) -> httpcore.Response:
@@ -230,33 +226,30 @@ def reach(settings: RestSettings) -> Reached:
     def trace(event: str, info: dict[str, Any]) -> None:
         nonlocal connected
         if event == "connection.connect_tcp.complete":
-            steps.append("name and connection" if proxy is None else f"proxy {_where(proxy)}")
-            connected = time.monotonic()
+            steps.append(f"proxy {_where(proxy)}" if proxy else "name and connection")
         elif event == "connection.start_tls.complete":
             encrypted = info["return_value"].get_extra_info("ssl_object")
             steps.append(encrypted.version() or "TLS")
-            connected = time.monotonic()
+        else:
+            return
+        connected = time.monotonic()
 
-    timeout = httpx.Timeout(seconds).as_dict()
+    extensions = {"timeout": httpx.Timeout(seconds).as_dict(), "trace": trace}
     try:
         with within(began + 3 * seconds), open_pool(certificates(), proxy) as pool:
             before = datetime.now(UTC)
-            request = httpx.Request(
-                "GET", settings.url + "/", extensions={"timeout": timeout, "trace": trace}
-            )
-            answer = send(pool, request)
-            after = datetime.now(UTC)
+            answer = send(pool, httpx.Request("GET", settings.url + "/", extensions=extensions))
+            between = before + (datetime.now(UTC) - before) / 2
             answer.close()  # its head is enough
     except (httpcore.ProxyError, *FAILURES, httpx.InvalidURL, UnicodeError) as error:
         raise _step_failed(settings.url, proxy, len(steps), error) from None
-    status = answer.status
-    said = f"answers {status_name(status)}" if status >= 500 else "answers"
+    said = f"answers {status_name(answer.status)}" if answer.status >= 500 else "answers"
     steps.append(f"{(connected - began) * 1000:.0f} ms")
     moment = moment_of(httpx.Headers(answer.headers).get("date", ""))
     return Reached(
         f"{host_of(settings.url)} {said} ({', '.join(steps)})",
-        status,
-        None if moment is None else (moment - (before + (after - before) / 2)).total_seconds(),
+        answer.status,
+        None if moment is None else (moment - between).total_seconds(),
     )
 
 
@@ -265,40 +258,31 @@ def _step_failed(url: str, proxy: httpx.URL | None, steps: int, error: Exception
     server = httpx.URL(url)
     cause = error.__cause__ or error.__context__
     reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None) or str(error)
-    reason = cleaned(reason) or type(error).__name__
-    where = _where(proxy or server) + (", the proxy," if proxy else "")
-    if isinstance(error, httpx.InvalidURL | UnicodeError):  # a part is empty, or too long
-        return ConfigError(
-            f"DNS: {server.host} is no name that a server can have.",
-            next_step="Look at url in pipeline.yaml.",
-        )
-    if refusal := unproven(error, f"TLS: {where}"):
+    if isinstance(error, httpcore.ConnectTimeout):
+        reason = "no answer in time"
+    who = _where(proxy or server) + (", the proxy," if proxy else "")
+    if refusal := unproven(error, f"TLS: {who}"):
         return refusal
-    if not steps and isinstance(cause, gaierror):
+    advice = "Look at url in pipeline.yaml: its name, scheme and port, "
+    if isinstance(cause, gaierror) or isinstance(error, httpx.InvalidURL | UnicodeError):
         host = (proxy or server).host + (", the proxy," if proxy else "")
-        return Unreachable(
-            f"DNS: the name {host} is not known here ({reason}).",
-            next_step="Look at its spelling in pipeline.yaml, and at this machine's network.",
+        what = f"DNS: the name {host} is not known here"
+        advice += "and at this machine's network."
+    elif not steps:
+        what = f"TCP: {who} takes no connection"
+        advice += (
+            "and whether the server runs. A firewall may be in between; HTTPS_PROXY sets a proxy."
         )
-    if not steps:
-        late = isinstance(error, httpcore.ConnectTimeout)
-        return Unreachable(
-            f"TCP: {where} takes no connection ({'no answer in time' if late else reason}).",
-            next_step="Does the server run, and is the port right? A firewall may be in between; "
-            "a proxy is set with HTTPS_PROXY.",
-        )
-    if proxy is None and server.scheme == "https" and steps == 1:
-        return Unreachable(
-            f"TLS: {where} takes connections, but not encrypted ones "
-            f"({reason.replace('_', ' ').lower()}).",
-            next_step="Look at url in pipeline.yaml: scheme and port. A proxy may be in between.",
-        )
-    silent = (
-        "does not answer through the proxy" if proxy else "takes connections, but does not answer"
-    )
+    elif proxy is None and server.scheme == "https" and steps == 1:
+        what = f"TLS: {who} takes connections, but not encrypted ones"
+        advice += "and whether a proxy is in between."
+    else:
+        silent = "takes connections, but does not answer"
+        silent = "does not answer through the proxy" if proxy else silent
+        what = f"HTTP: {host_of(url)} {silent}"
+        advice += "or try later."
     return Unreachable(
-        f"HTTP: {host_of(url)} {silent}: {cleaned(str(error)) or type(error).__name__}.",
-        next_step="Look at url in pipeline.yaml; or the server is in trouble: try later.",
+        f"{what} ({cleaned(str(reason)) or type(error).__name__}).", next_step=advice
     )
 
 

@@ -2,11 +2,12 @@
 of the last two.
 
 Belongs here: where a destination's secrets are, who may read them. Does not: when to log in
-(`access.py`) or asking for a password (`cli/`).
+(`client.py`), asking for a password (`cli/`).
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -16,17 +17,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from filelock import FileLock, Timeout
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from filelock import FileLock
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
-from syndb_pipeline.destinations.rest.settings import RestDestination, same_address
+from syndb_pipeline.destinations.rest import RestDestination, same_address
 from syndb_pipeline.state.store import write_atomically
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-Source = Literal["environment", "keyring", "file"]
+Source = Literal["environment", "keyring", "file", "given"]
 Log = Callable[[str], None]
 _Result = TypeVar("_Result")
 
@@ -47,14 +55,22 @@ def _header_safe(token: SecretStr) -> SecretStr:
     return SecretStr(stripped)
 
 
-class _Hidden(BaseModel):
+class Credentials(BaseModel):
+    """What to log in with at one origin, and where it was found: a token, or a user name with its
+    password, or all three."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-
-class _Secrets(_Hidden):
-    token: Annotated[SecretStr, AfterValidator(_header_safe)]
+    token: Annotated[SecretStr, AfterValidator(_header_safe)] | None = None
     username: str | None = None
     password: SecretStr | None = None
+    source: Source = "given"
+
+    @model_validator(mode="after")
+    def _enough(self) -> Credentials:
+        if self.token is None and (self.username is None or self.password is None):
+            raise ValueError("neither a token nor a name with its password")
+        return self
 
     def revealed(self) -> dict[str, str]:
         """What is written to the keyring or the file; the only place where a secret turns into
@@ -62,23 +78,8 @@ class _Secrets(_Hidden):
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in self
-            if value
+            if value and name != "source"
         }
-
-
-class _Kept(_Hidden):
-    version: Literal[1]
-    origins: dict[str, _Secrets]
-
-
-class Credentials(_Hidden):
-    """What to log in with at one origin, and where it was found: a token, or a user name with its
-    password, or all three."""
-
-    username: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
-    source: Source
 
     def renewed(self, origin: str, token: SecretStr, *, log: Log | None = None) -> Credentials:
         """These credentials with a new token, which is also kept where they were found.
@@ -87,16 +88,31 @@ class Credentials(_Hidden):
         another user since. A place that cannot be written is logged and is no error: the new token
         serves this run all the same. Raises `ConfigError` for a token that cannot be one.
         """
-        secrets = _checked(token, self.username, self.password)
+        new = self.model_copy(update={"token": checked_token(token)})
         try:
             if self.source == "keyring":
-                _write_keyring(origin, secrets, log, renew=True)
+                _write_keyring(origin, new, log, renew=True)
             elif self.source == "file":
-                _write_file(origin, secrets, renew=True)
+                _write_file(origin, new, renew=True)
         except PipelineError as error:
             if log is not None:
                 log(f"The renewed token was not kept. {error.message}")
-        return self.model_copy(update={"token": secrets.token})
+        return new
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    version: Literal[1]
+    origins: dict[str, Credentials]
+
+
+def _may_replace(before: Credentials | None, new: Credentials | None, *, renew: bool) -> bool:
+    """Whether `new`, or with None nothing, is to take the place of `before`. `renew`: only of what
+    is kept for the same user, so that no log-in and no log-out since is undone."""
+    if new is None or renew:
+        return before is not None and (new is None or before.username == new.username)
+    return True
 
 
 # The environment
@@ -120,8 +136,7 @@ def not_meant_for(destination: str, server: RestDestination) -> ConfigError | No
     where it may be, or has nothing.
 
     `SYNDB_URL__<NAME>` says which address it is for. Without it that is the one in the user's own
-    settings, and never one in a file beside a dataset: whoever gave the dataset may have written
-    it.
+    settings, and never one in a file beside a dataset, which may be somebody else's.
     """
     present = [variable for variable, value in variables_of(destination).items() if value]
     variable = f"SYNDB_URL__{environment_name(destination)}"
@@ -129,11 +144,10 @@ def not_meant_for(destination: str, server: RestDestination) -> ConfigError | No
     fits = same_address(meant, server.url) if meant else server.beside is None
     if not present or fits:
         return None
-    verb = "is" if len(present) == 1 else "are"
     place = f", which {server.beside} names, a file beside the dataset" if server.beside else ""
     why = f"{variable} says {meant}" if meant else "that file may be somebody else's"
     return ConfigError(
-        f"{' and '.join(present)} {verb} not sent to {server.url}{place}: {why}.",
+        f"{' and '.join(present)}: not sent to {server.url}{place}: {why}.",
         next_step=f"If it is your server, set {variable} to {server.url}, or log in to it: "
         "syndb-pipeline login\nIf not, use your own pipeline.yaml.",
     )
@@ -171,11 +185,11 @@ def find(
     """The credentials for `server` from the environment, else the keyring, else the file; None
     without any.
 
-    The environment is asked by the destination's name, for an address that `not_meant_for` lets
-    pass; the others by the origin: when a destination's address changes, what was kept for the
-    former one stays behind. `log` hears, once in a process, that a keyring cannot be used. Raises
-    `ConfigError` for half a pair of variables, a token that cannot be one, a file that is damaged
-    or open to others, and where nothing is found but what `not_meant_for` keeps back.
+    The environment is asked by the destination's name, the others by the origin: when a
+    destination's address changes, what was kept for the former one stays behind. `log` is called,
+    once in a process, when a keyring cannot be used. Raises `ConfigError` for half a pair of
+    variables, a token that cannot be one, a file that is damaged or open to others, and where
+    nothing is found but what `not_meant_for` keeps back.
     """
     found = in_environment(destination, server) or kept(server.origin, log=log)
     if found is None and (refusal := not_meant_for(destination, server)) is not None:
@@ -187,15 +201,13 @@ def kept(origin: str, *, log: Log | None = None) -> Credentials | None:
     """What the keyring or the file keeps for `origin`, whatever the environment has. Raises
     `ConfigError` as `find` does."""
     text = _ask_keyring(lambda backend: backend.get_password(SERVICE, origin), log)
-    secrets, source = _parsed(text), "keyring"
-    if secrets is None:
-        if text is not None:
-            entry = f"The keyring's entry {SERVICE} for {origin}"
-            _log_once(f"{entry} is not readable; log in again to replace it.", log)
-        secrets, source = _read_file(credentials_file()).get(origin), "file"
-    if secrets is None:
-        return None
-    return Credentials.model_validate({**dict(secrets), "source": source})
+    if (found := _parsed(text)) is not None:
+        return found.model_copy(update={"source": "keyring"})
+    if text is not None:
+        entry = f"The keyring's entry {SERVICE} for {origin}"
+        _log_once(f"{entry} is not readable; log in again to replace it.", log)
+    found = _read_file(credentials_file()).get(origin)
+    return found and found.model_copy(update={"source": "file"})
 
 
 def remember(
@@ -213,7 +225,7 @@ def remember(
         token: Always kept.
         username: Whose it is.
         password: Kept only when given, so that unattended runs can renew an expired token.
-        log: Hears, once in a process, that a keyring cannot be used.
+        log: Called, once in a process, when a keyring cannot be used.
 
     Returns:
         Where it is kept: "keyring" or "file".
@@ -222,12 +234,12 @@ def remember(
         ConfigError: The token cannot be one; the file is damaged, open to others or cannot be
             written.
     """
-    secrets = _checked(token, username, password)
+    new = Credentials(token=checked_token(token), username=username, password=password)
     _read_file(credentials_file())  # one that is not fit is refused before anything is kept
-    if _write_keyring(origin, secrets, log):
+    if _write_keyring(origin, new, log):
         _write_file(origin, None)
         return "keyring"
-    _write_file(origin, secrets)
+    _write_file(origin, new)
     _write_keyring(origin, None, log)  # a former token there would be found before the new one
     return "file"
 
@@ -245,29 +257,22 @@ def forget(origin: str, *, log: Log | None = None) -> bool:
 def checked_token(token: SecretStr, what: str = "The token") -> SecretStr:
     """`token` without space around it. Raises `ConfigError` for one that cannot be one; an HTTP
     library's error would quote it."""
-    return _checked(token, None, None, what).token
-
-
-def _checked(
-    token: SecretStr, username: str | None, password: SecretStr | None, what: str = "The token"
-) -> _Secrets:
     try:
-        return _Secrets(token=token, username=username, password=password)
-    except ValidationError:
-        pass  # raised below: an exception raised in here would carry the token as its context
-    raise ConfigError(
-        f"{what} is empty or holds a space, a line end or a letter outside ASCII, as no token "
-        "does.",
-        next_step="Copy the token again, whole, without quotes and without the word Bearer.",
-    )
+        return _header_safe(token)
+    except ValueError:
+        raise ConfigError(
+            f"{what} is empty or holds a space, a line end or a letter outside ASCII, as no token "
+            "does.",
+            next_step="Copy the token again, whole, without quotes and without the word Bearer.",
+        ) from None
 
 
 # The keyring
 
 
 def _ask_keyring(use: Callable[[KeyringBackend], _Result], log: Log | None) -> _Result | None:
-    """What `use` returns for this user's keyring; None without one that works, which `log` hears
-    once in a process."""
+    """What `use` returns for this user's keyring; None without one that works, which is
+    logged once in a process."""
     switch = os.environ.get("SYNDB_KEYRING", "").strip().casefold() or "on"
     if switch == "off":
         return None
@@ -301,7 +306,7 @@ def _safe_backend() -> KeyringBackend | None:
 
 
 def _write_keyring(
-    origin: str, new: _Secrets | None, log: Log | None, *, renew: bool = False
+    origin: str, new: Credentials | None, log: Log | None, *, renew: bool = False
 ) -> bool:
     """Keep `new` in the keyring, or with None drop what is there; whether that was done.
 
@@ -314,7 +319,7 @@ def _write_keyring(
             if before is not None:
                 backend.delete_password(SERVICE, origin)
             return before is not None
-        if renew and not _same_user(_parsed(before), new):
+        if renew and not _may_replace(_parsed(before), new, renew=True):
             return False
         text = json.dumps(new.revealed())
         backend.set_password(SERVICE, origin, text)
@@ -324,13 +329,9 @@ def _write_keyring(
     return bool(_ask_keyring(write, log))
 
 
-def _same_user(before: _Secrets | None, new: _Secrets) -> bool:
-    return before is not None and before.username == new.username
-
-
-def _parsed(text: str | None) -> _Secrets | None:
+def _parsed(text: str | None) -> Credentials | None:
     try:
-        return None if text is None else _Secrets.model_validate_json(text)
+        return None if text is None else Credentials.model_validate_json(text)
     except ValidationError:
         return None
 
@@ -357,25 +358,20 @@ def credentials_file() -> Path:
     return user_config_path("syndb-pipeline") / "credentials.json"
 
 
-def _read_file(path: Path) -> dict[str, _Secrets]:
+def _read_file(path: Path) -> dict[str, Credentials]:
     """What the file keeps, by origin. What is opened is what is checked, so no other file can be
     put in its place in between."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold us up
+        # A pipe must not hold us up.
+        with open(path, "rb", opener=lambda *how: os.open(how[0], how[1] | os.O_NONBLOCK)) as file:
+            _refuse_shared(path, os.fstat(file.fileno()))
+            content = file.read()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     try:
-        _refuse_shared(path, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read()
-    finally:
-        os.close(descriptor)
-    if not content.strip():
-        return {}
-    try:
-        return dict(_Kept.model_validate_json(content).origins)
+        return dict(_Kept.model_validate_json(content).origins) if content.strip() else {}
     except ValidationError:
         pass  # raised below: an exception raised in here would carry the content as its context
     raise ConfigError(
@@ -389,10 +385,8 @@ def _refuse_shared(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise _unusable(path, "is not a file")
     if found.st_uid != os.geteuid():
-        real = path.resolve()
-        through = f", through the link {path}" if real != path else ""
         owner = f"belongs to another user (number {found.st_uid})"
-        raise _unusable(real, f"holds secrets, but {owner}{through}")
+        raise _unusable(path.resolve(), f"holds secrets, but {owner}")
     if found.st_mode & _OTHERS:
         raise ConfigError(
             f"{path} holds secrets, but is open to other users of this machine "
@@ -409,7 +403,7 @@ def _unusable(path: Path, why: str) -> ConfigError:
     )
 
 
-def _write_file(origin: str, new: _Secrets | None, *, renew: bool = False) -> bool:
+def _write_file(origin: str, new: Credentials | None, *, renew: bool = False) -> bool:
     """As `_write_keyring`, in the file, while no other process writes to it."""
     path = credentials_file()
     if new is None and origin not in _read_file(path):
@@ -421,17 +415,16 @@ def _write_file(origin: str, new: _Secrets | None, *, renew: bool = False) -> bo
         with FileLock(lock, timeout=_LOCK_SECONDS, poll_interval=0.02, mode=0o600):
             lock.chmod(0o600)
             if lock.stat().st_mode & _OTHERS:
-                why = "is on a file system that keeps no modes"
-                why += ", so secrets there would be open to others"
+                why = "is on a file system that keeps no modes: secrets would be open to others"
                 raise _unusable(target.parent, why)
-            _sweep(target)
+            # Writers that were killed left secrets that no person would think of.
+            for beside in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}"):
+                beside.unlink(missing_ok=True)
             secrets = _read_file(path)
             before = secrets.pop(origin, None)
-            if new is None and before is None:
+            if not _may_replace(before, new, renew=renew):
                 return False
             if new is not None:
-                if renew and not _same_user(before, new):
-                    return False
                 secrets[origin] = new
             if not secrets:
                 target.unlink(missing_ok=True)
@@ -440,18 +433,21 @@ def _write_file(origin: str, new: _Secrets | None, *, renew: bool = False) -> bo
             text = json.dumps({"version": 1, "origins": origins}, indent=1) + "\n"
             write_atomically(target, text, mode=0o600)
             return True
-    except Timeout:
-        raise PipelineError(
-            f"Another process has held {lock} for {_LOCK_SECONDS:.0f} s.",
-            next_step="Wait for it to end, then give the same command again.",
-        ) from None
-    except OSError as error:
-        raise _unusable(target, f"cannot be written: {error.strerror}") from None
+    except OSError as error:  # also that another process holds the lock for too long
+        raise _unusable(target, f"cannot be written: {error.strerror or error}") from None
 
 
-def _sweep(target: Path) -> None:
-    """Remove what writers that were killed left beside the file: it holds secrets that no person
-    would think of."""
-    for beside in target.parent.iterdir():
-        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}", beside.name):
-            beside.unlink(missing_ok=True)
+def log_in_again(destination: str, server: RestDestination, username: str | None = None) -> str:
+    """What a person does when a server does not take what was found, or the password of `username`.
+
+    A log-in changes nothing where the environment has credentials.
+    """
+    present = in_environment(destination, server)
+    command = f"Log in with: syndb-pipeline login --destination {destination}"
+    if present is None or username not in (None, present.username):
+        return command
+    token, *pair = variables_of(destination)
+    # A token of the environment is tried first; a name and a password renew it, so they are what
+    # was refused last.
+    wrong = " and ".join(pair) if present.username else token
+    return f"Correct {wrong} in the environment; or unset it, for it goes first.\n{command}"

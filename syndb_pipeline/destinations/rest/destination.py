@@ -15,9 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from uuid import UUID
 
+from syndb_pipeline.base import engine
 from syndb_pipeline.base.errors import BadTable, NotAPackage, OutcomeUnknown, UnknownTable
 from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.destinations.archive import NotReadable, extract_tables, take_tables
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
     Deletion,
@@ -30,13 +32,18 @@ from syndb_pipeline.destinations.base import (
     by_label,
     unknown_dataset,
 )
-from syndb_pipeline.destinations.rest.bodies import Download, FileAddresses, Ids, UploadForm
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest.bodies import (
+    Download,
+    FileAddresses,
+    FilePart,
+    Ids,
+    UploadForm,
+)
 from syndb_pipeline.destinations.rest.client import IO, METADATA, RestClient
-from syndb_pipeline.destinations.rest.download import NotReadable, compare_download
 from syndb_pipeline.destinations.rest.files import Forms, lacking, put_files
-from syndb_pipeline.destinations.rest.forms import FilePart
 from syndb_pipeline.destinations.rest.session import path_part
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
+from syndb_pipeline.destinations.tables import compare_table
 
 _S3_INSTANCE: Final[dict[FileKind, int]] = {"mesh": 1, "swb": 2}
 """A file's kind as the route for downloads counts them (syndb-constants 0.17.0 `S3Instance`)."""
@@ -132,10 +139,12 @@ class RestDestination(RestClient):
         return upload
 
     def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
-        scratch = self._scratch / str(dataset)
+        scratch, settings = self._scratch / str(dataset), self._settings
         # Left by a process that was killed; publishing holds the dataset's lock.
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        folders = there, sent = scratch / "there", scratch / "sent"
+        for folder in folders:
+            folder.mkdir(parents=True)
         try:
             tar = scratch / "downloaded.tar"
             asked = f"to read back dataset {dataset}"
@@ -148,7 +157,17 @@ class RestDestination(RestClient):
                 answer = self.session.fetch(url, asked, into=tar, limit=limit)
             if not answer.good:
                 return self._unseen(package, str(answer))
-            return compare_download(package, dataset, tar, scratch, self._settings)
+            held = take_tables(tar, there)
+            tar.unlink()
+            with engine.connect(
+                memory_limit=settings.memory_limit,
+                threads=settings.threads,
+                spill=scratch / "spill",
+            ) as connection:
+                return tuple(
+                    compare_table(connection, name, path, held.get(name), dataset)
+                    for name, path in extract_tables(package.tar, sent).items()
+                )
         except NotReadable as why:
             return self._unseen(package, f"what it gave cannot be read: {why}")
         finally:

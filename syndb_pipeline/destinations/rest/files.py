@@ -16,8 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -36,8 +35,7 @@ from syndb_pipeline.base.progress import Progress, Watch
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import SUFFIX, FailedFile, FileKind, OutgoingFile
 from syndb_pipeline.destinations.rest.answers import Answer
-from syndb_pipeline.destinations.rest.bodies import UploadForm
-from syndb_pipeline.destinations.rest.forms import PROGRESS_SECONDS, FilePart
+from syndb_pipeline.destinations.rest.bodies import PROGRESS_SECONDS, FilePart, UploadForm
 from syndb_pipeline.destinations.rest.session import Session
 
 CONTENT_TYPE: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "text/plain"}
@@ -47,7 +45,7 @@ FORM_SECONDS: Final = 7_200 - 600
 """How long a form is used: it ends after 7,200 s (S), and a large file takes its time."""
 
 _WORD: Final[dict[FileKind, str]] = {"mesh": "mesh", "swb": "skeleton"}
-_UNITS_AT_A_TIME: Final = 500
+_AT_A_TIME: Final = 500
 
 _Result = TypeVar("_Result")
 
@@ -115,17 +113,18 @@ def put_files(
             return error.message
         return None if answer.good else f"the object store answered {answer}"
 
-    failed: dict[int, FailedFile] = {}
-    reported = 0.0
-    for done, (number, reason) in enumerate(_several(session, put, files), 1):
+    failed, reported = [], 0.0
+    for done, (file, reason) in enumerate(
+        zip(files, _several(session, put, files), strict=True), 1
+    ):
         if reason is None:
-            arrived(files[number])
+            arrived(file)
         else:
-            failed[number] = FailedFile(file=files[number], reason=reason)
+            failed.append(FailedFile(file=file, reason=reason))
         if done == len(files) or time.monotonic() - reported >= PROGRESS_SECONDS:
             reported = time.monotonic()
             watch(Progress(what="meshes and skeletons", done=done, total=len(files), unit="files"))
-    return [failed[number] for number in sorted(failed)]
+    return failed
 
 
 def _put(session: Session, forms: Forms, file: OutgoingFile) -> Answer:
@@ -176,23 +175,23 @@ def lacking(
         return []
     url_of: dict[tuple[FileKind, UUID], str] = {}
     for kind in SUFFIX:
-        units = (file.unit for file in files if file.kind == kind)
-        while some := list(islice(units, _UNITS_AT_A_TIME)):
-            for url in addresses(kind, some):
+        units = [file.unit for file in files if file.kind == kind]
+        for start in range(0, len(units), _AT_A_TIME):
+            for url in addresses(kind, units[start : start + _AT_A_TIME]):
                 if (unit := _unit_in(url)) is not None:
                     url_of[kind, unit] = url
+
+    def is_there(file: OutgoingFile) -> bool:
+        url = url_of.get((file.kind, file.unit))
+        return url is not None and _same(session, url, file, scratch)
+
     shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
     scratch.mkdir(parents=True)
     try:
-
-        def is_there(file: OutgoingFile) -> bool:
-            url = url_of.get((file.kind, file.unit))
-            return url is not None and _same(session, url, file, scratch)
-
-        there = dict(_several(session, is_there, files))
+        there = list(_several(session, is_there, files))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return [file for number, file in enumerate(files) if not there[number]]
+    return [file for file, known in zip(files, there, strict=True) if not known]
 
 
 def _unit_in(url: str) -> UUID | None:
@@ -241,22 +240,13 @@ def _same(session: Session, url: str, file: OutgoingFile, folder: Path) -> bool:
 
 def _several(
     session: Session, do: Callable[[OutgoingFile], _Result], files: Sequence[OutgoingFile]
-) -> Iterator[tuple[int, _Result]]:
-    """`do` each of `files`, as many at a time as the settings say; each one's number with its
-    result, as they end. What `do` raises ends all, as does Ctrl+C."""
-    most = session.settings.parallel_files
-    pool = ThreadPoolExecutor(most)
-    waiting = iter(enumerate(files))
-    running: dict[Future[_Result], int] = {}
+) -> Iterator[_Result]:
+    """The results of `do` for each of `files`, as many at a time as the settings say. What `do`
+    raises ends all, as does Ctrl+C."""
+    pool = ThreadPoolExecutor(session.settings.parallel_files)
     try:
-        while True:
-            for number, file in islice(waiting, most - len(running)):
-                running[pool.submit(do, file)] = number
-            if not running:
-                return
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                yield running.pop(future), future.result()
+        for start in range(0, len(files), _AT_A_TIME):
+            yield from pool.map(do, files[start : start + _AT_A_TIME])
     except BaseException:
         session.stop()
         raise

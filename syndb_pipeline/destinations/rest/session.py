@@ -12,6 +12,7 @@ the outcome is unknown, and somebody has to ask.
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import re
@@ -21,15 +22,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpcore
 import httpx
-import stamina
 from pydantic import SecretStr
-from stamina.instrumentation import set_on_retry_hooks
 
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import (
@@ -38,7 +38,8 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
     Unreachable,
 )
-from syndb_pipeline.destinations.rest.access import log_in_again
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
+from syndb_pipeline.destinations.rest import origin_of
 from syndb_pipeline.destinations.rest.answers import (
     Answer,
     cleaned,
@@ -49,6 +50,7 @@ from syndb_pipeline.destinations.rest.answers import (
     retry_after,
     words_of,
 )
+from syndb_pipeline.destinations.rest.bodies import FilePart, PartReader
 from syndb_pipeline.destinations.rest.connections import (
     FAILURES,
     certificates,
@@ -58,13 +60,11 @@ from syndb_pipeline.destinations.rest.connections import (
     unproven,
     within,
 )
-from syndb_pipeline.destinations.rest.forms import FilePart, PartReader
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.settings import origin_of
+from syndb_pipeline.destinations.rest.credentials import log_in_again
 
-_NOT_TAKEN: Final = frozenset({408, 425, 429, 503})
+_NOT_TAKEN: Final = frozenset({408, 425, 429})
 """Answers by which a server says that it did not carry the request out, and that it may be sent
-again (RFC 9110, 6585, 8470)."""
+again (RFC 9110, 6585, 8470); so does a 503 of its own."""
 
 _TROUBLE: Final = frozenset({500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -73,11 +73,9 @@ _MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that is read into memory: a list of all datasets has some hundred thousand
 lines."""
 
-_FIRST_WAIT, _LONGEST_WAIT, _JITTER = 0.5, 30.0, 0.5
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _LONGEST_DELAY: Final = 10 * 365 * 24 * 3600.0
-_ASKS_FIRST: Final = "Give the same command again; it asks first."
 
-set_on_retry_hooks([])  # `_pause` logs; the default hooks would do so again, without words
 for _name in ("httpx", "httpcore"):  # they log pre-signed addresses and the token
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -99,7 +97,6 @@ class _Call:
     cut: bool = False
     secrets: tuple[str, ...] = ()
     deadline: float = 0.0
-    attempts: int = 0
     may_be_done: bool = False
 
     @property
@@ -108,16 +105,13 @@ class _Call:
 
 
 class Failed(Exception):
-    """An attempt that failed and may be made again, after `wait` seconds if the server named them.
-
-    `come_again` says when, if that is beyond the call's deadline; then it is not made again.
-    """
+    """An attempt that failed and may be made again, after `wait` seconds if the server named
+    them."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.message = message.rstrip(".")
         self.wait = wait
-        self.come_again = ""
 
 
 class Session:
@@ -241,50 +235,34 @@ class Session:
 
     def _run(self, call: _Call) -> Answer:
         call.deadline = time.monotonic() + self.settings.total_seconds
-        try:
-            for attempt in stamina.retry_context(
-                on=lambda error: self._pause(call, error), attempts=None, timeout=None
-            ):
-                with attempt:
-                    call.attempts += 1
-                    return self._attempt(call)
-        except Failed as failed:
-            tries = f" ({call.attempts} attempts)" if call.attempts > 1 else ""
-            message = f"{failed.message}{tries}; asked: {call.what}."
-            if call.may_be_done and call.method not in ("GET", "HEAD"):
-                raise _unknown(message) from None
-            advice = failed.come_again or look_with_doctor(self.name)
-            raise Unreachable(message, next_step=advice) from None
+        most = self.settings.attempts
+        for number in count(1):
+            try:
+                return self._attempt(call)
+            except Failed as failed:
+                wait, left = failed.wait, call.left
+                advice = look_with_doctor(self.name) if number >= most else ""
+                if wait is not None and wait > left:
+                    moment = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_DELAY))
+                    advice = (
+                        f"It asks to be left alone until {moment:%Y-%m-%d %H:%M:%S} UTC; give the "
+                        "same command again after that."
+                    )
+                elif left <= 0:
+                    advice = "total_seconds, the limit for one request, is over; try again later."
+                if advice:
+                    tries = f" ({number} attempts)" if number > 1 else ""
+                    message = f"{failed.message}{tries}; asked: {call.what}."
+                    if call.may_be_done and call.method not in ("GET", "HEAD"):
+                        raise _unknown(message) from None
+                    raise Unreachable(message, next_step=advice) from None
+                if wait is None:
+                    wait = min(_FIRST_WAIT * 2.0 ** (number - 1), _LONGEST_WAIT, left)
+                wait *= random.uniform(1, 1.1)  # many clients do not come again at once
+                following = f"attempt {number + 1} of {most}"
+                self.log(f"{failed.message}; waiting {wait:.1f} s, {following}")
+            time.sleep(wait)
         raise AssertionError("the loop ends by returning or raising")
-
-    def _pause(self, call: _Call, error: Exception) -> float | bool:
-        """Seconds until the next attempt; False when there is none."""
-        if not isinstance(error, Failed):
-            return False
-        left = call.left
-        if error.wait is not None and error.wait > left:
-            moment = datetime.now(UTC) + timedelta(seconds=min(error.wait, _LONGEST_DELAY))
-            error.come_again = (
-                f"It asks to be left alone until {moment:%Y-%m-%d %H:%M:%S} UTC; give the same "
-                "command again after that."
-            )
-        elif left <= 0:
-            error.come_again = (
-                "The limit for one request with all its attempts, total_seconds, is over; "
-                "try again later."
-            )
-        if error.come_again or call.attempts >= self.settings.attempts:
-            return False
-        wait = error.wait
-        if wait is None:
-            wait = min(_FIRST_WAIT * 2.0 ** (call.attempts - 1), _LONGEST_WAIT, left)
-            jitter = _JITTER
-        else:
-            jitter = min(_JITTER, wait / 10)
-        wait += random.uniform(0, jitter)
-        following = f"attempt {call.attempts + 1} of {self.settings.attempts}"
-        self.log(f"{error.message}; waiting {wait:.1f} s, {following}")
-        return wait
 
     def _attempt(self, call: _Call) -> Answer:
         token = self._token() if call.ours else None
@@ -300,25 +278,19 @@ class Session:
                 else f"You are not logged in to {self.name}.",
                 next_step=log_in_again(self.name, self.settings),
             )
-        message = f"{self.name if call.ours else host} answered {answer}"
-        failed = Failed(message, retry_after(answer.headers, datetime.now(UTC)))
+        message, status = f"{self.name if call.ours else host} answered {answer}", answer.status
         # A 503 without a word on when to come again may be a gateway's, which lost the server after
-        # handing everything on.
-        own_word = "retry-after" in answer.headers or answer.has_detail
-        taken = whole and answer.status == 503 and not own_word
-        if answer.status in _NOT_TAKEN and (call.repeatable or not taken):
-            raise failed
-        # A 500 in the contract's form is the server's own word on what was sent; any other, a 502
-        # and a 504 come from somewhere before it.
-        if answer.status not in _TROUBLE:
-            return answer
-        judged = answer.status == 500 and answer.has_detail
-        if call.repeatable or (not whole and not judged):
-            call.may_be_done = call.may_be_done or whole
-            raise failed
-        if judged:
-            return answer
-        raise _unknown(f"{message} after everything was sent ({call.what}).")
+        # handing everything on. A 500 in the contract's form is the server's own word on what was
+        # sent; any other, a 502 and a 504 come from somewhere before it.
+        own_word = status == 503 and ("retry-after" in answer.headers or answer.has_detail)
+        judged = status == 500 and answer.has_detail
+        trouble = status in _TROUBLE and (call.repeatable or not (whole or judged))
+        if status in _NOT_TAKEN or own_word or trouble:
+            call.may_be_done |= whole and status not in (*_NOT_TAKEN, 503)
+            raise Failed(message, retry_after(answer.headers, datetime.now(UTC)))
+        if status in _TROUBLE and not judged:
+            raise _unknown(f"{message} after everything was sent ({call.what}).")
+        return answer
 
     # One attempt
 
@@ -339,7 +311,7 @@ class Session:
                 return answer, reader is None or reader.whole
             location = answer.headers["location"]
             if call.method not in ("GET", "HEAD"):
-                raise moved(url, location, self.settings.url, self.name, call.what)
+                raise moved(url, location, self.name, call.what)
             url = redirected(url, location, self.name, call.what)
         raise DestinationRefused(
             f"{host_of(call.url)} redirects in a circle ({call.what}).",
@@ -399,34 +371,29 @@ class Session:
 
     def _content(self, call: _Call, response: httpcore.Response, good: bool) -> bytes:
         """The body of an answer; empty when it went to the file that was asked for."""
-        file = call.into.open("wb") if call.into is not None and good else None
-        kept, size = bytearray(), 0
-        try:
-            for piece in response.iter_stream():
-                self._go_on(call)
-                size += len(piece)
-                if size > call.limit:
-                    if call.cut or not call.repeatable:
-                        break
-                    raise DestinationRefused(
-                        f"{host_of(call.url)} answered with more than {call.limit:,} bytes "
-                        f"({call.what}).",
-                        next_step="Report it to who runs it.",
-                    )
-                if file is None:
-                    kept += piece
-                else:
+        file = call.into.open("wb") if call.into is not None and good else io.BytesIO()
+        size = 0
+        with file:
+            try:
+                for piece in response.iter_stream():
+                    self._go_on(call)
+                    size += len(piece)
+                    if size > call.limit:
+                        if call.cut or not call.repeatable:
+                            break
+                        raise DestinationRefused(
+                            f"{host_of(call.url)} answered with more than {call.limit:,} bytes "
+                            f"({call.what}).",
+                            next_step="Report it to who runs it.",
+                        )
                     file.write(piece)
-        except (*FAILURES, Failed):
-            # The status has said what became of it; only a request that may be repeated is asked
-            # again for the rest.
-            if call.repeatable:
-                call.may_be_done = True
-                raise
-        finally:
-            if file is not None:
-                file.close()
-        return bytes(kept)
+            except (*FAILURES, Failed):
+                # The status has said what became of it; only a request that may be repeated is
+                # asked again for the rest.
+                if call.repeatable:
+                    call.may_be_done = True
+                    raise
+            return file.getvalue() if isinstance(file, io.BytesIO) else b""
 
     def _go_on(self, call: _Call) -> None:
         if self._stop.is_set():
@@ -466,7 +433,10 @@ def path_part(text: object) -> str:
 
 
 def _unknown(message: str) -> OutcomeUnknown:
-    return OutcomeUnknown(f"{message} Whether it was done is not known.", next_step=_ASKS_FIRST)
+    return OutcomeUnknown(
+        f"{message} Whether it was done is not known.",
+        next_step="Give the same command again; it asks first.",
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -30,10 +30,10 @@ from syndb_pipeline.cli.doctor import (
     where,
 )
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.credentials import Credentials
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
-from syndb_pipeline.destinations.settings import load_settings
 from tests.scripted_server import Server, answer, certified
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c01")
@@ -290,7 +290,7 @@ def test_a_proxy_takes_the_place_of_the_server(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("https_proxy", proxy.url)
         monkeypatch.setenv("http_proxy", proxy.url)
         assert failing("https://syndb.invalid").message.startswith(
-            "HTTP: syndb.invalid does not answer through the proxy: 502"
+            "HTTP: syndb.invalid does not answer through the proxy (502"
         )
         assert proxy.seen[0].method == "CONNECT"
         assert reach(at(near.url)).status == 200, "this machine is asked directly"

@@ -24,7 +24,7 @@ from syndb_pipeline.config.json_schema import (
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, ERRORS_CONFIG, write_demo
-from syndb_pipeline.destinations.settings import Settings, load_settings
+from syndb_pipeline.destinations import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 

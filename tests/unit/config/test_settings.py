@@ -17,9 +17,9 @@ from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.config.settings import find_pipeline_file, load_dataset
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.config.yaml_file import read_yaml
-from syndb_pipeline.destinations.embedded.settings import EmbeddedDestination
-from syndb_pipeline.destinations.rest.settings import RestDestination
-from syndb_pipeline.destinations.settings import load_settings
+from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.destinations.embedded import EmbeddedDestination
+from syndb_pipeline.destinations.rest import RestDestination
 
 MINIMAL = """\
 dataset:

@@ -21,8 +21,8 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     Unreachable,
 )
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.session import Session
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.scripted_server import Reply, Seen, Server, answer, drop
 
 TOKEN = "token-canary"
@@ -394,10 +394,7 @@ def test_only_a_get_is_redirected(status: int) -> None:
         session_for(f"{server.url}/base", tokens=[TOKEN]).ask(
             "POST", "/thing", json={}, repeatable=True
         )
-    assert (
-        caught.value.next_step
-        == "If that is right, set url of syndb in pipeline.yaml to https://new.example/base"
-    )
+    assert caught.value.next_step == "If that is right, correct url of syndb in pipeline.yaml."
     assert "canary" not in str(caught.value)
 
 
@@ -415,7 +412,7 @@ def test_only_a_get_is_redirected(status: int) -> None:
     ],
 )
 def test_a_pre_signed_address_must_be_safe(url: str, tmp_path: Path) -> None:
-    with pytest.raises(DestinationRefused, match="not https, or") as caught:
+    with pytest.raises(DestinationRefused, match="leads to") as caught:
         session_for("http://127.0.0.1:9").fetch(url, "to read", into=tmp_path / "file", limit=10)
     assert "canary" not in str(caught.value)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from syndb_pipeline.destinations.rest import origin_of
 from syndb_pipeline.destinations.rest.answers import (
     MAX_WORDS,
     Answer,
@@ -17,7 +18,6 @@ from syndb_pipeline.destinations.rest.answers import (
     shown,
     words_of,
 )
-from syndb_pipeline.destinations.rest.settings import origin_of
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,8 @@ def test_addresses_in_words() -> None:
     refusal = moved(
         "http://h.example/base/thing",
         "/other/thing?x=canary",
-        "http://h.example/base",
         "syndb",
         "POST /thing",
     )
-    assert refusal.next_step.endswith("to http://h.example/other")
+    assert "has moved to http://h.example/other/thing" in refusal.message
     assert "canary" not in str(refusal)

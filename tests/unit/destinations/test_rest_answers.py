@@ -24,9 +24,9 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import SUFFIX
+from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest import files as rest_files
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.settings import RestDestination as RestSettings
 from tests.rest_lab import Sandbox
 from tests.rest_place import DATASET, destination, mesh, metadata, package
 from tests.scripted_server import Reply, Seen, Server, answer
@@ -246,7 +246,7 @@ def test_addresses_from_the_server_are_not_trusted(url: str, tmp_path: Path) -> 
             place.compare(DATASET, package(tmp_path, DATASET))
         [failed] = place.put_files(DATASET, [mesh(tmp_path)])
     assert "canary" not in str(caught.value) + failed.reason
-    assert "not https" in failed.reason
+    assert "syndb leads to" in failed.reason
 
 
 @pytest.mark.parametrize("body", [b"no tar at all", b""])

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from syndb_pipeline.base.tar_stream import FilePayload
-from syndb_pipeline.config.settings import PipelineSettings
-from syndb_pipeline.destinations.base import Package, TableCheck
-from syndb_pipeline.destinations.rest.download import NotReadable, compare_download, take_tables
+from syndb_pipeline.base import engine
+from syndb_pipeline.destinations.archive import NotReadable, take_tables
+from syndb_pipeline.destinations.base import TableCheck
+from syndb_pipeline.destinations.tables import compare_table
 from tests.rest_place import DATASET, parquet_of
 
 ROWS = (
@@ -38,15 +38,11 @@ def tar_of(
 
 def compared(folder: Path, sent: Path, downloaded: Path) -> TableCheck:
     """The table `axon` of a package with the file `sent`, against the tar `downloaded`."""
-    package = tar_of(
-        folder / f"{DATASET}.tar", [("axon.parquet", sent.read_bytes())], tarfile.USTAR_FORMAT
-    )
     scratch = folder / "scratch"
     scratch.mkdir()
-    parcel = Package(tar=FilePayload.of(package), rows={"axon": 100})
-    settings = PipelineSettings(state=folder, memory_limit=600_000_000, threads=1)
-    [check] = compare_download(parcel, DATASET, downloaded, scratch, settings)
-    return check
+    held = take_tables(downloaded, scratch).get("axon")
+    with engine.connect(memory_limit=600_000_000, threads=1, spill=folder / "spill") as connection:
+        return compare_table(connection, "axon", sent, held, DATASET)
 
 
 @pytest.mark.parametrize(

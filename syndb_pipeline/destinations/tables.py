@@ -1,8 +1,7 @@
-"""The tables of an embedded node: what a sent table must be, how it joins the rows that are there,
-how the two are compared.
+"""Tables of packages as Parquet files: what a sent table must be, how it joins the rows that are
+there, how the two are compared.
 
-Belongs here: SQL over Parquet files, streamed. Does not: datasets, owners, or which file is the
-table now (`node.py`).
+Belongs here: SQL over Parquet files, streamed. Does not: datasets, owners, tars (`archive.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import duckdb
 
@@ -19,6 +19,10 @@ from syndb_pipeline.base.engine import exact_path, literal, parquet, quote, writ
 from syndb_pipeline.base.errors import BadTable, DestinationRefused
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import TableCheck
+
+_INTEGERS: Final = {
+    f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")
+} | {"INTEGER", "UINTEGER"}
 
 
 def check_size(
@@ -44,13 +48,13 @@ def check_size(
             "max(row_group_num_rows), max(num_values)), "
             f"coalesce(sum(total_uncompressed_size::HUGEINT), 0) FROM parquet_metadata({file})",
         )
-    wrong = ""
     if max_rows is not None and (rows or 0) > max_rows:
         wrong = f"it announces {rows:,} rows; no more than {max_rows:,} are taken"
     elif max_bytes is not None and unpacked > max_bytes:
         wrong = f"it would unpack to {unpacked:,} bytes; no more than {max_bytes:,} are taken"
-    if wrong:
-        raise BadTable(f"{path.name}: {wrong}.")
+    else:
+        return
+    raise BadTable(f"{path.name}: {wrong}.")
 
 
 def check_table(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> int:
@@ -123,31 +127,40 @@ def write_merged(
 
 
 def compare_table(
-    connection: duckdb.DuckDBPyConnection, table: str, sent: Path, held: Path | None
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    sent: Path,
+    held: Path | None,
+    dataset: UUID | None = None,
 ) -> TableCheck:
-    """A sent table against the one held, row by row in the columns that were sent. What is held and
-    cannot be read counts as not there."""
+    """A sent table against the one held, row by row in the columns that were sent.
+
+    Args:
+        connection: Where to compare.
+        table: Its name.
+        sent: The file that was sent.
+        held: The file that is there. One that cannot be read counts as not there.
+        dataset: Whose rows count, where the held table has a column `dataset_id`.
+    """
     rows = count_rows(connection, sent)
     absent = TableCheck(table=table, sent=rows, found=0, missing=rows)
     if held is None:
         return absent
     keys = ", ".join(map(quote, _key(table)))
-    columns = columns_of(connection, sent)
     try:
         if digest_file(held) == digest_file(sent):
             return TableCheck(table=table, sent=rows, found=rows, missing=0)
-        distinct = f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {parquet(held)})"
-        found, different = _row(connection, f"SELECT count(*), ({distinct}) FROM {parquet(held)}")
-        # Compared as one struct, so that NULL equals NULL. A server may give a column back in a
-        # wider type.
-        whole = f"struct_pack({', '.join(map(quote, columns))})"
-        casts = (f"{quote(name)} := {quote(name)}::{kind}" for name, kind in columns.items())
+        columns = columns_of(connection, sent)
+        there = _as_sent(held, columns_of(connection, held), columns, dataset)
+        distinct = f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {there})"
+        found, different = _row(connection, f"SELECT count(*), ({distinct}) FROM {there}")
+        # Compared as one struct, so that NULL equals NULL.
+        whole = f"{keys}, struct_pack({', '.join(map(quote, columns))}) AS whole"
         (missing,) = _row(
             connection,
-            f"""SELECT count(*) FROM (SELECT {keys}, {whole} AS whole FROM {parquet(sent)}) AS s
-                ANTI JOIN (SELECT {keys}, struct_pack({", ".join(casts)}) AS whole
-                           FROM {parquet(held)}) AS h
-                ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole""",
+            f"SELECT count(*) FROM (SELECT {whole} FROM {parquet(sent)}) AS s "
+            f"ANTI JOIN (SELECT {whole} FROM {there}) AS h "
+            f"ON {_same_key(table)} AND s.whole IS NOT DISTINCT FROM h.whole",
         )
     except duckdb.OutOfMemoryException:
         raise
@@ -156,6 +169,37 @@ def compare_table(
     return TableCheck(
         table=table, sent=rows, found=found, missing=missing, doubled=found - different
     )
+
+
+def _as_sent(held: Path, has: dict[str, str], wanted: dict[str, str], dataset: UUID | None) -> str:
+    """A held file as a relation with the types of the sent one, and the rows of `dataset` alone.
+
+    A server may add `dataset_id`, write UUIDs as text or as 16 bytes, and numbers wider. A value
+    that does not fit becomes NULL, so that its row counts as not there.
+    """
+    columns = ", ".join(
+        f"{_cast(name, has[name], kind)} AS {quote(name)}"
+        for name, kind in wanted.items()
+        if name in has
+    )
+    query = f"SELECT {columns} FROM {parquet(held)}"
+    if dataset is not None and "dataset_id" in has:
+        owner = _cast("dataset_id", has["dataset_id"], "UUID")
+        query += f" WHERE {owner} = {literal(str(dataset))}::UUID"
+    return f"({query})"
+
+
+def _cast(name: str, has: str, wanted: str) -> str:
+    column = quote(name)
+    if has == wanted:
+        return column
+    if (has, wanted) == ("BLOB", "UUID"):
+        return f"TRY_CAST(hex({column}) AS UUID)"
+    cast = f"TRY_CAST({column} AS {wanted})"
+    if wanted in _INTEGERS and has not in _INTEGERS:
+        # A cast would round 1.4 to 1, and so hide a change.
+        return f"CASE WHEN TRY_CAST({column} AS DOUBLE) = {cast}::DOUBLE THEN {cast} END"
+    return cast
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
