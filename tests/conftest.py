@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import signal
 
-from tests import campaigns
+from tests import campaigns, shortcuts
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and whatever they start: tests that press Ctrl+C would
     # wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+shortcuts.write_without_waiting()
 
 
 def pytest_report_header() -> str:

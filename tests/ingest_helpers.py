@@ -22,6 +22,7 @@ from syndb_pipeline.state.results import IngestDetails
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows
+from tests.shortcuts import one_duckdb
 
 DATASET = {
     "id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
@@ -89,7 +90,7 @@ def context_for(folder: Path, tables: dict[str, Any], **config: Any) -> Context:
     path = folder / "dataset.yaml"
     content = {"tables": described, **config, "dataset": DATASET | config.get("dataset", {})}
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
-    settings = PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=2)
+    settings = PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=1)
     return Context(load_dataset(path), settings)
 
 
@@ -105,7 +106,8 @@ def ingest_folder(folder: Path, tables: dict[str, Any], **config: Any) -> Ingest
         out = context.store.scratch / f"out{number}"
     out.mkdir(parents=True)
     inputs = ingest.inputs(context)
-    result = ingest.run(context, out)
+    with one_duckdb(context.settings):
+        result = ingest.run(context, out)
     assert inputs == ingest.inputs(context)
     done = Ingested(
         context, out, result.findings, result.tables, cast(IngestDetails, result.details)

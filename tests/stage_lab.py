@@ -21,6 +21,7 @@ from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import run_stage, run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows
+from tests.shortcuts import one_duckdb
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 METADATA: dict[str, Any] = {
@@ -53,7 +54,7 @@ class Lab:
         tables: Mapping[str, str | None],
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         *,
-        threads: int = 2,
+        threads: int = 1,
         state: Path | None = None,
         **config: Any,
     ) -> None:
@@ -84,12 +85,12 @@ class Lab:
     def run(self, last: str = "check_integrity") -> dict[str, Record]:
         """Run the stages up to `last` as every command does; the records by stage."""
         context = self.context
-        with context.store.lock():
+        with context.store.lock(), one_duckdb(context.settings):
             return {record.stage: record for record in run_through(context, last)}
 
     def run_one(self, stage: str, *, force: bool = False) -> Record:
         context = self.context
-        with context.store.lock():
+        with context.store.lock(), one_duckdb(context.settings):
             return run_stage(context, stage, force=force)
 
     def check(self) -> Checked:

@@ -1,0 +1,82 @@
+"""What tests leave out for time, where nothing that they look at depends on it.
+
+Belongs here: starting DuckDB once for many connections, writing without waiting for the disk. Does
+not: anything that a test asserts.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import duckdb
+
+from syndb_pipeline.base import engine
+from syndb_pipeline.config.settings import PipelineSettings
+
+
+def write_without_waiting() -> None:
+    """No fsync in this process from now on: a test may kill a process, but cannot cut the power,
+    and what was written is there for every process that comes after.
+    """
+    os.fsync = lambda descriptor: None
+
+
+@contextmanager
+def one_duckdb(settings: PipelineSettings) -> Iterator[None]:
+    """Have all connections of stages that work one after the other share the DuckDB of this
+    process, whose start takes longer than all else they do with few rows. With several threads,
+    each is as a command opens it.
+    """
+    if settings.threads > 1:
+        yield
+        return
+    with patch.object(engine, "connect", _connect):
+        yield
+
+
+@cache
+def _shared() -> duckdb.DuckDBPyConnection:
+    shared = duckdb.connect(
+        config={
+            "threads": 1,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "temp_directory": tempfile.mkdtemp(prefix="spill-"),
+        }
+    )
+    # Files change under the same path from one dataset to the next.
+    shared.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
+    return shared
+
+
+@contextmanager
+def _connect(
+    *, memory_limit: int, dataset: UUID | None = None, **_: Any
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    with _shared().cursor() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        engine.set_memory(connection, engine.memory_for_queries(memory_limit))
+        if dataset is not None:
+            connection.execute(engine._uuid5_macro(dataset))
+        others = _tables(connection)
+        try:
+            yield connection
+        finally:
+            for own in _tables(connection) - others:
+                connection.execute(f"DROP TABLE {engine.quote(own)}")
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {
+        name
+        for (name,) in connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT temporary"
+        ).fetchall()
+    }
