@@ -22,7 +22,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-all lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture tutorial lock clean
+.PHONY: help demo demo-errors ui test test-thorough lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -64,12 +64,13 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Files in the order of their names: by default those of few tests come last, which are the longest.
 test: lint ## lint, then every test, of the long campaigns a sample: on all cores; then those that measure time
-	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile $(COVERAGE) $(if $(COVERAGE),--cov-report=)
+	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=)
 	$(BIN)/python -m pytest -m alone $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
 
-test-all: export SYNDB_TESTS := all
-test-all: ## As test, with the whole of every campaign, and coverage: two hours where test takes half an hour
+test-thorough: export SYNDB_TESTS := all
+test-thorough: ## As test, with the whole of every campaign, and coverage
 	$(MAKE) test COVERAGE=--cov
 
 format: $(VENV)/.installed-dev ## Format the code

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +16,6 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import openpyxl
 import pyarrow
@@ -28,6 +26,7 @@ from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
 from tests.campaigns import sampled
 from tests.ingest_helpers import context_for
+from tests.shortcuts import one_duckdb
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
@@ -567,9 +566,7 @@ def checked(seed: int, last: str = "check_integrity") -> Checked:
     folder.mkdir()
     data = broken(seed)
     context = context_for(folder, write(data, folder))
-    context = Context(context.config, context.settings.model_copy(update={"threads": 1}))
-    # What these datasets leave need not survive a power cut.
-    with patch.object(os, "fsync", lambda descriptor: None), context.store.lock():
+    with one_duckdb(context.settings), context.store.lock():
         return Checked(
             seed, data, context, {record.stage: record for record in run_through(context, last)}
         )

@@ -3,7 +3,7 @@ prints, or the whole.
 
 Belongs here: the seed and the drawing. Does not: any campaign.
 
-`make test` draws a sample, `make test-all` (SYNDB_TESTS=all) tries every case. SYNDB_TEST_SEED=17
+`make test` draws a sample, `make test-thorough` (SYNDB_TESTS=all) tries every case. SYNDB_TEST_SEED=17
 draws the sample of that seed again.
 """
 

@@ -23,7 +23,7 @@ def pytest_report_header() -> str:
         if campaigns.WHOLE
         else (
             f"sampled, SYNDB_TEST_SEED={campaigns.SEED} draws the same again; the whole: make"
-            " test-all"
+            " test-thorough"
         )
     )
     return f"long campaigns: {drawn}"

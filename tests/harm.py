@@ -36,6 +36,7 @@ from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
 from syndb_pipeline.state.tables import contract_columns, ingested, rejected_places
+from tests.shortcuts import one_duckdb
 
 CHECKING = ("ingest", "validate", "assign_ids", "join_relations")
 
@@ -66,7 +67,7 @@ class Seen:
 
 def look(context: Context) -> Seen:
     """Check the dataset and read what came of it. Raises what the stages raise."""
-    with context.store.lock():
+    with context.store.lock(), one_duckdb(context.settings):
         *_, sealed = run_through(context, "check_integrity")
     sources = SourceMap.read(context.store.stage("ingest"))
     right: dict[tuple[str, str], Counter[Any]] = {}
@@ -102,7 +103,11 @@ def look(context: Context) -> Seen:
 
 
 def _sent(context: Context, tables: list[str]) -> dict[tuple[str, str], float]:
-    with context.store.lock(), duckdb.connect(config={"threads": 1}) as connection:
+    with (
+        context.store.lock(),
+        one_duckdb(context.settings),
+        duckdb.connect(config={"threads": 1}) as connection,
+    ):
         list(run_through(context, "package"))
         found = {}
         for table in tables:

@@ -23,9 +23,9 @@ import shutil
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +52,7 @@ from syndb_pipeline.state.stage import Context
 from tests.campaigns import sampled
 from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_DOI, KNOWN_GROUP, LABS, Case, case
 from tests.rest_lab import ADA, EVE, Sandbox
+from tests.shortcuts import one_duckdb
 
 CASES: Final = sampled("differential", range(2_000), 250)
 SEEDS: Final = [
@@ -125,17 +126,6 @@ class Laboratory:
         self.ids: dict[str, UUID] = {}
         self.prepared: dict[str, Path] = {}
         self.done = 0
-        self.duckdb = duckdb.connect(
-            config={
-                "threads": 1,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            }
-        )
-        # Files change under the same path from one dataset to the next.
-        self.duckdb.execute(
-            "SET enable_progress_bar = false; SET enable_external_file_cache = false"
-        )
 
     def judge(self, seed: int) -> Outcome:
         if self.done % _IDS == 0:
@@ -204,7 +194,8 @@ class Laboratory:
         try:
             context = Context(load_dataset(path), self.settings)
             found = ""
-            with context.store.lock(), self._engine(thorough):
+            quick = nullcontext() if thorough else one_duckdb(context.settings)
+            with context.store.lock(), quick:
                 for record in run_through(context, "package"):
                     if record.errors and not found:
                         found = (
@@ -225,30 +216,6 @@ class Laboratory:
             raise Rejected(f"config: {error.message}"[:300]) from None
         except PipelineError as error:
             raise Rejected(f"{type(error).__name__}: {error.message}"[:300]) from None
-
-    @contextmanager
-    def _engine(self, thorough: bool) -> Iterator[None]:
-        """`engine.connect` as it is, or on this worker's one DuckDB."""
-        with pytest.MonkeyPatch.context() as patch:
-            if not thorough:
-                patch.setattr(engine, "connect", self._connect)
-            yield
-
-    @contextmanager
-    def _connect(
-        self, *, dataset: UUID | None = None, **_: Any
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self.duckdb.cursor() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            if dataset is not None:
-                connection.execute(engine._uuid5_macro(dataset))
-            try:
-                yield connection
-            finally:  # a stage that stops halfway leaves its tables, and the next dataset makes them again
-                for (left,) in connection.execute(
-                    "SELECT table_name FROM duckdb_tables() WHERE NOT temporary"
-                ).fetchall():
-                    connection.execute(f"DROP TABLE {quote(left)}")
 
     # There
 
@@ -388,7 +355,8 @@ class Laboratory:
         """
         dataset = self._id(made)
         tables = {name: home / f"{name}.sent" for name in made.dataset.tables}
-        with self._connect(dataset=dataset) as connection:
+        limits = {"memory_limit": 500_000_000, "threads": 1, "spill": home / "spill"}
+        with one_duckdb(self.settings), engine.connect(**limits, dataset=dataset) as connection:
             for name, sent in tables.items():
                 with suppress(duckdb.Error):
                     _table_by_hand(connection, made, home, name, sent)
