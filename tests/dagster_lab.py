@@ -16,6 +16,9 @@ from dagster_defs.home import dagster_home
 from dagster_defs.partitions import add_partition
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.config.settings import PipelineSettings, load_settings
+from tests.shortcuts import log_without_waiting
+
+log_without_waiting()
 
 IDS = {
     name: f"01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a{number:02d}"

@@ -7,6 +7,7 @@ not: anything that a test asserts.
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,17 @@ def write_without_waiting() -> None:
     and what was written is there for every process that comes after.
     """
     os.fsync = lambda descriptor: None
+
+
+def log_without_waiting() -> None:
+    """The same for what Dagster keeps in SQLite, an event at a time."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
 
 
 @contextmanager

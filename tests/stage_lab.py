@@ -6,7 +6,9 @@ Belongs here: writing the files, running, reading back what a stage left. Does n
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -72,6 +74,13 @@ class Lab:
         for name, content in tables.items():
             if content is not None:  # None: the file is written otherwise, or missing on purpose
                 self.write(name, content)
+
+    def copied(self, folder: Path) -> Lab:
+        """The same lab in another folder, with all that its stages left."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        other = Lab(folder, {}, threads=self.limits.threads)
+        other.config = deepcopy(self.config)
+        return other
 
     def write(self, table: str, content: str) -> None:
         (self.folder / f"{table}.csv").write_text(content, encoding="utf-8")

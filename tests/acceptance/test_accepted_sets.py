@@ -6,7 +6,6 @@ Belongs here: what the published tables hold, number for number. Does not: sets 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -99,19 +98,6 @@ def test_vesicles_of_one_terminal(data: Path, lab: Lab) -> None:
     assert published.rows("SELECT centroid_x, centroid_y FROM vesicle") == original(
         f"SELECT centroid_x::DOUBLE, centroid_y::DOUBLE FROM {as_text(folder / 'vesicle.csv')}"
     )
-
-
-def test_vesicles_without_any_parent_are_taken_and_it_is_said(data: Path, lab: Lab) -> None:
-    ran, published = publish(
-        lab, {"vesicle": {"file": str(data / "rat_vesicles" / "no_parent" / "vesicle.csv")}}
-    )
-
-    assert ran.report["tables"] == {"vesicle": rows(37)}
-    told = ran.finding("SYN-INT-003")
-    assert told["severity"] == "warning"
-    assert told["table"] == "vesicle"
-    assert "without a table of its parents" in told["message"]
-    assert published.value("SELECT count(DISTINCT cid) FROM vesicle") == 37
 
 
 def test_neurons_and_synapses_with_skeletons_and_meshes(data: Path, lab: Lab) -> None:
@@ -263,77 +249,3 @@ def _summed(
         pair = row_id("neuron", row[place["pre_id"]]), row_id("neuron", row[place["post_id"]])
         sums[pair] = sums.get(pair, 0) + float(str(row[place["connection_score"]]))
     return sums
-
-
-def test_one_sheet_of_several_when_it_is_named(data: Path, lab: Lab) -> None:
-    workbook = str(data / "celegans_workbooks" / "original" / "CElegansNeuronTables.xls")
-    ignore = ["Target", "Type", "Number of Connections", "Neurotransmitter"]
-    table = {
-        "file": workbook,
-        "sheet": "Connectome",
-        "columns": {"Origin": "cid"},
-        "ignore": ignore,
-    }
-    ran = lab.run("check", lab.config("real", DATASET, {"neuron": table}), "--json")
-
-    assert ran.report["tables"]["neuron"]["read"] == 3_363
-    assert list(ran.codes) == ["SYN-ID-002"], (
-        "the sheet lists connections, so a neuron stands in many rows"
-    )
-    assert {example["sheet"] for example in ran.finding("SYN-ID-002")["examples"]} == {"Connectome"}
-
-
-def test_skeletons_that_are_trees_are_packed_and_strange_ones_told(data: Path, lab: Lab) -> None:
-    skeletons = sorted(
-        path
-        for path in (data / "odd_swc" / "original").glob("*.swc")
-        if path.stem not in ("empty_file", "sample_no_root")
-    )
-    assert len(skeletons) == 6
-    table = lab.folder / "neuron.csv"
-    table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
-    ran, published = publish(lab, {"neuron": {"file": str(table)}})
-
-    told = {
-        finding["code"]: finding
-        for finding in ran.report["findings"]
-        if finding["code"].startswith("SYN-PATH-")
-    }
-    assert {code: (finding["severity"], finding["count"]) for code, finding in told.items()} == {
-        "SYN-PATH-005": ("warning", 1),
-        "SYN-PATH-006": ("warning", 1),
-    }
-    assert (
-        "test_neuron_disconnected.swc': 2 roots, the second in line 8"
-        in told["SYN-PATH-005"]["message"]
-    )
-    assert (
-        "sample_doublet_point.swc': 1 of 54 samples, the first in line 56"
-        in told["SYN-PATH-006"]["message"]
-    )
-    assert published.counts == {"neuron": 6}
-    stored = lab.node().stored(UUID(DATASET))
-    assert {(file.kind, file.unit, file.bytes) for file in stored} == {
-        ("swb", row_id("neuron", path.stem), path.stat().st_size) for path in skeletons
-    }
-
-
-def test_a_skeleton_that_is_not_there_is_told_with_its_cell(data: Path, lab: Lab) -> None:
-    real = data / "odd_swc" / "original" / "sample.swc"
-    table = lab.folder / "neuron.csv"
-    shutil.copy(real, lab.folder / "near.swc")
-    table.write_text(
-        f"cid,swc_path\nabsolute,{real}\nrelative,near.swc\nabsent,{real.with_name('absent.swc')}\n"
-    )
-    ran = lab.run(
-        "check", lab.config("real", DATASET, {"neuron": {"file": "neuron.csv"}}), "--json"
-    )
-
-    assert ran.code == 3
-    assert ran.codes == {"SYN-PATH-001": 1}
-    [example] = ran.finding("SYN-PATH-001")["examples"]
-    assert (example["row"], example["column"], example["value"]) == (
-        4,
-        "swc_path",
-        str(real.with_name("absent.swc")),
-    )

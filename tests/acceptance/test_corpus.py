@@ -23,7 +23,7 @@ from tests.command_line import PROGRAM, Lab
 
 pytestmark = pytest.mark.timeout(1_800)  # of which a machine with nothing else to do needs a tenth
 
-NUMBERS = sampled("corpus", range(len(CASES)), 120)
+NUMBERS = sampled("corpus", range(len(CASES)), 45)
 """The cases that are run here; `make recognition` runs them all."""
 
 FEWEST = 150

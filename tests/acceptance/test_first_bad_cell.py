@@ -153,26 +153,3 @@ def test_the_first_bad_cell_is_the_first_of_the_file(data: Path) -> None:
     assert next(row for row, key in enumerate(keys, 1) if key in keys[: row - 1]) == 3138
     keys = cells(data / "celegans_workbooks" / "dirty_nmj" / "neuron_relation.csv", "cid")
     assert next(row for row, key in enumerate(keys, 1) if key in keys[: row - 1]) == 2115
-
-
-def test_an_unknown_column_and_a_headerless_file_are_told_by_what_is_written_there(
-    data: Path, lab: Lab
-) -> None:
-    (lab.folder / "tables").symlink_to(data)
-    tables: dict[str, dict[str, Any]] = {
-        "neuron": {"file": "tables/larva_connectome/clean/neuron.csv"},
-        "neuron_relation": {"file": "tables/larva_connectome/original/G_edgelist.txt"},
-        "synapse": {"file": "tables/hemibrain_da1/naive/synapse.csv"},
-    }
-    told = " ".join(text_of(lab, tables).split())
-
-    first = " ".join(
-        (data / "larva_connectome" / "original" / "G_edgelist.txt").open().readline().split()
-    )
-    assert re.search(
-        rf"original/G_edgelist\.txt [^']*header[^']*: '{re.escape(first.replace(' ', ', '))}'", told
-    )
-    header = lines_of(data / "hemibrain_da1" / "naive" / "synapse.csv")[0]
-    for column in ("type", "roi"):
-        assert column in header
-        assert f"naive/synapse.csv has the column '{column}', which synapse does not know" in told

@@ -58,14 +58,6 @@ def test_synapse_files_put_together_as_they_are(data: Path, lab: Lab) -> None:
     assert "nanometres" in scale["fix"]
 
 
-def test_left_out_columns_leave_only_the_duplicates(data: Path, lab: Lab) -> None:
-    tables = csv_tables(data / "hemibrain_da1" / "naive", "synapse")
-    tables["synapse"]["ignore"] = ["type", "roi", "parent_id"]
-    ran = check(lab, tables)
-
-    assert ran.codes == {"SYN-ID-002": 11_700}
-
-
 def test_five_files_whose_keys_restart(data: Path, lab: Lab) -> None:
     """The synapse files as they were found, read as one table: each surplus key is told with the
     file it stands in.
@@ -97,52 +89,6 @@ def test_five_files_whose_keys_restart(data: Path, lab: Lab) -> None:
             dict(zip(header.strip().split(","), line.split(","), strict=True))["connector_id"]
             == example["value"]
         )
-
-
-def test_an_edge_list_whose_first_row_would_be_taken_for_a_header(data: Path, lab: Lab) -> None:
-    folder = data / "larva_connectome"
-    tables = csv_tables(folder / "clean", "neuron")
-    tables["neuron_relation"] = {"file": str(folder / "original" / "G_edgelist.txt")}
-    ran = check(lab, tables)
-
-    assert ran.codes == {"SYN-READ-006": 1}
-    assert ran.finding("SYN-READ-006")["table"] == "neuron_relation"
-    assert "header_row: null" in ran.finding("SYN-READ-006")["fix"]
-    assert ran.report["tables"]["neuron_relation"] == {
-        "read": 0,
-        "passed": 0,
-        "rejected": 0,
-        "combined": 0,
-    }
-
-
-def test_pairs_that_stand_twice_and_nothing_else(data: Path, lab: Lab) -> None:
-    folder = data / "celegans_workbooks" / "clean"
-    tables = {
-        "neuron": {"file": str(folder / "neuron.xlsx")},
-        "neuron_relation": {"file": str(folder / "neuron_relation.xlsx"), "columns": ENDS},
-    }
-    ran = check(lab, tables)
-
-    assert ran.codes == {"SYN-REL-006": 9}
-    assert "849 of 858 pairs are distinct" in ran.finding("SYN-REL-006")["message"]
-    assert "combine" in ran.finding("SYN-REL-006")["fix"]
-    # SynDB knows a relation by its pair: the lab's own key of the row is not sent.
-    assert [
-        finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"
-    ] == ["SYN-COL-004"]
-    assert ran.report["tables"]["neuron_relation"] == {
-        "read": 858,
-        "passed": 849,
-        "rejected": 9,
-        "combined": 0,
-    }
-    assert ran.report["tables"]["neuron"] == {
-        "read": 187,
-        "passed": 187,
-        "rejected": 0,
-        "combined": 0,
-    }
 
 
 def test_duplicates_orphans_and_repeated_pairs_at_once(data: Path, lab: Lab) -> None:
@@ -196,36 +142,3 @@ def touched_by_any_rule(folder: Path) -> int:
                  neuron)"""
         ).fetchall()
     return int(rows)
-
-
-def test_a_workbook_with_several_sheets_asks_which(data: Path, lab: Lab) -> None:
-    workbook = data / "celegans_workbooks" / "original" / "CElegansNeuronTables.xls"
-    ran = check(lab, {"neuron": {"file": str(workbook)}})
-
-    assert ran.codes == {"SYN-READ-007": 3}
-    cause = ran.finding("SYN-READ-007")["message"]
-    assert all(sheet in cause for sheet in ("Connectome", "NeuronsToMuscle", "Sensory"))
-    assert ran.report["tables"]["neuron"]["read"] == 0
-
-
-def test_skeletons_that_are_no_trees(data: Path, lab: Lab) -> None:
-    """Two of eight: one holds no sample, one has no root. The others are taken
-    (`test_accepted_sets.py`).
-    """
-    skeletons = sorted((data / "odd_swc" / "original").glob("*.swc"))
-    table = lab.folder / "neuron.csv"
-    table.write_text("cid,swc_path\n" + "".join(f"{path.stem},{path}\n" for path in skeletons))
-    ran = check(lab, {"neuron": {"file": str(table)}})
-
-    assert ran.report["tables"]["neuron"] == {"read": 8, "passed": 6, "rejected": 2, "combined": 0}
-    assert ran.codes == {"SYN-PATH-004": 2}
-    causes = {
-        Path(finding["examples"][0]["value"]).name: finding["message"] for finding in ran.errors
-    }
-    assert causes.keys() == {"empty_file.swc", "sample_no_root.swc"}
-    assert "it holds no sample" in causes["empty_file.swc"]
-    assert "line 3: no sample has the parent -1" in causes["sample_no_root.swc"]
-    assert "sample 0 is its own parent" in causes["sample_no_root.swc"]
-    assert {
-        finding["code"] for finding in ran.report["findings"] if finding["severity"] == "warning"
-    } == {"SYN-PATH-005", "SYN-PATH-006"}

@@ -19,8 +19,6 @@ import yaml
 from dagster_defs import defs
 from dagster_defs.definitions import build_defs
 from dagster_defs.home import dagster_home
-from dagster_defs.jobs import JOBS
-from dagster_defs.schedules import schedule_name
 from dagster_defs.watching import UNATTENDED
 from syndb_pipeline.rules.catalogue import FAMILIES
 from syndb_pipeline.stages.runner import STAGES
@@ -203,15 +201,3 @@ def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(
     assert [schedule.name for schedule in schedules] == ["nightly_good"]
     assert "'every night'" in caplog.text and "'99 2 * * *'" in caplog.text
     assert str(lab.config("bad")) in caplog.text
-
-
-def test_schedule_names_of_like_datasets_differ() -> None:
-    names = [schedule_name(name) for name in ("rat_1", "rat-1", "rat.1")]
-
-    assert names[0] == "nightly_rat_1"
-    assert len(set(names)) == 3
-    assert all(name.replace("_", "").isalnum() for name in names)
-
-
-def test_jobs_say_what_they_do() -> None:
-    assert all(job.description for job in JOBS)

@@ -36,6 +36,9 @@ from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from tests.rest_lab import EVE, RestLab, Sandbox
+from tests.shortcuts import log_without_waiting
+
+log_without_waiting()
 
 ID = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2b01"
 ROWS = 50
@@ -168,7 +171,6 @@ def test_progress_and_waiting_are_told_in_the_log(
 
 
 REFUSALS = {
-    "it-breaks": ("500@upload", Exit.REFUSED),
     "it-limits-us-for-a-day": ("429@upload:*,retry-after=86400", Exit.REFUSED),
     "it-falls-silent": (f"reset@upload,after={AFTER_THE_LAST_BYTE}", Exit.UNKNOWN),
     "it-loses-a-row": ("lose-row@upload", Exit.REFUSED),
@@ -291,12 +293,6 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
         lab.run("status", "night.yaml", "--json").report["receipt"]["tables"]["axon"]["found"]
         is None
     )
-
-
-def test_an_outcome_is_one_of_two_words(lab: RestLab) -> None:
-    assert launch(lab.small("night", ID), pipeline_file(lab)).succeeded
-    with pytest.raises(dg.DagsterInvalidConfigError, match="outcome"):
-        run(lab, "publish", settled("perhaps"))
 
 
 def test_a_scheduled_run_waits_where_the_server_limits_it(lab: RestLab, sandbox: Sandbox) -> None:

@@ -25,6 +25,9 @@ from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, write_demo
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
+from tests.shortcuts import log_without_waiting
+
+log_without_waiting()
 
 LIMIT = 200_000
 """Bytes of a run's events: what the UI loads to show the run."""

@@ -22,7 +22,6 @@ from tests.acceptance.corpus.changes import (
     file,
     headerless,
     mirrored,
-    named,
     parquet,
     put,
     rows,
@@ -36,7 +35,7 @@ from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
 from tests.acceptance.corpus.measures import AXES, nuclei, voxels
 from tests.acceptance.corpus.numbers import comma
 from tests.acceptance.corpus.real_sets import CLEAN
-from tests.acceptance.corpus.references import LONG_HEMIBRAIN, LONG_LARVA
+from tests.acceptance.corpus.references import LONG_LARVA
 
 NEU, REL, SYN, VES, AXON = "neuron", "neuron_relation", "synapse", "vesicle", "axon"
 
@@ -149,7 +148,6 @@ CASES: tuple[Case, ...] = (
     harmless(
         "no line end at the end", "larva", content(REL, lambda written: written.rstrip(b"\n"))
     ),
-    harmless("old line ends", "terminal", file(VES, "vesicle.csv", as_text(end="\r"))),
     harmless(
         "old line ends, a line break in a quoted name, and another end of the last line",
         "l1",
@@ -191,7 +189,6 @@ CASES: tuple[Case, ...] = (
             parquet(REL, pre_id=_INT, post_id=_INT, connection_score=_FLOAT), parquet(NEU, cid=_INT)
         ),
     ),
-    harmless("neurons in Parquet as numbers, connections as text", "larva", parquet(NEU, cid=_INT)),
     harmless(
         "pandas' floats for ids below 2^53, in Parquet",
         "larva",
@@ -201,16 +198,6 @@ CASES: tuple[Case, ...] = (
         "workbooks with numbers for ids",
         "larva",
         together(workbook(NEU), workbook(REL), _number_cells(NEU), _number_cells(REL)),
-    ),
-    harmless(
-        "measurements in a workbook",
-        "guide",
-        together(workbook(AXON), _number_cells(AXON), workbook(VES), _number_cells(VES)),
-    ),
-    harmless(
-        "long ids as text in a workbook",
-        "hemibrain",
-        together(LONG_HEMIBRAIN, workbook(NEU), workbook(SYN)),
     ),
     harmless(
         "long ids as 64-bit numbers in Parquet",
@@ -270,9 +257,6 @@ CASES: tuple[Case, ...] = (
     harmless(
         "empty cells where nothing was measured", "guide", put(VES, "voxel_radius", (2, 3, 4), "")
     ),
-    harmless(
-        "a table without a column nobody needs", "hemibrain", without(NEU, "mesh_surface_area")
-    ),
     harmless("three levels: neurons, axons, vesicles", "guide", with_neurons),
     harmless(
         "senders and receivers exchanged, which is another brain but no mistake to see",
@@ -280,12 +264,4 @@ CASES: tuple[Case, ...] = (
         exchanged(REL, "pre_id", "post_id"),
     ),
     harmless("connections without keys of their own", "larva", without(REL, "cid")),
-    harmless(
-        "a name of SynDB's older version",
-        "larva",
-        together(
-            named(REL, "pre_id", "pre_synapse_id"),
-            config(REL, columns={"post_id": "post_synapse_id"}),
-        ),
-    ),
 )

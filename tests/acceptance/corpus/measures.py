@@ -16,7 +16,6 @@ from tests.acceptance.corpus.changes import (
     column,
     config,
     each,
-    exchanged,
     named,
     put,
     rows,
@@ -90,12 +89,6 @@ UNITS = (
         ),
     ),
     wrong(
-        "distances to the active zone in millimetres",
-        "guide",
-        _scaled(VES, "distance_to_active_zone", 1e-6),
-        finds("SYN-UNIT-003", VES, "distance_to_active_zone", None, 8, "mm", setting="units"),
-    ),
-    wrong(
         "volumes of axons in cubic micrometres",
         "guide",
         together(
@@ -105,32 +98,10 @@ UNITS = (
         finds("SYN-UNIT-003", "axon", None, None, 3, "um", setting="units"),
     ),
     wrong(
-        "cable lengths in micrometres",
-        "hemibrain",
-        _scaled(NEU, "cable_length", 1e-3),
-        finds(
-            "SYN-UNIT-003", NEU, "cable_length", None, 5, "um", setting="units: {cable_length: um}"
-        ),
-    ),
-    wrong(
         "radii of vesicles counted in voxels of 4 nm, as whole numbers",
         "guide",
         each(VES, "voxel_radius", lambda number: str(round(float(number) / 8))),
         finds("SYN-UNIT-003", VES, "voxel_radius", None, 8, "voxel"),
-    ),
-    wrong(
-        "surface areas in square micrometres",
-        "hemibrain",
-        _scaled(NEU, "mesh_surface_area", 1e-6),
-        finds(
-            "SYN-UNIT-003",
-            NEU,
-            "mesh_surface_area",
-            None,
-            5,
-            "um",
-            setting="units: {mesh_surface_area: um}",
-        ),
     ),
     wrong(
         "the config says micrometres and the file has nanometres",
@@ -201,12 +172,6 @@ UNITS = (
         ),
     ),
     wrong(
-        "neurons as y, x, z, their nuclei as x, y, z",
-        "hemibrain",
-        together(nuclei(*AXES), exchanged(NEU, "centroid_x", "centroid_y")),
-        finds("SYN-UNIT-005", "nucleus", "centroid_x", 2, 5, "centroid_y of neuron", "columns"),
-    ),
-    wrong(
         "one ratio of area and volume is per micrometre",
         "hemibrain",
         together(
@@ -254,12 +219,6 @@ WORDS = (
         finds("SYN-VOC-001", VES, "neurotransmitter", 4, 1, "glutamate"),
     ),
     wrong(
-        "the transmitter's class in the lab's own words",
-        "guide",
-        each(VES, "neurotransmitter", lambda _: "excitatory"),
-        finds("SYN-VOC-001", VES, "neurotransmitter", 2, 8),
-    ),
-    wrong(
         "a capital letter",
         "guide",
         put(VES, "neurotransmitter", (2, 3), "Glutamate"),
@@ -303,19 +262,6 @@ WORDS = (
         put(NEU, "neuron_type", 8, "KC-\u03b1\u03b2"),
         finds("SYN-VAL-004", NEU, "neuron_type", 8, 1),
     ),
-    wrong(
-        "text that was read as Latin-1 and saved as UTF-8",
-        "l1",
-        put(NEU, "neuron_type", (2, 3), "OSN\u00c2\u00a0"),
-        finds("SYN-VAL-004", NEU, "neuron_type", 2, 2),
-    ),
-    wrong(
-        "typographic quotation marks around the transmitters",
-        "guide",
-        each(VES, "neurotransmitter", lambda word: f"\u201c{word}\u201d"),
-        finds("SYN-VAL-004", VES, "neurotransmitter", 2, 8),
-        also={"SYN-VOC-001": "with the marks it is no word of the vocabulary"},
-    ),
 )
 
 SUMS = (
@@ -324,12 +270,6 @@ SUMS = (
         "terminal",
         rows(VES, lambda body: body[:-1]),
         finds("SYN-INT-004", "pre_synaptic_terminal", "vesicle_count", 2, 1, "complete"),
-    ),
-    wrong(
-        "the terminal declares ten times its vesicles",
-        "terminal",
-        put("pre_synaptic_terminal", "vesicle_count", 2, "370"),
-        finds("SYN-INT-004", "pre_synaptic_terminal", "vesicle_count", 2, 1),
     ),
     wrong(
         "the terminal's total volume is that of one vesicle",

@@ -8,7 +8,6 @@ Belongs here: mistakes of csv, tsv and txt files (SYN-READ rules). Does not: wor
 from __future__ import annotations
 
 import gzip
-import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +27,6 @@ from tests.acceptance.corpus.changes import (
     file,
     headerless,
     line,
-    lost,
     put,
     rows,
     text,
@@ -71,15 +69,6 @@ def _split_in_two(table: str, header: str | None) -> Change:
         lab.options(table)["file"] = f"{table}_*.csv"
 
     return apply
-
-
-def _feather(written: bytes) -> bytes:
-    """A csv as an Arrow file."""
-    target = io.BytesIO()
-    table = pa.csv.read_csv(io.BytesIO(written))
-    with pa.ipc.new_file(target, table.schema) as writer:
-        writer.write_table(table)
-    return target.getvalue()
 
 
 def _parts_in_a_folder(table: str) -> Change:
@@ -156,19 +145,6 @@ ENCODINGS = (
         ),
     ),
     wrong(
-        "the config says UTF-16 and the file is UTF-8",
-        "guide",
-        config(VES, encoding="utf-16"),
-        finds("SYN-READ-003", VES, None, None, None, "utf-16"),
-    ),
-    wrong(
-        "one broken character in the middle of a file",
-        "larva",
-        content(NEU, lambda written: written.replace(b"unk-PaN", b"unk-Pa\xff", 1)),
-        finds("SYN-READ-003", NEU, None, 4, 1, "line 4"),
-        also={"SYN-REL-002": "the neuron of the broken line is missing"},
-    ),
-    wrong(
         "zero bytes, as a crashed disk leaves them, in the middle",
         "larva",
         content(NEU, lambda written: written.replace(b"KC-4claw", b"\0" * 8, 1)),
@@ -196,13 +172,6 @@ DELIMITERS = (
         finds("SYN-READ-002", NEU, None, 426, 122, "quote"),
     ),
     wrong(
-        "a comma in one name of a neuron's type",
-        "larva",
-        text(NEU, lambda written: written.replace("sens-AN,", "sens,AN,", 1)),
-        finds("SYN-READ-002", NEU, None, 6, 1, "quote"),
-        also={"SYN-REL-002": "the neuron of the broken line is missing"},
-    ),
-    wrong(
         "trailing commas in some rows",
         "hemibrain",
         text(SYN, lambda written: re.sub(r"(?m)^(754534424:\d,.*)$", r"\1,", written)),
@@ -214,12 +183,6 @@ DELIMITERS = (
         text(VES, lambda written: re.sub(r"(?m)^(\d+),", r"\1,\1,", written)),
         finds("SYN-READ-002", VES, None, 2, 37, "name"),
         also={"SYN-INT-004": "no vesicle could be read"},
-    ),
-    wrong(
-        "two values are missing at the end of a row",
-        "guide",
-        text(VES, _line(5, lambda told: told.rpartition(",")[0].rpartition(",")[0])),
-        finds("SYN-READ-002", VES, None, 5, 1),
     ),
     wrong(
         "a decimal comma splits one row of a comma-separated file",
@@ -276,12 +239,6 @@ QUOTES = (
         finds("SYN-READ-015", NEU, None, 10, 1, "quotation"),
         also={"SYN-REL-002": "the neuron of the broken line is missing"},
     ),
-    wrong(
-        "a sign for inches inside quoted text",
-        "l1",
-        text(NEU, _line(426, lambda told: told.replace("LHON", '5" deep'))),
-        finds("SYN-READ-015", NEU, None, 426, 1, "quotation"),
-    ),
 )
 
 HEADERS = (
@@ -310,33 +267,10 @@ HEADERS = (
         finds("SYN-READ-017", SYN, None, 42, 2, "header"),
     ),
     wrong(
-        "the header stands again between neurons of text alone",
-        "larva",
-        line(NEU, 100),
-        finds("SYN-READ-017", NEU, None, 100, 1, "header"),
-    ),
-    wrong(
         "a row of units below the header",
         "guide",
         line(VES, 2, ["", "", "nm", "nm", "nm", "", "nm", "nm", "nm"]),
         finds("SYN-READ-017", VES, None, 2, 1, "unit"),
-    ),
-    wrong(
-        "units in brackets below the header",
-        "hemibrain",
-        line(
-            NEU,
-            2,
-            ["[-]", "[-]", "[nm2]", "[nm]", "[nm]", "[nm]", "[nm]", "[1]", "[path]", "[path]"],
-        ),
-        finds("SYN-READ-017", NEU, None, 2, 1, "unit"),
-    ),
-    wrong(
-        "a headerless file is read with names, and has a header after all",
-        "larva",
-        headerless(REL, "cid", "pre_synapse_id", "post_synapse_id", "connection_score"),
-        finds("SYN-READ-017", REL, None, 1, 1, "header"),
-        also={"SYN-COL-006": "the config still maps pre_id and post_id"},
     ),
     wrong(
         "a headerless file of pairs has a header in the lab's own words after all",
@@ -375,12 +309,6 @@ LINES = (
         "hemibrain",
         together(line(SYN, 42, []), line(SYN, 83, [])),
         finds("SYN-READ-011", SYN, None, 42, 2),
-    ),
-    wrong(
-        "rows of empty cells at the end, as a spreadsheet leaves them",
-        "larva",
-        rows(NEU, lambda body: [*body, ["", "", ""], ["", "", ""]]),
-        finds("SYN-READ-011", NEU, None, 252, 2),
     ),
     wrong(
         "a row of totals at the end",
@@ -465,12 +393,6 @@ LINES = (
         finds("SYN-READ-018", SYN, None, None, None, "cut|end"),
     ),
     wrong(
-        "the file breaks off inside a quoted type",
-        "l1",
-        content(NEU, lambda written: written[: written.index(b"LHN,LHON") + 6]),
-        finds("SYN-READ-018", NEU, None, None, None, "cut|end"),
-    ),
-    wrong(
         "the gzip file did not arrive as a whole",
         "larva",
         together(
@@ -487,30 +409,6 @@ NOT_THERE = (
         "larva",
         config(NEU, file="neurons.csv"),
         finds("SYN-READ-001", NEU, None, None, 1, "neuron.csv", setting="file: neuron.csv"),
-    ),
-    wrong(
-        "capitals of the file's name",
-        "larva",
-        config(NEU, file="Neuron.csv"),
-        finds("SYN-READ-001", NEU, None, None, 1, "neuron.csv", setting="file: neuron.csv"),
-    ),
-    wrong(
-        "a table that was never exported",
-        "guide",
-        lost("axon"),
-        finds("SYN-READ-001", "axon", None, None, 1),
-    ),
-    wrong(
-        "a pattern that no file fits",
-        "hemibrain",
-        config(SYN, file="synapses/*.csv"),
-        finds("SYN-READ-001", SYN, None, None, 1),
-    ),
-    wrong(
-        "the folder of the tables instead of a table",
-        "hemibrain",
-        config(SYN, file="original"),
-        finds("SYN-READ-014", SYN, None, None, None, "folder"),
     ),
     wrong(
         "the file is empty",
@@ -550,30 +448,6 @@ NOT_THERE = (
         finds("SYN-READ-014", NEU, None, None, None, "workbook"),
     ),
     wrong(
-        "an archive of the table called neuron.csv",
-        "larva",
-        content(NEU, gzip.compress),
-        finds("SYN-READ-014", NEU, None, None, None, "gzip"),
-    ),
-    wrong(
-        "a Feather file called neuron.csv",
-        "larva",
-        content(NEU, lambda written: _feather(written)),
-        finds("SYN-READ-014", NEU, None, None, None, "Feather", ".parquet"),
-    ),
-    wrong(
-        "a database called neuron.csv",
-        "larva",
-        content(NEU, lambda written: b"SQLite format 3\0\x10\0\x01\x01\0@  " + bytes(4_076)),
-        finds("SYN-READ-014", NEU, None, None, None, "SQLite"),
-    ),
-    wrong(
-        "a table compressed with zstd, still called neuron.csv",
-        "larva",
-        content(NEU, lambda written: pa.compress(written, "zstd", asbytes=True)),
-        finds("SYN-READ-014", NEU, None, None, None, "zstd"),
-    ),
-    wrong(
         "a folder of Parquet parts instead of a file",
         "larva",
         _parts_in_a_folder(REL),
@@ -586,12 +460,6 @@ NOT_THERE = (
             "folder",
             setting="file: neuron_relation.parquet/*.parquet",
         ),
-    ),
-    wrong(
-        "a format that nobody reads",
-        "larva",
-        together(file(NEU, "neuron.ods", as_text())),
-        finds("SYN-READ-014", NEU, None, None, None, ".ods"),
     ),
 )
 

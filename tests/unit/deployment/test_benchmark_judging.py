@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 
 from benchmarks import page, results
 from benchmarks.bars import Bar, compare_bars, cost_per_row, millions, scale_bars
-from benchmarks.compare import as_lines
 from benchmarks.measured import disk_used, measure, tree_memory
 from benchmarks.plot import scale_plot
 
@@ -125,10 +123,6 @@ def test_a_way_to_be_wrong_that_is_not_told_is_above_its_bar() -> None:
     assert found["ways to be wrong that are not told"] == (1.0, 0.0, "ABOVE")
 
 
-def test_bars_without_their_contestants_are_left_out() -> None:
-    assert [bar.told for bar in compare_bars(compared(parquet=3) | {"event_log_bytes": 0})] == []
-
-
 @pytest.mark.parametrize(
     ("value", "verdict"), [(1.5, "within"), (1.5049, "within"), (1.506, "ABOVE"), (-3, "within")]
 )
@@ -145,35 +139,6 @@ def test_the_spread_of_the_cost_and_the_growth_of_memory() -> None:
     assert found["peak memory at 30 M rows, of that at 10 M"] == (1.042, 1.0, "ABOVE")
     assert found["peak memory at 30 M rows"] == (1.25, 1.5, "within")
     assert [bar.told for bar in scale_bars(sizes(size(2_000, 1)))] == ["peak memory at 2,000 rows"]
-
-
-def test_rows_in_words() -> None:
-    assert [millions(rows) for rows in (0, 2_000, 1_000_000, 1_500_000, 100_000_000)] == [
-        "0",
-        "2,000",
-        "1 M",
-        "1,500,000",
-        "100 M",
-    ]
-
-
-def test_the_terminal_shows_medians_and_bars() -> None:
-    lines = list(as_lines(compared(csv=30, tuned=25)))
-    assert lines[0] == "10,000,000 rows in the largest tables, 1 GB, 2 threads, medians of 3"
-    assert "csv            30.00       45.00      1,200 MB      3,000 MB" in lines
-    [bar] = [line for line in lines if line.startswith("csv, of the tuned")]
-    assert bar.split() == [
-        "csv,",
-        "of",
-        "the",
-        "tuned",
-        "script's",
-        "time",
-        "1.20",
-        "bar",
-        "1.50",
-        "within",
-    ]
 
 
 def test_the_page_shows_every_figure_and_hides_no_miss() -> None:
@@ -212,30 +177,6 @@ def test_the_page_shows_every_figure_and_hides_no_miss() -> None:
     assert "\n\n\n" not in told
 
 
-def test_the_page_tells_what_there_is() -> None:
-    only_sizes = page.page({"schema": 1, "scale": sizes(size(1_000_000, 5))})
-    assert "## From small to large" in only_sizes
-    assert "## The bars" not in only_sizes
-    only_ours = page.page({"schema": 1, "compare": compared(csv=30), "scale": {}})
-    assert "## From small to large" not in only_ours
-    assert "tuned script" not in only_ours
-    assert "\n\n\n" not in only_sizes + only_ours
-
-
-def test_tables_of_the_page_have_as_many_cells_as_their_head() -> None:
-    told = page.page(
-        {
-            "schema": 1,
-            "compare": compared(csv=30, tuned=25),
-            "scale": sizes(size(2_000, 1), size(3_000, 1)),
-        }
-    )
-    for table in re.findall(r"(?:^\|.*\n)+", told, flags=re.M):
-        cells = {len(line.split("|")) for line in table.splitlines()}
-        assert len(cells) == 1, table
-        assert len(table.splitlines()) > 2, table
-
-
 @pytest.mark.parametrize(
     "rows", [(1_000_000,), (2_000, 3_000), (1_000_000, 10_000_000, 30_000_000, 100_000_000)]
 )
@@ -263,14 +204,6 @@ def test_every_point_lies_in_its_panel(rows: tuple[int, ...]) -> None:
     )
 
 
-def test_costs_of_equal_rows_lie_on_one_height_and_dearer_rows_above() -> None:
-    drawn = ElementTree.fromstring(
-        scale_plot(sizes(size(1_000, 2), size(2_000, 4), size(3_000, 9)))
-    )
-    cost = [float(each.get("cy", 0)) for each in drawn.iter() if each.get("class") == "dot cost"]
-    assert cost[0] == cost[1] > cost[2]
-
-
 def test_the_page_in_the_docs_is_that_of_its_measurements() -> None:
     found = results.read(DOCS / "performance" / "results.json")
     older = (
@@ -295,14 +228,6 @@ def test_a_size_replaces_only_itself(tmp_path: Path) -> None:
     assert list(found["scale"]) == ["1000000", "30000000"]
     assert found["scale"]["30000000"]["runs"][0]["seconds"] == 7
     assert found["compare"]["rows"] == 10_000_000
-
-
-def test_facts_name_the_machine_by_what_it_can_do() -> None:
-    found = results.facts(1_000_000_000, 2)
-    assert found["cores"] == os.cpu_count()
-    assert found["memory_bytes"] > 1_000_000_000
-    assert found["libraries"]["duckdb"]
-    assert os.uname().nodename not in json.dumps(found)
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_made(tmp_path: Path) -> None:
@@ -350,30 +275,6 @@ def test_the_most_disk_at_any_moment_counts(tmp_path: Path) -> None:
     assert 5_000_000 <= found.disk < 6_000_000
     assert found.seconds > 0.4
     assert disk_used(tmp_path) == 0
-
-
-def test_only_stages_that_ran_count(tmp_path: Path) -> None:
-    state, script = (
-        tmp_path / "state",
-        "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])",
-    )
-    records = {
-        "ingest": {"stage": "ingest", "run": {"started": "2001-01-01T00:00:00Z", "seconds": 7.0}},
-        "package": {"stage": "package", "run": {"started": "2999-01-01T00:00:02Z", "seconds": 2.0}},
-        "validate": {
-            "stage": "validate",
-            "run": {"started": "2999-01-01T00:00:01Z", "seconds": 3.0},
-        },
-        "report": {"stage": "report"},
-    }
-    for stage, record in records.items():
-        folder = state / "datasets" / "d" / stage
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
-    found = measure(
-        [sys.executable, "-c", script, str(tmp_path / "x"), "done"], os.environ, state=state
-    )
-    assert list(found.stages.items()) == [("validate", 3.0), ("package", 2.0)]
 
 
 def test_wrong_work_has_no_speed() -> None:

@@ -71,17 +71,6 @@ def test_many_rows_of_many_files_keep_their_order(tmp_path: Path) -> None:
     ).fetchall() == [(1_200_000, 0)]
 
 
-def test_files_with_other_columns_are_no_one_table(tmp_path: Path) -> None:
-    write(tmp_path, "v1.csv", "cid,voxel_radius\na,1\n")
-    write(tmp_path, "v2.csv", "cid,mesh_volume\nb,2\n")
-    done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
-    assert (
-        done.finding("SYN-READ-012").message
-        == "v2.csv does not have the columns of v1.csv: it has 'mesh_volume' and it lacks 'voxel_radius'."
-    )
-    assert not done.has("vesicle")
-
-
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -100,16 +89,6 @@ def test_files_that_are_not_there(tmp_path: Path, pattern: str) -> None:
     assert done.codes == ["SYN-READ-001"]
     assert done.tables["vesicle"].read == 0
     assert done.cells() == []
-
-
-def test_a_file_of_nearly_that_name_is_proposed(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    write(tmp_path, "data/vesicles.csv", "cid\na\n")
-    assert (
-        ingest_folder(tmp_path, {"vesicle": "data/vesicle.csv"})
-        .findings[0]
-        .fix.endswith('`tables.vesicle.file: "data/vesicles.csv"`')
-    )
 
 
 @pytest.mark.parametrize(
@@ -163,15 +142,6 @@ def test_a_name_with_glob_characters_is_taken_literally(tmp_path: Path) -> None:
     assert ingest_folder(tmp_path, {"vesicle": "v[1].csv"}).rows("vesicle") == [("a",)]
 
 
-def test_folders_and_unknown_suffixes(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    assert (
-        "folder" in ingest_folder(tmp_path, {"vesicle": "tables"}).finding("SYN-READ-014").message
-    )
-    write(tmp_path, "v.ods", "x")
-    assert ".xlsx" in ingest_folder(tmp_path, {"vesicle": "v.ods"}).finding("SYN-READ-014").fix
-
-
 def test_one_broken_table_does_not_hide_the_others(tmp_path: Path) -> None:
     write(tmp_path, "axon.csv", "id\n1\n")
     write(tmp_path, "vesicle.csv", "cid,type\na,b\n")
@@ -211,12 +181,6 @@ def test_inputs_name_every_file_and_only_what_ingest_uses(tmp_path: Path) -> Non
         "config:tables",
         "config:rules",
     ]
-
-
-def test_severities_of_the_config_hold(tmp_path: Path) -> None:
-    write(tmp_path, "v.csv", "cid,voxel_radius\na,1\n\nb,2\n")
-    done = ingest_folder(tmp_path, {"vesicle": "v.csv"}, rules={"SYN-READ-011": "error"})
-    assert done.finding("SYN-READ-011").severity == "error"
 
 
 def test_a_file_that_changes_between_hashing_and_reading_is_refused(tmp_path: Path) -> None:
@@ -398,11 +362,3 @@ def test_findings_of_columns_say_where_the_header_stands(tmp_path: Path) -> None
     pq.write_table(pa.table({"cid": ["a"], "type": ["b"]}), tmp_path / "v.parquet")
     (finding,) = ingest_folder(tmp_path, {"vesicle": "v.parquet"}).findings
     assert [str(place) for place in finding.examples] == ["v.parquet, column type"]
-
-
-def test_a_list_of_pairs_without_header_is_offered_its_names(tmp_path: Path) -> None:
-    write(tmp_path, "e.csv", "1,2,12\n2,3,4\n")
-    finding = ingest_folder(tmp_path, {"neuron_relation": "e.csv"}).finding("SYN-READ-006")
-    setting = yaml.safe_load(finding.settings[0])["tables"]["neuron_relation"]
-    done = ingest_folder(tmp_path, {"neuron_relation": {"file": "e.csv", **setting}})
-    assert (done.codes, done.rows("neuron_relation")) == ([], [("1", "2", 12.0), ("2", "3", 4.0)])

@@ -4,7 +4,6 @@ order they were.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,92 +202,7 @@ def test_a_parent_key_that_stands_twice_does_not_multiply_its_children(tmp_path:
     assert lab.related("vesicle", "parent_id") == [uid("axon", "a1"), uid("axon", "a2")]
 
 
-@pytest.mark.parametrize(
-    ("parents", "children"), [(60_000, 500), (500, 60_000), (140_000, 130_000)]
-)
-def test_rows_keep_their_order_whichever_side_the_join_is_built_from(
-    tmp_path: Path, parents: int, children: int
-) -> None:
-    chance = random.Random(7)
-    keys = [chance.randrange(parents) for _ in range(children)]
-    lab = Lab(
-        tmp_path,
-        {
-            "neuron": csv("cid", *(f"n{n}" for n in range(parents))),
-            "axon": csv("cid,parent_id", *(f"a{n},n{key}" for n, key in enumerate(keys))),
-        },
-    )
-    assert lab.check().faults == []
-    found = lab.query(
-        "SELECT row_number, parent_id FROM {f}", f="join_relations/relations/axon.parquet"
-    )
-    assert [row for row, _ in found] == list(range(children))
-    assert [parent for _, parent in found] == [uid("neuron", f"n{key}") for key in keys]
-
-
-def test_pairs(tmp_path: Path) -> None:
-    edges = csv(
-        "pre_id,post_id,connection_score", "n1,n2,1", "n2,n1,1", "n1,n1,1", "n1,n2,1", "n1,n2,5"
-    )
-    checked = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges}).check()
-    repeated = checked.finding("SYN-REL-006")
-    assert (
-        repeated.message
-        == "2 rows of neuron_relation repeat a pair that an earlier row has; 3 of 5 pairs are"
-        " distinct."
-    )
-    assert [(example.row, example.value) for example in repeated.examples] == [
-        (5, "n1 -> n2"),
-        (6, "n1 -> n2"),
-    ]
-    rows = checked.rows("neuron_relation")
-    assert (rows.read, rows.passed, rows.rejected, rows.combined) == (5, 3, 2, 0)
-
-
-def test_pairs_that_the_config_combines(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,connection_score", "n1,n2,1", "n2,n1,1", "n1,n2,1")
-    lab = Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
-    repeated = lab.check().finding("SYN-REL-006")
-    assert repeated.message.startswith("1 row of neuron_relation repeats a pair")
-    paste(lab, repeated.fix)
-    checked = lab.check()
-    rows = checked.rows("neuron_relation")
-    assert (checked.verdict, rows.passed, rows.combined, rows.published) == ("accepted", 3, 1, 2)
-
-
 PAIRS = ("n1,n2", "n1,n2", "n2,n1")
-
-
-def test_pairs_without_a_score_are_offered_to_be_counted(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,x,confidence", *(f"{pair},{n},0.9" for n, pair in enumerate(PAIRS)))
-    lab = Lab(
-        tmp_path,
-        {"neuron": NEURON, "neuron_relation": edges},
-        {"neuron_relation": {"ignore": ["x", "confidence"]}},
-    )
-    repeated = lab.check().finding("SYN-REL-006")
-    assert settings_line(repeated.fix) == (
-        ["tables", "neuron_relation", "combine"],
-        {"connection_score": "count"},
-    )
-    assert (
-        "map it to connection_score (x, confidence)" in repeated.fix
-        and "whole row" not in repeated.fix
-    )
-    paste(lab, repeated.fix)
-    assert lab.check().codes == []
-
-
-def test_scores_that_are_all_empty_are_counted(tmp_path: Path) -> None:
-    edges = csv("pre_id,post_id,connection_score", *(f"{pair}," for pair in PAIRS))
-    cure = (
-        Lab(tmp_path, {"neuron": NEURON, "neuron_relation": edges})
-        .check()
-        .finding("SYN-REL-006")
-        .fix
-    )
-    assert settings_line(cure)[1] == {"connection_score": "count"}
-    assert "1 of the rows is a copy of a whole row" in cure
 
 
 def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
@@ -312,21 +226,6 @@ def test_what_a_sum_does_is_said_with_it(tmp_path: Path) -> None:
         " pair."
     )
     assert [(example.row, example.value) for example in lost.examples] == [(4, None)]
-
-
-@pytest.mark.parametrize("how", ["sum", "mean", "min", "max", "first"])
-def test_combine_cannot_name_a_column_that_the_file_lacks(tmp_path: Path, how: str) -> None:
-    tables = {"neuron": NEURON, "neuron_relation": csv("pre_id,post_id", *PAIRS)}
-    lab = Lab(tmp_path, tables, {"neuron_relation": {"combine": {"connection_score": how}}})
-    checked = lab.check()
-    assert (checked.verdict, checked.faults) == ("rejected", ["SYN-COL-006"])
-    missing = checked.finding("SYN-COL-006")
-    assert (
-        "`tables.neuron_relation.combine` names" in missing.message
-        and missing.file == "neuron_relation.csv"
-    )
-    paste(lab, missing.fix)
-    assert lab.check().codes == []
 
 
 def test_scores_that_the_count_replaces_are_told(tmp_path: Path) -> None:
@@ -417,14 +316,6 @@ def test_ends_that_are_missing_or_not_there(tmp_path: Path) -> None:
     assert checked.rows("neuron_relation").rejected == 4
 
 
-def test_relations_without_neurons(tmp_path: Path) -> None:
-    checked = Lab(tmp_path, {"neuron_relation": csv("pre_id,post_id", "n1,n2")}).check()
-    assert [(f.code, f.column) for f in checked.findings if f.severity == "error"] == [
-        ("SYN-REL-005", "pre_synapse_id"),
-        ("SYN-REL-005", "post_synapse_id"),
-    ]
-
-
 def test_uuids_are_written_as_uuids(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXONS})
     lab.run("join_relations")
@@ -439,13 +330,3 @@ def test_uuids_are_written_as_uuids(tmp_path: Path) -> None:
         "neuron_id": "UUID",
     }
     assert str(DATASET) in str(path)
-
-
-def test_a_parent_that_the_dataset_lacks_is_corrected_to_one_it_has(tmp_path: Path) -> None:
-    tables = {"neuron": csv("cid", "n1"), "vesicle": csv("cid,parent_id", "v1,n1")}
-    lab = Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}})
-    checked = lab.check()
-    assert checked.faults == ["SYN-REL-005"], (
-        "one cause is told once, not also as an unrelated table"
-    )
-    assert "`tables.vesicle.parent: neuron`" in checked.finding("SYN-REL-005").fix

@@ -29,6 +29,7 @@ from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context, Result
 from syndb_pipeline.state.store import IngestRecord, Rows, describe_outputs
 from tests.meshes import small_mesh
+from tests.shortcuts import one_duckdb
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
 POLARS = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
@@ -54,7 +55,7 @@ class Lab:
         }
         dataset = DatasetConfig.model_validate(content | config)
         dataset._path = folder / "test.yaml"
-        self.context = Context(dataset, PipelineSettings(state=folder / "state", threads=2))
+        self.context = Context(dataset, PipelineSettings(state=folder / "state", threads=1))
         self._ingest(tables, cells)
 
     def _ingest(
@@ -110,7 +111,8 @@ class Lab:
     def validate(self) -> Result:
         out = self.folder / "validate"
         out.mkdir(exist_ok=True)
-        return validate.run(self.context, out)
+        with one_duckdb(self.context.settings):
+            return validate.run(self.context, out)
 
     @property
     def failures(self) -> list[tuple[Any, ...]]:
@@ -212,10 +214,6 @@ def test_a_cell_that_is_neither_true_nor_false(tmp_path: Path) -> None:
     assert one_cell(tmp_path, "neuron", "is_tree", "maybe").code == "SYN-TYPE-003"
 
 
-def test_a_unit_is_not_proposed_for_a_column_without_one(tmp_path: Path) -> None:
-    assert "units:" not in one_cell(tmp_path, "synapse", "connection_score", "3 um").fix
-
-
 def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
     cells = [
         ("vesicle", 0, "voxel_radius", "NA", "uncast"),
@@ -249,29 +247,6 @@ def test_proposed_settings_keep_what_is_declared(tmp_path: Path) -> None:
         == 1
     )
     assert result.tables["vesicle"].rejected == 3
-
-
-def test_neighbours_tell_what_a_comma_means(tmp_path: Path) -> None:
-    cells = [
-        ("axon", 0, "voxel_radius", "1,234", "uncast"),
-        ("axon", 1, "voxel_radius", "1,5", "uncast"),
-        ("axon", 0, "voxel_volume", "1,234", "uncast"),
-        ("axon", 1, "voxel_volume", "1,234,567", "uncast"),
-    ]
-    lab = Lab(
-        tmp_path,
-        {"axon": {"cid": keys(2), "voxel_radius": [None] * 2, "voxel_volume": [None] * 2}},
-        cells=cells,
-    )
-    by_column = {finding.column: finding for finding in lab.validate().findings}
-    assert by_column["voxel_radius"].count == by_column["voxel_volume"].count == 2
-    assert "decimal" in by_column["voxel_radius"].fix
-    assert "thousands" in by_column["voxel_volume"].fix
-
-
-def test_a_decimal_point_where_the_config_says_comma(tmp_path: Path) -> None:
-    finding = one_cell(tmp_path, "vesicle", "voxel_radius", "1.5", vesicle={"decimal": ","})
-    assert "these have a point" in finding.fix
 
 
 def test_cells_of_other_kinds_are_not_validates_business(tmp_path: Path) -> None:
@@ -318,22 +293,6 @@ def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
     assert len([row for row in lab.failures if row[1:3] == ("vesicle", 3)]) == 2
 
 
-def test_one_setting_declares_every_marker_of_a_table(tmp_path: Path) -> None:
-    cells = [
-        ("vesicle", row, "voxel_radius", raw, "uncast")
-        for row, raw in enumerate(["NA", "NaN", "inf"])
-    ]
-    lab = Lab(
-        tmp_path,
-        {"vesicle": {"cid": keys(3), "voxel_radius": [None] * 3}},
-        cells=cells,
-        vesicle={"missing": ["x"]},
-    )
-    cures = [finding.fix for finding in lab.validate().findings]
-    assert len(cures) == 3
-    assert all('`tables.vesicle.missing: ["x", "NA", "NaN", "inf"]`' in cure for cure in cures)
-
-
 def test_a_marker_is_told_as_the_lab_wrote_it(tmp_path: Path) -> None:
     radius = [20.0, 21.0, 22.0, -1000.0]  # ingest made nanometres of -1 um
     lab = Lab(
@@ -367,23 +326,6 @@ def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> Non
     }
 
 
-def test_text_limits(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {
-            "vesicle": {
-                "cid": ["κ", "b", "c"],
-                "neurotransmitter": ["x" * 66, "dopamine", "β-alanine"],
-            }
-        },
-    )
-    result = lab.validate()
-    assert the(result, "SYN-VAL-003").examples[0].row == 2
-    assert "65 characters" in the(result, "SYN-VAL-003").message
-    assert the(result, "SYN-VAL-004").count == 1  # a key may be any text
-    assert result.tables["vesicle"].rejected == 2
-
-
 def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> None:
     types = ["KC", "KC", "stelate", "Purkinje", "golgi ", None]
     lab = Lab(
@@ -410,17 +352,6 @@ def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> Non
     assert (capitals.severity, capitals.count, capitals.examples[0].value) == ("hint", 3, "KC")
     assert lab.failures == []
     assert result.tables["neuron"] == Rows(read=6, passed=6, rejected=0)
-
-
-def test_other_spellings_are_known_words(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path, {"vesicle": {"cid": keys(3), "neurotransmitter": ["GABA", "gaba", "glutamate"]}}
-    )
-    result = lab.validate()
-    assert codes(result) == ["SYN-VOC-002", "SYN-VOC-003"]
-    spelling = the(result, "SYN-VOC-003")
-    assert (spelling.severity, spelling.count) == ("hint", 2)
-    assert "'GABA' is 'gamma aminobutyric acid'" in spelling.message
 
 
 def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
@@ -539,29 +470,6 @@ def test_nanometres_that_were_converted_once_too_often(tmp_path: Path) -> None:
     )
 
 
-def test_whole_numbers_too_small_look_like_voxels(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {"mitochondria": {"cid": keys(4), "voxel_volume": [1200.0, 900.0, 1500.0, 1100.0]}},
-    )
-    finding = the(lab.validate(), "SYN-UNIT-003")
-    assert "look like voxels" in finding.message
-    assert (
-        "units: {voxel_volume: <nm3 of one voxel>}`, such as 512 for voxels of 8 nm" in finding.fix
-    )
-    assert finding.settings == [], "nobody knows the size of a voxel but the lab"
-    assert "900 and 1500" in finding.message
-
-
-def test_two_values_say_nothing_about_a_column(tmp_path: Path) -> None:
-    assert (
-        Lab(tmp_path, {"vesicle": {"cid": keys(2), "voxel_radius": [0.02, 0.03]}})
-        .validate()
-        .findings
-        == []
-    )
-
-
 def test_every_window_knows_its_column() -> None:
     for table, declared in TABLES.items():
         for name, column in declared.columns.items():
@@ -643,8 +551,8 @@ def test_before_ingest_there_is_nothing_to_depend_on(tmp_path: Path) -> None:
 
 
 def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:
-    rows = 2_100_000
-    bad = (0, 65_535, 65_536, 999_999, 1_000_000, 2_000_000, rows - 1)
+    rows = 1_100_000
+    bad = (0, 65_535, 65_536, 999_999, 1_000_000, rows - 1)
     query = (
         f"SELECT ('k' || i)::VARCHAR AS cid, (CASE WHEN i IN {bad} THEN -5 ELSE i % 1000"
         f" END)::BIGINT AS n_trees FROM range({rows}) AS t(i)"
@@ -654,7 +562,7 @@ def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:
     assert [row[2] for row in lab.failures] == list(bad)
     finding = the(result, "SYN-VAL-001")
     assert [example.row for example in finding.examples] == [2, 65_537, 65_538, 1_000_001, rows + 1]
-    assert result.tables["neuron"] == Rows(read=rows, passed=rows - 7, rejected=7)
+    assert result.tables["neuron"] == Rows(read=rows, passed=rows - 6, rejected=6)
     columns = result.details.tables["neuron"].columns
     assert set(columns) == {"n_trees"}
     trees = columns["n_trees"]

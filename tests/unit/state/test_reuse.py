@@ -42,11 +42,12 @@ def vesicles(number: int, *, header: str = VESICLES, rows: int = 3) -> str:
     )
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    folder = tmp_path_factory.mktemp("prepared")
     neurons = {"pre_synapse_id": "neuron", "post_synapse_id": "neuron"}
     lab = Lab(
-        tmp_path,
+        folder,
         TABLES,
         {
             "vesicle": {"file": "v*.csv", "parent": "pre_synaptic_terminal"},
@@ -54,8 +55,15 @@ def lab(tmp_path: Path) -> Lab:
         },
     )
     for number in (1, 2, 4):
-        (tmp_path / f"v{number}.csv").write_text(vesicles(number))
+        (folder / f"v{number}.csv").write_text(vesicles(number))
+    lab.run("package")
     return lab
+
+
+@pytest.fixture
+def lab(prepared: Lab, tmp_path: Path) -> Lab:
+    """A lab whose stages have run."""
+    return prepared.copied(tmp_path)
 
 
 def from_nothing(lab: Lab) -> dict[str, Record]:
@@ -114,7 +122,6 @@ class Spy:
 
 
 def test_a_changed_leaf_pulls_only_its_own_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     lab.write(
         "synapse", csv("cid,pre_synapse_id,post_synapse_id,gaba", "s1,n1,n2,0.5", "s2,n2,n1,0.75")
@@ -128,7 +135,6 @@ def test_a_changed_leaf_pulls_only_its_own_line(lab: Lab, monkeypatch: pytest.Mo
 
 
 def test_a_changed_parent_pulls_what_hangs_on_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     lab.write("axon", csv("cid,parent_id,voxel_volume", "a1,n1,10", "a2,n1,20"))
     records = lab.run("package")
@@ -147,7 +153,6 @@ def test_a_changed_parent_pulls_what_hangs_on_it(lab: Lab, monkeypatch: pytest.M
 def test_of_a_glob_only_the_new_file_is_read(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     (lab.folder / f"v{number}.csv").write_text(vesicles(number))
     records = lab.run("package")
@@ -160,7 +165,6 @@ def test_of_a_glob_only_the_new_file_is_read(
 
 def test_many_files_are_taken_over_in_pieces(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_writer, "_ROWS_TOGETHER", 4)
-    lab.run("package")
     spy = Spy(monkeypatch)
     for number in (3, 5, 6):
         (lab.folder / f"v{number}.csv").write_text(vesicles(number))
@@ -171,7 +175,6 @@ def test_many_files_are_taken_over_in_pieces(lab: Lab, monkeypatch: pytest.Monke
 def test_a_file_that_went_away_and_one_in_another_order_of_columns(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     (lab.folder / "v1.csv").unlink()
     (lab.folder / "v0.csv").write_text(
@@ -208,7 +211,6 @@ def test_a_glob_with_anything_odd_is_read_whole(
 
 
 def test_what_was_tampered_with_is_not_taken_over(lab: Lab) -> None:
-    lab.run("package")
     for file in (
         "ingest/tables/axon.parquet",
         "assign_ids/ids/synapse.parquet",
@@ -221,8 +223,6 @@ def test_what_was_tampered_with_is_not_taken_over(lab: Lab) -> None:
 
 
 def test_a_disk_without_links_has_copies(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.run("package")
-
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -234,14 +234,12 @@ def test_a_disk_without_links_has_copies(lab: Lab, monkeypatch: pytest.MonkeyPat
 
 
 def test_force_makes_everything_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     lab.run_one("ingest", force=True)
     assert len(spy.opened) == 7
 
 
 def test_another_version_makes_everything_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.run("package")
     spy = Spy(monkeypatch)
     monkeypatch.setattr("syndb_pipeline.stages.runner.__version__", "another")
     lab.write("synapse", csv("cid,pre_synapse_id,post_synapse_id,gaba", "s1,n1,n2,0.5"))
@@ -324,7 +322,6 @@ CHANGES: dict[str, Callable[[Lab, random.Random], object]] = {
 @pytest.mark.parametrize("seed", sampled("former", range(30), 4))
 def test_whatever_changes_the_records_are_those_of_a_run_from_nothing(lab: Lab, seed: int) -> None:
     choose = random.Random(seed)
-    lab.run("package")
     for step in range(5):
         names = choose.sample(sorted(CHANGES), choose.randint(1, 2))
         for name in names:
