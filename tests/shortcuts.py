@@ -1,7 +1,7 @@
 """What tests leave out for time, where nothing that they look at depends on it.
 
-Belongs here: starting DuckDB once for many connections, writing without waiting for the disk. Does
-not: anything that a test asserts.
+Belongs here: starting DuckDB and the process that opens files once for many datasets, writing
+without waiting for the disk. Does not: anything that a test asserts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import duckdb
 
 from syndb_pipeline.base import engine
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.readers.fence import Fence
 
 
 def write_without_waiting() -> None:
@@ -41,16 +42,24 @@ def log_without_waiting() -> None:
 
 
 @contextmanager
-def one_duckdb(settings: PipelineSettings) -> Iterator[None]:
-    """Have all connections of stages that work one after the other share the DuckDB of this
-    process, whose start takes longer than all else they do with few rows. With several threads,
-    each is as a command opens it.
+def started_once(settings: PipelineSettings) -> Iterator[None]:
+    """Have stages that work one after the other share the DuckDB of this process and its process
+    for opening files, whose starts take longer than all else they do with few rows. With several
+    threads, each is as a command starts it.
     """
     if settings.threads > 1:
         yield
         return
-    with patch.object(engine, "connect", _connect):
+    with (
+        patch.object(engine, "connect", _connect),
+        patch.object(Fence, "__enter__", lambda fence: _fence()),
+    ):
         yield
+
+
+@cache
+def _fence() -> Fence:
+    return Fence()
 
 
 @cache

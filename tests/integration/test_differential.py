@@ -52,7 +52,7 @@ from syndb_pipeline.state.stage import Context
 from tests.campaigns import sampled
 from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_DOI, KNOWN_GROUP, LABS, Case, case
 from tests.rest_lab import ADA, EVE, Sandbox
-from tests.shortcuts import one_duckdb
+from tests.shortcuts import started_once
 
 CASES: Final = sampled("differential", range(2_000), 250)
 SEEDS: Final = [
@@ -194,7 +194,7 @@ class Laboratory:
         try:
             context = Context(load_dataset(path), self.settings)
             found = ""
-            quick = nullcontext() if thorough else one_duckdb(context.settings)
+            quick = nullcontext() if thorough else started_once(context.settings)
             with context.store.lock(), quick:
                 for record in run_through(context, "package"):
                     if record.errors and not found:
@@ -356,7 +356,7 @@ class Laboratory:
         dataset = self._id(made)
         tables = {name: home / f"{name}.sent" for name in made.dataset.tables}
         limits = {"memory_limit": 500_000_000, "threads": 1, "spill": home / "spill"}
-        with one_duckdb(self.settings), engine.connect(**limits, dataset=dataset) as connection:
+        with started_once(self.settings), engine.connect(**limits, dataset=dataset) as connection:
             for name, sent in tables.items():
                 with suppress(duckdb.Error):
                     _table_by_hand(connection, made, home, name, sent)

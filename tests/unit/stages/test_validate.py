@@ -29,7 +29,7 @@ from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context, Result
 from syndb_pipeline.state.store import IngestRecord, Rows, describe_outputs
 from tests.meshes import small_mesh
-from tests.shortcuts import one_duckdb
+from tests.shortcuts import started_once
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
 POLARS = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
@@ -111,7 +111,7 @@ class Lab:
     def validate(self) -> Result:
         out = self.folder / "validate"
         out.mkdir(exist_ok=True)
-        with one_duckdb(self.context.settings):
+        with started_once(self.context.settings):
             return validate.run(self.context, out)
 
     @property
