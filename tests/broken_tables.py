@@ -548,10 +548,10 @@ class Checked:
         return cell_of(self.data, self.folder, file, sheet, row, column)
 
 
-CHECKED = sampled("broken tables, checked", range(48), 16)
+CHECKED = sampled("broken tables, checked", range(48), 8)
 """The datasets that the tests take through all stages, once for all of them."""
 
-READ = sampled("broken tables, read", range(48, 300), 64)
+READ = sampled("broken tables, read", range(48, 300), 32)
 """The datasets that are only read: reading is where most of the mixtures differ."""
 
 _HOME = TemporaryDirectory(prefix="broken-tables-")

@@ -32,6 +32,7 @@ KNOWN_DOI = "10.1000/of-another-dataset"
 SKELETON = b"# a skeleton\n1 1 0 0 0 3 -1\n2 3 0 1 0 1 1\n3 3 0 2 0 1 2\n"
 
 Rows = list[list[str]]
+Change = Callable[[Random, "Dataset"], Any]
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Mutation:
 
     kind: str
     name: str
-    apply: Callable[[Random, Dataset], None]
+    apply: Change
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,7 @@ def _is_reference(name: str) -> bool:
     return (name.endswith("_id") and name != "cave_id") or name == "forms_synapse_with"
 
 
-def _cell(value: str, names: Callable[[str], bool]) -> Callable[[Random, Dataset], None]:
+def _cell(value: str, names: Callable[[str], bool]) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         rows = _table(rng, dataset, lambda header: any(map(names, header)))
         if place := _place(rng, rows, names):
@@ -343,7 +344,7 @@ def _repeated_key(rng: Random, dataset: Dataset) -> None:
     rng.choice(rows[1:])[column] = rng.choice(rows[1:])[column]
 
 
-def _key_once_more(change: Callable[[str], str]) -> Callable[[Random, Dataset], None]:
+def _key_once_more(change: Callable[[str], str]) -> Change:
     """One row's key is another's, changed so that a person takes it for the same."""
 
     def apply(rng: Random, dataset: Dataset) -> None:
@@ -372,7 +373,7 @@ def _of_wrong_table(rng: Random, dataset: Dataset) -> None:
         place[0][place[1]] = rng.choice(_table(rng, dataset)[1:])[0]
 
 
-def _all_references(value: str) -> Callable[[Random, Dataset], None]:
+def _all_references(value: str) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         rows = _table(rng, dataset, lambda header: any(map(_is_reference, header)))
         columns = [index for index, name in enumerate(rows[0]) if _is_reference(name)]
@@ -388,9 +389,7 @@ def _all_references(value: str) -> Callable[[Random, Dataset], None]:
 # Columns and rows
 
 
-def _rename(
-    new: Callable[[str], str], names: Callable[[str], bool] = lambda name: True
-) -> Callable[[Random, Dataset], None]:
+def _rename(new: Callable[[str], str], names: Callable[[str], bool] = lambda name: True) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         header = _table(rng, dataset, lambda header: any(map(names, header)))[0]
         able = [index for index, name in enumerate(header) if names(name)]
@@ -401,7 +400,7 @@ def _rename(
     return apply
 
 
-def _add(name: str, value: str) -> Callable[[Random, Dataset], None]:
+def _add(name: str, value: str) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         rows = _table(rng, dataset)
         at = rng.randint(0, len(rows[0]))
@@ -433,7 +432,7 @@ def _reorder(rng: Random, dataset: Dataset) -> None:
     rows[:] = [[row[index] if index < len(row) else "" for index in order] for row in rows]
 
 
-def _in_rows(change: Callable[[Random, Rows], Any]) -> Callable[[Random, Dataset], None]:
+def _in_rows(change: Callable[[Random, Rows], Any]) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         change(rng, _table(rng, dataset))
 
@@ -451,12 +450,20 @@ def _fewer_values(rng: Random, rows: Rows) -> None:
 # Files
 
 
-def _as(render: Callable[[Dataset, str], bytes]) -> Callable[[Random, Dataset], None]:
+def _as(render: Callable[[Dataset, str], bytes]) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         table = rng.choice(list(dataset.tables))
         dataset.raw[table] = render(dataset, table)
 
     return apply
+
+
+def _written(delimiter: str = ",", end: str = "\n", last: str | None = None) -> Change:
+    def render(dataset: Dataset, table: str) -> bytes:
+        text = dataset.text(table, delimiter, end)
+        return (text if last is None else text.rstrip("\n") + last).encode("utf-8", "replace")
+
+    return _as(render)
 
 
 def _truncated(rng: Random, dataset: Dataset) -> None:
@@ -473,7 +480,7 @@ def _open_quote(dataset: Dataset, table: str) -> bytes:
     return (dataset.text(table) + '"never closed,1\n').encode("utf-8", "replace")
 
 
-def _parquet(kind: str) -> Callable[[Random, Dataset], None]:
+def _parquet(kind: str) -> Change:
     """Some table as a Parquet file, with one of its columns in the SQL type `kind`, where it can be
     cast.
     """
@@ -516,7 +523,7 @@ def parquet_bytes(names: list[str], rows: Rows, kinds: dict[str, str]) -> bytes:
 # Meshes and skeletons
 
 
-def _beside(name: str, content: bytes | None) -> Callable[[Random, Dataset], None]:
+def _beside(name: str, content: bytes | None) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         if content is None:
             dataset.files.pop(name, None)
@@ -526,28 +533,28 @@ def _beside(name: str, content: bytes | None) -> Callable[[Random, Dataset], Non
     return apply
 
 
-def _path(value: str) -> Callable[[Random, Dataset], None]:
+def _path(value: str) -> Change:
     return _cell(value, lambda name: name in ("mesh_path", "swc_path"))
 
 
 # The config
 
 
-def _say(key: str, value: Any) -> Callable[[Random, Dataset], None]:
+def _say(key: str, value: Any) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         dataset.metadata[key] = deepcopy(value)
 
     return apply
 
 
-def _without(key: str) -> Callable[[Random, Dataset], None]:
+def _without(key: str) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         dataset.metadata.pop(key, None)
 
     return apply
 
 
-def _id(write: Callable[[UUID], Any]) -> Callable[[Random, Dataset], None]:
+def _id(write: Callable[[UUID], Any]) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         try:
             dataset.metadata["id"] = write(UUID(str(dataset.metadata.get("id"))))
@@ -557,25 +564,25 @@ def _id(write: Callable[[UUID], Any]) -> Callable[[Random, Dataset], None]:
     return apply
 
 
-def _of_table(key: str, value: Any) -> Callable[[Random, Dataset], None]:
+def _of_table(key: str, value: Any) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         rng.choice(list(dataset.config["tables"].values()))[key] = deepcopy(value)
 
     return apply
 
 
-def _rules(severity: str, *codes: str) -> Callable[[Random, Dataset], None]:
+def _rules(severity: str, *codes: str) -> Change:
     def apply(rng: Random, dataset: Dataset) -> None:
         dataset.config.setdefault("rules", {}).update(dict.fromkeys(codes, severity))
 
     return apply
 
 
-def _region(**region: Any) -> Callable[[Random, Dataset], None]:
+def _region(**region: Any) -> Change:
     return _say("brain_regions", [region])
 
 
-def _mutation(**mutation: Any) -> Callable[[Random, Dataset], None]:
+def _mutation(**mutation: Any) -> Change:
     return _say("mutations", [{"gene": "shank3", "expression": "knock-out"} | mutation])
 
 
@@ -606,7 +613,7 @@ _ODD_TEXTS = {
     "255 characters": "x" * 255,
     "100,000 characters": "x" * 100_000,
 }
-_TEXTS: dict[str, Callable[[Any], Callable[[Random, Dataset], None]]] = {
+_TEXTS: dict[str, Callable[[Any], Change]] = {
     "label": lambda text: _say("label", text),
     "notes": lambda text: _say("notes", text),
     "microscopy": lambda text: _say("microscopy", text),
@@ -621,362 +628,286 @@ _TEXTS: dict[str, Callable[[Any], Callable[[Random, Dataset], None]]] = {
 }
 
 
-def _mutations() -> list[Mutation]:
-    found = [Mutation("cells", name, _cell(value, _is_value)) for name, value in _CELLS.items()]
-    found += [Mutation("keys", name, _cell(value, _is_key)) for name, value in _KEYS.items()]
-    found += [
-        Mutation("keys", "repeated", _repeated_key),
-        Mutation("keys", "repeated, with white space", _key_once_more(lambda key: f"{key} ")),
-        Mutation(
-            "keys", "repeated, with a no-break space", _key_once_more(lambda key: f"\u00a0{key}")
-        ),
-        Mutation("keys", "repeated, in capitals", _key_once_more(str.upper)),
-        Mutation("keys", "repeated, as a float", _key_once_more(lambda key: f"{key}.0")),
-        Mutation("keys", "repeated, with a NUL after", _key_once_more(lambda key: f"{key}\0")),
-        Mutation(
-            "keys", "repeated, with a byte order mark", _key_once_more(lambda key: f"\ufeff{key}")
-        ),
-        Mutation("references", "to nothing", _cell("nobody", _is_reference)),
-        Mutation("references", "empty", _cell("", _is_reference)),
-        Mutation("references", "blank", _cell(" ", _is_reference)),
-        Mutation("references", "in capitals", _cell("N1", _is_reference)),
-        Mutation("references", "NUL", _cell("\0", _is_reference)),
-        Mutation(
-            "references", "a UUID", _cell("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", _is_reference)
-        ),
-        Mutation("references", "swapped", _swapped),
-        Mutation("references", "to itself", _self),
-        Mutation("references", "into another table", _of_wrong_table),
-        Mutation("references", "all empty", _all_references("")),
-        Mutation("references", "all to one row", _all_references("n1")),
-        Mutation("references", "all to one neuron", _all_references("720575940621039145")),
-        Mutation("columns", "renamed", _rename(lambda name: f"{name}_of_lab")),
-        Mutation("columns", "in capitals", _rename(str.upper)),
-        Mutation("columns", "in white space", _rename(lambda name: f" {name} ")),
-        Mutation("columns", "without a name", _rename(lambda name: "")),
-        Mutation("columns", "a name with NUL", _rename(lambda name: f"{name}\0")),
-        Mutation(
-            "columns",
-            "by its former name",
-            _rename(lambda name: name.replace("_synapse", ""), lambda name: "_synapse_" in name),
-        ),
-        Mutation("columns", "key called id", _rename(lambda name: "id", _is_key)),
-        Mutation("columns", "left out", _drop_column),
-        Mutation("columns", "doubled", _double_column),
-        Mutation("columns", "in another order", _reorder),
-        *(
-            Mutation("columns", f"added {name}", _add(name, value))
-            for name, value in {
-                "colour": "red",
-                "dataset_id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
-                "s3_mesh_location": "1",
-                "s3_swb_location": "0",
-                "parent_enum": "99",
-                "neuron_id": "n1",
-                "voxel_radius": "10",
-                "cave_id": "9223372036854775807",
-                "mesh_path": "one.glb",
-                "swb_path": "one.swc",
-                "connection_score": "0.5",
-                "mesh_area_volume_ratio": "0.1",
-                "DATASET_ID": "x",
-                "_cells": "x",
-                "file_row_number": "1",
-                "cid": "k",
-                "row_number": "1",
-                "bounding_box": "[1;2]",
-                "centroid_y": "5",
-                "serotonin": "0.5",
-                "a, b": "x",
-                'a"b': "x",
-                "gr\u00f6sse": "1",
-            }.items()
-        ),
-        Mutation(
-            "rows", "one dropped", _in_rows(lambda rng, rows: rows.pop(rng.randrange(1, len(rows))))
-        ),
-        Mutation(
-            "rows",
-            "one doubled",
-            _in_rows(lambda rng, rows: rows.append(list(rng.choice(rows[1:])))),
-        ),
-        Mutation(
-            "rows",
-            "all doubled",
-            _in_rows(lambda rng, rows: rows.extend([list(row) for row in rows[1:]])),
-        ),
-        Mutation(
-            "rows",
-            "header repeated",
-            _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), list(rows[0]))),
-        ),
-        Mutation("rows", "none left", _in_rows(_empty_rows)),
-        Mutation(
-            "rows", "a value too many", _in_rows(lambda rng, rows: rng.choice(rows[1:]).append("1"))
-        ),
-        Mutation("rows", "a value too few", _in_rows(_fewer_values)),
-        Mutation(
-            "rows",
-            "a blank one",
-            _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), [])),
-        ),
-        Mutation(
-            "rows",
-            "one of empty cells",
-            _in_rows(lambda rng, rows: rows.append([""] * len(rows[0]))),
-        ),
-        Mutation(
-            "rows",
-            "in another order",
-            _in_rows(lambda rng, rows: rows.__setitem__(slice(1, None), rows[:0:-1])),
-        ),
-        Mutation("rows", "no header", _in_rows(lambda rng, rows: rows.pop(0))),
-        Mutation("files", "cut off", _truncated),
-        Mutation("files", "empty", _as(lambda dataset, table: b"")),
-        Mutation("files", "not there", _gone),
-        Mutation(
-            "files",
-            "UTF-16",
-            _as(lambda dataset, table: dataset.text(table).encode("utf-16", "surrogatepass")),
-        ),
-        Mutation(
-            "files",
-            "with a byte order mark",
-            _as(lambda dataset, table: dataset.text(table).encode("utf-8-sig", "surrogatepass")),
-        ),
-        Mutation(
-            "files",
-            "Latin-1",
-            _as(
+def _mutations() -> dict[str, dict[str, Change]]:
+    """Kind -> name -> what is done."""
+    return {
+        "cells": {
+            **{name: _cell(value, _is_value) for name, value in _CELLS.items()},
+        },
+        "keys": {
+            **{name: _cell(value, _is_key) for name, value in _KEYS.items()},
+            "repeated": _repeated_key,
+            "repeated, with white space": _key_once_more(lambda key: f"{key} "),
+            "repeated, with a no-break space": _key_once_more(lambda key: f"\u00a0{key}"),
+            "repeated, in capitals": _key_once_more(str.upper),
+            "repeated, as a float": _key_once_more(lambda key: f"{key}.0"),
+            "repeated, with a NUL after": _key_once_more(lambda key: f"{key}\0"),
+            "repeated, with a byte order mark": _key_once_more(lambda key: f"\ufeff{key}"),
+        },
+        "references": {
+            "to nothing": _cell("nobody", _is_reference),
+            "empty": _cell("", _is_reference),
+            "blank": _cell(" ", _is_reference),
+            "in capitals": _cell("N1", _is_reference),
+            "NUL": _cell("\0", _is_reference),
+            "a UUID": _cell("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11", _is_reference),
+            "swapped": _swapped,
+            "to itself": _self,
+            "into another table": _of_wrong_table,
+            "all empty": _all_references(""),
+            "all to one row": _all_references("n1"),
+            "all to one neuron": _all_references("720575940621039145"),
+        },
+        "columns": {
+            "renamed": _rename(lambda name: f"{name}_of_lab"),
+            "in capitals": _rename(str.upper),
+            "in white space": _rename(lambda name: f" {name} "),
+            "without a name": _rename(lambda name: ""),
+            "a name with NUL": _rename(lambda name: f"{name}\0"),
+            "by its former name": _rename(
+                lambda name: name.replace("_synapse", ""), lambda name: "_synapse_" in name
+            ),
+            "key called id": _rename(lambda name: "id", _is_key),
+            "left out": _drop_column,
+            "doubled": _double_column,
+            "in another order": _reorder,
+            **{
+                f"added {name}": _add(name, value)
+                for name, value in {
+                    "colour": "red",
+                    "dataset_id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11",
+                    "s3_mesh_location": "1",
+                    "s3_swb_location": "0",
+                    "parent_enum": "99",
+                    "neuron_id": "n1",
+                    "voxel_radius": "10",
+                    "cave_id": "9223372036854775807",
+                    "mesh_path": "one.glb",
+                    "swb_path": "one.swc",
+                    "connection_score": "0.5",
+                    "mesh_area_volume_ratio": "0.1",
+                    "DATASET_ID": "x",
+                    "_cells": "x",
+                    "file_row_number": "1",
+                    "cid": "k",
+                    "row_number": "1",
+                    "bounding_box": "[1;2]",
+                    "centroid_y": "5",
+                    "serotonin": "0.5",
+                    "a, b": "x",
+                    'a"b': "x",
+                    "gr\u00f6sse": "1",
+                }.items()
+            },
+        },
+        "rows": {
+            "one dropped": _in_rows(lambda rng, rows: rows.pop(rng.randrange(1, len(rows)))),
+            "one doubled": _in_rows(lambda rng, rows: rows.append(list(rng.choice(rows[1:])))),
+            "all doubled": _in_rows(lambda rng, rows: rows.extend([list(row) for row in rows[1:]])),
+            "header repeated": _in_rows(
+                lambda rng, rows: rows.insert(rng.randint(1, len(rows)), list(rows[0]))
+            ),
+            "none left": _in_rows(_empty_rows),
+            "a value too many": _in_rows(lambda rng, rows: rng.choice(rows[1:]).append("1")),
+            "a value too few": _in_rows(_fewer_values),
+            "a blank one": _in_rows(lambda rng, rows: rows.insert(rng.randint(1, len(rows)), [])),
+            "one of empty cells": _in_rows(lambda rng, rows: rows.append([""] * len(rows[0]))),
+            "in another order": _in_rows(
+                lambda rng, rows: rows.__setitem__(slice(1, None), rows[:0:-1])
+            ),
+            "no header": _in_rows(lambda rng, rows: rows.pop(0)),
+        },
+        "files": {
+            "cut off": _truncated,
+            "empty": _as(lambda dataset, table: b""),
+            "not there": _gone,
+            "UTF-16": _as(
+                lambda dataset, table: dataset.text(table).encode("utf-16", "surrogatepass")
+            ),
+            "with a byte order mark": _as(
+                lambda dataset, table: dataset.text(table).encode("utf-8-sig", "surrogatepass")
+            ),
+            "Latin-1": _as(
                 lambda dataset, table: (dataset.text(table) + "\u00df\n").encode(
                     "latin-1", "replace"
                 )
             ),
-        ),
-        Mutation(
-            "files",
-            "semicolons",
-            _as(lambda dataset, table: dataset.text(table, ";").encode("utf-8", "replace")),
-        ),
-        Mutation(
-            "files",
-            "tabs",
-            _as(lambda dataset, table: dataset.text(table, "\t").encode("utf-8", "replace")),
-        ),
-        Mutation(
-            "files",
-            "bars",
-            _as(lambda dataset, table: dataset.text(table, "|").encode("utf-8", "replace")),
-        ),
-        Mutation(
-            "files",
-            "Windows line ends",
-            _as(lambda dataset, table: dataset.text(table, ",", "\r\n").encode("utf-8", "replace")),
-        ),
-        Mutation(
-            "files",
-            "old line ends",
-            _as(lambda dataset, table: dataset.text(table, ",", "\r").encode("utf-8", "replace")),
-        ),
-        Mutation(
-            "files",
-            "no last line end",
-            _as(lambda dataset, table: dataset.text(table).rstrip("\n").encode("utf-8", "replace")),
-        ),
-        Mutation("files", "NUL bytes", _as(lambda dataset, table: bytes(1_000))),
-        Mutation("files", "a mesh", _as(lambda dataset, table: small_mesh())),
-        Mutation("files", "an open quotation mark", _as(_open_quote)),
-        Mutation(
-            "files",
-            "Parquet called csv",
-            _as(lambda dataset, table: parquet_bytes(["cid"], [["k"]], {})),
-        ),
-        *(
-            Mutation("parquet", f"a column as {kind}", _parquet(kind))
-            for kind in (
-                "VARCHAR",
-                "DOUBLE",
-                "FLOAT",
-                "BIGINT",
-                "HUGEINT",
-                "UTINYINT",
-                "DECIMAL(18,3)",
-                "UUID",
-                "BLOB",
-                "BOOLEAN",
-                "DATE",
-                "TIMESTAMP WITH TIME ZONE",
-                "INTERVAL",
-                "VARCHAR[]",
-                "STRUCT(a VARCHAR)",
-                "MAP(VARCHAR, VARCHAR)",
-                "TIME",
-            )
-        ),
-        Mutation("meshes", "mesh not there", _beside("one.glb", None)),
-        Mutation("meshes", "mesh cut off", _beside("one.glb", small_mesh()[:-9])),
-        Mutation("meshes", "mesh empty", _beside("one.glb", b"")),
-        Mutation("meshes", "mesh is text", _beside("two.glb", b"ply\n")),
-        Mutation("meshes", "mesh with more after it", _beside("two.glb", small_mesh() + b"more")),
-        Mutation("meshes", "other mesh", _beside("two.glb", small_mesh("three"))),
-        Mutation("meshes", "skeleton not there", _beside("one.swc", None)),
-        Mutation("meshes", "skeleton empty", _beside("one.swc", b"")),
-        Mutation("meshes", "skeleton is a mesh", _beside("one.swc", small_mesh())),
-        Mutation(
-            "meshes", "skeleton in pieces", _beside("one.swc", SKELETON + b"4 3 9 9 9 1 -1\n")
-        ),
-        Mutation(
-            "meshes", "skeleton with a loop", _beside("one.swc", b"1 1 0 0 0 1 2\n2 1 1 0 0 1 1\n")
-        ),
-        Mutation("meshes", "skeleton of comments", _beside("one.swc", b"# nothing\n")),
-        Mutation("meshes", "path upwards", _path("../one.glb")),
-        Mutation("meshes", "absolute path", _path("/etc/passwd")),
-        Mutation("meshes", "path with NUL", _path("one\0.glb")),
-        Mutation("meshes", "path of a device", _path("/dev/zero")),
-        Mutation("meshes", "network path", _path("//server/share/one.glb")),
-        Mutation("meshes", "path in capitals", _path("ONE.GLB")),
-        Mutation("meshes", "the other's file", _path("one.swc")),
-        Mutation("meshes", "long path", _path("x" * 5_000 + ".glb")),
-        Mutation("limits", "label of 120", _say("label", "x" * 120)),
-        Mutation("limits", "label of 121", _say("label", "x" * 121)),
-        Mutation("limits", "label of 120 emoji", _say("label", "\U0001f9e0" * 120)),
-        Mutation("limits", "notes of 280", _say("notes", "\u00e9" * 280)),
-        Mutation("limits", "notes of 281", _say("notes", "x" * 281)),
-        Mutation("limits", "microscopy of 200", _say("microscopy", "x" * 200)),
-        Mutation("limits", "microscopy of 201", _say("microscopy", "x" * 201)),
-        Mutation("limits", "gene of 100", _mutation(gene="x" * 100)),
-        Mutation("limits", "gene of 101", _mutation(gene="x" * 101)),
-        Mutation("limits", "collection of 120", _say("collections", ["x" * 120])),
-        Mutation("limits", "collection of 121", _say("collections", ["x" * 121])),
-        Mutation("limits", "DOI of 255", _say("publications", ["10.1000/" + "x" * 247])),
-        Mutation("limits", "DOI of 256", _say("publications", ["10.1000/" + "x" * 248])),
-        Mutation(
-            "limits", "1,001 collections", _say("collections", [f"c{n}" for n in range(1_001)])
-        ),
-        Mutation(
-            "limits", "1,001 regions", _say("brain_regions", [{"structure": "septum"}] * 1_001)
-        ),
-        Mutation(
-            "limits",
-            "1,001 publications",
-            _say("publications", [f"10.1000/{n}" for n in range(1_001)]),
-        ),
-        Mutation(
-            "limits",
-            "1,001 mutations",
-            _say("mutations", [{"gene": f"g{n}", "expression": "knock-in"} for n in range(1_001)]),
-        ),
-        Mutation("vocabularies", "licence unknown", _say("license", "MIT")),
-        Mutation("vocabularies", "licence by SPDX", _say("license", "odbl-1.0")),
-        Mutation("vocabularies", "licence as a number", _say("license", 2)),
-        Mutation("vocabularies", "animal unknown", _say("animal", "UNICORN")),
-        Mutation("vocabularies", "animal in small letters", _say("animal", "mus_musculus")),
-        Mutation("vocabularies", "animal as a number", _say("animal", 1)),
-        Mutation(
-            "vocabularies", "direction unknown", _region(structure="septum", direction="upwards")
-        ),
-        Mutation(
-            "vocabularies", "direction in capitals", _region(structure="septum", direction="DORSAL")
-        ),
-        Mutation("vocabularies", "direction null", _region(structure="septum", direction=None)),
-        Mutation("vocabularies", "structure unknown", _region(structure="atlantis")),
-        Mutation("vocabularies", "structure in capitals", _region(structure="SEPTUM")),
-        Mutation("vocabularies", "expression unknown", _mutation(expression="knock-knock")),
-        Mutation("vocabularies", "expression in capitals", _mutation(expression="Knock-Out")),
-        Mutation("metadata", "no regions", _say("brain_regions", [])),
-        Mutation("metadata", "regions twice", _say("brain_regions", [{"structure": "septum"}] * 2)),
-        Mutation("metadata", "region as a word", _say("brain_regions", ["septum"])),
-        Mutation("metadata", "no region given", _without("brain_regions")),
-        Mutation("metadata", "no label given", _without("label")),
-        Mutation("metadata", "no licence given", _without("license")),
-        Mutation("metadata", "no microscopy given", _without("microscopy")),
-        Mutation("metadata", "no notes given", _without("notes")),
-        Mutation("metadata", "no animal given", _without("animal")),
-        Mutation("metadata", "no id given", _without("id")),
-        Mutation("metadata", "tables of its own", _say("syndb_tables", [99])),
-        Mutation("metadata", "group that is not there", _say("groups", ["nobody is in it"])),
-        Mutation("metadata", "group twice", _say("groups", [KNOWN_GROUP] * 2)),
-        Mutation("metadata", "no groups", _say("groups", [])),
-        Mutation("metadata", "new collection", _say("collections", ["made by a mutation"])),
-        Mutation("metadata", "collection twice", _say("collections", ["made by a mutation"] * 2)),
-        Mutation(
-            "metadata", "collection of somebody else", _say("collections", [CLOSED_COLLECTION])
-        ),
-        Mutation("metadata", "publication twice", _say("publications", ["10.1000/1", "10.1000/1"])),
-        Mutation(
-            "metadata",
-            "publication twice, in capitals",
-            _say("publications", ["10.1000/abc", "10.1000/ABC"]),
-        ),
-        Mutation("metadata", "publication that is there", _say("publications", [KNOWN_DOI])),
-        Mutation(
-            "metadata",
-            "publication that is there, in capitals",
-            _say("publications", [KNOWN_DOI.upper()]),
-        ),
-        Mutation(
-            "metadata", "publication as a link", _say("publications", ["https://doi.org/10.1000/1"])
-        ),
-        Mutation(
-            "metadata", "publication without prefix", _say("publications", ["science.add9330"])
-        ),
-        Mutation(
-            "metadata",
-            "publication in Arabic digits",
-            _say("publications", ["10.\u0661\u0662\u0663\u0664/1"]),
-        ),
-        Mutation("metadata", "publication in white space", _say("publications", [" 10.1000/1 "])),
-        Mutation(
-            "metadata",
-            "mutation twice",
-            _say("mutations", [{"gene": "shank3", "expression": "knock-out"}] * 2),
-        ),
-        Mutation("ids", "in capitals", _id(lambda given: str(given).upper())),
-        Mutation("ids", "in braces", _id(lambda given: f"{{{given}}}")),
-        Mutation("ids", "as a URN", _id(lambda given: f"urn:uuid:{given}")),
-        Mutation("ids", "without hyphens", _id(lambda given: given.hex)),
-        Mutation("ids", "another", _id(lambda given: str(uuid5(given, "another")))),
-        Mutation("ids", "cut off", _id(lambda given: str(given)[:-1])),
-        Mutation("ids", "a word", _id(lambda given: "dataset-1")),
-        Mutation("ids", "a number", _id(lambda given: 7)),
-        Mutation("ids", "white space around", _id(lambda given: f" {given} ")),
-        Mutation("tables", "in micrometres", _of_table("units", {"voxel_radius": "um"})),
-        Mutation("tables", "zeros are missing", _of_table("missing", ["0", "NaN", "-5"])),
-        Mutation("tables", "a decimal comma", _of_table("decimal", ",")),
-        Mutation("tables", "a parent that cannot be", _of_table("parent", "synapse")),
-        Mutation("tables", "parents are neurons", _of_table("parent", "neuron")),
-        Mutation(
-            "tables", "columns left out", _of_table("ignore", ["colour", "dataset_id", "cid"])
-        ),
-        Mutation("tables", "second line is the header", _of_table("header_row", 2)),
-        Mutation("tables", "without header", _of_table("header_row", None)),
-        Mutation("tables", "file with NUL", _of_table("file", "a\0.csv")),
-        Mutation("tables", "file that is a folder", _of_table("file", "..")),
-        Mutation("tables", "missing is NUL", _of_table("missing", ["\0"])),
-        Mutation("tables", "a sheet", _of_table("sheet", "\0")),
-        Mutation("tables", "a delimiter of a line end", _of_table("delimiter", "\n")),
-        Mutation("tables", "a delimiter of NUL", _of_table("delimiter", "\0")),
-        Mutation("tables", "a delimiter of no ASCII", _of_table("delimiter", "\u00a7")),
-        Mutation("tables", "an encoding of bytes", _of_table("encoding", "base64")),
-        Mutation("tables", "another encoding", _of_table("encoding", "utf-16")),
-        Mutation("tables", "another delimiter", _of_table("delimiter", ";")),
-        Mutation("tables", "all csv files as one", _of_table("file", "*.csv")),
-        Mutation("rules", "ranges only warn", _rules("warning", "SYN-VAL-001")),
-        Mutation(
-            "rules", "missing files only warn", _rules("info", "SYN-PATH-001", "SYN-PATH-002")
-        ),
-        Mutation("rules", "unknown words are errors", _rules("error", "SYN-VOC-001")),
-        Mutation("rules", "repeated keys only warn", _rules("warning", "SYN-ID-002")),
-        *(
-            Mutation("texts", f"{key}: {name}", say(text))
-            for key, say in _TEXTS.items()
-            for name, text in _ODD_TEXTS.items()
-        ),
-    ]
-    return found
+            "semicolons": _written(";"),
+            "tabs": _written("\t"),
+            "bars": _written("|"),
+            "Windows line ends": _written(end="\r\n"),
+            "old line ends": _written(end="\r"),
+            "no last line end": _written(last=""),
+            "NUL bytes": _as(lambda dataset, table: bytes(1_000)),
+            "a mesh": _as(lambda dataset, table: small_mesh()),
+            "an open quotation mark": _as(_open_quote),
+            "Parquet called csv": _as(lambda dataset, table: parquet_bytes(["cid"], [["k"]], {})),
+        },
+        "parquet": {
+            **{
+                f"a column as {kind}": _parquet(kind)
+                for kind in (
+                    "VARCHAR",
+                    "DOUBLE",
+                    "FLOAT",
+                    "BIGINT",
+                    "HUGEINT",
+                    "UTINYINT",
+                    "DECIMAL(18,3)",
+                    "UUID",
+                    "BLOB",
+                    "BOOLEAN",
+                    "DATE",
+                    "TIMESTAMP WITH TIME ZONE",
+                    "INTERVAL",
+                    "VARCHAR[]",
+                    "STRUCT(a VARCHAR)",
+                    "MAP(VARCHAR, VARCHAR)",
+                    "TIME",
+                )
+            },
+        },
+        "meshes": {
+            "mesh not there": _beside("one.glb", None),
+            "mesh cut off": _beside("one.glb", small_mesh()[:-9]),
+            "mesh empty": _beside("one.glb", b""),
+            "mesh is text": _beside("two.glb", b"ply\n"),
+            "mesh with more after it": _beside("two.glb", small_mesh() + b"more"),
+            "other mesh": _beside("two.glb", small_mesh("three")),
+            "skeleton not there": _beside("one.swc", None),
+            "skeleton empty": _beside("one.swc", b""),
+            "skeleton is a mesh": _beside("one.swc", small_mesh()),
+            "skeleton in pieces": _beside("one.swc", SKELETON + b"4 3 9 9 9 1 -1\n"),
+            "skeleton with a loop": _beside("one.swc", b"1 1 0 0 0 1 2\n2 1 1 0 0 1 1\n"),
+            "skeleton of comments": _beside("one.swc", b"# nothing\n"),
+            "path upwards": _path("../one.glb"),
+            "absolute path": _path("/etc/passwd"),
+            "path with NUL": _path("one\0.glb"),
+            "path of a device": _path("/dev/zero"),
+            "network path": _path("//server/share/one.glb"),
+            "path in capitals": _path("ONE.GLB"),
+            "the other's file": _path("one.swc"),
+            "long path": _path("x" * 5_000 + ".glb"),
+        },
+        "limits": {
+            "label of 120": _say("label", "x" * 120),
+            "label of 121": _say("label", "x" * 121),
+            "label of 120 emoji": _say("label", "\U0001f9e0" * 120),
+            "notes of 280": _say("notes", "\u00e9" * 280),
+            "notes of 281": _say("notes", "x" * 281),
+            "microscopy of 200": _say("microscopy", "x" * 200),
+            "microscopy of 201": _say("microscopy", "x" * 201),
+            "gene of 100": _mutation(gene="x" * 100),
+            "gene of 101": _mutation(gene="x" * 101),
+            "collection of 120": _say("collections", ["x" * 120]),
+            "collection of 121": _say("collections", ["x" * 121]),
+            "DOI of 255": _say("publications", ["10.1000/" + "x" * 247]),
+            "DOI of 256": _say("publications", ["10.1000/" + "x" * 248]),
+            "1,001 collections": _say("collections", [f"c{n}" for n in range(1_001)]),
+            "1,001 regions": _say("brain_regions", [{"structure": "septum"}] * 1_001),
+            "1,001 publications": _say("publications", [f"10.1000/{n}" for n in range(1_001)]),
+            "1,001 mutations": _say(
+                "mutations", [{"gene": f"g{n}", "expression": "knock-in"} for n in range(1_001)]
+            ),
+        },
+        "vocabularies": {
+            "licence unknown": _say("license", "MIT"),
+            "licence by SPDX": _say("license", "odbl-1.0"),
+            "licence as a number": _say("license", 2),
+            "animal unknown": _say("animal", "UNICORN"),
+            "animal in small letters": _say("animal", "mus_musculus"),
+            "animal as a number": _say("animal", 1),
+            "direction unknown": _region(structure="septum", direction="upwards"),
+            "direction in capitals": _region(structure="septum", direction="DORSAL"),
+            "direction null": _region(structure="septum", direction=None),
+            "structure unknown": _region(structure="atlantis"),
+            "structure in capitals": _region(structure="SEPTUM"),
+            "expression unknown": _mutation(expression="knock-knock"),
+            "expression in capitals": _mutation(expression="Knock-Out"),
+        },
+        "metadata": {
+            "no regions": _say("brain_regions", []),
+            "regions twice": _say("brain_regions", [{"structure": "septum"}] * 2),
+            "region as a word": _say("brain_regions", ["septum"]),
+            "no region given": _without("brain_regions"),
+            "no label given": _without("label"),
+            "no licence given": _without("license"),
+            "no microscopy given": _without("microscopy"),
+            "no notes given": _without("notes"),
+            "no animal given": _without("animal"),
+            "no id given": _without("id"),
+            "tables of its own": _say("syndb_tables", [99]),
+            "group that is not there": _say("groups", ["nobody is in it"]),
+            "group twice": _say("groups", [KNOWN_GROUP] * 2),
+            "no groups": _say("groups", []),
+            "new collection": _say("collections", ["made by a mutation"]),
+            "collection twice": _say("collections", ["made by a mutation"] * 2),
+            "collection of somebody else": _say("collections", [CLOSED_COLLECTION]),
+            "publication twice": _say("publications", ["10.1000/1", "10.1000/1"]),
+            "publication twice, in capitals": _say("publications", ["10.1000/abc", "10.1000/ABC"]),
+            "publication that is there": _say("publications", [KNOWN_DOI]),
+            "publication that is there, in capitals": _say("publications", [KNOWN_DOI.upper()]),
+            "publication as a link": _say("publications", ["https://doi.org/10.1000/1"]),
+            "publication without prefix": _say("publications", ["science.add9330"]),
+            "publication in Arabic digits": _say("publications", ["10.\u0661\u0662\u0663\u0664/1"]),
+            "publication in white space": _say("publications", [" 10.1000/1 "]),
+            "mutation twice": _say(
+                "mutations", [{"gene": "shank3", "expression": "knock-out"}] * 2
+            ),
+        },
+        "ids": {
+            "in capitals": _id(lambda given: str(given).upper()),
+            "in braces": _id(lambda given: f"{{{given}}}"),
+            "as a URN": _id(lambda given: f"urn:uuid:{given}"),
+            "without hyphens": _id(lambda given: given.hex),
+            "another": _id(lambda given: str(uuid5(given, "another"))),
+            "cut off": _id(lambda given: str(given)[:-1]),
+            "a word": _id(lambda given: "dataset-1"),
+            "a number": _id(lambda given: 7),
+            "white space around": _id(lambda given: f" {given} "),
+        },
+        "tables": {
+            "in micrometres": _of_table("units", {"voxel_radius": "um"}),
+            "zeros are missing": _of_table("missing", ["0", "NaN", "-5"]),
+            "a decimal comma": _of_table("decimal", ","),
+            "a parent that cannot be": _of_table("parent", "synapse"),
+            "parents are neurons": _of_table("parent", "neuron"),
+            "columns left out": _of_table("ignore", ["colour", "dataset_id", "cid"]),
+            "second line is the header": _of_table("header_row", 2),
+            "without header": _of_table("header_row", None),
+            "file with NUL": _of_table("file", "a\0.csv"),
+            "file that is a folder": _of_table("file", ".."),
+            "missing is NUL": _of_table("missing", ["\0"]),
+            "a sheet": _of_table("sheet", "\0"),
+            "a delimiter of a line end": _of_table("delimiter", "\n"),
+            "a delimiter of NUL": _of_table("delimiter", "\0"),
+            "a delimiter of no ASCII": _of_table("delimiter", "\u00a7"),
+            "an encoding of bytes": _of_table("encoding", "base64"),
+            "another encoding": _of_table("encoding", "utf-16"),
+            "another delimiter": _of_table("delimiter", ";"),
+            "all csv files as one": _of_table("file", "*.csv"),
+        },
+        "rules": {
+            "ranges only warn": _rules("warning", "SYN-VAL-001"),
+            "missing files only warn": _rules("info", "SYN-PATH-001", "SYN-PATH-002"),
+            "unknown words are errors": _rules("error", "SYN-VOC-001"),
+            "repeated keys only warn": _rules("warning", "SYN-ID-002"),
+        },
+        "texts": {
+            **{
+                f"{key}: {name}": say(text)
+                for key, say in _TEXTS.items()
+                for name, text in _ODD_TEXTS.items()
+            },
+        },
+    }
 
 
-MUTATIONS: list[Mutation] = _mutations()
+MUTATIONS = [
+    Mutation(kind, name, apply)
+    for kind, changes in _mutations().items()
+    for name, apply in changes.items()
+]
 _BY_KIND = {
     kind: [mutation for mutation in MUTATIONS if mutation.kind == kind]
     for kind in dict.fromkeys(m.kind for m in MUTATIONS)
