@@ -15,7 +15,6 @@ VALUES = (
         "SYN-TYPE-001",
         "This lab writes NA where nothing was measured, and has not said so in the config.",
         {"neuron.csv": "cid,cable_length\nn1,52000\nn2,NA\nn3,NA\nn4,48200\n"},
-        {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: 'NA'",
         fixed_by=1,
@@ -24,16 +23,12 @@ VALUES = (
         "SYN-TYPE-002",
         "Half a branch.",
         {"neuron.csv": "cid,n_branches\nn1,14\nn2,11.5\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column n_branches: '11.5'",
     ),
     WrongInput(
         "SYN-TYPE-003",
         "`maybe` in a column of true and false.",
         {"neuron.csv": "cid,is_tree\nn1,true\nn2,maybe\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column is_tree: 'maybe'",
         fixed_by=1,
     ),
@@ -41,7 +36,6 @@ VALUES = (
         "SYN-VAL-001",
         "A lab that writes -1 where nothing was measured, and has not said so in the config.",
         {"neuron.csv": "cid,cable_length\nn1,52000\nn2,-1\nn3,-1\n"},
-        {"neuron": "neuron.csv"},
         count=2,
         first="neuron.csv, row 3, column cable_length: '-1'",
         fixed_by=1,
@@ -50,8 +44,6 @@ VALUES = (
         "SYN-VAL-002",
         "A script wrote NaN where nothing was measured.",
         {"neuron.csv": "cid,cable_length\nn1,52000\nn2,NaN\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column cable_length: 'NaN'",
         fixed_by=1,
     ),
@@ -65,8 +57,6 @@ VALUES = (
                 "v2,n2,probably glutamate because the membrane looked thick on both sides\n"
             ),
         },
-        {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
-        count=1,
         first=(
             "vesicle.csv, row 3, column neurotransmitter: 'probably glutamate because the membrane"
             " looked thick on both sides'"
@@ -76,16 +66,12 @@ VALUES = (
         "SYN-VAL-004",
         "A long dash, as word processors put it for a hyphen.",
         {"neuron.csv": "cid,bounding_box\nn1,0-5200\nn2,0\u20136150\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column bounding_box: '0\u20136150'",
     ),
     WrongInput(
         "SYN-VAL-005",
         "An id that slipped into the column of a count.",
         {"neuron.csv": "cid,n_branches\nn1,14\nn2,720575940621039145\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column n_branches: '720575940621039145'",
     ),
     WrongInput(
@@ -98,7 +84,7 @@ VALUES = (
                 "cid,pre_synapse_id,post_synapse_id,gaba\ns1,n1,n2,0.5\ns2,0,n1,0\ns3,n2,n1,0\n"
             ),
         },
-        {"neuron": "neuron.csv", "synapse": {"file": "synapse.csv", "missing": ["0"]}},
+        tables={"neuron": "neuron.csv", "synapse": {"file": "synapse.csv", "missing": ["0"]}},
         count=2,
         first="synapse.csv, row 3, column gaba: '0'",
         fixed_by=1,
@@ -107,16 +93,12 @@ VALUES = (
         "SYN-VOC-001",
         "One letter is missing in a word of SynDB's list.",
         {"neuron.csv": "cid,neuron_type\nn1,stellate\nn2,stelate\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column neuron_type: 'stelate'",
     ),
     WrongInput(
         "SYN-VOC-002",
         "A capital letter.",
         {"neuron.csv": "cid,neuron_type\nn1,stellate\nn2,Stellate\n"},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column neuron_type: 'Stellate'",
     ),
     WrongInput(
@@ -126,8 +108,6 @@ VALUES = (
             "neuron.csv": _NEURONS,
             "vesicle.csv": "cid,parent_id,neurotransmitter\nv1,n1,glutamate\nv2,n2,gaba\n",
         },
-        {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
-        count=1,
         first="vesicle.csv, row 3, column neurotransmitter: 'gaba'",
     ),
     WrongInput(
@@ -137,8 +117,6 @@ VALUES = (
             "neuron.csv": _NEURONS,
             "vesicle.csv": "cid,parent_id,neurotransmitter\nv1,n1,glutamate\nv2,n2,NA\n",
         },
-        {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
-        count=1,
         first="vesicle.csv, row 3, column neurotransmitter: 'NA'",
         fixed_by=1,
     ),
@@ -146,8 +124,6 @@ VALUES = (
         "SYN-VOC-005",
         "One letter is missing in a region's name.",
         {"neuron.csv": _NEURONS},
-        {"neuron": "neuron.csv"},
-        count=1,
         first="dataset.yaml, column dataset.brain_regions: 'hipocampus'",
         config={"dataset": {"brain_regions": [{"structure": "hipocampus"}]}},
     ),
@@ -160,8 +136,6 @@ VALUES = (
                 "cid,mesh_surface_area,mesh_volume,mesh_area_volume_ratio\nn1,1.2e9,4.0e12,0.0003\nn2,1.5e9,5.0e12,0.3\n"
             )
         },
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column mesh_area_volume_ratio: '0.3'",
     ),
     WrongInput(
@@ -172,8 +146,6 @@ VALUES = (
                 "cid,mesh_surface_area,mesh_volume,mesh_sphericity\nn1,1.2957e9,4.0e12,0.9405\nn2,1.2957e9,4.0e12,0.4\n"
             )
         },
-        {"neuron": "neuron.csv"},
-        count=1,
         first="neuron.csv, row 3, column mesh_sphericity: '0.4'",
     ),
     WrongInput(
@@ -183,7 +155,6 @@ VALUES = (
             "neuron.csv": _NEURONS,
             "vesicle.csv": "cid,parent_id,voxel_radius\nv1,n1,0.018\nv2,n1,0.0195\nv3,n2,0.0212\n",
         },
-        {"neuron": "neuron.csv", "vesicle": "vesicle.csv"},
         count=3,
         first="vesicle.csv, row 2, column voxel_radius: '0.018'",
         fixed_by=1,
@@ -199,7 +170,6 @@ VALUES = (
                 "cid,parent_id,centroid_x,centroid_y,centroid_z\nk1,n1,3001,2002,998\nk2,n2,3248,1875,1126\n"
             ),
         },
-        {"neuron": "neuron.csv", "nucleus": "nucleus.csv"},
         count=2,
         first="nucleus.csv, row 2, column centroid_x: '3001'",
     ),
@@ -215,7 +185,6 @@ VALUES = (
                 "k1,n1,16030,32020,47900\nk2,n2,18020,29950,52100\nk3,n3,10940,35010,41050\n"
             ),
         },
-        {"neuron": "neuron.csv", "nucleus": "nucleus.csv"},
         count=3,
         first="nucleus.csv, row 2, column centroid_x: '16030'",
         fixed_by=1,

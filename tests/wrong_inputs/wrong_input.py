@@ -17,6 +17,7 @@ import polars as pl
 import xlsxwriter
 import yaml
 
+from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.report.terminal import describe
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.runner import run_through
@@ -74,7 +75,7 @@ Content = str | bytes | Workbook | pl.DataFrame
 class WrongInput:
     """A dataset that breaks rule `code`: its files by name, and what the config says of each table.
 
-    `count` and `first` are those of its finding; `first` is the first place as findings print it,
+    Without `tables`, each file that is called as a table holds it. `count` and `first` are those of its finding; `first` is the first place as findings print it,
     or the file or table and the column where a finding has no places. `also` are the codes of all
     other findings of the run. `lead` opens the example on the rule's page, and `fixed_by` tells
     which config of the page's cures, counted from 1, makes the finding go away; 0 when none does.
@@ -83,9 +84,9 @@ class WrongInput:
     code: str
     lead: str
     files: Mapping[str, Content]
-    tables: Mapping[str, str | Mapping[str, Any]]
-    count: int
     first: str
+    count: int = 1
+    tables: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     unseen: frozenset[str] = frozenset()  # files that the page does not show
     fixed_by: int = 0
@@ -105,9 +106,11 @@ class WrongInput:
                 content.write(path)
             else:
                 content.write_parquet(path)
+        called = {Path(file).stem: file for file in self.files if "/" not in file}
+        named = self.tables or {table: file for table, file in called.items() if table in TABLES}
         tables = {
             name: {"file": table} if isinstance(table, str) else dict(table)
-            for name, table in self.tables.items()
+            for name, table in named.items()
         }
         for name, settings in (cure or {}).get("tables", {}).items():
             tables[name] = tables.get(name, {}) | settings
