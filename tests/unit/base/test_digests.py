@@ -277,28 +277,19 @@ def entry_of(path: Path, digest: Any) -> list[Any]:
 
 
 DAMAGES = {
-    "empty": lambda good, wrong: "",
     "cut off": lambda good, wrong: json.dumps([wrong])[:-3],
     "no JSON": lambda good, wrong: "\0\1",
-    "no UTF-8": lambda good, wrong: "\udcff",
     "deep": lambda good, wrong: "[" * 100_000,
     "no list": lambda good, wrong: json.dumps({"a": wrong}),
-    "null": lambda good, wrong: "null",
     "a short stamp": lambda good, wrong: json.dumps([wrong, [good[0][:4], good[1]]]),
-    "a long stamp": lambda good, wrong: json.dumps([wrong, [[*good[0], 1], good[1]]]),
-    "words in a stamp": lambda good, wrong: json.dumps([wrong, [list(map(str, good[0])), good[1]]]),
     "fractions in a stamp": lambda good, wrong: json.dumps(
         [wrong, [list(map(float, good[0])), good[1]]]
     ),
-    "no digest": lambda good, wrong: json.dumps([wrong, [good[0]]]),
     "a digest that is a number": lambda good, wrong: json.dumps([wrong, [good[0], 5]]),
-    "an empty digest": lambda good, wrong: json.dumps([wrong, [good[0], ""]]),
     "a short digest": lambda good, wrong: json.dumps([wrong, [good[0], "ab" * 31]]),
-    "a long digest": lambda good, wrong: json.dumps([wrong, [good[0], "ab" * 33]]),
     "a digest with a line break": lambda good, wrong: json.dumps(
         [wrong, [good[0], "ab" * 32 + "\n"]]
     ),
-    "capital letters": lambda good, wrong: json.dumps([wrong, [good[0], "AB" * 32]]),
     "no hex": lambda good, wrong: json.dumps([wrong, [good[0], "xy" * 32]]),
     "more in an entry": lambda good, wrong: json.dumps([wrong, [*good, 1]]),
 }

@@ -59,16 +59,16 @@ def test_several_files_are_one_table_in_the_order_of_their_paths(tmp_path: Path)
 
 def test_many_rows_of_many_files_keep_their_order(tmp_path: Path) -> None:
     for number in range(4):
-        first = number * 300_000
+        first = number * 150_000
         duckdb.execute(
-            f"COPY (SELECT i AS cid, i / 4 AS voxel_radius FROM range({first}, {first + 300_000})"
+            f"COPY (SELECT i AS cid, i / 4 AS voxel_radius FROM range({first}, {first + 150_000})"
             f" t(i)) TO '{tmp_path}/v{number}.csv'"
         )
     done = ingest_folder(tmp_path, {"vesicle": "v*.csv"})
     table = f"read_parquet('{done.folder}/tables/vesicle.parquet', file_row_number=true)"
     assert duckdb.sql(
         f"SELECT count(*), count(*) FILTER (cid::BIGINT <> file_row_number) FROM {table}"
-    ).fetchall() == [(1_200_000, 0)]
+    ).fetchall() == [(600_000, 0)]
 
 
 @pytest.mark.parametrize(

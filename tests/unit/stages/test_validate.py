@@ -395,17 +395,6 @@ def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
     }
 
 
-def test_errors_lowered_to_warnings_reject_nothing(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {"vesicle": {"cid": keys(3), "voxel_radius": [20.0, 20.0, -5.0]}},
-        rules={"SYN-VAL-001": "warning"},
-    )
-    result = lab.validate()
-    assert the(result, "SYN-VAL-001").severity == "warning"
-    assert result.tables["vesicle"] == Rows(read=3, passed=3, rejected=0)
-
-
 def spheres(radii: Sequence[float], scale: float = 1.0) -> dict[str, list[float]]:
     area = [4 * math.pi * radius**2 for radius in radii]
     volume = [4 / 3 * math.pi * radius**3 for radius in radii]
@@ -481,23 +470,6 @@ def test_every_window_knows_its_column() -> None:
     assert window("synapse", "centroid_x") is None
 
 
-def test_shape_columns_that_disagree(tmp_path: Path) -> None:
-    shape = spheres([3_000.0] * 5)
-    shape["mesh_area_volume_ratio"][1] *= 1.02
-    shape["mesh_area_volume_ratio"][2] *= 1.005  # rounding
-    shape["mesh_sphericity"][3] = 0.5
-    lab = Lab(tmp_path, {"nucleus": {"cid": keys(5)} | shape})
-    result = lab.validate()
-    assert [
-        (finding.code, finding.count, finding.examples[0].row) for finding in result.findings
-    ] == [
-        ("SYN-UNIT-001", 1, 3),
-        ("SYN-UNIT-002", 1, 5),
-    ]
-    assert result.findings[1].examples[0].value == "0.5"
-    assert result.tables["nucleus"].rejected == 0
-
-
 def test_files_that_are_missing_or_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "meshes").mkdir()
     (tmp_path / "meshes" / "a.GLB").write_bytes(small_mesh())
@@ -542,12 +514,6 @@ def test_what_the_stage_depends_on(tmp_path: Path) -> None:
         != validate.inputs(labs[0].context)["config:rules"]
     )
     assert digest_of_paths(labs[0].context, {"neuron": ["cid"]}) is None
-
-
-def test_before_ingest_there_is_nothing_to_depend_on(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": {"cid": ["a"]}})
-    fresh = Context(lab.context.config, PipelineSettings(state=tmp_path / "elsewhere"))
-    assert set(validate.inputs(fresh)) == {"config:rules", "config:tables"}
 
 
 def test_rows_keep_their_number_across_batches(tmp_path: Path) -> None:

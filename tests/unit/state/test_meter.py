@@ -196,24 +196,16 @@ def parts(*answers: float, reach: float = 100.0) -> list[float]:
     return seen
 
 
-def test_the_main_statement_is_most_of_a_table_and_the_next_most_of_the_rest() -> None:
+def test_what_is_done_of_a_table_after_each_answer() -> None:
+    """The main statement is most of a table, the next most of the rest, short ones are nothing, and
+    an estimate that falls takes nothing back.
+    """
     assert parts(-1, 25, 50, 100, -1, 50, 100) == [0, 0, 0.4, 0.8, 0.8, 0.8, 0.96]
-
-
-def test_the_next_statement_may_follow_at_once() -> None:
     assert parts(50, 100, 2, 50) == [0, 0.8, 0.8, 0.88]
-
-
-def test_short_statements_count_for_nothing_however_many() -> None:
-    assert parts(*[100, -1] * 50)[-1] == 0
-
-
-def test_no_number_of_statements_is_the_whole() -> None:
-    assert parts(*[90, 100, -1] * 20)[-1] == NEVER_MORE
-
-
-def test_an_estimate_that_falls_within_a_statement_takes_nothing_back() -> None:
     assert parts(40, 50, 45, 60) == [0, 0.4, 0.4, 0.48]
+    assert parts(15, 15, 30, reach=30) == [0, 0.4, 0.8]
+    assert parts(*[100, -1] * 50)[-1] == 0
+    assert parts(*[90, 100, -1] * 20)[-1] == NEVER_MORE
 
 
 def test_steps_hold_each_statement_to_its_place() -> None:
@@ -225,10 +217,6 @@ def test_steps_hold_each_statement_to_its_place() -> None:
         work.look()
         seen.append(round(work.part, 3))
     assert seen == [0, 0.2, 0.25, 0.55, 0.85]
-
-
-def test_a_count_that_ends_early_is_stretched() -> None:
-    assert parts(15, 15, 30, reach=30) == [0, 0.4, 0.8]
 
 
 NEURONS = csv("cid,polarity", *(f"n{i},bipolar" for i in range(50)))
@@ -269,15 +257,3 @@ def test_every_stage_is_told_and_stays_the_same(
     for name in in_order:
         done = [event.done for event in told if event.what == name]
         assert done == sorted(done)
-
-
-def test_a_stage_that_is_unchanged_is_told_nothing(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, {"neuron": NEURONS, "axon": AXONS})
-    lab.run("package")
-    told: list[Progress] = []
-    context = replace(lab.context, watch=told.append)
-
-    with context.store.lock():
-        list(run_through(context, "package"))
-
-    assert told == []

@@ -4,9 +4,7 @@ a time.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from syndb_pipeline.base.digests import digest_file, digest_of
+from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.rules.finding import build
 from syndb_pipeline.state import store
@@ -22,7 +20,6 @@ from syndb_pipeline.state.store import (
     DatasetStore,
     IngestRecord,
     Record,
-    Rows,
     Run,
     describe_outputs,
     replace_folder,
@@ -62,14 +59,6 @@ def test_canonical_json_has_one_digest() -> None:
     )
 
 
-def test_a_file_is_hashed_by_its_bytes(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"abc")
-    assert (
-        digest_file(tmp_path / "f")
-        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
-
-
 def test_the_digest_covers_everything_but_the_run() -> None:
     record = make_record()
     ran = make_record(
@@ -94,18 +83,6 @@ def test_the_digest_covers_everything_but_the_run() -> None:
         {"stage": "validate"},
     ):
         assert make_record(**change).digest != record.digest, change
-
-
-def test_rows_that_were_combined_are_published_once() -> None:
-    assert Rows(read=10, passed=8, rejected=2, combined=3).published == 5
-
-
-def test_errors_are_the_findings_that_reject() -> None:
-    findings = [
-        build("SYN-ID-001", table="neuron", column="cid"),
-        build("SYN-ID-004", table="neuron", column="cid"),
-    ]
-    assert [finding.code for finding in make_record(findings=findings).errors] == ["SYN-ID-001"]
 
 
 def test_what_is_committed_is_read_back(tmp_path: Path) -> None:
@@ -179,14 +156,19 @@ def test_a_text_is_written_whole_or_not_at_all(
     assert path.read_text() == "new"
 
 
-def test_two_runs_of_one_dataset_do_not_overlap(tmp_path: Path) -> None:
+def holding(root: Path) -> subprocess.Popen[str]:
+    """Another process that holds the dataset's lock until it hears something."""
     script = (
         "import sys\nfrom pathlib import Path\nfrom uuid import UUID\nfrom"
         " syndb_pipeline.state.store import DatasetStore\nwith DatasetStore(Path(sys.argv[1]),"
-        " UUID(sys.argv[2])).lock():\n    print('held', flush=True)\n    sys.stdin.read()\n"
+        " UUID(sys.argv[2])).lock():\n    print('held', flush=True)\n    sys.stdin.readline()\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path), str(DATASET)]
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", script, str(root), str(DATASET)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_runs_of_one_dataset_do_not_overlap(tmp_path: Path) -> None:
+    other = holding(tmp_path)
     assert other.stdout is not None
     try:
         assert other.stdout.readline() == "held\n"
@@ -211,16 +193,8 @@ def test_two_runs_of_one_dataset_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_a_run_may_wait_for_another_and_says_so(tmp_path: Path) -> None:
-    script = (
-        "import sys, time\nfrom pathlib import Path\nfrom uuid import UUID\nfrom"
-        " syndb_pipeline.state.store import DatasetStore\nwith DatasetStore(Path(sys.argv[1]),"
-        " UUID(sys.argv[2])).lock():\n    print('held', flush=True)\n    sys.stdin.readline()\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path), str(DATASET)]
     said: list[str] = []
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
+    with holding(tmp_path) as other:
         assert other.stdin is not None and other.stdout is not None
         held_elsewhere = other.stdin
         assert other.stdout.readline() == "held\n"
@@ -266,13 +240,3 @@ def test_what_a_crash_left_behind_goes_with_the_next_run(tmp_path: Path) -> None
     with dataset.lock():
         assert not left.exists()
     assert dataset.record("ingest") is not None
-
-
-def test_a_file_that_changes_has_another_digest(tmp_path: Path) -> None:
-    file = tmp_path / "f"
-    file.write_text("a")
-    os.utime(file, ns=(1, 1))
-    before = digest_file(file)
-    file.write_text("b")
-    os.utime(file, ns=(1, 1))
-    assert digest_file(file) != before == hashlib.sha256(b"a").hexdigest()
