@@ -74,16 +74,6 @@ def test_the_corpus_is_large_and_leaves_no_rule_out() -> None:
             ["neuron.csv, row 2, column cable_length: '2197626,935677757'", "decimal: ','"],
         ),
         (
-            "a title and an empty row above the header",
-            3,
-            ["'Connections of Witvliet 2020'", "header_row: 3"],
-        ),
-        (
-            "a mesh that was never exported",
-            3,
-            ["neuron.csv, row 3, column mesh_path: 'derived_glb/754534424.glb'"],
-        ),
-        (
             "radii of vesicles in micrometres",
             0,
             ["vesicle.csv, row 2, column voxel_radius: '0.0269129'", "units: {voxel_radius: um}"],

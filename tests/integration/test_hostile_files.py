@@ -8,21 +8,90 @@ Belongs here: `syndb-pipeline check` and `init` as processes of their own, on th
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from syndb_pipeline.contract.tables import TABLE_ORDER
-from tests.command_line import Lab
+from tests.command_line import PROGRAM, Lab
 from tests.hostile_files import CASES, Hostile, gzip_bomb, sheet_bomb, small_parquet
-from tests.hostile_table import DATASET, measured
 
 SECONDS = 10
 """Of processor time: seconds on the wall are the same on a machine that does nothing else."""
 
 PEAK = 500_000_000
+
+DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
+
+_MEASURE = """
+import json, os, sys, time
+began = time.perf_counter()
+child = os.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(child, 0)
+told = {"code": os.waitstatus_to_exitcode(status), "seconds": time.perf_counter() - began,
+        "processor": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
+open(sys.argv[1], "w").write(json.dumps(told))
+"""
+"""A small process between: a child's `ru_maxrss` starts with what its parent holds, and a test's
+process holds much.
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one command printed and took; `processor` in seconds is independent of what else the
+    machine does.
+    """
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    processor: float
+    peak: int
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.out)["findings"]
+        return found
+
+
+def measured(lab: Lab, *arguments: object, timeout: float = 120) -> Measured:
+    """Run the command in the lab's folder and tell what it took, its own child processes included
+    in time and, each for itself, in peak.
+    """
+    with tempfile.NamedTemporaryFile() as told:
+        command = [sys.executable, "-S", "-c", _MEASURE, told.name, PROGRAM, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            cwd=lab.folder,
+            env=lab.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=True,
+        )
+        result = json.loads(Path(told.name).read_text())
+    return Measured(
+        result["code"],
+        done.stdout,
+        done.stderr,
+        result["seconds"],
+        result["processor"],
+        result["peak"],
+    )
+
 
 GROUPS = [
     CASES[start : start + len(TABLE_ORDER)] for start in range(0, len(CASES), len(TABLE_ORDER))

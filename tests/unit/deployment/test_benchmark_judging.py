@@ -9,12 +9,11 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import page, results
-from benchmarks.bars import Bar, compare_bars, cost_per_row, millions, scale_bars
+from benchmarks.bars import Bar, compare_bars, cost_per_row, scale_bars
 from benchmarks.measured import disk_used, measure, tree_memory
 from benchmarks.plot import scale_plot
 
@@ -175,33 +174,6 @@ def test_the_page_shows_every_figure_and_hides_no_miss() -> None:
     )
     assert "- 100 M rows: 2026-11-24; Abacus" in told
     assert "\n\n\n" not in told
-
-
-@pytest.mark.parametrize(
-    "rows", [(1_000_000,), (2_000, 3_000), (1_000_000, 10_000_000, 30_000_000, 100_000_000)]
-)
-def test_every_point_lies_in_its_panel(rows: tuple[int, ...]) -> None:
-    drawn = ElementTree.fromstring(
-        scale_plot(sizes(*(size(count, count * 4e-6 + 1, 1e9 + count) for count in rows)))
-    )
-    name = "{http://www.w3.org/2000/svg}"
-    width, height = float(drawn.get("width", 0)), float(drawn.get("height", 0))
-    dots = [each for each in drawn.iter(f"{name}circle") if "dot" in each.get("class", "")]
-    assert len(dots) == 2 * len(rows)
-    for dot in dots:
-        assert 60 < float(dot.get("cx", 0)) < width - 20
-        assert 60 < float(dot.get("cy", 0)) < height - 50
-    words = [each.text for each in drawn.iter(f"{name}text")]
-    assert "cost of a row, µs" in words
-    assert "peak memory, GB" in words
-    assert words.count("rows of the largest tables (logarithmic)") == 2
-    assert words.count(millions(rows[-1])) == 2
-    title = drawn.find(f"{name}title")
-    assert (
-        title is not None
-        and title.text is not None
-        and f"at {millions(rows[0])} rows" in title.text
-    )
 
 
 def test_the_page_in_the_docs_is_that_of_its_measurements() -> None:
