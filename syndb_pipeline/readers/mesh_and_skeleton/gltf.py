@@ -1,19 +1,75 @@
-"""The JSON of a glTF 2.0 file, as far as its geometry goes, and the geometry that it describes: the
-box around its vertices, and whether any of its faces has an area.
+"""The JSON of a glTF 2.0 file as far as its geometry goes, and that everything it describes is in
+the file.
 
-Belongs here: names, types and ranges of single values (Khronos glTF 2.0 specification, section 5);
-what vertices say, placed as nodes place them. Does not: whether a file is glTF (`glb.py`).
+Belongs here: names, types and ranges of single values, what leads to what. Does not: the container
+and what the vertices say (`glb.py`), materials, decompression.
+
+Source: the Khronos glTF 2.0 specification, 3.6 (buffers, views, accessors), 3.7.2 (primitives) and
+5 (names, types and ranges of single values).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from math import hypot, inf, isfinite
-from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
+import pyarrow
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
+
+pa: Any = pyarrow  # it carries no types
+
+FLOAT: Final = 5126
+_MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")
+
+
+class _Kind(NamedTuple):
+    """A type of number: its name to struct and to Arrow, and what means 1 where it is normalized
+    (3.6.2.2).
+    """
+
+    code: str
+    arrow: Any
+    one: float
+
+    @property
+    def size(self) -> int:
+        return struct.calcsize(self.code)
+
+
+_KINDS: Final = {
+    5120: _Kind("b", pa.int8(), 127),
+    5121: _Kind("B", pa.uint8(), 255),
+    5122: _Kind("h", pa.int16(), 32_767),
+    5123: _Kind("H", pa.uint16(), 65_535),
+    5125: _Kind("I", pa.uint32(), 1),
+    FLOAT: _Kind("f", pa.float32(), 1),
+}
+_INDEX_TYPES: Final = (5121, 5123, 5125)
+NUMBERS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+"""Numbers of each type of element."""
+
+
+class NoMesh(Exception):
+    """Why the file is refused, and what to do where that follows from it. Never leaves this
+    folder.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
+
 
 Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -30,6 +86,23 @@ def _few_attributes(value: object) -> object:
         raise ValueError("more than 64 attributes")
     return value
 
+
+def _or_nothing(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+_Floats = list[Annotated[float, Field(allow_inf_nan=False)]]
+_Three = Annotated[_Floats, Field(min_length=3, max_length=3)]
+_Four = Annotated[_Floats, Field(min_length=4, max_length=4)]
+_Sixteen = Annotated[_Floats, Field(min_length=16, max_length=16)]
+Three = Annotated[_Three | None, WrapValidator(_or_nothing)]
+"""Numbers without which a viewer draws the mesh all the same: None where they are no such ones."""
+
+Four = Annotated[_Four | None, WrapValidator(_or_nothing)]
+Sixteen = Annotated[_Sixteen | None, WrapValidator(_or_nothing)]
 
 Attributes = Annotated[dict[str, Index], BeforeValidator(_few_attributes)]
 
@@ -61,26 +134,33 @@ class Span(Part):
     byte_length: Positive
 
 
+class Meshopt(Part):
+    ext: Span | None = Field(default=None, alias="EXT_meshopt_compression")
+    khr: Span | None = Field(default=None, alias="KHR_meshopt_compression")
+
+
 class View(Span):
     byte_stride: Annotated[int, Field(ge=4, le=252, multiple_of=4)] | None = None
-    extensions: dict[str, Any] = {}
+    extensions: Meshopt | None = None
+
+    @property
+    def packed(self) -> Span | None:
+        return (self.extensions.ext or self.extensions.khr) if self.extensions else None
 
 
-class SparseIndices(Part):
+class Elements(Part):
     buffer_view: Index
     byte_offset: Index = 0
+
+
+class Indices(Elements):
     component_type: Literal[5121, 5123, 5125]
-
-
-class SparseValues(Part):
-    buffer_view: Index
-    byte_offset: Index = 0
 
 
 class Sparse(Part):
     count: Positive
-    indices: SparseIndices
-    values: SparseValues
+    indices: Indices
+    values: Elements
 
 
 class Accessor(Part):
@@ -91,22 +171,37 @@ class Accessor(Part):
     type: Literal["SCALAR", "VEC2", "VEC3", "VEC4", "MAT2", "MAT3", "MAT4"]
     sparse: Sparse | None = None
     normalized: bool = False
-    min: Any = (
-        None  # what these hold is looked at where it is used: a viewer draws the mesh without them
-    )
-    max: Any = None
+    min: Three = None
+    max: Three = None
+
+    @property
+    def kind(self) -> _Kind:
+        return _KINDS[self.component_type]
+
+    @property
+    def element(self) -> int:
+        """Bytes of one element."""
+        return NUMBERS[self.type] * self.kind.size
+
+
+class DracoMesh(Part):
+    buffer_view: Index
+    packed: Attributes = Field(alias="attributes")
+
+
+class Draco(Part):
+    mesh: DracoMesh | None = Field(default=None, alias="KHR_draco_mesh_compression")
 
 
 class Primitive(Part):
     attributes: Attributes
     indices: Index | None = None
     mode: Annotated[int, Field(ge=0, le=6)] = 4
-    extensions: dict[str, Any] = {}
+    extensions: Draco | None = None
 
-
-class Draco(Part):
-    buffer_view: Index
-    attributes: Attributes
+    @property
+    def draco(self) -> DracoMesh | None:
+        return self.extensions.mesh if self.extensions else None
 
 
 class Mesh(Part):
@@ -120,10 +215,10 @@ class Image(Part):
 class Node(Part):
     mesh: Index | None = None
     children: Few[Index] = []
-    matrix: Any = None
-    translation: Any = None
-    rotation: Any = None
-    scale: Any = None
+    matrix: Sixteen = None
+    translation: Three = None
+    rotation: Four = None
+    scale: Three = None
 
 
 class Scene(Part):
@@ -143,263 +238,159 @@ class Gltf(Part):
     scene: Index | None = None
 
 
-Box = tuple[float, float, float, float, float, float]
-"""Smallest x, y, z, then largest x, y, z."""
-
-MAX_FACES: Final = 20_000
-"""Faces of a file, evenly spread, that are looked at for one with an area. The first or second
-mostly has one.
-"""
-
-_TRIANGLES, _STRIP = 4, 5
-FLOAT: Final = 5126
-_BLOCK: Final = 12_000
-COMPONENT_BYTES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
-_FORMATS: Final = {5120: "b", 5121: "B", 5122: "h", 5123: "H", 5125: "I", 5126: "f"}
-_NORMALIZED: Final = {5120: 127, 5121: 255, 5122: 32_767, 5123: 65_535}
-"""What a whole number that means 1 is, by type (glTF 2.0, 3.6.2.2)."""
-
-_FLAT: Final = 1e-6
-"""A triangle whose area is smaller than this, in squares of its longest side, has none: floats of
-32 bits round more.
-"""
-
-MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")
-DRACO: Final = "KHR_draco_mesh_compression"
-_PACKED: Final = (DRACO, *MESHOPT)
-_Matrix = tuple[float, ...]  # sixteen numbers, column by column, as glTF has them
-_IDENTITY: Final[_Matrix] = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
+_LISTS: Final = {
+    "buffer": "buffers",
+    "buffer_view": "buffer_views",
+    "attributes": "accessors",
+    "indices": "accessors",
+    "mesh": "meshes",
+    "children": "nodes",
+    "nodes": "nodes",
+    "scene": "scenes",
+}
+"""What the numbers lead to that are in a field called so."""
 
 
-def box_of(file: BinaryIO, gltf: Gltf, start: int | None, budget: int) -> Box | None:
-    """The box around all vertices of `gltf`, placed as its nodes place them; None where that is not
-    known.
-
-    Args:
-        file: the file, of which the binary chunk starts at `start` (None without one).
-        gltf: its JSON, every index of which leads somewhere.
-        budget: bytes that may be read, where accessors do not say their smallest and largest as
-            they must (glTF 2.0, 3.7.2.1).
+def parse(text: bytes) -> Gltf:
+    """The JSON chunk as far as meshes need it. The parser bounds nesting; of many faults the first
+    of a list is reported.
     """
-    boxes: dict[int, tuple[list[float], list[float]] | None] = {}
-    low, high = [inf] * 3, [-inf] * 3
-    for mesh, matrix in _placed(gltf):
-        for primitive in gltf.meshes[mesh].primitives:
-            index = primitive.attributes.get("POSITION")
-            if index is None:
-                continue
-            if index not in boxes:
-                boxes[index], budget = _bounds(file, gltf, index, start, budget)
-            if (bounds := boxes[index]) is None:
-                return None
-            for corner in range(8):
-                x, y, z = (bounds[corner >> axis & 1][axis] for axis in range(3))
-                for axis in range(3):
-                    value = (
-                        matrix[axis] * x
-                        + matrix[axis + 4] * y
-                        + matrix[axis + 8] * z
-                        + matrix[axis + 12]
-                    )
-                    low[axis], high[axis] = min(low[axis], value), max(high[axis], value)
-    box = (*low, *high)
-    return box if len(box) == 6 and all(isfinite(value) for value in box) else None
-
-
-def why_no_surface(file: BinaryIO, gltf: Gltf, start: int | None) -> str:
-    """Why a mesh has no surface, in words: no face, or none that has an area. "" where it has one,
-    or that cannot be known.
-    """
-    primitives = [
-        primitive
-        for mesh in gltf.meshes
-        for primitive in mesh.primitives
-        if "POSITION" in primitive.attributes
-    ]
-    faced = [(primitive, faces) for primitive in primitives if (faces := _faces(gltf, primitive))]
-    if not faced:
-        only = " points" if all(primitive.mode == 0 for primitive in primitives) else ""
-        return f"it holds{only or ' points or lines'} only and no faces"
-    total, seen = sum(faces for _, faces in faced), 0
-    for primitive, faces in faced:
-        step = max(1, -(-total // MAX_FACES))
-        vertices = gltf.accessors[primitive.attributes["POSITION"]]
-        indices = gltf.accessors[primitive.indices] if primitive.indices is not None else None
-        if start is None or any(name in primitive.extensions for name in _PACKED):
-            return ""
-        if not is_plain(gltf, vertices) or (indices is not None and not is_plain(gltf, indices)):
-            return ""
-        for face in range(0, faces, step):
-            if seen == MAX_FACES:
-                break
-            seen += 1
-            numbers = [*_corners(primitive.mode, face)]
-            if indices is not None:
-                numbers = [
-                    int(_element(file, gltf, indices, start, number)[0]) for number in numbers
-                ]
-            if any(number >= vertices.count for number in numbers) or _has_area(
-                *(_element(file, gltf, vertices, start, number) for number in numbers)
-            ):
-                return ""
-    looked = (
-        f"its {total:,} triangle{'' if total == 1 else 's'}"
-        if seen == total
-        else f"{seen:,} of its {total:,} triangles"
-    )
-    return f"none of {looked} has an area"
-
-
-def _faces(gltf: Gltf, primitive: Primitive) -> int:
-    """How many triangles a primitive has: none for points and lines."""
-    index = primitive.indices if primitive.indices is not None else primitive.attributes["POSITION"]
-    count = gltf.accessors[index].count
-    if primitive.mode < _TRIANGLES:
-        return 0
-    return count // 3 if primitive.mode == _TRIANGLES else max(0, count - 2)
-
-
-def _corners(mode: int, face: int) -> tuple[int, int, int]:
-    if mode == _TRIANGLES:
-        return 3 * face, 3 * face + 1, 3 * face + 2
-    return (face, face + 1, face + 2) if mode == _STRIP else (0, face + 1, face + 2)
-
-
-def is_plain(gltf: Gltf, accessor: Accessor) -> bool:
-    """Whether the accessor's elements are in the binary chunk as they are."""
-    if accessor.buffer_view is None or accessor.sparse is not None:
-        return False
-    view = gltf.buffer_views[accessor.buffer_view]
-    return (
-        view.buffer == 0 and gltf.buffers[0].uri is None and not set(_PACKED) & set(view.extensions)
-    )
-
-
-def place_of(gltf: Gltf, accessor: Accessor, start: int) -> tuple[int, int, int]:
-    """Where the first element of a plain accessor is, how far it is to the next, and how many
-    numbers each has.
-    """
-    assert accessor.buffer_view is not None
-    view, numbers = gltf.buffer_views[accessor.buffer_view], 3 if accessor.type == "VEC3" else 1
-    stride = view.byte_stride or numbers * COMPONENT_BYTES[accessor.component_type]
-    return start + view.byte_offset + accessor.byte_offset, stride, numbers
-
-
-def _element(
-    file: BinaryIO, gltf: Gltf, accessor: Accessor, start: int, number: int
-) -> tuple[float, ...]:
-    at, stride, numbers = place_of(gltf, accessor, start)
-    layout = struct.Struct(f"<{numbers}{_FORMATS[accessor.component_type]}")
-    file.seek(at + number * stride)
-    content = file.read(layout.size)
-    return layout.unpack(content) if len(content) == layout.size else (0.0,) * numbers
-
-
-def _has_area(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> bool:
-    u, v, w = (
-        [q - p for p, q in zip(first, second, strict=True)]
-        for first, second in ((a, b), (a, c), (b, c))
-    )
-    area = hypot(u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0])
-    return area > _FLAT * max(hypot(*u), hypot(*v), hypot(*w)) ** 2
-
-
-def _bounds(
-    file: BinaryIO, gltf: Gltf, index: int, start: int | None, budget: int
-) -> tuple[tuple[list[float], list[float]] | None, int]:
-    """Smallest and largest vertex of accessor `index`, None where they are not known, and what is
-    left of `budget`.
-    """
-    accessor = gltf.accessors[index]
-    low, high = _numbers(accessor.min, 3), _numbers(accessor.max, 3)
-    if low is None or high is None:
-        if start is None or accessor.component_type != FLOAT or not is_plain(gltf, accessor):
-            return None, budget
-        at, stride, _ = place_of(gltf, accessor, start)
-        budget -= accessor.count * stride
-        if budget < 0:
-            return None, 0
-        low, high = [inf] * 3, [-inf] * 3
-        for x in _vertices(file, at, stride, accessor.count):
-            low, high = (
-                [min(pair) for pair in zip(low, x, strict=True)],
-                [max(pair) for pair in zip(high, x, strict=True)],
-            )
-    one = _NORMALIZED.get(accessor.component_type, 1) if accessor.normalized else 1
-    bounds = [value / one for value in low], [value / one for value in high]
-    return (bounds if all(isfinite(value) for value in (*low, *high)) else None), budget
-
-
-def _vertices(file: BinaryIO, at: int, stride: int, count: int) -> Iterator[tuple[float, ...]]:
-    layout = struct.Struct(f"<3f{stride - 12}x")
-    for first in range(0, count, _BLOCK):
-        some = min(_BLOCK, count - first)
-        file.seek(at + first * stride)
-        content = file.read(some * stride).ljust(
-            some * stride, b"\0"
-        )  # the last one may end before its stride does
-        yield from layout.iter_unpack(content)
-
-
-def _numbers(value: Any, count: int) -> list[float] | None:
-    """`value` as so many finite numbers; None when it is something else."""
-    if not isinstance(value, list) or len(value) != count:
-        return None
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in value):
-        return None
     try:
-        numbers = [float(each) for each in value]
-    except OverflowError:
-        return None
-    return numbers if all(isfinite(each) for each in numbers) else None
+        gltf = Gltf.model_validate(from_json(text, allow_inf_nan=False))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+        place = "".join(steps).lstrip(".")[:80] or "its start"
+        why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        raise NoMesh(f"its JSON chunk is no glTF at {place}: {why}") from None
+    except ValueError as error:
+        raise NoMesh(f"its JSON chunk is no JSON: {error}") from None
+    version = gltf.asset.min_version or gltf.asset.version
+    if not gltf.asset.version.startswith("2.") or (gltf.asset.min_version or "2.0") != "2.0":
+        raise NoMesh(f"it is glTF {version[:20]!r}, not 2.0")
+    return gltf
 
 
-def _placed(gltf: Gltf) -> Iterator[tuple[int, _Matrix]]:
-    """Every mesh with the matrix of each node that places it; one that no node places stays where
-    it is.
+def _parts(part: Part, place: str = "") -> Iterator[tuple[str, Part]]:
+    """`part` and every part within it, each with its place in the JSON."""
+    yield place, part
+    for name, value in vars(part).items():
+        if isinstance(value, Part) or (isinstance(value, list) and value):
+            at = f"{place}.{type(part).model_fields[name].alias}".lstrip(".")
+            if isinstance(value, Part):
+                yield from _parts(value, at)
+            elif isinstance(value[0], Part):
+                for number, each in enumerate(value):
+                    yield from _parts(each, f"{at}[{number}]")
+
+
+def check(gltf: Gltf, binary: tuple[int, int] | None) -> None:
+    """Raise `NoMesh` for what leads nowhere, and for bytes that are not in this file.
+
+    `binary` is where the binary chunk starts and how long it is.
     """
-    below = {child for node in gltf.nodes for child in node.children}
-    waiting = [(number, _IDENTITY) for number in range(len(gltf.nodes)) if number not in below]
-    visited, meshes = set(), set()
-    while waiting:
-        number, matrix = waiting.pop()
-        if (
-            number in visited
-        ):  # a node has one parent; files that say otherwise are not walked for ever
-            continue
-        visited.add(number)
-        node = gltf.nodes[number]
-        if (node.matrix, node.translation, node.rotation, node.scale) != (None,) * 4:
-            matrix = _times(
-                matrix, _local(node.matrix, node.translation, node.rotation, node.scale)
+    every = list(_parts(gltf))
+    for place, part in every:
+        for name, wanted in vars(part).items():
+            if name in _LISTS and wanted is not None:
+                count = len(getattr(gltf, _LISTS[name]))
+                indexes = wanted.values() if isinstance(wanted, dict) else wanted
+                for index in [wanted] if isinstance(wanted, int) else indexes:
+                    if isinstance(index, int) and index >= count:
+                        uses = f"{to_camel(_LISTS[name])}[{index}]"
+                        raise NoMesh(f"{place or 'it'} uses {uses}, and there are {count}")
+    for place, part in every:
+        if isinstance(part, Buffer | Image) and not (part.uri or "data:").startswith("data:"):
+            uri = str(part.uri)
+            shown = repr(uri if len(uri) <= 60 else uri[:60] + "...")
+            raise NoMesh(
+                f"{place} is in another file, {shown}, which SynDB does not get; pack everything"
+                " into the .glb"
             )
-        if node.mesh is not None:
-            meshes.add(node.mesh)
-            yield node.mesh, matrix
-        waiting += [(child, matrix) for child in node.children]
-    yield from ((mesh, _IDENTITY) for mesh in range(len(gltf.meshes)) if mesh not in meshes)
+        if isinstance(part, Buffer):
+            _check_buffer(place, part, binary if place == "buffers[0]" else None)
+        elif isinstance(part, Span):
+            if part.byte_offset + part.byte_length > gltf.buffers[part.buffer].byte_length:
+                raise NoMesh(f"{place} reaches beyond the end of buffers[{part.buffer}]")
+        elif isinstance(part, Accessor):
+            _check_accessor(gltf, place, part)
+        elif isinstance(part, Primitive):
+            _check_primitive(gltf, place, part)
+    if not any("POSITION" in primitive.attributes for primitive in primitives(gltf)):
+        raise NoMesh("it holds no mesh whose vertices have a POSITION")
 
 
-def _local(matrix: Any, translation: Any, rotation: Any, scale: Any) -> _Matrix:
-    """A node's own matrix, from its `matrix` or from translation, rotation (x, y, z, w) and scale
-    (glTF 2.0, 3.5.3).
+def _check_buffer(place: str, buffer: Buffer, binary: tuple[int, int] | None) -> None:
+    """A buffer's bytes must be in this file: the binary chunk, a data: URI, or none because a
+    compressed buffer replaces them.
     """
-    if numbers := _numbers(matrix, 16):
-        return tuple(numbers)
-    x, y, z, w = _numbers(rotation, 4) or (0, 0, 0, 1)
-    a, b, c = _numbers(scale, 3) or (1, 1, 1)
-    return (
-        *(a * (1 - 2 * (y * y + z * z)), a * 2 * (x * y + w * z), a * 2 * (x * z - w * y), 0),
-        *(b * 2 * (x * y - w * z), b * (1 - 2 * (x * x + z * z)), b * 2 * (y * z + w * x), 0),
-        *(c * 2 * (x * z + w * y), c * 2 * (y * z - w * x), c * (1 - 2 * (x * x + y * y)), 0),
-        *(_numbers(translation, 3) or (0, 0, 0)),
-        1,
-    )
+    packed = [buffer.extensions.get(name) for name in _MESHOPT]
+    if buffer.uri is not None:
+        head, _, encoded = buffer.uri.partition(",")
+        present = len(encoded) * 3 // 4 if ";base64" in head else len(encoded)
+    elif any(isinstance(each, dict) and each.get("fallback") is True for each in packed):
+        return
+    elif binary is not None:
+        present = binary[1]
+    else:
+        why = (
+            "there is no binary chunk"
+            if place == "buffers[0]"
+            else "only the first may have no uri"
+        )
+        raise NoMesh(f"{place} has no bytes: {why}")
+    if buffer.byte_length > present:
+        raise NoMesh(f"{place} announces {buffer.byte_length:,} bytes and has {present:,}")
 
 
-def _times(a: _Matrix, b: _Matrix) -> _Matrix:
-    return tuple(
-        sum(a[row + 4 * k] * b[k + 4 * column] for k in range(4))
-        for column in range(4)
-        for row in range(4)
-    )
+def _check_accessor(gltf: Gltf, place: str, accessor: Accessor) -> None:
+    component, element = accessor.kind.size, accessor.element
+
+    def check_room(part: Any, where: str, count: int, stride: int, size: int) -> None:
+        view = gltf.buffer_views[part.buffer_view]
+        if part.byte_offset + (count - 1) * stride + size > view.byte_length:
+            raise NoMesh(
+                f"{where} wants {count:,} elements, and bufferViews[{part.buffer_view}] is too"
+                " short for them"
+            )
+
+    if accessor.buffer_view is not None:
+        view = gltf.buffer_views[accessor.buffer_view]
+        stride = view.byte_stride or element
+        if stride < element:
+            raise NoMesh(
+                f"{place} has elements of {element} bytes, more than the {stride} from one to the"
+                " next"
+            )
+        check_room(accessor, place, accessor.count, stride, element)
+        if accessor.byte_offset % component or view.byte_offset % component:
+            raise NoMesh(
+                f"{place} does not start at a multiple of the {component} bytes of its numbers"
+            )
+    if sparse := accessor.sparse:
+        if sparse.count > accessor.count:
+            raise NoMesh(f"{place} replaces {sparse.count:,} of {accessor.count:,} elements")
+        size = _KINDS[sparse.indices.component_type].size
+        check_room(sparse.indices, f"{place}.sparse", sparse.count, size, size)
+        check_room(sparse.values, f"{place}.sparse", sparse.count, element, element)
+
+
+def _check_primitive(gltf: Gltf, place: str, primitive: Primitive) -> None:
+    every = {name: gltf.accessors[index] for name, index in primitive.attributes.items()}
+    if (position := every.get("POSITION")) is not None:
+        quantized = "KHR_mesh_quantization" in gltf.extensions_used
+        if position.type != "VEC3" or (position.component_type != FLOAT and not quantized):
+            raise NoMesh(f"{place} has a POSITION that is not of three floats")
+        packed = primitive.draco is not None and "POSITION" in primitive.draco.packed
+        if position.buffer_view is None and position.sparse is None and not packed:
+            raise NoMesh(f"{place} has a POSITION without data")
+    if len({accessor.count for accessor in every.values()}) > 1:
+        raise NoMesh(f"{place} has attributes of different counts")
+    if primitive.indices is not None:
+        indices = gltf.accessors[primitive.indices]
+        if indices.type != "SCALAR" or indices.component_type not in _INDEX_TYPES:
+            raise NoMesh(f"{place} has indices that are not whole numbers of their own")
+
+
+def primitives(gltf: Gltf) -> list[Primitive]:
+    return [primitive for mesh in gltf.meshes for primitive in mesh.primitives]
