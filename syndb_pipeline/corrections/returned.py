@@ -24,9 +24,8 @@ from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.fence import Fence, LimitReached
 from syndb_pipeline.readers.part import Unreadable, cannot_read
-from syndb_pipeline.readers.workbook.archive import check_archive
-from syndb_pipeline.readers.workbook.cells import cell_text, is_damaged
-from syndb_pipeline.readers.workbook.ranges import column_letters
+from syndb_pipeline.readers.workbook.cells import cell_text, column_letters, is_damaged
+from syndb_pipeline.readers.workbook.package import check_archive
 from syndb_pipeline.report.workbook.record import (
     FORMAT,
     LINE,

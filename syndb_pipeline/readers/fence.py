@@ -108,8 +108,9 @@ class Fence:
             self._process = subprocess.Popen(
                 # -P: the folder it is started in is no place to import from.
                 [sys.executable, "-P", "-c", _SERVE],
-                # Arrow's own allocator reserves a gigabyte ahead.
-                env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
+                # Passwords are not for it; Arrow's own allocator reserves a gigabyte ahead.
+                env={name: value for name, value in os.environ.items() if name[:6] != "SYNDB_"}
+                | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -10,17 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from python_calamine import CalamineWorkbook
-
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Table
-from syndb_pipeline.readers import headers
 from syndb_pipeline.readers.fence import LimitReached
 from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Texts
 from syndb_pipeline.readers.part import Part, cannot_read, refused
 from syndb_pipeline.readers.workbook import workbooks
-from syndb_pipeline.readers.workbook.archive import EXPORT
-from syndb_pipeline.readers.workbook.cells import cell_text
+from syndb_pipeline.readers.workbook.package import EXPORT
 
 _COMPOUND: Final = b"\xd0\xcf"  # also .xlsx that is protected by a password
 Answer = TypeVar("Answer")
@@ -76,27 +72,9 @@ def _fenced(
 def _cells(
     lab_file: LabFile, names: Sequence[str], lines: Iterable[int], means: Means
 ) -> Iterator[Texts]:
-    with workbooks.readable(lab_file.path.name):
-        book = CalamineWorkbook.from_path(lab_file.path)
-        rows = enumerate(book.get_sheet_by_name(str(lab_file.sheet)).iter_rows(), start=1)
-        header: Sequence[str] = lab_file.config.names or ()
-        if lab_file.config.names is None:
-            header = next(
-                (
-                    [*map(cell_text, row)]
-                    for number, row in rows
-                    if number == lab_file.first_line - 1
-                ),
-                [],
-            )
-        indexes = [headers.tidy(header).index(name) for name in names]
-        for line in lines:
-            row = next((row for number, row in rows if number == line), None)
-            yield (
-                tuple(cell_text(row[index]) or None for index in indexes)
-                if row
-                else (None,) * len(indexes)
-            )
+    path, header = lab_file.path, lab_file.config.names or lab_file.first_line - 1
+    wanted = str(lab_file.sheet), header, list(names), list(lines)
+    yield from _fenced(workbooks.cells, path, path.name, means, *wanted)
 
 
 FORMAT: Final = Format(

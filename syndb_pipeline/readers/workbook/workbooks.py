@@ -8,15 +8,12 @@ as empty (`faults.py`).
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
 
 import pyarrow
 import pyarrow.parquet
@@ -33,7 +30,6 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import headers
-from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.part import (
     DATE_KEY,
@@ -49,17 +45,17 @@ from syndb_pipeline.readers.part import (
     too_many_columns,
 )
 from syndb_pipeline.readers.signatures import check_is
-from syndb_pipeline.readers.text.lines import joined
-from syndb_pipeline.readers.workbook.archive import AGAIN, EXPORT, check_archive
-from syndb_pipeline.readers.workbook.cells import Cell, Sink, cell_text, is_blank
-from syndb_pipeline.readers.workbook.faults import LONG_TEXT, MAX_CELL, Fault, find_faults, is_cut
-from syndb_pipeline.readers.workbook.ranges import (
-    TOTALS,
+from syndb_pipeline.readers.workbook import package
+from syndb_pipeline.readers.workbook.cells import (
+    Cell,
     MergedCells,
-    TotalsRows,
+    Sink,
+    Totals,
+    cell_text,
+    is_blank,
     range_name,
-    totals_rows,
 )
+from syndb_pipeline.readers.workbook.package import AGAIN, EXPORT
 from syndb_pipeline.rules.finding import Example
 
 pa: Any = pyarrow  # it carries no types
@@ -76,6 +72,9 @@ _LOOKED_AT: Final = 64_000_000
 _SAMPLE_ROWS: Final = 50
 """How far down column names are looked for when the header is none."""
 
+_MAX_CELL: Final = 8 * 32_767
+"""Of one cell; a letter takes up to 8 bytes in the file."""
+
 
 def read(path: Path, file: str, table_name: str, config: TableConfig, scratch: Path) -> Part:
     """The rows of one sheet of the workbook at `path`, for the table called so. Raises `Unreadable`
@@ -83,19 +82,13 @@ def read(path: Path, file: str, table_name: str, config: TableConfig, scratch: P
     """
     _check_bytes(path, file)
     table = TABLES[table_name]
-    with readable(file):
-        unpacked = check_archive(path, file) if zipfile.is_zipfile(path) else path.stat().st_size
+    with _readable(path, file):
+        unpacked = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            unpacked = package.check_archive(path, file)
         workbook = CalamineWorkbook.from_path(path)
         name = _choose_sheet(workbook, file, table, config, small=unpacked <= _LOOKED_AT)
-        try:
-            faults = find_faults(path, file, name)
-        except zipfile.BadZipFile:
-            workbook.get_sheet_by_name(name)  # which says more precisely what is wrong
-            raise
-        sheet = workbook.get_sheet_by_name(name)
-        return _read_sheet(
-            sheet, path, file, table, config, scratch, faults, totals_rows(path, name)
-        )
+        return _read_sheet(workbook.get_sheet_by_name(name), path, file, table, config, scratch)
 
 
 def _check_bytes(path: Path, file: str) -> None:
@@ -113,39 +106,35 @@ def _check_bytes(path: Path, file: str) -> None:
     check_is(path, file, ".xls workbook" if head.startswith(b"PK") else "workbook")
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         raise stops_early(file, "it begins as a workbook and lacks the directory that ends one")
-    if is_cut(path):
+    if package.is_cut(path):
         raise stops_early(file, "it is shorter than its own directory says")
 
 
 @contextmanager
-def readable(file: str) -> Iterator[None]:
-    """Turn what calamine raises on a broken workbook, its Rust panics among them, into
+def _readable(path: Path, file: str) -> Iterator[None]:
+    """Turn what is raised on a broken workbook, calamine's Rust panics among it, into
     `Unreadable`.
     """
-    advice = AGAIN
     try:
         yield
     except PasswordError:
         raise cannot_read(
             file, "it is protected by a password", "Save a copy without password."
         ) from None
-    except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, NotImplementedError) as error:
-        raise cannot_read(file, f"it is damaged ({error})", advice) from None
-    except CalamineError as error:
-        reason = str(error) or type(error).__name__
+    except BaseException as error:
+        panic = type(error).__name__ == "PanicException"  # of pyo3; it has no importable class
+        if not panic and not isinstance(error, (CalamineError, *package.DAMAGE)):
+            raise
+        reason, advice = str(error), AGAIN
         if "declared uncompressed size" in reason:
             reason = "a file in it is larger than its zip directory says"
             raise refused(file, reason, AGAIN) from None
-        if Path(file).name.startswith("~$"):
-            reason, advice = (
-                "it is the lock file of an open workbook",
-                "Close the workbook, or narrow the glob in `file`.",
-            )
+        if path.name.startswith("~$"):
+            reason = "it is the lock file of an open workbook"
+            advice = "Close the workbook, or narrow the glob in `file`."
+        elif panic or not reason or (zipfile.is_zipfile(path) and not package.is_whole(path)):
+            reason = "it is damaged"
         raise cannot_read(file, reason[0].lower() + reason[1:], advice) from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of pyo3; it has no importable class
-            raise
-        raise cannot_read(file, "it is damaged", advice) from None
 
 
 def _sheets(workbook: CalamineWorkbook, file: str) -> list[str]:
@@ -205,47 +194,6 @@ def _choose_sheet(
     return sheets[0]
 
 
-@dataclass
-class _Totals:
-    """Takes the totals rows that the workbook declares out of its rows: `read` are the columns that
-    count, from 0.
-    """
-
-    rows: Sequence[TotalsRows]
-    read: Sequence[int]
-    refused: RefusedLines
-    places: Places
-
-    def take(self, number: int, first_column: int, row: Sequence[Cell]) -> bool:
-        """Whether the spreadsheet row `number` is a totals row, in all its cells that are read."""
-        filled = [
-            column
-            for column in self.read
-            if cell_text(row[column - first_column]).strip(WHITE_SPACE)
-        ]
-        for totals in self.rows:
-            if totals.first <= number <= totals.last and all(
-                totals.left <= column <= totals.right for column in filled
-            ):
-                text = joined([cell_text(cell).encode() for cell in row], b",").decode()
-                self.places.add(number, text)
-                self.refused.add(number, text, TOTALS)
-                return True
-        return False
-
-    def problem(self) -> list[Problem]:
-        one = self.places.count == 1
-        what = (
-            "is the totals row of its table, as the workbook says"
-            if one
-            else "are totals rows of their table, as the workbook says"
-        )
-        advice = (
-            f"Remove the row{'' if one else 's'}: in Excel, switch off Table Design, Total Row."
-        )
-        return self.places.problem(TOTALS, place=self.places.file, what=what, advice=advice)
-
-
 def _read_sheet(
     sheet: CalamineSheet,
     path: Path,
@@ -253,8 +201,6 @@ def _read_sheet(
     table: Table,
     config: TableConfig,
     scratch: Path,
-    faults: list[Fault],
-    totals: list[TotalsRows],
 ) -> Part:
     """`sheet` streamed into the folder `scratch`.
 
@@ -274,6 +220,7 @@ def _read_sheet(
     blanks = Places(file, sheet.name)
     for number in range(config.header_row or 1, header_row):
         blanks.add(number)
+    faults = package.find_faults(path, file, sheet.name)
     fault_rows = {fault.row for fault in faults}
     exact = {Kind.KEY, Kind.REFERENCE, Kind.INTEGER}
     meant = [
@@ -297,8 +244,11 @@ def _read_sheet(
     )
     target = scratch / "sheet.parquet"
     sink = Sink(target, len(names), flagged)
-    summed = _Totals(
-        totals, [*read], RefusedLines(scratch / "totals.parquet"), Places(file, sheet.name)
+    summed = Totals(
+        package.totals_rows(path, sheet.name),
+        [*read],
+        RefusedLines(scratch / "totals.parquet"),
+        Places(file, sheet.name),
     )
     jumps: list[tuple[int, int]] = []
     shift, gap = 0, []
@@ -319,7 +269,7 @@ def _read_sheet(
             if isinstance(row[i], date | time):
                 dates.append((number, i, cell_text(row[i])))
         if number in merged.rows:
-            merged.see(number, {first_column + i: cell_text(cell) for i, cell in enumerate(row)})
+            merged.see(number, first_column, row)
         sink.add(row)
     sink.close()
     problems = [*blanks.problem("SYN-READ-011"), *merged.problem(), *summed.problem()]
@@ -442,15 +392,43 @@ def peek(path: Path, count: int) -> list[tuple[str, list[tuple[int, list[str]]]]
     """
     file = path.name
     _check_bytes(path, file)
-    with readable(file):
+    with _readable(path, file):
         if zipfile.is_zipfile(path):
-            check_archive(path, file)
+            package.check_archive(path, file)
         workbook = CalamineWorkbook.from_path(path)
         found = []
         for name in _sheets(workbook, file):
             rows = _first_rows(workbook.get_sheet_by_name(name), count)
-            if any(len(cell) > MAX_CELL for _, row in rows for cell in row):
-                raise refused(file, LONG_TEXT, EXPORT)
+            if any(len(cell) > _MAX_CELL for _, row in rows for cell in row):
+                raise refused(file, package.LONG_TEXT, EXPORT)
             cells = [(number, [cell.strip() for cell in row]) for number, row in rows]
             found.append((name, [(number, row) for number, row in cells if any(row)]))
         return found
+
+
+def cells(
+    path: Path,
+    sheet: str,
+    header: Sequence[str] | int,
+    names: Sequence[str],
+    lines: Sequence[int],
+) -> list[tuple[str | None, ...]]:
+    """The cells of the columns `names` in the rows `lines`, ascending, of a sheet that was read:
+    None where there is nothing. `header` are the names of its columns, or the row that has them.
+    """
+    found: dict[int, tuple[str | None, ...]] = {}
+    wanted = {*lines}
+    with _readable(path, path.name):
+        rows = CalamineWorkbook.from_path(path).get_sheet_by_name(sheet).iter_rows()
+        indexes = None if isinstance(header, int) else _indexes(header, names)
+        for number, row in enumerate(islice(rows, max(wanted, default=0)), start=1):
+            if number == header:
+                indexes = _indexes([*map(cell_text, row)], names)
+            elif number in wanted and indexes is not None:
+                found[number] = tuple(cell_text(row[at]) or None for at in indexes)
+    return [found.get(line, (None,) * len(names)) for line in lines]
+
+
+def _indexes(header: Sequence[str], names: Sequence[str]) -> list[int]:
+    tidy = headers.tidy(header)
+    return [tidy.index(name) for name in names]

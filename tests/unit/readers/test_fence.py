@@ -28,8 +28,10 @@ MEMORY, SECONDS = 200_000_000, 5
 REFUSE = "from syndb_pipeline.readers.part import refused\nraise refused('a.xlsx', 'of this', 'Do that.')"
 
 
-def test_answers_and_errors_come_back() -> None:
+def test_answers_and_errors_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNDB_TOKEN", "secret")
     with Fence() as work:
+        assert work.call(os.getenv, "SYNDB_TOKEN", memory=MEMORY, seconds=SECONDS) is None
         work.prepare(eval)
         assert work.call(eval, "print(1) or 42", memory=MEMORY, seconds=SECONDS) == 42
         first = work.call(os.getppid, memory=MEMORY, seconds=SECONDS)
