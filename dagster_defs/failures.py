@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -38,6 +39,23 @@ def failure(message: str, exit_code: Exit) -> Failure:
     # `tell_failures` gives tracebacks back to whatever comes next in it.
     sys.tracebacklimit = 0
     return Failure(description=message, metadata={"exit_code": int(exit_code)}, allow_retries=False)
+
+
+def told_in(failed: Any) -> tuple[Exit, str] | None:
+    """The exit code and message that `failure` gave to the failure of a step (Dagster's
+    `StepFailureData`); None where another error ended it."""
+    told = failed.user_failure_data if failed else None
+    if told is None or "exit_code" not in told.metadata:
+        return None
+    return Exit(int(str(told.metadata["exit_code"].value))), told.description or ""
+
+
+def exit_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Exit | None:
+    """The exit code of a run that failed: that of its first failed step which has one."""
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    events = (entry.dagster_event for entry in entries if entry.dagster_event)
+    codes = (told[0] for event in events if (told := told_in(event.step_failure_data)))
+    return next(codes, None)
 
 
 def show_tracebacks() -> None:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from dagster_defs.definitions import build_defs
-from dagster_defs.failures import show_tracebacks
+from dagster_defs.failures import show_tracebacks, told_in
 from dagster_defs.home import dagster_home
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs, process_tags
@@ -209,9 +209,8 @@ def _outcome(result: dg.JobExecutionResult) -> tuple[Exit, str]:
         if not event.is_step_failure:
             continue
         failed = event.step_failure_data
-        told = failed.user_failure_data
-        if told is not None and "exit_code" in told.metadata:
-            return Exit(int(str(told.metadata["exit_code"].value))), told.description or ""
+        if told := told_in(failed):
+            return told
         error = failed.error
         if error is not None and error.cls_name in (
             "DagsterExecutionInterruptedError",

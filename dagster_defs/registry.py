@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import DATASET_NAME, PipelineSettings
 from syndb_pipeline.state.store import write_atomically
+
+_ENTRIES: Final = TypeAdapter(dict[str, Path])
 
 
 def _file(settings: PipelineSettings) -> Path:
@@ -27,9 +31,11 @@ def registered(settings: PipelineSettings) -> dict[str, Path]:
     path = _file(settings)
     if not path.is_file():
         return {}
-    entries = {
-        name: Path(config) for name, config in json.loads(path.read_text(encoding="utf-8")).items()
-    }
+    try:
+        entries = _ENTRIES.validate_json(path.read_bytes())
+    except ValidationError:
+        # Cut, or edited by hand. Each name comes back with the next run of its config by its path.
+        return {}
     return {name: config for name, config in entries.items() if config.is_file()}
 
 
@@ -42,6 +48,30 @@ def in_folder(settings: PipelineSettings) -> dict[str, Path]:
         for path in sorted(settings.datasets.glob("*.yaml"))
         if DATASET_NAME.fullmatch(path.stem)
     }
+
+
+def ignored(settings: PipelineSettings) -> list[str]:
+    """What is to be said of files of the config folder that are taken for no dataset though they
+    look like one, and of a registry that cannot be read."""
+    told = []
+    for path in sorted(settings.datasets.glob("*.y*ml")):
+        if path.suffix != ".yaml":
+            told.append(f"{path} is not used: the name of a dataset's config ends in .yaml.")
+        elif not DATASET_NAME.fullmatch(path.stem):
+            told.append(
+                f"{path} is not used: a dataset's name may hold letters of a to z, digits, '.', '_'"
+                " and '-' only. Rename the file."
+            )
+    file = _file(settings)
+    if file.is_file():
+        try:
+            _ENTRIES.validate_json(file.read_bytes())
+        except ValidationError:
+            told.append(
+                f"{file} is damaged. Datasets outside {settings.datasets} are known again once they"
+                " are run by their path: syndb-pipeline run PATH"
+            )
+    return told
 
 
 def configs(settings: PipelineSettings) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from dagster_defs.lost_runs import process_tags
 from dagster_defs.progress import told_in
 from dagster_defs.registry import config_of
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
@@ -47,6 +48,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             " before it fails."
         ),
     )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Say in the run's tags which process it lives in, whoever started it."""
+        if context.run and context.instance:
+            context.instance.add_run_tags(context.run.run_id, process_tags())
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""

@@ -7,28 +7,46 @@ Belongs here: the sensors. Does not: deciding whether files rest (`watching.py`)
 # types.
 
 import time
+from functools import partial
+from uuid import UUID
 
 import dagster as dg
 from pydantic import ValidationError
 
+from dagster_defs.failures import exit_of
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs
 from dagster_defs.partitions import DATASETS, changes
-from dagster_defs.registry import configs
+from dagster_defs.registry import configs, ignored
 from dagster_defs.resources import PipelineResource
-from dagster_defs.watching import Memory, Seen, look
-from syndb_pipeline.base.errors import ConfigError
+from dagster_defs.watching import Memory, Outcome, Seen, look
+from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.config.settings import DatasetConfig, load_dataset
+
+_FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
+"""Exit codes after which the same files and config can only come to the same end."""
 
 
 def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[str]]:
     """The datasets whose configs can be used, and what is wrong with the others."""
-    usable, problems = {}, []
-    for name, path in configs(pipeline.settings()).items():
+    settings = pipeline.settings()
+    usable, problems = {}, ignored(settings)
+    for name, path in configs(settings).items():
         try:
             usable[name] = load_dataset(path)
         except ConfigError as error:
             problems.append(str(error))
+    by_id: dict[UUID, list[DatasetConfig]] = {}
+    for config in usable.values():
+        by_id.setdefault(config.dataset.id, []).append(config)
+    for same in filter(lambda sharing: len(sharing) > 1, by_id.values()):
+        for config in same:
+            del usable[config.name]
+        paths = " and ".join(str(config.path) for config in same)
+        problems.append(
+            f"{paths} have one dataset.id, so they would overwrite each other's state and rows."
+            " Give each dataset an id of its own, or remove the copy."
+        )
     return usable, problems
 
 
@@ -46,15 +64,24 @@ def discover_datasets(
     for run_id in close_lost_runs(context.instance):
         context.log.warning(f"Run {run_id} is over: its process is gone.")
     try:
+        settings = pipeline.settings()
         usable, problems = _usable(pipeline)
-        wanted = set(configs(pipeline.settings()))
+        wanted = set(configs(settings))
     except ConfigError as error:
         return dg.SensorResult(skip_reason=str(error))
     for problem in problems:
         context.log.warning(problem)
     known = set(context.instance.get_dynamic_partitions("dataset"))
     # A config that is broken for the moment keeps its partition, and so its history.
-    requests = changes(known, set(usable) | (known & wanted))
+    kept = known & wanted
+    if known and not wanted:
+        # More likely a share that is not mounted than datasets that were all taken away.
+        kept = known
+        problems.append(
+            f"{settings.datasets} holds no config any more. The datasets stay as they are; if the"
+            " folder is on a share, see whether it is mounted."
+        )
+    requests = changes(known, set(usable) | kept)
     told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [
         f"Cannot be used: {problem}" for problem in problems
     ]
@@ -65,9 +92,21 @@ def _memory(cursor: str | None) -> Memory:
     try:
         return Memory.model_validate_json(cursor or "")
     except ValidationError:
-        # An empty cursor, or one that a person edited: look at everything again, under run keys
-        # that were never used.
-        return Memory(epoch=int(time.time()))
+        # An empty cursor, or one that a person edited: look at everything again.
+        return Memory()
+
+
+def _outcome(instance: dg.DagsterInstance, run_key: str) -> Outcome:
+    """What came of the run that this sensor asked for under `run_key`."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1)
+    if not runs:
+        return Outcome.ABSENT
+    (run,) = runs
+    if not run.is_finished:
+        return Outcome.UNFINISHED
+    if run.status is dg.DagsterRunStatus.FAILURE and exit_of(instance, run) not in _FOR_PEOPLE:
+        return Outcome.FAILED
+    return Outcome.ANSWERED
 
 
 @dg.sensor(
@@ -75,8 +114,10 @@ def _memory(cursor: str | None) -> Memory:
     minimum_interval_seconds=15,
     description=(
         "Prepares a dataset when the content of its files or config has changed and they have"
-        " stopped growing, and publishes it where the config has standing approval. Datasets with"
-        " `watch: false` are left alone. Switch it on where labs drop files."
+        " stopped growing, and publishes it where the config has standing approval. A run that"
+        " failed for no fault of the files, e.g. of a server that was down, is tried again after"
+        " a minute, then two, up to six hours. Datasets with `watch: false` are left alone."
+        " Switch it on where labs drop files."
     ),
 )
 def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
@@ -84,16 +125,23 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
         usable, problems = _usable(pipeline)
     except ConfigError as error:
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    memory = _memory(context.cursor)
-    seen: dict[str, Seen] = {}
+    memory, now = _memory(context.cursor), time.time()
+    # What cannot be used at this tick is remembered as long as its partition is there, so that the
+    # cursor cannot grow without end.
+    partitions = set(context.instance.get_dynamic_partitions("dataset"))
+    seen = {
+        name: known
+        for name, known in memory.datasets.items()
+        if name in partitions and name not in usable
+    }
     requests = []
     told = [f"Cannot be used: {problem}" for problem in problems]
     for name, config in usable.items():
         if not config.watch:
             continue
-        before = memory.datasets.get(name, Seen())
+        before = memory.datasets.get(name, Seen(epoch=int(now)))
         try:
-            answer = look(config, before, epoch=memory.epoch, now=time.time())
+            answer = look(config, before, now=now, outcome_of=partial(_outcome, context.instance))
         except OSError as error:
             seen[name] = before
             told.append(
@@ -117,15 +165,12 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
     for line in told:
         context.log.info(line)
     # Partitions of requested runs must be there; discover_datasets may not have looked yet.
-    new = {request.partition_key for request in requests if request.partition_key} - set(
-        context.instance.get_dynamic_partitions("dataset")
-    )
+    new = {request.partition_key for request in requests if request.partition_key} - partitions
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[DATASETS.build_add_request(sorted(new))] if new else [],
         skip_reason=None if requests else "\n".join(told) or "No file changed.",
-        # Only datasets that are there are kept, so the cursor cannot grow without end.
-        cursor=Memory(epoch=memory.epoch, datasets=seen).model_dump_json(),
+        cursor=Memory(datasets=seen).model_dump_json(exclude_defaults=True),
     )
 
 

@@ -1,6 +1,7 @@
-"""When a dataset's files have changed and come to rest: the decision behind the drop-folder sensor.
+"""When a dataset's files have changed and come to rest, and when a run of them that failed is due
+again: the decision behind the drop-folder sensor.
 
-Belongs here: what was seen, what was answered, and whether to answer now. Does not: Dagster
+Belongs here: what was seen, which run was asked for, and whether to ask now. Does not: Dagster
 (`sensors.py`).
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +31,21 @@ UNATTENDED = "syndb/unattended"
 
 REST_LIMIT_SECONDS = 600.0
 """How long an unattended run waits for files to rest before it gives up."""
+
+RETRY_SECONDS: Final = 60.0
+"""The wait after the first run that failed for no fault of the files; each further one doubles it,
+up to `LONGEST_WAIT`.
+"""
+LONGEST_WAIT: Final = 6 * 3600.0
+
+
+class Outcome(Enum):
+    """What came of a run that was asked for."""
+
+    ABSENT = "no such run"
+    UNFINISHED = "queued or running"
+    ANSWERED = "succeeded, was cancelled, or failed for what only a person can change"
+    FAILED = "failed for what may be otherwise the next time: a server, a machine, a lost process"
 
 
 def wait_for_rest(
@@ -72,6 +90,10 @@ def wait_for_rest(
 class Seen(BaseModel):
     """What the sensor remembers of one dataset: digests of sizes and times at the last tick and at
     the last answer, and of its content.
+
+    `run_key` is that of a run whose outcome is not settled, `failures` counts those in a row that
+    failed, and `due` (seconds since 1970) is when the next is. `epoch`, when the dataset was first
+    seen, makes the run keys of a sensor that forgot it new ones: Dagster never forgets a run key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,16 +102,23 @@ class Seen(BaseModel):
     answered: str = ""
     content: str = ""
     attempt: int = 0
+    epoch: int = 0
+    run_key: str = ""
+    failures: int = 0
+    due: float = 0.0
+
+    def asked(self, name: str) -> Seen:
+        """This, once another run of the same content is asked for."""
+        attempt = self.attempt + 1
+        key = f"{name}:{self.content[:16]}:{self.epoch}.{attempt}"
+        return self.model_copy(update={"attempt": attempt, "run_key": key, "due": 0.0})
 
 
 class Memory(BaseModel):
-    """The sensor's cursor. `epoch` makes run keys of a reset sensor new ones: Dagster never forgets
-    a run key.
-    """
+    """The sensor's cursor."""
 
     model_config = ConfigDict(frozen=True)
 
-    epoch: int
     datasets: dict[str, Seen] = {}
 
 
@@ -110,12 +139,27 @@ def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
     }
 
 
-def look(config: DatasetConfig, seen: Seen, *, epoch: int, now: float) -> Answer:
-    """Decide about one dataset at time `now` (seconds since 1970).
+def look(
+    config: DatasetConfig, seen: Seen, *, now: float, outcome_of: Callable[[str], Outcome]
+) -> Answer:
+    """Decide about one dataset.
 
     Sizes and times are compared first; contents are read only when those changed and have rested
     for a tick and `SETTLE_SECONDS`. A file dropped again with the content before last is a change:
-    only the last answer counts. Raises `OSError` when a file vanishes meanwhile.
+    only the last answer counts.
+
+    Args:
+        config: The dataset.
+        seen: What was remembered of it.
+        now: Seconds since 1970.
+        outcome_of: What came of the run with a key.
+
+    Returns:
+        What to do, and what to remember. A run that failed for no fault of the files is asked for
+        again, later each time; files are answered by a run's end, not by asking for it.
+
+    Raises:
+        OSError: A file vanished meanwhile.
     """
     files = watched_files(config)
     missing = [name for name, found in files.items() if not found]
@@ -126,7 +170,7 @@ def look(config: DatasetConfig, seen: Seen, *, epoch: int, now: float) -> Answer
     if missing:
         return Answer(remembered, waiting=f"no file yet for {', '.join(missing)}")
     if state == seen.answered:
-        return Answer(remembered)
+        return _settle(config.name, remembered, now, outcome_of)
     if state != seen.last:
         return Answer(
             remembered, waiting="files changed since the last look; waiting until they rest"
@@ -138,8 +182,28 @@ def look(config: DatasetConfig, seen: Seen, *, epoch: int, now: float) -> Answer
             remembered, waiting="files were written to a moment ago; waiting until they rest"
         )
     content = digest_of([(str(path), digest_file(path)) for path in paths])
+    answered = remembered.model_copy(update={"answered": state})
     if content == seen.content:
-        return Answer(remembered.model_copy(update={"answered": state}))
-    attempt = seen.attempt + 1
-    answered = Seen(last=state, answered=state, content=content, attempt=attempt)
-    return Answer(answered, run_key=f"{config.name}:{content[:16]}:{epoch}.{attempt}")
+        return _settle(config.name, answered, now, outcome_of)
+    changed = answered.model_copy(update={"content": content, "failures": 0})
+    asked = changed.asked(config.name)
+    return Answer(asked, run_key=asked.run_key)
+
+
+def _settle(name: str, seen: Seen, now: float, outcome_of: Callable[[str], Outcome]) -> Answer:
+    """What the outcome of the run that was asked for last calls for, its files being the same."""
+    outcome = outcome_of(seen.run_key) if seen.run_key else Outcome.ANSWERED
+    if outcome is Outcome.ANSWERED:
+        return Answer(seen.model_copy(update={"run_key": "", "failures": 0, "due": 0.0}))
+    if outcome is Outcome.UNFINISHED:
+        return Answer(seen)
+    if outcome is Outcome.ABSENT:  # asked for, and never started; Dagster starts a key once
+        return Answer(seen, run_key=seen.run_key)
+    wait = min(RETRY_SECONDS * 2**seen.failures, LONGEST_WAIT)
+    due = min(seen.due or now + wait, now + wait)  # the clock may have been set back since
+    if now < due:
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(due))
+        waiting = f"its last run failed for no fault of the files; trying again at {when}"
+        return Answer(seen.model_copy(update={"due": due}), waiting=waiting)
+    asked = seen.model_copy(update={"failures": seen.failures + 1}).asked(name)
+    return Answer(asked, run_key=asked.run_key)

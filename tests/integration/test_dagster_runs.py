@@ -389,13 +389,42 @@ def test_a_run_whose_process_died_is_closed(lab: Lab) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     with lab.instance() as instance:
-        kept = _started(instance, process_tags())
-        lost = _started(instance, process_tags() | {"syndb/process": str(dead.pid)})
+        here = process_tags()
+        boot, _, namespace = here["syndb/boot"].partition("/")
+        own, _, start = here["syndb/process"].partition("@")
+        elsewhere = {"syndb/process": f"{dead.pid}@{start}"}
+        living = [
+            _started(instance, here | more)
+            for more in (
+                {},
+                elsewhere | {"syndb/boot": f"{boot}/{namespace}1"},  # of another container
+                elsewhere | {"syndb/host": "another"},
+            )
+        ]
+        lost = [
+            _started(instance, here | more)
+            for more in (
+                elsewhere,
+                {"syndb/process": f"{own}@1.00"},  # its id was given to another process
+                {"syndb/boot": f"before/{namespace}"},
+                {"syndb/boot": f"before/{namespace}1"},
+            )
+        ]
 
-        assert close_lost_runs(instance) == [lost]
+        assert sorted(close_lost_runs(instance)) == sorted(lost)
 
         statuses = {run.run_id: run.status for run in instance.get_runs()}
-        assert statuses == {kept: dg.DagsterRunStatus.STARTED, lost: dg.DagsterRunStatus.FAILURE}
+        assert statuses == dict.fromkeys(living, dg.DagsterRunStatus.STARTED) | dict.fromkeys(
+            lost, dg.DagsterRunStatus.FAILURE
+        )
+
+
+def test_a_run_says_which_process_it_lives_in(lab: Lab) -> None:
+    lab.add("good")
+    with lab.instance() as instance:
+        assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
+        (run,) = instance.get_runs()
+    assert process_tags().items() <= run.tags.items()
 
 
 def _started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:

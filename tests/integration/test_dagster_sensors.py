@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from dagster_defs.failures import failure, show_tracebacks
 from dagster_defs.sensors import discover_datasets, watch_files
 from dagster_defs.watching import wait_for_rest
-from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from tests.dagster_lab import Lab, make_lab
 
@@ -58,6 +59,23 @@ class Ticks:
 
     def requests(self) -> list[dg.RunRequest]:
         return list(self().run_requests or [])
+
+    def succeed(self) -> list[dg.RunRequest]:
+        """The requests of a tick, each of which then succeeds."""
+        requests = self.requests()
+        for request in requests:
+            done(self.instance, request)
+        return requests
+
+
+def done(instance: dg.DagsterInstance, request: dg.RunRequest) -> None:
+    """Leave a run of `request` that succeeded."""
+
+    @dg.job
+    def run() -> None:
+        pass
+
+    run.execute_in_process(instance=instance, tags={"dagster/run_key": request.run_key or ""})
 
 
 @pytest.fixture
@@ -124,7 +142,7 @@ def test_files_are_answered_once_they_rest(lab: Lab, tick: Ticks) -> None:
     rest(lab)
 
     assert tick.requests() == []  # seen for the first time: they may be growing
-    (request,) = tick.requests()
+    (request,) = tick.succeed()
     assert (request.job_name, request.partition_key) == ("prepare", "good")
     assert tick.requests() == []
 
@@ -172,7 +190,7 @@ def test_a_file_dropped_again_is_answered_under_a_new_key(lab: Lab, tick: Ticks)
         table.write_bytes(content)
         rest(lab, age)
         tick.requests()
-        keys += [request.run_key for request in tick.requests()]
+        keys += [request.run_key for request in tick.succeed()]
 
     assert len(keys) == len(set(keys)) == 3
     assert keys[0].split(":")[1] == keys[2].split(":")[1] != keys[1].split(":")[1]  # type: ignore[union-attr]
@@ -182,7 +200,7 @@ def test_a_file_touched_without_change_is_left_alone(lab: Lab, tick: Ticks) -> N
     lab.add("good")
     rest(lab)
     tick.requests()
-    assert len(tick.requests()) == 1
+    assert len(tick.succeed()) == 1
     os.utime(lab.table("good", "vesicle"), (time.time() - 30,) * 2)
 
     assert [tick.requests() for _ in range(3)] == [[], [], []]
@@ -244,6 +262,163 @@ def test_a_reset_cursor_asks_anew_under_new_keys(
     (after,) = tick.requests()
 
     assert after.run_key != before.run_key
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the time that the sensor sees forward by some seconds."""
+    passed = [0.0]
+    real = time.time
+
+    def forward(seconds: float) -> None:
+        passed[0] += seconds
+
+    monkeypatch.setattr("dagster_defs.sensors.time.time", lambda: real() + passed[0])
+    return forward
+
+
+def ended(instance: dg.DagsterInstance, key: str | None, exit_code: Exit | None) -> None:
+    """Leave a run of `key` that ended with `exit_code`; None stands for a process that was lost."""
+
+    @dg.op
+    def fail() -> None:
+        if exit_code is not None:
+            raise failure("It went wrong.", exit_code)
+        raise RuntimeError
+
+    @dg.job
+    def run() -> None:
+        fail()
+
+    run.execute_in_process(
+        instance=instance, tags={"dagster/run_key": key or ""}, raise_on_error=False
+    )
+    show_tracebacks()
+
+
+@pytest.mark.parametrize("exit_code", [Exit.REFUSED, Exit.UNKNOWN, Exit.INTERNAL, None])
+def test_what_failed_for_no_fault_of_the_files_is_tried_again_later_each_time(
+    lab: Lab,
+    tick: Ticks,
+    instance: dg.DagsterInstance,
+    clock: Callable[[float], None],
+    exit_code: Exit | None,
+) -> None:
+    lab.add("good", approval="standing")
+    rest(lab)
+    tick()
+    keys = [tick.requests()[0].run_key]
+    for minutes in (1, 2, 4):
+        ended(instance, keys[-1], exit_code)
+        result = tick()
+        assert not result.run_requests
+        assert "good: its last run failed for no fault of the files" in str(result.skip_reason)
+        clock(minutes * 60 - 10)
+        assert tick.requests() == []
+        clock(20)
+        (request,) = tick.requests()
+        assert request.job_name == "prepare_and_publish"
+        keys.append(request.run_key)
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("exit_code", [Exit.REJECTED, Exit.APPROVAL, Exit.USAGE])
+def test_what_only_a_person_can_change_waits_for_new_files(
+    lab: Lab,
+    tick: Ticks,
+    instance: dg.DagsterInstance,
+    clock: Callable[[float], None],
+    exit_code: Exit,
+) -> None:
+    lab.add("good")
+    rest(lab)
+    tick()
+    ended(instance, tick.requests()[0].run_key, exit_code)
+    for _ in range(3):
+        clock(86_400)
+        assert tick.requests() == []
+
+
+def test_a_run_that_never_came_is_asked_for_again_under_the_same_key(
+    lab: Lab, tick: Ticks, instance: dg.DagsterInstance
+) -> None:
+    lab.add("good")
+    rest(lab)
+    tick()
+    (first,) = tick.requests()
+    (again,) = tick.requests()
+    assert again.run_key == first.run_key
+    done(instance, first)
+    assert tick.requests() == []
+
+
+def test_a_typo_for_one_tick_uses_no_run_key_again(
+    lab: Lab, tick: Ticks, instance: dg.DagsterInstance
+) -> None:
+    config = lab.add("good")
+    instance.add_dynamic_partitions("dataset", ["good"])
+    rest(lab)
+    tick()
+    (before,) = tick.requests()
+    done(instance, before)
+    text = config.read_text()
+    config.write_text("dataset: {label: x}\n")
+    tick()
+    config.write_text(text)
+    lab.table("good", "vesicle").write_text(lab.table("good", "vesicle").read_text() + "\n")
+    rest(lab, 40)
+    tick()
+
+    (after,) = tick.requests()
+
+    assert after.run_key != before.run_key
+
+
+@pytest.mark.parametrize("gone", ["the folder", "what is in it"])
+def test_a_share_that_is_away_takes_no_dataset_with_it(
+    lab: Lab, instance: dg.DagsterInstance, gone: str
+) -> None:
+    lab.add("good")
+    lab.add("manual")
+    discover(lab, instance)
+    folder = lab.root / "datasets"
+    folder.rename(lab.root / "elsewhere")
+    if gone == "what is in it":
+        folder.mkdir()
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["good", "manual"]
+    assert f"{folder} holds no config any more" in said
+
+
+def test_configs_that_share_an_id_or_have_no_usable_name_are_said(
+    lab: Lab, instance: dg.DagsterInstance
+) -> None:
+    text = lab.add("good").read_text()
+    for name in ("copy.yaml", "größe.yaml", "other.yml"):
+        (lab.root / "datasets" / name).write_text(text)
+    lab.add("manual")
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["manual"]
+    assert f"{lab.config('copy')} and {lab.config('good')} have one dataset.id" in said
+    assert "größe.yaml is not used: a dataset's name may hold letters of a to z" in said
+    assert "other.yml is not used: the name of a dataset's config ends in .yaml" in said
+
+
+def test_a_damaged_registry_is_said_and_stops_nothing(
+    lab: Lab, instance: dg.DagsterInstance
+) -> None:
+    lab.add("good")
+    lab.settings.state.mkdir(parents=True)
+    (lab.settings.state / "registry.json").write_text('{"elsewhere": "/data/else')
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["good"]
+    assert "registry.json is damaged" in said
 
 
 def test_an_unattended_run_waits_until_files_rest(lab: Lab) -> None:
