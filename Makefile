@@ -109,7 +109,7 @@ schema: $(VENV)/.installed ## Write config/schema/*.json from the settings
 
 docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/findings.md
 	$(BIN)/python -m tests.wrong_inputs
-	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.rules.document import write_document; write_document(Path("docs/findings.md"))'
+	$(BIN)/python -c 'from pathlib import Path; from syndb_pipeline.rules.catalogue import document; Path("docs/findings.md").write_text(document(), encoding="utf-8")'
 
 architecture: $(VENV)/.installed-dev ## Draw the rooms of the code for docs/architecture.md
 	$(BIN)/python -m docs.rooms

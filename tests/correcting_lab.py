@@ -22,7 +22,7 @@ from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.corrections.apply import Applied, apply
 from syndb_pipeline.corrections.returned import opened
 from syndb_pipeline.readers.corrections import path_of, read
-from syndb_pipeline.report.report_files import Wanted, write_files
+from syndb_pipeline.report.exports import Wanted, write_files
 from syndb_pipeline.report.workbook.record import OWN_COLUMNS
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context

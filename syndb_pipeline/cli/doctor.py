@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
+import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
 from syndb_pipeline.base.progress import amount
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, as_bytes, load_dataset
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations import Kind as DestinationConfig
 from syndb_pipeline.destinations import load_settings, open_destination
@@ -46,6 +47,7 @@ CLOCK_WARNING, CLOCK_FAILED = 60.0, 300.0
 """Seconds two clocks may be apart: tokens, certificates and pre-signed forms end by the clock."""
 
 _MEMORY_SHARE: Final = 0.8
+"""DuckDB's: what it takes of a machine, or of what a container leaves to it, by default."""
 
 
 class Check(BaseModel):
@@ -83,22 +85,6 @@ def _failed(name: str, error: PipelineError) -> Check:
     return _check(name, error.message, error.next_step, "failed", error.exit)
 
 
-@dataclass
-class _Look:
-    """What the checks of one destination have found so far, for those that come after."""
-
-    settings: PipelineSettings
-    name: str
-    dataset: DatasetConfig | None
-    destination: Destination
-    who: Identity | None = None
-
-    @property
-    def server(self) -> RestSettings | None:
-        own = self.settings.destinations[self.name]
-        return own if isinstance(own, RestSettings) else None
-
-
 def examine(
     config: Path | None = None, settings: Path | None = None, destination: str | None = None
 ) -> Iterator[Check]:
@@ -107,29 +93,27 @@ def examine(
 
     Without `destination` and `config`, each destination of pipeline.yaml is looked at.
     """
-    versions = {
-        "syndb-pipeline": __version__,
-        **{name: version(name) for name in ("duckdb", "dagster")},
-        "Python": platform.python_version(),
-    }
-    yield _check("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))
+    libraries = "".join(f", {name} {version(name)}" for name in ("duckdb", "dagster"))
+    python = platform.python_version()
+    yield _check("versions", f"syndb-pipeline {__version__}{libraries}, Python {python}")
     dataset = None
-    if config is not None:
-        try:
+    try:
+        if config is not None:
             dataset = load_dataset(config)
             yield _check("dataset", f"{dataset.path}: {dataset.dataset.label}")
-        except PipelineError as error:
-            yield _failed("dataset", error)
-    near = config.absolute().parent if config is not None else None
+    except PipelineError as error:
+        yield _failed("dataset", error)
     try:
-        loaded = load_settings(settings, near=near)
+        loaded = load_settings(settings, near=config.absolute().parent if config else None)
     except PipelineError as error:
         yield _failed("settings", error)
         return
     yield _settings_file(loaded)
     yield _writable("state", loaded.state)
     yield check_disk(loaded, dataset, shutil.disk_usage(_existing(loaded.state)).free)
-    yield check_memory(loaded.memory_limit, machine_memory())
+    with duckdb.connect() as connection:
+        [(most,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    yield check_memory(loaded.memory_limit, int(as_bytes(most) / _MEMORY_SHARE))
     named = destination or (dataset.publish.destination if dataset is not None else None)
     for name in [named] if named else list(loaded.destinations):
         for check in _destination(loaded, name, dataset):
@@ -169,21 +153,18 @@ def _settings_file(settings: PipelineSettings) -> Check:
 
 def check_disk(settings: PipelineSettings, dataset: DatasetConfig | None, free: int) -> Check:
     """Whether `free` bytes are enough for the state folder to take what `dataset` needs."""
+    found, need = f"{amount(free)} free", FEW_BYTES
+    short: State = "warning"
     tables = dataset.tables.values() if dataset else ()
-    sizes = [
-        path.stat().st_size
-        for table in tables
-        for path in find(dataset.folder, table.file)  # type: ignore[union-attr]
-    ]
-    found, need, short = f"{amount(free)} free", FEW_BYTES, "warning"
-    if dataset is not None and sizes:
-        need = DISK_FACTOR * sum(sizes)
-        found += f"; {len(sizes):,} files of {amount(sum(sizes))} may need {amount(need)}"
+    files = [path for table in tables for path in find(dataset.folder, table.file)]  # type: ignore[union-attr]
+    if dataset is not None and (size := sum(path.stat().st_size for path in files)):
+        need = DISK_FACTOR * size
+        found += f"; {len(files):,} files of {amount(size)} may need {amount(need)}"
         # One that is prepared already has what it needs, or most of it.
         prepared = DatasetStore(settings.state, dataset.dataset.id).record("package") is not None
         short = "warning" if prepared else "failed"
     advice = "Make room, or set `state` in pipeline.yaml to a folder on a larger disk."
-    return _check("disk", found, advice, "ok" if free >= need else short)  # type: ignore[arg-type]
+    return _check("disk", found, advice, "ok" if free >= need else short)
 
 
 def check_memory(limit: int, machine: int) -> Check:
@@ -195,31 +176,6 @@ def check_memory(limit: int, machine: int) -> Check:
         f"Set memory_limit in pipeline.yaml to {int(most / 1_000_000)}MB or less.",
         "ok" if limit <= most else "warning" if limit <= machine else "failed",
     )
-
-
-def machine_memory(root: Path = Path("/")) -> int:
-    """Bytes of memory this process may take: the machine's, or what its control groups leave to it,
-    as in a container.
-    """
-    groups = root / "sys/fs/cgroup"
-    files = [groups / "memory/memory.limit_in_bytes"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-        own = next(line[3:] for line in lines if line.startswith("0::"))
-    except (OSError, StopIteration):  # not Linux, or the first version of control groups
-        own = "/"
-    folder = groups / own.strip("/")
-    files += [
-        place / "memory.max" for place in (folder, *folder.parents) if place.is_relative_to(groups)
-    ]
-    amounts = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in files:
-        try:
-            text = file.read_text().strip()
-        except OSError:
-            continue
-        amounts += [int(text)] if text.isdigit() else []
-    return min(amounts)
 
 
 def _writable(name: str, folder: Path) -> Check:
@@ -244,35 +200,28 @@ def _destination(
     """Everything that has to be right for publishing `dataset`, or any, to the destination
     `name`.
     """
+    about = "destination"
     try:
-        look = _Look(settings, name, dataset, open_destination(impatient(settings), name))
+        node = open_destination(impatient(settings), name)
+        own, about = settings.destinations[name], "token"
+        if isinstance(own, EmbeddedDestination):
+            yield _writable("destination", own.path)
+            who: Identity | None = node.who_am_i()
+            yield _check("owner", f"what is published belongs to {who.name}")  # type: ignore[union-attr]
+        else:
+            reachable = yield from _server(own)
+            who = yield from _identity(name, own, node, reachable)
+        if who is not None:  # what failed leaves no account to ask about
+            about = "rights"
+            yield from _rights(node, who, dataset)
     except PipelineError as error:
-        yield _failed("destination", error)
-        return
-    for about, check in (("token", _server if look.server else _folder), ("rights", _rights)):
-        try:
-            yield from check(look)
-        except PipelineError as error:
-            yield _failed(about, error)
-            return
-        if look.who is None:  # what failed leaves no account to ask about
-            return
+        yield _failed(about, error)
 
 
-def _folder(look: _Look) -> Iterator[Check]:
-    own = look.settings.destinations[look.name]
-    assert isinstance(own, EmbeddedDestination)
-    yield _writable("destination", own.path)
-    look.who = look.destination.who_am_i()
-    yield _check("owner", f"what is published belongs to {look.who.name}")
-
-
-def _server(look: _Look) -> Iterator[Check]:
-    """The settings of a server, the way to it, its clock, and our credentials."""
+def _server(own: RestSettings) -> Generator[Check, None, bool]:
+    """The settings of a server, the way to it and its clock; returns whether it can be reached."""
     from syndb_pipeline.destinations.rest.connections import reach
 
-    own = look.server
-    assert own is not None
     place = own.location
     yield _check(
         "destination",
@@ -284,16 +233,15 @@ def _server(look: _Look) -> Iterator[Check]:
         " long.",
         "ok" if own.total_seconds >= max(own.answer_seconds, own.connect_seconds) else "warning",
     )
-    reached = None
     try:
         reached = reach(own)
-        advice = "The server is in trouble; try later, or ask who runs it."
-        state: State = "warning" if reached.status >= 500 else "ok"
-        yield _check("reach", reached.summary, advice, state)
-        yield check_clock(reached.ahead)
     except PipelineError as error:
         yield _failed("reach", error)
-    yield from _credentials(look, reachable=reached is not None)
+        return False
+    advice = "The server is in trouble; try later, or ask who runs it."
+    yield _check("reach", reached.summary, advice, "ok" if reached.status < 500 else "warning")
+    yield check_clock(reached.ahead)
+    return True
 
 
 def check_clock(ahead: float | None) -> Check:
@@ -313,71 +261,69 @@ def check_clock(ahead: float | None) -> Check:
     )
 
 
-def _credentials(look: _Look, *, reachable: bool) -> Iterator[Check]:
-    """The credentials that there are; who we are by them, where the server can be asked."""
-    own = look.server
-    assert own is not None
-    try:
-        found = credentials.find(look.name, own)
-        wrong = _check(
+def _identity(
+    name: str, own: RestSettings, node: Destination, reachable: bool
+) -> Generator[Check, None, Identity | None]:
+    """The credentials that there are; returns who we are by them where the server can be asked.
+
+    A token that a password gives is used here and not kept: nothing is changed.
+    """
+    from syndb_pipeline.destinations.rest.destination import RestDestination
+
+    assert isinstance(node, RestDestination)
+    log_in = f"syndb-pipeline login --destination {name}"
+    found, wrong = (
+        None,
+        _check(
             "credentials",
             f"there are none for {own.origin}",
-            f"Log in with: syndb-pipeline login --destination {look.name}",
+            f"Log in with: {log_in}",
             "failed",
             Exit.REFUSED,
-        )
+        ),
+    )
+    try:
+        found = credentials.find(name, own)
     except PipelineError as error:
-        found, wrong = None, _failed("credentials", error)
+        wrong = _failed("credentials", error)
     if found is None:
         if reachable:
             try:  # a SynDB asks whoever is not logged in to log in; anything else is none
-                look.destination.who_am_i()
+                node.who_am_i()
             except NotLoggedIn:
                 pass
             except PipelineError as error:
                 yield _failed("address", error)
         yield wrong
-        return
-    kinds = [kind for kind in ("token", "password") if getattr(found, kind)]
+        return None
+    kinds = " and ".join(f"a {kind}" for kind in ("token", "password") if getattr(found, kind))
     whose = f" of {found.username}" if found.username else ""
-    what = " and ".join(f"a {kind}" for kind in kinds)
-    yield _check("credentials", f"{what}{whose}, {where(look.name, found)}")
-    if reachable:
-        how = _identify(look, found)
-        assert look.who is not None
-        name, verified = look.who.name, look.who.verified
-        yield _check("token", f"{look.name} takes you for {name}{how}")
-        unable = f"{name} is not verified as an academic; nothing can be registered or uploaded"
-        yield _check(
-            "verification",
-            f"{name} is verified as an academic" if verified else unable,
-            f"Follow the link that this shows: syndb-pipeline login --destination {look.name}",
-            "ok" if verified else "failed",
-            Exit.REFUSED,
-        )
-
-
-def _identify(look: _Look, found: credentials.Credentials) -> str:
-    """Look who the server takes us for; how it came to, in words.
-
-    A new token is used here and not kept: nothing is changed.
-    """
-    from syndb_pipeline.destinations.rest.destination import RestDestination
-
-    server = look.destination
-    assert isinstance(server, RestDestination)
+    yield _check("credentials", f"{kinds}{whose}, {where(name, found)}")
+    if not reachable:
+        return None
+    who, how = None, ""
     if found.token is not None:
-        server.use(found.token)
+        node.use(found.token)
         try:
-            look.who = server.who_am_i()
-            return ""
+            who = node.who_am_i()
         except NotLoggedIn:
             if found.username is None or found.password is None:
                 raise
-    assert found.username is not None and found.password is not None  # else there would be a token
-    server.login(found.username, found.password)
-    look.who = server.who_am_i()
-    return "; the kept token has ended, the password gives a new one" if found.token else ""
+            how = "; the kept token has ended, the password gives a new one"
+    if who is None:
+        assert found.username is not None and found.password is not None  # else there is a token
+        node.login(found.username, found.password)
+        who = node.who_am_i()
+    yield _check("token", f"{name} takes you for {who.name}{how}")
+    unable = f"{who.name} is not verified as an academic; nothing can be registered or uploaded"
+    yield _check(
+        "verification",
+        f"{who.name} is verified as an academic" if who.verified else unable,
+        f"Follow the link that this shows: {log_in}",
+        "ok" if who.verified else "failed",
+        Exit.REFUSED,
+    )
+    return who
 
 
 def where(name: str, found: credentials.Credentials) -> str:
@@ -394,41 +340,33 @@ def variables_of(name: str, found: credentials.Credentials) -> list[str]:
     return [f"SYNDB_{word}__{credentials.environment_name(name)}" for word, value in there if value]
 
 
-def _rights(look: _Look) -> Iterator[Check]:
+def _rights(node: Destination, who: Identity, dataset: DatasetConfig | None) -> Iterator[Check]:
     """What we may upload to, and whether the dataset and its groups are among it."""
-    modifiable = look.destination.modifiable()
-    if look.dataset is None:
-        owned = sum(info.owner == look.who.id for info in modifiable) if look.who else 0
+    modifiable = node.modifiable()
+    if dataset is None:
+        owned = sum(info.owner == who.id for info in modifiable)
         may = f"{len(modifiable):,} datasets may be uploaded to, {owned:,} of them owned"
         yield _check("rights", may)
         return
-    identity = look.dataset.dataset.id
-    info = None
-    mine = identity in {each.metadata.id for each in modifiable}
-    if not mine:
-        try:
-            info = look.destination.info(identity)
-        except UnknownDataset:  # usually, because it is new
-            info = None
-    if mine:
-        yield _check("rights", f"dataset {identity} is there, and you may upload to it")
-    elif info is None:
-        yield _check("rights", f"dataset {identity} is not there yet; publishing registers it")
+    identity, info = dataset.dataset.id, None
+    advice = "Ask its owner to let a group of yours write to it, or give your dataset its own id."
+    state: State = "ok"
+    if identity in {each.metadata.id for each in modifiable}:
+        found = "is there, and you may upload to it"
     else:
-        yield _check(
-            "rights",
-            f"dataset {identity} is there and belongs to {info.owner}; you may not upload to it",
-            "Ask its owner to let a group of yours write to it, or give your dataset an id of its"
-            " own.",
-            "failed",
-            Exit.REFUSED,
-        )
-    known = {group for each in modifiable for group in each.metadata.authorized_group_names}
-    for group in look.dataset.dataset.groups:
+        with suppress(UnknownDataset):  # usually, because it is new
+            info = node.info(identity)
+        found = "is not there yet; publishing registers it"
+        if info is not None:
+            found = f"is there and belongs to {info.owner}; you may not upload to it"
+            state = "failed"
+    yield _check("rights", f"dataset {identity} {found}", advice, state, Exit.REFUSED)
+    known = sorted({group for each in modifiable for group in each.metadata.authorized_group_names})
+    for group in dataset.dataset.groups:
         if group in known:
             yield _check("groups", f"{group}: other datasets you may upload to have it, too")
             continue
-        near = nearest(group, sorted(known), 3, 0.6)
+        near = nearest(group, known, 3, 0.6)
         advice = "SynDB has no list of groups to look in; is it spelt right?"
         advice = f"Did you mean {', '.join(near)}?" if near else advice
         found = f"{group}: no dataset you may upload to has this group"

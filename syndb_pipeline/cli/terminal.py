@@ -1,39 +1,34 @@
-"""What commands share at a terminal: the context, progress, reports, the question for approval, and
-how errors end.
+"""What commands share at a terminal: the context, progress and its bar, reports, the question for
+approval.
 
-Belongs here: talking to a person or a script. Does not: the commands (`cli.py`) or any work.
+Belongs here: talking to a person or a script. Does not: the commands or any work.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
-import traceback
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.filesize import pick_unit_and_suffix
 
-from syndb_pipeline.base.errors import (
-    ApprovalError,
-    ConfigError,
-    Exit,
-    PipelineError,
-    of_the_machine,
-)
+from syndb_pipeline.base.errors import ApprovalError, Exit, PipelineError
 from syndb_pipeline.base.escape_text import visible, visible_json
-from syndb_pipeline.base.progress import Watch
-from syndb_pipeline.cli.bars import Bars, bars
+from syndb_pipeline.base.progress import Pace, Progress, Unit, Watch
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Drawn
 
     from syndb_pipeline.config.settings import PipelineSettings
     from syndb_pipeline.publishing.plan import Plan
@@ -51,7 +46,7 @@ Settings = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
-_drawn: list[Bars | None] = [None]
+_drawn: list[Bars] = []
 """What draws now, last: a line printed past it would go through the bar."""
 
 
@@ -75,8 +70,8 @@ def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSet
 
 def say(line: str) -> None:
     """Progress goes to standard error, so that standard output is the report alone."""
-    if drawn := _drawn[-1]:
-        drawn.say(f"  {visible(line)}")
+    if _drawn:
+        _drawn[-1].say(f"  {visible(line)}")
     else:
         typer.echo(f"  {visible(line)}", err=True)
 
@@ -86,12 +81,19 @@ def progress() -> Iterator[Watch | None]:
     """A bar at a terminal, below what `say` prints; None elsewhere, where `say` hears of progress
     in lines.
     """
-    with bars() as drawn:
-        _drawn.append(drawn)
-        try:
-            yield drawn.watch if drawn else None
-        finally:
-            _drawn.pop()
+    from rich.console import Console
+
+    screen = Console(stderr=True)
+    if not sys.stderr.isatty() or screen.is_dumb_terminal:
+        yield None
+        return
+    drawn = Bars(screen)
+    _drawn.append(drawn)
+    try:
+        yield drawn.watch
+    finally:
+        _drawn.pop()
+        drawn.clear()
 
 
 def note(message: str) -> None:
@@ -114,14 +116,11 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def run_through(
-    context: Context, last: str, *, locked: Callable[[], AbstractContextManager[None]] | None = None
-) -> None:
+def _run_through(context: Context, last: str) -> None:
     from syndb_pipeline.stages.runner import run_through
 
-    with (locked or context.store.lock)(), progress() as watch:
-        context = replace(context, watch=watch)
-        for _ in run_through(context, last):
+    with progress() as watch:
+        for _ in run_through(replace(context, watch=watch), last):
             pass
 
 
@@ -136,7 +135,7 @@ def prepared(
 
     context = replace(context, say=say or context.say)
     with context.store.lock():
-        run_through(context, "package", locked=nullcontext)
+        _run_through(context, "package")
         verdict = context.verdict
         if verdict.details.accepted:
             return verdict, planned(context)
@@ -161,7 +160,7 @@ def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> No
 
     context = open_context(config, settings)
     with context.store.lock():
-        run_through(context, "check_integrity", locked=nullcontext)
+        _run_through(context, "check_integrity")
         record = context.verdict
         html = write_report(context)
     accepted = record.details.accepted
@@ -281,13 +280,14 @@ def print_work(context: Context) -> None:
     keys = context.assigned.details.tables.values()
     links = context.joined.details.links.values()
     resolved = [link.resolved for columns in links for link in columns.values()]
+    rows = sum(rows.read for rows in ingest.tables.values())
     files = sum(name.startswith("file:") for name in ingest.inputs)
     typer.echo(
-        f"  read      {sum(rows.read for rows in ingest.tables.values()):,} rows from {files} files"
+        f"  read      {rows:,} rows from {files} files\n"
+        f"  assigned  {sum(table.rows - table.missing for table in keys):,} UUIDs\n"
+        f"  related   {sum(resolved):,} references in {len(resolved)} columns\n"
+        f"  checked   {record.details.verdict}, verdict recorded as {record.digest[:12]}"
     )
-    typer.echo(f"  assigned  {sum(table.rows - table.missing for table in keys):,} UUIDs")
-    typer.echo(f"  related   {sum(resolved):,} references in {len(resolved)} columns")
-    typer.echo(f"  checked   {record.details.verdict}, verdict recorded as {record.digest[:12]}")
 
 
 def callable_here(command: str) -> str:
@@ -305,23 +305,20 @@ def print_receipt(context: Context) -> None:
     records = PublishRecords(context.store)
     receipt = records.receipt()
     assert receipt is not None
-    account = receipt.account or receipt.owner
-    typer.echo(
-        f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M}"
-        f" UTC, as {account}"
-    )
     read = all(table.found is not None for table in receipt.tables.values())
     how = "read back and compared" if read else "counted by the destination"
     tables = f"{len(receipt.tables)} table{'' if len(receipt.tables) == 1 else 's'}"
-    typer.echo(
-        f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons"
-    )
-    for name, aside in receipt.set_aside.items():
-        typer.echo(f"  quarantined, not sent: {name} {aside}")
-    typer.echo(
-        f"  dataset  {receipt.dataset}\n  plan     {receipt.plan}\n  receipt "
-        f" {records.receipt_path}"
-    )
+    aside = [f"  quarantined, not sent: {name} {each}" for name, each in receipt.set_aside.items()]
+    lines = [
+        f"PUBLISHED {receipt.label} to {receipt.destination} on {receipt.published:%Y-%m-%d %H:%M}"
+        f" UTC, as {receipt.account or receipt.owner}",
+        f"  {receipt.rows:,} rows in {tables}, {how}; {receipt.files:,} meshes and skeletons",
+        *aside,
+        f"  dataset  {receipt.dataset}",
+        f"  plan     {receipt.plan}",
+        f"  receipt  {records.receipt_path}",
+    ]
+    typer.echo("\n".join(lines))
 
 
 def launcher(name: str = "dagster") -> Callable[..., Any]:
@@ -340,53 +337,128 @@ def launcher(name: str = "dagster") -> Callable[..., Any]:
     return launcher
 
 
-def _wants_json() -> bool:
-    return "--json" in sys.argv[1:] and sys.argv[1:2] != ["report"]  # there it names a file
+# Progress drawn as a bar, one at a time, with every other line above it
+
+_DESCRIPTION: Final = 26
+"""Characters kept for what is at work, so that the bar stays where it is from table to table."""
+
+_LONGEST: Final = 38
+"""Characters it may take at most: those of the longest names of a stage and of a table."""
+
+_PATIENCE_SECONDS: Final = 0.5
+"""What ends sooner gets no bar: it would only flicker."""
+
+_DRAW_SECONDS: Final = 0.1
+"""Seconds between two drawings at least: there may be thousands of events on small files."""
 
 
-def fail(error: PipelineError) -> int:
-    if _wants_json():
-        content: dict[str, Any] = {
-            "verdict": None,
-            "tables": {},
-            "findings": [],
-            "digest": None,
-            "receipt": None,
-            "error": str(error),
-            "exit": int(error.exit),
-        }
-        typer.echo(visible_json(json.dumps(content, indent=1, ensure_ascii=False)))
-    note(str(error))
-    return int(error.exit)
+class Bars:
+    """What draws progress at a terminal.
 
-
-def wrong_usage(error: typer.TyperException) -> int:
-    """An unknown command, or an option or argument that is wrong. Its message is empty when help
-    was printed instead.
+    There is a bar only while something is under way, and it leaves nothing behind.
     """
-    if not error.format_message():
-        return Exit.USAGE
-    place = getattr(error, "ctx", None)
-    return fail(
-        ConfigError(
-            error.format_message(),
-            next_step=f"See: {place.command_path if place else 'syndb-pipeline'} --help",
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._what = ""
+        self._pace = Pace()
+        self._bar: Drawn | None = None
+        self._next = 0.0  # when the bar may be drawn again
+
+    def watch(self, event: Progress) -> None:
+        """Draw `event`. Its last takes the bar away."""
+        if event.done >= event.total or event.what != self._what:
+            self.clear()  # what broke off sends no last event
+        if event.done >= event.total:
+            return
+        now = time.monotonic()
+        if not self._what:
+            self._what, self._pace, self._next = event.what, Pace(), now + _PATIENCE_SECONDS
+        self._pace.hear(event)
+        if now < self._next:
+            return
+        self._next = now + _DRAW_SECONDS
+        if self._bar is None:
+            self._bar = _bar(self._console)
+            self._bar.add_task("", amount="", rate="", left="")
+            self._bar.start()
+        left = self._pace.left
+        what = "package" if event.what.endswith(".tar") else event.what
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=f"{f'{what} {event.part}'.strip():<{_DESCRIPTION}}",
+            completed=event.done,
+            total=event.total,
+            amount=_share(event),
+            rate=_rate(self._pace.rate, event.unit),
+            left="-:--:--" if left is None else str(timedelta(seconds=round(left))),
         )
+        self._bar.refresh()
+
+    def say(self, line: str) -> None:
+        """Print `line` above the bar."""
+        self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        self._what, bar = "", self._bar
+        self._bar = None
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(console: Console) -> Drawn:
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Drawn
+    from rich.table import Column
+
+    described = TextColumn(
+        "  {task.description}",
+        markup=False,
+        table_column=Column(no_wrap=True, max_width=_LONGEST),
+    )
+    figures = [
+        TextColumn(
+            f"{{task.fields[{field}]}}",
+            justify="right",
+            table_column=Column(min_width=width, no_wrap=True, justify="right"),
+        )
+        for field, width in (("amount", 16), ("rate", 9), ("left", 7))
+    ]
+    return Drawn(
+        described,
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=30)),
+        *figures,
+        console=console,
+        transient=True,
+        expand=True,
+        auto_refresh=False,
+        redirect_stdout=False,  # what is printed there may go to no terminal
     )
 
 
-def unexpected(error: Exception) -> int:
-    """A mistake of ours, or of the machine, in one message."""
-    if (known := of_the_machine(error)) is not None:
-        return fail(known)
-    if os.environ.get("SYNDB_DEBUG"):
-        traceback.print_exc()
-    return fail(
-        PipelineError(
-            f"syndb-pipeline failed in a way it should not: {type(error).__name__}: {error}",
-            next_step=(
-                "Please report it, with what SYNDB_DEBUG=1 prints. Nothing is half done: the same"
-                " command may be given again."
-            ),
-        )
+def _scaled(number: float, unit: Unit) -> tuple[int, str]:
+    """The thousands in which `number` is shown, and their letter, e.g. `M` or `MB`."""
+    scale, letter = pick_unit_and_suffix(int(number), ["", "k", "M", "G", "T"], 1000)
+    return scale, f"{letter}B" if unit == "bytes" else letter
+
+
+def _share(event: Progress) -> str:
+    """Done and total in one unit, e.g. `4.5/23.9 M rows`."""
+    if event.unit != "bytes" and event.total < 10_000:
+        return f"{event.done:,}/{event.total:,} {event.unit}"
+    scale, letter = _scaled(event.total, event.unit)
+    # Rounded down: what is not done must not look as if it were.
+    done, total = (
+        str(number) if scale == 1 else f"{number * 10 // scale / 10:.1f}"
+        for number in (event.done, event.total)
     )
+    return f"{done}/{total} {letter}{'' if event.unit == 'bytes' else f' {event.unit}'}"
+
+
+def _rate(rate: float | None, unit: Unit) -> str:
+    if not rate:
+        return ""
+    scale, letter = _scaled(rate, unit)
+    digits = 0 if rate >= 100 * scale or scale == 1 else 1
+    return f"{rate / scale:.{digits}f} {letter}".rstrip() + "/s"

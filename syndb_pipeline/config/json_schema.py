@@ -45,17 +45,11 @@ def dataset_schema() -> dict[str, Any]:
     references, and SynDB's words.
     """
     schema = _schema(settings.DatasetConfig, "A dataset of syndb-pipeline")
-    definitions = schema["$defs"]
-    common = definitions.pop("TableConfig")
-    for name, table in TABLES.items():
-        definitions[name] = _table_schema(common, table)
+    common = schema["$defs"].pop("TableConfig")
+    schema["$defs"] |= {name: _table_schema(common, table) for name, table in TABLES.items()}
     tables = schema["properties"]["tables"]
-    del tables["additionalProperties"]
-    tables |= {
-        "description": "SynDB's table -> where its rows are.",
-        "properties": {name: {"$ref": f"#/$defs/{name}"} for name in TABLES},
-        "additionalProperties": False,
-    }
+    tables |= _closed({name: {"$ref": f"#/$defs/{name}"} for name in TABLES})
+    tables["description"] = "SynDB's table -> where its rows are."
     return schema
 
 
@@ -74,43 +68,37 @@ def schema_text(
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_schemas(folder: Path, pipeline: type[settings.PipelineSettings]) -> list[Path]:
+def write_schemas(folder: Path, pipeline: type[settings.PipelineSettings]) -> None:
     """Write both schemas into `folder`; `config/schema/` of the project holds them, and a test that
     they are up to date.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
     for kind, name in FILES.items():
-        path = folder / name
-        path.write_text(schema_text(kind, pipeline), encoding="utf-8")
-        paths.append(path)
-    return paths
+        (folder / name).write_text(schema_text(kind, pipeline), encoding="utf-8")
 
 
 def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
-    return (
-        {"$schema": DIALECT}
-        | model.model_json_schema(schema_generator=_YamlSchema)
-        | {"title": title}
-    )
+    own = model.model_json_schema(schema_generator=_YamlSchema)
+    return {"$schema": DIALECT} | own | {"title": title}
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": properties, "additionalProperties": False}
 
 
 def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:
     """The settings of one table: what every table has, with the words that fit this one."""
     properties: dict[str, Any] = {name: dict(value) for name, value in common["properties"].items()}
-    name = {
-        "type": "string",
-        "enum": [n for c in table.columns.values() for n in (c.name, *c.aliases)],
-    }
+    columns = table.columns.values()
+    names = [name for column in columns for name in (column.name, *column.aliases)]
+    name = {"type": "string", "enum": names}
     several = {"type": "array", "items": name, "minItems": 1, "uniqueItems": True}
     properties["columns"]["additionalProperties"] = {"anyOf": [name, several]}
-    with_units = [
-        c.name for c in table.columns.values() if c.dimension is not None and c.kind is Kind.NUMBER
-    ]
-    properties["units"]["propertyNames"] = {"enum": with_units}
+    measured = [c.name for c in columns if c.dimension is not None and c.kind is Kind.NUMBER]
+    properties["units"]["propertyNames"] = {"enum": measured}
     one_list, by_column = properties["missing"]["oneOf"]
-    names = [ALL_COLUMNS, *(n for c in table.columns.values() for n in (c.name, *c.aliases))]
-    properties["missing"] |= {"oneOf": [one_list, by_column | {"propertyNames": {"enum": names}}]}
+    by_column = by_column | {"propertyNames": {"enum": [ALL_COLUMNS, *names]}}
+    properties["missing"]["oneOf"] = [one_list, by_column]
     if table.has_parent:
         properties["parent"]["anyOf"] = [
             {"type": "string", "enum": list(table.parents)},
@@ -118,16 +106,13 @@ def _table_schema(common: dict[str, Any], table: Table) -> dict[str, Any]:
         ]
     else:
         del properties["parent"]
-    properties["references"] = {
-        k: v for k, v in properties["references"].items() if k != "additionalProperties"
-    } | {
-        "properties": {c.name: {"enum": list(c.targets)} for c in table.references.values()},
-        "additionalProperties": False,
-    }
+    properties["references"] |= _closed(
+        {c.name: {"enum": list(c.targets)} for c in table.references.values()}
+    )
     if table.pair is None:
         del properties["combine"]
     else:
-        numbers = [c.name for c in table.columns.values() if c.kind in (Kind.NUMBER, Kind.INTEGER)]
+        numbers = [c.name for c in columns if c.kind in (Kind.NUMBER, Kind.INTEGER)]
         properties["combine"]["propertyNames"] = {"enum": numbers}
     return common | {
         "title": table.name,

@@ -29,8 +29,7 @@ from pydantic_settings import (
 )
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.config.quarantine_settings import InvalidRows
-from syndb_pipeline.config.table_settings import TableConfig, problems_of
+from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
     Document,
     Misplaced,
@@ -94,11 +93,10 @@ def _words(known: Iterable[str]) -> Any:
 
 
 def _license(value: str) -> str:
-    folded = value.casefold().replace("-", "_")
-    known = {spdx.replace("-", "_"): name for spdx, name in SPDX_LICENSES.items()}
-    for word, name in [*known.items(), *zip(LICENSES, LICENSES, strict=True)]:
-        if folded == word.casefold():
-            return name
+    words = {**SPDX_LICENSES, **{name: name for name in LICENSES}}
+    known = {word.casefold().replace("-", "_"): name for word, name in words.items()}
+    if name := known.get(value.casefold().replace("-", "_")):
+        return name
     raise ValueError(
         f"{value!r} is not a licence SynDB knows; allowed: {', '.join(LICENSES)}, or SPDX"
         f" {', '.join(SPDX_LICENSES)}"
@@ -113,14 +111,12 @@ def _doi(value: str) -> str:
 
 
 def _cron(value: str) -> str:
-    if not re.fullmatch(r"(\S+\s+){4}\S+", value.strip()) or not re.fullmatch(
-        r"[\d*/,\-A-Za-z\s]+", value
-    ):
-        raise ValueError(
-            f"{value!r} is no cron line; it has five fields (minute hour day month weekday), e.g."
-            ' "0 2 * * *"'
-        )
-    return value.strip()
+    if re.fullmatch(r"([\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+", value.strip()):
+        return value.strip()
+    raise ValueError(
+        f"{value!r} is no cron line; it has five fields (minute hour day month weekday), e.g."
+        ' "0 2 * * *"'
+    )
 
 
 def _structure(value: str) -> str:
@@ -261,17 +257,12 @@ class DatasetConfig(InvalidRows):
         for code, severity in rules.items():
             rule = RULES.get(code)
             if rule is None:
-                meant = ", ".join(nearest(code, RULES, 3, 0.5)) or next(iter(RULES))
-                hint = f"did you mean {meant}?"
-                raise Misplaced(((code,), f"{code!r} is not the code of a rule; {hint}"))
+                near = ", ".join(nearest(code, RULES, 3, 0.5)) or next(iter(RULES))
+                why = f"{code!r} is not the code of a rule; did you mean {near}?"
+                raise Misplaced(((code,), why))
             if rule.fixed and severity != rule.severity:
-                raise Misplaced(
-                    (
-                        (code,),
-                        f"{rule.title!r} stays {rule.severity!r}: what it finds would corrupt a "
-                        "dataset; remove it from `rules`",
-                    )
-                )
+                why = f"{rule.title!r} stays {rule.severity!r}: it would corrupt a dataset"
+                raise Misplaced(((code,), f"{why}; remove it from `rules`"))
         return rules
 
 
@@ -434,8 +425,7 @@ def load_settings(
     Raises:
         ConfigError: The file, or an environment variable, cannot be used.
     """
-    path = path.expanduser().absolute() if path else None
-    own = path or find_pipeline_file()
+    own = path.expanduser().absolute() if path else find_pipeline_file()
     found = _at_or_above(near) if near and path is None else None
     beside, path = own is None and found is not None, own or found
     document = read_yaml(path) if path else Document(Path("the environment (SYNDB_...)"))
@@ -448,13 +438,11 @@ def load_settings(
             hint = suggestion(key, model.model_fields)
             where = f"line {document.line((key,))}: {key}"
             raise ConfigError(f"{path} cannot be used:\n  {where}: there is no such key; {hint}")
-    if beside:
-        content = {key: value for key, value in content.items() if key not in _NOT_FROM_BESIDE}
-    if path is not None and not beside:
-        base = path.parent
-    else:
+    base = path.parent if path else Path()
+    if path is None or beside:
         from platformdirs import user_data_path
 
+        content = {key: value for key, value in content.items() if key not in _NOT_FROM_BESIDE}
         base = user_data_path("syndb-pipeline")
     try:
         settings = validated(document, model, content)
@@ -477,23 +465,13 @@ def load_settings(
         }
     )
     settings._file, settings._beside = path, beside
-    settings._note = _which_file(path, found, state)
-    return settings
-
-
-def _which_file(path: Path | None, found: Path | None, state: Path) -> str | None:
-    """In words, which settings hold, those of `path`, where the working folder has others; `found`
-    is beside the dataset.
-    """
-    if path is None or path == _at_or_above(Path.cwd()):
-        return (
-            f"Settings: {path}. Not used: {found}, beside the dataset"
-            if path and found not in (None, path)
-            else None
-        )
-    if path == found and not os.environ.get("SYNDB_PIPELINE_CONFIG"):
-        return (
+    if beside:
+        settings._note = (
             f"Settings: {path}, which is beside the dataset, for destinations, memory and threads"
             f" alone. State: {state}"
         )
-    return f"Settings: {path}"
+    elif path is not None and path != _at_or_above(Path.cwd()):
+        settings._note = f"Settings: {path}"
+    elif path is not None and found not in (None, path):
+        settings._note = f"Settings: {path}. Not used: {found}, beside the dataset"
+    return settings

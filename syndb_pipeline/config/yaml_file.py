@@ -97,8 +97,7 @@ class _Composer(Composer):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            mark = self.parser.peek_event().start_mark
-            raise ComposerError(None, None, _TOO_MANY, mark)
+            raise ComposerError(None, None, _TOO_MANY, self.parser.peek_event().start_mark)
         return super().compose_node(parent, index)
 
 
@@ -121,30 +120,26 @@ class Document:
         return next(filter(None, places), None)
 
     def wrong(self, node: Node, problem: str) -> ConfigError:
-        mark = node.start_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}"
         end = "" if problem.endswith("?") else "."
-        return ConfigError(f"{self.path}, {where}: {problem}{end}")
+        return ConfigError(f"{self.path}, {_place(node.start_mark)}: {problem}{end}")
 
-    def value(self, node: Node, location: Location = (), around: tuple[Node, ...] = ()) -> Any:
+    def value(self, node: Node, location: Location = (), depth: int = 0) -> Any:
         """What `node` holds. Raises `ConfigError` where that is no text, list or mapping."""
         self._nodes += 1
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
         if self._nodes > MAX_NODES:
             raise self.wrong(node, _TOO_MANY)
-        if node in around:
-            raise self.wrong(node, "an alias is within what it refers to")
-        if len(around) > MAX_DEPTH:
-            raise self.wrong(node, f"there are more than {MAX_DEPTH} levels here")
-        if str(node.tag).removeprefix("tag:yaml.org,2002:") not in _KINDS:
+        if depth > MAX_DEPTH:  # also where an alias is within what it refers to
+            raise self.wrong(node, _TOO_DEEP)
+        if kind not in _KINDS:
             raise self.wrong(node, f"the tag {node.tag} is not read; write the value without a tag")
-        around = (*around, node)
         if isinstance(node, ScalarNode):
-            return None if str(node.tag).endswith(":null") else self._text(node)
+            return None if kind == "null" else self._text(node)
         if isinstance(node, MappingNode):
-            return self._mapping(node, location, around)
+            return self._mapping(node, location, depth + 1)
         for index, item in enumerate(node.value):
             self.lines.setdefault((*location, index), item.start_mark.line + 1)
-        return [self.value(item, (*location, i), around) for i, item in enumerate(node.value)]
+        return [self.value(item, (*location, i), depth + 1) for i, item in enumerate(node.value)]
 
     def _text(self, node: Node) -> str:
         if half := re.search("[\ud800-\udfff]", node.value):
@@ -156,7 +151,7 @@ class Document:
             )
         return str(node.value)
 
-    def _mapping(self, node: Node, location: Location, around: tuple[Node, ...]) -> dict[str, Any]:
+    def _mapping(self, node: Node, location: Location, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, value in node.value:
@@ -164,7 +159,7 @@ class Document:
                 braces = "a key must be a word; is a value in braces not in quotes?"
                 raise self.wrong(key, braces)
             if str(key.tag).endswith(":merge"):
-                inner = self.value(value, location, around)
+                inner = self.value(value, location, depth)
                 for each in inner if isinstance(inner, list) else [inner]:
                     if not isinstance(each, dict):
                         raise self.wrong(value, "<< takes a mapping, or a list of them")
@@ -174,67 +169,74 @@ class Document:
             if name in found:
                 raise self.wrong(key, f"the key {name!r} is there twice")
             self.lines[(*location, name)] = key.start_mark.line + 1
-            found[name] = self.value(value, (*location, name), around)
+            found[name] = self.value(value, (*location, name), depth)
         return merged | found
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+_TOO_DEEP: Final = (
+    f"there are more than {MAX_DEPTH} levels here; perhaps an alias is within what it refers to"
+)
 
 
 def read_yaml(path: Path) -> Document:
     """The YAML file at `path`. Raises `ConfigError`, with the line, when it cannot be read."""
     document = Document(path)
-    what = irregular(path)
-    if what is not None:
-        reason, advice = f"this is {what}, not a file", "Copy what comes out of it into a file."
-        raise ConfigError(f"{path}: {reason}.", next_step=advice)
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth, yaml.Composer = MAX_DEPTH, _Composer
+    place, advice = "", ""
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ConfigError(
-                f"{path}: this file has {size:,} bytes; a config has {MAX_BYTES:,} at most.",
-                next_step="Give a dataset's YAML; tables stay in files of their own.",
-            )
-        root = yaml.compose(path.read_text(encoding="utf-8"))
-        document.content = None if root is None else document.value(root)
+        if (what := irregular(path)) is not None:
+            reason, advice = f"this is {what}, not a file", "Copy what comes out of it into a file."
+        elif (size := path.stat().st_size) > MAX_BYTES:
+            reason = f"this file has {size:,} bytes; a config has {MAX_BYTES:,} at most"
+            advice = "Give a dataset's YAML; tables stay in files of their own."
+        else:
+            root = yaml.compose(path.read_text(encoding="utf-8"))
+            document.content = None if root is None else document.value(root)
+            return document
     except FileNotFoundError:
-        reason = "there is no such file."
+        reason = "there is no such file"
         advice = "Give the path of a dataset's YAML, or write one with: syndb-pipeline init FOLDER"
     except IsADirectoryError:
-        reason = "this is a folder, not a dataset's YAML."
+        reason = "this is a folder, not a dataset's YAML"
         advice = f"Write a config for it with: syndb-pipeline init {path}"
     except OSError as error:
-        reason, advice = f"cannot be read: {error.strerror}.", "Check who may read the file."
+        reason, advice = f"cannot be read: {error.strerror}", "Check who may read the file."
     except UnicodeDecodeError as error:
-        reason, advice = f"byte {error.start} is not UTF-8.", "Save the file as UTF-8."
+        reason, advice = f"byte {error.start} is not UTF-8", "Save the file as UTF-8."
     except MarkedYAMLError as error:
-        raise _no_yaml(path, error) from None
+        reason = str(error.problem or "")
+        if reason.startswith("maximum depth"):
+            reason = _TOO_DEEP
+        advice = next((advice for part, advice in _ADVICE.items() if part in reason), "")
+        if error.context_mark and "{start}" in advice:
+            advice = advice.format(start=error.context_mark.line + 1)
+        place = f", {_place(error.problem_mark)}" if error.problem_mark else ""
     except YAMLError as error:  # a control character
-        reason, advice = f"{' '.join(str(error).split())}.", ""
-    else:
-        return document
-    raise ConfigError(f"{path}: {reason}", next_step=advice)
+        reason = " ".join(str(error).split())
+    raise ConfigError(f"{path}{place}: {reason}.", next_step=advice)
 
 
-def _no_yaml(path: Path, error: MarkedYAMLError) -> ConfigError:
-    """What is wrong, where, and what to do about the mistakes that people new to YAML make most."""
-    problem, advice = str(error.problem or ""), ""
-    context = error.context_mark
-    start = f" The part that is not complete starts in line {context.line + 1}." if context else ""
-    if problem.startswith("maximum depth"):
-        problem = f"there are more than {MAX_DEPTH} levels here"
-    elif "'\\t'" in problem:
-        advice = "Indent with spaces: YAML takes no tabs."
-    elif "could not find expected ':'" in problem:
-        advice = f"Write `key: value`, with a space after the colon.{start}"
-    elif problem.startswith("mapping values"):
-        advice = (
-            "Write `key: value`, with a space after each colon; text that holds a colon and a "
-            "space goes in quotes."
-        )
-    elif "expected ',' or" in problem:
-        advice = f"Look for a bracket, brace or quotation mark that is not closed.{start}"
-    mark = error.problem_mark
-    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return ConfigError(f"{path}{where}: {problem}.", next_step=advice)
+_ADVICE: Final = {
+    "'\\t'": "Indent with spaces: YAML takes no tabs.",
+    "could not find expected ':'": (
+        "Write `key: value`, with a space after the colon. What is not complete starts in line"
+        " {start}."
+    ),
+    "mapping values": (
+        "Write `key: value`, with a space after each colon; text that holds a colon and a space"
+        " goes in quotes."
+    ),
+    "expected ',' or": (
+        "Look for a bracket, brace or quotation mark that is not closed. What is not complete"
+        " starts in line {start}."
+    ),
+}
+"""What YAML's reader says -> what to do about the mistakes that people new to YAML make most."""
 
 
 # Errors of pydantic in words
@@ -278,46 +280,41 @@ def _lines(document: Document, model: type[BaseModel], item: Any) -> list[str]:
 def _reason(model: type[BaseModel], location: tuple[Any, ...], item: Any) -> str:
     kind, found, given = item["type"], item.get("input"), item.get("ctx", {})
     last = str(location[-1]) if location else ""
-    wanted = {
-        "string_type": "write one",
-        "bool_type": "write true or false",
-        "date_type": "write a day like 2026-01-31",
-    }
-    first, dot, _ = last.partition(".")
-    if dot and first in {*model.model_fields, *_allowed_keys(model, location)}:
+    first, *below = last.split(".")
+    if below and first in {*model.model_fields, *_allowed_keys(model, location)}:
         # Findings write keys so, and they are easily pasted as they are.
-        return f"dots mean levels; write it as\n{_nested(last, found)}"
+        text = json.dumps(found, ensure_ascii=False)
+        for key in reversed(below):
+            text = f"{{{key}: {text}}}"
+        return f"dots mean levels; write it as {first}: {text}"
     if kind == "missing":
         return "this key is missing"
     if kind == "value_error":
         return str(given["error"])
     if kind == "extra_forbidden":
-        allowed = _allowed_keys(model, location)
-        return f"there is no such key; {suggestion(last, allowed)}"
-    if kind == "union_tag_invalid":
-        return f"kind: found {shown(given['tag'])}; allowed: {given['expected_tags']}"
-    if found is None and kind in wanted:
-        return f"there is no value here; {wanted[kind]}"
-    if kind.startswith("date"):
-        return f"found {shown(found)}; expected a day like 2026-01-31"
+        return f"there is no such key; {suggestion(last, _allowed_keys(model, location))}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         allowed = _allowed_keys(model, (*location, ""))
         example = f", e.g. {{file: {found}}}" if "file" in allowed and found else ""
         keys = ", ".join(allowed)
         return f"found {shown(found)}; expected keys below it{example}; allowed: {keys}"
-    if kind in ("too_long", "too_short", "string_too_long", "string_too_short") and isinstance(
-        found, str
-    ):
-        limit = (
-            f"at most {given['max_length']}"
-            if "max_length" in given
-            else f"at least {given['min_length']}"
-        )
+    if isinstance(found, str) and ("too_long" in kind or "too_short" in kind):
+        most, least = (given.get(f"{end}_length") for end in ("max", "min"))
+        limit = f"at least {least}" if most is None else f"at most {most}"
         return f"found {shown(found)}, {len(found)} characters; allowed are {limit}"
-    if kind == "list_type":
-        example = found if isinstance(found, str) else "..."
-        return f"found {shown(found)}; expected a list, e.g. [{example}]"
-    return f"found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"
+    reason = _EXPECTED.get(kind) or f"{item['msg'][0].lower()}{item['msg'][1:]}"
+    return f"found {shown(found)}; {reason}"
+
+
+_EXPECTED: Final = dict.fromkeys(
+    ("date_from_datetime_parsing", "date_parsing", "date_type"),
+    "expected a day like 2026-01-31",
+) | {
+    "list_type": "expected a list, e.g. [...]",
+    "bool_type": "write true or false",
+    "string_type": "write a text",
+}
+"""Kinds of pydantic's errors whose words are for programmers -> words for people."""
 
 
 def _written(content: Any, location: tuple[Any, ...], kind: str) -> Location:
@@ -369,14 +366,6 @@ def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
     """The values of a model's key `kind`, which says which of several models is meant."""
     kind = model.model_fields.get("kind")
     return get_args(kind.annotation) if kind else ()
-
-
-def _nested(key: str, value: object) -> str:
-    """`key`, whose dots mean levels, and `value` as they are written in YAML."""
-    parts = key.split(".")
-    lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(parts)]
-    lines[-1] += f" {json.dumps(value, ensure_ascii=False)}"
-    return "\n".join(f"      {line}" for line in lines)
 
 
 def shown(found: object) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.base.engine import literal, quote
-from syndb_pipeline.config.quarantine_settings import LARGEST_FRACTION, percent
+from syndb_pipeline.config.table_settings import LARGEST_FRACTION, percent
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.quarantine.rows import ASIDE, Quarantine, Related

@@ -228,103 +228,85 @@ def _middle(values: list[float]) -> tuple[float, float]:
 
 # -- the hierarchy
 
-_BOX: Final = 46
-_LABEL: Final = 50
-_GAP: Final = 78
-_BESIDE: Final = 26
 _CHARACTER: Final = 6.7
 """Width of a character of 12 px, in px, about."""
 
-
-@dataclass(slots=True)
-class _Label:
-    """A column of references above its table: where its middle is, counted from the table's
-    left.
-    """
-
-    relation: Relation
-    width: float
-    middle: float = 0
+_HEAD: Final = 46
+_LINE: Final = 16
+_GAP: Final = 78
+_BESIDE: Final = 26
 
 
 @dataclass(slots=True)
 class _Box:
+    """A table and a line for each of its references."""
+
     table: str
-    rows: str
-    bad: bool
-    missing: bool
-    labels: list[_Label]
+    rows: Rows | None
+    relations: list[Relation]
     x: float = 0
     y: float = 0
-    width: float = 0
 
-    def __post_init__(self) -> None:
-        labels = sum(label.width for label in self.labels)
-        words = max(len(self.table) * 7.6 + 28, len(self.rows) * 6.8 + 24)
-        self.width = max(words, 120, labels + 8 * (len(self.labels) + 1))
-        gap = (self.width - labels) / (len(self.labels) + 1)
-        x = gap
-        for label in self.labels:
-            label.middle = x + label.width / 2
-            x += label.width + gap
+    @property
+    def counts(self) -> str:
+        if self.rows is None:
+            return "not read"
+        passed, rejected = self.rows.passed, self.rows.rejected
+        words = f"{passed:,} row{'' if passed == 1 else 's'}"
+        return f"{words}, {rejected:,} rejected" if rejected else words
+
+    @property
+    def lines(self) -> list[str]:
+        return [
+            f"{each.column} to {each.target}: {each.resolved:,}"
+            + (f", {each.orphans:,} orphan{'' if each.orphans == 1 else 's'}" * bool(each.orphans))
+            for each in self.relations
+        ]
+
+    @property
+    def width(self) -> float:
+        return max(120, *(len(text) * _CHARACTER + 24 for text in (self.counts, *self.lines)))
+
+    @property
+    def height(self) -> float:
+        return _HEAD + _LINE * len(self.relations)
 
 
 def hierarchy(tables: Mapping[str, Rows], relations: Sequence[Relation]) -> Markup:
-    """Tables from top to bottom by SynDB's levels, above each a label for each of its
-    references.
+    """Tables from top to bottom by SynDB's levels, with a line in each and to its target for each
+    of its references.
     """
-    names = ordered({*tables, *(relation.target for relation in relations)})
-    levels: dict[int, list[_Box]] = {}
-    for name in names:
-        labels = [_label(relation) for relation in relations if relation.table == name]
-        rows = tables.get(name)
-        bad, missing = rows is None or bool(rows.rejected), rows is None
-        levels.setdefault(TABLES[name].level, []).append(
-            _Box(name, _counts(rows), bad, missing, labels)
-        )
-    widths = {
-        level: sum(box.width for box in row) + _BESIDE * (len(row) - 1)
-        for level, row in levels.items()
-    }
-    total = max(widths.values(), default=0) + 48
     boxes: dict[str, _Box] = {}
-    y = 12.0
+    levels: dict[int, list[_Box]] = {}
+    for name in ordered({*tables, *(relation.target for relation in relations)}):
+        own = [relation for relation in relations if relation.table == name]
+        boxes[name] = _Box(name, tables.get(name), own)
+        levels.setdefault(TABLES[name].level, []).append(boxes[name])
+    widths = {
+        level: sum(box.width + _BESIDE for box in row) - _BESIDE for level, row in levels.items()
+    }
+    total, y = max(widths.values(), default=0) + 48, 42.0
     for level, row in sorted(levels.items()):
-        y += _GAP + _LABEL if boxes else (_LABEL + 30) * any(box.labels for box in row)
         x = (total - widths[level]) / 2
         for box in row:
-            box.x, box.y, boxes[box.table] = x, y, box
+            box.x, box.y = x, y
             x += box.width + _BESIDE
-        y += _BOX
-    edges = [
-        (_path(boxes[label.relation.target], box, label), colour(label.relation.target))
-        for box in boxes.values()
-        for label in box.labels
-    ]
+        y += max(box.height for box in row) + _GAP
     words = "; ".join(map(_relation_in_words, relations))
     return _draw(
         "hierarchy",
         width=total,
-        height=y + 12,
+        height=y - _GAP + 12,
         words=f"{words}." if words else "No table is related to another.",
-        edges=edges,
+        edges=[
+            (_path(boxes[each.target], box, (at + 1) / (len(box.relations) + 1)), each.target)
+            for box in boxes.values()
+            for at, each in enumerate(box.relations)
+        ],
         boxes=list(boxes.values()),
         colour=colour,
         in_words=_relation_in_words,
     )
-
-
-def _counts(rows: Rows | None) -> str:
-    if rows is None:
-        return "not read"
-    passed = f"{rows.passed:,} row{'' if rows.passed == 1 else 's'}"
-    return f"{passed}, {rows.rejected:,} rejected" if rows.rejected else passed
-
-
-def _label(relation: Relation) -> _Label:
-    orphans = len(f"{relation.orphans:,} orphans") + 2 if relation.orphans else 0
-    names = max(len(relation.column), len(f"to {relation.target}")) * 5.9
-    return _Label(relation, max(names, (len(f"{relation.resolved:,}") + orphans) * _CHARACTER) + 14)
 
 
 def _relation_in_words(relation: Relation) -> str:
@@ -335,19 +317,14 @@ def _relation_in_words(relation: Relation) -> str:
     )
 
 
-def _path(target: _Box, box: _Box, label: _Label) -> str:
-    """The line from `label` above `box` up to `target`; over the tops to a table of the same
-    level.
+def _path(target: _Box, box: _Box, share: float) -> str:
+    """The line from a `share` of the width of `box` up to `target`; over the tops to a table of
+    the same level.
     """
-    x, start = box.x + label.middle, box.y - _LABEL - 4
-    if target.y < box.y:
-        # Lines that arrive from the left end on the left, so that they do not cross at the table.
-        lean = max(-1.0, min(1.0, (x - target.x - target.width / 2) / 420))
-        end_x, end_y = target.x + target.width * (0.5 + 0.36 * lean), target.y + _BOX
-        bend = max(26.0, (start - end_y) / 2)
-        turns = (start - bend, end_y + bend)
-    else:
-        end_x, end_y = target.x + (target.width - 9 if x > target.x else 9), target.y
-        turns = (start - 30, start - 30)
-    points = (x, turns[0], end_x, turns[1], end_x, end_y)
-    return f"M{x:.1f} {start:.1f}C" + " ".join(f"{point:.1f}" for point in points)
+    x, end_x = box.x + box.width * share, target.x + target.width * (0.7 - 0.4 * share)
+    higher = target.y < box.y
+    end_y = target.y + target.height if higher else target.y
+    bend = max(26.0, (box.y - end_y) / 2) if higher else 30.0
+    turns = (x, box.y - bend, end_x, end_y + bend if higher else end_y - bend)
+    points = " ".join(f"{point:.1f}" for point in (*turns, end_x, end_y))
+    return f"M{x:.1f} {box.y:.1f}C{points}"

@@ -1,13 +1,15 @@
-"""A report for programs and spreadsheets: CSV of failing cells, CSV of quarantined rows, JSON.
+"""The files of a report that a person asked for: CSV of failing cells, CSV of quarantined rows,
+JSON.
 
-Belongs here: their forms, and making hostile values harmless in each. Does not: facts
-(`gather.py`), the HTML report (`html.py`).
+Belongs here: their forms, making hostile values harmless in each, and which are written, never over
+a lab's own file. Does not: facts (`gather.py`), the HTML report (`html.py`), the workbook.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -18,29 +20,17 @@ from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.contract.tables import TABLE_ORDER, ordered
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files
-from syndb_pipeline.report.failing import FAILING
-from syndb_pipeline.report.gather import Report
+from syndb_pipeline.readers import corrections
+from syndb_pipeline.report.gather import FAILING, Report, gathered, require_ingest, states
+from syndb_pipeline.report.html import render, write_report
 from syndb_pipeline.report.terminal import as_json
+from syndb_pipeline.report.workbook.workbook import write_workbook
 from syndb_pipeline.rules.finding import Example
+from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically
 from syndb_pipeline.state.tables import columns_of
-
-COLUMNS: Final = (
-    "table",
-    "file",
-    "sheet",
-    "row",
-    "column",
-    "value",
-    "code",
-    "severity",
-    "message",
-    "fix",
-    "count",
-)
-"""Columns of the CSV, in their order; docs/report.md says what each holds."""
 
 _FORMULA: Final = r"^[=+\-@＝＋－＠\x00-\x1f\x7f]"
 """What spreadsheets take for a formula, also in full width, and controls, which some skip."""
@@ -175,24 +165,104 @@ def report_json(report: Report) -> dict[str, Any]:
         run = record.run.model_dump(mode="json") if record and record.run else None
         digest = record.digest if record else None
         stages.append({"stage": stage.name, "state": stage.state, "digest": digest, "run": run})
+    more = ("name", "metadata", "terms", "versions", "files")
     return as_json(
         verdict=report.verdict,
         tables=report.tables,
         findings=report.findings,
         digest=verdict.digest if verdict else None,
-        report={
-            "name": report.name,
-            "stages": stages,
-            "relations": [each.as_json() for each in report.relations],
-            "metadata": report.metadata,
-            "terms": report.terms,
-            "versions": report.versions,
-            "files": report.files,
-        },
+        report={name: getattr(report, name) for name in more}
+        | {"stages": stages, "relations": [each.as_json() for each in report.relations]},
     )
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Write `report_json`, indented, as UTF-8."""
-    text = json.dumps(report_json(report), indent=1, ensure_ascii=False, default=str)
-    write_atomically(path, text + "\n")
+# The files that a person asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where each form of the report goes; None for those that are not asked for."""
+
+    html: Path | None = None
+    csv: Path | None = None
+    json: Path | None = None
+    fixes: Path | None = None
+    quarantine: Path | None = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The paths asked for, by the option of the command."""
+        named = {f"--{option.name}": getattr(self, option.name) for option in fields(self)}
+        return {option: path for option, path in named.items() if path is not None}
+
+
+def write_files(context: Context, wanted: Wanted) -> list[Path]:
+    """Write what is wanted, or the HTML report in its usual place without wishes; returns the
+    paths.
+
+    Says which stages have not run. The dataset's lock must be held.
+
+    Raises:
+        PipelineError: Nothing was ingested.
+        ConfigError: A path is a folder, a device, another option's, or a file of the dataset.
+    """
+    stages, config = states(context.store), context.config.path
+    require_ingest(context, stages)
+    read = [config, *_files_read(context)]
+    _require_harmless(wanted, {path.resolve() for path in read})
+    for stage in stages:
+        if stage.state != "done":
+            context.say(f"{stage.name}: {stage.state}; the report is of the stages before it")
+    records = [path for name in STAGES if (path := context.store.record_path(name)).is_file()]
+    checked = max(path.stat().st_mtime_ns for path in records)
+    for path in read:
+        if path.is_file() and path.stat().st_mtime_ns > checked:
+            context.say(
+                f"{path.name} changed after the checks, and the report is of what they found"
+                f" before; check again: syndb-pipeline check {config}"
+            )
+            break
+    if not wanted.paths:
+        return [write_report(context)]
+    with gathered(context, measured=wanted.html is not None) as (report, connection):
+        if wanted.html:
+            write_atomically(wanted.html, render(report))
+        if wanted.csv:
+            write_csv(report, connection, wanted.csv)
+        if wanted.json:
+            text = json.dumps(report_json(report), indent=1, ensure_ascii=False, default=str)
+            write_atomically(wanted.json, text + "\n")
+        if wanted.quarantine:
+            write_quarantined(context, connection, wanted.quarantine)
+        if wanted.fixes:
+            made = write_workbook(report, connection, wanted.fixes)
+            rows = f"{made.rows:,} of {made.total:,} rows to correct"
+            context.say(f"{wanted.fixes}: {rows}; its first sheet says how")
+    return list(wanted.paths.values())
+
+
+def _files_read(context: Context) -> Iterator[Path]:
+    record, folder = context.store.record("ingest"), context.config.folder
+    for name in record.inputs if record else ():
+        kind, _, file = name.partition(":")
+        if kind == "file":
+            yield folder / file
+        elif kind == "corrections":
+            yield corrections.path_of(folder, file)
+
+
+def _require_harmless(wanted: Wanted, own: set[Path]) -> None:
+    seen: dict[Path, str] = {}
+    for option, path in wanted.paths.items():
+        resolved, wrong = path.resolve(), ""
+        if resolved in own:
+            wrong = f"{option} {path}: the dataset is made from this file"
+        elif resolved.exists() and not resolved.is_file():
+            wrong = f"{option} {path} is a folder or not a regular file"
+        elif resolved in seen:
+            wrong = f"{seen[resolved]} and {option} name one file, {path}"
+        elif option == "--fixes" and path.suffix.lower() != ".xlsx":
+            wrong = f"--fixes {path}: a workbook to correct ends in .xlsx"
+        if wrong:
+            raise ConfigError(f"{wrong}.", next_step="Name another file for the report.")
+        seen[resolved] = option

@@ -1,12 +1,13 @@
 """Everything a report says of a dataset, from what the stages left; nothing is run.
 
-Belongs here: which records belong together, and putting their facts side by side. Does not: drawing
-or writing them.
+Belongs here: which records belong together, putting their facts side by side, and the failing
+cells that were kept with file, sheet and row as one DuckDB view. Does not: drawing or writing them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,15 +15,16 @@ from typing import Any, Final, Literal
 
 import duckdb
 
+from syndb_pipeline.base.engine import given, literal, parquet
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.contract.tables import ordered
-from syndb_pipeline.report.failing import Case, collect
+from syndb_pipeline.contract.tables import TABLE_ORDER, ordered
 from syndb_pipeline.report.measures import Cloud, Histogram, clouds, histograms
 from syndb_pipeline.report.terminal import by_severity
-from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.rules.finding import Example, Finding
 from syndb_pipeline.stages.package import dataset_metadata
 from syndb_pipeline.stages.validate import STAGE as VALIDATE
 from syndb_pipeline.state.results import Relation, Summary, relations_of
+from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import (
     DatasetStore,
@@ -32,10 +34,19 @@ from syndb_pipeline.state.store import (
     ValidateRecord,
     VerdictRecord,
 )
-from syndb_pipeline.state.tables import ingested, rejected_rows
+from syndb_pipeline.state.tables import FILE, ingested, rejected_rows
 
 CHECKS: Final = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity")
 """The stages whose records a report is made of, in their order; the last one gives the verdict."""
+
+PLACES: Final = 20
+"""Places of a finding that a report lists; the CSV lists all."""
+
+FAILING: Final = "failing"
+"""Name of the view: failing cells with table, code and the number of the finding about them."""
+
+_KEY: Final = ("stage", "code", "tbl", "col", "cause")
+"""What failing cells of one group share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,20 @@ class StageState:
     name: str
     state: Literal["done", "not run", "outdated", "damaged"]
     record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A finding with its first places, and how many cells are kept (0: only the examples are)."""
+
+    finding: Finding
+    kept: int = 0
+    places: Sequence[Example] = ()
+
+    @property
+    def more(self) -> int:
+        """Places that are not listed."""
+        return max(0, max(self.finding.count, self.kept) - len(self.places))
 
 
 @dataclass(frozen=True)
@@ -90,11 +115,6 @@ class Report:
         """Rows and lines that an accepted dataset is published without."""
         accepted = self.verdict == "accepted"
         return sum(rows.rejected for rows in self.tables.values()) if accepted else 0
-
-    @property
-    def missing(self) -> list[StageState]:
-        """The stages that have to run, or run again, before there is a verdict."""
-        return [stage for stage in self.stages if stage.state != "done"]
 
     @property
     def last_run(self) -> datetime | None:
@@ -147,17 +167,15 @@ def _usable(stages: Sequence[StageState]) -> dict[str, Record]:
 
 def require_ingest(context: Context, stages: Sequence[StageState]) -> None:
     """Raise `PipelineError` when there is nothing to report, saying what to run."""
-    first = stages[0]
-    if first.state != "done":
-        why = (
-            "has not run"
-            if first.state == "not run"
-            else "left files that were changed or removed since"
-        )
-        raise PipelineError(
-            f"There is nothing to report on {context.config.name}: {first.name} {why}.",
-            next_step=f"Run the checks first: syndb-pipeline check {context.config.path}",
-        )
+    if stages[0].state == "done":
+        return
+    why = "has not run"
+    if stages[0].record is not None:
+        why = "left files that were changed or removed since"
+    raise PipelineError(
+        f"There is nothing to report on {context.config.name}: ingest {why}.",
+        next_step=f"Run the checks first: syndb-pipeline check {context.config.path}",
+    )
 
 
 @contextmanager
@@ -173,21 +191,15 @@ def gathered(
     """
     stages = states(context.store)
     require_ingest(context, stages)
-    records = _usable(stages)
+    records, config = _usable(stages), context.config
+    # check_integrity's record repeats the findings of the stages before it
+    judged = [records[CHECKS[-1]]] if CHECKS[-1] in records else records.values()
+    findings = by_severity(finding for record in judged for finding in record.findings)
     with context.duckdb() as connection:
-        findings = by_severity(_findings(records))
-        cases = collect(connection, context.store, records, findings)
-        tables = {
-            name: path
-            for name, path in ingested(context).items()
-            if name in records["ingest"].tables
-        }
+        cases = _collect(connection, context.store, records, findings)
+        read = records["ingest"].tables
+        tables = {name: path for name, path in ingested(context).items() if name in read}
         summaries = _summaries(records)
-        drawn = {
-            name: histograms(connection, name, path, summaries.get(name))
-            for name, path in tables.items()
-            if measured
-        }
         report = Report(
             context,
             stages,
@@ -195,23 +207,16 @@ def gathered(
             findings,
             cases,
             relations=_relations(records, connection),
-            histograms=drawn,
+            histograms={
+                name: histograms(connection, name, path, summaries.get(name))
+                for name, path in tables.items()
+                if measured
+            },
             clouds=clouds(connection, tables) if measured else [],
-            metadata=dataset_metadata(context.config, ordered(context.config.tables)).model_dump(
-                mode="json"
-            ),
-            terms=context.config.terms.model_dump(mode="json") if context.config.terms else None,
+            metadata=dataset_metadata(config, ordered(config.tables)).model_dump(mode="json"),
+            terms=config.terms.model_dump(mode="json") if config.terms else None,
         )
         yield report, connection
-
-
-def _findings(records: Mapping[str, Record]) -> list[Finding]:
-    """All findings of the stages; check_integrity's record repeats those of the stages before
-    it.
-    """
-    last = records.get(CHECKS[-1])
-    chosen = [last] if last else records.values()
-    return [finding for record in chosen for finding in record.findings]
 
 
 def _rows(
@@ -232,11 +237,11 @@ def _summaries(records: Mapping[str, Record]) -> dict[str, dict[str, Summary]]:
     """Summaries of numeric columns by table, unless an older version of validate made them."""
     record = records.get(VALIDATE.name)
     if (
-        not isinstance(record, ValidateRecord)
-        or record.versions.get(VALIDATE.name) != VALIDATE.version
+        isinstance(record, ValidateRecord)
+        and record.versions.get(VALIDATE.name) == VALIDATE.version
     ):
-        return {}
-    return {name: details.columns for name, details in record.details.tables.items()}
+        return {name: details.columns for name, details in record.details.tables.items()}
+    return {}
 
 
 def _relations(
@@ -251,3 +256,99 @@ def _relations(
     ).fetchall()
     orphans = {(table, column): int(count) for table, column, count in counts}
     return relations_of(record.details.links, orphans)
+
+
+# Failing cells
+
+
+def _collect(
+    connection: duckdb.DuckDBPyConnection,
+    store: DatasetStore,
+    stages: Iterable[str],
+    findings: Sequence[Finding],
+) -> list[Case]:
+    """Make the view `FAILING` of what `stages` left, and give a case for each of `findings`.
+
+    The view has the columns tbl, file, sheet, line, col (the lab's name of it), value, code, and
+    finding (index in `findings`).
+    """
+    text = ", ".join(f"''::VARCHAR AS {name}" for name in ("stage", "code", "tbl"))
+    selects = [
+        f"SELECT {text}, 0::BIGINT AS row_number, '' AS col, '' AS value, '' AS cause LIMIT 0"
+    ]
+    for stage in stages:
+        path = store.stage(stage) / FILE
+        if path.is_file():
+            selects.append(f"SELECT {literal(stage)} AS stage, * FROM {parquet(path)}")
+    union = " UNION ALL ".join(f"({select})" for select in selects)
+    connection.execute(f"CREATE VIEW kept AS {union}")
+    sources = SourceMap.read(store.stage("ingest"))
+    groups = connection.execute(f"""SELECT {", ".join(_KEY)}, count(*),
+                   min(struct_pack(r := row_number, v := value), {PLACES})
+            FROM kept GROUP BY ALL ORDER BY ALL""").fetchall()
+    reported: list[tuple[Any, ...]] = []
+    kept: Counter[int | None] = Counter()
+    places: defaultdict[int | None, list[tuple[int, Example]]] = defaultdict(list)
+    for *key, count, first in groups:
+        _, code, table, column, _ = key
+        own = [(at["r"], sources.example(table, at["r"], column, at["v"])) for at in first]
+        number = _finding_of(findings, code, table, column, count, own[0][1])
+        reported.append((*key, number))
+        kept[number] += count
+        places[number] += own
+    _define_view(connection, sources, reported)
+    cases = []
+    for number, finding in enumerate(findings):
+        shown = [place for _, place in sorted(places[number], key=lambda at: at[0])[:PLACES]]
+        last = finding.examples[-1:]
+        if kept[number] > len(shown) > 0 and last and last[0] not in shown:
+            shown[PLACES - 1 :] = last
+        cases.append(Case(finding, kept[number], shown or finding.examples))
+    return cases
+
+
+def _finding_of(
+    findings: Sequence[Finding], code: str, table: str, column: str, count: int, first: Example
+) -> int | None:
+    """The index of the finding about `count` cells that begin at `first`: of several on one
+    column, that with their count and place. None without a finding.
+
+    Rules that are reported in summary have one finding for all their cells.
+    """
+    near = [n for n, found in enumerate(findings) if (found.code, found.table) == (code, table)]
+    near = [n for n in near if findings[n].column == column] or near
+    exact = [n for n in near if findings[n].count == count and first in findings[n].examples[:1]]
+    return next(iter([*exact, *near]), None)
+
+
+def _define_view(
+    connection: duckdb.DuckDBPyConnection, sources: SourceMap, groups: list[tuple[Any, ...]]
+) -> None:
+    """Give DuckDB the places of rows and the findings of `groups`, and define the view over them.
+
+    A segment is a run of rows of one file whose lines follow each other: line = row_number + shift.
+    """
+    segments: dict[tuple[str, int], tuple[Any, ...]] = {}
+    names: list[tuple[Any, ...]] = []
+    parts = [(table, part) for table, own in sources.tables.items() for part in own]
+    for number, (table, part) in enumerate(parts):
+        for index, lines in [(0, 0), *part.jumps]:
+            start, shift = part.first_row + index, part.first_line - part.first_row + lines
+            segments[table, start] = (table, part.file, part.sheet, start, number, shift)
+        names += [(column, name, number) for column, name in part.columns.items()]
+    for view, texts, numbers, rows in (
+        ("segments", ("tbl", "file", "sheet"), ("start", "source", "shift"), segments.values()),
+        ("names", ("col", "lab"), ("source",), names),
+        ("reported", _KEY, ("finding",), groups),
+        ("tables", ("tbl",), ("place",), [(t, n) for n, t in enumerate(TABLE_ORDER)]),
+    ):
+        columns = dict.fromkeys(texts, "VARCHAR") | dict.fromkeys(numbers, "BIGINT")
+        with given(connection, "frame", columns, rows):
+            connection.execute(f"CREATE TEMP TABLE {view} AS FROM frame")
+    connection.execute(f"""CREATE VIEW {FAILING} AS
+            SELECT tables.place, kept.tbl, row_number, segments.file, segments.sheet,
+                   row_number + shift AS line, coalesce(names.lab, kept.col) AS col,
+                   kept.value, kept.code, reported.finding
+            FROM kept JOIN reported USING ({", ".join(_KEY)}) JOIN tables USING (tbl)
+            ASOF JOIN segments ON kept.tbl = segments.tbl AND kept.row_number >= segments.start
+            LEFT JOIN names ON names.source = segments.source AND names.col = kept.col""")

@@ -22,8 +22,7 @@ from syndb_pipeline.base import escape_text
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.contract.vocabularies import SPDX_LICENSES
 from syndb_pipeline.report import drawings
-from syndb_pipeline.report.failing import Case
-from syndb_pipeline.report.gather import Report, StageState, gathered, states
+from syndb_pipeline.report.gather import Case, Report, StageState, gathered, states
 from syndb_pipeline.report.terminal import summary
 from syndb_pipeline.rules.catalogue import HEADINGS, RULES, SEVERITIES
 from syndb_pipeline.rules.finding import MAX_EXAMPLES
@@ -109,24 +108,21 @@ def render(report: Report) -> str:
         by_rule.setdefault(case.finding.code, []).append(case)
     licences = {name: spdx for spdx, name in SPDX_LICENSES.items()}
     views = [drawings.scatter(report.clouds, 0, vertical) for vertical in (1, 2)]
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            config=config,
-            version=__version__,
-            summary=summary(report.findings),
-            verdict=_verdict(report),
-            severities=tuple(reversed(SEVERITIES)),
-            rules=list(by_rule.items()),
-            left_out=len(report.cases) - len(cases),
-            diagram=drawings.hierarchy(report.tables, report.relations),
-            views=[view for view in views if view],
-            files=sorted(report.files.items())[:MOST_FILES],
-            spdx=licences.get(config.dataset.license),
-            key=_key(report.context, report.stages),
-        )
+    template = _environment().get_template("report.html")
+    return template.render(
+        report=report,
+        config=config,
+        version=__version__,
+        summary=summary(report.findings),
+        verdict=_verdict(report),
+        severities=tuple(reversed(SEVERITIES)),
+        rules=list(by_rule.items()),
+        left_out=len(report.cases) - len(cases),
+        diagram=drawings.hierarchy(report.tables, report.relations),
+        views=[view for view in views if view],
+        files=sorted(report.files.items())[:MOST_FILES],
+        spdx=licences.get(config.dataset.license),
+        key=_key(report.context, report.stages),
     )
 
 
@@ -158,7 +154,9 @@ def _verdict(report: Report) -> dict[str, str]:
         rejected = any(rows.rejected for rows in report.tables.values())
         fixes = f"syndb-pipeline report {yaml} --fixes fixes.xlsx" if rejected else ""
         return {"word": "Rejected", "meaning": meaning, "fixes": fixes, "next": check}
-    missing = "; ".join(f"{stage.name} {_STATES[stage.state]}" for stage in report.missing)
+    missing = "; ".join(
+        f"{stage.name} {_STATES[stage.state]}" for stage in report.stages if stage.state in _STATES
+    )
     return {
         "word": "Not judged yet",
         "meaning": f"There is no verdict yet: {missing}.",

@@ -19,8 +19,7 @@ from rich.text import Text
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
-from syndb_pipeline.rules.document import page_markdown
+from syndb_pipeline.rules.catalogue import RULES, SEVERITIES, page_markdown
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.results import Relation, lines_of
 from syndb_pipeline.state.store import Rows
@@ -106,25 +105,26 @@ def tables_of(rows: Mapping[str, Rows]) -> Table:
 
 def finding_block(finding: Finding) -> RenderableType:
     """One finding for a terminal: head line, message, places, fix."""
-    title = (
+    head = Text.assemble(
         (finding.severity, STYLES[finding.severity]),
         " ",
         (finding.code, "bold"),
-        " ",
-        finding.title,
+        f" {finding.title}",
+        (_how_sure(finding), "dim"),
     )
-    lines: list[RenderableType] = [
-        Text.assemble(*title, (_how_sure(finding), "dim")),
+    places = [Text(visible(str(example)), style="dim") for example in finding.examples]
+    fix = Text.assemble(("-> ", "green"), visible(finding.fix))
+    return Group(
+        head,
         Padding(Text(visible(finding.message)), (0, 0, 0, 2)),
+        *(Padding(place, (0, 0, 0, 4)) for place in places),
+        Padding(fix, (0, 0, 0, 2)),
         *(
-            Padding(Text(visible(str(example)), style="dim"), (0, 0, 0, 4))
-            for example in finding.examples
+            Text(f"     {visible(line)}", style="green", no_wrap=True, overflow="ignore")
+            for line in _pasted(finding)
         ),
-        Padding(Text.assemble(("-> ", "green"), visible(finding.fix)), (0, 0, 0, 2)),
-    ]
-    for line in _pasted(finding):
-        lines.append(Text(f"     {visible(line)}", style="green", no_wrap=True, overflow="ignore"))
-    return Group(*lines, "")
+        "",
+    )
 
 
 def print_report(
@@ -149,21 +149,24 @@ def print_report(
     console.print(tables_of(tables))
     if relations:
         console.print(" references, the tables they point to, rows, and how the table was chosen")
-        console.print("\n".join(f" {line}" for line in lines_of(relations)), soft_wrap=True)
-        console.print()
-    for finding in by_severity(findings):
+        lines = "".join(f" {line}\n" for line in lines_of(relations))
+        console.print(lines, soft_wrap=True)
+    shown = by_severity(findings)
+    for finding in shown:
         # Not cropped: a line to paste is whole, however narrow the terminal is.
         console.print(finding_block(finding), crop=False)
-    style = "bold green" if verdict == "accepted" else "bold red"
+    accepted = verdict == "accepted"
     lost = sum(counts.rejected for counts in tables.values())
-    lost_words = f"; {lost:,} quarantined row{'' if lost == 1 else 's'}" if lost else ""
-    aside = lost_words if verdict == "accepted" else ""
+    aside = f"; {lost:,} quarantined row{'' if lost == 1 else 's'}" if lost and accepted else ""
     console.print(
-        f"[{style}]{verdict.upper()}[/] {escape(visible(name))}: {summary(findings)}{aside}"
+        f"[bold {'green' if accepted else 'red'}]{verdict.upper()}[/] {escape(visible(name))}:"
+        f" {summary(findings)}{aside}"
     )
-    first = by_severity(findings)[0].code if verdict == "rejected" else ""
     for lead, text in (
-        ("What a code means, with fixes: syndb-pipeline explain ", first),
+        (
+            "What a code means, with fixes: syndb-pipeline explain ",
+            shown[0].code if verdict == "rejected" else "",
+        ),
         ("Report: ", html),
         (
             "Rows to correct: syndb-pipeline report ",
@@ -209,21 +212,14 @@ def explain(console: Console, code: str | None) -> None:
 
 def overview() -> Text:
     """Every rule in a line: code, severity, title."""
-    widths = [
-        max(map(len, words)) for words in (RULES, [rule.shown_severity for rule in RULES.values()])
-    ]
-    lines = [
-        Text.assemble(
-            (rule.code.ljust(widths[0]), "bold"),
-            "  ",
-            (rule.shown_severity.ljust(widths[1]), STYLES[rule.severity]),
-            f"  {rule.title}",
-        )
-        for rule in RULES.values()
-    ]
-    return Text("\n").join(
-        [*lines, Text(), Text("The page of one of them: syndb-pipeline explain CODE")]
-    )
+    codes, severities = max(map(len, RULES)), [rule.shown_severity for rule in RULES.values()]
+    widths = codes, max(map(len, severities))
+    text = Text()
+    for rule in RULES.values():
+        text.append(rule.code.ljust(widths[0]), "bold").append("  ")
+        text.append(rule.shown_severity.ljust(widths[1]), STYLES[rule.severity])
+        text.append(f"  {rule.title}\n")
+    return text.append("\nThe page of one of them: syndb-pipeline explain CODE")
 
 
 def plain(markdown: str) -> str:

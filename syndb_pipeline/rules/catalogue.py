@@ -1,6 +1,7 @@
-"""Every rule of the pipeline, read from its own file `pages/<CODE>.md`.
+"""Every rule of the pipeline, read from its own file `pages/<CODE>.md`, and all pages as one
+document, docs/findings.md.
 
-Belongs here: what a rule is, and reading its file. Does not: the check that finds it, and findings.
+Belongs here: what a rule is, its file and its page. Does not: the check that finds it, findings.
 
 A rule's file is its front matter and its page:
 
@@ -63,64 +64,45 @@ class Family:
         return self.name in (VERDICT, RULES[code].family)
 
 
-_FAMILIES: Final = (
-    Family(
-        "files_are_readable",
-        "ingest",
-        "Every file, line, cell and byte can be read.",
-    ),
-    Family(
-        "columns_are_known",
-        "ingest",
-        "SynDB's table has every column; none it needs is missing.",
-    ),
-    Family(
-        "values_follow_the_contract",
-        "validate",
-        "Numbers are in range, texts fit, files named in cells exist.",
-    ),
-    Family(
-        "words_are_known",
-        "validate",
-        "Words of a vocabulary are SynDB's; others are kept, with a warning.",
-    ),
-    Family(
-        "units_are_plausible",
-        "validate",
-        "Lengths, areas and volumes look like nanometres and agree with each other.",
-    ),
-    Family(
-        "keys_are_unique",
-        "assign_ids",
-        "Every row has its own key that no spreadsheet damaged.",
-    ),
-    Family(
-        "relations_resolve",
-        "join_relations",
-        "Every parent and reference names an existing row.",
-    ),
-    Family(
-        "dataset_is_connected",
-        "check_integrity",
-        "Tables are related and in one space, synapses lead to neurons, counts match the rows.",
-    ),
-    Family(
-        "metadata_is_known",
-        "check_integrity",
-        "Brain regions of the dataset are words of SynDB's vocabulary.",
-    ),
-    Family(
-        "columns_are_sent",
-        "check_integrity",
-        "The values of every column that is read reach SynDB.",
-    ),
-    Family(
-        VERDICT,
-        "check_integrity",
-        "No rule of any stage found an error. While this fails, nothing is packaged or sent.",
-    ),
-)
-FAMILIES: Final = {family.name: family for family in _FAMILIES}
+FAMILIES: Final = {
+    name: Family(name, stage, description)
+    for stage, families in {
+        "ingest": {
+            "files_are_readable": "Every file, line, cell and byte can be read.",
+            "columns_are_known": "SynDB's table has every column; none it needs is missing.",
+        },
+        "validate": {
+            "values_follow_the_contract": (
+                "Numbers are in range, texts fit, files named in cells exist."
+            ),
+            "words_are_known": (
+                "Words of a vocabulary are SynDB's; others are kept, with a warning."
+            ),
+            "units_are_plausible": (
+                "Lengths, areas and volumes look like nanometres and agree with each other."
+            ),
+        },
+        "assign_ids": {
+            "keys_are_unique": "Every row has its own key that no spreadsheet damaged.",
+        },
+        "join_relations": {
+            "relations_resolve": "Every parent and reference names an existing row.",
+        },
+        "check_integrity": {
+            "dataset_is_connected": (
+                "Tables are related and in one space, synapses lead to neurons, counts match the"
+                " rows."
+            ),
+            "metadata_is_known": "Brain regions of the dataset are words of SynDB's vocabulary.",
+            "columns_are_sent": "The values of every column that is read reach SynDB.",
+            VERDICT: (
+                "No rule of any stage found an error. While this fails, nothing is packaged or"
+                " sent."
+            ),
+        },
+    }.items()
+    for name, description in families.items()
+}
 """The families by name, in the order of the stages."""
 
 
@@ -197,3 +179,39 @@ RULES: Final = {path.stem: _read(path) for path in sorted(PAGES.glob("*.md"), ke
 def codes_explained_by(code: str) -> tuple[str, ...]:
     """The codes of rules that are not reported of cells that break rule `code`."""
     return tuple(rule.code for rule in RULES.values() if rule.explained_by(code))
+
+
+# Pages as Markdown
+
+
+def page_markdown(rule: Rule, *, level: int = 1, linked: bool = False) -> str:
+    """A rule's page, its title a heading of `level`; with `linked`, related codes are links."""
+    parts = [f"{'#' * level} {rule.heading}", f"Severity: {rule.shown_severity}"]
+    for heading, body in rule.sections.items():
+        if heading == "Related":
+            related = [RULES[code] for code in rule.related]
+            body = "\n".join(f"- {_link(each) if linked else each.heading}" for each in related)
+        parts += [f"{'#' * (level + 1)} {heading}", body]
+    return "\n\n".join(parts) + "\n"
+
+
+def document() -> str:
+    """`docs/findings.md`: how to read findings, an index, and the page of every rule."""
+    introduction = PAGES.with_name("introduction.md").read_text(encoding="utf-8")
+    parts = [introduction.rstrip(), "## Index"]
+    for group, about in GROUPS.items():
+        lines = [
+            f"| {_link(rule, rule.code)} | {rule.title} | {rule.shown_severity} |"
+            for rule in RULES.values()
+            if rule.code.startswith(f"SYN-{group}-")
+        ]
+        table = ["| code | title | severity |", "|---|---|---|", *lines]
+        parts += [f"### {about}", "\n".join(table)]
+    parts += [page_markdown(rule, level=2, linked=True).rstrip() for rule in RULES.values()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _link(rule: Rule, text: str = "") -> str:
+    """A link to the rule's heading, under the name that GitHub and other viewers give a heading."""
+    anchor = re.sub(r"[^\w\- ]", "", rule.heading.lower()).replace(" ", "-")
+    return f"[{text or rule.heading}](#{anchor})"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from textwrap import indent
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from syndb_pipeline.rules.catalogue import RULES, Severity
 
@@ -83,7 +83,7 @@ class Finding(BaseModel):
 
 
 _SETTING = re.compile(r"`tables\.(\w+)\.(\w+): ([^`]+)`")
-_PASTED_WIDTH = 48
+_PASTED_WIDTH = 52
 """Characters after which a pasted line of YAML ends at the next chance: with one more word it still
 fits a terminal of 80.
 """
@@ -94,27 +94,21 @@ def settings_of(fix: str) -> list[str]:
     """The settings that `fix` names between backticks with their values, as blocks of YAML; not
     those that a person has to complete.
     """
-    blocks = []
+    blocks = {}
     for table, key, text in _SETTING.findall(fix):
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
             continue
-        # A collection is written in one line, as in the sentences.
-        flow = None if isinstance(value, dict | list) else False
-        line = yaml.safe_dump(
-            {key: value},
-            default_flow_style=flow,
-            sort_keys=False,
-            allow_unicode=True,
-            width=_PASTED_WIDTH,
-        )
-        # PyYAML writes an empty key in the long way.
-        line = line.replace("{? '' : ", "{'': ").replace(", ? '' : ", ", '': ")
-        block = f"tables:\n  {table}:\n{indent(line.rstrip(), '    ')}"
-        if block not in blocks and not _PLACEHOLDER.search(text):
-            blocks.append(block)
-    return blocks
+        if _PLACEHOLDER.search(text):
+            continue
+        lines = [f"    {key}:"]
+        for piece in re.split(r"(?<=,) (?! )", text):  # where YAML reads a line's end as a space
+            if len(lines[-1]) > _PASTED_WIDTH:
+                lines.append("     ")
+            lines[-1] += f" {piece}"
+        blocks["\n".join(("tables:", f"  {table}:", *lines))] = True
+    return list(blocks)
 
 
 def build(

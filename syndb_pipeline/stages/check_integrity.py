@@ -17,7 +17,7 @@ from syndb_pipeline.checks.failures import Failures
 from syndb_pipeline.checks.references import declared_totals
 from syndb_pipeline.checks.references.declared_totals import EARLIER, check_declared
 from syndb_pipeline.checks.units.places import check_places
-from syndb_pipeline.config.quarantine_settings import percent
+from syndb_pipeline.config.table_settings import percent
 from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, cells_of
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures

@@ -15,8 +15,7 @@ from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.readers import corrections
 from syndb_pipeline.readers.files import Witness
-from syndb_pipeline.report.failing import FAILING
-from syndb_pipeline.report.gather import Report
+from syndb_pipeline.report.gather import FAILING, Report
 from syndb_pipeline.report.workbook.record import LINE
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
 from syndb_pipeline.rules.finding import Finding

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from syndb_pipeline.base.progress import Progress, Unit
-from syndb_pipeline.cli import bars
-from syndb_pipeline.cli.bars import Bars
+from syndb_pipeline.cli import terminal
+from syndb_pipeline.cli.terminal import Bars
 from syndb_pipeline.contract.tables import TABLE_ORDER
 from syndb_pipeline.stages.runner import STAGES
 from tests.screen import Screen
@@ -23,7 +23,7 @@ class Shown:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int = 80) -> None:
         self.file = io.StringIO()
         self.now = 1000.0
-        monkeypatch.setattr(bars.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(terminal.time, "monotonic", lambda: self.now)
         self.bars = Bars(
             Console(
                 file=self.file,

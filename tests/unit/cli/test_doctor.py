@@ -25,7 +25,6 @@ from syndb_pipeline.cli.doctor import (
     examine,
     exit_code,
     impatient,
-    machine_memory,
     variables_of,
     where,
 )
@@ -108,24 +107,6 @@ def test_memory(limit: int, state: str) -> None:
     assert ("Set memory_limit in pipeline.yaml to 8000MB or less." in check.next_step) == (
         state != "ok"
     )
-
-
-def test_memory_is_what_control_groups_leave(tmp_path: Path) -> None:
-    inner = tmp_path / "sys/fs/cgroup/labs/ours"
-    inner.mkdir(parents=True)
-    (tmp_path / "proc/self").mkdir(parents=True)
-    whole = machine_memory(tmp_path)
-    (tmp_path / "proc/self/cgroup").write_text("0::/labs/ours\n")
-    (inner / "memory.max").write_text("max\n")
-    assert machine_memory(tmp_path) == whole
-
-    (inner.parent / "memory.max").write_text("300000000\n")
-    assert machine_memory(tmp_path) == 300_000_000
-    (inner / "memory.max").write_text("200000000\n")
-    assert machine_memory(tmp_path) == 200_000_000
-    (tmp_path / "sys/fs/cgroup/memory").mkdir()
-    (tmp_path / "sys/fs/cgroup/memory/memory.limit_in_bytes").write_text("100000000\n")
-    assert machine_memory(tmp_path) == 100_000_000
 
 
 def test_disk_is_held_against_the_files_of_the_dataset(lab: Path) -> None:

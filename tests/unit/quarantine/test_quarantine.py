@@ -15,7 +15,7 @@ import pytest
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.quarantine.rows import require_no_dangling
-from syndb_pipeline.report.report_files import Wanted, write_files
+from syndb_pipeline.report.exports import Wanted, write_files
 from tests.meshes import small_mesh
 from tests.quarantine_lab import (
     CONFIG,

@@ -1,0 +1,310 @@
+"""The commands about one dataset, from a folder of tables to what is published.
+
+Belongs here: their options, calls and what is printed around a report. Does not: any work; what
+does it is imported when a command needs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.cli import terminal
+from syndb_pipeline.cli.terminal import AsJson, Settings
+
+if TYPE_CHECKING:
+    from syndb_pipeline.publishing.plan import Plan
+
+_WIDTH: Final = 80
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YAML.")]
+Approve = Annotated[
+    str | None,
+    typer.Option(
+        "--approve",
+        metavar="DIGEST",
+        help="Digest of the plan, in full or its first 12 characters.",
+    ),
+]
+
+
+def _file(name: str, holds: str) -> Any:
+    """The option `name` for a file to write."""
+    return typer.Option(name, metavar="FILE", help=holds)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the lab's tables.")],
+    out: Annotated[
+        Path | None, _file("--out", "Where to write it; FOLDER/dataset.yaml when left out.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+) -> None:
+    """Look at a folder of tables and write a first config."""
+    from syndb_pipeline.scaffold import init as scaffold
+
+    typer.echo(str(scaffold(folder, out or folder / "dataset.yaml", overwrite=overwrite)))
+
+
+def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
+    terminal.check(config, settings, as_json)
+
+
+def report(
+    config: Config,
+    settings: Settings = None,
+    html: Annotated[Path | None, _file("--html", "One page for people; needs no network.")] = None,
+    csv: Annotated[Path | None, _file("--csv", "Every failing cell, a line each.")] = None,
+    as_json: Annotated[
+        Path | None, _file("--json", "The object that --json prints, and more.")
+    ] = None,
+    fixes: Annotated[
+        Path | None, _file("--fixes", "Failing rows as a workbook to correct.")
+    ] = None,
+    quarantine: Annotated[
+        Path | None, _file("--quarantine", "Quarantined rows, with reasons, as CSV.")
+    ] = None,
+) -> None:
+    """Write what the checks found as files. Nothing is run; without options, the HTML page beside
+    the stages.
+    """
+    from syndb_pipeline.report.exports import Wanted, write_files
+
+    context = terminal.open_context(config, settings)
+    with context.store.lock():
+        for path in write_files(context, Wanted(html, csv, as_json, fixes, quarantine)):
+            typer.echo(str(path))
+
+
+def apply_fixes(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The workbook that `report --fixes` wrote, corrected."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="CONFIG", help="The dataset's YAML, where it is not where it was."
+        ),
+    ] = None,
+    settings: Settings = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Whether to run the checks again.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Keep what you corrected in a workbook, and check the tables as corrected.
+
+    Your corrections are written to corrections/TABLE.csv beside the dataset's
+    YAML, or added to it; your files and the YAML stay as they are. Ends as
+    `check` does; with 2 when the workbook cannot be applied, or nothing in it
+    was changed.
+    """
+    from syndb_pipeline.corrections.apply import apply
+    from syndb_pipeline.corrections.returned import opened
+
+    book = opened(file)
+    path = config or Path(book.record.config)
+    if config is None and not path.is_file():
+        raise ConfigError(
+            f"{file} was made for {path}, which is not there.",
+            next_step=(
+                f"Say where the dataset's YAML is: syndb-pipeline apply-fixes {file} --config"
+                " CONFIG"
+            ),
+        )
+    context, shown = terminal.open_context(path, settings), terminal.here(path)
+    with context.store.lock():
+        applied = apply(context, book)
+    if not as_json:
+        counts = (
+            f"{_counted(applied.cells, 'cell')} corrected in"
+            f" {_counted(applied.rows_corrected, 'row')}, {_counted(applied.rows_removed, 'row')}"
+            f" removed, {applied.rows_untouched:,} left as they were"
+        )
+        lines = [f"APPLIED: {counts}", *(f"  wrote  {name}" for name in applied.files)]
+        lines.append(f"  config {terminal.here(Path(applied.config))}")
+        for note in applied.notes:
+            lines += textwrap.wrap(f"  note   {note}", _WIDTH, subsequent_indent=" " * 9)
+        typer.echo("\n".join(lines))
+    content = dataclasses.asdict(applied)
+    if check:
+        terminal.check(shown, settings, as_json, applied=content)
+    elif as_json:
+        terminal.print_json(None, applied=content)
+    else:
+        typer.echo(f"Next: syndb-pipeline check {shown}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def explain(
+    code: Annotated[
+        str | None, typer.Argument(metavar="CODE", help="A finding's code, e.g. SYN-ID-002.")
+    ] = None,
+) -> None:
+    """Say what a finding means, why SynDB cares and what to do; without CODE, list all codes."""
+    from syndb_pipeline.report.terminal import explain as print_page
+
+    print_page(terminal.console(), code)
+
+
+def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Prepare the package and show exactly what would be sent where, with its digest."""
+    context = terminal.open_context(config, settings)
+    verdict, current = terminal.prepared(context, as_json=as_json)
+    if as_json:
+        terminal.print_json(verdict, digest=current.digest, plan=current.model_dump(mode="json"))
+    else:
+        from syndb_pipeline.publishing.plan import describe
+
+        typer.echo(f"{describe(current)}\nNext: syndb-pipeline publish {config}")
+
+
+def approve(
+    config: Config,
+    digest: Annotated[str, typer.Argument(help="The plan's digest, as `plan` printed it.")],
+    settings: Settings = None,
+) -> None:
+    """Approve the plan of this digest, so that it may be published later or in the UI."""
+    from syndb_pipeline.destinations.embedded.node import operating_system_user
+    from syndb_pipeline.publishing.plan import approve as approve_digest
+
+    context = terminal.open_context(config, settings)
+    approval = approve_digest(context, digest, operating_system_user(), "option")
+    typer.echo(
+        f"Approved plan {approval.digest[:12]} of {context.config.dataset.label}.\nNext:"
+        f" syndb-pipeline publish {config}"
+    )
+
+
+def publish(
+    config: Config,
+    settings: Settings = None,
+    approve: Approve = None,
+    outcome: Annotated[
+        Literal["arrived", "lost"] | None,
+        typer.Option(
+            "--outcome",
+            help="Your word on an upload whose outcome is unknown: it is there, or it is not.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the prepared and approved plan, read back what arrived, and write the receipt."""
+    from syndb_pipeline.publishing.publish import publish as send
+
+    context = terminal.open_context(config, settings)
+    terminal.refuse_changes(context, approve)
+    verdict, current = terminal.prepared(context, as_json=as_json)
+    approve = approve or terminal.ask_approval(context, current)
+    with terminal.progress() as watch:
+        receipt = send(context, approve, terminal.say, watch=watch, outcome=outcome)
+    if as_json:
+        terminal.print_json(verdict, digest=current.digest, receipt=receipt)
+    else:
+        terminal.print_receipt(context)
+
+
+def run(
+    config: Config,
+    settings: Settings = None,
+    approve: Approve = None,
+    publish: Annotated[
+        bool, typer.Option("--publish/--no-publish", help="Whether to publish once prepared.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything, as a Dagster run that the UI shows: prepare, and publish what is approved."""
+    from syndb_pipeline.report.html import default_path
+
+    context = terminal.open_context(config, settings)
+    launch = terminal.launcher()
+
+    def launched(publish: bool, approve: str | None) -> Any:
+        with terminal.progress() as watch:
+            return launch(
+                config, settings, publish=publish, approve=approve, say=terminal.say, watch=watch
+            )
+
+    unattended = approve is not None or context.config.publish.approval == "standing"
+    result = launched(publish and unattended, approve)
+    record = context.store.verdict
+    if "check_integrity" not in result.records and result.exit is not Exit.REJECTED:
+        record = None  # it is of an earlier run
+    plan_now: Plan | None = None
+    if result.succeeded and publish and not unattended:
+        _, plan_now = terminal.prepared(context, say=lambda line: None)
+        # None where an approval is kept already; without one the run ends with exit 4 and says how
+        # to approve.
+        result = launched(True, terminal.ask_approval(context, plan_now))
+    receipt = result.receipt
+    if as_json:
+        terminal.print_json(
+            record,
+            exit_code=result.exit,
+            digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
+            receipt=receipt,
+            run_id=result.run_id,
+            ui=result.ui_command,
+            error=None if result.succeeded else result.message,
+        )
+        raise typer.Exit(result.exit)
+    rejected = result.exit is Exit.REJECTED
+    if record is not None:
+        html = default_path(context) if "check_integrity" in result.records else None
+        following = f"correct the tables, then: syndb-pipeline run {config}" if rejected else ""
+        terminal.report(context, record, False, following, html=html)
+    if result.succeeded:
+        terminal.print_work(context)
+    elif not rejected:
+        terminal.note(result.message)
+    if receipt:
+        terminal.print_receipt(context)
+    typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
+    raise typer.Exit(result.exit)
+
+
+def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
+    """How far the dataset is: each stage, the verdict, the plan, its approval and its receipt."""
+    from syndb_pipeline.cli.doctor import impatient
+    from syndb_pipeline.destinations import open_destination
+    from syndb_pipeline.publishing.status import status as ask
+
+    context = terminal.open_context(config, settings)
+    destination = context.config.publish.destination
+    node = open_destination(impatient(context.settings), destination, terminal.say)
+    found = ask(context, node)
+    if as_json:
+        terminal.print_json(
+            context.store.verdict,
+            digest=found.digest,
+            receipt=found.receipt,
+            exit_code=Exit.OK,
+            status=found.model_dump(mode="json"),
+        )
+        return
+    sent = f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan"
+    rows = {
+        "verdict": found.verdict or "none yet",
+        "plan": found.digest or found.obstacle or "none",
+        "quarantined": "; ".join(f"{name} {each}" for name, each in found.set_aside.items()),
+        "approved": "yes" if found.approved else "no",
+        "published": sent,
+        "destination": destination + (f", not asked: {found.unasked}" if found.unasked else ""),
+    }
+    lines = [f"{found.label} ({found.dataset})"]
+    for link in found.stages:
+        lines += [f"  {link.stage:<16} {link.state}", *(f"      {each}" for each in link.changes)]
+    lines += [f"  {label:<16} {value}" for label, value in rows.items() if value]
+    terminal.console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
