@@ -79,7 +79,6 @@ def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, st
     reason.
     """
     by_table: dict[str, list[tuple[float, Candidate]]] = {}
-    unused: dict[str, str] = {}
     unfit: list[Candidate] = []
     for candidate in candidates:
         scores = {name: score(candidate, table) for name, table in TABLES.items()}
@@ -94,13 +93,11 @@ def guess_tables(candidates: list[Candidate]) -> tuple[list[Guess], dict[str, st
         alike = [candidate for worth, candidate in ranked if worth >= ranked[0][0] - _AS_GOOD]
         guesses.append(_guess(name, alike))
         guesses[-1].lesser = [str(less) for _, less in ranked[len(alike) :]]
-    if not any(guess.table == "neuron" for guess in guesses):
+    if "neuron" not in by_table:
         guesses = [*_neurons_by_values(guesses, unfit), *guesses]
-    unused |= {
-        str(other): "neither its name nor its columns resemble a SynDB table" for other in unfit
-    }
     _relate(guesses)
-    return guesses, unused
+    reason = "neither its name nor its columns resemble a SynDB table"
+    return guesses, {str(other): reason for other in unfit}
 
 
 def _relate(guesses: list[Guess]) -> None:
@@ -144,35 +141,27 @@ def _neurons_by_values(guesses: list[Guess], unfit: list[Candidate]) -> list[Gue
     A file that is no table otherwise is taken out of `unfit`; one that is may serve as two.
     """
     for guess in guesses:
+        others = [each.candidate for each in guesses if each is not guess and not each.choices]
         for column in TABLES[guess.table].references.values():
             named = _values(guess, column.name)
             if not named or not (column.targets == ("neuron",) or column.name in _ENDS):
                 continue  # the parent of a vesicle, say, is hardly a neuron
-            others = [
-                other.candidate for other in guesses if other is not guess and not other.choices
-            ]
             for candidate in [*unfit, *others]:
                 for key in filter(None, candidate.columns):
                     values = candidate.values(key)
-                    if len(set(values)) == len(values) and _are_keys_of(
+                    if len(set(values)) < len(values) or not _are_keys_of(
                         named, set(values), only_long=candidate in others
                     ):
-                        unfit[:] = [other for other in unfit if other is not candidate]
-                        doubt = (
-                            f"is it the table of neurons? {guess.column_of(column.name)} of"
-                            f" {guess.candidate} holds values of its {key}"
-                        )
-                        unknown = [other for other in candidate.columns if other != key]
-                        return [
-                            Guess(
-                                "neuron",
-                                _file(candidate),
-                                candidate,
-                                [Mapped(key, "cid", False)],
-                                unknown,
-                                doubt=doubt,
-                            )
-                        ]
+                        continue
+                    unfit[:] = [other for other in unfit if other is not candidate]
+                    doubt = (
+                        f"is it the table of neurons? {guess.column_of(column.name)} of"
+                        f" {guess.candidate} holds values of its {key}"
+                    )
+                    unknown = [other for other in candidate.columns if other != key]
+                    mapped = [Mapped(key, "cid", False)]
+                    file = _file(candidate)
+                    return [Guess("neuron", file, candidate, mapped, unknown, doubt=doubt)]
     return []
 
 
@@ -185,9 +174,8 @@ def _are_keys_of(named: Sequence[str], keys: set[str], *, only_long: bool) -> bo
     """
     met = set(named) & keys
     long = sum(len(key) > LONG for key in met)
-    return long > 2 or (
-        len(met) > 1 and 2 * len(met) > len(set(named)) and (long > 0 or not only_long)
-    )
+    most = len(met) > 1 and 2 * len(met) > len(set(named))
+    return long > 2 or (most and (long > 0 or not only_long))
 
 
 # Several files
@@ -195,20 +183,13 @@ def _are_keys_of(named: Sequence[str], keys: set[str], *, only_long: bool) -> bo
 
 def _guess(name: str, alike: list[Candidate]) -> Guess:
     """`alike`, files that look like the table `name`, the likeliest first, as one guess."""
-    first = alike[0]
+    first, several = alike[0], len(alike) > 1
     guess = Guess(name, _file(first), first, *map_columns(first, TABLES[name]))
-    pieces = alike if len(alike) > 1 else list(first.pieces)
-    pattern = common_glob(alike) if len(alike) > 1 else guess.file
+    pieces = alike if several else list(first.pieces)
+    pattern = common_glob(alike) if several else guess.file
     if len(pieces) > 1 and pattern is not None:
-        names = [
-            (
-                _file(piece)
-                if len(alike) > 1
-                else f"{glob.escape(piece.path.parent.name)}/{_file(piece)}"
-            )
-            for piece in pieces
-        ]
-        names.sort()
+        folder = "" if several else f"{glob.escape(first.path.name)}/"
+        names = sorted(f"{folder}{_file(piece)}" for piece in pieces)
         guess.file = pattern
         if shared := _shared_keys(pieces, guess):
             guess.choices = [Choice(each) for each in (*names[:_MOST_CHOICES], pattern)]
@@ -220,14 +201,13 @@ def _guess(name: str, alike: list[Candidate]) -> Guess:
             guess.doubt = (
                 f"parts of one table, or releases or groups? All are read: {listed(names)}"
             )
-    elif len(alike) > 1 and all(each.path == first.path for each in alike):
+    elif several:
         guess.choices = [Choice(_file(each), each.sheet) for each in alike]
-    elif len(alike) > 1:
-        guess.choices = [Choice(_file(each), each.sheet) for each in alike]
-        guess.doubt = (
-            f"which one? These look like {name}, as releases, versions or parts of one table do."
-            " Remove the # of one line"
-        )
+        if any(each.path != first.path for each in alike):
+            guess.doubt = (
+                f"which one? These look like {name}, as releases, versions or parts of one table"
+                " do. Remove the # of one line"
+            )
     return guess
 
 
