@@ -290,10 +290,7 @@ def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
     runs.command("publish-expired-401", "publish", new, faults=("expire@upload",))
     runs.command(
         "login-by-stdin",
-        "login",
-        "--username",
-        ADA,
-        "--password-stdin",
+        *("login", "--username", ADA, "--password-stdin", "--remember-password"),
         stdin=secrets["the password"] + "\n",
     )
     secrets["the second token"] = runs.left.kept_token()

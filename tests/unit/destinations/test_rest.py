@@ -416,44 +416,6 @@ def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> Non
     assert info is not None and info.number_of_units == 0
 
 
-@pytest.mark.parametrize("fault", ["drop", "reset"])
-def test_trouble_at_any_request_leaves_nothing_twice(
-    fault: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Given again after each failure, and asking before it sends, the same work ends with each row
-    once.
-    """
-    monkeypatch.setenv("SYNDB_USERNAME__SYNDB", ADA)
-    monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
-    index = happened = 1
-    while happened:
-        place = destination(sandbox, tmp_path, None)
-        wanted = metadata(
-            microscopy=f"{fault} at {index}", dataset_collection_names=(f"{fault} at {index}",)
-        )
-        parcel = package(tmp_path, wanted.id, 10)
-        file = mesh(tmp_path)
-        sandbox.script(f"{fault}@{index}")
-        for _ in range(2):
-            try:
-                info = place.info(wanted.id) or place.register(wanted)
-                if info.number_of_units == 0:
-                    place.upload(wanted.id, parcel)
-                if lacking := place.lacking(wanted.id, [file]):
-                    assert place.put_files(wanted.id, lacking) == []
-                checks = place.compare(wanted.id, parcel)
-                break
-            except OutcomeUnknown:
-                continue
-        found = place.info(wanted.id)
-        assert found is not None and found.number_of_units == 20, index
-        assert all(check.whole for check in checks), index
-        assert place.lacking(wanted.id, [file]) == [], index
-        happened = len(sandbox.script_log())
-        index += 1
-    assert index > 15
-
-
 # Three kinds of no
 
 

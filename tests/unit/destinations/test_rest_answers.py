@@ -228,7 +228,28 @@ def test_a_deletion_that_is_answered_and_not_done_is_not_known(tmp_path: Path) -
         at(server, tmp_path).delete(DATASET)
 
 
-# Pre-signed addresses
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "file:///etc/passwd",
+        "http://elsewhere.example/",
+        "javascript:alert(1)",
+        "https://a.example/\x1b[2J",
+        "-h",
+    ],
+)
+def test_a_link_of_verification_that_is_no_safe_address_is_neither_opened_nor_shown(
+    link: str, tmp_path: Path
+) -> None:
+    with (
+        Routes({"/user/academic/authorize": as_json({"authorization_url": link})}) as server,
+        pytest.raises(DestinationRefused) as caught,
+    ):
+        at(server, tmp_path).authorization_url()
+    assert str(caught.value).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
