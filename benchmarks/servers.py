@@ -26,8 +26,8 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
+from syndb_pipeline.sandbox.backend import DEMO_ACCOUNTS
 from syndb_pipeline.sandbox.serve import ADDRESS_FILE, PASSWORD_VARIABLE, serve, server_config
-from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS
 
 Kind = Literal["sink", "sandbox"]
 KINDS: Final[tuple[Kind, ...]] = ("sink", "sandbox")

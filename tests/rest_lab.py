@@ -22,8 +22,9 @@ import httpx
 import yaml
 
 from syndb_pipeline.destinations.base import SUFFIX, FileKind
-from syndb_pipeline.sandbox.backend import CONTENT_TYPES, FILENAME, Objects
-from syndb_pipeline.sandbox.schemas import UploadForm
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.sandbox import files
+from syndb_pipeline.sandbox.files import CONTENT_TYPES, FILENAME, UploadForm
 from tests.command_line import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,8 +76,8 @@ options["folder"] = Path(options["folder"])
 options["accounts"] = Path(options["accounts"]) if options["accounts"] else None
 options["limits"] = Limits(**options["limits"])
 if options.pop("moto"):
-    from tests.rest_lab import MotoObjects
-    options["objects"] = MotoObjects
+    from tests.rest_lab import keep_objects_in_moto
+    keep_objects_in_moto()
 serve(**options)
 """
 
@@ -252,54 +253,55 @@ class Sandbox:
         return answer.json()
 
 
-class MotoObjects(Objects):
-    """Meshes and skeletons kept by moto's S3, which runs in threads of the sandbox's process; boto3
-    signs forms and links.
+def keep_objects_in_moto() -> None:
+    """From now on this process's sandbox keeps meshes and skeletons in moto's S3, which runs in
+    threads of it; boto3 signs forms and links.
     """
+    import boto3
+    from botocore.config import Config
+    from moto.server import ThreadedMotoServer
 
-    def __init__(self) -> None:
-        import boto3
-        from botocore.config import Config
-        from moto.server import ThreadedMotoServer
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # its lines hold signatures
+    server.start()
+    host, port = server.get_host_and_port()
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="an id",
+        aws_secret_access_key="a key",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={}),
+    )
+    for kind in SUFFIX:
+        s3.create_bucket(Bucket=kind)
 
-        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # its lines hold signatures
-        self.server.start()
-        host, port = self.server.get_host_and_port()
-        self.s3 = boto3.client(
-            "s3",
-            endpoint_url=f"http://{host}:{port}",
-            region_name="us-east-1",
-            aws_access_key_id="an id",
-            aws_secret_access_key="a key",
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={}),
-        )
-        for kind in SUFFIX:
-            self.s3.create_bucket(Bucket=kind)
-
-    def form(self, _: object, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
+    def form(_: object, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
         fields = {"Content-Type": CONTENT_TYPES[kind]}
-        made = self.s3.generate_presigned_post(
+        made = s3.generate_presigned_post(
             kind, f"{dataset}/{FILENAME}", Fields=dict(fields), Conditions=[fields], ExpiresIn=7200
         )
         return UploadForm(upload_url=made["url"], fields=made["fields"])
 
-    def url(self, _: object, dataset: UUID, kind: FileKind, unit: UUID) -> str:
+    def link(_: object, dataset: UUID, kind: FileKind, unit: UUID) -> str:
         wanted = {"Bucket": kind, "Key": f"{dataset}/{unit}{SUFFIX[kind]}"}
-        link: str = self.s3.generate_presigned_url("get_object", Params=wanted)
-        return link
+        signed: str = s3.generate_presigned_url("get_object", Params=wanted)
+        return signed
 
-    def units(self, _: object, dataset: UUID, kind: FileKind) -> set[UUID]:
-        return {UUID(Path(key).stem) for key in self._keys(dataset, kind)}
+    def keys(dataset: UUID, kind: FileKind) -> list[str]:
+        found = s3.list_objects_v2(Bucket=kind, Prefix=f"{dataset}/")
+        return [each["Key"] for each in found.get("Contents", ())]
 
-    def forget(self, dataset: UUID) -> None:
+    def delete(node: EmbeddedNode, dataset: UUID) -> Any:
         for kind in SUFFIX:
-            for key in self._keys(dataset, kind):
-                self.s3.delete_object(Bucket=kind, Key=key)
+            for key in keys(dataset, kind):
+                s3.delete_object(Bucket=kind, Key=key)
+        return delete_rows(node, dataset)
 
-    def _keys(self, dataset: UUID, kind: FileKind) -> list[str]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=kind, Prefix=f"{dataset}/")
-        return [found["Key"] for page in pages for found in page.get("Contents", ())]
+    delete_rows = EmbeddedNode.delete
+    EmbeddedNode.delete = delete  # type: ignore[method-assign]
+    files.signed_form, files.signed_link = form, link
+    files.units_with = lambda _, dataset, kind: {UUID(Path(k).stem) for k in keys(dataset, kind)}
 
 
 class RestLab(Lab):

@@ -1,7 +1,7 @@
 """Scripted faults around the sandbox's application, and a record of what happened.
 
-Belongs here: carrying faults out, as ASGI middleware and in stored tables; the routes that script
-them. Does not: their language (`fault_script.py`).
+Belongs here: disturbing requests, as ASGI middleware; the routes that script it. Does not: the
+language of faults, or changing tables (`fault_script.py`).
 
 Everything under `/_sandbox/` passes untouched and uncounted. Resets need
 `serve.ResettableProtocol`.
@@ -10,30 +10,21 @@ Everything under `/_sandbox/` passes untouched and uncounted. Resets need
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import duckdb
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from filelock import FileLock
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from syndb_pipeline.base import engine
-from syndb_pipeline.base.engine import flush, literal, parquet, quote, write_parquet
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.sandbox.fault_script import DATA_FAULTS, Fault, parse_fault, route_name
-from syndb_pipeline.state.store import write_atomically
 
 ADMIN: Final = "/_sandbox/"
 """Requests below this path are the sandbox's own: never counted, never disturbed."""
@@ -126,11 +117,6 @@ class Faults:
                 raise HTTPException(400, str(error)) from None
             return await state()
 
-        @router.delete("/faults")
-        async def clear() -> dict[str, Any]:
-            self.script()
-            return await state()
-
         @router.get("/requests")
         async def requests() -> list[dict[str, Any]]:
             return list(self.seen)
@@ -172,17 +158,16 @@ class _Answering:
         await self._wait("slow")
         expiring = next(self._of_kind("expire"), None)
         self.faults.expired |= expiring is not None
-        ending = self.ending
-        if self.faults.expired and self.seen["route"] != "login" and self._has_token():
+        ending, headers = self.ending, dict(self.scope["headers"])
+        if self.faults.expired and self.seen["route"] != "login" and b"authorization" in headers:
             self._note(expiring.text if expiring else "expire")
             await self._answer(401, {"www-authenticate": "Bearer"}, "Unauthorized")
         elif ending is None:
             await self.app(self.scope, self.receive, self._from_app)
         elif ending.status is not None:
             self._note(ending.text)
-            await self._answer(
-                ending.status, ending.retry_after(datetime.now(UTC)), "A scripted fault."
-            )
+            again = ending.retry_after(datetime.now(UTC))
+            await self._answer(ending.status, again, "A scripted fault.")
         elif ending.kind == "reset":
             await self._read(int(ending.options.get("after", 0)))
             await self._reset()
@@ -245,7 +230,7 @@ class _Answering:
             piece = body[start : start + size]
             await asyncio.sleep(len(piece) / trickle.amount)
             more = message.get("more_body", False) or start + size < len(body)
-            await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+            await self.send({"type": message["type"], "body": piece, "more_body": more})
 
     async def _answer(self, status: int, headers: dict[str, str], detail: str) -> None:
         self.seen["status"] = status
@@ -284,102 +269,9 @@ class _Answering:
     def _of_kind(self, *kinds: str) -> Iterator[Fault]:
         return (fault for fault in self.meeting if fault.kind in kinds)
 
-    def _has_token(self) -> bool:
-        return any(name == b"authorization" for name, _ in self.scope["headers"])
-
 
 async def _only_from_here(request: Request) -> None:
     """Refuse a caller elsewhere, and one who uses another name (a web page's that points here)."""
     caller = request.client.host if request.client else ""
     if not (is_loopback(caller) and is_loopback(request.url.hostname or "")):
         raise HTTPException(403, "Only from the machine this server runs on.")
-
-
-# Changes to stored tables
-
-KEPT_ROWS: Final = 1_000
-"""What `truncate` leaves: one stored version of SynDB wrote only an upload's last 1,000 rows."""
-
-
-def tamper(node: Path, dataset: UUID, fault: Fault, *, memory_limit: int, threads: int) -> bool:
-    """Change one table of a dataset in the embedded node `node`: the fault's, or the largest.
-
-    With counts `sent` (the default) the node goes on giving the number it was sent; with `stored`
-    its counts follow the rows there are. Returns whether anything changed; there may be no such
-    table, or no row. A changed table is a new file, and `dataset.json` is replaced in one rename,
-    so readers see it before or after, as with an upload.
-    """
-    with FileLock(node / "locks" / f"{dataset}.lock"):
-        folder = node / "datasets" / str(dataset)
-        path = folder / "dataset.json"
-        entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        tables = entry["tables"]
-        table = fault.options.get("table")
-        if not tables or (table is not None and table not in tables):
-            return False
-        name = table or max(tables, key=lambda each: tables[each]["rows"])
-        changed = folder / "tables" / f"{name}.{uuid4().hex}.parquet"
-        spill = folder / ".spill-of-tamper"
-        try:
-            with engine.connect(
-                memory_limit=memory_limit, threads=threads, spill=spill
-            ) as connection:
-                held = folder / "tables" / tables[name]["file"]
-                before = _one(connection, f"SELECT count(*) FROM {parquet(held)}")
-                query = _changed(connection, name, held, before, fault.kind)
-                if query is None:
-                    return False
-                after = write_parquet(connection, query, changed, published=True)
-        finally:
-            shutil.rmtree(spill, ignore_errors=True)
-        flush(changed.parent)
-        tables[name]["file"] = changed.name
-        if fault.options.get("counts") == "stored":
-            tables[name]["rows"] = after
-            entry["number_of_units"] += after - before
-        write_atomically(path, json.dumps(entry, indent=1) + "\n")
-        return True
-
-
-def _changed(
-    connection: duckdb.DuckDBPyConnection, table: str, held: Path, rows: int, kind: str
-) -> str | None:
-    """The query of the table as the fault leaves it; None when it would change nothing."""
-    source = parquet(held, row_number=True)
-    whole = f"SELECT * EXCLUDE (file_row_number) FROM {source}"
-    if rows == 0 or (kind == "truncate" and rows <= KEPT_ROWS):
-        return None
-    if kind == "lose-row":
-        return f"{whole} WHERE file_row_number <> {rows - 1}"
-    if kind == "double-row":
-        return f"{whole} UNION ALL {whole} WHERE file_row_number = {rows - 1}"
-    if kind == "truncate":
-        return f"{whole} WHERE file_row_number >= {rows - KEPT_ROWS}"
-    key = TABLES[table].pair or ("cid",)
-    columns = dict(row[:2] for row in connection.execute(f"DESCRIBE {whole}").fetchall())
-    # A measure rather than a key: a changed key would be a row lost and another one added.
-    for name in sorted(columns, key=lambda each: each in key):
-        column, type_ = quote(name), columns[name]
-        last = f"SELECT max(file_row_number) FROM {source} WHERE {column} IS NOT NULL"
-        if (row := _one(connection, last)) is not None:
-            other = f"({_another(column, type_)})::{type_}"
-            other = f"CASE WHEN file_row_number = {row} THEN {other} ELSE {column} END"
-            return f"SELECT * EXCLUDE (file_row_number) REPLACE ({other} AS {column}) FROM {source}"
-    return None
-
-
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    return (connection.execute(query).fetchone() or (None,))[0]
-
-
-def _another(column: str, type_: str) -> str:
-    """An SQL expression for a value of the column's type that is not the column's value."""
-    if type_ == "UUID":
-        return f"md5({column}::VARCHAR)"
-    if type_ == "VARCHAR":
-        return f"{column} || {literal('x')}"
-    if (
-        type_ == "DOUBLE"
-    ):  # a half differs at any size, where minus 1 would be lost in a large volume
-        return f"CASE WHEN {column} = 0 THEN 1 ELSE {column} / 2 END"
-    return f"CASE WHEN {column} > 0 THEN {column} - 1 ELSE {column} + 1 END"

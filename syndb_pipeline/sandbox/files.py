@@ -1,7 +1,8 @@
 """The routes that move data: upload, download, deletion, benchmark results; meshes and skeletons as
 S3 takes and gives them.
 
-Belongs here: those routes and who may use them. Does not: storing (the embedded node).
+Belongs here: those routes, what they take and give, who may use them. Does not: storing (the
+embedded node).
 
 Not known of SynDB, and decided here: what `download_url` gives for each file (its link), and what a
 download's tar holds: one `<dataset id>/<table>.parquet` for each table asked for that has rows, its
@@ -25,7 +26,7 @@ from html import escape
 from io import BufferedReader
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Any, BinaryIO, Final, cast
+from typing import Annotated, Any, BinaryIO, Final, Literal, cast
 from uuid import UUID, uuid4
 
 import anyio
@@ -34,6 +35,7 @@ import duckdb
 from fastapi import APIRouter, HTTPException, Query, Request, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from itsdangerous import BadData, SignatureExpired
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException as BadBody
 from syndb_constants.dataset import S3Instance
 
@@ -42,39 +44,94 @@ from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import parquet, write_parquet
 from syndb_pipeline.base.errors import DestinationRefused, NotAPackage, UnknownTable
 from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.contract.metadata import printable
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import SUFFIX, FileKind, Package
 from syndb_pipeline.sandbox.backend import (
-    CONTENT_TYPES,
-    FILENAME,
+    KEPT_BENCHMARKS,
     Backend,
     CurrentUser,
     Here,
+    User,
     VerifiedUser,
     invalid,
     may_write,
     without_paths,
 )
 from syndb_pipeline.sandbox.fault_script import OBJECTS
-from syndb_pipeline.sandbox.schemas import (
-    DownloadBenchmark,
-    FilesOfUnits,
-    TablesOfDatasets,
-    UploadBenchmark,
-    UploadForm,
-    UploadQuery,
-)
-from syndb_pipeline.sandbox.users import User
+from syndb_pipeline.sandbox.metadata import Ids, no_truth
 
 IO: Final = "/neurodata/io"
 BENCHMARK: Final = "/neurodata/benchmark"
 TAR: Final = f"{OBJECTS}/tables/syndb_download.tar"
 PIECE: Final = 1 << 20
+CONTENT_TYPES: Final[dict[FileKind, str]] = {
+    "mesh": "model/gltf-binary",
+    "swb": "application/octet-stream",
+}
+"""What a form is signed for. The contract has the mesh's; the skeleton's is not known."""
+
+FILENAME: Final = "${filename}"
+"""What S3 replaces in a form's key by the name of the file that is sent."""
+
+Country = Annotated[str, Field(pattern=r"^\w{2}$")]
+Place = Annotated[str, Field(max_length=200), AfterValidator(printable)]  # ours
 
 uploads = APIRouter()
 """The one route whose body may be large."""
 
 router = APIRouter()
+
+
+class UploadQuery(BaseModel):
+    """What must be said with every upload."""
+
+    upload_start_time: datetime
+    continent: Place
+    country_alpha2: Country
+    city: Place
+    top_mbps_up: Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+
+class UploadForm(BaseModel):
+    """`PreSignedS3UploadUrlSchema`: where to post to, and the fields to send before the file."""
+
+    upload_url: str
+    fields: dict[str, str]
+
+
+class TablesOfDatasets(BaseModel):
+    """`DatasetId2SyndbTables`: names or codes of tables, as text."""
+
+    mapping: Annotated[
+        dict[UUID, Annotated[tuple[str, ...], Field(max_length=100)]],
+        Field(min_length=1, max_length=100),
+    ]  # ours
+
+
+class FilesOfUnits(BaseModel):
+    """`S3PreSignedDownloadRequest`."""
+
+    target: Annotated[S3Instance, BeforeValidator(no_truth)]
+    dataset_id_to_cids: Annotated[dict[UUID, Ids], Field(max_length=100)]  # ours
+
+
+class UploadBenchmark(BaseModel):
+    """`DatasetUploadBenchmarkResultSchema`; `interval` is an ISO 8601 duration."""
+
+    creation_datetime: datetime
+    payload_byte_size: int
+    speed: int
+    interval: Annotated[str, Field(max_length=100)]
+    continent: Place | None
+    country_alpha2: Country | None
+    city: Place | None
+
+
+class DownloadBenchmark(UploadBenchmark):
+    """`NeurodataDownloadBenchmarkResultSchema`."""
+
+    dataset_ids: Ids
 
 
 @uploads.patch(f"{IO}/{{dataset_id}}/upload", status_code=204)
@@ -89,9 +146,17 @@ async def upload(
     await anyio.to_thread.run_sync(
         _take_in, backend, user, dataset_id, dataset_tar_file, limiter=backend.heavy
     )
-    await anyio.to_thread.run_sync(
-        backend.catalogue.add_benchmark, "uploads", _benchmark(query, dataset_tar_file.size or 0)
+    now, start = datetime.now(UTC), query.upload_start_time
+    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    seconds, size = max((now - start).total_seconds(), 0.001), dataset_tar_file.size or 0
+    result = UploadBenchmark(
+        creation_datetime=now,
+        payload_byte_size=size,
+        speed=int(size / seconds),
+        interval=f"PT{seconds:.3f}S",
+        **query.model_dump(include={"continent", "country_alpha2", "city"}),
     )
+    await anyio.to_thread.run_sync(_keep_benchmark, backend, "uploads", result)
 
 
 @router.get(f"{IO}/{{dataset_id}}/upload_url/mesh", status_code=201)
@@ -123,11 +188,13 @@ def download_url(asked: FilesOfUnits, backend: Here) -> dict[str, dict[UUID, lis
     The contract has it as a GET with a JSON body.
     """
     kind: FileKind = "mesh" if asked.target is S3Instance.MESH else "swb"
-    store, links = backend.objects, {}
+    links = {}
     for dataset, units in asked.dataset_id_to_cids.items():
         backend.dataset(dataset)
-        held = store.units(backend, dataset, kind)
-        links[dataset] = [store.url(backend, dataset, kind, each) for each in units if each in held]
+        held = units_with(backend, dataset, kind)
+        links[dataset] = [
+            signed_link(backend, dataset, kind, each) for each in units if each in held
+        ]
     return {"dataset_id_to_download_metadata": links}
 
 
@@ -137,23 +204,22 @@ def delete_dataset(
 ) -> None:
     owner = UUID(backend.dataset(dataset_id).owner)
     backend.node(owner if superuser_override and user.is_superuser else user.id).delete(dataset_id)
-    backend.objects.forget(dataset_id)
     backend.catalogue.forget(dataset_id)
 
 
 @router.get(f"{BENCHMARK}/neurodata_upload_benchmark_results")
 def upload_benchmarks(_: CurrentUser, backend: Here) -> dict[str, list[dict[str, Any]]]:
-    return {"data": backend.catalogue.benchmarks("uploads")}
+    return {"data": backend.catalogue.content.uploads}
 
 
 @router.get(f"{BENCHMARK}/neurodata_download/benchmark_results")
 def download_benchmarks(_: CurrentUser, backend: Here) -> dict[str, list[dict[str, Any]]]:
-    return {"data": backend.catalogue.benchmarks("downloads")}
+    return {"data": backend.catalogue.content.downloads}
 
 
 @router.post(f"{BENCHMARK}/neurodata_download/upload_benchmark_result", status_code=201)
 def new_download_benchmark(result: DownloadBenchmark, _: CurrentUser, backend: Here) -> None:
-    backend.catalogue.add_benchmark("downloads", result)
+    _keep_benchmark(backend, "downloads", result)
 
 
 @router.get(TAR, include_in_schema=False)
@@ -178,7 +244,16 @@ def download(backend: Here, signature: str = "") -> StreamingResponse:
 def _form(backend: Backend, user: User, dataset: UUID, kind: FileKind) -> UploadForm:
     if not may_write(backend.dataset(dataset), user):
         raise HTTPException(403, "This dataset belongs to somebody else.")
-    return backend.objects.form(backend, user.id, dataset, kind)
+    return signed_form(backend, user.id, dataset, kind)
+
+
+def _keep_benchmark(
+    backend: Backend, way: Literal["uploads", "downloads"], result: UploadBenchmark
+) -> None:
+    with backend.catalogue.changing() as kept:
+        results: list[dict[str, Any]] = getattr(kept, way)
+        results.append(result.model_dump(mode="json"))
+        del results[:-KEPT_BENCHMARKS]
 
 
 @dataclass(frozen=True)
@@ -253,20 +328,6 @@ def _table(dataset: UUID, place: int, text: str) -> str:
     raise invalid(message, "body", "mapping", str(dataset), place)
 
 
-def _benchmark(query: UploadQuery, size: int) -> UploadBenchmark:
-    now = datetime.now(UTC)
-    start = query.upload_start_time
-    start = start if start.tzinfo else start.replace(tzinfo=UTC)
-    seconds = max((now - start).total_seconds(), 0.001)
-    return UploadBenchmark(
-        creation_datetime=now,
-        payload_byte_size=size,
-        speed=int(size / seconds),
-        interval=f"PT{seconds:.3f}S",
-        **query.model_dump(include={"continent", "country_alpha2", "city"}),
-    )
-
-
 # Meshes and skeletons
 
 _ERRORS: Final = {
@@ -295,6 +356,34 @@ class S3Error(Exception):
         )
 
 
+def signed_form(backend: Backend, user: UUID, dataset: UUID, kind: FileKind) -> UploadForm:
+    """A form with which anyone may send files of this kind for the dataset until it expires. It
+    acts in the name of `user`."""
+    seconds = backend.limits.form_seconds
+    word = backend.signer.sign("form", seconds, str(user), str(dataset), kind)
+    policy, _, signature = word.rpartition(".")
+    return UploadForm(
+        upload_url=f"{backend.address}{OBJECTS}/{kind}",
+        fields={
+            "key": f"{dataset}/{FILENAME}",
+            "Content-Type": CONTENT_TYPES[kind],
+            "policy": policy,
+            "x-amz-signature": signature,
+        },
+    )
+
+
+def signed_link(backend: Backend, dataset: UUID, kind: FileKind, unit: UUID) -> str:
+    """A link with which anyone may GET the unit's file until it expires."""
+    path = f"{OBJECTS}/{kind}/{dataset}/{unit}{SUFFIX[kind]}"
+    return backend.link(path, "link", path)
+
+
+def units_with(backend: Backend, dataset: UUID, kind: FileKind) -> set[UUID]:
+    """Units of the dataset that have such a file."""
+    return {file.unit for file in backend.node().stored(dataset) if file.kind == kind}
+
+
 @objects.post("/{bucket}")
 async def post(bucket: str, request: Request, backend: Here) -> Response:
     if bucket not in SUFFIX:
@@ -312,11 +401,17 @@ async def post(bucket: str, request: Request, backend: Here) -> Response:
         fields[name] = str(value)
     else:
         raise S3Error("InvalidArgument")
-    user, kind, dataset, unit = _allowed(backend, bucket, fields, value.filename or "")
+    word = f"{fields.get('policy', '')}.{fields.get('x-amz-signature', '')}"
+    user, dataset, kind = cast(tuple[str, str, FileKind], _signed(backend, "form", word))
+    key = fields.get("key", "").replace(FILENAME, value.filename or "")
+    unit = re.fullmatch(rf"{dataset}/({_ID}){re.escape(SUFFIX[kind])}", key)
+    if unit is None or (bucket, fields.get("Content-Type")) != (kind, CONTENT_TYPES[kind]):
+        raise S3Error("AccessDenied", "Invalid according to Policy: Policy Condition failed.")
     if (value.size or 0) > backend.limits.object_bytes:
         raise S3Error("EntityTooLarge")
+    place = (UUID(dataset), kind, UUID(unit[1]))
     etag = await anyio.to_thread.run_sync(
-        _keep, backend, user, dataset, kind, unit, value.file, limiter=backend.file_turn
+        _keep, backend, UUID(user), place, value.file, limiter=backend.file_turn
     )
     return Response(status_code=204, headers={"etag": etag})
 
@@ -324,7 +419,7 @@ async def post(bucket: str, request: Request, backend: Here) -> Response:
 @objects.get("/{key:path}")
 def get(request: Request, backend: Here, signature: str = "") -> Response:
     path = request.url.path
-    if _read(backend, "link", signature) != [path]:
+    if _signed(backend, "link", signature) != [path]:
         raise S3Error("SignatureDoesNotMatch")
     _, _, kind, dataset, name = path.split("/")
     try:
@@ -338,20 +433,7 @@ def get(request: Request, backend: Here, signature: str = "") -> Response:
     raise S3Error("NoSuchKey")
 
 
-def _allowed(
-    backend: Backend, bucket: str, fields: dict[str, str], name: str
-) -> tuple[UUID, FileKind, UUID, UUID]:
-    """Who sends which kind of file for which dataset and unit, as the signed form allows."""
-    word = f"{fields.get('policy', '')}.{fields.get('x-amz-signature', '')}"
-    user, dataset, kind = cast(tuple[str, str, FileKind], _read(backend, "form", word))
-    key = fields.get("key", "").replace(FILENAME, name)
-    unit = re.fullmatch(rf"{dataset}/({_ID}){re.escape(SUFFIX[kind])}", key)
-    if unit is None or (bucket, fields.get("Content-Type")) != (kind, CONTENT_TYPES[kind]):
-        raise S3Error("AccessDenied", "Invalid according to Policy: Policy Condition failed.")
-    return UUID(user), kind, UUID(dataset), UUID(unit[1])
-
-
-def _read(backend: Backend, purpose: str, word: str) -> list[str]:
+def _signed(backend: Backend, purpose: str, word: str) -> list[str]:
     try:
         return backend.signer.read(purpose, word)[1:]
     except SignatureExpired:
@@ -360,17 +442,14 @@ def _read(backend: Backend, purpose: str, word: str) -> list[str]:
         raise S3Error("SignatureDoesNotMatch") from None
 
 
-def _keep(
-    backend: Backend, user: UUID, dataset: UUID, kind: FileKind, unit: UUID, sent: BinaryIO
-) -> str:
-    """Keep the file in the node. Returns its ETag."""
+def _keep(backend: Backend, user: UUID, place: tuple[UUID, FileKind, UUID], sent: BinaryIO) -> str:
+    """Keep a file in the node: its dataset's, of its kind, for its unit. Returns its ETag."""
     with NamedTemporaryFile(dir=backend.incoming) as file:
-        shutil.copyfileobj(sent, file, 1 << 20)
+        shutil.copyfileobj(sent, file, PIECE)
         file.flush()
         path = Path(file.name)
         try:
-            node = backend.node(user)
-            return _etag(node.put_file(dataset, kind, unit, path, digest_file(path)).path)
+            return _etag(backend.node(user).put_file(*place, path, digest_file(path)).path)
         except DestinationRefused:
             raise S3Error("AccessDenied") from None
 

@@ -1,6 +1,6 @@
 """The routes about users: log-in and log-out, accounts, profiles, and academic verification.
 
-Belongs here: those routes. Does not: keeping accounts and tokens (`users.py`).
+Belongs here: those routes. Does not: keeping accounts and tokens (`backend.py`).
 
 Unknown here (404): log-in through GitHub, Google and ORCID, verification by e-mail, profile
 pictures; no step of a publication needs them. Academic verification ends at a page of the sandbox's
@@ -18,10 +18,20 @@ import anyio.to_thread
 from fastapi import APIRouter, Form, HTTPException, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from itsdangerous import BadData
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from syndb_pipeline.sandbox.backend import LOGIN, Backend, CurrentUser, Here, Token, invalid
-from syndb_pipeline.sandbox.schemas import Login, NewUser, ScientistTag
-from syndb_pipeline.sandbox.users import User, UserProfile, UserRead
+from syndb_pipeline.contract.metadata import printable
+from syndb_pipeline.sandbox.backend import (
+    LOGIN,
+    Backend,
+    CurrentUser,
+    Here,
+    Token,
+    User,
+    UserProfile,
+    UserRead,
+    invalid,
+)
 
 INSTITUTION: Final = "/_sandbox/academic"
 CALLBACK: Final = "/user/academic/callback"
@@ -38,6 +48,23 @@ _PAGE_HEADERS: Final = {
 }
 
 router = APIRouter()
+
+
+class Login(BaseModel):
+    username: Annotated[str, Field(max_length=320)]
+    password: Annotated[str, Field(max_length=1_024)]
+    grant_type: Annotated[str, Field(pattern="^password$")] | None = None
+
+
+class NewUser(BaseModel):
+    """`is_superuser` and `is_verified` are no fields: no user makes himself one."""
+
+    email: Annotated[
+        str,
+        Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+        AfterValidator(printable),
+    ]
+    password: Annotated[SecretStr, Field(min_length=3, max_length=1_024)]
 
 
 @router.post(LOGIN)
@@ -82,10 +109,16 @@ async def profile_by_tag(scientist_tag: str, backend: Here) -> UserProfile:
 
 @router.post("/user/profile/current/set_scientist_tag")
 def set_scientist_tag(
-    scientist_tag: Annotated[ScientistTag, Query()], user: CurrentUser, backend: Here
+    scientist_tag: Annotated[
+        str, Query(min_length=1, max_length=100, pattern=r"^[\w.-]+$")  # a limit of our own
+    ],
+    user: CurrentUser,
+    backend: Here,
 ) -> None:
-    if not backend.users.set_tag(user, scientist_tag):
-        raise invalid("Another scientist has this tag", "query", "scientist_tag")
+    with backend.users.changing():
+        if backend.users.by(scientist_tag=scientist_tag) not in (None, user):
+            raise invalid("Another scientist has this tag", "query", "scientist_tag")
+        user.scientist_tag = scientist_tag
 
 
 @router.get("/user/academic/authorize")
@@ -130,7 +163,8 @@ def academic_callback(
         raise HTTPException(400, "The verification was broken off, or its link is no longer good.")
     if _signed(backend, "approval", code) != user:
         raise HTTPException(403, "The institution did not confirm this.")
-    backend.users.change(user, is_verified=True)
+    with backend.users.changing():
+        user.is_verified = True
     return {"message": "Your academic status is verified. You may close this window."}
 
 
@@ -143,10 +177,7 @@ def _signed(backend: Backend, purpose: str, word: str) -> User | None:
 
 
 def _bad_link() -> Response:
-    text = (
-        "This link is no good, or no longer. "
-        "Ask for a new one with <code>syndb-pipeline login</code>."
-    )
+    text = "This link is no longer good. Ask for a new one with <code>syndb-pipeline login</code>."
     return HTMLResponse(_PAGE.format(text), 400, _PAGE_HEADERS)
 
 

@@ -1,44 +1,56 @@
-"""The sandbox as a running server: a socket, uvicorn, and what a person is shown at the start.
+"""The sandbox as a running server: SynDB's published REST contract over an embedded node, a socket,
+uvicorn, and what a person is shown at the start.
 
-Belongs here: serving and stopping, and what needs the socket: resetting a connection, a limit to a
-request's head. Does not: the application (`app.py`), when a reset happens (`faults.py`), or the
-command's options.
+Belongs here: putting the parts together, what holds for every request, serving and stopping, and
+what needs the socket: resetting a connection, a limit to a request's head. Does not: any route's
+work, when a reset happens (`faults.py`), or the command's options.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.base.errors import ConfigError, NotPermitted, PipelineError, UnknownDataset
+from syndb_pipeline.config.yaml_file import read_yaml, validated
 from syndb_pipeline.destinations.rest import is_loopback
-from syndb_pipeline.sandbox.app import build_app
-from syndb_pipeline.sandbox.backend import NODE, Backend, Limits, Objects
-from syndb_pipeline.sandbox.faults import CONNECTION, Faults, tamper
-from syndb_pipeline.sandbox.users import (
+from syndb_pipeline.sandbox import files, metadata, profile
+from syndb_pipeline.sandbox.backend import (
     DEMO_ACCOUNTS,
+    NODE,
     TOKEN_SECONDS,
-    Signer,
+    Accounts,
+    Backend,
+    Limits,
     Users,
-    account_lines,
-    load_accounts,
+    without_paths,
 )
+from syndb_pipeline.sandbox.fault_script import tamper
+from syndb_pipeline.sandbox.faults import CONNECTION, Faults
+from syndb_pipeline.sandbox.files import S3Error
 from syndb_pipeline.state.store import hold, write_atomically
 
 PASSWORD_VARIABLE: Final = "SYNDB_SANDBOX_PASSWORD"
@@ -52,6 +64,13 @@ memory."""
 
 FLUSH_SECONDS: Final = 2.0
 """How long a reset waits for bytes under way to reach a client that reads slowly."""
+
+
+BODY_BYTES: Final = 1_000_000
+"""Bytes of a body that is no file; a dataset's metadata are a few thousand."""
+
+_FORM_SLACK: Final = 200_000
+"""Bytes of a form beside its file."""
 
 
 def _print(line: str) -> None:
@@ -68,7 +87,6 @@ def serve(
     accounts: Path | None = None,
     token_seconds: float = TOKEN_SECONDS,
     limits: Limits | None = None,
-    objects: Callable[[], Objects] = Objects,
     log: Callable[[str], None] = _print,
 ) -> None:
     """Serve the sandbox in `folder` until SIGTERM or Ctrl+C; then finish what is under way.
@@ -84,7 +102,6 @@ def serve(
             else from SYNDB_SANDBOX_PASSWORD, else from the folder's secret.
         token_seconds: How long a token is good.
         limits: How much the server takes in.
-        objects: Makes another store of meshes and skeletons than the node.
         log: What is called with each line for a person: address, accounts and their passwords.
 
     Raises:
@@ -100,7 +117,7 @@ def serve(
         )
     folder = folder.expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    known = load_accounts(accounts) if accounts is not None else DEMO_ACCOUNTS
+    known = validated(read_yaml(accounts), Accounts) if accounts is not None else DEMO_ACCOUNTS
     limits = limits or Limits()
     change = partial(
         tamper, folder / NODE, memory_limit=limits.memory_limit, threads=limits.threads
@@ -111,9 +128,9 @@ def serve(
         name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
         name = f"[{name}]" if ":" in name else name
         address = f"http://{name}:{listener.getsockname()[1]}"
-        users = Users(folder, Signer(folder), token_seconds=token_seconds)
-        passwords = users.add(known, password=os.environ.get(PASSWORD_VARIABLE))
-        backend = Backend(folder, address, users, limits, objects())
+        users = Users(folder, token_seconds)
+        passwords = users.add(known, os.environ.get(PASSWORD_VARIABLE))
+        backend = Backend(folder, address, users, limits)
         app = build_app(backend, script, any_host=not is_loopback(host))
         # What is received goes beside where it will be kept, not to a system's /tmp of little room.
         backend.incoming.mkdir()
@@ -121,7 +138,7 @@ def serve(
         for line in (
             f"SynDB sandbox at {address}; its data are in {folder}. Ctrl+C stops it.",
             "Accounts (name, password):",
-            *account_lines(known.users, passwords),
+            *_account_lines(known, passwords),
             *(f"Fault: {text}" for text in script.texts),
             "For pipeline.yaml; if it has `destinations:` already, only the last line, below it:",
             "",
@@ -135,6 +152,128 @@ def serve(
             _run(uvicorn.Server(server_config(app)), listener)
         finally:
             (folder / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _account_lines(accounts: Accounts, passwords: Mapping[str, str]) -> Iterator[str]:
+    """A line for each account, with its password."""
+    width = max(map(len, passwords))
+    for each in accounts.users:
+        rights = ["verified" if each.verified else "not verified"]
+        rights += ["superuser"] * each.superuser
+        if each.groups:
+            rights.append(f"in {', '.join(each.groups)}")
+        yield f"  {each.email:<{width}}  {passwords[each.email]}  {', '.join(rights)}"
+
+
+# The application
+
+
+def build_api(faults: Faults, limits: Limits) -> FastAPI:
+    """The routes, and what answers when one refuses."""
+    api = FastAPI(
+        title="SynDB sandbox",
+        version="0.7.2",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would go to whatever host the request named
+        max_body_size=BODY_BYTES,
+    )
+
+    @api.get("/")
+    async def root() -> dict[str, str]:
+        return {"name": "SynDB sandbox", "contract": "syndb-api-client 0.7.2"}
+
+    for router in (profile.router, metadata.router, files.router, faults.router()):
+        api.include_router(router)
+    api.include_router(files.uploads, max_body_size=limits.upload_bytes + _FORM_SLACK)
+    api.include_router(files.objects, max_body_size=limits.object_bytes + _FORM_SLACK)
+    for error, handler in _HANDLERS.items():
+        api.add_exception_handler(error, handler)
+    return api
+
+
+def build_app(backend: Backend, faults: Faults, *, any_host: bool = False) -> ASGIApp:
+    """The sandbox as an application, to be served by `serve.ResettableProtocol`.
+
+    Args:
+        backend: What it serves; what a server that was killed left there is removed.
+        faults: What goes wrong, as a middleware around everything else.
+        any_host: Whether a request may call the server by any name. Otherwise by the name in its
+            address, or by one of this machine's when that is one: a web page elsewhere that
+            points its own name here gets nothing.
+    """
+    for left in ("incoming", "outgoing"):
+        shutil.rmtree(backend.folder / left, ignore_errors=True)
+    api = build_api(faults, backend.limits)
+    api.state.backend = backend
+    return faults.around(api if any_host else _only_for(api, backend.address))
+
+
+async def _on_invalid(_: Request, error: Any) -> Response:
+    """422 as `HTTPValidationError` has it, without what was sent."""
+    found = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()[:100]]
+    # In ASCII, for a lone surrogate in a key that was sent could not be written otherwise.
+    return Response(json.dumps({"detail": found}), 422, media_type="application/json")
+
+
+async def _on_s3_error(_: Request, error: Any) -> Response:
+    return Response(error.body, error.status, media_type="application/xml")
+
+
+async def _on_refused(request: Request, error: Any) -> Response:
+    """What the node refuses: `DatasetErrorModel` where it is about a dataset, else words."""
+    detail: Any = without_paths(error.message)
+    status = {NotPermitted: 403, UnknownDataset: 404}.get(type(error), 500)
+    if status == 403:
+        detail = "This dataset belongs to somebody else."
+    if status == 404:
+        detail = "There is no such dataset."
+    if status < 500 and "dataset_id" in request.path_params:
+        detail = {"message": detail, "dataset_id": request.path_params["dataset_id"]}
+    return JSONResponse({"detail": detail}, status)
+
+
+async def _on_mistake(_: Request, error: Any) -> Response:
+    """A mistake of ours: nothing of its inside goes out. The server's log has it."""
+    return JSONResponse(
+        {"detail": "The sandbox failed in a way it should not; its log says how."},
+        500,
+        {"connection": "close"},
+    )
+
+
+_HANDLERS: Final[dict[type[Exception], Any]] = {
+    RequestValidationError: _on_invalid,
+    S3Error: _on_s3_error,
+    PipelineError: _on_refused,
+    Exception: _on_mistake,
+}
+
+
+def _only_for(app: ASGIApp, address: str) -> ASGIApp:
+    own = urlsplit(address).hostname or ""
+    refused = JSONResponse(
+        {"detail": "This is the SynDB sandbox; it does not go by that name."}, 400
+    )
+
+    def is_ours(host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name == own or (is_loopback(own) and is_loopback(name))
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = scope["type"] != "http"
+        if not wanted:
+            hosts = Request(scope).headers.getlist("host")
+            wanted = len(hosts) == 1 and is_ours(hosts[0])
+        await (app if wanted else refused)(scope, receive, send)
+
+    return guarded
+
+
+# The server
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:

@@ -26,9 +26,9 @@ import pytest
 from filelock import FileLock
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
+from syndb_pipeline.sandbox.backend import DEMO_ACCOUNTS, Users
 from syndb_pipeline.sandbox.fault_script import FAULTS_HELP
 from syndb_pipeline.sandbox.serve import serve
-from syndb_pipeline.sandbox.users import DEMO_ACCOUNTS, Signer, Users
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, UPLOAD, Sandbox, new_dataset, register
 
 NEW = "/neurodata/metadata/dataset/new"
@@ -562,7 +562,7 @@ def test_secrets_on_disk_are_the_owners_alone_and_no_passwords(sandbox: Sandbox)
 
 def test_made_up_passwords_are_the_same_at_each_start_and_others_elsewhere(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "a", "b")]
-    made = [Users(folder, Signer(folder)).add(DEMO_ACCOUNTS) for folder in folders]
+    made = [Users(folder).add(DEMO_ACCOUNTS) for folder in folders]
     assert made[0] == made[1] != made[2]
     assert len(set(made[0].values())) == 4
     assert all(len(password) >= 16 for password in made[0].values())
@@ -587,7 +587,7 @@ def test_accounts_of_a_file(tmp_path: Path) -> None:
 def test_what_an_older_version_kept_is_read(tmp_path: Path) -> None:
     user = {"id": str(uuid4()), "email": TOM, "password": "a$b", "verified": True, "groups": []}
     (tmp_path / "users.json").write_text(json.dumps({"format": 1, "users": [user], "revoked": {}}))
-    known = Users(tmp_path, Signer(tmp_path)).by(email=TOM)
+    known = Users(tmp_path).by(email=TOM)
     assert known is not None and known.is_verified
 
 

@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
-from syndb_pipeline.sandbox.app import build_api
 from syndb_pipeline.sandbox.backend import Limits
 from syndb_pipeline.sandbox.faults import Faults
+from syndb_pipeline.sandbox.serve import build_api
 from tests import campaigns
 from tests.rest_lab import ADA, Sandbox
 

@@ -18,8 +18,7 @@ import pytest
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import Metadata, Package
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.sandbox.fault_script import parse_fault
-from syndb_pipeline.sandbox.faults import tamper
+from syndb_pipeline.sandbox.fault_script import parse_fault, tamper
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 METADATA = Metadata.model_validate(
