@@ -16,8 +16,8 @@ from dagster_defs.failures import tell_failures
 from dagster_defs.metadata import NOT_REPORTED
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations import default_destination, open_destination
-from syndb_pipeline.publishing import deletion
 from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.publishing.status import delete as remove
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
 
@@ -86,7 +86,7 @@ def delete_dataset(
         settings = pipeline.settings()
         node = open_destination(settings, destination, context.log.info)
         who = node.who_am_i()
-        tombstone = deletion.delete(settings, dataset, node, config.label)
+        tombstone = remove(settings, dataset, node, config.label)
         gone = tombstone.deletion
         context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}, for good.")
         context.add_output_metadata(

@@ -89,7 +89,8 @@ class Lab:
 
     def approved(self) -> Lab:
         context = self.context
-        approve(context, plan(context).digest, "Ada", "prompt")
+        current = plan(context)
+        approve(context, current, current.digest, "Ada", "prompt")
         return self
 
 

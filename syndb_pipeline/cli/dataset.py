@@ -179,9 +179,11 @@ def approve(
     """Approve the plan of this digest, so that it may be published later or in the UI."""
     from syndb_pipeline.destinations.embedded.node import operating_system_user
     from syndb_pipeline.publishing.plan import approve as approve_digest
+    from syndb_pipeline.publishing.plan import plan as planned
 
     context = terminal.open_context(config, settings)
-    approval = approve_digest(context, digest, operating_system_user(), "option")
+    person = operating_system_user()
+    approval = approve_digest(context, planned(context), digest, person, "option")
     typer.echo(
         f"Approved plan {approval.digest[:12]} of {context.config.dataset.label}.\nNext:"
         f" syndb-pipeline publish {config}"

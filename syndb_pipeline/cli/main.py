@@ -104,8 +104,8 @@ def delete(
     """Delete a dataset you own at a destination, for good."""
     from syndb_pipeline.config.settings import load_dataset
     from syndb_pipeline.destinations import default_destination, open_destination
-    from syndb_pipeline.publishing.deletion import delete as remove
-    from syndb_pipeline.publishing.deletion import describe_preview, preview_delete
+    from syndb_pipeline.publishing.status import delete as remove
+    from syndb_pipeline.publishing.status import preview_delete
 
     try:
         identity = UUID(dataset)
@@ -118,7 +118,7 @@ def delete(
         where = destination or default_destination(loaded)
     node = open_destination(loaded, where, terminal.say)
     if label is None:
-        typer.echo(describe_preview(preview_delete(identity, node)))
+        typer.echo(preview_delete(identity, node))
         if not sys.stdin.isatty():
             raise ApprovalError(
                 "Nothing was deleted: the label was not typed.",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from syndb_pipeline.base.errors import DestinationRefused, OutcomeUnknown
 from syndb_pipeline.destinations.base import (
@@ -26,7 +26,7 @@ from syndb_pipeline.destinations.base import (
     Upload,
 )
 from syndb_pipeline.publishing.plan import Plan
-from syndb_pipeline.publishing.records import JournalLine, PublishRecords
+from syndb_pipeline.publishing.records import JournalLine, PublishRecords, State
 
 Outcome = Literal["arrived", "lost"]
 """A person's word on an upload whose outcome neither the destination nor our journal can give."""
@@ -69,6 +69,10 @@ class Arrival:
     command: str
     created: bool = False
 
+    def note(self, step: str, state: State, details: dict[str, Any] | None = None) -> None:
+        """Journal how far a step of this plan is."""
+        self.records.note(self.plan.digest, self.destination.name, step, state, details)
+
     def arrived(self, info: DatasetInfo) -> Upload | None:
         """The upload of this tar, when it is there; None when it is certain that it is not. Raises
         `OutcomeUnknown`."""
@@ -78,10 +82,6 @@ class Arrival:
             return newest if newest and newest.tar_sha256 == self.plan.payload.sha256 else None
         # A destination that does not say which tars it took: our journal knows what was sent, its
         # counts and rows say what arrived.
-        known = self.destination.deletions(self.plan.dataset)
-        since = self.records.deleted_at(self.destination.name, known)
-        if last is not None and since is not None and last.at <= since:
-            last = None
         if last is not None and last.state in ("start", "unanswered"):
             info = self._settled(last, info)
         if last is None or last.plan != self.plan.digest:
@@ -95,20 +95,22 @@ class Arrival:
             return None
         # Another upload may have been counted in between; then the rows say it, where they can be
         # read.
-        if all(check.whole for check in self._compared()):
+        if all(check.whole for check in self.compared()):
             return self._sent()
         raise self._unexplained(before, info)
 
     def _last_upload(self) -> JournalLine | None:
-        """The journal's last word on an upload since we last deleted the dataset. By the order of
-        lines: a clock may be set back."""
+        """The journal's last word on an upload since the dataset was last deleted. For our own
+        deletions by the order of lines: a clock may be set back."""
         for line in reversed(self.records.journal()):
             if line.destination != self.destination.name:
                 continue
-            if line.step == "upload":
-                return line
             if (line.step, line.state) == ("delete", "done"):
                 break
+            if line.step == "upload":
+                known = self.destination.deletions(self.plan.dataset)
+                since = self.records.deleted_at(self.destination.name, known)
+                return line if since is None or line.at > since else None
         return None
 
     def _settled(self, last: JournalLine, info: DatasetInfo) -> DatasetInfo:
@@ -141,9 +143,9 @@ class Arrival:
         if before < now < whole:
             return OutcomeUnknown(
                 message,
-                next_step="If it is still being taken in, ask again in a while with: "
-                f"{self.command}\nIf the number stays, a part was lost. Then delete it and publish "
-                f"again: syndb-pipeline delete {dataset} --destination {name}",
+                next_step=f"Ask again in a while with: {self.command}\nIf the number stays, a part "
+                "was lost. Then delete it and publish again: "
+                f"syndb-pipeline delete {dataset} --destination {name}",
             )
         return OutcomeUnknown(
             f"{message} So somebody else changed the dataset meanwhile.",
@@ -189,7 +191,7 @@ class Arrival:
         if receipt and receipt.destination == name and receipt.number_of_units == units:
             return None  # nothing was uploaded since our last receipt, which is of another plan
         self.log(f"{name} counts {units:,} units that this machine does not know of; reading them")
-        checks = self._compared()
+        checks = self.compared()
         if all(check.whole for check in checks):
             return self._sent()
         if all(check.found is not None for check in checks):
@@ -203,7 +205,8 @@ class Arrival:
     def _sent(self) -> Upload:
         return Upload.of(self.plan.sent, self.who.id)
 
-    def _compared(self) -> tuple[TableCheck, ...]:
+    def compared(self) -> tuple[TableCheck, ...]:
+        """The plan's tables held against those that are there."""
         return self.destination.compare(self.plan.dataset, self.plan.sent)
 
     def info(self) -> DatasetInfo:

@@ -1,7 +1,8 @@
-"""The plan: exactly what would be sent where, under one digest; and the approval of that digest by
-a person.
+"""The plan: exactly what would be sent where, under one digest; the chain of stages that it rests
+on, recomputed; and the approval of that digest by a person.
 
-Belongs here: computing, describing and approving a plan. Does not: sending (`publish.py`).
+Belongs here: computing, describing and approving a plan. Does not: sending (`publish.py`), running
+or repairing a stage.
 """
 
 from __future__ import annotations
@@ -10,25 +11,26 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected
+from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, PipelineError
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.base.tar_stream import TarPayload
 from syndb_pipeline.config.settings import Terms
 from syndb_pipeline.contract.dataset import Metadata
-from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, LICENSES, SPDX_LICENSES
+from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
-from syndb_pipeline.publishing.chain import Link, recompute
 from syndb_pipeline.publishing.records import Approval, How, PublishRecords
+from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.package import Manifest, Packed, as_sent
 from syndb_pipeline.state.results import Links, lines_of, relations_of
-from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.stage import Context, Stage
+from syndb_pipeline.state.store import Record
 
 SHORTEST_PREFIX: Final = 12
 """Hex characters of a digest that a person must give at least."""
@@ -38,6 +40,94 @@ _TERMS: Final = {
     "redistributable": "you may redistribute them",
     "license_agreed": "you agree to the licence",
 }
+
+# The chain
+
+StageState = Literal["current", "stale", "missing"]
+
+
+class Link(BaseModel):
+    """One stage of the chain: whether its outputs are whole and made from what it would read now.
+
+    `changes` say in words what is not as it was; they are empty for a stage that is stale only
+    because of an earlier one, `behind`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    state: StageState
+    changes: tuple[str, ...] = ()
+    behind: str | None = None
+    digest: str | None = None
+
+
+def recompute(context: Context) -> list[Link]:
+    """Every stage's link, in order: digests of lab files, config and outputs taken again, versions
+    compared. Reads every byte involved."""
+    links: list[Link] = []
+    for stage in runner.STAGES.values():
+        behind = next((link.stage for link in links if link.state != "current"), None)
+        record, changes = context.store.record(stage.name), []
+        if record is not None:
+            # What it would read now cannot be known while the one before it is not whole.
+            changes = _inputs_changed(context, stage, record) if behind is None else []
+            damaged = context.store.mismatches(record)
+            changes += [
+                f"{name}, which the pipeline wrote, was changed or removed" for name in damaged
+            ]
+        elif context.store.record_path(stage.name).is_file():
+            changes = [f"{stage.name}/record.json, which the pipeline wrote, was changed"]
+        links.append(
+            Link(
+                stage=stage.name,
+                state="stale"
+                if changes or (record and behind)
+                else "current"
+                if record
+                else "missing",
+                changes=tuple(changes),
+                behind=behind,
+                digest=record.digest if record else None,
+            )
+        )
+    return links
+
+
+def _inputs_changed(context: Context, stage: Stage, record: Record) -> list[str]:
+    """What a stage read, or would be read with, that is not as it was, in words."""
+    changes = []
+    try:
+        now = runner.expected_inputs(context, stage)
+        for name in _unequal(record.inputs, now):
+            how = "changed" if name in now else "is gone"
+            changes.append(f"{_input(name)} {how if name in record.inputs else 'is new'}")
+    except PipelineError as error:
+        changes.append(error.message)
+    was, versions = record.versions, runner.versions(stage)
+    for name in _unequal(was, versions):
+        changes.append(f"the version of {name} is {versions.get(name)}, it was {was.get(name)}")
+    return changes
+
+
+def _unequal(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _input(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    known = {
+        "file": f"the lab's file {rest}",
+        "corrections": f"the file of corrections of {rest}",
+        "record": f"what {rest} found",
+        "config": f"the config{f' ({rest})' if rest else ''}",
+        "paths": "a path to a mesh or skeleton",
+        "files": "a mesh or skeleton",
+    }
+    return known.get(kind, name)
+
+
+# The plan
 
 
 class Plan(Packed):
@@ -103,19 +193,21 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
     """
     if destination is None:
         destination = open_destination(context.settings, context.config.publish.destination)
-    links = recompute(context)
-    _require_prepared(context, links)
+    # In this order, as a person would ask: prepared, accepted, packed.
+    *checked, package = recompute(context)
+    _require_current(context, checked, "prepared")
+    verdict = context.verdict
+    if not verdict.details.accepted:
+        count = len(verdict.errors)
+        raise DataRejected(
+            f"Dataset {context.config.name} was rejected: "
+            f"{count} kind{'s' if count != 1 else ''} of errors.",
+            next_step=f"See them with: syndb-pipeline check {context.config.path}",
+        )
+    _require_current(context, [package], "packed")
     folder = context.store.stage("package")
-    try:
-        manifest = Manifest.read(folder)
-    except ValidationError as error:
-        place = error.errors()[0]["loc"]
-        raise ConfigError(
-            f"{folder / 'manifest.json'} lacks what publishing needs: {place}.",
-            next_step=_again(context),
-        ) from None
-    _require_recorded(context, links, manifest)
-    inputs = context.ingested.inputs
+    # Whole and made from these very records, for its own record says so.
+    manifest, inputs = Manifest.read(folder), context.ingested.inputs
     parts = _parts(manifest, destination, inputs)
     return Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
@@ -126,10 +218,24 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         target=destination.target,
         metadata=manifest.dataset,
         package=folder,
-        relations=context.verdict.details.relations,
+        relations=verdict.details.relations,
         parts=parts,
         inputs=inputs,
     )
+
+
+def _require_current(context: Context, links: list[Link], done: str) -> None:
+    again = f"Prepare it again and look at the new plan: syndb-pipeline plan {context.config.path}"
+    if changes := [change for link in links for change in link.changes]:
+        raise ApprovalError(
+            f"Something changed since the dataset was {done}:\n{in_lines(changes)}",
+            next_step=again,
+        )
+    if missing := [link.stage for link in links if link.state == "missing"]:
+        raise ConfigError(
+            f"Dataset {context.config.name} is not prepared: {missing[0]} has not run.",
+            next_step=again,
+        )
 
 
 def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str]) -> dict[str, str]:
@@ -154,52 +260,7 @@ def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str])
     return {name: digest_of(part) for name, part in parts.items()}
 
 
-# What has to hold
-
-
-def _again(context: Context) -> str:
-    return f"Prepare it again and look at the new plan: syndb-pipeline plan {context.config.path}"
-
-
-def _require_prepared(context: Context, links: list[Link]) -> None:
-    """The stages to the verdict are current, the verdict is "accepted", the package is current: in
-    this order, as a person would ask."""
-    *checked, package = links
-    _require_current(context, checked, "prepared")
-    verdict = context.verdict
-    if not verdict.details.accepted:
-        count = len(verdict.errors)
-        raise DataRejected(
-            f"Dataset {context.config.name} was rejected: "
-            f"{count} kind{'s' if count != 1 else ''} of errors.",
-            next_step=f"See them with: syndb-pipeline check {context.config.path}",
-        )
-    _require_current(context, [package], "packed")
-
-
-def _require_current(context: Context, links: list[Link], done: str) -> None:
-    if changes := [change for link in links for change in link.changes]:
-        raise ApprovalError(
-            f"Something changed since the dataset was {done}:\n{in_lines(changes)}",
-            next_step=_again(context),
-        )
-    if missing := [link.stage for link in links if link.state == "missing"]:
-        raise ConfigError(
-            f"Dataset {context.config.name} is not prepared: {missing[0]} has not run.",
-            next_step=_again(context),
-        )
-
-
-def _require_recorded(context: Context, links: list[Link], manifest: Manifest) -> None:
-    """The manifest speaks of this dataset and of the very records that are there."""
-    records = {link.stage: link.digest for link in links}
-    unlike = [name for name, digest in manifest.chain.items() if records.get(name) != digest]
-    if unlike or manifest.dataset.id != context.dataset or manifest.verdict != "accepted":
-        which = f": {', '.join(unlike)}" if unlike else ""
-        raise ApprovalError(
-            f"The package was made from other results than those that are there{which}.",
-            next_step=_again(context),
-        )
+# Approval
 
 
 def require_consent(terms: Terms | None, config_path: Path) -> Terms:
@@ -227,51 +288,27 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
     return terms
 
 
-def require_metadata(metadata: Metadata, config_path: Path) -> None:
-    """Raises `ConfigError` when the licence is none of SynDB's, or metadata that SynDB requires are
-    empty."""
-    if LICENSES.get(metadata.license) != metadata.data_license:
-        raise ConfigError(
-            f"dataset.license: {metadata.license!r} is not a licence SynDB knows.",
-            next_step=f"Set it in {config_path} to one of: {', '.join(LICENSES)}",
-        )
-    required = ("label", "animal_name", "microscopy", "brain_regions")
-    empty = [f"dataset.{name}" for name in required if not getattr(metadata, name)]
-    if not metadata.syndb_tables:
-        empty.append("tables")
-    if empty:
-        raise ConfigError(
-            f"Metadata that SynDB requires are missing: {', '.join(empty)}.",
-            next_step=f"Fill them in in {config_path}.",
-        )
-
-
-# Approval
-
-
 def names(given: str, digest: str) -> bool:
     """Whether `given` is the digest, or at least its first `SHORTEST_PREFIX` characters."""
     folded = given.strip().casefold()
     return len(folded) >= SHORTEST_PREFIX and digest.startswith(folded)
 
 
-def approve(
-    context: Context, digest: str, by: str, how: How, destination: Destination | None = None
-) -> Approval:
-    """Keep `by`'s approval of the plan that `digest` names (in full, or its first 12 characters or
-    more). The plan is computed again.
+def approve(context: Context, current: Plan, digest: str, by: str, how: How) -> Approval:
+    """Keep `by`'s approval of the plan that was just computed.
 
-    Raises `ApprovalError` when the digest is not that of the plan as it is now, or the terms are
-    not accepted, and what `plan` raises.
+    Args:
+        context: The dataset.
+        current: Its plan.
+        digest: What `by` gave, in full or its first 12 characters or more.
+        by: Who approves.
+        how: In which way.
+
+    Raises:
+        ApprovalError: The digest is not that of the plan, or the terms are not accepted.
     """
-    return approve_plan(context, plan(context, destination), digest, by, how)
-
-
-def approve_plan(context: Context, current: Plan, digest: str, by: str, how: How) -> Approval:
-    """`approve` for a plan that was just computed."""
     path = context.config.path
     terms = require_consent(context.config.terms, path)
-    require_metadata(current.metadata, path)
     standing = context.config.publish.approval == "standing" and by == terms.accepted_by
     if how == "standing" and not standing:
         raise ApprovalError(
@@ -315,11 +352,8 @@ def describe(current: Plan) -> str:
     license = current.metadata.license
     spdx = "".join(f" ({spdx})" for spdx, name in SPDX_LICENSES.items() if name == license)
     width = max(len(name) for name in [*current.tables, *current.set_aside])
-    meshes = sum(file.kind == "mesh" for file in current.files)
-    skeletons = len(current.files) - meshes
     rows = {name: (table.rows, amount(table.bytes)) for name, table in current.tables.items()}
     rows["in all"] = current.rows, f"{amount(current.tar.bytes):>9} in {current.tar.name}"
-    relations = list(lines_of(relations_of(current.relations)))
     lines = [
         f"Dataset      {current.label}",
         f"Id           {current.dataset}",
@@ -338,14 +372,16 @@ def describe(current: Plan) -> str:
             for name, (count, size) in rows.items()
         ),
     ]
-    if relations:
+    if relations := [f"  {line}" for line in lines_of(relations_of(current.relations))]:
         lines.append("References, the tables they point to, rows, and how the table was chosen")
-        lines += (f"  {line}" for line in relations)
+        lines += relations
     if current.set_aside:
         lines.append("Quarantined, not sent")
         lines += (f"  {name:<{width}}  {each}" for name, each in current.set_aside.items())
-    files = f"{meshes:,} meshes, {skeletons:,} skeletons, {amount(current.file_bytes)}"
-    return "\n".join([*lines, f"Files        {files}", f"Digest       {current.digest}"])
+    meshes = sum(file.kind == "mesh" for file in current.files)
+    files = f"{meshes:,} meshes, {len(current.files) - meshes:,} skeletons"
+    lines.append(f"Files        {files}, {amount(current.file_bytes)}")
+    return "\n".join([*lines, f"Digest       {current.digest}"])
 
 
 def _terms(terms: dict[str, Any] | None) -> str:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.errors import (
@@ -39,18 +38,10 @@ from syndb_pipeline.destinations.base import (
     differences,
 )
 from syndb_pipeline.destinations.embedded.node import operating_system_user
+from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
-from syndb_pipeline.publishing.plan import (
-    Plan,
-    approve_plan,
-    changed_since,
-    in_lines,
-    names,
-    plan,
-    require_consent,
-    require_metadata,
-)
-from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt, State
+from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
+from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt
 from syndb_pipeline.state.stage import Context
 
 
@@ -96,8 +87,7 @@ def publish(
     with records.lock(wait=wait, log=say), unknown_until_asked(records, destination):
         require_consent(config.terms, config.path)
         digests.forget()
-        current = plan(context, destination)
-        require_metadata(current.metadata, config.path)
+        current = planning.plan(context, destination)
         run = _Publication(
             context=context,
             records=records,
@@ -109,8 +99,8 @@ def publish(
             outcome=outcome,
             command=f"syndb-pipeline publish {config.path}",
         )
-        if approve is not None and not names(approve, current.digest):
-            approve_plan(context, current, approve, "", "option")  # raises, and says why
+        if approve is not None and not planning.names(approve, current.digest):
+            planning.approve(context, current, approve, "", "option")  # raises, and says why
         info = destination.info(current.dataset)
         if (receipt := run.published(info)) is not None:
             say(f"Published already on {_time(receipt.published)}; nothing to send.")
@@ -120,11 +110,8 @@ def publish(
 
 def valid_approvals(context: Context, current: Plan, since: datetime | None) -> list[Approval]:
     """The kept approvals of exactly this plan, given after `since`."""
-    return [
-        approval
-        for approval in PublishRecords(context.store).approvals()
-        if approval.digest == current.digest and _after(approval, since)
-    ]
+    every = PublishRecords(context.store).approvals()
+    return [each for each in every if each.digest == current.digest and _after(each, since)]
 
 
 def _after(approval: Approval, since: datetime | None) -> bool:
@@ -158,14 +145,14 @@ class _Publication(Arrival):
         else:
             sha256 = self.plan.payload.sha256
             same = bool(info.uploads) and info.uploads[-1].tar_sha256 == sha256
-        if not same and not all(check.whole for check in self._compared()):
+        if not same and not all(check.whole for check in self.compared()):
             return None
         if self._lacking():
             return None
         noted = self.records.last(self.plan.digest, self.destination.name, "receipt")
         if noted is None or self.records.receipt() != receipt:  # killed in between
             self.records.write_receipt(receipt)
-            self._note("receipt", "done")
+            self.note("receipt", "done")
         return receipt
 
     def approval(self, info: DatasetInfo | None, given: str | None, by: str) -> Approval:
@@ -177,12 +164,12 @@ class _Publication(Arrival):
         if kept := valid_approvals(context, current, since):
             return kept[-1]
         if given is not None:
-            return approve_plan(context, current, given, by, "option")
+            return planning.approve(context, current, given, by, "option")
         config, every = context.config, self.records.approvals()
         by_person = any(each.how != "standing" and _after(each, since) for each in every)
         if config.publish.approval == "standing" and (since is None or by_person):
             person = require_consent(config.terms, config.path).accepted_by
-            return approve_plan(context, current, current.digest, person, "standing")
+            return planning.approve(context, current, current.digest, person, "standing")
         reason = "Nobody has approved this plan"
         if since is not None and any(not _after(each, since) for each in every):
             known = f"known since {_time(since)}"
@@ -204,38 +191,27 @@ class _Publication(Arrival):
         self._files()
         checks, info = self._read_back()
         current = self.plan
-        receipt = Receipt(
-            plan=current.digest,
-            dataset=current.dataset,
-            label=current.label,
-            destination=self.destination.name,
-            target=self.destination.target,
-            owner=info.owner,
-            account=self.who.name,
-            metadata=current.metadata,
-            license=current.metadata.license,
-            terms=current.terms or {},
-            approval=approval,
-            upload=upload,
-            tables={check.table: check for check in checks},
-            set_aside=current.set_aside,
-            number_of_units=info.number_of_units,
-            files=len(current.files),
-            file_bytes=current.file_bytes,
-            chain=current.chain,
-            inputs=current.inputs,
-            versions=current.versions,
-            published=datetime.now(UTC),
-        )
+        # What the receipt says of the plan, it has under the plan's own names.
+        same = {name: getattr(current, name, None) for name in Receipt.model_fields}
+        own = {
+            "plan": current.digest,
+            "owner": info.owner,
+            "account": self.who.name,
+            "license": current.metadata.license,
+            "approval": approval,
+            "upload": upload,
+            "tables": {check.table: check for check in checks},
+            "number_of_units": info.number_of_units,
+            "files": len(current.files),
+            "published": datetime.now(UTC),
+        }
+        receipt = Receipt.model_validate(same | own)
         path = self.records.write_receipt(receipt)
-        self._note("receipt", "done")
+        self.note("receipt", "done")
         tables = f"{len(checks)} table{'' if len(checks) == 1 else 's'}"
         where = f"to {self.destination.name}. Receipt: {path}"
         self.log(f"Published {receipt.rows:,} rows in {tables} {where}")
         return receipt
-
-    def _note(self, step: str, state: State, details: dict[str, Any] | None = None) -> None:
-        self.records.note(self.plan.digest, self.destination.name, step, state, details)
 
     def _register(self) -> None:
         """Register the dataset, or select the one that is there, with the same metadata. Metadata
@@ -251,10 +227,10 @@ class _Publication(Arrival):
                     f"syndb-pipeline login --destination {name}",
                 )
             self.log(f"Registering {self.plan.label} at {name} as {self.who.name}")
-            self._note("register", "start")
+            self.note("register", "start")
             info = self.destination.register(self.plan.metadata)
             self.created = info.new
-            self._note("register", "done")
+            self.note("register", "done")
         if info.owner != self.who.id and all(
             each.metadata.id != dataset for each in self.destination.modifiable()
         ):
@@ -264,9 +240,8 @@ class _Publication(Arrival):
                 "an id of its own.",
             )
         if found := differences(self.plan.metadata, info.metadata):
-            lines = "".join(f"\n  {line}" for line in found)
             raise DestinationRefused(
-                f"Dataset {dataset} is at {name} with other metadata:{lines}",
+                f"Dataset {dataset} is at {name} with other metadata:\n{in_lines(found)}",
                 next_step="Give the config the metadata that are there; or delete the dataset "
                 "there and publish it again; or give this dataset an id of its own.",
             )
@@ -280,16 +255,16 @@ class _Publication(Arrival):
             there = f" to the {earlier:,} that are there" if earlier else ""
             self.log(f"Sending {self.plan.rows:,} rows{there}")
             before = {"number_of_units": info.number_of_units, "rows": self.plan.rows}
-            self._note("upload", "start", before)
+            self.note("upload", "start", before)
             try:
                 upload = self.destination.upload(self.plan.dataset, self.plan.sent, self.watch)
             except OutcomeUnknown as silence:
                 upload = self._settle(silence)
             except DestinationRefused:
                 # Nothing is under way, so there is nothing to wait for.
-                self._note("upload", "refused", before)
+                self.note("upload", "refused", before)
                 raise
-        self._note("upload", "done", upload.model_dump(mode="json"))
+        self.note("upload", "done", upload.model_dump(mode="json"))
         return upload
 
     def _settle(self, silence: OutcomeUnknown) -> Upload:
@@ -297,15 +272,7 @@ class _Publication(Arrival):
         may still be on its way."""
         name = self.destination.name
         self.log(f"{silence.message} Asking {name} what arrived.")
-        try:
-            upload = self.arrived(self.info())
-        except DestinationRefused as trouble:
-            # That it cannot be asked now says nothing of what became of the upload.
-            raise OutcomeUnknown(
-                f"{silence.message}\nNor can it be asked: {trouble.message}",
-                next_step=f"Once it answers again, settle it with: {self.command}\n"
-                "It asks first, and sends only what is not there.",
-            ) from None
+        upload = self.arrived(self.info())
         if upload is not None:
             return upload
         raise OutcomeUnknown(
@@ -324,14 +291,13 @@ class _Publication(Arrival):
         wanted = self._lacking()
         if not wanted:
             return
-        for file in wanted:
-            if not file.path.is_file():
-                raise ApprovalError(
-                    f"{file.path} is gone since the plan was approved.",
-                    next_step="Restore it and give the same command again.",
-                )
+        if gone := [str(file.path) for file in wanted if not file.path.is_file()]:
+            raise ApprovalError(
+                f"These are gone since the plan was approved:\n{in_lines(gone)}",
+                next_step="Restore them and give the same command again.",
+            )
         self.log(f"Sending {len(wanted):,} meshes and skeletons")
-        self._note("files", "start", {"files": len(wanted)})
+        self.note("files", "start", {"files": len(wanted)})
         failed = self.destination.put_files(self.plan.dataset, wanted, self.watch)
         if failed:
             reasons = in_lines(f"{each.file.path}: {each.reason}" for each in failed)
@@ -341,26 +307,42 @@ class _Publication(Arrival):
                 next_step="Correct what they say and give the same command again; it sends these "
                 f"alone: {self.command}",
             )
-        self._note("files", "done", {"files": len(wanted)})
+        self.note("files", "done", {"files": len(wanted)})
 
     def _read_back(self) -> tuple[tuple[TableCheck, ...], DatasetInfo]:
         """What is there now, held against the plan: each row of each table, each file. Raises
         `DestinationRefused` when anything lacks."""
         name, dataset = self.destination.name, self.plan.dataset
         self.log("Reading back")
-        self._note("read-back", "start")
-        info, checks = self._seen()
+        self.note("read-back", "start")
+        # The destination's count before we sent the plan's rows; not known when we did not.
+        start = self.records.last(self.plan.digest, name, "upload", "start")
+        before = int(start.details["number_of_units"]) if start is not None else None
+        expected = (before or 0) + self.plan.rows
+        info, checks = self._seen(expected)
+        now = info.number_of_units
         lacking = [_unlike(each) for each in checks if each.found is not None and not each.whole]
         compared = {check.table for check in checks}
         lacking += [f"{table}: not found" for table in self.plan.tables if table not in compared]
-        counted = self._miscounted(info)
-        if any(check.found is None for check in checks):
+        blind = any(check.found is None for check in checks)
+        if blind:
             self.log(f"{name} does not let its rows be read; its count is all that can be compared")
-            lacking += self._require_count(info, counted)
-        elif counted and not lacking:
-            # Whoever looks at the count there should know why it is another.
-            meanwhile = "another upload was counted meanwhile"
-            self.log(f"{counted} at {name}: {meanwhile}. Every row is there once, as it was sent")
+        if now < expected or (now > expected and before is not None):
+            counted = f"all tables: {expected:,} units expected, {now:,} counted"
+            if blind and now < expected:
+                lacking.append(counted)
+            elif blind and self.outcome is None:
+                # It may be another's upload: no reason to delete anything.
+                raise OutcomeUnknown(
+                    f"{counted} at {name}. Either another upload was counted meanwhile, or this "
+                    "one twice.",
+                    next_step="Look at the dataset there. If it is whole, say so with: "
+                    f"{self.command} --outcome arrived",
+                )
+            elif not lacking:
+                # Whoever looks at the count there should know why it is another.
+                sure = "as you say" if blind else "every row is there once, as it was sent"
+                self.log(f"{counted} at {name}; another upload was counted meanwhile, {sure}")
         advice = (
             f"Delete it and publish again: syndb-pipeline delete {dataset} --destination {name}"
         )
@@ -370,13 +352,24 @@ class _Publication(Arrival):
                 advice = f"{again}: {self.command}"
             lacking.append(f"{len(files):,} of {len(self.plan.files):,} meshes and skeletons")
         if lacking:
-            lines = "".join(f"\n  {line}" for line in lacking)
             raise DestinationRefused(
-                f"What is at {name} is not what was sent:{lines}", next_step=advice
+                f"What is at {name} is not what was sent:\n{in_lines(lacking)}", next_step=advice
             )
-        self._note("read-back", "done", {check.table: check.found for check in checks})
+        self.note("read-back", "done", {check.table: check.found for check in checks})
         self._log_earlier_rows(info, checks)
         return checks, info
+
+    def _seen(self, expected: int) -> tuple[DatasetInfo, tuple[TableCheck, ...]]:
+        """The dataset and its tables; later, when not all is counted yet: an upload may be answered
+        before it is shown everywhere."""
+        info, checks = self.info(), self.compared()
+        seconds = self.destination.settle_seconds
+        behind = info.number_of_units < expected and not all(check.whole for check in checks)
+        if behind and seconds:
+            self.log(f"Not all of it is counted yet; waiting up to {seconds:.0f} s")
+            info = self.once_counted(expected, seconds, info)
+            checks = self.compared()
+        return info, checks
 
     def _log_earlier_rows(self, info: DatasetInfo, checks: tuple[TableCheck, ...]) -> None:
         stay = f"rows of an earlier upload stay at {self.destination.name}"
@@ -390,54 +383,6 @@ class _Publication(Arrival):
                     f"{check.table}: {more:,} {stay}; they may be earlier forms of rows that are "
                     "quarantined now"
                 )
-
-    def _require_count(self, info: DatasetInfo, counted: str) -> list[str]:
-        """What lacks where only the count can be compared. More than expected may be another's
-        upload: no reason to delete anything."""
-        if not counted:
-            return []
-        if info.number_of_units < self._expected:
-            return [counted]
-        if self.outcome == "arrived":
-            self.log(f"{counted}; another upload was counted meanwhile, as you say")
-            return []
-        raise OutcomeUnknown(
-            f"{counted} at {self.destination.name}. Either another upload was counted meanwhile, "
-            "or this one twice.",
-            next_step="Look at the dataset there. If it is whole, say so with: "
-            f"{self.command} --outcome arrived",
-        )
-
-    def _seen(self) -> tuple[DatasetInfo, tuple[TableCheck, ...]]:
-        """The dataset and its tables; later, when not all is counted yet: an upload may be answered
-        before it is shown everywhere."""
-        info, checks = self.info(), self._compared()
-        expected, seconds = self._expected, self.destination.settle_seconds
-        behind = info.number_of_units < expected and not all(check.whole for check in checks)
-        if behind and seconds:
-            self.log(f"Not all of it is counted yet; waiting up to {seconds:.0f} s")
-            info = self.once_counted(expected, seconds, info)
-            checks = self._compared()
-        return info, checks
-
-    @property
-    def _before(self) -> int | None:
-        """The destination's count before we sent the plan's rows; None when we did not."""
-        start = self.records.last(self.plan.digest, self.destination.name, "upload", "start")
-        return int(start.details["number_of_units"]) if start is not None else None
-
-    @property
-    def _expected(self) -> int:
-        """The destination's count with this plan's rows in it, at least."""
-        return (self._before or 0) + self.plan.rows
-
-    def _miscounted(self, info: DatasetInfo) -> str:
-        """In words, when the destination's count did not grow by the plan's rows; empty when we
-        cannot know what it was before."""
-        expected, now = self._expected, info.number_of_units
-        if now == expected or (self._before is None and now > expected):
-            return ""
-        return f"all tables: {expected:,} units expected, {now:,} counted"
 
 
 def _unlike(check: TableCheck) -> str:

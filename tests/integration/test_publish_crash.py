@@ -54,9 +54,9 @@ from uuid import UUID
 
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publishing import records
-from syndb_pipeline.publishing.deletion import delete
 from syndb_pipeline.config.settings import load_dataset, load_settings
 from syndb_pipeline.publishing.publish import publish
+from syndb_pipeline.publishing.status import delete
 from syndb_pipeline.state.stage import Context
 
 steps = 0

@@ -24,7 +24,7 @@ from tests.rest_crash import DATASET, LABEL, Bench, Case, Ended
 
 SIDE_BY_SIDE = max(2, min(4, os.cpu_count() or 2))
 CASES: Counter[str] = Counter()
-AT_MOST = 10
+AT_MOST = 4
 """Cases of each kind, but where the whole campaign is asked for."""
 
 pytestmark = pytest.mark.timeout(1800)  # hundreds of cases, on machines that may be busy

@@ -11,7 +11,6 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -27,9 +26,8 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.config.settings import Terms
 from syndb_pipeline.destinations.base import Metadata
-from syndb_pipeline.publishing.deletion import delete, preview_delete
-from syndb_pipeline.publishing.plan import describe, plan, require_consent, require_metadata
-from syndb_pipeline.publishing.status import datasets, status
+from syndb_pipeline.publishing.plan import describe, plan, require_consent
+from syndb_pipeline.publishing.status import datasets, delete, preview_delete, status
 from tests.publish_lab import DATASET, Lab, lab, prepared
 
 
@@ -171,21 +169,6 @@ def test_terms_must_be_there(lab: Lab) -> None:
         in refused.value.next_step
     )
     assert "not accepted yet" in describe(plan(lab.context))
-
-
-def test_incomplete_metadata_and_unknown_licences_are_named(lab: Lab) -> None:
-    whole = plan(lab.context).metadata
-    require_metadata(whole, lab.root / "guide.yaml")
-    lacking: list[tuple[dict[str, Any], str]] = [
-        ({"label": ""}, r"dataset\.label"),
-        ({"microscopy": "", "brain_regions": ()}, r"dataset\.microscopy, dataset\.brain_regions"),
-        ({"syndb_tables": ()}, "missing: tables"),
-        ({"license": "MIT"}, r"dataset\.license: 'MIT'"),
-        ({"data_license": 3}, r"dataset\.license"),
-    ]
-    for change, reason in lacking:
-        with pytest.raises(ConfigError, match=reason):
-            require_metadata(whole.model_copy(update=change), lab.root / "guide.yaml")
 
 
 def test_rejected_data_have_no_plan(lab: Lab) -> None:

@@ -210,7 +210,7 @@ def test_an_unanswered_upload_is_asked_for_until_it_has_had_time_to_settle(
     asked = 0
 
     class Late(BlindAndSilent):
-        settle_seconds = 30.0
+        settle_seconds = 1.5
 
         def info(self, dataset: UUID) -> DatasetInfo | None:
             nonlocal asked

@@ -12,25 +12,18 @@ from uuid import UUID
 import pytest
 
 from syndb_pipeline.base.errors import ApprovalError, DestinationRefused, OutcomeUnknown
-from syndb_pipeline.destinations.base import Deletion, StoredFiles
+from syndb_pipeline.destinations.base import Deletion
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.publishing.deletion import delete, describe_preview, preview_delete
 from syndb_pipeline.publishing.plan import plan
-from syndb_pipeline.publishing.status import datasets, status
+from syndb_pipeline.publishing.status import datasets, delete, preview_delete, status
 from tests.publish_lab import DATASET, Lab, lab, prepared
 
 
 def test_the_preview_says_what_goes(lab: Lab) -> None:
     lab.publish(approve=plan(lab.context).digest)
-    preview = preview_delete(DATASET, lab.node)
-    assert (preview.info.rows, preview.files) == (
-        {"axon": 3, "vesicle": 8},
-        StoredFiles(count=2, bytes=1176),
-    )
-    text = describe_preview(preview)
-    assert (
-        "Guide example" in text and "8 rows" in text and "2 meshes" in text and "1 uploads" in text
-    )
+    text = preview_delete(DATASET, lab.node)
+    for said in ("Guide example", "3 rows", "8 rows", "2 meshes", "1 uploads", "type its label"):
+        assert said in text
 
 
 __all__ = ["lab", "prepared"]  # fixtures

@@ -21,8 +21,8 @@ from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import DatasetInfo, Package, TableCheck, Upload
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publishing import arrival
-from syndb_pipeline.publishing.deletion import delete
 from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.status import delete
 from tests.publish_lab import DATASET, Lab, lab, prepared
 
 __all__ = ["lab", "prepared"]  # fixtures
@@ -227,7 +227,7 @@ def test_a_count_that_is_shown_late_is_not_called_lost(lab: Lab) -> None:
     class Stale(Blind):
         """Its list of datasets lags behind its tables."""
 
-        settle_seconds = 5.0
+        settle_seconds = 1.5
         asked = 0
 
         def info(self, dataset: UUID) -> DatasetInfo | None:
@@ -242,4 +242,4 @@ def test_a_count_that_is_shown_late_is_not_called_lost(lab: Lab) -> None:
         approve=plan(lab.context).digest, destination=as_(Stale, lab), say=said.append
     )
     assert receipt.number_of_units == ROWS
-    assert "Not all of it is counted yet; waiting up to 5 s" in said
+    assert "Not all of it is counted yet; waiting up to 2 s" in said
