@@ -23,10 +23,9 @@ import yaml
 
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.destinations import open_destination
+from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.settings import load_settings
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.publish import publish
 from syndb_pipeline.publishing.status import delete
