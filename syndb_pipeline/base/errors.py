@@ -19,6 +19,7 @@ class Exit(IntEnum):
     APPROVAL = 4
     REFUSED = 5
     UNKNOWN = 6
+    BUSY = 7
     INTERRUPTED = 130
 
 
@@ -100,6 +101,14 @@ class OutcomeUnknown(PipelineError):
     """Something was sent and no answer says whether it arrived (exit 6)."""
 
     exit = Exit.UNKNOWN
+
+
+class Busy(PipelineError):
+    """Another process has what this one needs, and nothing was done; the same command may find it
+    free later (exit 7).
+    """
+
+    exit = Exit.BUSY
 
 
 class Interrupted(PipelineError):

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.digests import digest_files, digest_of
 from syndb_pipeline.base.engine import flush
-from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.errors import Busy
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.results import (
     AssignedTable,
@@ -195,7 +195,7 @@ def hold(
     """Hold a lock between processes, which ends with its process.
 
     Waits up to `wait` seconds for another process that holds it, which `say` hears; then raises
-    `PipelineError` with `message`.
+    `Busy` with `message`.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file, timeout=0)
@@ -209,7 +209,7 @@ def hold(
             lock.acquire(timeout=wait, poll_interval=_POLL_SECONDS)
         except Timeout:
             waited = f" It did not end within {wait:.0f} s." if wait > 0 else ""
-            raise PipelineError(
+            raise Busy(
                 message + waited, next_step="Wait for it to end, then give the same command again."
             ) from None
     try:
@@ -285,7 +285,7 @@ class DatasetStore:
     ) -> Iterator[None]:
         """Hold the dataset for one run, of the CLI or of Dagster.
 
-        Raises `PipelineError` when another run holds it and does not end within `wait` seconds;
+        Raises `Busy` when another run holds it and does not end within `wait` seconds;
         `say` hears that it is waited for.
         """
         message = f"Another run of dataset {self.dataset} is under way."

@@ -315,6 +315,7 @@ def test_a_dataset_that_is_busy_is_not_touched(lab: Lab) -> None:
 
     assert not result.succeeded
     assert "is under way" in result.message
+    assert result.exit is Exit.BUSY
 
 
 def test_publishing_needs_approval_of_this_very_plan(lab: Lab) -> None:

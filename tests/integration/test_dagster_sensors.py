@@ -296,7 +296,7 @@ def ended(instance: dg.DagsterInstance, key: str | None, exit_code: Exit | None)
     show_tracebacks()
 
 
-@pytest.mark.parametrize("exit_code", [Exit.REFUSED, Exit.UNKNOWN, Exit.INTERNAL, None])
+@pytest.mark.parametrize("exit_code", [Exit.REFUSED, Exit.UNKNOWN, Exit.BUSY, Exit.INTERNAL, None])
 def test_what_failed_for_no_fault_of_the_files_is_tried_again_later_each_time(
     lab: Lab,
     tick: Ticks,

@@ -178,7 +178,7 @@ def test_two_runs_of_one_dataset_do_not_overlap(tmp_path: Path) -> None:
         ):
             pass
         assert caught.value.next_step
-        assert caught.value.exit is Exit.INTERNAL
+        assert caught.value.exit is Exit.BUSY
         with DatasetStore(tmp_path, UUID(int=7)).lock():
             pass  # another dataset is free
     finally:
