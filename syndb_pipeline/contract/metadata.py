@@ -1,18 +1,69 @@
-"""What SynDB takes as the words of a dataset's metadata: how long, how many, and of which
-characters.
+"""A dataset's metadata and the files beside its rows, as SynDB takes them.
 
-Belongs here: limits and the check of characters. Does not: enumerated words (`vocabularies.py`), or
-reading configs (`settings.py`).
+Belongs here: SynDB's `NewDatasetSchema` (syndb-api-client 0.7.2), kinds of files, how long texts
+and lists may be and of which characters. Does not: enumerated words (`vocabularies.py`), what a lab
+writes in its config (`config/`), or what a destination answers.
 
-Lengths of label, notes, microscopy and gene: syndb-api-client 0.7.2 `NewDatasetSchema`. No source
-limits names, DOIs and lists; theirs are ours, wide enough for any honest use, and kept by the
-sandbox too.
+Lengths of label, notes, microscopy and gene are that schema's. No source limits names, DOIs and
+lists; theirs are ours, wide enough for any honest use, and kept by the sandbox too.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+FileKind = Literal["mesh", "swb"]
+"""A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route
+has for them (C17 `S3DataType`)."""
+
+SUFFIX: dict[FileKind, str] = {"mesh": ".glb", "swb": ".swc"}
+
+COLUMN: dict[str, FileKind] = {"mesh_path": "mesh", "swc_path": "swb"}
+"""The columns that name such files."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Region(_Frozen):
+    brain_structure: str
+    direction: str
+
+
+class Mutation(_Frozen):
+    gene: str
+    expression: str
+
+
+class Metadata(_Frozen):
+    """A dataset's metadata as the package's manifest holds it.
+
+    `data_license`, `animal` and `syndb_tables` are SynDB's codes; `license` and `animal_name` the
+    same in words, for people.
+    """
+
+    id: UUID
+    label: str
+    notes: str
+    data_license: int
+    license: str
+    animal: int
+    animal_name: str
+    microscopy: str
+    brain_regions: tuple[Region, ...]
+    mutations: tuple[Mutation, ...] = ()
+    publication_dois: tuple[str, ...] = ()
+    authorized_group_names: tuple[str, ...] = ()
+    dataset_collection_names: tuple[str, ...] = ()
+    syndb_tables: tuple[int, ...]
+
+
+# -- limits
 
 LABEL_LENGTH: Final = 120
 NOTES_LENGTH: Final = 280

@@ -2,39 +2,29 @@
 page to read.
 
 Belongs here: what a declared check is in pandera. Does not: which columns have which (`checks.py`),
-running them over a dataset (`stages/validate.py`). Only what has pandera judge imports this module.
+running them over a dataset (`checks/cells/pandera_judge.py`). Only what has pandera judge, and the
+page, import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 import pandera.polars as pa
 import polars as pl
+from jinja2 import Environment, PackageLoader
 from pandera.api.polars.types import PolarsData
 
-from syndb_pipeline.contract.checks import Check, CheckedTable, checked_table, checked_words
-from syndb_pipeline.contract.tables import TABLES, Column, Kind, Table
-from syndb_pipeline.contract.vocabularies import (
-    ALIASES,
-    ANIMALS,
-    BRAIN_STRUCTURES,
-    DIRECTIONS,
-    GENE_EXPRESSIONS,
-    LICENSES,
-    SPDX_LICENSES,
-    VOCABULARIES,
-)
+from syndb_pipeline.contract import vocabularies
+from syndb_pipeline.contract.checks import Check, CheckedTable
+from syndb_pipeline.contract.tables import TABLES, Column, Kind
 
 POLARS_TYPES: Final[dict[Kind, type[pl.DataType]]] = {
-    Kind.KEY: pl.String,
-    Kind.REFERENCE: pl.String,
+    **dict.fromkeys(Kind, pl.String),
     Kind.NUMBER: pl.Float64,
     Kind.INTEGER: pl.Int64,
     Kind.BOOLEAN: pl.Boolean,
-    Kind.TEXT: pl.String,
-    Kind.PATH: pl.String,
 }
 """What `Column.sql_type` is in polars."""
 
@@ -71,127 +61,42 @@ def schema_of(table: CheckedTable) -> pa.DataFrameSchema:
     )
 
 
-def table_schema(table: str, columns: Iterable[str] | None = None) -> pa.DataFrameSchema:
-    """The schema of SynDB's table `table`, restricted to `columns` where given.
-
-    Raises `KeyError` for a table or column SynDB does not have.
-    """
-    return schema_of(checked_table(table, columns))
-
-
-def words_schema(vocabulary: str) -> pa.DataFrameSchema:
-    """The schema of a frame of lower-case words, as `checked_words` describes it."""
-    return schema_of(checked_words(vocabulary))
-
-
-_CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "animal": tuple(ANIMALS),
-    "brain_regions: structure": tuple(BRAIN_STRUCTURES),
-    "brain_regions: direction": tuple(DIRECTIONS),
-    "mutations: expression": tuple(GENE_EXPRESSIONS),
-    "license": (*LICENSES, *SPDX_LICENSES),
-}
-"""Keys of a dataset's metadata -> the words they may have."""
-
-_OTHER_REGIONS: Final = (
-    "Any other name of a region is published as it is written, with a warning (SYN-VOC-005)."
-)
-
-
-def _rules_in_words(column: Column) -> str:
-    rules = [column.bounds] if column.bounds else []
+def _rules(column: Column) -> Iterator[str]:
+    """What the cells of `column` must be, in words."""
+    if column.bounds:
+        yield column.bounds
     if column.kind is Kind.NUMBER:
-        rules.append("finite")
+        yield "finite"
     if column.kind is Kind.INTEGER:
-        rules.append("32 bit" if column.wire_type == "INTEGER" else "64 bit")
+        yield "32 bit" if column.wire_type == "INTEGER" else "64 bit"
     if column.max_length is not None:
-        rules.append(f"at most {column.max_length} characters")
+        yield f"at most {column.max_length} characters"
     if column.kind is Kind.TEXT:
-        rules.append("ASCII, sent in lower case")
+        yield "ASCII, sent in lower case"
     if column.vocabulary:
-        rules.append(f"words: [{column.vocabulary}](#{column.vocabulary})")
+        yield f"words: [{column.vocabulary}](#{column.vocabulary})"
     if column.suffix:
-        rules.append(f"a {column.suffix} file")
+        yield f"a {column.suffix} file"
     if column.targets:
-        rules.append(f"a `cid` of {', '.join(column.targets)}")
-    return "; ".join(rules)
-
-
-def _table_page(table: Table) -> list[str]:
-    identity = f"the pair {table.pair[0]}, {table.pair[1]}" if table.pair else "`cid`"
-    lines = [
-        f"## {table.name}",
-        "",
-        f"Code {table.code}, level {table.level} of the hierarchy; a row is identified by"
-        f" {identity}. "
-        + (
-            f"Parents, nearest first: {', '.join(table.parents)}."
-            if table.parents
-            else "It has no parent."
-        ),
-        "",
-        (
-            "| column | type in your file | type in SynDB | unit | rules | what it is | also called"
-            " | source |"
-        ),
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for column in table.columns.values():
-        name = f"`{column.name}`" + (" (required)" if column.required else "")
-        wire = column.wire_type if column.published else "not sent"
-        also = ", ".join(column.aliases)
-        cells = [
-            name,
-            column.kind.value,
-            wire,
-            column.unit,
-            _rules_in_words(column),
-            column.description,
-            also,
-            column.source,
-        ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return [*lines, ""]
+        yield f"a `cid` of {', '.join(column.targets)}"
 
 
 def data_dictionary() -> str:
     """The contract as a Markdown page: every table and column with type, unit, bounds, vocabulary
     and source, then the vocabularies.
     """
-    lines = [
-        "# SynDB's tables and columns",
-        "",
-        (
-            "Lengths are in nm, areas in nm2, volumes in nm3. Columns that are not required may be"
-            " left out, and their cells may be empty."
-        ),
-        (
-            "Sources: C15 and C17 are syndb-constants 0.15.0 and 0.17.0, G is SynDB's contributors'"
-            " guide, R is a rule of this pipeline."
-        ),
-        "",
-    ]
-    for table in TABLES.values():
-        lines += _table_page(table)
-    lines += [
-        "# Vocabularies",
-        "",
-        "Source: neurometa. Words are compared without regard to case.",
-        "",
-    ]
-    for name, words in VOCABULARIES.items():
-        lines += [f"## {name}", "", ", ".join(f"`{word}`" for word in words), ""]
-        aliases = ALIASES.get(name, {})
-        other = [f"`{alias}` for {word}" for alias, word in aliases.items() if alias not in words]
-        if other:
-            lines += ["Other spellings that are understood: " + ", ".join(other), ""]
-    lines += [
-        "# Words of a dataset's YAML",
-        "",
-        "Under `dataset:`; written with or without capitals.",
-        "",
-    ]
-    for key, listed in _CONFIG_WORDS.items():
-        lines += [f"## {key}", "", ", ".join(f"`{word}`" for word in listed), ""]
-        lines += [f"{_OTHER_REGIONS}", ""] if key == "brain_regions: structure" else []
-    return "\n".join(lines)
+    environment = Environment(loader=PackageLoader("syndb_pipeline.contract", ""))
+    page = environment.get_template("dictionary.md.jinja").render(
+        tables=TABLES.values(),
+        rules=_rules,
+        vocabularies=vocabularies.VOCABULARIES,
+        aliases=vocabularies.ALIASES,
+        config_words={
+            "animal": vocabularies.ANIMALS,
+            "brain_regions: structure": vocabularies.BRAIN_STRUCTURES,
+            "brain_regions: direction": vocabularies.DIRECTIONS,
+            "mutations: expression": vocabularies.GENE_EXPRESSIONS,
+            "license": [*vocabularies.LICENSES, *vocabularies.SPDX_LICENSES],
+        },
+    )
+    return f"{page.rstrip()}\n"

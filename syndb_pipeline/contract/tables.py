@@ -427,6 +427,12 @@ TABLES: Final[dict[str, Table]] = _declare()
 
 TABLE_ORDER: Final[tuple[str, ...]] = tuple(TABLES)
 
+ROOT: Final = TABLE_ORDER[0]
+"""The table at the top of the hierarchy, neuron."""
+
+BY_ENDS: Final = next(name for name, table in TABLES.items() if table.reached_by_ends)
+"""The table whose rows may reach their neuron by either end, synapse."""
+
 
 def ordered(names: object) -> list[str]:
     """`names` (any iterable of table names) in hierarchy order, parents before children."""

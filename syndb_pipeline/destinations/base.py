@@ -21,11 +21,11 @@ from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.base.tar_stream import Payload
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict
-from syndb_pipeline.contract.dataset import SUFFIX as SUFFIX
-from syndb_pipeline.contract.dataset import FileKind as FileKind
-from syndb_pipeline.contract.dataset import Metadata as Metadata
-from syndb_pipeline.contract.dataset import Mutation as Mutation
-from syndb_pipeline.contract.dataset import Region as Region
+from syndb_pipeline.contract.metadata import SUFFIX as SUFFIX
+from syndb_pipeline.contract.metadata import FileKind as FileKind
+from syndb_pipeline.contract.metadata import Metadata as Metadata
+from syndb_pipeline.contract.metadata import Mutation as Mutation
+from syndb_pipeline.contract.metadata import Region as Region
 
 
 class _Frozen(BaseModel):

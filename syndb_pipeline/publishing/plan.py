@@ -21,7 +21,7 @@ from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected,
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.base.tar_stream import TarPayload
 from syndb_pipeline.config.settings import Terms
-from syndb_pipeline.contract.dataset import Metadata
+from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package

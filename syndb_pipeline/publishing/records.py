@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.contract.dataset import Metadata
+from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
 from syndb_pipeline.state.results import RowsSetAside
 from syndb_pipeline.state.store import DatasetStore, hold, write_atomically

@@ -7,21 +7,19 @@ many may go (`policy.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-
 from syndb_pipeline.base.engine import given, literal, parquet, quote, write_parquet
 from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.checks.references.declared_totals import Related
 from syndb_pipeline.contract.key_encoding import rows_of
-from syndb_pipeline.contract.tables import TABLES, ordered
+from syndb_pipeline.contract.tables import BY_ENDS, ROOT, TABLES, ordered
 from syndb_pipeline.readers.casts import CELLS, cells_of
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.state.results import Links
-from syndb_pipeline.state.row_locations import UNREADABLE_FILE, SourceMap
+from syndb_pipeline.state.row_locations import UNREADABLE_FILE
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.tables import columns_of, error_cells, written
 
@@ -39,25 +37,6 @@ _REPEATED: Final = ("SYN-ID-002", "SYN-REL-006")
 _UNCONNECTED: Final = "SYN-INT-002"
 
 
-@dataclass(frozen=True)
-class Related:
-    """Tables, and the UUIDs that their rows name: `links` says by table and column which."""
-
-    tables: Mapping[str, Path]
-    relations: Mapping[str, Path]
-    links: Links
-
-    def references(self, table: str) -> dict[str, str]:
-        """Column of the table's relations -> the table whose rows it names.
-
-        `neuron_id` also where it only follows from the parents.
-        """
-        found = {column: link.target for column, link in self.links.get(table, {}).items()}
-        if "parent_id" in found and "neuron" in self.tables and table != "synapse":
-            found["neuron_id"] = "neuron"
-        return found if table in self.relations else {}
-
-
 def _original(column: str) -> str:
     """SQL of a cell as text: as the lab wrote it where ingest kept that, else as it was read."""
     raw = f"list_filter({cells_of(f't.{CELLS}')}, lambda cell: cell.col = {literal(column)})[1].raw"
@@ -69,45 +48,43 @@ def _original(column: str) -> str:
 class Quarantine:
     """The quarantined rows of a dataset, in the DuckDB table `aside`, and the unreadable lines."""
 
-    def __init__(
-        self,
-        context: Context,
-        connection: duckdb.DuckDBPyConnection,
-        sources: SourceMap,
-        related: Related,
-    ) -> None:
-        self.context = context
-        self.connection = connection
-        self.sources = sources
-        self.related = related
-        lines = context.store.stage("ingest") / UNREADABLE_FILE
+    def __init__(self, data: Related) -> None:
+        self.data = data
+        lines = data.context.store.stage("ingest") / UNREADABLE_FILE
         none = (
             "(SELECT '' AS tbl, '' AS file, '' AS sheet, 0 AS line, '' AS text, '' AS code LIMIT 0)"
         )
         self.lines = parquet(lines) if lines.is_file() else none
         titles = [(rule.code, rule.title) for rule in RULES.values()]
         self._table("titles", {"code": "VARCHAR", "title": "VARCHAR"}, titles)
-        connection.execute(f"""CREATE OR REPLACE TEMP TABLE {ASIDE} (
+        data.fetch(f"""CREATE OR REPLACE TEMP TABLE {ASIDE} (
                     tbl VARCHAR NOT NULL, row_number BIGINT NOT NULL, codes VARCHAR, reason VARCHAR,
                     "of" VARCHAR, cause VARCHAR, round INTEGER);
                 CREATE OR REPLACE TEMP TABLE gone (
                     tbl VARCHAR, cid UUID, key VARCHAR, "of" VARCHAR, cause VARCHAR, round
                       INTEGER)""")
 
-    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query, [*values] or None).fetchall()
-
     def _table(self, name: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
-        with given(self.connection, "frame", columns, rows):
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM frame")
+        with given(self.data.connection, "frame", columns, rows):
+            self.data.fetch(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM frame")
 
     def _add(self, query: str) -> int:
         """Insert the rows of `query`; returns how many."""
-        [(count,)] = self.ask(f"INSERT INTO {ASIDE} {query}")
-        return int(count)
+        return int(self.data.row(f"INSERT INTO {ASIDE} {query}")[0])
 
     def _mine(self, table: str) -> str:
         return f"FROM {ASIDE} WHERE tbl = {literal(table)}"
+
+    def _references(self, table: str) -> dict[str, str]:
+        """Column of the table's relations -> the table whose rows it names.
+
+        `neuron_id` also where it only follows from the parents.
+        """
+        links = self.data.links.get(table, {})
+        found = {column: link.target for column, link in links.items()}
+        if "parent_id" in found and ROOT in self.data.tables and TABLES[table].needs_parent:
+            found["neuron_id"] = ROOT
+        return found if table in self.data.relations else {}
 
     # -- rows with an error
 
@@ -115,11 +92,11 @@ class Quarantine:
         """Take the failing cells of stage `folders`; how many cells or lines each rule and table
         has.
         """
-        cells = error_cells(self.context, folders)
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE wrong AS {cells}")
+        cells = error_cells(self.data.context, folders)
+        self.data.fetch(f"CREATE OR REPLACE TEMP TABLE wrong AS {cells}")
         both = f"SELECT code, tbl FROM wrong UNION ALL SELECT code, tbl FROM {self.lines}"
-        found = self.ask(f"SELECT code, tbl, count(*) FROM ({both}) GROUP BY ALL")
-        return {(code, table): int(count) for code, table, count in found}
+        found = self.data.fetch(f"SELECT code, tbl, count(*) FROM ({both}) GROUP BY ALL")
+        return {(code, table): count for code, table, count in found}
 
     def begin(self) -> None:
         """Quarantine rows with an error, and all rows of a key or pair whose rows are not copies.
@@ -127,8 +104,8 @@ class Quarantine:
         Which of them is right is not known. Of copies, the first stays.
         """
         repeated = f"SELECT DISTINCT code, tbl FROM wrong WHERE code IN {_REPEATED}"
-        for code, table in self.ask(repeated):
-            path = self.related.tables[table]
+        for code, table in self.data.fetch(repeated):
+            path = self.data.tables[table]
             key = ["cid"] if code == _REPEATED[0] else list(TABLES[table].pair or ())
             keys = ", ".join(map(quote, key))
             source = rows_of(path, row_number=True)
@@ -137,7 +114,7 @@ class Quarantine:
                 f"SELECT row_number FROM wrong WHERE (code, tbl) = ({literal(code)},"
                 f" {literal(table)})"
             )
-            self.connection.execute(f"""INSERT INTO wrong
+            self.data.fetch(f"""INSERT INTO wrong
                     WITH named AS (
                         SELECT DISTINCT {keys} FROM {source} WHERE file_row_number IN ({named})),
                     rows AS (
@@ -161,16 +138,15 @@ class Quarantine:
         through rows of the table `aside`, or None.
         """
         naming, targets = [], set()
-        for table in self.related.tables:
-            for place, (column, target) in enumerate(self.related.references(table).items()):
+        for table in self.data.tables:
+            for place, (column, target) in enumerate(self._references(table).items()):
                 targets.add(target)
                 naming.append(f"""SELECT {literal(table)} AS tbl, row_number, {place} AS place,
                                {literal(target)} AS target, {quote(column)} AS cid
-                        FROM {parquet(self.related.relations[table])}""")
-        stored = written(self.context, "assign_ids", "ids")
+                        FROM {parquet(self.data.relations[table])}""")
         ids = [
             f"""SELECT {literal(table)} AS tbl, file_row_number AS row_number, cid, key
-                FROM {rows_of(stored[table], row_number=True)}"""
+                FROM {rows_of(self.data.ids[table], row_number=True)}"""
             for table in ordered(targets)
         ]
         turn = 0
@@ -180,21 +156,21 @@ class Quarantine:
                 self._note(" UNION ALL ".join(ids), turn)
                 found = self._dependent(" UNION ALL ".join(naming), turn)
             if not found and (query := unconnected(ASIDE)):
-                found = self._add(f"""SELECT 'synapse', n, '',
+                found = self._add(f"""SELECT '{BY_ENDS}', n, '',
                                'leads to a neuron only through rows that are quarantined',
-                               'synapse', {literal(_UNCONNECTED)}, {turn + 1}
+                               '{BY_ENDS}', '{_UNCONNECTED}', {turn + 1}
                         FROM (SELECT * FROM ({query}) found(n))
-                        WHERE n NOT IN (SELECT row_number {self._mine("synapse")})""")
+                        WHERE n NOT IN (SELECT row_number {self._mine(BY_ENDS)})""")
             if not found:
                 break
             turn += 1
-        for table in self.related.tables:
-            if TABLES[table].pair and self.context.config.tables[table].combine:
+        for table in self.data.tables:
+            if TABLES[table].pair and self.data.context.config.tables[table].combine:
                 self._whole_pairs(table, turn)
 
     def _note(self, ids: str, turn: int) -> None:
         """Note the UUIDs of this turn's rows, but for those that a row which stays has as well."""
-        self.connection.execute(f"""INSERT INTO gone
+        self.data.fetch(f"""INSERT INTO gone
                 WITH ids AS ({ids}),
                 leaving AS (
                     SELECT tbl, cid, min(key) AS key, arg_min("of", row_number) AS "of",
@@ -219,7 +195,7 @@ class Quarantine:
     def _whole_pairs(self, table: str, turn: int) -> None:
         """Where rows of a pair become one, all go with any of them: their sum would be wrong."""
         pair = ", ".join(map(quote, TABLES[table].pair or ()))
-        rows = f"{rows_of(self.related.tables[table], row_number=True)} t"
+        rows = f"{rows_of(self.data.tables[table], row_number=True)} t"
         mine = f'SELECT row_number, "of", cause {self._mine(table)}'
         self._add(f"""WITH pairs AS (
                     SELECT {pair}, min("of") AS "of", min(cause) AS cause
@@ -234,9 +210,9 @@ class Quarantine:
     def rows(self) -> dict[str, tuple[int, int]]:
         """Quarantined rows by table, and how many of them have no error themselves."""
         query = f"SELECT tbl, count(*), count(*) FILTER (codes = '') FROM {ASIDE} GROUP BY tbl"
-        return {table: (int(count), int(below)) for table, count, below in self.ask(query)}
+        return {table: (count, below) for table, count, below in self.data.fetch(query)}
 
-    def causes(self, table: str) -> list[tuple[str, str, int]]:
+    def causes(self, table: str) -> list[tuple[Any, ...]]:
         """Table and rule of the first error of rows and lines of `table`, and how many, most
         first.
         """
@@ -245,21 +221,20 @@ class Quarantine:
             f" WHERE tbl = {literal(table)}"
         )
         query = f"SELECT *, count(*) AS n FROM ({both}) GROUP BY ALL ORDER BY n DESC, 1, 2"
-        return [(str(where), str(code), int(count)) for where, code, count in self.ask(query)]
+        return self.data.fetch(query)
 
     def staying_links(self) -> Links:
         """`links` with the number of references that rows which stay have."""
         links: Links = {}
-        for table, columns in self.related.links.items():
+        for table, columns in self.data.links.items():
             links[table] = dict(columns)
-            if columns and table in self.related.relations:
+            if columns and table in self.data.relations:
                 counts = ", ".join(f"count({quote(column)})" for column in columns)
                 stays = f"row_number NOT IN (SELECT row_number {self._mine(table)})"
-                relations = parquet(self.related.relations[table])
-                [found] = self.ask(f"SELECT {counts} FROM {relations} WHERE {stays}")
+                relations = parquet(self.data.relations[table])
+                found = self.data.row(f"SELECT {counts} FROM {relations} WHERE {stays}")
                 for column, count in zip(columns, found, strict=True):
-                    update = {"resolved": int(count)}
-                    links[table][column] = columns[column].model_copy(update=update)
+                    links[table][column] = columns[column].model_copy(update={"resolved": count})
         return links
 
     def write(self, folder: Path) -> None:
@@ -272,8 +247,8 @@ class Quarantine:
         (folder / FOLDER).mkdir()
         columns = {"start": "BIGINT", "file": "VARCHAR", "sheet": "VARCHAR", "shift": "BIGINT"}
         for table in ordered(self.rows()):
-            path = self.related.tables[table]
-            self._table("segments", columns, self.sources.segments(table))
+            path = self.data.tables[table]
+            self._table("segments", columns, self.data.sources.segments(table))
             query = f"""SELECT a.row_number, file, sheet, a.row_number + shift AS line, codes,
                   reason,
                                {", ".join(map(_original, columns_of(path)))}
@@ -281,11 +256,11 @@ class Quarantine:
                         ASOF JOIN segments ON a.row_number >= segments.start
                         JOIN {rows_of(path, row_number=True)} t ON t.file_row_number = a.row_number
                         ORDER BY a.row_number"""
-            write_parquet(self.connection, query, folder / FOLDER / f"{table}.parquet")
-        if self.ask(f"SELECT 1 FROM {self.lines} LIMIT 1"):
+            write_parquet(self.data.connection, query, folder / FOLDER / f"{table}.parquet")
+        if self.data.fetch(f"SELECT 1 FROM {self.lines} LIMIT 1"):
             query = f"""SELECT tbl, file, sheet, line, text, code, title AS reason
                         FROM {self.lines} JOIN titles USING (code) ORDER BY tbl, file, line"""
-            write_parquet(self.connection, query, folder / FOLDER / UNREADABLE_FILE)
+            write_parquet(self.data.connection, query, folder / FOLDER / UNREADABLE_FILE)
 
 
 def quarantined_files(context: Context) -> dict[str, Path]:
@@ -303,8 +278,8 @@ def require_no_dangling(context: Context, parts: Path, tables: list[str]) -> Non
         for table in tables:
             part = parts / f"{table}.parquet"
             targets = {column: link.target for column, link in links.get(table, {}).items()}
-            if "neuron" in tables and TABLES[table].has_parent:
-                targets["neuron_id"] = "neuron"
+            if ROOT in tables and TABLES[table].has_parent:
+                targets["neuron_id"] = ROOT
             packaged = columns_of(part)
             for column in [name for name in targets if name in packaged]:
                 target, name = parquet(parts / f"{targets[column]}.parquet"), quote(column)

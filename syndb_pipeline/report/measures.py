@@ -16,7 +16,7 @@ import duckdb
 
 from syndb_pipeline.base.engine import parquet, quote
 from syndb_pipeline.checks.cells.pandera_judge import summarise, take_sample
-from syndb_pipeline.contract.predicates import Within
+from syndb_pipeline.contract.checks import Within
 from syndb_pipeline.contract.tables import INT32_MAX, TABLE_ORDER, TABLES, Column, Kind
 from syndb_pipeline.state.results import Summary
 from syndb_pipeline.state.tables import columns_of

@@ -101,7 +101,7 @@ def run(context: Context, folder: Path) -> Result:
         reported = failures.findings(
             context, sources, lambda group: _describe(data, group, details)
         )
-        findings = markers.tell_emptied(failures, reported, context.config, {}) + findings
+        findings = markers.explain_emptied(failures, reported, context.config, {}) + findings
         findings += _trimmed(data, cells)
         failures.write(folder)
     return Result(

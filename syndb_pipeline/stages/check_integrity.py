@@ -21,8 +21,8 @@ from syndb_pipeline.config.table_settings import percent
 from syndb_pipeline.contract.key_encoding import KEY_COLUMNS, cells_of
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, nearest_structures
-from syndb_pipeline.quarantine.policy import Case, Judged, judge
-from syndb_pipeline.quarantine.rows import ASIDE, Related
+from syndb_pipeline.quarantine.policy import Case, Judged
+from syndb_pipeline.quarantine.rows import ASIDE
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding
 from syndb_pipeline.state.results import VerdictDetails
@@ -109,7 +109,7 @@ def run(context: Context, folder: Path) -> Result:
         findings = [finding for record in earlier for finding in record.findings] + own
         judged = Judged(not any(finding.severity == "error" for finding in findings), findings)
         if not judged.accepted and context.config.on_invalid == "quarantine":
-            judged = judge(_case(data, folders, findings), folder)
+            judged = _case(data, folders, findings).judge(folder)
         if judged.rows is None:
             rejected = rejected_rows(connection, context, folders)
             rows = _conserved(
@@ -129,13 +129,10 @@ def run(context: Context, folder: Path) -> Result:
 
 
 def _case(data: _Dataset, folders: list[Path], findings: list[Finding]) -> Case:
-    """The dataset as `quarantine.judge` takes it."""
+    """The dataset as quarantine judges it."""
     known = [finding.table for finding in findings if finding.code == "SYN-INT-001"]
     return Case(
-        data.context,
-        data.connection,
-        data.sources,
-        Related(data.tables, data.relations, data.links),
+        data,
         folders,
         findings,
         unconnected=lambda aside: _unconnected(data, aside),

@@ -106,7 +106,7 @@ def run(context: Context, folder: Path) -> Result:
             f"{table}.{column}": work.ids[target]
             for (table, column), target in work.targets.items()
         }
-        findings = markers.tell_emptied(work.failures, findings, context.config, keys)
+        findings = markers.explain_emptied(work.failures, findings, context.config, keys)
         work.failures.write(folder)
     return Result(
         tables=rows_by_table(context, folder),

@@ -21,7 +21,7 @@ from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parqu
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.settings import DatasetConfig
-from syndb_pipeline.contract.dataset import COLUMN, FileKind, Metadata, Mutation, Region
+from syndb_pipeline.contract.metadata import COLUMN, FileKind, Metadata, Mutation, Region
 from syndb_pipeline.contract.tables import TABLES, Kind, Table, ordered
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files, require_no_dangling

@@ -29,7 +29,7 @@ from syndb_pipeline.checks.units.mesh_and_skeleton_files import (
     describe_file,
     digest_of_paths,
 )
-from syndb_pipeline.checks.units.plausibility import check_plausibility, numeric_columns
+from syndb_pipeline.checks.units.units import check_units, numeric_columns
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.checks import checked_table, ruled_columns
 from syndb_pipeline.contract.key_encoding import rows_of
@@ -91,7 +91,7 @@ def run(context: Context, folder: Path) -> Result:
     """Check the tables ingest left; write `failures.parquet` into `folder`.
 
     Gives the rows of each table, those without an error in this stage having passed, findings in
-    the order of tables and codes, and in `details.tables[table]` what `check_plausibility` says
+    the order of tables and codes, and in `details.tables[table]` what `check_units` says
     of it.
     """
     sources = SourceMap.read(context.store.stage("ingest"))
@@ -127,7 +127,7 @@ def run(context: Context, folder: Path) -> Result:
             findings += vocabulary.check_words(table)
             meter.step(name)
             findings += check_emptied(table)
-            warnings, details[name] = check_plausibility(table)
+            warnings, details[name] = check_units(table)
             findings += warnings
         unparsed_cells.label_lone_numbers(failures, tables)
         markers = unparsed_cells.marker_settings(failures, tables)
@@ -164,7 +164,7 @@ def _made_from(context: Context, sources: SourceMap, table: str, columns: list[s
 def _check_cells(failures: Failures, table: Inspected) -> None:
     """Hold the table's types, then the cells of every column that has rules, against the contract.
 
-    Leaves the sample of `take_sample`, which `check_plausibility` uses too: pandera judges all its
+    Leaves the sample of `take_sample`, which `check_units` uses too: pandera judges all its
     rows.
     """
     connection = table.connection
@@ -181,15 +181,11 @@ def _check_cells(failures: Failures, table: Inspected) -> None:
     numbered = rows_of(table.file, row_number=True)
     cells = f"SELECT file_row_number AS {ROW_NUMBER}, {wanted} FROM {numbered}"
 
-    def place(row: int, column: str, value: str) -> str:
-        return str(table.sources.example(table.name, row, column, value))
-
     judged = failing_cells(
         connection,
         cells,
         checked_table(table.name, ruled),
         sample=f"SELECT {ROW_NUMBER}, {wanted} FROM {SAMPLED}",
-        place=place,
     )
     for _ in judged:
         labelled = unparsed_cells.causes_of(table, ruled, FAILING)
@@ -203,7 +199,7 @@ STAGE = Stage(
     run,
     inputs,
     "ingest",
-    "11",
+    "12",
     "Holds cells against SynDB's contract (types, ranges, words, text), named files against their"
     " formats, and whole columns against what is plausible in nanometres.",
 )

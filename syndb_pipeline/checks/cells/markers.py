@@ -8,6 +8,7 @@ markers in references (`orphans`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
-import yaml
 
 from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.causes import Cause, causes, read
@@ -177,15 +177,12 @@ def describe(
 
     counted = " and ".join(f"{marker.key!r} in {rows(marker.rows)}" for marker in found)
     named = _named(connection, table, [marker.key for marker in found], tables)
-    facts = {
-        "listed": ", ".join(f"{rows(count)} of {name}" for name, count in named.items()),
-        "rows": sum(named.values()),
-        "keys": len(found),
-    }
+    listed = ", ".join(f"{rows(count)} of {name}" for name, count in named.items())
+    facts = {"listed": listed, "rows": sum(named.values()), "keys": len(found)}
     by = CAUSES["named_key"].described(facts) if named else {"reason": "", "advice": ""}
     return {
         "value": found[0].key,
-        "listed": repr(found[0].key) if len(found) == 1 else counted,
+        "listed": counted if found[1:] else repr(found[0].key),
         "named": by["reason"],
         "advice": CAUSES["key"].advice(named=by["advice"]),
         "confidence": "certain" if all(marker.certain for marker in found) else "likely",
@@ -198,19 +195,14 @@ def _named(
     """Table -> its rows that name one of `keys` in a column that may point to `table`."""
     found: dict[str, int] = {}
     for name, path in tables.items():
-        declared = TABLES[name].columns
-        columns = [
-            each
-            for each in columns_of(path)
-            if each in declared and table in declared[each].targets
-        ]
-        if columns:
-            named = " OR ".join(
-                f"list_contains({literal(keys)}, {quote(column)})" for column in columns
-            )
-            [(count,)] = connection.execute(
-                f"SELECT count(*) FROM {rows_of(path)} WHERE {named}"
-            ).fetchall()
+        named = " OR ".join(
+            f"list_contains({literal(keys)}, {quote(column)})"
+            for column in columns_of(path)
+            if column in TABLES[name].columns and table in TABLES[name].columns[column].targets
+        )
+        if named:
+            query = f"SELECT count(*) FROM {rows_of(path)} WHERE {named}"
+            [(count,)] = connection.execute(query).fetchall()
             found |= {name: count} if count else {}
     return found
 
@@ -229,7 +221,7 @@ def label_emptied(failures: Failures, cells: Path) -> None:
                 AND failures.row_number = emptied.row_number AND failures.col = emptied.col""")
 
 
-def tell_emptied(
+def explain_emptied(
     failures: Failures, findings: list[Finding], config: DatasetConfig, targets: Mapping[str, Path]
 ) -> list[Finding]:
     """`findings`, in which those of missing keys that markers emptied say so.
@@ -238,41 +230,33 @@ def tell_emptied(
     key there should be none. A cell that was empty before has no value.
     """
     return [
-        (
-            _emptied(failures, finding, config, targets)
-            if finding.code in MISSING_KEYS
-            and finding.examples
-            and finding.examples[0].value is not None
-            else finding
-        )
-        for finding in findings
+        _emptied(failures, each, config, targets)
+        if each.code in MISSING_KEYS and each.examples and each.examples[0].value is not None
+        else each
+        for each in findings
     ]
 
 
 def _emptied(
     failures: Failures, finding: Finding, config: DatasetConfig, targets: Mapping[str, Path]
 ) -> Finding:
-    table = finding.table or ""
+    table, column = finding.table or "", finding.column or ""
     rows = failures.connection.execute(
         """SELECT value FROM failures WHERE code = ? AND tbl = ? AND col = ? AND cause = ?
            GROUP BY value ORDER BY count(*) DESC, value LIMIT 5""",
-        [finding.code, table, finding.column, EMPTIED],
+        [finding.code, table, column, EMPTIED],
     ).fetchall()
     words = [value.strip() for (value,) in rows]
-    shown = " and ".join(map(repr, words))
     facts = {"message": finding.message.rstrip("."), "fix": finding.fix}
-    values = CAUSES["emptied"].described(facts | {"shown": shown, "words": len(words)})
+    values = CAUSES["emptied"].described(
+        facts | {"shown": " and ".join(map(repr, words)), "words": len(words)}
+    )
     changed: dict[str, Any] = {"message": values["reason"], "fix": values["advice"]}
-    if ids := targets.get(f"{table}.{finding.column}"):
+    if ids := targets.get(f"{table}.{column}"):
         query = f"SELECT DISTINCT key FROM {rows_of(ids)} WHERE list_contains(?, key)"
-        keys = failures.connection.execute(query, [words]).fetchall()
-        if wrong := [key for (key,) in keys]:
-            own = config.tables[table]
-            left = {
-                name: [word for word in said if word not in wrong]
-                for name, said in own.missing_by_column.items()
-            }
-            setting = missing_setting(table, own.model_copy(update={"missing": left}), [])
+        if wrong := [key for (key,) in failures.connection.execute(query, [words]).fetchall()]:
+            without = dict.fromkeys((ALL_COLUMNS, column), wrong)
+            setting = missing_setting(table, config.tables[table], without=without)
             listed = " and ".join(map(repr, wrong))
             fix = CAUSES["emptied_key"].advice(wrong=listed, keys=len(wrong), setting=setting)
             changed |= {"fix": fix, "settings": settings_of(fix), "confidence": "likely"}
@@ -283,55 +267,51 @@ def _emptied(
 
 
 def check_emptied(table: Inspected) -> list[Finding]:
-    """SYN-VAL-006: values that a marker for all columns emptied although they may be true ones."""
+    """SYN-VAL-006: values that a marker for all columns emptied although they may be true ones.
+
+    The fix names the marker for the columns that have gaps and in which it empties no value that
+    may be true.
+    """
     cells = parquet(table.context.store.stage("ingest") / "cells.parquet")
-    counts = table.connection.execute(
-        f"""SELECT col, count(*), list(DISTINCT trim(raw, {literal(WHITE_SPACE)})), min(row_number),
+    counts = table.fetch(
+        f"""SELECT col, count(*), min(trim(raw, {literal(WHITE_SPACE)})), min(row_number),
               arg_min(raw, row_number)
             FROM {cells} WHERE kind = 'emptied' AND tbl = {literal(table.name)} GROUP BY col"""
-    ).fetchall()
+    )
     if not counts:
         return []
-    by_column = {column: found for column, *found in counts}
-    columns = {name: by_column[name] for name in table.declared if name in by_column}
-    return [
-        table.context.finding(
-            "SYN-VAL-006",
-            table=table.name,
-            count=sum(count for count, *_ in columns.values()),
-            examples=[
-                table.sources.example(table.name, row, name, raw)
-                for name, (*_, row, raw) in columns.items()
-            ],
-            listed=", ".join(f"{name} ({count:,})" for name, (count, *_) in columns.items()),
-            value=min(text for _, texts, *_ in columns.values() for text in texts),
-            advice=_advice(table, list(columns)),
-        )
-    ]
-
-
-def _advice(table: Inspected, columns: list[str]) -> str:
-    """To name the marker for the columns that have gaps and in which it empties no value that may
-    be true.
-    """
+    order = list(table.declared)
+    counts.sort(key=lambda each: order.index(each[0]))
+    columns = [name for name, *_ in counts]
     config, declared = table.config, table.declared
-    markers = list(
-        dict.fromkeys(each for name in columns for each in true_markers(declared[name], config))
-    )
+    markers = [each for name in columns for each in true_markers(declared[name], config)]
     others = [
         name
         for name in table.columns
         if name not in columns and declared[name].kind is not Kind.KEY
     ]
-    gaps = ", ".join(f"count_if({quote(name)} IS NULL)" for name in others)
-    empty = table.row(f"SELECT {gaps} FROM {table.source}") if others else ()
-    alone = {name: markers for name, count in zip(others, empty, strict=True) if count}
-    left = {
-        name: [word for word in said if name != ALL_COLUMNS or word not in markers]
-        for name, said in config.missing_by_column.items()
-    }
-    setting = missing_setting(table.name, config.model_copy(update={"missing": left}), [], alone)
-    return CAUSES["emptied_value"].advice(shown=" or ".join(map(repr, markers)), setting=setting)
+    gaps = "".join(f", count_if({quote(name)} IS NULL)" for name in others)
+    _, *empty = table.row(f"SELECT 0{gaps} FROM {table.source}" if others else "SELECT 0")
+    setting = missing_setting(
+        table.name,
+        config,
+        alone={name: markers for name, count in zip(others, empty, strict=True) if count},
+        without={ALL_COLUMNS: markers},
+    )
+    shown = " or ".join(map(repr, dict.fromkeys(markers)))
+    return [
+        table.context.finding(
+            "SYN-VAL-006",
+            table=table.name,
+            count=sum(count for _, count, *_ in counts),
+            examples=[
+                table.sources.example(table.name, row, name, raw) for name, _, _, row, raw in counts
+            ],
+            listed=", ".join(f"{name} ({count:,})" for name, count, *_ in counts),
+            value=min(text for _, _, text, *_ in counts),
+            advice=CAUSES["emptied_value"].advice(shown=shown, setting=setting),
+        )
+    ]
 
 
 # -- the setting that declares markers
@@ -348,16 +328,15 @@ def safe_setting(table: Inspected, markers: Mapping[str, Collection[str]]) -> st
         for name in columns_of(table.file)
         if name not in columns and (condition := _holds(table.declared[name], marker, table.config))
     ]
-    counts = ", ".join(f"count_if({condition})" for _, condition in asked)
-    held = table.row(f"SELECT {counts} FROM {rows_of(table.file)}") if asked else ()
+    counts = "".join(f", count_if({condition})" for _, condition in asked)
+    _, *held = table.row(f"SELECT 0{counts} FROM {rows_of(table.file)}" if asked else "SELECT 0")
     elsewhere = {marker for (marker, _), count in zip(asked, held, strict=True) if count}
     alone: dict[str, list[str]] = {}
-    for marker in (each for each in markers if each in elsewhere):
-        for column in sorted(markers[marker]):
+    for marker, columns in markers.items():
+        for column in sorted(columns) if marker in elsewhere else ():
             alone.setdefault(column, []).append(marker)
-    return missing_setting(
-        table.name, table.config, [each for each in markers if each not in elsewhere], alone
-    )
+    found = [each for each in markers if each not in elsewhere]
+    return missing_setting(table.name, table.config, found, alone)
 
 
 def _holds(column: Column, marker: str, config: TableConfig) -> str:
@@ -368,44 +347,49 @@ def _holds(column: Column, marker: str, config: TableConfig) -> str:
     a word of SynDB's too.
     """
     cell, word = quote(column.name), marker.lower()
-    point = marker.replace(config.decimal, ".")
     if column.kind in (Kind.NUMBER, Kind.INTEGER):
+        point = marker.replace(config.decimal, ".")
         if not re.fullmatch(NUMBER, point, flags=re.IGNORECASE):
             return ""
         value = float(point) * config.factor(column)
         return f"{cell}::DOUBLE = {value!r}::DOUBLE" if column.allows(value) else ""
     if column.kind is Kind.BOOLEAN:
-        return {**dict.fromkeys(TRUE_WORDS, cell), **dict.fromkeys(FALSE_WORDS, f"NOT {cell}")}.get(
-            word, ""
-        )
+        return cell if word in TRUE_WORDS else f"NOT {cell}" if word in FALSE_WORDS else ""
     meant = column.vocabulary and means(column.vocabulary, marker)
     if column.kind is not Kind.KEY and word in IN_TEXT and not meant:
         return ""
     return f"trim({cell}, {literal(WHITE_SPACE)}) = {literal(marker)}"
 
 
+_NONE: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
+
+
 def missing_setting(
     table: str,
     config: TableConfig,
-    found: Iterable[str],
-    alone: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    found: Iterable[str] = (),
+    alone: Mapping[str, Iterable[str]] = _NONE,
+    without: Mapping[str, Iterable[str]] = _NONE,
 ) -> str:
-    """`tables.<table>.missing: [...]` as YAML ready to paste: what the config declares already,
-    `found` for all columns, and `alone` for single ones.
+    """`tables.<table>.missing: [...]` as YAML ready to paste.
+
+    Args:
+        table: SynDB's name.
+        config: What it declares already stays.
+        found: Further markers for all columns.
+        alone: Further markers for single columns.
+        without: What is taken out of those of a column, or of all.
     """
-    markers: dict[str, list[str]] = {
-        name: [*said] for name, said in config.missing_by_column.items()
+    more = {ALL_COLUMNS: found, **alone}
+    markers = {}
+    for name in dict.fromkeys([*config.missing_by_column, *more]):
+        words = dict.fromkeys([*config.missing_by_column.get(name, ()), *more.get(name, ())])
+        markers[name] = [word for word in words if word not in without.get(name, ())]
+    # JSON is YAML.
+    listed = {
+        name: json.dumps(words, ensure_ascii=False) for name, words in markers.items() if words
     }
-    for name, more in {ALL_COLUMNS: found, **alone}.items():
-        markers[name] = list(dict.fromkeys([*markers.get(name, []), *more]))
-
-    def quoted(words: list[str]) -> str:
-        text = yaml.safe_dump(
-            words, default_style='"', default_flow_style=True, width=10_000, allow_unicode=True
-        )
-        return str(text).strip()
-
-    if not set(markers) - {ALL_COLUMNS}:
-        return f"tables.{table}.missing: {quoted(markers[ALL_COLUMNS])}"
-    listed = ", ".join(f"{name}: {quoted(words)}" for name, words in markers.items() if words)
-    return f"tables.{table}.missing: {{{listed}}}"
+    if markers.keys() <= {ALL_COLUMNS}:
+        return f"tables.{table}.missing: {listed.get(ALL_COLUMNS, '[]')}"
+    columns = ", ".join(f"{name}: {words}" for name, words in listed.items())
+    return f"tables.{table}.missing: {{{columns}}}"

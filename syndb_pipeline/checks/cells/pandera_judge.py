@@ -16,7 +16,7 @@ neither.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -56,13 +56,6 @@ _JUDGED: Final = "judged_rows"  # the view of the rows that pandera judges just 
 Counts = Counter[tuple[str, str]]
 """Failing cells by (code, column)."""
 
-Place = Callable[[int, str, str], str]
-"""Names the cell of a row (its number), a column and a value to a person."""
-
-
-def _by_number(row: int, column: str, value: str) -> str:
-    return f"row {row}, column {column}: {value!r}"
-
 
 # -- the sample
 
@@ -99,21 +92,19 @@ def summarise(
     names = [quote(column.name) for column in columns]
     source = parquet(file, row_number=True)
     # The file's footer knows these; NaN counts as the largest number there is.
-    wanted = ", ".join(f"count({name}), min({name}), max({name})" for name in names)
-    [(rows, *found)] = connection.execute(f"SELECT count(*), {wanted} FROM {source}").fetchall()
+    ends = "".join(f", row(count({name}), min({name}), max({name}))" for name in names)
+    [(rows, *found)] = connection.execute(f"SELECT count(*){ends} FROM {source}").fetchall()
     # Exact quantiles hold every value in memory and approximate ones depend on the threads: hence a
     # sample.
-    wanted = ", ".join(
+    middles = ", ".join(
         f"quantile_disc({name}, [0.01, 0.5, 0.99]) FILTER (isfinite({name}::DOUBLE))"
         for name in names
     )
-    [middles] = connection.execute(f"SELECT {wanted} FROM {SAMPLED}").fetchall()
+    [sample] = connection.execute(f"SELECT {middles} FROM {SAMPLED}").fetchall()
     summaries = {}
-    ends = zip(found[::3], found[1::3], found[2::3], strict=True)
-    for column, name, middle, (present, least, most) in zip(
-        columns, names, middles, ends, strict=True
-    ):
+    for column, (present, least, most), middle in zip(columns, found, sample, strict=True):
         if present and not (isfinite(least) and isfinite(most)):
+            name = quote(column.name)
             finite = f"SELECT min({name}), max({name}) FROM {source} WHERE isfinite({name}::DOUBLE)"
             [(least, most)] = connection.execute(finite).fetchall()
         p1, median, p99 = middle or (None, None, None)
@@ -175,7 +166,6 @@ def failing_cells(
     table: CheckedTable,
     *,
     sample: str | None = None,
-    place: Place = _by_number,
 ) -> Iterator[int]:
     """Hold the rows of `query` against `table`, whose checks are named by rule codes.
 
@@ -183,7 +173,6 @@ def failing_cells(
         query: Gives `ROW_NUMBER` and the table's columns.
         sample: Gives those rows of `query` that pandera judges whatever SQL says of them, as
             `sampled` would choose them.
-        place: Names a cell to a person.
 
     Yields:
         The number of failing cells of some rows. They are in the view `FAILING` (code, row_number,
@@ -191,17 +180,17 @@ def failing_cells(
 
     Raises:
         PipelineError: A column's type is not the contract's (an earlier stage wrote something
-            else), or SQL and pandera disagree about a cell: mistakes of ours, and no findings about
+            else), or SQL and pandera disagree about cells: mistakes of ours, and no findings about
             the lab's data.
     """
     rows, counted = count_failing(connection, query, table)
-    judge = _Judge(connection, table, place)
     sample = sample or sampled(query, rows)
+    found: Counts = Counter()
     chosen = connection.sql(sample).to_arrow_table()
-    yield from judge.failing(chosen)
+    yield from _judged(connection, chosen, table, found)
     if chosen.num_rows < rows:
-        judge.extremes(query, {column for _, column in counted})
-    if counted != judge.found:  # more rows fail than were chosen
+        _judge_extremes(connection, query, table, {column for _, column in counted})
+    if counted != found:  # more rows fail than were chosen
         fails = " OR ".join(check.fails for check in compile_checks(table))
         rest = (
             f"SELECT * FROM ({query}) WHERE ({fails}) AND {ROW_NUMBER} NOT IN (SELECT {ROW_NUMBER}"
@@ -211,12 +200,47 @@ def failing_cells(
         # database.
         with connection.cursor() as cursor:
             for batch in cursor.sql(rest).to_arrow_reader(_BATCH_ROWS):
-                yield from judge.failing(_pyarrow().Table.from_batches([batch]))
-    if counted != judge.found:
-        raise _fault(
-            f"Of the cells of {table.name}, {dict(counted)} fail in DuckDB and {dict(judge.found)}"
-            " in pandera."
-        )
+                yield from _judged(connection, _pyarrow().Table.from_batches([batch]), table, found)
+    _compare(table, counted, found)
+
+
+def _judged(
+    connection: duckdb.DuckDBPyConnection, rows: Any, table: CheckedTable, found: Counts
+) -> Iterator[int]:
+    """The number of cells of the Arrow table `rows` that fail, while they are in the view
+    `FAILING`; added to `found`.
+    """
+    failing, counts = _failing(rows, table)
+    with _registered(connection, _JUDGED, rows):
+        _compare(table, count_failing(connection, f"FROM {_JUDGED}", table)[1], counts)
+    found.update(counts)
+    if failing.height:
+        with _registered(connection, FAILING, failing.to_arrow()):
+            yield failing.height
+
+
+def _judge_extremes(
+    connection: duckdb.DuckDBPyConnection, query: str, table: CheckedTable, failed: Collection[str]
+) -> None:
+    """Judge, of each column, the cells that would fail first among those of `query` that SQL lets
+    pass.
+
+    So a large table is judged whole as far as bounds and lengths go, by a few cells that the files'
+    footers mostly know. `failed` are the columns in which cells fail in SQL.
+    """
+    columns, cells = {}, [f"(SELECT 0::BIGINT AS {ROW_NUMBER})"]
+    for name, column in table.columns.items():
+        cell = quote(name)
+        wanted = {each for check in column.checks for each in check.predicate.extremes(cell)}
+        if wanted:
+            columns[name] = replace(column, required=False)
+            # Only where it is needed: a footer does not know which cells pass.
+            passes = " AND ".join(f"({check.predicate.sql(cell)})" for check in column.checks)
+            only = f" FILTER ({passes})" if name in failed else ""
+            extremes = ", ".join(each + only for each in sorted(wanted))
+            cells.append(f"(SELECT unnest([{extremes}]) AS {cell} FROM ({query}))")
+    rows = connection.sql(f"FROM {' POSITIONAL JOIN '.join(cells)}").to_arrow_table()
+    _compare(table, Counter(), _failing(rows, CheckedTable(table.name, columns))[1])
 
 
 def check_types(connection: duckdb.DuckDBPyConnection, query: str, table: CheckedTable) -> None:
@@ -235,163 +259,69 @@ def check_types(connection: duckdb.DuckDBPyConnection, query: str, table: Checke
         if column.required or name in described
     }
     if described != wanted:
-        import polars as pl
-
-        frame: Any = pl.from_arrow(connection.sql(query).to_arrow_table().slice(0, 0))
-        _failing(frame.with_columns(pl.lit(0).alias(ROW_NUMBER)), table)
+        none = f"SELECT *, 0::BIGINT AS {ROW_NUMBER} FROM ({query}) LIMIT 0"
+        _failing(connection.sql(none).to_arrow_table(), table)
 
 
-class _Judge:
-    """Has pandera judge rows of `table`; `found` counts what failed."""
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, table: CheckedTable, place: Place
-    ) -> None:
-        self.connection, self.table, self.place = connection, table, place
-        self.found: Counts = Counter()
-
-    def failing(self, rows: Any) -> Iterator[int]:
-        """The number of cells of the Arrow table `rows` that fail, while they are in the view
-        `FAILING`.
-        """
-        import polars as pl
-
-        failing = _failing(pl.from_arrow(rows), self.table)
-        counts = Counter(
-            {
-                (code, column): count
-                for code, column, count in failing.group_by("code", "col").len().rows()
-            }
-        )
-        with _registered(self.connection, _JUDGED, rows):
-            if count_failing(self.connection, f"FROM {_JUDGED}", self.table)[1] != counts:
-                self._name_difference(failing)
-        self.found.update(counts)
-        if failing.height:
-            with _registered(self.connection, FAILING, failing.to_arrow()):
-                yield failing.height
-
-    def extremes(self, query: str, failed: Collection[str]) -> None:
-        """Judge, of each column, the cells that would fail first among those of `query` that SQL
-        lets pass.
-
-        So a large table is judged whole as far as bounds and lengths go, by a few cells that the
-        files' footers mostly know. `failed` are the columns in which cells fail in SQL. Raises
-        `PipelineError` when such a cell fails.
-        """
-        import polars as pl
-
-        from syndb_pipeline.contract.schema import POLARS_TYPES
-
-        cells: dict[str, list[Any]] = {}
-        for name, column in self.table.columns.items():
-            cell = quote(name)
-            wanted = dict.fromkeys(
-                each for check in column.checks for each in check.predicate.extremes(cell)
+def _compare(table: CheckedTable, in_sql: Counts, in_pandera: Counts) -> None:
+    """Raise `PipelineError` where SQL and pandera count failing cells of `table` differently."""
+    for code, column in sorted(in_sql.keys() | in_pandera.keys()):
+        one, other = in_sql[code, column], in_pandera[code, column]
+        if one != other:
+            raise PipelineError(
+                f"Of the cells of {table.name}.{column}, {one:,} break the rule {code} by DuckDB,"
+                f" and {other:,} by pandera.",
+                next_step=(
+                    "This is a fault of syndb-pipeline, not of the table. Nothing was accepted or"
+                    " sent. Please report it with this message."
+                ),
             )
-            if not wanted:
-                continue
-            # Only where it is needed: a footer does not know which cells pass.
-            passes = " AND ".join(f"({check.predicate.sql(cell)})" for check in column.checks)
-            only = f" FILTER ({passes})" if name in failed else ""
-            extremes = f"SELECT {', '.join(each + only for each in wanted)} FROM ({query})"
-            cells[name] = [*self.connection.execute(extremes).fetchall()[0]]
-        height = max(map(len, cells.values()), default=0)
-        columns = {name: replace(self.table.columns[name], required=False) for name in cells}
-        series = {
-            name: pl.Series(
-                found + [None] * (height - len(found)), dtype=POLARS_TYPES[columns[name].kind]
-            )
-            for name, found in cells.items()
-        }
-        frame = pl.DataFrame(series | {ROW_NUMBER: pl.Series(range(height), dtype=pl.Int64)})
-        for code, index, name, value in _failing(
-            frame, CheckedTable(self.table.name, columns)
-        ).rows():
-            where = f"SELECT min({ROW_NUMBER}) FROM ({query}) WHERE {quote(name)} = ?"
-            [(row,)] = self.connection.execute(where, [cells[name][index]]).fetchall()
-            raise self._disagreement(code, name, self.place(row, name, value), in_sql=False)
-
-    def _name_difference(self, failing: pl.DataFrame) -> None:
-        """Raise `PipelineError` for the first cell of `_JUDGED` that fails in only one of SQL and
-        pandera.
-        """
-        in_pandera = set(failing.select("code", "col", "row_number").rows())
-        for check in compile_checks(self.table):
-            rows = self.connection.execute(
-                f"SELECT {ROW_NUMBER} FROM {_JUDGED} WHERE {check.fails}"
-            ).fetchall()
-            in_sql = {row for (row,) in rows}
-            named = {
-                row
-                for code, column, row in in_pandera
-                if (code, column) == (check.code, check.column)
-            }
-            if differing := in_sql ^ named:
-                row = min(differing)
-                cell = f"SELECT {quote(check.column)} FROM {_JUDGED} WHERE {ROW_NUMBER} = ?"
-                [(value,)] = self.connection.execute(cell, [row]).fetchall()
-                place = self.place(row, check.column, str(value))
-                raise self._disagreement(check.code, check.column, place, in_sql=row in in_sql)
-        raise _fault(
-            f"DuckDB and pandera count the failing cells of {self.table.name} differently."
-        )
-
-    def _disagreement(self, code: str, column: str, cell: str, *, in_sql: bool) -> PipelineError:
-        one, other = ("DuckDB", "pandera") if in_sql else ("pandera", "DuckDB")
-        where = f"{self.table.name}.{column}"
-        return _fault(
-            f"The cell {cell} ({where}) breaks the rule {code} by {one}, and does not by {other}."
-        )
 
 
-def _fault(message: str) -> PipelineError:
-    return PipelineError(
-        message,
-        next_step=(
-            "This is a fault of syndb-pipeline, not of the table. Nothing was accepted or sent. "
-            "Please report it with this message."
-        ),
-    )
-
-
-def _failing(frame: Any, table: CheckedTable) -> pl.DataFrame:
-    """The failing cells of `frame`, which has ROW_NUMBER beside the columns of `table`."""
+def _failing(rows: Any, table: CheckedTable) -> tuple[pl.DataFrame, Counts]:
+    """The failing cells of the Arrow table `rows`, which has ROW_NUMBER beside the columns of
+    `table`, and how many they are."""
     import polars as pl
     from pandera.errors import SchemaErrors
 
     from syndb_pipeline.contract.schema import schema_of
 
+    frame: Any = pl.from_arrow(rows)
+    cases = pl.DataFrame(
+        schema={
+            "check": pl.String,
+            "index": pl.Int32,
+            "column": pl.String,
+            "failure_case": pl.String,
+        }
+    )
     try:
         schema_of(table).validate(frame.drop(ROW_NUMBER), lazy=True)
     except SchemaErrors as errors:
         cases = errors.failure_cases
-        # Cases without an index concern the frame, not a cell: a type, a column too many or too
-        # few.
-        broken = cases.filter(pl.col("index").is_null() | ~pl.col("check").is_in(list(RULES)))
-        if broken.height:
-            shown = broken.head(3).to_dicts()
-            wrong = "; ".join(
-                f"{case['column']}: {case['failure_case']}, {case['check']}" for case in shown
-            )
-            raise PipelineError(
-                f"The stage before wrote {table.name} with columns that the contract does not"
-                f" describe ({wrong}).",
-                next_step=(
-                    "This is a fault of syndb-pipeline. Run the command again with a clean state; "
-                    "report it if it comes back."
-                ),
-            ) from None
-        failing: pl.DataFrame = cases.select(
-            code=pl.col("check"),
-            row_number=frame[ROW_NUMBER].gather(cases["index"]),
-            col=pl.col("column"),
-            value=pl.col("failure_case"),
+    # Cases without an index concern the frame, not a cell: a type, a column too many or too few.
+    broken = cases.filter(pl.col("index").is_null() | ~pl.col("check").is_in(list(RULES)))
+    if broken.height:
+        wrong = "; ".join(
+            f"{case['column']}: {case['failure_case']}, {case['check']}"
+            for case in broken.head(3).to_dicts()
         )
-        return failing
-    return pl.DataFrame(
-        schema={"code": pl.String, "row_number": pl.Int64, "col": pl.String, "value": pl.String}
+        raise PipelineError(
+            f"The stage before wrote {table.name} with columns that the contract does not describe"
+            f" ({wrong}).",
+            next_step=(
+                "This is a fault of syndb-pipeline. Run the command again with a clean state; "
+                "report it if it comes back."
+            ),
+        )
+    failing = cases.select(
+        code="check",
+        row_number=frame[ROW_NUMBER].gather(cases["index"]),
+        col="column",
+        value="failure_case",
     )
+    counts = failing.group_by("code", "col").len().rows()
+    return failing, Counter({(code, column): count for code, column, count in counts})
 
 
 def _pyarrow() -> Any:

@@ -108,6 +108,9 @@ SIZE_NAMES: Final = re.compile(r"(?:body|cell|seg|segment|object|obj)?(?:size|si
 FEWEST_VALUES: Final = 3
 """A median of fewer says nothing about a column."""
 
+NAMELESS_COUNT: Final = ("neuron", "voxel_volume")
+"""The volume that counts voxels, whatever its name, where it is too small for one in nanometres."""
+
 FEWEST_NAMELESS: Final = 5
 """Whole volumes of neurons from which on they are taken for counts without such a name, if nothing
 divides all of them.
@@ -123,9 +126,6 @@ FLATTER: Final = 4.0
 """How many times less than along the two others whole places spread along one axis, when that axis
 has longer voxels.
 """
-
-OF_8_NM: Final = {1: "8", 2: "64", 3: "512", -1: "0.125"}
-"""What a voxel of 8 nm measures, by the power of nanometres."""
 
 # -- shape columns among themselves
 

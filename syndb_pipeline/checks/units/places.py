@@ -8,10 +8,10 @@ thresholds (`magnitudes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import isfinite, log10, sqrt
+from math import log10, sqrt
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,19 +37,19 @@ taken.
 _CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 
 Square = Sequence[Sequence[float | None]]
+"""What each axis of the children (first index) has to do with each of the parents' (second)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Near:
-    """What the sample says of children and parents: by axes they share, in order, of both sides.
-
-    `medians` of absolute values, children's and parents'; `correlations` and mean `distances` of a
-    child's axis (first index) and a parent's (second); `rows` looked at, and `parents` at different
-    places.
+    """What a sample says of children and parents, by the axes they share, in order: medians of the
+    absolute values of either, correlations, mean distances; `rows` looked at, and `parents` at
+    different places.
     """
 
     axes: tuple[str, ...]
-    medians: Square
+    small: Sequence[float | None]
+    large: Sequence[float | None]
     correlations: Square
     distances: Square
     rows: int
@@ -64,16 +64,19 @@ def check_places(data: Related) -> list[Finding]:
     scales: dict[str, tuple[str, list[float]]] = {}
     exchanged = []
     for name in data.tables:
-        for column in _REFERENCES:
-            parent = data.target(name, column)
-            if parent is not None and len(axes := _shared(data, name, parent)) > 1:
-                break
-        else:
+        shared = ((column, _shared(data, name, column)) for column in _REFERENCES)
+        column, axes = next(((each, axes) for each, axes in shared if len(axes) > 1), ("", ()))
+        if not axes:
             continue
+        parent = data.target(name, column) or ""
         near = _look(data, name, column, parent, axes)
         if order := _order(near):
             exchanged.append(_exchanged(data, name, parent, dict(zip(axes, order, strict=True))))
-        elif factors := _factors(near):
+            continue
+        # How many times larger, axis by axis, the parents' centroids are.
+        pairs = zip(near.small, near.large, strict=True)
+        factors = [large / small for small, large in pairs if small and large]
+        if len(factors) == len(AXES):
             if min(factors) > magnitudes.SCALE_FACTOR:
                 scales.setdefault(name, (parent, factors))
             elif max(factors) < 1 / magnitudes.SCALE_FACTOR:
@@ -84,14 +87,11 @@ def check_places(data: Related) -> list[Finding]:
     return [*found, *exchanged]
 
 
-def _shared(data: Related, table: str, other: str) -> tuple[str, ...]:
-    """The axes that `table` and `other` both measure."""
-    known = data.tables.keys() >= {other}
-    return tuple(
-        axis
-        for axis in AXES
-        if known and axis in data.columns(table) and axis in data.columns(other)
-    )
+def _shared(data: Related, table: str, column: str) -> tuple[str, ...]:
+    """The axes that `table` and the one its `column` leads to both measure."""
+    other = data.target(table, column)
+    both = {*data.columns(table)} & {*data.columns(other)} if other in data.tables else set()
+    return tuple(axis for axis in AXES if axis in both)
 
 
 def _look(data: Related, name: str, column: str, parent: str, axes: tuple[str, ...]) -> _Near:
@@ -99,35 +99,29 @@ def _look(data: Related, name: str, column: str, parent: str, axes: tuple[str, .
     # An exact median holds all its values in memory; a fixed stride is as good here.
     every = max(1, data.rows(name) // SAMPLE_ROWS)
     ids = parquet(written(data.context, "assign_ids", "ids")[parent])
-    both = [[f"{side}.{quote(axis)}" for axis in axes] for side in ("c", "p")]
-    names = [[f"{side}_{axis}" for axis in axes] for side in ("c", "p")]
-    wanted = ", ".join(
-        f"{cell} AS {name}"
-        for pair in zip(both, names, strict=True)
-        for cell, name in zip(*pair, strict=True)
-    )
-    data.connection.execute(f"""CREATE OR REPLACE TEMP TABLE pairs_of_rows AS SELECT {wanted}
-            FROM (SELECT r.{quote(column)} AS parent, {", ".join(axes)} FROM
-              {parquet(data.tables[name])}
-                  POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} =
-                    0) c
-            JOIN (SELECT i.cid, {", ".join(axes)} FROM {parquet(data.tables[parent])}
-                  POSITIONAL JOIN {ids} i) p ON c.parent = p.cid""")
-    finite = "FILTER (" + " AND ".join(f"isfinite({name})" for side in names for name in side) + ")"
-    mine, theirs = names
-    found = [
-        *(f"quantile_disc(abs({name}), 0.5)" for side in names for name in side),
-        *(f"corr({one} / 1e9, {other} / 1e9) {finite}" for one in mine for other in theirs),
-        *(f"avg(abs({one} - {other})) {finite}" for one in mine for other in theirs),
-        *(f"count({each}) {finite}" for each in ("*", f"DISTINCT ({', '.join(theirs)})")),
-    ]
-    [[*values, rows, parents]] = data.connection.execute(
-        f"SELECT {', '.join(found)} FROM pairs_of_rows"
-    ).fetchall()
-    numbers = [value if value is not None and isfinite(value) else None for value in values]
-    size = len(axes)
-    square = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-    return _Near(axes, square[:2], square[2 : 2 + size], square[2 + size :], rows, parents)
+    mine, theirs = ([f"{side}.{axis}" for axis in axes] for side in "cp")
+    finite = f"FILTER ({' AND '.join(f'isfinite({cell})' for cell in (*mine, *theirs))})"
+
+    def as_list(aggregates: Iterable[str]) -> str:
+        known = (f"CASE WHEN isfinite({each}) THEN {each} END" for each in aggregates)
+        return f"[{', '.join(known)}]"
+
+    def square(aggregate: str) -> str:
+        rows = (as_list(aggregate.format(one, other) for other in theirs) for one in mine)
+        return f"[{', '.join(rows)}]"
+
+    found = data.row(f"""
+        SELECT {as_list(f"quantile_disc(abs({cell}), 0.5)" for cell in mine)},
+            {as_list(f"quantile_disc(abs({cell}), 0.5)" for cell in theirs)},
+            {square(f"corr({{}} / 1e9, {{}} / 1e9) {finite}")},
+            {square(f"avg(abs({{}} - {{}})) {finite}")},
+            count(*) {finite}, count(DISTINCT ({", ".join(theirs)})) {finite}
+        FROM (SELECT r.{quote(column)} AS parent, {", ".join(axes)}
+            FROM {parquet(data.tables[name])}
+            POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0) c
+        JOIN (SELECT i.cid, {", ".join(axes)} FROM {parquet(data.tables[parent])}
+            POSITIONAL JOIN {ids} i) p ON c.parent = p.cid""")
+    return _Near(axes, *found)
 
 
 # -- axes
@@ -137,21 +131,20 @@ def _order(near: _Near) -> list[str] | None:
     """For each axis of the children the parents' axis that it follows, where some follow another
     than theirs.
     """
-    own = tuple(range(len(near.axes)))
-    for order in permutations(own):
+    for order in permutations(range(len(near.axes))):
         moved = [(mine, theirs) for mine, theirs in enumerate(order) if mine != theirs]
         if moved and (_follow(near, moved) or _lie_nearer(near, moved)):
             return [near.axes[axis] for axis in order]
     return None
 
 
-def _pairs(square: Square, moved: Sequence[tuple[int, int]]) -> list[tuple[float, float]] | None:
-    """Of each axis that is moved, its number with the axis it is moved to, and with its own; None
-    without all.
+def _pairs(square: Square, moved: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Of each axis that is moved, its number with the axis it is moved to, and with its own; none
+    where one is not known.
     """
     pairs = [(square[mine][theirs], square[mine][mine]) for mine, theirs in moved]
     known = [(other, own) for other, own in pairs if other is not None and own is not None]
-    return known if len(known) == len(pairs) else None
+    return known if len(known) == len(pairs) else []
 
 
 def _follow(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
@@ -160,16 +153,14 @@ def _follow(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
     """
     pairs = _pairs(near.correlations, moved)
     return (
-        near.parents >= magnitudes.FEWEST_PARENTS
-        and bool(pairs)
+        bool(pairs)
+        and near.parents >= magnitudes.FEWEST_PARENTS
         and all(
             other >= magnitudes.CORRELATED
             and other - own >= magnitudes.CLEARLY
-            and (
-                other >= 1
-                or other * sqrt(near.parents - 2) >= magnitudes.BY_CHANCE * sqrt(1 - other**2)
-            )
-            for other, own in pairs or ()
+            and other * sqrt(near.parents - 2)
+            >= magnitudes.BY_CHANCE * sqrt(max(0.0, 1 - other**2))
+            for other, own in pairs
         )
     )
 
@@ -178,14 +169,14 @@ def _lie_nearer(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
     """Whether the children lie many times nearer to their parents with the axes moved."""
     times = magnitudes.NEARER.get(near.rows, magnitudes.NEARER_OF_MANY)
     pairs = _pairs(near.distances, moved)
-    return near.rows > 1 and bool(pairs) and all(other * times < own for other, own in pairs or ())
+    return near.rows > 1 and bool(pairs) and all(other * times < own for other, own in pairs)
 
 
 def _about_centroids(
     data: Related, code: str, table: str, axes: Sequence[str], **values: Any
 ) -> Finding:
     """The finding about all rows of `table` that have the centroids `axes`."""
-    present = " AND ".join(f"{quote(axis)} IS NOT NULL" for axis in axes)
+    present = " AND ".join(f"{axis} IS NOT NULL" for axis in axes)
     inspected = Inspected(data.connection, data.context, data.sources, table, data.columns(table))
     (count,) = inspected.row(f"SELECT count(*) FROM {inspected.source} WHERE {present}")
     return inspected.finding(
@@ -194,13 +185,11 @@ def _about_centroids(
 
 
 def _exchanged(data: Related, table: str, parent: str, follows: Mapping[str, str]) -> Finding:
-    moved = {axis: other for axis in AXES if (other := follows.get(axis, axis)) != axis}
+    moved = {axis: other for axis, other in follows.items() if axis != other}
 
     def mapped(name: str, wanted: Mapping[str, str]) -> str:
         names = data.sources.tables[name][0].columns
-        pairs = (
-            f"{yaml_word(names.get(axis, axis))}: {wanted[axis]}" for axis in AXES if axis in wanted
-        )
+        pairs = (f"{yaml_word(names.get(axis, axis))}: {wanted[axis]}" for axis in sorted(wanted))
         return f"in `tables.{name}.columns` {', '.join(pairs)}"
 
     back = {other: axis for axis, other in moved.items()}
@@ -219,14 +208,6 @@ def _exchanged(data: Related, table: str, parent: str, follows: Mapping[str, str
 # -- scales
 
 
-def _factors(near: _Near) -> list[float] | None:
-    """How many times larger, axis by axis, the parents' centroids are; None without all three
-    axes.
-    """
-    factors = [large / small for small, large in zip(*near.medians, strict=True) if small and large]
-    return factors if len(factors) == len(AXES) else None
-
-
 def _other_scale(data: Related, small: str, large: str, factors: Sequence[float]) -> Finding:
     config = data.context.config.tables
     sizes = [f"{axis} by {factor:.3g}" for axis, factor in zip(AXES, factors, strict=True)]
@@ -239,7 +220,6 @@ def _other_scale(data: Related, small: str, large: str, factors: Sequence[float]
             cause = "converted" if converted else "other_unit"
             setting = units_setting(small, config[small], dict.fromkeys(AXES, unit))
             facts |= {"unit": unit, "setting": setting}
-            break
     values = _CAUSES[cause].described(facts)
     known = {"other": large, "factor": f"{sorted(factors)[1]:,.1f}", "guess": values["reason"]}
     return _about_centroids(data, "SYN-UNIT-004", small, AXES, **known, **values)

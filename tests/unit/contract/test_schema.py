@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
-from syndb_pipeline.contract.checks import WORD, ruled_columns
-from syndb_pipeline.contract.schema import data_dictionary, table_schema, words_schema
+from syndb_pipeline.contract.checks import WORD, checked_table, checked_words, ruled_columns
+from syndb_pipeline.contract.schema import data_dictionary, schema_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.contract.vocabularies import (
     ANIMALS,
@@ -162,7 +162,7 @@ def test_the_verdict_is_the_oracles(case: tuple[str, pl.DataFrame]) -> None:
         for index, value in enumerate(frame[name])
         for code in oracle(table, name, value)
     }
-    assert failing(table_schema(table), frame) == expected
+    assert failing(schema_of(checked_table(table)), frame) == expected
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
@@ -170,26 +170,30 @@ def test_types_are_exact(table: str) -> None:
     good = pl.DataFrame(
         schema={name: TYPES[column.kind] for name, column in TABLES[table].columns.items()}
     )
-    assert failing(table_schema(table), good) == set()
+    assert failing(schema_of(checked_table(table)), good) == set()
     for name, column in TABLES[table].columns.items():
         other = pl.Float32 if column.kind is Kind.NUMBER else pl.Int32
-        found = failing(table_schema(table), good.with_columns(pl.col(name).cast(other)))
+        found = failing(
+            schema_of(checked_table(table)), good.with_columns(pl.col(name).cast(other))
+        )
         assert {(column, index) for column, index, _ in found} == {(name, None)}
 
 
 def test_unknown_and_missing_columns_fail_the_frame() -> None:
     frame = pl.DataFrame(schema={"cid": pl.String, "colour": pl.String})
-    assert failing(table_schema("vesicle"), frame) == {("vesicle", None, "column_in_schema")}
-    assert failing(table_schema("vesicle"), frame.drop("cid", "colour")) == {
+    assert failing(schema_of(checked_table("vesicle")), frame) == {
+        ("vesicle", None, "column_in_schema")
+    }
+    assert failing(schema_of(checked_table("vesicle")), frame.drop("cid", "colour")) == {
         ("vesicle", None, "column_in_dataframe")
     }
     with pytest.raises(KeyError):
-        table_schema("vesicle", ["colour"])
+        schema_of(checked_table("vesicle", ["colour"]))
 
 
 def test_every_check_is_named_by_a_rule() -> None:
     for table in TABLES.values():
-        for name, column in table_schema(table.name).columns.items():
+        for name, column in schema_of(checked_table(table.name)).columns.items():
             codes = [check.name for check in column.checks]
             assert set(codes) <= set(RULES)
             assert len(codes) == len(set(codes))
@@ -216,7 +220,7 @@ def test_keys_and_references_have_no_rules_of_their_own() -> None:
 )
 def test_words(vocabulary: str, word: str, known: bool) -> None:
     found = failing(
-        words_schema(vocabulary),
+        schema_of(checked_words(vocabulary)),
         pl.DataFrame({WORD: ["purkinje", word]} if vocabulary == "neuron_type" else {WORD: [word]}),
     )
     assert {check for _, _, check in found} == (set() if known else {"SYN-VOC-001"})
