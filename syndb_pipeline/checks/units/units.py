@@ -138,9 +138,9 @@ def _measure(
         usable = f"isfinite({cell}::DOUBLE)"
         usable += "" if column.name in AXES else f" AND {cell} > 0"
         outside = f"{usable} AND NOT {_within(column, bounds)}" if bounds else "FALSE"
-        wanted.append(f"""row(count_if({usable}),
+        wanted.append(f"""row(count(*) FILTER ({usable}),
             quantile_disc({cell}, [0.05, 0.5, 0.95]) FILTER ({usable}),
-            bool_and({cell} = trunc({cell})) FILTER ({usable}), count_if({outside}))""")
+            bool_and({cell} = trunc({cell})) FILTER ({usable}), count(*) FILTER ({outside}))""")
     found = table.row(f"SELECT {', '.join(wanted)} FROM {SAMPLED}") if wanted else ()
     return {
         column.name: _Measured(column, bounds, present[column.name], *facts)
