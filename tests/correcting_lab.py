@@ -23,11 +23,12 @@ from syndb_pipeline.corrections.apply import Applied, apply
 from syndb_pipeline.corrections.returned import opened
 from syndb_pipeline.readers.corrections import path_of, read
 from syndb_pipeline.report.exports import Wanted, write_files
-from syndb_pipeline.report.workbook.record import OWN_COLUMNS
+from syndb_pipeline.report.workbook.layout import OWN_COLUMNS
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
 from tests.ingest_helpers import context_for
+from tests.shortcuts import started_once
 
 Rows = list[list[str]]
 Line = str
@@ -36,7 +37,7 @@ Line = str
 
 def check(context: Context) -> Record:
     """Run the checks; gives the record of the verdict."""
-    with context.store.lock():
+    with context.store.lock(), started_once(context.settings):
         return list(run_through(context, "check_integrity"))[-1]
 
 
@@ -49,7 +50,7 @@ def fixes(context: Context, path: Path) -> Path:
 
 def applied(context: Context, path: Path) -> tuple[Applied, Context]:
     """Apply the workbook; gives also a context that reads the config again."""
-    with context.store.lock():
+    with context.store.lock(), started_once(context.settings):
         done = apply(context, opened(path))
     return done, Context(load_dataset(context.config.path), context.settings)
 

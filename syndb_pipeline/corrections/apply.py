@@ -17,8 +17,7 @@ from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.corrections.returned import Returned, Workbook
 from syndb_pipeline.readers import corrections, files
 from syndb_pipeline.readers.corrections import FOLDER, Correction, Place, row_text, unified
-from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
-from syndb_pipeline.report.workbook.record import SheetRecord
+from syndb_pipeline.report.workbook.layout import Original, SheetRecord, files_of, open_original
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically
 

@@ -26,7 +26,7 @@ from syndb_pipeline.readers.fence import Fence, LimitReached
 from syndb_pipeline.readers.part import Unreadable, cannot_read
 from syndb_pipeline.readers.workbook.cells import cell_text, column_letters, is_damaged
 from syndb_pipeline.readers.workbook.package import check_archive
-from syndb_pipeline.report.workbook.record import (
+from syndb_pipeline.report.workbook.layout import (
     FORMAT,
     LINE,
     OWN_COLUMNS,

@@ -16,7 +16,7 @@ from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.readers import corrections
 from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.report.gather import FAILING, Report
-from syndb_pipeline.report.workbook.record import LINE
+from syndb_pipeline.report.workbook.layout import LINE
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.row_locations import UNREADABLE_FILE, SourceMap
@@ -79,95 +79,61 @@ class Chosen:
     in all.
     """
 
-    sources: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
-    lines: dict[tuple[str, str | None], Failing] = field(default_factory=dict)
+    sources: dict[tuple[str, str], Failing] = field(default_factory=dict)
+    lines: dict[tuple[str, str], Failing] = field(default_factory=dict)
     total: int = 0
 
-    @property
-    def rows(self) -> int:
-        return sum(len(each.rows) for each in (*self.sources.values(), *self.lines.values()))
-
     def source(self, table: str, file: str, sheet: str | None) -> Failing:
-        return self.sources.setdefault((file, sheet), Failing(table, file, sheet))
+        return self.sources.setdefault((file, sheet or ""), Failing(table, file, sheet or None))
 
 
 def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = MAX_ROWS) -> Chosen:
     """The rows to show: unreadable lines, rows with errors that only a person can fix, those that
-    a setting may fix, then warnings.
+    a setting may fix, warnings, then rows that hold no data.
 
     `connection` is the one `gathered` gives beside `report`.
     """
-    chosen = Chosen()
-    replaced = _replaced(report)
-
-    def add_line(
-        table: str, file: str, sheet: str | None, number: int, text: str, code: str
-    ) -> None:
-        lines = chosen.lines.setdefault((file, sheet), Failing(table, file, sheet))
-        lines.lines[number] = replaced.get((file, number), text)
-        lines.rows.setdefault(number, []).append(
-            Fault(LINE, code, _about(report, code, table, file))
-        )
-
-    refused = _refused(report, f"code <> {literal(STRAY)}")
-    (chosen.total,) = connection.execute(f"SELECT count(*) FROM ({refused})").fetchone() or (0,)
-    first = f"SELECT * FROM ({refused}) ORDER BY file, sheet, line LIMIT {limit}"
-    letters = "sum(length(text)) OVER (ORDER BY file, sheet, line)"
-    lines = (
-        f"SELECT *, {letters} AS letters FROM ({first}) QUALIFY letters <= {MAX_LETTERS} ORDER"
-        " BY ALL"
-    )
-    for *line, _ in connection.execute(lines).fetchall():
-        add_line(*line)
     ranks = [
         2 * (len(SEVERITIES) - SEVERITIES.index(finding.severity)) + bool(finding.settings)
         for finding in report.findings
     ]
-    rank = f"min(coalesce({literal(ranks)}[finding + 1], 99))" if ranks else "0"
-    connection.execute(f"""CREATE OR REPLACE TEMP TABLE failing_rows AS
-            SELECT place, tbl, row_number, any_value(file) AS file, any_value(sheet) AS sheet,
-                any_value(line) AS line, {rank} AS rank
-            FROM {FAILING} GROUP BY place, tbl, row_number""")
-    (count,) = connection.execute("SELECT count(*) FROM failing_rows").fetchone() or (0,)
-    chosen.total += int(count)
-    cells = connection.execute(
-        f"""SELECT c.tbl, c.row_number, c.file, c.sheet, c.line, f.col, f.code, f.finding
-            FROM {FAILING} f JOIN (
-                FROM failing_rows ORDER BY rank, place, file, sheet NULLS FIRST, line
-                LIMIT {max(0, limit - chosen.rows)}) c USING (tbl, row_number)
-            ORDER BY c.place, c.file, c.sheet NULLS FIRST, c.line, f.col, f.code"""
-    ).fetchall()
-    notes = _earlier_keys(
-        report, connection, {table for table, *_, code, _ in cells if code == REPEATED_KEY}
-    )
-    for table, number, file, sheet, line, column, code, finding in cells:
-        if (file, line) in replaced:
-            add_line(table, file, sheet, line, "", code)
-            continue
-        note = notes.get((table, number), "") if code == REPEATED_KEY else ""
-        fault = Fault(column, code, None if finding is None else report.findings[finding], note)
-        chosen.source(table, file, sheet).rows.setdefault(line, []).append(fault)
-    stray = _refused(report, f"code = {literal(STRAY)}")
-    ordered = f"{stray} ORDER BY file, sheet NULLS FIRST, line LIMIT {max(0, limit - chosen.rows)}"
-    for table, file, sheet, line, _, code in connection.execute(ordered).fetchall():
-        fault = Fault(None, code, _about(report, code, table, file))
-        chosen.source(table, file, sheet).rows[line] = [fault]
-        chosen.total += 1
-    for finding in report.findings:
-        for example in (
-            finding.examples[:1] if finding.code in CELL_FAULTS and finding.table else ()
-        ):
-            chosen.source(str(finding.table), example.file, example.sheet)
-    return chosen
-
-
-def _refused(report: Report, which: str) -> str:
-    """A query for what was refused as a row: table, file, sheet, line, text and code, once for all
-    tables that read a file.
-    """
+    rank = f"coalesce({literal(ranks)}[finding + 1], 99)" if ranks else "0"
     lines = parquet(report.context.store.stage("ingest") / UNREADABLE_FILE)
-    return f"""SELECT first(tbl) AS tbl, file, sheet, line, first(text) AS text, first(code) AS code
-               FROM {lines} WHERE {which} GROUP BY file, sheet, line"""
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE faults AS
+        SELECT {rank} AS rank, place, tbl, row_number, file, coalesce(sheet, '') AS sheet, line,
+            col, code, finding, NULL AS text FROM {FAILING}
+        UNION ALL BY NAME
+        SELECT if(code = {literal(STRAY)}, 100, -1) AS rank, first(tbl) AS tbl, file,
+            coalesce(sheet, '') AS sheet, line, code, first(text) AS text
+            FROM {lines} GROUP BY file, sheet, line, code""")
+    rows = """SELECT min(rank) AS rank, min(place) AS place, file, sheet, line,
+        sum(max(length(text))) OVER (ORDER BY min(rank), file, sheet, line) AS letters
+        FROM faults GROUP BY file, sheet, line"""
+    (total,) = connection.execute(f"SELECT count(*) FROM ({rows})").fetchone() or (0,)
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE chosen AS
+        SELECT * FROM faults SEMI JOIN (
+            FROM ({rows}) WHERE coalesce(letters, 0) <= {MAX_LETTERS}
+            ORDER BY rank, place, file, sheet, line LIMIT {limit}) USING (file, sheet, line)""")
+    chosen, replaced = Chosen(total=total), _replaced(report)
+    earlier = _earlier_keys(report, connection)
+    cells = connection.execute("""SELECT
+        tbl, row_number, file, sheet, line, col, code, finding, text
+        FROM chosen ORDER BY rank = 100, place, file, sheet, line, col, code""").fetchall()
+    for table, number, file, sheet, line, column, code, index, text in cells:
+        known = _about(report, code, table, file) if index is None else report.findings[index]
+        whole = replaced.get((file, line), None if code == STRAY else text)
+        if whole is None:
+            source = chosen.source(table, file, sheet)
+        else:
+            source = chosen.lines.setdefault((file, sheet), Failing(table, file, sheet or None))
+            source.lines[line], column = whole, LINE
+        note = earlier.get((table, number), "") if code == REPEATED_KEY else ""
+        source.rows.setdefault(line, []).append(Fault(column, code, known, note))
+    for finding in report.findings:
+        if finding.code in CELL_FAULTS and finding.table:
+            for example in finding.examples[:1]:
+                chosen.source(finding.table, example.file, example.sheet)
+    return chosen
 
 
 def _about(report: Report, code: str, table: str, file: str) -> Finding | None:
@@ -191,23 +157,19 @@ def _replaced(report: Report) -> dict[tuple[str, int], str]:
 
 
 def _earlier_keys(
-    report: Report, connection: duckdb.DuckDBPyConnection, tables: set[str]
+    report: Report, connection: duckdb.DuckDBPyConnection
 ) -> dict[tuple[str, int], str]:
     """Table and number of each chosen row that repeats a key -> where the key is first."""
     sources = SourceMap.read(report.context.store.stage("ingest"))
+    repeated = f"FROM chosen WHERE code = {literal(REPEATED_KEY)}"
     notes: dict[tuple[str, int], str] = {}
-    for table in tables:
-        ids = rows_of(
-            report.context.store.stage("assign_ids") / "ids" / f"{table}.parquet", row_number=True
-        )
-        rows = connection.execute(f"""SELECT r.row_number, f.first
-                FROM kept r JOIN failing_rows c ON c.tbl = r.tbl AND c.row_number = r.row_number
-                JOIN {ids} i ON i.file_row_number = r.row_number
-                JOIN (SELECT key, min(file_row_number) AS first FROM {ids} GROUP BY key HAVING
-                  count(*) > 1) f ON f.key = i.key
-                WHERE r.tbl = {literal(table)} AND r.code = {literal(REPEATED_KEY)} AND f.first <
-                  r.row_number
-                ORDER BY c.rank, r.row_number LIMIT {MAX_ROWS}""").fetchall()
+    for (table,) in connection.execute(f"SELECT DISTINCT tbl {repeated}").fetchall():
+        path = report.context.store.stage("assign_ids") / "ids" / f"{table}.parquet"
+        ids = rows_of(path, row_number=True)
+        rows = connection.execute(f"""SELECT row_number, first FROM {ids}
+            JOIN (SELECT key, min(file_row_number) AS first FROM {ids} GROUP BY key) USING (key)
+            JOIN (SELECT row_number {repeated} AND tbl = {literal(table)})
+            ON row_number = file_row_number WHERE first < row_number""").fetchall()
         notes |= {
             (table, row): f"The key is first in {sources.example(table, first)}."
             for row, first in rows

@@ -35,16 +35,18 @@ from syndb_pipeline.report.workbook.failing_rows import (
     about_rows,
     choose,
 )
-from syndb_pipeline.report.workbook.originals import Original, files_of, open_original
-from syndb_pipeline.report.workbook.record import (
+from syndb_pipeline.report.workbook.layout import (
     LINE,
     OWN_COLUMNS,
     README,
     RECORD,
     REMOVE,
     FixRecord,
+    Original,
     SheetRecord,
+    files_of,
     is_cut,
+    open_original,
     shown,
 )
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES

@@ -17,7 +17,7 @@ import xlsxwriter
 
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.report.workbook import workbook
-from syndb_pipeline.report.workbook.record import LONGEST_CELL, OWN_COLUMNS, shown
+from syndb_pipeline.report.workbook.layout import LONGEST_CELL, OWN_COLUMNS, shown
 from syndb_pipeline.state.stage import Context
 from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
 from tests.ingest_helpers import context_for
