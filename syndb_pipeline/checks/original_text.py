@@ -8,9 +8,8 @@ Belongs here: which cells are read again from the lab's files, and how many. Doe
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,7 +18,7 @@ import duckdb
 from syndb_pipeline.base.engine import given, literal, parquet
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.readers.formats import LabFile, Means, Texts, format_of
+from syndb_pipeline.readers.formats import LabFile, Means, format_of
 from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.rules.finding import Example
 from syndb_pipeline.state.row_locations import Source, SourceMap
@@ -108,21 +107,15 @@ def _look_up_table(
     for source in sources.tables[table]:
         last = source.first_row + source.rows - 1
         inside = f"{here} AND row_number BETWEEN {source.first_row} AND {last}"
-        rows = f"""SELECT row_number FROM
-                     (SELECT DISTINCT row_number FROM ({inside}) ORDER BY row_number LIMIT
-                       {MOST_ROWS})
+        rows = f"""SELECT row_number FROM (SELECT DISTINCT row_number FROM ({inside})
+                       ORDER BY row_number LIMIT {MOST_ROWS})
                    UNION SELECT row_number FROM ({inside})
                    WHERE list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
         # A connection with an open result takes no other statement; a cursor is a second one.
         with connection.cursor() as cursor:
             batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)
             wanted = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-            own = [source.columns.get(column.name, column.name) for column in columns]
-            texts = (
-                (row, column.name, text)
-                for row, values in read_again(connection, context, table, source, own, wanted)
-                for column, text in zip(columns, values, strict=True)
-            )
+            texts = _read_again(connection, context, table, source, columns, wanted)
             while some := list(islice(texts, _TOGETHER)):
                 with given(connection, "some_texts", _FOUND, some):
                     connection.execute("INSERT INTO found FROM some_texts")
@@ -138,55 +131,54 @@ def _look_up_table(
         f"""INSERT INTO {WRITTEN} SELECT {literal(table)}, row_number, col, value, raw
             FROM (SELECT *, {number} AS number, try_cast(value AS DOUBLE) AS read
                   FROM found JOIN ({here}) USING (row_number, col))
-            WHERE raw <> value AND CASE WHEN list_contains({paths}::VARCHAR[], col) THEN
-              contains(raw, value)
+            WHERE raw <> value AND CASE
+                WHEN list_contains({paths}::VARCHAR[], col) THEN contains(raw, value)
                 ELSE number IS NOT DISTINCT FROM read OR abs(number - read) <= 1e-9 * abs(number)
-                  END"""
+                END"""
     )
 
 
-def read_again(
+def _read_again(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     table: str,
     source: Source,
-    names: Sequence[str],
+    columns: Sequence[Column],
     rows: Iterable[int],
-) -> Iterator[tuple[int, Texts]]:
-    """Row and texts of the columns called `names` (the lab's) in `rows` of a table, all of which
-    lie in `source`, ascending.
+) -> Iterator[tuple[int, str, str | None]]:
+    """Row, column and text of the cells of `columns` in `rows` of a table, all of which are in
+    `source`, ascending.
 
     Ends where the file cannot be read as it was: it has changed since, and the finding stays as it
     is.
     """
     config = context.config
-    place = (table, source.file, source.sheet)
-    files = context.ingested.details.files
-    read = [each for each in files if (each.table, each.file, each.sheet) == place]
+    delimiters = [
+        each.delimiter
+        for each in context.ingested.details.files_of(table)
+        if (each.file, each.sheet) == (source.file, source.sheet)
+    ]
     lab_file = LabFile(
         config.folder / source.file,
         TABLES[table],
         config.tables[table],
         source.first_line,
         source.sheet,
-        read[0].delimiter if read else None,
+        delimiters[0] if delimiters else None,
     )
     scratch = context.store.scratch / f"single_cells-{uuid4().hex}"
     scratch.mkdir(parents=True)
-    asked: deque[int] = deque()
-
-    def lines() -> Iterator[int]:
-        for row in rows:
-            asked.append(row)
-            yield source.line(row)
-
+    names = [source.columns.get(column.name, column.name) for column in columns]
+    asked, lines = tee(rows)
     try:
         own = format_of(lab_file.path)
         assert own is not None  # ingest has read it
         with Fence() as fence:
             means = Means(connection, fence, scratch)
-            for texts in own.cells(lab_file, names, lines(), means):
-                yield asked.popleft(), texts
+            found = own.cells(lab_file, names, map(source.line, lines), means)
+            for texts, row in zip(found, asked, strict=False):
+                for column, text in zip(columns, texts, strict=True):
+                    yield row, column.name, text
     except (Unreadable, OSError, ValueError, duckdb.Error):
         return
     finally:
@@ -202,12 +194,10 @@ def _rows(places: Sequence[Place]) -> str:
     tbl, row_number, col and value.
     """
     listed = ", ".join(
-        f"({number}, {', '.join(map(literal, place))})" for number, place in enumerate(places)
+        f"({number}, {', '.join(map(literal, place))}::VARCHAR)"
+        for number, place in enumerate(places)
     )
-    return (
-        f"(SELECT * REPLACE (value::VARCHAR AS value) FROM (VALUES {listed}) AS places(place, tbl,"
-        " row_number, col, value))"
-    )
+    return f"(VALUES {listed}) AS places(place, tbl, row_number, col, value)"
 
 
 def texts(connection: duckdb.DuckDBPyConnection, places: Sequence[Place]) -> list[str | None]:
@@ -215,9 +205,8 @@ def texts(connection: duckdb.DuckDBPyConnection, places: Sequence[Place]) -> lis
     if not places:
         return []
     rows = connection.execute(
-        f"""SELECT coalesce(any_value(raw), any_value(value)) FROM {_rows(places)} LEFT JOIN
-              {WRITTEN} USING (tbl, row_number, col, value)
-            GROUP BY place ORDER BY place"""
+        f"""SELECT coalesce(any_value(raw), any_value(value)) FROM {_rows(places)}
+            LEFT JOIN {WRITTEN} USING (tbl, row_number, col, value) GROUP BY place ORDER BY place"""
     ).fetchall()
     return [text for (text,) in rows]
 

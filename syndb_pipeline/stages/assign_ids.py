@@ -21,7 +21,7 @@ from syndb_pipeline.base.engine import (
 from syndb_pipeline.checks.cells import markers
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Failures, Group
-from syndb_pipeline.checks.keys import odd_keys, repeated_keys, rounded_ids, stray_keys
+from syndb_pipeline.checks.keys import damaged_keys, repeated_keys, stray_keys
 from syndb_pipeline.checks.references import swapped
 from syndb_pipeline.contract.key_encoding import is_number, joined_key, keys_of, rows_of
 from syndb_pipeline.contract.tables import TABLES, Table
@@ -73,20 +73,20 @@ def run(context: Context, folder: Path) -> Result:
             rows = write_parquet(connection, named, data.ids[name])
             summary = _summary(data, name)
             repeated, named_cid = summary.keys - summary.distinct, "cid" in columns_of(tables[name])
-            swap = _swapped_keys(data, TABLES[name]) if repeated and named_cid else None
+            swap = swapped.swapped_keys(data, name) if repeated and named_cid else None
             counts = AssignedTable(
                 rows=rows,
                 distinct=summary.distinct,
                 missing=rows - summary.keys,
                 repeated=repeated,
-                swapped=swap,
+                swapped=SwappedKeys(column=swap.second, proof=swap.proof) if swap else None,
             )
             if named_cid:
                 if summary.kinds:
                     stray_keys.add(stray_keys.Keys(data, name, summary.kinds, summary.keys))
                 _check_keys(data, TABLES[name], counts, summary)
                 findings += _single_markers(data, name) if summary.marked else []
-            rounded = rounded_ids.check(
+            rounded = damaged_keys.check_rounded(
                 data,
                 name,
                 [column for table, column in damaged if table == name],
@@ -95,7 +95,7 @@ def run(context: Context, folder: Path) -> Result:
             of_cid = any(finding.column == "cid" for finding in rounded)
             details[name] = counts.model_copy(update={"rounded": of_cid})
             findings += rounded
-        odd_keys.add_cells(data, cells)
+        damaged_keys.add_cells(data, cells)
         _forget_damaged(data)
         markers.label_emptied(failures, marked_cells)
         reported = failures.findings(
@@ -109,21 +109,6 @@ def run(context: Context, folder: Path) -> Result:
         findings=findings,
         details=TableDetails[AssignedTable](tables=details, made_from=made_from),
     )
-
-
-def _swapped_keys(data: Dataset, table: Table) -> SwappedKeys | None:
-    """The column that holds the keys of a table's rows, while `cid` holds those of others."""
-    path = data.tables[table.name]
-    for column in ("parent_id", *(table.pair or ())):
-        if column in columns_of(path):
-            allowed = {
-                name: file
-                for name, file in data.ids.items()
-                if name in table.columns[column].targets
-            }
-            if swap := swapped.key_and_reference(data.connection, path, column, allowed):
-                return SwappedKeys(column=column, proof=swap.proof)
-    return None
 
 
 def _key(data: Dataset, name: str) -> str:
@@ -157,15 +142,15 @@ def _summary(data: Dataset, table: str) -> _Summary:
     name, kind, dates = (
         ("key", "NULL", "0")
         if stored
-        else ("cid", stray_keys.KIND, f"count_if({odd_keys.IS_DATE})")
+        else ("cid", stray_keys.KIND, f"count_if({damaged_keys.IS_DATE})")
     )
     source = (
-        f"SELECT *, {kind} AS kind, {rounded_ids.long_number('key', stored=stored)} AS long FROM "
+        f"SELECT *, {kind} AS kind, {damaged_keys.long_number('key', stored=stored)} AS long FROM "
         f"{parquet(data.ids[table])}"
     )
     kinds, hints = (
         ", ".join(stray_keys.COUNTS.values()),
-        ", ".join(rounded_ids.hints("long", stored=stored)),
+        ", ".join(damaged_keys.hints("long", stored=stored)),
     )
     keys, distinct, marked, days, rounded, *counts = data.row(
         f"""SELECT count({name}), count(DISTINCT {name}), {markers.hint("key", stored=stored)},
@@ -174,7 +159,7 @@ def _summary(data: Dataset, table: str) -> _Summary:
     )
     found = {} if stored else dict(zip(stray_keys.COUNTS, counts, strict=True))
     return _Summary(
-        keys, distinct, bool(marked), rounded_ids.is_hinted(*rounded), bool(days), found
+        keys, distinct, bool(marked), damaged_keys.is_hinted(*rounded), bool(days), found
     )
 
 
@@ -201,7 +186,7 @@ def _check_keys(data: Dataset, table: Table, counts: AssignedTable, summary: _Su
         which = f"NOT coalesce({marked}, FALSE) AND cid IN ({repeated}) QUALIFY {later}"
         fail("SYN-ID-002", which)
     if summary.dates:
-        fail(odd_keys.DATE, odd_keys.IS_DATE)
+        fail(damaged_keys.DATE, damaged_keys.IS_DATE)
 
 
 def _single_markers(data: Dataset, table: str) -> list[Finding]:
@@ -242,16 +227,16 @@ def _describe(data: Dataset, group: Group, details: dict[str, AssignedTable]) ->
     if group.code == markers.CODE:
         found, _ = markers.among(data.connection, data.ids[group.table])
         return markers.describe(data.connection, group.table, found, data.tables)
-    if group.code == odd_keys.MARKED:
-        return odd_keys.describe(group)
-    if group.code == odd_keys.DATE:
+    if group.code == damaged_keys.MARKED:
+        return damaged_keys.describe_marks(group)
+    if group.code == damaged_keys.DATE:
         return {"file": group.examples[0].file, "confidence": "likely"}
     if group.code != "SYN-ID-002":
         return {}
     counts = details[group.table]
     distinct = counts.distinct
     if group.cause == "marks":
-        distinct, advice = distinct - group.count, odd_keys.twins_advice(group)
+        distinct, advice = distinct - group.count, damaged_keys.twins_advice(group)
     else:
         advice = repeated_keys.advice(
             data, TABLES[group.table], group.count, rounded=counts.rounded

@@ -15,7 +15,7 @@ from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.cells import markers
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.keys import repeated_keys
-from syndb_pipeline.checks.keys.odd_keys import DAMAGED
+from syndb_pipeline.checks.keys.damaged_keys import DAMAGED
 from syndb_pipeline.checks.references import orphans, swapped
 from syndb_pipeline.checks.references.relations import (
     Join,
@@ -98,10 +98,12 @@ def run(context: Context, folder: Path) -> Result:
             _check_joined(work, TABLES[name])
         _forget_damaged_cells(work)
         swapped.find(work)
-        orphans.explain(work)
+        evidences = orphans.explain(work)
         _forget_damaged_pairs(work)
         markers.label_emptied(work.failures, context.store.stage("ingest") / "cells.parquet")
-        findings = work.failures.findings(context, sources, lambda group: _describe(work, group))
+        findings = work.failures.findings(
+            context, sources, lambda group: _describe(work, evidences, group)
+        )
         keys = {
             f"{table}.{column}": work.ids[target]
             for (table, column), target in work.targets.items()
@@ -136,7 +138,7 @@ def _resolve(work: Work, table: Table) -> None:
     hows: dict[str, How] = {}
     unclear: dict[str, Choice] = {}
     for name in table.references:
-        if name in columns and (choice := target_of(work, table, columns[name], path)):
+        if name in columns and (choice := target_of(work, table, columns[name])):
             if choice.target is None:
                 unclear[name] = choice
             else:
@@ -370,10 +372,10 @@ def _forget_damaged_cells(work: Work) -> None:
     )
 
 
-def _describe(work: Work, group: Group) -> dict[str, Any]:
+def _describe(work: Work, evidences: orphans.Evidences, group: Group) -> dict[str, Any]:
     """What the sentences of a group of failing cells name."""
     if group.code in CODES:
-        return orphans.describe(work, group)
+        return orphans.describe(work, evidences, group)
     if group.code == swapped.CODE:
         return swapped.describe(work, group.table)
     if group.code == "SYN-REL-006":

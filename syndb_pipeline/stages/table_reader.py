@@ -18,8 +18,8 @@ import duckdb
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import literal, parquet
+from syndb_pipeline.checks.dataset import JustRead
 from syndb_pipeline.checks.rows import stray_rows
-from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest

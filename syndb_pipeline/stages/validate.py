@@ -21,8 +21,8 @@ from syndb_pipeline.checks.cells.pandera_judge import (
     failing_cells,
     take_sample,
 )
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.failures import Failures, Group
-from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.units.mesh_and_skeleton_files import (
     FILE_RULES,
     check_paths,

@@ -20,8 +20,8 @@ import duckdb
 
 from syndb_pipeline.base.engine import literal, parquet, quote
 from syndb_pipeline.checks.causes import Cause, causes, read
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.failures import Failures
-from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.config.table_settings import ALL_COLUMNS, TableConfig
 from syndb_pipeline.contract.key_encoding import rows_of

@@ -14,8 +14,8 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.checks.causes import Cause, causes, label
 from syndb_pipeline.checks.cells.markers import NUMBER, UNPARSED, safe_setting
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.failures import Failures, Group
-from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.units.magnitudes import units_setting
 from syndb_pipeline.contract.no_value import IN_NUMBERS, NUMBERS_OUT_OF_RANGE
 from syndb_pipeline.contract.tables import INT32_MAX, INT64_MAX, TABLES, Column, Kind

@@ -14,7 +14,7 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.cells.markers import CAUSES, safe_setting
 from syndb_pipeline.checks.cells.pandera_judge import FAILING, ROW_NUMBER, failing_cells
-from syndb_pipeline.checks.inspected import Inspected
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.contract.checks import WORD, checked_words
 from syndb_pipeline.contract.no_value import IN_TEXT, OF_PROGRAMS
 from syndb_pipeline.contract.tables import Column, Kind

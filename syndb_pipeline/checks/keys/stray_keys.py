@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.cells.markers import is_marker
 from syndb_pipeline.checks.dataset import Dataset
 from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.rows.stray_rows import BLANK
-from syndb_pipeline.contract.key_encoding import keys_of
 from syndb_pipeline.readers import summary_words
-from syndb_pipeline.readers.casts import CELLS
 from syndb_pipeline.state.tables import columns_of
 
 CODE: Final = summary_words.CODE
@@ -70,27 +68,18 @@ class Keys:
     @property
     def ends(self) -> list[int]:
         """The last row of each file."""
-        return [
-            source.first_row + source.rows - 1 for source in self.data.sources.tables[self.table]
-        ]
+        parts = self.data.sources.tables[self.table]
+        return [part.first_row + part.rows - 1 for part in parts]
 
     @property
     def empty(self) -> str:
         """SQL: all columns but the key are empty; "" where there is no other column."""
-        columns = [
-            column
-            for column in columns_of(self.data.tables[self.table])
-            if column not in ("cid", CELLS)
-        ]
-        return " AND ".join(f"{quote(column)} IS NULL" for column in columns)
+        columns = columns_of(self.data.tables[self.table])
+        return " AND ".join(f"{quote(name)} IS NULL" for name in columns if name != "cid")
 
     @property
-    def ids(self) -> str:
-        return parquet(self.data.ids[self.table], row_number=True)
-
-    @property
-    def file(self) -> str:
-        return parquet(self.data.tables[self.table], row_number=True)
+    def source(self) -> str:
+        return self.data.source(self.table)
 
 
 def add(keys: Keys) -> None:
@@ -106,21 +95,16 @@ def add(keys: Keys) -> None:
         f"WHEN {when} THEN {literal(cause)}" for cause in _CAUSES if (when := tests[cause](keys))
     )
     if cases:
-        cells = (
-            f"SELECT row, key AS value, CASE {cases} END AS cause FROM "
-            f"{keys_of(keys.data.ids[keys.table])}"
-        )
-        keys.data.fail(
-            CODE, keys.table, "cid", f"SELECT * FROM ({cells}) WHERE cause <> ''", "cause"
-        )
+        cells = f"SELECT row, key AS value, CASE {cases} END AS cause"
+        cells = f"FROM ({cells} FROM {keys.data.keys(keys.table)}) WHERE cause IS NOT NULL"
+        keys.data.fail(CODE, keys.table, "cid", cells, "cause")
 
 
 def describe(group: Group) -> dict[str, Any]:
     """The values of a finding about keys of one cause."""
-    values = summary_words.listed(
-        list(dict.fromkeys(place.value or "" for place in group.examples))
-    )
-    return _CAUSES[group.cause].described({"values": values, "count": group.count})
+    values = dict.fromkeys(place.value or "" for place in group.examples)
+    facts = {"values": summary_words.listed(list(values)), "count": group.count}
+    return _CAUSES[group.cause].described(facts)
 
 
 def _is_one_of(rows: list[int]) -> str:
@@ -132,9 +116,9 @@ def _words(keys: Keys) -> str:
         return ""
     words = keys.data.fetch(
         f"""SELECT key, count(*), {summary_words.is_plain("key")},
-              bool_or(list_contains({literal(keys.ends)}::BIGINT[], file_row_number))
-            FROM {keys.ids} WHERE {summary_words.is_summary("key")} GROUP BY key ORDER BY
-              min(file_row_number)"""
+                bool_or(list_contains({literal(keys.ends)}::BIGINT[], row))
+            FROM {keys.data.keys(keys.table)} WHERE {summary_words.is_summary("key")}
+            GROUP BY key ORDER BY min(row)"""
     )
     numbers = keys.counts["digits"] >= keys.rows - keys.counts["words"] - keys.counts["comments"]
     found = {key: (count, plain) for key, count, plain, _ in words}
@@ -152,13 +136,11 @@ def _numbers(keys: Keys) -> str:
     odd = keys.rows - digits
     if not odd or digits < _FEWEST_NUMBERS or odd > max(1, digits // _NUMBERS_FOR_EACH):
         return ""
-    if keys.data.count(f"SELECT 1 FROM {keys.ids} WHERE {_WHOLE}") * 10 < keys.rows * 9:
-        return ""
-    # A number between marks is a finding about its spelling (`odd_keys.py`).
-    return (
-        "(NOT (key >= '0' AND key < ':') AND NOT regexp_full_match(key, "
-        f"'\\W*[0-9]+([.]0+)?\\W*') AND NOT {is_marker('key')})"
-    )
+    whole = keys.data.count(f"FROM {keys.data.keys(keys.table)} WHERE {_WHOLE}")
+    # A number between marks is a finding about its spelling (`damaged_keys.py`).
+    marked = "regexp_full_match(key, '\\W*[0-9]+([.]0+)?\\W*')"
+    odd_key = f"NOT (key BETWEEN '0' AND ':') AND NOT {marked} AND NOT {is_marker('key')}"
+    return f"({odd_key})" if whole * 10 >= keys.rows * 9 else ""
 
 
 def _remarks(keys: Keys) -> str:
@@ -167,20 +149,20 @@ def _remarks(keys: Keys) -> str:
     if not 0 < keys.counts["remarks"] <= max(len(keys.ends), keys.rows // _REMARKS):
         return ""
     empty = keys.empty or "TRUE"
-    query = (
-        f"SELECT file_row_number FROM {keys.file} WHERE contains(cid, ' ') AND {empty} ORDER BY 1"
-    )
-    rows = [row for (row,) in keys.data.fetch(query)]
-    if keys.empty:
-        return (
-            _is_one_of(rows)
-            if keys.data.some(f"SELECT 1 FROM {keys.file} WHERE NOT ({empty})")
-            else ""
+    rows = [
+        row
+        for (row,) in keys.data.fetch(
+            f"SELECT file_row_number FROM {keys.source} WHERE contains(cid, ' ') AND {empty}"
+            " ORDER BY 1"
         )
+    ]
+    if keys.empty:
+        filled = keys.data.some(f"FROM {keys.source} WHERE NOT ({empty})")
+        return _is_one_of(rows) if filled else ""
     # From the last one up: a row before one of them is one of the last, too.
     kept: list[int] = []
     for row in reversed(rows):
-        if row in keys.ends or (kept and row + 1 == kept[-1]):
+        if row in keys.ends or row + 1 in kept[-1:]:
             kept.append(row)
     return _is_one_of(kept)
 
@@ -193,31 +175,29 @@ def _below(keys: Keys) -> str:
     must lack all values that rows before have, or its key have a blank where none before has.
     """
     data = keys.data
-    reported = [
-        finding
+    files = {
+        finding.file
         for finding in data.context.ingested.findings
         if (finding.table, finding.code) == (keys.table, BLANK)
-    ]
-    ranges = [
-        (source.first_row, source.first_row + first, source.first_row + source.rows)
-        for source in data.sources.tables[keys.table]
-        if any(finding.file in (source.file, None) for finding in reported)
-        and (first := next((index for index, _ in source.jumps if index > 0), None)) is not None
-    ]
-    if not ranges:
+    }
+    before, after = [], []
+    for part in data.sources.tables[keys.table]:
+        first = next((index for index, _ in part.jumps if index > 0), None)
+        if first is not None and files & {part.file, None}:
+            middle = part.first_row + first
+            before.append(f"row BETWEEN {part.first_row} AND {middle - 1}")
+            after.append(f"row BETWEEN {middle} AND {part.first_row + part.rows - 1}")
+    if not before:
         return ""
-    before = " OR ".join(f"row BETWEEN {start} AND {middle - 1}" for start, middle, _ in ranges)
-    after = " OR ".join(f"row BETWEEN {middle} AND {end - 1}" for _, middle, end in ranges)
     rows = data.fetch(
         f"""WITH keys AS (SELECT file_row_number AS row, cid AS key, {keys.empty or "NULL"} AS empty
-                FROM {keys.file} WHERE cid IS NOT NULL),
+                FROM {keys.source} WHERE cid IS NOT NULL),
             before AS (SELECT list(DISTINCT {_SHAPE}) AS shapes, bool_and({_WHOLE}) AS numbers,
-                bool_and(empty) AS empty, bool_or(contains(key, ' ')) AS spaced FROM keys WHERE
-                  {before})
-            SELECT row FROM (SELECT row, key, empty FROM keys WHERE {after}) below, before
-            WHERE NOT list_contains(shapes, {_SHAPE})
-                AND (numbers OR (below.empty AND NOT before.empty) OR (contains(key, ' ') AND NOT
-                  spaced))
+                    bool_and(empty) AS empty, bool_or(contains(key, ' ')) AS spaced
+                FROM keys WHERE {" OR ".join(before)})
+            SELECT row FROM (FROM keys WHERE {" OR ".join(after)}) below, before
+            WHERE NOT list_contains(shapes, {_SHAPE}) AND (numbers
+                OR (below.empty AND NOT before.empty) OR (contains(key, ' ') AND NOT spaced))
             ORDER BY row"""
     )
     return _is_one_of([row for (row,) in rows])

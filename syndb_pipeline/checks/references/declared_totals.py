@@ -51,17 +51,14 @@ class Related(Dataset):
 def check_declared(data: Related) -> list[Finding]:
     """SYN-INT-004 and SYN-INT-005: declared counts and totals against the rows that are there."""
     findings = []
-    for declared in DECLARED:
-        if declared.table not in data.tables or declared.column not in data.columns(declared.table):
+    for each in DECLARED:
+        if each.column not in data.present.get(each.table, ()):
             continue
-        if data.target(declared.child, "parent_id") != declared.table:
+        if data.target(each.child, "parent_id") != each.table:
             continue
-        measured = next(
-            (volume for volume in declared.volumes if volume in data.columns(declared.child)), None
-        )
-        if declared.volumes and measured is None:
-            continue
-        findings += _disagreeing(data, declared, measured)
+        measured = [volume for volume in each.volumes if volume in data.columns(each.child)]
+        if measured or not each.volumes:
+            findings += _disagreeing(data, each, measured[0] if measured else None)
     return findings
 
 
@@ -73,9 +70,8 @@ def _explained_by_unit(data: Related, declared: Declared, measured: str | None, 
     columns = ((declared.table, declared.column), (declared.child, measured))
     if not any(column in tables[table].units for table, column in columns):
         return False
-    path = parquet(data.tables[declared.table])
-    (given,) = data.row(f"SELECT count({quote(declared.column)}) FROM {path}")
-    return bool(count >= _NEARLY_ALL * given)
+    cells = data.cells(declared.table, declared.column)
+    return count >= _NEARLY_ALL * data.count(f"FROM {cells} WHERE value IS NOT NULL")
 
 
 def _disagreeing(data: Related, declared: Declared, measured: str | None) -> list[Finding]:
@@ -87,27 +83,25 @@ def _disagreeing(data: Related, declared: Declared, measured: str | None) -> lis
     """
     child = declared.child
     # Rows of which it is not known whose they are: unread, or without a parent that is there.
-    relations = parquet(data.relations[child])
-    (orphans,) = data.row(f"SELECT count(*) - count(parent_id) FROM {relations}")
+    orphans = data.count(f"FROM {parquet(data.relations[child])} WHERE parent_id IS NULL")
     lost = data.context.ingested.tables[child].rejected + orphans
+    missing = "(given > most)::BIGINT" if measured else "greatest(given - most, 0)"
     data.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE disagreeing AS {_disagreeing_rows(data, declared, measured)}"
     )
-    missing = "(given > most)::BIGINT" if measured else "greatest(given - most, 0)"
     (short,) = data.row(f"SELECT coalesce(sum({missing}), 0)::BIGINT FROM disagreeing")
     if lost and short <= lost:
         data.connection.execute("DELETE FROM disagreeing WHERE given > most")
     count = data.count("FROM disagreeing")
     if not count or _explained_by_unit(data, declared, measured, count):
         return []
+    form = "{:.6g}" if measured else "{:,}"
     cells = data.examples(
-        declared.table, declared.column, "SELECT n AS row, given AS value FROM disagreeing"
+        declared.table, declared.column, "SELECT row, given AS value FROM disagreeing"
     )
-    most = data.fetch(f"SELECT most FROM disagreeing ORDER BY n LIMIT {len(cells)}")
+    most = data.fetch(f"SELECT most FROM disagreeing ORDER BY row LIMIT {len(cells)}")
     places = [
-        cell.model_copy(
-            update={"value": f"{cell.value} declared, {there:{'.6g' if measured else ','}} found"}
-        )
+        cell.model_copy(update={"value": f"{cell.value} declared, {form.format(there)} found"})
         for cell, (there,) in zip(cells, most, strict=True)
     ]
     part = f"{lost:,} row{'' if lost == 1 else 's'} of {child} could not be read or related"
@@ -125,13 +119,13 @@ def _disagreeing(data: Related, declared: Declared, measured: str | None) -> lis
 
 
 def _disagreeing_rows(data: Related, declared: Declared, measured: str | None) -> str:
-    """A query for n (row of the parent), given, and `most`, what all its children come to, of the
+    """A query for row (of the parent), given, and `most`, what all its children come to, of the
     rows that disagree.
     """
     context, child = data.context, declared.child
+    column, table = literal(declared.column), literal(declared.table)
     rejected = rejected_places(context, [context.store.stage(stage) for stage in EARLIER])
     of_child = f"SELECT row_number FROM ({rejected}) WHERE tbl = {literal(child)}"
-    kept = f"FILTER (r.row_number NOT IN ({of_child}))"
     children, most, unmeasured = f"{parquet(data.relations[child])} r", "count(*)", "FALSE"
     near = "given BETWEEN least AND most"
     if measured:
@@ -143,16 +137,14 @@ def _disagreeing_rows(data: Related, declared: Declared, measured: str | None) -
             AND (given <= most + {slack.format("most")} OR unmeasured)"""
     # A number that is out of range is reported as such.
     failing = parquet(context.store.stage("validate") / FILE)
-    column, table = literal(declared.column), literal(declared.table)
     reported = f"SELECT row_number FROM {failing} WHERE tbl = {table} AND col = {column}"
-    parents = parquet(data.tables[declared.table])
+    parents = f"{data.cells(declared.table, declared.column)} p"
     return f"""
-        SELECT n, given, most FROM (
-            SELECT row_number() OVER () - 1 AS n, p.{quote(declared.column)} AS given, i.cid
-            FROM {parents} p POSITIONAL JOIN {parquet(data.ids[declared.table])} i) p
-        LEFT JOIN (SELECT r.parent_id, {most} AS every, {most} {kept} AS passed,
-                {unmeasured} AS lacking FROM {children} GROUP BY r.parent_id) f
-            ON p.cid = f.parent_id,
-        LATERAL (SELECT coalesce(every, 0) AS most, coalesce(passed, 0) AS least,
-            coalesce(lacking, FALSE) AS unmeasured)
-        WHERE given IS NOT NULL AND NOT ({near}) AND n NOT IN ({reported})"""
+        SELECT row, given, coalesce(every, 0) AS most, coalesce(passed, 0) AS least,
+            coalesce(lacking, FALSE) AS unmeasured
+        FROM (SELECT row, value AS given, cid
+            FROM {parents} POSITIONAL JOIN {parquet(data.ids[declared.table])} i) p
+        LEFT JOIN (SELECT parent_id, {most} AS every,
+                {most} FILTER (row_number NOT IN ({of_child})) AS passed, {unmeasured} AS lacking
+            FROM {children} GROUP BY parent_id) f ON cid = parent_id
+        WHERE given IS NOT NULL AND NOT ({near}) AND row NOT IN ({reported})"""

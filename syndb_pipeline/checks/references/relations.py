@@ -15,9 +15,8 @@ from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.checks.causes import sentences
 from syndb_pipeline.checks.dataset import Dataset
-from syndb_pipeline.checks.references.search import Evidence
 from syndb_pipeline.config.table_settings import TableConfig
-from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number, keys_of
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, is_number
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.results import JoinDetails, JoinedTable
@@ -43,22 +42,17 @@ class Parent:
 
     def rows(self) -> str:
         """A FROM item with key, cid and neuron_id, one row for each key."""
+        ids = parquet(self.ids)
         if self.relations is not None:
-            source = (
-                f"SELECT i.key, i.cid, r.neuron_id FROM {parquet(self.ids)} i POSITIONAL JOIN "
-                f"{parquet(self.relations)} r"
-            )
+            relations = parquet(self.relations)
+            rows = f"SELECT i.key, i.cid, r.neuron_id FROM {ids} i POSITIONAL JOIN {relations} r"
         else:
-            source = (
-                f"SELECT key, cid, {'cid' if self.is_neuron else 'NULL::UUID'} AS neuron_id FROM "
-                f"{parquet(self.ids)}"
-            )
+            neuron = "cid" if self.is_neuron else "NULL::UUID"
+            rows = f"SELECT key, cid, {neuron} AS neuron_id FROM {ids}"
         if self.repeated:
-            source = (
-                f"SELECT key, min(cid) AS cid, min(neuron_id) AS neuron_id FROM ({source}) GROUP "
-                "BY key"
-            )
-        return f"({source})"
+            least = "min(cid) AS cid, min(neuron_id) AS neuron_id"
+            rows = f"SELECT key, {least} FROM ({rows}) GROUP BY key"
+        return f"({rows})"
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,6 @@ class Work(Dataset):
     joins: dict[str, Join] = field(default_factory=dict)
     reported: list[Finding] = field(default_factory=list)
     swaps: dict[str, Swap] = field(default_factory=dict)
-    evidence: dict[tuple[str, str, str], Evidence] = field(default_factory=dict)
     details: dict[str, JoinedTable] = field(default_factory=dict)
     made_from: dict[str, str] = field(default_factory=dict)
 
@@ -114,18 +107,21 @@ class Work(Dataset):
         """The table that each column of `table` points to."""
         return {column: target for (name, column), target in self.targets.items() if name == table}
 
+    def config(self, table: str) -> TableConfig:
+        return self.context.config.tables[table]
+
 
 def joined_keys(work: Work) -> dict[str, Sequence[str]]:
     """What makes a key together, by table: the columns that the config names, or a parent and a cid
     where the lab wrote keys like 1:5."""
     joined: dict[str, Sequence[str]] = {}
+    two_parts = f"regexp_full_match(key, '[^{KEY_JOINT}]+{KEY_JOINT}[^{KEY_JOINT}]+')"
     for name, ids in work.ids.items():
-        if parts := work.context.config.tables[name].key:
+        if parts := work.config(name).key:
             joined[name] = parts
         elif not is_number(ids, "key"):
-            some = f"SELECT key FROM {keys_of(ids)} LIMIT {_LOOKED_AT}"
-            two_parts = f"regexp_full_match(key, '[^{KEY_JOINT}]+{KEY_JOINT}[^{KEY_JOINT}]+')"
-            if work.row(f"SELECT coalesce(bool_and({two_parts}), FALSE) FROM ({some})")[0]:
+            some = f"SELECT key FROM {work.keys(name)} LIMIT {_LOOKED_AT}"
+            if work.row(f"SELECT bool_and({two_parts}) FROM ({some})")[0]:
                 joined[name] = ("parent", "cid")
     return joined
 
@@ -143,9 +139,8 @@ def configured_target(config: TableConfig, column: str) -> str | None:
 def allowed_targets(config: TableConfig, column: Column) -> list[str]:
     """The tables that `column` may point to: the one that the config names, else all that the
     contract allows."""
-    return [
-        name for name in column.targets if configured_target(config, column.name) in (None, name)
-    ]
+    configured = configured_target(config, column.name)
+    return [name for name in column.targets if configured in (None, name)]
 
 
 def target_setting(table: str, config: TableConfig, targets: Mapping[str, str]) -> str:
@@ -153,39 +148,34 @@ def target_setting(table: str, config: TableConfig, targets: Mapping[str, str]) 
     alone, or others and what is said already."""
     if "parent_id" in targets:
         return f"tables.{table}.parent: {targets['parent_id']}"
-    listed = ", ".join(
-        f"{column}: {target}"
-        for column, target in (dict(config.references) | dict(targets)).items()
-    )
+    every = {**config.references, **targets}
+    listed = ", ".join(f"{column}: {target}" for column, target in every.items())
     return f"tables.{table}.references: {{{listed}}}"
 
 
 def made_from(work: Work, table: Table) -> str:
     """Digest of all that the relations of `table` depend on: its rows, the settings, and the keys
     of all that it may point to."""
-    context = work.context
-    config = context.config.tables[table.name]
+    context, config = work.context, work.config(table.name)
     there = context.ingested.details.tables[table.name].columns
-    pointing = [column for name, column in table.references.items() if name in there]
     targets = {
         target
-        for column in pointing
+        for name, column in table.references.items()
+        if name in there
         for target in allowed_targets(config, column)
         if target in work.ids
     }
+
+    def state(name: str) -> list[Any]:
+        rows = content(context, work.sources, name)
+        return [rows, work.made_from.get(name), name in work.swaps]
+
     return digest_of(
         [
             content(context, work.sources, table.name),
             settings(config),
             sorted(context.config.tables),
-            {
-                name: [
-                    content(context, work.sources, name),
-                    work.made_from.get(name),
-                    name in work.swaps,
-                ]
-                for name in sorted(targets)
-            },
+            {name: state(name) for name in sorted(targets)},
         ]
     )
 

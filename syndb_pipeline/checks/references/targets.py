@@ -6,7 +6,7 @@ Does not: resolving rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -25,13 +25,11 @@ from syndb_pipeline.checks.references.relations import (
 )
 from syndb_pipeline.contract.key_encoding import (
     KEY_JOINT,
-    cells_of,
     is_number,
     keys_of,
     part_of_key,
-    unescaped_key,
 )
-from syndb_pipeline.contract.tables import ENDS, Column, Table
+from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.readers.headers import leaving_out
 
 _OFFERED: Final = 3
@@ -46,9 +44,6 @@ _HINT: Final = 0.25
 """Share of a sample's rows or keys from which on a second table is counted over all rows. Of a
 table sorted by these keys each window is one draw: a share of a half comes out lower than this once
 in some 5,000 times."""
-
-_NEARLY_ALL: Final = 0.9
-"""Share of the keys from which on several tables together may be what a column points to."""
 
 How = Literal["configured", "only", "inferred"]
 """Why a column points to its table: the config says so, the dataset has no other table that it
@@ -90,35 +85,19 @@ class _Counts:
         of most rows."""
         return held[0] > share * self.keys or held[1] > share * self.rows
 
-    def unclear(
-        self,
-        asked: Sequence[str],
-        reason: str,
-        lacking: Sequence[str] | None = None,
-        plain: str | None = None,
-    ) -> Choice:
-        """That it is not clear which of the tables `asked` about is meant; of `lacking`, or these,
-        the first that lacks keys is named."""
-        lacks = next(
-            (name for name in (asked if lacking is None else lacking) if not self.has_all(name)),
-            None,
-        )
-        return Choice(None, reason, closest=tuple(asked), lacks=lacks, plain=plain)
-
     def shares(self, asked: Collection[str]) -> str:
         """How many rows each of the tables `asked` about has the keys of, those of most first."""
         first, *others = sorted(asked, key=lambda name: -self.held[name][1])
         none = "" if any(map(self.has_all, asked)) else "no table holds all of its keys; "
-        rows = (
-            f"all {self.rows:,}"
-            if self.has_all(first)
-            else f"{self.held[first][1]:,} of {self.rows:,}"
-        )
+        rows = f"all {self.rows:,}" if self.has_all(first) else self._of_rows(first)
         those = [
             f", {name} those of {'all' if self.has_all(name) else f'{self.held[name][1]:,}'}"
             for name in others
         ]
         return f"{none}{first} has the keys of {rows} rows{''.join(those)}"
+
+    def _of_rows(self, name: str) -> str:
+        return f"{self.held[name][1]:,} of {self.rows:,}"
 
 
 @dataclass
@@ -138,7 +117,7 @@ class _Pointing(Asking):
     def keys(self, *, sampled: bool = False) -> str:
         """A query for the distinct keys k of the column, as they are stored, and the rows n of
         each; of a sample if `sampled`."""
-        rows, where, name = rows_in(self.path), "", quote(self.column)
+        rows, windows, name = rows_in(self.path), "TRUE", quote(self.column)
         if sampled and rows > SAMPLE_ROWS:
             size = SAMPLE_ROWS // _WINDOWS
             starts = [(rows - size) * window // (_WINDOWS - 1) for window in range(_WINDOWS)]
@@ -146,33 +125,34 @@ class _Pointing(Asking):
             windows = " OR ".join(
                 f"file_row_number BETWEEN {start} AND {start + size - 1}" for start in starts
             )
-            where = f" AND ({windows})"
+        source = parquet(self.path, row_number=windows != "TRUE")
         return (
-            f"SELECT {name} AS k, count(*) AS n FROM {parquet(self.path, row_number=bool(where))} "
-            f"WHERE {name} IS NOT NULL{where} GROUP BY 1"
+            f"SELECT {name} AS k, count(*) AS n FROM {source} "
+            f"WHERE {name} IS NOT NULL AND ({windows}) GROUP BY 1"
         )
 
     def counts(self, keys: str, tables: Collection[str]) -> _Counts:
         """The counts of `keys`, a query of `keys()`, of which `tables` may hold some."""
         joined = [name for name in self.joined if name in tables]
-        conditions = [self._held(name) for name in tables]
-        conditions += [
+        plain = [
             f"k::VARCHAR IN (SELECT {self._plain(name)} FROM {keys_of(self.candidates[name])})"
             for name in joined
         ]
         # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather
         # than these few.
-        counted = "[count(*), coalesce(sum(n), 0)::BIGINT]"
         asked = ", ".join(
-            f"(SELECT {counted} FROM keys WHERE {each})" for each in ["TRUE", *conditions]
+            f"(SELECT [count(*), coalesce(sum(n), 0)::BIGINT] FROM keys WHERE {each})"
+            for each in ["TRUE", *map(self._held, tables), *plain]
         )
         (keys_, rows), *found = self.row(f"WITH keys AS MATERIALIZED ({keys}) SELECT {asked}")
         pairs = [(keys_held, rows_held) for keys_held, rows_held in found]
-        held = dict.fromkeys(self.candidates, (0, 0)) | dict(zip(tables, pairs, strict=False))
-        plain = dict.fromkeys(self.joined, (0, 0)) | dict(
-            zip(joined, pairs[len(tables) :], strict=True)
+        none = dict.fromkeys(self.candidates, (0, 0))
+        return _Counts(
+            keys_,
+            rows,
+            none | dict(zip(tables, pairs, strict=False)),
+            none | dict(zip(joined, pairs[len(tables) :], strict=True)),
         )
-        return _Counts(keys_, rows, held, plain)
 
     def _held(self, name: str) -> str:
         """SQL: the table has the key k. Numbers are compared as such where the keys of both are
@@ -186,33 +166,15 @@ class _Pointing(Asking):
         """SQL: the `cid` alone, of a key of the table that several columns make together."""
         return part_of_key("key", self.joined[name].index("cid"), len(self.joined[name]))
 
-    def first_counts(self, preferred: Collection[str]) -> _Counts:
+    def first_counts(self) -> _Counts:
         """The counts of a sample, or of all rows where it leaves a doubt, of the tables that it
         shows."""
         counts = self.counts(self.keys(sampled=True), self.candidates)
         if rows_in(self.path) <= SAMPLE_ROWS:
             return counts
         found = [name for name, held in counts.held.items() if held[0]]
-        many = {name for name in found if counts.exceeds(counts.held[name], _HINT)}
-        if len(many) < 2 and not any(name in preferred and name not in many for name in found):
-            return counts
-        return self.counts(self.keys(), found)
-
-    def together(self, counts: _Counts, others: Sequence[str]) -> bool:
-        """Whether the tables `others`, none of which holds most keys, hold nearly all of them
-        together."""
-        if (
-            len(others) < 2
-            or sum(counts.held[name][0] for name in others) < _NEARLY_ALL * counts.keys
-        ):
-            return False
-        every = " UNION ALL ".join(
-            f"SELECT key FROM {keys_of(self.candidates[name])}" for name in others
-        )
-        return (
-            self.count(f"SELECT 1 FROM ({self.keys()}) WHERE k::VARCHAR IN ({every})")
-            >= _NEARLY_ALL * counts.keys
-        )
+        many = [name for name in found if counts.exceeds(counts.held[name], _HINT)]
+        return counts if len(many) < 2 else self.counts(self.keys(), found)
 
     def plain_reason(self, counts: _Counts, name: str) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
@@ -226,43 +188,20 @@ class _Pointing(Asking):
             examples=" and ".join(repr(key) for (key,) in keys),
         )
 
-    def alike(self, keys: int, *, some_held: bool) -> str | None:
-        """The only table that holds half of a sample of so many keys in another writing, or whose
-        keys have its shape, e.g. n12 and n7."""
+    def alike(self, keys: int) -> str | None:
+        """The only table that holds half of a sample of so many keys in another writing."""
         search.prepare(self.connection)
         distinct = f"SELECT k::VARCHAR AS k FROM ({self.keys(sampled=True)})"
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE sampled AS {search.with_form(distinct, 'k')}"
         )
-        theirs = {name: f"SELECT key FROM {keys_of(ids)}" for name, ids in self.candidates.items()}
-
-        def only(
-            form: str, made: Callable[[str], str], tables: Collection[str]
-        ) -> tuple[bool, str | None]:
-            found = {
-                name: self.count(f"SELECT 1 FROM sampled WHERE {form} IN ({made(theirs[name])})")
-                for name in tables
-            }
-            most = [name for name, count in found.items() if count * 2 >= keys]
-            return any(found.values()), most[0] if len(most) == 1 else None
-
-        _, chosen = only(
-            "k", lambda query: f"SELECT {unescaped_key('key')} FROM ({query})", self.joined
-        )
-        if chosen:
-            return chosen
-        any_alike, chosen = only(
-            "nullif(form, '')",
-            lambda query: f"SELECT form FROM ({search.with_form(query, 'key')})",
-            theirs,
-        )
-        if some_held or any_alike:
-            return chosen
-        return only(
-            "key_shape(k)",
-            lambda query: f"SELECT key_shape(key) FROM ({query} LIMIT {SAMPLE_ROWS})",
-            theirs,
-        )[1]
+        most = []
+        for name, ids in self.candidates.items():
+            theirs = search.with_form(f"SELECT key FROM {keys_of(ids)}", "key")
+            held = f"nullif(form, '') IN (SELECT form FROM ({theirs}))"
+            if self.count(f"FROM sampled WHERE {held}") * 2 >= keys:
+                most.append(name)
+        return most[0] if len(most) == 1 else None
 
 
 def choose_target(
@@ -272,17 +211,15 @@ def choose_target(
     candidates: Mapping[str, Path],
     *,
     every_key: bool = False,
-    preferred: Collection[str] = (),
     joined: Mapping[str, Sequence[str]] | None = None,
 ) -> Choice:
     """The one of `candidates` that the keys of a column point to.
 
     It is the one that holds all keys, or at least half of them, so that the others can be reported
-    as orphans: as they are written, else in another writing, else, when none of them is anywhere,
-    the only one whose keys look alike. It is not clear where a second table holds more than half of
-    the keys or rows, where other tables together hold nearly all keys, or where the keys are plain
-    cids of a table whose keys are made of several columns: a few wrong keys must not decide between
-    tables that are numbered alike. A column without any key goes to the nearest table.
+    as orphans: as they are written, else in another writing. It is not clear where a second table
+    holds more than half of the keys or rows, or where the keys are plain cids of a table whose keys
+    are made of several columns: a few wrong keys must not decide between tables that are numbered
+    alike. A column without any key goes to the nearest table.
 
     Args:
         connection: DuckDB, in which temporary tables and macros are made.
@@ -290,8 +227,6 @@ def choose_target(
         column: the column of references.
         candidates: table -> its `ids` Parquet, the nearest level first.
         every_key: whether only a table that holds all keys of a sample will do.
-        preferred: tables that the config names for a column like this one. Where one of them holds
-            any of the keys, and another table is chosen, it is not clear.
         joined: table -> the columns that make its key together, for those where several do.
     """
     names = list(candidates)
@@ -299,18 +234,18 @@ def choose_target(
         return Choice(names[0])
     composite = {name: parts for name, parts in (joined or {}).items() if name in candidates}
     pointing = _Pointing(connection, path, column, candidates, composite)
-    counts = pointing.first_counts(preferred)
+    counts = pointing.first_counts()
     if not counts.keys:
         return Choice(names[0])
+    held = counts.held
 
-    def ordered(asked: Collection[str]) -> list[str]:
-        """Those that the config names for the other end, then the nearest level first."""
-        return sorted(asked, key=lambda name: (name not in preferred, names.index(name)))
+    def unclear(asked: Sequence[str], reason: str, plain: str | None = None) -> Choice:
+        lacks = next((name for name in asked if name != plain and not counts.has_all(name)), None)
+        closest = sorted(asked, key=names.index)
+        return Choice(None, reason, closest=tuple(closest), lacks=lacks, plain=plain)
 
     complete = [name for name in names if counts.has_all(name)]
-    rivals = [
-        name for name in names if counts.has_all(name) or counts.exceeds(counts.held[name], 0.5)
-    ]
+    rivals = [name for name in names if counts.has_all(name) or counts.exceeds(held[name], 0.5)]
     plain = next(
         (
             name
@@ -319,78 +254,54 @@ def choose_target(
         ),
         None,
     )
-    likely = rivals or [name for name in names if counts.held[name][0] * 2 >= counts.keys]
+    likely = rivals or [name for name in names if held[name][0] * 2 >= counts.keys]
     if every_key and not complete:
         likely = []
     if plain:
-        reason = pointing.plain_reason(counts, plain)
-        return counts.unclear(
-            ordered([*likely, plain]),
-            f"{counts.shares(likely)}; {reason}" if likely else reason,
-            lacking=likely,
-            plain=plain,
-        )
+        reasons = [counts.shares(likely)] if likely else []
+        reason = "; ".join([*reasons, pointing.plain_reason(counts, plain)])
+        return unclear([*likely, plain], reason, plain)
     if len(likely) == 1:
-        others = [name for name in names if name != likely[0] and counts.held[name][0]]
-        named = [name for name in others if name in preferred]
-        together = not named and pointing.together(counts, others)
-        if not named and not together:
-            return Choice(likely[0])
-        asked = ordered([*likely, *(named or others)])
-        reason = counts.shares(asked)
-        if together:
-            first = ", ".join(others[:-1])
-            reason = say("together", shares=reason, others=first, last=others[-1])
-        return counts.unclear(asked, reason)
+        return Choice(likely[0])
     if likely:
-        asked = ordered(likely)
-        every = say("all_keys_in_each", tables=" and in ".join(asked))
-        return counts.unclear(
-            asked, every if len(complete) == len(likely) else counts.shares(asked), lacking=likely
-        )
-    some_held = any(keys for keys, _ in counts.held.values())
-    if not every_key and (alike := pointing.alike(counts.keys, some_held=some_held)):
+        every = say("all_keys_in_each", tables=" and in ".join(likely))
+        return unclear(likely, every if len(complete) == len(likely) else counts.shares(likely))
+    some_held = any(keys for keys, _ in held.values())
+    if not every_key and (alike := pointing.alike(counts.keys)):
         return Choice(alike)
-    closest = sorted(names, key=lambda name: -counts.held[name][0])
+    closest = sorted(names, key=lambda name: -held[name][0])
     reason = say("keys_in_none", tables=" and ".join(names))
     if some_held:
-        held = ", ".join(f"{name} {counts.held[name][0]:,}" for name in closest)
-        reason = say("some_keys_in_each", keys=counts.keys, held=held)
+        shown = ", ".join(f"{name} {held[name][0]:,}" for name in closest)
+        reason = say("some_keys_in_each", keys=counts.keys, held=shown)
     return Choice(None, reason, closest=tuple(closest))
 
 
-def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | None:
+def target_of(work: Work, table: Table, column: Column) -> Choice | None:
     """The table that `column` points to, or that it is not clear; None, with a finding where that
     is wrong, where no table will do."""
     if table.name in work.swaps and column.name == work.swaps[table.name].second:
         return None
-    configured = work.context.config.tables
-    config = configured[table.name]
+    configured, config = work.context.config.tables, work.config(table.name)
     asked, allowed = configured_target(config, column.name), allowed_targets(config, column)
     candidates = {
         name: work.ids[name] for name in allowed if name in work.ids and name not in work.swaps
     }
-    unreadable = any(
-        name in configured and name not in candidates for name in allowed
-    )  # reported already: by ingest, or as swapped columns
+    # Reported already: by ingest, or as swapped columns.
+    unreadable = any(name in configured and name not in candidates for name in allowed)
     if candidates:
-        other_end = [
-            name for end, name in config.references.items() if {end, column.name} == set(ENDS)
-        ]
         choice = choose_target(
             work.connection,
-            path,
+            work.tables[table.name],
             column.name,
             candidates,
             every_key=unreadable,
-            preferred=other_end,
             joined=work.joined,
         )
         if choice.target is None:
             return None if unreadable else choice
-        return replace(
-            choice, how="configured" if asked else "only" if len(candidates) == 1 else "inferred"
-        )
+        how: How = "configured" if asked else "only" if len(candidates) == 1 else "inferred"
+        return replace(choice, how=how)
     if not unreadable and (len(configured) > 1 or column.required):
         others = [name for name in column.targets if name in configured]
         if asked is not None and others:
@@ -399,7 +310,7 @@ def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | 
         elif column.required:
             advice = say("add_needed", tables=" or ".join(allowed), table=table.name)
         else:
-            lab = work.sources.tables[table.name][0].columns.get(column.name, column.name)
+            lab = work.lab_name(table.name, column.name)
             setting = leaving_out(table.name, config, lab, column.name)
             advice = say("add_or_leave_out", setting=setting)
         _report(work, "SYN-REL-005", table, column, targets=" or ".join(allowed), advice=advice)
@@ -409,7 +320,7 @@ def target_of(work: Work, table: Table, column: Column, path: Path) -> Choice | 
 def ask(work: Work, table: Table, column: Column, unclear: Mapping[str, Choice]) -> None:
     """SYN-REL-004 for `column`, one of the columns of `table` of which it is `unclear` to which
     table they point."""
-    choice, config = unclear[column.name], work.context.config.tables[table.name]
+    choice, config = unclear[column.name], work.config(table.name)
     # One line for all columns: the line of a second finding would replace that of the first.
     chosen = {
         name: each.closest[0]
@@ -422,15 +333,8 @@ def ask(work: Work, table: Table, column: Column, unclear: Mapping[str, Choice])
     ]
     whole = "choose_whole_keys" if choice.plain else "choose"
     advice = say(whole, settings=" or ".join(settings), plain=choice.plain, column=column.name)
-    _report(
-        work,
-        "SYN-REL-004",
-        table,
-        column,
-        lacking=choice.lacks,
-        reason=choice.reason,
-        advice=advice,
-    )
+    values = {"reason": choice.reason, "advice": advice}
+    _report(work, "SYN-REL-004", table, column, choice.lacks, **values)
 
 
 def _report(
@@ -441,9 +345,9 @@ def _report(
 
     With `lacking`, only cells whose keys that table has not.
     """
-    cells = f"SELECT row, value FROM {cells_of(work.tables[table.name], column.name)}"
+    cells = f"SELECT row, value FROM {work.cells(table.name, column.name)}"
     if lacking:
-        cells += f" WHERE value NOT IN (SELECT key FROM {keys_of(work.ids[lacking])})"
+        cells += f" WHERE value NOT IN (SELECT key FROM {work.keys(lacking)})"
     shown = work.examples(table.name, column.name, cells, most=2, order="value IS NULL, row")
     work.reported.append(
         work.context.finding(code, table=table.name, column=column.name, examples=shown, **values)

@@ -18,7 +18,7 @@ from typing import Final
 
 from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.causes import read
-from syndb_pipeline.checks.rows.just_read import JustRead
+from syndb_pipeline.checks.dataset import JustRead
 from syndb_pipeline.contract.key_encoding import is_number, rows_of
 from syndb_pipeline.contract.no_value import IN_NUMBERS
 from syndb_pipeline.contract.tables import Column, Kind

@@ -25,8 +25,8 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, parquet, quote, write_parquet
 from syndb_pipeline.checks.causes import Cause, causes, label
 from syndb_pipeline.checks.causes import read as read_causes
+from syndb_pipeline.checks.dataset import JustRead
 from syndb_pipeline.checks.rows import head_rows
-from syndb_pipeline.checks.rows.just_read import JustRead
 from syndb_pipeline.checks.units.magnitudes import units_setting
 from syndb_pipeline.config.table_settings import NANOMETRE_EXPONENT
 from syndb_pipeline.contract.key_encoding import rows_of
@@ -68,40 +68,33 @@ def take_out(read: JustRead, scratch: Path) -> Found:
     Header, unit and describing rows become refused ones, rows of nothing but delimiters blank
     lines. `scratch` is a folder for files of its own.
     """
+    cells = "STRUCT(col VARCHAR, raw VARCHAR)[]"
     read.connection.execute(
-        "CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells STRUCT(col VARCHAR, raw"
-        " VARCHAR)[])"
+        f"""CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells {cells});
+            INSERT INTO stray {_empty_rows(read)}"""
     )
-    read.connection.execute(f"INSERT INTO stray {_empty_rows(read)}")
     # Planning the long query takes as long as reading a small table; most have no cell for it to
     # look at.
     if read.has_cells:
         read.connection.execute(f"INSERT INTO stray {_bad_rows(read)}")
     first = [row for rows in head_rows.first_rows(read) for row in rows]
     known = dict(read.fetch("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]))
-    if head := head_rows.find(read, known):
-        kind = "header" if read.config.header_row is None else "words"
-        rows = [
-            (row, kind, [{"col": name, "raw": raw} for name, raw in bad.items()])
-            for row, bad in head
-        ]
-        read.connection.executemany(
-            "INSERT INTO stray SELECT ?, ?, ?::STRUCT(col VARCHAR, raw VARCHAR)[]", rows
-        )
-    if not read.fetch("SELECT 1 FROM stray LIMIT 1"):
-        return Found([*read.parts], [], [])
+    head = dict(head_rows.find(read, known))
+    kind = "header" if read.config.header_row is None else "words"
+    for row, bad in head.items():
+        texts = [{"col": name, "raw": raw} for name, raw in bad.items()]
+        read.fetch(f"INSERT INTO stray SELECT ?, ?, ?::{cells}", [row, kind, texts])
     starts, parts = read.starts, [*read.parts]
-    taken = _Taken(read, scratch, _whole_header(read, {*known, *dict(head)}))
+    taken = _Taken(read, scratch, _whole_header(read, {*known, *head}))
     strays = _fetch(read, "SELECT row, kind, cells FROM stray ORDER BY row")
     for index, group in groupby(strays, key=lambda stray: bisect_right(starts, stray[0]) - 1):
         parts[index] = taken.from_part(parts[index], starts[index], group)
     if removed := taken.removed.close():
         beside = scratch / "without.parquet"
         # Joins lose the order of rows, so they are put back into it.
-        kept = (
-            f"file_row_number NOT IN (SELECT line FROM {parquet(removed)}) ORDER BY file_row_number"
-        )
-        query = f"SELECT * EXCLUDE (file_row_number) FROM {read.source} WHERE {kept}"
+        query = f"""SELECT * EXCLUDE (file_row_number) FROM {read.source}
+            WHERE file_row_number NOT IN (SELECT line FROM {parquet(removed)})
+            ORDER BY file_row_number"""
         write_parquet(read.connection, query, beside)
         beside.replace(read.file)
     return Found(parts, taken.problems(), taken.refused)
@@ -125,7 +118,7 @@ def _bad_rows(table: JustRead) -> str:
     """A query for the rows that are a header, units or types, by what their cells say."""
     texts, numeric = [], False
     for name in table.names:
-        if table.declared[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN):
+        if table.table.columns[name].kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN):
             raw = f"list_filter(bad, lambda cell: cell.col = {literal(name)})[1].raw"
             texts.append(f"coalesce({raw}, {quote(name)}::VARCHAR)")
             numeric = True
@@ -164,18 +157,13 @@ def _bad_rows(table: JustRead) -> str:
 def _empty_rows(read: JustRead) -> str:
     """A query for the rows in which no column that is read holds anything."""
     empty = [
-        (
-            f"coalesce(strip_text({quote(name)}), '') = ''"
-            if column.kind is Kind.TEXT
-            else f"{quote(name)} IS NULL"
-        )
-        for name, column in read.table.columns.items()
-        if name in read.names
+        f"coalesce(strip_text({quote(name)}), '') = ''"
+        if read.table.columns[name].kind is Kind.TEXT
+        else f"{quote(name)} IS NULL"
+        for name in read.names
     ]
-    return (
-        f"SELECT file_row_number, 'blank', NULL FROM {read.source} WHERE {' AND '.join(empty)} AND"
-        f" {casts.CELLS} IS NULL"
-    )
+    nothing = " AND ".join([*empty, f"{casts.CELLS} IS NULL"])
+    return f"SELECT file_row_number, 'blank', NULL FROM {read.source} WHERE {nothing}"
 
 
 def _whole_header(read: JustRead, strays: set[int]) -> tuple[int, Sequence[str]] | None:
@@ -257,32 +245,28 @@ class _Taken:
     def problems(self) -> list[Problem]:
         """One problem for each kind of stray row, whatever the number of files."""
         problems = []
+        no_header, table = self.read.config.header_row is None, self.read.table.name
         for kind, found in self.places.items():
-            denied = kind == "header" and self.read.config.header_row is None
             file = found[0].file if len(found) == 1 else None
-            facts: dict[str, Any] = {
-                "count": sum(places.count for places in found),
-                "units": self._units_advice() if kind == "units" or self.header else "",
-            }
-            values = _KINDS["denied" if denied else kind].described(facts)
+            count = sum(places.count for places in found)
+            facts: dict[str, Any] = {"count": count, "units": ""}
+            if kind == "units" or self.header:
+                facts["units"] = self._units_advice()
+            name = "denied" if kind == "header" and no_header else kind
+            values = _KINDS[name].described(facts)
             if self.header:
-                no_header = self.read.config.header_row is None
-                whole = _KINDS[
-                    "header_of_a_file_without" if no_header else "header_of_several_rows"
-                ]
-                values["advice"] = whole.advice(
-                    row=self.header[0], table=self.read.table.name, **facts
-                )
+                name = "header_of_a_file_without" if no_header else "header_of_several_rows"
+                values["advice"] = _KINDS[name].advice(row=self.header[0], table=table, **facts)
             problems.append(
                 Problem(
                     CODE,
                     file,
-                    count=facts["count"],
+                    count=count,
                     examples=tuple(each for places in found for each in places.examples)[
                         :MAX_EXAMPLES
                     ],
                     values={
-                        "place": file or f"{len(found):,} files of {self.read.table.name}",
+                        "place": file or f"{len(found):,} files of {table}",
                         "what": values["reason"],
                         "advice": values["advice"],
                     },
@@ -299,12 +283,9 @@ class _Taken:
         row, names = self.header
         lines = [f"header_row: {row}", f"names: [{', '.join(map(headers.yaml_word, names))}]"]
         if units := {**self.read.config.units, **self._units()[0]}:
-            lines.append(
-                f"units: {{{', '.join(f'{name}: {unit}' for name, unit in units.items())}}}"
-            )
-        return (
-            f"tables:\n  {self.read.table.name}:\n" + "\n".join(f"    {line}" for line in lines),
-        )
+            listed = ", ".join(f"{name}: {unit}" for name, unit in units.items())
+            lines.append(f"units: {{{listed}}}")
+        return (f"tables:\n  {self.read.table.name}:\n    " + "\n    ".join(lines),)
 
     def _units(self) -> tuple[dict[str, str], str]:
         """The units other than nm that the first unit row gives: those the config knows, and one it
@@ -312,15 +293,15 @@ class _Taken:
         known: dict[str, str] = {}
         strange = ""
         for name, raw in self.units.items():
-            column, match = self.read.declared[name], re.search(_MACROS["unit"], raw)
+            column, match = self.read.table.columns[name], re.search(_MACROS["unit"], raw)
             if match is None or column.kind is not Kind.NUMBER or not column.dimension:
                 continue
             spellings = _MACROS["spellings"].items()
             unit = next((short for long, short in spellings if match[1].startswith(long)), match[1])
-            if unit in NANOMETRE_EXPONENT:
-                known |= {name: unit} if unit != "nm" else {}
-            else:
+            if unit not in NANOMETRE_EXPONENT:
                 strange = strange or match[1]
+            elif unit != "nm":
+                known[name] = unit
         return known, strange
 
     def _units_advice(self) -> str:
@@ -359,10 +340,10 @@ def _with_blanks(part: Part, blanks: Places) -> tuple[Problem, ...]:
     """The part's problems, with blank lines counted together with those it had."""
     had = [problem for problem in part.problems if problem.code == BLANK]
     places = [*blanks.examples, *(example for problem in had for example in problem.examples)]
-    first = sorted(places, key=lambda place: place.row or 0)[:MAX_EXAMPLES]
+    first = tuple(sorted(places, key=lambda place: place.row or 0)[:MAX_EXAMPLES])
     count = blanks.count + sum(problem.count for problem in had)
-    rest = (problem for problem in part.problems if problem.code != BLANK)
-    return (*rest, Problem(BLANK, part.file, count=count, examples=tuple(first)))
+    rest = [problem for problem in part.problems if problem not in had]
+    return (*rest, Problem(BLANK, part.file, count=count, examples=first))
 
 
 # -- rows that a column which is not read calls a total, as Fiji's column Label does
@@ -375,48 +356,43 @@ def labelled_rows(read: JustRead) -> list[Problem]:
     if not read.has_cells:
         return []
     noted = f"""SELECT file_row_number AS row, cell.col AS col, trim(cell.raw) AS word
-        FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {read.source} WHERE
-          {casts.CELLS} IS NOT NULL)
-        WHERE cell.kind = {literal(summary_words.LABEL)}"""
+        FROM (SELECT file_row_number, unnest({casts.cells_of()}) AS cell FROM {read.source}
+            WHERE {casts.CELLS} IS NOT NULL) WHERE cell.kind = {literal(summary_words.LABEL)}"""
     ends = literal([end - 1 for end in read.starts[1:]])
-    words: dict[str, dict[str, tuple[int, bool, bool]]] = {}
-    for column, word, *said in read.fetch(
+    words = read.fetch(
         f"""SELECT col, word, count(*), {summary_words.is_plain("word")},
-              bool_or(list_contains({ends}::BIGINT[], row))
+                bool_or(list_contains({ends}::BIGINT[], row))
             FROM ({noted}) GROUP BY col, word ORDER BY col, min(row)"""
-    ):
-        words.setdefault(column, {})[word] = tuple(said)
+    )
     found = []
-    for column, own in words.items():
-        last = [word for word, (*_, ends_file) in own.items() if ends_file]
-        counts = {word: (count, plain) for word, (count, plain, _) in own.items()}
+    for column, own in groupby(words, key=lambda said: said[0]):
+        said = {word: rest for _, word, *rest in own}
+        counts = {word: (count, plain) for word, (count, plain, _) in said.items()}
+        last = [word for word, (*_, ends_file) in said.items() if ends_file]
         meant = summary_words.meant(counts, read.starts[-1], len(read.parts), last)
-        rows = read.fetch(
+        examples = []
+        for row, word in read.fetch(
             f"""SELECT row, word FROM ({noted}) WHERE col = ? AND list_contains(?::VARCHAR[], word)
                 ORDER BY row LIMIT {MAX_EXAMPLES}""",
             [column, meant],
-        )
-        examples = []
-        for row, word in rows:
+        ):
             part, line = read.place(row)
             examples.append(
                 Example(file=part.file, sheet=part.sheet, row=line, column=column, value=word)
             )
-        if examples:
-            files = {example.file for example in examples}
-            reason = (
-                f"the column {column!r}, which is not read, says {summary_words.listed(meant)}"
-                " there"
+        if not examples:
+            continue
+        files = {example.file for example in examples}
+        says = summary_words.listed(meant)
+        found.append(
+            Problem(
+                summary_words.CODE,
+                files.pop() if len(files) == 1 else None,
+                column=column,
+                count=sum(counts[word][0] for word in meant),
+                examples=tuple(examples),
+                values={"reason": f"the column {column!r}, which is not read, says {says} there"},
+                confidence="likely",
             )
-            found.append(
-                Problem(
-                    summary_words.CODE,
-                    files.pop() if len(files) == 1 else None,
-                    column=column,
-                    count=sum(own[word][0] for word in meant),
-                    examples=tuple(examples),
-                    values={"reason": reason},
-                    confidence="likely",
-                )
-            )
+        )
     return found

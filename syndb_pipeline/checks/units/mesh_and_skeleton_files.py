@@ -24,8 +24,8 @@ from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.irregular_files import irregular
 from syndb_pipeline.checks.causes import Cause, causes
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.failures import Group
-from syndb_pipeline.checks.inspected import Inspected
 from syndb_pipeline.checks.units import magnitudes
 from syndb_pipeline.checks.units.magnitudes import AXES, listed
 from syndb_pipeline.contract.tables import TABLES, Column, Kind

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from syndb_pipeline.base.engine import parquet, quote
 from syndb_pipeline.checks.causes import Cause, causes
-from syndb_pipeline.checks.inspected import Inspected
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.references.declared_totals import Related
 from syndb_pipeline.checks.units import magnitudes
 from syndb_pipeline.checks.units.magnitudes import AXES, listed, units_setting

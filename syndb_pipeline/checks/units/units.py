@@ -19,7 +19,7 @@ from typing import Any, Final
 from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.causes import Cause, causes
 from syndb_pipeline.checks.cells.pandera_judge import SAMPLED, summarise
-from syndb_pipeline.checks.inspected import Inspected
+from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.references.relations import Swap
 from syndb_pipeline.checks.references.swapped import columns_setting
 from syndb_pipeline.checks.units import magnitudes

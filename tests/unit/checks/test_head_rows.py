@@ -58,7 +58,7 @@ DENIED = [
 
 @pytest.mark.parametrize(
     ("kind", "count", "table", "names", "header", "row"),
-    crossed("denied headers", 24, ["csv", "xlsx", "xls"], [1, 3, 25, 5_000], DENIED),
+    crossed("denied headers", 10, ["csv", "xlsx", "xls"], [1, 3, 300], DENIED),
 )
 def test_a_header_that_the_config_denies(
     tmp_path: Path,
@@ -86,19 +86,21 @@ def test_a_header_that_the_config_denies(
     assert again.line(table, 0) == 2
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx", "xls"])
+DATA = [
+    ("neuron_relation", PAIRS, [["AVAL", "AVAR"], ["AVAR", "RIH"], ["RIH", "AVAL"]]),
+    ("neuron_relation", PAIRS, [["AVAL", "AVAR"], ["A1", "RIH"], ["A2", "AVAL"]]),
+    ("neuron", ["cid", "neuron_type"], [["AVAL", "interneuron"], ["AVAR", "interneuron"]]),
+    ("neuron", ["cid"], [["giant"], ["n1"], ["n2"], ["n3"]]),
+    ("neuron", ["cid", "voxel_volume"], [["AVAL", ""], ["AVAR", "5"]]),
+    ("neuron", ["cid", "voxel_volume"], [["AVAL", "NA"], ["AVAR", "5"]]),
+    ("synapse", SYNAPSES, [["1", "4", "5"], ["2", "4", "6"]]),
+    ("neuron_relation", PAIRS, [["source", "sink"], ["sink", "source"], ["source", "source"]]),
+]
+
+
 @pytest.mark.parametrize(
-    ("table", "names", "rows"),
-    [
-        ("neuron_relation", PAIRS, [["AVAL", "AVAR"], ["AVAR", "RIH"], ["RIH", "AVAL"]]),
-        ("neuron_relation", PAIRS, [["AVAL", "AVAR"], ["A1", "RIH"], ["A2", "AVAL"]]),
-        ("neuron", ["cid", "neuron_type"], [["AVAL", "interneuron"], ["AVAR", "interneuron"]]),
-        ("neuron", ["cid"], [["giant"], ["n1"], ["n2"], ["n3"]]),
-        ("neuron", ["cid", "voxel_volume"], [["AVAL", ""], ["AVAR", "5"]]),
-        ("neuron", ["cid", "voxel_volume"], [["AVAL", "NA"], ["AVAR", "5"]]),
-        ("synapse", SYNAPSES, [["1", "4", "5"], ["2", "4", "6"]]),
-        ("neuron_relation", PAIRS, [["source", "sink"], ["sink", "source"], ["source", "source"]]),
-    ],
+    ("kind", "table", "names", "rows"),
+    [*(("csv", *each) for each in DATA), ("xlsx", *DATA[0]), ("xls", *DATA[3])],
 )
 def test_first_rows_that_are_data(
     tmp_path: Path, kind: str, table: str, names: list[str], rows: list[list[str]]
@@ -108,33 +110,34 @@ def test_first_rows_that_are_data(
     assert done.tables[table].passed == len(rows)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("count", [1, 2, 20, 2_000])
+SEVERAL: list[Any] = [
+    (
+        ["LABEL", "cid", "voxel_volume", "centroid_x"],
+        [
+            ["Label", "Spot ID", "Volume", "X"],
+            ["Label", "Spot ID", "V", "X"],
+            ["", "", "(nm^3)", "(nm)"],
+        ],
+        ["ID{}", "{}", "1000", "3.5"],
+    ),
+    (
+        ["cid", "voxel_volume"],
+        [["Spot ID", "Volume"], ["Spot ID", "V"], ["", "nm3"]],
+        ["n{}", "1000"],
+    ),
+    (["cid", "voxel_volume"], [["Name", "Volume"], ["Name", "V"]], ["AVA{}", "1000"]),
+    (
+        ["cid", "parent_id", "voxel_volume"],
+        [["Id", "Terminal", "Size"], ["", "", "um3"]],
+        ["{}", "7{}", "1000"],
+    ),
+    (["cid", "parent_id"], [["Vesikel", "Terminal"], ["V", "T"]], ["{}", "7{}"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("header", "more", "row"),
-    [
-        (
-            ["LABEL", "cid", "voxel_volume", "centroid_x"],
-            [
-                ["Label", "Spot ID", "Volume", "X"],
-                ["Label", "Spot ID", "V", "X"],
-                ["", "", "(nm^3)", "(nm)"],
-            ],
-            ["ID{}", "{}", "1000", "3.5"],
-        ),
-        (
-            ["cid", "voxel_volume"],
-            [["Spot ID", "Volume"], ["Spot ID", "V"], ["", "nm3"]],
-            ["n{}", "1000"],
-        ),
-        (["cid", "voxel_volume"], [["Name", "Volume"], ["Name", "V"]], ["AVA{}", "1000"]),
-        (
-            ["cid", "parent_id", "voxel_volume"],
-            [["Id", "Terminal", "Size"], ["", "", "um3"]],
-            ["{}", "7{}", "1000"],
-        ),
-        (["cid", "parent_id"], [["Vesikel", "Terminal"], ["V", "T"]], ["{}", "7{}"]),
-    ],
+    ("kind", "count", "header", "more", "row"),
+    crossed("headers of several rows", 14, FORMATS, [1, 2, 300], SEVERAL),
 )
 def test_a_header_of_several_rows(
     tmp_path: Path, kind: str, count: int, header: list[str], more: list[list[str]], row: list[str]
@@ -195,33 +198,21 @@ def test_each_of_several_files_has_such_a_header(tmp_path: Path) -> None:
     assert (again.tables["synapse"].read, again.tables["synapse"].rejected) == (90, 0)
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "semicolon", "xlsx", "xls"])
+MAPPED = {"columns": {"Volume": "voxel_volume", "ID": "cid"}, "ignore": ["Unit", "Category", ""]}
+TITLES: list[Any] = [
+    ([[], ["Volume"], ["===================="]], MAPPED),
+    ([["Volume"]], MAPPED),
+    ([["Measured in spring"], ["by hand"], []], MAPPED),
+    ([["Volume"], []], {}),
+    ([["My table"]], {}),
+]
+
+
 @pytest.mark.parametrize(
-    ("titles", "config"),
+    ("kind", "titles", "config"),
     [
-        (
-            [[], ["Volume"], ["===================="]],
-            {
-                "columns": {"Volume": "voxel_volume", "ID": "cid"},
-                "ignore": ["Unit", "Category", ""],
-            },
-        ),
-        (
-            [["Volume"]],
-            {
-                "columns": {"Volume": "voxel_volume", "ID": "cid"},
-                "ignore": ["Unit", "Category", ""],
-            },
-        ),
-        (
-            [["Measured in spring"], ["by hand"], []],
-            {
-                "columns": {"Volume": "voxel_volume", "ID": "cid"},
-                "ignore": ["Unit", "Category", ""],
-            },
-        ),
-        ([["Volume"], []], {}),
-        ([["My table"]], {}),
+        *(("csv", *each) for each in TITLES),
+        *((kind, *TITLES[0]) for kind in ("tsv", "semicolon", "xlsx", "xls")),
     ],
 )
 def test_title_lines_above_the_header(
@@ -263,8 +254,7 @@ def test_a_header_without_titles_stays_one(tmp_path: Path) -> None:
     assert ingest_folder(tmp_path, {"neuron": "n.csv"}).codes == []
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx", "xls"])
-@pytest.mark.parametrize("top", [1, 2, 4])
+@pytest.mark.parametrize(("kind", "top"), [("csv", 1), ("csv", 2), ("xlsx", 4), ("xls", 2)])
 def test_names_in_place_of_the_header(tmp_path: Path, kind: str, top: int) -> None:
     rows = [["a", "b"], ["", "nm3"], ["x", "y"], ["p", "q"]][:top]
     file = write_table(tmp_path, [*rows, ["n1", "5"], ["n2", "six"]], kind)
@@ -284,14 +274,6 @@ def test_names_in_place_of_a_header_with_line_breaks(tmp_path: Path) -> None:
             {"neuron": {"file": "n.csv", "header_row": row, "names": ["cid", "voxel_volume"]}},
         )
         assert (done.codes, done.rows("neuron"), done.line("neuron", 0)) == ([], [("n1", 5.0)], 4)
-
-
-def test_names_in_place_of_a_header_that_the_file_does_not_reach(tmp_path: Path) -> None:
-    (tmp_path / "n.csv").write_text("cid,voxel_volume\nn1,5\n")
-    done = ingest_folder(
-        tmp_path, {"neuron": {"file": "n.csv", "header_row": 9, "names": ["cid", "voxel_volume"]}}
-    )
-    assert "row 9" in done.finding("SYN-READ-014").message
 
 
 @pytest.mark.parametrize(

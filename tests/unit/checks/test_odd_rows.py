@@ -48,13 +48,11 @@ WORDS = [("neuron", "Total"), ("vesicle", "Mean:"), ("synapse", "SD"), ("axon", 
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "table", "word"), crossed("sums", 20, KINDS, [1, 2, 20, 2_000], WORDS)
+    ("kind", "count", "table", "word"), crossed("sums", 10, KINDS, [1, 2, 20, 500], WORDS)
 )
 def test_a_word_that_sums_up_among_numbers(
     tmp_path: Path, kind: str, count: int, table: str, word: str
 ) -> None:
-    if kind == "xls" and count > 1_000:
-        count = 1_000
     name = "mesh_volume"
     file = write(tmp_path, [["cid", name], *numbered(count, ["5"]), [word, "5000"]], kind)
     (finding,) = told(tmp_path, table, file)
@@ -77,7 +75,7 @@ LABELS = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "words", "found"), crossed("labels", 40, KINDS, [2, 20, 2_000], LABELS)
+    ("kind", "count", "words", "found"), crossed("labels", 16, KINDS, [2, 20, 500], LABELS)
 )
 def test_a_column_that_is_not_read_says_so(
     tmp_path: Path, kind: str, count: int, words: list[str], found: int
@@ -107,8 +105,9 @@ def test_a_label_that_stands_in_summary_rows_alone(tmp_path: Path, kind: str) ->
     assert finding.count == 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("column", ["neuron_type", "polarity"])
+@pytest.mark.parametrize(
+    ("kind", "column"), [("csv", "polarity"), *((kind, "neuron_type") for kind in KINDS)]
+)
 def test_a_text_column_says_so(tmp_path: Path, kind: str, column: str) -> None:
     rows = [*([f"n{number}", "", "5"] for number in range(9)), ["t", "Total", "45"]]
     file = write(tmp_path, [["cid", column, "voxel_volume"], *rows], kind)
@@ -150,11 +149,11 @@ def test_labels_that_are_data(tmp_path: Path, labels: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "keys"), crossed("comments", 10, KINDS, [2, 20, 2_000], ["{}", "n{}"])
+    ("kind", "count", "keys"), crossed("comments", 6, KINDS, [2, 20, 500], ["{}", "n{}"])
 )
 def test_lines_that_are_commented_out(tmp_path: Path, kind: str, count: int, keys: str) -> None:
     rows = [[keys.format(number + 1), "5"] for number in range(count)]
-    for mark in ("#", "//", "%", "# "):
+    for mark in ("#", "//"):
         file = write(
             tmp_path,
             [["cid", "voxel_volume"], *rows, [f"{mark}7", "5"], [f"{mark}end of file", ""]],
@@ -175,7 +174,7 @@ REMARKS = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "keys", "notes"), crossed("remarks", 16, KINDS, [2, 20, 500], REMARKS)
+    ("kind", "count", "keys", "notes"), crossed("remarks", 10, KINDS, [2, 20, 300], REMARKS)
 )
 def test_remarks_below_a_blank_row(
     tmp_path: Path, kind: str, count: int, keys: str, notes: list[list[str]]
@@ -196,7 +195,6 @@ def test_remarks_below_a_blank_row(
     assert [place.value for place in finding.examples] == [note[0] for note in notes]
 
 
-@pytest.mark.parametrize("kind", ["csv", "xlsx"])
 @pytest.mark.parametrize(
     "rows",
     [
@@ -207,15 +205,12 @@ def test_remarks_below_a_blank_row(
         [["giant fiber", "5"], ["AVAR", "5"], ["", ""], ["big one 2", "5"]],
     ],
 )
-def test_rows_below_a_blank_row_that_are_data(
-    tmp_path: Path, kind: str, rows: list[list[str]]
-) -> None:
-    file = write(tmp_path, [["cid", "voxel_volume"], *rows], kind)
+def test_rows_below_a_blank_row_that_are_data(tmp_path: Path, rows: list[list[str]]) -> None:
+    file = write(tmp_path, [["cid", "voxel_volume"], *rows], "csv")
     assert told(tmp_path, "neuron", file) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [12, 300])
+@pytest.mark.parametrize(("kind", "count"), [("csv", 300), ("xlsx", 12), ("parquet", 12)])
 def test_remarks_without_a_blank_row(tmp_path: Path, kind: str, count: int) -> None:
     rows = [*([f"n{number}", "5"] for number in range(count)), ["measured by hand", ""]]
     (finding,) = told(tmp_path, "neuron", write(tmp_path, [["cid", "voxel_volume"], *rows], kind))
@@ -226,8 +221,10 @@ def test_remarks_without_a_blank_row(tmp_path: Path, kind: str, count: int) -> N
     assert finding.examples[0].value == "measured by hand"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("count", "odd"), [(10, 1), (60, 1), (200, 4), (2_000, 12)])
+@pytest.mark.parametrize(
+    ("kind", "count", "odd"),
+    [("csv", 10, 1), ("tsv", 60, 1), ("csv", 200, 4), ("xlsx", 60, 1), ("parquet", 700, 12)],
+)
 def test_a_few_words_among_many_numbers(tmp_path: Path, kind: str, count: int, odd: int) -> None:
     rows = numbered(count, ["5"])
     for number in range(odd):
@@ -335,51 +332,17 @@ def test_a_table_without_totals_row(tmp_path: Path) -> None:
     assert (done.codes, done.rows("neuron")) == ([], [("1", 10.0), ("2", 20.0)])
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "Total",
-        "TOTAL:",
-        "grand total",
-        "Sub-Total",
-        "Sum",
-        "Sum of all",
-        "Mean ± SD",
-        "Average",
-        "st. dev.",
-        "Median (n = 5)",
-        "Max.",
-        "n",
-    ],
-)
-def test_words_that_sum_up(tmp_path: Path, word: str) -> None:
-    with connect(memory_limit=500_000_000, threads=1, spill=tmp_path) as connection:
-        assert connection.execute(
-            f"SELECT {summary_words.is_summary(literal(word))}"
-        ).fetchall() == [(True,)]
+SUMS = "Total|TOTAL:|grand total|Sub-Total|Sum|Sum of all|Mean ± SD|Average|st. dev.|Median (n = 5)"
+SUMS += "|Max.|n"
+OTHERS = "|12|totally|meander|summit|Maximus|max planck|Minnie|name|count dracula|sd-1"
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "",
-        "12",
-        "totally",
-        "meander",
-        "summit",
-        "Maximus",
-        "max planck",
-        "Minnie",
-        "name",
-        "count dracula",
-        "sd-1",
-    ],
-)
-def test_words_that_do_not(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize(("words", "sums"), [(SUMS, True), (OTHERS, False)])
+def test_words_that_sum_up_and_words_that_do_not(tmp_path: Path, words: str, sums: bool) -> None:
+    asked = [f"{summary_words.is_summary(literal(word))}" for word in words.split("|")]
     with connect(memory_limit=500_000_000, threads=1, spill=tmp_path) as connection:
-        assert connection.execute(
-            f"SELECT {summary_words.is_summary(literal(word))}"
-        ).fetchall() == [(False,)]
+        found = connection.execute(f"SELECT {', '.join(asked)}").fetchone() or ()
+    assert [word for word, so in zip(words.split("|"), found, strict=True) if so != sums] == []
 
 
 def test_nothing_is_said_of_rows_that_quarantine_takes_out(tmp_path: Path) -> None:

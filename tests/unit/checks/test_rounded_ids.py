@@ -34,7 +34,7 @@ def found(lab: Any) -> dict[tuple[str | None, str | None], int]:
     return {(f.table, f.column): f.count for f in lab.check().all("SYN-ID-005")}
 
 
-@pytest.mark.parametrize(("count", "suffix"), with_formats([8, 2, 40, 3000]))
+@pytest.mark.parametrize(("count", "suffix"), with_formats([8, 2, 40, 300]))
 def test_ids_through_a_double_in_all_tables_alike(tmp_path: Path, count: int, suffix: str) -> None:
     keys = doubles(ids(count))
     ends = keys[1:] + keys[:1]
@@ -120,13 +120,13 @@ def test_digits_that_a_spreadsheet_and_javascript_made_zeros_of(tmp_path: Path) 
 @pytest.mark.parametrize(
     "keys",
     [
-        [str(number) for number in ids(3000)],
+        [str(number) for number in ids(300)],
         [str(number) for number in ids(2)],
         [f"{float(ids(1)[0]):.0f}"],  # one id in 128 lies so
-        [str((1 << 59) + (number << 32)) for number in range(500)],  # numbered in steps of 2^32
-        [str(128 * number) for number in range(500)],  # short, so that a double holds all of them
-        [str(2**53 - number) for number in range(500)],
-        [str(9_100_000_000_000_000 + number) for number in range(500)],
+        [str((1 << 59) + (number << 32)) for number in range(100)],  # numbered in steps of 2^32
+        [str(128 * number) for number in range(100)],  # short, so that a double holds all of them
+        [str(2**53 - number) for number in range(100)],
+        [str(9_100_000_000_000_000 + number) for number in range(100)],
         [
             f"{number}00" for number in range(20_240_301_120_000, 20_240_301_120_050)
         ],  # a day and an hour

@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import openpyxl
 import pytest
-import yaml
 
 from syndb_pipeline.checks.references.targets import SAMPLE_ROWS, Choice, choose_target
 from tests.stage_lab import Lab, csv, paste, uid
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
-
-
-def chosen(
-    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any
-) -> tuple[str | None, str]:
-    choice = choose(folder, keys, candidates, **options)
-    return choice.target, choice.reason
 
 
 def choose(
@@ -83,55 +74,115 @@ def test_what_the_sample_does_not_show_is_looked_up(tmp_path: Path) -> None:
         "axon": [*map(str, range(10)), "late"],
         "neuron": list(map(str, range(10))),
     }
-    target, reason = chosen(tmp_path, [*common, "late"], tables)
-    assert (target, reason) == (
-        None,
-        "axon has the keys of all 20,001 rows, neuron those of 20,000",
-    )
-    assert chosen(tmp_path, [*common, "nowhere"], tables)[0] is None
-    assert chosen(tmp_path, [*([None] * SAMPLE_ROWS), "late"], tables) == ("axon", "")
+    choice = choose(tmp_path, [*common, "late"], tables)
+    reason = "axon has the keys of all 20,001 rows, neuron those of 20,000"
+    assert (choice.target, choice.reason) == (None, reason)
+    assert choose(tmp_path, [*common, "nowhere"], tables).target is None
+    assert choose(tmp_path, [*([None] * SAMPLE_ROWS), "late"], tables).target == "axon"
 
 
-@pytest.mark.parametrize("rows", [30_000, 300_000])
-def test_the_odd_key_may_be_in_any_row_of_a_large_table(tmp_path: Path, rows: int) -> None:
-    keys: list[str | None] = [str(row % 200 + 1) for row in range(rows)]
-    keys[rows * 9 // 10 + 77] = "201"
+def test_the_odd_key_may_be_in_any_row_of_a_large_table(tmp_path: Path) -> None:
+    keys: list[str | None] = [str(row % 200 + 1) for row in range(50_000)]
+    keys[45_077] = "201"
     choice = choose(tmp_path, keys, {"axon": numbers(1, 200), "neuron": numbers(1, 300)})
     assert (choice.target, choice.lacks) == (None, "axon")
-    assert choice.reason == f"neuron has the keys of all {rows:,} rows, axon those of {rows - 1:,}"
 
 
-def test_the_first_rows_of_a_large_table_do_not_decide(tmp_path: Path) -> None:
-    """Sorted by parent: the rows that both tables could be meant by come last."""
-    keys = [str(row // 5) for row in range(100_000)][::-1]
-    assert (
-        chosen(tmp_path, keys, {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0]
-        is None
-    )
-    assert (
-        chosen(tmp_path, keys[::-1], {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)})[0]
-        is None
-    )
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_first_rows_of_a_large_table_do_not_decide(tmp_path: Path, order: int) -> None:
+    """Sorted by parent: the rows that both tables could be meant by come first, or last."""
+    keys = [str(row // 5) for row in range(100_000)][::order]
+    tables = {"axon": numbers(0, 19_999), "neuron": numbers(0, 14_000)}
+    assert choose(tmp_path, keys, tables).target is None
 
 
-def test_a_dataset_whose_keys_fit_several_tables_is_asked_and_the_line_can_be_pasted(
-    tmp_path: Path,
-) -> None:
-    same = {
-        "neuron": csv("cid", "1", "2"),
-        "axon": csv("cid,parent_id", "1,1", "2,2"),
-        "vesicle": csv("cid,parent_id", "v,2"),
-    }
-    lab = Lab(tmp_path, same)
-    asked = lab.check().finding("SYN-REL-004")
-    assert (asked.table, asked.column, asked.severity) == ("vesicle", "parent_id", "error")
-    assert "in axon and in neuron" in asked.message
-    assert "`tables.vesicle.parent: axon`" in asked.fix
-    paste(lab, asked.fix)
-    assert lab.check().faults == []
-    assert lab.related("vesicle", "parent_id", "parent_enum", "neuron_id") == [
-        (uid("axon", "2"), 4, uid("neuron", "2"))
-    ]
+TEN = csv("cid", *map(str, range(1, 11)))
+FIVE = csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6)))
+TERMINALS = csv("cid,parent_id", "1,n1", "2,n1")
+ENDS = "{pre_synapse_id: pre_synaptic_terminal, post_synapse_id: dendritic_spine}"
+ASKED: dict[str, tuple[dict[str, str], dict[str, Any], list[str], str, str, list[str]]] = {
+    # name: tables, settings, columns, words of the finding, values shown, faults after pasting
+    "keys that fit several tables": (
+        {
+            "neuron": csv("cid", "1", "2"),
+            "axon": csv("cid,parent_id", "1,1", "2,2"),
+            "vesicle": csv("cid,parent_id", "v,2"),
+        },
+        {},
+        ["parent_id"],
+        "in axon and in neuron. Choose one: `tables.vesicle.parent: axon` or "
+        "`tables.vesicle.parent: neuron`.",
+        "2",
+        [],
+    ),
+    "a reference": (
+        {
+            "neuron": csv("cid", "1"),
+            "axon": csv("cid,parent_id", "1,1"),
+            "synapse": csv("cid,pre_synapse_id", "s,1"),
+        },
+        {},
+        ["pre_synapse_id"],
+        "`tables.synapse.references: {pre_synapse_id: axon}`",
+        "1",
+        [],
+    ),
+    # The line that names the right table first must lead to the wrong key, and not to the wrong
+    # table.
+    "one wrong key": (
+        {
+            "neuron": TEN,
+            "axon": FIVE,
+            "vesicle": csv("cid,parent_id", *(f"v{n},{n % 5 + 1}" for n in range(8)), "v8,6"),
+        },
+        {},
+        ["parent_id"],
+        "It is not clear which table vesicle.parent_id points to: neuron has the keys of all 9"
+        " rows, axon those of 8. Choose one: `tables.vesicle.parent: axon` or",
+        "6",
+        ["SYN-REL-001"],
+    ),
+    "both ends of synapses, by one line": (
+        {
+            "neuron": csv("cid", "n1"),
+            "pre_synaptic_terminal": TERMINALS,
+            "dendritic_spine": TERMINALS,
+            "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,1"),
+        },
+        {},
+        ["pre_synapse_id", "post_synapse_id"],
+        f"`tables.synapse.references: {ENDS}`",
+        "1",
+        [],
+    ),
+    "one end while the config names the other": (
+        {
+            "neuron": TEN,
+            "axon": FIVE,
+            "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,3", "s3,6,4"),
+        },
+        {"synapse": {"references": {"post_synapse_id": "axon"}}},
+        ["pre_synapse_id"],
+        "{post_synapse_id: axon, pre_synapse_id: axon}",
+        "6",
+        ["SYN-REL-002"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_not_clear_is_asked_and_the_line_can_be_pasted(tmp_path: Path, name: str) -> None:
+    tables, settings, columns, words, value, faults = ASKED[name]
+    lab = Lab(tmp_path, tables, settings)
+    asked = lab.check().all("SYN-REL-004")
+    assert [(each.table, each.column) for each in asked] == [([*tables][-1], c) for c in columns]
+    assert words in f"{asked[0].message} {asked[0].fix}"
+    assert (asked[0].severity, asked[0].examples[0].value) == ("error", value)
+    paste(lab, asked[0].fix)
+    checked = lab.check()
+    assert checked.faults == faults
+    for orphan in map(checked.finding, faults):
+        assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, value, [])
 
 
 def test_the_config_decides_between_tables_and_its_choice_is_held(tmp_path: Path) -> None:
@@ -141,8 +192,7 @@ def test_the_config_decides_between_tables_and_its_choice_is_held(tmp_path: Path
         "vesicle": csv("cid,parent_id", "v,1", "w,3"),
     }
     lab = Lab(tmp_path, tables, {"vesicle": {"parent": "neuron"}})
-    checked = lab.check()
-    orphan = checked.finding("SYN-REL-001")
+    orphan = lab.check().finding("SYN-REL-001")
     assert (orphan.count, orphan.examples[0].value) == (1, "3")
     assert "`tables.vesicle.parent: axon`" in orphan.fix
     assert lab.related("vesicle", "parent_id", "parent_enum") == [
@@ -151,149 +201,27 @@ def test_the_config_decides_between_tables_and_its_choice_is_held(tmp_path: Path
     ]
 
 
-def test_a_reference_that_fits_several_tables_is_asked_and_the_line_can_be_pasted(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("kind", ["BIGINT", "DOUBLE"])
+def test_one_wrong_key_is_asked_about_in_parquet(tmp_path: Path, kind: str) -> None:
     tables = {
-        "neuron": csv("cid", "1"),
-        "axon": csv("cid,parent_id", "1,1"),
-        "synapse": csv("cid,pre_synapse_id", "s,1"),
-    }
-    lab = Lab(tmp_path, tables)
-    asked = lab.check().finding("SYN-REL-004")
-    assert "`tables.synapse.references: {pre_synapse_id: axon}`" in asked.fix
-    paste(lab, asked.fix)
-    assert lab.check().faults == []
-    assert lab.related("synapse", "pre_synapse_id") == [uid("axon", "1")]
-
-
-def test_one_wrong_key_is_asked_about_and_reported_once_the_table_is_named(tmp_path: Path) -> None:
-    """The line that names the right table first must lead to the wrong key, and not to the wrong
-    table.
-    """
-    tables = {
-        "neuron": csv("cid", *map(str, range(1, 11))),
-        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
+        "neuron": TEN,
+        "axon": FIVE,
         "vesicle": csv("cid,parent_id", *(f"v{n},{n % 5 + 1}" for n in range(8)), "v8,6"),
     }
-    lab = Lab(tmp_path, tables)
-    asked = lab.check().finding("SYN-REL-004")
-    assert (
-        asked.message
-        == "It is not clear which table vesicle.parent_id points to: neuron has the keys of all 9"
-        " rows, axon those of 8."
-    )
-    assert (
-        asked.fix == "Choose one: `tables.vesicle.parent: axon` or `tables.vesicle.parent: neuron`."
-    )
-    assert [(example.row, example.value) for example in asked.examples] == [(10, "6")]
-    paste(lab, asked.fix)
-    orphan = lab.check().finding("SYN-REL-001")
-    assert (orphan.count, orphan.examples[0].value, orphan.settings) == (1, "6", [])
-
-
-def _delimited(path: Path, rows: list[list[str]], delimiter: str) -> None:
-    path.write_text("".join(delimiter.join(row) + "\n" for row in rows))
-
-
-def _workbook(path: Path, rows: list[list[str]]) -> None:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append([int(cell) if cell.isdigit() else cell for cell in row])
-    book.save(path)
-
-
-def _parquet(path: Path, rows: list[list[str]], kind: str) -> None:
-    names = ", ".join(f"column{n} AS {name}" for n, name in enumerate(rows[0]))
-    numbers = ", ".join(f"{name}::{kind} AS {name}" for name in rows[0] if name == "parent_id")
-    values = ", ".join(f"({', '.join(map(repr, row))})" for row in rows[1:])
-    columns = ", ".join(f"column{n}" for n in range(len(rows[0])))
-    replaced = f" REPLACE ({numbers})" if numbers else ""
+    lab = Lab(tmp_path, tables, {"vesicle": {"file": "v.parquet"}}, on_invalid="quarantine")
     duckdb.sql(
-        f"COPY (SELECT *{replaced} FROM (SELECT {names} FROM (VALUES {values}) t({columns}))) TO"
-        f" '{path}' (FORMAT parquet)"
+        f"COPY (SELECT * REPLACE (parent_id::{kind} AS parent_id)"
+        f" FROM '{tmp_path}/vesicle.csv') TO '{tmp_path}/v.parquet'"
     )
-
-
-FORMATS = {
-    "tsv": ("tsv", lambda path, rows: _delimited(path, rows, "\t")),
-    "xlsx": ("xlsx", _workbook),
-    "parquet of whole numbers": ("parquet", lambda path, rows: _parquet(path, rows, "BIGINT")),
-    "parquet of doubles": ("parquet", lambda path, rows: _parquet(path, rows, "DOUBLE")),
-    "parquet of text": ("parquet", lambda path, rows: _parquet(path, rows, "VARCHAR")),
-}
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_one_wrong_key_is_asked_about_in_every_format(tmp_path: Path, form: str) -> None:
-    suffix, write = FORMATS[form]
-    tables = {
-        "neuron": [["cid"], *([str(n)] for n in range(1, 31))],
-        "dendrite": [["cid", "parent_id"], *([str(n), str(n)] for n in range(1, 21))],
-        "mitochondria": [
-            ["cid", "parent_id"],
-            *([f"m{n}", str(n % 20 + 1)] for n in range(60)),
-            ["m60", "25"],
-        ],
-    }
-    lab = Lab(
-        tmp_path,
-        dict.fromkeys(tables),
-        {name: {"file": f"{name}.{suffix}"} for name in tables},
-        on_invalid="quarantine",
-    )
-    for name, rows in tables.items():
-        write(tmp_path / f"{name}.{suffix}", rows)
     checked = lab.check()
     asked = checked.finding("SYN-REL-004")
-    assert (checked.verdict, asked.table) == ("rejected", "mitochondria")
-    assert "neuron has the keys of all 61 rows, dendrite those of 60" in asked.message
-    assert asked.examples[0].value == "25"
-
-
-def test_both_ends_of_synapses_are_asked_about_and_one_line_answers_for_both(
-    tmp_path: Path,
-) -> None:
-    tables = {
-        "neuron": csv("cid", "n1"),
-        "pre_synaptic_terminal": csv("cid,parent_id", "1,n1", "2,n1"),
-        "dendritic_spine": csv("cid,parent_id", "1,n1", "2,n1"),
-        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,1"),
-    }
-    lab = Lab(tmp_path, tables)
-    asked = [finding for finding in lab.check().findings if finding.code == "SYN-REL-004"]
-    assert [finding.column for finding in asked] == ["pre_synapse_id", "post_synapse_id"]
-    both = {"pre_synapse_id": "pre_synaptic_terminal", "post_synapse_id": "dendritic_spine"}
-    assert [yaml.safe_load(finding.settings[0]) for finding in asked] == [
-        {"tables": {"synapse": {"references": both}}}
-    ] * 2
-    paste(lab, asked[0].fix)
-    assert lab.check().faults == []
-
-
-def test_one_end_that_the_config_names_does_not_settle_the_other(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid", *map(str, range(1, 11))),
-        "axon": csv("cid,parent_id", *(f"{n},{n}" for n in range(1, 6))),
-        "synapse": csv("cid,pre_synapse_id,post_synapse_id", "s1,1,2", "s2,2,3", "s3,6,4"),
-    }
-    asked = (
-        Lab(tmp_path, tables, {"synapse": {"references": {"post_synapse_id": "axon"}}})
-        .check()
-        .finding("SYN-REL-004")
-    )
-    assert asked.column == "pre_synapse_id"
-    assert "{post_synapse_id: axon, pre_synapse_id: axon}" in asked.settings[0]
-    assert [example.value for example in asked.examples] == ["6"]
+    assert (checked.verdict, asked.examples[0].value) == ("rejected", "6")
+    assert "neuron has the keys of all 9 rows, axon those of 8" in asked.message
 
 
 def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
-    tables = {
-        "neuron": NEURON,
-        "axon": AXON,
-        "pre_synaptic_terminal": csv("cid,parent_id,forms_synapse_with", "t1,a1,s1"),
-    }
-    lab = Lab(tmp_path, tables)
+    terminals = csv("cid,parent_id,forms_synapse_with", "t1,a1,s1")
+    lab = Lab(tmp_path, {"neuron": NEURON, "axon": AXON, "pre_synaptic_terminal": terminals})
     missing = lab.check().finding("SYN-REL-005")
     assert (missing.table, missing.column) == ("pre_synaptic_terminal", "forms_synapse_with")
     paste(lab, missing.fix)
@@ -302,36 +230,24 @@ def test_a_table_that_points_to_nothing_there(tmp_path: Path) -> None:
 
 def test_a_single_table_keeps_its_column_and_says_that_it_leads_nowhere(tmp_path: Path) -> None:
     checked = Lab(tmp_path, {"vesicle": csv("cid,parent_id", "v1,a1", "v2,")}).check()
-    assert checked.verdict == "accepted"
-    assert checked.faults == ["SYN-COL-004", "SYN-INT-003"]
+    assert (checked.verdict, checked.faults) == ("accepted", ["SYN-COL-004", "SYN-INT-003"])
     assert (checked.rows("vesicle").read, checked.rows("vesicle").rejected) == (2, 0)
 
 
-@pytest.mark.parametrize("fault", [None, "key,parent_id\na1,n1\n"], ids=["missing file", "no cid"])
-def test_an_unreadable_parent_table_is_told_once(tmp_path: Path, fault: str | None) -> None:
+@pytest.mark.parametrize("axons", [None, "key,parent_id\na1,n1\n"], ids=["no file", "no cid"])
+@pytest.mark.parametrize("others", [{"neuron": NEURON}, {}], ids=["with neurons", "alone"])
+def test_an_unreadable_parent_table_is_reported_once(
+    tmp_path: Path, axons: str | None, others: dict[str, str]
+) -> None:
     vesicles = csv("cid,parent_id", "v1,a1", "v2,a2")
-    checked = Lab(tmp_path, {"neuron": NEURON, "axon": fault, "vesicle": vesicles}).check()
-    assert checked.verdict == "rejected"
-    assert {
-        finding.table for finding in checked.findings if finding.severity in ("error", "warning")
-    } == {"axon"}
+    checked = Lab(tmp_path, {**others, "axon": axons, "vesicle": vesicles}).check()
+    faulty = [each.table for each in checked.findings if each.severity in ("error", "warning")]
+    assert (checked.verdict, {*faulty}) == ("rejected", {"axon"})
     assert checked.rows("vesicle").rejected == 0
-    alone = Lab(tmp_path / "alone", {"axon": fault, "vesicle": vesicles}).check()
-    assert {
-        finding.table for finding in alone.findings if finding.severity in ("error", "warning")
-    } == {"axon"}
 
 
 def test_an_unreadable_table_does_not_hide_the_relations_that_are_there(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {
-            "neuron": NEURON,
-            "axon": AXON,
-            "dendrite": None,
-            "vesicle": csv("cid,parent_id", "v1,a1"),
-        },
-    )
-    checked = lab.check()
-    assert checked.faults == ["SYN-READ-001"]
+    tables = {"neuron": NEURON, "axon": AXON, "dendrite": None}
+    lab = Lab(tmp_path, {**tables, "vesicle": csv("cid,parent_id", "v1,a1")})
+    assert lab.check().faults == ["SYN-READ-001"]
     assert lab.related("vesicle", "neuron_id") == [uid("neuron", "n1")]
