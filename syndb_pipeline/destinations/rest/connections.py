@@ -198,7 +198,7 @@ def unproven(error: BaseException | None, who: str) -> DestinationRefused | None
     )
 
 
-# Reaching a server, one step after another
+# Reaching a server
 
 
 @dataclass(frozen=True)
@@ -219,63 +219,49 @@ def reach(settings: RestSettings) -> Reached:
     to do about it.
     """
     seconds = min(_LONGEST_STEP, settings.connect_seconds)
-    proxy = proxy_of(settings.url)
-    steps: list[str] = []
-    connected = began = time.monotonic()
-
-    def trace(event: str, info: dict[str, Any]) -> None:
-        nonlocal connected
-        if event == "connection.connect_tcp.complete":
-            steps.append(f"proxy {_where(proxy)}" if proxy else "name and connection")
-        elif event == "connection.start_tls.complete":
-            encrypted = info["return_value"].get_extra_info("ssl_object")
-            steps.append(encrypted.version() or "TLS")
-        else:
-            return
-        connected = time.monotonic()
-
-    extensions = {"timeout": httpx.Timeout(seconds).as_dict(), "trace": trace}
+    proxy, timeout = proxy_of(settings.url), httpx.Timeout(seconds).as_dict()
+    began = time.monotonic()
     try:
         with within(began + 3 * seconds), open_pool(certificates(), proxy) as pool:
             before = datetime.now(UTC)
-            answer = send(pool, httpx.Request("GET", settings.url + "/", extensions=extensions))
-            between = before + (datetime.now(UTC) - before) / 2
+            request = httpx.Request("GET", settings.url + "/", extensions={"timeout": timeout})
+            answer = send(pool, request)
             answer.close()  # its head is enough
     except (httpcore.ProxyError, *FAILURES, httpx.InvalidURL, UnicodeError) as error:
-        raise _step_failed(settings.url, proxy, len(steps), error) from None
+        raise _step_failed(settings.url, proxy, error) from None
+    seconds = time.monotonic() - began
+    through = f" through the proxy {_where(proxy)}" if proxy else ""
     said = f"answers {status_name(answer.status)}" if answer.status >= 500 else "answers"
-    steps.append(f"{(connected - began) * 1000:.0f} ms")
     moment = moment_of(httpx.Headers(answer.headers).get("date", ""))
     return Reached(
-        f"{host_of(settings.url)} {said} ({', '.join(steps)})",
+        f"{host_of(settings.url)} {said}{through} ({seconds * 1000:.0f} ms)",
         answer.status,
-        None if moment is None else (moment - between).total_seconds(),
+        None if moment is None else (moment - before).total_seconds() - seconds / 2,
     )
 
 
-def _step_failed(url: str, proxy: httpx.URL | None, steps: int, error: Exception) -> PipelineError:
-    """What failed after so many `steps`: the name, the connection, encryption, or the answer."""
+def _step_failed(url: str, proxy: httpx.URL | None, error: Exception) -> PipelineError:
+    """Which step failed: the name, the connection, encryption, or the answer."""
     server = httpx.URL(url)
+    host, who = (proxy or server).host, _where(proxy or server)
+    if proxy:
+        host, who = f"{host}, the proxy,", f"{who}, the proxy,"
     cause = error.__cause__ or error.__context__
     reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None) or str(error)
-    if isinstance(error, httpcore.ConnectTimeout):
-        reason = "no answer in time"
-    who = _where(proxy or server) + (", the proxy," if proxy else "")
     if refusal := unproven(error, f"TLS: {who}"):
         return refusal
     advice = "Look at url in pipeline.yaml: its name, scheme and port, "
     if isinstance(cause, gaierror) or isinstance(error, httpx.InvalidURL | UnicodeError):
-        host = (proxy or server).host + (", the proxy," if proxy else "")
         what = f"DNS: the name {host} is not known here"
         advice += "and at this machine's network."
-    elif not steps:
-        what = f"TCP: {who} takes no connection"
-        advice += (
-            "and whether the server runs. A firewall may be in between; HTTPS_PROXY sets a proxy."
-        )
-    elif proxy is None and server.scheme == "https" and steps == 1:
+    elif isinstance(cause, ssl.SSLError) or "handshake" in str(reason):
+        reason = str(reason).rpartition(": ")[2]  # without where in OpenSSL's source it was found
         what = f"TLS: {who} takes connections, but not encrypted ones"
         advice += "and whether a proxy is in between."
+    elif isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
+        what = f"TCP: {who} takes no connection"
+        reason = reason or "no answer in time"
+        advice += "and whether it runs. A firewall may be in between; HTTPS_PROXY sets a proxy."
     else:
         silent = "takes connections, but does not answer"
         silent = "does not answer through the proxy" if proxy else silent

@@ -236,7 +236,7 @@ def test_a_certificate_that_proves_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert server.seen == []
 
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        assert "TLSv1.3" in reach(at(server.url)).summary
+        assert reach(at(server.url)).status == 200
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
         assert "SSL_CERT_FILE" in failing(server.url).message
 
@@ -256,7 +256,7 @@ def test_any_answer_is_reached_and_its_clock_is_read() -> None:
 
     assert first.status == 404
     assert first.ahead == pytest.approx(3600, abs=5)
-    assert first.summary.startswith(f"127.0.0.1:{server.port} answers (name and connection, ")
+    assert first.summary.startswith(f"127.0.0.1:{server.port} answers (")
     assert (second.status, second.ahead) == (503, None)
     assert "answers 503 Service Unavailable" in second.summary
     assert (third.status, third.ahead) == (302, None), "a redirect is not followed"

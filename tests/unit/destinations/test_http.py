@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +146,10 @@ def slowly(seen: Seen) -> None:
 
 def test_a_status_is_an_outcome_though_its_body_takes_too_long() -> None:
     with Server([slowly]) as server:
-        assert (
-            session_for(server.url, total_seconds=0.4)
-            .ask("POST", "/thing", json={}, repeatable=False)
-            .status
-            == 201
-        )
+        session = session_for(server.url, total_seconds=0.4)
+        assert session.ask("POST", "/thing", json={}, repeatable=False).status == 201
         with pytest.raises(OutcomeUnknown):
-            session_for(server.url, total_seconds=0.4).ask("DELETE", "/thing")
+            session.ask("DELETE", "/thing")
 
 
 def test_trouble_without_end_is_told_with_the_number_of_attempts() -> None:
@@ -190,34 +183,16 @@ def test_no_connection_is_told_as_that() -> None:
 # Retry-After
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        lambda: "1",
-        lambda: "1.0",
-        lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True),
-    ],
-)
-def test_retry_after_is_honoured(value: Callable[[], str]) -> None:
-    told: list[str] = []
-    with Server([answer(429, retry_after=value()), answer(200)]) as server:
+def test_retry_after_is_honoured() -> None:
+    said: list[str] = []
+    with Server([answer(429, retry_after="0.5"), answer(200)]) as server:
         began = time.monotonic()
-        assert session_for(server.url, told).ask("GET", "/thing").good
-    assert 0.9 <= time.monotonic() - began < 3
-    assert "waiting" in told[0]
+        assert session_for(server.url, said).ask("GET", "/thing").good
+    assert 0.45 <= time.monotonic() - began < 3
+    assert "waiting" in said[0]
 
 
-@pytest.mark.parametrize(
-    "value", ["in a little while", "-5", "", "Thu, 99 Foo 2026 99:99:99 GMT", "1" * 500, "0"]
-)
-def test_a_retry_after_that_says_nothing_is_passed_over(value: str) -> None:
-    with Server([answer(503, retry_after=value), answer(200)]) as server:
-        began = time.monotonic()
-        assert session_for(server.url).ask("GET", "/thing").good
-    assert time.monotonic() - began < 1
-
-
-@pytest.mark.parametrize("value", ["86400", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("value", ["999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_retry_after_beyond_the_limit_ends_at_once(value: str) -> None:
     with Server([answer(429, retry_after=value)]) as server, pytest.raises(Unreachable) as caught:
         session_for(server.url, total_seconds=60).ask("GET", "/thing")
@@ -232,20 +207,13 @@ def silent(seen: Seen) -> None:
     time.sleep(3)
 
 
-def trickle(seen: Seen) -> None:
-    seen.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    for _ in range(100):
-        seen.send(b"x")
-        time.sleep(0.05)
-
-
 def test_a_silent_server_is_waited_for_no_longer_than_the_settings_say() -> None:
     with Server([silent]) as server, pytest.raises(Unreachable, match="silent for too long"):
         session_for(server.url, answer_seconds=0.2, attempts=2).ask("GET", "/thing")
     assert len(server.seen) == 2
 
 
-@pytest.mark.parametrize("slow", [trickle, silent, answer(503)])
+@pytest.mark.parametrize("slow", [silent, answer(503)])
 def test_one_request_ends_within_the_total_limit(slow: Reply) -> None:
     began = time.monotonic()
     with Server([slow]) as server, pytest.raises(Unreachable):
@@ -301,29 +269,22 @@ def test_without_another_token_a_person_has_to_log_in(tokens: list[str], request
     assert len(server.seen) == requests
 
 
-def test_words_never_hold_the_token() -> None:
-    with Server([answer(400, f'{{"detail": "bad header Bearer {TOKEN}"}}'.encode())]) as server:
-        assert (
-            session_for(server.url, tokens=[TOKEN]).ask("GET", "/thing").words
-            == "bad header Bearer ***"
-        )
-
-
-def test_addresses_and_tokens_are_not_logged(
+def test_addresses_and_tokens_are_neither_logged_nor_in_errors(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with Server([answer(200, b"x")]) as server:
+    path, into = "/object?X-Amz-Signature=canary", tmp_path / "file"
+    no = answer(400, f'{{"detail": "bad header Bearer {TOKEN}"}}'.encode())
+    with Server([no, answer(200, b"x"), drop]) as server:
         session = session_for(server.url, tokens=[TOKEN])
-        session.ask("GET", "/thing")
-        session.fetch(
-            f"{server.url}/object?X-Amz-Signature=canary",
-            "to read",
-            into=tmp_path / "file",
-            limit=10,
-        )
-    assert "canary" not in caplog.text
-    assert server.seen[1].target == "/object?X-Amz-Signature=canary"
+        assert session.ask("GET", "/thing").words == "bad header Bearer ***"
+        assert session.fetch(server.url + path, "to read", into=into, limit=10).good
+        with pytest.raises(PipelineError) as caught:
+            session.fetch(server.url + path, "to read", into=into, limit=10)
+    error = caught.value
+    shown = f"{caplog.text} {error} {error.__cause__!r} {error.__context__!r}"
+    assert "canary" not in shown
+    assert server.seen[1].target == path
     assert "authorization" not in server.seen[1].headers
 
 
@@ -368,22 +329,18 @@ def test_redirects_in_a_circle_end() -> None:
     assert len(server.seen) == 6
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        "http://192.0.2.1/x?sig=canary",
-        "ftp://127.0.0.1/x",
-        "http://[bad/",
-        "http://127.0.0.1:99999/",
-    ],
-)
-def test_a_redirect_to_somewhere_unsafe_is_not_followed(where: str) -> None:
-    with (
-        Server([answer(302, location=where)]) as server,
-        pytest.raises(DestinationRefused) as caught,
-    ):
-        session_for(server.url, tokens=[TOKEN]).ask("GET", "/first")
-    assert "canary" not in str(caught.value)
+def test_an_address_that_is_less_safe_is_not_followed() -> None:
+    unsafe = "http://192.0.2.1/x?sig=canary"
+    with Server([answer(302, location=unsafe)]) as server:
+        session = session_for(server.url, tokens=[TOKEN])
+        for ask, why in (
+            (lambda: session.ask("GET", "/first"), r"leads to http://192\.0\.2\.1/x, "),
+            (lambda: session.fetch(unsafe, "to read", limit=10), "which is not encrypted"),
+            (lambda: session.fetch("https://a..b/x", "to read", limit=10), "is no address"),
+        ):
+            with pytest.raises(DestinationRefused, match=why) as caught:
+                ask()
+            assert "canary" not in str(caught.value)
     assert len(server.seen) == 1
 
 
@@ -396,40 +353,3 @@ def test_only_a_get_is_redirected(status: int) -> None:
         )
     assert caught.value.next_step == "If that is right, correct url of syndb in pipeline.yaml."
     assert "canary" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://store.example/x?sig=canary",
-        "file:///etc/passwd",
-        "https:///x",
-        "https://user:canary@store.example/x",
-        "http://169.254.169.254/latest/meta-data",
-        "",
-        "https://[::1",
-        "gopher://127.0.0.1/",
-    ],
-)
-def test_a_pre_signed_address_must_be_safe(url: str, tmp_path: Path) -> None:
-    with pytest.raises(DestinationRefused, match="leads to") as caught:
-        session_for("http://127.0.0.1:9").fetch(url, "to read", into=tmp_path / "file", limit=10)
-    assert "canary" not in str(caught.value)
-
-
-def test_a_server_elsewhere_cannot_send_us_to_our_own_services(tmp_path: Path) -> None:
-    with Server([answer(200)]) as server, pytest.raises(DestinationRefused):
-        session_for("https://syndb.example").fetch(
-            server.url, "to read", into=tmp_path / "file", limit=10
-        )
-    assert server.seen == []
-
-
-def test_every_error_is_told_without_a_query(tmp_path: Path) -> None:
-    with Server([drop]) as server, pytest.raises(PipelineError) as caught:
-        session_for(server.url).fetch(
-            f"{server.url}/object?sig=canary", "to read", into=tmp_path / "file", limit=10
-        )
-    assert "canary" not in str(caught.value) + repr(caught.value.__cause__) + repr(
-        caught.value.__context__
-    )

@@ -1,13 +1,16 @@
 """The REST destination against the sandbox, a process of its own: what is sent, what an answer
-means, what a person reads.
+means, what a person reads; meshes and skeletons with the object store behind it.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -24,8 +27,9 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
-from syndb_pipeline.destinations.base import Package, differences
-from syndb_pipeline.destinations.rest import credentials
+from syndb_pipeline.destinations.base import SUFFIX, DatasetInfo, Package, differences
+from syndb_pipeline.destinations.rest import credentials, session
+from syndb_pipeline.destinations.rest.destination import RestDestination
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 from tests.rest_place import (
     AXON,
@@ -38,10 +42,34 @@ from tests.rest_place import (
     statuses,
 )
 
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def place(sandbox: Sandbox, tmp_path: Path, said: list[str]) -> RestDestination:
+    """The sandbox as Ada meets it; what it says is in `said`."""
+    return destination(sandbox, tmp_path, told=said)
+
+
+@pytest.fixture
+def dataset(place: RestDestination) -> UUID:
+    """A dataset of hers."""
+    return place.register(metadata()).metadata.id
+
+
+def known(place: RestDestination, dataset: UUID) -> DatasetInfo:
+    info = place.info(dataset)
+    assert info is not None
+    return info
+
+
 # Who
 
 
-def test_the_address_is_the_target_and_opening_asks_nobody(
+def test_the_address_is_the_target_and_opening_asks_nothing(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     place = destination(sandbox, tmp_path, None)
@@ -50,26 +78,27 @@ def test_the_address_is_the_target_and_opening_asks_nobody(
     assert sandbox.requests() == []
 
 
-def test_who_am_i_tells_identity_and_verification(sandbox: Sandbox, tmp_path: Path) -> None:
-    ada, tom = (
-        destination(sandbox, tmp_path).who_am_i(),
-        destination(sandbox, tmp_path, TOM).who_am_i(),
-    )
-    assert (ada.name, ada.verified, tom.name, tom.verified) == (ADA, True, TOM, False)
-    assert UUID(ada.id) != UUID(tom.id)
+def test_identity_and_verification(
+    place: RestDestination, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    ada, tom = place.who_am_i(), destination(sandbox, tmp_path, TOM)
+    assert (ada.name, ada.verified) == (ADA, True)
+    assert (tom.me.name, tom.me.verified) == (TOM, False)
+    assert UUID(ada.id) != UUID(tom.me.id)
+    assert tom.authorization_url().startswith(sandbox.url)
+    with pytest.raises(NotVerified, match=f"has not verified that {TOM}") as caught:
+        tom.register(metadata())
+    assert caught.value.next_step.endswith("syndb-pipeline login --destination syndb")
 
 
-def test_a_wrong_password_is_told_and_not_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_wrong_password_is_not_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
     place = destination(sandbox, tmp_path, None)
     with pytest.raises(NotLoggedIn, match="does not take this user name and password") as caught:
         place.login(ADA, SecretStr("a wrong canary"))
     assert "canary" not in str(caught.value)
     assert statuses(sandbox, "login") == [400]
-
-
-def test_without_a_token_a_person_is_told_how_to_get_one(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(NotLoggedIn) as caught:
-        destination(sandbox, tmp_path, None).who_am_i()
+        place.who_am_i()
     assert caught.value.next_step == "Log in with: syndb-pipeline login --destination syndb"
 
 
@@ -84,10 +113,10 @@ def test_name_and_password_of_the_environment_are_enough(
     assert statuses(sandbox, "login") == [200]
 
 
-def test_an_expired_token_is_renewed_once_and_kept(sandbox: Sandbox, tmp_path: Path) -> None:
-    told: list[str] = []
-    old = sandbox.token()
-    place = destination(sandbox, tmp_path, None, told)
+def test_an_expired_token_is_renewed_once_and_kept(
+    sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    place, old = destination(sandbox, tmp_path, None, said), sandbox.token()
     credentials.remember(
         place.origin, token=SecretStr(old), username=ADA, password=SecretStr(PASSWORD)
     )
@@ -96,28 +125,23 @@ def test_an_expired_token_is_renewed_once_and_kept(sandbox: Sandbox, tmp_path: P
     kept = credentials.find("syndb", place.config)
     assert kept is not None and kept.token is not None
     assert kept.token.get_secret_value() != old
-    assert told == [f"syndb does not take the token any more; logging in again as {ADA}"]
+    assert said == [f"syndb does not take the token any more; logging in again as {ADA}"]
     assert statuses(sandbox, "profile") == [401, 200]
 
 
-def test_logging_out_ends_the_token_and_may_be_repeated(sandbox: Sandbox, tmp_path: Path) -> None:
-    place = destination(sandbox, tmp_path)
+def test_logging_out_ends_the_token_and_may_be_repeated(place: RestDestination) -> None:
     place.logout()
     with pytest.raises(NotLoggedIn):
         place.who_am_i()
     place.logout()
 
 
-def test_the_page_for_verification_is_an_address(sandbox: Sandbox, tmp_path: Path) -> None:
-    assert destination(sandbox, tmp_path, TOM).authorization_url().startswith(sandbox.url)
-
-
 # Datasets
 
 
-def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_path: Path) -> None:
-    told: list[str] = []
-    place = destination(sandbox, tmp_path, told=told)
+def test_registering_creates_what_is_missing_and_says_so(
+    place: RestDestination, said: list[str]
+) -> None:
     wanted = metadata(
         microscopy="a new one",
         mutations=({"gene": "tnt", "expression": "knock-out"},),
@@ -130,13 +154,8 @@ def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_
     info = place.register(wanted)
     assert differences(wanted, info.metadata) == []
     assert info.metadata.animal_name == "MERIONES_UNGUICULATUS"
-    assert (info.owner, info.rows, info.uploads, info.number_of_units, info.new) == (
-        place.who_am_i().id,
-        None,
-        None,
-        0,
-        True,
-    )
+    assert (info.owner, info.rows, info.uploads) == (place.who_am_i().id, None, None)
+    assert (info.number_of_units, info.new) == (0, True)
     for created in (
         "microscopy a new one",
         "mutation tnt (knock-out)",
@@ -144,33 +163,19 @@ def test_registering_creates_what_is_missing_and_tells_it(sandbox: Sandbox, tmp_
         "animal MERIONES",
         "collection more brains",
     ):
-        assert [line for line in told if line.startswith(f"Created the {created}")] != [], created
-    assert told[-1] == f"Created dataset {wanted.id} at syndb"
+        assert any(line.startswith(f"Created the {created}") for line in said), created
+    assert said[-1] == f"Created dataset {wanted.id} at syndb"
 
 
-def test_a_publication_known_in_other_letters_is_no_obstacle(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    place = destination(sandbox, tmp_path)
+def test_a_publication_known_in_other_letters_is_no_obstacle(place: RestDestination) -> None:
     for doi in ("10.1234/abc", "10.1234/ABC"):
         wanted = metadata(publication_dois=(doi,))
         assert differences(wanted, place.register(wanted).metadata) == []
 
 
-def test_registering_again_gives_the_dataset_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
-    place = destination(sandbox, tmp_path)
-    wanted = metadata()
-    first = place.register(wanted)
-    sandbox.script()
-    there = first.model_copy(update={"new": False})
-    assert place.register(wanted) == there
-    assert (
-        place.register(wanted.model_copy(update={"label": "another"})) == there
-    )  # publishing tells the difference
-    assert statuses(sandbox, "new") == []
-
-
-def test_metadata_survive_the_way_there_and_back(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_registering_again_gives_the_dataset_as_it_is(
+    place: RestDestination, sandbox: Sandbox
+) -> None:
     wanted = metadata(
         notes="",
         data_license=1,
@@ -178,26 +183,26 @@ def test_metadata_survive_the_way_there_and_back(sandbox: Sandbox, tmp_path: Pat
         label="ü" * 120,
         brain_regions=({"brain_structure": "hippocampus", "direction": "anterior"},),
     )
-    assert destination(sandbox, tmp_path).register(wanted).metadata == wanted.model_copy(
-        update={"syndb_tables": (NEURON, AXON)}
-    )
+    first = place.register(wanted)
+    sandbox.script()
+    there = first.model_copy(update={"new": False})
+    for again in (wanted, wanted.model_copy(update={"label": "another"})):
+        assert place.register(again) == there  # publishing sees the difference
+    assert statuses(sandbox, "new") == []
+    assert there.metadata == wanted.model_copy(update={"syndb_tables": (NEURON, AXON)})
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        "drop@new",
-        "reset-response@new",
+        *(f"{what}@new" for what in ("drop", "reset-response", "429", "503", "502", "reset")),
         "drop@tag",
         "drop@collection",
-        "429@new",
-        "503@new",
-        "502@new",
-        "reset@new",
     ],
 )
-def test_registering_survives_a_lost_answer(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    place = destination(sandbox, tmp_path)
+def test_registering_survives_a_lost_answer(
+    fault: str, place: RestDestination, sandbox: Sandbox
+) -> None:
     sandbox.script(fault)
     wanted = metadata(microscopy=f"for {fault}", dataset_collection_names=(f"for {fault}",))
     info = place.register(wanted)
@@ -208,35 +213,33 @@ def test_registering_survives_a_lost_answer(fault: str, sandbox: Sandbox, tmp_pa
 
 
 def test_a_dataset_whose_answer_was_lost_may_be_the_work_of_another(
-    sandbox: Sandbox, tmp_path: Path
+    place: RestDestination, sandbox: Sandbox
 ) -> None:
-    place = destination(sandbox, tmp_path)
     assert place.register(metadata()).new
     sandbox.script("drop@new")
     assert not place.register(metadata()).new
     assert statuses(sandbox, "new") == [201]
 
 
-def test_an_unknown_group_is_told_as_something_to_make_elsewhere(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_an_unknown_group_is_something_to_make_elsewhere(place: RestDestination) -> None:
     with pytest.raises(DestinationRefused) as caught:
-        destination(sandbox, tmp_path).register(metadata(authorized_group_names=("no such group",)))
+        place.register(metadata(authorized_group_names=("no such group",)))
     assert "404" in caught.value.message
     assert "Groups are made at SynDB's own site" in caught.value.next_step
 
 
-def test_the_id_of_another_is_not_ours(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The dataset comes into being after we looked: the server's "in use" tells."""
-    wanted = metadata()
-    ada, eve = destination(sandbox, tmp_path), destination(sandbox, tmp_path, EVE)
+def test_the_id_of_another_is_not_ours(
+    place: RestDestination, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The dataset comes into being after we looked: the server's "in use" says it."""
+    wanted, eve = metadata(), destination(sandbox, tmp_path, EVE)
     looked: list[UUID] = []
     plain = eve.info
 
     def info(dataset: UUID) -> Any:
         found = plain(dataset)
         if not looked:
-            ada.register(wanted)
+            place.register(wanted)
         looked.append(dataset)
         return found
 
@@ -245,48 +248,41 @@ def test_the_id_of_another_is_not_ours(sandbox: Sandbox, tmp_path: Path) -> None
         eve.register(wanted)
 
 
-def test_an_unknown_dataset_is_none(sandbox: Sandbox, tmp_path: Path) -> None:
-    assert destination(sandbox, tmp_path).info(uuid4()) is None
-
-
-def test_lists_are_of_those_who_own_and_those_who_may(sandbox: Sandbox, tmp_path: Path) -> None:
-    ada, bob, eve = (destination(sandbox, tmp_path, user) for user in (ADA, BOB, EVE))
+def test_lists_are_of_those_who_own_and_those_who_may(
+    place: RestDestination, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    bob, eve = (destination(sandbox, tmp_path, user) for user in (BOB, EVE))
     ours, alone = metadata(label="B", authorized_group_names=("lab",)), metadata(label="A")
-    ada.register(ours)
-    ada.register(alone)
+    place.register(ours)
+    place.register(alone)
 
     def ids(found: list[Any]) -> list[UUID]:
         return [info.metadata.id for info in found if info.metadata.id in (ours.id, alone.id)]
 
-    assert ids(ada.owned()) == ids(ada.modifiable()) == ids(ada.incomplete()) == [alone.id, ours.id]
+    for listed in (place.owned, place.modifiable, place.incomplete):
+        assert ids(listed()) == [alone.id, ours.id]
     assert ids(bob.modifiable()) == [ours.id]
     assert ids(bob.owned()) == ids(eve.modifiable()) == []
-    ada.upload(ours.id, package(tmp_path, ours.id))
-    assert ids(ada.incomplete()) == [alone.id]
+    place.upload(ours.id, package(tmp_path, ours.id))
+    assert ids(place.incomplete()) == [alone.id]
 
 
 # Tables
 
 
-def test_an_upload_arrives_and_is_read_back(sandbox: Sandbox, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
-    parcel = package(tmp_path, wanted.id)
-    upload = place.upload(wanted.id, parcel, told.append)
-    assert (upload.tar_sha256, upload.rows, upload.by) == (
-        parcel.tar.sha256,
-        {"neuron": 100, "axon": 100},
-        place.who_am_i().id,
-    )
-    info = place.info(wanted.id)
-    assert info is not None and info.number_of_units == 200
-    checks = place.compare(wanted.id, parcel)
-    assert [check.table for check in checks] == ["neuron", "axon"]
-    assert all(check.whole for check in checks)
-    assert told[-1] == Progress(
-        what=f"{wanted.id}.tar", done=parcel.tar.bytes, total=parcel.tar.bytes, unit="bytes"
-    )
+def test_an_upload_arrives_and_is_read_back(
+    place: RestDestination, dataset: UUID, tmp_path: Path
+) -> None:
+    shown: list[Progress] = []
+    parcel = package(tmp_path, dataset)
+    upload = place.upload(dataset, parcel, shown.append)
+    assert (upload.tar_sha256, upload.by) == (parcel.tar.sha256, place.who_am_i().id)
+    assert upload.rows == {"neuron": 100, "axon": 100}
+    assert known(place, dataset).number_of_units == 200
+    checks = place.compare(dataset, parcel)
+    assert [(check.table, check.whole) for check in checks] == [("neuron", True), ("axon", True)]
+    size = parcel.tar.bytes
+    assert shown[-1] == Progress(what=f"{dataset}.tar", done=size, total=size, unit="bytes")
     assert list((tmp_path / "state" / "downloads").iterdir()) == []
 
 
@@ -295,32 +291,26 @@ def test_an_upload_arrives_and_is_read_back(sandbox: Sandbox, tmp_path: Path) ->
     [("lose-row", "axon"), ("double-row", "neuron"), ("alter-row", "axon"), ("truncate", "axon")],
 )
 def test_reading_back_sees_a_server_that_spoils_rows(
-    fault: str, table: str, sandbox: Sandbox, tmp_path: Path
+    fault: str, table: str, place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
-    parcel = package(tmp_path, wanted.id, 1500)
+    parcel = package(tmp_path, dataset, 1500)
     sandbox.script(f"{fault}@upload,table={table}")
-    place.upload(wanted.id, parcel)
-    assert {check.table: check.whole for check in place.compare(wanted.id, parcel)} == {
-        "neuron": True,
-        "axon": True,
-    } | {table: False}
+    place.upload(dataset, parcel)
+    checks = {check.table: check.whole for check in place.compare(dataset, parcel)}
+    assert checks == {"neuron": True, "axon": True} | {table: False}
 
 
-def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    told: list[str] = []
-    place, wanted = destination(sandbox, tmp_path, told=told), metadata()
-    place.register(wanted)
-    parcel = package(tmp_path, wanted.id)
-    place.upload(wanted.id, parcel)
+def test_a_server_that_lets_no_rows_be_read_says_so_once(
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    parcel = package(tmp_path, dataset)
+    place.upload(dataset, parcel)
     sandbox.script("501@download:*")
     for _ in range(2):
-        checks = place.compare(wanted.id, parcel)
-        assert [(check.found, check.missing, check.doubled, check.whole) for check in checks] == [
-            (None, None, None, False)
-        ] * 2
-    assert [line for line in told if "does not let the rows be read back" in line] == [told[-1]]
+        for check in place.compare(dataset, parcel):
+            assert (check.found, check.missing, check.doubled) == (None, None, None)
+            assert not check.whole
+    assert [line for line in said if "does not let the rows be read back" in line] == [said[-1]]
 
 
 @pytest.mark.parametrize(
@@ -331,27 +321,27 @@ def test_a_server_that_lets_nobody_read_says_so_once(sandbox: Sandbox, tmp_path:
         ({"axon.parquet": b"PAR1 no parquet"}, (BadTable, NotAPackage)),
     ],
 )
-def test_a_refused_package_is_told_in_the_servers_words(
-    members: dict[str, bytes], error: Any, sandbox: Sandbox, tmp_path: Path
+def test_a_refused_package_comes_with_the_servers_words(
+    members: dict[str, bytes],
+    error: Any,
+    place: RestDestination,
+    dataset: UUID,
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
     with pytest.raises(error, match=r"answered (406|415|422|500)") as caught:
-        place.upload(wanted.id, package(tmp_path, wanted.id, other=members))
+        place.upload(dataset, package(tmp_path, dataset, other=members))
     assert len(statuses(sandbox, "upload")) == 1
-    assert str(wanted.id) in caught.value.message
+    assert str(dataset) in caught.value.message
 
 
 def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(
-    sandbox: Sandbox, tmp_path: Path
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
     sandbox.script("drop@upload")
     with pytest.raises(OutcomeUnknown):
-        place.upload(wanted.id, package(tmp_path, wanted.id))
-    info = place.info(wanted.id)
-    assert info is not None and info.number_of_units == 200
+        place.upload(dataset, package(tmp_path, dataset))
+    assert known(place, dataset).number_of_units == 200
 
 
 @pytest.mark.parametrize(
@@ -370,26 +360,19 @@ def test_an_upload_that_was_not_taken_is_sent_again(
     monkeypatch.setenv("SYNDB_PASSWORD__SYNDB", PASSWORD)
     place, wanted = destination(sandbox, tmp_path, None), metadata()
     place.register(wanted)
-    parcel = package(tmp_path, wanted.id, 1_000_000 if fault.startswith("reset") else 100)
+    parcel = package(tmp_path, wanted.id, 300_000 if fault.startswith("reset") else 100)
     sandbox.script(fault)
     place.upload(wanted.id, parcel)
-    info = place.info(wanted.id)
-    assert info is not None and info.number_of_units == sum(parcel.rows.values())
+    assert known(place, wanted.id).number_of_units == sum(parcel.rows.values())
     assert len(sandbox.script_log()) >= 1
 
 
 def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: RestDestination, dataset: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
     path = tmp_path / "neuron.parquet"
-    path.write_bytes(
-        parquet_of(
-            tmp_path / "made", "SELECT uuid() AS cid, 1.5::DOUBLE AS voxel_volume"
-        ).read_bytes()
-    )
-    tar = TarPayload(f"{wanted.id}.tar", (FilePayload.of(path),))
+    parquet_of(path, "SELECT uuid() AS cid, 1.5::DOUBLE AS voxel_volume")
+    tar = TarPayload(f"{dataset}.tar", (FilePayload.of(path),))
     send = place.session.send_file
 
     def send_and_lose(*given: Any, **more: Any) -> Any:
@@ -398,72 +381,166 @@ def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
         return answer
 
     monkeypatch.setattr(place.session, "send_file", send_and_lose)
-    upload = place.upload(wanted.id, Package(tar=tar, rows={"neuron": 1}))
+    upload = place.upload(dataset, Package(tar=tar, rows={"neuron": 1}))
     assert (upload.rows, upload.tar_sha256, upload.bytes) == ({"neuron": 1}, tar.sha256, tar.bytes)
-    info = place.info(wanted.id)
-    assert info is not None and info.number_of_units == 1
+    assert known(place, dataset).number_of_units == 1
 
 
-def test_a_tar_that_changed_is_not_sent(sandbox: Sandbox, tmp_path: Path) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata()
-    place.register(wanted)
-    parcel = package(tmp_path, wanted.id)
+def test_a_tar_that_changed_is_not_sent(
+    place: RestDestination, dataset: UUID, tmp_path: Path
+) -> None:
+    parcel = package(tmp_path, dataset)
     tar = tmp_path / parcel.tar.name
     tar.write_bytes(tar.read_bytes()[:-1] + b"?")
     with pytest.raises(NotAPackage, match="not those announced"):
-        place.upload(wanted.id, parcel)
-    info = place.info(wanted.id)
-    assert info is not None and info.number_of_units == 0
+        place.upload(dataset, parcel)
+    assert known(place, dataset).number_of_units == 0
 
 
-# Three kinds of no
-
-
-def test_who_is_not_verified_is_told_to_verify(sandbox: Sandbox, tmp_path: Path) -> None:
-    with pytest.raises(NotVerified, match=f"has not verified that {TOM}") as caught:
-        destination(sandbox, tmp_path, TOM).register(metadata())
-    assert caught.value.next_step.endswith("syndb-pipeline login --destination syndb")
-
-
-def test_who_is_not_the_owner_is_told_who_is(sandbox: Sandbox, tmp_path: Path) -> None:
-    wanted = metadata()
-    destination(sandbox, tmp_path).register(wanted)
-    eve = destination(sandbox, tmp_path, EVE)
-    parcel = package(tmp_path, wanted.id)
-    for attempt in (
-        lambda: eve.upload(wanted.id, parcel),
-        lambda: eve.delete(wanted.id),
-        lambda: eve.put_files(wanted.id, [mesh(tmp_path)]),
-    ):
+def test_who_is_not_the_owner_is_told_who_is(
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    eve, parcel = destination(sandbox, tmp_path, EVE), package(tmp_path, dataset)
+    attempts: list[Callable[[], object]] = [
+        lambda: eve.upload(dataset, parcel),
+        lambda: eve.delete(dataset),
+        lambda: eve.put_files(dataset, [mesh(tmp_path)]),
+    ]
+    for attempt in attempts:
         with pytest.raises(
-            NotPermitted, match=f"Dataset {wanted.id} at syndb belongs to {ADA}; you are {EVE}"
+            NotPermitted, match=f"Dataset {dataset} at syndb belongs to {ADA}; you are {EVE}"
         ) as caught:
             attempt()
         assert "Ask its owner" in caught.value.next_step
 
 
-def test_a_dataset_that_is_not_there_takes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    place, nowhere = destination(sandbox, tmp_path), uuid4()
+def test_a_dataset_that_is_not_there_takes_nothing(place: RestDestination, tmp_path: Path) -> None:
+    nowhere = uuid4()
+    assert place.info(nowhere) is None
     with pytest.raises(UnknownDataset):
         place.upload(nowhere, package(tmp_path, nowhere))
     with pytest.raises(UnknownDataset):
         place.delete(nowhere)
 
 
-# Deleting
-
-
 @pytest.mark.parametrize("fault", ["", "drop@delete", "reset@delete", "503@delete"])
-def test_a_deleted_dataset_is_gone(fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    place, wanted = destination(sandbox, tmp_path), metadata(label="to go")
-    place.register(wanted)
-    sandbox.script(*([fault] if fault else []))
-    deletion = place.delete(wanted.id)
-    assert (deletion.label, deletion.rows, deletion.files, deletion.by) == (
-        "to go",
-        None,
-        None,
-        place.who_am_i().id,
-    )
-    assert place.info(wanted.id) is None
-    assert place.deletions(wanted.id) == ()
+def test_a_deleted_dataset_is_gone(fault: str, place: RestDestination, sandbox: Sandbox) -> None:
+    dataset = place.register(metadata(label="to go")).metadata.id
+    sandbox.script(*filter(None, [fault]))
+    deletion = place.delete(dataset)
+    assert (deletion.label, deletion.rows, deletion.files) == ("to go", None, None)
+    assert deletion.by == place.who_am_i().id
+    assert (place.info(dataset), place.deletions(dataset)) == (None, ())
+
+
+# Meshes and skeletons
+
+
+def test_files_arrive_once_and_are_seen(
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    shown: list[Progress] = []
+    files = [mesh(tmp_path, kind) for kind in SUFFIX for _ in range(12)]
+    assert place.lacking(dataset, files) == files
+    sandbox.script()
+    assert place.put_files(dataset, files[:20], shown.append) == []
+    assert statuses(sandbox, "upload-url") == [201, 201]
+    assert len(statuses(sandbox, "object")) == 20
+    assert place.lacking(dataset, files) == files[20:]
+    assert (shown[-1].done, shown[-1].total, shown[-1].unit) == (20, 20, "files")
+    assert place.files(dataset) is None
+
+
+def test_a_file_whose_content_changed_is_lacking_and_replaced(
+    place: RestDestination, dataset: UUID, tmp_path: Path
+) -> None:
+    file = mesh(tmp_path)
+    assert place.put_files(dataset, [file]) == []
+    file.path.write_bytes(file.path.read_bytes()[::-1])
+    changed = file.model_copy(update={"sha256": hashlib.sha256(file.path.read_bytes()).hexdigest()})
+    assert place.lacking(dataset, [changed]) == [changed]
+    assert place.put_files(dataset, [changed]) == []
+    assert place.lacking(dataset, [changed]) == []
+
+
+def test_the_object_store_never_sees_the_token(
+    place: RestDestination, dataset: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: set[tuple[bool, bool]] = set()
+    plain = session.send
+
+    def send(pool: Any, request: httpx.Request) -> Any:
+        sent.add((request.url.path.startswith("/objects"), "authorization" in request.headers))
+        return plain(pool, request)
+
+    monkeypatch.setattr(session, "send", send)
+    files = [mesh(tmp_path)]
+    assert place.put_files(dataset, files) == []
+    assert place.lacking(dataset, files) == []
+    assert sent == {(True, False), (False, True)}
+
+
+@pytest.mark.parametrize(
+    "fault", ["503@object:2", "reset@object:2", "drop@object:2", "429@object:2,retry-after=0"]
+)
+def test_a_file_that_meets_trouble_is_sent_again(
+    fault: str, place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    files = [mesh(tmp_path) for _ in range(3)]
+    sandbox.script(fault)
+    assert place.put_files(dataset, files) == []
+    sandbox.script()
+    assert place.lacking(dataset, files) == []
+
+
+def test_a_file_that_fails_is_named_and_the_others_arrive(
+    place: RestDestination, dataset: UUID, tmp_path: Path
+) -> None:
+    files = [mesh(tmp_path) for _ in range(5)]
+    files[1].path.write_bytes(b"changed")
+    files[3].path.unlink()
+    failed = place.put_files(dataset, files)
+    assert [each.file for each in failed] == [files[1], files[3]]
+    assert "not those announced" in failed[0].reason
+    assert "No such file" in failed[1].reason
+    assert place.lacking(dataset, files) == [files[1], files[3]]
+
+
+def test_where_files_cannot_be_seen_the_stores_own_word_counts(
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path, said: list[str]
+) -> None:
+    files = [mesh(tmp_path) for _ in range(3)]
+    sandbox.script("501@download:*")
+    assert place.lacking(dataset, files) == files
+    assert place.put_files(dataset, files[:2]) == []
+    assert place.lacking(dataset, files) == files[2:]
+    assert len([line for line in said if "does not let meshes and skeletons be seen" in line]) == 1
+
+
+def test_a_silent_object_store_is_not_asked_for_each_of_many_files(
+    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    files = [mesh(tmp_path) for _ in range(30)]
+    sandbox.script("503@object:*")
+    failed = place.put_files(dataset, files)
+    assert len(failed) == 30
+    assert "503" in failed[0].reason
+    assert "not tried" in failed[-1].reason
+    assert len(statuses(sandbox, "object")) <= 4 * 8
+
+
+# Only here
+
+
+def test_no_other_module_knows_a_route() -> None:
+    root = Path(__file__).resolve().parents[3]
+    routes = ("/neurodata", "/user/auth", "/user/profile", "/user/academic")
+    knowing = {
+        path.relative_to(root).as_posix()
+        for folder in ("syndb_pipeline", "dagster_defs")
+        for path in (root / folder).rglob("*.py")
+        if any(route in path.read_text(encoding="utf-8") for route in routes)
+    }
+    assert "syndb_pipeline/destinations/rest/client.py" in knowing
+    allowed = ("syndb_pipeline/destinations/rest", "syndb_pipeline/sandbox/")
+    assert [path for path in knowing if not path.startswith(allowed)] == []
