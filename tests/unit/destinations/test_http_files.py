@@ -84,17 +84,16 @@ def test_a_form_holds_its_fields_in_order_and_then_the_file(tmp_path: Path) -> N
     assert file.get_payload(decode=True) == b"content\n"
 
 
-@pytest.mark.parametrize("size", [0, 1, MEGABYTE - 1, MEGABYTE, MEGABYTE + 1, 3 * MEGABYTE])
-def test_the_announced_length_is_exact(size: int, tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"x" * size)
-    with Server([answer(204), answer(200)]) as server:
+def test_the_announced_length_is_exact(tmp_path: Path) -> None:
+    sizes = [0, 1, MEGABYTE - 1, MEGABYTE, MEGABYTE + 1, 3 * MEGABYTE]
+    with Server([answer(204)]) as server:
         session = session_for(server.url)
-        assert session.send_file("PATCH", "/upload", part_of(path)).good
-        assert session.ask("GET", "/after").good
-    assert server.seen[0].whole
-    assert server.seen[0].body.count(b"x" * size) >= 1
-    assert len(server.seen) == 2
+        for size in sizes:
+            path = tmp_path / f"{size}"
+            path.write_bytes(b"x" * size)
+            assert session.send_file("PATCH", "/upload", part_of(path)).good
+    for seen, size in zip(server.seen, sizes, strict=True):
+        assert seen.whole and b"x" * size in seen.body
 
 
 @pytest.mark.parametrize(
