@@ -172,15 +172,6 @@ def test_a_file_written_a_moment_ago_is_waited_for_even_if_unchanged(lab: Lab, t
     assert len(tick.requests()) == 1
 
 
-def test_a_file_dated_in_the_future_is_not_waited_for_until_then(lab: Lab, tick: Ticks) -> None:
-    lab.add("good")
-    rest(lab)
-    os.utime(lab.table("good", "axon"), (time.time() + 86_400,) * 2)
-    tick.requests()
-
-    assert len(tick.requests()) == 1
-
-
 def test_a_file_dropped_again_is_answered_under_a_new_key(lab: Lab, tick: Ticks) -> None:
     lab.add("good")
     table = lab.table("good", "vesicle")

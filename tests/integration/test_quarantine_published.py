@@ -129,13 +129,3 @@ def test_dagster_publishes_what_stays(tmp_path: Path) -> None:
     assert "ACCEPTED lab: 1 error; 4 quarantined rows" in ran.out
     assert "quarantined, not sent: neuron 1 of 300 rows: 1 wrong" in ran.out
     assert lab.published(DATASET).counts == {"neuron": 299, "axon": 299, "vesicle": 598}
-
-
-def test_over_the_limit_nothing_is_packaged(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    write_tables(tmp_path, "-5")
-    config = lab.config("lab", DATASET, TABLES, on_invalid="quarantine", max_rejected="0.1%")
-    refused = lab.run("plan", config, "--json")
-    assert refused.code == 3
-    assert refused.finding("SYN-INT-007")["table"] == "neuron"
-    assert not (lab.store(DATASET) / "package").exists()

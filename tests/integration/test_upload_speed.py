@@ -124,19 +124,6 @@ def test_the_benchmark_reports_both_servers(tmp_path: Path) -> None:
             assert 30_000_000 < each["peak_memory_bytes"] < 1_000_000_000
 
 
-def test_without_curl_the_benchmark_says_so(tmp_path: Path) -> None:
-    environment = os.environ | {"PATH": str(tmp_path)}
-    command = [sys.executable, "-m", "benchmarks.upload", "--sizes", "1MB"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (
-        done.stdout
-        == "Skipped: curl is not installed on this machine, and uploads are measured beside it.\n"
-    )
-
-
 @pytest.mark.alone
 @needs_curl
 def test_an_upload_is_not_much_slower_than_curls(sink: Server, large: Package) -> None:

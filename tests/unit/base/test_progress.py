@@ -83,15 +83,6 @@ def test_a_body_that_is_sent_again_has_no_pace_at_first(clock: Clock) -> None:
     assert (pace.rate, pace.left) == (None, None)
 
 
-def test_a_thousand_events_a_second_cost_no_memory(clock: Clock) -> None:
-    pace = Pace()
-    for number in range(100_000):
-        pace.hear(rows(number * 100))
-        clock.now += 0.001
-    assert len(pace._seen) < 200
-    assert pace.rate == pytest.approx(100_000, rel=0.01)
-
-
 def test_a_line_every_ten_seconds_with_rate_and_time_left(clock: Clock) -> None:
     said: list[str] = []
     watch = as_lines(said.append)
@@ -138,12 +129,6 @@ def test_an_event_in_words(part: str, unit: Unit, line: str) -> None:
             Progress(what="ingest", part=part, done=540_000_000, total=1_200_000_000, unit=unit)
         )
         == line
-    )
-
-
-def test_nothing_to_do_is_all_done() -> None:
-    assert (
-        describe(Progress(what="x.tar", done=0, total=0, unit="bytes")) == "x.tar: 100 % of 0 bytes"
     )
 
 

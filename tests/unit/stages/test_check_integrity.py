@@ -37,21 +37,6 @@ def test_tables_that_nothing_relates(tmp_path: Path) -> None:
     assert checked.all("SYN-INT-002") == [], "told once, for the table"
 
 
-def test_the_smaller_group_is_the_unrelated_one(tmp_path: Path) -> None:
-    tables = {
-        "neuron": NEURON,
-        "axon": AXON,
-        "dendrite": csv("cid", "d1"),
-        "dendritic_spine": csv("cid,parent_id", "p1,d1"),
-        "vesicle": csv("cid,parent_id", "v1,a1"),
-    }
-    checked = Lab(tmp_path, tables).check()
-    assert [finding.table for finding in checked.all("SYN-INT-001")] == [
-        "dendrite",
-        "dendritic_spine",
-    ]
-
-
 def test_neurons_alone_beside_another_tree(tmp_path: Path) -> None:
     tables = {"neuron": NEURON, "axon": csv("cid", "a1"), "vesicle": csv("cid,parent_id", "v1,a1")}
     (unrelated,) = Lab(tmp_path, tables).check().all("SYN-INT-001")
@@ -116,14 +101,6 @@ def test_a_terminal_that_takes_part_in_a_synapse_leads_it_to_a_neuron(
     checked = Lab(tmp_path, tables).check()
     assert checked.faults == ["SYN-INT-002"]
     assert [example.row for example in checked.finding("SYN-INT-002").examples] == [3]
-
-
-def test_without_neurons_a_synapse_leads_to_a_row_of_another_table(tmp_path: Path) -> None:
-    tables = {"axon": csv("cid", "a1"), "synapse": csv("cid,pre_synapse_id", "s1,a1", "s2,")}
-    checked = Lab(tmp_path, tables).check()
-    astray = checked.finding("SYN-INT-002")
-    assert (astray.count, checked.verdict) == (1, "rejected")
-    assert "row of another table" in astray.message
 
 
 def test_synapses_alone_are_a_dataset(tmp_path: Path) -> None:
@@ -362,36 +339,6 @@ def test_every_column_that_is_not_sent_is_named_with_its_values(tmp_path: Path) 
         quiet.check()
         .finding("SYN-COL-004")
         .message.startswith("1 value of parent_id in synapse is not sent")
-    )
-
-
-@pytest.mark.parametrize(
-    ("table", "header", "row", "named"),
-    [
-        (
-            "synapse",
-            "cid,pre_synapse_id,post_synapse_id",
-            "s1,b1,p1",
-            "1 value each of pre_synapse_id and post_synapse_id",
-        ),
-        (
-            "vesicle",
-            "cid,parent_id,parent_enum,neuron_id",
-            "v1,a1,4,n1",
-            "1 value each of parent_id, parent_enum and neuron_id",
-        ),
-        ("dendritic_spine", "cid,forms_synapse_with", "d1,s1", "1 value of forms_synapse_with"),
-    ],
-)
-def test_references_of_a_single_table_are_named_with_their_values(
-    tmp_path: Path, table: str, header: str, row: str, named: str
-) -> None:
-    checked = Lab(tmp_path, {table: csv(header, row)}).check()
-    assert (checked.verdict, checked.faults) == ("accepted", ["SYN-COL-004", "SYN-INT-003"])
-    told = checked.finding("SYN-COL-004")
-    assert told.message.startswith(f"{named} in {table} ")
-    assert told.message.endswith(
-        "not sent: they name rows of tables that the dataset does not have."
     )
 
 

@@ -329,30 +329,6 @@ def test_refused_lines_are_kept_as_written(tmp_path: Path) -> None:
     assert [done.details.tables[name].unreadable for name in ("axon", "vesicle")] == [0, 5]
 
 
-def test_refused_lines_are_streamed_and_there_is_a_file_without_any(tmp_path: Path) -> None:
-    write(tmp_path, "axon.csv", "cid\nx\n")
-    assert unreadable(ingest_folder(tmp_path, {"axon": "axon.csv"})) == []
-    (tmp_path / "v.csv").write_bytes(
-        b"cid,voxel_radius\na,1\n" + b"".join(b"%d\n" % number for number in range(25_000))
-    )
-    kept = unreadable(ingest_folder(tmp_path, {"vesicle": "v.csv"}))
-    assert [(line, text) for _, _, _, line, text, _ in kept] == [
-        (number + 3, str(number)) for number in range(25_000)
-    ]
-
-
-def test_two_tables_of_one_file_are_told_unless_they_map_its_columns_otherwise(
-    tmp_path: Path,
-) -> None:
-    write(tmp_path, "a.csv", "cid,parent_id,voxel_volume\na,n,1\n")
-    same = ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": {"file": "*.csv"}})
-    assert [
-        (finding.code, finding.table, finding.file, finding.severity) for finding in same.findings
-    ] == [("SYN-COL-007", "axon", "a.csv", "warning")]
-    other = {"file": "a.csv", "columns": {"parent_id": "cid"}, "ignore": ["cid", "voxel_volume"]}
-    assert ingest_folder(tmp_path, {"axon": "a.csv", "dendrite": other}).codes == []
-
-
 def test_findings_of_columns_say_where_the_header_stands(tmp_path: Path) -> None:
     write(tmp_path, "v.csv", "made by x\n\ncid,type,voxel_radius\na,b,1\n")
     (finding,) = ingest_folder(tmp_path, {"vesicle": {"file": "v.csv", "header_row": 2}}).findings[

@@ -85,19 +85,6 @@ def test_the_chain_breaks_where_a_parent_is_missing_and_is_told_there_only(tmp_p
 AXONS = csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n2")
 
 
-def test_a_neuron_id_of_the_lab_that_agrees(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {
-            "neuron": NEURON,
-            "axon": AXONS,
-            "vesicle": csv("cid,parent_id,neuron_id", "v1,a1,n1", "v2,a2,", "v3,a3,n2"),
-        },
-    )
-    assert lab.check().faults == []
-    assert lab.related("vesicle", "neuron_id") == [uid("neuron", key) for key in ("n1", "n2", "n2")]
-
-
 def test_a_neuron_id_of_the_lab_that_contradicts_its_parents(tmp_path: Path) -> None:
     vesicles = csv(
         "cid,parent_id,neuron_id", "v1,a1,n2", "v2,a2,n2", "v3,a3,n2", "v4,a3,N9", "v5,a2,n2.0"
@@ -275,18 +262,6 @@ def test_pairs_that_became_equal_by_damage_are_not_told(
     assert {"SYN-REL-002", "SYN-ID-003"} & set(
         checked.faults
     ) and "SYN-REL-006" not in checked.faults
-
-
-def test_pairs_of_rounded_neurons_are_not_to_be_combined(tmp_path: Path) -> None:
-    keys = [key[:15] + "000" for key in LONG] + ["720575940611125000", "720575940612856000"]
-    edges = csv("pre_id,post_id,connection_score", *(f"{key},{keys[-1]},1" for key in keys))
-    checked = Lab(
-        tmp_path, {"neuron": csv("cid", *dict.fromkeys(keys)), "neuron_relation": edges}
-    ).check()
-    repeated = checked.finding("SYN-REL-006")
-    assert (
-        repeated.settings == [] and "Export the ids as text from their source first" in repeated.fix
-    )
 
 
 def test_pairs_that_are_combined_and_rejected_count_once(tmp_path: Path) -> None:

@@ -226,19 +226,3 @@ def test_synapses_that_name_numbers_and_texts_are_the_same_bytes_sorted(
     spy, sorted_ = joined(lab, monkeypatch, memory="1GB", threads=2)
     assert (spy.in_order, spy.sorted[-1]) == ({}, "synapse")
     assert sorted_ == in_order
-
-
-def test_a_small_dataset_is_spared_the_connections(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab = Lab(
-        tmp_path,
-        {
-            "neuron": csv("cid", "n1"),
-            "axon": csv("cid,parent_id", "a1,n1"),
-            "vesicle": csv("cid,parent_id", "v1,a1"),
-        },
-    )
-    lab.run("assign_ids")
-    spy, _ = joined(lab, monkeypatch, memory="1GB", threads=2)
-    assert (spy.in_order, spy.sorted) == ({}, ["axon", "vesicle"])

@@ -138,12 +138,6 @@ def test_rows_stand_as_in_the_file_with_text_in_lower_case(lab: Lab) -> None:
     ]
 
 
-def test_references_that_lead_nowhere_are_not_sent(tmp_path: Path) -> None:
-    alone = Lab(tmp_path, {"vesicle": csv("cid,parent_id,parent_enum", "v1,a1,4")})
-    alone.run("package")
-    assert list(columns(alone.packaged("vesicle"))) == ["cid"]
-
-
 def test_the_tar_tells_nothing_of_machine_user_and_time(lab: Lab) -> None:
     with tarfile.open(fileobj=io.BytesIO(lab.tar)) as archive:
         members = archive.getmembers()
@@ -375,9 +369,3 @@ def test_a_mesh_that_went_away_is_told(tmp_path: Path) -> None:
         DataRejected, match=r"n1\.glb, named in mesh_path of neuron, cannot be read"
     ):
         lab.run_one("package")
-
-
-def test_it_can_be_made_again_under_one_lock(lab: Lab) -> None:
-    before = lab.tar
-    lab.run_one("package", force=True)
-    assert lab.tar == before

@@ -256,43 +256,6 @@ def test_cells_of_other_kinds_are_not_validates_business(tmp_path: Path) -> None
     assert lab.failures == []
 
 
-def test_values_out_of_range_are_told_by_cause(tmp_path: Path) -> None:
-    lab = Lab(
-        tmp_path,
-        {
-            "synapse": {"cid": keys(4), "gaba": [0.5, 45.0, -0.5, 101.0]},
-            "vesicle": {
-                "cid": keys(6),
-                "voxel_radius": [20.0, -1.0, 0.0, -1.0, -3.5, 21.0],
-                "minimum_normal_length": [0, 1, 2, -1, 5, 2**31],
-            },
-        },
-        vesicle={"missing": ["NA"]},
-    )
-    result = lab.validate()
-    told = {(finding.column, finding.count): finding for finding in result.findings}
-    assert set(codes(result)) == {"SYN-VAL-001", "SYN-VAL-005"}
-    assert [finding.table for finding in result.findings] == ["synapse"] * 3 + ["vesicle"] * 5
-    radius = [finding for finding in result.findings if finding.column == "voxel_radius"]
-    assert {finding.count for finding in radius} == {1, 2}
-    assert '`tables.vesicle.missing: ["NA", "-1"]`' in told["voxel_radius", 2].fix
-    # Declared as missing, 0 would empty the key 0 too.
-    assert any("If 0 means" in finding.fix and "missing:" not in finding.fix for finding in radius)
-    assert any(
-        "percentages" in finding.fix for finding in result.findings if finding.column == "gaba"
-    )
-    assert all("> 0" in finding.message for finding in radius)
-    too_large = the(result, "SYN-VAL-005")
-    assert "2,147,483,647" in too_large.message
-    assert too_large.examples[0].row == 7
-    # Row 3 of vesicle breaks two rules and counts once.
-    assert result.tables == {
-        "synapse": Rows(read=4, passed=1, rejected=3),
-        "vesicle": Rows(read=6, passed=1, rejected=5),
-    }
-    assert len([row for row in lab.failures if row[1:3] == ("vesicle", 3)]) == 2
-
-
 def test_a_marker_is_told_as_the_lab_wrote_it(tmp_path: Path) -> None:
     radius = [20.0, 21.0, 22.0, -1000.0]  # ingest made nanometres of -1 um
     lab = Lab(
@@ -324,34 +287,6 @@ def test_nan_in_a_typed_column_and_in_text_is_one_finding(tmp_path: Path) -> Non
         "p99": 21.0,
         "max": 21.0,
     }
-
-
-def test_unknown_words_are_one_warning_and_reject_nothing(tmp_path: Path) -> None:
-    types = ["KC", "KC", "stelate", "Purkinje", "golgi ", None]
-    lab = Lab(
-        tmp_path,
-        {
-            "neuron": {
-                "cid": keys(6),
-                "neuron_type": types,
-                "polarity": ["Bipolar", "input", "input", None, "bipolar", None],
-            }
-        },
-    )
-    result = lab.validate()
-    assert codes(result) == ["SYN-VOC-001", "SYN-VOC-001", "SYN-VOC-002", "SYN-VOC-002"]
-    kind, polarity = result.findings[:2]
-    assert (kind.severity, kind.count) == ("warning", 3)
-    assert [(example.row, example.value) for example in kind.examples] == [
-        (2, "KC"),
-        (4, "stelate"),
-    ]
-    assert "'KC' and 1 other word; SynDB's nearest: 'stellate' for 'stelate'" in kind.message
-    assert "SynDB knows unipolar, bipolar" in polarity.message
-    capitals = result.findings[2]
-    assert (capitals.severity, capitals.count, capitals.examples[0].value) == ("hint", 3, "KC")
-    assert lab.failures == []
-    assert result.tables["neuron"] == Rows(read=6, passed=6, rejected=0)
 
 
 def test_the_config_makes_errors_of_words_and_units(tmp_path: Path) -> None:
