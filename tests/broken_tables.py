@@ -26,7 +26,6 @@ from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
 from tests.campaigns import sampled
 from tests.ingest_helpers import context_for
-from tests.shortcuts import started_once
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
@@ -566,7 +565,7 @@ def checked(seed: int, last: str = "check_integrity") -> Checked:
     folder.mkdir()
     data = broken(seed)
     context = context_for(folder, write(data, folder))
-    with started_once(context.settings), context.store.lock():
+    with context.store.lock():
         return Checked(
             seed, data, context, {record.stage: record for record in run_through(context, last)}
         )

@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 shortcuts.write_without_waiting()
+shortcuts.start_once()
 
 
 def pytest_report_header() -> str:

@@ -36,7 +36,6 @@ from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
 from syndb_pipeline.state.tables import contract_columns, ingested, rejected_places
-from tests.shortcuts import started_once
 
 CHECKING = ("ingest", "validate", "assign_ids", "join_relations")
 
@@ -67,7 +66,7 @@ class Seen:
 
 def look(context: Context) -> Seen:
     """Check the dataset and read what came of it. Raises what the stages raise."""
-    with context.store.lock(), started_once(context.settings):
+    with context.store.lock():
         *_, sealed = run_through(context, "check_integrity")
     sources = SourceMap.read(context.store.stage("ingest"))
     right: dict[tuple[str, str], Counter[Any]] = {}
@@ -105,7 +104,6 @@ def look(context: Context) -> Seen:
 def _sent(context: Context, tables: list[str]) -> dict[tuple[str, str], float]:
     with (
         context.store.lock(),
-        started_once(context.settings),
         duckdb.connect(config={"threads": 1}) as connection,
     ):
         list(run_through(context, "package"))

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -21,6 +21,9 @@ import duckdb
 from syndb_pipeline.base import engine
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.stages import runner
+from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import Record
 
 
 def write_without_waiting() -> None:
@@ -43,11 +46,13 @@ def log_without_waiting() -> None:
 
 @contextmanager
 def started_once(settings: PipelineSettings) -> Iterator[None]:
-    """Have stages that work one after the other share the DuckDB of this process and its process
-    for opening files, whose starts take longer than all else they do with few rows. With several
-    threads, each is as a command starts it.
+    """Have stages share the DuckDB of this process and its process for opening files, whose starts
+    take longer than all else they do with few rows.
+
+    That is so within the limits of most labs here: one thread, hence one connection at work, and
+    1 GB. Within others, each is as a command starts it.
     """
-    if settings.threads > 1:
+    if (settings.threads, settings.memory_limit) != (1, 1_000_000_000):
         yield
         return
     with (
@@ -55,6 +60,18 @@ def started_once(settings: PipelineSettings) -> Iterator[None]:
         patch.object(Fence, "__enter__", lambda fence: _fence()),
     ):
         yield
+
+
+def start_once() -> None:
+    """`started_once` for every stage that runs in this process from now on."""
+    run_stage = runner.run_stage
+
+    @wraps(run_stage)
+    def quickly(context: Context, name: str, *, force: bool = False) -> Record:
+        with started_once(context.settings):
+            return run_stage(context, name, force=force)
+
+    runner.run_stage = quickly
 
 
 @cache

@@ -23,7 +23,6 @@ from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import run_stage, run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows
-from tests.shortcuts import started_once
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 METADATA: dict[str, Any] = {
@@ -94,12 +93,12 @@ class Lab:
     def run(self, last: str = "check_integrity") -> dict[str, Record]:
         """Run the stages up to `last` as every command does; the records by stage."""
         context = self.context
-        with context.store.lock(), started_once(context.settings):
+        with context.store.lock():
             return {record.stage: record for record in run_through(context, last)}
 
     def run_one(self, stage: str, *, force: bool = False) -> Record:
         context = self.context
-        with context.store.lock(), started_once(context.settings):
+        with context.store.lock():
             return run_stage(context, stage, force=force)
 
     def check(self) -> Checked:

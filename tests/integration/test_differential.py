@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -41,7 +40,7 @@ from syndb_pipeline.state.stage import Context
 from tests.campaigns import WHOLE, sampled
 from tests.mutations import CLOSED_COLLECTION, KINDS, KNOWN_DOI, KNOWN_GROUP, LABS, Case, case
 from tests.rest_lab import ADA, EVE, Sandbox
-from tests.shortcuts import started_once
+from tests.shortcuts import start_once, write_without_waiting
 
 CASES: Final = sampled("differential", range(2_000), 120)
 SEEDS: Final = [
@@ -99,9 +98,7 @@ class Laboratory:
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
         self.folder = folder
-        self.settings = PipelineSettings(
-            state=folder / "state", memory_limit=500_000_000, threads=1
-        )
+        self.settings = PipelineSettings(state=folder / "state", memory_limit="1GB", threads=1)
         config = RestSettings(kind="rest", url=url, attempts=1, answer_seconds=60)
         self.destination = RestDestination("sandbox", config, self.settings, lambda line: None)
         self.destination.use(SecretStr(token))
@@ -175,10 +172,10 @@ class Laboratory:
         verdict; the rest need not run.
         """
         try:
-            context = Context(load_dataset(path), self.settings)
+            settings = self.settings.model_copy(update={"threads": 2 if thorough else 1})
+            context = Context(load_dataset(path), settings)
             found = ""
-            quick = nullcontext() if thorough else started_once(context.settings)
-            with context.store.lock(), quick:
+            with context.store.lock():
                 for record in run_through(context, "package"):
                     if record.errors and not found:
                         found = (
@@ -271,6 +268,8 @@ _laboratory: Laboratory | None = None
 
 def _start_worker(folder: str, url: str, token: str) -> None:
     global _laboratory
+    write_without_waiting()
+    start_once()
     for name in [name for name in os.environ if name.startswith(("SYNDB_", "DAGSTER_"))]:
         del os.environ[name]
     home = Path(folder) / f"worker{os.getpid()}"

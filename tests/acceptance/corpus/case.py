@@ -23,7 +23,6 @@ from tests.acceptance.corpus.changes import Change
 from tests.acceptance.corpus.lab import Lab
 from tests.acceptance.corpus.real_sets import TOLD, real_set
 from tests.harm import harms
-from tests.shortcuts import started_once
 
 CONFIG: Final = "config"
 """Stands where a code would, for mistakes in the config: they are told before any rule is asked."""
@@ -171,7 +170,7 @@ def run(lab: Lab, config: Path) -> Ran:
     """
     try:
         context = _context(lab, config)
-        with context.store.lock(), started_once(context.settings):
+        with context.store.lock():
             *_, sealed = run_through(context, "check_integrity")
     except PipelineError as error:
         return Ran(int(error.exit), message=str(error))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.acceptance.corpus import CASES
 from tests.acceptance.corpus.case import Outcome, judge
+from tests.shortcuts import start_once, write_without_waiting
 
 
 def _judge(data: Path, number: int) -> Outcome:
@@ -37,12 +38,19 @@ def _judge(data: Path, number: int) -> Outcome:
         )
 
 
+def _quick() -> None:
+    write_without_waiting()
+    start_once()
+
+
 def run_corpus(data: Path, numbers: Sequence[int] | None = None) -> list[Outcome]:
     """The outcomes of all cases, or of those with these numbers, in their order."""
     chosen = range(len(CASES)) if numbers is None else numbers
     processes = min(2, os.cpu_count() or 1)
     # Processes of their own from the start: threads of the libraries do not survive a fork.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=_quick
+    ) as pool:
         return list(pool.map(partial(_judge, data), chosen, chunksize=4))
 
 
