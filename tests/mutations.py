@@ -7,11 +7,9 @@ the result.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 from random import Random
@@ -19,9 +17,9 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import duckdb
-import yaml
 
 from tests.command_line import TERMS
+from tests.lab_files import File, Lab, as_text
 from tests.meshes import small_mesh
 
 KNOWN_GROUP = "lab"
@@ -31,56 +29,8 @@ KNOWN_DOI = "10.1000/of-another-dataset"
 
 SKELETON = b"# a skeleton\n1 1 0 0 0 3 -1\n2 3 0 1 0 1 1\n3 3 0 2 0 1 2\n"
 
-Rows = list[list[str]]
-Change = Callable[[Random, "Dataset"], Any]
-
-
-@dataclass
-class Dataset:
-    """A lab's files before they are written: `tables` are header and rows; `raw` takes the place of
-    a table's text, `names` of its file's name; `files` lie beside.
-    """
-
-    config: dict[str, Any]
-    tables: dict[str, Rows]
-    files: dict[str, bytes] = field(default_factory=dict)
-    raw: dict[str, bytes] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.config["dataset"]
-        return found
-
-    def name(self, table: str) -> str:
-        """The file that a table is written to, whatever the config says."""
-        return self.names.get(table, f"{table}.csv")
-
-    def text(self, table: str, delimiter: str = ",", end: str = "\n") -> str:
-        written = io.StringIO()
-        csv.writer(written, delimiter=delimiter, lineterminator=end).writerows(self.tables[table])
-        return written.getvalue()
-
-    def content(self) -> dict[str, bytes]:
-        """Every file beside the config, by its name."""
-        tables = {
-            self.name(table): self.raw.get(table, self.text(table).encode("utf-8", "surrogatepass"))
-            for table in self.tables
-            if table not in self.missing
-        }
-        return self.files | tables
-
-    def write(self, folder: Path) -> Path:
-        """Write everything into `folder`; the path of the config."""
-        folder.mkdir(parents=True)
-        for name, content in self.content().items():
-            (folder / name).write_bytes(content)
-        path = folder / "case.yaml"
-        path.write_text(
-            yaml.safe_dump(self.config, sort_keys=False), encoding="ascii"
-        )  # other characters as escapes
-        return path
+Rows = list[list[Any]]
+Change = Callable[[Random, Lab], Any]
 
 
 @dataclass(frozen=True)
@@ -99,7 +49,7 @@ class Case:
     seed: int
     lab: str
     done: tuple[Mutation, ...]
-    dataset: Dataset
+    dataset: Lab
 
     @property
     def kinds(self) -> set[str]:
@@ -120,8 +70,8 @@ def _lab(
     tables: dict[str, str],
     settings: dict[str, dict[str, Any]],
     files: dict[str, bytes] | None = None,
-) -> Dataset:
-    return Dataset(
+) -> Lab:
+    return Lab(
         config={
             "dataset": {
                 "id": "",
@@ -139,12 +89,15 @@ def _lab(
             "tables": {name: {"file": f"{name}.csv"} | settings.get(name, {}) for name in tables},
             "terms": dict(TERMS),
         },
-        tables={name: [line.split(",") for line in text.split()] for name, text in tables.items()},
-        files=files or {},
+        tables={
+            name: File(f"{name}.csv", [line.split(",") for line in text.split()])
+            for name, text in tables.items()
+        },
+        beside=dict(files or {}),
     )
 
 
-def _tree() -> Dataset:
+def _tree() -> Lab:
     return _lab(
         {
             "neuron": (
@@ -166,7 +119,7 @@ def _tree() -> Dataset:
     )
 
 
-def _circuit() -> Dataset:
+def _circuit() -> Lab:
     return _lab(
         {
             "neuron": (
@@ -195,7 +148,7 @@ def _circuit() -> Dataset:
     )
 
 
-def _organelles() -> Dataset:
+def _organelles() -> Lab:
     return _lab(
         {
             "dendrite": "cid,dendritic_spine_count,voxel_radius d1,2,50 d2,0,61.25 d3,,70",
@@ -208,7 +161,7 @@ def _organelles() -> Dataset:
     )
 
 
-LABS: dict[str, Callable[[], Dataset]] = {
+LABS: dict[str, Callable[[], Lab]] = {
     "tree": _tree,
     "circuit": _circuit,
     "organelles": _organelles,
@@ -299,13 +252,15 @@ _KEYS = {
 
 
 def _table(
-    rng: Random, dataset: Dataset, having: Callable[[list[str]], bool] = lambda header: True
+    rng: Random, lab: Lab, having: Callable[[list[str]], bool] = lambda header: True
 ) -> Rows:
     """The rows of some table that has rows and a header that `having` likes; an empty one when
     there is none.
     """
     able = [
-        rows for rows in dataset.tables.values() if len(rows) > 1 and rows[0] and having(rows[0])
+        file.rows
+        for file in lab.tables.values()
+        if len(file.rows) > 1 and file.rows[0] and having(file.rows[0])
     ]
     return rng.choice(able) if able else [["cid"], ["k"]]
 
@@ -326,8 +281,8 @@ def _is_reference(name: str) -> bool:
 
 
 def _cell(value: str, names: Callable[[str], bool]) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        rows = _table(rng, dataset, lambda header: any(map(names, header)))
+    def apply(rng: Random, lab: Lab) -> None:
+        rows = _table(rng, lab, lambda header: any(map(names, header)))
         if place := _place(rng, rows, names):
             place[0][place[1]] = value
 
@@ -338,8 +293,8 @@ def _is_value(name: str) -> bool:
     return not _is_key(name) and not _is_reference(name)
 
 
-def _repeated_key(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset, lambda header: "cid" in header)
+def _repeated_key(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab, lambda header: "cid" in header)
     column = rows[0].index("cid")
     rng.choice(rows[1:])[column] = rng.choice(rows[1:])[column]
 
@@ -347,35 +302,35 @@ def _repeated_key(rng: Random, dataset: Dataset) -> None:
 def _key_once_more(change: Callable[[str], str]) -> Change:
     """One row's key is another's, changed so that a person takes it for the same."""
 
-    def apply(rng: Random, dataset: Dataset) -> None:
-        rows = _table(rng, dataset, lambda header: "cid" in header)
+    def apply(rng: Random, lab: Lab) -> None:
+        rows = _table(rng, lab, lambda header: "cid" in header)
         column = rows[0].index("cid")
         rows[-1][column] = change(rows[1][column])
 
     return apply
 
 
-def _swapped(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset, lambda header: any(map(_is_reference, header)))
+def _swapped(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab, lambda header: any(map(_is_reference, header)))
     if (one := _place(rng, rows, _is_reference)) and (other := _place(rng, rows, _is_reference)):
         one[0][one[1]], other[0][other[1]] = other[0][other[1]], one[0][one[1]]
 
 
-def _self(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset, lambda header: "cid" in header and any(map(_is_reference, header)))
+def _self(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab, lambda header: "cid" in header and any(map(_is_reference, header)))
     if place := _place(rng, rows, _is_reference):
         place[0][place[1]] = place[0][0]
 
 
-def _of_wrong_table(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset, lambda header: any(map(_is_reference, header)))
+def _of_wrong_table(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab, lambda header: any(map(_is_reference, header)))
     if place := _place(rng, rows, _is_reference):
-        place[0][place[1]] = rng.choice(_table(rng, dataset)[1:])[0]
+        place[0][place[1]] = rng.choice(_table(rng, lab)[1:])[0]
 
 
 def _all_references(value: str) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        rows = _table(rng, dataset, lambda header: any(map(_is_reference, header)))
+    def apply(rng: Random, lab: Lab) -> None:
+        rows = _table(rng, lab, lambda header: any(map(_is_reference, header)))
         columns = [index for index, name in enumerate(rows[0]) if _is_reference(name)]
         if columns:
             column = rng.choice(columns)
@@ -390,8 +345,8 @@ def _all_references(value: str) -> Change:
 
 
 def _rename(new: Callable[[str], str], names: Callable[[str], bool] = lambda name: True) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        header = _table(rng, dataset, lambda header: any(map(names, header)))[0]
+    def apply(rng: Random, lab: Lab) -> None:
+        header = _table(rng, lab, lambda header: any(map(names, header)))[0]
         able = [index for index, name in enumerate(header) if names(name)]
         if able:
             column = rng.choice(able)
@@ -401,8 +356,8 @@ def _rename(new: Callable[[str], str], names: Callable[[str], bool] = lambda nam
 
 
 def _add(name: str, value: str) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        rows = _table(rng, dataset)
+    def apply(rng: Random, lab: Lab) -> None:
+        rows = _table(rng, lab)
         at = rng.randint(0, len(rows[0]))
         rows[0].insert(at, name)
         for row in rows[1:]:
@@ -411,30 +366,30 @@ def _add(name: str, value: str) -> Change:
     return apply
 
 
-def _drop_column(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset)
+def _drop_column(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab)
     column = rng.randrange(len(rows[0]))
     for row in rows:
         del row[column : column + 1]
 
 
-def _double_column(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset)
+def _double_column(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab)
     column = rng.randrange(len(rows[0]))
     for row in rows:
         row.append(row[column] if column < len(row) else "")
 
 
-def _reorder(rng: Random, dataset: Dataset) -> None:
-    rows = _table(rng, dataset)
+def _reorder(rng: Random, lab: Lab) -> None:
+    rows = _table(rng, lab)
     order = list(range(len(rows[0])))
     rng.shuffle(order)
     rows[:] = [[row[index] if index < len(row) else "" for index in order] for row in rows]
 
 
 def _in_rows(change: Callable[[Random, Rows], Any]) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        change(rng, _table(rng, dataset))
+    def apply(rng: Random, lab: Lab) -> None:
+        change(rng, _table(rng, lab))
 
     return apply
 
@@ -450,34 +405,41 @@ def _fewer_values(rng: Random, rows: Rows) -> None:
 # Files
 
 
-def _as(render: Callable[[Dataset, str], bytes]) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        table = rng.choice(list(dataset.tables))
-        dataset.raw[table] = render(dataset, table)
+def _text(lab: Lab, table: str, delimiter: str = ",", end: str = "\n") -> str:
+    return as_text(delimiter, end=end)(lab.rows(table)).decode("utf-8", "surrogatepass")
+
+
+def _as(render: Callable[[Lab, str], bytes]) -> Change:
+    def apply(rng: Random, lab: Lab) -> None:
+        table = rng.choice(list(lab.tables))
+        content = render(lab, table)
+        lab.tables[table].bytes_of = lambda _: content
 
     return apply
 
 
 def _written(delimiter: str = ",", end: str = "\n", last: str | None = None) -> Change:
-    def render(dataset: Dataset, table: str) -> bytes:
-        text = dataset.text(table, delimiter, end)
+    def render(lab: Lab, table: str) -> bytes:
+        text = _text(lab, table, delimiter, end)
         return (text if last is None else text.rstrip("\n") + last).encode("utf-8", "replace")
 
     return _as(render)
 
 
-def _truncated(rng: Random, dataset: Dataset) -> None:
-    table = rng.choice(list(dataset.tables))
-    whole = dataset.content()[dataset.name(table)] if table not in dataset.missing else b"cid\n"
-    dataset.raw[table] = whole[: rng.randrange(len(whole))] if whole else b""
+def _truncated(rng: Random, lab: Lab) -> None:
+    table = rng.choice(list(lab.tables))
+    whole = lab.tables[table].content
+    cut = whole[: rng.randrange(len(whole))] if whole else b""
+    lab.tables[table].bytes_of = lambda _: cut
 
 
-def _gone(rng: Random, dataset: Dataset) -> None:
-    dataset.missing.add(rng.choice(list(dataset.tables)))
+def _gone(rng: Random, lab: Lab) -> None:
+    file = rng.choice(list(lab.tables.values()))
+    file.name = f"moved_{file.name}"
 
 
-def _open_quote(dataset: Dataset, table: str) -> bytes:
-    return (dataset.text(table) + '"never closed,1\n').encode("utf-8", "replace")
+def _open_quote(lab: Lab, table: str) -> bytes:
+    return (_text(lab, table) + '"never closed,1\n').encode("utf-8", "replace")
 
 
 def _parquet(kind: str) -> Change:
@@ -485,16 +447,17 @@ def _parquet(kind: str) -> Change:
     cast.
     """
 
-    def apply(rng: Random, dataset: Dataset) -> None:
-        table = rng.choice(list(dataset.tables))
-        header, *rows = dataset.tables[table]
+    def apply(rng: Random, lab: Lab) -> None:
+        table = rng.choice(list(lab.tables))
+        header, *rows = lab.rows(table)
         names = [
             f"{name}{at}" if name in header[:at] or not name else name
             for at, name in enumerate(header)
         ]
         wide = [(row + [""] * len(names))[: len(names)] for row in rows]
-        dataset.names[table] = dataset.config["tables"][table]["file"] = f"{table}.parquet"
-        dataset.raw[table] = parquet_bytes(names, wide, {rng.choice(names): kind} if names else {})
+        lab.tables[table].name = lab.options(table)["file"] = f"{table}.parquet"
+        content = parquet_bytes(names, wide, {rng.choice(names): kind} if names else {})
+        lab.tables[table].bytes_of = lambda _: content
 
     return apply
 
@@ -524,11 +487,11 @@ def parquet_bytes(names: list[str], rows: Rows, kinds: dict[str, str]) -> bytes:
 
 
 def _beside(name: str, content: bytes | None) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
+    def apply(rng: Random, lab: Lab) -> None:
         if content is None:
-            dataset.files.pop(name, None)
-        elif name in dataset.files:
-            dataset.files[name] = content
+            lab.beside.pop(name, None)
+        elif name in lab.beside:
+            lab.beside[name] = content
 
     return apply
 
@@ -541,23 +504,23 @@ def _path(value: str) -> Change:
 
 
 def _say(key: str, value: Any) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        dataset.metadata[key] = deepcopy(value)
+    def apply(rng: Random, lab: Lab) -> None:
+        lab.metadata[key] = deepcopy(value)
 
     return apply
 
 
 def _without(key: str) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        dataset.metadata.pop(key, None)
+    def apply(rng: Random, lab: Lab) -> None:
+        lab.metadata.pop(key, None)
 
     return apply
 
 
 def _id(write: Callable[[UUID], Any]) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
+    def apply(rng: Random, lab: Lab) -> None:
         try:
-            dataset.metadata["id"] = write(UUID(str(dataset.metadata.get("id"))))
+            lab.metadata["id"] = write(UUID(str(lab.metadata.get("id"))))
         except ValueError:
             return  # an earlier mutation made it no UUID
 
@@ -565,15 +528,15 @@ def _id(write: Callable[[UUID], Any]) -> Change:
 
 
 def _of_table(key: str, value: Any) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        rng.choice(list(dataset.config["tables"].values()))[key] = deepcopy(value)
+    def apply(rng: Random, lab: Lab) -> None:
+        rng.choice(list(lab.config["tables"].values()))[key] = deepcopy(value)
 
     return apply
 
 
 def _rules(severity: str, *codes: str) -> Change:
-    def apply(rng: Random, dataset: Dataset) -> None:
-        dataset.config.setdefault("rules", {}).update(dict.fromkeys(codes, severity))
+    def apply(rng: Random, lab: Lab) -> None:
+        lab.config.setdefault("rules", {}).update(dict.fromkeys(codes, severity))
 
     return apply
 
@@ -719,18 +682,14 @@ def _mutations() -> dict[str, dict[str, Change]]:
         },
         "files": {
             "cut off": _truncated,
-            "empty": _as(lambda dataset, table: b""),
+            "empty": _as(lambda lab, table: b""),
             "not there": _gone,
-            "UTF-16": _as(
-                lambda dataset, table: dataset.text(table).encode("utf-16", "surrogatepass")
-            ),
+            "UTF-16": _as(lambda lab, table: _text(lab, table).encode("utf-16", "surrogatepass")),
             "with a byte order mark": _as(
-                lambda dataset, table: dataset.text(table).encode("utf-8-sig", "surrogatepass")
+                lambda lab, table: _text(lab, table).encode("utf-8-sig", "surrogatepass")
             ),
             "Latin-1": _as(
-                lambda dataset, table: (dataset.text(table) + "\u00df\n").encode(
-                    "latin-1", "replace"
-                )
+                lambda lab, table: (_text(lab, table) + "\u00df\n").encode("latin-1", "replace")
             ),
             "semicolons": _written(";"),
             "tabs": _written("\t"),
@@ -738,10 +697,10 @@ def _mutations() -> dict[str, dict[str, Change]]:
             "Windows line ends": _written(end="\r\n"),
             "old line ends": _written(end="\r"),
             "no last line end": _written(last=""),
-            "NUL bytes": _as(lambda dataset, table: bytes(1_000)),
-            "a mesh": _as(lambda dataset, table: small_mesh()),
+            "NUL bytes": _as(lambda lab, table: bytes(1_000)),
+            "a mesh": _as(lambda lab, table: small_mesh()),
             "an open quotation mark": _as(_open_quote),
-            "Parquet called csv": _as(lambda dataset, table: parquet_bytes(["cid"], [["k"]], {})),
+            "Parquet called csv": _as(lambda lab, table: parquet_bytes(["cid"], [["k"]], {})),
         },
         "parquet": {
             **{

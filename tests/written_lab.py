@@ -11,12 +11,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import xlsxwriter
 import xlwt
 
 from tests.campaigns import sampled
+from tests.lab_files import Cell, as_parquet, workbook
 from tests.stage_lab import Lab
 
 FORMATS = ("csv", "tsv", "xlsx", "xls", "parquet")
@@ -67,34 +65,30 @@ def write_rows(path: Path, rows: Sequence[Sequence[str | None]], *, numbers: boo
 
     Every cell stays text, but for `numbers`: then workbooks have those cells as numbers that are.
     """
-    cells = [
-        (number, column, float(cell) if numbers and cell.replace(".", "", 1).isdigit() else cell)
-        for number, row in enumerate(rows)
-        for column, cell in enumerate(row)
-        if cell
+    grid: list[list[Cell]] = [
+        [float(cell) if numbers and _is_number(cell) else cell for cell in row] for row in rows
     ]
     if path.suffix == ".parquet":
-        values = [[cell or None for cell in column] for column in zip(*rows[1:], strict=True)]
-        columns = values or [[] for _ in rows[0]]
-        arrays = [pa.array(column, pa.string()) for column in columns]
-        pq.write_table(pa.table(arrays, [str(name) for name in rows[0]]), path)
+        path.write_bytes(as_parquet()([list(row) for row in rows]))
     elif path.suffix == ".xlsx":
-        options = {"strings_to_numbers": False, "strings_to_formulas": False}
-        with xlsxwriter.Workbook(path, options) as book:
-            sheet = book.add_worksheet()
-            for *place, cell in cells:
-                (sheet.write_string if isinstance(cell, str) else sheet.write_number)(*place, cell)
+        path.write_bytes(workbook({"Sheet1": grid}))
     elif path.suffix == ".xls":
         old = xlwt.Workbook(encoding="utf-8")
         page = old.add_sheet("Sheet1")
-        for *place, cell in cells:
-            page.write(*place, cell)
+        for number, row in enumerate(grid):
+            for column, cell in enumerate(row):
+                if cell not in (None, ""):
+                    page.write(number, column, cell)
         old.save(str(path))
     else:
         mark = "\t" if path.suffix == ".tsv" else ","
         lines = [mark.join(_quoted(cell, mark) for cell in row) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path.name
+
+
+def _is_number(cell: str | None) -> bool:
+    return bool(cell) and cell.replace(".", "", 1).isdigit()
 
 
 def _quoted(cell: str | None, mark: str) -> str:

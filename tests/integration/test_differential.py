@@ -160,7 +160,7 @@ class Laboratory:
         state = self.settings.state / "datasets"
         shutil.rmtree(state, ignore_errors=True)
         untouched = LABS[made.lab]()
-        same_files = untouched.content() == made.dataset.content()
+        same_files = untouched.contents == made.dataset.contents
         same_config = all(
             untouched.config.get(key) == made.dataset.config.get(key) for key in ("tables", "rules")
         )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gzip
 
-from tests.wrong_inputs.wrong_input import Formula, Workbook, WrongInput
+from tests.lab_files import Formula
+from tests.wrong_inputs.wrong_input import Workbook, WrongInput
 
 _NEURONS = "cid,cable_length\nn1,52000\nn2,61500\n"
 _CORRECTION = "file,line,column,was,now\nneuron.csv,2,cable_length,-52000,52000\n"

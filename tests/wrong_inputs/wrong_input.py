@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from textwrap import fill, wrap
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
-import xlsxwriter
 import yaml
 
 from syndb_pipeline.contract.tables import TABLES
@@ -24,18 +23,9 @@ from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
 from tests.ingest_helpers import context_for
+from tests.lab_files import Cell, Formula, workbook
 
 PAGE_WIDTH = 76
-
-
-class Formula(NamedTuple):
-    """A formula in a cell, and the result that was saved with it; "" when none was."""
-
-    text: str
-    result: str
-
-
-Cell = str | int | float | date | Formula | None
 
 
 @dataclass(frozen=True)
@@ -47,25 +37,9 @@ class Workbook:
     sheets: Mapping[str, Sequence[Sequence[Cell]]]
     merged: tuple[str, ...] = ()
 
-    def write(self, path: Path) -> None:
-        with xlsxwriter.Workbook(
-            path, {"strings_to_numbers": False, "strings_to_formulas": False}
-        ) as book:
-            dates = book.add_format({"num_format": "d mmm yyyy"})
-            for name, rows in self.sheets.items():
-                sheet = book.add_worksheet(name)
-                for cells in self.merged:
-                    sheet.merge_range(cells, "")
-                for number, row in enumerate(rows):
-                    for column, cell in enumerate(row):
-                        if isinstance(cell, Formula):
-                            sheet.write_formula(number, column, cell.text, None, cell.result)
-                        elif isinstance(cell, date):
-                            sheet.write_datetime(
-                                number, column, datetime(cell.year, cell.month, cell.day), dates
-                            )
-                        elif cell is not None:
-                            sheet.write(number, column, cell)
+    @property
+    def content(self) -> bytes:
+        return workbook(self.sheets, self.merged)
 
 
 Content = str | bytes | Workbook | pl.DataFrame
@@ -103,7 +77,7 @@ class WrongInput:
             elif isinstance(content, bytes):
                 path.write_bytes(content)
             elif isinstance(content, Workbook):
-                content.write(path)
+                path.write_bytes(content.content)
             else:
                 content.write_parquet(path)
         called = {Path(file).stem: file for file in self.files if "/" not in file}

@@ -7,7 +7,7 @@ purpose.
 from __future__ import annotations
 
 from tests.acceptance.corpus.case import Case, Expected, finds, wrong
-from tests.acceptance.corpus.lab import Lab
+from tests.lab_files import Lab
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
 

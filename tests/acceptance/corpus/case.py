@@ -20,9 +20,9 @@ from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from tests.acceptance.corpus.changes import Change
-from tests.acceptance.corpus.lab import Lab
 from tests.acceptance.corpus.real_sets import TOLD, real_set
 from tests.harm import harms
+from tests.lab_files import Lab
 
 CONFIG: Final = "config"
 """Stands where a code would, for mistakes in the config: they are told before any rule is asked."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.corpus.lab import Cell, File, Lab, Write, as_parquet, as_text, as_workbook
+from tests.lab_files import Cell, File, Lab, Write, as_parquet, as_text, as_workbook
 
 Change = Callable[[Lab], None]
 

@@ -18,7 +18,7 @@ from tests.acceptance.corpus.changes import (
     together,
     without,
 )
-from tests.acceptance.corpus.lab import Lab
+from tests.lab_files import Lab
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.acceptance.corpus.case import Case, finds, refused, wrong
 from tests.acceptance.corpus.changes import Change, config
-from tests.acceptance.corpus.lab import Lab
+from tests.lab_files import Lab
 
 
 def _metadata(**options: Any) -> Change:

@@ -31,11 +31,11 @@ from tests.acceptance.corpus.changes import (
     without,
     workbook,
 )
-from tests.acceptance.corpus.lab import Lab, as_text, as_workbook
 from tests.acceptance.corpus.measures import AXES, nuclei, voxels
 from tests.acceptance.corpus.numbers import comma
 from tests.acceptance.corpus.real_sets import CLEAN
 from tests.acceptance.corpus.references import LONG_LARVA
+from tests.lab_files import Lab, as_text, as_workbook
 
 NEU, REL, SYN, VES, AXON = "neuron", "neuron_relation", "synapse", "vesicle", "axon"
 

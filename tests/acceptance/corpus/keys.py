@@ -22,7 +22,6 @@ from tests.acceptance.corpus.changes import (
     together,
     workbook,
 )
-from tests.acceptance.corpus.lab import as_text
 from tests.acceptance.corpus.references import (
     LONG_HEMIBRAIN,
     LONG_LARVA,
@@ -35,6 +34,7 @@ from tests.acceptance.corpus.references import (
     shortened,
     through_a_float,
 )
+from tests.lab_files import as_text
 
 MISSING = (
     wrong(

@@ -21,7 +21,7 @@ from tests.acceptance.corpus.changes import (
     rows,
     together,
 )
-from tests.acceptance.corpus.lab import Cell, File, Lab
+from tests.lab_files import Cell, File, Lab
 
 NEU, VES = "neuron", "vesicle"
 

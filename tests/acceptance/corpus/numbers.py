@@ -12,7 +12,7 @@ import pyarrow
 
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import column, config, each, file, parquet, put, together
-from tests.acceptance.corpus.lab import as_text
+from tests.lab_files import as_text
 
 NEU, VES, REL = "neuron", "vesicle", "neuron_relation"
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from openpyxl import load_workbook
 
-from tests.acceptance.corpus.lab import DATASET, Cell, File, Lab, as_workbook
+from tests.lab_files import DATASET, Cell, File, Lab, as_workbook
 
 ENDS: Final = {"pre_id": "pre_synapse_id", "post_id": "post_synapse_id"}
 FIRST_NEURONS: Final = 250

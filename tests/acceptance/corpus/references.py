@@ -20,7 +20,7 @@ from tests.acceptance.corpus.changes import (
     together,
     with_neurons,
 )
-from tests.acceptance.corpus.lab import Cell
+from tests.lab_files import Cell
 
 REL, SYN, VES = "neuron_relation", "synapse", "vesicle"
 

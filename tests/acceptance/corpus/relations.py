@@ -21,7 +21,7 @@ from tests.acceptance.corpus.changes import (
     with_neurons,
     without,
 )
-from tests.acceptance.corpus.lab import Lab
+from tests.lab_files import Lab
 
 NEU, REL, SYN, VES, AXON, TERMINAL = (
     "neuron",

@@ -32,7 +32,7 @@ from tests.acceptance.corpus.changes import (
     text,
     together,
 )
-from tests.acceptance.corpus.lab import Lab, as_parquet, as_text, as_workbook
+from tests.lab_files import Lab, as_parquet, as_text, as_workbook
 
 pa: Any = pyarrow  # it carries no types
 

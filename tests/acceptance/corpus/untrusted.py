@@ -9,7 +9,7 @@ import gzip
 
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import config, content, file, together
-from tests.acceptance.corpus.lab import as_text
+from tests.lab_files import as_text
 
 NEU, REL, SYN = "neuron", "neuron_relation", "synapse"
 

@@ -23,7 +23,7 @@ from tests.acceptance.corpus.changes import (
     put,
     together,
 )
-from tests.acceptance.corpus.lab import Formula, as_workbook
+from tests.lab_files import Formula, as_workbook
 
 NEU, REL, SYN, VES = "neuron", "neuron_relation", "synapse", "vesicle"
 

@@ -1,15 +1,15 @@
 """A lab's folder before it is written: tables as rows of cells, the files beside them, and what the
 config says.
 
-Belongs here: holding them, editing them, writing them in each format. Does not: real tables
-(`real_sets.py`), mistakes, expectations.
+Belongs here: holding them, editing them, writing them in each format. Does not: which tables there
+are, mistakes, expectations.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -49,7 +49,7 @@ def as_text(delimiter: str = ",", encoding: str = "utf-8", end: str = "\n") -> W
     def write(rows: list[list[Cell]]) -> bytes:
         text = io.StringIO()
         csv.writer(text, delimiter=delimiter, lineterminator=end).writerows(rows)
-        return text.getvalue().encode(encoding)
+        return text.getvalue().encode(encoding, "surrogatepass" if "utf" in encoding else "strict")
 
     return write
 
@@ -66,22 +66,29 @@ def as_workbook(
     """
 
     def write(rows: list[list[Cell]]) -> bytes:
-        target = io.BytesIO()
-        with xlsxwriter.Workbook(
-            target, {"strings_to_numbers": False, "strings_to_formulas": False, "in_memory": True}
-        ) as book:
-            page = book.add_worksheet(sheet)
-            dates = book.add_format({"num_format": "d mmm yyyy"})
-            for cells in merged:
-                page.merge_range(cells, "")
-            for number, row in enumerate([*top, *rows]):
-                for column, cell in enumerate(row, start=left):
-                    _write_cell(page, number, column, cell, dates)
-            for name in others:
-                book.add_worksheet(name).write(0, 0, f"{name} of the measurements")
-        return target.getvalue()
+        sheets = {sheet: [[None] * left + list(row) for row in (*top, *rows)]}
+        return workbook(
+            sheets | {name: [[f"{name} of the measurements"]] for name in others}, merged
+        )
 
     return write
+
+
+def workbook(sheets: Mapping[str, Sequence[Sequence[Cell]]], merged: Iterable[str] = ()) -> bytes:
+    """An .xlsx of these sheets, numbers as numbers; `merged` are ranges of the first."""
+    target = io.BytesIO()
+    as_they_are = dict.fromkeys(["numbers", "formulas", "urls"], False)
+    options = {f"strings_to_{kind}": made for kind, made in as_they_are.items()}
+    with xlsxwriter.Workbook(target, options | {"in_memory": True}) as book:
+        dates = book.add_format({"num_format": "d mmm yyyy"})
+        for number, (name, rows) in enumerate(sheets.items()):
+            page = book.add_worksheet(name)
+            for cells in merged if number == 0 else ():
+                page.merge_range(cells, "")
+            for row, values in enumerate(rows):
+                for column, cell in enumerate(values):
+                    _write_cell(page, row, column, cell, dates)
+    return target.getvalue()
 
 
 def _write_cell(page: Any, row: int, column: int, cell: Cell, dates: Any) -> None:
@@ -154,6 +161,12 @@ class Lab:
     data_folders: list[str] | None = None
     """Of pipeline.yaml: the only folders, relative to the lab's, where files may lie."""
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the config says of the dataset as a whole."""
+        said: dict[str, Any] = self.config["dataset"]
+        return said
+
     def rows(self, table: str) -> list[list[Cell]]:
         return self.tables[table].rows
 
@@ -165,14 +178,17 @@ class Lab:
         options: dict[str, Any] = self.config["tables"][table]
         return options
 
+    @property
+    def contents(self) -> dict[str, bytes | Path]:
+        """Every file beside the config, by its name."""
+        return {file.name: file.content for file in self.tables.values()} | self.beside
+
     def write(self, folder: Path) -> Path:
         """Write everything into `folder`, which is empty or was written by this lab, and return the
         path of the config.
         """
-        contents: dict[str, bytes | Path] = {
-            file.name: file.content for file in self.tables.values()
-        }
-        for name, content in (contents | self.beside).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.contents.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
