@@ -14,6 +14,8 @@ SIZES   ?=
 ROUNDS  ?=
 OUT     ?=
 COVERAGE ?=
+# Of the tests; one more than there are processors, for many tests wait for a server or the disk.
+WORKERS ?= $(shell "$(PYTHON)" -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
 RESULTS ?= $(if $(OUT),$(OUT),bench.json)
 
 BIN := $(VENV)/bin
@@ -66,7 +68,7 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 
 # Files in the order of their names: by default those of few tests come last, which are the longest.
 test: lint ## lint, then every test, of the long campaigns a sample: on all cores; then those that measure time
-	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=)
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=)
 	$(BIN)/python -m pytest -m alone $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
 
 test-thorough: export SYNDB_TESTS := all
