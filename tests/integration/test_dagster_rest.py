@@ -171,7 +171,6 @@ def test_progress_and_waiting_are_told_in_the_log(
 
 
 REFUSALS = {
-    "it-limits-us-for-a-day": ("429@upload:*,retry-after=86400", Exit.REFUSED),
     "it-falls-silent": (f"reset@upload,after={AFTER_THE_LAST_BYTE}", Exit.UNKNOWN),
     "it-loses-a-row": ("lose-row@upload", Exit.REFUSED),
 }

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from syndb_pipeline.base import engine
 from syndb_pipeline.base.digests import digest_file
-from tests.campaigns import sampled
+from tests.campaigns import examples, sampled
 
 NAMESPACE = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 KEYS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)
@@ -36,7 +36,9 @@ def spill(tmp_path: Path) -> Path:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15, 100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     namespace=st.uuids(),
@@ -74,14 +76,21 @@ def test_keys_that_differ_in_one_character_differ(spill: Path) -> None:
             assert same.version == 5
 
 
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
+
+
 @settings(max_examples=100, deadline=None)
 @given(text=KEYS)
-def test_quote_and_literal_survive_any_text(text: str) -> None:
-    with duckdb.connect() as connection:
-        assert connection.execute(f"SELECT {engine.literal(text)}").fetchone() == (text,)
-        if text:
-            described = connection.execute(f"SELECT 1 AS {engine.quote(text)}").description
-            assert described[0][0] == text
+def test_quote_and_literal_survive_any_text(
+    connection: duckdb.DuckDBPyConnection, text: str
+) -> None:
+    assert connection.execute(f"SELECT {engine.literal(text)}").fetchone() == (text,)
+    if text:
+        described = connection.execute(f"SELECT 1 AS {engine.quote(text)}").description
+        assert described[0][0] == text
 
 
 def test_literal_of_other_values() -> None:
@@ -286,13 +295,16 @@ def test_jobs_wait_for_one_another_and_for_memory(spill: Path) -> None:
     together: list[set[str]] = []
     at_work: set[str] = set()
     lock = threading.Lock()
+    both_fit = threading.Barrier(2)
 
     def work(own: duckdb.DuckDBPyConnection, item: str) -> str:
         with lock:
             at_work.add(item)
             together.append(set(at_work))
         own.execute("SELECT 1")
-        time.sleep(0.1)
+        if item in ("half", "root"):
+            both_fit.wait(30)
+        time.sleep(0.02)
         with lock:
             at_work.remove(item)
         return item.upper()

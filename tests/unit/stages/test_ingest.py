@@ -25,6 +25,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.readers import files
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.runner import run_stage
+from tests.campaigns import examples
 from tests.ingest_helpers import Ingested, context_for, ingest_folder
 
 
@@ -226,7 +227,7 @@ def unreadable(done: Ingested) -> list[tuple[Any, ...]]:
     return duckdb.sql(f"SELECT * FROM '{done.folder / 'unreadable.parquet'}'").fetchall()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 @given(
     st.lists(
         st.sampled_from(

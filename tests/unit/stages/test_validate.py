@@ -28,6 +28,7 @@ from syndb_pipeline.state.results import IngestDetails, IngestedTable
 from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context, Result
 from syndb_pipeline.state.store import IngestRecord, Rows, describe_outputs
+from tests.campaigns import examples
 from tests.meshes import small_mesh
 from tests.shortcuts import started_once
 
@@ -536,7 +537,7 @@ COUNTS = st.one_of(st.none(), st.integers(-3, 3), st.sampled_from([2**31 - 1, 2*
 WORDS = st.one_of(st.none(), st.sampled_from(["dopamine", "GABA", "x" * 65, "x" * 66, "β", "word"]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(10, 60), deadline=None)
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS, COUNTS, WORDS), max_size=6))
 def test_rejected_rows_are_the_oracles(folders: Any, rows: list[tuple[Any, ...]]) -> None:
     def bad(radius: float | None, x: float | None, length: int | None, word: str | None) -> bool:
