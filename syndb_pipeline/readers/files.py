@@ -1,7 +1,8 @@
-"""Finding a table's files, naming them for people, and noticing whether they changed while they
-were read.
+"""Finding a table's files, naming them for people, keeping those from being opened that are not
+allowed or would harm, and noticing whether they changed while they were read.
 
-Belongs here: paths, globs, digests of lab files. Does not: what is inside them.
+Belongs here: paths, globs, digests of lab files. Does not: what is inside them, limits (`part.py`),
+what happens once a library opens a file (`fence.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
@@ -16,7 +19,9 @@ from typing import Final
 from syndb_pipeline.base.digests import Stamp, digest_file, stamp
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.base.irregular_files import irregular
+from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.readers.formats import every_suffix, format_of, suffix
+from syndb_pipeline.readers.part import Problem, Unreadable
 
 _LOOKED_AT: Final = 10_000
 """Files of a folder whose suffixes are counted."""
@@ -154,6 +159,103 @@ def shown(path: Path, folder: Path) -> str:
     normal = Path(os.path.normpath(path))
     home = Path(os.path.normpath(folder))
     return normal.relative_to(home).as_posix() if normal.is_relative_to(home) else normal.as_posix()
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Keeps the files of one table from being opened that are in a folder which is not allowed, or
+    would harm.
+
+    `home` is the folder of the dataset's YAML; `allowed` are pipeline.yaml's `data_folders`, None
+    when every folder is allowed. A glance at a file costs a few reads whatever its size, so it
+    comes before even the file's digest is taken.
+    """
+
+    home: Path
+    allowed: Sequence[Path] | None
+    config: TableConfig
+
+    def forbidden_pattern(self) -> dict[str, str]:
+        """What replaces the digests of the table's files when it looks for them in a folder that
+        is not allowed; empty when not.
+        """
+        refused = {f"file:{self.config.file}": "refused: SYN-READ-021"}
+        return refused if self._looks_outside() else {}
+
+    def find(self) -> list[Path]:
+        """The table's files, in order; empty when it looks for them in a folder that is not
+        allowed.
+        """
+        return [] if self._looks_outside() else find(self.home, self.config.file)
+
+    def survey(self) -> tuple[list[Path], list[Problem]]:
+        """The table's files, and what is to be said of everything else that its `file` means:
+        pipes, devices, a forbidden place.
+        """
+        if self._looks_outside():
+            start = starting_point(self.home, self.config.file)
+            return [], [self._outside(self.config.file, start)]
+        found, strange = survey(self.home, self.config.file)
+        return found, [_not_a_file(shown(path, self.home), what) for path, what in strange.items()]
+
+    def _looks_outside(self) -> bool:
+        return outside(starting_point(self.home, self.config.file), self.home, self.allowed)
+
+    def _outside(self, file: str, path: Path) -> Problem:
+        reason = forbidden(f"{file} is", path, self.allowed)
+        return Problem("SYN-READ-021", file, values={"reason": reason})
+
+    def check(self, path: Path) -> None:
+        """Raise `Unreadable` when the file at `path` must not be read. What takes a parser to find
+        out, and why it cannot be read at all, is left to the readers.
+        """
+        file = shown(path, self.home)
+        try:
+            if outside(path, self.home, self.allowed):
+                raise Unreadable(self._outside(file, path))
+            if (what := irregular(path)) is not None:
+                raise Unreadable(_not_a_file(file, what))
+            if own := format_of(path):
+                own.glance(path, file, self.config)
+        except OSError:
+            return
+
+    def refusal(self, path: Path) -> str | None:
+        """What replaces the digest of a file that a glance refuses: equal when the finding is
+        equal. None when it is not refused.
+        """
+        try:
+            self.check(path)
+        except Unreadable as error:
+            return "; ".join(
+                f"refused: {problem.code} {problem.values.get('reason', '')}"
+                for problem in error.problems
+            )
+        return None
+
+
+def vet(path: Path, file: str) -> None:
+    """Raise `Unreadable` when the file at `path`, of which no config says anything yet, must not
+    be opened to look into it.
+    """
+    Guard(path.parent, None, TableConfig(file=file)).check(path)
+
+
+def _not_a_file(file: str, what: str) -> Problem:
+    return Problem("SYN-READ-020", file, values={"reason": what})
+
+
+def forbidden(what: str, path: Path, allowed: Sequence[Path] | None) -> str:
+    """The sentence of SYN-READ-021: `what` ("neuron.csv is") is at `path`, outside the folders
+    `allowed`.
+    """
+    with suppress(OSError, RuntimeError, ValueError):  # a circle of links leads nowhere
+        path = path.resolve()
+    places = ", ".join(map(str, allowed or ())) or "a folder that is named there"
+    return (
+        f"{what} outside the folders that pipeline.yaml allows: {path} is neither in {places} nor"
+        " beside the dataset's YAML"
+    )
 
 
 class Witness:

@@ -1,21 +1,29 @@
-"""Column names of a file: whether there are any, and which of SynDB's columns each one is.
+"""Column names of a file: whether there are any, which of SynDB's columns each one is, and
+everything that is wrong with them.
 
-Belongs here: the header and the findings about it. Does not: reading files.
+Belongs here: the header and the findings about it, with lines for the config. Does not: reading
+files.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.no_value import OF_PROGRAMS
-from syndb_pipeline.contract.tables import SERVER_COLUMNS, Table
+from syndb_pipeline.contract.tables import SERVER_COLUMNS, Column, Table
+from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.rules.finding import Example
+
+JOINTS: Final = (",", ";", "\t", "|")
+"""What may be between the values of a line that became one cell."""
 
 _NO_VALUE: Final = "|".join(map(re.escape, OF_PROGRAMS))
 _DATUM: Final = re.compile(
@@ -154,19 +162,6 @@ def yaml_word(word: str) -> str:
     return word if plain else json.dumps(word, ensure_ascii=False)
 
 
-def yaml_path(path: str) -> str:
-    """`path` as it is behind a key of YAML: plain where that reads as the same text."""
-    return (
-        path
-        if re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./*=-]*[A-Za-z]", path) and "/" in path
-        else yaml_word(path)
-    )
-
-
-JOINTS: Final = (",", ";", "\t", "|")
-"""What may be between the values of a line that became one cell."""
-
-
 IN_FILE: Final = "<name in the file>"
 """Where a person has to write a name."""
 
@@ -201,3 +196,293 @@ def _flow(names: str | list[str]) -> str:
 
 def listed(*names: Iterable[str]) -> str:
     return ", ".join(yaml_word(name) for some in names for name in some)
+
+
+# Which of SynDB's columns those of a file are
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which columns of a file are SynDB's: SynDB's name -> index in the file. `complete` is False
+    when a required one is missing.
+    """
+
+    targets: dict[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    complete: bool = True
+
+
+FEW_UNKNOWN: Final = 3
+"""So many unknown columns are reported one by one, each with all that can be done; of more, those
+that resemble none of SynDB's together.
+"""
+
+MAX_NAMED: Final = 20
+"""Columns that are reported one by one, and that one sentence names."""
+
+_COMPARED: Final = 500
+"""Unknown columns whose spelling is compared with SynDB's."""
+
+_MISSPELT: Final = 0.8
+"""How alike two names must be, by difflib's ratio, to be one name with a slip of the pen:
+`presynapse_id` and `pre_synapse_id`.
+"""
+
+_UNITS: Final = frozenset(
+    {"nm", "um", "µm", "μm", "mm", "cm", "pm", "nm2", "nm3", "um2", "um3", "µm2", "µm3"}
+    | {"px", "pixel", "pixels", "voxels", "vx", "micron", "microns"}
+)
+"""Words of a column's name that say in what it was measured, not what."""
+
+_MEANINGS: Final = {"cell": "neuron"}
+"""Words of labs that mean one of SynDB's."""
+
+
+def _spelling(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold())
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a name, those of units apart: `Major_Length_um` has major and length,
+    `neuronType (nm)` neuron and type.
+    """
+    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).casefold())
+    return frozenset(_MEANINGS.get(word, word) for word in words if word not in _UNITS)
+
+
+def _near(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Up to three of `known`, names with their other spellings, that `name` may mean, the likeliest
+    first.
+
+    A name is near when it is spelt nearly alike, or when all words of one are in the other: `x` or
+    `soma centroid x` and `centroid_x`, but not `Major_Length_um` and `parent_enum`, which merely
+    have letters in common.
+    """
+    own, words = _spelling(name), _words(name)
+    spellings: dict[str, str] = {}
+    for candidate in known:
+        spellings.setdefault(_spelling(candidate), candidate)
+    alike = [spellings[hit] for hit in nearest(own, spellings, 3, _MISSPELT)]
+    within = []
+    for candidate, others in known.items():
+        sets = filter(None, map(_words, (candidate, *others)))
+        if words and any(some <= words or words <= some for some in sets):
+            within.append(candidate)
+    within.sort(
+        key=lambda candidate: (
+            not _spelling(candidate).endswith(f"_{own}"),
+            len(_words(candidate) ^ words),
+        )
+    )
+    return list(dict.fromkeys([*alike, *within]))[:3]
+
+
+def match(file: str, names: Sequence[str], table: Table, config: TableConfig) -> Match:
+    """The columns of `file` called `names`, as SynDB's; with every problem the header has, not only
+    the first.
+    """
+    header = _Header(file, names, table, config)
+    if (mark := header.joined_by()) is not None:
+        header.report_one_cell(mark)
+        return Match({}, tuple(header.problems), complete=False)
+    header.report_unnamed_and_repeated()
+    unknown = header.claim()
+    header.report_unknown(unknown)
+    targets = {}
+    for target, indexes in header.claims.items():
+        claimed_by = dict.fromkeys(names[index] for index in indexes)
+        if len(indexes) == 1:
+            targets[target] = indexes[0]
+        elif len(claimed_by) > 1:
+            header.report("SYN-COL-005", target, names=", ".join(claimed_by))
+    required = {column.name for column in table.columns.values() if column.required}
+    # `CID` for cid is said above to be an unknown column, with the same fix.
+    said = {_spelling(name) for name in unknown} | {*header.claims}
+    for name in (name for name in table.columns if name in required - said):
+        header.report_required(name, unknown)
+    header.report_config_names()
+    in_file_order = dict(sorted(targets.items(), key=lambda item: item[1]))
+    return Match(in_file_order, tuple(header.problems), complete=required <= {*targets})
+
+
+@dataclass
+class _Header:
+    """The column names of a file; `claims` are the columns of SynDB that they mean, with their
+    indexes.
+    """
+
+    file: str
+    names: Sequence[str]
+    table: Table
+    config: TableConfig
+    problems: list[Problem] = field(default_factory=list)
+    claims: dict[str, list[int]] = field(default_factory=dict)
+
+    def report(self, code: str, column: str | None, count: int = 1, **values: Any) -> None:
+        self.problems.append(Problem(code, self.file, column=column, count=count, values=values))
+
+    def joined_by(self) -> str | None:
+        """What separates the column names that the only name holds; None where it is one name.
+
+        A table of one column is its key, so an only name that is not known and that has a comma in
+        it is several. Blanks are in many names.
+        """
+        known = {name.casefold() for name in known_names(self.table, self.config)} - {""}
+        if len(self.names) != 1 or self.names[0].casefold() in known:
+            return None
+        words = self.names[0].casefold().split()
+        marks = [mark for mark in JOINTS if sum(map(bool, tidy(self.names[0].split(mark)))) > 1]
+        return marks[0] if marks else " " if len(words) > 1 and known.issuperset(words) else None
+
+    def report_one_cell(self, mark: str) -> None:
+        reason = (
+            f"the whole line is one cell, {self.names[0]!r} in the header, although {mark!r}"
+            " separates several values in it"
+        )
+        advice = (
+            "In a text file, remove the quotation marks around each line. In a spreadsheet, split"
+            " the column (Data, Text to Columns). Written by a program: let it read the source with"
+            f" {mark!r} as separator."
+        )
+        self.report("SYN-READ-014", None, reason=reason, advice=advice)
+
+    def report_unnamed_and_repeated(self) -> None:
+        config = self.config
+        unnamed = [str(index) for index, name in enumerate(self.names, start=1) if not name]
+        if unnamed and "" not in {*config.ignore, *config.columns}:
+            shown = ", ".join(unnamed[:10]) + (", ..." if len(unnamed) > 10 else "")
+            naming = self._naming() if len(unnamed) == 1 else ""
+            ignoring = listed(config.ignore, [""])
+            values = {"positions": shown, "naming": naming, "ignoring": ignoring}
+            self.report("SYN-READ-005", None, len(unnamed), **values)
+        for name, times in Counter(self.names).items():
+            if times > 1 and (name or name in config.columns) and name not in config.ignore:
+                self.report("SYN-READ-004", name, times, times=times)
+
+    def _naming(self) -> str:
+        """How the config maps the only column without a name: to the key where the file seems to
+        have no other.
+        """
+        named = {column.name for name in self.names for column in self._meant(name)}
+        target, what = "<column of SynDB>", "one of SynDB's columns"
+        if "cid" in self.table.columns and "cid" not in named:
+            target, what = "cid", "the key of the row"
+        line = mapping(self.table.name, self.config.columns | {"": target})
+        return f" If it is {what}, map the empty name: {line}."
+
+    def _meant(self, name: str) -> list[Column]:
+        """The columns of SynDB that a name in the file means."""
+        return [*filter(None, map(self.table.column, self.config.names_of(name)))]
+
+    def claim(self) -> list[str]:
+        """Note which columns of SynDB the names mean. Returns those that mean nothing."""
+        unknown: dict[str, None] = {}
+        for index, name in enumerate(self.names):
+            if name in self.config.ignore or (not name and name not in self.config.columns):
+                continue
+            meant = self._meant(name)
+            for column in meant:
+                self.claims.setdefault(column.name, []).append(index)
+            if not meant:
+                if name in SERVER_COLUMNS:
+                    self.report("SYN-COL-003", name)
+                else:
+                    unknown[name] = None
+        return list(unknown)
+
+    def _near_columns(self, name: str) -> list[str]:
+        return _near(name, {column.name: column.aliases for column in self.table.columns.values()})
+
+    def report_unknown(self, names: list[str]) -> None:
+        """Report each column called `names`, which mean nothing, with lines for the config that can
+        be copied. No column of SynDB that the file has already is offered again.
+        """
+        table, config = self.table, self.config
+        taken = {target: self.names[indexes[0]] for target, indexes in self.claims.items()}
+        spelt = Counter(map(_spelling, names))
+        # `Parent ID` leaves no doubt, unless another column is spelt so too.
+        plain = {
+            name: target
+            for name in names
+            for target in [_spelling(name)]
+            if target in table.columns and target not in taken and spelt[target] == 1
+        }
+        near = {name: self._near_columns(name) for name in names[:_COMPARED]}
+        single = names
+        if len(names) > FEW_UNKNOWN:
+            single = [name for name in names if near.get(name)][:MAX_NAMED]
+        together = [name for name in names if name not in set(single)]
+        ignoring = f"`tables.{table.name}.ignore: [{listed(config.ignore, together or single)}]`"
+        for name in single:
+            free = [target for target in near[name] if target not in taken]
+            likely = free[0] if free else "<column of SynDB>"
+            # No two columns may be mapped to one, so a line never offers that.
+            others = {
+                lab: target
+                for lab, target in (config.columns | plain).items()
+                if lab == name or (target != likely and likely not in config.names_of(lab))
+            }
+            line = mapping(table.name, others | {name: likely})
+            what = f"If it is {likely}, map it" if free else "Say which of SynDB's columns it is"
+            advice = f"{what}: {line}."
+            if near[name] and (first := near[name][0]) in taken:
+                advice = f"{taken[first]!r} is {first} already. {advice}"
+            if not together:
+                every_one = " leaves out all that are unknown" if len(names) > 1 else ""
+                advice += f" If SynDB is not to have it: {ignoring}{every_one}."
+            what = f"the column {name!r}"
+            self.report("SYN-COL-001", name, names=what, near=_nearest(free), advice=advice)
+        if together:
+            what = f"the column{'' if len(together) == 1 else 's'} " + _first_of(together)
+            advice = (
+                f"First map those that SynDB should have, in `tables.{table.name}.columns`. Then"
+                f" leave out the rest: {ignoring}."
+            )
+            values = {"names": what, "near": "", "advice": advice}
+            self.report("SYN-COL-001", together[0], len(together), **values)
+
+    def report_required(self, column: str, unknown: Sequence[str]) -> None:
+        near = [name for name in unknown[:_COMPARED] if column in self._near_columns(name)][:3]
+        line = mapping(
+            self.table.name, self.config.columns | {near[0] if near else IN_FILE: column}
+        )
+        advice = f"Say which column it is: {line}, or add it to the file."
+        self.report("SYN-COL-002", column, near=_nearest(near), advice=advice)
+
+    def report_config_names(self) -> None:
+        """Report each column that the config names and the file lacks."""
+        config, claimed = self.config, list(self.claims)
+        in_file = [name for name in self.names if name]
+        units = [
+            name
+            for name in config.units
+            if (column := self.table.column(name)) and column.name not in claimed
+        ]
+        lacking = [
+            *((name, "columns", in_file) for name in config.columns if name not in self.names),
+            *((name, "ignore", in_file) for name in config.ignore if name not in self.names),
+            *((name, "units", claimed) for name in units),
+            *((name, "key", claimed) for name in config.key if name not in claimed),
+        ]
+        for name, key, present in lacking:
+            near = _nearest(_near(name, dict.fromkeys(present, ())))
+            advice = f"Correct the name in `tables.{self.table.name}.{key}`, or take it out there."
+            self.report("SYN-COL-006", name, key=key, near=near, advice=advice)
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    shown = ", ".join(map(repr, names[:MAX_NAMED]))
+    return shown + (f" and {more:,} more" if more > 0 else "")
+
+
+def _nearest(names: Sequence[str]) -> str:
+    return f" (nearest: {', '.join(names)})" if names else ""
+
+
+def difference(names: Sequence[str], other: Sequence[str]) -> str:
+    """How two sets of column names differ, in words; "" when they hold the same names."""
+    more = [repr(name) for name in names if name not in other]
+    fewer = [repr(name) for name in other if name not in names]
+    parts = [("it has", more), ("it lacks", fewer)]
+    return " and ".join(f"{verb} {', '.join(some)}" for verb, some in parts if some)

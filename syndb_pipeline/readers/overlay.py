@@ -17,9 +17,9 @@ from typing import Final
 import duckdb
 
 from syndb_pipeline.base.engine import given, literal, parquet
-from syndb_pipeline.readers import casts, corrections, endings
+from syndb_pipeline.readers import casts, corrections
 from syndb_pipeline.readers.corrections import Correction, FileCorrections, row_text
-from syndb_pipeline.readers.part import Part, Problem, column_name, jumps_without, line_of
+from syndb_pipeline.readers.part import CUT_OFF, Part, Problem, column_name, jumps_without, line_of
 from syndb_pipeline.readers.text import text_files
 
 _ROWS: Final = "rows.parquet"
@@ -201,7 +201,7 @@ def _left(part: Part, fixes: FileCorrections) -> Iterator[Problem]:
     for problem in part.problems:
         cells = [(each.row, each.column) for each in problem.examples if each.column]
         seen = all({cell, (cell[0], "")} & places for cell in cells) or (
-            problem.code == endings.CODE and (cells[0][0] or 0) <= last
+            problem.code == CUT_OFF and (cells[0][0] or 0) <= last
         )
         if not (cells and len(cells) == problem.count and seen):
             yield problem

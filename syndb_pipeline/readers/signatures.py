@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.readers.formats import format_of, suffix
-from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.part import cannot_read
+from syndb_pipeline.readers.part import cannot_read, gunzipped
 
 HEAD_BYTES: Final = 4096
 

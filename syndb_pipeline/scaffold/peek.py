@@ -16,8 +16,8 @@ from typing import Final
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.files import vet
 from syndb_pipeline.readers.formats import Glimpse, Means, Rows, every_suffix, format_of, suffix
-from syndb_pipeline.readers.guard import vet
 from syndb_pipeline.readers.part import Unreadable as Refused
 from syndb_pipeline.readers.text.layout import DELIMITERS, read_as
 from syndb_pipeline.scaffold.names import KNOWN, plain

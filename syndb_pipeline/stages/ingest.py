@@ -21,7 +21,7 @@ from syndb_pipeline.base.engine import literal, parquet, write_parquet
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
 from syndb_pipeline.readers import casts, corrections, files, summary_words
 from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.readers.guard import Guard
+from syndb_pipeline.readers.files import Guard
 from syndb_pipeline.readers.part import Problem
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.table_reader import (

@@ -25,17 +25,16 @@ from syndb_pipeline.contract.tables import Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import (
     casts,
-    column_match,
     corrections,
-    endings,
     files,
     headers,
     overlay,
 )
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.files import Guard
 from syndb_pipeline.readers.formats import Means, format_of, in_words
-from syndb_pipeline.readers.guard import Guard
 from syndb_pipeline.readers.part import (
+    CUT_OFF,
     DATE_KEY,
     Kept,
     Part,
@@ -231,7 +230,7 @@ class TableReader:
                     " since: export it as one Parquet file."
                 )
             elif len(inside) == 1:
-                advice = f"Name the files in it: `{setting}: {headers.yaml_path(inside[0])}`."
+                advice = f"Name the files in it: `{setting}: {headers.yaml_word(inside[0])}`."
             elif inside:
                 advice = f"Name those of the table in `{setting}`; it holds {' and '.join(inside)}."
             else:
@@ -278,13 +277,11 @@ class TableReader:
     def _combine(self, parts: list[Part], paths: list[Path], target: Path, read: Read) -> None:
         """Write the rows of `parts`, in order, to `target`, and say in `read` what came of it."""
         first = parts[0]
-        matches = [
-            column_match.match(part.file, part.names, self.table, self.config) for part in parts
-        ]
+        matches = [headers.match(part.file, part.names, self.table, self.config) for part in parts]
         read.problems += [self._placed(problem, first) for problem in matches[0].problems]
         different = [part for part in parts[1:] if sorted(part.names) != sorted(first.names)]
         for part in different:
-            how = column_match.difference(part.names, first.names) or "one of them has a name twice"
+            how = headers.difference(part.names, first.names) or "one of them has a name twice"
             problem = Problem(
                 "SYN-READ-012", part.file, values={"other": first.file, "difference": how}
             )
@@ -405,7 +402,7 @@ class TableReader:
         return [
             (
                 replace(problem, severity="warning", confidence="possible")
-                if problem.code == endings.CODE and problem.examples[0].column == part.names[-1]
+                if problem.code == CUT_OFF and problem.examples[0].column == part.names[-1]
                 else problem
             )
             for problem in part.problems

@@ -29,8 +29,7 @@ from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.units import magnitudes
 from syndb_pipeline.checks.units.magnitudes import AXES, listed
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
-from syndb_pipeline.readers.files import outside
-from syndb_pipeline.readers.guard import forbidden
+from syndb_pipeline.readers.files import forbidden, outside
 from syndb_pipeline.state.stage import Context
 
 _COLUMNS: Final = {"path": "VARCHAR"} | dict.fromkeys(

@@ -19,7 +19,6 @@ from syndb_pipeline.base.engine import given, parquet
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
 from syndb_pipeline.readers import casts, headers
-from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.fence import LimitReached
 from syndb_pipeline.readers.formats import Format, Glimpse, LabFile, Means, Texts
 from syndb_pipeline.readers.part import (
@@ -28,6 +27,7 @@ from syndb_pipeline.readers.part import (
     cannot_read,
     column_name,
     refused,
+    stops_early,
     too_many_columns,
 )
 from syndb_pipeline.readers.signatures import check_is

@@ -1,24 +1,40 @@
-"""Text files as UTF-8: byte order marks, other encodings, compressed files.
+"""Text files as UTF-8: compressed files, byte order marks, other encodings, and in which of them
+text was written that is no UTF-8.
 
-Belongs here: turning a file's bytes into UTF-8 bytes, line ends untouched, and saying which byte
-cannot be. Does not: lines and values.
+Belongs here: turning a file's bytes into UTF-8 bytes, line ends untouched; the evidence of a file's
+lines, and the words of SYN-READ-003. Does not: lines and values.
+
+An encoding is offered only where its letters make words and no other common one does as well: under
+a wrong one every key would be read, accepted and wrong. A file whose other lines are UTF-8 has no
+encoding of its own: under any other, those lines would be wrong.
 """
 
 from __future__ import annotations
 
 import codecs
+import glob
 import re
+import shutil
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.readers.endings import stops_early
-from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.part import Problem, Unreadable, cannot_read
+from syndb_pipeline.config.table_settings import TableConfig
+from syndb_pipeline.readers.part import (
+    Places,
+    Problem,
+    Unreadable,
+    cannot_read,
+    gunzipped,
+    stops_early,
+)
 from syndb_pipeline.readers.signatures import check_is
-from syndb_pipeline.readers.text import encoding_guess
+from syndb_pipeline.readers.text.lines import CHUNK, line_end, physical_lines
+
+BYTES: Final = "SYN-READ-003"
 
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,9 +43,9 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHUNK: Final = 1 << 20
-_AROUND: Final = 200
+_WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
+_HEAD: Final = 4096
 _TAIL: Final = 1 << 16
 _MANY_CONTROLS: Final = 8
 """Control characters that a text does not have by a slip."""
@@ -37,18 +53,157 @@ _MANY_CONTROLS: Final = 8
 _CONTROLS: Final = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
 _END_MARK: Final = re.compile(rb"\x1a[\x1a\r\n\0 \t]*\Z")
 
+_SAMPLE: Final = 200
+"""Lines whose letters are looked at."""
 
-def check_name(encoding: str, table: str) -> str:
-    """Python's name of `encoding`. Raises `ConfigError` when there is no such text encoding."""
-    try:
-        info = codecs.lookup(encoding)
-        "a".encode(info.name)
-    except (LookupError, ValueError, TypeError):
-        raise ConfigError(
-            f"tables.{table}.encoding: {encoding!r} is no encoding Python knows.",
-            next_step="Common ones are utf-8, cp1252, latin-1 and utf-16.",
-        ) from None
-    return info.name
+_ENOUGH: Final = 0.95
+"""Of the letters beyond ASCII, this share must make sense in an encoding that is offered."""
+
+_SHOWN: Final = 60
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_IN_WORD: Final = re.compile(rb"[A-Za-z][\x80-\xff]|[\x80-\xff][A-Za-z]")
+_BETWEEN_VALUES: Final = re.compile(rb'[,;\t|"\r\n]')
+
+_UTF8: Final = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+
+_WESTERN: Final = frozenset({"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"})
+"""Encodings, as Python names them, in which UTF-8's pairs of bytes make no word: `Ã¼` for ü."""
+
+_MISREAD: Final = re.compile(
+    rb"\xc3[\x80-\xbf]|\xc2[\xa0-\xbf]|\xe2\x80[\x90-\xa6]|\xce[\x91-\xbf]|\xcf[\x80-\x89]"
+)
+"""The UTF-8 of letters that labs use: é, µ, dashes, Greek."""
+
+_NO_LETTER: Final = re.compile(rb"[\x80-\x9f]")
+"""Bytes that are control characters in ISO 8859, and letters and quotation marks under Windows and
+on Macs.
+"""
+
+_CAPITALS, _SMALL = "À-ÖØ-ÞŒŠŽŸ", "ß-öø-ÿœšž"
+_LETTERS: Final = re.compile(
+    r"(?<![^\x00-\x7f]{2})(?:(?<![a-zSMALL])(?:(?<![A-ZCAPITALS])[CAPITALS]"
+    r"|[CAPITALS](?![a-zSMALL]))|(?<![A-ZCAPITALS]{2})[SMALL])".replace(
+        "CAPITALS", _CAPITALS
+    ).replace("SMALL", _SMALL)
+)
+"""Letters beyond ASCII where a word may have them: few beside one another, capitals at its
+beginning or among capitals.
+"""
+
+_SIGNS: Final = re.compile(
+    r"(?<![^\W\d_])(?:µ(?=[mMlLgsA]|\W|\Z)|°(?![a-zß-öø-ÿ])|[±×≤≥≈§€£](?![^\W\d_])|[½¼¾](?!\w))"
+    r"|(?<=[mM])[²³](?!\w)|(?<=[^\W\d_])’|[–—\xa0]|(?<!\w)[“‘«„…®™]|[”»…®™](?!\w)"
+)
+"""Signs beyond ASCII where a text may have them: µ before a unit, ² behind one, ’ behind a
+letter.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The setting `encoding` of `table`, by Python's `name`. It is for all files of the table,
+    which may be `several`, so naming another for one of them may spoil the others.
+    """
+
+    name: str
+    table: str
+    several: bool = False
+
+    @classmethod
+    def of(cls, config: TableConfig, table: str, file: str) -> Setting:
+        """What the config says for `file`. Raises `ConfigError` when there is no such text
+        encoding.
+        """
+        try:
+            info = codecs.lookup(config.encoding)
+            "a".encode(info.name)
+        except (LookupError, ValueError, TypeError):
+            raise ConfigError(
+                f"tables.{table}.encoding: {config.encoding!r} is no encoding Python knows.",
+                next_step="Common ones are utf-8, cp1252, latin-1 and utf-16.",
+            ) from None
+        return cls(info.name, table, glob.has_magic(config.file) and file != config.file)
+
+    def to_name(self, encoding: str) -> str:
+        """What to do about a file that is in `encoding`."""
+        if self.several:
+            return (
+                f"It is in {encoding}, and all files of a table are read in one encoding: save all"
+                " of them as UTF-8."
+            )
+        what = "It is UTF-8" if encoding == "utf-8" else "Save it as UTF-8, or name its encoding"
+        return f"{what}: `tables.{self.table}.encoding: {encoding}`."
+
+    def to_choose(self, readings: dict[str, str], place: str) -> str:
+        """What to do about a file that may be in one of these encodings, in which `place` reads
+        so.
+        """
+        if len(readings) == 1:
+            ((name, text),) = readings.items()
+            return f"{self.to_name(name)} In it {place} reads {text!r}."
+        shown = " or ".join(f"{name} ({place} reads {text!r})" for name, text in readings.items())
+        return (
+            "Save it as UTF-8 with the program that wrote it, or name its encoding, `encoding` of"
+            f" `tables.{self.table}`: {shown or 'e.g. cp1251, shift_jis or gb18030'}."
+        )
+
+    def for_bytes(self, piece: bytes) -> str:
+        """What to do about a file whose `piece` cannot be in the encoding."""
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(piece)
+        except UnicodeDecodeError:
+            lines = [line for line in piece.splitlines() if not line.isascii()][:_SAMPLE]
+            found = _readings(lines, returns=False)
+            found.pop(self.name, None)
+            return self.to_choose(found, "the text")
+        return self.to_name(_wide_of(piece[:_HEAD]) or "utf-8")
+
+    def wrong(self, file: str, reason: str, advice: str) -> Unreadable:
+        """`Unreadable` because the text of `file` is not in the encoding."""
+        values = {"encoding": self.name, "reason": reason, "advice": advice}
+        return Unreadable(Problem(BYTES, file, values=values))
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text file as UTF-8 at `path`, which was in `encoding`, and what to say of that."""
+
+    path: Path
+    encoding: str
+    problems: Sequence[Problem] = ()
+
+
+def as_utf8(path: Path, file: str, setting: Setting, scratch: Path) -> Text:
+    """The text of `path`, called `file` in findings, as UTF-8: `path` itself where it is that
+    already, else a copy in `scratch`, an empty folder of this file's own.
+
+    A byte order mark wins over `setting`. Raises `Unreadable` where it is empty, no text, or text
+    in another encoding.
+    """
+    if path.name.lower().endswith(".gz"):
+        path = _unpacked(path, file, scratch)
+    with path.open("rb") as source:
+        head = source.read(_HEAD)
+    if not head:
+        raise _empty(file)
+    check_is(path, file, "text")
+    found = next((name for mark, name in _BOMS if head.startswith(mark)), setting.name)
+    setting = replace(setting, name="utf-8" if found == "utf-8-sig" else found)
+    if setting.name == "utf-8":
+        if wide := _wide_of(head):
+            which = "every other byte is" if "16" in wide else "most bytes are"
+            reason = f"{which} zero, as in UTF-{wide[4:6]} text"
+            raise setting.wrong(file, reason, setting.to_name(wide))
+        path = _without_end_mark(path, file, scratch)
+        _check_text(path, file)
+        return Text(path, "utf-8")
+    if found.startswith(("utf-16", "utf-32")) and b"\0" not in head and head.isascii():
+        reason = f"it has none of the zero bytes that {found} text has"
+        raise setting.wrong(file, reason, setting.to_name("utf-8"))
+    path = _without_end_mark(_transcoded(path, file, setting, scratch), file, scratch)
+    return Text(path, found, _doubts(path, file, setting))
 
 
 def seen(head: bytes) -> tuple[str, dict[str, str] | None]:
@@ -59,60 +214,37 @@ def seen(head: bytes) -> tuple[str, dict[str, str] | None]:
     first line beyond ASCII reads in it. A file of which some lines are UTF-8 is UTF-8: the others
     are damaged.
     """
-    for mark, name in _BOMS:
-        if head.startswith(mark):
-            return name, None
-    if b"\0" in head and (wide := encoding_guess.utf16_of(head[:4096])):
-        return wide, None
+    known = next((name for mark, name in _BOMS if head.startswith(mark)), None)
+    if known or (known := _wide_of(head[:_HEAD])):
+        return known, None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        readings = encoding_guess.readings_of(head.splitlines())
+        evidence = Evidence()
+        for line in head.splitlines():
+            evidence.add(1, line)
+        readings = None if evidence.is_mixed else evidence.readings
         return next(iter(readings or {}), "utf-8"), readings
     return "utf-8", None
 
 
-def as_utf8(
-    path: Path, file: str, encoding: str, table: str, scratch: Path, *, several: bool = False
-) -> tuple[Path, str]:
-    """A path whose bytes are the text of `path` as UTF-8, and the encoding found: `path` itself
-    where it is UTF-8 already.
-
-    Args:
-        path: The lab's file, called `file` in findings.
-        file: That name.
-        encoding: The config's, as Python names it; a byte order mark wins over it.
-        table: SynDB's table, which settings are named for.
-        scratch: An empty folder of this file's own, for the copy where one is needed.
-        several: Whether it is one of several files of the table, which are all read in one
-            encoding.
-
-    Raises:
-        Unreadable: It is empty, no text, or text in another encoding.
+def _wide_of(head: bytes) -> str | None:
+    """The encoding of two or four bytes a letter in which `head`, which has no byte order mark, is
+    text; None when it is none.
     """
-    if path.name.lower().endswith(".gz"):
-        _check_packed(path, file)
-        path = _unpacked(path, file, scratch)
-    with path.open("rb") as source:
-        head = source.read(4096)
-    if not head:
-        raise _empty(file)
-    check_is(path, file, "text")
-    found = next((name for mark, name in _BOMS if head.startswith(mark)), encoding)
-    text = _Text(path, file, found, table, several)
-    if found in ("utf-8", "utf-8-sig"):
-        if b"\0" in head and (wide := encoding_guess.utf16_of(head)):
-            which = "every other byte is" if "16" in wide else "most bytes are"
-            reason = f"{which} zero, as in UTF-{wide[4:6]} text"
-            text = replace(text, encoding="utf-8")
-            raise text.wrong(reason, encoding_guess.name_it(table, wide, several=several))
-        path = _without_end_mark(path, file, scratch)
-        _check_text(path, file)
-        return path, "utf-8"
-    if found.startswith(("utf-16", "utf-32")) and b"\0" not in head and head.isascii():
-        reason = f"it has none of the zero bytes that {found} text has"
-        raise text.wrong(reason, encoding_guess.name_it(table, "utf-8", several=several))
-    return _without_end_mark(text.transcoded(scratch), file, scratch), found
+    for name in _WIDE:
+        text = head[: len(head) // 4 * 4].decode(name, "replace")
+        marks = sum(character.isprintable() or character in "\t\r\n" for character in text)
+        # Text in which every second character is a zero, or hardly one is printed, is damage or no
+        # text.
+        if (
+            text
+            and "\0" not in text
+            and marks >= _ENOUGH * len(text)
+            and sum(map(str.isascii, text)) * 2 >= len(text)
+        ):
+            return name
+    return None
 
 
 def _empty(file: str) -> Unreadable:
@@ -127,43 +259,31 @@ def _without_end_mark(path: Path, file: str, scratch: Path) -> Path:
     with path.open("rb") as source:
         source.seek(max(size - _TAIL, 0))
         tail = source.read()
-        mark = _END_MARK.search(tail)
-        if mark is None:
-            return path
-        length = size - len(tail) + mark.start()
-        if not length:
-            raise _empty(file)
-        before = tail[: mark.start()]
-        target = scratch / "ended.txt"
-        source.seek(0)
-        with target.open("wb") as sink:
-            while length and (chunk := source.read(min(length, _CHUNK))):
-                sink.write(chunk)
-                length -= len(chunk)
-            if not before.endswith((b"\n", b"\r")):  # the mark says that the line is whole
-                sink.write(b"\r" if b"\r" in before and b"\n" not in before else b"\n")
+    mark = _END_MARK.search(tail)
+    if mark is None:
+        return path
+    before = tail[: mark.start()]
+    if len(tail) == size and not before:
+        raise _empty(file)
+    target = Path(shutil.copyfile(path, scratch / "ended.txt"))
+    with target.open("r+b") as sink:
+        sink.truncate(size - len(tail) + len(before))
+        sink.seek(0, 2)
+        if not before.endswith((b"\n", b"\r")):  # the mark says that the line is whole
+            sink.write(b"\r" if b"\r" in before and b"\n" not in before else b"\n")
     return target
 
 
 def _check_text(path: Path, file: str) -> None:
-    """Raise `Unreadable` when the first bytes of a file are those of no text, or the first or last
-    hold zeros.
-
-    Zeros between are for its census to see.
-    """
+    """Raise `Unreadable` when the first bytes of a file are those of no text."""
     with path.open("rb") as source:
-        head = source.read(4096)
-        source.seek(max(path.stat().st_size - 4096, 0))
-        tail = source.read()
-    zeros = b"\0" in head or b"\0" in tail
+        head = source.read(_HEAD)
     controls = len(_CONTROLS.findall(head))
-    if controls >= _MANY_CONTROLS and controls * (50 if zeros else 20) > len(head):
+    if controls >= _MANY_CONTROLS and controls * (50 if b"\0" in head else 20) > len(head):
         advice = "Export the table with the program that wrote it, as .parquet or .csv."
         raise cannot_read(
             file, "it is no text but binary data of a format that is not recognised", advice
         )
-    if zeros:
-        raise zero_bytes(path, file)
 
 
 def zero_bytes(path: Path, file: str) -> Unreadable:
@@ -172,44 +292,31 @@ def zero_bytes(path: Path, file: str) -> Unreadable:
     """
     line, zeros, others = 1, 0, False
     with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            if not zeros:
-                at = chunk.find(b"\0")
-                line += chunk.count(b"\n", 0, at if at >= 0 else len(chunk))
-                if at < 0:
-                    continue
-                chunk = chunk[at:]
-            zeros += chunk.count(b"\0")
-            others = others or bool(chunk.strip(b"\0"))
+        while chunk := source.read(CHUNK):
+            before, mark, after = (b"", b"", chunk) if zeros else chunk.partition(b"\0")
+            line += before.count(b"\n")
+            zeros += len(mark) + after.count(b"\0")
+            others = others or bool(after.strip(b"\0"))
+    again = "Copy or export it again from its source: rows may be missing."
     if others:
-        return cannot_read(
-            file,
-            f"it holds zero bytes, as damaged files do, first in line {line:,}",
-            "Export it again from its source.",
-        )
-    reason = (
-        f"it ends in {zeros:,} zero byte{'' if zeros == 1 else 's'} from line {line:,} on, as a"
-        " copy does that broke off"
-    )
-    return cannot_read(
-        file, reason, "Copy or export it again from its source: rows may be missing."
-    )
-
-
-def _check_packed(path: Path, file: str) -> None:
-    """Raise `Unreadable` when the file at `path`, called .gz, is not compressed with gzip."""
-    with path.open("rb") as source:
-        head = source.read(4096)
-    if not head or head.startswith(b"\x1f\x8b"):
-        return
-    check_is(path, file, "gzip file")
-    if b"\0" not in head and not _CONTROLS.search(head):
-        raise cannot_read(
-            file, "it is not compressed, though its name ends in .gz", "Take .gz out of its name."
-        )
+        reason = f"it holds zero bytes, as damaged files do, first in line {line:,}"
+        return cannot_read(file, reason, again)
+    plural = "" if zeros == 1 else "s"
+    reason = f"it ends in {zeros:,} zero byte{plural} from line {line:,} on, as a broken copy does"
+    return cannot_read(file, reason, again)
 
 
 def _unpacked(path: Path, file: str, scratch: Path) -> Path:
+    """A copy of the gzip file at `path`, unpacked. Raises `Unreadable` when it is not whole, or
+    none.
+    """
+    with path.open("rb") as source:
+        head = source.read(_HEAD)
+    if head and not head.startswith(b"\x1f\x8b"):
+        check_is(path, file, "gzip file")
+        if b"\0" not in head and not _CONTROLS.search(head):
+            reason = "it is not compressed, though its name ends in .gz"
+            raise cannot_read(file, reason, "Take .gz out of its name.")
     target = scratch / "unpacked.txt"
     try:
         with path.open("rb") as source, target.open("wb") as sink:
@@ -224,113 +331,209 @@ def _unpacked(path: Path, file: str, scratch: Path) -> Path:
     return target
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A text file in another encoding than UTF-8, as the config or a mark says."""
-
-    path: Path
-    file: str
-    encoding: str
-    table: str
-    several: bool
-
-    def wrong(self, reason: str, advice: str) -> Unreadable:
-        """`Unreadable` because the text is not in the encoding."""
-        values = {"encoding": self.encoding, "reason": reason, "advice": advice}
-        return Unreadable(Problem("SYN-READ-003", self.file, values=values))
-
-    def transcoded(self, scratch: Path) -> Path:
-        """A copy as UTF-8 in the folder `scratch`."""
-        target, encoding = scratch / "transcoded.txt", self.encoding
-        decoder = codecs.getincrementaldecoder(encoding)()
-        lines, done, seam = 1, 0, b""
-        with self.path.open("rb") as source, target.open("wb") as sink:
-            while True:
-                chunk = source.read(_CHUNK)
-                if encoding in encoding_guess.WESTERN:
-                    if misread := encoding_guess.MISREAD.search(seam + chunk):
-                        raise self._is_utf8(done - len(seam) + misread.start())
-                    seam = chunk[-2:]
-                if encoding.startswith("iso8859-") and (
-                    control := encoding_guess.CONTROL.search(chunk)
-                ):
-                    raise self._is_no_latin(done + control.start())
-                pending = len(decoder.getstate()[0])
-                try:
-                    text = decoder.decode(chunk, final=not chunk)
-                except UnicodeError as error:
-                    if not chunk and done:
-                        reason = f"its last character is not whole in {encoding}"
-                        raise stops_early(self.file, reason) from None
-                    start, piece = getattr(error, "start", 0), getattr(error, "object", chunk)
-                    lines += piece[:start].decode(encoding, "replace").count("\n")
-                    at = done - pending + start + 1
-                    reason = f"byte {at:,} of the file, near line {lines:,}, cannot be decoded"
-                    raise self.wrong(reason, self._advice(piece)) from None
-                sink.write(text.encode("utf-8", "surrogatepass"))
-                lines += text.count("\n")
-                done += len(chunk)
-                if not chunk:
-                    return target
-
-    def _advice(self, piece: bytes) -> str:
-        return encoding_guess.advice_for(self.table, self.encoding, piece, several=self.several)
-
-    def _is_utf8(self, at: int) -> Unreadable:
-        """`Unreadable` because the bytes of the file at `at` are a letter in UTF-8.
-
-        In a Western encoding such a pair of bytes is `Ã¼` or `Â°`, which is in no word, and every
-        key that holds one would be a wrong key.
-        """
-        number, line, offset = _line_at(self.path, at)
-        word = encoding_guess.value_at(line, offset)
-        reason = (
-            f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which would be"
-            f" read as {word.decode(self.encoding, 'replace')!r}"
-        )
-        if not _is_whole_utf8(self.path):
-            advice = (
-                "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it"
-                " again, all of it as UTF-8."
-            )
-        elif self.several:
-            advice = (
-                "The whole file is UTF-8. All files of the table are read in one encoding: save"
-                " the others as UTF-8, and take it out."
-            )
-        else:
-            advice = f"The whole file is UTF-8: `tables.{self.table}.encoding: utf-8`."
-        return self.wrong(reason, advice)
-
-    def _is_no_latin(self, at: int) -> Unreadable:
-        """`Unreadable` because the file's byte at `at` is a control character, and no letter."""
-        number, line, offset = _line_at(self.path, at)
-        letters = encoding_guess.UTF8.finditer(line)
-        if any(letter.start() <= offset < letter.end() for letter in letters):
-            return self._is_utf8(at)
-        reason = f"line {number:,} holds the byte 0x{line[offset]:02X}, which is no letter in it"
-        return self.wrong(reason, self._advice(line))
-
-
-def _line_at(path: Path, at: int) -> tuple[int, bytes, int]:
-    """The line around byte `at` of a file: its number, as much of its text as a value may take, and
-    where in that text the byte is.
+def _transcoded(path: Path, file: str, setting: Setting, scratch: Path) -> Path:
+    """A copy of the text at `path` as UTF-8. Raises `Unreadable` where bytes of it cannot be in
+    the encoding.
     """
-    number, line, left = 1, b"", at
-    with path.open("rb") as source:
-        while left and (chunk := source.read(min(left, _CHUNK))):
-            number += chunk.count(b"\n")
-            line = (line + chunk).rpartition(b"\n")[2][-_AROUND:]
-            left -= len(chunk)
-        return number, line + source.read(_AROUND).partition(b"\n")[0], len(line)
+    target, encoding = scratch / "transcoded.txt", setting.name
+    decoder = codecs.getincrementaldecoder(encoding)()
+    chunk, lines, done = b"-", 1, 0
+    with path.open("rb") as source, target.open("wb") as sink:
+        while chunk:
+            chunk = source.read(CHUNK)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeError as error:
+                if not chunk and done:
+                    reason = f"its last character is not whole in {encoding}"
+                    raise stops_early(file, reason) from None
+                start, piece = getattr(error, "start", 0), getattr(error, "object", chunk)
+                lines += piece[:start].decode(encoding, "replace").count("\n")
+                at = done - pending + start + 1
+                reason = f"byte {at:,} of the file, near line {lines:,}, cannot be decoded"
+                raise setting.wrong(file, reason, setting.for_bytes(piece)) from None
+            sink.write(text.encode("utf-8", "surrogatepass"))
+            lines += text.count("\n")
+            done += len(chunk)
+    return target
 
 
-def _is_whole_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as source:
-            while chunk := source.read(_CHUNK):
-                decoder.decode(chunk)
-    except UnicodeDecodeError:
-        return False
-    return True
+def _doubts(text: Path, file: str, setting: Setting) -> list[Problem]:
+    """A warning where the encoding makes no words of the file that is now at `text`, and another
+    common one does.
+
+    Raises `Unreadable` where its bytes are letters in UTF-8, or none in the encoding: in a Western
+    one UTF-8's pairs of bytes are `Ã¼` or `Â°`, which is in no word, and every key that holds one
+    would be a wrong key.
+    """
+    encoding = setting.name
+    western, iso = encoding in _WESTERN, encoding.startswith("iso8859-")
+    if not western and not iso:
+        return []
+    lines: list[bytes] = []
+    places = Places(file)
+    end = line_end(text)
+    with text.open("rb") as source:
+        for number, line in enumerate(physical_lines(source, end), start=1):
+            if line.isascii():
+                continue
+            raw = line.decode().encode(encoding)
+            no_letter = _NO_LETTER.search(raw) if iso else None
+            letter = (_MISREAD.search(raw) if western else None) or (
+                no_letter and _UTF8.search(raw)
+            )
+            if letter:
+                word = _value_at(raw, letter.start())
+                reason = (
+                    f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which"
+                    f" would be read as {word.decode(encoding, 'replace')!r}"
+                )
+                raise setting.wrong(file, reason, _as_a_whole(text, end, setting))
+            if no_letter:
+                byte = raw[no_letter.start()]
+                reason = f"line {number:,} holds the byte 0x{byte:02X}, which is no letter in it"
+                raise setting.wrong(file, reason, setting.for_bytes(raw))
+            # A sign by itself says nothing.
+            if western and len(lines) < _SAMPLE and _IN_WORD.search(raw):
+                lines.append(raw)
+                places.add(number, line.decode())
+    if not lines or _reading(lines, encoding) is not None:
+        return []
+    readings = _readings(lines, returns=end == b"\r")
+    readings.pop(encoding, None)
+    shown = _first_value(lines[0]).decode(encoding)
+    where = f"line {places.examples[0].row:,}"
+    return [
+        replace(problem, severity="warning", confidence="likely")
+        for problem in places.problem(
+            BYTES,
+            encoding=encoding,
+            reason=f"{where} reads {shown!r} in it, whose letters make no word",
+            advice=setting.to_choose(readings, where),
+        )
+        if readings
+    ]
+
+
+def _as_a_whole(text: Path, end: bytes, setting: Setting) -> str:
+    """What to do about a file at `text` that is UTF-8 at one place at least."""
+    with text.open("rb") as source:
+        for line in physical_lines(source, end):
+            if not line.isascii() and utf8_fault(line.decode().encode(setting.name)):
+                return (
+                    "Other lines are not UTF-8, so no encoding fits the file as a whole. Write it"
+                    " again, all of it as UTF-8."
+                )
+    return setting.to_name("utf-8")
+
+
+def utf8_fault(line: bytes) -> UnicodeDecodeError | None:
+    """Where `line` stops being UTF-8; None where it does not."""
+    if not line.isascii():
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            return error
+    return None
+
+
+def stops_inside(fault: UnicodeDecodeError | None) -> bool:
+    """Whether a line is UTF-8 but for a letter at its end that is not whole."""
+    return fault is not None and fault.reason == "unexpected end of data"
+
+
+@dataclass
+class Evidence:
+    """What the lines of a file say that is read as UTF-8 and is none. `returns` says that its
+    lines end in CR, as old Macs wrote them.
+    """
+
+    returns: bool = False
+    count: int = 0
+    first: str = ""
+    number: int = 0
+    _texts: list[bytes] = field(default_factory=list)
+    is_mixed: bool = False
+
+    def add(self, number: int, line: bytes) -> None:
+        """Line `number` of the file."""
+        fault = utf8_fault(line)
+        if fault is None:
+            self.is_mixed = self.is_mixed or not line.isascii()
+            return
+        self.count += 1
+        self.is_mixed = self.is_mixed or _UTF8.search(line) is not None
+        if not self.first:
+            self.number = number
+            self.first = f"line {number:,}, byte {fault.start + 1} is 0x{line[fault.start]:02X}" + (
+                ", where the line stops" if stops_inside(fault) else ""
+            )
+        if len(self._texts) < _SAMPLE:
+            self._texts.append(line)
+
+    @property
+    def readings(self) -> dict[str, str]:
+        """The encodings in which the lines make sense, each with what the first of them reads."""
+        return _readings(self._texts, self.returns)
+
+    def values(self, setting: Setting) -> dict[str, Any]:
+        """The values of a SYN-READ-003 about these lines."""
+        more = f"; {self.count:,} lines in all" if self.count > 1 else ""
+        advice = setting.to_choose(self.readings, f"line {self.number:,}")
+        if self.is_mixed:
+            those = "this line" if self.count == 1 else "these lines"
+            advice = f"The file is UTF-8 but for {those}: write {those} again as UTF-8."
+        return {"encoding": "utf-8", "reason": self.first + more, "advice": advice}
+
+
+def _readings(lines: list[bytes], returns: bool) -> dict[str, str]:
+    """The encodings in which `lines` make sense, each with what the first of them reads there.
+
+    Windows' encoding has its letters where Mac Roman has signs and rare capitals, and the other way
+    round: bytes from 0x80 to 0x9F are letters on Macs and under DOS, and those from 0xC0 on are
+    under Windows.
+    """
+    low = any(map(_NO_LETTER.search, lines))
+    likely = {
+        name: text
+        for name in ("cp1252", "mac-roman")
+        if (text := _reading(lines, name)) is not None
+    }
+    if returns and low and "mac-roman" in likely:
+        return {"mac-roman": likely["mac-roman"]}
+    if not low and not returns and "cp1252" in likely:
+        return {"cp1252": likely["cp1252"]}
+    if "cp1252" not in likely and not returns and (text := _reading(lines, "cp850")) is not None:
+        likely["cp850"] = text
+    return likely if len(set(likely.values())) > 1 else dict([*likely.items()][:1])
+
+
+def _reading(lines: Iterable[bytes], encoding: str) -> str | None:
+    """The first value beyond ASCII of `lines` in `encoding`; None where their letters make no sense
+    in it.
+    """
+    beyond = [line for line in lines if not line.isascii()]
+    total = sum(len(_BEYOND_ASCII.findall(line)) for line in beyond)
+    # One character a byte: these encodings have no others. Signs of DOS are drawn lines.
+    texts = [line.decode(encoding, "replace") for line in beyond]
+    patterns = (_LETTERS,) if encoding == "cp850" else (_LETTERS, _SIGNS)
+    sensible = sum(len(pattern.findall(text)) for pattern in patterns for text in texts)
+    if not total or sensible < _ENOUGH * total:
+        return None
+    return _first_value(beyond[0]).decode(encoding, "replace")
+
+
+def _first_value(line: bytes) -> bytes:
+    """The first value of a delimited line that has a byte beyond ASCII."""
+    found = _BEYOND_ASCII.search(line)
+    assert found is not None
+    return _value_at(line, found.start())
+
+
+def _value_at(line: bytes, at: int) -> bytes:
+    """The value of a delimited line that its byte `at` is in, or the part of it around the byte."""
+    before = _BETWEEN_VALUES.split(line[:at])[-1]
+    value = before + _BETWEEN_VALUES.split(line[at:], maxsplit=1)[0]
+    half = _SHOWN // 2
+    return value if len(value) <= _SHOWN else value[max(len(before) - half, 0) : len(before) + half]

@@ -1,120 +1,125 @@
-"""Lines that are no rows: refused one by one, or because no single character separates the values
-of all of them.
+"""Lines of a text file that are no rows, and a last line that seems to be cut off, as that of a
+file whose copy or export broke off.
 
-Belongs here: recognising such lines, and what to say of them. Does not: finding a delimiter,
-reading (`text_files.py`).
+Belongs here: recognising such lines, and what to say of them. Does not: finding a delimiter
+(`layout.py`), reading (`text_files.py`).
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from syndb_pipeline.readers import endings
 from syndb_pipeline.readers.headers import JOINTS
-from syndb_pipeline.readers.part import Part, Places, Problem, RefusedLines, cannot_read
-from syndb_pipeline.readers.text import refusals
-from syndb_pipeline.readers.text.encoding_guess import UNFINISHED, Evidence, what_is_wrong
+from syndb_pipeline.readers.part import CUT_OFF, Part, Places, Problem, RefusedLines
+from syndb_pipeline.readers.text.encodings import BYTES, Evidence, Setting, stops_inside, utf8_fault
 from syndb_pipeline.readers.text.lines import Record, Splitter
 
 RAGGED: Final = "SYN-READ-002"
-BYTES: Final = "SYN-READ-003"
 BLANK: Final = "SYN-READ-011"
 QUOTES: Final = "SYN-READ-015"
 
+_AGAIN: Final = "Copy or export it again: rows after this place may be missing."
+
+_SAMPLE_BYTES: Final = 1 << 18
+_ENOUGH: Final = 20
+"""Values it takes to say what the last column always looks like."""
+
+_MANY_DIGITS: Final = 3
+"""Of a thousand numbers picked by chance, one has so many digits fewer than the others."""
+
+_BLOCK: Final = 4096
+"""Disks and networks move whole blocks, so a copy that broke off mostly ends with one; chance does
+so once in 4096 files.
+"""
+
+_BROKEN_NUMBER: Final = re.compile(r"[+-]|[+-]?[0-9]*\.([0-9]*[eE][+-]?)?|[+-]?[0-9]+[eE][+-]?")
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]*\.([0-9]+)")
+_WORD: Final = re.compile(r"[^\W\d_]{2,}[^\d]*")
+
 
 class Refusals:
-    """What is no row of a part, by the rule that says so; `last` is the record seen last when it is
-    none, not reported yet.
-    """
+    """What is no row of a part, by the rule that says so."""
 
     def __init__(self, part: Part, scratch: Path) -> None:
         self.part = part
         self.lines = RefusedLines(scratch / "refused.parquet")
-        self.places = {
-            code: Places(part.file) for code in (RAGGED, BYTES, BLANK, QUOTES, endings.CODE)
-        }
-        self.last: tuple[Record, str] | None = None
+        self.places = {code: Places(part.file) for code in (RAGGED, BYTES, BLANK, QUOTES, CUT_OFF)}
         self._evidence = Evidence(part.returns)
         self._width = len(part.names)
         self._widths: set[int] = set()  # of all records that have values
-        self._one_too_many = 0
-        self._whole = 0
+        self._one_too_many = self._whole = 0
         self._blanks = b' \t"' + (part.delimiter or "").encode()
 
-    def code_of(self, record: Record) -> str:
+    def is_row(self, record: Record, *, last: bool) -> bool:
+        """Whether `record` is a row; else it is counted and kept. The file's `last` line, where
+        nothing ends it, may have been cut off.
+        """
+        code = self._code_of(record)
+        if not code:
+            return True
+        if code == BLANK:
+            self.places[code].add(record.line)
+            return False
+        if last and self._is_cut(record, code):
+            code = CUT_OFF
+        elif code == BYTES:
+            self._evidence.add(record.line, record.raw)
+        elif code == RAGGED:
+            values = record.values
+            self._one_too_many += len(values) == self._width + 1 and not values[-1].strip()
+            self._whole += (
+                len(values) == 1 and not record.plain and joined_by(values[0]) is not None
+            )
+        self.places[code].add(record.line, record.shown)
+        self.lines.add(record.line, record.shown, code)
+        return False
+
+    def _code_of(self, record: Record) -> str:
         """The rule that `record` breaks; "" when it is a row."""
-        if not record.raw.strip(self._blanks) and (record.blank or self._is_empty(record)):
+        # Delimiters and blanks alone are what a spreadsheet writes for an empty row.
+        if not record.raw.strip(self._blanks) and (
+            record.blank
+            or (len(record.values) > 1 and not any(value.strip(b" \t") for value in record.values))
+        ):
             return BLANK
         if not record.raw.isascii():
-            if not is_utf8(record.raw):
+            if utf8_fault(record.raw):
                 return BYTES
-            self._evidence.add_good(record.raw)
+            self._evidence.is_mixed = True
         if record.fault:
             return QUOTES
         self._widths.add(len(record.values))
         return "" if len(record.values) == self._width else RAGGED
 
-    @staticmethod
-    def _is_empty(record: Record) -> bool:
-        """Whether a record is delimiters and blanks alone, as a spreadsheet writes for an empty
-        row.
-        """
-        return len(record.values) > 1 and not any(value.strip(b" \t") for value in record.values)
-
-    def report_last(self, *, ended: bool = True) -> None:
-        """Count and keep `last`. It is the file's last line when `ended` is false: that one may
-        have been cut off.
-        """
-        if self.last is None:
-            return
-        record, code = self.last
-        self.last = None
-        if code == BLANK:
-            self.places[code].add(record.line)
-            return
-        if not ended and self._is_cut(record, code):
-            code = endings.CODE
-        if code == BYTES:
-            self._evidence.add_bad(record.line, record.raw)
-        if code == RAGGED:
-            self._one_too_many += (
-                len(record.values) == self._width + 1 and not record.values[-1].strip()
-            )
-            self._whole += (
-                len(record.values) == 1
-                and not record.plain
-                and refusals.joined_by(record.values[0], self._width) is not None
-            )
-        self.places[code].add(record.line, shown(record))
-        self.lines.add(record.line, shown(record), code)
-
     def _is_cut(self, record: Record, code: str) -> bool:
         if code == BYTES:
-            return what_is_wrong(record.line, record.raw).endswith(UNFINISHED)
+            return stops_inside(utf8_fault(record.raw))
         if self.part.headerless and len(self._widths) == 1:
-            return (
-                code == QUOTES
-            )  # it has as many values as every other line, so `names` may be wrong
+            # It has as many values as every other line, so `names` may be wrong.
+            return code == QUOTES
         # Where other lines are broken likewise, the last one need not be cut.
-        return not self.places[code].count and (
-            code == QUOTES or len(record.values) < len(self.part.names)
-        )
+        return not self.places[code].count and (code == QUOTES or len(record.values) < self._width)
 
     def problems(self) -> list[Problem]:
-        announced = "that `names` lists" if self.part.headerless else "the header announces"
+        by_config = self.part.headerless
         values: dict[str, dict[str, Any]] = {
             RAGGED: {
-                "expected": len(self.part.names),
-                "announced": announced,
+                "expected": self._width,
+                "announced": "that `names` lists" if by_config else "the header announces",
                 "advice": self._advice(),
             },
+            BYTES: self._evidence.values(Setting("utf-8", self.part.table, self.part.several)),
+            CUT_OFF: {
+                "reason": "its last line has no end and stops before its last value",
+                "advice": _AGAIN,
+            },
         }
-        if self._evidence.first:
-            values[BYTES] = self._evidence.values(self.part.table, several=self.part.several)
-        values[endings.CODE] = endings.BROKEN_LINE
         return [
             problem
             for code, places in self.places.items()
@@ -123,134 +128,144 @@ class Refusals:
 
     def _advice(self) -> str:
         """What to do about lines with too many or too few values."""
-        if self._one_too_many and self._one_too_many == self.places[RAGGED].count:
+        count = self.places[RAGGED].count
+        if self._one_too_many == count:
             return (
                 "They end with a delimiter that the header does not have. Remove it from the lines,"
                 " or add one to the header."
             )
-        if self._whole and self._whole == self.places[RAGGED].count:
+        if self._whole == count:
             return (
                 "Each of these lines as a whole is in quotation marks, so it is one value. Remove"
                 " the quotation marks around them."
             )
-        if len(self._widths) == 1:  # no line is as wide as the header
-            (found,) = self._widths
-            each = f"{found} value{'' if found == 1 else 's'}"
-            if self.part.headerless:
-                return (
-                    f"Each line has {each} and `names` has {self._width}: give one name for each"
-                    " value of a line, in their order."
-                )
-            if self.places[RAGGED].count > 1 and found == self._width + 1:
-                return (
-                    "Every row has one value more than there are names, as R's write.table leaves"
-                    " them: write the file with row.names = FALSE, or name the first column in the"
-                    " file."
-                )
-            if self.places[RAGGED].count > 1:
-                return (
-                    f"Each line has {each} and the header has {self._width}: name every column in"
-                    " the file, and write every value."
-                )
+        if len(self._widths) == 1 and (self.part.headerless or count > 1):
+            (found,) = self._widths  # no line is as wide as the header
+            return (
+                f"Each line has {found} value{'' if found == 1 else 's'} and"
+                f" {'`names`' if self.part.headerless else 'the header'} has {self._width}: give"
+                " one name for each value of a line."
+            )
         return (
             f"Quote values that contain the delimiter {self.part.delimiter!r}, and complete or"
             " remove broken lines."
         )
 
 
-def is_utf8(text: bytes) -> bool:
-    """Whether `text` is valid UTF-8."""
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def shown(record: Record) -> str:
-    """The text of a record as findings show it."""
-    return record.raw.decode("utf-8", "replace")
-
-
-_HALF: Final = 0.5
-
-
-def joined_by(value: bytes, width: int | None = None) -> str | None:
-    """What separates the values in `value`, a whole line that is one cell: `width` of them, or more
-    than one; None where nothing does.
+def joined_by(value: bytes) -> str | None:
+    """What separates several values in `value`, a whole line that is one cell; None where nothing
+    does.
     """
     for mark in JOINTS:
         try:
-            count = len(Splitter(mark.encode()).split(value))
+            if len(Splitter(mark.encode()).split(value)) > 1:
+                return mark
         except (ValueError, EOFError):
             continue
-        if count == width or (width is None and count > 1):
-            return mark
     return None
 
 
-def check_not_quoted_whole(file: str, sample: Sequence[Record]) -> None:
-    """Raise `Unreadable` when each line of `sample` is in quotation marks as a whole, its
-    values and what separates them.
-    """
-    rows = [record for record in sample if not record.blank]
-    if len(rows) < 2 or any(
-        record.fault or record.plain or len(record.values) != 1 for record in rows
-    ):
-        return
-    marks = {joined_by(record.values[0]) for record in rows}
-    if len(marks) == 1 and (mark := marks.pop()) is not None:
-        reason = (
-            f"each line as a whole is in quotation marks, so it is one value, although {mark!r}"
-            " separates several in it"
-        )
-        raise cannot_read(
-            file,
-            reason,
-            "Export it again without quotation marks around the lines, or remove them in a text"
-            " editor.",
-        )
+# A last value that is cut off
 
 
-def check_not_aligned(
-    file: str, sample: Sequence[Record], mark: str, *, has_header: bool, width: int
-) -> None:
-    """Raise `Unreadable` when runs of blanks or tabs align the columns of `sample`, read with the
-    delimiter `mark` as `width` columns.
+def has_end(path: Path) -> bool:
+    """Whether the last line of the text file at `path` is ended."""
+    with path.open("rb") as source:
+        source.seek(-1, 2)
+        return source.read(1) in (b"\n", b"\r")
+
+
+def with_broken_value(part: Part, end: bytes, *, as_given: bool) -> Part:
+    """`part` with the problem that its last value seems to be cut; unchanged where its last line is
+    ended or nothing says so.
+
+    A file whose last line is not ended is common and clean: something else must speak against it.
+    `as_given` says that the bytes at `part.path` are those of the lab, so that their number may.
     """
-    rows = [record for record in sample if not record.blank]
-    if mark not in (" ", "\t") and width > 1:
-        return
-    if any(record.fault or not record.plain for record in rows):
-        return
-    blank, what = (b"\t", "tabs") if mark == "\t" and width > 1 else (b" ", "blanks")
-    lines = [record.raw.strip(blank) for record in rows]
-    if not any(blank * 2 in line for line in lines):
-        return
-    nameless = has_header and width > 1 and any(not name.strip() for name in rows[0].values)
-    body = rows[1:] if has_header else rows
-    fitting = sum(len(record.values) == width for record in body)
-    if width > 1 and fitting == len(body) and not (nameless and what == "blanks"):
-        return
-    for run in (blank * 2 + b"+", blank + b"+"):
-        widths = [len(re.split(run, line)) for line in lines]
-        expected = widths[0] if has_header else max(set(widths), key=widths.count)
-        share = (
-            sum(found == expected for found in widths[1:] if has_header)
-            if has_header
-            else widths.count(expected)
-        )
-        if (
-            expected > 1
-            and share >= max(1, _HALF * len(body))
-            and (width == 1 or nameless or share > fitting)
-        ):
-            reason = f"several {what} stand between its values, and one separator is needed"
-            advice = (
-                "Export it with a comma or one tab between the values, or replace each run of"
-                f" {what} by one tab in a text editor. Where a value is empty, nothing may show it:"
-                " look at those lines."
-            )
-            raise cannot_read(file, reason, advice)
+    if has_end(part.path) or not part.rows or not (values := _last_values(part, end)):
+        return part
+    *others, last = values
+    reason, sure = _reason(last, others)
+    size = part.path.stat().st_size
+    if not reason and as_given and size % _BLOCK == 0:
+        reason = f"its size, {size:,} bytes, is a whole number of blocks, as of a broken copy"
+    if not reason:
+        return part
+    places = Places(part.file)
+    line = part.first_line + part.rows - 1 + (part.jumps[-1][1] if part.jumps else 0)
+    places.add(line, last, part.names[-1])
+    found = places.problem(
+        CUT_OFF,
+        reason=f"its last line has no end, and {reason}",
+        advice=f"{_AGAIN} If the file is whole, end its last line with a line break.",
+    )
+    doubtful = replace(found[0], confidence="possible", severity="warning")
+    problem = replace(found[0], confidence="likely") if sure else doubtful
+    return replace(part, problems=(*part.problems, problem))
+
+
+def _last_values(part: Part, end: bytes) -> list[str]:
+    """Values of the last column, from the first and the last lines of the file, in order; the
+    file's very last value is the last.
+    """
+    assert part.delimiter is not None
+    with part.path.open("rb") as source:
+        lines = source.read(_SAMPLE_BYTES).split(end)[part.first_line - 1 :]
+        size = source.seek(0, 2)
+        if size > _SAMPLE_BYTES:
+            source.seek(max(size - _SAMPLE_BYTES, _SAMPLE_BYTES))
+            lines = [*lines[:-1], *source.read().split(end)[1:]]
+    mark = part.delimiter.encode()
+    return [
+        line.rstrip(b"\r").rpartition(mark)[2].decode("utf-8", "replace").strip(' "')
+        for line in lines
+        if line.strip()
+    ]
+
+
+def _reason(last: str, others: Sequence[str]) -> tuple[str, bool]:
+    """What says that `last` is only the beginning of a value, and whether that is strong; "" when
+    nothing does.
+    """
+    if _BROKEN_NUMBER.fullmatch(last) and not any(map(_BROKEN_NUMBER.fullmatch, others)):
+        return f"{last!r} is the beginning of a number", any(map(str.isdigit, last))
+    if len(others) >= _ENOUGH and all(others):
+        if not last:
+            return "its last value is empty, which no other is", False
+        decimals = {len(found[1]) if (found := _DECIMAL.fullmatch(each)) else 0 for each in others}
+        least = min(decimals)
+        if len(decimals) == 1 and least >= 2 and len(last.partition(".")[2]) < least:
+            return f"{last!r} has fewer than the {least} decimals of all other values", True
+        lengths = {len(value) for value in others}
+        missing = min(lengths) - len(last)
+        if len(lengths) == 1 and missing > 0 and min(lengths) >= 4:
+            # A number with fewer digits is a number still: 999 after 1000, or one of ten that are
+            # picked by chance. Numbers are alike whatever their length.
+            is_number = len({re.sub(r"[0-9]+", "0", value) for value in (last, *others)}) == 1
+            if not (is_number and _goes_on(last, others)):
+                reason = f"{last!r} is shorter than the {min(lengths)} characters of all others"
+                return reason, not is_number or missing >= _MANY_DIGITS
+        if min(lengths) >= 8 and len(last) * 2 <= min(lengths):
+            return f"{last!r} is much shorter than all other values", True
+    counts = Counter(others)
+    longer = next(
+        (
+            value
+            for value, count in counts.most_common()
+            if count > 1 and value != last and value.startswith(last)
+        ),
+        None,
+    )
+    if longer and last not in counts and _WORD.fullmatch(longer):
+        return f"{last!r} looks like the beginning of {longer!r}", False
+    return "", False
+
+
+def _goes_on(last: str, others: Sequence[str]) -> bool:
+    """Whether the number in `last` follows those before it as they follow one another: in steps no
+    larger, all up or all down.
+    """
+    numbers = [int(re.sub(r"[^0-9]", "", value) or 0) for value in (*others[-_ENOUGH:], last)]
+    steps = [after - before for before, after in pairwise(numbers)]
+    one_way = all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
+    return one_way and abs(steps[-1]) <= max(map(abs, steps[:-1]))

@@ -30,7 +30,6 @@ from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Kind, Table
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.readers import headers
-from syndb_pipeline.readers.endings import stops_early
 from syndb_pipeline.readers.part import (
     DATE_KEY,
     MAX_COLUMNS,
@@ -42,6 +41,7 @@ from syndb_pipeline.readers.part import (
     cannot_read,
     column_name,
     refused,
+    stops_early,
     too_many_columns,
 )
 from syndb_pipeline.readers.signatures import check_is

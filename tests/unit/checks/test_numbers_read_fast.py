@@ -27,7 +27,7 @@ from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.files import Witness
 from syndb_pipeline.readers.part import Part
-from syndb_pipeline.readers.text import census, text_files
+from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.stages import table_reader
 from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.table_reader import TableReader
@@ -355,7 +355,7 @@ def test_random_rows_are_cast_the_same_both_ways(tmp_path: Path) -> None:
         )
     assert len(careful) == len(rows)
     for key, values in fast.items():
-        odd = census._ODD_NUMBER.search("|".join(rows[int(key)]).encode())
+        odd = text_files.ODD_NUMBER.search("|".join(rows[int(key)]).encode())
         if odd or any(cell["kind"] == "uncast" for cell in values[-1] or []):
             continue
         compared += 1
@@ -491,7 +491,7 @@ def test_every_short_text_that_is_vouched_for_is_read_as_the_casts_read_it(
         careful = connection.execute(query).fetchall()
     told = 0
     for number, value in fast:
-        if (value is not None and not math.isfinite(value)) or census._ODD_NUMBER.search(
+        if (value is not None and not math.isfinite(value)) or text_files.ODD_NUMBER.search(
             texts[number].encode()
         ):
             continue

@@ -182,7 +182,7 @@ def test_a_setting_for_all_files_is_not_offered_for_one_of_them(
     finding = ingest_folder(tmp_path, {"vesicle": {"file": pattern, "encoding": "cp1252"}}).finding(
         CODE
     )
-    assert (finding.settings, "save the others as UTF-8" in finding.fix) == ([], True)
+    assert (finding.settings, "save all of them as UTF-8" in finding.fix) == ([], True)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "iso8859-15", "iso8859-2"])

@@ -22,10 +22,9 @@ from syndb_pipeline.base.escape_text import visible, visible_json
 from syndb_pipeline.config.settings import TableConfig
 from syndb_pipeline.readers import files
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.files import Guard
 from syndb_pipeline.readers.formats import Means, format_of
-from syndb_pipeline.readers.guard import Guard
-from syndb_pipeline.readers.gzipped import gunzipped
-from syndb_pipeline.readers.part import MAX_COLUMNS, Unreadable
+from syndb_pipeline.readers.part import MAX_COLUMNS, Unreadable, gunzipped
 from syndb_pipeline.readers.text.lines import Splitter, records
 from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
 

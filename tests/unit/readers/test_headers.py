@@ -11,12 +11,12 @@ import yaml
 
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.readers import column_match, headers
-from syndb_pipeline.readers.column_match import Match
+from syndb_pipeline.readers import headers
+from syndb_pipeline.readers.headers import Match
 
 
 def match(names: list[str], table: str = "vesicle", **config: object) -> Match:
-    return column_match.match(
+    return headers.match(
         "f.csv", names, TABLES[table], TableConfig.model_validate({"file": "f.csv", **config})
     )
 
@@ -142,8 +142,8 @@ def test_first_rows_that_are_no_header(row: list[str], header: bool) -> None:
 
 
 def test_difference_in_words() -> None:
-    assert column_match.difference(["a", "b"], ["a", "c"]) == "it has 'b' and it lacks 'c'"
-    assert column_match.difference(["a"], ["a"]) == ""
+    assert headers.difference(["a", "b"], ["a", "c"]) == "it has 'b' and it lacks 'c'"
+    assert headers.difference(["a"], ["a"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from syndb_pipeline.readers.text.lines import MAX_RECORD_LINES, Splitter, joined
 
 def split(
     tmp_path: Path, content: bytes, end: bytes = b"\n", start: int = 1
-) -> list[tuple[int, int, list[bytes], str]]:
+) -> list[tuple[int, int, list[bytes], bool]]:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     return [
@@ -30,30 +30,30 @@ def split(
 def test_records_know_their_lines(tmp_path: Path) -> None:
     content = b'a,"b\nc"\n\nd,e\n'
     assert split(tmp_path, content) == [
-        (1, 2, [b"a", b"b\nc"], ""),
-        (3, 1, [], ""),
-        (4, 1, [b"d", b"e"], ""),
+        (1, 2, [b"a", b"b\nc"], False),
+        (3, 1, [], False),
+        (4, 1, [b"d", b"e"], False),
     ]
 
 
 def test_a_start_line_is_counted_from_the_top(tmp_path: Path) -> None:
     assert split(tmp_path, b'"\nb,1\nc,2', start=2) == [
-        (2, 1, [b"b", b"1"], ""),
-        (3, 1, [b"c", b"2"], ""),
+        (2, 1, [b"b", b"1"], False),
+        (3, 1, [b"c", b"2"], False),
     ]
 
 
 def test_carriage_returns_as_line_ends(tmp_path: Path) -> None:
     assert split(tmp_path, b"a,1\rb,2", b"\r") == [
-        (1, 1, [b"a", b"1"], ""),
-        (2, 1, [b"b", b"2"], ""),
+        (1, 1, [b"a", b"1"], False),
+        (2, 1, [b"b", b"2"], False),
     ]
 
 
 def test_an_open_quote_costs_one_line_only(tmp_path: Path) -> None:
     rows = b"".join(b"%d,x\n" % i for i in range(MAX_RECORD_LINES + 50))
     found = split(tmp_path, b'a,"open\n' + rows)
-    assert found[0] == (1, 1, [], "quote")
+    assert found[0] == (1, 1, [], True)
     assert len(found) == MAX_RECORD_LINES + 51
     assert found[-1][0] == MAX_RECORD_LINES + 51
 

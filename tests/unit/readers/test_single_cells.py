@@ -18,7 +18,7 @@ import pytest
 from syndb_pipeline.config.settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.readers.formats import LabFile, Means, Texts, delimited, format_of
+from syndb_pipeline.readers.formats import LabFile, Means, Texts, format_of
 
 
 def cells(
@@ -60,11 +60,7 @@ def test_any_line_end(tmp_path: Path, end: str, last: bool) -> None:
     assert cells(path, ["size"], [2, 4]) == [("1",), ("3",)]
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 1_000_000])
-def test_far_apart_rows_whatever_is_read_at_a_time(
-    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delimited, "_CHUNK", chunk)
+def test_far_apart_rows(tmp_path: Path) -> None:
     path = csv_file(
         tmp_path,
         b"\xef\xbb\xbfcid,size\n"

@@ -399,7 +399,7 @@ def test_why_lines_have_a_value_too_many(tmp_path: Path) -> None:
         return ingest_text(tmp_path, content).finding("SYN-READ-002").fix
 
     assert "end with a delimiter" in cure("cid,voxel_radius\na,1,\nb,2, \n")
-    assert "name the first column" in cure("cid,voxel_radius\n1,a,1\n2,b,2\n")
+    assert "name for each value" in cure("cid,voxel_radius\n1,a,1\n2,b,2\n")
     assert "Quote values" in cure("cid,voxel_radius\na,1,x\nb,2\n")
     assert "Quote values" in cure("cid,voxel_radius\na,1,\nb,2,3,\n")
 
