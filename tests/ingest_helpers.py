@@ -6,6 +6,7 @@ expectations.
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -120,4 +121,15 @@ def ingest_folder(folder: Path, tables: dict[str, Any], **config: Any) -> Ingest
     return done
 
 
-__all__ = ["Ingested", "PipelineError", "Record", "context_for", "ingest_folder"]
+def ingest_text(
+    folder: Path, content: bytes | str, name: str = "v.csv", table: str = "vesicle", **config: Any
+) -> Ingested:
+    """Run the ingest stage on one file of `table` with this content, packed where its name ends in
+    .gz.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return ingest_folder(folder, {table: {"file": name, **config}})
+
+
+__all__ = ["Ingested", "PipelineError", "Record", "context_for", "ingest_folder", "ingest_text"]

@@ -1,7 +1,7 @@
 """Files that stop before their end, and whole ones that only lack their last line break.
 
 Belongs here: real files, cut, through the ingest stage. Does not: other broken lines
-(`test_text.py`).
+(`test_text_files.py`).
 """
 
 from __future__ import annotations
@@ -18,90 +18,89 @@ import pytest
 import xlsxwriter
 import xlwt
 
-from tests.ingest_helpers import Ingested, ingest_folder
+from tests.ingest_helpers import ingest_folder, ingest_text
 
 CODE = "SYN-READ-018"
 
 
-def ingest_text(folder: Path, content: str | bytes, **config: object) -> Ingested:
-    (folder / "v.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    return ingest_folder(folder, {"vesicle": {"file": "v.csv", **config}})
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("last", ["c", "c,3", 'c,3,"gab'])
+@pytest.mark.parametrize(
+    ("end", "last"), [("\n", "c"), ("\r\n", "c,3"), ("\r", 'c,3,"gab'), ("\n", 'c,3,"gab')]
+)
 def test_a_last_line_with_too_few_values(tmp_path: Path, end: str, last: str) -> None:
-    done = ingest_text(
-        tmp_path, end.join(["cid,voxel_radius,neurotransmitter", 'a,1,"gaba"', "b,2,gaba", last])
-    )
+    head = ["cid,voxel_radius,neurotransmitter", 'a,1,"gaba"', "b,2,gaba"]
+    done = ingest_text(tmp_path, end.join([*head, last]))
     finding = done.finding(CODE)
     assert done.codes == [CODE]
     assert (finding.severity, finding.confidence, finding.count) == ("error", "certain", 1)
     assert (finding.examples[0].row, finding.examples[0].value) == (4, last)
     assert done.rows("vesicle", "cid") == [("a",), ("b",)]
     assert (done.tables["vesicle"].read, done.tables["vesicle"].rejected) == (3, 1)
-    kept = duckdb.sql(
-        f"SELECT line, text, code FROM '{done.folder / 'unreadable.parquet'}'"
-    ).fetchall()
-    assert kept == [(4, last, CODE)]
-
-
-def test_a_last_line_cut_inside_a_character(tmp_path: Path) -> None:
-    done = ingest_text(tmp_path, "cid,neurotransmitter\na,µ\nb,µ".encode()[:-1])
-    assert done.codes == [CODE]
-    assert done.rows("vesicle", "cid") == [("a",)]
+    unreadable = f"SELECT line, text, code FROM '{done.folder / 'unreadable.parquet'}'"
+    assert duckdb.sql(unreadable).fetchall() == [(4, last, CODE)]
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["cid,voxel_radius\na\nb,1\nc", "cid,voxel_radius\na,1\nb,1,2", "cid,voxel_radius\na,1\nb\n"],
+    ("content", "code"),
+    [
+        ("cid,neurotransmitter\na,µ\nb,µ".encode()[:-1], CODE),
+        (b"cid,voxel_radius\na\nb,1\nc", "SYN-READ-002"),
+        (b"cid,voxel_radius\na,1\nb,1,2", "SYN-READ-002"),
+        (b"cid,voxel_radius\na,1\nb\n", "SYN-READ-002"),
+    ],
 )
-def test_lines_that_are_broken_otherwise(tmp_path: Path, content: str) -> None:
-    assert ingest_text(tmp_path, content).codes == ["SYN-READ-002"]
+def test_last_lines_that_are_broken(tmp_path: Path, content: bytes, code: str) -> None:
+    assert ingest_text(tmp_path, content).codes == [code]
 
 
-def rows(values: list[str]) -> str:
-    return "cid,voxel_radius,neurotransmitter\n" + "\n".join(
-        f"k{number:03},1,{value}" for number, value in enumerate(values)
-    )
+def rows(values: list[str], column: str = "neurotransmitter") -> str:
+    lines = (f"k{number:03},1,{value}" for number, value in enumerate(values))
+    return "\n".join([f"cid,voxel_radius,{column}", *lines])
 
 
 UUIDS = [str(uuid.UUID(int=number << 96 | number)) for number in range(30)]
 FIXED = [f"{number * 7.3:.3f}" for number in range(30)]
 FLOATS = [repr(random.Random(number).random() * 1000) for number in range(30)]
 NAMES = ["gaba", "acetylcholine", "glutamate"] * 10
+IDS = [f"{864691135000000000 + (number * 7919 * 10**9) % 10**15}" for number in range(30)]
 
 
-@pytest.mark.parametrize("quoted", [False, True])
 @pytest.mark.parametrize(
-    ("values", "last", "sure"),
+    ("values", "last", "confidence"),
     [
-        (UUIDS, UUIDS[0][:20], True),
-        (FIXED, "7.3", True),
-        (FIXED, "7", True),
-        (FLOATS, "12.5e", True),
-        (FLOATS, "5.10", True),
-        (["1", "2"], "-", False),
-        (["1e-5", "2"], "2e-", True),
-        (NAMES, "glutam", False),
-        (NAMES, "", False),
+        (UUIDS, UUIDS[0][:20], "likely"),
+        (FIXED, "7.3", "likely"),
+        (FIXED, "7", "likely"),
+        (FLOATS, "12.5e", "likely"),
+        (FLOATS, "5.10", "likely"),
+        (["1", "2"], "-", "possible"),
+        (["1e-5", "2"], "2e-", "likely"),
+        (NAMES, "glutam", "possible"),
+        (NAMES, "", "possible"),
+        # Numbers with fewer digits than the others.
+        ([str(number) for number in range(1020, 999, -1)], "999", None),
+        ([f"n{number}" for number in range(1020, 999, -1)], "n999", None),
+        ([str(number) for number in range(100_020, 99_999, -1)], "99999", None),
+        (["1000", "1007", "1003"] * 8, "999", "possible"),
+        (["n1000", "n1007", "n1003"] * 8, "n99", "possible"),
+        (IDS, IDS[0][:-1], "possible"),
+        (IDS, IDS[0][:9], "likely"),
+        ([f"ab{number:04}" for number in range(30)], "ab", "likely"),
     ],
 )
-def test_a_last_value_that_is_cut(
-    tmp_path: Path, values: list[str], last: str, sure: bool, quoted: bool
+def test_a_last_value_that_may_be_cut(
+    tmp_path: Path, values: list[str], last: str, confidence: str | None
 ) -> None:
     content = rows([*values, last])
-    if quoted:
-        content = content.replace("k000,1", '"k000",1')
-    done = ingest_text(tmp_path, content)
-    finding = done.finding(CODE)
-    assert done.codes == [CODE]
-    assert (finding.severity, finding.confidence) == (
-        ("error", "likely") if sure else ("warning", "possible")
-    )
-    place = finding.examples[0]
-    assert (place.row, place.column, place.value) == (len(values) + 2, "neurotransmitter", last)
-    assert done.tables["vesicle"].rejected == 0
+    for written in (content, content.replace("k000,1", '"k000",1')):
+        done = ingest_text(tmp_path, written)
+        assert done.codes == ([CODE] if confidence else [])
+        for finding in done.findings:
+            severity = "error" if confidence == "likely" else "warning"
+            assert (finding.severity, finding.confidence) == (severity, confidence)
+            place = finding.examples[0]
+            assert (place.row, place.column) == (len(values) + 2, "neurotransmitter")
+            assert place.value == last
+        assert done.tables["vesicle"].rejected == 0
 
 
 @pytest.mark.parametrize(
@@ -118,49 +117,23 @@ def test_a_last_value_that_is_cut(
         [str(n * n) for n in range(9, 40)],
     ],
 )
-@pytest.mark.parametrize("end", ["", "\n"])
-def test_whole_files_raise_nothing(tmp_path: Path, values: list[str], end: str) -> None:
-    assert ingest_text(tmp_path, rows(values) + end).codes == []
-    assert ingest_text(tmp_path, rows([*values, "x"]) + "\n").codes == []
-
-
-IDS = [f"{864691135000000000 + (number * 7919 * 10**9) % 10**15}" for number in range(30)]
+def test_whole_files_raise_nothing(tmp_path: Path, values: list[str]) -> None:
+    for content in (rows(values), rows(values) + "\n", rows([*values, "x"]) + "\n"):
+        assert ingest_text(tmp_path, content).codes == []
 
 
 @pytest.mark.parametrize(
-    ("values", "last", "told"),
+    ("values", "last", "column"),
     [
-        ([str(number) for number in range(1020, 999, -1)], "999", None),
-        ([f"n{number}" for number in range(1020, 999, -1)], "n999", None),
-        ([str(number) for number in range(100_020, 99_999, -1)], "99999", None),
-        (["1000", "1007", "1003"] * 8, "999", "possible"),
-        (["n1000", "n1007", "n1003"] * 8, "n99", "possible"),
-        (IDS, IDS[0][:-1], "possible"),
-        (IDS, IDS[0][:9], "likely"),
-        ([f"ab{number:04}" for number in range(30)], "ab", "likely"),
+        (IDS, IDS[0][:9], "parent_id"),
+        (UUIDS, UUIDS[0][:20], "neuron_id"),
+        (["k1000", "k1007"] * 15, "k1", "parent_id"),
     ],
 )
-def test_a_number_with_fewer_digits_than_the_others(
-    tmp_path: Path, values: list[str], last: str, told: str | None
-) -> None:
-    done = ingest_text(tmp_path, rows([*values, last]))
-    assert [(found.code, found.confidence) for found in done.findings] == (
-        [(CODE, told)] if told else []
-    )
-    assert all(
-        found.severity == ("error" if told == "likely" else "warning") for found in done.findings
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "last"), [(IDS, IDS[0][:9]), (UUIDS, UUIDS[0][:20]), (["k1000", "k1007"] * 15, "k1")]
-)
-@pytest.mark.parametrize("column", ["parent_id", "neuron_id"])
 def test_a_reference_is_judged_by_the_rows_it_may_point_to(
     tmp_path: Path, values: list[str], last: str, column: str
 ) -> None:
-    (tmp_path / "v.csv").write_text(rows([*values, last]).replace("neurotransmitter", column))
-    finding = ingest_folder(tmp_path, {"vesicle": "v.csv"}).finding(CODE)
+    finding = ingest_text(tmp_path, rows([*values, last], column)).finding(CODE)
     assert (finding.severity, finding.confidence) == ("warning", "possible")
 
 
@@ -169,42 +142,34 @@ def test_a_size_of_whole_blocks(tmp_path: Path) -> None:
     content = content.replace("v0,", f"v0{'x' * (8192 - len(content))},")
     assert ingest_text(tmp_path, content).finding(CODE).confidence == "possible"
     assert ingest_text(tmp_path, content + "0").codes == []
-    (tmp_path / "v.csv.gz").write_bytes(gzip.compress(content.encode()))
-    assert ingest_folder(tmp_path, {"vesicle": "v.csv.gz"}).codes == []
+    assert ingest_text(tmp_path, content, "v.csv.gz").codes == []
 
 
 def test_a_long_file_is_sampled_at_both_ends(tmp_path: Path) -> None:
-    content = "cid,voxel_radius\n" + "".join(
-        f"v{number},{number}.125\n" for number in range(100_000)
-    )
+    lines = "".join(f"v{number},{number}.125\n" for number in range(40_000))
+    content = "cid,voxel_radius\n" + lines
     finding = ingest_text(tmp_path, content[:-3]).finding(CODE)
-    assert (finding.examples[0].row, finding.examples[0].value, finding.confidence) == (
-        100_001,
-        "99999.1",
-        "likely",
-    )
+    place = finding.examples[0]
+    assert (place.row, place.value, finding.confidence) == (40_001, "39999.1", "likely")
     assert ingest_text(tmp_path, content[:-1]).codes == []
 
 
 def test_formats_that_say_where_they_end(tmp_path: Path) -> None:
-    pq.write_table(
-        pa.table({"cid": [str(number) for number in range(1000)]}), tmp_path / "v.parquet"
-    )
+    keys = [f"v{number}" for number in range(300)]
+    pq.write_table(pa.table({"cid": keys}), tmp_path / "v.parquet")
     with xlsxwriter.Workbook(tmp_path / "v.xlsx") as book:
-        book.add_worksheet().write_column(0, 0, ["cid", *(f"v{number}" for number in range(1000))])
+        book.add_worksheet().write_column(0, 0, ["cid", *keys])
     old = xlwt.Workbook()
     sheet = old.add_sheet("S")
-    for number in range(1000):
-        sheet.write(number, 0, f"v{number}" if number else "cid")
+    for number, text in enumerate(["cid", *keys]):
+        sheet.write(number, 0, text)
     old.save(str(tmp_path / "v.xls"))
-    (tmp_path / "v.csv.gz").write_bytes(
-        gzip.compress(b"cid\n" + b"".join(b"v%d\n" % number for number in range(1000)))
-    )
-    (tmp_path / "v.csv").write_bytes("cid\nv1\n".encode("utf-16")[:-1])
+    (tmp_path / "v.csv.gz").write_bytes(gzip.compress("\n".join(["cid", *keys, ""]).encode()))
     for name in ("v.parquet", "v.xlsx", "v.xls", "v.csv.gz", "v.csv"):
         path = tmp_path / name
-        if name != "v.csv":
-            assert ingest_folder(tmp_path, {"vesicle": name}).codes == []
+        if name == "v.csv":
+            path.write_bytes("cid\nv1\n".encode("utf-16")[:-1])
+        else:
             content = path.read_bytes()
             path.write_bytes(content[: len(content) * 2 // 3])
         finding = ingest_folder(tmp_path, {"vesicle": name}).finding(CODE)

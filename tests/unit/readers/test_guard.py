@@ -25,7 +25,6 @@ from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.readers.files import Guard
 from syndb_pipeline.readers.formats import Means, format_of
 from syndb_pipeline.readers.part import MAX_COLUMNS, Unreadable, gunzipped
-from syndb_pipeline.readers.text.lines import Splitter, records
 from tests.hostile_files import Member, archive, many_columns, sheet, workbook_parts
 
 
@@ -188,20 +187,6 @@ def test_globs_do_not_go_in_circles(tmp_path: Path) -> None:
     assert files.find(tmp_path, "**/*.csv") == [below / "n.csv"]
     assert files.find(tmp_path, "a/**") == [below / "n.csv"]
     assert files.starting_point(tmp_path, "../x/*/y.csv") == tmp_path / "../x"
-
-
-def test_lines_inside_an_open_quotation_mark_are_read_once(tmp_path: Path) -> None:
-    """As `split` reads the whole, whatever lies inside: marks that are meant, values that end and
-    begin, one that never ends.
-    """
-    for inside in (b'b""b', b'b","b', b'","', b'""', b'x"y', b'b"', b'""",""'):
-        text = b'n1,"a\n' + (inside + b"\n") * 50 + b'last"\nn2,c\n'
-        (tmp_path / "a.csv").write_bytes(text)
-        whole = list(records(tmp_path / "a.csv", b",", b"\n"))
-        for record in whole:
-            if not record.fault:
-                assert record.values == Splitter(b",").split(record.raw)
-        assert sum(record.spans for record in whole) == text.count(b"\n")
 
 
 def test_text_that_hides_something() -> None:

@@ -132,12 +132,12 @@ content = st.lists(
         numbers,
         st.one_of(st.none(), st.integers(-(10**6), 10**6)),
     ),
-    max_size=12,
+    max_size=40,
 )
 COLUMNS = ("cid", "parent_id", "neurotransmitter", "voxel_radius", "minimum_normal_length")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     content, st.sampled_from([{}, {"units": {"voxel_radius": "um"}}, {"missing": ["a", "0", "-1"]}])
 )
