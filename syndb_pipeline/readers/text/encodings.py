@@ -16,7 +16,7 @@ import glob
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,15 @@ from syndb_pipeline.readers.part import (
     stops_early,
 )
 from syndb_pipeline.readers.signatures import check_is
+from syndb_pipeline.readers.text.letters import (
+    IN_WORD,
+    NO_LETTER,
+    SAMPLE,
+    first_value,
+    reading_of,
+    readings_of,
+    value_at,
+)
 from syndb_pipeline.readers.text.lines import CHUNK, line_end, physical_lines
 
 BYTES: Final = "SYN-READ-003"
@@ -53,17 +62,6 @@ _MANY_CONTROLS: Final = 8
 _CONTROLS: Final = re.compile(rb"[\x01-\x08\x0e-\x19\x1b-\x1f]")
 _END_MARK: Final = re.compile(rb"\x1a[\x1a\r\n\0 \t]*\Z")
 
-_SAMPLE: Final = 200
-"""Lines whose letters are looked at."""
-
-_ENOUGH: Final = 0.95
-"""Of the letters beyond ASCII, this share must make sense in an encoding that is offered."""
-
-_SHOWN: Final = 60
-_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
-_IN_WORD: Final = re.compile(rb"[A-Za-z][\x80-\xff]|[\x80-\xff][A-Za-z]")
-_BETWEEN_VALUES: Final = re.compile(rb'[,;\t|"\r\n]')
-
 _UTF8: Final = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
@@ -75,31 +73,6 @@ _MISREAD: Final = re.compile(
     rb"\xc3[\x80-\xbf]|\xc2[\xa0-\xbf]|\xe2\x80[\x90-\xa6]|\xce[\x91-\xbf]|\xcf[\x80-\x89]"
 )
 """The UTF-8 of letters that labs use: é, µ, dashes, Greek."""
-
-_NO_LETTER: Final = re.compile(rb"[\x80-\x9f]")
-"""Bytes that are control characters in ISO 8859, and letters and quotation marks under Windows and
-on Macs.
-"""
-
-_CAPITALS, _SMALL = "À-ÖØ-ÞŒŠŽŸ", "ß-öø-ÿœšž"
-_LETTERS: Final = re.compile(
-    r"(?<![^\x00-\x7f]{2})(?:(?<![a-zSMALL])(?:(?<![A-ZCAPITALS])[CAPITALS]"
-    r"|[CAPITALS](?![a-zSMALL]))|(?<![A-ZCAPITALS]{2})[SMALL])".replace(
-        "CAPITALS", _CAPITALS
-    ).replace("SMALL", _SMALL)
-)
-"""Letters beyond ASCII where a word may have them: few beside one another, capitals at its
-beginning or among capitals.
-"""
-
-_SIGNS: Final = re.compile(
-    r"(?<![^\W\d_])(?:µ(?=[mMlLgsA]|\W|\Z)|°(?![a-zß-öø-ÿ])|[±×≤≥≈§€£](?![^\W\d_])|[½¼¾](?!\w))"
-    r"|(?<=[mM])[²³](?!\w)|(?<=[^\W\d_])’|[–—\xa0]|(?<!\w)[“‘«„…®™]|[”»…®™](?!\w)"
-)
-"""Signs beyond ASCII where a text may have them: µ before a unit, ² behind one, ’ behind a
-letter.
-"""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -154,8 +127,8 @@ class Setting:
         try:
             codecs.getincrementaldecoder("utf-8")().decode(piece)
         except UnicodeDecodeError:
-            lines = [line for line in piece.splitlines() if not line.isascii()][:_SAMPLE]
-            found = _readings(lines, returns=False)
+            lines = [line for line in piece.splitlines() if not line.isascii()][:SAMPLE]
+            found = readings_of(lines, returns=False)
             found.pop(self.name, None)
             return self.to_choose(found, "the text")
         return self.to_name(_wide_of(piece[:_HEAD]) or "utf-8")
@@ -302,7 +275,8 @@ def zero_bytes(path: Path, file: str) -> Unreadable:
         reason = f"it holds zero bytes, as damaged files do, first in line {line:,}"
         return cannot_read(file, reason, again)
     plural = "" if zeros == 1 else "s"
-    reason = f"it ends in {zeros:,} zero byte{plural} from line {line:,} on, as a broken copy does"
+    reason = f"it ends in {zeros:,} zero byte{plural} from line {line:,} on, as a copy does that"
+        " broke off"
     return cannot_read(file, reason, again)
 
 
@@ -379,12 +353,12 @@ def _doubts(text: Path, file: str, setting: Setting) -> list[Problem]:
             if line.isascii():
                 continue
             raw = line.decode().encode(encoding)
-            no_letter = _NO_LETTER.search(raw) if iso else None
+            no_letter = NO_LETTER.search(raw) if iso else None
             letter = (_MISREAD.search(raw) if western else None) or (
                 no_letter and _UTF8.search(raw)
             )
             if letter:
-                word = _value_at(raw, letter.start())
+                word = value_at(raw, letter.start())
                 reason = (
                     f"line {number:,} holds {word.decode('utf-8', 'replace')!r} in UTF-8, which"
                     f" would be read as {word.decode(encoding, 'replace')!r}"
@@ -395,14 +369,14 @@ def _doubts(text: Path, file: str, setting: Setting) -> list[Problem]:
                 reason = f"line {number:,} holds the byte 0x{byte:02X}, which is no letter in it"
                 raise setting.wrong(file, reason, setting.for_bytes(raw))
             # A sign by itself says nothing.
-            if western and len(lines) < _SAMPLE and _IN_WORD.search(raw):
+            if western and len(lines) < SAMPLE and IN_WORD.search(raw):
                 lines.append(raw)
                 places.add(number, line.decode())
-    if not lines or _reading(lines, encoding) is not None:
+    if not lines or reading_of(lines, encoding) is not None:
         return []
-    readings = _readings(lines, returns=end == b"\r")
+    readings = readings_of(lines, returns=end == b"\r")
     readings.pop(encoding, None)
-    shown = _first_value(lines[0]).decode(encoding)
+    shown = first_value(lines[0]).decode(encoding)
     where = f"line {places.examples[0].row:,}"
     return [
         replace(problem, severity="warning", confidence="likely")
@@ -469,13 +443,13 @@ class Evidence:
             self.first = f"line {number:,}, byte {fault.start + 1} is 0x{line[fault.start]:02X}" + (
                 ", where the line stops" if stops_inside(fault) else ""
             )
-        if len(self._texts) < _SAMPLE:
+        if len(self._texts) < SAMPLE:
             self._texts.append(line)
 
     @property
     def readings(self) -> dict[str, str]:
         """The encodings in which the lines make sense, each with what the first of them reads."""
-        return _readings(self._texts, self.returns)
+        return readings_of(self._texts, self.returns)
 
     def values(self, setting: Setting) -> dict[str, Any]:
         """The values of a SYN-READ-003 about these lines."""
@@ -483,57 +457,7 @@ class Evidence:
         advice = setting.to_choose(self.readings, f"line {self.number:,}")
         if self.is_mixed:
             those = "this line" if self.count == 1 else "these lines"
-            advice = f"The file is UTF-8 but for {those}: write {those} again as UTF-8."
+            shown = " or ".join(f"{text!r} in {name}" for name, text in self.readings.items())
+            may_read = f" (line {self.number:,} may read {shown})" if shown else ""
+            advice = f"The file is UTF-8 but for {those}: write {those} again as UTF-8{may_read}."
         return {"encoding": "utf-8", "reason": self.first + more, "advice": advice}
-
-
-def _readings(lines: list[bytes], returns: bool) -> dict[str, str]:
-    """The encodings in which `lines` make sense, each with what the first of them reads there.
-
-    Windows' encoding has its letters where Mac Roman has signs and rare capitals, and the other way
-    round: bytes from 0x80 to 0x9F are letters on Macs and under DOS, and those from 0xC0 on are
-    under Windows.
-    """
-    low = any(map(_NO_LETTER.search, lines))
-    likely = {
-        name: text
-        for name in ("cp1252", "mac-roman")
-        if (text := _reading(lines, name)) is not None
-    }
-    if returns and low and "mac-roman" in likely:
-        return {"mac-roman": likely["mac-roman"]}
-    if not low and not returns and "cp1252" in likely:
-        return {"cp1252": likely["cp1252"]}
-    if "cp1252" not in likely and not returns and (text := _reading(lines, "cp850")) is not None:
-        likely["cp850"] = text
-    return likely if len(set(likely.values())) > 1 else dict([*likely.items()][:1])
-
-
-def _reading(lines: Iterable[bytes], encoding: str) -> str | None:
-    """The first value beyond ASCII of `lines` in `encoding`; None where their letters make no sense
-    in it.
-    """
-    beyond = [line for line in lines if not line.isascii()]
-    total = sum(len(_BEYOND_ASCII.findall(line)) for line in beyond)
-    # One character a byte: these encodings have no others. Signs of DOS are drawn lines.
-    texts = [line.decode(encoding, "replace") for line in beyond]
-    patterns = (_LETTERS,) if encoding == "cp850" else (_LETTERS, _SIGNS)
-    sensible = sum(len(pattern.findall(text)) for pattern in patterns for text in texts)
-    if not total or sensible < _ENOUGH * total:
-        return None
-    return _first_value(beyond[0]).decode(encoding, "replace")
-
-
-def _first_value(line: bytes) -> bytes:
-    """The first value of a delimited line that has a byte beyond ASCII."""
-    found = _BEYOND_ASCII.search(line)
-    assert found is not None
-    return _value_at(line, found.start())
-
-
-def _value_at(line: bytes, at: int) -> bytes:
-    """The value of a delimited line that its byte `at` is in, or the part of it around the byte."""
-    before = _BETWEEN_VALUES.split(line[:at])[-1]
-    value = before + _BETWEEN_VALUES.split(line[at:], maxsplit=1)[0]
-    half = _SHOWN // 2
-    return value if len(value) <= _SHOWN else value[max(len(before) - half, 0) : len(before) + half]
