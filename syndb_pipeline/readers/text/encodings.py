@@ -74,6 +74,7 @@ _MISREAD: Final = re.compile(
 )
 """The UTF-8 of letters that labs use: é, µ, dashes, Greek."""
 
+
 @dataclass(frozen=True)
 class Setting:
     """The setting `encoding` of `table`, by Python's `name`. It is for all files of the table,
@@ -213,7 +214,7 @@ def _wide_of(head: bytes) -> str | None:
         if (
             text
             and "\0" not in text
-            and marks >= _ENOUGH * len(text)
+            and marks >= 0.95 * len(text)
             and sum(map(str.isascii, text)) * 2 >= len(text)
         ):
             return name
@@ -275,8 +276,10 @@ def zero_bytes(path: Path, file: str) -> Unreadable:
         reason = f"it holds zero bytes, as damaged files do, first in line {line:,}"
         return cannot_read(file, reason, again)
     plural = "" if zeros == 1 else "s"
-    reason = f"it ends in {zeros:,} zero byte{plural} from line {line:,} on, as a copy does that"
-        " broke off"
+    reason = (
+        f"it ends in {zeros:,} zero byte{plural} from line {line:,} on, as a copy does that broke"
+        " off"
+    )
     return cannot_read(file, reason, again)
 
 
