@@ -5,23 +5,28 @@ Belongs here: starting it and reading what it printed. Does not: any assertion a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import duckdb
 import yaml
 
 from syndb_pipeline.base.engine import parquet
+from syndb_pipeline.cli.main import main
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 
@@ -146,6 +151,29 @@ class Lab:
         )
         assert "Traceback" not in done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def call(self, *arguments: object, **environment: str) -> Ran:
+        """`run` in this process, which starts at once: for what asks nothing and is not killed."""
+        out, err = io.StringIO(), io.StringIO()
+        ended: int | str | None = None
+        stop = signal.getsignal(signal.SIGTERM)
+        with (
+            chdir(self.folder),
+            patch.dict(os.environ, self.environment | environment, clear=True),
+            patch.object(sys, "argv", ["syndb-pipeline", *map(str, arguments)]),
+            patch.object(sys, "stdin", io.StringIO()),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                ended = end.code
+            finally:
+                signal.signal(signal.SIGTERM, stop)
+        assert isinstance(ended, int)
+        assert "Traceback" not in out.getvalue() + err.getvalue()
+        return Ran(ended, out.getvalue(), err.getvalue())
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[str]:
         """Start the command and return the process, its standard error open for reading line by

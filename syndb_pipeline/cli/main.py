@@ -270,7 +270,7 @@ def main() -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # a service manager's stop ends as Ctrl+C does: with a message
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="syndb-pipeline", standalone_mode=False)
     except PipelineError as error:
         code = _fail(error)
     except typer.TyperException as error:

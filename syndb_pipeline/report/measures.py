@@ -126,9 +126,6 @@ def histograms(
         known = Histogram(table, column, rows, rows - facts.nulls)
         if smallest is not None and largest is not None:
             known = replace(known, minimum=smallest, median=median, maximum=largest)
-            known = replace(
-                known, outside=_count_outside(connection, source, column, smallest, largest)
-            )
             # So few values that the sample has none have no middle.
             middle = (smallest, largest) if p1 is None or p99 is None else (p1, p99)
             known = _with_axis(connection, source, known, (smallest, largest), middle)
@@ -137,80 +134,38 @@ def histograms(
 
 
 def clouds(connection: duckdb.DuckDBPyConnection, paths: Mapping[str, Path]) -> list[Cloud]:
-    """Centroids of each table that has x and y, about `POINTS` in all, every n-th of those rows."""
-    placed: dict[str, tuple[str, int]] = {}
+    """Centroids of each table that has x and y, about `POINTS` in all, always of the same rows."""
+    placed: dict[str, tuple[int, str]] = {}
     for table, path in paths.items():
         there = columns_of(path)
-        if not {"centroid_x", "centroid_y"} <= set(there):
+        if not set(AXES[:2]) <= set(there):
             continue
         axes = ", ".join(
-            (
-                f"if(isfinite({axis}), {axis}, NULL) AS {axis}"
-                if axis in there
-                else f"NULL::DOUBLE AS {axis}"
-            )
-            for axis in AXES
+            f"if(isfinite({axis}), {axis}, NULL)" if axis in there else "NULL" for axis in AXES
         )
         known = (
             f"FROM {parquet(path, row_number=True)} WHERE isfinite(centroid_x) AND"
             " isfinite(centroid_y)"
         )
-        rows, number = _all_placed(connection, path), "file_row_number"
-        if rows is None:
-            [(rows,)] = connection.execute(f"SELECT count(*) {known}").fetchall()
-            number = "row_number() OVER () - 1"
+        [(rows,)] = connection.execute(f"SELECT count(*) {known}").fetchall()
         if rows:
-            placed[table] = (f"SELECT {axes}, {number} AS n {known}", rows)
+            placed[table] = (rows, f"SELECT {axes} {known}")
     sampled, left = [], POINTS
     # Small tables first: what they do not need of their share, the larger ones get.
-    for place, (table, (numbered, rows)) in enumerate(
-        sorted(placed.items(), key=lambda each: each[1][1])
-    ):
+    ranked = sorted(placed.items(), key=lambda each: each[1])
+    for place, (table, (rows, query)) in enumerate(ranked):
         every = ceil(rows * (len(placed) - place) / max(1, left))
-        query = f"SELECT {', '.join(AXES)} FROM ({numbered}) WHERE n % {every} = 0"
-        points = connection.execute(query).fetchall()
-        sampled.append(Cloud(table, rows, points))
-        left -= len(points)
+        # By a hash, because rows that have a centroid may follow a rhythm of their own.
+        chosen = f"{query} AND hash(file_row_number) % {every} = 0"
+        sampled.append(Cloud(table, rows, connection.execute(chosen).fetchall()))
+        left -= len(sampled[-1].points)
     return sorted(sampled, key=lambda cloud: TABLE_ORDER.index(cloud.table))
-
-
-def _all_placed(connection: duckdb.DuckDBPyConnection, path: Path) -> int | None:
-    """The rows of a table where the file's statistics say that all have a finite centroid."""
-    ends = [f"{end}({axis})" for axis in AXES[:2] for end in ("min", "max")]
-    counted = (
-        f"SELECT count(*), count(centroid_x), count(centroid_y), {', '.join(ends)} FROM"
-        f" {parquet(path)}"
-    )
-    [(rows, x, y, *extremes)] = connection.execute(counted).fetchall()
-    finite = all(value is not None and isfinite(value) for value in extremes)
-    return int(rows) if rows == x == y and finite else None
 
 
 def _measured(column: Column) -> bool:
     """Whether a column holds measurements; ids and codes among the integers are none."""
     numeric = column.kind in (Kind.NUMBER, Kind.INTEGER)
     return numeric and column.name != "parent_enum" and column.wire != "BIGINT"
-
-
-def _count_outside(
-    connection: duckdb.DuckDBPyConnection,
-    source: str,
-    column: Column,
-    smallest: float,
-    largest: float,
-) -> int:
-    """The finite values that break the column's bounds; counted only where the extremes do."""
-    least, most = column.minimum, column.maximum
-    low = least is not None and (
-        smallest < least or (column.exclusive_minimum and smallest == least)
-    )
-    if not low and (most is None or largest <= most):
-        return 0
-    value = f"{quote(column.name)}::DOUBLE"
-    inside = Within(least, most, above=column.exclusive_minimum).sql(value)
-    query = f"SELECT count(*) FROM {source} WHERE isfinite({value}) AND NOT {inside}"
-    [(count,)] = connection.execute(query).fetchall()
-    return int(count)
 
 
 def _with_axis(
@@ -253,17 +208,26 @@ def _binned(
             number = min(BINS, max(FEWEST_BINS, ceil(2 * sqrt(each.given))))
         # Groups of small whole numbers are counted in an array; the aggregate `histogram` has a
         # map.
-        value = f"{quote(each.column.name)}::DOUBLE"
+        column = each.column
+        value = f"{quote(column.name)}::DOUBLE"
+        inside = Within(column.minimum, column.maximum, above=column.exclusive_minimum).sql(value)
         numbers = (
-            f"SELECT {_bin_of(each, value, number)}::TINYINT AS bin FROM {source} WHERE"
-            f" isfinite({value})"
+            f"SELECT {_bin_of(each, value, number)}::TINYINT AS bin, NOT ({inside}) AS out FROM"
+            f" {source} WHERE isfinite({value})"
         )
-        queries.append(f"SELECT {len(queries)}, bin, count(*) FROM ({numbers}) GROUP BY bin")
+        queries.append(
+            f"SELECT {len(queries)}, bin, count(*), count_if(out) FROM ({numbers}) GROUP BY bin"
+        )
         bins.append((each, number))
     tallies: list[dict[int, int]] = [{} for _ in drawn]
-    for place, number, count in connection.execute(" UNION ALL ".join(queries)).fetchall():
+    outside = [0] * len(drawn)
+    for place, number, count, out in connection.execute(" UNION ALL ".join(queries)).fetchall():
         tallies[place][number] = count
-    return [_counted(*each, tally) for each, tally in zip(bins, tallies, strict=True)]
+        outside[place] += out
+    return [
+        replace(_counted(*each, tally), outside=out)
+        for each, tally, out in zip(bins, tallies, outside, strict=True)
+    ]
 
 
 def _bin_of(known: Histogram, value: str, number: int) -> str:

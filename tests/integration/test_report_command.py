@@ -47,8 +47,8 @@ ARGUMENTS = [
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The demo lab with mistakes, checked."""
     lab = Lab(tmp_path_factory.mktemp("demo") / "lab")
-    assert lab.run("demo", ".").code == 0
-    assert lab.run("check", "demo_errors.yaml").code == 3
+    assert lab.call("demo", ".").code == 0
+    assert lab.call("check", "demo_errors.yaml").code == 3
     return lab
 
 
@@ -66,11 +66,15 @@ def broken(tmp_path: Path) -> Lab:
 
 def test_check_leaves_the_page_and_says_where(demo: Lab) -> None:
     page = demo.store(DEMO) / "report" / "report.html"
-    ran = demo.run("check", "demo_errors.yaml")
+    ran = demo.call("check", "demo_errors.yaml")
     assert ran.code == 3
     assert f"Report: {page}\n" in ran.out
     assert "Demo lab with mistakes" in page.read_text(encoding="utf-8")
-    assert demo.run("check", "demo_errors.yaml", "--json").report["html"] == str(page)
+    assert demo.call("check", "demo_errors.yaml", "--json").report["html"] == str(page)
+    page.unlink()
+    ran = demo.call("report", "demo_errors.yaml")
+    assert (ran.code, ran.out, ran.err) == (0, f"{page}\n", ""), "in its place without options"
+    assert page.is_file()
 
 
 def test_run_leaves_the_page_through_dagster(broken: Lab) -> None:
@@ -81,57 +85,28 @@ def test_run_leaves_the_page_through_dagster(broken: Lab) -> None:
     assert "Rejected" in page.read_text(encoding="utf-8")
 
 
-def test_without_options_the_page_is_written_in_its_place(demo: Lab) -> None:
-    page = demo.store(DEMO) / "report" / "report.html"
-    page.unlink(missing_ok=True)
-    ran = demo.run("report", "demo_errors.yaml")
-    assert (ran.code, ran.out, ran.err) == (0, f"{page}\n", "")
-    assert page.is_file()
-
-
 def test_all_forms_at_once(demo: Lab) -> None:
-    ran = demo.run(
-        "report",
-        "demo_errors.yaml",
-        "--html",
-        "out/p.html",
-        "--csv",
-        "out/c.csv",
-        "--json",
-        "out/r.json",
-    )
-    assert (ran.code, ran.out.split()) == (
-        0,
-        ["out/p.html", "out/c.csv", "out/r.json"],
-    ), ran.err
+    forms = ("--html out/p.html", "--csv out/c.csv", "--json out/r.json")
+    ran = demo.call("report", "demo_errors.yaml", *" ".join(forms).split())
+    written = [form.split()[1] for form in forms]
+    assert (ran.code, ran.out.split()) == (0, written), ran.err
     out = demo.folder / "out"
-    assert sorted(path.name for path in out.iterdir()) == [
-        "c.csv",
-        "p.html",
-        "r.json",
-    ], "nothing half written is left"
+    assert {f"out/{path.name}" for path in out.iterdir()} == {*written}, "nothing half written"
     told = json.loads((out / "r.json").read_text(encoding="utf-8"))
-    printed = demo.run("check", "demo_errors.yaml", "--json").report
-    assert {
-        key: told[key] for key in ("verdict", "tables", "findings", "digest", "report_version")
-    } == {
-        key: printed[key] for key in ("verdict", "tables", "findings", "digest", "report_version")
-    }
-    errors = {
-        (finding["table"], finding["code"])
-        for finding in told["findings"]
-        if finding["severity"] == "error"
-    }
+    printed = demo.call("check", "demo_errors.yaml", "--json").report
+    for key in ("verdict", "tables", "findings", "digest", "report_version"):
+        assert told[key] == printed[key]
     with (out / "c.csv").open(newline="", encoding="utf-8") as file:
-        assert {
-            (line["table"], line["code"])
-            for line in csv.DictReader(file)
-            if line["severity"] == "error"
-        } == errors
+        failing = list(csv.DictReader(file))
+    listed, found = (
+        {(each["table"], each["code"]) for each in those if each["severity"] == "error"}
+        for those in (failing, told["findings"])
+    )
+    assert listed == found
 
 
 def test_nothing_has_run(broken: Lab) -> None:
-    ran = broken.run("report", "broken.yaml", "--json", "r.json")
+    ran = broken.call("report", "broken.yaml", "--json", "r.json")
     assert (ran.code, ran.out) == (1, "")
     assert "ingest has not run" in ran.err
     assert "syndb-pipeline check" in ran.err
@@ -140,30 +115,30 @@ def test_nothing_has_run(broken: Lab) -> None:
 
 
 def test_a_stage_that_has_not_run_is_named(broken: Lab) -> None:
-    assert broken.run("check", "broken.yaml").code == 3
+    assert broken.call("check", "broken.yaml").code == 3
     shutil.rmtree(broken.store(BROKEN) / "check_integrity")
-    ran = broken.run("report", "broken.yaml", "--json", "r.json")
+    ran = broken.call("report", "broken.yaml", "--json", "r.json")
     assert ran.code == 0
     assert "check_integrity: not run" in ran.err
     assert json.loads((broken.folder / "r.json").read_text())["verdict"] is None
 
 
 def test_what_changed_after_the_checks_is_named(broken: Lab) -> None:
-    broken.run("check", "broken.yaml")
-    assert "changed after the checks" not in broken.run("report", "broken.yaml").err
+    broken.call("check", "broken.yaml")
+    assert "changed after the checks" not in broken.call("report", "broken.yaml").err
     for name in ("axon.csv", "broken.yaml"):
         path = broken.folder / name
         path.write_text(path.read_text() + "\n")
         assert (
             f"{name} changed after the checks, and the report is of what they found before"
-            in broken.run("report", "broken.yaml").err
+            in broken.call("report", "broken.yaml").err
         )
-        broken.run("check", "broken.yaml")
-        assert "changed after the checks" not in broken.run("report", "broken.yaml").err
+        broken.call("check", "broken.yaml")
+        assert "changed after the checks" not in broken.call("report", "broken.yaml").err
 
 
 def test_a_labs_own_file_is_never_written_over(broken: Lab) -> None:
-    assert broken.run("check", "broken.yaml").code == 3
+    assert broken.call("check", "broken.yaml").code == 3
     (broken.folder / "link.csv").symlink_to("axon.csv")
     os.mkfifo(broken.folder / "pipe")
     before = {path.name: path.read_bytes() for path in broken.folder.iterdir() if path.is_file()}
@@ -172,7 +147,7 @@ def test_a_labs_own_file_is_never_written_over(broken: Lab) -> None:
         ("axon.csv", "broken.yaml", "link.csv", ".", "pipe"),
         strict=True,
     ):
-        ran = broken.run("report", "broken.yaml", option, name)
+        ran = broken.call("report", "broken.yaml", option, name)
         assert (ran.code, ran.out) == (2, "")
         assert f"{option} {name}" in ran.err
     assert {
@@ -181,7 +156,7 @@ def test_a_labs_own_file_is_never_written_over(broken: Lab) -> None:
 
 
 def test_two_options_name_one_file(demo: Lab) -> None:
-    ran = demo.run("report", "demo_errors.yaml", "--csv", "x/same", "--json", "x/../x/same")
+    ran = demo.call("report", "demo_errors.yaml", "--csv", "x/same", "--json", "x/../x/same")
     assert ran.code == 2
     assert "--csv and --json name one file" in ran.err
     assert not (demo.folder / "x").exists()
@@ -201,7 +176,7 @@ def test_many_failing_rows_within_time_and_memory(tmp_path: Path) -> None:
             FROM range({FAILING_ROWS}) t(i)) TO '{lab.folder / "vesicle.csv"}' (HEADER)"""
     )
     lab.config("large", LARGE, {"vesicle": {"file": "vesicle.csv"}})
-    assert lab.run("check", "large.yaml").code == 3
+    assert lab.call("check", "large.yaml").code == 3
     started = time.monotonic()
     ran = lab.run(
         "report",
@@ -247,7 +222,7 @@ def browser() -> Iterator[object]:
 def test_the_page_needs_nothing_and_fits(
     demo: Lab, browser: object, width: int, tmp_path: Path
 ) -> None:
-    demo.run("report", "demo_errors.yaml")
+    demo.call("report", "demo_errors.yaml")
     page = browser.new_page(viewport={"width": width, "height": 900})  # type: ignore[attr-defined]
     asked: list[str] = []
     said: list[str] = []
@@ -278,7 +253,7 @@ def test_the_page_needs_nothing_and_fits(
 
 @pytest.mark.browser
 def test_the_page_prints_what_is_folded_away(demo: Lab, browser: object, tmp_path: Path) -> None:
-    demo.run("report", "demo_errors.yaml")
+    demo.call("report", "demo_errors.yaml")
     page = browser.new_page()  # type: ignore[attr-defined]
     page.goto((demo.store(DEMO) / "report" / "report.html").as_uri())
     folded = page.locator("#hierarchy details table")

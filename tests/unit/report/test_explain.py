@@ -33,20 +33,19 @@ def shown(text: str) -> list[str]:
     return [line.rstrip() for line in Text.from_ansi(text).plain.splitlines()]
 
 
-@pytest.mark.parametrize("code", RULES)
-def test_a_page_in_a_pipe_is_plain_text(code: str) -> None:
-    text = printed(code)
-    lines = text.splitlines()
-    assert lines[0] == f"{code}: {RULES[code].title}"
-    assert [line for line in lines if line in HEADINGS] == list(HEADINGS)
-    assert "```" not in text
-    assert "\x1b" not in text
-    assert not any(line.startswith("#") for line in lines)
+def test_a_page_in_a_pipe_is_plain_text() -> None:
+    for code, rule in RULES.items():
+        text = printed(code)
+        lines = text.splitlines()
+        assert lines[0] == f"{code}: {rule.title}"
+        assert [line for line in lines if line in HEADINGS] == list(HEADINGS)
+        assert "```" not in text and "\x1b" not in text
+        assert not any(line.startswith("#") for line in lines)
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [60, 200])
 def test_a_page_at_a_terminal_fits_it(width: int) -> None:
-    for code in RULES:
+    for code in list(RULES)[::4]:
         text = printed(code, terminal=True, width=width)
         assert "\x1b[" in text
         lines = shown(text)
@@ -84,7 +83,7 @@ def test_the_list_has_every_rule_in_a_line(terminal: bool) -> None:
 
 @pytest.mark.parametrize(
     ("code", "near"),
-    [("SYN-ID-02", "SYN-ID-002"), ("ID-003", "SYN-ID-003"), ("SYN-VOK-001", "SYN-VOC-001")],
+    [("SYN-ID-02", "SYN-ID-002"), ("ID-003", "SYN-ID-003"), ("hello?", "All codes: ")],
 )
 def test_an_unknown_code_is_answered_with_near_ones(code: str, near: str) -> None:
     with pytest.raises(ConfigError) as told:
@@ -93,9 +92,3 @@ def test_an_unknown_code_is_answered_with_near_ones(code: str, near: str) -> Non
     assert repr(code) in told.value.message
     assert near in told.value.next_step
     assert told.value.next_step.endswith("syndb-pipeline explain")
-
-
-def test_a_code_like_no_other_leads_to_the_list() -> None:
-    with pytest.raises(ConfigError) as told:
-        printed("hello?")
-    assert told.value.next_step == "All codes: syndb-pipeline explain"

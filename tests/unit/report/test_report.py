@@ -8,7 +8,6 @@ import json
 from rich.console import Console
 
 from syndb_pipeline.report.terminal import as_json, by_severity, describe, print_report, summary
-from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.rules.finding import Example, Finding, build
 from syndb_pipeline.state.store import Rows
 
@@ -53,40 +52,14 @@ def test_the_summary_counts_kinds() -> None:
     assert summary([]) == "no findings"
 
 
-def test_the_json_for_scripts_has_the_promised_keys() -> None:
-    told = as_json(
-        verdict="rejected", tables=ROWS, findings=iter(FINDINGS), digest="abc", dataset="lab"
-    )
-    assert list(told)[:5] == ["verdict", "tables", "findings", "digest", "receipt"]
-    assert told["dataset"] == "lab"
-    assert told["receipt"] is None
-    assert told["tables"]["neuron_relation"] == {
-        "read": 10,
-        "passed": 10,
-        "rejected": 0,
-        "combined": 4,
-    }
-    first = told["findings"][0]
-    assert set(first) >= {
-        "code",
-        "severity",
-        "table",
-        "file",
-        "column",
-        "count",
-        "examples",
-        "message",
-        "fix",
-    }
-    assert (first["code"], first["count"], first["examples"][1]["sheet"]) == (
-        "SYN-ID-001",
-        2,
-        "S 1",
-    )
-    assert json.loads(json.dumps(told)) == told
-    assert [Finding.model_validate(finding) for finding in told["findings"]] == by_severity(
-        FINDINGS
-    )
+def test_the_json_for_scripts_holds_findings_that_can_be_read_back() -> None:
+    printed = as_json(verdict="rejected", tables=ROWS, findings=iter(FINDINGS), dataset="lab")
+    assert list(printed)[:5] == ["verdict", "tables", "findings", "digest", "receipt"]
+    assert printed["dataset"] == "lab"
+    assert printed["tables"]["neuron_relation"]["combined"] == 4
+    assert json.loads(json.dumps(printed)) == printed
+    found = [Finding.model_validate(finding) for finding in printed["findings"]]
+    assert found == by_severity(FINDINGS)
 
 
 def test_a_finding_in_plain_text_leads_to_the_cell() -> None:
@@ -123,10 +96,6 @@ def test_a_rejection_names_the_page_of_its_first_error_before_the_next_step() ->
     *_, page, following = printed().rstrip().splitlines()
     assert page == "What a code means, with fixes: syndb-pipeline explain SYN-ID-001"
     assert following == "Next: correct [them]"
-    assert (
-        max(len(f"What a code means, with fixes: syndb-pipeline explain {code}") for code in RULES)
-        <= 80
-    )
     assert "explain" not in printed(verdict="accepted", findings=[WARNING])
 
 
@@ -140,13 +109,3 @@ def test_a_clean_report_is_short() -> None:
     text = printed(verdict="accepted", findings=[], next_step="")
     assert "ACCEPTED lab: no findings" in text
     assert "Next" not in text
-
-
-def test_counts_decide_the_words() -> None:
-    assert OTHER_ERROR.message == "1 row of vesicle has no parent_id, so it belongs to nothing."
-    assert build("SYN-REL-003", table="vesicle", column="parent_id", count=2).message.endswith(
-        "2 rows of vesicle have no parent_id, so they belong to nothing."
-    )
-    one = build("SYN-TYPE-001", table="axon", column="mesh_volume", count=1, value="x", advice="")
-    assert one.message == "1 value of axon.mesh_volume is not a number, e.g. 'x'."
-    assert HINT.message == "1,234 keys of axon.cid had white space around them, which was removed."

@@ -48,7 +48,6 @@ VESICLES = (
         ("neuron", {"missing": {"cable_length": ["7"]}}),
         ("neuron", {"columns": {"cable_length": "voxel_volume", "cid": "polarity"}}),
         ("neuron_relation", {"combine": {"connection_score": "max"}}),
-        ("neuron_relation", {"combine": {"connection_score": "first"}}),
         ("vesicle", {"thousands": ".", "decimal": ","}),
         ("vesicle", {"units": {"voxel_radius": "um", "nothing": "um"}}),
         ("vesicle", {"file": "few.csv"}),
