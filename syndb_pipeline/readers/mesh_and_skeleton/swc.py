@@ -207,9 +207,7 @@ def _samples(first: int, text: str) -> pl.DataFrame:
         good &= pl.col(name).is_finite()
     wrong = samples.filter(~good.fill_null(False)).head(1)
     if len(wrong):
-        line = wrong["line"].item()
-        above = text.split("\n", line - first)[:-1] if line > first else []
-        raise _why_no_sample(wrong["text"].item(), line, above)
+        raise _why_no_sample(wrong["text"].item(), wrong["line"].item())
     return samples.select(
         pl.col("line").cast(pl.UInt32),
         "id",
@@ -220,80 +218,53 @@ def _samples(first: int, text: str) -> pl.DataFrame:
     )
 
 
-def _why_no_sample(text: str, line: int, above: list[str]) -> _NoSkeleton:
-    """What is wrong with a line that should be a sample, and what to do about it. `above` are the
-    lines before it.
-    """
+def _why_no_sample(text: str, line: int) -> _NoSkeleton:
+    """What is wrong with a line that should be a sample, and what to do about it."""
     text = text.split("#", 1)[0].strip(" \t")
-    values = re.split("[ \t]+", text)
-    words = re.split("[ \t]*[,;][ \t]*|[ \t]+", text)
-    if len(words) > 1 and not any(_is_number(word.strip("\"'")) for word in words):
-        shown = text if len(text) <= 60 else text[:60] + "..."
+    values, words = re.split("[ \t]+", text), re.split("[ \t]*[,;][ \t]*|[ \t]+", text)
+    if len(words) > 1 and not any(map(_is_number, words)):
         reason = (
-            f"it holds words where numbers are expected, {shown!r}; a line of column names or"
-            " remarks starts with #"
+            f"it holds words where numbers are expected, {_shown(text, 60)}; a line of column names"
+            " or remarks starts with #"
         )
         return _NoSkeleton(reason, line, "Put a # before the line, or remove it.")
-    for mark, name in ((",", "commas"), (";", "semicolons")):
-        if len(re.split(f"[ \t]*{mark}[ \t]*", text)) >= len(COLUMNS):
-            advice = (
-                "Separate the values with single spaces, and write numbers with a decimal point."
-            )
-            return _NoSkeleton(
-                f"its values stand between {name}; SWC separates them with spaces", line, advice
-            )
-    if len(values) != len(COLUMNS):
-        reason = (
-            f"it has {len(values)} value{'' if len(values) == 1 else 's'} where a sample has 7"
-            f" ({' '.join(COLUMNS)})"
+    if len(words) >= len(COLUMNS) > len(re.split("[ \t]+", re.sub("[ \t]*[,;][ \t]*", ",", text))):
+        return _NoSkeleton(
+            "its values are separated by commas or semicolons; SWC separates them with spaces",
+            line,
+            "Separate the values with single spaces, and write numbers with a decimal point.",
         )
+    if len(values) != len(COLUMNS):
+        many = f"{len(values)} value{'' if len(values) == 1 else 's'}"
+        reason = f"it has {many} where a sample has 7 ({' '.join(COLUMNS)})"
         if len(values) > len(COLUMNS) and re.fullmatch(_SAMPLE, " ".join(values[: len(COLUMNS)])):
-            reason += (
-                "; the first seven are a sample, and extra columns"
-                f" follow{_names_of_extra(above, len(values))}"
-            )
             return _NoSkeleton(
-                reason, line, "Keep the first seven values of every line, and give up the others."
+                f"{reason}; the first seven are a sample, as in an eSWC file",
+                line,
+                "Keep the first seven values of every line, and give up the others.",
             )
         return _NoSkeleton(reason, line)
     for name, value in zip(COLUMNS, values, strict=True):
-        shown = repr(value if len(value) <= 40 else value[:40] + "...")
+        shown = _shown(value, 40)
         if name in ("id", "type", "parent"):
             if not re.fullmatch(_WHOLE, value):
                 return _NoSkeleton(
-                    f"its {name} {shown} is no whole number"
-                    + (" of at most 18 digits" if len(value) > 18 else ""),
-                    line,
+                    f"its {name} {shown} is no whole number of at most 18 digits", line
                 )
             if name == "id" and int(value) < 0:
                 return _NoSkeleton(f"its id {shown} is negative", line)
         elif not re.fullmatch(_NUMBER, value) or not math.isfinite(float(value)):
-            comma = (
-                "; SWC wants a decimal point"
-                if re.fullmatch(_NUMBER, value.replace(",", ".", 1))
-                else ""
-            )
-            return _NoSkeleton(f"its {name} {shown} is no finite number{comma}", line)
+            return _NoSkeleton(f"its {name} {shown} is no finite number with a decimal point", line)
     return _NoSkeleton("it is no sample", line)
 
 
+def _shown(text: str, longest: int) -> str:
+    return repr(text if len(text) <= longest else text[:longest] + "...")
+
+
 def _is_number(word: str) -> bool:
-    return re.fullmatch(_NUMBER, word) is not None or word.lower().lstrip("+-") in (
-        "nan",
-        "inf",
-        "infinity",
-    )
-
-
-def _names_of_extra(above: list[str], count: int) -> str:
-    """The names of the columns behind the seventh, where a comment above names `count` columns;
-    else whose columns they may be.
-    """
-    for comment in reversed(above):
-        names = re.split("[ \t]*[,;][ \t]*|[ \t]+", comment.strip(" \t").lstrip("# \t"))
-        if comment.lstrip(" \t").startswith("#") and len(names) == count:
-            return f": {', '.join(names[len(COLUMNS) :])[:80]}"
-    return ", as in an eSWC file"
+    word = word.strip("\"'").lower()
+    return re.fullmatch(_NUMBER, word) is not None or word.lstrip("+-")[:3] in ("nan", "inf")
 
 
 def _report(samples: pl.DataFrame) -> SwcReport:
@@ -303,14 +274,12 @@ def _report(samples: pl.DataFrame) -> SwcReport:
     own, position = _positions(samples, rooted)
     roots = line.filter(rooted)
     if not len(roots):
-        itself = samples.filter(pl.col("id") == pl.col("parent")).head(1)
-        if len(itself):
-            reason = (
-                "no sample has the parent -1, so the skeleton has no root; sample"
-                f" {itself['id'].item()} is its own parent"
-            )
-            raise _NoSkeleton(reason, itself["line"].item())
-        raise _NoSkeleton("no sample has the parent -1, so the skeleton has no root")
+        itself = line.filter(ids == parents)
+        raise _NoSkeleton(
+            "no sample has the parent -1, so the skeleton has no root"
+            + ("; this sample is its own parent" if len(itself) else ""),
+            itself[0] if len(itself) else None,
+        )
     # Parents that are before their children, or have smaller ids, cannot form a circle.
     if not ((position < own) | rooted).all() and not (parents < ids).all():
         lost = samples.filter(~rooted.gather(_ends(position))).head(1)
@@ -359,7 +328,7 @@ def _positions(samples: pl.DataFrame, rooted: pl.Series) -> tuple[pl.Series, pl.
         again = samples.filter(~pl.col("id").is_first_distinct()).head(1)
         number = again["id"].item()
         before = samples.filter(pl.col("id") == number)["line"][0]
-        raise _NoSkeleton(f"sample {number} stands in line {before} already", again["line"].item())
+        raise _NoSkeleton(f"sample {number} is in line {before} already", again["line"].item())
     at = ordered.search_sorted(parents).clip(0, len(samples) - 1)
     missing = samples.filter((ordered.gather(at) != parents) & ~rooted).head(1)
     if len(missing):

@@ -12,6 +12,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "cut off": (MESH[:-7], "so its end is missing"),
     "something behind": (MESH + b"more", "its header announces"),
     "no chunk": (container(), "it ends within the header of its chunk 1"),
-    "half a chunk's header": (container(b"abc"), "it ends within the header of its chunk 1"),
     "BIN first": (container(chunk(b"BIN\0", b"abcd")), "its first chunk is not the JSON chunk"),
     "a chunk that lies": (
         container(struct.pack("<I4s", 1 << 31, b"JSON") + b"{}  "),
@@ -168,15 +168,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "its JSON chunk has 4,000,004 bytes, more than",
     ),
     "no JSON": (container(chunk(b"JSON", b"{not JSON}")), "its JSON chunk is no JSON"),
-    "another encoding": (
-        container(chunk(b"JSON", "{}".encode("utf-16"))),
-        "its JSON chunk is no JSON",
-    ),
     "deep": (container(chunk(b"JSON", b"[" * 1_000_000)), "recursion limit exceeded"),
-    "a number without end": (
-        container(chunk(b"JSON", b'{"a":' + b"1" * 1_000_000 + b"}")),
-        "its JSON chunk is no JSON",
-    ),
     "NaN": (
         container(chunk(b"JSON", b'{"asset": {"version": "2.0"}, "extras": NaN}')),
         "its JSON chunk is no JSON",
@@ -186,10 +178,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "glTF 1": (
         changed(lambda scene: scene["asset"].update(version="1.0")),
         "it is glTF '1.0', not 2.0",
-    ),
-    "glTF of the future": (
-        changed(lambda scene: scene["asset"].update(minVersion="2.1")),
-        "it is glTF '2.1', not 2.0",
     ),
     "no mesh": (
         changed(
@@ -214,10 +202,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         changed(lambda scene: scene["buffers"][0].update(uri="mesh.bin")),
         "buffers[0] is in another file, 'mesh.bin', which",
     ),
-    "an address": (
-        changed(lambda scene: scene["buffers"][0].update(uri="http://127.0.0.1/x")),
-        "is in another file, 'http://127.0.0.1/x'",
-    ),
     "a picture beside": (
         changed(lambda scene: scene.update(images=[{"uri": "../../skin.png"}])),
         "images[0] is in another file",
@@ -239,14 +223,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         changed(lambda scene: scene["bufferViews"][1].update(byteOffset=40)),
         "bufferViews[1] reaches beyond the end of buffers[0]",
     ),
-    "a view of nothing": (
-        changed(lambda scene: scene["bufferViews"][1].update(buffer=3)),
-        "bufferViews[1] uses buffers[3], and there are 1",
-    ),
-    "a view backwards": (
-        changed(lambda scene: scene["bufferViews"][1].update(byteOffset=-6)),
-        "bufferViews[1].byteOffset: should be greater",
-    ),
     "a packed view outside": (
         changed(
             lambda scene: (
@@ -264,29 +240,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         ),
         "no glTF at bufferViews[0].extensions.EXT_meshopt_compression: should be",
     ),
-    "Draco without bytes": (
-        changed(
-            lambda scene: (
-                draco(scene),
-                scene["meshes"][0]["primitives"][0]["extensions"][
-                    "KHR_draco_mesh_compression"
-                ].update(bufferView=9),
-            )
-        ),
-        "meshes[0].primitives[0].extensions.KHR_draco_mesh_compression uses bufferViews[9]",
-    ),
     "too many elements": (
         accessor(0, count=4),
         "accessors[0] wants 4 elements, and bufferViews[0] is too short for them",
     ),
-    "elements without end": (accessor(0, count=2**62), "is too short for them"),
-    "a count in words": (accessor(0, count="3"), "accessors[0].count: should be a valid integer"),
-    "no count": (accessor(0, count=0), "accessors[0].count: should be greater than or equal to 1"),
     "numbers of no kind": (
         accessor(0, componentType=5124),
         "accessors[0].componentType: should be",
     ),
-    "a type of no kind": (accessor(0, type="VEC5"), "accessors[0].type: should be"),
     "off its beat": (
         accessor(1, byteOffset=1, count=2),
         "accessors[1] does not start at a multiple of the 2 bytes",
@@ -317,10 +278,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         ),
         "accessors[0].sparse wants 3 elements, and bufferViews[1] is too short",
     ),
-    "places of two numbers": (
-        accessor(0, type="VEC2"),
-        "has a POSITION that is not of three floats",
-    ),
     "places of whole numbers": (
         accessor(0, componentType=5123),
         "has a POSITION that is not of three floats",
@@ -328,10 +285,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "places nowhere": (
         changed(lambda scene: scene["accessors"][0].pop("bufferView")),
         "has a POSITION without data",
-    ),
-    "an attribute of nothing": (
-        primitive(attributes={"POSITION": 7}),
-        "meshes[0].primitives[0] uses accessors[7], and there are 2",
     ),
     "attributes of two counts": (
         changed(
@@ -351,23 +304,28 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         changed(lambda scene: None, struct.pack("<9f3H", *[0] * 9, 0, 1, 3)),
         "accessors[1] has the index 3 and only 3 vertices",
     ),
-    "a mode of no kind": (
-        primitive(mode=7),
-        "meshes[0].primitives[0].mode: should be less than or equal to 6",
+}
+
+
+def first(name: str, **new: Any) -> bytes:
+    return changed(lambda scene: scene[name][0].update(new))
+
+
+REFUSED |= {
+    "a view of nothing": (
+        first("bufferViews", buffer=9),
+        "bufferViews[0] uses buffers[9], and there are 1",
     ),
-    "a node of nothing": (
-        changed(lambda scene: scene["nodes"][0].update(mesh=2)),
-        "nodes[0] uses meshes[2], and there are 1",
+    "elements of nothing": (accessor(0, bufferView=9), "accessors[0] uses bufferViews[9]"),
+    "a node of nothing": (first("nodes", mesh=9), "nodes[0] uses meshes[9]"),
+    "a child of nothing": (first("nodes", children=[0, 9]), "nodes[0] uses nodes[9]"),
+    "a scene of nothing": (first("scenes", nodes=[9]), "scenes[0] uses nodes[9]"),
+    "attributes lead nowhere": (
+        primitive(attributes={"POSITION": 7}),
+        "meshes[0].primitives[0] uses accessors[7]",
     ),
-    "a child of nothing": (
-        changed(lambda scene: scene["nodes"][0].update(children=[5])),
-        "nodes[0] uses nodes[5], and there are 1",
-    ),
-    "a scene of nothing": (
-        changed(lambda scene: scene["scenes"][0].update(nodes=[4])),
-        "scenes[0] uses nodes[4], and there are 1",
-    ),
-    "no such scene": (
+    "indices lead nowhere": (primitive(indices=7), "meshes[0].primitives[0] uses accessors[7]"),
+    "the scene leads nowhere": (
         changed(lambda scene: scene.update(scene=3)),
         "it uses scenes[3], and there are 1",
     ),
@@ -411,19 +369,18 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", list(HOSTILE))
-def test_a_bomb_takes_little_memory(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "m.glb"
-    path.write_bytes(container(chunk(b"JSON", HOSTILE[name])))
+def test_bombs_take_little_memory(tmp_path: Path) -> None:
+    for name, content in HOSTILE.items():
+        (tmp_path / name).write_bytes(container(chunk(b"JSON", content)))
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom"
         " syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb\nbefore ="
-        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nassert"
-        " check_glb(Path(sys.argv[1])).reason\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
-        " - before)"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nfor path in"
+        " Path(sys.argv[1]).iterdir():\n    assert check_glb(path).reason\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 150_000, "kilobytes"
 
@@ -463,16 +420,12 @@ def test_indices_that_share_their_bytes_are_not_read_for_ever(tmp_path: Path) ->
         {"attributes": {"POSITION": 0}, "indices": n + 2} for n in range(10_000)
     ]
     binary = triangle()[1] + bytes(size)
-    path = tmp_path / "m.glb"
-    path.write_bytes(glb(scene, binary))
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom syndb_pipeline.readers.mesh_and_skeleton.glb"
-        " import check_glb\nassert check_glb(Path(sys.argv[1])).reason is None"
-    )
-    subprocess.run([sys.executable, "-c", script, str(path)], timeout=20, check=True)
+    started = time.process_time()
+    assert check(tmp_path, glb(scene, binary)) is None
+    assert time.process_time() - started < 10
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), name=st.sampled_from(list(GOOD)))
 def test_no_damage_raises(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
@@ -506,7 +459,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_value_in_any_place_raises(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -531,7 +484,7 @@ def test_no_value_in_any_place_raises(
     assert told is None or (told.isprintable() and told)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=100))
 @example(content=b"glTF")
 def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,55 +64,38 @@ def test_skeletons(tmp_path: Path, content: bytes) -> None:
 
 REFUSED: dict[str, tuple[bytes, int | None, str]] = {
     "empty": (b"", None, "it holds no sample"),
-    "comments alone": (b"# nothing\r\n# here\r\n", None, "it holds no sample"),
     "too few values": (
         GOOD + b"4 3 0 0 0 1\n",
         5,
         "it has 6 values where a sample has 7 (id type x y z radius parent)",
     ),
-    "too many values": (GOOD + b"4 3 0 0 0 1 3 9\n", 5, "it has 8 values where"),
     "commas": (
         GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2,3,0,1.5,0,0.5,1"),
         3,
-        "its values stand between commas",
+        "its values are separated by commas",
     ),
     "a name": (
         b"PointNo Label X Y Z Radius Parent\n" + GOOD,
         1,
         "it holds words where numbers are expected, 'PointNo Label X Y Z",
     ),
-    "names with commas": (
-        b"id,type,x,y,z,radius,parent\n" + GOOD,
-        1,
-        "it holds words where numbers are expected",
-    ),
-    "commas and blanks": (
-        GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2, 3, 0, 1.5, 0, 0.5, 1"),
-        3,
-        "its values stand between commas",
-    ),
     "semicolons and tabs": (
         GOOD.replace(b"2 3 0 1.5 0 0.5 1", b"2;\t3;\t0;\t1.5;\t0;\t0.5;\t1"),
         3,
-        "between semicolons",
+        "separated by commas or semicolons",
     ),
     "a decimal comma": (
         GOOD.replace(b"1.5", b"1,5"),
         3,
-        "its y '1,5' is no finite number; SWC wants a decimal point",
+        "its y '1,5' is no finite number with a decimal point",
     ),
     "more columns that a comment names": (
         b"##n,type,x,y,z,radius,parent,seg_id,level\n1 1 0 0 0 5 -1 0 2\n",
         2,
         (
             "it has 9 values where a sample has 7 (id type x y z radius parent); the first seven"
-            " are a sample, and extra columns follow: seg_id, level"
+            " are a sample, as in an eSWC file"
         ),
-    ),
-    "more columns without names": (
-        b"# eswc\n1 1 0 0 0 5 -1 0 2\n",
-        2,
-        "and extra columns follow, as in an eSWC file",
     ),
     "a Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
@@ -138,25 +120,13 @@ REFUSED: dict[str, tuple[bytes, int | None, str]] = {
         "is no whole number of at most 18 digits",
     ),
     "not a number": (GOOD + b"4 3 0 nan 0 1 3\n", 5, "its y 'nan' is no finite number"),
-    "infinite": (GOOD + b"4 3 0 0 1e999 1 3\n", 5, "its z '1e999' is no finite number"),
-    "a radius that is none": (GOOD + b"4 3 0 0 0 NA 3\n", 5, "its radius 'NA' is no finite number"),
-    "an id twice": (GOOD + b"2 3 9 9 9 1 1\n", 5, "sample 2 stands in line 3 already"),
-    "an id three times": (
-        b"7 3 9 9 9 1 1\n" + GOOD + b"2 3 9 9 9 1 1\n2 3 9 9 9 1 1\n",
-        6,
-        "sample 2 stands in line 4 already",
-    ),
+    "an id twice": (GOOD + b"2 3 9 9 9 1 1\n", 5, "sample 2 is in line 3 already"),
     "a parent that is not there": (
         GOOD + b"9 3 9 9 9 1 8\n",
         5,
         "sample 9 has the parent 8, which is no sample of the file",
     ),
-    "another mark for roots": (
-        GOOD + b"9 3 9 9 9 1 -2\n",
-        5,
-        "sample 9 has the parent -2, which is no sample",
-    ),
-    "its own parent": (GOOD.replace(b"-1", b"1"), 2, "has no root; sample 1 is its own parent"),
+    "its own parent": (GOOD.replace(b"-1", b"1"), 2, "has no root; this sample is its own parent"),
     "no root": (
         GOOD.replace(b"-1", b"3"),
         None,
@@ -167,21 +137,14 @@ REFUSED: dict[str, tuple[bytes, int | None, str]] = {
         5,
         "the parents of sample 4 go round in a circle",
     ),
-    "its own parent beside a root": (
-        GOOD + b"4 3 0 0 0 1 4\n",
-        5,
-        "the parents of sample 4 go round in a circle",
-    ),
     "a zero byte": (GOOD + b"4 3 0 0 0 \x00 1\n", 5, "it has a zero byte"),
     "UTF-16": (GOOD.decode().encode("utf-16"), 1, "save it as UTF-8"),
-    "digits of another script": ("1 1 0 0 0 ٣ -1\n".encode(), 1, "is no finite number"),
     "a space that does not break": (
         "1\xa01\xa00\xa00\xa00\xa01\xa0-1\n".encode("latin-1"),
         1,
         "it has 1 value where",
     ),
     "underscores": (b"1_0 1 0 0 0 1 -1\n", 1, "its id '1_0' is no whole number"),
-    "a mesh": (b"glTF\x02\x00\x00\x00", 1, "it has a zero byte"),
 }
 
 
@@ -222,14 +185,11 @@ def test_a_line_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert check_swc(path).samples == 4, "a long comment is one"
 
 
-def test_a_hole_of_a_terabyte_is_refused_at_once(tmp_path: Path) -> None:
+def test_what_has_no_end_is_refused_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s.swc"
     path.write_bytes(GOOD)
     os.truncate(path, 1 << 40)
     assert "zero byte" in str(check_swc(path).told)
-
-
-def test_more_samples_than_any_neuron_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swc, "MAX_SAMPLES", 2)
     assert check(tmp_path, GOOD).told == "it has more than 2 samples"
 
@@ -251,23 +211,17 @@ def test_pieces_of_any_size_give_the_same(
     text = "# a comment\r\n" + "\r\n".join(rows)
     assert check(tmp_path, text.encode()) == SwcReport(samples=59, roots=1)
     again = check(tmp_path, f"{text}\r\n60 3 59 0 0 1 59\r\n61 3 0 0 0 one 60".encode())
-    assert again.told == "line 62: its radius 'one' is no finite number"
+    assert again.told == "line 62: its radius 'one' is no finite number with a decimal point"
     assert check(tmp_path, f"{text}\r\n60 3 59 -0.0 0 1 59\r\n".encode()).first_repeated == 61
 
 
-def write_path(path: Path, samples: int, order: Callable[[int], int]) -> None:
-    """A path of `samples` samples; `order` is a permutation of their ids, so that parents may stand
-    and count in any order.
-    """
-    with path.open("w") as file:
-        for n in range(samples):
-            file.write(f"{order(n)} 3 {n}.5 0 0 1 {order(n - 1) if n else -1}\n")
-
-
-def test_a_million_samples_in_no_order_within_little_memory(tmp_path: Path) -> None:
-    samples = 1_000_000
+def test_many_samples_in_no_order_within_little_memory(tmp_path: Path) -> None:
+    samples = 300_000
     path = tmp_path / "long.swc"
-    write_path(path, samples, lambda n: n * 7_919 % samples)
+    numbers = [n * 7_919 % samples for n in range(samples)]
+    parents = [-1, *numbers]
+    lines = (f"{n} 3 {n}.5 0 0 1 {above}\n" for n, above in zip(numbers, parents, strict=False))
+    path.write_text("".join(lines))
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom"
         " syndb_pipeline.readers.mesh_and_skeleton.swc import check_swc\nbefore ="
@@ -279,8 +233,8 @@ def test_a_million_samples_in_no_order_within_little_memory(tmp_path: Path) -> N
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
     )
     told, count, roots, grown = done.stdout.split()
-    assert (told, count, roots) == ("None", "1000000", "1")
-    assert int(grown) < 300_000, "kilobytes"
+    assert (told, count, roots) == ("None", "300000", "1")
+    assert int(grown) < 120_000, "kilobytes"
 
 
 @st.composite
