@@ -205,13 +205,6 @@ def _applied(
             f"Rows missing from the workbook, read as they are: {absent:,}. To take a row out, mark"
             " it with x."
         )
-    if book.moved:
-        notes.append(
-            "The rows are in another order; each was compared with its own row of the file."
-        )
-    if repeated := book.repeated:
-        rows = "row is there twice, alike" if repeated == 1 else "rows are there twice, alike"
-        notes.append(f"{repeated:,} {rows}; taken once.")
     if book.unknown_sheets:
         notes.append(
             "Sheets that are not of this workbook were passed over:"

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class Returned:
 
 class Workbook:
     """A workbook that was read. `record` says what it was made of; `problems` are what is refused
-    in it, `moved` and `repeated` what a person did to its rows.
+    in it.
     """
 
     def __init__(
@@ -98,8 +98,6 @@ class Workbook:
         self.path = path
         self.record = record
         self.problems: list[str] = []
-        self.moved = False
-        self.repeated = 0
         self._found: dict[tuple[str, str, str], dict[int, tuple[int, list[Cell]]]] = {}
         of_sheet: dict[str, list[SheetRecord]] = {}
         for each in (*record.sheets, *record.unreadable):
@@ -113,15 +111,12 @@ class Workbook:
         """Find the rows of `records` among those of the sheet called `title`."""
         columns = records[0].columns or [LINE]
         wanted = [*OWN_COLUMNS, *map(shown, columns)]
-        header = [*rows[0], *[""] * len(wanted)] if rows else [""] * len(wanted)
-        for at, found in enumerate(header):
-            expected = wanted[at] if at < len(wanted) else ""
+        header = zip_longest(rows[0] if rows else [], wanted, fillvalue="")
+        for at, (found, expected) in enumerate(header):
             if found != expected:
                 self.problems.append(
-                    f"{_address(title, 1, at)}: the header holds"
-                    f" {repr(found) if found else 'nothing'} where"
-                    f" {repr(expected) if expected else 'no further column'} was; columns may not"
-                    " be changed or added"
+                    f"{_address(title, 1, at)}: the header holds {found!r} in place of"
+                    f" {expected!r}; columns may not be changed or added"
                 )
                 return
         places = {(title, *_source(record)): {*record.rows} for record in records}
@@ -143,16 +138,11 @@ class Workbook:
                 )
             own = [*cells, *[""] * len(wanted)][REMOVE : len(wanted)]
             of_place = self._found.setdefault(place, {})
-            if line in of_place:
-                self.repeated += 1
-                if of_place[line][1] != own:
-                    self.problems.append(
-                        f"{title}, row {number}: row {line} of {file} is there twice, with"
-                        " different values"
-                    )
-                continue
-            self.moved = self.moved or (bool(of_place) and line < next(reversed(of_place)))
-            of_place[line] = number, own
+            if of_place.setdefault(line, (number, own))[1] != own:
+                self.problems.append(
+                    f"{title}, row {number}: row {line} of {file} is there twice, with different"
+                    " values"
+                )
 
     def changes(
         self, record: SheetRecord, texts: Mapping[int, list[str]], *, comma: bool

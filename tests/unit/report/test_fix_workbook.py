@@ -6,12 +6,10 @@ Belongs here: the workbook as it is written. Does not: what comes back (`test_re
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import openpyxl
-import polars as pl
 import pytest
 import xlsxwriter
 
@@ -19,7 +17,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.report.workbook import workbook
 from syndb_pipeline.report.workbook.layout import LONGEST_CELL, OWN_COLUMNS, shown
 from syndb_pipeline.state.stage import Context
-from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
+from tests.correcting_lab import applied, check, corrections, fixes, set_cell
 from tests.ingest_helpers import context_for
 
 HOSTILE = [
@@ -48,6 +46,12 @@ def written(tmp_path: Path, tables: dict[str, Any], **config: Any) -> tuple[Cont
 def row_of(sheet: Any, row: int) -> list[Any]:
     (found,) = [cells for cells in sheet.iter_rows(min_row=2) if cells[2].value == str(row)]
     return list(found)
+
+
+def read_me(book: Any) -> str:
+    return "\n".join(
+        str(cell.value) for cells in book["Read me"].iter_rows() for cell in cells if cell.value
+    )
 
 
 def test_values_stand_as_in_the_file_and_nothing_else_does(tmp_path: Path) -> None:
@@ -90,37 +94,31 @@ def test_values_stand_as_in_the_file_and_nothing_else_does(tmp_path: Path) -> No
     assert corrections(tmp_path, "axon") == [(2, "voxel_volume", "-5", "5")]
 
 
-def test_a_row_without_a_cell_to_blame_is_pale_as_a_whole(tmp_path: Path) -> None:
-    (tmp_path / "neuron.csv").write_text("cid\nn1\n")
-    (tmp_path / "synapse.csv").write_text("cid,pre_synapse_id\ns1,n1\ns2,\n")
-    _, book = written(tmp_path, {"neuron": "neuron.csv", "synapse": "synapse.csv"})
-    cells = row_of(book["synapse.csv"], 3)
-    assert cells[5].fill.fgColor.rgb == "FFFFB3B3", "SYN-INT-002 is reported at the key"
-    (tmp_path / "axon.csv").write_text("cid,voxel_volume\na1,5\n")
-    context, _ = written(tmp_path, {"neuron": "neuron.csv", "axon": "axon.csv"})
-    failures = context.store.stage("assign_ids") / "failures.parquet"
-    frame = pl.read_parquet(failures)
-    extra = pl.DataFrame(
-        [
-            {
-                "code": "SYN-REL-003",
-                "tbl": "axon",
-                "row_number": 0,
-                "col": "parent_id",
-                "value": None,
-                "cause": "",
-            }
-        ],
-        schema=frame.schema,
+def test_rows_without_a_cell_to_blame_are_pale_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "neuron.csv").write_text(
+        "cid,cable_length\nstring,float\na,5000\nb,-7\ncid,cable_length\nc,9000\n"
     )
-    record = json.loads((context.store.stage("assign_ids") / "record.json").read_text())
-    pl.concat([frame, extra]).write_parquet(failures)
-    record["outputs"]["failures.parquet"]["bytes"] = failures.stat().st_size
-    (context.store.stage("assign_ids") / "record.json").write_text(json.dumps(record))
-    book = openpyxl.load_workbook(fixes(context, tmp_path / "again.xlsx"))
-    cells = row_of(book["axon.csv"], 2)
+    context, book = written(tmp_path, {"neuron": "neuron.csv"})
+    sheet = book["neuron.csv"]
+    assert [(row[2], row[5:]) for row in sheet.iter_rows(min_row=2, values_only=True)] == [
+        ("2", ("string", "float")),
+        ("4", ("b", "-7")),
+        ("5", ("cid", "cable_length")),
+    ]
+    cells = row_of(sheet, 2)
     assert {cell.fill.fgColor.rgb for cell in cells[5:]} == {"FFFFE5E5"}
-    assert "SYN-REL-003" in cells[3].comment.text
+    assert "SYN-READ-017" in cells[3].comment.text
+    path = tmp_path / "fixes.xlsx"
+    for row, column, value in ((2, "remove", "x"), (4, "cable_length", "7"), (5, "remove", "x")):
+        set_cell(path, "neuron.csv", row, column, value)
+    done, _ = applied(context, path)
+    assert (done.cells, done.rows_removed) == (1, 2)
+    assert corrections(tmp_path, "neuron") == [
+        (2, "", "string,float", ""),
+        (4, "cable_length", "-7", "7"),
+        (5, "", "cid,cable_length", ""),
+    ]
+    assert check(context).errors == []
 
 
 def test_warnings_kept_as_cells_have_their_own_colour(tmp_path: Path) -> None:
@@ -133,9 +131,7 @@ def test_what_no_cell_cures_is_on_the_first_sheet_with_its_setting(tmp_path: Pat
     (tmp_path / "axon.csv").write_text("cid,voxel_volum\na1,5\n")
     _, book = written(tmp_path, {"axon": "axon.csv"})
     assert book.sheetnames == ["Read me", "syndb-pipeline"]
-    text = "\n".join(
-        str(cell.value) for cells in book["Read me"].iter_rows() for cell in cells if cell.value
-    )
+    text = read_me(book)
     assert "No row is wrong" in text
     assert "SYN-COL-001" in text
     assert "tables:\n  axon:\n    columns: {voxel_volum: voxel_volume}" in text
@@ -155,9 +151,7 @@ def test_the_limit_is_told_and_errors_come_first(
     assert len(rows) == 25
     assert set(range(3, 42, 2)) <= set(rows), "errors before warnings"
     assert rows == sorted(rows)
-    text = "\n".join(
-        str(cell.value) for cells in book["Read me"].iter_rows() for cell in cells if cell.value
-    )
+    text = read_me(book)
     assert "25 of 40 rows" in text
     assert "There was no room for 15 more" in text
 
@@ -191,22 +185,18 @@ def test_equal_checks_give_equal_workbooks(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.xlsx*")), "nothing half written is left"
 
 
-def test_titles_are_such_as_a_spreadsheet_takes(tmp_path: Path) -> None:
+def test_titles_are_such_as_a_spreadsheet_takes_and_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = "a very long name of a file [with] odd: signs?"
-    for number in (1, 2):
+    for number in (1, 2, 3):
         (tmp_path / f"{long}{number}.csv").write_text(f"cid,voxel_volume\na{number},-5\n")
+    monkeypatch.setattr(workbook, "MAX_SHEETS", 2)
     _, book = written(tmp_path, {"axon": {"file": "a very*.csv"}})
+    assert "There was no room for 1 more" in read_me(book)
     titles = book.sheetnames[1:-1]
     assert len(titles) == 2
     assert all(len(title) <= 31 and not set(title) & set("[]:*?/\\") for title in titles)
-
-
-def test_a_workbook_saved_by_another_program_is_still_ours(tmp_path: Path) -> None:
-    (tmp_path / "axon.csv").write_text("cid,voxel_volume,note\na1,-5,_x0041_\n")
-    context, _ = written(tmp_path, {"axon": {"file": "axon.csv", "ignore": ["note"]}})
-    again = edit(tmp_path / "fixes.xlsx", lambda book: book["axon.csv"].cell(2, 7, "5"))
-    applied(context, again)
-    assert corrections(tmp_path, "axon") == [(2, "voxel_volume", "-5", "5")]
 
 
 def test_a_file_that_changed_since_the_checks_is_not_shown(tmp_path: Path) -> None:
@@ -243,18 +233,3 @@ def test_a_repeated_key_says_where_it_stands_first(tmp_path: Path) -> None:
     _, book = written(tmp_path, {"axon": "a*.csv"})
     for row in (3, 4):
         assert "The key is first in a1.csv, row 3." in row_of(book["a2.csv"], row)[5].comment.text
-
-
-def test_more_files_than_sheets_wait_for_the_next_workbook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(3):
-        (tmp_path / f"a{number}.csv").write_text(f"cid,voxel_volume\na{number},-5\n")
-    monkeypatch.setattr(workbook, "MAX_SHEETS", 2)
-    _, book = written(tmp_path, {"axon": "a*.csv"})
-    assert book.sheetnames == ["Read me", "a0.csv", "a1.csv", "syndb-pipeline"]
-    text = "\n".join(
-        str(cell.value) for cells in book["Read me"].iter_rows() for cell in cells if cell.value
-    )
-    assert "2 of 3 rows" in text
-    assert "There was no room for 1 more" in text
