@@ -6,12 +6,10 @@ Does not: resolving rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
-
-import duckdb
+from typing import Final, Literal, NamedTuple
 
 from syndb_pipeline.base.engine import parquet, quote, rows_in
 from syndb_pipeline.checks.dataset import Asking
@@ -36,14 +34,10 @@ _OFFERED: Final = 3
 """Tables that a question names with the setting that chooses each."""
 
 SAMPLE_ROWS: Final = 20_000
-"""Rows looked at first, in windows spread over the table: what they show hardly needs the rest."""
-
-_WINDOWS: Final = 50
+"""Rows, about, looked at first, spread over the table: what they show hardly needs the rest."""
 
 _HINT: Final = 0.25
-"""Share of a sample's rows or keys from which on a second table is counted over all rows. Of a
-table sorted by these keys each window is one draw: a share of a half comes out lower than this once
-in some 5,000 times."""
+"""Share of a sample's rows or keys from which on a second table is counted over all rows."""
 
 How = Literal["configured", "only", "inferred"]
 """Why a column points to its table: the config says so, the dataset has no other table that it
@@ -67,46 +61,33 @@ class Choice:
     plain: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """Distinct keys and rows of a column, and how many of each every table holds; `plain` by `cid`
-    alone."""
+class _Held(NamedTuple):
+    """Distinct keys of a column, and its rows that have one of them."""
 
     keys: int
     rows: int
-    held: Mapping[str, tuple[int, int]]
-    plain: Mapping[str, tuple[int, int]]
 
-    def has_all(self, name: str) -> bool:
-        return self.held[name][0] == self.keys
 
-    def exceeds(self, held: tuple[int, int], share: float) -> bool:
-        """Whether more than a `share` of the keys or of the rows is `held`: a few keys may be those
-        of most rows."""
-        return held[0] > share * self.keys or held[1] > share * self.rows
+_Counts = dict[str, _Held]
+"""What each table holds; under `_ALL` what there is, under `_PLAIN` and its name what a table holds
+by `cid` alone."""
 
-    def shares(self, asked: Collection[str]) -> str:
-        """How many rows each of the tables `asked` about has the keys of, those of most first."""
-        first, *others = sorted(asked, key=lambda name: -self.held[name][1])
-        none = "" if any(map(self.has_all, asked)) else "no table holds all of its keys; "
-        rows = f"all {self.rows:,}" if self.has_all(first) else self._of_rows(first)
-        those = [
-            f", {name} those of {'all' if self.has_all(name) else f'{self.held[name][1]:,}'}"
-            for name in others
-        ]
-        return f"{none}{first} has the keys of {rows} rows{''.join(those)}"
+_ALL, _PLAIN = "", "cid of "
 
-    def _of_rows(self, name: str) -> str:
-        return f"{self.held[name][1]:,} of {self.rows:,}"
+
+def _exceeds(counts: _Counts, name: str, share: float) -> bool:
+    """Whether more than a `share` of the keys or of the rows is held: a few keys may be those of
+    most rows."""
+    held, every = counts[name], counts[_ALL]
+    return held.keys > share * every.keys or held.rows > share * every.rows
 
 
 @dataclass
-class _Pointing(Asking):
+class Pointing(Asking):
     """The column of references, in the Parquet at `path`, and the id maps of the tables it may
     point to, the nearest level first.
 
-    `joined` gives the columns that make the key of a table together, for those of them where
-    several do.
+    `joined` gives the columns that make the key of a table together, for tables where several do.
     """
 
     path: Path
@@ -114,45 +95,94 @@ class _Pointing(Asking):
     candidates: Mapping[str, Path]
     joined: Mapping[str, Sequence[str]]
 
-    def keys(self, *, sampled: bool = False) -> str:
+    def choose(self, *, every_key: bool = False) -> Choice:
+        """The one of the candidates that the keys of the column point to.
+
+        It is the one that holds all keys, or at least half of them, so that the others can be
+        reported as orphans: as they are written, else in another writing. It is not clear where a
+        second table holds more than half of the keys or rows, or where the keys are plain cids of a
+        table whose keys are made of several columns: a few wrong keys must not decide between
+        tables that are numbered alike. A column without any key goes to the nearest table. With
+        `every_key`, only a table that holds all keys of a sample will do.
+        """
+        names = list(self.candidates)
+        if len(names) == 1 and not every_key:
+            return Choice(names[0])
+        held = self._first_counts()
+        if not held[_ALL].keys:
+            return Choice(names[0])
+
+        def is_complete(name: str) -> bool:
+            return held[name].keys == held[_ALL].keys
+
+        def shares(asked: Sequence[str]) -> str:
+            first, *others = sorted(asked, key=lambda name: -held[name].rows)
+            none = "" if any(map(is_complete, asked)) else "no table holds all of its keys; "
+            rows = "all" if is_complete(first) else f"{held[first].rows:,} of"
+            those = [
+                f", {name} those of {'all' if is_complete(name) else f'{held[name].rows:,}'}"
+                for name in others
+            ]
+            return f"{none}{first} has the keys of {rows} {held[_ALL].rows:,} rows{''.join(those)}"
+
+        def unclear(asked: Sequence[str], reason: str, plain: str | None = None) -> Choice:
+            lacks = next((name for name in asked if name != plain and not is_complete(name)), None)
+            closest = sorted(asked, key=names.index)
+            return Choice(None, reason, closest=tuple(closest), lacks=lacks, plain=plain)
+
+        rivals = [name for name in names if is_complete(name) or _exceeds(held, name, 0.5)]
+        likely = rivals or [name for name in names if held[name].keys * 2 >= held[_ALL].keys]
+        if every_key and not any(map(is_complete, names)):
+            likely = []
+        for name in self._composite:
+            if name not in rivals and _exceeds(held, _PLAIN + name, 0.5):
+                reasons = [shares(likely)] if likely else []
+                reasons.append(self._plain_reason(name, held))
+                return unclear([*likely, name], "; ".join(reasons), name)
+        if len(likely) == 1:
+            return Choice(likely[0])
+        if likely:
+            every = say("all_keys_in_each", tables=" and in ".join(likely))
+            return unclear(likely, every if all(map(is_complete, likely)) else shares(likely))
+        if not every_key and (alike := self._alike(held[_ALL].keys)):
+            return Choice(alike)
+        closest = sorted(names, key=lambda name: -held[name].keys)
+        reason = say("keys_in_none", tables=" and ".join(names))
+        if held[closest[0]].keys:
+            shown = ", ".join(f"{name} {held[name].keys:,}" for name in closest)
+            reason = say("some_keys_in_each", keys=held[_ALL].keys, held=shown)
+        return Choice(None, reason, closest=tuple(closest))
+
+    @property
+    def _composite(self) -> list[str]:
+        return [name for name in self.joined if name in self.candidates]
+
+    def _keys(self, *, sampled: bool) -> str:
         """A query for the distinct keys k of the column, as they are stored, and the rows n of
         each; of a sample if `sampled`."""
-        rows, windows, name = rows_in(self.path), "TRUE", quote(self.column)
-        if sampled and rows > SAMPLE_ROWS:
-            size = SAMPLE_ROWS // _WINDOWS
-            starts = [(rows - size) * window // (_WINDOWS - 1) for window in range(_WINDOWS)]
-            # Ranges, of which DuckDB reads only the row groups they are in.
-            windows = " OR ".join(
-                f"file_row_number BETWEEN {start} AND {start + size - 1}" for start in starts
-            )
-        source = parquet(self.path, row_number=windows != "TRUE")
+        every, name = rows_in(self.path) // SAMPLE_ROWS if sampled else 0, quote(self.column)
+        some = f" AND file_row_number % {every} = 0" if every > 1 else ""
+        source = parquet(self.path, row_number=bool(some))
         return (
             f"SELECT {name} AS k, count(*) AS n FROM {source} "
-            f"WHERE {name} IS NOT NULL AND ({windows}) GROUP BY 1"
+            f"WHERE {name} IS NOT NULL{some} GROUP BY 1"
         )
 
-    def counts(self, keys: str, tables: Collection[str]) -> _Counts:
-        """The counts of `keys`, a query of `keys()`, of which `tables` may hold some."""
-        joined = [name for name in self.joined if name in tables]
-        plain = [
-            f"k::VARCHAR IN (SELECT {self._plain(name)} FROM {keys_of(self.candidates[name])})"
-            for name in joined
-        ]
+    def _counts(self, *, sampled: bool) -> _Counts:
+        tests = {_ALL: "TRUE", **{name: self._held(name) for name in self.candidates}}
+        for name in self._composite:
+            cid = part_of_key("key", self.joined[name].index("cid"), len(self.joined[name]))
+            keys = f"SELECT {cid} FROM {keys_of(self.candidates[name])}"
+            tests[_PLAIN + name] = f"k::VARCHAR IN ({keys})"
         # Not as conditions of one count: DuckDB would then hold all keys of a candidate, rather
         # than these few.
         asked = ", ".join(
-            f"(SELECT [count(*), coalesce(sum(n), 0)::BIGINT] FROM keys WHERE {each})"
-            for each in ["TRUE", *map(self._held, tables), *plain]
+            f"(SELECT [count(*), coalesce(sum(n), 0)::BIGINT] FROM keys WHERE {test})"
+            for test in tests.values()
         )
-        (keys_, rows), *found = self.row(f"WITH keys AS MATERIALIZED ({keys}) SELECT {asked}")
-        pairs = [(keys_held, rows_held) for keys_held, rows_held in found]
-        none = dict.fromkeys(self.candidates, (0, 0))
-        return _Counts(
-            keys_,
-            rows,
-            none | dict(zip(tables, pairs, strict=False)),
-            none | dict(zip(joined, pairs[len(tables) :], strict=True)),
-        )
+        keys = self._keys(sampled=sampled)
+        found = self.row(f"WITH keys AS MATERIALIZED ({keys}) SELECT {asked}")
+        return {name: _Held(*counts) for name, counts in zip(tests, found, strict=True)}
 
     def _held(self, name: str) -> str:
         """SQL: the table has the key k. Numbers are compared as such where the keys of both are
@@ -162,36 +192,29 @@ class _Pointing(Asking):
             return f"k IN (SELECT key FROM {parquet(ids)})"
         return f"k::VARCHAR IN (SELECT key FROM {keys_of(ids)})"
 
-    def _plain(self, name: str) -> str:
-        """SQL: the `cid` alone, of a key of the table that several columns make together."""
-        return part_of_key("key", self.joined[name].index("cid"), len(self.joined[name]))
+    def _first_counts(self) -> _Counts:
+        """The counts of a sample, or of all rows where it leaves a doubt."""
+        counts = self._counts(sampled=True)
+        many = [name for name in self.candidates if _exceeds(counts, name, _HINT)]
+        sampled = rows_in(self.path) >= 2 * SAMPLE_ROWS
+        return self._counts(sampled=False) if sampled and len(many) > 1 else counts
 
-    def first_counts(self) -> _Counts:
-        """The counts of a sample, or of all rows where it leaves a doubt, of the tables that it
-        shows."""
-        counts = self.counts(self.keys(sampled=True), self.candidates)
-        if rows_in(self.path) <= SAMPLE_ROWS:
-            return counts
-        found = [name for name, held in counts.held.items() if held[0]]
-        many = [name for name in found if counts.exceeds(counts.held[name], _HINT)]
-        return counts if len(many) < 2 else self.counts(self.keys(), found)
-
-    def plain_reason(self, counts: _Counts, name: str) -> str:
+    def _plain_reason(self, name: str, held: _Counts) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
         keys = self.fetch(f"SELECT key FROM {keys_of(self.candidates[name])} LIMIT 2")
         return say(
             "plain_cids",
             table=name,
-            rows=counts.plain[name][1],
-            all_rows=counts.rows,
+            rows=held[_PLAIN + name].rows,
+            all_rows=held[_ALL].rows,
             joined=KEY_JOINT.join(self.joined[name]),
             examples=" and ".join(repr(key) for (key,) in keys),
         )
 
-    def alike(self, keys: int) -> str | None:
+    def _alike(self, keys: int) -> str | None:
         """The only table that holds half of a sample of so many keys in another writing."""
         search.prepare(self.connection)
-        distinct = f"SELECT k::VARCHAR AS k FROM ({self.keys(sampled=True)})"
+        distinct = f"SELECT k::VARCHAR AS k FROM ({self._keys(sampled=True)})"
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE sampled AS {search.with_form(distinct, 'k')}"
         )
@@ -202,79 +225,6 @@ class _Pointing(Asking):
             if self.count(f"FROM sampled WHERE {held}") * 2 >= keys:
                 most.append(name)
         return most[0] if len(most) == 1 else None
-
-
-def choose_target(
-    connection: duckdb.DuckDBPyConnection,
-    path: Path,
-    column: str,
-    candidates: Mapping[str, Path],
-    *,
-    every_key: bool = False,
-    joined: Mapping[str, Sequence[str]] | None = None,
-) -> Choice:
-    """The one of `candidates` that the keys of a column point to.
-
-    It is the one that holds all keys, or at least half of them, so that the others can be reported
-    as orphans: as they are written, else in another writing. It is not clear where a second table
-    holds more than half of the keys or rows, or where the keys are plain cids of a table whose keys
-    are made of several columns: a few wrong keys must not decide between tables that are numbered
-    alike. A column without any key goes to the nearest table.
-
-    Args:
-        connection: DuckDB, in which temporary tables and macros are made.
-        path: the Parquet of the table that has the column.
-        column: the column of references.
-        candidates: table -> its `ids` Parquet, the nearest level first.
-        every_key: whether only a table that holds all keys of a sample will do.
-        joined: table -> the columns that make its key together, for those where several do.
-    """
-    names = list(candidates)
-    if len(names) == 1 and not every_key:
-        return Choice(names[0])
-    composite = {name: parts for name, parts in (joined or {}).items() if name in candidates}
-    pointing = _Pointing(connection, path, column, candidates, composite)
-    counts = pointing.first_counts()
-    if not counts.keys:
-        return Choice(names[0])
-    held = counts.held
-
-    def unclear(asked: Sequence[str], reason: str, plain: str | None = None) -> Choice:
-        lacks = next((name for name in asked if name != plain and not counts.has_all(name)), None)
-        closest = sorted(asked, key=names.index)
-        return Choice(None, reason, closest=tuple(closest), lacks=lacks, plain=plain)
-
-    complete = [name for name in names if counts.has_all(name)]
-    rivals = [name for name in names if counts.has_all(name) or counts.exceeds(held[name], 0.5)]
-    plain = next(
-        (
-            name
-            for name in composite
-            if name not in rivals and counts.exceeds(counts.plain[name], 0.5)
-        ),
-        None,
-    )
-    likely = rivals or [name for name in names if held[name][0] * 2 >= counts.keys]
-    if every_key and not complete:
-        likely = []
-    if plain:
-        reasons = [counts.shares(likely)] if likely else []
-        reason = "; ".join([*reasons, pointing.plain_reason(counts, plain)])
-        return unclear([*likely, plain], reason, plain)
-    if len(likely) == 1:
-        return Choice(likely[0])
-    if likely:
-        every = say("all_keys_in_each", tables=" and in ".join(likely))
-        return unclear(likely, every if len(complete) == len(likely) else counts.shares(likely))
-    some_held = any(keys for keys, _ in held.values())
-    if not every_key and (alike := pointing.alike(counts.keys)):
-        return Choice(alike)
-    closest = sorted(names, key=lambda name: -held[name][0])
-    reason = say("keys_in_none", tables=" and ".join(names))
-    if some_held:
-        shown = ", ".join(f"{name} {held[name][0]:,}" for name in closest)
-        reason = say("some_keys_in_each", keys=counts.keys, held=shown)
-    return Choice(None, reason, closest=tuple(closest))
 
 
 def target_of(work: Work, table: Table, column: Column) -> Choice | None:
@@ -290,14 +240,9 @@ def target_of(work: Work, table: Table, column: Column) -> Choice | None:
     # Reported already: by ingest, or as swapped columns.
     unreadable = any(name in configured and name not in candidates for name in allowed)
     if candidates:
-        choice = choose_target(
-            work.connection,
-            work.tables[table.name],
-            column.name,
-            candidates,
-            every_key=unreadable,
-            joined=work.joined,
-        )
+        choice = Pointing(
+            work.connection, work.tables[table.name], column.name, candidates, work.joined
+        ).choose(every_key=unreadable)
         if choice.target is None:
             return None if unreadable else choice
         how: How = "configured" if asked else "only" if len(candidates) == 1 else "inferred"

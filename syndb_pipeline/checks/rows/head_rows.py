@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from syndb_pipeline.base.engine import literal, quote
-from syndb_pipeline.checks.causes import read
+from syndb_pipeline.checks.causes import read as read_causes
 from syndb_pipeline.checks.dataset import JustRead
 from syndb_pipeline.contract.key_encoding import is_number, rows_of
 from syndb_pipeline.contract.no_value import IN_NUMBERS
@@ -28,10 +28,10 @@ _MOST: Final = 10
 """Rows of a file that may be its header."""
 
 _ENOUGH: Final = 2.0
-"""Points (`_Judge.points`) that make a header row of one that can be."""
+"""Points (`_points`) that make a header row of one that can be."""
 
 _WORDS: Final = frozenset(
-    read(Path(__file__).with_name("stray_rows.toml"))["macros"]["names"].split()
+    read_causes(Path(__file__).with_name("stray_rows.toml"))["macros"]["names"].split()
 )
 """Words of column names of such tables."""
 
@@ -68,44 +68,45 @@ def find(read: JustRead, known: Mapping[int, str]) -> list[tuple[int, dict[str, 
 
     `known` gives the rows that are none of data already, and why.
     """
-    kinds = {name: read.table.columns[name].kind for name in read.names}
-    texts = [
-        name for name, kind in kinds.items() if kind in _KEYS and not is_number(read.file, name)
-    ]
-    if not read.has_cells and not any(
-        _has_word(read, index, texts) for index in range(len(read.parts))
-    ):
+    if not read.has_cells and not _begins_with_word(read):
         return []
-    judge = _Judge(read, texts, [row for rows in first_rows(read) for row in rows])
     found: list[tuple[int, dict[str, str]]] = []
-    for numbers in first_rows(read):
-        rows = [judge.rows[row] for row in numbers]
+    numbers = first_rows(read)
+    looked_at = _rows(read, [row for each in numbers for row in each])
+    for part in numbers:
+        rows = [looked_at[row] for row in part]
         heads = (
-            at for at, row in enumerate(numbers) if row not in known and not judge.may_be(rows[at])
+            at for at, row in enumerate(part) if row not in known and not _may_be(read, rows[at])
         )
         # Where all look alike, as names without numbers do, only what the first one says
         # distinguishes it from others.
         head = next(heads, 1)
         evident = [
             at
-            for at, row in enumerate(numbers[:head])
+            for at, row in enumerate(part[:head])
             if known.get(row) in ("units", "types", "header", "order")
-            or judge.points(rows[at], rows[head:]) >= _ENOUGH
+            or _points(read, rows[at], rows[head:]) >= _ENOUGH
         ]
-        last = max(evident, default=-1)
-        for number, row in zip(numbers[: last + 1], rows, strict=False):
+        for number, row in zip(part[: max(evident, default=-1) + 1], rows, strict=False):
             if number not in known:
                 found.append((number, {name: row.texts[name] for name in row.bad}))
     return found
 
 
-def _has_word(read: JustRead, index: int, columns: Sequence[str]) -> bool:
-    """Whether the first row of a part has a word in one of the `columns` of keys: its rows are
-    worth a look.
-    """
-    part = read.parts[index]
-    first = dict(zip(part.names, part.first, strict=False))
-    return any(_is_word(first.get(read.names[name], "")) for name in columns)
+def _begins_with_word(read: JustRead) -> bool:
+    """Whether the first row of a part has a word in a column of keys that are not all whole
+    numbers: its rows are worth a look."""
+    columns = [
+        lab
+        for name, lab in read.names.items()
+        if read.table.columns[name].kind in _KEYS and not is_number(read.file, name)
+    ]
+    return any(
+        _is_word(text)
+        for part in read.parts
+        for lab, text in zip(part.names, part.first, strict=False)
+        if lab in columns
+    )
 
 
 def _is_word(text: str) -> bool:
@@ -118,107 +119,74 @@ def tokens(text: str) -> set[str]:
     return {part.casefold() for part in parts if part}
 
 
-class _Judge:
-    """Judges the `first` rows of the files; `texts` are the columns of keys that are not all whole
-    numbers.
+def _rows(read: JustRead, numbers: list[int]) -> dict[int, _Row]:
+    """Some rows by their numbers."""
+    columns = ", ".join(f"{quote(name)}::VARCHAR" for name in read.names)
+    found = {}
+    for number, values, cells in read.fetch(
+        f"""SELECT file_row_number, [{columns}], {casts.cells_of()}
+            FROM {rows_of(read.file, row_number=True)}
+            WHERE list_contains({literal(numbers)}::BIGINT[], file_row_number)
+                AND file_row_number <= {max(numbers, default=0)}"""
+    ):
+        uncast = {cell["col"]: cell["raw"] for cell in cells or () if cell["kind"] == "uncast"}
+        texts = {**dict(zip(read.names, values, strict=True)), **uncast}
+        stripped = {name: (text or "").strip(casts.WHITE_SPACE) for name, text in texts.items()}
+        known = {name: text for name, text in stripped.items() if text}
+        found[number] = _Row(known, frozenset(uncast))
+    return found
+
+
+def _may_be(read: JustRead, row: _Row) -> bool:
+    """Whether `row` can be one of a header: no number where numbers belong, and keys that are
+    words.
     """
-
-    def __init__(self, read: JustRead, texts: Sequence[str], first: list[int]) -> None:
-        self.read, self.texts = read, texts
-        columns = ", ".join(f"{quote(name)}::VARCHAR" for name in read.names)
-        lists = (
-            f"SELECT file_row_number, [{columns}], {casts.cells_of()} FROM"
-            f" {rows_of(read.file, row_number=True)}"
-        )
-        # Of one file nothing but its first rows needs to be looked at.
-        alone = first == [*range(len(first))]
-        listed = f"list_contains({literal(first)}, file_row_number)"
-        self.below = f"file_row_number >= {len(first)}" if alone else f"NOT {listed}"
-        self.rows: dict[int, _Row] = {}
-        for number, values, cells in read.fetch(
-            f"{lists} {f'LIMIT {len(first)}' if alone else f'WHERE {listed}'}"
-        ):
-            uncast = {cell["col"]: cell["raw"] for cell in cells or () if cell["kind"] == "uncast"}
-            stated = {
-                name: value
-                for name, value in zip(read.names, values, strict=True)
-                if value is not None
-            }
-            stripped = {
-                name: text.strip(casts.WHITE_SPACE) for name, text in (stated | uncast).items()
-            }
-            self.rows[number] = _Row(
-                {name: text for name, text in stripped.items() if text}, frozenset(uncast)
-            )
-
-    def may_be(self, row: _Row) -> bool:
-        """Whether `row` can be one of a header: no number where numbers belong, and keys that are
-        words.
-        """
-        kinds = {name: self.read.table.columns[name].kind for name in row.texts}
-        for name, text in row.texts.items():
-            if kinds[name] in _NUMERIC and (name not in row.bad or _DAMAGED.match(text)):
-                return False
-            if kinds[name] in _KEYS and not _is_word(text):
-                return False
-        return any(kind in (*_NUMERIC, *_KEYS) for kind in kinds.values())
-
-    def points(self, row: _Row, below: Sequence[_Row]) -> float:
-        """How much says that `row` is one of a header, `below` being rows of data."""
-        points = 1.0 if self.read.config.header_row is None else 0.0
-        wrong = {name for cells in below for name in cells.bad}
-        words = {
-            text.casefold() for name, text in row.texts.items() if name in row.bad - wrong
-        } - _NO_WORDS
-        points += len(words)
-        for name, text in row.texts.items():
-            column = self.read.table.columns[name]
-            named = self._names_column(text, column)
-            if column.kind in _KEYS:
-                others = [cells.texts[name] for cells in below if name in cells.texts]
-                points += next(
-                    (
-                        worth
-                        for form, worth in _FORMS.items()
-                        if others and self._are(name, others, form)
-                    ),
-                    0,
-                )
-                points += named and text not in others and not self._is_elsewhere(name, text)
-            else:
-                points += named and (column.kind not in _NUMERIC or text.casefold() in words)
-        return points
-
-    def _names_column(self, text: str, column: Column) -> bool:
-        """Whether the words of `text` are those of column names, for keys, or of the name of
-        `column`.
-        """
-        names = (column.name, self.read.names[column.name], *column.aliases)
-        own = {part for name in names for part in tokens(name)}
-        return bool(said := tokens(text)) and said <= (
-            own | _WORDS if column.kind in _KEYS else own
-        )
-
-    def _are(self, name: str, others: Sequence[str], form: str) -> bool:
-        """Whether the keys `others` of column `name`, and nine in ten of those below, have the
-        form.
-        """
-        if not all(re.fullmatch(form, other, re.DOTALL) for other in others):
+    kinds = {name: read.table.columns[name].kind for name in row.texts}
+    for name, text in row.texts.items():
+        if kinds[name] in _NUMERIC and (name not in row.bad or _DAMAGED.match(text)):
             return False
-        if name not in self.texts:
-            return True
-        fit = f"count(*) FILTER (regexp_full_match({quote(name)}, {literal(form)}))"
-        query = (
-            f"SELECT {fit} * 10 >= count({quote(name)}) * 9 FROM {self.read.source} WHERE"
-            f" {self.below}"
-        )
-        return self.read.fetch(query) == [(True,)]
+        if kinds[name] in _KEYS and not _is_word(text):
+            return False
+    return any(kind in (*_NUMERIC, *_KEYS) for kind in kinds.values())
 
-    def _is_elsewhere(self, name: str, text: str) -> bool:
-        """Whether another row than the first ones of files has the key `text` in column `name`."""
-        same = f"{quote(name)}::VARCHAR = {literal(text)}"
-        return bool(
-            self.read.fetch(
-                f"SELECT 1 FROM {self.read.source} WHERE {same} AND {self.below} LIMIT 1"
+
+def _points(read: JustRead, row: _Row, below: Sequence[_Row]) -> float:
+    """How much says that `row` is one of a header, `below` being rows of data."""
+    points = 1.0 if read.config.header_row is None else 0.0
+    wrong = {name for cells in below for name in cells.bad}
+    words = {text.casefold() for name, text in row.texts.items() if name in row.bad - wrong}
+    words -= _NO_WORDS
+    points += len(words)
+    for name, text in row.texts.items():
+        column = read.table.columns[name]
+        named = _names_column(read, text, column)
+        if column.kind in _KEYS:
+            others = [cells.texts[name] for cells in below if name in cells.texts]
+            forms = (
+                worth
+                for form, worth in _FORMS.items()
+                if others and all(re.fullmatch(form, other, re.DOTALL) for other in others)
             )
-        )
+            points += next(forms, 0)
+            points += named and text not in others and not _is_elsewhere(read, name, text)
+        else:
+            points += named and (column.kind not in _NUMERIC or text.casefold() in words)
+    return points
+
+
+def _names_column(read: JustRead, text: str, column: Column) -> bool:
+    """Whether the words of `text` are those of column names, for keys, or of the name of
+    `column`.
+    """
+    names = (column.name, read.names[column.name], *column.aliases)
+    own = {part for name in names for part in tokens(name)}
+    return bool(said := tokens(text)) and said <= (own | _WORDS if column.kind in _KEYS else own)
+
+
+def _is_elsewhere(read: JustRead, name: str, text: str) -> bool:
+    """Whether a row below the first ones of its file has the key `text` in column `name`."""
+    same = f"{quote(name)}::VARCHAR = {literal(text)}"
+    first = literal([row for rows in first_rows(read) for row in rows])
+    return read.some(
+        f"FROM {read.source} WHERE {same} AND NOT list_contains({first}, file_row_number)"
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,92 +96,159 @@ def test_a_single_wrong_value_or_a_few_get_no_diagnosis(
     assert finding.count == sum(parent not in keys for parent in parents)
 
 
-def test_several_keys_that_it_may_be_make_it_possible_only(tmp_path: Path) -> None:
-    (finding,) = orphans(axons(tmp_path, ["da1", "DA1", "x"], ["Da1", "x"]).check())
-    assert finding.confidence == "possible"
+NUMBERS = [str(n) for n in range(1, 61)]
+AXONS = csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n1")
+OTHERS: dict[str, tuple[dict[str, str], dict[str, Any], int, str, str]] = {
+    # name: tables, settings, orphans, how sure it is, words of the finding
+    "several keys that it may be": (
+        {"neuron": csv("cid", "da1", "DA1", "x"), "axon": csv("cid,parent_id", "1,Da1", "2,x")},
+        {},
+        1,
+        "possible",
+        "same capitals",
+    ),
+    # A1 is also an axon's key, but all the others are neurons in small letters.
+    "what explains more orphans wins": (
+        {
+            "neuron": csv("cid", "a1", "a2", "a3", "a4"),
+            "axon": csv("cid,parent_id", "A1,a1", "x,a2"),
+            "vesicle": csv("cid,parent_id", "v1,A1", "v2,A2", "v3,A3", "v4,A4", "v5,a1"),
+        },
+        {"vesicle": {"parent": "neuron"}},
+        4,
+        "certain",
+        "same capitals",
+    ),
+    # The axons are cut off at 40; that dendrites have numbers up to 60 is chance.
+    "short numbers in another table": (
+        {
+            "neuron": csv("cid", "n1"),
+            "axon": csv("cid,parent_id", *(f"{n},n1" for n in NUMBERS[:40])),
+            "dendrite": csv("cid,parent_id", *(f"{n},n1" for n in range(41, 200))),
+            "vesicle": csv("cid,parent_id", *(f"v{n},{n}" for n in NUMBERS)),
+        },
+        {},
+        20,
+        "likely",
+        "axon ends at '40', vesicle goes on to '60'",
+    ),
+    "parents that could not be read": (
+        {
+            "neuron": csv("cid,cable_length", "n1,5000", "n2,5000,7", "n3,6000"),
+            "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
+        },
+        {},
+        1,
+        "possible",
+        "1 row of neuron could not be read or has no key: correct it first",
+    ),
+    "a marker that counts elsewhere": (
+        {
+            "neuron": csv("cid", "n1"),
+            "axon": csv("cid,parent_id,terminal_count", "a1,n1,0", "a2,0,0", "a3,n1,2"),
+        },
+        {},
+        1,
+        "likely",
+        "would empty 2 cells of other columns as well",
+    ),
+    "a marker that is a key": (
+        {"neuron": csv("cid", "n1"), "axon": csv("cid,parent_id", "0,n1", "1,0")},
+        {},
+        1,
+        "likely",
+        "would empty 1 cell of other columns as well",
+    ),
+    # Pointed to neuron, the other three rows would be orphans in turn.
+    "keys of another table": (
+        {
+            "neuron": csv("cid", "n1", "n2"),
+            "axon": AXONS,
+            "vesicle": csv("cid,parent_id", "v1,a1", "v2,a2", "v3,n1", "v4,n2", "v5,a3"),
+        },
+        {},
+        2,
+        "likely",
+        "2 rows of vesicle: parent_id 'n1' is not the cid of any axon, nor is 1 other value; "
+        "neuron has it; neuron lacks 3 other values, e.g. 'a1'.",
+    ),
+    "keys of a table that the column cannot name": (
+        {
+            "neuron": csv("cid", "n1", "n2"),
+            "axon": AXONS,
+            "neuron_relation": csv("pre_synapse_id,post_synapse_id", "n1,a2"),
+        },
+        {},
+        1,
+        "likely",
+        "One column points to one table, here to neuron",
+    ),
+    "keys in another writing choose their table": (
+        {
+            "neuron": csv("cid", "n1", "n2"),
+            "axon": csv("cid,parent_id", "1,n1", "2,n2"),
+            "vesicle": csv("cid,parent_id", "v1,1.0", "v2,2.0"),
+        },
+        {},
+        2,
+        "likely",
+        "is not the cid of any axon",
+    ),
+}
 
 
-def test_what_explains_more_orphans_wins(tmp_path: Path) -> None:
-    """A1 is also an axon's key, but all the others are neurons in small letters."""
-    tables = {
-        "neuron": csv("cid", "a1", "a2", "a3", "a4"),
-        "axon": csv("cid,parent_id", "A1,a1", "x,a2"),
-        "vesicle": csv("cid,parent_id", "v1,A1", "v2,A2", "v3,A3", "v4,A4", "v5,a1"),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables, {"vesicle": {"parent": "neuron"}}).check())
-    assert (finding.count, finding.confidence) == (4, "certain")
-    assert "same capitals" in finding.fix
-
-
-def test_short_numbers_in_another_table_are_no_proof(tmp_path: Path) -> None:
-    """The axons are cut off at 40; that dendrites have numbers up to 60 is chance."""
-    numbers = [str(n) for n in range(1, 61)]
-    tables = {
-        "neuron": csv("cid", "n1"),
-        "axon": csv("cid,parent_id", *(f"{n},n1" for n in numbers[:40])),
-        "dendrite": csv("cid,parent_id", *(f"{n},n1" for n in range(41, 200))),
-        "vesicle": csv("cid,parent_id", *(f"v{n},{n}" for n in numbers)),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables).check())
-    assert (finding.count, finding.confidence) == (20, "likely")
-    assert "axon ends at '40', vesicle goes on to '60'" in finding.message
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_else_there_is_says_why(tmp_path: Path, name: str) -> None:
+    tables, settings, count, sure, words = OTHERS[name]
+    (finding,) = orphans(Lab(tmp_path, tables, settings).check())
+    assert (finding.count, finding.confidence, finding.settings) == (count, sure, [])
+    assert words in f"{finding.message} {finding.fix}"
 
 
 def test_a_whole_file_of_another_dataset(tmp_path: Path) -> None:
     lab = axons(tmp_path, ["x", "q", "b"], [])
     lab.config["tables"]["axon"]["file"] = "axon_*.csv"
-    for name, rows in {
-        "axon_1": ["1,x", "2,q", "3,b"],
-        "axon_2": ["4,kp", "5,w", "6,oo", "7,kp"],
-        "axon_3": ["8,x", "9,b"],
-    }.items():
-        lab.write(name, csv("cid,parent_id", *rows))
+    for number, rows in enumerate(("1,x 2,q 3,b", "4,kp 5,w 6,oo 7,kp", "8,x 9,b"), 1):
+        lab.write(f"axon_{number}", csv("cid,parent_id", *rows.split()))
     (finding,) = orphans(lab.check())
     assert (finding.count, finding.file, finding.confidence) == (4, "axon_2.csv", "likely")
     assert "they are the rows of axon_2.csv, of 3 files" in finding.message
 
 
-def test_rows_of_the_parents_that_could_not_be_read_come_first(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid,cable_length", "n1,5000", "n2,5000,7", "n3,6000"),
-        "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables).check())
-    assert "1 row of neuron could not be read or has no key: correct it first" in finding.fix
-    assert finding.confidence == "possible"
+# -- settings to paste
 
 
-# -- markers
+def merge(lab: Lab, finding: Finding) -> None:
+    """Merge the finding's first settings into the lab's YAML, as a person does who pastes them."""
+    for table, keys in yaml.safe_load(finding.settings[0])["tables"].items():
+        lab.config["tables"][table] |= keys
 
 
 def test_markers_of_a_table_are_declared_together_with_those_that_are(tmp_path: Path) -> None:
-    tables = {
-        "synapse": csv("cid", "s1"),
-        "pre_synaptic_terminal": csv(
-            "cid,forms_synapse_with,vesicle_count", "t1,s1,3", "t2,NA,4", "t3,-1,7", "t4,NA,n.d."
-        ),
-    }
-    lab = Lab(tmp_path, tables, {"pre_synaptic_terminal": {"missing": ["n.d."]}})
+    terminals = csv(
+        "cid,forms_synapse_with,vesicle_count", "t1,s1,3", "t2,NA,4", "t3,-1,7", "t4,NA,n.d."
+    )
+    lab = Lab(
+        tmp_path,
+        {"synapse": csv("cid", "s1"), "pre_synaptic_terminal": terminals},
+        {"pre_synaptic_terminal": {"missing": ["n.d."]}},
+    )
     (finding,) = orphans(lab.check())
     assert (finding.code, finding.count, finding.confidence) == ("SYN-REL-002", 3, "likely")
     assert "it is what tables hold where there is no key" in finding.message
     merge(lab, finding)
     assert lab.config["tables"]["pre_synaptic_terminal"]["missing"] == ["n.d.", "NA", "-1"]
-    assert orphans(lab.check()) == []
-    assert lab.check().verdict == "accepted"
+    checked = lab.check()
+    assert (orphans(checked), checked.verdict) == ([], "accepted")
 
 
-def test_a_marker_that_counts_elsewhere_is_not_offered(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid", "n1"),
-        "axon": csv("cid,parent_id,terminal_count", "a1,n1,0", "a2,0,0", "a3,n1,2"),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables).check())
-    assert finding.settings == []
-    assert "would empty 2 cells of other columns as well" in finding.fix
-    keys = {"neuron": csv("cid", "n1"), "axon": csv("cid,parent_id", "0,n1", "1,0")}
-    (finding,) = orphans(Lab(tmp_path / "key", keys).check())
-    assert "would empty 1 cell of other columns as well" in finding.fix
+@pytest.mark.parametrize("sentinel", ["-1", "n/a", "?"])
+def test_what_stands_for_no_value_can_be_declared(tmp_path: Path, sentinel: str) -> None:
+    lab = axons(tmp_path, ["n1"], ["n1", sentinel])
+    (finding,) = orphans(lab.check())
+    assert settings_line(finding.fix) == (["tables", "axon", "missing"], [sentinel])
+    paste(lab, finding.fix)
+    assert lab.check().faults == ["SYN-REL-003"], "then the row has no parent"
 
 
 def test_a_marker_of_the_config_that_emptied_a_parent(tmp_path: Path) -> None:
@@ -203,23 +271,11 @@ def test_a_marker_of_the_config_that_emptied_a_parent(tmp_path: Path) -> None:
 
 def test_a_marker_of_the_config_that_emptied_the_end_of_a_pair(tmp_path: Path) -> None:
     edges = csv("pre_synapse_id,post_synapse_id", "n1,n2", "n2,-1")
-    lab = Lab(
-        tmp_path,
-        {"neuron": csv("cid", "n1", "n2"), "neuron_relation": edges},
-        {"neuron_relation": {"missing": ["-1"]}},
-    )
+    tables = {"neuron": csv("cid", "n1", "n2"), "neuron_relation": edges}
+    lab = Lab(tmp_path, tables, {"neuron_relation": {"missing": ["-1"]}})
     finding = lab.check().finding("SYN-REL-007")
     assert "`missing` of the config emptied '-1'" in finding.message
     assert (finding.examples[0].row, finding.examples[0].value, finding.settings) == (3, "-1", [])
-
-
-# -- settings that cure
-
-
-def merge(lab: Lab, finding: Finding) -> None:
-    """Merge the finding's first settings into the lab's YAML, as a person does who pastes them."""
-    for table, keys in yaml.safe_load(finding.settings[0])["tables"].items():
-        lab.config["tables"][table] |= keys
 
 
 def test_the_parents_table_that_is_meant(tmp_path: Path) -> None:
@@ -233,20 +289,6 @@ def test_the_parents_table_that_is_meant(tmp_path: Path) -> None:
     assert (finding.count, finding.confidence) == (3, "certain")
     merge(lab, finding)
     assert lab.check().faults == []
-
-
-# -- which table, when no key is found as it is written
-
-
-def test_keys_in_another_writing_choose_their_table(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid", "n1", "n2"),
-        "axon": csv("cid,parent_id", "1,n1", "2,n2"),
-        "vesicle": csv("cid,parent_id", "v1,1.0", "v2,2.0"),
-    }
-    checked = Lab(tmp_path, tables).check()
-    assert checked.faults == ["SYN-REL-001"]
-    assert "is not the cid of any axon" in checked.finding("SYN-REL-001").message
 
 
 # -- properties
@@ -264,29 +306,22 @@ def test_valid_keys_are_never_orphans_however_much_they_resemble_each_other(tmp_
         "12",
         "neuron 1",
         "DA1",
-        "\u00e9t\u00e9",
+        "été",
         "720575940623636701",
         "1-3",
         "2023-03-01",
         "MAR1",
         "O0",
-        "NA",
-        "-1",
-        "0",
     ]
+    stems += ["NA", "-1", "0"]
     changes = [
-        *(str.lower, str.upper, pointed, lambda key: f"0{key}", lambda key: f"n_{key}"),
+        *(str.lower, str.upper, pointed, lambda key: key),
+        *(lambda key, put=put: put.format(key) for put in ("0{}", "n_{}")),
         *(
-            lambda key: key.replace(" ", "\u00a0"),
-            lambda key: key.replace("1", "\u200b1"),
-            lambda key: key.replace("a", "\u0430"),
+            lambda key, pair=pair: key.replace(*pair)
+            for pair in ((" ", "\u00a0"), ("1", "\u200b1"), ("a", "\u0430"), ("-", "_"))
         ),
-        *(
-            lambda key: f"{key[:15]}000",
-            lambda key: key[: len(key) // 2 + 1],
-            lambda key: key.replace("-", "_"),
-            lambda key: key,
-        ),
+        *(lambda key: f"{key[:15]}000", lambda key: key[: len(key) // 2 + 1]),
     ]
     keys = set(stems)
     while len(keys) < 400:
@@ -359,47 +394,6 @@ def test_any_number_of_keys_of_one_form_costs_no_product(tmp_path: Path) -> None
     )
     assert sum(finding.count for finding in found) == 5_000
     assert {finding.confidence for finding in found} == {"possible"}
-
-
-@pytest.mark.parametrize("sentinel", ["-1", "n/a", "?"])
-def test_what_stands_for_no_value_can_be_declared(tmp_path: Path, sentinel: str) -> None:
-    lab = axons(tmp_path, ["n1"], ["n1", sentinel])
-    (finding,) = orphans(lab.check())
-    assert finding.count == 1
-    assert settings_line(finding.fix) == (["tables", "axon", "missing"], [sentinel])
-    paste(lab, finding.fix)
-    assert lab.check().faults == ["SYN-REL-003"], (
-        "then the row has no parent, which is another thing to say"
-    )
-
-
-def test_keys_of_another_table(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid", "n1", "n2"),
-        "axon": csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n1"),
-        "vesicle": csv("cid,parent_id", "v1,a1", "v2,a2", "v3,n1", "v4,n2", "v5,a3"),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables).check())
-    assert finding.count == 2
-    told = (
-        "2 rows of vesicle: parent_id 'n1' is not the cid of any axon, nor is 1 other value; neuron has it;"
-        " neuron lacks 3 other values, e.g. 'a1'."
-    )
-    assert finding.message == told
-    assert finding.settings == [], (
-        "pointed to neuron, the other three rows would be orphans in turn"
-    )
-
-
-def test_a_column_that_another_table_holds_whole(tmp_path: Path) -> None:
-    tables = {
-        "neuron": csv("cid", "n1", "n2", "a1"),
-        "axon": csv("cid,parent_id", "a1,n1", "a2,n2"),
-        "vesicle": csv("cid,parent_id", "v1,a1", "v2,n1", "v3,n2"),
-    }
-    (finding,) = orphans(Lab(tmp_path, tables, {"vesicle": {"parent": "axon"}}).check())
-    assert finding.count == 2
-    assert settings_line(finding.fix) == (["tables", "vesicle", "parent"], "neuron")
 
 
 def test_every_cause_is_told_apart_and_the_counts_add_up(tmp_path: Path) -> None:

@@ -198,57 +198,13 @@ def test_numbers_beyond_every_key_are_no_keys(tmp_path: Path) -> None:
     assert checked.faults == ["SYN-REL-002"]
 
 
-def _large(rows: int = 600) -> dict[str, tuple[dict[str, str], str]]:
-    """Tables of which of each hundred rows one is as it should be."""
-    neurons = csv("cid", *(f"n{n}" for n in range(rows)))
-    axons = csv("cid,parent_id", *(f"a{n},n{n}" for n in range(rows)))
-    turned = [n % 100 != 0 for n in range(rows)]
-    return {
-        "cid": (
-            {
-                "neuron": neurons,
-                "axon": csv(
-                    "cid,parent_id",
-                    *(
-                        f"n{n // 2},a{n}" if turn else f"a{n},n{n // 2}"
-                        for n, turn in enumerate(turned)
-                    ),
-                ),
-            },
-            "axon",
-        ),
-        "parent_id": (
-            {
-                "neuron": neurons,
-                "axon": axons,
-                "vesicle": csv(
-                    "cid,parent_id,neuron_id",
-                    *(
-                        f"v{n},n{n},a{n}" if turn else f"v{n},a{n},n{n}"
-                        for n, turn in enumerate(turned)
-                    ),
-                ),
-            },
-            "vesicle",
-        ),
-        "post_synapse_id": (
-            {
-                "neuron": csv("cid", *map(str, range(100_000, 100_000 + rows))),
-                "neuron_relation": csv(
-                    "pre_synapse_id,post_synapse_id,connection_score",
-                    *(
-                        f"{100_000 + n},,{n}" if n % 100 else f"{100_000 + n},7,{100_000 + n // 2}"
-                        for n in range(rows)
-                    ),
-                ),
-            },
-            "neuron_relation",
-        ),
+def test_swapped_columns_are_found_where_some_rows_are_right(tmp_path: Path) -> None:
+    """Of each hundred rows one is as it should be."""
+    rows = [(f"n{n // 2}", f"a{n}") for n in range(200)]
+    turned = [pair if n % 100 else pair[::-1] for n, pair in enumerate(rows)]
+    tables = {
+        "neuron": csv("cid", *(f"n{n}" for n in range(200))),
+        "axon": csv("cid,parent_id", *map(",".join, turned)),
     }
-
-
-@pytest.mark.parametrize("first", ["cid", "parent_id", "post_synapse_id"])
-def test_swapped_columns_are_found_where_some_rows_are_right(tmp_path: Path, first: str) -> None:
-    tables, table = _large()[first]
     finding = Lab(tmp_path, tables).check().finding("SYN-REL-010")
-    assert (finding.table, finding.column) == (table, first)
+    assert (finding.table, finding.column) == ("axon", "cid")

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from syndb_pipeline.checks.references.targets import SAMPLE_ROWS, Choice, choose_target
+from syndb_pipeline.checks.references.targets import SAMPLE_ROWS, Choice, Pointing
 from tests.stage_lab import Lab, csv, paste, uid
 
 NEURON = csv("cid", "n1", "n2")
@@ -19,7 +19,11 @@ AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
 
 
 def choose(
-    folder: Path, keys: list[str | None], candidates: dict[str, list[str | None]], **options: Any
+    folder: Path,
+    keys: list[str | None],
+    candidates: dict[str, list[str | None]],
+    joined: dict[str, list[str]] | None = None,
+    every_key: bool = False,
 ) -> Choice:
     connection = duckdb.connect()
 
@@ -32,9 +36,9 @@ def choose(
         return path
 
     ids = {name: write(name, "key", values) for name, values in candidates.items()}
-    return choose_target(
-        connection, write("children", "parent_id", keys), "parent_id", ids, **options
-    )
+    children = write("children", "parent_id", keys)
+    pointing = Pointing(connection, children, "parent_id", ids, joined or {})
+    return pointing.choose(every_key=every_key)
 
 
 def numbers(first: int, last: int) -> list[str | None]:
