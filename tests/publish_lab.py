@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -20,6 +20,8 @@ from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages import runner
 from syndb_pipeline.state.stage import Context
 from tests.meshes import small_mesh
+
+Node = TypeVar("Node", bound=EmbeddedNode)
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 PIPELINE = """\
@@ -66,6 +68,11 @@ class Lab:
     def records(self) -> PublishRecords:
         return PublishRecords(self.context.store)
 
+    @property
+    def digest(self) -> str:
+        """The plan's, as it is now."""
+        return plan(self.context).digest
+
     def info(self) -> DatasetInfo:
         info = self.node.info(DATASET)
         assert info is not None
@@ -84,8 +91,28 @@ class Lab:
         path.write_text(text.replace(old, new))
         return self
 
-    def publish(self, **options: Any) -> Any:
-        return publish(self.context, **options)
+    def at(self, kind: type[Node], **attributes: Any) -> Node:
+        """The lab's node as another kind of it, which counts each upload as SynDB does."""
+        node = kind(
+            "local",
+            self.node.folder,
+            owner="ada",
+            repeats="counted",
+            memory_limit=600_000_000,
+            threads=1,
+        )
+        for name, value in attributes.items():
+            setattr(node, name, value)
+        return node
+
+    def publish(self, to: EmbeddedNode | type[EmbeddedNode] | None = None, **options: Any) -> Any:
+        """Publish what was approved, to the lab's node or another kind of it."""
+        node = self.at(to) if isinstance(to, type) else to
+        return publish(self.context, destination=node, **options)
+
+    def send(self, to: EmbeddedNode | type[EmbeddedNode] | None = None, **options: Any) -> Any:
+        """`publish`, with this plan approved by the command."""
+        return self.publish(to, approve=self.digest, **options)
 
     def approved(self) -> Lab:
         context = self.context

@@ -2,7 +2,7 @@
 from outside; then the same command again.
 
 Belongs here: real processes that die. Does not: refusals and answers
-(`unit/stages/test_publish.py`).
+(`unit/publishing/test_publish.py`).
 """
 
 from __future__ import annotations
@@ -12,52 +12,31 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.publishing.plan import plan
-from syndb_pipeline.publishing.records import PublishRecords
-from syndb_pipeline.stages import runner
-from syndb_pipeline.state.stage import Context
-from tests.meshes import small_mesh
+from tests.campaigns import sampled
+from tests.publish_lab import DATASET, Lab, lab, prepared
+from tests.rest_lab import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
-PIPELINE = (
-    "state: state\nmemory_limit: 600MB\nthreads: 1\ndestinations:\n  local: {kind: embedded, path:"
-    " node, owner: ada}\n"
-)
-CONFIG = f"""\
-dataset:
-  id: {DATASET}
-  label: Guide example
-  animal: DROSOPHILA_MELANOGASTER
-  microscopy: ssTEM
-  brain_regions: [{{structure: hippocampus}}]
-tables:
-  axon: {{file: axon.csv}}
-  vesicle: {{file: vesicle.csv, parent: axon}}
-terms: {{accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributable: true, license_agreed: true}}
-"""
+__all__ = ["lab", "prepared"]  # fixtures
+
+ROWS = {"axon": 3, "vesicle": 8}
 
 # One process imports everything once; each command then runs in a child of its own, which dies at
 # the step it is told, as by `kill -9`.
 COMMANDS = """
 import json, os, signal, sys
 from pathlib import Path
-from uuid import UUID
 
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publishing import records
-from syndb_pipeline.config.settings import load_dataset, load_settings
 from syndb_pipeline.publishing.publish import publish
 from syndb_pipeline.publishing.status import delete
-from syndb_pipeline.state.stage import Context
+from tests.publish_lab import Lab
 
 steps = 0
 die_at = None
@@ -68,85 +47,39 @@ def step():
         os.kill(os.getpid(), signal.SIGKILL)
     steps += 1
 
-def mortal(function):
+def mortal(owner, name):
+    function = getattr(owner, name)
     def call(*args, **kwargs):
         step()
         result = function(*args, **kwargs)
         step()
         return result
-    return call
-
-class MortalNode(EmbeddedNode):
-    pass
+    setattr(owner, name, call)
 
 for name in ("register", "upload", "put_file", "compare", "delete"):
-    setattr(MortalNode, name, mortal(getattr(EmbeddedNode, name)))
-records.PublishRecords.note = mortal(records.PublishRecords.note)
-records.write_atomically = mortal(records.write_atomically)
-
-def run(command, folder, digest):
-    context = Context(load_dataset(folder / "guide.yaml"), load_settings(folder / "pipeline.yaml"))
-    node = MortalNode("local", folder / "state" / "node", owner="ada", memory_limit=600_000_000, threads=1)
-    if command == "publish":
-        publish(context, digest, destination=node)
-    else:
-        delete(context.settings, context.dataset, node, "Guide example")
+    mortal(EmbeddedNode, name)
+mortal(records.PublishRecords, "note")
+mortal(records, "write_atomically")
 
 for line in sys.stdin:
     command, folder, digest, die_at = json.loads(line)
     child = os.fork()
     if child == 0:
-        run(command, Path(folder), digest)
+        lab = Lab(Path(folder))
+        if command == "publish":
+            publish(lab.context, digest)
+        else:
+            delete(lab.context.settings, lab.context.dataset, lab.node, "Guide example")
+        (lab.root / "steps").write_text(str(steps))
         os._exit(0)
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
-class Lab:
-    """A lab's folder and a process that runs commands on copies of it."""
-
-    def __init__(self, root: Path, commands: subprocess.Popen[str]) -> None:
-        self.root = root
-        self.commands = commands
-        self.context = Context(
-            load_dataset(root / "guide.yaml"), load_settings(root / "pipeline.yaml")
-        )
-
-    def copy(self, to: Path) -> Lab:
-        shutil.copytree(self.root, to)
-        return Lab(to, self.commands)
-
-    def run(self, command: str, digest: str, die_at: int | None = None) -> int:
-        assert self.commands.stdin is not None and self.commands.stdout is not None
-        self.commands.stdin.write(json.dumps([command, str(self.root), digest, die_at]) + "\n")
-        self.commands.stdin.flush()
-        return int(self.commands.stdout.readline())
-
-    @property
-    def node(self) -> Any:
-        return open_destination(self.context.settings, "local")
-
-    @property
-    def records(self) -> PublishRecords:
-        return PublishRecords(self.context.store)
-
-
 @pytest.fixture
-def lab(tmp_path: Path) -> Any:
-    root = tmp_path / "lab"
-    root.mkdir()
-    (root / "pipeline.yaml").write_text(PIPELINE)
-    (root / "guide.yaml").write_text(CONFIG)
-    for name in ("one", "two"):
-        (root / f"{name}.glb").write_bytes(small_mesh(name))
-    (root / "axon.csv").write_text(
-        "cid,voxel_volume,mesh_path\n1,1e8,one.glb\n2,2e8,two.glb\n4,3e8,\n"
-    )
-    parents = (1, 1, 1, 1, 1, 2, 2, 4)
-    (root / "vesicle.csv").write_text(
-        "cid,parent_id\n" + "".join(f"{n},{parent}\n" for n, parent in enumerate(parents))
-    )
+def run() -> Iterator[Callable[..., int]]:
+    """Run a command on a lab, to its end or to its death; returns the exit code."""
     with subprocess.Popen(
         [sys.executable, "-c", COMMANDS],
         stdin=subprocess.PIPE,
@@ -154,80 +87,72 @@ def lab(tmp_path: Path) -> Any:
         text=True,
         cwd=ROOT,
     ) as commands:
-        made = Lab(root, commands)
-        with made.context.store.lock():
-            list(runner.run_through(made.context, "package"))
-        yield made
-        assert commands.stdin is not None
+        assert commands.stdin is not None and commands.stdout is not None
+
+        def command(lab: Lab, what: str, die_at: int | None = None) -> int:
+            digest = plan(lab.context).digest
+            asked = json.dumps([what, str(lab.root), digest, die_at])
+            print(asked, file=commands.stdin, flush=True)
+            return int(commands.stdout.readline())
+
+        yield command
         commands.stdin.close()
 
 
+def killed(
+    lab: Lab, run: Callable[..., int], what: str, folder: Path, at_least: int
+) -> Iterator[tuple[int, Lab]]:
+    """A copy of the lab for each step of the command, or for some of them, killed there."""
+
+    def copied() -> Lab:
+        shutil.rmtree(folder / "copy", ignore_errors=True)
+        shutil.copytree(lab.root, folder / "copy")
+        return Lab(folder / "copy")
+
+    whole = copied()
+    assert run(whole, what) == 0
+    steps = int((whole.root / "steps").read_text())
+    assert steps >= at_least, "each before and after"
+    for step in sampled(f"{what}, killed", range(steps), 8):
+        copy = copied()
+        assert run(copy, what, step) == -signal.SIGKILL
+        yield step, copy
+
+
 def test_publishing_killed_at_every_step_completes_with_nothing_twice(
-    lab: Lab, tmp_path: Path
+    lab: Lab, run: Callable[..., int], tmp_path: Path
 ) -> None:
-    current = plan(lab.context)
-    died = 0
-    for step in range(100):
-        copy = lab.copy(tmp_path / f"killed-{step}")
-        ended = copy.run("publish", current.digest, die_at=step)
-        if ended == 0:
-            break
-        assert ended == -signal.SIGKILL
-        died += 1
+    digest = plan(lab.context).digest
+    # Approval, nine journal lines, register, upload, two files, read-back, receipt.
+    for step, copy in killed(lab, run, "publish", tmp_path, at_least=20):
         seen = copy.node.info(DATASET)
-        assert seen is None or seen.rows in (
-            {},
-            {"axon": 3, "vesicle": 8},
-        ), "a reader never sees a part"
-        assert copy.run("publish", current.digest) == 0
-        info = copy.node.info(DATASET)
-        assert (info.rows, info.number_of_units, len(info.uploads)) == (
-            {"axon": 3, "vesicle": 8},
-            11,
-            1,
-        ), f"killed at step {step}"
-        assert copy.node.files(DATASET).count == 2
+        assert seen is None or seen.rows in ({}, ROWS), "a reader never sees a part"
+        assert run(copy, "publish") == 0
+        info = copy.info()
+        found = (info.rows, info.number_of_units, len(info.uploads or ()))
+        assert found == (ROWS, 11, 1), f"killed at step {step}"
+        assert len(copy.node.stored(DATASET)) == 2
         receipt = copy.records.receipt()
-        assert (
-            receipt is not None
-            and receipt.plan == current.digest
-            and receipt == copy.records.receipt(current.digest)
-        )
+        assert receipt is not None and receipt == copy.records.receipt(digest)
         assert {check.missing for check in receipt.tables.values()} == {0}
         assert len(copy.records.approvals()) == 1
-        starts = [line.step for line in copy.records.journal() if line.state == "start"]
-        assert starts.count("upload") <= 2 and {line.step for line in copy.records.journal()} >= {
-            "upload",
-            "read-back",
-            "receipt",
-        }
-        shutil.rmtree(copy.root)
-    assert died >= 20, (
-        "approval, nine journal lines, register, upload, two files, read-back, receipt: each before"
-        " and after"
-    )
+        journal = copy.records.journal()
+        starts = [line.step for line in journal if line.state == "start"]
+        assert starts.count("upload") <= 2
+        assert {line.step for line in journal} >= {"upload", "read-back", "receipt"}
 
 
 def test_deleting_killed_at_every_step_completes_with_one_tombstone(
-    lab: Lab, tmp_path: Path
+    lab: Lab, run: Callable[..., int], tmp_path: Path
 ) -> None:
-    assert lab.run("publish", plan(lab.context).digest) == 0
-    died = 0
-    for step in range(40):
-        copy = lab.copy(tmp_path / f"killed-{step}")
-        ended = copy.run("delete", "", die_at=step)
-        if ended == 0:
-            break
-        assert ended == -signal.SIGKILL
-        died += 1
-        again = copy.run("delete", "")
+    assert run(lab, "publish") == 0
+    for _, copy in killed(lab, run, "delete", tmp_path, at_least=6):
+        again = run(copy, "delete")
         settled = [line for line in copy.records.journal() if line.step == "delete"][-1]
         # Killed after the last line was written, the deletion was complete: there is nothing to
         # delete any more.
-        assert again == 0 or (copy.node.info(DATASET) is None and settled.state == "done")
+        assert again == 0 or settled.state == "done"
         assert copy.node.info(DATASET) is None
         [tombstone] = copy.records.tombstones()
-        assert tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
+        assert tombstone.deletion.rows == ROWS
         assert copy.node.deletions(DATASET) == (tombstone.deletion,)
-        shutil.rmtree(copy.root)
-    assert died >= 6

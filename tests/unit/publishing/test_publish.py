@@ -71,7 +71,7 @@ def test_nothing_is_sent_without_approval(lab: Lab) -> None:
     with pytest.raises(ApprovalError, match="Nobody has approved") as refused:
         lab.publish()
     assert refused.value.exit == Exit.APPROVAL
-    assert f"--approve {plan(lab.context).digest[:12]}" in refused.value.next_step
+    assert f"--approve {lab.digest[:12]}" in refused.value.next_step
     assert lab.node.info(DATASET) is None
 
 
@@ -126,12 +126,12 @@ def test_a_digest_of_another_plan_is_no_approval_even_beside_a_kept_one(
     with pytest.raises(ApprovalError, match="not the digest of the plan"):
         lab.publish(approve=given)
     with pytest.raises(ApprovalError, match="at least 12"):
-        lab.publish(approve=plan(lab.context).digest[:11])
+        lab.publish(approve=lab.digest[:11])
     assert lab.node.info(DATASET) is None
 
 
 def test_publishing_the_same_plan_again_sends_nothing(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
+    first = lab.send()
     said: list[str] = []
     assert lab.publish(say=said.append) == first
     assert said and "nothing to send" in said[0]
@@ -149,7 +149,7 @@ def test_standing_approval_is_given_by_the_person_of_the_terms(lab: Lab) -> None
 @pytest.mark.parametrize("key", ["accurate", "redistributable", "license_agreed"])
 def test_every_term_must_be_accepted(lab: Lab, key: str) -> None:
     lab.edit("guide.yaml", f"{key}: true", f"{key}: false").prepare()
-    for act in (lambda: lab.publish(approve=plan(lab.context).digest), lambda: lab.approved()):
+    for act in (lambda: lab.send(), lambda: lab.approved()):
         with pytest.raises(ApprovalError, match=rf"terms\.{key}") as refused:
             act()
         assert f"set terms.{key} to true" in refused.value.next_step
@@ -163,7 +163,7 @@ def test_terms_must_be_there(lab: Lab) -> None:
     )
     lab.prepare()
     with pytest.raises(ApprovalError, match="Nobody has accepted SynDB's terms") as refused:
-        lab.publish(approve=plan(lab.context).digest)
+        lab.send()
     assert (
         "accepted_by, accepted_on, accurate, redistributable, license_agreed"
         in refused.value.next_step
@@ -280,9 +280,9 @@ def test_the_destination_is_part_of_what_is_approved(lab: Lab) -> None:
 
 
 def test_corrected_data_upsert_into_the_same_dataset(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     lab.edit("vesicle.csv", "7,4,20.5\n", "8,4,20.5\n").prepare()
-    receipt = lab.publish(approve=plan(lab.context).digest)
+    receipt = lab.send()
     check = receipt.tables["vesicle"]
     assert (check.sent, check.found, check.missing) == (
         8,
@@ -293,10 +293,8 @@ def test_corrected_data_upsert_into_the_same_dataset(lab: Lab) -> None:
 
 
 def test_going_back_to_an_earlier_plan_restores_its_rows(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
-    lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5").prepare().publish(
-        approve=plan(lab.context).digest
-    )
+    first = lab.send()
+    lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5").prepare().send()
     lab.edit("vesicle.csv", "7,4,30.5", "7,4,20.5").prepare()
     again = lab.publish()
     assert again.plan == first.plan and again.published > first.published
@@ -307,23 +305,23 @@ def test_going_back_to_an_earlier_plan_restores_its_rows(lab: Lab) -> None:
 
 
 def test_other_metadata_at_the_destination_are_told_not_overwritten(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     lab.edit("guide.yaml", "microscopy: ssTEM", "microscopy: FIB-SEM").prepare()
     with pytest.raises(
         DestinationRefused, match="microscopy: here 'FIB-SEM', there 'ssTEM'"
     ) as refused:
-        lab.publish(approve=plan(lab.context).digest)
+        lab.send()
     assert refused.value.exit == Exit.REFUSED
     info = lab.info()
     assert info.metadata.microscopy == "ssTEM" and info.number_of_units == 11
 
 
 def test_another_owners_dataset_is_neither_changed_nor_deleted(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     lab.edit("pipeline.yaml", "owner: ada", "owner: mallory")
     lab.edit("vesicle.csv", "7,4,20.5", "7,4,30.5").prepare()
     with pytest.raises(DestinationRefused, match="belongs to ada; you are mallory"):
-        lab.publish(approve=plan(lab.context).digest)
+        lab.send()
     for act in (
         lambda: preview_delete(DATASET, lab.node),
         lambda: delete(lab.context.settings, DATASET, lab.node, "Guide example"),
@@ -335,7 +333,7 @@ def test_another_owners_dataset_is_neither_changed_nor_deleted(lab: Lab) -> None
 
 
 def test_meshes_that_went_missing_there_are_sent_again(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
+    first = lab.send()
     next((lab.node.folder / "datasets").rglob("*.glb")).unlink()
     again = lab.publish()
     assert again.files == 2 and again.upload == first.upload and lab.node.files(DATASET).count == 2
@@ -346,7 +344,7 @@ def test_status_says_where_the_dataset_stands(lab: Lab) -> None:
     assert [link.state for link in fresh.stages] == ["current"] * 6
     assert (fresh.verdict, fresh.digest, fresh.approved, fresh.receipt) == (
         "accepted",
-        plan(lab.context).digest,
+        lab.digest,
         False,
         None,
     )
@@ -369,7 +367,7 @@ def test_status_says_where_the_dataset_stands(lab: Lab) -> None:
 
 
 def test_datasets_lists_what_is_complete_and_what_is_not(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     other = Metadata.model_validate(
         plan(lab.context).metadata.model_dump() | {"id": UUID(int=7), "label": "Another"}
     )
@@ -382,7 +380,7 @@ def test_datasets_lists_what_is_complete_and_what_is_not(lab: Lab) -> None:
 
 
 def test_the_journal_survives_a_line_cut_off_by_a_crash(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     journal = lab.records.folder / "journal.jsonl"
     whole = lab.records.journal()
     assert [(line.step, line.state) for line in whole] == [

@@ -14,13 +14,12 @@ import pytest
 from syndb_pipeline.base.errors import ApprovalError, DestinationRefused, OutcomeUnknown
 from syndb_pipeline.destinations.base import Deletion
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.status import datasets, delete, preview_delete, status
 from tests.publish_lab import DATASET, Lab, lab, prepared
 
 
 def test_the_preview_says_what_goes(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     text = preview_delete(DATASET, lab.node)
     for said in ("Guide example", "3 rows", "8 rows", "2 meshes", "1 uploads", "type its label"):
         assert said in text
@@ -31,7 +30,7 @@ __all__ = ["lab", "prepared"]  # fixtures
 
 @pytest.mark.parametrize("typed", ["", "guide example", "Guide example ", str(DATASET)])
 def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     with pytest.raises(ApprovalError, match="nothing was deleted"):
         delete(lab.context.settings, DATASET, lab.node, typed)
     assert lab.info().number_of_units == 11
@@ -40,7 +39,7 @@ def test_deleting_wants_the_label_exactly(lab: Lab, typed: str) -> None:
 def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_approval(
     lab: Lab,
 ) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
+    first = lab.send()
     tombstone = delete(lab.context.settings, DATASET, lab.node, "Guide example")
     assert lab.node.info(DATASET) is None and datasets(lab.node) == []
     assert (
@@ -65,7 +64,7 @@ def test_a_deleted_dataset_leaves_a_tombstone_and_comes_back_only_by_a_new_appro
 
 
 def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) -> None:
-    first = lab.publish(approve=plan(lab.context).digest)
+    first = lab.send()
     shutil.rmtree(lab.node.folder)
     with pytest.raises(ApprovalError, match="was deleted at local"):
         lab.publish()
@@ -75,37 +74,25 @@ def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) ->
 
 
 class Forgetful(EmbeddedNode):
-    """A node that deletes without answering, and keeps no memory of it."""
+    """A node that deletes, or does not, without answering, and keeps no memory of it."""
+
+    deletes = True
 
     def delete(self, dataset: UUID) -> Deletion:
-        super().delete(dataset)
+        if self.deletes:
+            super().delete(dataset)
         raise OutcomeUnknown("No answer.")
 
     def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
         return ()
 
 
-class Stubborn(EmbeddedNode):
-    def delete(self, dataset: UUID) -> Deletion:
-        raise OutcomeUnknown("No answer.")
-
-
 def test_an_unanswered_deletion_is_settled_by_asking(lab: Lab) -> None:
-    lab.publish(approve=plan(lab.context).digest)
+    lab.send()
     settings = lab.context.settings
     with pytest.raises(OutcomeUnknown, match="still at local"):
-        delete(
-            settings,
-            DATASET,
-            Stubborn("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1),
-            "Guide example",
-        )
+        delete(settings, DATASET, lab.at(Forgetful, deletes=False), "Guide example")
     assert lab.records.tombstones() == [] and lab.info().number_of_units == 11
-    tombstone = delete(
-        settings,
-        DATASET,
-        Forgetful("local", lab.node.folder, owner="ada", memory_limit=600_000_000, threads=1),
-        "Guide example",
-    )
+    tombstone = delete(settings, DATASET, lab.at(Forgetful), "Guide example")
     assert tombstone.deletion.rows == {"axon": 3, "vesicle": 8}
     assert lab.records.tombstones() == [tombstone] and lab.node.info(DATASET) is None
