@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +16,11 @@ from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing import records
 from syndb_pipeline.publishing.plan import approve, plan
 from syndb_pipeline.publishing.publish import publish
 from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.publishing.status import delete
 from syndb_pipeline.stages import runner
 from syndb_pipeline.state.stage import Context
 from tests.meshes import small_mesh
@@ -119,6 +123,43 @@ class Lab:
         current = plan(context)
         approve(context, current, current.digest, "Ada", "prompt")
         return self
+
+
+def die_in(root: str, what: str, digest: str, die_at: int) -> None:
+    """Publish or delete, and die at that step; how many there were is in the file `steps`."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        if steps == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        steps += 1
+
+    def make_mortal(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            step()
+            result = function(*args, **kwargs)
+            step()
+            return result
+
+        setattr(owner, name, call)
+
+    for name in ("register", "upload", "put_file", "compare", "delete"):
+        make_mortal(EmbeddedNode, name)
+    make_mortal(records.PublishRecords, "note")
+    make_mortal(records, "write_atomically")
+    lab = Lab(Path(root))
+    if what == "publish":
+        lab.publish(approve=digest)
+    else:
+        delete(lab.context.settings, DATASET, lab.node, "Guide example")
+    (lab.root / "steps").write_text(str(steps))
+
+
+def import_all() -> None:
+    """To have imported this module is all that `die_in` needs."""
 
 
 @pytest.fixture(scope="module")

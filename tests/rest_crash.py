@@ -16,11 +16,10 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +29,22 @@ import duckdb
 import httpx
 import yaml
 
+from syndb_pipeline.cli import main as cli
+from syndb_pipeline.cli import terminal
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.destinations.rest import connections, session
+from syndb_pipeline.publishing import records
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.sandbox import backend
 from syndb_pipeline.stages import runner
 from syndb_pipeline.state.stage import Context
 from tests.command_line import TERMS
+from tests.forks import Child, Forks
 from tests.meshes import small_mesh
-from tests.rest_lab import ADA, PASSWORD, ROOT
+from tests.rest_lab import ADA, PASSWORD, serve_sandbox
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a33")
 LABEL = "Crash example"
@@ -69,107 +74,78 @@ SAME_COMMAND_AGAIN = 4
 next command or the one after it.
 """
 
-NURSERY = """
-import encodings.idna, json, os, signal, sys
-from pathlib import Path
 
-import certifi, httpcore
+def make_quick() -> None:
+    """What hundreds of cases would spend minutes on; that waits are kept is shown elsewhere."""
+    session._FIRST_WAIT = 0.02
+    connections._SMALL = 100  # small bodies go out in pieces, as large ones
+    backend._scrypt = lambda password, salt: password.encode() + salt
+    runner.versions(next(iter(runner.STAGES.values())))  # looked up once
+    # The dataset is prepared, and publishing recomputes the whole chain by itself: before that, the
+    # command would do so twice more.
+    terminal.refuse_changes = lambda context, approve: None
+    terminal.prepared = lambda context, **_: (
+        context.store.record("check_integrity"),
+        "prepared",
+    )
 
-from syndb_pipeline.base import progress
-from syndb_pipeline.cli import connection, doctor, main as cli, terminal
-from syndb_pipeline.destinations.rest import connections, destination, session
-from syndb_pipeline.publishing import publish, records, status
-from syndb_pipeline.sandbox import backend
-from syndb_pipeline.sandbox.serve import serve
-from syndb_pipeline.stages import runner
 
-# Hundreds of cases would spend minutes on these; that waits are kept is shown elsewhere.
-session._FIRST_WAIT = 0.02
-connections._SMALL = 100  # so that these small bodies go out in pieces, as large ones do
-backend._scrypt = lambda password, salt: password.encode() + salt
-runner.versions(next(iter(runner.STAGES.values())))  # looked up once
-# The dataset lies there prepared, and publishing recomputes the whole chain by itself: before that, the command would do so twice more.
-terminal.refuse_changes = lambda context, approve: None
-terminal.prepared = lambda context, **_: (context.store.record('check_integrity'), 'prepared')
-
-def mortal(die_at, names):
-    '''Let this process die at step number die_at; every step's name goes to the descriptor, so that the last one tells where it was.'''
+def make_mortal(die_at: int, names: int) -> None:
+    """Let this process die at step number `die_at`; every step's name goes to the descriptor
+    `names`, so that the last one says where it was.
+    """
     passed = 0
 
-    def step(name):
+    def step(name: str) -> None:
         nonlocal passed
-        os.write(names, (name + chr(10)).encode())
+        os.write(names, f"{name}\n".encode())
         if passed == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         passed += 1
 
-    def around(owner, name, words):
+    def around(owner: Any, name: str, words: Callable[..., str]) -> None:
         function = getattr(owner, name)
-        def call(*args, **kwargs):
-            said = words(*args)
-            step('before ' + said)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            step(f"before {words(*args)}")
             result = function(*args, **kwargs)
-            step('after ' + said)
+            step(f"after {words(*args)}")
             return result
+
         setattr(owner, name, call)
 
-    def pieces(body):
-        form = type(body).__name__ == 'MultipartStream'
+    def pieces(body: Any) -> Iterator[bytes]:
+        form = type(body).__name__ == "MultipartStream"
         for number, piece in enumerate(joined(body)):
             yield piece
             if form:
-                step('during body, piece ' + str(number))
+                step(f"during body, piece {number}")
         if form:
-            step('during body, all sent')
+            step("during body, all sent")
 
-    around(records.PublishRecords, 'note', lambda self, plan, destination, what, state, *rest: 'journal ' + what + ' ' + state)
-    around(records, 'write_atomically', lambda path, text: 'record ' + Path(path).parent.name)
-    around(session.Session, '_send', lambda self, call, *rest: 'request ' + call.method + ' ' + call.what.split('?')[0])
+    around(
+        PublishRecords, "note", lambda _, plan, to, what, state, *rest: f"journal {what} {state}"
+    )
+    around(records, "write_atomically", lambda path, text: f"record {Path(path).parent.name}")
+    around(
+        session.Session,
+        "_send",
+        lambda _, call, *rest: f"request {call.method} {call.what.split('?')[0]}",
+    )
     joined = connections._joined
     connections._joined = pieces
 
-def born(told):
-    output = os.open(told['output'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.environ.update(told['environment'])
-    if told['do'] == 'serve':
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        serve(Path(told['folder']), port=told['port'], accounts=Path(told['accounts']), faults=told['faults'])
-        return 0
-    os.chdir(told['folder'])
-    if told['steps']:
-        mortal(told['die_at'], os.open(told['steps'], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-    sys.argv = ['syndb-pipeline', *told['arguments']]
+
+def command(arguments: list[str], steps: str, die_at: int) -> Any:
+    """`syndb-pipeline` with these arguments; returns its exit code."""
+    if steps:
+        make_mortal(die_at, os.open(steps, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    sys.argv = ["syndb-pipeline", *arguments]
     try:
         cli.main()
     except SystemExit as ended:
-        return ended.code or 0
+        return ended.code
     return 0
-
-children = set()
-for line in sys.stdin:
-    told = json.loads(line)
-    if told['do'] == 'wait':
-        _, status = os.waitpid(told['pid'], 0)
-        children.discard(told['pid'])
-        print(os.waitstatus_to_exitcode(status), flush=True)
-        continue
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            code = born(told)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    children.add(pid)
-    print(pid, flush=True)
-for pid in children:
-    os.kill(pid, signal.SIGKILL)
-"""
 
 
 @dataclass(frozen=True)
@@ -194,19 +170,12 @@ class Bench:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=_environment(folder),
-        )
+        self._forks = Forks(make_quick, _environment(folder))
         self._accounts = folder / "accounts.yaml"
         self._accounts.write_text(
             yaml.safe_dump({"users": [{"email": ADA, "password": PASSWORD, "verified": True}]})
         )
-        self._server: int | None = None
+        self._server: Child | None = None
         self._cases = 0
         self.prepared = folder / "prepared" / "lab"
         (folder / "prepared" / "server").mkdir(parents=True)
@@ -223,9 +192,7 @@ class Bench:
 
     def close(self) -> None:
         self.stop_server()
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.close()
-        self._nursery.wait(30)
+        self._forks.close()
 
     def case(self, *faults: str) -> Case:
         """A fresh server with these faults and a fresh copy of the prepared lab; the case before it
@@ -254,13 +221,17 @@ class Bench:
         return Case(self, folder)
 
     def start_server(self, folder: Path, faults: Sequence[str] = ()) -> None:
-        told = {
-            "folder": str(folder),
-            "port": self.port,
-            "accounts": str(self._accounts),
-            "faults": list(faults),
-        }
-        self._server = self._ask("serve", output=str(folder / "server.log"), environment={}, **told)
+        self._server = self._forks.start(
+            serve_sandbox,
+            folder,
+            folder / "server.log",
+            options={
+                "folder": str(folder),
+                "port": self.port,
+                "accounts": str(self._accounts),
+                "faults": list(faults),
+            },
+        )
         until = time.monotonic() + 30
         while not (folder / "address").is_file():
             if time.monotonic() > until:
@@ -271,37 +242,28 @@ class Bench:
 
     def stop_server(self) -> None:
         if self._server is not None:
-            os.kill(self._server, signal.SIGKILL)
-            self._ask("wait", pid=self._server)
+            self._server.send_signal(signal.SIGKILL)
+            self._server.wait()
             self._server = None
 
     def start(
         self,
         folder: Path,
         arguments: Sequence[str],
-        environment: dict[str, str],
-        steps: Path | None,
-        die_at: int,
-    ) -> int:
-        """Start `syndb-pipeline` with these arguments; returns its process id."""
-        return self._ask(
-            "run",
-            folder=str(folder),
+        token: str | None = None,
+        steps: Path | None = None,
+        die_at: int = -1,
+    ) -> Child:
+        """Start `syndb-pipeline` with these arguments."""
+        return self._forks.start(
+            command,
+            folder,
+            folder / "output",
+            logged_in(token),
             arguments=list(arguments),
-            environment=environment,
-            output=str(folder / "output"),
-            steps=str(steps) if steps else "",
+            steps=str(steps or ""),
             die_at=die_at,
         )
-
-    def wait(self, pid: int) -> int:
-        return self._ask("wait", pid=pid)
-
-    def _ask(self, what: str, **told: Any) -> int:
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.write(json.dumps({"do": what, **told}) + "\n")
-        self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline())
 
 
 class Case:
@@ -313,44 +275,34 @@ class Case:
         self.lab = folder / "lab"
         self.log: list[str] = []
 
-    def publish(self, lab: Path | None = None, **options: Any) -> Ended:
-        return self.command(
-            lab or self.lab,
-            "publish",
-            "example.yaml",
-            "--approve",
-            self.bench.plan.digest,
-            **options,
-        )
+    def publish(self, **options: Any) -> Ended:
+        return self.command(*self._publishing, **options)
 
     def delete(self, **options: Any) -> Ended:
-        return self.command(self.lab, "delete", "example.yaml", "--label", LABEL, **options)
+        return self.command("delete", "example.yaml", "--label", LABEL, **options)
+
+    @property
+    def _publishing(self) -> tuple[str, ...]:
+        return "publish", "example.yaml", "--approve", self.bench.plan.digest
 
     def command(
-        self, lab: Path, *arguments: str, die_at: int | None = None, token: str | None = None
+        self, *arguments: str, die_at: int | None = None, token: str | None = None
     ) -> Ended:
         """Run a command. With `die_at` it dies at that step; -1 counts the steps only. With `token`
         it has nothing else to log in with.
         """
-        steps = lab / "steps" if die_at is not None else None
-        (lab / "output").unlink(missing_ok=True)
-        pid = self.bench.start(
-            lab, arguments, logged_in(token), steps, -1 if die_at is None else die_at
-        )
-        return self.ended(lab, pid, steps)
+        steps = self.lab / "steps" if die_at is not None else None
+        (self.lab / "output").unlink(missing_ok=True)
+        die_at = -1 if die_at is None else die_at
+        child = self.bench.start(self.lab, arguments, token, steps, die_at)
+        return self.ended(self.lab, child, steps)
 
-    def start(self, lab: Path) -> int:
+    def start(self, lab: Path) -> Child:
         """Start to publish from a lab; `ended` waits for it."""
-        return self.bench.start(
-            lab,
-            ("publish", "example.yaml", "--approve", self.bench.plan.digest),
-            logged_in(None),
-            None,
-            -1,
-        )
+        return self.bench.start(lab, self._publishing)
 
-    def ended(self, lab: Path, pid: int, steps: Path | None = None) -> Ended:
-        code = self.bench.wait(pid)
+    def ended(self, lab: Path, child: Child, steps: Path | None = None) -> Ended:
+        code = child.wait()
         told = (lab / "output").read_text()
         self.log += [f"--- exit {code}", told]
         return Ended(code, told, tuple(steps.read_text().splitlines()) if steps else ())

@@ -6,14 +6,12 @@ assertion.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,8 +24,8 @@ from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox import files
 from syndb_pipeline.sandbox.files import CONTENT_TYPES, FILENAME, UploadForm
 from tests.command_line import Lab
+from tests.forks import Child, Forks
 
-ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a password of the tests"
 ADA, BOB, EVE, TOM = "ada@lab.example", "bob@lab.example", "eve@other.example", "tom@lab.example"
 """Ada and Bob are in the group `lab`; Eve is verified and in no group; Tom is not verified."""
@@ -65,21 +63,31 @@ def register(client: httpx.Client, **changed: Any) -> str:
     return made
 
 
-_SERVER = """
-import json, sys
-from pathlib import Path
-from syndb_pipeline.sandbox.backend import Limits
-from syndb_pipeline.sandbox.serve import serve
+def serve_sandbox(options: dict[str, Any]) -> None:
+    """`serve` with options as JSON has them."""
+    from syndb_pipeline.sandbox.backend import Limits
+    from syndb_pipeline.sandbox.serve import serve
 
-options = json.loads(sys.argv[1])
-options["folder"] = Path(options["folder"])
-options["accounts"] = Path(options["accounts"]) if options["accounts"] else None
-options["limits"] = Limits(**options["limits"])
-if options.pop("moto"):
-    from tests.rest_lab import keep_objects_in_moto
-    keep_objects_in_moto()
-serve(**options)
-"""
+    if options.pop("moto", False):
+        keep_objects_in_moto()
+    accounts = Path(options["accounts"]) if options.get("accounts") else None
+    own = {"folder": Path(options["folder"]), "accounts": accounts}
+    serve(**{**options, **own, "limits": Limits(**options.get("limits", {}))})
+
+
+@cache
+def _forks() -> Forks:
+    """Where this process's sandboxes come from."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))
+    }
+    return Forks(import_sandbox, kept | {"SYNDB_SANDBOX_PASSWORD": PASSWORD})
+
+
+def import_sandbox() -> None:
+    import syndb_pipeline.sandbox.serve  # noqa: F401
 
 
 class Sandbox:
@@ -114,7 +122,7 @@ class Sandbox:
             self.accounts.write_text(yaml.safe_dump({"users": accounts}))
         self.output = folder / "server.log"
         self.url = ""
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | None = None
 
     def __enter__(self) -> Sandbox:
         self.start()
@@ -143,24 +151,9 @@ class Sandbox:
         }
         address = self.folder / "address"
         address.unlink(missing_ok=True)
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SYNDB_", "DAGSTER_"))
-        }
-        environment = kept | {
-            "SYNDB_SANDBOX_PASSWORD": PASSWORD,
-            "HOME": str(self.folder),
-            "PYTHONPATH": str(ROOT),
-        }
-        with self.output.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER, json.dumps(options)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=self.folder,
-            )
+        self.process = _forks().start(
+            serve_sandbox, self.folder, self.output, {"HOME": str(self.folder)}, options=options
+        )
         until = time.monotonic() + 60
         while not address.is_file():
             if self.process.poll() is not None or time.monotonic() > until:

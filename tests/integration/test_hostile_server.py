@@ -28,7 +28,7 @@ from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
 from syndb_pipeline.destinations.rest.session import Session
 from tests.command_line import PROGRAM
-from tests.rest_lab import ROOT
+from tests.forks import ROOT
 from tests.rest_place import metadata, package
 from tests.scripted_server import Reply, Seen, Server, answer, certified
 

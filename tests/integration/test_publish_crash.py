@@ -7,96 +7,34 @@ Belongs here: real processes that die. Does not: refusals and answers
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from syndb_pipeline.publishing.plan import plan
 from tests.campaigns import sampled
-from tests.publish_lab import DATASET, Lab, lab, prepared
-from tests.rest_lab import ROOT
+from tests.forks import Forks
+from tests.publish_lab import DATASET, Lab, die_in, import_all, lab, prepared
 
 __all__ = ["lab", "prepared"]  # fixtures
 
 ROWS = {"axon": 3, "vesicle": 8}
 
-# One process imports everything once; each command then runs in a child of its own, which dies at
-# the step it is told, as by `kill -9`.
-COMMANDS = """
-import json, os, signal, sys
-from pathlib import Path
-
-from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.publishing import records
-from syndb_pipeline.publishing.publish import publish
-from syndb_pipeline.publishing.status import delete
-from tests.publish_lab import Lab
-
-steps = 0
-die_at = None
-
-def step():
-    global steps
-    if steps == die_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    steps += 1
-
-def mortal(owner, name):
-    function = getattr(owner, name)
-    def call(*args, **kwargs):
-        step()
-        result = function(*args, **kwargs)
-        step()
-        return result
-    setattr(owner, name, call)
-
-for name in ("register", "upload", "put_file", "compare", "delete"):
-    mortal(EmbeddedNode, name)
-mortal(records.PublishRecords, "note")
-mortal(records, "write_atomically")
-
-for line in sys.stdin:
-    command, folder, digest, die_at = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        lab = Lab(Path(folder))
-        if command == "publish":
-            publish(lab.context, digest)
-        else:
-            delete(lab.context.settings, lab.context.dataset, lab.node, "Guide example")
-        (lab.root / "steps").write_text(str(steps))
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
 
 @pytest.fixture
-def run() -> Iterator[Callable[..., int]]:
+def run(tmp_path: Path) -> Iterator[Callable[..., int]]:
     """Run a command on a lab, to its end or to its death; returns the exit code."""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMMANDS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as commands:
-        assert commands.stdin is not None and commands.stdout is not None
+    forks = Forks(import_all, dict(os.environ))
 
-        def command(lab: Lab, what: str, die_at: int | None = None) -> int:
-            digest = plan(lab.context).digest
-            asked = json.dumps([what, str(lab.root), digest, die_at])
-            print(asked, file=commands.stdin, flush=True)
-            return int(commands.stdout.readline())
+    def run(lab: Lab, what: str, die_at: int = -1) -> int:
+        asked = {"root": str(lab.root), "what": what, "digest": lab.digest, "die_at": die_at}
+        return forks.start(die_in, tmp_path, tmp_path / "output", **asked).wait()
 
-        yield command
-        commands.stdin.close()
+    yield run
+    forks.close()
 
 
 def killed(
@@ -122,7 +60,7 @@ def killed(
 def test_publishing_killed_at_every_step_completes_with_nothing_twice(
     lab: Lab, run: Callable[..., int], tmp_path: Path
 ) -> None:
-    digest = plan(lab.context).digest
+    digest = lab.digest
     # Approval, nine journal lines, register, upload, two files, read-back, receipt.
     for step, copy in killed(lab, run, "publish", tmp_path, at_least=20):
         seen = copy.node.info(DATASET)

@@ -7,7 +7,6 @@ Belongs here: what holds for every route, over a real socket. Does not: uploads 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import stat
@@ -635,7 +634,7 @@ def test_a_signal_ends_it_orderly(tmp_path: Path, how: signal.Signals) -> None:
     sandbox.start()
     assert sandbox.process is not None
     assert (sandbox.folder / "address").read_text().strip() == sandbox.url
-    os.kill(sandbox.process.pid, how)
+    sandbox.process.send_signal(how)
     assert sandbox.process.wait(20) == 0
     assert not (sandbox.folder / "address").exists()
     assert f"kind: rest, url: '{sandbox.url}'" in sandbox.log()
