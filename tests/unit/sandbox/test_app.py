@@ -160,11 +160,6 @@ def test_odd_bodies_are_refused_everywhere(ada: httpx.Client, route: tuple[str, 
     assert ada.request(*route, content=b" " * 1_000_001, headers=JSON).status_code == 413
 
 
-def test_a_body_without_end_is_cut_off(ada: httpx.Client) -> None:
-    endless = (b"[" * 1_000_000 for _ in range(20))
-    assert ada.post(NEW, content=endless, headers=JSON).status_code == 413
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -183,21 +178,6 @@ def test_odd_logins_are_validation_errors(sandbox: Sandbox, body: bytes) -> None
     places(anonymous(sandbox, "POST", LOGIN, json={"username": ADA, "password": PASSWORD}))
     odd = b"username=%ff&password=%ff"
     assert anonymous(sandbox, "POST", LOGIN, content=odd, headers=URL_ENCODED).status_code == 400
-
-
-NO_IDS = ["x", "%00", "..", "%2e%2e%2f", "..%2f..%2fsecret", "%2fetc%2fpasswd", "00000000", "*"]
-
-
-@pytest.mark.parametrize("part", [*NO_IDS, "\N{FULLWIDTH DIGIT ZERO}" * 32, "🧠", "x" * 3000])
-def test_a_path_that_holds_no_id_leads_nowhere(ada: httpx.Client, part: str) -> None:
-    for method, path in (
-        ("GET", f"/neurodata/metadata/dataset/{part}/info"),
-        ("DELETE", f"/neurodata/io/{part}/delete_dataset"),
-        ("PATCH", f"/neurodata/io/{part}/upload"),
-        ("GET", f"/neurodata/io/{part}/upload_url/mesh"),
-        ("GET", f"/user/profile/id/{part}"),
-    ):
-        assert ada.request(method, path).status_code in (404, 422)
 
 
 def test_wrong_queries_are_validation_errors(ada: httpx.Client, dataset: str) -> None:
@@ -296,15 +276,29 @@ def test_a_token_ends_with_its_log_out_however_it_is_written(sandbox: Sandbox) -
         assert ask("GET", PROFILE, word) == 401
 
 
-def test_tokens_and_their_end_outlive_the_server(tmp_path: Path) -> None:
+def test_what_was_signed_outlives_the_server(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "sandbox") as sandbox:
+        sandbox.create_tags()
         kept, ended = sandbox.client(BOB), sandbox.client(BOB)
         ended.post("/user/auth/native/logout").raise_for_status()
-        sandbox.restart()
-        assert [each.get(PROFILE).status_code for each in (kept, ended)] == [200, 401]
+        dataset, unit = register(kept), str(uuid4())
+        form = kept.get(f"/neurodata/io/{dataset}/upload_url/mesh").json()
+
+        def send() -> int:
+            file = {"file": (f"{unit}.glb", b"x")}
+            sent = httpx.post(form["upload_url"], data=form["fields"], files=file, trust_env=False)
+            return sent.status_code
+
+        assert send() == 204
+        wanted = {"target": 1, "dataset_id_to_cids": {dataset: [unit]}}
+        links = kept.request("GET", "/neurodata/io/download_url", json=wanted).json()
+        [link] = links["dataset_id_to_download_metadata"][dataset]
+        sandbox.kill()
         sandbox.token_seconds = 1
-        sandbox.restart()
+        sandbox.start()
         brief = sandbox.client(BOB)
+        assert [each.get(PROFILE).status_code for each in (kept, ended)] == [200, 401]
+        assert (send(), httpx.get(link, trust_env=False).content) == (204, b"x")
         time.sleep(1)
         assert [each.get(PROFILE).status_code for each in (kept, brief)] == [200, 401]
 
@@ -353,28 +347,6 @@ def test_verification_needs_the_signed_state_and_the_institutions_word(sandbox: 
         assert tom.post(NEW, json=new_dataset()).status_code == 201
 
 
-def test_every_route_that_changes_a_dataset_refuses_a_stranger(
-    sandbox: Sandbox, ada: httpx.Client, dataset: str
-) -> None:
-    info = f"/neurodata/metadata/dataset/{dataset}/info"
-    before = ada.get(info).json()
-    tar = {"dataset_tar_file": (f"{dataset}.tar", b"x")}
-    collection = {"name": f"of {dataset}", "dataset_ids": [dataset], "notes": "x"}
-    io = f"/neurodata/io/{dataset}"
-    with sandbox.client(EVE) as eve:
-        answers = [
-            eve.patch(f"{io}/upload", params=UPLOAD, files=tar),
-            eve.get(f"{io}/upload_url/mesh"),
-            eve.get(f"{io}/upload_url/swb"),
-            eve.delete(f"{io}/delete_dataset", params={"superuser_override": "false"}),
-            eve.delete(f"{io}/delete_dataset", params={"superuser_override": "true"}),
-            eve.post("/neurodata/metadata/dataset/collection/new/simple", json=collection),
-            eve.post(NEW, json=new_dataset(id=dataset, label="Eve's")),
-        ]
-    assert [answer.status_code for answer in answers] == [403] * 6 + [422]
-    assert ada.get(info).json() == before
-
-
 def test_one_of_many_who_register_an_id_at_once_gets_it(sandbox: Sandbox) -> None:
     body = new_dataset()
     clients = [sandbox.client(email) for email in (ADA, BOB, EVE) * 5]
@@ -416,23 +388,6 @@ def test_links_never_hold_the_name_a_request_gave(sandbox: Sandbox, ada: httpx.C
         assert answer["authorization_url"].startswith(sandbox.url + "/")
 
 
-def test_another_sites_page_is_allowed_nothing(sandbox: Sandbox) -> None:
-    """Without leave a browser sends no PUT, DELETE or JSON to another site, and shows no answer; a
-    form is all it can send.
-    """
-    headers = {"origin": "https://evil.example", "access-control-request-method": "PUT"}
-    for path in ("/_sandbox/faults", "/user/auth/register", NEW):
-        answer = anonymous(sandbox, "OPTIONS", path, headers=headers)
-        assert answer.status_code == 405
-        assert not any(name.startswith("access-control") for name in answer.headers)
-    body = b'{"email": "mallory@evil.example", "password": "xxx"}'
-    for kind in ("text/plain", URL_ENCODED["content-type"], "multipart/form-data; boundary=B", ""):
-        headers = {"content-type": kind}
-        places(anonymous(sandbox, "POST", "/user/auth/register", content=body, headers=headers))
-    answer = anonymous(sandbox, "POST", "/_sandbox/faults", data={"faults": "500@*"})
-    assert answer.status_code == 405
-
-
 # Heads, lengths, floods
 
 HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -458,23 +413,6 @@ def test_heads_that_are_giant_or_no_http_end_the_connection(
     answer = raw(sandbox, request_head)
     assert answer == b"" or answer.split()[1].startswith(b"4")
     assert anonymous(sandbox, "GET", "/").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        b"content-length: 2\r\ncontent-length: 3",
-        b"content-length: 2\r\ntransfer-encoding: chunked",
-        b"content-length: \xb2",
-        b"content-length: -1",
-        b"content-length: 99999999999999999999999",
-        b"transfer-encoding: chunked, identity",
-    ],
-)
-def test_a_request_with_two_readings_has_none(sandbox: Sandbox, lines: bytes) -> None:
-    hidden = b"0\r\n\r\nGET /_sandbox/requests HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
-    answer = raw(sandbox, POST + lines + b"\r\n\r\n" + hidden)
-    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
 
 
 def test_no_body_fills_the_memory(sandbox: Sandbox) -> None:

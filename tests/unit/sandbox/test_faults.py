@@ -226,12 +226,6 @@ def test_a_gateway_answers_html_and_the_server_json(serve: Any) -> None:
     assert client.get(PROFILE).headers["content-type"].startswith("text/html")
 
 
-def test_a_status_in_the_middle_of_a_large_body_leaves_the_connection_usable(serve: Any) -> None:
-    toy, client = serve("429@upload")
-    assert [upload(client, 8_000_000) for _ in range(2)] == [429, 204]
-    assert toy.uploads == [8_000_000]
-
-
 def test_an_expired_token_is_refused_until_the_next_log_in(serve: Any) -> None:
     toy, client = serve("expire@2")
     steps = [
@@ -307,16 +301,6 @@ def test_drop_keeps_back_the_answer_to_an_error_of_the_application_too(serve: An
     toy, client = serve("drop@1")
     assert everything(raw(toy, asked("/fails"))) == (b"", True)
     assert client.get("/fails").status_code == 500
-
-
-def test_drop_at_every_request_on_one_kept_connection_after_the_other(serve: Any) -> None:
-    toy, client = serve()
-    for index in range(1, 5):
-        toy.faults.script(f"drop@{index}")
-        found = [status(client, "GET", PROFILE) for _ in range(4)]
-        assert found == [NO_ANSWER if place == index else 200 for place in range(1, 5)]
-        assert toy.log == [(index, "profile", f"drop@{index}")]
-    assert len(toy.called) == 16
 
 
 @pytest.mark.parametrize("path", [DOWNLOAD, "/stream"])
@@ -402,13 +386,6 @@ def test_tables_are_changed_after_an_accepted_upload_and_before_its_answer(serve
     tables = [{}, {"table": "axon"}, {"table": "nucleus"}]
     assert kinds == list(zip(("lose-row", "truncate", "alter-row"), tables, strict=True))
     assert [number for number, _, _ in toy.log] == [2, 3], "what changed nothing did not happen"
-
-
-def test_tables_stay_when_the_upload_never_reached_the_application(serve: Any) -> None:
-    toy, client = serve("double-row@*", "503@upload:1")
-    assert (upload(client), status(client, "GET", PROFILE), toy.changes) == (503, 200, [])
-    assert upload(client) == 204
-    assert len(toy.changes) == 1
 
 
 # Scripting a running server

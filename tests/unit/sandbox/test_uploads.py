@@ -202,7 +202,7 @@ def test_bytes_turned_in_a_parquet_file_never_break_the_server(
 ) -> None:
     query = "SELECT uuid() AS cid, random() AS voxel_volume, 'axonal' AS polarity FROM range(500)"
     whole = parquet(tmp_path, query)
-    for place in range(4, len(whole), max(1, len(whole) // 60)):
+    for place in range(4, len(whole), max(1, len(whole) // 20)):
         turned = bytearray(whole)
         turned[place] ^= 0xFF
         answer = upload(ada, dataset, packed((member(), bytes(turned))))
