@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.base.engine import digest_of_rows
 from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, PipelineError
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.base.tar_stream import TarPayload
@@ -27,7 +28,7 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
 from syndb_pipeline.publishing.records import Approval, How, PublishRecords
 from syndb_pipeline.stages import runner
-from syndb_pipeline.stages.package import Manifest, Packed, as_sent
+from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
 from syndb_pipeline.state.results import Links, lines_of, relations_of
 from syndb_pipeline.state.stage import Context, Stage
 from syndb_pipeline.state.store import Record
@@ -159,6 +160,14 @@ class Plan(Packed):
     def payload(self) -> TarPayload:
         """The tar that is sent."""
         return as_sent(self.package, self.tar, self.tables)
+
+    @cached_property
+    def content(self) -> dict[str, str]:
+        """A digest of each table's rows and columns, whatever wrote its file. Reads the files."""
+        return {
+            table: digest_of_rows(self.package / TABLES_FOLDER / f"{table}.parquet")
+            for table in self.tables
+        }
 
     @property
     def sent(self) -> Package:

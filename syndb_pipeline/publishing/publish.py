@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.errors import (
@@ -108,6 +109,10 @@ def publish(
         return run.run(run.approval(info, approve, by or operating_system_user()))
 
 
+_SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and skeletons")
+"""Parts of a plan."""
+
+
 def valid_approvals(context: Context, current: Plan, since: datetime | None) -> list[Approval]:
     """The kept approvals of exactly this plan, given after `since`."""
     every = PublishRecords(context.store).approvals()
@@ -131,7 +136,7 @@ class _Publication(Arrival):
 
     def published(self, info: DatasetInfo | None) -> Receipt | None:
         """The receipt of this very plan, when all of it is still at the destination."""
-        receipt = self.records.receipt(self.plan.digest)
+        receipt = self.records.receipt(self.plan.digest) or self._of_the_same_content()
         if receipt is None or info is None or info.owner != receipt.owner:
             return None
         there = info.rows
@@ -143,8 +148,8 @@ class _Publication(Arrival):
         if info.uploads is None:
             same = info.number_of_units == receipt.number_of_units
         else:
-            sha256 = self.plan.payload.sha256
-            same = bool(info.uploads) and info.uploads[-1].tar_sha256 == sha256
+            ours = self.plan.payload.sha256, receipt.upload.tar_sha256
+            same = bool(info.uploads) and info.uploads[-1].tar_sha256 in ours
         if not same and not all(check.whole for check in self.compared()):
             return None
         if self._lacking():
@@ -154,6 +159,21 @@ class _Publication(Arrival):
             self.records.write_receipt(receipt)
             self.note("receipt", "done")
         return receipt
+
+    def _of_the_same_content(self) -> Receipt | None:
+        """The newest receipt, as that of this plan, when what it published is the same: rows and
+        columns, metadata, meshes and skeletons, and where. What differs is then how a library or
+        this program writes them, or a lab file in which the same stands.
+        """
+        receipt = self.records.receipt()
+        if receipt is None or not receipt.content:
+            return None
+        before, now = receipt.approval.parts, self.plan.parts
+        if any(before.get(part) != now[part] for part in _SENT_BESIDE_TABLES):
+            return None
+        if receipt.content != self.plan.content:
+            return None
+        return receipt.model_copy(update={"plan": self.plan.digest})
 
     def approval(self, info: DatasetInfo | None, given: str | None, by: str) -> Approval:
         """The approval of this plan: kept, `given` by a person now, or standing. Raises
@@ -201,6 +221,7 @@ class _Publication(Arrival):
             "approval": approval,
             "upload": upload,
             "tables": {check.table: check for check in checks},
+            "content": current.content,
             "number_of_units": info.number_of_units,
             "files": len(current.files),
             "published": datetime.now(UTC),

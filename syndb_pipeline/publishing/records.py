@@ -61,8 +61,9 @@ class Receipt(_Kept):
     """What was published, to whom, and what was found there afterwards.
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
-    uploads. `account` is what the destination calls who sent it, for people; empty in receipts of
-    before it was kept. `set_aside` has by table the rows that were not sent.
+    uploads. `content` is `Plan.content`. `account` is what the destination calls who sent it, for
+    people. Both are empty in receipts of before they were kept. `set_aside` has by table the rows
+    that were not sent.
     """
 
     plan: str
@@ -78,6 +79,7 @@ class Receipt(_Kept):
     approval: Approval
     upload: Upload
     tables: dict[str, TableCheck]
+    content: dict[str, str] = {}
     set_aside: dict[str, RowsSetAside] = {}
     number_of_units: int
     files: int

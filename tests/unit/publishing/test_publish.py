@@ -16,6 +16,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from syndb_pipeline.base import engine
 from syndb_pipeline.base.errors import (
     ApprovalError,
     ConfigError,
@@ -28,6 +29,7 @@ from syndb_pipeline.config.settings import Terms
 from syndb_pipeline.destinations.base import Metadata
 from syndb_pipeline.publishing.plan import describe, plan, require_consent
 from syndb_pipeline.publishing.status import datasets, delete, preview_delete, status
+from syndb_pipeline.stages import runner
 from tests.publish_lab import DATASET, Lab, lab, prepared
 
 
@@ -138,6 +140,47 @@ def test_publishing_the_same_plan_again_sends_nothing(lab: Lab) -> None:
     info = lab.info()
     assert info.number_of_units == 11 and info.uploads is not None and len(info.uploads) == 1
     assert len(lab.records.approvals()) == 1
+
+
+@pytest.mark.parametrize("approval", ["manual", "standing"])
+def test_the_same_rows_in_other_bytes_are_not_sent_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, approval: str
+) -> None:
+    lab.edit("guide.yaml", "approval: manual", f"approval: {approval}").prepare()
+    first = lab.approved().publish()
+    before, sent = lab.info(), plan(lab.context)
+
+    # A library's patch: the stages run again, and the files have other bytes.
+    patched = runner._installed() | {"duckdb": "2.99.0"}
+    monkeypatch.setattr(runner, "_installed", lambda: patched)
+    monkeypatch.setattr(engine, "ROW_GROUP_ROWS", 2048)
+    monkeypatch.setattr(engine, "DICTIONARY_VALUES", 1)
+    current = plan(lab.prepare().context)
+    assert current.digest != sent.digest
+    assert current.tables["vesicle"].sha256 != sent.tables["vesicle"].sha256
+
+    again = lab.publish()
+
+    assert lab.info() == before
+    assert (again.plan, again.published) == (current.digest, first.published)
+    assert lab.records.receipt() == again
+    assert lab.publish() == again
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("vesicle.csv", "3,1,20.5", "3,1,20.6"),
+        ("vesicle.csv", "3,1,20.5", "3,2,20.5"),
+        ("vesicle.csv", "3,1,20.5", "3,1,"),
+        ("vesicle.csv", "3,1,20.5\n", ""),
+        ("axon.csv", "two.glb", "one.glb"),
+    ],
+)
+def test_other_rows_or_files_are_sent(lab: Lab, name: str, old: str, new: str) -> None:
+    first = lab.approved().publish()
+    second = lab.edit(name, old, new).prepare().approved().publish()
+    assert second.published > first.published
 
 
 def test_standing_approval_is_given_by_the_person_of_the_terms(lab: Lab) -> None:
