@@ -26,6 +26,7 @@ from syndb_pipeline.contract.key_encoding import (
     surely_digits,
     whole_number,
 )
+from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers.casts import is_surely_text
 from tests.stage_lab import Lab, csv, uid
 
@@ -35,7 +36,7 @@ none.
 """
 
 
-def write(path: Path, **columns: list[Any]) -> Path:
+def write(path: Path, **columns: Any) -> Path:
     pq.write_table(pa.table(columns), path)
     return path
 
@@ -92,24 +93,20 @@ def test_what_is_surely_digits_is_written_so() -> None:
 
 def test_what_is_surely_text_is_no_number() -> None:
     """Every text of up to three odd characters, and the words that DuckDB reads as numbers."""
-    markers = ["NA"]
     texts = [
         "".join(letters) for length in range(4) for letters in itertools.product(ODD, repeat=length)
     ]
-    texts = [
+    sure = [
         text
-        for text in [*texts, "inf", "NaN", "true", "0x10", "1e02"]
-        if is_surely_text(text, markers)
+        for text in [*texts, "inf", "NaN", "true", "0x10", "1e02", "a1", "NA", " NA "]
+        if is_surely_text(text, ["NA"])
     ]
-    assert {"a1", "NA", " NA "} & {
-        text for text in ("a1", "NA", " NA ", "12", "") if is_surely_text(text, markers)
-    } == {"a1"}
+    assert "a1" in sure and not {"NA", " NA ", "12", ""} & {*sure}
     with duckdb.connect() as connection:
-        connection.register("given", pa.table({"text": texts}))
-        assert connection.execute(
-            "SELECT count(*), count_if(try_cast(text AS BIGINT)::VARCHAR = text) FROM given"
-        ).fetchall() == [(len(texts), 0)]
-    assert len(texts) > 5_000
+        connection.register("given", pa.table({"text": sure}))
+        numbers = "count_if(try_cast(text AS BIGINT)::VARCHAR = text)"
+        found = connection.execute(f"SELECT count(*), {numbers} FROM given").fetchall()
+    assert found == [(len(sure), 0)] and len(sure) > 5_000
 
 
 def test_a_first_row_without_a_key_does_not_make_the_others_text(tmp_path: Path) -> None:
@@ -123,45 +120,36 @@ def test_a_first_row_without_a_key_does_not_make_the_others_text(tmp_path: Path)
     assert stored(lab, "ingest", "axon")["parent_id"] == "BIGINT"
 
 
-@pytest.mark.parametrize(
-    "text", ["01", "+1", "1.0", "1e2", "1_000", " 1", "1 ", "-0", "0x1", "", "a", str(2**63), "٣"]
-)
-def test_another_text_than_the_digits_ends_the_query_and_is_named(text: str) -> None:
+def as_numbers(connection: duckdb.DuckDBPyConnection, texts: list[str | None]) -> list[Any]:
+    number = whole_number("try_cast(text AS BIGINT)", "text", "parent_id")
+    query = f"SELECT {number} FROM (SELECT unnest(?::VARCHAR[]) AS text)"
+    return [value for (value,) in connection.execute(query, [texts]).fetchall()]
+
+
+def test_another_text_than_the_digits_ends_the_query_and_is_named() -> None:
+    digits = [12, None, 0, -7, 100, 2**63 - 1]
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE t AS SELECT unnest(?) AS text", [["12", None, text]])
-        query = (
-            f"SELECT {whole_number('number', 'text', 'parent_id')} FROM (SELECT text, try_cast(text"
-            " AS BIGINT) AS number FROM t)"
-        )
+        assert as_numbers(connection, [n if n is None else str(n) for n in digits]) == digits
+        for text in (
+            "01",
+            "+1",
+            "1.0",
+            "1e2",
+            "1_000",
+            " 1",
+            "-0",
+            "0x1",
+            "",
+            "a",
+            str(2**63),
+            "٣",
+        ):
+            with pytest.raises(duckdb.Error) as raised:
+                as_numbers(connection, ["12", None, text])
+            assert not_whole(raised.value) == "parent_id"
         with pytest.raises(duckdb.Error) as raised:
-            connection.execute(query).fetchall()
-        assert not_whole(raised.value) == "parent_id"
-
-
-def test_digits_are_numbers_and_nothing_stays_nothing() -> None:
-    with duckdb.connect() as connection:
-        connection.execute(
-            "CREATE TABLE t AS SELECT unnest(?) AS text",
-            [["12", None, "0", "-7", "100", str(2**63 - 1)]],
-        )
-        query = (
-            f"SELECT {whole_number('number', 'text', 'cid')} FROM (SELECT text, try_cast(text AS"
-            " BIGINT) AS number FROM t)"
-        )
-        assert connection.execute(query).fetchall() == [
-            (12,),
-            (None,),
-            (0,),
-            (-7,),
-            (100,),
-            (2**63 - 1,),
-        ]
-
-
-def test_another_error_names_no_column() -> None:
-    with duckdb.connect() as connection, pytest.raises(duckdb.Error) as raised:
-        connection.execute("SELECT 'x'::BIGINT")
-    assert not_whole(raised.value) is None
+            connection.execute("SELECT 'x'::BIGINT")
+        assert not_whole(raised.value) is None
 
 
 def test_rows_have_their_keys_as_text_and_only_their_keys(tmp_path: Path) -> None:
@@ -184,23 +172,14 @@ def test_a_file_that_is_another_by_now_is_looked_at_again(tmp_path: Path) -> Non
     assert not is_number(file, "cid")
 
 
-@pytest.mark.parametrize(
-    ("parents", "children"),
-    [([1, 2], [2, 9]), (["1", "2"], [2, 9]), ([1, 2], ["2", "02"]), (["1", "2"], ["2", "02"])],
-)
-def test_equal_keys_meet_however_they_lie(
-    tmp_path: Path, parents: list[Any], children: list[Any]
-) -> None:
-    ids, table = (
-        write(tmp_path / "ids.parquet", key=parents),
-        write(tmp_path / "vesicle.parquet", parent_id=children),
-    )
-    named, key = comparable((table, "parent_id"), (ids, "key"))
-    with duckdb.connect() as connection:
-        met = connection.execute(
-            f"SELECT p.key::VARCHAR FROM '{table}' c JOIN '{ids}' p ON {named} = {key}"
-        ).fetchall()
-    assert met == [("2",)]
+def test_equal_keys_meet_however_they_lie(tmp_path: Path) -> None:
+    ids, table = tmp_path / "ids.parquet", tmp_path / "vesicle.parquet"
+    for parents, children in itertools.product(([1, 2], ["1", "2"]), ([2, 9], ["2", "02"])):
+        write(ids, key=parents)
+        write(table, parent_id=children)
+        named, key = comparable((table, "parent_id"), (ids, "key"))
+        join = f"SELECT p.key::VARCHAR FROM '{table}' c JOIN '{ids}' p ON {named} = {key}"
+        assert duckdb.sql(join).fetchall() == [("2",)]
 
 
 def test_kept_columns_are_numbers_where_wanted(tmp_path: Path) -> None:
@@ -215,28 +194,26 @@ def test_kept_columns_are_numbers_where_wanted(tmp_path: Path) -> None:
             assert connection.execute(f"SELECT {columns} FROM '{file}'").fetchall() == [row]
 
 
-@pytest.mark.parametrize(
-    ("keys", "kind"),
-    [
-        (["1", "20", "864691135307551234"], "BIGINT"),
-        (["1", "20", "x"], "VARCHAR"),
-        (["1", "02"], "VARCHAR"),
-        (["1", "2.0"], "VARCHAR"),
-        (["1", "1e2"], "VARCHAR"),
-        (["1", str(2**63)], "VARCHAR"),
-        (["-1", "0"], "BIGINT"),
-        ([" 1 ", "2"], "BIGINT"),  # told as trimmed; the key is 1
-    ],
-)
-def test_a_column_lies_as_numbers_where_every_key_is_one(
-    tmp_path: Path, keys: list[str], kind: str
-) -> None:
-    lab = Lab(tmp_path, {"neuron": csv("cid,voxel_radius", *(f"{key},5.5" for key in keys))})
-    lab.run("assign_ids")
-    assert (
-        stored(lab, "ingest", "neuron")["cid"] == stored(lab, "assign_ids", "neuron")["key"] == kind
+def test_a_column_lies_as_numbers_where_every_key_is_one(tmp_path: Path) -> None:
+    keys = {
+        "neuron": ["1", "20", "864691135307551234"],
+        "dendrite": ["-1", "0"],
+        "axon": [" 1 ", "2"],  # read as trimmed; the key is 1
+        "pre_synaptic_terminal": ["1", "20", "x"],
+        "dendritic_spine": ["1", "02"],
+        "nucleus": ["1", "2.0"],
+        "mitochondria": ["1", "1e2"],
+        "vesicle": ["1", str(2**63)],
+    }
+    lab = Lab(
+        tmp_path,
+        {name: csv("cid,voxel_radius", *(f"{k},5.5" for k in each)) for name, each in keys.items()},
     )
-    assert lab.ids("neuron") == [(key.strip(), uid("neuron", key.strip())) for key in keys]
+    lab.run("assign_ids")
+    for number, (name, each) in enumerate(keys.items()):
+        kind = "BIGINT" if number < 3 else "VARCHAR"
+        assert stored(lab, "ingest", name)["cid"] == stored(lab, "assign_ids", name)["key"] == kind
+        assert lab.ids(name) == [(key.strip(), uid(name, key.strip())) for key in each]
 
 
 def test_parents_and_children_that_lie_otherwise_are_joined(tmp_path: Path) -> None:
@@ -274,17 +251,11 @@ def test_files_of_one_table_agree_on_how_their_keys_lie(tmp_path: Path, later: s
     assert stored(lab, "ingest", "neuron")["cid"] == "BIGINT"
 
 
-@pytest.mark.parametrize(
-    "said", ["no whole number: cid", "no whole number: parent_id", "no whole number: x"]
-)
-def test_a_broken_line_that_says_what_we_say_is_a_broken_line(tmp_path: Path, said: str) -> None:
-    lab = Lab(
-        tmp_path,
-        {"neuron": csv("cid,voxel_radius", "1,5.5", f"2,5.5,{said}", f"{said},6.5", "3,x")},
-    )
-    lab.limits = lab.limits.model_copy(update={"threads": 1})
-    found = lab.check()
-    assert found.finding("SYN-READ-002").count == 1
+def test_a_broken_line_that_says_what_we_say_is_a_broken_line(tmp_path: Path) -> None:
+    said = "no whole number: cid"
+    rows = csv("cid,voxel_radius", "1,5.5", f"2,5.5,{said}", f"{said},6.5", "3,x")
+    lab = Lab(tmp_path, {"neuron": rows})
+    assert lab.check().finding("SYN-READ-002").count == 1
     assert [key for key, _ in lab.ids("neuron")] == ["1", said, "3"]
 
 
@@ -300,18 +271,18 @@ def test_a_key_of_several_columns_lies_as_text(tmp_path: Path) -> None:
     assert [key for key, _ in lab.ids("vesicle")] == ["1:7", "1:8"]
 
 
-@pytest.mark.parametrize(
-    "kind", [pa.int8(), pa.uint32(), pa.int64(), pa.uint64(), pa.string(), pa.float64()]
-)
-def test_parquet_keys_of_every_type_give_the_same_ids(tmp_path: Path, kind: pa.DataType) -> None:
-    lab = Lab(tmp_path, {"neuron": None}, {"neuron": {"file": "neuron.parquet"}})
-    pq.write_table(
-        pa.table({"cid": pa.array([1, 2, 77]).cast(kind), "voxel_radius": [5.5, 5.5, 5.5]}),
-        tmp_path / "neuron.parquet",
+def test_parquet_keys_of_every_type_give_the_same_ids(tmp_path: Path) -> None:
+    kinds = [pa.int8(), pa.uint32(), pa.int64(), pa.uint64(), pa.string(), pa.float64()]
+    tables = dict(zip([name for name in TABLES if not TABLES[name].pair], kinds, strict=False))
+    lab = Lab(
+        *(tmp_path, dict.fromkeys(tables)), {name: {"file": f"{name}.parquet"} for name in tables}
     )
+    for name, kind in tables.items():
+        write(tmp_path / f"{name}.parquet", cid=pa.array([1, 2, 77]).cast(kind))
     lab.run("assign_ids")
-    assert stored(lab, "ingest", "neuron")["cid"] == "BIGINT"
-    assert lab.ids("neuron") == [(key, uid("neuron", key)) for key in ("1", "2", "77")]
+    for name in tables:
+        assert stored(lab, "ingest", name)["cid"] == "BIGINT"
+        assert lab.ids(name) == [(key, uid(name, key)) for key in ("1", "2", "77")]
 
 
 @pytest.mark.parametrize("joint", [":", "/"])
