@@ -7,8 +7,10 @@ much. Does not: any file format.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -188,30 +190,19 @@ def column_name(index: int) -> str:
 
 def line_of(part: Part, row: int) -> int:
     """The line, or row of the sheet, of row number `row` (from 0) of `part`."""
-    return (
-        part.first_line
-        + row
-        + max((jump for jump in part.jumps if jump[0] <= row), default=(0, 0))[1]
-    )
+    before = bisect_right(part.jumps, row, key=itemgetter(0))
+    return part.first_line + row + (part.jumps[before - 1][1] if before else 0)
 
 
 def jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """The part's jumps when its rows `gone`, ascending, are no longer counted."""
-    changes = sorted(
-        [(row + 1, 0, 0) for row in gone] + [(row, 1, lines) for row, lines in part.jumps]
-    )
-    left = part.rows - len(gone)
+    changes = {row for row, _ in part.jumps} | {row + 1 for row in gone}
     jumps: list[tuple[int, int]] = []
-    taken = shift = 0
-    for row, kind, lines_added in changes:
-        if kind == 0:
-            taken += 1
-        else:
-            shift = lines_added
-        if jumps and jumps[-1][0] == row - taken:
-            jumps.pop()
-        if row - taken < left and (jumps[-1][1] if jumps else 0) != shift + taken:
-            jumps.append((row - taken, shift + taken))
+    for row in sorted(changes.difference(gone)):
+        index = row - bisect_left(gone, row)
+        shift = line_of(part, row) - part.first_line - index
+        if row < part.rows and shift != (jumps[-1][1] if jumps else 0):
+            jumps.append((index, shift))
     return tuple(jumps)
 
 
