@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.corrections.returned import Returned, Workbook
 from syndb_pipeline.readers import corrections, files
 from syndb_pipeline.readers.corrections import FOLDER, Correction, Place, row_text, unified
-from syndb_pipeline.report.workbook.layout import Original, SheetRecord, files_of, open_original
+from syndb_pipeline.report.workbook.layout import (
+    Original,
+    SheetRecord,
+    files_of,
+    first_changed,
+    open_original,
+)
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically
 
@@ -92,23 +97,14 @@ def _require_same(context: Context, book: Workbook) -> dict[str, Path]:
                 "Give the dataset's own YAML: syndb-pipeline apply-fixes FILE --config CONFIG"
             ),
         )
-    paths = files_of(config.folder, config.tables)
-    for sheet in (*record.sheets, *record.unreadable):
-        if (
-            sheet.file not in paths
-            or sheet.table not in config.tables
-            or sheet.file not in record.files
-        ):
-            raise ConfigError(
-                f"{sheet.file} is not what {config.path} reads as {sheet.table} any more.",
-                next_step=_again(context),
-            )
-        if digest_file(paths[sheet.file]) != record.files[sheet.file]:
-            raise ConfigError(
-                f"{sheet.file} changed since {book.path} was made, so its rows may be others now.",
-                next_step=_again(context),
-            )
-    return paths
+    sources = [(sheet.file, sheet.table) for sheet in (*record.sheets, *record.unreadable)]
+    if file := first_changed(context, sources, record.files):
+        raise ConfigError(
+            f"{file} changed since {book.path} was made, or {config.path} reads it otherwise, so"
+            " its rows may be others now.",
+            next_step=_again(context),
+        )
+    return files_of(config.folder, config.tables)
 
 
 def _again(context: Context) -> str:

@@ -18,6 +18,7 @@ from uuid import UUID
 import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import literal, parquet
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.table_settings import TableConfig
@@ -161,6 +162,22 @@ def files_of(folder: Path, tables: Mapping[str, TableConfig]) -> dict[str, Path]
         for table in tables.values()
         for path in files.find(folder, table.file)
     }
+
+
+def first_changed(
+    context: Context, sources: Iterable[tuple[str, str]], digests: Mapping[str, str]
+) -> str | None:
+    """The first file of `sources` (file, table) that has another digest now, or that the config no
+    longer reads for its table.
+    """
+    config = context.config
+    paths = files_of(config.folder, config.tables)
+    for file, table in sorted(set(sources)):
+        if file not in paths or table not in config.tables:
+            return file
+        if digest_file(paths[file]) != digests.get(file):
+            return file
+    return None
 
 
 def open_original(

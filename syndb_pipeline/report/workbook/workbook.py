@@ -21,7 +21,6 @@ from uuid import uuid4
 import duckdb
 import xlsxwriter
 
-from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.readers import corrections
@@ -45,6 +44,7 @@ from syndb_pipeline.report.workbook.layout import (
     Original,
     SheetRecord,
     files_of,
+    first_changed,
     is_cut,
     open_original,
     shown,
@@ -154,8 +154,8 @@ class _Book:
 
     def write(self, scratch: Path, limit: int) -> None:
         readme = self.file.add_worksheet(README)
+        self._require_checked()
         paths = files_of(self.report.context.config.folder, self.report.context.config.tables)
-        self._require_checked(paths)
         cells = 0
         for number, source in enumerate([*self.chosen.sources.values()][:MAX_SHEETS]):
             context, folder = self.report.context, scratch / f"file{number}"
@@ -185,28 +185,23 @@ class _Book:
         )
         self._record()
 
-    def _require_checked(self, paths: Mapping[str, Path]) -> None:
+    def _require_checked(self) -> None:
         """Raise `PipelineError` unless the files are those that were checked, and the config still
         reads them.
         """
-        digests, inputs = self.report.files, self.report.records["ingest"].inputs
-        home = self.report.context.config.folder
+        context, inputs = self.report.context, self.report.records["ingest"].inputs
         every = [*self.chosen.sources.values(), *self.chosen.lines.values()]
-        for file, table in sorted({(source.file, source.table) for source in every}):
-            path = paths.get(file)
-            if (
-                path is None
-                or table not in self.report.context.config.tables
-                or digest_file(path) != digests.get(file)
-                or corrections.digest(home, table) != inputs.get(f"corrections:{table}", "")
-            ):
-                raise PipelineError(
-                    f"{file} is not as it was when it was checked, so its rows may be others now.",
-                    next_step=(
-                        "Run the checks again: syndb-pipeline check"
-                        f" {self.report.context.config.path}"
-                    ),
-                )
+        sources = {(source.file, source.table) for source in every}
+        file = first_changed(context, sources, self.report.files)
+        for name, table in () if file else sorted(sources):
+            digest = corrections.digest(context.config.folder, table)
+            if digest != inputs.get(f"corrections:{table}", ""):
+                file = name
+        if file:
+            raise PipelineError(
+                f"{file} is not as it was when it was checked, so its rows may be others now.",
+                next_step=f"Run the checks again: syndb-pipeline check {context.config.path}",
+            )
 
     def _add_cell_faults(self, source: Failing, original: Original, limit: int) -> None:
         """Add the cells whose faults the reader saw: no stage keeps them."""

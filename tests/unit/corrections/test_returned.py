@@ -172,7 +172,7 @@ def test_a_config_that_reads_otherwise_now_is_refused(lab: tuple[Context, Path])
     with pytest.raises(PipelineError):
         applied(context, fixed)
     context = context_for(lab[0].config.folder, {"axon": {"file": "nothing.csv"}})
-    assert "is not what" in refused((context, fixed), fixed)
+    assert "axon.csv changed since" in refused((context, fixed), fixed)
 
 
 def test_what_is_no_workbook_of_ours_is_refused(lab: tuple[Context, Path], tmp_path: Path) -> None:
