@@ -152,8 +152,11 @@ class Lab:
         assert "Traceback" not in done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def call(self, *arguments: object, **environment: str) -> Ran:
-        """`run` in this process, which starts at once: for what asks nothing and is not killed."""
+    def call(
+        self, *arguments: object, stdin: str | None = None, timeout: float = 0, **environment: str
+    ) -> Ran:
+        """`run` in this process, which starts at once: for what asks no person and is not
+        killed."""
         out, err = io.StringIO(), io.StringIO()
         ended: int | str | None = None
         stop = signal.getsignal(signal.SIGTERM)
@@ -161,7 +164,7 @@ class Lab:
             chdir(self.folder),
             patch.dict(os.environ, self.environment | environment, clear=True),
             patch.object(sys, "argv", ["syndb-pipeline", *map(str, arguments)]),
-            patch.object(sys, "stdin", io.StringIO()),
+            patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode()))),
             redirect_stdout(out),
             redirect_stderr(err),
         ):

@@ -7,22 +7,18 @@ kept (`tests/unit`). Commands run in this process, but where a terminal or a sig
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import signal
 import stat
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
-from syndb_pipeline.cli.main import main
 from tests.command_line import Lab, Ran, Terminal
 from tests.rest_lab import ADA, EVE, PASSWORD, TOM, RestLab, Sandbox
 
@@ -51,30 +47,7 @@ class Person(RestLab):
         [secrets] = json.loads(self.kept.read_text())["origins"].values()
         return str(secrets["token"])
 
-    def run(
-        self, *arguments: object, stdin: str | None = None, timeout: float = 0, **environment: str
-    ) -> Ran:
-        """As `Lab.run`, in this process: one of its own takes a second to start."""
-        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
-        before = signal.getsignal(signal.SIGTERM)
-        with pytest.MonkeyPatch.context() as patch:
-            for name in list(os.environ):
-                patch.delenv(name)
-            for name, value in (self.environment | environment).items():
-                patch.setenv(name, value)
-            patch.chdir(self.folder)
-            patch.setattr(sys, "argv", ["syndb-pipeline", *map(str, arguments)])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((stdin or "").encode())))
-            with (
-                redirect_stdout(streams[0]),
-                redirect_stderr(streams[1]),
-                pytest.raises(SystemExit) as ended,
-            ):
-                main()
-        signal.signal(signal.SIGTERM, before)
-        out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
-        assert "Traceback" not in out + err
-        return Ran(int(ended.value.code or 0), out, err)
+    run = Lab.call
 
     def login(self, user: str = ADA, *arguments: str, password: str = PASSWORD) -> Ran:
         return self.run(

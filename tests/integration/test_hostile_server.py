@@ -8,15 +8,12 @@ Belongs here: raw sockets that answer as no good server does. Does not: faults o
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import yaml
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, Unreachable
@@ -27,8 +24,7 @@ from syndb_pipeline.destinations.rest.bodies import FilePart
 from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
 from syndb_pipeline.destinations.rest.session import Session
-from tests.command_line import PROGRAM
-from tests.forks import ROOT
+from tests.rest_lab import RestLab
 from tests.rest_place import metadata, package
 from tests.scripted_server import Reply, Seen, Server, answer, certified
 
@@ -330,36 +326,17 @@ def test_whoami_and_datasets_at_a_terminal(tmp_path: Path) -> None:
         told(bodies.get(seen.target, dataset(identity, label=TERMINAL)))(seen)
 
     with Server([reply]) as server:
-        destination = {"kind": "rest", "url": server.url}
-        (tmp_path / "pipeline.yaml").write_text(
-            yaml.safe_dump({"state": "state", "destinations": {"syndb": destination}})
-        )
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SYNDB_", "DAGSTER_"))
-        }
-        own = {
-            "HOME": str(tmp_path),
-            "PYTHONPATH": str(ROOT),
-            "SYNDB_TOKEN__SYNDB": TOKEN,
-            "SYNDB_KEYRING": "off",
-        }
-        for command in (
-            ["whoami"],
-            ["datasets", "--destination", "syndb"],
-            ["delete", str(identity), "--destination", "syndb"],
-        ):
-            ended = subprocess.run(
-                [PROGRAM, *command],
-                cwd=tmp_path,
-                env=kept | own,
-                capture_output=True,
-                check=False,
+        lab = RestLab(tmp_path, server)  # type: ignore[arg-type]
+        for command in (["whoami"], ["datasets"], ["delete", str(identity)]):
+            named = [*command, "--destination", "sandbox"]
+            ran = lab.call(
+                *named,
+                SYNDB_TOKEN__SANDBOX=TOKEN,
+                SYNDB_USERNAME__SANDBOX="",
+                SYNDB_PASSWORD__SANDBOX="",
             )
-            text = (ended.stdout + ended.stderr).decode()
-            assert "owned" in text, text
-            require_harmless(text.replace("\u202e", ""))
+            assert "owned" in ran.out + ran.err
+            require_harmless((ran.out + ran.err).replace("\u202e", ""))
 
 
 # Where it makes us go
@@ -393,15 +370,20 @@ def test_a_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("HTTPS_PROXY", "http://:canary@:99999"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
+    asked = session("https://syndb.invalid")
     with pytest.raises(ConfigError, match="names a proxy that cannot be used") as caught:
-        session("https://syndb.invalid").ask("GET", "/thing")
+        asked.ask("GET", "/thing")
     assert "canary" not in str(caught.value)
-    with Server([told({})]) as server:  # nothing stands between this machine and itself
+    with Server([told({})]) as server:  # nothing is between this machine and itself
         assert session(server.url).ask("GET", "/thing").status == 200
+    # An exception that is no address is passed over, and those beside it count.
+    monkeypatch.setenv("NO_PROXY", "[::1, http://x:y, ,*bad*,syndb.invalid")
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        asked.ask("GET", "/thing")
 
 
 @pytest.mark.parametrize(
