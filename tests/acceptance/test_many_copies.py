@@ -37,7 +37,8 @@ def write_copies(clean: Path, folder: Path) -> None:
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_twelve_brains_are_published_in_seconds(data: Path, lab: Lab) -> None:
+def test_twelve_brains_are_published_in_seconds(data: Path, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
     write_copies(data / "larva_connectome" / "clean", lab.folder)
     tables = {
         "neuron": {"file": "neuron.csv"},

@@ -68,16 +68,18 @@ class Prepared:
 
 def prepare(lab: Lab, *command: str, **environment: str) -> Prepared:
     """Prepare the lab's dataset by `command` and read what it left."""
-    ran = lab.run(*(command or ("plan",))[:1], CONFIG, *command[1:], **environment)
-    assert ran.code == 0, ran.err
+    if command:
+        ran = lab.run(command[0], CONFIG, *command[1:])
+        assert ran.code == 0, ran.err
+    planned = lab.run("plan", CONFIG, "--json", **environment)
+    assert planned.code == 0, planned.err
     store = DatasetStore(lab.folder / "state", DATASET)
     records = {stage: store.record(stage) for stage in STAGES}
-    plan = lab.run("plan", CONFIG, "--json").report["digest"]
     return Prepared(
         lab,
         tar_in(lab).sha256,
         {stage: record.digest for stage, record in records.items() if record is not None},
-        plan,
+        planned.report["digest"],
     )
 
 
