@@ -290,9 +290,9 @@ def _sentinel(work: Work, orphans: Search) -> tuple[str, dict[str, Any]]:
     left = {name for *_, names in found for name in names}
     numbers = [float(word) for word in words if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", word)]
     counts = [
-        f"count_if(list_contains({literal(words)}, {quote(name)}))"
+        f"count(*) FILTER (list_contains({literal(words)}, {quote(name)}))"
         if kind == "VARCHAR"
-        else f"count_if(list_contains({literal(numbers)}::DOUBLE[], {quote(name)}::DOUBLE))"
+        else f"count(*) FILTER (list_contains({literal(numbers)}::DOUBLE[], {quote(name)}::DOUBLE))"
         for name, kind, *_ in work.fetch(f"DESCRIBE SELECT * FROM {rows_of(path)}")
         if not name.startswith("_") and name not in left and kind != "BOOLEAN"
     ]

@@ -13,6 +13,7 @@ from typing import Literal
 from tests.acceptance.corpus.case import Case, finds, wrong
 from tests.acceptance.corpus.changes import (
     Change,
+    column,
     config,
     each,
     put,
@@ -256,6 +257,16 @@ ELSEWHERE = (
         "guide",
         put(VES, "parent_id", (8, 9), "0"),
         finds("SYN-REL-001", VES, "parent_id", 8, 2, "there is none", "empty"),
+    ),
+    wrong(
+        "-1 for no axon, a true -1 in a place, and a column without any value",
+        "guide",
+        together(
+            put(VES, "parent_id", (8, 9), "-1"),
+            put(VES, "centroid_x", 2, "-1"),
+            column(VES, "mesh_volume", ""),
+        ),
+        finds("SYN-REL-001", VES, "parent_id", 8, 2, "would empty 1 cell of other columns"),
     ),
     wrong(
         "CAVE's -1 for a connection without receiver",
