@@ -101,8 +101,7 @@ class Failures:
             cells = [*first, *([last] if last not in first else [])]
             places.append([(table, cell["r"], column, cell["v"]) for cell in cells])
         failing = "SELECT tbl, row_number, col, value FROM failures WHERE value IS NOT NULL"
-        shown = {(table, row) for cells in places for table, row, *_ in cells}
-        original_text.look_up(self.connection, context, sources, failing, shown)
+        original_text.look_up(self.connection, context, sources, failing)
         groups = []
         for (code, table, column, cause, count, *_), cells in zip(rows, places, strict=True):
             texts = original_text.texts(self.connection, cells)

@@ -25,8 +25,8 @@ from syndb_pipeline.state.row_locations import Source, SourceMap
 from syndb_pipeline.state.stage import Context
 
 MOST_ROWS: Final = 1_000_000
-"""Rows of one table that are looked up again in its files; further failing cells are shown as they
-were read.
+"""Failing rows of one file that are looked up again in it; further cells are shown as they were
+read.
 """
 
 WRITTEN: Final = "written"
@@ -56,14 +56,12 @@ def look_up(
     context: Context,
     sources: SourceMap,
     failing: str,
-    shown: Iterable[tuple[str, int]] = (),
 ) -> None:
     """Add the text of the cells that the query `failing` (tbl, row_number, col, value) names to the
     table `WRITTEN`.
 
-    Cells are left out whose value is their text, or whose file does not hold that value any more.
-    Where a table has more than `MOST_ROWS` failing rows, further ones are looked up only if they
-    are among `shown`, pairs of table and row number.
+    Cells are left out whose value is their text, or whose file does not hold that value any more,
+    and those beyond the first `MOST_ROWS` failing rows of a file.
     """
     cells = parquet(context.store.stage("ingest") / "cells.parquet")
     connection.execute(
@@ -85,8 +83,7 @@ def look_up(
             each for name in names if (each := TABLES[table].columns[name]).kind in _CONVERTED
         ]
         if columns:
-            rows = [row for name, row in shown if name == table]
-            _look_up_table(connection, context, sources, table, columns, rows)
+            _look_up_table(connection, context, sources, table, columns)
 
 
 def _look_up_table(
@@ -95,7 +92,6 @@ def _look_up_table(
     sources: SourceMap,
     table: str,
     columns: list[Column],
-    shown: list[int],
 ) -> None:
     config = context.config.tables[table]
     names = literal([column.name for column in columns])
@@ -107,10 +103,7 @@ def _look_up_table(
     for source in sources.tables[table]:
         last = source.first_row + source.rows - 1
         inside = f"{here} AND row_number BETWEEN {source.first_row} AND {last}"
-        rows = f"""SELECT row_number FROM (SELECT DISTINCT row_number FROM ({inside})
-                       ORDER BY row_number LIMIT {MOST_ROWS})
-                   UNION SELECT row_number FROM ({inside})
-                   WHERE list_contains({literal(shown)}::BIGINT[], row_number) ORDER BY ALL"""
+        rows = f"SELECT DISTINCT row_number FROM ({inside}) ORDER BY 1 LIMIT {MOST_ROWS}"
         # A connection with an open result takes no other statement; a cursor is a second one.
         with connection.cursor() as cursor:
             batches = cursor.sql(rows).to_arrow_reader(_TOGETHER)

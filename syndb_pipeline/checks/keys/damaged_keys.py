@@ -220,7 +220,7 @@ def _finds_rows(data: Dataset, sample: str, targets: Collection[str]) -> bool:
         return True
     named = f"SELECT DISTINCT value::VARCHAR AS id FROM {sample} WHERE v IS NOT NULL"
     found, every = data.row(
-        f"SELECT count_if(id IN ({_keys(data, targets)})), count(*) FROM ({named})"
+        f"SELECT count(*) FILTER (id IN ({_keys(data, targets)})), count(*) FROM ({named})"
     )
     return bool(found * 2 > every)
 

@@ -19,7 +19,7 @@ from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.references import crowds, search
 from syndb_pipeline.checks.references.relations import Work, target_setting
 from syndb_pipeline.checks.references.search import CAUSES, CODES, Evidence, Search
-from syndb_pipeline.contract.key_encoding import KEY_JOINT, part_of_key, rows_of
+from syndb_pipeline.contract.key_encoding import KEY_JOINT, part_of_key, rows_of, unescaped_key
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.rules.finding import Confidence
 
@@ -63,7 +63,8 @@ def explain(work: Work) -> Evidences:
         )
         for cause, value, key, distinct, several in work.fetch(
             """SELECT coalesce(cause, ''), arg_min(value, first), arg_min(key, first), count(*),
-                  count_if(several) FROM orphan LEFT JOIN explained USING (value) GROUP BY 1"""
+                  count(*) FILTER (several)
+                FROM orphan LEFT JOIN explained USING (value) GROUP BY 1"""
         ):
             found[table, column, cause] = Evidence(
                 orphans, cause, value, key, distinct, several, facts.get(cause, {})
@@ -103,10 +104,12 @@ def _explain_column(orphans: Search, joined: Sequence[str] | None) -> Facts:
 
 
 def _parts(orphans: Search, joined: Sequence[str]) -> Facts:
-    """`part` for orphans that are the `cid` alone of a key that several columns make together."""
+    """`part` for orphans that are the `cid` alone of a key that several columns make together,
+    `joint` for whole keys without the backslash that a colon inside a part has there."""
     cid = part_of_key("key", joined.index("cid"), len(joined))
     values = f"SELECT value, value AS form FROM ({orphans.pending})"
-    orphans.match("'part'", values, f"SELECT row, {cid} AS form FROM ({orphans.keys})")
+    for cause, form in (("part", cid), ("joint", unescaped_key("key"))):
+        orphans.match(f"'{cause}'", values, f"SELECT row, {form} AS form FROM ({orphans.keys})")
     first = orphans.fetch(f"SELECT key FROM ({orphans.keys}) ORDER BY row LIMIT 2")
     examples = " and ".join(repr(key) for (key,) in first)
     written = {"joined": KEY_JOINT.join(joined), "parts": " and ".join(joined)}

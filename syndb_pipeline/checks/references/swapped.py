@@ -37,7 +37,7 @@ RECEIVING: Final = ("dendritic_spine", "dendrite")
 
 def _held(data: Dataset, text: str, target: str) -> str:
     """SQL: how many rows hold in `text` a key of `target`."""
-    return f"coalesce(count_if({text} IN (SELECT key FROM {data.keys(target)})), 0)"
+    return f"count(*) FILTER ({text} IN (SELECT key FROM {data.keys(target)}))"
 
 
 def _counts(data: Dataset, table: str, *counted: str) -> Sequence[int]:

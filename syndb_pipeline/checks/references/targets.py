@@ -26,6 +26,7 @@ from syndb_pipeline.contract.key_encoding import (
     is_number,
     keys_of,
     part_of_key,
+    unescaped_key,
 )
 from syndb_pipeline.contract.tables import Column, Table
 from syndb_pipeline.readers.headers import leaving_out
@@ -220,7 +221,8 @@ class Pointing(Asking):
         )
         most = []
         for name, ids in self.candidates.items():
-            theirs = search.with_form(f"SELECT key FROM {keys_of(ids)}", "key")
+            key = unescaped_key("key") if name in self.joined else "key"
+            theirs = search.with_form(f"SELECT {key} AS key FROM {keys_of(ids)}", "key")
             held = f"nullif(form, '') IN (SELECT form FROM ({theirs}))"
             if self.count(f"FROM sampled WHERE {held}") * 2 >= keys:
                 most.append(name)

@@ -93,6 +93,18 @@ def test_a_colon_inside_a_part_does_not_make_two_keys_one(tmp_path: Path) -> Non
     ]
 
 
+def test_a_reference_without_the_backslash_is_explained(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid", "a"),
+        "axon": csv("cid,parent_id", "b:c,a", "d,a"),
+        "vesicle": csv("cid,parent_id", "v1,a:b:c", "v2,a:d"),
+    }
+    settings = {"axon": {"key": ["parent_id", "cid"]}}
+    orphan = Lab(tmp_path, tables, settings).check().finding("SYN-REL-001")
+    assert orphan.count == 1
+    assert "':' inside a part of the key has a backslash before it" in orphan.message
+
+
 def test_a_row_that_lacks_a_part_of_its_key_has_none(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"neuron": NEURONS, "synapse": csv("id,body", "0,7", "1,", ",8")}, SETTINGS)
     missing = lab.check().finding("SYN-ID-001")

@@ -190,6 +190,14 @@ def test_what_only_looks_like_a_swap(
     assert Lab(tmp_path, tables).check().faults == codes
 
 
+def test_a_column_without_values_holds_no_keys(tmp_path: Path) -> None:
+    tables = {
+        "neuron": csv("cid,neuron_type", "n1,", "n2,"),
+        "axon": csv("cid,parent_id,voxel_volume", "a1,x1,", "a2,x2,", "a3,x3,"),
+    }
+    assert Lab(tmp_path, tables).check().faults == ["SYN-REL-001"]
+
+
 def test_numbers_beyond_every_key_are_no_keys(tmp_path: Path) -> None:
     edges = csv(
         "pre_synapse_id,post_synapse_id,connection_score", "n1,x7,1e300", "n2,x8,-1e18", "n1,x9,0.5"
