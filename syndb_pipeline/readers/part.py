@@ -30,7 +30,7 @@ SHOWN_CHARACTERS = 200
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something to say about a file, as a rule's code and the values its sentences need
-    (`findings/catalogue.py`).
+    (`rules/catalogue.py`).
 
     `file` is None when it is about several. `severity` is given where the case is milder than its
     rule, `settings` (YAML to paste) where the settings that the fix names are of no use one by
@@ -145,8 +145,8 @@ class Part:
     names, of DuckDB type `types`. `damaged` gives, for a column of `source`, the SQL condition
     under which its text came from a float that could not hold it. `rows` is how many rows the
     source must give; `refused` how many more the file holds that cannot be read as rows;
-    `refused_lines` is the file of those (`refused.RefusedLines`). `first_line` and `jumps` are
-    those of `sources.Source`. `exact` is False when only a fast look vouches for `rows`;
+    `refused_lines` is the file of those (`RefusedLines`). `first_line` and `jumps` are
+    those of `row_locations.Source`. `exact` is False when only a fast look vouches for `rows`;
     `plain_numbers` says that it saw no number which DuckDB reads otherwise than it is written, and
     `trimmed` that no text has white space around it. `first` are the values of its first row as
     they are written, where the reader has seen them. `table` is SynDB's; `returns` says that the

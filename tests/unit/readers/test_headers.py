@@ -1,10 +1,12 @@
-"""Column names: every problem of a header is told at once, with a line for the config that can be
-copied.
+"""Column names: every problem of a header is reported at once, with a line for the config that can
+be copied.
 
 Belongs here: names in, matches and problems out. Does not: files.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import yaml
@@ -16,112 +18,143 @@ from syndb_pipeline.readers.headers import Match
 
 
 def match(names: list[str], table: str = "vesicle", **config: object) -> Match:
-    return headers.match(
-        "f.csv", names, TABLES[table], TableConfig.model_validate({"file": "f.csv", **config})
-    )
+    settings = TableConfig.model_validate({"file": "f.csv", **config})
+    return headers.match("f.csv", names, TABLES[table], settings)
 
 
 def codes(found: Match) -> list[tuple[str, str | None]]:
     return [(problem.code, problem.column) for problem in found.problems]
 
 
-def test_known_names_and_old_names() -> None:
-    found = match(["cid", "pre_id", "post_id", "serotonin", "GABA"], "synapse")
-    assert found.targets == {
-        "cid": 0,
-        "pre_synapse_id": 1,
-        "post_synapse_id": 2,
-        "serine": 3,
-        "gaba": 4,
-    }
-    assert found.problems == ()
+def said(found: Match, column: str | None) -> dict[str, Any]:
+    """The values of the only problem of a column."""
+    (values,) = [dict(each.values) for each in found.problems if each.column == column]
+    return values
 
 
-def test_a_mapping_wins_over_the_name() -> None:
-    found = match(
-        ["id", "radius", "voxel_volume"],
-        columns={"id": "cid", "radius": "voxel_radius", "voxel_volume": "mesh_volume"},
-    )
-    assert found.targets == {"cid": 0, "voxel_radius": 1, "mesh_volume": 2}
-
-
-def test_every_problem_is_told() -> None:
-    found = match(
-        ["", "x", "type", "dataset_id", "mesh_volume", "mesh_volume", "vol", "voxel_volume"],
-        columns={"vol": "voxel_volume", "gone": "centroid_y"},
-        ignore=["coment"],
-        units={"voxel_radius": "um"},
-    )
-    assert codes(found) == [
-        ("SYN-READ-005", None),
-        ("SYN-READ-004", "mesh_volume"),
-        ("SYN-COL-003", "dataset_id"),
-        ("SYN-COL-001", "x"),
-        ("SYN-COL-001", "type"),
-        ("SYN-COL-005", "voxel_volume"),
-        ("SYN-COL-002", "cid"),
-        ("SYN-COL-006", "gone"),
-        ("SYN-COL-006", "coment"),
-        ("SYN-COL-006", "voxel_radius"),
-    ]
-    assert not found.complete
+@pytest.mark.parametrize(
+    ("names", "table", "config", "targets", "problems"),
+    [
+        (
+            ["cid", "pre_id", "post_id", "serotonin", "GABA"],
+            "synapse",
+            {},
+            {"cid": 0, "pre_synapse_id": 1, "post_synapse_id": 2, "serine": 3, "gaba": 4},
+            [],
+        ),
+        (  # a mapping wins over the name
+            ["id", "radius", "voxel_volume"],
+            "vesicle",
+            {"columns": {"id": "cid", "radius": "voxel_radius", "voxel_volume": "mesh_volume"}},
+            {"cid": 0, "voxel_radius": 1, "mesh_volume": 2},
+            [],
+        ),
+        *(
+            (
+                ["", "x"],
+                "vesicle",
+                {"columns": {blank: "cid", "x\u00a0": "centroid_x"}},
+                {"cid": 0, "centroid_x": 1},
+                [],
+            )
+            for blank in ("", " ", "\t", "\u00a0")
+        ),
+        (["cid", ""], "vesicle", {"ignore": [" "]}, {"cid": 0}, []),
+        (["cid", ""], "vesicle", {}, {"cid": 0}, [("SYN-READ-005", None)]),
+        (["cid", "cid"], "vesicle", {}, {}, [("SYN-READ-004", "cid")]),
+        # A name with a comma in it is a name where the config knows it, and beside others.
+        (["cid, ours"], "vesicle", {"columns": {"cid, ours": "cid"}}, {"cid": 0}, []),
+        (["cid", "shape,size"], "vesicle", {}, {"cid": 0}, [("SYN-COL-001", "shape,size")]),
+        *(
+            ([name], "vesicle", {}, {}, [("SYN-READ-014", None)])
+            for name in ("cid,Voxel Radius", "root;size", "a\tb", "a|b", "cid   voxel_radius")
+        ),
+        (
+            ["Voxel Radius"],
+            "vesicle",
+            {},
+            {},
+            [("SYN-COL-001", "Voxel Radius"), ("SYN-COL-002", "cid")],
+        ),
+        (
+            ["", "x", "type", "dataset_id", "mesh_volume", "mesh_volume", "vol", "voxel_volume"],
+            "vesicle",
+            {
+                "columns": {"vol": "voxel_volume", "gone": "centroid_y"},
+                "ignore": ["coment"],
+                "units": {"voxel_radius": "um"},
+            },
+            {},
+            [
+                ("SYN-READ-005", None),
+                ("SYN-READ-004", "mesh_volume"),
+                ("SYN-COL-003", "dataset_id"),
+                ("SYN-COL-001", "x"),
+                ("SYN-COL-001", "type"),
+                ("SYN-COL-005", "voxel_volume"),
+                ("SYN-COL-002", "cid"),
+                ("SYN-COL-006", "gone"),
+                ("SYN-COL-006", "coment"),
+                ("SYN-COL-006", "voxel_radius"),
+            ],
+        ),
+    ],
+)
+def test_columns_and_every_problem(
+    names: list[str],
+    table: str,
+    config: dict[str, object],
+    targets: dict[str, int],
+    problems: list[tuple[str, str | None]],
+) -> None:
+    found = match(names, table, **config)
+    assert (found.targets, codes(found)) == (targets, problems)
+    assert found.complete is ("cid" in targets)
 
 
 def test_advice_can_be_copied_into_the_config() -> None:
     found = match(["cid", "x", "neuron type?", "yes"], ignore=["note"])
-    by_column = {
-        problem.column: problem.values
-        for problem in found.problems
-        if problem.code == "SYN-COL-001"
-    }
-    assert "{x: centroid_x}" in by_column["x"]["advice"]
-    line = by_column["yes"]["advice"].split("`tables.vesicle.ignore: ")[1].split("`")[0]
+    assert "{x: centroid_x}" in said(found, "x")["advice"]
+    line = said(found, "yes")["advice"].split("`tables.vesicle.ignore: ")[1].split("`")[0]
     assert yaml.safe_load(line) == ["note", "x", "neuron type?", "yes"]
 
 
 def test_names_that_differ_in_spelling_are_mapped_in_one_line() -> None:
-    found = match(["CID", "Parent ID", "nonsense"], columns={})
-    assert codes(found) == [
-        ("SYN-COL-001", "CID"),
-        ("SYN-COL-001", "Parent ID"),
-        ("SYN-COL-001", "nonsense"),
-    ]
-    assert all(
-        "CID: cid, Parent ID: parent_id" in problem.values["advice"] for problem in found.problems
-    )
-    assert not found.complete
+    found = match(["CID", "Parent ID", "nonsense"])
+    assert [problem.column for problem in found.problems] == ["CID", "Parent ID", "nonsense"]
+    for problem in found.problems:
+        assert "CID: cid, Parent ID: parent_id" in problem.values["advice"]
 
 
-def test_columns_without_a_name_are_told_together() -> None:
-    (problem,) = match(["cid", "", "voxel_radius", ""], columns={}).problems
-    assert (problem.count, problem.values["positions"], problem.values["ignoring"]) == (
-        2,
-        "2, 4",
-        '""',
-    )
+def test_columns_without_a_name() -> None:
+    (problem,) = match(["cid", "", "voxel_radius", ""]).problems
+    values = problem.values
+    assert (problem.count, values["positions"], values["ignoring"]) == (2, "2, 4", '""')
+    for names, naming in (
+        (["", "voxel_radius"], '{"": cid}'),
+        (["cid", ""], '{"": <column of SynDB>}'),
+    ):
+        assert naming in said(match(names), None)["naming"]
+    assert said(match(["cid", "", ""]), None)["naming"] == ""
 
 
-def test_a_missing_required_column_names_the_nearest() -> None:
-    found = match(["presynapse_id", "post_id"], "neuron_relation")
-    (problem,) = [p for p in found.problems if p.code == "SYN-COL-002"]
-    assert problem.column == "pre_synapse_id"
-    assert "{presynapse_id: pre_synapse_id}" in problem.values["advice"]
-
-
-def test_an_unnamed_column_can_be_mapped_or_ignored() -> None:
-    assert match(["", "x"], columns={"": "cid", "x": "centroid_x"}).targets == {
-        "cid": 0,
-        "centroid_x": 1,
-    }
-    assert match(["cid", ""], ignore=[""]).problems == ()
-    assert ("SYN-READ-005", None) in codes(match(["cid", ""]))
-
-
-def test_a_repeated_key_is_not_chosen_for_the_lab() -> None:
-    found = match(["cid", "cid"])
-    assert found.targets == {}
-    assert not found.complete
-    assert codes(found) == [("SYN-READ-004", "cid")]
+@pytest.mark.parametrize(
+    ("names", "config", "line"),
+    [
+        (["presynapse_id", "post_id"], {}, "{presynapse_id: pre_synapse_id}"),
+        (
+            ["presynapse_id", "to"],
+            {"columns": {"to": "post_synapse_id"}},
+            "{to: post_synapse_id, presynapse_id: pre_synapse_id}",
+        ),
+    ],
+)
+def test_a_missing_column_is_mapped_to_the_nearest_beside_those_that_are(
+    names: list[str], config: dict[str, object], line: str
+) -> None:
+    found = match(names, "neuron_relation", **config)
+    assert ("SYN-COL-002", "pre_synapse_id") in codes(found)
+    assert line in said(found, "pre_synapse_id")["advice"]
 
 
 @pytest.mark.parametrize(
@@ -149,38 +182,45 @@ def test_difference_in_words() -> None:
 @pytest.mark.parametrize(
     ("table", "name", "near"),
     [
-        ("mitochondria", "Major_Length_um", []),
-        ("mitochondria", "Perimeter_um", []),
-        ("mitochondria", "Section_ID", []),
-        ("mitochondria", "Aspect", []),
-        ("neuron", "root_id", []),
-        ("neuron", "Minor_Axis_Length", []),
-        ("synapse", "pre_pt_position", []),
-        ("synapse", "pre_pt_root_id", ["pre_synapse_id"]),
-        ("neuron", "cable_lenght", ["cable_length"]),
-        ("neuron", "Cell Type", ["neuron_type"]),
-        ("neuron", "voxelVolume (um3)", ["voxel_volume"]),
-        ("neuron", "id", ["cid"]),
-        ("neuron", "soma_x", []),
-        ("neuron", "soma_centroid_x", ["centroid_x"]),
-        ("vesicle", "voxel\u200b_radius", ["voxel_radius"]),
-        ("vesicle", "radius", ["voxel_radius"]),
+        *(
+            ("mitochondria", name, "")
+            for name in ("Major_Length_um", "Perimeter_um", "Section_ID", "Aspect")
+        ),
+        *(("neuron", name, "") for name in ("root_id", "Minor_Axis_Length", "soma_x")),
+        ("synapse", "pre_pt_position", ""),
+        ("synapse", "pre_pt_root_id", "pre_synapse_id"),
+        ("neuron", "cable_lenght", "cable_length"),
+        ("neuron", "Cell Type", "neuron_type"),
+        ("neuron", "voxelVolume (um3)", "voxel_volume"),
+        ("neuron", "soma_centroid_x", "centroid_x"),
+        ("vesicle", "voxel\u200b_radius", "voxel_radius"),
+        ("vesicle", "radius", "voxel_radius"),
     ],
 )
-def test_a_nearest_name_is_given_only_where_one_is_near(
-    table: str, name: str, near: list[str]
+def test_a_nearest_name_is_given_only_where_one_is_near(table: str, name: str, near: str) -> None:
+    values = said(match(["cid", name], table), name)
+    assert values["near"].startswith(f" (nearest: {near}") if near else values["near"] == ""
+    assert "ignore" in values["advice"]
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "taken", "config"),
+    [
+        (["cid", "id"], "id", "cid", {}),
+        (
+            ["cid", "voxel_radius", "Voxel Radius", "gone"],
+            "Voxel Radius",
+            "voxel_radius",
+            {"columns": {"lost": "voxel_volume"}},
+        ),
+    ],
+)
+def test_a_column_that_the_file_has_is_offered_to_no_other(
+    names: list[str], name: str, taken: str, config: dict[str, object]
 ) -> None:
-    [problem] = [
-        problem for problem in match(["cid", name], table).problems if problem.code == "SYN-COL-001"
-    ]
-    said = f"{problem.values['near']} {problem.values['advice']}"
-    if "cid" in near:  # the file has it already
-        assert "'cid' is cid already" in said
-        assert ": cid" not in said
-    else:
-        assert problem.values["near"].startswith(f" (nearest: {near[0]}" if near else ""), said
-        assert bool(problem.values["near"]) == bool(near)
-        assert "ignore" in said
+    advice = said(match(names, **config), name)["advice"]
+    assert f"'{taken}' is {taken} already" in advice
+    assert f": {taken}" not in advice
 
 
 @pytest.mark.parametrize(
@@ -191,77 +231,17 @@ def test_a_nearest_name_is_given_only_where_one_is_near(
 def test_no_line_to_paste_maps_two_columns_to_one(
     first: str, second: str, others: list[str]
 ) -> None:
-    found = match(["cid", first, second, *others], "neuron")
-    lines = [
-        problem.values["advice"].split("columns: ")[1].split("`")[0]
-        for problem in found.problems
-        if problem.column in (first, second)
-    ]
-    assert len(lines) == 2
-    for name, line in zip((first, second), lines, strict=True):
-        pasted = yaml.safe_load(line)
+    names = ["cid", first, second, *others]
+    found = match(names, "neuron")
+    for name, left in ((first, second), (second, first)):
+        pasted = yaml.safe_load(said(found, name)["advice"].split("columns: ")[1].split("`")[0])
         assert pasted[name] == "centroid_x"
-        again = match(["cid", first, second, *others], "neuron", columns=pasted)
+        again = match(names, "neuron", columns=pasted)
         assert "centroid_x" in again.targets
         assert "SYN-COL-005" not in [code for code, _ in codes(again)]
-        [left] = [problem for problem in again.problems if problem.column in (first, second)]
-        assert left.column != name
-        assert f"{name!r} is centroid_x already" in left.values["advice"]
-
-
-def test_a_column_that_the_file_has_is_offered_to_no_other() -> None:
-    found = match(["cid", "voxel_radius", "Voxel Radius", "gone"], columns={"lost": "voxel_volume"})
-    [problem] = [problem for problem in found.problems if problem.column == "Voxel Radius"]
-    assert "'voxel_radius' is voxel_radius already" in problem.values["advice"]
-    assert ": voxel_radius" not in problem.values["advice"]
-
-
-def test_a_missing_column_is_mapped_beside_the_columns_that_are_mapped() -> None:
-    found = match(["presynapse_id", "to"], "neuron_relation", columns={"to": "post_synapse_id"})
-    [problem] = [problem for problem in found.problems if problem.code == "SYN-COL-002"]
-    assert "{to: post_synapse_id, presynapse_id: pre_synapse_id}" in problem.values["advice"]
-
-
-@pytest.mark.parametrize("blank", ["", " ", "  ", "\t", "\u00a0"])
-def test_a_name_of_blanks_is_the_empty_name(blank: str) -> None:
-    assert match(
-        list(headers.tidy([blank, " x "])), columns={blank: "cid", "x\u00a0": "centroid_x"}
-    ).targets == {"cid": 0, "centroid_x": 1}
-    assert match(["cid", ""], ignore=[blank]).problems == ()
+        assert f"{name!r} is centroid_x already" in said(again, left)["advice"]
 
 
 def test_two_names_that_are_one_without_their_blanks() -> None:
     with pytest.raises(ValueError, match="mapped twice"):
         TableConfig.model_validate({"file": "f", "columns": {"": "cid", " ": "voxel_radius"}})
-
-
-def test_the_only_column_without_a_name_can_be_mapped() -> None:
-    [key] = [
-        problem
-        for problem in match(["", "voxel_radius"]).problems
-        if problem.code == "SYN-READ-005"
-    ]
-    assert '{"": cid}' in key.values["naming"]
-    [other] = match(["cid", ""]).problems
-    assert '{"": <column of SynDB>}' in other.values["naming"]
-    [several] = match(["cid", "", ""]).problems
-    assert several.values["naming"] == ""
-
-
-@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_a_header_in_one_cell(mark: str) -> None:
-    found = match([f"cid{mark}Voxel Radius{mark}voxel_volume"])
-    assert (codes(found), found.complete, found.targets) == ([("SYN-READ-014", None)], False, {})
-    assert repr(mark) in found.problems[0].values["reason"]
-    assert codes(match([f"root{mark}size"])) == [("SYN-READ-014", None)]
-    # A name with a comma in it is a name where the config knows it, and beside others.
-    assert match([f"cid{mark} of ours"], columns={f"cid{mark} of ours": "cid"}).problems == ()
-    assert codes(match(["cid", f"shape{mark}size"])) == [("SYN-COL-001", f"shape{mark}size")]
-
-
-def test_a_header_of_names_and_blanks_in_one_cell() -> None:
-    assert codes(match(["cid   voxel_radius"])) == [("SYN-READ-014", None)]
-    assert codes(match(["Voxel Radius"])) == [
-        ("SYN-COL-001", "Voxel Radius"),
-        ("SYN-COL-002", "cid"),
-    ]

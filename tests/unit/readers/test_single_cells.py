@@ -36,65 +36,59 @@ def cells(
         return list(own.cells(lab_file, wanted, lines, Means(connection, fence, scratch)))
 
 
-def csv_file(folder: Path, content: bytes, name: str = "neuron.csv") -> Path:
-    path = folder / name
+FAR = b"\xef\xbb\xbfcid,size\n" + b"".join(b'k%d,"%d\n."\n' % (n, n) for n in range(500))
+UMLAUTS = "cid;größe\nä;1,5\n"
+SEMICOLON = {"delimiter": ";"}
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "lines", "expected", "config"),
+    [
+        (
+            b'cid,size,note\na, -0.50 ,x\n"b ""b""",1e3,"two\nlines"\n\nc,,\n',
+            ["size", "cid"],
+            [2, 3, 6],
+            [(" -0.50 ", "a"), ("1e3", 'b "b"'), (None, "c")],
+            {},
+        ),
+        *(
+            (
+                end.join([b"cid,size", b"a,1", b"b,2", b"c,3"]) + last,
+                ["size"],
+                [2, 4],
+                [("1",), ("3",)],
+                {},
+            )
+            for end in (b"\n", b"\r\n", b"\r")
+            for last in (b"", end)
+        ),
+        (FAR, ["size", "cid"], [2, 302, 1000], [(f"{n}\n.", f"k{n}") for n in (0, 150, 499)], {}),
+        (UMLAUTS.encode("cp1252"), ["größe"], [2], [("1,5",)], SEMICOLON | {"encoding": "cp1252"}),
+        (UMLAUTS.encode("utf-16"), ["cid"], [2], [("ä",)], SEMICOLON),
+        (gzip.compress(UMLAUTS.encode()), ["größe"], [2], [("1,5",)], SEMICOLON),
+        (b"made by us\n\ncid,size\na,1\n", ["size"], [4], [("1",)], {"header_row": 2}),
+        (
+            b"a,1\nb,2\n",
+            ["size"],
+            [2],
+            [("2",)],
+            {"header_row": None, "names": ["cid", "size"]},
+        ),
+        # Rows and columns that are not there any more.
+        (b"cid,size\na,1\nb\n", ["size"], [3, 9], [(None,), (None,)], {}),
+    ],
+)
+def test_cells_of_text_are_given_letter_by_letter(
+    tmp_path: Path,
+    content: bytes,
+    wanted: list[str],
+    lines: list[int],
+    expected: list[Texts],
+    config: dict[str, Any],
+) -> None:
+    path = tmp_path / ("neuron.csv.gz" if content.startswith(b"\x1f\x8b") else "neuron.csv")
     path.write_bytes(content)
-    return path
-
-
-def test_cells_are_given_letter_by_letter(tmp_path: Path) -> None:
-    path = csv_file(tmp_path, b'cid,size,note\na, -0.50 ,x\n"b ""b""",1e3,"two\nlines"\n\nc,,\n')
-    assert cells(path, ["size", "cid"], [2, 3, 6]) == [
-        (" -0.50 ", "a"),
-        ("1e3", 'b "b"'),
-        (None, "c"),
-    ]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("last", [True, False])
-def test_any_line_end(tmp_path: Path, end: str, last: bool) -> None:
-    path = csv_file(
-        tmp_path, (end.join(["cid,size", "a,1", "b,2", "c,3"]) + (end if last else "")).encode()
-    )
-    assert cells(path, ["size"], [2, 4]) == [("1",), ("3",)]
-
-
-def test_far_apart_rows(tmp_path: Path) -> None:
-    path = csv_file(
-        tmp_path,
-        b"\xef\xbb\xbfcid,size\n"
-        + b"".join(b'k%d,"%d\n."\n' % (number, number) for number in range(500)),
-    )
-    lines = [2, 4, 300, 302, 1000]
-    assert cells(path, ["cid", "size"], lines) == [
-        (f"k{line // 2 - 1}", f"{line // 2 - 1}\n.") for line in lines
-    ]
-
-
-def test_other_encodings_delimiters_and_compression(tmp_path: Path) -> None:
-    text = "cid;gr\u00f6\u00dfe\n\u00e4;1,5\n"
-    assert cells(
-        csv_file(tmp_path, text.encode("cp1252")),
-        ["gr\u00f6\u00dfe"],
-        [2],
-        encoding="cp1252",
-        delimiter=";",
-    ) == [("1,5",)]
-    assert cells(csv_file(tmp_path, text.encode("utf-16")), ["cid"], [2], delimiter=";") == [
-        ("\u00e4",)
-    ]
-    packed = csv_file(tmp_path, gzip.compress(text.encode()), "neuron.csv.gz")
-    assert cells(packed, ["gr\u00f6\u00dfe"], [2], delimiter=";") == [("1,5",)]
-
-
-def test_a_header_further_down_or_none(tmp_path: Path) -> None:
-    path = csv_file(tmp_path, b"made by us\n\ncid,size\na,1\n")
-    assert cells(path, ["size"], [4], first_line=4, header_row=2) == [("1",)]
-    bare = csv_file(tmp_path, b"a,1\nb,2\n")
-    assert cells(bare, ["size"], [2], first_line=1, header_row=None, names=["cid", "size"]) == [
-        ("2",)
-    ]
+    assert cells(path, wanted, lines, **config) == expected
 
 
 def test_a_workbook(tmp_path: Path) -> None:
@@ -113,10 +107,9 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     assert cells(path, ["Size", "size"], [1, 2], first_line=1) == [("-1", "x"), ("0.1", None)]
 
 
-def test_rows_and_columns_that_are_not_there_any_more(tmp_path: Path) -> None:
-    path = csv_file(tmp_path, b"cid,size\na,1\nb\n")
-    assert cells(path, ["size"], [3, 9]) == [(None,), (None,)]
+def test_columns_and_files_that_are_not_there_any_more(tmp_path: Path) -> None:
+    (tmp_path / "neuron.csv").write_bytes(b"cid,size\na,1\n")
     with pytest.raises(ValueError, match="not in"):
-        cells(path, ["length"], [2])
+        cells(tmp_path / "neuron.csv", ["length"], [2])
     with pytest.raises(OSError, match="nowhere"):
         cells(tmp_path / "nowhere.csv", ["size"], [2])
