@@ -20,7 +20,7 @@ from syndb_pipeline.readers.text.text_files import Census
 from tests.ingest_helpers import ingest_folder
 
 DELIMITERS = [b",", b"\t", b" ", b"-", "§".encode(), "𝄞".encode()]
-CHUNKS = st.integers(7, 40) | st.sampled_from([64, 199, 200, 201, 1 << 20])
+BEYOND = st.integers(0, 40) | st.just(1 << 20)
 MANY = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -59,12 +59,17 @@ def taken(
     monkeypatch: pytest.MonkeyPatch,
     content: bytes,
     delimiter: bytes = b",",
-    chunk: int = 1 << 20,
+    beyond: int = 1 << 20,
 ) -> Census:
+    """The census of a file with this content, read in pieces of so many bytes more than its longest
+    line.
+    """
     path = tmp_path / "x.csv"
     path.write_bytes(content)
+    ends = lines.count_ends(path)
+    longest = max(len(line) + 1 for line in content.split(ends.end))
     for module in (lines, text_files):
-        monkeypatch.setattr(module, "CHUNK", chunk)
+        monkeypatch.setattr(module, "CHUNK", longest + beyond)
     return text_files.census(path, delimiter, lines.count_ends(path))
 
 
@@ -94,32 +99,32 @@ def files(draw: st.DrawFn) -> tuple[bytes, bytes, bytes]:
 
 
 @MANY
-@given(file=files(), chunk=CHUNKS)
+@given(file=files(), beyond=BEYOND)
 def test_pieces_count_as_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: tuple[bytes, bytes, bytes], chunk: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: tuple[bytes, bytes, bytes], beyond: int
 ) -> None:
     content, delimiter, end = file
     content += end + b"1"
     if end == b"\r":
         content = content.replace(b"\n", b"")
-    found = taken(tmp_path, monkeypatch, content, delimiter, chunk)
+    found = taken(tmp_path, monkeypatch, content, delimiter, beyond)
     assert same(found, reference(content, delimiter, end))
 
 
 @MANY
 @given(
     content=st.binary(max_size=80) | st.text('a,§ "\n\r', max_size=80).map(str.encode),
-    chunk=CHUNKS,
+    beyond=BEYOND,
     delimiter=st.sampled_from(DELIMITERS),
 )
 def test_any_bytes_count_as_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, chunk: int, delimiter: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, beyond: int, delimiter: bytes
 ) -> None:
     """Also of a file that is no text; it has line feeds, as every file has that is not read by its
     carriage returns.
     """
     content += b"\n1"
-    found = taken(tmp_path, monkeypatch, content, delimiter, chunk)
+    found = taken(tmp_path, monkeypatch, content, delimiter, beyond)
     assert same(found, reference(content, delimiter, b"\n"))
 
 
@@ -138,7 +143,7 @@ def test_an_odd_number_at_every_place_of_a_seam(
 ) -> None:
     for at in range(15):
         for before in (b"," * at, b"1\n" * 7 + b"," * at):
-            assert not taken(tmp_path, monkeypatch, before + odd + after, chunk=16).plain_numbers
+            assert not taken(tmp_path, monkeypatch, before + odd + after, beyond=0).plain_numbers
 
 
 @pytest.mark.parametrize(
@@ -153,8 +158,8 @@ def test_an_odd_number_at_every_place_of_a_seam(
 def test_plain_numbers_are_vouched_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    for chunk in (7, 11, 1 << 20):
-        assert taken(tmp_path, monkeypatch, content, chunk=chunk).plain_numbers
+    for beyond in (0, 11, 1 << 20):
+        assert taken(tmp_path, monkeypatch, content, beyond=beyond).plain_numbers
 
 
 def test_a_quotation_mark_far_behind_an_empty_surplus_value_hides_it_not(
