@@ -6,6 +6,7 @@ Belongs here: real processes that are killed. Does not: the command around it.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,40 +41,47 @@ applied(context, folder / "fixes.xlsx")
 """
 
 
+TABLES = {table: f"{table}.csv" for table in ("axon", "dendrite")}
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was checked, and its workbook as a person corrected it."""
+    folder = tmp_path_factory.mktemp("corrected")
+    for file in TABLES.values():
+        (folder / file).write_text("cid,voxel_volume\na1,-5\na2,-6\na3,5\n")
+    context = context_for(folder, TABLES)
+    check(context)
+    workbook = fixes(context, folder / "fixes.xlsx")
+    for file in TABLES.values():
+        set_cell(workbook, file, 2, "voxel_volume", "5")
+        set_cell(workbook, file, 3, "remove", "x")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("module", "name", "after", "written"),
     [
         ("apply", "write_atomically", 0, 0),
         ("apply", "write_atomically", 1, 1),
-        ("os", "fsync", 0, 0),
         ("apply", "_applied", 0, 2),
     ],
 )
 def test_a_crash_leaves_the_old_or_the_new(
-    tmp_path: Path, module: str, name: str, after: int, written: int
+    corrected: Path, tmp_path: Path, module: str, name: str, after: int, written: int
 ) -> None:
-    tables = {}
-    for table in ("axon", "dendrite"):
-        (tmp_path / f"{table}.csv").write_text("cid,voxel_volume\na1,-5\na2,-6\na3,5\n")
-        tables[table] = f"{table}.csv"
-    context = context_for(tmp_path, tables)
-    check(context)
-    workbook = fixes(context, tmp_path / "fixes.xlsx")
-    for table in tables:
-        set_cell(workbook, f"{table}.csv", 2, "voxel_volume", "5")
-        set_cell(workbook, f"{table}.csv", 3, "remove", "x")
-    script = DIES.format(
-        root=str(ROOT), folder=str(tmp_path), module=module, name=name, after=after
-    )
+    folder = Path(shutil.copytree(corrected, tmp_path / "lab"))
+    context, workbook = context_for(folder, TABLES), folder / "fixes.xlsx"
+    script = DIES.format(root=str(ROOT), folder=str(folder), module=module, name=name, after=after)
     died = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
     expected = [(2, "voxel_volume", "-5", "5"), (3, "", "a2,-6", "")]
-    assert [corrections(tmp_path, table) for table in tables].count(expected) == written
+    assert [corrections(folder, table) for table in TABLES].count(expected) == written
     if written < 2:
         applied(context, workbook)
-    assert [corrections(tmp_path, table) for table in tables] == [expected, expected]
+    assert [corrections(folder, table) for table in TABLES] == [expected, expected]
     codes = {finding.code for finding in check(context).errors}
     assert codes == {"SYN-INT-001"}, (
         "the tables have nothing to do with each other, and no other error"

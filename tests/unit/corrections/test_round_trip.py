@@ -1,5 +1,5 @@
-"""Errors sown into a lab of csv, UTF-16, workbook and Parquet are all cured by way of the workbook,
-and nothing else changes.
+"""Errors sown into the demo's csv, tsv, workbooks and Parquet are all corrected by way of the
+workbook, and nothing else changes.
 
 Belongs here: the whole road in one process. Does not: the command
 (`tests/integration/test_apply_fixes.py`), single formats.
@@ -8,45 +8,70 @@ Belongs here: the whole road in one process. Does not: the command
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 from typing import Any
 
+import openpyxl
 import polars as pl
-import pytest
 
+from syndb_pipeline.config.settings import PipelineSettings, load_dataset
+from syndb_pipeline.demo import write_demo
+from syndb_pipeline.report.workbook.layout import LINE
 from syndb_pipeline.state.stage import Context
-from tests.correcting_lab import Lab, applied, build, check, correct_from_truth, fixes
-from tests.ingest_helpers import context_for
+from tests.correcting_lab import applied, check, edit, fixes
+
+SOWN: list[tuple[str, int, str, Any]] = [
+    ("neuron.csv", 5, "cable_length", "about 5000"),
+    ("nucleus.csv", 2, "cid", ""),
+    ("dendrite.csv", 3, "parent_id", "n999"),
+    ("dendrite.csv", 4, "voxel_volume", "NaN"),
+    ("dendrite.csv", 5, "parent_id", ""),
+    ("er.csv", 3, "voxel_volume", "-1,00"),
+    ("er.csv", 4, "ribosome_count", "2,5"),
+    ("er.csv", 5, "cid", "er-1.1"),
+    ("terminals.tsv", 4, LINE, "{}\tx"),
+    ("terminals.tsv", 6, LINE, '{}\t"a'),
+    ("organelles.xlsx Vesicles", 2, "neurotransmitter", "glutamat\u00e9"),
+    ("organelles.xlsx Vesicles", 3, "distance_to_active_zone", "n/a"),
+    ("organelles.xlsx Vesicles", 4, "cid", "v00001"),
+    ("organelles.xlsx Mitochondria", 5, "voxel_radius", -1),
+    ("organelles.xlsx Mitochondria", 6, "voxel_volume", "1.2.3"),
+    ("spines.xlsx spines", 2, "parent_id", "NA"),
+    ("axon.parquet", 1, "voxel_volume", -1.0),
+]
+"""Sheet of the fix-me workbook, line, column, and what is there in place of the right value."""
 
 
-def sow_one_of_each(lab: Lab) -> None:
-    """Type, range, text, repeated and missing key, orphan, sentinel, line with too many and too few
-    values, stray quotation mark.
-    """
-    s = lab.sources
-    s["neuron"].sow(3, "cid", "")
-    s["neuron"].sow(5, "cable_length", "about 5000")
-    s["neuron"].lines[9] = ("n7,1500000.0,a,b", "n7,1500000.0,a")
-    s["neuron"].lines[12] = ('n10,1500000.0,"a', "n10,1500000.0,a")
-    s["axon"].sow(4, "cid", "a0")
-    s["axon"].sow(6, "voxel_volume", "-1,00")
-    s["axon"].sow(7, "terminal_count", "2,5")
-    s["axon"].lines[11] = ("a9;n1", "a9;n1;1234567890,00;;x")
-    s["dendrite"].sow(2, "parent_id", "n999")
-    s["dendrite"].sow(3, "voxel_volume", "NaN")
-    s["dendrite"].sow(4, "parent_id", "")
-    s["mitochondria"].sow(5, "voxel_radius", "-1")
-    s["mitochondria"].sow(6, "voxel_volume", "1.2.3")
-    s["vesicle"].sow(2, "neurotransmitter", "glutamat\u00e9")
-    s["vesicle"].sow(3, "distance_to_active_zone", "n/a")
-    s["vesicle"].sow(4, "cid", "v0")
-    s["vesicle"].sow(5, "parent_id", "A1")
-    s["dendritic_spine"].sow(2, "cid", "s0")
-    s["dendritic_spine"].sow(3, "voxel_volume", "-1.0")
-    s["dendritic_spine"].sow(4, "parent_id", "NA")
-    for name, number, row in (("neuron", 9, 8), ("neuron", 12, 11), ("axon", 11, 10)):
-        delimiter = {"neuron": ",", "axon": ";"}[name]
-        s[name].truth[row] = s[name].lines[number][1].split(delimiter)
+def sow(folder: Path) -> list[tuple[str, int, str, str]]:
+    """Write every error into its file; gives them with the right values."""
+    truths = []
+    for title, line, column, wrong in SOWN:
+        name, _, sheet = title.partition(" ")
+        path = folder / name
+        if path.suffix == ".parquet":
+            frame = pl.read_parquet(path)
+            truth = frame[line - 1, column]
+            frame[line - 1, column] = wrong
+            frame.write_parquet(path)
+        elif path.suffix == ".xlsx":
+            book = openpyxl.load_workbook(path)
+            names = [cell.value for cell in book[sheet][1]]
+            cell = book[sheet].cell(line, names.index(column) + 1)
+            truth, cell.value = cell.value, wrong
+            book.save(path)
+        else:
+            lines = path.read_text(encoding="utf-8").split("\n")
+            between = next(mark for mark in "\t;," if mark in lines[0])
+            values, names = lines[line - 1].split(between), lines[0].split(between)
+            if column == LINE:
+                title, truth = "unreadable lines", lines[line - 1]
+                lines[line - 1] = wrong.format(truth)
+            else:
+                truth = values[names.index(column)]
+                values[names.index(column)] = wrong
+                lines[line - 1] = between.join(values)
+            path.write_text("\n".join(lines), encoding="utf-8")
+        truths.append((title, line, column, "" if truth is None else str(truth)))
+    return truths
 
 
 def ingested(context: Context) -> dict[str, Any]:
@@ -55,57 +80,33 @@ def ingested(context: Context) -> dict[str, Any]:
     return {path.stem: pl.read_parquet(path).rows() for path in sorted(folder.glob("*.parquet"))}
 
 
-def road(lab: Lab, tmp_path: Path) -> tuple[Context, set[str]]:
-    """From the broken lab to the corrected one; gives the codes of the errors found at first."""
-    context = lab.context()
-    before, config = lab.files, context.config.path.read_bytes()
+def demo(folder: Path) -> Context:
+    settings = PipelineSettings(state=folder / ".state", memory_limit="1GB", threads=1)
+    return Context(load_dataset(write_demo(folder)), settings)
+
+
+def test_errors_of_each_kind_are_corrected(tmp_path: Path) -> None:
+    context = demo(tmp_path / "lab")
+    truths = sow(tmp_path / "lab")
+    before = {path: path.read_bytes() for path in (tmp_path / "lab").iterdir() if path.is_file()}
     first = check(context)
     assert first.details.verdict == "rejected"
-    workbook = fixes(context, tmp_path / "fixes.xlsx")
-    sources = list(lab.sources.values())
-    _, after = applied(context, correct_from_truth(workbook, sources))
-    assert lab.files == before, "the lab's own files stay as they are"
-    assert after.config.path.read_bytes() == config
-    second = check(after)
-    assert [finding.message for finding in second.errors] == []
-    assert second.details.verdict == "accepted"
-    found = ingested(after)
-    clean = tmp_path / "clean"
-    lab.write(clean, broken=False)
-    check(context := context_for(clean, lab.config))
-    assert found == ingested(context), "as if the files themselves had been corrected"
-    return after, {finding.code for finding in first.errors}
-
-
-def test_one_error_of_each_kind_is_fixed(tmp_path: Path) -> None:
-    lab = build(tmp_path / "lab", Random(1))
-    sow_one_of_each(lab)
-    _, codes = road(lab, tmp_path)
-    assert codes >= {
-        "SYN-READ-002", "SYN-READ-015", "SYN-TYPE-001", "SYN-TYPE-002", "SYN-VAL-001", "SYN-VAL-002", "SYN-VAL-004",
-        "SYN-ID-001", "SYN-ID-002", "SYN-REL-001", "SYN-REL-003",
+    assert {finding.code for finding in first.errors} >= {
+        "SYN-READ-002", "SYN-READ-015", "SYN-TYPE-001", "SYN-TYPE-002", "SYN-VAL-001", "SYN-VAL-002",
+        "SYN-VAL-004", "SYN-ID-001", "SYN-ID-002", "SYN-REL-001", "SYN-REL-003",
     }  # fmt: skip
 
+    def correct(book: Any) -> None:
+        for title, line, column, truth in truths:
+            sheet = book[title]
+            [row] = [cell.row for cell in sheet["C"] if cell.value == str(line)]
+            names = [cell.value for cell in sheet[1]]
+            sheet.cell(row, names.index(column) + 1).value = truth or None
 
-@pytest.mark.parametrize("seed", range(3))
-def test_any_mixture_of_errors_is_fixed(tmp_path: Path, seed: int) -> None:
-    rng = Random(seed)
-    lab = build(tmp_path / "lab", rng, rows=40)
-    wrong = {
-        "cid": ["", "{first}"],
-        "parent_id": ["", "nowhere", "0", "{first}.0"],
-        "cable_length": ["-5.5", "inf", "five", "1e999"],
-        "voxel_volume": ["-1", "0", "x", "-0,5"],
-        "terminal_count": ["-3", "1,5"],
-        "voxel_radius": ["-9", "0"],
-        "distance_to_active_zone": ["-2", "12 nm", "?"],
-        "neurotransmitter": ["x" * 70, "\u03b3"],
-    }
-    for name, source in lab.sources.items():
-        for row in rng.sample(range(2, len(source.truth)), rng.randrange(1, 12)):
-            column = rng.choice([column for column in source.truth[0] if column in wrong])
-            value = rng.choice(wrong[column]).replace("{first}", source.truth[1][0])
-            if name == "dendritic_spine" and column == "voxel_volume":
-                value = rng.choice(["-1.0", "0.0"])
-            source.sow(row, column, value)
-    road(lab, tmp_path)
+    _, after = applied(context, edit(fixes(context, tmp_path / "fixes.xlsx"), correct))
+    assert {path: path.read_bytes() for path in before} == before, "files and config as they are"
+    second = check(after)
+    assert [finding.message for finding in second.errors] == []
+    found = ingested(after)
+    check(context := demo(tmp_path / "clean"))
+    assert found == ingested(context), "as if the files themselves had been corrected"

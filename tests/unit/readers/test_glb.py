@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline import demo
@@ -482,11 +482,3 @@ def test_no_value_in_any_place_raises(
     place[key] = data.draw(JSON)
     told = check(tmp_path_factory.getbasetemp(), glb(scene, binary))
     assert told is None or (told.isprintable() and told)
-
-
-@settings(max_examples=100, deadline=None)
-@given(content=st.binary(max_size=100))
-@example(content=b"glTF")
-def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    assert check(tmp_path_factory.getbasetemp(), content)
-    assert check(tmp_path_factory.getbasetemp(), container(content))
