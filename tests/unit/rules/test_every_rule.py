@@ -1,5 +1,5 @@
 """Every rule is raised by a dataset that breaks it, at the right place and with nothing beside it;
-its page shows that very dataset.
+its page shows that very dataset, and no setting that it prints does harm.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.catalogue import RULES
+from syndb_pipeline.stages.runner import run_through
+from tests.harm import harms
 from tests.wrong_inputs import INPUTS
 from tests.wrong_inputs.wrong_input import WrongInput, place_of
 
@@ -22,8 +24,12 @@ def test_every_rule_has_one_wrong_input_in_the_order_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("wrong", INPUTS, ids=lambda wrong: wrong.code)
-def test_a_wrong_input_raises_its_rule(wrong: WrongInput, tmp_path: Path) -> None:
-    sealed = wrong.run(tmp_path)["check_integrity"]
+def test_a_wrong_input_raises_its_rule_whose_settings_do_no_harm(
+    wrong: WrongInput, tmp_path: Path
+) -> None:
+    context = wrong.context(tmp_path)
+    with context.store.lock():
+        *_, sealed = run_through(context, "check_integrity")
 
     assert sorted(finding.code for finding in sealed.findings) == sorted([wrong.code, *wrong.also])
     finding = next(finding for finding in sealed.findings if finding.code == wrong.code)
@@ -40,6 +46,7 @@ def test_a_wrong_input_raises_its_rule(wrong: WrongInput, tmp_path: Path) -> Non
     assert RULES[wrong.code].sections["Example"] == wrong.example(finding), (
         "write the examples with: make docs"
     )
+    assert list(harms(context)) == [], "what a setting does that a finding prints"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """No setting that a finding prints does harm when it is pasted, and the comparison that says so
 sees harm.
 
-Belongs here: every rule's wrong input with each of its settings, random mixtures of errors, and
-settings that are harmful on purpose. Does not: the comparison (`tests/harm.py`).
+Belongs here: random mixtures of errors, and settings that are harmful on purpose. Does not: each
+rule's own settings (`test_every_rule.py`), the comparison (`tests/harm.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,6 @@ from syndb_pipeline.rules.finding import build
 from tests.broken_tables import CHECKED, checked
 from tests.harm import harm_of, harms, look
 from tests.ingest_helpers import context_for
-from tests.wrong_inputs import INPUTS
-from tests.wrong_inputs.wrong_input import WrongInput
-
-
-@pytest.mark.parametrize("wrong", INPUTS, ids=lambda wrong: wrong.code)
-def test_no_setting_of_a_rule_does_harm(wrong: WrongInput, tmp_path: Path) -> None:
-    assert list(harms(wrong.context(tmp_path))) == []
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -96,16 +96,6 @@ def test_nothing_is_accepted_or_filled_in_for_a_person(tmp_path: Path) -> None:
         assert key in str(caught.value)
 
 
-def test_the_new_id_is_a_uuidv7_of_its_own(tmp_path: Path) -> None:
-    folder = lab(tmp_path / "lab", neuron__csv="cid\n1\n")
-    one, two = (
-        answered(init(folder, tmp_path / "a.yaml")),
-        answered(init(folder, tmp_path / "b.yaml")),
-    )
-    assert one.dataset.id != two.dataset.id
-    assert one.dataset.id.version == two.dataset.id.version == 7
-
-
 def test_the_report_can_be_read(tmp_path: Path) -> None:
     report = guessed(tmp_path, neuron__csv="cid\n1\n", remarks__csv="when,what\na,b\n")
     text = str(report)
@@ -176,19 +166,6 @@ def test_near_names_are_proposed_and_asked_about(tmp_path: Path) -> None:
     }
 
 
-def test_units_in_names_become_units(tmp_path: Path) -> None:
-    report = guessed(
-        tmp_path,
-        vesicle__csv="cid,parent_id,voxel_radius_um,distance_to_active_zone (nm)\nv,a,0.02,5\n",
-    )
-    table = answered(report).tables["vesicle"]
-    assert table.units == {"voxel_radius": "um"}
-    assert table.columns == {
-        "voxel_radius_um": "voxel_radius",
-        "distance_to_active_zone (nm)": "distance_to_active_zone",
-    }
-
-
 def test_a_parent_named_after_its_table_is_proposed(tmp_path: Path) -> None:
     report = guessed(
         tmp_path,
@@ -199,20 +176,10 @@ def test_a_parent_named_after_its_table_is_proposed(tmp_path: Path) -> None:
     tables = answered(report).tables
     assert tables["vesicle"].columns == {"axon_id": "parent_id"}
     assert tables["axon"].columns == {"neuron": "parent_id"}
-
-
-def test_possible_parents_are_listed(tmp_path: Path) -> None:
-    folder = lab(
-        tmp_path / "lab",
-        axon__csv="cid,parent_id\na,1\n",
-        neuron__csv="cid\n1\n",
-        vesicle__csv="cid,parent_id\nv,a\n",
+    listed = (
+        "only if `check` asks which table parent_id means, axon or neuron:\n    # parent: axon\n"
     )
-    text = init(folder, tmp_path / "a.yaml").config.read_text(encoding="utf-8")
-    assert (
-        "# only if `check` asks which table parent_id means, axon or neuron:\n    # parent: axon\n"
-        in text
-    )
+    assert f"# {listed}" in report.config.read_text(encoding="utf-8")
 
 
 def test_a_parent_is_asked_for_only_where_a_table_of_parents_is(tmp_path: Path) -> None:
@@ -282,15 +249,6 @@ def test_a_column_without_name_and_the_servers_columns_are_asked_about(tmp_path:
     assert asks(report, "SynDB's server fills these itself")
     assert asks(report, "no column looks like cid")
     answered(report)
-
-
-def test_another_encoding_is_seen(tmp_path: Path) -> None:
-    folder = lab(tmp_path / "lab")
-    (folder / "neuron.csv").write_bytes("cid,neuron_type\n1,Zürich\n".encode("cp1252"))
-    report = init(folder, tmp_path / "a.yaml")
-    assert answered(report).tables["neuron"].encoding == "utf-8"
-    text = report.config.read_text(encoding="utf-8")
-    assert re.search("# encoding: cp1252   # .*Zürich", text)
 
 
 def test_broken_files_are_left_out_with_the_reason(tmp_path: Path) -> None:

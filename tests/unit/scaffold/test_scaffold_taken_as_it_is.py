@@ -278,9 +278,11 @@ def test_what_only_a_name_suggests_is_refused_until_answered(
 
 @pytest.mark.parametrize("form", ["csv", "xls", "parquet"])
 def test_a_unit_in_a_plain_name_is_converted(lab: Lab, form: str) -> None:
-    taken = lab(form, vesicle=[["cid", "voxel_radius_um"], ["1", "0.02"], ["2", "0.025"]])
+    header = ["cid", "voxel_radius_um", "distance_to_active_zone (nm)"]
+    taken = lab(form, vesicle=[header, ["1", "0.02", "5"], ["2", "0.025", "6"]])
     assert not taken.refused
     assert taken.values["vesicle"]["voxel_radius"] == [20, 25]
+    assert taken.values["vesicle"]["distance_to_active_zone"] == [5, 6]
 
 
 FLAT = ["csv", "gz", "xlsx", "parquet"]
@@ -420,7 +422,7 @@ def test_neurons_are_offered_by_what_refers_to_them(lab: Lab, form: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("mark", "encoding"), zip([",", "\t", ";"], ["cp1252", "mac-roman", "latin-1"], strict=True)
+    ("mark", "encoding"), [(",", "cp1252"), ("\t", "mac-roman"), (";", "latin-1")]
 )
 def test_an_encoding_that_is_only_likely_is_asked_about(
     tmp_path: Path, lab: Lab, mark: str, encoding: str
@@ -431,6 +433,7 @@ def test_an_encoding_that_is_only_likely_is_asked_about(
     taken = lab("csv")
     assert "SYN-READ-003" in taken.refused
     assert taken.asks("not UTF-8; in which encoding is it?")
+    assert re.search(r"# encoding: \S+   # .*Höhle", taken.text)
 
 
 def test_one_line_in_another_encoding_does_not_change_the_others(tmp_path: Path, lab: Lab) -> None:
