@@ -20,14 +20,8 @@ from uuid import UUID, uuid4
 import duckdb
 import httpx
 import pytest
-import syndb_api_client as generated
-from syndb_api_client.exceptions import (
-    ApiException,
-    BadRequestException,
-    ForbiddenException,
-    NotFoundException,
-    UnauthorizedException,
-)
+import syndb_api_client as api
+from syndb_api_client.exceptions import ApiException
 
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 
@@ -47,8 +41,8 @@ LEFT_OUT = {
 them.
 """
 
-REGION = generated.BrainRegionCreateReadInput(brain_structure="hippocampus", direction="null")
-MUTATION = generated.MutationModelCreateRead(gene="shi", expression="knock-out")
+REGION = api.BrainRegionCreateReadInput(brain_structure="hippocampus", direction="null")
+MUTATION = api.MutationModelCreateRead(gene="shi", expression="knock-out")
 ROOT_USER = "root@syndb.example"
 ACCOUNTS: list[dict[str, Any]] = [
     {"email": ADA, "verified": True, "groups": ["lab"]},
@@ -64,7 +58,7 @@ def routes_of_the_client() -> set[tuple[str, str]]:
     sources.
     """
     found = set()
-    for source in (Path(generated.__file__).parent / "api").glob("*_api.py"):
+    for source in (Path(api.__file__).parent / "api").glob("*_api.py"):
         for call in ast.walk(ast.parse(source.read_text())):
             if isinstance(call, ast.Call):
                 words = {word.arg: word.value for word in call.keywords}
@@ -74,32 +68,34 @@ def routes_of_the_client() -> set[tuple[str, str]]:
     return found
 
 
+class Calls:
+    """The calls of a generated API, which has the whole path in each name, by their names' start."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        variants = ("_with_http_info", "_without_preload_content")
+        known = [each for each in dir(self._api) if each.startswith(f"{name}_")]
+        [call] = [each for each in known if not each.endswith(variants)]
+        return getattr(self._api, call)
+
+
 class Driver:
     """The generated client, logged in as one user."""
 
     def __init__(self, sandbox: Sandbox, email: str | None) -> None:
         token = sandbox.token(email) if email else None
-        self.client = generated.ApiClient(
-            generated.Configuration(host=sandbox.url, access_token=token)
-        )
-        self.user = generated.UserApi(self.client)
-        self.cilogon = generated.CilogonApi(self.client)
-        self.tag = generated.TagApi(self.client)
-        self.dataset = generated.DatasetApi(self.client)
-        self.metadata = generated.MetadataApi(self.client)
-        self.io = generated.IoApi(self.client)
-        self.benchmark = generated.BenchmarkApi(self.client)
-        self.root = generated.DefaultApi(self.client)
+        self.client = api.ApiClient(api.Configuration(host=sandbox.url, access_token=token))
+        for name in ("user", "cilogon", "tag", "dataset", "metadata", "io", "benchmark", "auth"):
+            made = getattr(api, f"{name.capitalize()}Api")
+            setattr(self, name, Calls(made(self.client)))
 
-    def new(self, dataset: UUID | str, **changed: Any) -> generated.IdResponse:
-        return self.dataset.register_new_dataset_neurodata_metadata_dataset_new_post(
-            new_dataset(dataset, **changed)
-        )
+    def new(self, dataset: UUID | str, **changed: Any) -> api.IdResponse:
+        return self.dataset.register_new_dataset(new_dataset(dataset, **changed))
 
-    def info(self, dataset: UUID) -> generated.UploadedSingleDatasetSchema:
-        return self.dataset.dataset_info_neurodata_metadata_dataset_dataset_id_info_get(
-            str(dataset)
-        )
+    def info(self, dataset: UUID) -> api.UploadedSingleDatasetSchema:
+        return self.dataset.dataset_info(str(dataset))
 
     def upload(
         self, dataset: UUID, content: bytes, name: str | None = None, **changed: Any
@@ -113,30 +109,20 @@ class Driver:
             **changed,
         }
         file = (f"{dataset}.tar" if name is None else name, content)
-        self.io.upload_dataset_files_neurodata_io_dataset_id_upload_patch(
-            str(dataset), dataset_tar_file=file, **said
-        )
+        self.io.upload_dataset_files(str(dataset), dataset_tar_file=file, **said)
 
     def delete(self, dataset: UUID, **options: Any) -> None:
-        self.io.delete_dataset_neurodata_io_dataset_id_delete_dataset_delete(
-            str(dataset), **options
-        )
+        self.io.delete_dataset(str(dataset), **options)
 
     def create_tags(self) -> None:
-        self.tag.create_animal_neurodata_metadata_tag_animal_create_post(
-            generated.AnimalModelCreate(species=18)
-        )
-        self.tag.create_brain_region_neurodata_metadata_tag_brain_region_create_post(REGION)
-        self.tag.create_microscopy_neurodata_metadata_tag_microscopy_create_post(
-            generated.MicroscopyCreateRead(name="ssTEM")
-        )
-        self.tag.create_mutation_neurodata_metadata_tag_mutation_create_post(MUTATION)
-        self.tag.create_publication_neurodata_metadata_tag_publication_create_post(
-            generated.PublicationCreateRead(doi="10.1126/science.1")
-        )
+        self.tag.create_animal(api.AnimalModelCreate(species=18))
+        self.tag.create_brain_region(REGION)
+        self.tag.create_microscopy(api.MicroscopyCreateRead(name="ssTEM"))
+        self.tag.create_mutation(MUTATION)
+        self.tag.create_publication(api.PublicationCreateRead(doi="10.1126/science.1"))
 
 
-def new_dataset(dataset: UUID | str, **changed: Any) -> generated.NewDatasetSchema:
+def new_dataset(dataset: UUID | str, **changed: Any) -> api.NewDatasetSchema:
     fields = {
         "id": str(dataset),
         "label": "Mushroom body",
@@ -145,7 +131,7 @@ def new_dataset(dataset: UUID | str, **changed: Any) -> generated.NewDatasetSche
         "brain_regions": [REGION],
         "syndb_tables": [1, 4],
     }
-    return generated.NewDatasetSchema(**(fields | changed))
+    return api.NewDatasetSchema(**(fields | changed))
 
 
 def table(tmp_path: Path, query: str) -> bytes:
@@ -173,12 +159,11 @@ def neurons(tmp_path: Path, rows: int = 3) -> bytes:
 
 
 def refused(
-    call: Callable[[], Any], kind: type[ApiException], status: int, model: type | None
+    status: int, model: type | None, call: Callable[..., Any], *args: Any, **options: Any
 ) -> Any:
-    """The parsed body of the refusal that `call` must meet."""
+    """The parsed body of the refusal that the call must meet."""
     with pytest.raises(ApiException) as caught:
-        call()
-    assert type(caught.value) is kind
+        call(*args, **options)
     assert caught.value.status == status
     if model is None:
         assert caught.value.data is None
@@ -230,92 +215,55 @@ def test_every_route_of_the_client_is_served_or_on_the_short_list(tmp_path: Path
 
 def walk(sandbox: Sandbox, tmp_path: Path) -> None:
     nobody = Driver(sandbox, None)
-    assert nobody.root.redirect_get()
-    auth = generated.AuthApi(nobody.client)
-    assert (
-        auth.auth_db_native_login_user_auth_native_login_post(ADA, PASSWORD).token_type == "bearer"
-    )
-    read = nobody.user.register_register_user_auth_register_post(
-        generated.UserCreate(email="new@lab.example", password=PASSWORD, is_verified=True)
+    assert api.DefaultApi(nobody.client).redirect_get()
+    assert nobody.auth.auth_db_native_login(ADA, PASSWORD).token_type == "bearer"
+    read = nobody.user.register_register(
+        api.UserCreate(email="new@lab.example", password=PASSWORD, is_verified=True)
     )
     assert not read.is_verified
     fresh = Driver(sandbox, "new@lab.example")
-    assert (
-        nobody.user.profile_from_user_id_user_profile_id_user_id_get(read.id).email
-        == "new@lab.example"
-    )
-    fresh.user.set_scientist_tag_user_profile_current_set_scientist_tag_post("newcomer")
-    assert (
-        nobody.user.profile_from_scientist_tag_user_profile_scientist_tag_scientist_tag_get(
-            "newcomer"
-        ).id
-        == read.id
-    )
+    assert nobody.user.profile_from_user_id(read.id).email == "new@lab.example"
+    fresh.user.set_scientist_tag("newcomer")
+    assert nobody.user.profile_from_scientist_tag("newcomer").id == read.id
 
-    page = fresh.cilogon.academic_authorize_user_academic_authorize_get().authorization_url
+    page = fresh.cilogon.academic_authorize().authorization_url
     shown = httpx.get(page, trust_env=False)
     [state] = re.findall(r'name="state" value="([^"]+)"', shown.text)
     sent = httpx.post(page.partition("?")[0], data={"state": state}, trust_env=False)
     back = httpx.URL(sent.headers["location"]).params
-    nobody.cilogon.academic_callback_user_academic_callback_get(
-        state=back["state"], code=back["code"]
-    )
-    assert fresh.user.current_user_profile_user_profile_current_get().is_verified
+    nobody.cilogon.academic_callback(state=back["state"], code=back["code"])
+    assert fresh.user.current().is_verified
 
     fresh.create_tags()
     dataset = uuid4()
     assert fresh.new(dataset).id == str(dataset)
     assert fresh.info(dataset).number_of_units == 0
-    assert nobody.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label == {
-        str(dataset): "Mushroom body"
-    }
-    assert (
-        fresh.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids
-        == [str(dataset)]
-    )
-    assert (
-        str(dataset)
-        in fresh.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
-    )
-    collection = generated.CreateReadDatasetCollectionModel(
-        name="flies", dataset_ids=[str(dataset)]
-    )
-    fresh.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
-        collection
-    )
+    assert nobody.dataset.all_datasets().uuid_to_label == {str(dataset): "Mushroom body"}
+    assert fresh.dataset.modifiable_datasets().ids == [str(dataset)]
+    assert str(dataset) in fresh.dataset.incomplete_datasets().uuid_to_label
+    collection = api.CreateReadDatasetCollectionModel(name="flies", dataset_ids=[str(dataset)])
+    fresh.dataset.new_dataset_collection(collection)
     assert fresh.info(dataset).dataset_collection_names == ["flies"]
-    shared = generated.SingleDatasetSchemaNoBrainRegion(
+    shared = api.SingleDatasetSchemaNoBrainRegion(
         id=str(uuid4()), label="Two", animal=18, microscopy="ssTEM"
     )
-    parts = [generated.MultiBrainRegionDatasetDefinition(brain_regions=[REGION])]
-    made = generated.CreateDatasetCollectionMultiBrainRegion(
+    parts = [api.MultiBrainRegionDatasetDefinition(brain_regions=[REGION])]
+    made = api.CreateDatasetCollectionMultiBrainRegion(
         name="regions", dataset_brain_regions=parts, dataset_metadata=shared
     )
-    answer = fresh.dataset.new_multi_region_dataset_collection_neurodata_metadata_dataset_collection_new_multi_brain_region_post(
-        made
-    )
+    answer = fresh.dataset.new_multi_region_dataset_collection(made)
     assert answer.brain_regions_to_dataset_id == {"hippocampus": shared.id}
-    asked = generated.DatasetTagSearchSchema(
-        include=generated.DatasetFilterSchema(animals_species=[18])
-    )
-    assert (
-        len(
-            nobody.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(asked).datasets
-        )
-        == 2
-    )
-    assert (
-        nobody.metadata.universal_metadata_neurodata_metadata_get_universal_get().microscopy_names
-        == ["ssTEM"]
-    )
-    mine = fresh.metadata.user_metadata_neurodata_metadata_get_user_get()
+    asked = api.DatasetTagSearchSchema(include=api.DatasetFilterSchema(animals_species=[18]))
+    assert len(nobody.dataset.dataset_tag_search(asked).datasets) == 2
+    assert nobody.metadata.universal_metadata().microscopy_names == ["ssTEM"]
+    mine = fresh.metadata.user_metadata()
     assert dataset.int in mine.modifiable_datasets
     assert str(dataset) in mine.upload_incomplete_uuid_to_label
 
     fresh.upload(dataset, neurons(tmp_path))
     assert fresh.info(dataset).number_of_units == 3
     unit = uuid4()
-    mesh = fresh.io.upload_dataset_mesh_neurodata_io_dataset_id_upload_url_mesh_get(str(dataset))
+    mesh = fresh.io.upload_dataset_mesh(str(dataset))
     assert (
         httpx.post(
             mesh.upload_url,
@@ -325,7 +273,7 @@ def walk(sandbox: Sandbox, tmp_path: Path) -> None:
         ).status_code
         == 204
     )
-    swc = fresh.io.upload_dataset_swb_neurodata_io_dataset_id_upload_url_swb_get(str(dataset))
+    swc = fresh.io.upload_dataset_swb(str(dataset))
     assert (
         httpx.post(
             swc.upload_url,
@@ -335,37 +283,26 @@ def walk(sandbox: Sandbox, tmp_path: Path) -> None:
         ).status_code
         == 204
     )
-    wanted = generated.S3PreSignedDownloadRequest(
+    wanted = api.S3PreSignedDownloadRequest(
         target=1, dataset_id_to_cids={str(dataset): [str(unit)]}
     )
     # The client sends no body with a GET, so all it can ever get of this route is the validation
     # error, which it parses.
-    refused(
-        lambda: nobody.io.download_data_neurodata_io_download_url_get(wanted),
-        ApiException,
-        422,
-        generated.HTTPValidationError,
-    )
-    tables = generated.DatasetId2SyndbTables(mapping={str(dataset): ["neuron"]})
-    assert nobody.io.download_dataset_files_neurodata_io_download_dataset_post(
-        tables
-    ).download_url.startswith(sandbox.url)
+    refused(422, api.HTTPValidationError, nobody.io.download_data, wanted)
+    tables = api.DatasetId2SyndbTables(mapping={str(dataset): ["neuron"]})
+    assert nobody.io.download_dataset_files(tables).download_url.startswith(sandbox.url)
 
-    [result] = (
-        fresh.benchmark.neurodata_upload_benchmark_data_neurodata_benchmark_neurodata_upload_benchmark_results_get().data
-    )
+    [result] = fresh.benchmark.neurodata_upload_benchmark_data().data
     assert result.city == "Leiden"
-    told = generated.NeurodataDownloadBenchmarkResultSchema(
+    told = api.NeurodataDownloadBenchmarkResultSchema(
         **result.to_dict(), dataset_ids=[str(dataset)]
     )
-    fresh.benchmark.tag_search_upload_benchmark_result_neurodata_benchmark_neurodata_download_upload_benchmark_result_post(
-        told
-    )
-    kept = fresh.benchmark.tag_search_download_benchmark_results_neurodata_benchmark_neurodata_download_benchmark_results_get()
+    fresh.benchmark.tag_search_upload_benchmark_result(told)
+    kept = fresh.benchmark.tag_search_download_benchmark_results()
     assert [each.dataset_ids for each in kept.data] == [[str(dataset)]]
 
     fresh.delete(dataset)
-    generated.AuthApi(fresh.client).auth_db_native_logout_user_auth_native_logout_post()
+    fresh.auth.auth_db_native_logout()
 
 
 def test_left_out_routes_are_unknown_routes(sandbox: Sandbox) -> None:
@@ -374,83 +311,57 @@ def test_left_out_routes_are_unknown_routes(sandbox: Sandbox) -> None:
 
 
 def test_wrong_password_and_unknown_user_read_the_same(sandbox: Sandbox) -> None:
-    auth = generated.AuthApi(Driver(sandbox, None).client)
+    auth = Driver(sandbox, None).auth
     for name, password in ((ADA, "wrong"), ("nobody@lab.example", PASSWORD)):
-        body = refused(
-            lambda name=name, password=password: (
-                auth.auth_db_native_login_user_auth_native_login_post(name, password)
-            ),
-            BadRequestException,
-            400,
-            generated.ErrorModel,
-        )
+        body = refused(400, api.ErrorModel, auth.auth_db_native_login, name, password)
         assert body.detail.actual_instance == "LOGIN_BAD_CREDENTIALS"
 
 
 def test_address_in_use_cannot_register_again(sandbox: Sandbox) -> None:
     user = Driver(sandbox, None).user
     body = refused(
-        lambda: user.register_register_user_auth_register_post(
-            generated.UserCreate(email=ADA.upper(), password="another")
-        ),
-        BadRequestException,
         400,
-        generated.ErrorModel,
+        api.ErrorModel,
+        user.register_register,
+        api.UserCreate(email=ADA.upper(), password="another"),
     )
     assert body.detail.actual_instance == "REGISTER_USER_ALREADY_EXISTS"
 
 
 def test_logout_ends_the_token_and_no_other(sandbox: Sandbox) -> None:
     one, other = Driver(sandbox, BOB), Driver(sandbox, BOB)
-    generated.AuthApi(one.client).auth_db_native_logout_user_auth_native_logout_post()
-    refused(
-        one.user.current_user_profile_user_profile_current_get, UnauthorizedException, 401, None
-    )
-    assert other.user.current_user_profile_user_profile_current_get().email == BOB
+    one.auth.auth_db_native_logout()
+    refused(401, None, one.user.current)
+    assert other.user.current().email == BOB
 
 
 def test_without_a_token_what_writes_is_unauthorized(
     sandbox: Sandbox, ada: Driver, dataset: UUID
 ) -> None:
     nobody = Driver(sandbox, None)
-    refused(lambda: nobody.new(uuid4()), UnauthorizedException, 401, None)
-    refused(lambda: nobody.upload(dataset, b"x"), UnauthorizedException, 401, None)
-    refused(lambda: nobody.delete(dataset), UnauthorizedException, 401, None)
-    refused(nobody.create_tags, UnauthorizedException, 401, None)
+    refused(401, None, nobody.new, uuid4())
+    refused(401, None, nobody.upload, dataset, b"x")
+    refused(401, None, nobody.delete, dataset)
+    refused(401, None, nobody.create_tags)
 
 
 def test_without_academic_verification_what_writes_is_forbidden_in_words(
     sandbox: Sandbox, dataset: UUID
 ) -> None:
     tom = Driver(sandbox, TOM)
-    body = refused(lambda: tom.new(uuid4()), ForbiddenException, 403, generated.SyndbErrorModel)
+    body = refused(403, api.SyndbErrorModel, tom.new, uuid4())
     assert "verification" in body.detail
     body = refused(
-        lambda: tom.upload(dataset, b"x"),
-        ForbiddenException,
         403,
-        generated.Response403UploadDatasetFilesNeurodataIoDatasetIdUploadPatch,
+        api.Response403UploadDatasetFilesNeurodataIoDatasetIdUploadPatch,
+        tom.upload,
+        dataset,
+        b"x",
     )
-    assert isinstance(body.actual_instance, generated.SyndbErrorModel)
-    refused(
-        lambda: tom.io.upload_dataset_mesh_neurodata_io_dataset_id_upload_url_mesh_get(
-            str(dataset)
-        ),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
-    collection = generated.CreateReadDatasetCollectionModel(name="of tom", dataset_ids=[])
-    refused(
-        lambda: (
-            tom.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
-                collection
-            )
-        ),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
+    assert isinstance(body.actual_instance, api.SyndbErrorModel)
+    refused(403, api.SyndbErrorModel, tom.io.upload_dataset_mesh, str(dataset))
+    collection = api.CreateReadDatasetCollectionModel(name="of tom", dataset_ids=[])
+    refused(403, api.SyndbErrorModel, tom.dataset.new_dataset_collection, collection)
 
 
 def test_a_stranger_is_told_whose_dataset_it_is_not(
@@ -458,34 +369,19 @@ def test_a_stranger_is_told_whose_dataset_it_is_not(
 ) -> None:
     eve = Driver(sandbox, EVE)
     body = refused(
-        lambda: eve.upload(dataset, neurons(tmp_path)),
-        ForbiddenException,
         403,
-        generated.Response403UploadDatasetFilesNeurodataIoDatasetIdUploadPatch,
+        api.Response403UploadDatasetFilesNeurodataIoDatasetIdUploadPatch,
+        eve.upload,
+        dataset,
+        neurons(tmp_path),
     )
-    assert isinstance(body.actual_instance, generated.DatasetErrorModel)
+    assert isinstance(body.actual_instance, api.DatasetErrorModel)
     assert body.actual_instance.detail.dataset_id == str(dataset)
-    body = refused(
-        lambda: eve.delete(dataset), ForbiddenException, 403, generated.DatasetErrorModel
-    )
+    body = refused(403, api.DatasetErrorModel, eve.delete, dataset)
     assert body.detail.dataset_id == str(dataset)
-    refused(
-        lambda: eve.io.upload_dataset_swb_neurodata_io_dataset_id_upload_url_swb_get(str(dataset)),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
-    taken = generated.CreateReadDatasetCollectionModel(name="of eve", dataset_ids=[str(dataset)])
-    refused(
-        lambda: (
-            eve.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
-                taken
-            )
-        ),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
+    refused(403, api.SyndbErrorModel, eve.io.upload_dataset_swb, str(dataset))
+    taken = api.CreateReadDatasetCollectionModel(name="of eve", dataset_ids=[str(dataset)])
+    refused(403, api.SyndbErrorModel, eve.dataset.new_dataset_collection, taken)
 
 
 def test_a_member_of_an_authorized_group_uploads_and_may_not_delete(
@@ -496,15 +392,9 @@ def test_a_member_of_an_authorized_group_uploads_and_may_not_delete(
     bob = Driver(sandbox, BOB)
     bob.upload(shared, neurons(tmp_path))
     assert ada.info(shared).number_of_units == 3
-    assert (
-        str(shared)
-        in bob.dataset.modifiable_datasets_neurodata_metadata_dataset_get_modifiable_get().ids
-    )
-    assert (
-        str(shared)
-        not in bob.dataset.incomplete_datasets_neurodata_metadata_dataset_get_incomplete_get().uuid_to_label
-    )
-    refused(lambda: bob.delete(shared), ForbiddenException, 403, generated.DatasetErrorModel)
+    assert str(shared) in bob.dataset.modifiable_datasets().ids
+    assert str(shared) not in bob.dataset.incomplete_datasets().uuid_to_label
+    refused(403, api.DatasetErrorModel, bob.delete, shared)
     ada.delete(shared)
 
 
@@ -519,39 +409,29 @@ def test_every_upload_is_added_to_the_number_of_units(
 
 def test_unknown_dataset_is_404(sandbox: Sandbox, ada: Driver, tmp_path: Path) -> None:
     nothing = uuid4()
-    body = refused(lambda: ada.delete(nothing), NotFoundException, 404, generated.DatasetErrorModel)
+    body = refused(404, api.DatasetErrorModel, ada.delete, nothing)
     assert body.detail.dataset_id == str(nothing)
-    refused(lambda: ada.info(nothing), NotFoundException, 404, None)
-    refused(lambda: ada.upload(nothing, neurons(tmp_path)), NotFoundException, 404, None)
+    refused(404, None, ada.info, nothing)
+    refused(404, None, ada.upload, nothing, neurons(tmp_path))
 
 
 def test_a_deleted_dataset_is_gone_and_its_id_stays_its_owners(
     sandbox: Sandbox, ada: Driver, dataset: UUID
 ) -> None:
     ada.delete(dataset)
-    refused(lambda: ada.info(dataset), NotFoundException, 404, None)
-    refused(lambda: ada.delete(dataset), NotFoundException, 404, generated.DatasetErrorModel)
-    refused(
-        lambda: Driver(sandbox, EVE).new(dataset),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
+    refused(404, None, ada.info, dataset)
+    refused(404, api.DatasetErrorModel, ada.delete, dataset)
+    refused(403, api.SyndbErrorModel, Driver(sandbox, EVE).new, dataset)
     ada.new(dataset)
     assert ada.info(dataset).number_of_units == 0
 
 
 def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
     eve, root = Driver(sandbox, EVE), Driver(sandbox, ROOT_USER)
-    refused(
-        lambda: eve.delete(dataset, superuser_override=True),
-        ForbiddenException,
-        403,
-        generated.DatasetErrorModel,
-    )
-    refused(lambda: root.delete(dataset), ForbiddenException, 403, generated.DatasetErrorModel)
+    refused(403, api.DatasetErrorModel, eve.delete, dataset, superuser_override=True)
+    refused(403, api.DatasetErrorModel, root.delete, dataset)
     root.delete(dataset, superuser_override=True)
-    refused(lambda: ada.info(dataset), NotFoundException, 404, None)
+    refused(404, None, ada.info, dataset)
 
 
 @pytest.mark.parametrize(
@@ -561,13 +441,13 @@ def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: U
         ({"microscopy": "unheard of"}, "microscopy unheard of"),
         ({"publication_dois": ["10.9999/none"]}, "publication 10.9999/none"),
         (
-            {"mutations": [generated.MutationModelCreateRead(gene="none", expression="knock-in")]},
+            {"mutations": [api.MutationModelCreateRead(gene="none", expression="knock-in")]},
             "mutation none knock-in",
         ),
         (
             {
                 "brain_regions": [
-                    generated.BrainRegionCreateReadInput(
+                    api.BrainRegionCreateReadInput(
                         brain_structure="amygdaloid complex", direction="null"
                     )
                 ]
@@ -582,37 +462,25 @@ def test_only_a_superuser_may_override(sandbox: Sandbox, ada: Driver, dataset: U
 def test_what_a_dataset_refers_to_must_be_there(
     ada: Driver, changed: dict[str, Any], missing: str
 ) -> None:
-    body = refused(
-        lambda: ada.new(uuid4(), **changed), NotFoundException, 404, generated.SyndbErrorModel
-    )
+    body = refused(404, api.SyndbErrorModel, ada.new, uuid4(), **changed)
     assert missing in body.detail
 
 
 def test_an_id_in_use_is_a_validation_error(sandbox: Sandbox, ada: Driver, dataset: UUID) -> None:
     for driver in (ada, Driver(sandbox, EVE)):
-        body = refused(
-            lambda driver=driver: driver.new(dataset),
-            ApiException,
-            422,
-            generated.HTTPValidationError,
-        )
+        body = refused(422, api.HTTPValidationError, driver.new, dataset)
         assert [place.actual_instance for place in body.detail[0].loc] == ["body", "id"]
 
 
 @pytest.mark.parametrize("broken", [b"", b"no tar at all" * 100, b"\0" * 10240])
 def test_what_is_no_tar_is_415(ada: Driver, dataset: UUID, broken: bytes) -> None:
-    body = refused(lambda: ada.upload(dataset, broken), ApiException, 415, generated.FileErrorModel)
+    body = refused(415, api.FileErrorModel, ada.upload, dataset, broken)
     assert body.detail.name == f"{dataset}.tar"
 
 
 def test_a_name_without_the_datasets_id_is_415(ada: Driver, dataset: UUID, tmp_path: Path) -> None:
     for name in ("package.tar", f"{uuid4()}.tar"):
-        body = refused(
-            lambda name=name: ada.upload(dataset, neurons(tmp_path), name),
-            ApiException,
-            415,
-            generated.FileErrorModel,
-        )
+        body = refused(415, api.FileErrorModel, ada.upload, dataset, neurons(tmp_path), name)
         assert body.detail.name == name
     ada.upload(dataset, neurons(tmp_path), f"mushroom-{dataset}-v2.tar")
     assert ada.info(dataset).number_of_units == 3
@@ -620,10 +488,11 @@ def test_a_name_without_the_datasets_id_is_415(ada: Driver, dataset: UUID, tmp_p
 
 def test_an_unknown_table_is_406(ada: Driver, dataset: UUID, tmp_path: Path) -> None:
     body = refused(
-        lambda: ada.upload(dataset, tar(neurons=table(tmp_path, "SELECT uuid() AS cid"))),
-        ApiException,
         406,
-        generated.FileErrorModel,
+        api.FileErrorModel,
+        ada.upload,
+        dataset,
+        tar(neurons=table(tmp_path, "SELECT uuid() AS cid")),
     )
     assert "neurons.parquet" in body.detail.message
 
@@ -643,10 +512,7 @@ def test_a_wrong_table_is_500_with_the_reason(
     ada: Driver, dataset: UUID, tmp_path: Path, query: str, reason: str
 ) -> None:
     body = refused(
-        lambda: ada.upload(dataset, tar(neuron=table(tmp_path, query))),
-        generated.exceptions.ServiceException,
-        500,
-        generated.SyndbErrorModel,
+        500, api.SyndbErrorModel, ada.upload, dataset, tar(neuron=table(tmp_path, query))
     )
     assert reason in body.detail
     assert ada.info(dataset).number_of_units == 0
@@ -662,8 +528,8 @@ def test_what_was_uploaded_comes_back_as_it_was_sent(
     )
     (tmp_path / "sent.parquet").write_bytes(sent)
     ada.upload(dataset, tar(neuron=sent))
-    tables = generated.DatasetId2SyndbTables(mapping={str(dataset): ["1", "axon"]})
-    link = ada.io.download_dataset_files_neurodata_io_download_dataset_post(tables).download_url
+    tables = api.DatasetId2SyndbTables(mapping={str(dataset): ["1", "axon"]})
+    link = ada.io.download_dataset_files(tables).download_url
     with tarfile.open(fileobj=io.BytesIO(httpx.get(link, trust_env=False).content)) as archive:
         assert archive.getnames() == [f"{dataset}/neuron.parquet"]
         archive.extractall(tmp_path, filter="data")
@@ -686,35 +552,30 @@ def test_search_includes_and_excludes(sandbox: Sandbox, ada: Driver) -> None:
         mutations=[MUTATION],
         syndb_tables=[10],
     )
-    me = ada.user.current_user_profile_user_profile_current_get().id
+    me = ada.user.current().id
 
     def found(include: dict[str, Any], exclude: dict[str, Any] | None = None) -> set[str]:
-        asked = generated.DatasetTagSearchSchema(
-            include=generated.DatasetFilterSchema(owner_id=[me], **include),
-            exclude=generated.DatasetFilterSchema(**exclude) if exclude else None,
+        asked = api.DatasetTagSearchSchema(
+            include=api.DatasetFilterSchema(owner_id=[me], **include),
+            exclude=api.DatasetFilterSchema(**exclude) if exclude else None,
         )
-        return {
-            each.id
-            for each in ada.dataset.dataset_tag_search_neurodata_metadata_dataset_search_post(
-                asked
-            ).datasets
-        }
+        return {each.id for each in ada.dataset.dataset_tag_search(asked).datasets}
 
     assert found({}) >= {str(plain), str(shared)}
     assert found({"syndb_tables": [10]}) == {str(shared)}
-    assert found({"mutations": [generated.MutationModelRead(gene="shi", expression=None)]}) == {
+    assert found({"mutations": [api.MutationModelRead(gene="shi", expression=None)]}) == {
         str(shared)
     }
     assert found({"authorized_group_names": ["lab", "other"]}) >= {str(shared)}
     assert str(shared) not in found(
-        {}, {"mutations": [generated.MutationModelRead(gene=None, expression="knock-out")]}
+        {}, {"mutations": [api.MutationModelRead(gene=None, expression="knock-out")]}
     )
     assert found({"animal_cultural_names": [1]}) == set()
     assert found({"animal_cultural_names": [18], "data_licenses": [7], "syndb_tables": [10]}) == {
         str(shared)
     }
     assert (
-        found({"brain_regions": [generated.BrainRegionRead(brain_structure="amygdaloid complex")]})
+        found({"brain_regions": [api.BrainRegionRead(brain_structure="amygdaloid complex")]})
         == set()
     )
     for made in (plain, shared):
@@ -723,39 +584,27 @@ def test_search_includes_and_excludes(sandbox: Sandbox, ada: Driver) -> None:
 
 def test_metadata_newer_than_a_moment(ada: Driver, dataset: UUID) -> None:
     later = datetime(2100, 1, 1, tzinfo=UTC)
-    assert (
-        ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(
-            cutoff_creation_datetime=later
-        ).all_datasets
-        == {}
-    )
-    read = ada.metadata.universal_metadata_neurodata_metadata_get_universal_get(
-        cutoff_creation_datetime=datetime(2020, 1, 1)
-    )
+    assert ada.metadata.universal_metadata(cutoff_creation_datetime=later).all_datasets == {}
+    read = ada.metadata.universal_metadata(cutoff_creation_datetime=datetime(2020, 1, 1))
     assert str(dataset) in read.all_datasets
 
 
 def test_a_collection_over_regions_makes_a_dataset_of_each(sandbox: Sandbox, ada: Driver) -> None:
-    other = generated.BrainRegionCreateReadInput(
-        brain_structure="amygdaloid complex", direction="dorsal"
-    )
-    shared = generated.SingleDatasetSchemaNoBrainRegion(
+    other = api.BrainRegionCreateReadInput(brain_structure="amygdaloid complex", direction="dorsal")
+    shared = api.SingleDatasetSchemaNoBrainRegion(
         id=str(uuid4()), label="Both", animal=18, microscopy="ssTEM"
     )
     parts = [
-        generated.MultiBrainRegionDatasetDefinition(brain_regions=[REGION]),
-        generated.MultiBrainRegionDatasetDefinition(brain_regions=[other], label="The second"),
+        api.MultiBrainRegionDatasetDefinition(brain_regions=[REGION]),
+        api.MultiBrainRegionDatasetDefinition(brain_regions=[other], label="The second"),
     ]
-    new = generated.CreateDatasetCollectionMultiBrainRegion(
+    new = api.CreateDatasetCollectionMultiBrainRegion(
         name="both", dataset_brain_regions=parts, dataset_metadata=shared
     )
-    create = ada.dataset.new_multi_region_dataset_collection_neurodata_metadata_dataset_collection_new_multi_brain_region_post
-    refused(lambda: create(new), NotFoundException, 404, None)
-    assert (
-        shared.id
-        not in ada.dataset.all_datasets_neurodata_metadata_dataset_get_all_get().uuid_to_label
-    ), "all or none"
-    ada.tag.create_brain_region_neurodata_metadata_tag_brain_region_create_post(other)
+    create = ada.dataset.new_multi_region_dataset_collection
+    refused(404, None, create, new)
+    assert shared.id not in ada.dataset.all_datasets().uuid_to_label, "all or none"
+    ada.tag.create_brain_region(other)
     made = create(new).brain_regions_to_dataset_id
     assert set(made) == {"hippocampus", "dorsal amygdaloid complex"}
     second = ada.info(UUID(made["dorsal amygdaloid complex"]))
@@ -766,33 +615,15 @@ def test_a_collection_over_regions_makes_a_dataset_of_each(sandbox: Sandbox, ada
     )
     for each in made.values():
         ada.delete(UUID(each))
-    taken = generated.CreateReadDatasetCollectionModel(name="both", dataset_ids=[])
-    refused(
-        lambda: Driver(
-            sandbox, EVE
-        ).dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
-            taken
-        ),
-        ForbiddenException,
-        403,
-        generated.SyndbErrorModel,
-    )
+    taken = api.CreateReadDatasetCollectionModel(name="both", dataset_ids=[])
+    refused(403, api.SyndbErrorModel, Driver(sandbox, EVE).dataset.new_dataset_collection, taken)
 
 
 def test_a_dataset_registered_into_a_collection_tells_it(ada: Driver) -> None:
-    empty = generated.CreateReadDatasetCollectionModel(name="waiting", dataset_ids=[])
-    ada.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(empty)
+    empty = api.CreateReadDatasetCollectionModel(name="waiting", dataset_ids=[])
+    ada.dataset.new_dataset_collection(empty)
     made = uuid4()
     ada.new(made, dataset_collection_names=["waiting"])
     assert ada.info(made).dataset_collection_names == ["waiting"]
-    nothing = generated.CreateReadDatasetCollectionModel(name="waiting", dataset_ids=[str(uuid4())])
-    refused(
-        lambda: (
-            ada.dataset.new_dataset_collection_neurodata_metadata_dataset_collection_new_simple_post(
-                nothing
-            )
-        ),
-        ApiException,
-        422,
-        generated.HTTPValidationError,
-    )
+    nothing = api.CreateReadDatasetCollectionModel(name="waiting", dataset_ids=[str(uuid4())])
+    refused(422, api.HTTPValidationError, ada.dataset.new_dataset_collection, nothing)

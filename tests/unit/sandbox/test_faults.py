@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.sandbox.fault_script import FAULTS_HELP, ROUTES, Fault, parse_fault, route_name
 from syndb_pipeline.sandbox.faults import Faults
 from syndb_pipeline.sandbox.serve import MAX_HEAD, ResettableProtocol
@@ -105,26 +105,20 @@ class Server:
         await self.toy.app(scope, receive, send)
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, Server]]:
-    running = {loop: Server(loop) for loop in ("asyncio", "uvloop")}
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    running = Server(request.param)
     yield running
-    for server in running.values():
-        server.uvicorn.should_exit = True
-        server.thread.join()
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def loop(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    running.uvicorn.should_exit = True
+    running.thread.join()
 
 
 @pytest.fixture
-def serve(servers: dict[str, Server]) -> Iterator[Any]:
+def serve(server: Server) -> Iterator[Any]:
     with ExitStack() as stack:
 
-        def start(*texts: str, loop: str = "asyncio") -> tuple[Toy, httpx.Client]:
-            toy = servers[loop].toy = Toy(servers[loop].port, *texts)
+        def start(*texts: str) -> tuple[Toy, httpx.Client]:
+            toy = server.toy = Toy(server.port, *texts)
             url = f"http://127.0.0.1:{toy.port}"
             client = httpx.Client(base_url=url, timeout=10, trust_env=False)
             return toy, stack.enter_context(client)
@@ -257,15 +251,15 @@ def test_a_token_may_expire_at_an_upload_and_more_than_once(serve: Any) -> None:
 # Connections
 
 
-def test_reset_gives_no_answer_and_calls_nothing(serve: Any, loop: str) -> None:
-    toy, client = serve("reset@1", loop=loop)
+def test_reset_gives_no_answer_and_calls_nothing(serve: Any) -> None:
+    toy, client = serve("reset@1")
     assert everything(raw(toy, asked(PROFILE))) == (b"", True)
     assert toy.called == []
     assert client.get(PROFILE).status_code == 200
 
 
-def test_reset_in_the_middle_of_a_body_stops_the_sender(serve: Any, loop: str) -> None:
-    toy, client = serve("reset@upload:*,after=300000", loop=loop)
+def test_reset_in_the_middle_of_a_body_stops_the_sender(serve: Any) -> None:
+    toy, client = serve("reset@upload:*,after=300000")
     connection = raw(toy, announced(10**9))
     sent = 0
     with pytest.raises((ConnectionResetError, BrokenPipeError)):
@@ -289,8 +283,8 @@ def test_reset_waits_for_the_bytes_it_was_given(serve: Any) -> None:
     assert everything(connection) == (b"", True)
 
 
-def test_drop_carries_the_request_out_and_sends_not_one_byte(serve: Any, loop: str) -> None:
-    toy, client = serve("drop@upload", loop=loop)
+def test_drop_carries_the_request_out_and_sends_not_one_byte(serve: Any) -> None:
+    toy, client = serve("drop@upload")
     assert everything(raw(toy, announced(3_000_000), b"x" * 3_000_000)) == (b"", True)
     assert toy.uploads == [3_000_000]
     assert toy.log == [(1, "upload", "drop@upload")]
@@ -304,8 +298,8 @@ def test_drop_keeps_back_the_answer_to_an_error_of_the_application_too(serve: An
 
 
 @pytest.mark.parametrize("path", [DOWNLOAD, "/stream"])
-def test_reset_response_sends_a_part_of_the_body(serve: Any, loop: str, path: str) -> None:
-    toy, client = serve("reset-response@*", loop=loop)
+def test_reset_response_sends_a_part_of_the_body(serve: Any, path: str) -> None:
+    toy, client = serve("reset-response@*")
     received, reset = everything(raw(toy, asked(path)))
     assert reset
     head, _, body = received.partition(b"\r\n\r\n")
@@ -320,9 +314,9 @@ def test_reset_response_without_a_body_gives_no_answer_at_all(serve: Any) -> Non
     assert toy.uploads == [1]
 
 
-def test_a_client_that_is_gone_already_can_be_reset(serve: Any, loop: str) -> None:
+def test_a_client_that_is_gone_already_can_be_reset(serve: Any) -> None:
     faults = ["slow-answer=0.3@1", "drop@1"]
-    toy, client = serve(*faults[::-1], loop=loop)
+    toy, client = serve(*faults[::-1])
     connection = raw(toy, asked(PROFILE))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
@@ -483,80 +477,62 @@ def test_a_large_body_in_the_packet_of_the_heads_end_is_no_large_head(serve: Any
 
 # The language
 
-METADATA = "/neurodata/metadata"
+NAMED = f"""
+login POST {LOGIN}
+other GET {LOGIN}
+logout POST /user/auth/native/logout
+profile GET {PROFILE}
+authorize GET /user/academic/authorize
+universal GET /neurodata/metadata/get/universal
+new POST /neurodata/metadata/dataset/new
+tag POST /neurodata/metadata/tag/brain_region/create
+all GET /neurodata/metadata/dataset/get/all
+modifiable GET /neurodata/metadata/dataset/get/modifiable
+incomplete GET /neurodata/metadata/dataset/get/incomplete
+info GET /neurodata/metadata/dataset/{DATASET}/info
+collection POST /neurodata/metadata/dataset/collection/new/multi-brain-region
+upload PATCH {UPLOAD}
+other PATCH {UPLOAD}/more
+upload-url GET /neurodata/io/{DATASET}/upload_url/swb
+download POST /neurodata/io/download_dataset
+download GET {DOWNLOAD}
+delete DELETE /neurodata/io/{DATASET}/delete_dataset
+object POST /objects
+object GET /objects/a/b
+other GET /objects-of-others
+other GET /
+"""
 
 
-@pytest.mark.parametrize(
-    ("request_line", "name"),
-    [
-        (f"POST {LOGIN}", "login"),
-        (f"GET {LOGIN}", "other"),
-        ("POST /user/auth/native/logout", "logout"),
-        (f"GET {PROFILE}", "profile"),
-        ("GET /user/academic/authorize", "authorize"),
-        (f"GET {METADATA}/get/universal", "universal"),
-        (f"POST {METADATA}/dataset/new", "new"),
-        (f"POST {METADATA}/tag/brain_region/create", "tag"),
-        (f"GET {METADATA}/dataset/get/all", "all"),
-        (f"GET {METADATA}/dataset/get/modifiable", "modifiable"),
-        (f"GET {METADATA}/dataset/get/incomplete", "incomplete"),
-        (f"GET {METADATA}/dataset/{DATASET}/info", "info"),
-        (f"POST {METADATA}/dataset/collection/new/multi-brain-region", "collection"),
-        (f"PATCH {UPLOAD}", "upload"),
-        (f"PATCH {UPLOAD}/more", "other"),
-        (f"GET /neurodata/io/{DATASET}/upload_url/swb", "upload-url"),
-        ("POST /neurodata/io/download_dataset", "download"),
-        (f"GET {DOWNLOAD}", "download"),
-        (f"DELETE /neurodata/io/{DATASET}/delete_dataset", "delete"),
-        ("POST /objects", "object"),
-        ("GET /objects/a/b", "object"),
-        ("GET /objects-of-others", "other"),
-        ("GET /", "other"),
+def test_routes_have_names() -> None:
+    for name, method, path in map(str.split, NAMED.strip().splitlines()):
+        assert route_name(method, path) == name
+        assert name in ROUTES and name in FAULTS_HELP
+
+
+UNREADABLE = {
+    "there is no kind": ["", "404@1", "600@1", "lightning@1", "status@1"],
+    "does not say when": ["429"],
+    "is no number of a request and no route": [
+        *("429@", "429@0", "429@-1", "429@1.5", "429@uplaod"),
+        *("429@upload:", "429@upload:0", "429@upload:x"),
     ],
-)
-def test_routes_have_names(request_line: str, name: str) -> None:
-    assert route_name(*request_line.split()) == name
-    assert name in ROUTES
-    assert name in FAULTS_HELP
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "no kind ''"),
-        ("404@1", "no kind '404'"),
-        ("600@1", "no kind '600'"),
-        ("lightning@1", "no kind 'lightning'"),
-        ("status@1", "no kind 'status'"),
-        ("429", "does not say when"),
-        *(
-            (f"429@{when}", f"{when!r} is no number of a request and no route")
-            for when in ("", "0", "-1", "1.5", "uplaod", "upload:", "upload:0", "upload:x")
-        ),
-        ("429@1,retry-after=soon", "'soon' is no value for retry-after"),
-        ("429@1,retry-after=-1", "'-1' is no value"),
-        ("429@1,retry-after", "'' is no value"),
-        ("429@1,times=0", "'0' is no value for times"),
-        ("429@1,times=2,times=3", "no option 'times', or twice"),
-        ("429@1,after=3", "no option 'after', or twice; it has times, retry-after"),
-        ("429@1,", "no option ''"),
-        ("drop@1,retry-after=3", "no option 'retry-after'"),
-        ("reset@1,after=half", "'half' is no value for after"),
-        *(
-            (f"slow{amount}@1", f"slow takes an amount above 0, such as slow=2, not {amount[1:]!r}")
-            for amount in ("", "=", "=0", "=nan")
-        ),
-        ("trickle=0.5@1", "trickle takes an amount"),
-        ("drop=3@1", "drop takes no amount"),
-        ("lose-row@login", "only an upload changes tables, not login"),
-        ("lose-row@upload,table=axons", "'axons' is no value for table"),
-        ("lose-row@upload,counts=true", "'true' is no value for counts"),
+    "is no value for": [
+        *("429@1,retry-after=soon", "429@1,retry-after=-1", "429@1,retry-after", "429@1,times=0"),
+        *("reset@1,after=half", "lose-row@upload,table=axons", "lose-row@upload,counts=true"),
     ],
-)
-def test_what_cannot_be_read_is_refused_with_what_there_is(text: str, reason: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        parse_fault(text)
-    assert reason in refused.value.message
-    assert repr(text) in refused.value.message
-    assert refused.value.next_step == FAULTS_HELP
-    assert refused.value.exit is Exit.USAGE
+    "it has times, retry-after": ["429@1,times=2,times=3", "429@1,after=3", "429@1,"],
+    "no option 'retry-after'": ["drop@1,retry-after=3"],
+    "takes an amount": ["slow@1", "slow=@1", "slow=0@1", "slow=nan@1", "trickle=0.5@1"],
+    "drop takes no amount": ["drop=3@1"],
+    "only an upload changes tables, not login": ["lose-row@login"],
+}
+
+
+@pytest.mark.parametrize("reason", UNREADABLE)
+def test_what_cannot_be_read_is_refused_with_what_there_is(reason: str) -> None:
+    for text in UNREADABLE[reason]:
+        with pytest.raises(ConfigError) as refused:
+            parse_fault(text)
+        assert reason in refused.value.message and repr(text) in refused.value.message
+        assert refused.value.next_step == FAULTS_HELP
