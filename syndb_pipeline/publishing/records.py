@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -243,10 +243,7 @@ class PublishRecords:
         return [_kept(kind, path.read_bytes(), path) for path in paths]
 
     def _add(self, name: str, record: BaseModel) -> None:
-        path = self.folder / f"{name}.json"
-        if path.exists():
-            path = path.with_name(f"{path.stem}-{uuid4().hex[:8]}.json")
-        write_atomically(path, record.model_dump_json(indent=1) + "\n")
+        write_atomically(self.folder / f"{name}.json", record.model_dump_json(indent=1) + "\n")
 
 
 def _kept(kind: type[_K], content: bytes, path: Path) -> _K:

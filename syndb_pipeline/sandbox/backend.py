@@ -69,14 +69,10 @@ class Signer:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "secret"
-        if not path.exists():
-            write_atomically(path, secrets.token_hex(32) + "\n", mode=0o600)
-        text = path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="ascii").strip() if path.exists() else ""
         if len(text) < 64:
-            raise ConfigError(
-                f"{path}: no secret of a sandbox.",
-                next_step="Remove it; a new one is made, and old tokens end.",
-            )
+            text = secrets.token_hex(32)
+            write_atomically(path, text + "\n", mode=0o600)
         self._secret = bytes.fromhex(text)
 
     def sign(self, purpose: str, seconds: float, *content: Any) -> str:

@@ -28,8 +28,9 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -206,7 +207,10 @@ def build_app(backend: Backend, faults: Faults, *, any_host: bool = False) -> AS
         shutil.rmtree(backend.folder / left, ignore_errors=True)
     api = build_api(faults, backend.limits)
     api.state.backend = backend
-    return faults.around(api if any_host else _only_for(api, backend.address))
+    own = urlsplit(backend.address).hostname or ""
+    names = [own, *(("localhost", "127.0.0.1", "::1", "[::1]") if is_loopback(own) else ())]
+    hosts = ["*"] if any_host else names
+    return faults.around(TrustedHostMiddleware(api, allowed_hosts=hosts, www_redirect=False))
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:
@@ -248,29 +252,6 @@ _HANDLERS: Final[dict[type[Exception], Any]] = {
     PipelineError: _on_refused,
     Exception: _on_mistake,
 }
-
-
-def _only_for(app: ASGIApp, address: str) -> ASGIApp:
-    own = urlsplit(address).hostname or ""
-    refused = JSONResponse(
-        {"detail": "This is the SynDB sandbox; it does not go by that name."}, 400
-    )
-
-    def is_ours(host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        return name == own or (is_loopback(own) and is_loopback(name))
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        wanted = scope["type"] != "http"
-        if not wanted:
-            hosts = Request(scope).headers.getlist("host")
-            wanted = len(hosts) == 1 and is_ours(hosts[0])
-        await (app if wanted else refused)(scope, receive, send)
-
-    return guarded
 
 
 # The server
