@@ -12,8 +12,9 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -23,7 +24,6 @@ from tests.campaigns import sampled
 from tests.rest_crash import DATASET, LABEL, Bench, Case, Ended
 
 SIDE_BY_SIDE = max(2, min(4, os.cpu_count() or 2))
-CASES: Counter[str] = Counter()
 AT_MOST = 4
 """Cases of each kind, but where the whole campaign is asked for."""
 
@@ -43,24 +43,12 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleQueue[Be
         bench.close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def count_of_cases(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Tells at the end how many cases there were, whatever pytest captures."""
-    yield
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(
-            f"\nexactly once: {CASES.total()} cases: "
-            + ", ".join(f"{count} {what}" for what, count in CASES.items())
-        )
-
-
 def with_each(
     benches: SimpleQueue[Bench],
     what: str,
     cases: Sequence[_Each],
     do: Callable[[Bench, _Each], None],
-) -> int:
+) -> None:
     """Do the cases, or a sample, as many side by side as there are benches. What one raises is
     raised here, with the case's name.
     """
@@ -83,8 +71,6 @@ def with_each(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    CASES[what] += len(running)
-    return len(running)
 
 
 @pytest.fixture(scope="module")
@@ -93,25 +79,75 @@ def undisturbed(benches: SimpleQueue[Bench]) -> tuple[int, tuple[str, ...]]:
     killed.
     """
     bench = benches.get()
-    try:
-        case = bench.case()
-        ended = case.publish(die_at=-1)
-        assert ended.code == 0, case.story
+    case = bench.case()
+    ended = case.publish(die_at=-1)
+    assert ended.code == 0, case.story
+    case.require_whole()
+    seen = case.requests()
+    routes = Counter(each["route"] for each in seen)
+    wanted = {"new": 3, "upload": 1, "tag": 5, "collection": 1}
+    assert {name: routes[name] for name in wanted} == wanted
+    assert sum((each["route"], each["method"]) == ("object", "POST") for each in seen) == 3
+    benches.put(bench)
+    return len(seen), ended.steps
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A fault, and how a command that meets it may end.
+
+    With `lost_state` this machine remembers nothing of a command that stopped; with `once_more`
+    nothing of one that was done.
+    """
+
+    fault: str
+    code: int = 0
+    lost_state: bool = False
+    once_more: bool = False
+
+
+TROUBLES = (
+    # An answer that is lost.
+    Trouble("drop@{}", 6, lost_state=True, once_more=True),
+    Trouble("reset@{}", 6),
+    Trouble("reset-response@{}", 6, lost_state=True),
+    # Only a 500 in the contract's own words is a no; a gateway's leaves open what happened, and 503
+    # says that nothing did.
+    Trouble("500@{}", 5),
+    Trouble("502@{}", 6),
+    Trouble("503@{},retry-after=0"),
+    # A body that is cut off.
+    *(
+        Trouble(f"reset@{route},after={{}}", 6, lost_state=True)
+        for route in ("upload", "object:1", "object:3")
+    ),
+)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.fault)
+def test_trouble_at_any_request_or_place(
+    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], trouble: Trouble
+) -> None:
+    def disturbed(bench: Bench, number: int) -> None:
+        fault = trouble.fault.format(number)
+        case = bench.case(fault)
+        first = case.publish()
+        assert first.code in (0, trouble.code), case.story
+        require_right_words(case, first)
+        assert any(seen["fault"] for seen in case.requests()), f"{fault} never happened"
+        if first.code:
+            if trouble.lost_state:
+                case.lose_state()
+            case.until_done()
         case.require_whole()
-        routes = case.routes()
-        assert (routes["new"], routes["upload"], routes["tag"], routes["collection"]) == (
-            3,
-            1,
-            5,
-            1,
-        )
-        assert (
-            sum(seen["route"] == "object" and seen["method"] == "POST" for seen in case.requests())
-            == 3
-        )
-        return len(case.requests()), ended.steps
-    finally:
-        benches.put(bench)
+        if not first.code and trouble.once_more:
+            case.lose_state()
+            assert case.publish().code == 0, case.story
+            case.require_whole()
+
+    in_body = ",after={}" in trouble.fault
+    cases = (1, 300, 5_000) if in_body else range(1, undisturbed[0] + 1)
+    with_each(benches, trouble.fault, cases, disturbed)
 
 
 def require_right_words(case: Case, ended: Ended) -> None:
@@ -125,80 +161,6 @@ def require_right_words(case: Case, ended: Ended) -> None:
         ), case.story
     if ended.code == 5:
         assert "answered 5" in ended.told, case.story
-
-
-def published_after(
-    bench: Bench,
-    fault: str,
-    *,
-    codes: Iterable[int],
-    lost_state: bool = False,
-    once_more: bool = False,
-) -> None:
-    """One fault, then the same command until it is done.
-
-    With `lost_state` this machine remembers nothing of a command that stopped; with `once_more`
-    nothing of one that was done.
-    """
-    case = bench.case(fault)
-    first = case.publish()
-    assert first.code in {0, *codes}, case.story
-    require_right_words(case, first)
-    assert any(seen["fault"] for seen in case.requests()), f"{fault} never happened\n{case.story}"
-    if first.code:
-        if lost_state:
-            case.lose_state()
-        case.until_done()
-    case.require_whole()
-    if not first.code and once_more:
-        case.lose_state()
-        assert case.publish().code == 0, case.story
-        case.require_whole()
-
-
-@pytest.mark.parametrize("kind", ["drop", "reset", "reset-response"])
-def test_an_answer_lost_at_any_request(
-    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], kind: str
-) -> None:
-    requests, _ = undisturbed
-
-    def disturbed(bench: Bench, fault: str) -> None:
-        published_after(
-            bench, fault, codes=(6,), lost_state=kind != "reset", once_more=kind == "drop"
-        )
-
-    with_each(benches, kind, [f"{kind}@{number}" for number in range(1, requests + 1)], disturbed)
-
-
-@pytest.mark.parametrize("status", ["500", "502", "503,retry-after=0"])
-def test_trouble_at_any_request(
-    benches: SimpleQueue[Bench], undisturbed: tuple[int, tuple[str, ...]], status: str
-) -> None:
-    requests, _ = undisturbed
-    kind, _, option = status.partition(",")
-    faults = [
-        f"{kind}@{number}" + (f",{option}" if option else "") for number in range(1, requests + 1)
-    ]
-    # Only a 500 in the contract's own words is a no; a gateway's leaves open what happened, and 503
-    # says that nothing did.
-    codes = {"500": (5,), "502": (6,), "503": ()}[kind]
-    with_each(
-        benches, status, faults, lambda bench, fault: published_after(bench, fault, codes=codes)
-    )
-
-
-def test_a_body_cut_off_at_any_place(benches: SimpleQueue[Bench]) -> None:
-    faults = [
-        f"reset@{route},after={size}"
-        for route in ("upload", "object:1", "object:3")
-        for size in (1, 300, 5_000)
-    ]
-    with_each(
-        benches,
-        "reset mid-body",
-        faults,
-        lambda bench, fault: published_after(bench, fault, codes=(6,), lost_state=True),
-    )
 
 
 def test_the_token_expires_at_any_request(
@@ -354,5 +316,4 @@ def test_two_clients_publish_the_same_dataset_at_once(
     case.require_whole()
     case.require_receipt(labs[1], bench.plan)
     assert case.routes()["upload"] == 1
-    CASES["two clients at once"] += 1
     benches.put(bench)
