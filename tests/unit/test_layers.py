@@ -82,7 +82,7 @@ def test_the_stages_load_nothing_that_only_wrong_or_odd_data_need() -> None:
         "pyarrow.compute",
         "python_calamine",
         "syndb_pipeline.contract.schema",
-        "syndb_pipeline.readers.mesh_and_skeleton.glb",
+        "syndb_pipeline.readers.glb",
     )
     script = (
         "import sys, syndb_pipeline.cli.main, syndb_pipeline.publishing.plan\nprint([name for name"

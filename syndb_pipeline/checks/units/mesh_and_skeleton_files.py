@@ -178,7 +178,7 @@ def _look_at(
 
 
 def _look_at_mesh(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
-    from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
+    from syndb_pipeline.readers.glb import check_glb
 
     mesh = check_glb(file)
     if mesh.reason:
@@ -189,7 +189,7 @@ def _look_at_mesh(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
 
 
 def _look_at_skeleton(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
-    from syndb_pipeline.readers.mesh_and_skeleton.swc import check_swc
+    from syndb_pipeline.readers.swc import check_swc
 
     report = check_swc(file)
     if report.told:

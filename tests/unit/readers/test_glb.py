@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syndb_pipeline import demo
-from syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb
+from syndb_pipeline.readers.glb import check_glb
 from tests.meshes import ball_mesh, chunk, container, glb, small_mesh, triangle
 
 Change = Callable[[dict[str, Any]], Any]
@@ -374,7 +374,7 @@ def test_bombs_take_little_memory(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(container(chunk(b"JSON", content)))
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom"
-        " syndb_pipeline.readers.mesh_and_skeleton.glb import check_glb\nbefore ="
+        " syndb_pipeline.readers.glb import check_glb\nbefore ="
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nfor path in"
         " Path(sys.argv[1]).iterdir():\n    assert check_glb(path).reason\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

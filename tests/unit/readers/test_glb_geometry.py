@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from syndb_pipeline.readers.mesh_and_skeleton.glb import GlbReport, check_glb
+from syndb_pipeline.readers.glb import GlbReport, check_glb
 from tests.meshes import ball_mesh, glb, triangle
 
 Change = Callable[[dict[str, Any]], Any]

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syndb_pipeline.readers.mesh_and_skeleton import swc
-from syndb_pipeline.readers.mesh_and_skeleton.swc import SwcReport, check_swc
+from syndb_pipeline.readers import swc
+from syndb_pipeline.readers.swc import SwcReport, check_swc
 
 GOOD = b"# id type x y z radius parent\n1 1 0 0 0 3.5 -1\n2 3 0 1.5 0 0.5 1\n3 3 0 -2 1e1 .5 2\n"
 
@@ -224,7 +224,7 @@ def test_many_samples_in_no_order_within_little_memory(tmp_path: Path) -> None:
     path.write_text("".join(lines))
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom"
-        " syndb_pipeline.readers.mesh_and_skeleton.swc import check_swc\nbefore ="
+        " syndb_pipeline.readers.swc import check_swc\nbefore ="
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nreport ="
         " check_swc(Path(sys.argv[1]))\nprint(report.told, report.samples, report.roots,"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

@@ -62,8 +62,8 @@ NUMBERS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3
 
 
 class NoMesh(Exception):
-    """Why the file is refused, and what to do where that follows from it. Never leaves this
-    folder.
+    """Why the file is refused, and what to do where that follows from it. `check_glb` catches
+    it.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:

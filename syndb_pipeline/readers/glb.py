@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 import polars as pl
 import pyarrow
 
-from syndb_pipeline.readers.mesh_and_skeleton.gltf import (
+from syndb_pipeline.readers.gltf import (
     NUMBERS,
     Accessor,
     Gltf,
