@@ -15,7 +15,7 @@ from syndb_pipeline.base.engine import literal, quote
 from syndb_pipeline.checks.cells.markers import CAUSES, safe_setting
 from syndb_pipeline.checks.cells.pandera_judge import FAILING, ROW_NUMBER, failing_cells
 from syndb_pipeline.checks.dataset import Inspected
-from syndb_pipeline.contract.checks import WORD, checked_words
+from syndb_pipeline.contract.checks import WORD, checked_words, column_checks
 from syndb_pipeline.contract.no_value import IN_TEXT, OF_PROGRAMS
 from syndb_pipeline.contract.tables import Column, Kind
 from syndb_pipeline.contract.vocabularies import (
@@ -72,20 +72,12 @@ class _Words:
         self.vocabulary = column.vocabulary or ""
         self.cell = quote(column.name)
         self.folded = f"lower(trim({self.cell}))"
-        short = (
-            f" AND length({self.cell}) <= {column.max_length}"
-            if column.max_length is not None
-            else ""
-        )
         # Other text is refused by SYN-VAL-003 or 004, which is all to say of it.
-        self.kept = f"(strlen({self.cell}) = length({self.cell}){short})"
+        checks = [check.predicate.sql(self.cell) for check in column_checks(column)]
+        self.kept = f"({' AND '.join(checks)})"
 
     def findings(self) -> list[Finding]:
         self._count()
-        if self.vocabulary:
-            self._judge()
-        else:
-            self._mark("unclear", list(IN_TEXT), "known")
         findings = []
         if sums := self._sums():
             says = summary_words.listed([written for *_, written in sums.first])
@@ -97,84 +89,67 @@ class _Words:
             ("SYN-VOC-003", ("alias",), self._other_spelling),
             ("SYN-VOC-004", ("unclear",), self._unclear),
         ):
-            broken = f"list_contains({literal(kinds)}, kind)"
-            columns = f"{WORD}, first.r, first.v"
-            found = self._found("words", broken, "sum(count)", columns, "position")
-            where = self._in(f"(SELECT {WORD} FROM words WHERE {broken})")
+            broken = f"words WHERE list_contains({literal(kinds)}, kind)"
+            found = self._found(broken, "count", f"{WORD}, first.r, first.v", "position")
+            where = self._in(f"(SELECT {WORD} FROM {broken})")
             findings += self._finding(code, found, where, describe(found) if found.rows else {})
         said = f"(SELECT {WORD} FROM words WHERE kind IN ('no value', 'unclear'))"
         capitals = f"{self.cell} <> lower({self.cell}) AND NOT ({self._in(said)}) AND {self.kept}"
-        found = self._capitals(f"FROM {self.table.source} WHERE {capitals}")
-        return [
-            *findings,
-            *self._finding("SYN-VOC-002", found, capitals, {"others": _others(found)}),
-        ]
+        # Each cell is a word of its own where any text is allowed.
+        cells = f"SELECT {self.cell} AS v, file_row_number AS r, 1 AS n FROM {self.table.source}"
+        words = f"{cells} WHERE {capitals}"
+        if self.vocabulary:
+            words = f"SELECT v, min(r) AS r, count(*) AS n FROM ({words}) GROUP BY v"
+        found = self._found(f"({words})", "n", "v, r, v", "r")
+        others = {"others": _others(found)}
+        return [*findings, *self._finding("SYN-VOC-002", found, capitals, others)]
 
     def _count(self) -> None:
-        """Fill `words`, all of them `known`: of free text only those that tables hold for "no
-        value".
-        """
-        cell, where = self.cell, f"{self.cell} IS NOT NULL"
-        if not self.vocabulary:
-            marked = f"list_contains({literal(list(IN_TEXT))}, {self.folded})"
+        """Fill `words`: of free text only those that tables hold for "no value"."""
+        cell, known = self.cell, VOCABULARIES.get(self.vocabulary, ())
+        if self.vocabulary:
+            where = f"{cell} IS NOT NULL"
+            aliases = [each for each in ALIASES.get(self.vocabulary, {}) if each not in known]
+            doubtful = [*IN_TEXT, *OTHER_MEANINGS.get(self.vocabulary, {})]
+            kind = f"""CASE WHEN NOT list_contains({literal(aliases)}::VARCHAR[], {WORD})
+                THEN 'known' WHEN list_contains({literal(doubtful)}, {WORD}) THEN 'unclear'
+                ELSE 'alias' END"""
+        else:
+            marked = f"list_contains({literal(IN_TEXT)}, {self.folded})"
             where = f"length({cell}) <= {max(map(len, IN_TEXT))} AND {marked}"
+            kind = "'unclear'"
         # As written first: a vocabulary has few words, and millions of cells need not be folded one
         # by one.
-        self.table.connection.execute(f"""CREATE OR REPLACE TABLE words AS
-                SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *, 'known'
-                  AS kind FROM (
-                    SELECT {self.folded} AS {WORD}, sum(n)::BIGINT AS count, min(struct_pack(r := r,
-                      v := {cell})) AS first,
-                        list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
-                    FROM (SELECT {cell}, count(*) AS n, min(file_row_number) AS r FROM
-                      {self.table.source}
-                          WHERE {where} GROUP BY {cell}) WHERE {self.kept} GROUP BY 1)""")
-
-    def _mark(self, kind: str, words: list[str], before: str) -> None:
-        """Make those of `words` that are of the kind `before` ones of `kind`."""
-        self.table.connection.execute(
-            f"UPDATE words SET kind = ? WHERE kind = ? AND list_contains(?, {WORD})",
-            [kind, before, words],
-        )
-
-    def _judge(self) -> None:
-        """Mark the words that are none of the vocabulary's."""
-        known = VOCABULARIES[self.vocabulary]
-        self._mark(
-            "alias",
-            [alias for alias in ALIASES.get(self.vocabulary, {}) if alias not in known],
-            "known",
-        )
-        numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
-        for _ in failing_cells(self.table.connection, numbered, checked_words(self.vocabulary)):
-            self.table.connection.execute(
-                "UPDATE words SET kind = 'unknown' WHERE position IN (SELECT row_number FROM"
-                f" {FAILING})"
-            )
-        self._mark("no value", list(IN_TEXT), "unknown")
-        self._mark("unclear", [*IN_TEXT, *OTHER_MEANINGS.get(self.vocabulary, {})], "alias")
+        self.table.fetch(f"""CREATE OR REPLACE TABLE words AS
+            SELECT row_number() OVER (ORDER BY count DESC, {WORD}) - 1 AS position, *,
+                {kind} AS kind
+            FROM (SELECT {self.folded} AS {WORD}, sum(n)::BIGINT AS count,
+                    min(struct_pack(r := r, v := {cell})) AS first,
+                    list(DISTINCT trim({cell}) ORDER BY trim({cell})) AS spellings
+                FROM (SELECT {cell}, count(*) AS n, min(file_row_number) AS r
+                    FROM {self.table.source} WHERE {where} GROUP BY {cell})
+                WHERE {self.kept} GROUP BY 1)""")
+        if self.vocabulary:
+            numbered = f"SELECT position AS {ROW_NUMBER}, {WORD} FROM words"
+            for _ in failing_cells(self.table.connection, numbered, checked_words(self.vocabulary)):
+                no_value = f"list_contains({literal(IN_TEXT)}, {WORD})"
+                self.table.fetch(
+                    f"""UPDATE words SET kind = if({no_value}, 'no value', 'unknown')
+                        WHERE position IN (SELECT row_number FROM {FAILING})"""
+                )
 
     def _in(self, words: str) -> str:
         """SQL: a row has one of `words`, a list or query of folded words."""
         return f"{self.kept} AND {self.folded} IN {words}"
 
-    def _found(self, source: str, where: str, rows: str, columns: str, order: str) -> _Found:
+    def _found(self, words: str, rows: str, columns: str, order: str) -> _Found:
+        """What a FROM item of words gives: the sum of `rows`, their number, `columns` of the
+        first."""
         count, distinct = self.table.row(
-            f"SELECT coalesce({rows}, 0)::BIGINT, count(*) FROM {source} WHERE {where}"
+            f"SELECT coalesce(sum({rows}), 0)::BIGINT, count(*) FROM {words}"
         )
-        first = (
-            f"SELECT {columns} FROM {source} WHERE {where} ORDER BY {order} LIMIT {MAX_EXAMPLES}"
-        )
+        first = f"SELECT {columns} FROM {words} ORDER BY {order} LIMIT {MAX_EXAMPLES}"
         return _Found(count, distinct, self.table.fetch(first) if count else [])
-
-    def _capitals(self, rows: str) -> _Found:
-        """The words of `rows`, by their first rows; each cell is one where any text is allowed."""
-        if self.table.row(f"SELECT count(*) {rows}") == (0,):
-            return _Found(0, 0, [])
-        words = f"SELECT {self.cell} AS v, file_row_number AS r, 1 AS n {rows}"
-        if self.vocabulary:
-            words = f"SELECT v, min(r) AS r, count(*) AS n FROM ({words}) GROUP BY v"
-        return self._found(f"({words})", "TRUE", "sum(n)", "v, r, v", "r")
 
     def _sums(self) -> _Found | None:
         """The words of the column by which rows that sum up others are called."""
@@ -212,9 +187,9 @@ class _Words:
 
     def _spellings(self, kind: str, without: Collection[str] = ()) -> list[str]:
         """The commonest words of `kind` in all their spellings."""
-        rows = self.table.connection.execute(
+        rows = self.table.fetch(
             "SELECT spellings FROM words WHERE kind = ? ORDER BY position LIMIT 10", [kind]
-        ).fetchall()
+        )
         return [word for (spellings,) in rows for word in spellings if word.lower() not in without]
 
     def _if_missing(self, markers: list[str]) -> str:
@@ -229,9 +204,10 @@ class _Words:
 
     def _unknown(self, found: _Found) -> dict[str, Any]:
         near = _others(found)
-        words = [word for word, *_ in found.first if len(word) >= _SHORTEST_GUESS]
         nearest = [
-            f"{known!r} for {word!r}" for word in words if (known := suggest(self.vocabulary, word))
+            f"{known!r} for {word!r}"
+            for word, *_ in found.first
+            if len(word) >= _SHORTEST_GUESS and (known := suggest(self.vocabulary, word))
         ]
         if nearest:
             near += f"; SynDB's nearest: {', '.join(nearest)}"

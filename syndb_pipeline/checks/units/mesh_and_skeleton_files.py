@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -32,23 +31,12 @@ from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers.files import forbidden, outside
 from syndb_pipeline.state.stage import Context
 
-_COLUMNS: Final = {"path": "VARCHAR"} | dict.fromkeys(
+_SHAPES: Final = {"path": "VARCHAR"} | dict.fromkeys(
     ("x0", "y0", "z0", "x1", "y1", "z1", "length"), "DOUBLE"
 )
 _CAUSES: Final = causes(Path(__file__).with_suffix(".toml"), Cause)
 
 _UNITS: Final = {1: "micrometres", 2: "millimetres", 3: "metres"}
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a file measures in its own unit: the box around it, and the length of a skeleton (0 of a
-    mesh).
-    """
-
-    path: str
-    box: tuple[float, ...]
-    length: float = 0.0
 
 
 _SCALE: Final = "SYN-PATH-009"
@@ -67,6 +55,10 @@ _FILES_AT_A_TIME: Final = 4
 Answer = TypeVar("Answer")
 Fault = tuple[str, str, str]
 """Code of the rule that a file breaks, the reason, and advice ("" for the rule's own)."""
+
+Shape = tuple[float, ...]
+"""What a file measures in its own unit: the box around it, and the length of a skeleton (0 of a
+mesh); empty where that is not known."""
 
 
 def path_columns(table: str, columns: Sequence[str]) -> list[Column]:
@@ -110,31 +102,33 @@ def check_paths(table: Inspected) -> None:
     (002), or is by what it holds no mesh (003), no skeleton (004), a strange skeleton (005 to 007),
     a mesh without a surface (008), or on another scale than its row (009).
     """
-    connection = table.connection
+
+    def make(name: str, columns: Mapping[str, str], how: str) -> None:
+        listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+        table.fetch(f"CREATE {how} {name} ({listed})")
+
+    def insert(name: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
+        with given(table.connection, "some_rows", columns, rows):
+            table.fetch(f"INSERT INTO {name} FROM some_rows")
+
+    make("path_faults", _FAULTS, "TABLE IF NOT EXISTS")
     for column in path_columns(table.name, table.columns):
-        names = ", ".join(f"{name} {kind}" for name, kind in _FAULTS.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS path_faults ({names})")
-        look, first = partial(_look_at, table.context, table.name, column), True
-        for answers in _each(table.context, connection, table.source, column, look):
-            faults = [
-                (table.name, column.name, path, *fault)
-                for path, (found, _) in answers
-                for fault in found
-            ]
-            with given(connection, "some_faults", _FAULTS, faults):
-                connection.execute("INSERT INTO path_faults FROM some_faults")
-            _keep(table, column, [shape for _, (_, shape) in answers if shape], first=first)
-            first = False
-        if not first:
-            _check_scales(table, column)
+        make("shapes", _SHAPES, "OR REPLACE TABLE")
+        place = (table.name, column.name)
+        look = partial(_look_at, table.context, table.name, column)
+        for answers in _each(table.context, table.connection, table.source, column, look):
+            faults = [(*place, path, *each) for path, (found, _) in answers for each in found]
+            insert("path_faults", _FAULTS, faults)
+            insert("shapes", _SHAPES, [(path, *shape) for path, (_, shape) in answers if shape])
         cell = quote(column.name)
         row = f"{literal(table.name)}, file_row_number, {literal(column.name)}, {cell}"
         cause = f"""CASE WHEN code IN {_BY_REASON}
             THEN regexp_replace(reason, {literal(_QUOTED_OR_NUMBER)}, '_', 'g') ELSE '' END"""
-        connection.execute(
-            f"""INSERT INTO failures SELECT code, {row}, {cause} FROM {table.source} JOIN
-                  path_faults
-                ON path = {cell} AND tbl = {literal(table.name)} AND col = {literal(column.name)}
+        table.fetch(
+            f"""INSERT INTO failures SELECT '{_SCALE}', {row}, cause FROM ({_scales(table, column)})
+                WHERE cause IS NOT NULL
+                UNION ALL SELECT code, {row}, {cause} FROM {table.source} JOIN path_faults
+                ON path = {cell} AND (tbl, col) = {place}
                 UNION ALL SELECT 'SYN-PATH-002', {row}, '' FROM {table.source}
                 WHERE NOT ends_with(lower({cell}), {literal(column.suffix)})"""
         )
@@ -156,58 +150,53 @@ def describe_file(group: Group, table: Inspected) -> dict[str, Any]:
     return {"reason": reason, "advice": advice or (own.fix if own else "")}
 
 
-def _look_at(
-    context: Context, table: str, column: Column, path: str
-) -> tuple[list[Fault], Shape | None]:
+def _look_at(context: Context, table: str, column: Column, path: str) -> tuple[list[Fault], Shape]:
     """What is wrong with the file `path`, and what it measures. A wrong suffix is found by its cell
     alone.
     """
     if not path.lower().endswith(column.suffix or ""):
-        return [], None
+        return [], ()
     folder, allowed = context.config.folder, context.settings.data_folders
     if outside(folder / path, folder, allowed):
         reason = forbidden(f"{table}.{column.name} names files", folder / path, allowed)
-        return [("SYN-READ-021", reason, "")], None
+        return [("SYN-READ-021", reason, "")], ()
     if not is_file(folder, path):
-        return [("SYN-PATH-001", "", "")], None
-    return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(folder / path, path)
+        return [("SYN-PATH-001", "", "")], ()
+    return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(folder / path)
 
 
 # What reads them is imported here: most tables name neither kind, and the import takes as long as a
 # small table.
 
 
-def _look_at_mesh(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
+def _look_at_mesh(file: Path) -> tuple[list[Fault], Shape]:
     from syndb_pipeline.readers.glb import check_glb
 
     mesh = check_glb(file)
     if mesh.reason:
-        return [("SYN-PATH-003", mesh.reason, mesh.advice)], None
-    return [("SYN-PATH-008", mesh.bare, "")] if mesh.bare else [], (
-        Shape(path, mesh.box) if mesh.box else None
-    )
+        return [("SYN-PATH-003", mesh.reason, mesh.advice)], ()
+    bare = [("SYN-PATH-008", mesh.bare, "")] if mesh.bare else []
+    return bare, (*mesh.box, 0.0) if mesh.box else ()
 
 
-def _look_at_skeleton(file: Path, path: str) -> tuple[list[Fault], Shape | None]:
+def _look_at_skeleton(file: Path) -> tuple[list[Fault], Shape]:
     from syndb_pipeline.readers.swc import check_swc
 
     report = check_swc(file)
     if report.told:
-        return [("SYN-PATH-004", report.told, report.advice)], None
+        return [("SYN-PATH-004", report.told, report.advice)], ()
     strange = []
     if report.roots > 1:
-        strange.append(
-            ("SYN-PATH-005", f"{report.roots:,} roots, the second in line {report.other_root}", "")
-        )
+        reason = f"{report.roots:,} roots, the second in line {report.other_root}"
+        strange.append(("SYN-PATH-005", reason, ""))
     for code, count, line in (
         ("SYN-PATH-006", report.repeated, report.first_repeated),
         ("SYN-PATH-007", report.negative, report.first_negative),
     ):
         if count:
-            strange.append(
-                (code, f"{count:,} of {report.samples:,} samples, the first in line {line}", "")
-            )
-    return strange, Shape(path, report.box, report.length) if report.box else None
+            reason = f"{count:,} of {report.samples:,} samples, the first in line {line}"
+            strange.append((code, reason, ""))
+    return strange, (*report.box, report.length) if report.box else ()
 
 
 def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | None:
@@ -250,51 +239,26 @@ def _content(context: Context, path: str) -> str:
 # -- a file beside its row
 
 
-def _keep(table: Inspected, column: Column, shapes: Sequence[Shape], *, first: bool) -> None:
-    """Remember `shapes` of files that `column` names for `_check_scales`, the `first` ones in place
-    of others.
-    """
-    if not _powers(table.columns, column):
-        return
-    with given(
-        table.connection,
-        "some_shapes",
-        _COLUMNS,
-        ((each.path, *each.box, each.length) for each in shapes),
-    ):
-        start = "CREATE OR REPLACE TABLE shapes AS" if first else "INSERT INTO shapes"
-        table.connection.execute(f"{start} SELECT * FROM some_shapes")
-
-
-def _check_scales(table: Inspected, column: Column) -> None:
-    """Add the cells of `column` to the failures whose file is 1,000, 1,000,000 ... times smaller or
-    larger.
+def _scales(table: Inspected, column: Column) -> str:
+    """A query for the rows whose file of `column`, in the table `shapes`, may be 1,000, 1,000,000
+    ... times smaller or larger, and its cause.
 
     The cause is the power of a thousand, and the columns that say so, `2 mesh_volume`; the power is
-    0 where it is not known.
+    0 where it is not known, and the cause NULL where nothing is wrong.
     """
-    powers = _powers(table.columns, column)
-    if not powers:
-        return
-    cases = {
-        f"coalesce({power}, 0) <> 0": f"({power})::BIGINT || {literal(f' {names}')}"
-        for names, power in powers.items()
-    }
+    cases = "".join(
+        f" WHEN coalesce({power}, 0) <> 0 THEN ({power})::BIGINT || {literal(f' {names}')}"
+        for names, power in _powers(table.columns, column).items()
+    )
     for name in ("mesh_volume", "voxel_volume") if column.suffix != ".swc" else ():
         if name in table.columns:
             fuller = f"{name} > {magnitudes.FULLER_THAN_THE_BOX} * room"
-            cases[f"isfinite({name}) AND {fuller}"] = literal(f"0 {name}")
-    chosen = " ".join(f"WHEN {when} THEN {cause}" for when, cause in cases.items())
-    cell = quote(column.name)
-    table.connection.execute(f"""INSERT INTO failures
-            SELECT {literal(_SCALE)}, {literal(table.name)}, file_row_number,
-              {literal(column.name)},
-              {cell}, cause FROM (
-                SELECT file_row_number, {cell}, CASE {chosen} END AS cause FROM (
-                    SELECT *, sqrt((x1 - x0) ^ 2 + (y1 - y0) ^ 2 + (z1 - z0) ^ 2) AS diagonal,
-                        nullif((x1 - x0) * (y1 - y0) * (z1 - z0), 0) AS room
-                    FROM {table.source} JOIN shapes ON path = {cell}))
-            WHERE cause IS NOT NULL""")
+            cases += f" WHEN isfinite({name}) AND {fuller} THEN '0 {name}'"
+    return f"""SELECT file_row_number, {quote(column.name)},
+            CASE {cases or "WHEN FALSE THEN ''"} END AS cause
+        FROM (SELECT *, sqrt((x1 - x0) ^ 2 + (y1 - y0) ^ 2 + (z1 - z0) ^ 2) AS diagonal,
+                nullif((x1 - x0) * (y1 - y0) * (z1 - z0), 0) AS room
+            FROM {table.source} JOIN shapes ON path = {quote(column.name)})"""
 
 
 def _powers(columns: Sequence[str], column: Column) -> dict[str, str]:
@@ -333,17 +297,14 @@ def _power_of_place(axes: Sequence[str]) -> str:
     extent: a mesh in coordinates of its own starts at the origin or is around it, and any power
     may bring a point into such a box.
     """
-    least: list[str] = []
-    most: list[str] = []
-    inside: list[str] = []
+    least, most, inside = [], [], []
     for axis in axes:
         low, high = f"{axis[-1]}0", f"{axis[-1]}1"
         extent, near = f"({high} - {low})", f"least(abs({low}), abs({high}))"
-        known = f"""isfinite({axis}) AND {axis} <> 0 AND sign({low}) = sign({high})
-                    AND sign({axis}) = sign({low}) AND {near} > 0.2 * {extent}"""
-        far = f"greatest(abs({low}), abs({high}))"
-        for ends, end in ((least, far), (most, near)):
-            ends.append(f"CASE WHEN {known} THEN log10(abs({axis}) / {end}) END")
+        known = f"""CASE WHEN isfinite({axis}) AND {axis} <> 0 AND sign({low}) = sign({high})
+                    AND sign({axis}) = sign({low}) AND {near} > 0.2 * {extent} THEN"""
+        least.append(f"{known} log10(abs({axis}) / greatest(abs({low}), abs({high}))) END")
+        most.append(f"{known} log10(abs({axis}) / {near}) END")
         room = f"(0.25 * {extent} + 0.1 * diagonal)"
         place = f"{axis} / pow(1000, power)"
         inside.append(f"coalesce({place} BETWEEN {low} - {room} AND {high} + {room}, TRUE)")
@@ -361,24 +322,17 @@ def _describe_scale(group: Group, table: Inspected) -> dict[str, Any]:
     power, _, named = group.cause.partition(" ")
     thousands, names = abs(int(power)), named.split(",")
     unit = _UNITS.get(thousands)
-    declared = [
-        name for name in names if table.config.unit(table.declared[name]) not in (None, "nm")
-    ]
-    converted = (
-        f"; if the table is in nanometres already, take {', '.join(declared)} out of"
-        f" `tables.{table.name}.units`"
-    )
-    return _CAUSES[
-        "fuller" if not thousands else "larger" if power.startswith("-") else "smaller"
-    ].described(
-        {
-            "table": table.name,
-            "columns": listed(names),
-            "number": len(names),
-            "factor": f"{1000**thousands:,}",
-            "unit": f", as if they were in {unit}" if unit else "",
-            "radii": " and radii" if group.column == "swc_path" else "",
-            "converted": converted if declared else "",
-        },
-        "certain",
-    )
+    units = {name: table.config.unit(table.declared[name]) for name in names}
+    declared = ", ".join(name for name, unit in units.items() if unit not in (None, "nm"))
+    converted = "; if the table is in nanometres already, take {} out of `tables.{}.units`"
+    facts = {
+        "table": table.name,
+        "columns": listed(names),
+        "number": len(names),
+        "factor": f"{1000**thousands:,}",
+        "unit": f", as if they were in {unit}" if unit else "",
+        "radii": " and radii" if group.column == "swc_path" else "",
+        "converted": converted.format(declared, table.name) if declared else "",
+    }
+    look = "fuller" if not thousands else "larger" if power.startswith("-") else "smaller"
+    return _CAUSES[look].described(facts, "certain")
