@@ -16,7 +16,6 @@ from typing import Final
 
 from syndb_constants.table import (
     COMPARTMENT_HIERARCHY,
-    SyndbTable,
     compartment_to_valid_parents,
     syndb_table_to_name,
 )
@@ -233,23 +232,20 @@ _SWC: Final = Column(
 )
 
 
-def _parent(parents: tuple[str, ...]) -> tuple[Column, ...]:
-    return (
-        Column(
-            "parent_id", Kind.REFERENCE, "`cid` of the row this one is part of.", targets=parents
-        ),
-        Column(
-            "parent_enum",
-            Kind.INTEGER,
-            "Code of the parent's table; follows from the relation, so it may be left out.",
-        ),
-        Column(
-            "neuron_id",
-            Kind.REFERENCE,
-            "`cid` of the neuron at the root; follows from the relation.",
-            targets=("neuron",),
-        ),
-    )
+_PARENT: Final = (
+    Column("parent_id", Kind.REFERENCE, "`cid` of the row this one is part of."),
+    Column(
+        "parent_enum",
+        Kind.INTEGER,
+        "Code of the parent's table; follows from the relation, so it may be left out.",
+    ),
+    Column(
+        "neuron_id",
+        Kind.REFERENCE,
+        "`cid` of the neuron at the root; follows from the relation.",
+        targets=("neuron",),
+    ),
+)
 
 
 def _score(name: str, *aliases: str) -> Column:
@@ -265,7 +261,20 @@ def _score(name: str, *aliases: str) -> Column:
 
 _SENDING_ENDS: Final = ("pre_synaptic_terminal", "dendritic_spine", "axon", "dendrite", "neuron")
 _RECEIVING_ENDS: Final = ("dendritic_spine", "pre_synaptic_terminal", "dendrite", "axon", "neuron")
-_SYNAPSE_END: Final = Column("", Kind.REFERENCE, "", "C15, renamed in C17")
+
+
+def _end(name: str, description: str, source: str, *targets: str, required: bool = False) -> Column:
+    return Column(
+        name,
+        Kind.REFERENCE,
+        description,
+        source,
+        targets=targets,
+        aliases=(name.replace("_synapse", ""),),
+        required=required,
+    )
+
+
 _FORMS: Final = Column(
     "forms_synapse_with",
     Kind.REFERENCE,
@@ -309,6 +318,7 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "dendritic_spine": (_FORMS,),
     "synapse": (
+        KEY,
         _CONNECTION_SCORE,
         _count("cleft_score", "Confidence that the cleft is one."),
         _score("gaba", "GABA"),
@@ -321,19 +331,17 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
         ),
         _score("dopamine"),
         Column("cave_id", Kind.INTEGER, "Id of the synapse in CAVE, 64 bit.", wire="BIGINT"),
-        replace(
-            _SYNAPSE_END,
-            name="pre_synapse_id",
-            description="`cid` of the component before the cleft.",
-            targets=_SENDING_ENDS,
-            aliases=("pre_id",),
+        _end(
+            "pre_synapse_id",
+            "`cid` of the component before the cleft.",
+            "C15, renamed in C17",
+            *_SENDING_ENDS,
         ),
-        replace(
-            _SYNAPSE_END,
-            name="post_synapse_id",
-            description="`cid` of the component after the cleft.",
-            targets=_RECEIVING_ENDS,
-            aliases=("post_id",),
+        _end(
+            "post_synapse_id",
+            "`cid` of the component after the cleft.",
+            "C15, renamed in C17",
+            *_RECEIVING_ENDS,
         ),
         # SynDB publishes neither for a synapse; the hierarchy (G) still gives it parents, and labs
         # measure where it is.
@@ -343,7 +351,6 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
             "`cid` of the row this synapse is part of.",
             "G",
             published=False,
-            targets=(),
         ),
         *(replace(column, published=False, source="R") for column in _CENTROID),
     ),
@@ -373,51 +380,35 @@ _SPECIFIC: Final[dict[str, tuple[Column, ...]]] = {
             published=False,
             description="The lab's own key of the row; SynDB identifies it by its pair.",
         ),
-        Column(
-            "pre_synapse_id",
-            Kind.REFERENCE,
-            "`cid` of the sending neuron.",
-            "C17",
-            targets=("neuron",),
-            aliases=("pre_id",),
-            required=True,
-        ),
-        Column(
-            "post_synapse_id",
-            Kind.REFERENCE,
-            "`cid` of the receiving neuron.",
-            "C17",
-            targets=("neuron",),
-            aliases=("post_id",),
-            required=True,
-        ),
+        _end("pre_synapse_id", "`cid` of the sending neuron.", "C17", "neuron", required=True),
+        _end("post_synapse_id", "`cid` of the receiving neuron.", "C17", "neuron", required=True),
         replace(_CONNECTION_SCORE, source="R"),
     ),
 }
 
 
 def _declare() -> dict[str, Table]:
+    """The tables, of which those that do not name their key have it, and every column of shape."""
     tables: dict[str, Table] = {}
     for level, members in enumerate(COMPARTMENT_HIERARCHY):
         for member in members:
             name = syndb_table_to_name[member]
             parents = tuple(
-                syndb_table_to_name[parent] for parent in compartment_to_valid_parents[member]
+                syndb_table_to_name[each] for each in compartment_to_valid_parents[member]
             )
-            columns = list(_SPECIFIC[name])
-            if name == "synapse":
-                columns = [KEY] + [
-                    replace(c, targets=parents) if c.name == "parent_id" else c for c in columns
-                ]
-            elif name != "neuron_relation":
-                columns = [KEY, *columns, *_SHAPE, *(_parent(parents) if level else ())]
-            pair = (
-                ("pre_synapse_id", "post_synapse_id")
-                if member is SyndbTable.NEURON_RELATION
-                else None
-            )
+            columns = _SPECIFIC[name]
+            if KEY.name not in {column.name for column in columns}:
+                columns = (KEY, *columns, *_SHAPE, *(_PARENT if level else ()))
             tables[name] = Table(
-                name, int(member), level, parents, {column.name: column for column in columns}, pair
+                name,
+                int(member),
+                level,
+                parents,
+                {
+                    each.name: replace(each, targets=parents) if each.name == "parent_id" else each
+                    for each in columns
+                },
+                None if columns[0].required else ENDS,
             )
     return tables
 
