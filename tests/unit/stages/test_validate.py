@@ -378,7 +378,7 @@ def test_units_of_a_whole_column(tmp_path: Path, table: str) -> None:
     )
     assert len(told.settings) == 1
     assert (told.confidence, told.count, told.column) == ("likely", 5, None)
-    assert "look like um, um3, um2" in told.message
+    assert "they look like um: " in told.message
     assert {example.column for example in told.examples} == {name.upper() for name in named}
     assert in_micrometres.tables[table].rejected == 0
 
