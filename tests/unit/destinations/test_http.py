@@ -66,11 +66,13 @@ def test_a_good_answer_comes_with_what_was_asked() -> None:
 # Sending again
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 406, 409, 413, 415, 422, 501])
-def test_permanent_answers_are_given_at_once(status: int) -> None:
-    with Server([answer(status, b'{"detail": "no"}')]) as server:
-        found = session_for(server.url).ask("GET", "/thing")
-    assert (found.status, found.words, len(server.seen)) == (status, "no", 1)
+def test_permanent_answers_are_given_at_once() -> None:
+    with Server([]) as server:
+        session = session_for(server.url)
+        for number, status in enumerate((400, 403, 404, 405, 406, 409, 413, 415, 422, 501), 1):
+            server.script.append(answer(status, b'{"detail": "no"}'))
+            found = session.ask("GET", "/thing")
+            assert (found.status, found.words, len(server.seen)) == (status, "no", number)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 503])

@@ -15,15 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import (
-    BadTable,
     DestinationRefused,
-    NotAPackage,
     NotLoggedIn,
     NotPermitted,
     NotVerified,
-    OutcomeUnknown,
     UnknownDataset,
-    UnknownTable,
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
@@ -314,37 +310,6 @@ def test_a_server_that_lets_no_rows_be_read_says_so_once(
 
 
 @pytest.mark.parametrize(
-    ("members", "error"),
-    [
-        ({"nonsense.parquet": b"PAR1"}, UnknownTable),
-        ({"../axon.parquet": b"PAR1"}, (UnknownTable, NotAPackage)),
-        ({"axon.parquet": b"PAR1 no parquet"}, (BadTable, NotAPackage)),
-    ],
-)
-def test_a_refused_package_comes_with_the_servers_words(
-    members: dict[str, bytes],
-    error: Any,
-    place: RestDestination,
-    dataset: UUID,
-    sandbox: Sandbox,
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(error, match=r"answered (406|415|422|500)") as caught:
-        place.upload(dataset, package(tmp_path, dataset, other=members))
-    assert len(statuses(sandbox, "upload")) == 1
-    assert str(dataset) in caught.value.message
-
-
-def test_a_lost_answer_is_an_unknown_outcome_and_nothing_is_sent_twice(
-    place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    sandbox.script("drop@upload")
-    with pytest.raises(OutcomeUnknown):
-        place.upload(dataset, package(tmp_path, dataset))
-    assert known(place, dataset).number_of_units == 200
-
-
-@pytest.mark.parametrize(
     "fault",
     [
         "429@upload,retry-after=0",
@@ -384,17 +349,6 @@ def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
     upload = place.upload(dataset, Package(tar=tar, rows={"neuron": 1}))
     assert (upload.rows, upload.tar_sha256, upload.bytes) == ({"neuron": 1}, tar.sha256, tar.bytes)
     assert known(place, dataset).number_of_units == 1
-
-
-def test_a_tar_that_changed_is_not_sent(
-    place: RestDestination, dataset: UUID, tmp_path: Path
-) -> None:
-    parcel = package(tmp_path, dataset)
-    tar = tmp_path / parcel.tar.name
-    tar.write_bytes(tar.read_bytes()[:-1] + b"?")
-    with pytest.raises(NotAPackage, match="not those announced"):
-        place.upload(dataset, parcel)
-    assert known(place, dataset).number_of_units == 0
 
 
 def test_who_is_not_the_owner_is_told_who_is(
