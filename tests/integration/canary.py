@@ -27,28 +27,16 @@ def forms(secret: str) -> set[bytes]:
     base64, in hex.
     """
     raw = secret.encode()
-    texts = {
-        secret,
-        quote(secret, safe=""),
-        quote(secret),
-        quote_plus(secret),
-        repr(secret)[1:-1],
-        ascii(secret)[1:-1],
-    }
-    texts |= set(
-        re.findall(r"[0-9a-zA-Z]{20,}", secret)
-    )  # whatever is done to what stands beside it
-    found = {text.encode() for text in texts} | {
-        secret.encode("utf-16-le"),
-        secret.encode("utf-16-be"),
-        raw.hex().encode(),
-    }
+    texts = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    texts |= {repr(secret)[1:-1], ascii(secret)[1:-1]}
+    texts |= set(re.findall(r"[0-9a-zA-Z]{20,}", secret))  # whatever is done to what is beside it
+    found = {text.encode() for text in texts} | {raw.hex().encode()}
+    found |= {secret.encode(f"utf-16-{order}") for order in ("le", "be")}
     for offset in range(3):
         # Characters that neighbouring bytes have a part in are left out.
-        coded = base64.b64encode(b"\0" * offset + raw)[
-            (offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6
-        ]
-        found |= {coded, coded.translate(bytes.maketrans(b"+/", b"-_"))}
+        coded = base64.b64encode(b"\0" * offset + raw)
+        own = coded[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+        found |= {own, own.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
 
 

@@ -62,16 +62,13 @@ if os.environ.get("LET_IT_BREAK"):
 
 @dataclass
 class Aftermath:
-    """What the runs left: a folder with everything, what was printed by which run, exit codes, and
-    the secrets.
-    """
+    """What the runs left: a folder with everything, what was printed by which run, and the secrets."""
 
     root: Path
     lab: RestLab
     secrets: dict[str, str]
     arguments: Arguments
     printed: dict[str, str] = field(default_factory=dict)
-    codes: dict[str, int] = field(default_factory=dict)
     routes: set[str] = field(default_factory=set)
 
     @property
@@ -83,8 +80,9 @@ class Aftermath:
         assert TOKEN.fullmatch(entry["token"].encode())
         return str(entry["token"])
 
-    def keep(self, name: str, code: int, shown: str) -> None:
-        self.codes[name], self.printed[name] = code, shown
+    def keep(self, name: str, expected: int, code: int, shown: str) -> None:
+        assert code == expected, f"{name}: {shown}"
+        self.printed[name] = shown
         (self.root / "printed").mkdir(exist_ok=True)
         (self.root / "printed" / f"{name}.txt").write_text(shown)
 
@@ -114,26 +112,39 @@ class Runs:
     def command(
         self,
         name: str,
+        code: int,
         *arguments: str,
         faults: tuple[str, ...] = (),
-        stdin: str | None = None,
+        stdin: str = "",
         **environment: str,
+    ) -> None:
+        """A run that ends with `code`."""
+        self._run(name, code, [PROGRAM, *arguments], faults, environment, stdin)
+
+    def _run(
+        self,
+        name: str,
+        code: int,
+        command: list[str],
+        faults: tuple[str, ...],
+        environment: dict[str, str],
+        stdin: str = "",
     ) -> None:
         self._script(faults)
         ran = subprocess.run(
-            [PROGRAM, *arguments],
+            command,
             cwd=self.lab.folder,
             env=self.home | environment,
-            input=stdin or "",
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=180,
             check=False,
         )
-        self.left.keep(name, ran.returncode, ran.stdout + ran.stderr)
+        self.left.keep(name, code, ran.returncode, ran.stdout + ran.stderr)
 
     def broken_off(
-        self, name: str, config: str, how: signal.Signals, *, faults: tuple[str, ...]
+        self, name: str, code: int, config: str, how: signal.Signals, *, faults: tuple[str, ...]
     ) -> None:
         """Publish, and send a signal while the tar is on its way. The machine is one that keeps
         core files.
@@ -160,43 +171,21 @@ class Runs:
             assert process.poll() is None
         process.send_signal(how)
         shown += process.stderr.read()
-        self.left.keep(name, process.wait(60), shown)
+        self.left.keep(name, code, process.wait(60), shown)
 
     def dagster(
-        self, name: str, config: str, *, faults: tuple[str, ...] = (), **environment: str
+        self, name: str, code: int, config: str, *, faults: tuple[str, ...] = (), **more: str
     ) -> None:
         """The job `publish` in a process of its own, as Dagster's daemon starts one, with what it
         prints captured by Dagster.
         """
-        self._script(faults)
         tags = json.dumps({"dagster/partition": Path(config).stem})
-        ran = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "dagster",
-                "job",
-                "execute",
-                "-m",
-                "dagster_defs",
-                "-j",
-                "publish",
-                "--tags",
-                tags,
-            ],
-            cwd=self.lab.folder,
-            env=self.home
-            | {
-                "DAGSTER_HOME": str(self.lab.folder / "state" / "dagster"),
-                "SYNDB_PIPELINE_CONFIG": str(self.lab.folder / "pipeline.yaml"),
-            }
-            | environment,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        self.left.keep(name, ran.returncode, ran.stdout + ran.stderr)
+        job = ["-m", "dagster", "job", "execute", "-m", "dagster_defs", "-j", "publish", "--tags"]
+        home = {
+            "DAGSTER_HOME": str(self.lab.folder / "state" / "dagster"),
+            "SYNDB_PIPELINE_CONFIG": str(self.lab.folder / "pipeline.yaml"),
+        }
+        self._run(name, code, [sys.executable, *job, tags], faults, home | more)
 
     def forms_last(self, seconds: float) -> None:
         """Let the object store refuse, or take again, what is sent with a pre-signed form."""
@@ -241,7 +230,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         runs = Runs(left, sandbox, home)
         from_the_command_line(runs, secrets)
         through_dagster(runs, secrets)
-        runs.command("logout", "logout")
+        runs.command("logout", 0, "logout")
         runs._script(())
     yield left
 
@@ -254,67 +243,52 @@ def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
         lambda seen: seen.endswith(f"Password of {ADA}: ")
     )  # the space comes once nothing typed is shown any more
     login.answer(secrets["the password"])
-    code = login.end()
-    runs.left.keep("login", code, login.seen)
+    runs.left.keep("login", 0, login.end(), login.seen)
     secrets["the first token"] = runs.left.kept_token()
 
     wrong = {"SYNDB_TOKEN__SANDBOX": secrets["a wrong token"]}
-    stranger = {"SYNDB_USERNAME__SANDBOX": EVE, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
-    unverified = {
-        "SYNDB_USERNAME__SANDBOX": TOM,
-        "SYNDB_PASSWORD__SANDBOX": secrets["the password"],
-    }
-    runs.command(
-        "login-with-wrong-token",
-        "login",
-        "--token",
-        "--password-stdin",
-        stdin=secrets["a wrong token"] + "\n",
+    stranger, unverified = (
+        {"SYNDB_USERNAME__SANDBOX": user, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
+        for user in (EVE, TOM)
     )
-    runs.command(
-        "login-with-wrong-password",
-        "login",
-        "--username",
-        ADA,
-        "--password-stdin",
-        stdin=secrets["a wrong password"] + "\n",
-    )
-    runs.command("doctor", "doctor", "--json")
-    good = runs.dataset("good", groups=["lab"])
-    runs.command(
-        "publish", "publish", good, "--json", faults=("503@new", "429@object,retry-after=1")
-    )
-    runs.command("whoami-wrong-token-401", "whoami", **wrong)
-    runs.command("stranger-403", "delete", good, "--label", "good", **stranger)
-    new = runs.dataset("new")
-    runs.command("publish-expired-401", "publish", new, faults=("expire@upload",))
-    runs.command(
-        "login-by-stdin",
-        *("login", "--username", ADA, "--password-stdin", "--remember-password"),
-        stdin=secrets["the password"] + "\n",
-    )
+
+    def log_in(name: str, code: int, secret: str, *arguments: str) -> None:
+        given = secrets[secret] + "\n"
+        runs.command(name, code, "login", "--password-stdin", *arguments, stdin=given)
+
+    def publish(name: str, code: int, config: str, *faults: str, **environment: str) -> None:
+        runs.command(name, code, "publish", config, faults=faults, **environment)
+
+    log_in("login-with-wrong-token", 5, "a wrong token", "--token")
+    log_in("login-with-wrong-password", 5, "a wrong password", "--username", ADA)
+    runs.command("doctor", 0, "doctor", "--json")
+    good, new = runs.dataset("good", groups=["lab"]), runs.dataset("new")
+    publish("publish", 0, good, "503@new", "429@object,retry-after=1")
+    runs.command("whoami-wrong-token-401", 5, "whoami", **wrong)
+    runs.command("stranger-403", 5, "delete", good, "--label", "good", **stranger)
+    publish("publish-expired-401", 5, new, "expire@upload")
+    log_in("login-by-stdin", 0, "the password", "--username", ADA, "--remember-password")
     secrets["the second token"] = runs.left.kept_token()
-    runs.command("publish-500", "publish", new, faults=("500@upload",))
-    runs.command("publish-reset", "publish", new, faults=("reset@upload,after=1000000",))
-    runs.command("publish-unforeseen", "publish", new, LET_IT_BREAK="1")
-    runs.broken_off("publish-interrupted", new, signal.SIGINT, faults=("slow=30@upload",))
-    runs.broken_off("publish-crashed", new, signal.SIGABRT, faults=("slow=30@upload",))
-    unverified_config = runs.dataset("unverified", groups=["lab"])
-    runs.command("publish-not-verified", "publish", unverified_config, **unverified)
+    publish("publish-500", 5, new, "500@upload")
+    publish("publish-reset", 6, new, "reset@upload,after=1000000")
+    publish("publish-unforeseen", 1, new, LET_IT_BREAK="1")
+    slow = ("slow=30@upload",)
+    runs.broken_off("publish-interrupted", 130, new, signal.SIGINT, faults=slow)
+    runs.broken_off("publish-crashed", -signal.SIGABRT, new, signal.SIGABRT, faults=slow)
+    publish("publish-not-verified", 5, runs.dataset("unverified", groups=["lab"]), **unverified)
     runs.forms_last(1e-6)
-    runs.command("publish-form-expired-403", "publish", runs.dataset("late"))
+    publish("publish-form-expired-403", 5, runs.dataset("late"))
     runs.forms_last(7200)
 
 
 def through_dagster(runs: Runs, secrets: dict[str, str]) -> None:
     known = {"SYNDB_USERNAME__SANDBOX": ADA, "SYNDB_PASSWORD__SANDBOX": secrets["the password"]}
-    night = runs.dataset("night")
-    runs.command("run-refused-500", "run", night, faults=("500@upload",), **known)
-    runs.dagster("dagster-wrong-token-401", night, SYNDB_TOKEN__SANDBOX=secrets["a wrong token"])
-    runs.dagster("dagster-unforeseen", night, LET_IT_BREAK="1", **known)
-    runs.dagster(
-        "dagster-publish", night, faults=("429@upload,retry-after=1", "expire@download"), **known
-    )
+    wrong, night = {"SYNDB_TOKEN__SANDBOX": secrets["a wrong token"]}, runs.dataset("night")
+    runs.command("run-refused-500", 5, "run", night, faults=("500@upload",), **known)
+    runs.dagster("dagster-wrong-token-401", 1, night, **wrong)
+    runs.dagster("dagster-unforeseen", 1, night, LET_IT_BREAK="1", **known)
+    faults = ("429@upload,retry-after=1", "expire@download")
+    runs.dagster("dagster-publish", 0, night, faults=faults, **known)
 
 
 def _without_password(runs: Runs) -> dict[str, str]:
@@ -322,50 +296,16 @@ def _without_password(runs: Runs) -> dict[str, str]:
     return {"SYNDB_USERNAME__SANDBOX": "", "SYNDB_PASSWORD__SANDBOX": "", "SYNDB_KEYRING": "off"}
 
 
-CODES = {
-    "login": 0,
-    "login-with-wrong-token": 5,
-    "login-with-wrong-password": 5,
-    "doctor": 0,
-    "publish": 0,
-    "whoami-wrong-token-401": 5,
-    "stranger-403": 5,
-    "publish-expired-401": 5,
-    "login-by-stdin": 0,
-    "publish-500": 5,
-    "publish-reset": 6,
-    "publish-unforeseen": 1,
-    "publish-interrupted": 130,
-    "publish-crashed": -signal.SIGABRT,
-    "publish-not-verified": 5,
-    "publish-form-expired-403": 5,
-    "run-refused-500": 5,
-    "dagster-wrong-token-401": 1,
-    "dagster-unforeseen": 1,
-    "dagster-publish": 0,
-    "logout": 0,
-}
-
-
 def test_the_runs_were_what_they_are_taken_for(left: Aftermath) -> None:
-    assert {name: left.codes[name] for name in CODES} == CODES, left.printed
-    assert {
-        "login",
-        "profile",
-        "info",
-        "new",
-        "upload",
-        "upload-url",
-        "object",
-        "download",
-        "logout",
-    } <= left.routes
-    assert (
-        "ZeroDivisionError" in left.printed["publish-unforeseen"]
-        and "Traceback" in left.printed["publish-unforeseen"]
-    )
-    assert "Fatal Python error: Aborted" in left.printed["publish-crashed"]
-    assert "403 Forbidden" in left.printed["publish-form-expired-403"]
+    asked = "login profile info new upload upload-url object download logout"
+    assert set(asked.split()) <= left.routes
+    for run, words in {
+        "publish-unforeseen": "ZeroDivisionError",
+        "publish-crashed": "Fatal Python error: Aborted",
+        "publish-form-expired-403": "403 Forbidden",
+    }.items():
+        assert words in left.printed[run], run
+    assert "Traceback" in left.printed["publish-unforeseen"]
     assert left.secrets["the first token"] != left.secrets["the second token"]
 
 

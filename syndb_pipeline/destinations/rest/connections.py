@@ -7,6 +7,7 @@ Belongs here: how a connection is made and read. Does not: what is sent over it,
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -198,6 +199,18 @@ def unproven(error: BaseException | None, who: str) -> DestinationRefused | None
     )
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong on the way, in words."""
+    if isinstance(error, httpcore.ConnectTimeout | httpcore.PoolTimeout):
+        return "no connection in time"
+    if isinstance(error, httpcore.TimeoutException):
+        return "it was silent for too long"
+    # The number that the system has for an error means nothing to a person, nor does where in
+    # OpenSSL's source it was found.
+    noise = r"^\[Errno -?\d+\] |^\[SSL: \w+\] | \(_ssl\.c:\d+\)$"
+    return re.sub(noise, "", cleaned(str(error))).rstrip(".") or "the connection broke"
+
+
 # Reaching a server
 
 
@@ -247,29 +260,24 @@ def _step_failed(url: str, proxy: httpx.URL | None, error: Exception) -> Pipelin
     if proxy:
         host, who = f"{host}, the proxy,", f"{who}, the proxy,"
     cause = error.__cause__ or error.__context__
-    reason = getattr(cause, "reason", None) or getattr(cause, "strerror", None) or str(error)
     if refusal := unproven(error, f"TLS: {who}"):
         return refusal
     advice = "Look at url in pipeline.yaml: its name, scheme and port, "
     if isinstance(cause, gaierror) or isinstance(error, httpx.InvalidURL | UnicodeError):
         what = f"DNS: the name {host} is not known here"
         advice += "and at this machine's network."
-    elif isinstance(cause, ssl.SSLError) or "handshake" in str(reason):
-        reason = str(reason).rpartition(": ")[2]  # without where in OpenSSL's source it was found
+    elif isinstance(cause, ssl.SSLError) or "handshake" in str(error):
         what = f"TLS: {who} takes connections, but not encrypted ones"
         advice += "and whether a proxy is in between."
     elif isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
         what = f"TCP: {who} takes no connection"
-        reason = reason or "no answer in time"
         advice += "and whether it runs. A firewall may be in between; HTTPS_PROXY sets a proxy."
     else:
         silent = "takes connections, but does not answer"
         silent = "does not answer through the proxy" if proxy else silent
         what = f"HTTP: {host_of(url)} {silent}"
         advice += "or try later."
-    return Unreachable(
-        f"{what} ({cleaned(str(reason)) or type(error).__name__}).", next_step=advice
-    )
+    return Unreachable(f"{what} ({reason_of(error)}).", next_step=advice)
 
 
 def _where(url: httpx.URL) -> str:

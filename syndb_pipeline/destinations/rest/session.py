@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import logging
 import random
-import re
 import ssl
 import threading
 import time
@@ -42,7 +41,6 @@ from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest import origin_of
 from syndb_pipeline.destinations.rest.answers import (
     Answer,
-    cleaned,
     host_of,
     moved,
     redirected,
@@ -56,6 +54,7 @@ from syndb_pipeline.destinations.rest.connections import (
     certificates,
     open_pool,
     proxy_of,
+    reason_of,
     send,
     unproven,
     within,
@@ -322,11 +321,11 @@ class Session:
         """What to raise for an error on the way: `Failed` when the request may be sent again."""
         who = f"{self.name} ({host_of(url)})" if call.ours else host_of(url)
         if isinstance(error, _UNCONNECTED):
-            reason = _reason(error)
+            reason = reason_of(error)
             return unproven(error, who) or Failed(f"{who} cannot be reached ({reason})")
         if isinstance(error, FAILURES):
             late = f"{call.what} took too long"
-            message = late if call.left <= 0 else f"{who} gave no answer ({_reason(error)})"
+            message = late if call.left <= 0 else f"{who} gave no answer ({reason_of(error)})"
             if whole and not call.repeatable:
                 return _unknown(f"{message} after everything was sent ({call.what}).")
             call.may_be_done = call.may_be_done or whole
@@ -437,14 +436,3 @@ def _unknown(message: str) -> OutcomeUnknown:
         f"{message} Whether it was done is not known.",
         next_step="Give the same command again; it asks first.",
     )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpcore.ConnectTimeout | httpcore.PoolTimeout):
-        return "no connection in time"
-    if isinstance(error, httpcore.TimeoutException):
-        return "it was silent for too long"
-    # The number that the system has for an error means nothing to a person, nor does where in
-    # OpenSSL's source it was found.
-    noise = r"^\[Errno -?\d+\] |^\[SSL: \w+\] | \(_ssl\.c:\d+\)$"
-    return re.sub(noise, "", cleaned(str(error))).rstrip(".") or "the connection broke"

@@ -37,6 +37,8 @@ PROFILE, ALL, INFO = (
     "/neurodata/metadata/dataset/get/all",
     f"/neurodata/metadata/dataset/{DATASET}/info",
 )
+UPLOAD = f"/neurodata/io/{DATASET}/upload"
+FORM = f"{UPLOAD}_url/mesh"
 DOWNLOAD, LINKS = "/neurodata/io/download_dataset", "/neurodata/io/download_url"
 
 
@@ -61,95 +63,85 @@ class Routes(Server):
         return [seen.target.partition("?")[0] for seen in self.seen]
 
 
-def at(server: Server, tmp_path: Path, told: list[str] | None = None) -> RestDestination:
+def at(server: Server, tmp_path: Path, said: list[str] | None = None) -> RestDestination:
     config = RestSettings(kind="rest", url=server.url, attempts=2)
     settings = PipelineSettings(state=tmp_path / "state", memory_limit=600_000_000, threads=1)
-    place = RestDestination("syndb", config, settings, (told if told is not None else []).append)
+    place = RestDestination("syndb", config, settings, (said if said is not None else []).append)
     place.use(SecretStr("token"))
     return place
 
 
+def no(status: int, detail: Any = "no") -> Reply:
+    return as_json({"detail": detail}, status)
+
+
 def uploaded(**other: Any) -> dict[str, Any]:
     """`UploadedSingleDatasetSchema`, with as little in it as it allows."""
-    return {"id": str(DATASET), "label": "A", "animal": 1, "microscopy": "TEM", "owner_id": "somebody", "brain_regions": [],
-            "syndb_tables": [4, 1], "number_of_units": 3} | other  # fmt: skip
+    least = {"id": str(DATASET), "label": "A", "animal": 1, "microscopy": "TEM"}
+    more = {"owner_id": "somebody", "brain_regions": [], "syndb_tables": [4, 1]}
+    return least | more | {"number_of_units": 3} | other
 
 
 # Metadata
 
 
-def test_what_a_server_leaves_out_or_sends_as_null_is_empty(tmp_path: Path) -> None:
-    nothing = dict.fromkeys(
-        (
-            "notes",
-            "data_license",
-            "mutations",
-            "publication_dois",
-            "authorized_group_names",
-            "dataset_collection_names",
-        ),
-        None,
-    )
-    for body in (uploaded(), uploaded(**nothing), uploaded(unknown={"key": 1})):
-        with Routes({INFO: as_json(body)}) as server:
-            info = at(server, tmp_path).info(DATASET)
-        assert info is not None
-        assert (info.metadata.license, info.metadata.data_license, info.metadata.notes) == (
-            "ODC_BY",
-            7,
-            "",
-        )
-        assert (info.metadata.animal_name, info.metadata.syndb_tables, info.metadata.mutations) == (
-            "MUS_MUSCULUS",
-            (1, 4),
-            (),
-        )
+NOTHING = dict.fromkeys(
+    [
+        "notes",
+        "data_license",
+        "mutations",
+        "publication_dois",
+        "authorized_group_names",
+        "dataset_collection_names",
+    ]
+)
+CODES = {"animal": 99, "data_license": 98, "syndb_tables": [97]}
 
 
-def test_codes_that_nobody_knows_are_shown_as_such(tmp_path: Path) -> None:
-    with Routes({INFO: as_json(uploaded(animal=99, data_license=98, syndb_tables=[97]))}) as server:
+@pytest.mark.parametrize(
+    ("other", "license", "animal", "tables"),
+    [
+        ({}, "ODC_BY", "MUS_MUSCULUS", (1, 4)),
+        (NOTHING, "ODC_BY", "MUS_MUSCULUS", (1, 4)),
+        ({"unknown": {"key": 1}}, "ODC_BY", "MUS_MUSCULUS", (1, 4)),
+        (CODES, "unknown (98)", "unknown (99)", (97,)),
+    ],
+)
+def test_what_a_server_leaves_out_sends_as_null_or_codes_otherwise(
+    other: dict[str, Any], license: str, animal: str, tables: tuple[int, ...], tmp_path: Path
+) -> None:
+    with Routes({INFO: as_json(uploaded(**other))}) as server:
         info = at(server, tmp_path).info(DATASET)
     assert info is not None
-    assert (info.metadata.animal_name, info.metadata.license, info.metadata.syndb_tables) == (
-        "unknown (99)",
-        "unknown (98)",
-        (97,),
-    )
+    found = info.metadata
+    assert (found.license, found.animal_name, found.syndb_tables) == (license, animal, tables)
+    assert (found.notes, found.mutations) == ("", ())
 
 
 # Refusals that may mean "there is none"
 
 
-@pytest.mark.parametrize("status", [403, 422])
-def test_a_refusal_about_a_dataset_that_nobody_lists_means_that_there_is_none(
-    status: int, tmp_path: Path
+def listed(dataset: object) -> Reply:
+    return as_json({"uuid_to_label": {str(dataset): "A"}})
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [(403, NotPermitted, r"somebody else.*no"), (422, DestinationRefused, r"422.*no")],
+)
+def test_a_refusal_about_a_dataset_that_is_not_listed_means_that_there_is_none(
+    status: int, error: type[PipelineError], said: str, tmp_path: Path
 ) -> None:
-    with Routes(
-        {
-            INFO: as_json({"detail": "no"}, status),
-            ALL: as_json({"uuid_to_label": {str(uuid4()): "other"}}),
-        }
-    ) as server:
+    with Routes({INFO: no(status), ALL: listed(uuid4())}) as server:
         assert at(server, tmp_path).info(DATASET) is None
-
-
-def test_a_refusal_about_a_dataset_that_is_listed_is_one(tmp_path: Path) -> None:
-    listed = as_json({"uuid_to_label": {str(DATASET).upper(): "A"}})
-    with (
-        Routes({INFO: as_json({"detail": "no"}, 403), ALL: listed}) as server,
-        pytest.raises(NotPermitted, match=r"somebody else.*no"),
-    ):
-        at(server, tmp_path).info(DATASET)
-    with (
-        Routes({INFO: as_json({"detail": "odd"}, 422), ALL: listed}) as server,
-        pytest.raises(DestinationRefused, match=r"422.*odd"),
-    ):
+    routes = {INFO: no(status), ALL: listed(str(DATASET).upper())}
+    with Routes(routes) as server, pytest.raises(error, match=said):
         at(server, tmp_path).info(DATASET)
 
 
-def test_who_is_not_verified_and_may_see_nothing_is_told_that(tmp_path: Path) -> None:
-    no = as_json({"detail": "verify first"}, 403)
-    routes = {INFO: no, ALL: no, PROFILE: as_json(ME | {"is_verified": False})}
+def test_who_is_not_verified_and_may_see_nothing_is_said_that(tmp_path: Path) -> None:
+    first = no(403, "verify first")
+    routes = {INFO: first, ALL: first, PROFILE: as_json(ME | {"is_verified": False})}
     with Routes(routes) as server, pytest.raises(NotVerified, match="verify first"):
         at(server, tmp_path).info(DATASET)
 
@@ -158,10 +150,9 @@ def test_who_is_not_verified_and_may_see_nothing_is_told_that(tmp_path: Path) ->
     "detail", ["not yours", {"message": "not yours", "dataset_id": str(DATASET)}]
 )
 def test_both_forms_of_403_name_dataset_and_owner(detail: Any, tmp_path: Path) -> None:
-    upload = f"/neurodata/io/{DATASET}/upload"
     owner = as_json({"id": "somebody", "email": "owner@lab.example"})
     routes = {
-        upload: as_json({"detail": detail}, 403),
+        UPLOAD: no(403, detail),
         INFO: as_json(uploaded()),
         "/user/profile/id/somebody": owner,
     }
@@ -185,7 +176,7 @@ def test_refusals_of_an_upload(
     status: int, detail: Any, error: type[PipelineError], tmp_path: Path
 ) -> None:
     with (
-        Routes({f"/neurodata/io/{DATASET}/upload": as_json({"detail": detail}, status)}) as server,
+        Routes({UPLOAD: no(status, detail)}) as server,
         pytest.raises(error) as caught,
     ):
         at(server, tmp_path).upload(DATASET, package(tmp_path, DATASET))
@@ -194,7 +185,7 @@ def test_refusals_of_an_upload(
 
 
 def test_the_uploads_query_says_where_and_when(tmp_path: Path) -> None:
-    with Routes({f"/neurodata/io/{DATASET}/upload": answer(204)}) as server:
+    with Routes({UPLOAD: answer(204)}) as server:
         at(server, tmp_path).upload(DATASET, package(tmp_path, DATASET))
     upload = next(seen for seen in server.seen if seen.method == "PATCH")
     query = dict(pair.split("=") for pair in upload.target.partition("?")[2].split("&"))
@@ -233,7 +224,7 @@ def test_addresses_from_the_server_are_not_trusted(tmp_path: Path) -> None:
     form = {"upload_url": url, "fields": {"key": "${filename}", "policy": "canary"}}
     routes = {
         DOWNLOAD: as_json({"download_url": url}),
-        f"/neurodata/io/{DATASET}/upload_url/mesh": as_json(form, 201),
+        FORM: as_json(form, 201),
     }
     with Routes(routes) as server:
         place = at(server, tmp_path)
@@ -245,22 +236,22 @@ def test_addresses_from_the_server_are_not_trusted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"no tar at all", b""])
-def test_a_download_that_is_no_tar_is_told_and_compares_nothing(
+def test_a_download_that_is_no_tar_is_said_and_compares_nothing(
     body: bytes, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    said: list[str] = []
     with Routes({"/file": answer(200, body)}) as server:
         server.routes[DOWNLOAD] = as_json({"download_url": f"{server.url}/file?signature=canary"})
-        checks = at(server, tmp_path, told).compare(DATASET, package(tmp_path, DATASET))
+        checks = at(server, tmp_path, said).compare(DATASET, package(tmp_path, DATASET))
     assert [check.found for check in checks] == [None, None]
-    assert "what it gave cannot be read" in told[-1]
-    assert "canary" not in "".join(told)
+    assert "what it gave cannot be read" in said[-1]
+    assert "canary" not in "".join(said)
 
 
 def test_a_form_that_does_not_name_files_is_refused(tmp_path: Path) -> None:
     with Routes({}) as server:
         form = {"upload_url": f"{server.url}/store", "fields": {"key": f"{DATASET}/fixed"}}
-        server.routes[f"/neurodata/io/{DATASET}/upload_url/mesh"] = as_json(form, 201)
+        server.routes[FORM] = as_json(form, 201)
         [failed] = at(server, tmp_path).put_files(DATASET, [mesh(tmp_path)])
     assert "would take the place of the one before" in failed.reason
     assert "/store" not in server.paths
@@ -270,32 +261,20 @@ def test_a_form_that_ended_is_asked_for_anew(tmp_path: Path) -> None:
     number = iter(range(1, 10))
 
     def form(seen: Seen) -> None:
-        as_json(
-            {
-                "upload_url": f"{server.url}/store{next(number)}",
-                "fields": {"key": "${filename}", "Content-Type": "x/y"},
-            },
-            201,
-        )(seen)
+        fields = {"key": "${filename}", "Content-Type": "x/y"}
+        url = f"{server.url}/store{next(number)}"
+        as_json({"upload_url": url, "fields": fields}, 201)(seen)
 
     denied = answer(
         403, b"<Error><Code>AccessDenied</Code><Message>Policy expired</Message></Error>"
     )
-    with Routes(
-        {
-            f"/neurodata/io/{DATASET}/upload_url/mesh": form,
-            "/store1": denied,
-            "/store2": answer(204),
-        }
-    ) as server:
+    with Routes({FORM: form, "/store1": denied, "/store2": answer(204)}) as server:
         place = at(server, tmp_path)
         assert place.put_files(DATASET, [mesh(tmp_path) for _ in range(6)]) == []
         assert server.paths.count("/store2") == 6
-        assert b"Content-Type: x/y" in next(
-            seen.body for seen in server.seen if seen.target == "/store2"
-        )
-        server.routes["/store2"] = denied
-        server.routes["/store3"] = denied
+        [sent, *_] = [seen.body for seen in server.seen if seen.target == "/store2"]
+        assert b"Content-Type: x/y" in sent
+        server.routes |= {"/store2": denied, "/store3": denied}
         [failed] = place.put_files(DATASET, [mesh(tmp_path)])
     assert failed.reason == "the object store answered 403 Forbidden: AccessDenied: Policy expired"
 
