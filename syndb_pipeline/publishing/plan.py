@@ -26,7 +26,8 @@ from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
-from syndb_pipeline.publishing.records import Approval, How, PublishRecords
+from syndb_pipeline.publishing.changes import changes_since
+from syndb_pipeline.publishing.records import Approval, How, PublishRecords, Since
 from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
 from syndb_pipeline.state.results import Links, lines_of, relations_of
@@ -135,6 +136,8 @@ class Plan(Packed):
     """What would be sent, and where to. `digest` covers `parts`; neither knows folders, times or
     the machine.
 
+    `since` says what changed since it was published last, as far as that is known.
+
     `relations` (table -> column -> target, how, resolved) are for people. They are no part of their
     own: the UUIDs of the rows that a column was joined to are in the tables, which `digest` covers,
     and why it was joined to them changes nothing that is sent.
@@ -151,6 +154,7 @@ class Plan(Packed):
     relations: Links
     parts: dict[str, str]
     inputs: dict[str, str]
+    since: Since | None = None
 
     @property
     def rows(self) -> int:
@@ -164,10 +168,12 @@ class Plan(Packed):
     @cached_property
     def content(self) -> dict[str, str]:
         """A digest of each table's rows and columns, whatever wrote its file. Reads the files."""
-        return {
-            table: digest_of_rows(self.package / TABLES_FOLDER / f"{table}.parquet")
-            for table in self.tables
-        }
+        return {name: digest_of_rows(path) for name, path in self.table_files.items()}
+
+    @property
+    def table_files(self) -> dict[str, Path]:
+        """The packed file of each table, on this machine."""
+        return _table_files(self.package, self.tables)
 
     @property
     def sent(self) -> Package:
@@ -218,6 +224,12 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
     # Whole and made from these very records, for its own record says so.
     manifest, inputs = Manifest.read(folder), context.ingested.inputs
     parts = _parts(manifest, destination, inputs)
+    since = changes_since(
+        context.settings,
+        PublishRecords(context.store),
+        (destination.name, destination.target),
+        _table_files(folder, manifest.tables),
+    )
     return Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
         digest=digest_of(parts),
@@ -230,7 +242,12 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         relations=verdict.details.relations,
         parts=parts,
         inputs=inputs,
+        since=since,
     )
+
+
+def _table_files(package: Path, tables: Iterable[str]) -> dict[str, Path]:
+    return {name: package / TABLES_FOLDER / f"{name}.parquet" for name in tables}
 
 
 def _require_current(context: Context, links: list[Link], done: str) -> None:
@@ -381,6 +398,8 @@ def describe(current: Plan) -> str:
     if current.set_aside:
         lines.append("Quarantined, not sent")
         lines += (f"  {name:<{width}}  {each}" for name, each in current.set_aside.items())
+    if current.since:
+        lines += current.since.lines(current.destination)
     meshes = sum(file.kind == "mesh" for file in current.files)
     files = f"{meshes:,} meshes, {len(current.files) - meshes:,} skeletons"
     lines.append(f"Files        {files}, {amount(current.file_bytes)}")

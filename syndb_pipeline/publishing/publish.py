@@ -156,7 +156,7 @@ class _Publication(Arrival):
             return None
         noted = self.records.last(self.plan.digest, self.destination.name, "receipt")
         if noted is None or self.records.receipt() != receipt:  # killed in between
-            self.records.write_receipt(receipt)
+            self.records.write_receipt(receipt, self.plan.table_files.values())
             self.note("receipt", "done")
         return receipt
 
@@ -227,7 +227,7 @@ class _Publication(Arrival):
             "published": datetime.now(UTC),
         }
         receipt = Receipt.model_validate(same | own)
-        path = self.records.write_receipt(receipt)
+        path = self.records.write_receipt(receipt, current.table_files.values())
         self.note("receipt", "done")
         tables = f"{len(checks)} table{'' if len(checks) == 1 else 's'}"
         where = f"to {self.destination.name}. Receipt: {path}"
@@ -398,12 +398,11 @@ class _Publication(Arrival):
             if table not in self.plan.tables:
                 self.log(f"{table}: {rows:,} {stay}; this plan has no such table")
         for check in checks:
-            more = (check.found or 0) - check.sent
-            if check.table in self.plan.set_aside and more > 0:
-                self.log(
-                    f"{check.table}: {more:,} {stay}; they may be earlier forms of rows that are "
-                    "quarantined now"
-                )
+            if (more := (check.found or 0) - check.sent) > 0:
+                why = "this plan does not have them"
+                if check.table in self.plan.set_aside:
+                    why = "they may be earlier forms of rows that are quarantined now"
+                self.log(f"{check.table}: {more:,} {stay}; {why}")
 
 
 def _unlike(check: TableCheck) -> str:

@@ -6,6 +6,7 @@ Belongs here: the records and writing them so that a crash loses none. Does not:
 
     approvals/<time>-<digest>.json   every approval ever given
     receipts/<plan digest>.json      the last receipt of each plan; receipt.json is the newest
+    tables/<plan digest>/            the tables of the newest receipt, to compare with later ones
     tombstones/<time>.json           every deletion
     journal.jsonl                    each step, before and after, one line each
 """
@@ -13,6 +14,7 @@ Belongs here: the records and writing them so that a crash loses none. Does not:
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,7 +29,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
 from syndb_pipeline.state.results import RowsSetAside
-from syndb_pipeline.state.store import DatasetStore, hold, write_atomically
+from syndb_pipeline.state.store import DatasetStore, hold, link_or_copy, write_atomically
 
 
 class _Kept(BaseModel):
@@ -57,13 +59,48 @@ class Approval(_Kept):
     parts: dict[str, str] = {}
 
 
+class Changes(_Kept):
+    """Of one table: rows that were not published before, that were with other values, and that were
+    and are not among the rows now."""
+
+    added: int
+    changed: int
+    withdrawn: int
+
+    def __str__(self) -> str:
+        counts = [f"{count:,} {what}" for what, count in self if count]
+        return ", ".join(counts) or "no row changed"
+
+
+class Since(_Kept):
+    """What changed since a publication, by table; tables of either."""
+
+    published: datetime
+    plan: str
+    tables: dict[str, Changes]
+
+    @property
+    def withdrawn(self) -> int:
+        """Rows that are published and not among the rows now."""
+        return sum(table.withdrawn for table in self.tables.values())
+
+    def lines(self, destination: str) -> Iterator[str]:
+        """It as text, for people."""
+        yield f"Since the publication of {self.published:%Y-%m-%d %H:%M} UTC"
+        width = max(map(len, self.tables), default=0)
+        yield from (f"  {name:<{width}}  {each}" for name, each in self.tables.items())
+        if self.withdrawn:
+            yield f"  Withdrawn rows stay at {destination}. To remove them, delete the dataset"
+            yield "  there (syndb-pipeline delete) and publish it again."
+
+
 class Receipt(_Kept):
     """What was published, to whom, and what was found there afterwards.
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
     uploads. `content` is `Plan.content`. `account` is what the destination calls who sent it, for
     people. Both are empty in receipts of before they were kept. `set_aside` has by table the rows
-    that were not sent.
+    that were not sent, `since` what changed since the receipt before.
     """
 
     plan: str
@@ -80,6 +117,7 @@ class Receipt(_Kept):
     upload: Upload
     tables: dict[str, TableCheck]
     content: dict[str, str] = {}
+    since: Since | None = None
     set_aside: dict[str, RowsSetAside] = {}
     number_of_units: int
     files: int
@@ -123,6 +161,7 @@ class PublishRecords:
         self.dataset = store.dataset
         self.folder = store.folder / "publish"
         self.receipt_path = self.folder / "receipt.json"
+        self._tables = self.folder / "tables"
         self._journal = self.folder / "journal.jsonl"
 
     @contextmanager
@@ -147,9 +186,30 @@ class PublishRecords:
         path = self.folder / "receipts" / f"{plan}.json" if plan else self.receipt_path
         return _kept(Receipt, path.read_bytes(), path) if path.is_file() else None
 
-    def write_receipt(self, receipt: Receipt) -> Path:
-        """Keep a receipt; returns where the newest is. A crash between the two files is repaired by
-        writing again."""
+    def tables_of(self, plan: str) -> dict[str, Path]:
+        """The tables of the newest receipt, which is that of `plan`; empty where they were not
+        kept."""
+        return {path.stem: path for path in sorted((self._tables / plan).glob("*.parquet"))}
+
+    def _keep_tables(self, plan: str, tables: Iterable[Path]) -> None:
+        """A second name for each of `tables` where the disk knows that, else a copy."""
+        kept, beside = self._tables / plan, self._tables / f".{plan}"
+        if not kept.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            for table in tables:
+                link_or_copy(table, beside / table.name)
+            flush(beside)
+            beside.rename(kept)
+            flush(self._tables)
+        for other in self._tables.iterdir():
+            if other != kept:
+                shutil.rmtree(other)
+
+    def write_receipt(self, receipt: Receipt, tables: Iterable[Path]) -> Path:
+        """Keep a receipt and the tables that were published; returns where the newest is. A crash
+        in between is repaired by writing again."""
+        self._keep_tables(receipt.plan, tables)
         text = receipt.model_dump_json(indent=1) + "\n"
         write_atomically(self.folder / "receipts" / f"{receipt.plan}.json", text)
         write_atomically(self.receipt_path, text)

@@ -6,8 +6,6 @@ made from, which each stage says.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +33,7 @@ from syndb_pipeline.state.store import (
     Rows,
     ValidateRecord,
     VerdictRecord,
+    link_or_copy,
 )
 
 
@@ -199,8 +198,5 @@ class Former:
         the disk knows that, else a copy.
         """
         source, target = self.folder / file, folder / file
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
         digests.adopt(target, self.record.outputs[file].sha256)

@@ -184,6 +184,15 @@ def replace_folder(new: Path, target: Path) -> None:
 _POLL_SECONDS = 0.5
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that is never written again a second name, where the disk knows that; else copy
+    it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 @contextmanager
 def hold(
     lock_file: Path,

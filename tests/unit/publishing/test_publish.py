@@ -183,6 +183,46 @@ def test_other_rows_or_files_are_sent(lab: Lab, name: str, old: str, new: str) -
     assert second.published > first.published
 
 
+def test_the_plan_and_receipt_say_what_changed_since_the_last_publication(lab: Lab) -> None:
+    assert plan(lab.context).since is None
+    lab.approved().publish()
+    lab.edit("vesicle.csv", "3,1,20.5\n4,1,20.5\n", "3,1,20.6\nnew,1,20.5\nnewer,1,20.5\n")
+    lab.edit("vesicle.csv", "0,1,20.5\n", "")
+    current = plan(lab.prepare().context)
+
+    assert current.since is not None
+    assert {name: str(each) for name, each in current.since.tables.items()} == {
+        "axon": "no row changed",
+        "vesicle": "2 added, 1 changed, 2 withdrawn",
+    }
+    assert "Withdrawn rows stay at local." in describe(current)
+    said: list[str] = []
+    receipt = lab.approved().publish(say=said.append)
+    assert receipt.since == current.since
+    assert [line for line in said if line.startswith("vesicle: 2 rows of an earlier upload stay")]
+
+    unchanged = plan(lab.context).since
+    assert unchanged is not None and unchanged.withdrawn == 0
+    assert unchanged.plan == receipt.plan
+    assert len(list((lab.records.folder / "tables").iterdir())) == 1
+
+
+def test_a_column_or_a_table_more_or_less_is_a_change(lab: Lab) -> None:
+    lab.approved().publish()
+    lab.edit("axon.csv", "cid,voxel_volume,mesh_path", "cid,mesh_volume,mesh_path").prepare()
+    since = plan(lab.context).since
+    assert since is not None and str(since.tables["axon"]) == "3 changed"
+    lab.edit("guide.yaml", "  vesicle: {file: vesicle.csv, parent: axon}\n", "").prepare()
+    since = plan(lab.context).since
+    assert since is not None and str(since.tables["vesicle"]) == "8 withdrawn"
+
+
+def test_after_a_deletion_there_is_nothing_to_compare_with(lab: Lab) -> None:
+    lab.approved().publish()
+    delete(lab.context.settings, DATASET, lab.node, "Guide example")
+    assert plan(lab.context).since is None
+
+
 def test_standing_approval_is_given_by_the_person_of_the_terms(lab: Lab) -> None:
     lab.edit("guide.yaml", "approval: manual", "approval: standing")
     receipt = lab.publish()
