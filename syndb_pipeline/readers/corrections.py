@@ -38,6 +38,7 @@ CHANGED: Final = "{file} holds another text there than `was`"
 ALREADY: Final = "{file} holds the corrected text itself"
 """Why a correction does not apply."""
 
+_REMOVE: Final = "Correct these lines of {source}, or remove them."
 _ADVICE: Final = {
     ALREADY: "Remove these lines from {source}.",
     CHANGED: (
@@ -179,9 +180,8 @@ def by_file(folder: Path, table: str, witness: files.Witness) -> dict[str, FileC
     if path.is_file():
         for each in read(path):
             fixes = found.setdefault(each.file, FileCorrections(each.file, f"{FOLDER}/{path.name}"))
-            if each.column:
-                fixes.cells.append(each)
-            else:
+            fixes.every.append(each)
+            if not each.column:
                 fixes.rows[each.line] = each
         witness.confirm(path)
     return found
@@ -189,18 +189,18 @@ def by_file(folder: Path, table: str, witness: files.Witness) -> dict[str, FileC
 
 @dataclass
 class FileCorrections:
-    """The corrections of one file, and what became of each: `applied`, or why not in `refused`.
+    """The corrections of one file, and what became of each that was settled: `outcome` is empty
+    where it applies, or says why not.
 
     `source` is the file they are from, as people know it.
     """
 
     file: str
     source: str
-    cells: list[Correction] = field(default_factory=list)
+    every: list[Correction] = field(default_factory=list)
     rows: dict[int, Correction] = field(default_factory=dict)
     sheet: str | None = None
-    applied: set[Correction] = field(default_factory=set)
-    refused: dict[Correction, str] = field(default_factory=dict)
+    outcome: dict[Correction, str] = field(default_factory=dict)
 
     @property
     def replaces(self) -> bool:
@@ -212,20 +212,20 @@ class FileCorrections:
     @property
     def open(self) -> list[Correction]:
         """Those of which nothing became yet."""
-        return [
-            each
-            for each in (*self.cells, *self.rows.values())
-            if each not in self.applied and each not in self.refused
-        ]
+        return [each for each in self.every if each not in self.outcome]
+
+    @property
+    def applied(self) -> list[Correction]:
+        return [each for each, why in self.outcome.items() if not why]
 
     def settle(self, correction: Correction, found: str) -> bool:
         """Whether `correction` applies to the text `found` in its place, which is noted."""
-        if unified(found) == correction.was:
-            self.applied.add(correction)
-            return True
-        already = correction.now and unified(found) == correction.now
-        self.refused[correction] = ALREADY if already else CHANGED
-        return False
+        why = ""
+        if unified(found) != correction.was:
+            already = correction.now and unified(found) == correction.now
+            why = ALREADY if already else CHANGED
+        self.outcome[correction] = why
+        return not why
 
     def in_place(
         self, source: Iterable[Record], delimiter: bytes, scratch: Path
@@ -251,10 +251,10 @@ class FileCorrections:
 
     def problems(self) -> Iterator[Problem]:
         """What is to be said of the corrections."""
-        if self.applied:
-            rows = [each for each in self.applied if not each.column]
+        if applied := self.applied:
+            rows = [each for each in applied if not each.column]
             counts = {
-                "cell{s} corrected": len(self.applied) - len(rows),
+                "cell{s} corrected": len(applied) - len(rows),
                 "row{s} rewritten": sum(bool(each.now) for each in rows),
                 "row{s} removed": sum(not each.now for each in rows),
             }
@@ -263,24 +263,22 @@ class FileCorrections:
                 for text, count in counts.items()
                 if count
             )
-            yield from self._problem(self.applied, APPLIED, what=what)
-        for reason in dict.fromkeys(self.refused.values()):
-            those = [each for each, why in self.refused.items() if why == reason]
-            advice = _ADVICE.get(reason, "Correct these lines of {source}, or remove them.")
-            values = {
-                "reason": reason.format(file=self.file, now=those[0].now),
-                "advice": advice.format(source=self.source),
-            }
-            for problem in self._problem(those, REFUSED, **values):
-                yield replace(problem, severity="hint" if reason == ALREADY else None)
+            yield from self._problem(applied, APPLIED, what=what)
+        for why in dict.fromkeys(filter(None, self.outcome.values())):
+            those = [each for each, reason in self.outcome.items() if reason == why]
+            advice = _ADVICE.get(why, _REMOVE).format(source=self.source)
+            reason = why.format(file=self.file, now=those[0].now)
+            for problem in self._problem(those, REFUSED, reason=reason, advice=advice):
+                yield replace(problem, severity="hint" if why == ALREADY else None)
 
     def unread(self, table: str) -> list[Problem]:
         """What is to be said where `table` does not read the file."""
-        values = {
-            "reason": f"{table} does not read {self.file}",
-            "advice": f"Correct these lines of {self.source}, or remove them.",
-        }
-        found = self._problem([*self.cells, *self.rows.values()], REFUSED, **values)
+        found = self._problem(
+            self.every,
+            REFUSED,
+            reason=f"{table} does not read {self.file}",
+            advice=_REMOVE.format(source=self.source),
+        )
         return [replace(problem, severity="warning") for problem in found]
 
     def _problem(

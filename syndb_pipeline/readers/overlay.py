@@ -110,11 +110,11 @@ def _with_cells(
     there = indexes_of(part, [fix.line for fix in fixes.open])
     for fix in fixes.open:
         if fix.line not in there:
-            fixes.refused[fix] = corrections.NO_ROW
+            fixes.outcome[fix] = corrections.NO_ROW
         elif fix.column and fix.column not in part.names:
-            fixes.refused[fix] = corrections.NO_COLUMN
+            fixes.outcome[fix] = corrections.NO_COLUMN
         elif fix.now and not fix.column:
-            fixes.refused[fix] = corrections.NO_LINE
+            fixes.outcome[fix] = corrections.NO_LINE
         else:
             at_line.setdefault(fix.line, []).append(fix)
     fitting: dict[tuple[int, int], Correction] = {}  # by row and column, -1 for the whole row
@@ -126,8 +126,7 @@ def _with_cells(
                 fitting[row, column] = fix
     for place in _misfits(connection, part, fitting):
         fix = fitting.pop(place)
-        fixes.applied.discard(fix)
-        fixes.refused[fix] = corrections.UNTYPED
+        fixes.outcome[fix] = corrections.UNTYPED
     return _changed(connection, part, fitting, scratch) if fitting else part
 
 
