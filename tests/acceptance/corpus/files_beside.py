@@ -185,7 +185,7 @@ SKELETONS = (
                 ]
             ),
         ),
-        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "seg_id, level", "first seven"),
+        finds("SYN-PATH-004", NEU, "swc_path", 3, 1, "eSWC", "first seven"),
     ),
     wrong(
         "a skeleton in micrometres",
