@@ -340,9 +340,8 @@ class _Header:
             " separates several values in it"
         )
         advice = (
-            "In a text file, remove the quotation marks around each line. In a spreadsheet, split"
-            " the column (Data, Text to Columns). Written by a program: let it read the source with"
-            f" {mark!r} as separator."
+            "Split it: remove quotation marks around whole lines, or let the program that wrote it"
+            f" take {mark!r} as separator."
         )
         self.report("SYN-READ-014", None, reason=reason, advice=advice)
 

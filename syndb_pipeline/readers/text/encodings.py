@@ -374,7 +374,7 @@ def _doubts(text: Path, file: str, setting: Setting) -> list[Problem]:
             # A sign by itself says nothing.
             if western and len(lines) < SAMPLE and IN_WORD.search(raw):
                 lines.append(raw)
-                places.add(number, line.decode())
+                places.add(number, line.decode().rstrip("\r"))
     if not lines or reading_of(lines, encoding) is not None:
         return []
     readings = readings_of(lines, returns=end == b"\r")

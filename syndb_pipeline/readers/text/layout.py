@@ -161,16 +161,14 @@ def _first_row(rows: list[Record], width: int) -> tuple[str, ...]:
 
 
 def _check_whole_lines(rows: list[Record], file: str, table: Table, config: TableConfig) -> None:
-    """Raise `Unreadable` when each line is one value although one character separates several in
-    it: quotation marks are around it as a whole, or the config says another delimiter.
+    """Raise `Unreadable` when lines are one value although one character separates several in
+    them: quotation marks are around each as a whole, or the config says another delimiter.
     """
-    if any(record.fault or len(record.values) != 1 for record in rows):
-        return
-    marks = {joined_by(record.values[0]) for record in rows}
-    if len(marks) != 1 or (mark := marks.pop()) is None:
-        return
-    if not any(record.plain for record in rows):
-        if len(rows) > 1:
+    mark = None
+    if all(len(record.values) == 1 and not record.fault for record in rows):
+        marks = {joined_by(record.values[0]) for record in rows}
+        mark = marks.pop() if len(marks) == 1 else None
+        if mark and len(rows) > 1 and not any(record.plain for record in rows):
             raise cannot_read(
                 file,
                 "each line as a whole is in quotation marks, so it is one value, although"
@@ -178,7 +176,11 @@ def _check_whole_lines(rows: list[Record], file: str, table: Table, config: Tabl
                 "Export it again without quotation marks around the lines, or remove them in a"
                 " text editor.",
             )
-    elif config.delimiter and len(config.names or DELIMITERS) > 1:
+    if not config.delimiter or len(config.names or DELIMITERS) == 1 or len(rows[0].values) > 1:
+        return
+    splits = {each: [(1, rows[0].shown.split(each))] for each in DELIMITERS if not config.names}
+    known = (each for each, row in splits.items() if headers.row_of_names(row, table, config))
+    if mark := next(known, mark):
         raise cannot_read(
             file,
             f"the config says that {config.delimiter!r} separates its values, and {mark!r} does",
@@ -213,12 +215,9 @@ def _check_not_aligned(rows: list[Record], mark: str, file: str, config: TableCo
             and (width == 1 or nameless or share > fitting)
         ):
             reason = f"several {what} stand between its values, and one separator is needed"
-            advice = (
-                "Export it with a comma or one tab between the values, or replace each run of"
-                f" {what} by one tab in a text editor. Where a value is empty, nothing may show it:"
-                " look at those lines."
+            raise cannot_read(
+                file, reason, "Export it again with a comma or one tab between the values."
             )
-            raise cannot_read(file, reason, advice)
 
 
 def _score(

@@ -27,7 +27,7 @@ NO_LETTER: Final = re.compile(rb"[\x80-\x9f]")
 on Macs.
 """
 
-_CAPITALS, _SMALL = "À-ÖØ-ÞŒŠŽŸ", "ß-öø-ÿœšž"
+_CAPITALS, _SMALL = "À-ÖØ-ÞŒŠŽŸ", "ß-öø-ÿœšžﬁﬂ"
 _LETTERS: Final = re.compile(
     r"(?<![^\x00-\x7f]{2})(?:(?<![a-zSMALL])(?:(?<![A-ZCAPITALS])[CAPITALS]"
     r"|[CAPITALS](?![a-zSMALL]))|(?<![A-ZCAPITALS]{2})[SMALL])".replace(
@@ -39,8 +39,8 @@ beginning or among capitals.
 """
 
 _SIGNS: Final = re.compile(
-    r"(?<![^\W\d_])(?:µ(?=[mMlLgsA]|\W|\Z)|°(?![a-zß-öø-ÿ])|[±×≤≥≈§€£](?![^\W\d_])|[½¼¾](?!\w))"
-    r"|(?<=[mM])[²³](?!\w)|(?<=[^\W\d_])’|[–—\xa0]|(?<!\w)[“‘«„…®™]|[”»…®™](?!\w)"
+    r"(?<![^\W\d_])(?:µ(?:(?=[mMlLgsA])|(?![^\W_]))|°(?![a-zß-öø-ÿ])|[±×≤≥≈§€£](?![^\W\d_])|[½¼¾](?![^\W_]))"
+    r"|(?<=[mM])[²³](?![^\W_])|(?<=[^\W\d_])’|(?<=.)[–—\xa0]|[–—\xa0](?=.)|(?<![^\W_])[“‘«„…®™]|[”»…®™](?![^\W_])"
 )
 """Signs beyond ASCII where a text may have them: µ before a unit, ² behind one, ’ behind a
 letter.
