@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 from uuid import UUID
 
 import duckdb
 
 from syndb_pipeline.base import engine
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.fence import Fence
 from syndb_pipeline.stages import runner
 from syndb_pipeline.state.stage import Context
@@ -55,8 +56,10 @@ def started_once(settings: PipelineSettings) -> Iterator[None]:
     if (settings.threads, settings.memory_limit) != (1, 1_000_000_000):
         yield
         return
+    _shared()
     with (
         patch.object(engine, "connect", _connect),
+        patch.object(casts, "prepare", lambda connection: None),
         patch.object(Fence, "__enter__", lambda fence: _fence()),
     ):
         yield
@@ -91,6 +94,9 @@ def _shared() -> duckdb.DuckDBPyConnection:
     )
     # Files change under the same path from one dataset to the next.
     shared.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
+    macros = Mock()
+    casts.prepare(macros)
+    shared.execute(macros.execute.call_args.args[0].replace(" TEMP ", " "))
     return shared
 
 

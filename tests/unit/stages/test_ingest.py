@@ -285,14 +285,16 @@ def test_rows_are_conserved_whatever_the_lines(
         assert done.tables["vesicle"].read + blank + breaks == written
 
 
-def test_equal_files_give_equal_bytes_whatever_the_threads(tmp_path: Path) -> None:
-    duckdb.execute(
-        "COPY (SELECT i AS cid, i / 7 AS voxel_radius FROM range(400000) t(i)) TO"
-        f" '{tmp_path}/v.csv'"
-    )
+@pytest.mark.parametrize("files", [1, 3])
+def test_equal_files_give_equal_bytes_whatever_the_threads(tmp_path: Path, files: int) -> None:
+    for number in range(files):
+        duckdb.execute(
+            f"COPY (SELECT {number} * 400_000 + i AS cid, i / 7 AS voxel_radius"
+            f" FROM range({400_000 // files}) t(i)) TO '{tmp_path}/v{number}.csv'"
+        )
     digests = set()
     for threads in (1, 2, 3):
-        context = context_for(tmp_path, {"vesicle": "v.csv"})
+        context = context_for(tmp_path, {"vesicle": "v*.csv"})
         context = type(context)(
             context.config, context.settings.model_copy(update={"threads": threads})
         )
