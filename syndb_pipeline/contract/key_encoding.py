@@ -1,4 +1,4 @@
-"""How keys lie on the disk: whole numbers where every key of a column is one as DuckDB would write
+"""How keys are kept on disk: whole numbers where every key of a column is one as DuckDB would write
 it, else text.
 
 Belongs here: reading either as the text that keys are, and SQL that gives a number only where its
@@ -6,7 +6,7 @@ digits are the text. Does not: which tables there are.
 
 A long id takes 8 bytes as a number, which Parquet packs well and DuckDB joins and counts fast, and
 18 as text. `01`, `1.0` and `1e3` are no such numbers: one of them keeps its whole column text. So
-the same keys lie the same way, whatever file they came in.
+the same keys are kept the same way, whatever file they came in.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def not_whole(error: duckdb.Error) -> str | None:
     """The `name` of the `whole_number` that ended a query with `error`; None where something else
     did.
     """
-    _, told, name = str(error).partition(_NOT_WHOLE)
-    return name.splitlines()[0].strip() if told else None
+    _, found, name = str(error).partition(_NOT_WHOLE)
+    return name.splitlines()[0].strip() if found else None
 
 
 def joined_key(parts: Sequence[str], joint: str = KEY_JOINT) -> str:

@@ -1,5 +1,5 @@
 """Which magnitudes a measure may have in nanometres, and how far apart two measures of one thing
-may lie.
+may be.
 
 Belongs here: every such threshold, and the few words that name units. Does not: asking tables.
 All thresholds are rules of this project (R).
@@ -70,7 +70,7 @@ hold.
 
 
 def window(table: str, column: str) -> tuple[float, float] | None:
-    """The range in which the median of a column may lie when it is in nanometres; None where
+    """The range in which the median of a column may be when it is in nanometres; None where
     nothing is known.
 
     A compact body of radius r has the volume 4/3 pi r^3 and the area 4 pi r^2; long ones have up to
@@ -117,7 +117,7 @@ divides all of them.
 """
 
 ALIKE: Final = 30.0
-"""How far beyond the middle half of a column (its quartiles) a converted value may lie to be one of
+"""How far beyond the middle half of a column (its quartiles) a converted value may be to be one of
 them.
 """
 
@@ -167,7 +167,7 @@ of 15 nm that is this many.
 """
 
 LENGTH_TOLERANCE: Final = 0.15
-"""How far, in powers of ten, a skeleton's length may lie from a thousand times cable_length:
+"""How far, in powers of ten, a skeleton's length may be from a thousand times cable_length:
 smoothing takes some of it.
 """
 
@@ -184,7 +184,7 @@ units.
 """
 
 NEAR_POWER: Final = 0.15
-"""How far, in powers of ten, a factor between centroids may lie from that of a unit: no part is in
+"""How far, in powers of ten, a factor between centroids may be from that of a unit: no part is in
 the middle of its parent.
 """
 
@@ -200,7 +200,7 @@ CLEARLY: Final = 0.4
 
 NEARER: Final = {2: 30.0}
 NEARER_OF_MANY: Final = 10.0
-"""How many times nearer children must lie to their parents with the axes exchanged: of two rows,
+"""How many times nearer children must be to their parents with the axes exchanged: of two rows,
 and of three and more.
 """
 

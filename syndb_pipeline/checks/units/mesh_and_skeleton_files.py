@@ -293,7 +293,7 @@ def _power_of_place(axes: Sequence[str]) -> str:
     """SQL of the power of a thousand that brings the centroid into the file's box; NULL in any
     doubt.
 
-    Asked only of boxes that lie aside of the origin on two axes, by more than a fifth of their
+    Asked only of boxes that are aside of the origin on two axes, by more than a fifth of their
     extent: a mesh in coordinates of its own starts at the origin or is around it, and any power
     may bring a point into such a box.
     """

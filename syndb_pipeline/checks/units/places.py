@@ -1,4 +1,4 @@
-"""Where children lie, against where the rows they are part of lie: on one scale, with axes in one
+"""Where children are, against where the rows they are part of are: on one scale, with axes in one
 order.
 
 Belongs here: SYN-UNIT-004 and SYN-UNIT-005, from one sample of each child table and its parents.
@@ -133,7 +133,7 @@ def _order(near: _Near) -> list[str] | None:
     """
     for order in permutations(range(len(near.axes))):
         moved = [(mine, theirs) for mine, theirs in enumerate(order) if mine != theirs]
-        if moved and (_follow(near, moved) or _lie_nearer(near, moved)):
+        if moved and (_follow(near, moved) or _are_nearer(near, moved)):
             return [near.axes[axis] for axis in order]
     return None
 
@@ -165,8 +165,8 @@ def _follow(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
     )
 
 
-def _lie_nearer(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
-    """Whether the children lie many times nearer to their parents with the axes moved."""
+def _are_nearer(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
+    """Whether the children are many times nearer to their parents with the axes moved."""
     times = magnitudes.NEARER.get(near.rows, magnitudes.NEARER_OF_MANY)
     pairs = _pairs(near.distances, moved)
     return near.rows > 1 and bool(pairs) and all(other * times < own for other, own in pairs)

@@ -1,4 +1,4 @@
-"""Keys that tables use for "no value": told even once where they are out of line; an ordinary
+"""Keys that tables use for "no value": reported even once where they are out of line; an ordinary
 numbering is not.
 """
 

@@ -191,7 +191,7 @@ def test_strange_skeletons_are_warned_of_and_taken(tmp_path: Path) -> None:
 
 
 def test_tables_that_name_the_same_file(tmp_path: Path) -> None:
-    """Each cell is told in its own table; one file is wrong for a mesh, its neighbour for a
+    """Each cell is reported in its own table; one file is wrong for a mesh, its neighbour for a
     skeleton.
     """
     tables = {

@@ -1,4 +1,4 @@
-"""Numbers that people write otherwise: each form told for what it is, and healed by the line that
+"""Numbers that people write otherwise: each form named for what it is, and healed by the line that
 is offered, in every format.
 
 Belongs here: files through ingest and validate. Does not: single labels (`test_validate.py`),

@@ -1,4 +1,4 @@
-"""Keys that lie on the disk as whole numbers: only where their digits are the text, and never seen
+"""Keys that are kept on disk as whole numbers: only where their digits are the text, and never seen
 as anything but text.
 """
 
@@ -77,15 +77,15 @@ def test_what_is_surely_digits_is_written_so() -> None:
     with duckdb.connect() as connection:
         connection.register("given", pa.table({"text": texts + numbers}))
         cast = "SELECT text, try_cast(text AS BIGINT) AS number FROM given"
-        told = f"SELECT text, number, {surely_digits('number', 'text')} AS sure FROM ({cast})"
+        cases = f"SELECT text, number, {surely_digits('number', 'text')} AS sure FROM ({cast})"
         assert (
             connection.execute(
-                f"SELECT text FROM ({told}) WHERE sure AND number::VARCHAR <> text"
+                f"SELECT text FROM ({cases}) WHERE sure AND number::VARCHAR <> text"
             ).fetchall()
             == []
         )
         sure, all_of_them = connection.execute(
-            f"SELECT count_if(sure), count(*) FROM ({told}) WHERE number::VARCHAR = text AND"
+            f"SELECT count_if(sure), count(*) FROM ({cases}) WHERE number::VARCHAR = text AND"
             " number > 0"
         ).fetchall()[0]
         assert sure > 0.95 * all_of_them > 10_000
