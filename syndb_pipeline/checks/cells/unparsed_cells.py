@@ -141,7 +141,11 @@ def describe(
         }
     if group.code == "SYN-VAL-002":
         return {"value": group.value.strip(), "setting": setting}
-    limit = column.max_length if group.code == "SYN-VAL-003" else _limit(column)
+    limit: object = column.max_length
+    if group.code == "SYN-VAL-005":
+        most = INT32_MAX if column.wire_type == "INTEGER" else INT64_MAX
+        number = column.kind is Kind.NUMBER
+        limit = "from about 4.9e-324 to 1.8e308" if number else f"up to {most:,}"
     return {"limit": limit, "suffix": column.suffix}
 
 
@@ -158,13 +162,6 @@ def _describe_number(cause: str, column: Column, table: Inspected, markers: str)
     return form.described(
         {"table": table.name, "markers": markers, "detail": detail, "setting": setting}
     )
-
-
-def _limit(column: Column) -> str:
-    """Which numbers the column holds, for a person."""
-    if column.kind is Kind.NUMBER:
-        return "from about 4.9e-324 to 1.8e308"
-    return f"up to {INT32_MAX if column.wire_type == 'INTEGER' else INT64_MAX:,}"
 
 
 # -- values out of range
@@ -207,10 +204,10 @@ def label_lone_numbers(failures: Failures, tables: Mapping[str, Inspected]) -> N
              'above')"""
     ).fetchall()
     for table, column, value in groups:
-        factor = tables[table].config.factor(tables[table].declared[column])
+        number = float(value) / tables[table].config.factor(tables[table].declared[column])
         failures.connection.execute(
             "UPDATE failures SET cause = ? WHERE code = 'SYN-VAL-001' AND tbl = ? AND col = ?",
-            [f"lone {round(float(value) / factor, 6):.15g}", table, column],
+            [f"lone {round(number, 6):.15g}", table, column],
         )
 
 
