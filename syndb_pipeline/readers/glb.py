@@ -47,7 +47,6 @@ MAX_FACES: Final = 20_000
 mostly has one.
 """
 
-_MAX_CHUNKS: Final = 64
 _BLOCK: Final = 1 << 20
 _TRIANGLES, _STRIP = 4, 5
 _FLAT: Final = 1e-6
@@ -120,31 +119,33 @@ def _chunks(path: Path, file: BinaryIO, size: int) -> tuple[bytes, tuple[int, in
     if length != size:
         missing = ", so its end is missing" if size < length else ""
         raise NoMesh(f"its header announces {length:,} bytes and it has {size:,}{missing}")
-    at, text, binary = 12, b"", None
-    for number in range(1, _MAX_CHUNKS + 1):
-        file.seek(at)
-        header = file.read(8)
-        if len(header) < 8:
-            raise NoMesh(f"it ends within the header of its chunk {number}")
-        length, kind = struct.unpack("<I4s", header)
-        at += 8
-        if at + length > size:
-            raise NoMesh(f"its chunk {number} announces {length:,} bytes and {size - at:,} follow")
-        if number == 1:
-            if kind != b"JSON":
-                raise NoMesh("its first chunk is not the JSON chunk")
-            if length > MAX_JSON:
-                raise NoMesh(
-                    f"its JSON chunk has {length:,} bytes, more than the {MAX_JSON:,} that are"
-                    " read; leave out what is no geometry"
-                )
-            text = file.read(length)
-        elif number == 2 and kind == b"BIN\0":
-            binary = (at, length)
-        at += length
-        if at == size:
-            return text, binary
-    raise NoMesh(f"it has more than {_MAX_CHUNKS} chunks")
+    kind, at, length = _chunk(file, 1, 12, size)
+    if kind != b"JSON":
+        raise NoMesh("its first chunk is not the JSON chunk")
+    if length > MAX_JSON:
+        raise NoMesh(
+            f"its JSON chunk has {length:,} bytes, more than the {MAX_JSON:,} that are read; leave"
+            " out what is no geometry"
+        )
+    text = file.read(length)
+    if at + length == size:
+        return text, None
+    kind, at, length = _chunk(file, 2, at + length, size)
+    return text, (at, length) if kind == b"BIN\0" else None
+
+
+def _chunk(file: BinaryIO, number: int, at: int, size: int) -> tuple[bytes, int, int]:
+    """The kind of the chunk whose header is at `at`, where its content starts and how long it
+    is.
+    """
+    file.seek(at)
+    header = file.read(8)
+    if len(header) < 8:
+        raise NoMesh(f"it ends within the header of its chunk {number}")
+    length, kind = struct.unpack("<I4s", header)
+    if at + 8 + length > size:
+        raise NoMesh(f"its chunk {number} announces {length:,} bytes and {size - at - 8:,} follow")
+    return kind, at + 8, length
 
 
 # -- its geometry

@@ -23,8 +23,6 @@ HEAD_BYTES: Final = 4096
 _UNCHANGED: Final = (
     "A new name does not change what a file holds: export or convert it, or leave the cell empty."
 )
-_OBJ_LINE: Final = re.compile(rb"^v[ \t]+-?[0-9.]+[^\n]*$|^f[ \t]+[0-9]+[^\n]*$", re.MULTILINE)
-_OBJ_WORDS: Final = (b"v", b"vn", b"vt", b"o", b"g", b"f", b"s", b"mtllib", b"usemtl")
 _STL_HEAD, _STL_FACE = 84, 50
 _GZIP: Final = b"\x1f\x8b"
 _BOMS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -113,25 +111,6 @@ def recognise_shape(path: Path) -> tuple[str, str]:
     size = path.stat().st_size - _STL_HEAD
     if known := _known(head, "mesh"):
         return known["is"], _UNCHANGED
-    if _is_obj(head):
-        return "a mesh in Wavefront OBJ text", _UNCHANGED
     if size >= _STL_FACE and size == _STL_FACE * struct.unpack_from("<I", head, 80)[0]:
         return "a mesh in binary STL", _UNCHANGED
     return "", ""
-
-
-def _is_obj(head: bytes) -> bool:
-    """Whether the lines of `head`, comments aside, are those of a Wavefront OBJ file: OBJ has no
-    signature.
-    """
-    lines = [line.strip() for line in head.removeprefix(codecs.BOM_UTF8).splitlines()]
-    words = [
-        line.split(None, 1)[0]
-        for line in lines[: max(1, len(lines) - 1)]
-        if line and not line.startswith(b"#")
-    ]
-    return (
-        bool(words)
-        and all(word in _OBJ_WORDS for word in words)
-        and _OBJ_LINE.search(head) is not None
-    )

@@ -99,7 +99,7 @@ def choose(report: Report, connection: duckdb.DuckDBPyConnection, limit: int = M
     ]
     rank = f"coalesce({literal(ranks)}[finding + 1], 99)" if ranks else "0"
     lines = parquet(report.context.store.stage("ingest") / UNREADABLE_FILE)
-    connection.execute(f"""CREATE OR REPLACE TEMP TABLE faults AS
+    connection.execute(f"""CREATE OR REPLACE TEMP VIEW faults AS
         SELECT {rank} AS rank, place, tbl, row_number, file, coalesce(sheet, '') AS sheet, line,
             col, code, finding, NULL AS text FROM {FAILING}
         UNION ALL BY NAME
