@@ -85,43 +85,20 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def test_a_lost_row_is_one_row_and_the_others_stay(lab: Lab) -> None:
-    package = lab.upload(axon=AXONS.format(rows=50), vesicle=VESICLES)
-    before, vesicles = lab.rows("axon"), lab.rows("vesicle")
-    assert lab.tamper("lose-row")
-    assert lab.rows("axon") == before[:-1]
-    assert lab.rows("vesicle") == vesicles
-    assert lab.counts() == (
-        {"axon": 50, "vesicle": 3},
-        53,
-    ), "the server goes on giving what it was sent"
-    assert [
-        (check.table, check.found, check.missing) for check in lab.node.compare(DATASET, package)
-    ] == [
-        ("axon", 49, 1),
-        ("vesicle", 3, 0),
-    ]
-
-
-def test_a_doubled_row_is_there_twice(lab: Lab) -> None:
-    package = lab.upload(axon=AXONS.format(rows=50))
-    before = lab.rows("axon")
-    assert lab.tamper("double-row")
-    assert lab.rows("axon") == [*before, before[-1]]
-    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
-        (51, 0)
-    ]
-
-
-def test_an_altered_row_keeps_its_key_and_every_other_row(lab: Lab) -> None:
-    package = lab.upload(axon=AXONS.format(rows=50))
-    before = lab.rows("axon")
-    assert lab.tamper("alter-row", counts="stored")
-    assert lab.rows("axon") == [*before[:-1], (before[-1][0], 24.5)]
-    assert lab.counts() == ({"axon": 50}, 50)
-    assert [(check.found, check.missing) for check in lab.node.compare(DATASET, package)] == [
-        (50, 1)
-    ]
+def test_one_row_is_lost_doubled_or_altered_and_the_others_stay(lab: Lab) -> None:
+    for kind, found, missing in (("lose-row", 49, 1), ("double-row", 51, 0), ("alter-row", 50, 1)):
+        package = lab.upload(axon=AXONS.format(rows=50), vesicle=VESICLES)
+        before, vesicles, counts = lab.rows("axon"), lab.rows("vesicle"), lab.counts()
+        assert lab.tamper(kind)
+        kept, last = before[:-1], before[-1]
+        after = {"lose-row": [], "double-row": [last, last], "alter-row": [(last[0], 24.5)]}
+        assert lab.rows("axon") == [*kept, *after[kind]]
+        assert lab.rows("vesicle") == vesicles
+        assert lab.counts() == counts, "the server goes on giving what it was sent"
+        checks = [(each.found, each.missing) for each in lab.node.compare(DATASET, package)]
+        assert checks == [(found, missing), (3, 0)]
+        lab.node.delete(DATASET)
+        lab.node.register(METADATA)
 
 
 def test_the_counts_can_follow_what_is_stored(lab: Lab) -> None:
@@ -146,30 +123,22 @@ def test_truncating_keeps_the_last_thousand_rows(lab: Lab) -> None:
     ("values", "altered"),
     [
         ("7::INTEGER AS terminal_count", 6),
-        ("0::INTEGER AS terminal_count", 1),
         ("(-2147483648)::INTEGER AS terminal_count", -2147483647),
         ("0::DOUBLE AS voxel_volume", 1.0),
         ("1e15::DOUBLE AS voxel_volume", 5e14),
         ("NULL::DOUBLE AS voxel_volume, 3::INTEGER AS terminal_count", 2),
+        ("'gaba' AS neurotransmitter", "gabax"),
+        ("md5('p')::UUID AS parent_id", None),
     ],
 )
-def test_every_kind_of_value_is_altered(lab: Lab, values: str, altered: float) -> None:
-    lab.upload(axon=f"SELECT md5('a')::UUID AS cid, {values}")
-    assert lab.tamper("alter-row")
-    assert lab.rows("axon")[0][-1] == altered
-
-
-def test_text_and_references_are_altered(lab: Lab) -> None:
-    lab.upload(
-        vesicle="SELECT md5('v')::UUID AS cid, 'gaba' AS neurotransmitter",
-        axon="SELECT md5('a')::UUID AS cid, uuid() AS parent_id",
-    )
-    (axon,) = lab.rows("axon")
-    assert lab.tamper("alter-row", "vesicle")
-    assert lab.rows("vesicle")[0][1] == "gabax"
-    assert lab.tamper("alter-row", "axon")
-    assert lab.rows("axon")[0][0] == axon[0]
-    assert lab.rows("axon")[0][1] != axon[1]
+def test_every_kind_of_value_is_altered(lab: Lab, values: str, altered: Any) -> None:
+    table = "vesicle" if isinstance(altered, str) else "axon"
+    lab.upload(**{table: f"SELECT md5('a')::UUID AS cid, {values}"})
+    [before] = lab.rows(table)
+    assert lab.tamper("alter-row", table)
+    [after] = lab.rows(table)
+    assert after[0] == before[0] and after[-1] != before[-1]
+    assert altered in (None, after[-1])
 
 
 def test_a_table_of_keys_alone_has_a_key_altered(lab: Lab) -> None:
@@ -177,8 +146,7 @@ def test_a_table_of_keys_alone_has_a_key_altered(lab: Lab) -> None:
     first, second = lab.rows("axon")
     assert lab.tamper("alter-row")
     now = lab.rows("axon")
-    assert now[0] == first
-    assert now[1] != second
+    assert now[0] == first and now[1] != second
 
 
 @pytest.mark.parametrize("fault", ["lose-row", "double-row", "alter-row", "truncate"])
