@@ -221,7 +221,6 @@ class _Publication(Arrival):
             "approval": approval,
             "upload": upload,
             "tables": {check.table: check for check in checks},
-            "content": current.content,
             "number_of_units": info.number_of_units,
             "files": len(current.files),
             "published": datetime.now(UTC),

@@ -142,13 +142,10 @@ class Account(Strict):
     """An account of a file of accounts, which has `users:` with a list of them."""
 
     email: Annotated[Text, Field(max_length=320)]
-    password: SecretStr | None = Field(
-        default=None, description="Made up, and printed at each start, when left out."
-    )
-    verified: bool = Field(
-        default=False,
-        description="Whether the academic status is verified; without it nothing can be written.",
-    )
+    password: SecretStr | None = None
+    """Made up, and printed at each start, when left out."""
+    verified: bool = False
+    """Whether the academic status is verified; without it nothing can be written."""
     superuser: bool = False
     groups: tuple[Text, ...] = ()
 

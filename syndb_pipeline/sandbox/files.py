@@ -331,13 +331,9 @@ def _table(dataset: UUID, place: int, text: str) -> str:
 # Meshes and skeletons
 
 _ERRORS: Final = {
-    "AccessDenied": (403, "Access Denied"),
-    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
-    "InvalidArgument": (400, "POST requires exactly one file upload per request."),
-    "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed form-data."),
-    "NoSuchBucket": (404, "The specified bucket does not exist"),
-    "NoSuchKey": (404, "The specified key does not exist."),
-    "SignatureDoesNotMatch": (403, "The request signature does not match the one we calculated."),
+    **dict.fromkeys(("EntityTooLarge", "InvalidArgument", "MalformedPOSTRequest"), 400),
+    **dict.fromkeys(("AccessDenied", "SignatureDoesNotMatch"), 403),
+    **dict.fromkeys(("NoSuchBucket", "NoSuchKey"), 404),
 }
 _ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -349,10 +345,10 @@ class S3Error(Exception):
 
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(code)
-        self.status, known = _ERRORS[code]
+        self.status = _ERRORS[code]
         self.body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{code}</Code><Message>{escape(message or known)}</Message></Error>"
+            f"<Error><Code>{code}</Code><Message>{escape(message or code)}</Message></Error>"
         )
 
 
