@@ -9,6 +9,7 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 # types.
 
 from enum import Enum
+from typing import cast
 
 import dagster as dg
 from pydantic import Field
@@ -21,7 +22,7 @@ from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown
 from syndb_pipeline.publishing import publish as publishing
-from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.publishing.records import How, PublishRecords
 from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
 from syndb_pipeline.stages.runner import STAGES, run_stage
@@ -42,6 +43,9 @@ PUBLISH_OP = "publish_dataset"
 """Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a
 job.
 """
+
+APPROVED = "syndb/approved"
+"""Tag of a run that a command started: how its approval was given. In others it was in the UI."""
 
 
 IN_THE_UI = (
@@ -161,6 +165,7 @@ def publish(
                 dataset,
                 config.approve or None,
                 by=config.approved_by or None,
+                how=cast(How, context.run.tags.get(APPROVED, "ui")),
                 wait=pipeline.lock_wait_seconds,
                 watch=dataset.watch,
                 outcome=config.outcome.value if config.outcome else None,

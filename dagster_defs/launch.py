@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
+from dagster_defs.assets import APPROVED
 from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks, told_in
 from dagster_defs.home import dagster_home
@@ -34,7 +35,7 @@ from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
-from syndb_pipeline.publishing.records import PublishRecords, Receipt
+from syndb_pipeline.publishing.records import How, PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore, Record
 
@@ -66,13 +67,15 @@ def launch(
     *,
     publish: bool = False,
     approve: str | None = None,
+    how: How = "option",
     say: Callable[[str], None] = lambda line: None,
     watch: Watch | None = None,
 ) -> LaunchResult:
     """Prepare the dataset of `config_path`, and publish it if asked, as a Dagster run in this
     process on the instance that the UI shows.
 
-    `approve` is the digest of the approved plan; None leaves it to standing approval. `say` gets
+    `approve` is the digest of the approved plan, given as `how` says; None leaves it to standing
+    approval. `say` gets
     each line of progress; with `watch`, which draws it, all but those that say how far something
     is. Raises `ConfigError` for a config that cannot be used; what happens within the run comes
     back in the result.
@@ -106,7 +109,7 @@ def launch(
                 job,
                 instance,
                 run_config,
-                tags={"dagster/partition": name, **process_tags(), **_IN_THE_UI},
+                tags={"dagster/partition": name, APPROVED: how, **process_tags(), **_IN_THE_UI},
             )
         finally:
             show_tracebacks()

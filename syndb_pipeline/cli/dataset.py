@@ -19,6 +19,7 @@ from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
     from syndb_pipeline.publishing.plan import Plan
+    from syndb_pipeline.publishing.records import How
 
 _WIDTH: Final = 80
 
@@ -209,9 +210,10 @@ def publish(
     context = terminal.open_context(config, settings)
     terminal.refuse_changes(context, approve)
     verdict, current = terminal.prepared(context, as_json=as_json)
+    how: How = "option" if approve else "prompt"
     approve = approve or terminal.ask_approval(context, current)
     with terminal.progress() as watch:
-        receipt = send(context, approve, terminal.say, watch=watch, outcome=outcome)
+        receipt = send(context, approve, terminal.say, how=how, watch=watch, outcome=outcome)
     if as_json:
         terminal.print_json(verdict, digest=current.digest, receipt=receipt)
     else:
@@ -233,10 +235,16 @@ def run(
     context = terminal.open_context(config, settings)
     launch = terminal.launcher()
 
-    def launched(publish: bool, approve: str | None) -> Any:
+    def launched(publish: bool, approve: str | None, how: How = "option") -> Any:
         with terminal.progress() as watch:
             return launch(
-                config, settings, publish=publish, approve=approve, say=terminal.say, watch=watch
+                config,
+                settings,
+                publish=publish,
+                approve=approve,
+                how=how,
+                say=terminal.say,
+                watch=watch,
             )
 
     unattended = approve is not None or context.config.publish.approval == "standing"
@@ -249,7 +257,7 @@ def run(
         _, plan_now = terminal.prepared(context, say=lambda line: None)
         # None where an approval is kept already; without one the run ends with exit 4 and says how
         # to approve.
-        result = launched(True, terminal.ask_approval(context, plan_now))
+        result = launched(True, terminal.ask_approval(context, plan_now), "prompt")
     receipt = result.receipt
     if as_json:
         terminal.print_json(

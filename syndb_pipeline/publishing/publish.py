@@ -42,7 +42,7 @@ from syndb_pipeline.destinations.embedded.node import operating_system_user
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
-from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt
+from syndb_pipeline.publishing.records import Approval, How, PublishRecords, Receipt
 from syndb_pipeline.state.stage import Context
 
 
@@ -52,6 +52,7 @@ def publish(
     say: Callable[[str], None] | None = None,
     *,
     by: str | None = None,
+    how: How = "option",
     destination: Destination | None = None,
     wait: float = 0,
     watch: Watch | None = None,
@@ -65,6 +66,7 @@ def publish(
             or standing approval of exactly this plan must be there.
         say: Called with lines about what is done.
         by: Who gives `approve`; the operating system's user when it is left out.
+        how: In which way `approve` was given.
         destination: In place of the one the config names.
         wait: How many seconds to wait for another process that publishes the dataset.
         watch: Called with how far the sending is; without it `say` is, in lines.
@@ -101,12 +103,12 @@ def publish(
             command=f"syndb-pipeline publish {config.path}",
         )
         if approve is not None and not planning.names(approve, current.digest):
-            planning.approve(context, current, approve, "", "option")  # raises, and says why
+            planning.approve(context, current, approve, "", how)  # raises, and says why
         info = destination.info(current.dataset)
         if (receipt := run.published(info)) is not None:
             say(f"Published already on {_time(receipt.published)}; nothing to send.")
             return receipt
-        return run.run(run.approval(info, approve, by or operating_system_user()))
+        return run.run(run.approval(info, approve, by or operating_system_user(), how))
 
 
 _SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and skeletons")
@@ -175,7 +177,7 @@ class _Publication(Arrival):
             return None
         return receipt.model_copy(update={"plan": self.plan.digest})
 
-    def approval(self, info: DatasetInfo | None, given: str | None, by: str) -> Approval:
+    def approval(self, info: DatasetInfo | None, given: str | None, by: str, how: How) -> Approval:
         """The approval of this plan: kept, `given` by a person now, or standing. Raises
         `ApprovalError`."""
         context, current, name = self.context, self.plan, self.destination.name
@@ -184,7 +186,7 @@ class _Publication(Arrival):
         if kept := valid_approvals(context, current, since):
             return kept[-1]
         if given is not None:
-            return planning.approve(context, current, given, by, "option")
+            return planning.approve(context, current, given, by, how)
         config, every = context.config, self.records.approvals()
         by_person = any(each.how != "standing" and _after(each, since) for each in every)
         if config.publish.approval == "standing" and (since is None or by_person):

@@ -432,7 +432,7 @@ def test_the_digest_typed_at_the_prompt_publishes_and_the_label_deletes(
     assert "PUBLISHED Guide example" in shown
     assert lab.published(GUIDE).counts == {"axon": 3, "vesicle": 8}
     receipt = lab.call("status", "guide.yaml", "--json").report["receipt"]
-    assert receipt["plan"] == digest_in(shown)
+    assert (receipt["plan"], receipt["approval"]["how"]) == (digest_in(shown), "prompt")
     if command == "publish":
         code, shown = ask(
             lab, "delete", "guide.yaml", prompt="Label:", answer=lambda seen: "Guide example"

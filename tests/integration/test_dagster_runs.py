@@ -333,6 +333,7 @@ def test_publishing_needs_approval_of_this_very_plan(lab: Lab) -> None:
     again = launch(config, lab.pipeline_file, publish=True)
     assert again.succeeded
     assert again.receipt is not None and again.receipt.plan.startswith(digest)
+    assert again.receipt.approval.how == "ui"
 
 
 def test_deleting_wants_the_label_typed(lab: Lab) -> None:
