@@ -186,24 +186,30 @@ def check_rounded(
         damaged: columns of it that are damaged for certain, and left out.
         hinted: whether a scan of its keys hinted at something (`is_hinted`).
     """
-    path, findings = data.tables[table], []
+    path, numbers, findings = data.tables[table], {}, []
     declared = contract_columns(table, path)
-    for name in sorted(declared, key=lambda name: name != "cid"):
-        column = declared[name]
+    for name, column in declared.items():
         key = column.kind in (Kind.KEY, Kind.REFERENCE)
-        if name in damaged or not (key or column.wire_type == "BIGINT"):
+        if name not in damaged and (key or column.wire_type == "BIGINT"):
+            stored = not key or is_number(path, name)
+            numbers[name] = long_number(quote(name), stored=stored)
+    if not numbers:
+        return []
+    # Mostly the first rows have no long id, and no column needs a look of its own.
+    counts = ", ".join(f"count({number})" for number in numbers.values())
+    some = data.row(f"SELECT {counts} FROM (FROM {parquet(path)} LIMIT {_SAMPLE})")
+    long = dict(zip(numbers, some, strict=True))
+    for name in sorted(numbers, key=lambda name: name != "cid"):
+        if not (hinted if name == "cid" else long[name]):
             continue
-        number = long_number(quote(name), stored=not key or is_number(path, name))
+        number = numbers[name]
         source = (
             f"(SELECT file_row_number AS row, {quote(name)} AS value, abs({number}::HUGEINT) AS v "
             f"FROM {parquet(path, row_number=True)})"
         )
-        if name == "cid":
-            asked = hinted
-        else:
-            sample = f"(FROM {source} LIMIT {_SAMPLE})"
-            targets = [target for target in column.targets if target in data.ids]
-            asked = bool(_judge(data, sample)) and _finds_rows(data, sample, targets)
+        sample = f"(FROM {source} LIMIT {_SAMPLE})"
+        targets = [target for target in declared[name].targets if target in data.ids]
+        asked = name == "cid" or (_judge(data, sample) and _finds_rows(data, sample, targets))
         if asked and (verdict := _judge(data, source)):
             grid = verdict.grid
             on_it = f"SELECT row, value FROM {source} WHERE {grid.long} AND {grid.on_it}"

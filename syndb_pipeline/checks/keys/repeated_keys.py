@@ -169,8 +169,8 @@ def _restarting(found: _Repeated) -> str | None:
     """The columns that make a key together, where one other column differs between all rows of a
     cid, but for copies of whole rows.
     """
-    data, table, tables = found.data, found.table, found.data.context.config.tables
-    if tables[table.name].key or (found.alike and found.unread):
+    data, table = found.data, found.table
+    if data.context.config.tables[table.name].key or (found.alike and found.unread):
         return None
     for column in sorted(table.references, key=lambda name: name != "parent_id"):
         if column not in found.columns:
@@ -184,13 +184,7 @@ def _restarting(found: _Repeated) -> str | None:
         if found.alike:
             return found.say("restarting_but_for_copies", column=column)
         example = KEY_JOINT.join(data.row(f"{rows} LIMIT 1"))
-        whole = f"; tables that name these rows then need the whole key, e.g. {example}"
-        named = any(
-            table.name in each.targets
-            for other in tables.keys() - {table.name}
-            for each in TABLES[other].columns.values()
-        )
-        return found.say("restarting", column=column, whole=whole if named else "")
+        return found.say("restarting", column=column, example=example)
     return None
 
 

@@ -64,6 +64,9 @@ CAUSES: Final = causes(_FILE, OrphanCause)
 
 _FORMS: Final = {name: cause for name, cause in CAUSES.items() if cause.form}
 
+_COMMONEST: Final = ("decimal", "zeros", "case")
+"""Forms that are tried first on a pair of texts."""
+
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the macros of `orphans.toml` and `form_<cause>(x)` for each form; any number of
@@ -91,14 +94,6 @@ def with_form(query: str, column: str) -> str:
     return f"SELECT * EXCLUDE (form_plain) FROM ({query})"
 
 
-_QUICK: Final = """WHEN value = key || '.0' THEN 'decimal:here'
-    WHEN key = value || '.0' THEN 'decimal:there'
-    WHEN lower(value) = lower(key) THEN 'case:both'
-    WHEN ltrim(value, '0') = ltrim(key, '0') AND value BETWEEN '1' AND '9z' THEN 'zeros:there'
-    WHEN ltrim(value, '0') = ltrim(key, '0') AND key BETWEEN '1' AND '9z' THEN 'zeros:here'"""
-"""SQL cases of the commonest differences."""
-
-
 def _difference() -> str:
     """SQL: the form that makes the texts `value` and `key` equal, as "<cause>:<side>", or
     "spelling:both".
@@ -107,7 +102,8 @@ def _difference() -> str:
     changes both.
     """
     cases = []
-    for name, cause in _FORMS.items():
+    for name in dict.fromkeys([*_COMMONEST, *_FORMS]):
+        cause = _FORMS[name]
         one, other = f"form_{name}(value)", f"form_{name}(key)"
         when = f"{one} = {other}"
         if cause.letters:
@@ -115,7 +111,7 @@ def _difference() -> str:
         side = f"WHEN {one} = value THEN 'there' WHEN {other} = key THEN 'here'"
         side = "'both'" if cause.symmetric else f"CASE {side} ELSE 'both' END"
         cases.append(f"WHEN {when} THEN '{name}:' || {side}")
-    return f"CASE {_QUICK} {' '.join(cases)} ELSE 'spelling:both' END"
+    return f"CASE {' '.join(cases)} ELSE 'spelling:both' END"
 
 
 @dataclass
@@ -200,7 +196,7 @@ class Search(Asking):
     def written_otherwise(self) -> None:
         """Orphans of which the target has the key, written differently."""
         orphans, keys = with_form(self.pending, "value"), with_form(self.keys, "key")
-        order = literal(["decimal", "zeros", "case", *_FORMS, "spelling"])
+        order = literal([*_COMMONEST, *_FORMS, "spelling"])
         self.match(
             _difference(),
             f"SELECT value, nullif(form, '') AS form FROM ({orphans})",

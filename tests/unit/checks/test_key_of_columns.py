@@ -116,8 +116,10 @@ def test_a_column_of_the_key_that_is_not_there_is_told(tmp_path: Path) -> None:
         "synapse": {"columns": {"id": "cid"}, "ignore": ["body"], "key": ["parent_id", "cid"]}
     }
     lab = Lab(tmp_path, {"neuron": NEURONS, "synapse": SYNAPSES}, settings)
-    told = lab.check().finding("SYN-COL-006")
-    assert "no column 'parent_id'" in told.message and "`tables.synapse.key`" in told.message
+    reported = lab.check().finding("SYN-COL-006")
+    assert (
+        "no column 'parent_id'" in reported.message and "`tables.synapse.key`" in reported.message
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ids in short form and keys with marks: told in keys, references and 64-bit ids, in every format;
+"""Ids in short form and keys with marks: reported in keys, references and 64-bit ids, in every format;
 names that look like them are not.
 """
 
@@ -122,11 +122,11 @@ def test_marks_around_keys_are_told_on_both_sides(tmp_path: Path, mark: str, suf
     checked = written_lab(
         tmp_path, {"neuron": {"cid": keys}, "axon": {"cid": ["a", "b"], "parent_id": keys}}, suffix
     ).check()
-    told = {
+    reported = {
         (f.table, f.column): (f.count, f.severity, f.examples[0].value)
         for f in checked.all("SYN-ID-008")
     }
-    assert told == {
+    assert reported == {
         ("neuron", "cid"): (2, "warning", keys[0]),
         ("axon", "parent_id"): (2, "warning", keys[0]),
     }

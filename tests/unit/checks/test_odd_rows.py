@@ -31,7 +31,7 @@ def write(folder: Path, rows: Rows, kind: str, name: str = "n") -> str:
     return write_rows(folder / f"{name}.{kind}", rows, numbers=True)
 
 
-def told(folder: Path, table: str, config: str | dict[str, Any], **more: Any) -> list[Finding]:
+def reported(folder: Path, table: str, config: str | dict[str, Any], **more: Any) -> list[Finding]:
     """The findings about rows that may be none, of a run up to assign_ids."""
     context = context_for(folder, {table: config}, **more)
     with context.store.lock():
@@ -101,7 +101,7 @@ def test_rows_that_may_be_no_data(
 ) -> None:
     header = ["cid", "voxel_volume", *([column] if column != "cid" else [])]
     file = write(tmp_path, [header, *([*row, ""][: len(header)] for row in rows)], kind)
-    (finding,) = told(tmp_path, "neuron", file)
+    (finding,) = reported(tmp_path, "neuron", file)
     assert (finding.severity, finding.count, finding.column) == ("warning", len(values), column)
     assert [example.value for example in finding.examples] == values
     assert words in finding.message and finding.settings == []
@@ -110,7 +110,7 @@ def test_rows_that_may_be_no_data(
 @pytest.mark.parametrize("kind", KINDS)
 def test_remarks_in_a_table_of_nothing_but_keys(tmp_path: Path, kind: str) -> None:
     rows = [["cid"], *([f"n{number}"] for number in range(12)), ["measured by hand"]]
-    (finding,) = told(tmp_path, "neuron", write(tmp_path, rows, kind))
+    (finding,) = reported(tmp_path, "neuron", write(tmp_path, rows, kind))
     assert finding.examples[0].value == "measured by hand"
 
 
@@ -135,7 +135,7 @@ def test_a_column_that_is_not_read_says_so(
     rows += [[str(count + number + 1), word, "10", "3.5"] for number, word in enumerate(words)]
     file = write(tmp_path, [["cid", "Label", "mesh_surface_area", "Mean"], *rows], kind)
     config = {"file": file, "ignore": ["Label", "Mean"]}
-    findings = told(tmp_path, "neuron", config)
+    findings = reported(tmp_path, "neuron", config)
     assert [finding.count for finding in findings] == ([found] if found else [])
     for finding in findings:
         assert {example.column for example in finding.examples} == {"Label"}
@@ -152,7 +152,7 @@ def test_each_of_several_files_has_its_totals(tmp_path: Path) -> None:
     for part in range(4):
         rows = [["cid", "Label", "voxel_volume"], [f"{part}1", "a", "5"], [f"{part}2", "Mean", "5"]]
         write(tmp_path, rows, "csv", f"part{part}")
-    (finding,) = told(tmp_path, "neuron", {"file": "part*.csv", "ignore": ["Label"]})
+    (finding,) = reported(tmp_path, "neuron", {"file": "part*.csv", "ignore": ["Label"]})
     assert (finding.count, finding.file) == (4, None)
     assert [(place.file, place.row) for place in finding.examples] == [
         (f"part{part}.csv", 3) for part in range(4)
@@ -173,7 +173,7 @@ def test_each_of_several_files_has_its_totals(tmp_path: Path) -> None:
 def test_labels_that_are_data(tmp_path: Path, labels: list[str]) -> None:
     rows = [[str(number), label, "5"] for number, label in enumerate(labels)]
     file = write(tmp_path, [["cid", "Label", "voxel_volume"], *rows], "csv")
-    assert told(tmp_path, "neuron", {"file": file, "ignore": ["Label"]}) == []
+    assert reported(tmp_path, "neuron", {"file": file, "ignore": ["Label"]}) == []
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_labels_that_are_data(tmp_path: Path, labels: list[str]) -> None:
 )
 def test_keys_that_are_data(tmp_path: Path, rows: Rows) -> None:
     file = write(tmp_path, [["cid", "voxel_volume"], *rows], "csv")
-    assert told(tmp_path, "neuron", file) == []
+    assert reported(tmp_path, "neuron", file) == []
 
 
 @pytest.mark.parametrize("label", ["Total", None])
@@ -280,5 +280,5 @@ def test_the_config_alone_may_make_an_error_of_it(
     tmp_path: Path, more: dict[str, Any], severity: str
 ) -> None:
     rows = [["cid", "voxel_volume"], *numbered(3, ["5"]), ["Total", "-5"]]
-    (finding,) = told(tmp_path, "neuron", write(tmp_path, rows, "csv"), **more)
+    (finding,) = reported(tmp_path, "neuron", write(tmp_path, rows, "csv"), **more)
     assert finding.severity == severity

@@ -27,7 +27,7 @@ def kept(lab: Lab, stage: str) -> list[tuple[Any, ...]]:
     return failures.select("row_number", "col", "value").rows()
 
 
-def told(record: Record) -> list[str | None]:
+def reported(record: Record) -> list[str | None]:
     return [example.value for finding in record.findings for example in finding.examples]
 
 
@@ -67,7 +67,7 @@ def test_a_file_that_changed_since_says_nothing(tmp_path: Path, now: str | None)
         else:
             lab.write("neuron", now)
         record = run_stage(context, "validate")
-    assert told(record) == ["-1.0", "-1000.0", "-0.5", "-2"]
+    assert reported(record) == ["-1.0", "-1000.0", "-0.5", "-2"]
     assert record.tables["neuron"].rejected == 3
 
 
@@ -105,7 +105,7 @@ def test_a_cell_that_breaks_two_rules_is_kept_twice_and_no_more(tmp_path: Path) 
 def test_decimal_commas_and_grouped_thousands(tmp_path: Path) -> None:
     table = "cid;cable_length\nn1;-1.234,50\nn2;-,5\n"
     lab = Lab(tmp_path, {"neuron": table}, {"neuron": {"decimal": ",", "thousands": "."}})
-    assert told(lab.run("validate")["validate"]) == ["-1.234,50", "-,5"]
+    assert reported(lab.run("validate")["validate"]) == ["-1.234,50", "-,5"]
 
 
 def test_a_pair_stays_a_pair(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""Ids that passed through a double or a spreadsheet and were printed in full are told by the grid
-they lie on; other ids are not.
+"""Ids that passed through a double or a spreadsheet and were printed in full are reported by the grid
+they are on; other ids are not.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def test_ids_through_a_double_in_all_tables_alike(tmp_path: Path, count: int, su
     synapses = {"cid": names, "pre_synapse_id": keys, "post_synapse_id": ends, "cave_id": keys}
     lab = written_lab(tmp_path, {"neuron": {"cid": keys}, "synapse": synapses}, suffix)
     checked = lab.check()
-    told = checked.all("SYN-ID-005")
+    reported = checked.all("SYN-ID-005")
     columns = [
         ("neuron", "cid"),
         ("synapse", "pre_synapse_id"),
         ("synapse", "post_synapse_id"),
         ("synapse", "cave_id"),
     ]
-    assert {(f.table, f.column): f.count for f in told} == dict.fromkeys(columns, len(keys))
+    assert {(f.table, f.column): f.count for f in reported} == dict.fromkeys(columns, len(keys))
     assert all(
         "are multiples of 128" in f.message
         and "by chance" in f.message
         and f.confidence == "likely"
-        for f in told
+        for f in reported
     )
-    assert all("R, MATLAB" in f.fix for f in told)
+    assert all("R, MATLAB" in f.fix for f in reported)
     assert checked.verdict == "accepted", "a suspicion is a warning"
 
 
@@ -111,7 +111,7 @@ def test_digits_that_a_program_made_zeros_of(tmp_path: Path, cut: int, words: st
     [
         [str(number) for number in ids(300)],
         [str(number) for number in ids(2)],
-        [f"{float(ids(1)[0]):.0f}"],  # one id in 128 lies so
+        [f"{float(ids(1)[0]):.0f}"],  # one id in 128 is so
         [str((1 << 59) + (number << 32)) for number in range(100)],  # numbered in steps of 2^32
         [str(128 * number) for number in range(100)],  # short, so that a double holds all of them
         [str(2**53 - number) for number in range(100)],

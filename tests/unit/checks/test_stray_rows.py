@@ -1,4 +1,4 @@
-"""Rows that are none: repeated headers, units, words, delimiters alone; each told once, kept, and
+"""Rows that are none: repeated headers, units, words, delimiters alone; each reported once, kept, and
 gone from the table.
 
 Belongs here: real files in every format through the ingest stage. Does not: lines that cannot be

@@ -1,5 +1,5 @@
-"""Columns that hold each other's keys: proven by counts of both ways, told as one finding, and
-cured by the line that it gives.
+"""Columns that hold each other's keys: proven by counts of both ways, reported as one finding, and
+fixed by the line that it gives.
 """
 
 from __future__ import annotations
@@ -109,11 +109,11 @@ SWAPS: dict[str, tuple[dict[str, str], dict[str, Any], str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", SWAPS)
-def test_swapped_columns_are_one_finding_and_its_line_cures_them(tmp_path: Path, name: str) -> None:
+def test_swapped_columns_are_one_finding_and_its_line_fixes_them(tmp_path: Path, name: str) -> None:
     tables, settings, table, count, words = SWAPS[name]
     lab = Lab(tmp_path, tables, settings)
     checked = lab.check()
-    assert checked.faults == ["SYN-REL-010"], "whatever follows from it is not told beside it"
+    assert checked.faults == ["SYN-REL-010"], "whatever follows from it is not reported beside it"
     finding = checked.finding("SYN-REL-010")
     assert (finding.table, finding.count, finding.severity) == (table, count, "error")
     assert words in finding.message
@@ -122,11 +122,11 @@ def test_swapped_columns_are_one_finding_and_its_line_cures_them(tmp_path: Path,
     assert checked.rows(table).rejected == count
     for pasted in yaml.safe_load(finding.settings[0])["tables"].items():
         lab.config["tables"][pasted[0]] |= pasted[1]
-    cured = lab.check()
+    fixed = lab.check()
     kept = (
         ["SYN-COL-004"] if "cid" in swapped and table == "neuron_relation" else []
     )  # SynDB takes no key of a pair
-    assert (cured.verdict, cured.faults) == ("accepted", kept)
+    assert (fixed.verdict, fixed.faults) == ("accepted", kept)
 
 
 def test_the_line_keeps_what_is_mapped_already(tmp_path: Path) -> None:
