@@ -5,6 +5,7 @@ every report counts what went.
 from __future__ import annotations
 
 import csv as csv_module
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ from tests.quarantine_lab import (
 )
 from tests.stage_lab import Checked, Lab, csv, uid
 
+GONE = "Quarantined, with everything that depends on it."
+
 
 def spoilt(table: str, key: str, column: int, value: str) -> dict[str, list[list[str]]]:
     """The clean lab with one cell changed."""
     rows = clean()
     next(row for row in rows[table] if row[0] == key)[column] = value
     return rows
+
+
+def asking(
+    folder: Path,
+    tables: Mapping[str, str | None],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    limit: str = "90%",
+    **config: Any,
+) -> Lab:
+    """A lab that asks for quarantine."""
+    return Lab(folder, tables, settings, on_invalid="quarantine", max_rejected=limit, **config)
 
 
 # -- the two keys of the YAML
@@ -88,7 +102,7 @@ def test_an_error_that_is_not_about_rows_refuses_the_dataset(tmp_path: Path) -> 
         "nucleus": None,
         "axon": csv("cid", "a1", "a2", ""),
     }
-    lab = Lab(tmp_path, tables, on_invalid="quarantine", max_rejected="100%")
+    lab = asking(tmp_path, tables, limit="100%")
     checked = lab.check()
     assert checked.verdict == "rejected"
     why = "It cannot be quarantined: it is not about single rows."
@@ -103,8 +117,7 @@ def test_an_error_made_of_a_warning_that_only_counts_refuses_the_dataset(tmp_pat
         "neuron": csv("cid", "n1", "n2"),
         "axon": csv("cid,parent_id,parent_enum", "a1,n1,1", "a2,n2,7"),
     }
-    config = {"on_invalid": "quarantine", "max_rejected": "60%", "rules": {"SYN-REL-009": "error"}}
-    checked = Lab(tmp_path, rows, **config).check()
+    checked = asking(tmp_path, rows, rules={"SYN-REL-009": "error"}).check()
     assert (checked.verdict, checked.faults) == ("rejected", ["SYN-REL-009"])
 
 
@@ -116,7 +129,7 @@ def test_a_cell_that_makes_the_others_doubtful_refuses_the_dataset(
     tmp_path: Path, header: str, value: str, other: str
 ) -> None:
     rows = csv(f"cid,{header}", f"n1,{value}", *(f"n{k},{other}" for k in range(2, 6)))
-    checked = Lab(tmp_path, {"neuron": rows}, on_invalid="quarantine", max_rejected="50%").check()
+    checked = asking(tmp_path, {"neuron": rows}).check()
     assert checked.verdict == "rejected"
     [error] = [finding for finding in checked.findings if finding.severity == "error"]
     assert error.fix.endswith(
@@ -131,13 +144,8 @@ def test_a_rule_that_the_yaml_raised_sets_rows_aside_and_one_it_lowered_does_not
     rows = {
         "neuron": csv("cid,neuron_type,cable_length", "n1,nonsense word,5000", "n2,,-1", "n3,,6000")
     }
-    lab = Lab(
-        tmp_path,
-        rows,
-        on_invalid="quarantine",
-        max_rejected="50%",
-        rules={"SYN-VOC-001": "error", "SYN-VAL-001": "warning"},
-    )
+    rules = {"SYN-VOC-001": "error", "SYN-VAL-001": "warning"}
+    lab = asking(tmp_path, rows, rules=rules)
     assert lab.check().verdict == "accepted"
     assert keys_aside(lab) == {"neuron": {"n1"}}
 
@@ -166,27 +174,12 @@ def test_a_neuron_takes_everything_below_it(tmp_path: Path) -> None:
     assert set_aside(lab)["vesicle"][4] == ("", "below pre_synaptic_terminal t1_0")
     assert checked.verdict == "accepted"
     wrong = checked.finding("SYN-VAL-001")
-    assert (
-        wrong.severity,
-        wrong.message.endswith("Quarantined, with everything that depends on it."),
-    ) == (
-        "error",
-        True,
-    )
-    vesicle = checked.rows("vesicle")
-    assert (vesicle.read, vesicle.passed, vesicle.rejected, vesicle.below, vesicle.wrong) == (
-        24,
-        18,
-        6,
-        6,
-        0,
-    )
-    assert (checked.rows("neuron").rejected, checked.rows("neuron").below) == (1, 0)
-    assert checked.sealed.details.set_aside["vesicle"].model_dump() == {
-        "read": 24,
-        "rows": 6,
-        "below": 6,
-    }
+    assert wrong.severity == "error" and wrong.message.endswith(GONE)
+    vesicle, neuron = checked.rows("vesicle"), checked.rows("neuron")
+    assert (vesicle.read, vesicle.passed, vesicle.rejected, vesicle.below) == (24, 18, 6, 6)
+    assert (vesicle.wrong, neuron.rejected, neuron.below) == (0, 1, 0)
+    aside = checked.sealed.details.set_aside["vesicle"]
+    assert (aside.read, aside.rows, aside.below) == (24, 6, 6)
     assert {table: len(packaged_rows(lab, table)) for table in clean()} == {
         table: rows.published for table, rows in checked.sealed.tables.items()
     }
@@ -204,13 +197,7 @@ def test_a_synapse_that_only_a_lost_terminal_tied_to_a_neuron_goes_too(tmp_path:
         ),
         "synapse": csv("cid,cave_id", "s1,1", "s2,2"),
     }
-    lab = Lab(
-        tmp_path,
-        tables,
-        {"pre_synaptic_terminal": {"parent": "axon"}},
-        on_invalid="quarantine",
-        max_rejected="90%",
-    )
+    lab = asking(tmp_path, tables, {"pre_synaptic_terminal": {"parent": "axon"}})
     assert lab.check().verdict == "accepted"
     assert keys_aside(lab) == {"pre_synaptic_terminal": {"t1"}, "synapse": {"s1"}}
     assert set_aside(lab)["synapse"][0] == (
@@ -227,7 +214,7 @@ def test_tables_that_only_lost_rows_tied_together_are_no_dataset(tmp_path: Path)
         "synapse": csv("cid,cave_id,connection_score", "s1,1,1", "s2,2,1"),
         "dendritic_spine": csv("cid,forms_synapse_with", "p1,s1", "p2,s2"),
     }
-    checked = Lab(tmp_path, tables, on_invalid="quarantine", max_rejected="90%").check()
+    checked = asking(tmp_path, tables).check()
     assert checked.verdict == "rejected"
     assert checked.finding("SYN-INT-001").table == "pre_synaptic_terminal"
     assert checked.finding("SYN-INT-001").message.startswith("Without the quarantined rows: ")
@@ -261,13 +248,8 @@ def test_with_one_row_of_a_combined_pair_goes_the_whole_pair(tmp_path: Path) -> 
     lab = quarantining(tmp_path, rows, neuron_relation={"combine": {"connection_score": "sum"}})
     sealed = lab.run("package")["check_integrity"]
     counts = sealed.tables["neuron_relation"]
-    assert (counts.read, counts.passed, counts.rejected, counts.below, counts.combined) == (
-        9,
-        7,
-        2,
-        1,
-        2,
-    )
+    assert (counts.read, counts.passed, counts.rejected) == (9, 7, 2)
+    assert (counts.below, counts.combined) == (1, 2)
     assert set_aside(lab)["neuron_relation"][1] == ("", "combined with a row that is quarantined")
     scores = {(pre, post): score for pre, post, score in packaged_rows(lab, "neuron_relation")}
     assert scores[uid("neuron", "n0"), uid("neuron", "n1")] == 31
@@ -283,7 +265,7 @@ def test_where_pairs_are_combined_a_row_of_an_unknown_pair_refuses_the_dataset(
         "neuron_relation": csv("pre_id,post_id,connection_score", *rows),
     }
     combine = {"neuron_relation": {"combine": {"connection_score": "sum"}}}
-    lab = Lab(tmp_path, tables, combine, on_invalid="quarantine", max_rejected="90%")
+    lab = asking(tmp_path, tables, combine)
     checked = lab.check()
     assert checked.verdict == "rejected"
     fixes = [finding.fix for finding in checked.findings if finding.severity == "error"]
@@ -296,22 +278,34 @@ def test_where_pairs_are_combined_a_row_of_an_unknown_pair_refuses_the_dataset(
 # -- lines that cannot be read
 
 
-def test_lines_that_cannot_be_read_are_counted_and_kept(tmp_path: Path) -> None:
+def test_lines_that_cannot_be_read_are_counted_and_kept_and_the_csv_for_people_runs_nothing(
+    tmp_path: Path,
+) -> None:
     rows = clean()
-    rows["axon"][2].append("too much")
+    rows["axon"][2].append("=cmd()")
+    rows["vesicle"][0] = ["@v", "t0_0", "=1+1"]
     lab = quarantining(tmp_path, rows)
     checked = lab.check()
-    assert checked.verdict == "accepted"
     axon = checked.rows("axon")
     assert (axon.read, axon.passed, axon.rejected, axon.below) == (6, 5, 1, 0)
     file = lab.context.store.stage("check_integrity") / "quarantine" / "unreadable.parquet"
     assert duckdb.sql(f"SELECT tbl, file, line, text, code FROM '{file}'").fetchall() == [
-        ("axon", "axon.csv", 4, "a2,n2,5.5e8,too much", "SYN-READ-002")
+        ("axon", "axon.csv", 4, "a2,n2,5.5e8,=cmd()", "SYN-READ-002")
     ]
     assert set_aside(lab)["pre_synaptic_terminal"][4][0] == "SYN-REL-001", "its parent is in no row"
-    assert checked.finding("SYN-READ-002").message.endswith(
-        "Quarantined, with everything that depends on it."
-    )
+    assert checked.finding("SYN-READ-002").message.endswith(GONE)
+    out = tmp_path / "aside.csv"
+    with lab.context.store.lock():
+        assert write_files(lab.context, Wanted(quarantine=out)) == [out]
+    with out.open(newline="", encoding="utf-8") as text_file:
+        lines = list(csv_module.DictReader(text_file))
+    assert len(lines) == sum(rows.rejected for rows in checked.sealed.tables.values())
+    [vesicle] = [line for line in lines if line["codes"] == "SYN-TYPE-001"]
+    shown = [vesicle[name] for name in ("table", "file", "row", "cid", "voxel_radius")]
+    assert shown == ["vesicle", "vesicle.csv", "2", "'@v", "'=1+1"]
+    [unread] = [line for line in lines if line["codes"] == "SYN-READ-002"]
+    assert unread["text"] == "a2,n2,5.5e8,=cmd()"
+    assert not [cell for line in lines for cell in line.values() if cell and cell[0] in "=@+"]
 
 
 def test_a_column_whose_table_was_told_by_keys_is_asked_for_when_rows_are_missing(
@@ -325,7 +319,7 @@ def test_a_column_whose_table_was_told_by_keys_is_asked_for_when_rows_are_missin
         "vesicle": csv("cid,parent_id", "v1,7", "v2,7", "v3,6"),
     }
     config = {"axon": {"parent": "neuron"}, "dendrite": {"parent": "neuron"}}
-    lab = Lab(tmp_path, tables, config, on_invalid="quarantine", max_rejected="70%")
+    lab = asking(tmp_path, tables, config)
     checked = lab.check()
     assert checked.verdict == "rejected"
     asked = checked.finding("SYN-REL-004")
@@ -380,9 +374,7 @@ def test_over_the_limit_the_finding_names_what_caused_most(tmp_path: Path) -> No
     )
     assert over.fix == "Correct SYN-VAL-001 in neuron first."
     assert [example.row for example in over.examples] == [3, 4]
-    assert not checked.finding("SYN-VAL-001").message.endswith(
-        "Quarantined, with everything that depends on it."
-    )
+    assert not checked.finding("SYN-VAL-001").message.endswith(GONE)
     assert set_aside(lab) == {}
     assert checked.rows("vesicle").below == 6, "the counts tell what would go"
     lab.config["max_rejected"] = "33.4%"
@@ -442,13 +434,7 @@ def test_the_files_tell_where_a_row_stands_and_what_it_holds(tmp_path: Path) -> 
     rows = csv(
         "cid,cable_length,mesh_volume", "n1,5000,1e6", '"n\n2",many,1e6', "n3,-3,", "n4,6000,2e6"
     )
-    lab = Lab(
-        tmp_path,
-        {"neuron": rows},
-        {"neuron": {"columns": {"cid": "cid"}}},
-        on_invalid="quarantine",
-        max_rejected="50%",
-    )
+    lab = asking(tmp_path, {"neuron": rows})
     assert lab.check().verdict == "accepted"
     file = lab.context.store.stage("check_integrity") / "quarantine" / "neuron.parquet"
     assert duckdb.sql(
@@ -459,33 +445,6 @@ def test_the_files_tell_where_a_row_stands_and_what_it_holds(tmp_path: Path) -> 
     ]
 
 
-def test_the_csv_for_people_has_every_row_and_line_and_runs_nothing(tmp_path: Path) -> None:
-    rows = clean()
-    rows["axon"][2].append("=cmd()")
-    rows["vesicle"][0][2] = "=1+1"
-    rows["vesicle"][0][0] = "@v"
-    lab = quarantining(tmp_path, rows)
-    checked = lab.check()
-    out = tmp_path / "aside.csv"
-    with lab.context.store.lock():
-        assert write_files(lab.context, Wanted(quarantine=out)) == [out]
-    with out.open(newline="", encoding="utf-8") as file:
-        lines = list(csv_module.DictReader(file))
-    assert len(lines) == sum(rows.rejected for rows in checked.sealed.tables.values())
-    [vesicle] = [line for line in lines if line["codes"] == "SYN-TYPE-001"]
-    assert (
-        vesicle["table"],
-        vesicle["file"],
-        vesicle["row"],
-        vesicle["cid"],
-        vesicle["voxel_radius"],
-    ) == (*("vesicle", "vesicle.csv", "2", "'@v", "'=1+1"),)
-    assert [line["text"] for line in lines if line["codes"] == "SYN-READ-002"] == [
-        "a2,n2,5.5e8,=cmd()"
-    ]
-    assert not [cell for line in lines for cell in line.values() if cell and cell[0] in "=@+"]
-
-
 def test_the_mesh_of_a_row_set_aside_stays_at_home(tmp_path: Path) -> None:
     neuron = csv(
         "cid,cable_length,mesh_path",
@@ -494,7 +453,7 @@ def test_the_mesh_of_a_row_set_aside_stays_at_home(tmp_path: Path) -> None:
         "n3,6000,gone.glb",
         "n4,7000,",
     )
-    lab = Lab(tmp_path, {"neuron": neuron}, on_invalid="quarantine", max_rejected="50%")
+    lab = asking(tmp_path, {"neuron": neuron})
     for name in ("one", "two"):
         (tmp_path / f"{name}.glb").write_bytes(small_mesh(name))
     records = lab.run("package")
