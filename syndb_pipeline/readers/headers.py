@@ -123,7 +123,7 @@ def no_header(
     block: tuple[str, ...] = ()
     if names_in is not None:
         advice = (
-            f"The column names stand in row {names_in}; say so: `tables.{table.name}.header_row:"
+            f"The column names are in row {names_in}; say so: `tables.{table.name}.header_row:"
             f" {names_in}`."
         )
     else:

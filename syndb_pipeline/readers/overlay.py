@@ -59,7 +59,7 @@ def texts(
     """Of a part that is `counted`, the rows at `lines`: line, index from 0, and the text of each
     cell.
 
-    Lines without a row are left out. Nothing else may ask `connection` meanwhile.
+    Lines without a row are passed over. Nothing else may ask `connection` meanwhile.
     """
     wanted = [(index, line) for line, index in indexes_of(part, lines).items()]
     cells = ", ".join(f"coalesce({_text(part, index)}, '')" for index in range(len(part.names)))

@@ -74,7 +74,7 @@ class SwcReport:
     length: float = field(default=0.0, compare=False)
 
     @property
-    def told(self) -> str | None:
+    def fault(self) -> str | None:
         """The reason with its line, or None for a skeleton."""
         return f"line {self.line}: {self.reason}" if self.line is not None else self.reason
 

@@ -183,8 +183,8 @@ def _look_at_skeleton(file: Path) -> tuple[list[Fault], Shape]:
     from syndb_pipeline.readers.swc import check_swc
 
     report = check_swc(file)
-    if report.told:
-        return [("SYN-PATH-004", report.told, report.advice)], ()
+    if report.fault:
+        return [("SYN-PATH-004", report.fault, report.advice)], ()
     strange = []
     if report.roots > 1:
         reason = f"{report.roots:,} roots, the second in line {report.other_root}"

@@ -96,7 +96,7 @@ def _wrong(archive: zipfile.ZipFile, end: bytes) -> Iterator[tuple[str, str]]:
         if _LEADS_OUT.match(name):
             yield f"the name {name[:100]!r} in its zip directory leads out of the archive", AGAIN
         if following - start < _LOCAL_BYTES + len(name) + member.compress_size:
-            yield f"{name[:100]!r} and what follows it in the archive lie over each other", AGAIN
+            yield f"{name[:100]!r} and what follows it in the archive overlap", AGAIN
         if member.file_size > BOMB_BYTES and member.file_size > BOMB_RATIO * member.compress_size:
             sizes = f"{member.compress_size:,} bytes of it unpack to {member.file_size:,}"
             yield f"{sizes}, as no table does", UNPACK

@@ -350,7 +350,7 @@ def _header(
         )
         if below > number:
             advice = (
-                f"The column names stand in row {below}; say so: `tables.{table.name}.header_row:"
+                f"The column names are in row {below}; say so: `tables.{table.name}.header_row:"
                 f" {below}`."
             )
         raise Unreadable(

@@ -59,7 +59,7 @@ def check(folder: Path, content: bytes) -> SwcReport:
 def test_skeletons(tmp_path: Path, content: bytes) -> None:
     report = check(tmp_path, content)
     assert report == SwcReport(samples=3, roots=1)
-    assert report.told is None
+    assert report.fault is None
 
 
 REFUSED: dict[str, tuple[bytes, int | None, str]] = {
@@ -154,8 +154,8 @@ def test_what_is_no_skeleton(tmp_path: Path, name: str) -> None:
     report = check(tmp_path, content)
     assert report.reason is not None and reason in report.reason
     assert report.line == line
-    assert report.told == (f"line {line}: {report.reason}" if line else report.reason)
-    assert report.told.isprintable()
+    assert report.fault == (f"line {line}: {report.reason}" if line else report.reason)
+    assert report.fault.isprintable()
 
 
 def test_what_is_strange_about_a_skeleton(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_line_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
         for _ in range(8):
             file.seek(0, os.SEEK_END)
             file.write(b"y" * 1_000_000)
-    assert check_swc(path).told == "line 5: the line is longer than 1,000,000 characters"
+    assert check_swc(path).fault == "line 5: the line is longer than 1,000,000 characters"
     path.write_bytes(GOOD + b"#" + b"x" * 900_000 + b"\n4 3 0 0 0 1 3\n")
     assert check_swc(path).samples == 4, "a long comment is one"
 
@@ -189,17 +189,19 @@ def test_what_has_no_end_is_refused_soon(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "s.swc"
     path.write_bytes(GOOD)
     os.truncate(path, 1 << 40)
-    assert "zero byte" in str(check_swc(path).told)
+    assert "zero byte" in str(check_swc(path).fault)
     monkeypatch.setattr(swc, "MAX_SAMPLES", 2)
-    assert check(tmp_path, GOOD).told == "it has more than 2 samples"
+    assert check(tmp_path, GOOD).fault == "it has more than 2 samples"
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.swc")
-    assert check_swc(tmp_path / "pipe.swc").told == "it is no regular file"
-    assert check_swc(tmp_path).told == "it is no regular file"
-    assert check_swc(tmp_path / "none.swc").told == "it cannot be opened: No such file or directory"
-    assert check_swc(tmp_path / "a\0.swc").told == "its path is no path of a file"
+    assert check_swc(tmp_path / "pipe.swc").fault == "it is no regular file"
+    assert check_swc(tmp_path).fault == "it is no regular file"
+    assert (
+        check_swc(tmp_path / "none.swc").fault == "it cannot be opened: No such file or directory"
+    )
+    assert check_swc(tmp_path / "a\0.swc").fault == "its path is no path of a file"
 
 
 @pytest.mark.parametrize("chunk", [64, 65, 127])
@@ -211,7 +213,7 @@ def test_pieces_of_any_size_give_the_same(
     text = "# a comment\r\n" + "\r\n".join(rows)
     assert check(tmp_path, text.encode()) == SwcReport(samples=59, roots=1)
     again = check(tmp_path, f"{text}\r\n60 3 59 0 0 1 59\r\n61 3 0 0 0 one 60".encode())
-    assert again.told == "line 62: its radius 'one' is no finite number with a decimal point"
+    assert again.fault == "line 62: its radius 'one' is no finite number with a decimal point"
     assert check(tmp_path, f"{text}\r\n60 3 59 -0.0 0 1 59\r\n".encode()).first_repeated == 61
 
 
@@ -226,7 +228,7 @@ def test_many_samples_in_no_order_within_little_memory(tmp_path: Path) -> None:
         "import resource, sys\nfrom pathlib import Path\nfrom"
         " syndb_pipeline.readers.swc import check_swc\nbefore ="
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\nreport ="
-        " check_swc(Path(sys.argv[1]))\nprint(report.told, report.samples, report.roots,"
+        " check_swc(Path(sys.argv[1]))\nprint(report.fault, report.samples, report.roots,"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(
@@ -262,7 +264,7 @@ def test_every_forest_is_a_skeleton(
     tmp_path_factory: pytest.TempPathFactory, tree: list[tuple[int, int]]
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
-    assert check(folder, text_of(tree)).told is None
+    assert check(folder, text_of(tree)).fault is None
     assert check(folder, text_of(tree)).roots == [parent for _, parent in tree].count(-1)
 
 
@@ -290,7 +292,7 @@ def test_no_forest_with_one_wrong_sample_is(
     else:
         parent = data.draw(st.sampled_from(below)) if kind == "circle" else 10**9 + 1
         lines[at] = b"%d 3 0 0 0 1 %d\n" % (number, parent)
-    assert check(tmp_path_factory.getbasetemp(), b"".join(lines)).told is not None
+    assert check(tmp_path_factory.getbasetemp(), b"".join(lines)).fault is not None
 
 
 @settings(max_examples=300, deadline=None)
@@ -302,5 +304,5 @@ def test_no_forest_with_one_wrong_sample_is(
 )
 def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     report = check(tmp_path_factory.getbasetemp(), content)
-    assert (report.told is None) == (report.samples > 0)
-    assert report.told is None or report.told.isprintable()
+    assert (report.fault is None) == (report.samples > 0)
+    assert report.fault is None or report.fault.isprintable()
