@@ -69,8 +69,24 @@ def cells_of(path: Path) -> dict[int, Line]:
 # -- CSV
 
 
-def test_every_failing_cell_has_a_line(context: Context, tmp_path: Path) -> None:
-    lines = csv_of(context, tmp_path / "cells.csv")
+@pytest.fixture(scope="module")
+def lines(context: Context, tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
+    return csv_of(context, tmp_path_factory.mktemp("csv") / "cells.csv")
+
+
+def failing(folder: Path, code: str, tables: dict[str, object], **files: str) -> list[Line]:
+    """The lines about rule `code` of files whose rows are divided by blanks, and cells by commas;
+    `__` in a file's name stands for a dot.
+    """
+    for name, rows in files.items():
+        write(folder / name.replace("__", "."), [row.split(",") for row in rows.split()])
+    context = check(context_for(folder, dict(tables)))
+    return [line for line in csv_of(context, folder / "out" / "cells.csv") if line["code"] == code]
+
+
+def test_every_failing_cell_has_a_line_in_the_order_of_tables_files_and_rows(
+    context: Context, lines: list[Line]
+) -> None:
     kept = duckdb.sql(
         f"SELECT tbl, code, count(*) FROM read_parquet('{context.store.folder}/*/failures.parquet')"
         " GROUP BY ALL"
@@ -79,25 +95,27 @@ def test_every_failing_cell_has_a_line(context: Context, tmp_path: Path) -> None
     assert kept
     for table, code, count in kept:
         assert counted[table, code] == count, code
+    places = [
+        (TABLE_ORDER.index(line["table"]), line["file"], int(line["row"] or 0)) for line in lines
+    ]
+    assert places == sorted(places)
 
 
-def test_each_address_leads_to_the_value(context: Context, tmp_path: Path) -> None:
+def test_each_address_leads_to_the_value(context: Context, lines: list[Line]) -> None:
     files = {name: cells_of(context.config.folder / name) for name in ("axon.csv", VESICLES)}
     looked_up = 0
-    for line in csv_of(context, tmp_path / "cells.csv"):
+    for line in lines:
         if line["row"] == "1":  # the header: what is wrong is the column
             assert line["column"] in files[line["file"]][2]
         elif line["row"]:
             there = files[line["file"]][int(line["row"])][line["column"]]
-            assert written(line["value"]) == (
-                there.strip() if line["code"].startswith("SYN-ID") else there
-            )
+            there = there.strip() if line["code"].startswith("SYN-ID") else there
+            assert written(line["value"]) == there
             looked_up += 1
     assert looked_up >= len(HOSTILE) + 4
 
 
-def test_no_cell_is_a_formula_and_numbers_stay_numbers(context: Context, tmp_path: Path) -> None:
-    lines = csv_of(context, tmp_path / "cells.csv")
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(lines: list[Line], tmp_path: Path) -> None:
     number = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
     for line in lines:
         for cell in line.values():
@@ -105,80 +123,39 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(context: Context, tmp_pat
     values = {line["value"] for line in lines}
     assert {"-18.5", "-1492089016.32"} <= values
     assert {"'=cmd|' /C calc'!A0", "'+1+1", "'-2+3", "'@SUM(A1)", "'\tx"} <= values
+    table = {"file": "@axon.csv", "columns": {"=size": "voxel_volume"}}
+    [line] = failing(tmp_path, "SYN-VAL-001", {"axon": table}, **{"@axon__csv": "cid,=size 1,-5"})
+    assert [line[name] for name in ("file", "column", "value")] == ["'@axon.csv", "'=size", "-5"]
 
 
-def test_a_hostile_column_name_is_harmless_too(tmp_path: Path) -> None:
-    context = context_for(
-        tmp_path, {"axon": {"file": "@axon.csv", "columns": {"=size": "voxel_volume"}}}
-    )
-    write(tmp_path / "@axon.csv", [["cid", "=size"], ["1", "-5"]])
-    check(context)
-    [line] = [
-        line for line in csv_of(context, tmp_path / "cells.csv") if line["code"] == "SYN-VAL-001"
-    ]
-    assert (line["file"], line["column"], line["value"], line["row"]) == (
-        "'@axon.csv",
-        "'=size",
-        "-5",
-        "2",
-    )
-
-
-def test_lines_are_in_the_order_of_tables_files_and_rows(context: Context, tmp_path: Path) -> None:
-    lines = csv_of(context, tmp_path / "cells.csv")
-    places = [
-        (TABLE_ORDER.index(line["table"]), line["file"], int(line["row"] or 0)) for line in lines
-    ]
-    assert places == sorted(places)
-    csv_of(context, tmp_path / "again.csv")
-    assert (tmp_path / "cells.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
-
-
-def test_lines_tell_severity_cause_cure_and_count(context: Context, tmp_path: Path) -> None:
-    lines = csv_of(context, tmp_path / "cells.csv")
+def test_lines_say_severity_message_fix_and_count(context: Context, lines: list[Line]) -> None:
     with context.store.lock(), gathered(context, measured=False) as (report, _):
-        told = {
-            (finding.code, finding.severity, finding.message, finding.fix, str(finding.count))
-            for finding in report.findings
-        }
-    assert {
-        (line["code"], line["severity"], line["message"], line["fix"], line["count"])
-        for line in lines
-    } == told
+        found = {(f.code, f.severity, f.message, f.fix, str(f.count)) for f in report.findings}
+    names = ("code", "severity", "message", "fix", "count")
+    assert {tuple(line[name] for name in names) for line in lines} == found
     [unknown] = [line for line in lines if line["code"] == "SYN-COL-001"]
     assert (unknown["row"], unknown["column"]) == ("1", UNKNOWN_COLUMN), "the header names it"
 
 
-def test_two_causes_of_one_rule_keep_their_own_cure(tmp_path: Path) -> None:
-    context = context_for(
-        tmp_path, {"axon": "axon.csv", "vesicle": {"file": "vesicle.csv", "parent": "axon"}}
+def test_two_causes_of_one_rule_keep_their_own_fix(tmp_path: Path) -> None:
+    orphans = failing(
+        tmp_path,
+        "SYN-REL-001",
+        {"axon": "axon.csv", "vesicle": {"file": "vesicle.csv", "parent": "axon"}},
+        axon__csv="cid 1 2",
+        vesicle__csv="cid,parent_id a,1 b,2.0 c,7 d,unknown e,1.0",
     )
-    write(tmp_path / "axon.csv", [["cid"], ["1"], ["2"]])
-    write(
-        tmp_path / "vesicle.csv",
-        [
-            ["cid", "parent_id"],
-            ["a", "1"],
-            ["b", "2.0"],
-            ["c", "7"],
-            ["d", "unknown"],
-            ["e", "1.0"],
-        ],
-    )
-    check(context)
-    by_value = {
-        line["value"]: line
-        for line in csv_of(context, tmp_path / "cells.csv")
-        if line["code"] == "SYN-REL-001"
-    }
-    assert set(by_value) == {"2.0", "7", "unknown", "1.0"}
-    assert (
-        by_value["1.0"]["fix"]
-        == by_value["2.0"]["fix"]
-        != by_value["7"]["fix"]
-        != by_value["unknown"]["fix"]
-    )
-    assert by_value["1.0"]["count"] == "2"
+    fixes = {line["value"]: line["fix"] for line in orphans}
+    assert set(fixes) == {"2.0", "7", "unknown", "1.0"}
+    assert fixes["1.0"] == fixes["2.0"] != fixes["7"] != fixes["unknown"]
+    assert {line["count"] for line in orphans if line["value"] == "1.0"} == {"2"}
+
+
+def test_parts_of_a_table_are_named_file_by_file(tmp_path: Path) -> None:
+    files = {f"part{n}__csv": f"cid,voxel_volume {n}a,5e9 {n}b,bad{n}" for n in range(3)}
+    found = failing(tmp_path, "SYN-TYPE-001", {"axon": "part*.csv"}, **files)
+    places = [(line["file"], line["row"], line["value"]) for line in found]
+    assert places == [(f"part{n}.csv", "3", f"bad{n}") for n in range(3)]
 
 
 @settings(max_examples=8, deadline=None)
@@ -204,21 +181,6 @@ def test_rows_are_counted_as_an_editor_does(
         line for line in csv_of(context, folder / "cells.csv") if line["code"] == "SYN-TYPE-001"
     ]
     assert {line["value"]: int(line["row"]) for line in lines} == expected
-
-
-def test_a_folder_of_files_is_told_file_by_file(tmp_path: Path) -> None:
-    for number in range(3):
-        write(
-            tmp_path / f"part{number}.csv",
-            [["cid", "voxel_volume"], [f"{number}a", "5e9"], [f"{number}b", f"bad {number}"]],
-        )
-    context = check(context_for(tmp_path, {"axon": "part*.csv"}))
-    lines = [
-        line for line in csv_of(context, tmp_path / "cells.csv") if line["code"] == "SYN-TYPE-001"
-    ]
-    assert [(line["file"], line["row"], line["value"]) for line in lines] == [
-        (f"part{n}.csv", "3", f"bad {n}") for n in range(3)
-    ]
 
 
 def test_dagster_shows_where_the_page_lies(context: Context) -> None:
