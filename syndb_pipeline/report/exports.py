@@ -207,9 +207,9 @@ def write_files(context: Context, wanted: Wanted) -> list[Path]:
         ConfigError: A path is a folder, a device, another option's, or a file of the dataset.
     """
     stages, config = states(context.store), context.config.path
-    require_ingest(context, stages)
     read = [config, *_files_read(context)]
     _require_harmless(wanted, {path.resolve() for path in read})
+    require_ingest(context, stages)
     for stage in stages:
         if stage.state != "done":
             context.say(f"{stage.name}: {stage.state}; the report is of the stages before it")
