@@ -182,11 +182,27 @@ def write_parquet(
         f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, {form}, {groups}, USE_TMP_FILE"
         " false)"
     )
-    with _setting(connection, *_NO_STATISTICS):
+    with _setting(connection, *_NO_STATISTICS), in_order(connection, query):
         (rows,) = connection.execute(copy).fetchone() or (0,)
     if path.is_file():
         flush(path)
     return int(rows)
+
+
+@contextmanager
+def in_order(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[None]:
+    """While `query` is copied to a file: a second thread for a UNION ALL where there is but one,
+    for DuckDB 2.0 alone writes the last of its selects first.
+    """
+    threads = connection.execute("SELECT current_setting('threads')").fetchone()
+    alone = threads == (1,) and "UNION ALL" in query
+    if alone:
+        connection.execute("SET threads = 2")
+    try:
+        yield
+    finally:
+        if alone:
+            connection.execute("SET threads = 1")
 
 
 def write_sorted(

@@ -17,6 +17,7 @@ import duckdb
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import (
+    in_order,
     is_surely_empty,
     literal,
     parquet,
@@ -37,9 +38,9 @@ _ROWS_TOGETHER: Final = 500_000
 """How many rows of several files go through one query."""
 
 
-def _groups(parts: list[Part], together: int) -> Iterator[tuple[int, int]]:
+def _groups(parts: list[Part]) -> Iterator[tuple[int, int]]:
     """The parts, in order, that are read by one query each, as first index and last but one: at
-    most `together` rows, or one part, or parts whose rows an earlier run left side by side.
+    most `_ROWS_TOGETHER` rows, or one part, or parts whose rows an earlier run left side by side.
     """
     start, rows = 0, 0
     for index, part in enumerate(parts):
@@ -53,7 +54,7 @@ def _groups(parts: list[Part], together: int) -> Iterator[tuple[int, int]]:
             before is not None
             and before.kept is None
             and part.kept is None
-            and rows + part.rows <= together
+            and rows + part.rows <= _ROWS_TOGETHER
         )
         if before is not None and not (beside or few):
             yield start, index
@@ -269,9 +270,7 @@ class PartWriter:
         order: list[str],
         target: Path,
     ) -> int:
-        # With one thread, DuckDB 2.0 writes the selects of a UNION ALL in another order.
-        threads = self.connection.execute("SELECT current_setting('threads')").fetchone()
-        groups = list(_groups(parts, _ROWS_TOGETHER if threads != (1,) else 0))
+        groups = list(_groups(parts))
         queries = [
             self.query(parts[start:end], targets[start:end], order, numbers)
             for start, end in groups
@@ -285,10 +284,9 @@ class PartWriter:
             whole = _whole_file(parts[start:end], order, numbers)
             pieces.append(whole or self.scratch / f"piece{number}.parquet")
             if whole is None:
-                self.connection.execute(
-                    f"COPY ({query}) TO {literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION"
-                    " lz4)"
-                )
+                form = f"{literal(str(pieces[-1]))} (FORMAT parquet, COMPRESSION lz4)"
+                with in_order(self.connection, query):
+                    self.connection.execute(f"COPY ({query}) TO {form}")
         columns = ", ".join([*map(quote, order), casts.CELLS])
         return write_parquet(self.connection, f"SELECT {columns} FROM {parquet(*pieces)}", target)
 

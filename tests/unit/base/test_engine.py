@@ -153,6 +153,23 @@ def test_threads_and_memory_do_not_change_bytes(tmp_path: Path, spill: Path) -> 
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_selects_of_a_union_are_written_in_their_order(
+    tmp_path: Path, spill: Path, threads: int
+) -> None:
+    path, parts = tmp_path / "union.parquet", [tmp_path / f"{number}" for number in range(2)]
+    query = " UNION ALL ".join(f"(FROM {engine.parquet(part)})" for part in parts)
+    with engine.connect(memory_limit=1_000_000_000, threads=threads, spill=spill) as connection:
+        for first, part in zip((0, 150_000), parts, strict=True):
+            numbers = f"SELECT i FROM range({first}, {first + 150_000}) t(i)"
+            engine.write_parquet(connection, numbers, part)
+        engine.write_parquet(connection, query, path)
+        numbered = engine.parquet(path, row_number=True)
+        odd = f"SELECT count(*) FROM {numbered} WHERE i <> file_row_number"
+        assert connection.execute(odd).fetchall() == [(0,)]
+        assert connection.execute("SELECT current_setting('threads')").fetchone() == (threads,)
+
+
 def test_rows_of_pythons_are_a_view_with_the_types_they_were_given(spill: Path) -> None:
     columns = {"row": "BIGINT", "text": "VARCHAR"}
     with engine.connect(memory_limit=1_000_000_000, threads=1, spill=spill) as connection:
