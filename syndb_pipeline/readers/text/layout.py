@@ -214,7 +214,7 @@ def _check_not_aligned(rows: list[Record], mark: str, file: str, config: TableCo
             and share >= max(1, _HALF * len(body))
             and (width == 1 or nameless or share > fitting)
         ):
-            reason = f"several {what} stand between its values, and one separator is needed"
+            reason = f"several {what} are between its values, and one separator is needed"
             raise cannot_read(
                 file, reason, "Export it again with a comma or one tab between the values."
             )

@@ -50,7 +50,7 @@ def cast(
     trimmed: bool = False,
     **config: Any,
 ) -> list[Cell]:
-    """Each value's typed value and, where it needs telling, (raw, kind). `trimmed` is what the
+    """Each value's typed value and, where it is noted, (raw, kind). `trimmed` is what the
     reader says of the file's texts.
     """
     connection.execute(

@@ -63,13 +63,13 @@ def test_columns_that_blanks_align(tmp_path: Path, rows: int, header: str, inden
     content = "".join(
         f"{indent}{first:<12}{second:>14}   {third}\n" for first, second, third in written
     )
-    said = "several blanks stand between its values"
+    said = "several blanks are between its values"
     refused(tmp_path, content, said, "v.txt")
     refused(tmp_path, content.split("\n", 1)[1], said, header_row=None, names=NAMES)
 
 
 def test_columns_that_tabs_align(tmp_path: Path) -> None:
-    said = "several tabs stand between its values"
+    said = "several tabs are between its values"
     refused(tmp_path, "cid\t\tvoxel_radius\na\t\t\t1\nlong_name\t2\n", said, "v.tsv")
 
 
