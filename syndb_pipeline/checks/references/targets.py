@@ -6,7 +6,7 @@ Does not: resolving rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -28,7 +28,7 @@ from syndb_pipeline.contract.key_encoding import (
     part_of_key,
     unescaped_key,
 )
-from syndb_pipeline.contract.tables import Column, Table
+from syndb_pipeline.contract.tables import ENDS, Column, Table
 from syndb_pipeline.readers.headers import leaving_out
 
 _OFFERED: Final = 3
@@ -39,6 +39,9 @@ SAMPLE_ROWS: Final = 20_000
 
 _HINT: Final = 0.25
 """Share of a sample's rows or keys from which on a second table is counted over all rows."""
+
+_NEARLY_ALL: Final = 0.9
+"""Share of the keys from which on several tables together may be what a column points to."""
 
 How = Literal["configured", "only", "inferred"]
 """Why a column points to its table: the config says so, the dataset has no other table that it
@@ -89,22 +92,26 @@ class Pointing(Asking):
     point to, the nearest level first.
 
     `joined` gives the columns that make the key of a table together, for tables where several do.
+    `preferred` are tables that the config names for a column like this one: where one of them holds
+    any of the keys, and another table is chosen, it is not clear.
     """
 
     path: Path
     column: str
     candidates: Mapping[str, Path]
     joined: Mapping[str, Sequence[str]]
+    preferred: Collection[str] = ()
 
     def choose(self, *, every_key: bool = False) -> Choice:
         """The one of the candidates that the keys of the column point to.
 
         It is the one that holds all keys, or at least half of them, so that the others can be
         reported as orphans: as they are written, else in another writing. It is not clear where a
-        second table holds more than half of the keys or rows, or where the keys are plain cids of a
-        table whose keys are made of several columns: a few wrong keys must not decide between
-        tables that are numbered alike. A column without any key goes to the nearest table. With
-        `every_key`, only a table that holds all keys of a sample will do.
+        second table holds more than half of the keys or rows, where other tables together hold
+        nearly all keys, or where the keys are plain cids of a table whose keys are made of several
+        columns: a few wrong keys must not decide between tables that are numbered alike. A column
+        without any key goes to the nearest table. With `every_key`, only a table that holds all
+        keys of a sample will do.
         """
         names = list(self.candidates)
         if len(names) == 1 and not every_key:
@@ -128,7 +135,9 @@ class Pointing(Asking):
 
         def unclear(asked: Sequence[str], reason: str, plain: str | None = None) -> Choice:
             lacks = next((name for name in asked if name != plain and not is_complete(name)), None)
-            closest = sorted(asked, key=names.index)
+            closest = sorted(
+                asked, key=lambda each: (each not in self.preferred, names.index(each))
+            )
             return Choice(None, reason, closest=tuple(closest), lacks=lacks, plain=plain)
 
         rivals = [name for name in names if is_complete(name) or _exceeds(held, name, 0.5)]
@@ -141,7 +150,17 @@ class Pointing(Asking):
                 reasons.append(self._plain_reason(name, held))
                 return unclear([*likely, name], "; ".join(reasons), name)
         if len(likely) == 1:
-            return Choice(likely[0])
+            others = [name for name in names if name != likely[0] and held[name].keys]
+            named = [name for name in others if name in self.preferred]
+            together = not named and self._together(held, others)
+            if not named and not together:
+                return Choice(likely[0])
+            asked = [*likely, *(named or others)]
+            reason = shares(asked)
+            if together:
+                *first, last = others
+                reason = say("together", shares=reason, others=", ".join(first), last=last)
+            return unclear(asked, reason)
         if likely:
             every = say("all_keys_in_each", tables=" and in ".join(likely))
             return unclear(likely, every if all(map(is_complete, likely)) else shares(likely))
@@ -196,9 +215,22 @@ class Pointing(Asking):
     def _first_counts(self) -> _Counts:
         """The counts of a sample, or of all rows where it leaves a doubt."""
         counts = self._counts(sampled=True)
-        many = [name for name in self.candidates if _exceeds(counts, name, _HINT)]
+        many = {name for name in self.candidates if _exceeds(counts, name, _HINT)}
+        few = [each for each in {*self.preferred} - many if each in counts and counts[each].keys]
         sampled = rows_in(self.path) >= 2 * SAMPLE_ROWS
-        return self._counts(sampled=False) if sampled and len(many) > 1 else counts
+        return self._counts(sampled=False) if sampled and (len(many) > 1 or few) else counts
+
+    def _together(self, held: _Counts, others: Sequence[str]) -> bool:
+        """Whether the tables `others`, none of which holds most keys, hold nearly all of them
+        together."""
+        enough = _NEARLY_ALL * held[_ALL].keys
+        if len(others) < 2 or sum(held[name].keys for name in others) < enough:
+            return False
+        every = " UNION ALL ".join(
+            f"SELECT key FROM {keys_of(self.candidates[name])}" for name in others
+        )
+        keys = self._keys(sampled=False)
+        return self.count(f"FROM ({keys}) WHERE k::VARCHAR IN ({every})") >= enough
 
     def _plain_reason(self, name: str, held: _Counts) -> str:
         """That the column holds plain cids of a table whose keys are made of several columns."""
@@ -243,7 +275,12 @@ def target_of(work: Work, table: Table, column: Column) -> Choice | None:
     unreadable = any(name in configured and name not in candidates for name in allowed)
     if candidates:
         choice = Pointing(
-            work.connection, work.tables[table.name], column.name, candidates, work.joined
+            work.connection,
+            work.tables[table.name],
+            column.name,
+            candidates,
+            work.joined,
+            [name for end, name in config.references.items() if {end, column.name} == {*ENDS}],
         ).choose(every_key=unreadable)
         if choice.target is None:
             return None if unreadable else choice

@@ -5,6 +5,7 @@ clear, never guessed in silence.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def choose(
     candidates: dict[str, list[str | None]],
     joined: dict[str, list[str]] | None = None,
     every_key: bool = False,
+    preferred: Collection[str] = (),
 ) -> Choice:
     connection = duckdb.connect()
 
@@ -37,7 +39,7 @@ def choose(
 
     ids = {name: write(name, "key", values) for name, values in candidates.items()}
     children = write("children", "parent_id", keys)
-    pointing = Pointing(connection, children, "parent_id", ids, joined or {})
+    pointing = Pointing(connection, children, "parent_id", ids, joined or {}, preferred)
     return pointing.choose(every_key=every_key)
 
 
