@@ -164,7 +164,7 @@ def test_a_wrong_password_ends_with_5_and_keeps_what_was_kept(lab: Person) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "told"),
+    ("arguments", "stdin", "said"),
     [
         (
             (),
@@ -181,12 +181,12 @@ def test_a_wrong_password_ends_with_5_and_keeps_what_was_kept(lab: Person) -> No
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, tuple) else "",
 )
 def test_nothing_to_log_in_with_ends_with_2(
-    lab: Person, arguments: tuple[str, ...], stdin: str | None, told: str
+    lab: Person, arguments: tuple[str, ...], stdin: str | None, said: str
 ) -> None:
     ran = lab.run("login", *arguments, stdin=stdin)
 
     assert ran.code == 2
-    assert told in ran.err
+    assert said in ran.err
     assert not lab.kept.exists()
 
 
@@ -247,7 +247,7 @@ def test_logging_in_again_asks_only_when_the_token_has_ended(lab: Person, sandbo
     assert "no terminal" in ended.err
 
 
-def test_an_unreachable_server_is_told_within_seconds(lab: Person) -> None:
+def test_an_unreachable_server_is_named_within_seconds(lab: Person) -> None:
     servers(lab, away="http://127.0.0.1:9")
     ran = lab.login()
 
@@ -259,7 +259,7 @@ def test_an_unreachable_server_is_told_within_seconds(lab: Person) -> None:
 # -- which server
 
 
-def test_several_servers_have_to_be_told_apart(lab: Person, sandbox: Sandbox) -> None:
+def test_several_servers_have_to_be_named(lab: Person, sandbox: Sandbox) -> None:
     servers(lab, one=sandbox.url, two="https://api.example.org")
     for command in ("login", "logout", "whoami"):
         ran = lab.run(command)
@@ -393,9 +393,9 @@ def test_logging_out_of_a_server_that_is_away_forgets_here(lab: Person) -> None:
 
 def test_whoami_as_json(lab: Person, sandbox: Sandbox) -> None:
     assert lab.login(TOM, "--wait", "0").code == 5
-    told = lab.run("whoami", "--json").report
-    del told["id"]
-    assert told == {
+    said = lab.run("whoami", "--json").report
+    del said["id"]
+    assert said == {
         "name": TOM,
         "verified": False,
         "destination": "sandbox",
@@ -418,7 +418,7 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "said"),
     [
         (
             {},
@@ -441,13 +441,13 @@ def test_whoami_of_a_folder_needs_no_login(lab: Person, sandbox: Sandbox) -> Non
     ],
     ids=["nothing", "token", "password"],
 )
-def test_who_is_not_known_is_told_where_to_look(
-    lab: Person, given: dict[str, str], told: tuple[str, str]
+def test_who_is_not_known_is_shown_where_to_look(
+    lab: Person, given: dict[str, str], said: tuple[str, str]
 ) -> None:
     ran = lab.run("datasets", "--destination", "sandbox", **given)
 
     assert ran.code == 5
-    assert all(words in ran.err for words in told), ran.err
+    assert all(words in ran.err for words in said), ran.err
 
 
 # -- doctor
@@ -610,13 +610,13 @@ def test_the_sandbox_serves_and_stops(lab: Person) -> None:
     assert process.returncode == 0, errors
 
 
-def test_the_sandbox_stays_on_this_machine_unless_told(lab: Person) -> None:
-    for arguments, told in (
+def test_the_sandbox_stays_on_this_machine_unless_asked_otherwise(lab: Person) -> None:
+    for arguments, said in (
         (("--host", "0.0.0.0"), "--allow-remote"),
         (("--fault", "nonsense@upload"), "nonsense"),
         (("--port", "99999"), "65535"),
     ):
         ran = lab.run("sandbox", "--port", "0", *arguments, timeout=20)
         assert ran.code == 2
-        assert told in ran.err
+        assert said in ran.err
     assert "lose-row" in lab.run("sandbox", "--faults").out

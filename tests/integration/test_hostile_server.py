@@ -49,7 +49,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def told(body: Any, status: int = 200, **headers: str) -> Reply:
+def reply_with(body: Any, status: int = 200, **headers: str) -> Reply:
     return answer(status, body if isinstance(body, bytes) else json.dumps(body).encode(), **headers)
 
 
@@ -170,7 +170,7 @@ def test_nothing_is_unpacked() -> None:
     import gzip
 
     packed = gzip.compress(bytes(1_000_000))
-    with Server([told(packed, content_encoding="gzip")]) as server:
+    with Server([reply_with(packed, content_encoding="gzip")]) as server:
         assert session(server.url).ask("GET", "/thing").content == packed
 
 
@@ -180,7 +180,7 @@ def test_an_error_nested_without_end_is_an_error_still(
     depth: int, opening: str, closing: str
 ) -> None:
     body = '{"detail":' + opening * depth + "1" + closing * depth + "}"
-    with Server([told(body.encode(), 422)]) as server:
+    with Server([reply_with(body.encode(), 422)]) as server:
         require_harmless(str(session(server.url).ask("GET", "/thing")))
 
 
@@ -188,7 +188,7 @@ def test_an_error_nested_without_end_is_an_error_still(
     "body", [b"<Error>" * 9_000, b"<Error>" * 4_000 + b"<Code>" * 5_000, b"<title>" * 9_000]
 )
 def test_looking_for_words_takes_no_time(body: bytes) -> None:
-    with Server([told(body, 403)]) as server:
+    with Server([reply_with(body, 403)]) as server:
         began = time.monotonic()
         session(server.url).ask("GET", "/thing")
     assert time.monotonic() - began < 1
@@ -210,7 +210,7 @@ def test_looking_for_words_takes_no_time(body: bytes) -> None:
     ],
 )
 def test_a_body_of_another_kind_is_refused_in_words(body: bytes, tmp_path: Path) -> None:
-    with Server([told(body)]) as server:
+    with Server([reply_with(body)]) as server:
         client = place(server.url, tmp_path)
         asks = [
             client.who_am_i,
@@ -231,7 +231,7 @@ def test_a_count_that_is_none_is_refused(units: str, tmp_path: Path) -> None:
     identity = uuid4()
     body = json.dumps(dataset(identity, number_of_units="HERE")).replace('"HERE"', units)
     with (
-        Server([told(body.encode())]) as server,
+        Server([reply_with(body.encode())]) as server,
         pytest.raises(DestinationRefused, match="published contract does not have"),
     ):
         place(server.url, tmp_path).info(identity)
@@ -242,7 +242,7 @@ def test_another_dataset_than_was_asked_for_decides_nothing(tmp_path: Path) -> N
     another's.
     """
     asked, other = uuid4(), uuid4()
-    with Server([told(ME), told(dataset(other))]) as server:
+    with Server([reply_with(ME), reply_with(dataset(other))]) as server:
         client = place(server.url, tmp_path)
         client.who_am_i()
         with pytest.raises(
@@ -255,7 +255,7 @@ def test_another_dataset_than_was_asked_for_decides_nothing(tmp_path: Path) -> N
 @pytest.mark.parametrize("token", ["x" * 20_000, "a b", "a\r\nX-Evil: 1", "é", "", TERMINAL])
 def test_a_token_that_is_none_is_neither_used_nor_shown(token: str, tmp_path: Path) -> None:
     with (
-        Server([told({"access_token": token})]) as server,
+        Server([reply_with({"access_token": token})]) as server,
         pytest.raises(DestinationRefused) as caught,
     ):
         place(server.url, tmp_path).login("ada", SecretStr("password-canary"))
@@ -275,7 +275,7 @@ def test_words_from_outside_move_no_cursor(tmp_path: Path) -> None:
     }
     words |= {"notes": TERMINAL, "mutations": [{"gene": TERMINAL, "expression": TERMINAL}]}
     with Server(
-        [told(dataset(identity, **words)), told(ME | {"email": TERMINAL * 1_000})]
+        [reply_with(dataset(identity, **words)), reply_with(ME | {"email": TERMINAL * 1_000})]
     ) as server:
         client = place(server.url, tmp_path)
         found = client.info(identity)
@@ -292,9 +292,9 @@ def test_words_from_outside_move_no_cursor(tmp_path: Path) -> None:
     [{"id": TERMINAL, "email": "a"}, {"id": "x" * 500, "email": "a"}, {"id": "", "email": "a"}],
 )
 def test_an_id_is_an_id(body: dict[str, str], tmp_path: Path) -> None:
-    """Ids decide whose a dataset is, so none is cut or mended."""
+    """Ids decide whose a dataset is, so none is cut or changed."""
     with (
-        Server([told(body)]) as server,
+        Server([reply_with(body)]) as server,
         pytest.raises(DestinationRefused, match="published contract does not have") as caught,
     ):
         place(server.url, tmp_path).who_am_i()
@@ -304,7 +304,7 @@ def test_an_id_is_an_id(body: dict[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", [TERMINAL, "x" * 1_000_000])
 def test_a_key_made_up_by_the_server_is_shown_safely(key: str, tmp_path: Path) -> None:
     with (
-        Server([told({"uuid_to_label": {key: "label"}})]) as server,
+        Server([reply_with({"uuid_to_label": {key: "label"}})]) as server,
         pytest.raises(DestinationRefused) as caught,
     ):
         place(server.url, tmp_path).labels("all")
@@ -323,7 +323,7 @@ def test_whoami_and_datasets_at_a_terminal(tmp_path: Path) -> None:
                 "uuid_to_label": {str(identity): TERMINAL}
             },
         }
-        told(bodies.get(seen.target, dataset(identity, label=TERMINAL)))(seen)
+        reply_with(bodies.get(seen.target, dataset(identity, label=TERMINAL)))(seen)
 
     with Server([reply]) as server:
         lab = RestLab(tmp_path, server)  # type: ignore[arg-type]
@@ -343,7 +343,7 @@ def test_whoami_and_datasets_at_a_terminal(tmp_path: Path) -> None:
 
 
 def test_a_cookie_is_kept_from_everybody() -> None:
-    with Server([told({}, set_cookie="session=canary; Path=/")]) as server:
+    with Server([reply_with({}, set_cookie="session=canary; Path=/")]) as server:
         asking = session(server.url)
         for _ in range(2):
             asking.ask("GET", "/thing")
@@ -357,7 +357,7 @@ def test_a_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    with Server([told({})]) as server:
+    with Server([reply_with({})]) as server:
         session(server.url).ask("GET", "/thing", ours=False)
         assert "authorization" not in server.seen[0].headers
 
@@ -378,7 +378,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(
     with pytest.raises(ConfigError, match="names a proxy that cannot be used") as caught:
         asked.ask("GET", "/thing")
     assert "canary" not in str(caught.value)
-    with Server([told({})]) as server:  # nothing is between this machine and itself
+    with Server([reply_with({})]) as server:  # nothing is between this machine and itself
         assert session(server.url).ask("GET", "/thing").status == 200
     # An exception that is no address is passed over, and those beside it count.
     monkeypatch.setenv("NO_PROXY", "[::1, http://x:y, ,*bad*,syndb.invalid")
@@ -406,7 +406,7 @@ def test_a_certificate_has_to_prove_that_it_is_this_server(
     context = certified(tmp_path, host, days)
     if believed:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    with Server([told({})], context) as server:
+    with Server([reply_with({})], context) as server:
         if reason is None:
             assert session(server.url).ask("GET", "/thing").status == 200
             return
@@ -426,7 +426,7 @@ def test_a_certificate_has_to_prove_that_it_is_this_server(
 
 def test_a_date_from_outside_is_no_number_to_trust() -> None:
     moment = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
-    with Server([told({}, date=moment)]) as server:
+    with Server([reply_with({}, date=moment)]) as server:
         assert reach(RestSettings(kind="rest", url=server.url)).status == 200
 
 

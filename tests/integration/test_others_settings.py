@@ -1,9 +1,9 @@
-"""A dataset with a pipeline.yaml beside it, which somebody else wrote: where our secrets go, and
+"""A dataset with a pipeline.yaml beside it, which another person wrote: where our secrets go, and
 where we write.
 
 Belongs here: every command that asks a server or writes state, against a server that keeps what it
-receives. Does not: which address a secret is for (`tests/unit/test_credentials.py`), or which file
-is found (`tests/unit/test_settings.py`).
+receives. Does not: which address a secret is for (`unit/destinations/test_credentials.py`), or which file
+is found (`unit/config/test_settings.py`).
 """
 
 from __future__ import annotations
@@ -151,9 +151,9 @@ def test_a_secret_of_the_environment_is_not_sent_where_a_file_beside_a_dataset_p
         ran = run(lab, command, **secrets)
         assert not server.got_a_secret
         assert SECRET not in ran.out + ran.err
-        told = " ".join((ran.out + ran.err).split())
-        assert "not sent to" in told
-        assert "SYNDB_URL__THEIRS" in told
+        said = " ".join((ran.out + ran.err).split())
+        assert "not sent to" in said
+        assert "SYNDB_URL__THEIRS" in said
         assert f"Settings: {lab.settings}, which is beside the dataset" in ran.err
     assert lab.untouched
 

@@ -144,7 +144,7 @@ def test_an_address_that_is_less_safe_than_what_leads_to_it_is_refused(
     if not why:
         assert redirected(base, url, "syndb", "to ask") == urljoin(base, url)
         return
-    for judge in (redirected, lambda base, url, *told: require_safe(url, base, *told)):
+    for judge in (redirected, lambda base, url, *words: require_safe(url, base, *words)):
         with pytest.raises(DestinationRefused, match=why) as caught:
             judge(base, url, "syndb", "to ask")
         assert "canary" not in str(caught.value)

@@ -351,7 +351,7 @@ def test_what_arrived_has_arrived_whatever_becomes_of_the_tables_here(
     assert known(place, dataset).number_of_units == 1
 
 
-def test_who_is_not_the_owner_is_told_who_is(
+def test_who_is_not_the_owner_is_shown_who_is(
     place: RestDestination, dataset: UUID, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     eve, parcel = destination(sandbox, tmp_path, EVE), package(tmp_path, dataset)

@@ -257,7 +257,7 @@ def test_a_form_that_does_not_name_files_is_refused(tmp_path: Path) -> None:
     assert "/store" not in server.paths
 
 
-def test_a_form_that_ended_is_asked_for_anew(tmp_path: Path) -> None:
+def test_a_form_that_ended_is_asked_for_again(tmp_path: Path) -> None:
     number = iter(range(1, 10))
 
     def form(seen: Seen) -> None:
