@@ -272,6 +272,6 @@ STAGE = Stage(
     run,
     inputs,
     None,
-    "9",
+    "10",
     "Reads the lab's files: each column in its final type, every row accounted for.",
 )
