@@ -162,11 +162,7 @@ def _points(read: JustRead, row: _Row, below: Sequence[_Row]) -> float:
         named = _names_column(read, text, column)
         if column.kind in _KEYS:
             others = [cells.texts[name] for cells in below if name in cells.texts]
-            forms = (
-                worth
-                for form, worth in _FORMS.items()
-                if others and all(re.fullmatch(form, other, re.DOTALL) for other in others)
-            )
+            forms = (worth for form, worth in _FORMS.items() if _are(read, name, others, form))
             points += next(forms, 0)
             points += named and text not in others and not _is_elsewhere(read, name, text)
         else:
@@ -183,10 +179,23 @@ def _names_column(read: JustRead, text: str, column: Column) -> bool:
     return bool(said := tokens(text)) and said <= (own | _WORDS if column.kind in _KEYS else own)
 
 
+def _below(read: JustRead) -> str:
+    """A FROM item of the rows below the first ones of their files, and WHERE before a condition."""
+    first = literal([row for rows in first_rows(read) for row in rows])
+    return f"{read.source} WHERE NOT list_contains({first}::BIGINT[], file_row_number) AND"
+
+
+def _are(read: JustRead, name: str, others: Sequence[str], form: str) -> bool:
+    """Whether the keys `others` of column `name`, and nine in ten of those further below, have the
+    form.
+    """
+    if not others or not all(re.fullmatch(form, other, re.DOTALL) for other in others):
+        return False
+    key = f"{quote(name)}::VARCHAR"
+    fit = f"count(*) FILTER (regexp_full_match({key}, {literal(form)})) * 10"
+    return bool(read.row(f"SELECT {fit} >= count({key}) * 9 FROM {_below(read)} TRUE")[0])
+
+
 def _is_elsewhere(read: JustRead, name: str, text: str) -> bool:
     """Whether a row below the first ones of its file has the key `text` in column `name`."""
-    same = f"{quote(name)}::VARCHAR = {literal(text)}"
-    first = literal([row for rows in first_rows(read) for row in rows])
-    return read.some(
-        f"FROM {read.source} WHERE {same} AND NOT list_contains({first}, file_row_number)"
-    )
+    return read.some(f"FROM {_below(read)} {quote(name)}::VARCHAR = {literal(text)}")

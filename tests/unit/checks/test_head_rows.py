@@ -90,6 +90,12 @@ DATA = [
     ("neuron_relation", PAIRS, [["AVAL", "AVAR"], ["A1", "RIH"], ["A2", "AVAL"]]),
     ("neuron", ["cid", "neuron_type"], [["AVAL", "interneuron"], ["AVAR", "interneuron"]]),
     ("neuron", ["cid"], [["giant"], ["n1"], ["n2"], ["n3"]]),
+    # Ten numbered cells come first, and names further down.
+    (
+        "neuron_relation",
+        PAIRS,
+        [["AVAL", "AVAR"], *([f"n{n}", f"n{n + 1}"] for n in range(10)), *[["RIH", "AVB"]] * 9],
+    ),
     ("neuron", ["cid", "voxel_volume"], [["AVAL", ""], ["AVAR", "5"]]),
     ("neuron", ["cid", "voxel_volume"], [["AVAL", "NA"], ["AVAR", "5"]]),
     ("synapse", SYNAPSES, [["1", "4", "5"], ["2", "4", "6"]]),
