@@ -88,12 +88,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, Digests]
     return lab, digests(lab)
 
 
-def copy_of(lab: Lab, folder: Path) -> Lab:
-    """The same tables and config in another folder, with no state yet."""
+def copy_of(lab: Lab, folder: Path, stage: str) -> Lab:
+    """The same tables and config in another folder, and of its state what is before the stage."""
     copy = Lab(folder)
-    for file in lab.folder.iterdir():
-        if file.suffix in (".csv", ".yaml"):
-            shutil.copy(file, folder)
+    shutil.copytree(lab.folder, folder, dirs_exist_ok=True)
+    store = DatasetStore(folder / "state", DATASET)
+    for later in list(STAGES)[list(STAGES).index(stage) :]:
+        shutil.rmtree(store.stage(later))
     return copy
 
 
@@ -120,7 +121,7 @@ def test_killed_in_a_stage_the_same_command_completes_with_the_same_digests(
     undisturbed: tuple[Lab, Digests], tmp_path: Path, stage: str
 ) -> None:
     original, expected = undisturbed
-    lab = copy_of(original, tmp_path / "lab")
+    lab = copy_of(original, tmp_path / "lab", stage)
     hits = 0
     for delay in DELAYS[stage]:
         hits += kill_in(lab, stage, delay)
@@ -151,7 +152,7 @@ def test_killed_again_and_again_wherever_it_is(
     renaming, of hashing.
     """
     original, expected = undisturbed
-    lab = copy_of(original, tmp_path / "lab")
+    lab = copy_of(original, tmp_path / "lab", "ingest")
     deaths = 0
     for tenths in (5, 7, 9, 11, 13, 15):
         with lab.start("plan", CONFIG) as process:
