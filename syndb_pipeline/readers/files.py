@@ -43,8 +43,7 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
     """
     if not pattern or "\0" in pattern:
         return [], {}
-    if pattern.startswith("~/"):
-        pattern = os.path.expanduser(pattern)  # noqa: PTH111 - pathlib's raises where there is no home
+    pattern = _with_home(pattern)
     literal = folder / pattern
     try:
         if irregular(literal) is not None or literal.is_file():
@@ -60,6 +59,11 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
         return sorted(hit for hit in hits if hit not in strange and hit.is_file()), strange
     except OSError:  # a name longer than the file system takes, or a folder that may not be read
         return [], {}
+
+
+def _with_home(pattern: str) -> str:
+    # pathlib's raises where there is no home
+    return os.path.expanduser(pattern) if pattern.startswith("~/") else pattern  # noqa: PTH111
 
 
 def _expanded(pattern: str) -> Iterator[str]:
@@ -101,8 +105,7 @@ def starting_point(folder: Path, pattern: str) -> Path:
     """The path of `pattern`, or where a glob starts to look: what is before its first star or
     bracket.
     """
-    if pattern.startswith("~/"):
-        pattern = os.path.expanduser(pattern)  # noqa: PTH111
+    pattern = _with_home(pattern)
     parts = Path(pattern).parts
     plain = list(takewhile(lambda part: not glob.has_magic(part), parts))
     return folder / pattern if len(plain) == len(parts) else folder.joinpath(*plain)
@@ -123,25 +126,23 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
             hits = map(Path, _expanded(str(Path(glob.escape(str(folder))) / pattern)))
             folders, start = sorted(hit for hit in hits if hit.is_dir()), pattern.rstrip("/")
         else:
+            folders = []
+        if not folders:
             return None
-        globs = []
-        for below, between in (("*", "/"), ("*/**/*", "/**/")):
-            inside = islice(
-                ((path, path.relative_to(each)) for each in folders for path in each.glob(below)),
-                _LOOKED_AT,
-            )
-            endings = {
-                suffix(path)
-                for path, name in inside
-                if not any(part[0] in "._" for part in name.parts) and path.is_file()
-            }
-            globs += [
-                f"{start}{between}*{ending}"
-                for ending in sorted(endings.intersection(every_suffix()))
-            ]
+        inside = (
+            (path, path.relative_to(each).parts)
+            for each in folders
+            for path in islice(each.rglob("*"), _LOOKED_AT)
+        )
+        found = {
+            (len(names) > 1, suffix(path))
+            for path, names in inside
+            if not any(name[0] in "._" for name in names) and path.is_file()
+        }
     except OSError:
         return None
-    return globs if folders else None
+    known = sorted((deep, ending) for deep, ending in found if ending in every_suffix())
+    return [f"{start}{'/**/' if deep else '/'}*{ending}" for deep, ending in known]
 
 
 def neighbours(folder: Path, pattern: str) -> list[str]:
