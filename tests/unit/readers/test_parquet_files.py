@@ -126,7 +126,7 @@ content = st.lists(
 COLUMNS = ("cid", "parent_id", "neurotransmitter", "voxel_radius", "minimum_normal_length")
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     content, st.sampled_from([{}, {"units": {"voxel_radius": "um"}}, {"missing": ["a", "0", "-1"]}])
 )
