@@ -86,6 +86,8 @@ class Fence:
             try:
                 process = self._send(function, arguments, memory, seconds)
                 assert process.stdout is not None
+                if _LIMITS_ITSELF:  # polars has the system go on waiting after Ctrl+C
+                    signal.siginterrupt(signal.SIGINT, True)
                 with _watched(process.pid, memory, seconds):
                     succeeded, answer = pickle.load(process.stdout)
             except (EOFError, BrokenPipeError):
