@@ -96,12 +96,12 @@ def settings_of(fix: str) -> list[str]:
     """
     blocks = {}
     for table, key, text in _SETTING.findall(fix):
-        try:
-            YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
+        value = _loaded(text)
+        if value is None or _PLACEHOLDER.search(text):
             continue
-        if _PLACEHOLDER.search(text):
-            continue
+        # Apostrophes need no backslash where the block is shown as JSON.
+        plainer = re.sub(r'"([^"\\\']*)"', r"'\1'", text)
+        text = plainer if _loaded(plainer) == value else text
         lines = [f"    {key}:"]
         for piece in re.split(r"(?<=,) (?! )", text):  # where YAML reads a line's end as a space
             if len(lines[-1]) > _PASTED_WIDTH:
@@ -109,6 +109,14 @@ def settings_of(fix: str) -> list[str]:
             lines[-1] += f" {piece}"
         blocks["\n".join(("tables:", f"  {table}:", *lines))] = True
     return list(blocks)
+
+
+def _loaded(text: str) -> tuple[Any] | None:
+    """The value that `text` is as YAML; None where it is none."""
+    try:
+        return (YAML(typ="safe", pure=True).load(text),)
+    except YAMLError:
+        return None
 
 
 def build(

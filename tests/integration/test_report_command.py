@@ -92,15 +92,15 @@ def test_all_forms_at_once(demo: Lab) -> None:
     assert (ran.code, ran.out.split()) == (0, written), ran.err
     out = demo.folder / "out"
     assert {f"out/{path.name}" for path in out.iterdir()} == {*written}, "nothing half written"
-    told = json.loads((out / "r.json").read_text(encoding="utf-8"))
+    said = json.loads((out / "r.json").read_text(encoding="utf-8"))
     printed = demo.call("check", "demo_errors.yaml", "--json").report
     for key in ("verdict", "tables", "findings", "digest", "report_version"):
-        assert told[key] == printed[key]
+        assert said[key] == printed[key]
     with (out / "c.csv").open(newline="", encoding="utf-8") as file:
         failing = list(csv.DictReader(file))
     listed, found = (
         {(each["table"], each["code"]) for each in those if each["severity"] == "error"}
-        for those in (failing, told["findings"])
+        for those in (failing, said["findings"])
     )
     assert listed == found
 
@@ -239,7 +239,7 @@ def test_the_page_needs_nothing_and_fits(
     )
     assert said == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width, (
-        "nobody has to scroll sideways"
+        "no one has to scroll sideways"
     )
     assert page.locator("h2").first.inner_text().startswith("Rejected")
     assert page.locator("article.rule").count() > 10

@@ -18,7 +18,7 @@ from tests.screen import Screen
 
 
 class Shown:
-    """Bars on a terminal of 80 columns, and a clock that goes as it is told."""
+    """Bars on a terminal of 80 columns, and a clock that goes as the test sets it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, width: int = 80) -> None:
         self.file = io.StringIO()
@@ -69,7 +69,7 @@ def test_stage_table_share_rate_and_time_left(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    ("done", "total", "unit", "told"),
+    ("done", "total", "unit", "said"),
     [
         (45_000_000, 173_000_000, "bytes", "45.0/173.0 MB"),
         (999, 9_999, "rows", "999/9,999 rows"),
@@ -80,11 +80,11 @@ def test_stage_table_share_rate_and_time_left(shown: Shown) -> None:
     ],
 )
 def test_both_amounts_in_one_unit_and_what_is_not_done_looks_so(
-    shown: Shown, done: int, total: int, unit: Unit, told: str
+    shown: Shown, done: int, total: int, unit: Unit, said: str
 ) -> None:
     shown.hear("ingest", 0, total, unit)
     shown.hear("ingest", done, total, unit)
-    assert f" {told} " in shown.lines[0]
+    assert f" {said} " in shown.lines[0]
 
 
 def test_no_stage_and_no_table_is_too_long_for_80_columns(shown: Shown) -> None:
@@ -102,7 +102,7 @@ def test_no_stage_and_no_table_is_too_long_for_80_columns(shown: Shown) -> None:
             shown.hear(stage, 987_654_321_000, 987_654_321_000)
 
 
-def test_lines_stand_above_the_bar_which_leaves_nothing_behind(shown: Shown) -> None:
+def test_lines_are_above_the_bar_which_leaves_nothing_behind(shown: Shown) -> None:
     shown.bars.say("  ingest: started")
     for second in range(5):
         shown.hear("ingest", second, 100, part="axon")
@@ -112,9 +112,9 @@ def test_lines_stand_above_the_bar_which_leaves_nothing_behind(shown: Shown) -> 
     shown.bars.say("  ingest: done")
 
     assert during[-1].startswith("  ingest axon")
-    told = " ".join(shown.lines)
-    assert "━" not in told
-    assert "0:00" not in told
+    said = " ".join(shown.lines)
+    assert "━" not in said
+    assert "0:00" not in said
     assert [line[:24] for line in shown.lines if line.startswith("  ")] == [
         "  ingest: started",
         *(f"  ingest: [bold] line {second}" + (" " if second == 3 else "") for second in range(5)),

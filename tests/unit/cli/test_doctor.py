@@ -77,7 +77,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "state", "told"),
+    ("ahead", "state", "said"),
     [
         (0.9, "ok", "as the server's"),
         (-59.0, "ok", "59 s ahead of the server"),
@@ -86,11 +86,11 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
         (None, "warning", "gives no time"),
     ],
 )
-def test_clock(ahead: float | None, state: str, told: str) -> None:
+def test_clock(ahead: float | None, state: str, said: str) -> None:
     check = check_clock(ahead)
 
     assert check.state == state
-    assert told in check.found
+    assert said in check.found
     assert bool(check.next_step) == (state != "ok")
     assert check.exit == (Exit.INTERNAL if state == "failed" else Exit.OK)
 
@@ -179,7 +179,7 @@ def test_a_person_is_not_kept_waiting(lab: Path) -> None:
     assert impatient(settings).destinations["local"] == settings.destinations["local"]
 
 
-def test_where_credentials_come_from_is_told_without_them() -> None:
+def test_where_credentials_come_from_is_said_without_them() -> None:
     pair = Credentials(username="ada", password=SecretStr("canary"), source="environment")
     assert variables_of("my-lab.org", pair) == [
         "SYNDB_USERNAME__MY_LAB_ORG",
@@ -202,7 +202,7 @@ def failing(url: str) -> PipelineError:
     return caught.value
 
 
-def test_name_connection_and_encryption_are_told_apart() -> None:
+def test_name_connection_and_encryption_are_distinguished() -> None:
     assert failing("https://syndb.invalid").message.startswith(
         "DNS: the name syndb.invalid is not known here"
     )

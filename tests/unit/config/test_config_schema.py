@@ -46,7 +46,7 @@ def complaints(schema: dict[str, Any], content: Any) -> list[str]:
 @pytest.mark.parametrize("kind", list(FILES))
 def test_the_published_schemas_are_up_to_date(kind: str) -> None:
     published = (ROOT / "config" / "schema" / FILES[kind]).read_text(encoding="utf-8")
-    assert published == schema_text(kind, Settings), "write them anew with: make schema"
+    assert published == schema_text(kind, Settings), "write them with: make schema"
 
 
 @pytest.mark.parametrize("schema", [dataset_schema(), pipeline_schema(Settings)])

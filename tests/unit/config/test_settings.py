@@ -231,7 +231,7 @@ def test_a_wrong_key_is_named_with_what_is_allowed(tmp_path: Path, key: str) -> 
         assert said in message and key.partition("/")[0] in message, (value, message)
 
 
-def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
+def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         MINIMAL.replace("MUS_MUSCULUS", "unicorn").replace(
@@ -270,7 +270,7 @@ def test_every_wrong_key_is_told_at_once(tmp_path: Path) -> None:
         ("- a\n", r"found a list"),
     ],
 )
-def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_no_yaml_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     message = refusal(write(tmp_path, text))
     assert re.search(said, message), message
 
@@ -379,7 +379,7 @@ def test_memory_is_written_as_people_write_it(tmp_path: Path, written: object, r
         ("[a]", r"expected keys such as `state:`, found a list"),
     ],
 )
-def test_a_wrong_pipeline_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_pipeline_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, text, "pipeline.yaml")
     with pytest.raises(ConfigError) as caught:
         load_settings(path)

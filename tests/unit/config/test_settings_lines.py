@@ -1,7 +1,7 @@
-"""What a cure would set, as YAML that a person can paste: only what is whole, and what a loader
+"""What a fix would set, as YAML that a person can paste: only what is whole, and what a loader
 takes.
 
-Belongs here: making the blocks and showing them. Does not: whether a block cures
+Belongs here: making the blocks and showing them. Does not: whether a block fixes it
 (`test_every_rule.py` and the tests of the stages).
 """
 

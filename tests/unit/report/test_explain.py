@@ -86,9 +86,9 @@ def test_the_list_has_every_rule_in_a_line(terminal: bool) -> None:
     [("SYN-ID-02", "SYN-ID-002"), ("ID-003", "SYN-ID-003"), ("hello?", "All codes: ")],
 )
 def test_an_unknown_code_is_answered_with_near_ones(code: str, near: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         printed(code)
-    assert told.value.exit is Exit.USAGE
-    assert repr(code) in told.value.message
-    assert near in told.value.next_step
-    assert told.value.next_step.endswith("syndb-pipeline explain")
+    assert caught.value.exit is Exit.USAGE
+    assert repr(code) in caught.value.message
+    assert near in caught.value.next_step
+    assert caught.value.next_step.endswith("syndb-pipeline explain")

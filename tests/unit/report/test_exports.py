@@ -1,7 +1,7 @@
 """The report for programs: every failing cell at its address, formulas made harmless, XML that
 parses, JSON with the promised keys.
 
-Belongs here: what stands in the files. Does not: the command that writes them
+Belongs here: what is in the files. Does not: the command that writes them
 (`tests/integration/test_report_command.py`).
 """
 
@@ -198,12 +198,12 @@ def test_dagster_shows_where_the_page_lies(context: Context) -> None:
 
 def test_json_is_what_the_commands_print_and_more(context: Context) -> None:
     with context.store.lock(), gathered(context, measured=False) as (report, _):
-        told = json.loads(json.dumps(report_json(report), default=str))
-    assert told["report_version"] == 2
-    assert (told["verdict"], told["receipt"]) == ("rejected", None)
-    assert told["digest"] == (context.store.record("check_integrity") or pytest.fail()).digest
-    assert [Finding.model_validate(finding) for finding in told["findings"]] == report.findings
-    more = told["report"]
+        said = json.loads(json.dumps(report_json(report), default=str))
+    assert said["report_version"] == 2
+    assert (said["verdict"], said["receipt"]) == ("rejected", None)
+    assert said["digest"] == (context.store.record("check_integrity") or pytest.fail()).digest
+    assert [Finding.model_validate(finding) for finding in said["findings"]] == report.findings
+    more = said["report"]
     assert [stage["state"] for stage in more["stages"]] == ["done"] * 5
     [relation] = more["relations"]
     assert relation == {

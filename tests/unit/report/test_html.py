@@ -174,10 +174,10 @@ def test_ids_are_unique_and_the_contents_lead_to_them(seen: Page) -> None:
     assert leads <= set(ids)
 
 
-# -- what it tells
+# -- what it says
 
 
-def test_it_tells_verdict_counts_places_and_fixes(seen: Page) -> None:
+def test_it_says_verdict_counts_places_and_fixes(seen: Page) -> None:
     words = " ".join(seen.text.split())
     assert "Rejected" in words
     assert "syndb-pipeline check dataset.yaml" in words
@@ -210,7 +210,7 @@ def test_places_are_in_the_order_of_rows(context: Context) -> None:
         assert set(case.finding.examples) <= set(case.places)
 
 
-def test_of_many_places_the_first_and_the_last_are_told(tmp_path: Path) -> None:
+def test_of_many_places_the_first_and_the_last_are_shown(tmp_path: Path) -> None:
     context = context_for(tmp_path, {"axon": "axon.csv"})
     write(
         tmp_path / "axon.csv",
@@ -273,9 +273,9 @@ def test_many_findings_and_long_sentences_stay_below_the_limit(context: Context)
 
 def test_nothing_to_report(tmp_path: Path) -> None:
     context = write_hostile_lab(tmp_path)
-    with context.store.lock(), pytest.raises(PipelineError, match="ingest has not run") as told:
+    with context.store.lock(), pytest.raises(PipelineError, match="ingest has not run") as caught:
         write_report(context)
-    assert "syndb-pipeline check" in told.value.next_step
+    assert "syndb-pipeline check" in caught.value.next_step
 
 
 def test_what_has_not_run_is_of_an_earlier_run_or_is_gone_is_named(tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_centroids_are_sampled_the_same_way_every_time(
     assert scatter([Cloud("neuron", 1, [(1.0, 2.0, None)])], 0, 2) == "", "no z is given"
 
 
-def test_the_hierarchy_tells_resolved_rows_and_orphans() -> None:
+def test_the_hierarchy_says_resolved_rows_and_orphans() -> None:
     tables = {
         "neuron": Rows(read=2, passed=2, rejected=0),
         "axon": Rows(read=5, passed=3, rejected=2),
@@ -504,7 +504,7 @@ def test_the_hierarchy_tells_resolved_rows_and_orphans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "said"),
     [
         (0, "0"),
         (12_345.6, "12,346"),
@@ -515,5 +515,5 @@ def test_the_hierarchy_tells_resolved_rows_and_orphans() -> None:
         (7.0, "7"),
     ],
 )
-def test_numbers_are_short(value: float, told: str) -> None:
-    assert short(value) == told
+def test_numbers_are_short(value: float, said: str) -> None:
+    assert short(value) == said

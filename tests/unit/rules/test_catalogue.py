@@ -1,4 +1,4 @@
-"""Every rule is complete and usable: stable code, sentences that fill, a cure, and somebody who
+"""Every rule is complete and usable: stable code, sentences that fill, a fix, and a check that
 finds it.
 """
 

@@ -20,7 +20,7 @@ CODE = re.compile(r"SYN-[A-Z]+-\d+")
 
 
 def configs(text: str) -> list[str]:
-    """What stands in the yaml blocks of a Markdown text."""
+    """What is in the yaml blocks of a Markdown text."""
     return re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -79,7 +79,7 @@ def test_title_and_severity_come_from_the_catalogue() -> None:
 
 def test_the_document_is_up_to_date() -> None:
     assert document() == (ROOT / "docs" / "findings.md").read_text(encoding="utf-8"), (
-        "write it anew with: make docs"
+        "write it with: make docs"
     )
 
 
