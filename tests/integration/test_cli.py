@@ -300,6 +300,7 @@ def test_a_run_shares_its_state_with_the_command_line_and_is_named(lab: Lab) -> 
 # -- for people
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("arguments", ["--help", "run -h", "--version"])
 def test_help_within_a_second(lab: Lab, arguments: str) -> None:
     times = []

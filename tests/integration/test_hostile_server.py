@@ -189,9 +189,9 @@ def test_an_error_nested_without_end_is_an_error_still(
 )
 def test_looking_for_words_takes_no_time(body: bytes) -> None:
     with Server([reply_with(body, 403)]) as server:
-        began = time.monotonic()
+        began = time.process_time()
         session(server.url).ask("GET", "/thing")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
