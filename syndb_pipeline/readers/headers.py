@@ -412,8 +412,11 @@ class _Header:
             single = [name for name in names if near.get(name)][:MAX_NAMED]
         together = [name for name in names if name not in set(single)]
         ignoring = f"`tables.{table.name}.ignore: [{listed(config.ignore, together or single)}]`"
+        open_to = {
+            name: [target for target in near[name] if target not in taken] for name in single
+        }
         for name in single:
-            free = [target for target in near[name] if target not in taken]
+            free = open_to[name]
             likely = free[0] if free else "<column of SynDB>"
             # No two columns may be mapped to one, so a line never offers that.
             others = {
@@ -426,6 +429,14 @@ class _Header:
             advice = f"{what}: {line}."
             if near[name] and (first := near[name][0]) in taken:
                 advice = f"{taken[first]!r} is {first} already. {advice}"
+            rivals = [
+                repr(each) for each in single if each != name and open_to[each][:1] == [likely]
+            ]
+            if rivals:
+                advice += (
+                    f" {' and '.join(rivals)} look{'s' if len(rivals) == 1 else ''} like {likely}"
+                    " too: map the one that is, and ignore the rest."
+                )
             if not together:
                 every_one = " leaves out all that are unknown" if len(names) > 1 else ""
                 advice += f" If SynDB is not to have it: {ignoring}{every_one}."
