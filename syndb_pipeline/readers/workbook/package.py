@@ -7,7 +7,7 @@ unpacking takes, which the fence limits; values, headers, sheets (`workbooks.py`
 Sources: PKWARE's APPNOTE, 4.3 and 4.4; ECMA-376 part 1, 18.3.1.4 (cell `c`, type `e`), 18.3.1.40
 (formula `f`), 18.3.1.95 (tablePart) and 18.5.1.2 (table: `ref` with the totals rows in it,
 `totalsRowCount`); [MS-XLS] 2.4.24 (BoolErr), 2.4.127 (Formula), 2.5.133 (a formula's result) and
-2.5.198.89 (a text in a formula); [MS-CFB].
+2.5.198 (a formula's tokens); [MS-CFB].
 """
 
 from __future__ import annotations
@@ -270,7 +270,21 @@ _BEGINS: Final = (0x0809, 0x0409, 0x0209, 0x0009)
 _OF_ERROR, _OF_EMPTY_TEXT = 2, 3
 """Kinds of a formula's result."""
 
-_NAMES_EMPTY_TEXT: Final = re.compile(rb"\x17\x00[\x00\x01]")
+_TOKEN_BYTES: Final = {
+    **dict.fromkeys(range(0x03, 0x17), 1),  # operators, brackets, an argument left out
+    **{0x01: 5, 0x02: 5, 0x1C: 2, 0x1D: 2, 0x1E: 3, 0x1F: 9},  # shared, table, constants
+    **{0x20: 8, 0x21: 3, 0x22: 4, 0x23: 5, 0x24: 5, 0x25: 9, 0x26: 7, 0x27: 7, 0x28: 7, 0x29: 3},
+    **{0x2A: 5, 0x2B: 9, 0x2C: 5, 0x2D: 9, 0x39: 7, 0x3A: 7, 0x3B: 11, 0x3C: 7, 0x3D: 11},
+}
+"""Size of each token of a formula, its first byte included; tokens from 0x40 on are those from 0x20
+on in other classes.
+"""
+
+_TEXT, _ATTRIBUTE, _CHOOSE, _SUM = 0x17, 0x19, 0x04, 0x10
+_NO_TEXT: Final = frozenset(
+    {*range(0x03, 0x08), *range(0x09, 0x0F), 0x12, 0x13, 0x14, 0x1C, 0x1D, 0x1E, 0x1F}
+)
+"""Tokens that make a number, true or false, or an error of what comes before them."""
 
 
 def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
@@ -286,8 +300,9 @@ def _biff_faults(content: bytes, sheet: str) -> Iterator[Fault]:
 
     A program that works nothing out (Python's xlwt) saves an empty text as the result of every
     formula. A spreadsheet program saves that too where a formula gives it, as `=IF(A1>5,"x","")`
-    may. So the formulas of a sheet were never worked out when none has a result and one of them
-    does not name the empty text.
+    may. So a formula that cannot give it was never worked out; nor were the others of a sheet in
+    which no formula has a result, but for those that name the empty text where no formula of the
+    first kind proves it.
     """
     stream = _Compound.stream_of(content)
     start = len(stream)
@@ -297,8 +312,10 @@ def _biff_faults(content: bytes, sheet: str) -> Iterator[Fault]:
         elif kind == _ENDS:  # the workbook's own records
             break
     depth = 0
-    saved, named = False, True
-    unsaved: list[Fault] = []
+    saved = False
+    empty: list[
+        tuple[Fault, bool, bool]
+    ] = []  # whether it can be, and whether the formula names it
     for kind, body in _records(stream, start):
         depth += (kind in _BEGINS) - (kind == _ENDS)  # a chart inside the sheet has its own
         if depth == 0:
@@ -311,12 +328,46 @@ def _biff_faults(content: bytes, sheet: str) -> Iterator[Fault]:
             number = body[6] if kind == _BOOLERR else body[8]
             yield Fault(row + 1, column, _ERROR_TEXTS.get(number, "#ERROR"), ERROR)
         elif result == _OF_EMPTY_TEXT:
-            named = named and _NAMES_EMPTY_TEXT.search(body, 20) is not None
-            unsaved.append(Fault(row + 1, column, "=...", UNSAVED))
+            empty.append((Fault(row + 1, column, "=...", UNSAVED), *_may_be_empty(body[20:])))
         else:
             saved = saved or kind != _BOOLERR
-    if not saved and not named:
-        yield from unsaved
+    never = not saved and any(not may_be for _, may_be, _ in empty)
+    yield from (
+        fault for fault, may_be, named in empty if not may_be or never or not (saved or named)
+    )
+
+
+def _may_be_empty(formula: bytes) -> tuple[bool, bool]:
+    """Whether a formula of an .xls file, the size of its tokens first, may give an empty text, and
+    whether it names one.
+    """
+    if len(formula) < 2:
+        return True, True
+    (size,) = struct.unpack_from("<H", formula)
+    tokens, at = formula[2 : 2 + size], 0
+    last, named = 0, False
+    while at < len(tokens):
+        token = tokens[at]
+        token = token if token < 0x40 else 0x20 | token & 0x1F
+        if token == _TEXT and at + 2 < len(tokens):
+            length, wide = tokens[at + 1], tokens[at + 2] & 1
+            named = named or not length
+            last = (
+                token if not length else 0x1E
+            )  # a text with characters is as good as a number here
+            at += 3 + length * (1 + wide)
+        elif token == _ATTRIBUTE and at + 3 < len(tokens):
+            (data,) = struct.unpack_from("<H", tokens, at + 2)
+            last = (
+                0x03 if tokens[at + 1] & _SUM else last
+            )  # otherwise a blank, or a jump that works nothing out
+            at += 4 + (2 * (data + 1) if tokens[at + 1] & _CHOOSE else 0)
+        elif token in _TOKEN_BYTES:
+            last = token if token != 0x15 else last  # brackets change nothing
+            at += _TOKEN_BYTES[token]
+        else:
+            return True, True  # nothing is known of it
+    return last not in _NO_TEXT, named
 
 
 def _title(body: bytes) -> str:
