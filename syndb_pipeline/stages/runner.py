@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import PipelineError
@@ -78,15 +77,6 @@ def expected_inputs(context: Context, stage: Stage) -> dict[str, str]:
         )
     inputs = stage.inputs(context)
     return inputs | ({f"record:{stage.after}": upstream.digest} if upstream else {})
-
-
-def is_current(context: Context, stage: Stage) -> bool:
-    """Whether the stage's outputs are there, whole, and made from what it would read now."""
-    if stage.after and context.store.record(stage.after) is None:
-        return False
-    return _matches(
-        context, stage, context.store.record(stage.name), expected_inputs(context, stage)
-    )
 
 
 def _matches(context: Context, stage: Stage, record: Record | None, inputs: dict[str, str]) -> bool:
@@ -176,8 +166,3 @@ def run_through(context: Context, last: str) -> Iterator[Record]:
         yield record
         if name == last or (isinstance(record, VerdictRecord) and not record.details.accepted):
             return
-
-
-def stage_folder(context: Context, name: str) -> Path:
-    """Where the stage's outputs lie."""
-    return context.store.stage(name)

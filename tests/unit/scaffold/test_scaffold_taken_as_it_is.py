@@ -25,7 +25,7 @@ from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.scaffold import InitReport, init
-from syndb_pipeline.stages.runner import run_through, stage_folder
+from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from tests.unit.scaffold.test_scaffold import answered
@@ -143,7 +143,7 @@ def take(folder: Path) -> Taken:
             finding.code for finding in verdict.findings if finding.severity == "error"
         )
         return taken
-    ingested = stage_folder(context, "ingest")
+    ingested = context.store.stage("ingest")
     for name in SourceMap.read(ingested).tables:
         query = duckdb.sql(
             f"SELECT * EXCLUDE (_cells) FROM {rows_of(ingested / 'tables' / f'{name}.parquet')}"
