@@ -178,7 +178,7 @@ SHORT_NUMBER = re.compile("[+-]?[0-9][0-9.,]*[eE][+0-9]*")
 )
 @example(["=0", "'1'", "\u201eA\u201c", "'7", "'x", "="])
 @example(["1.0", "01", "1", " 1", "1\t", "\u00a0a b\u00a0", "é", "aé", "", "   ", "~", "~~"])
-@example(["\ufeff1", "a\nb", "\u200b"])
+@example(["\ufeff1", "a\nb", "\u200b", "n", " n"])
 def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     for text, (value, noted) in zip(texts, cast(connection, texts, KEY), strict=True):
         trimmed = text.strip(casts.WHITE_SPACE)
@@ -186,7 +186,8 @@ def test_a_key_is_its_text_trimmed(connection: duckdb.DuckDBPyConnection, texts:
         if IN_MARKS.fullmatch(trimmed):
             assert noted == (text, "marks")
         elif not SHORT_NUMBER.fullmatch(trimmed):
-            assert noted == ((text, "trimmed") if trimmed and trimmed != text else None)
+            own_name = (text, "name") if text == "n" else None  # which may be a repeated header
+            assert noted == ((text, "trimmed") if trimmed and trimmed != text else own_name)
 
 
 printed = st.text(st.characters(min_codepoint=ord("!"), max_codepoint=ord("~")), max_size=30)
