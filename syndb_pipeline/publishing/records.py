@@ -68,8 +68,7 @@ class Changes(_Kept):
     withdrawn: int
 
     def __str__(self) -> str:
-        counts = [f"{count:,} {what}" for what, count in self if count]
-        return ", ".join(counts) or "no row changed"
+        return ", ".join(f"{count:,} {what}" for what, count in self if count)
 
 
 class Since(_Kept):
@@ -87,8 +86,11 @@ class Since(_Kept):
     def lines(self, destination: str) -> Iterator[str]:
         """It as text, for people."""
         yield f"Since the publication of {self.published:%Y-%m-%d %H:%M} UTC"
-        width = max(map(len, self.tables), default=0)
-        yield from (f"  {name:<{width}}  {each}" for name, each in self.tables.items())
+        changed = {name: each for name, each in self.tables.items() if any(dict(each).values())}
+        width = max(map(len, changed), default=0)
+        yield from (f"  {name:<{width}}  {each}" for name, each in changed.items())
+        if not changed:
+            yield "  no row changed"
         if self.withdrawn:
             yield f"  Withdrawn rows stay at {destination}. To remove them, delete the dataset"
             yield "  there (syndb-pipeline delete) and publish it again."

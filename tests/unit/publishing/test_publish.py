@@ -173,10 +173,11 @@ def test_the_plan_and_receipt_say_what_changed_since_the_last_publication(lab: L
 
     assert current.since is not None
     assert {name: str(each) for name, each in current.since.tables.items()} == {
-        "axon": "no row changed",
+        "axon": "",
         "vesicle": "2 added, 1 changed, 2 withdrawn",
     }
-    assert "Withdrawn rows stay at local." in describe(current)
+    shown = describe(current)
+    assert "\n  vesicle  2 added, 1 changed, 2 withdrawn\n  Withdrawn rows stay at local." in shown
     said: list[str] = []
     receipt = lab.approved().publish(say=said.append)
     assert receipt.since == current.since
@@ -185,6 +186,7 @@ def test_the_plan_and_receipt_say_what_changed_since_the_last_publication(lab: L
     unchanged = plan(lab.context).since
     assert unchanged is not None and unchanged.withdrawn == 0
     assert unchanged.plan == receipt.plan
+    assert "UTC\n  no row changed\nFiles" in describe(plan(lab.context))
     assert len(list((lab.records.folder / "tables").iterdir())) == 1
 
 
