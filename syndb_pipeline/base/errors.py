@@ -139,6 +139,6 @@ def of_the_machine(error: Exception) -> PipelineError | None:
         place = f"{error.filename}: " if error.filename else ""
         return PipelineError(
             f"{place}{error.strerror or error}.",
-            next_step="Mend that, then give the same command again.",
+            next_step="Put that right, then give the same command again.",
         )
     return None

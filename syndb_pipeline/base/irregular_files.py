@@ -25,14 +25,14 @@ def irregular(path: Path) -> str | None:
         return "a link that leads back to itself" if error.errno == errno.ELOOP else None
     except ValueError:  # a name with a zero byte
         return None
-    told = next((what for test, what in _KINDS if test(mode)), None)
+    kind = next((what for test, what in _KINDS if test(mode)), None)
     if (
-        told is None
+        kind is None
         and stat.S_ISREG(mode)
         and any(path.resolve().is_relative_to(root) for root in _OPERATING_SYSTEM)
     ):
         return "a part of the operating system that only looks like a file"
-    return told
+    return kind
 
 
 _KINDS: Final = (

@@ -165,7 +165,7 @@ class _Publication(Arrival):
     def _of_the_same_content(self) -> Receipt | None:
         """The newest receipt, as that of this plan, when what it published is the same: rows and
         columns, metadata, meshes and skeletons, and where. What differs is then how a library or
-        this program writes them, or a lab file in which the same stands.
+        this program writes them, or a lab file that holds the same.
         """
         receipt = self.records.receipt()
         if receipt is None or not receipt.content:

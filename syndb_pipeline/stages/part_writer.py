@@ -200,8 +200,8 @@ class PartWriter:
             f"list_filter({casts.cells_of()}, lambda cell: cell.kind = 'uncast' AND"
             f" list_contains({literal(numeric)}, cell.col))"
         )
-        told = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
-        return not self.connection.execute(told).fetchall()
+        uncast = f"SELECT 1 FROM {parquet(target)} WHERE len({lost}) > 0 LIMIT 1"
+        return not self.connection.execute(uncast).fetchall()
 
     def _carefully(self, part: Part) -> Part:
         return part if part.exact else text_files.careful(part, self.scratch_of(part.file))

@@ -28,7 +28,7 @@ class UploadLocation(Strict):
 
     continent: Text = "unknown"
     country: str = Field(
-        default="XX", pattern=r"^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2; XX tells nothing."
+        default="XX", pattern=r"^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2; XX says nothing."
     )
     city: Text = "unknown"
 
