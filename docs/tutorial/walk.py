@@ -187,10 +187,9 @@ class Walk:
         kept: list[str] = []
         for number, block in enumerate(blocks):
             found = re.match(r"(error|warning|hint|info) (SYN-\w+-\d+)", block)
-            if not found and number:  # the end
-                kept.append(
-                    "\n".join(line for line in block.splitlines() if line.startswith(ending))
-                )
+            end = "\n".join(line for line in block.splitlines() if line.startswith(ending))
+            if not found and number and end:
+                kept.append(end)
             elif (not number and table) or (found and found[2] in codes):
                 kept.append(_fewer_places(block, places))
             elif kept[-1:] != ["..."]:
