@@ -21,6 +21,7 @@ import duckdb
 import pytest
 import yaml
 
+from syndb_pipeline.base import engine
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings, open_destination
@@ -355,6 +356,22 @@ def test_a_connection_reset_mid_body_is_made_again_and_the_body_sent_whole(
     assert told.code == 0, told.text
     assert told.line("gave no answer").endswith("s, attempt 2 of 3")
     assert "is not known" not in told.text and case.requests("upload") == 2
+    case.require_whole()
+
+
+def test_the_same_rows_in_other_bytes_are_not_counted_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert case.publish().code == 0
+    patched = runner._installed() | {"duckdb": "2.99.0"}
+    monkeypatch.setattr(runner, "_installed", lambda: patched)
+    monkeypatch.setattr(engine, "DICTIONARY_VALUES", 1)
+    with case.context.store.lock():
+        list(runner.run_through(case.context, "package"))
+    assert plan(case.context).digest != case.digest
+    again = case.publish(approve=False)
+    assert again.code == 0, again.text
+    assert "nothing to send" in again.text and case.requests("upload") == 0
     case.require_whole()
 
 
