@@ -7,6 +7,7 @@ the next run takes up where it was left.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
+_PROC = Path("/proc")
 _HOST = "syndb/host"
 _PLACE = "syndb/boot"
 _PROCESS = "syndb/process"
@@ -23,7 +25,7 @@ def process_tags() -> dict[str, str]:
     """Tags that name this process as the one a run lives in: the machine, its start with the
     namespace of process ids, the process with its start.
     """
-    return {_HOST: socket.gethostname(), _PLACE: _place(), _PROCESS: _named(psutil.Process())}
+    return {_HOST: socket.gethostname(), _PLACE: _place(), _PROCESS: _named(os.getpid())}
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -44,30 +46,43 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _is_lost(tags: Mapping[str, str]) -> bool:
-    boot, _, namespace = tags.get(_PLACE, "").partition("/")
+    if _PLACE not in tags or _PROCESS not in tags:
+        return False  # of a version that did not say enough
+    boot, _, namespace = tags[_PLACE].partition("/")
     here, _, own = _place().partition("/")
     if boot != here:  # the machine was started again since
-        return bool(boot)
-    if namespace != own or _PROCESS not in tags:
+        return True
+    if namespace != own:
         return False
     try:
-        return _named(psutil.Process(int(tags[_PROCESS].partition("@")[0]))) != tags[_PROCESS]
+        return _named(int(tags[_PROCESS].partition("@")[0])) != tags[_PROCESS]
     except psutil.NoSuchProcess:
         return True
 
 
-def _named(process: psutil.Process) -> str:
-    """A process by its id and start; a later one with the same id is another."""
-    return f"{process.pid}@{process.create_time():.2f}"
+def _named(process: int) -> str:
+    """A process by its id and start; a later one with the same id is another. Raises
+    `psutil.NoSuchProcess`.
+
+    On Linux the start is counted from that of the machine (proc_pid_stat(5), field 22): as a time
+    it would become another when somebody sets the clock.
+    """
+    started = psutil.Process(process).create_time()
+    if _PROC.is_dir():
+        try:
+            state = (_PROC / str(process) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            raise psutil.NoSuchProcess(process) from None
+        started = state.rpartition(")")[2].split()[19]  # the name before it may hold anything
+    return f"{process}@{started}"
 
 
 def _place() -> str:
-    """The start of this machine, and the namespace that its process ids count in."""
+    """The start of this machine, and the namespace that its process ids count in; nothing where
+    the system does not say them, as the start of a process says enough there.
+    """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # not Linux
-        boot = f"{psutil.boot_time():.0f}"
-    try:
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{(_PROC / 'self/ns/pid').stat().st_ino}"
     except OSError:
-        return f"{boot}/"
+        return ""

@@ -7,6 +7,7 @@ config (`syndb_pipeline.config.settings`).
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -24,19 +25,36 @@ def _file(settings: PipelineSettings) -> Path:
     return settings.state / "registry.json"
 
 
-def registered(settings: PipelineSettings) -> dict[str, Path]:
-    """Name -> config of the datasets that `register` was given and whose config is still
-    there.
-    """
+def _entries(settings: PipelineSettings) -> dict[str, Path]:
     path = _file(settings)
     if not path.is_file():
         return {}
     try:
-        entries = _ENTRIES.validate_json(path.read_bytes())
+        return _ENTRIES.validate_json(path.read_bytes())
     except ValidationError:
         # Cut, or edited by hand. Each name comes back with the next run of its config by its path.
         return {}
-    return {name: config for name, config in entries.items() if config.is_file()}
+
+
+def registered(settings: PipelineSettings) -> dict[str, Path]:
+    """Name -> config of the datasets that `register` was given and whose config is still
+    there.
+    """
+    return {name: config for name, config in _entries(settings).items() if config.is_file()}
+
+
+def away(settings: PipelineSettings, known: Collection[str]) -> set[str]:
+    """Those of the `known` datasets whose config is not there, while its folder is not there
+    either or holds no config at all: more likely a share that is not mounted than datasets that
+    were taken away.
+    """
+    entries, here = _entries(settings), in_folder(settings)
+    return {
+        name
+        for name in set(known) - here.keys()
+        if (name in entries and not entries[name].is_file() and not entries[name].parent.is_dir())
+        or (name not in entries and not here)
+    }
 
 
 def in_folder(settings: PipelineSettings) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from dagster_defs.failures import exit_of
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs
 from dagster_defs.partitions import DATASETS, changes
-from dagster_defs.registry import configs, ignored
+from dagster_defs.registry import away, configs, ignored
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import Memory, Outcome, Seen, look
 from syndb_pipeline.base.errors import ConfigError, Exit
@@ -45,7 +45,8 @@ def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[
         paths = " and ".join(str(config.path) for config in same)
         problems.append(
             f"{paths} have one dataset.id, so they would overwrite each other's state and rows."
-            " Give each dataset an id of its own, or remove the copy."
+            " Keep the id in the config that was published with it, for another id makes other"
+            " rows; give the other config a new one, or remove the copy."
         )
     return usable, problems
 
@@ -73,15 +74,13 @@ def discover_datasets(
         context.log.warning(problem)
     known = set(context.instance.get_dynamic_partitions("dataset"))
     # A config that is broken for the moment keeps its partition, and so its history.
-    kept = known & wanted
-    if known and not wanted:
-        # More likely a share that is not mounted than datasets that were all taken away.
-        kept = known
+    if gone := away(settings, known):
         problems.append(
-            f"{settings.datasets} holds no config any more. The datasets stay as they are; if the"
-            " folder is on a share, see whether it is mounted."
+            f"The configs of {', '.join(sorted(gone))} are away with their whole folder"
+            f" ({settings.datasets}, or where they were run from). The datasets stay as they are;"
+            " if the folder is on a share, see whether it is mounted."
         )
-    requests = changes(known, set(usable) | kept)
+    requests = changes(known, set(usable) | (known & wanted) | gone)
     told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [
         f"Cannot be used: {problem}" for problem in problems
     ]

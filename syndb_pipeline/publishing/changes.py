@@ -44,7 +44,7 @@ def changes_since(
     if not kept or (deleted is not None and deleted >= receipt.published):
         return None
     with (
-        TemporaryDirectory(prefix="syndb-") as spill,
+        TemporaryDirectory(dir=records.folder, prefix=".spill-") as spill,
         engine.connect(
             memory_limit=settings.memory_limit, threads=settings.threads, spill=Path(spill)
         ) as connection,

@@ -92,8 +92,8 @@ class Since(_Kept):
         if not changed:
             yield "  no row changed"
         if self.withdrawn:
-            yield f"  Withdrawn rows stay at {destination}. To remove them, delete the dataset"
-            yield "  there (syndb-pipeline delete) and publish it again."
+            yield f"  Withdrawn rows stay at {destination}. Only deleting the whole dataset there,"
+            yield "  for good (syndb-pipeline delete), and publishing it again removes them."
 
 
 class Receipt(_Kept):

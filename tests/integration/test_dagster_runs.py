@@ -409,6 +409,13 @@ def test_a_run_whose_process_died_is_closed(lab: Lab) -> None:
         )
 
 
+def test_a_clock_that_is_set_ends_no_living_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab.instance() as instance:
+        _started(instance, process_tags())
+        monkeypatch.setattr("psutil.Process.create_time", lambda process: 1.0)
+        assert close_lost_runs(instance) == []
+
+
 def test_a_run_says_which_process_it_lives_in(lab: Lab) -> None:
     lab.add("good")
     with lab.instance() as instance:

@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 
 from dagster_defs.failures import failure, show_tracebacks
+from dagster_defs.registry import register
 from dagster_defs.sensors import discover_datasets, watch_files
 from dagster_defs.watching import wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
@@ -380,7 +381,34 @@ def test_a_share_that_is_away_takes_no_dataset_with_it(
     partitions, said = discover(lab, instance)
 
     assert partitions == ["good", "manual"]
-    assert f"{folder} holds no config any more" in said
+    assert f"The configs of good, manual are away with their whole folder ({folder}" in said
+
+
+@pytest.mark.parametrize("gone", ["datasets", "desk"])
+def test_a_share_that_is_away_takes_no_dataset_while_others_are_there(
+    lab: Lab, tmp_path: Path, instance: dg.DagsterInstance, gone: str
+) -> None:
+    lab.add("good")
+    register(lab.settings, lab.add("elsewhere", folder=tmp_path / "desk"))
+    assert discover(lab, instance)[0] == ["elsewhere", "good"]
+    folder = lab.root / "datasets" if gone == "datasets" else tmp_path / "desk"
+    folder.rename(tmp_path / "away")
+
+    partitions, said = discover(lab, instance)
+
+    assert partitions == ["elsewhere", "good"]
+    assert f"The configs of {'good' if gone == 'datasets' else 'elsewhere'} are away" in said
+
+
+def test_a_dataset_whose_config_alone_is_gone_is_taken_away(
+    lab: Lab, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    lab.add("good")
+    config = lab.add("elsewhere", folder=tmp_path / "desk")
+    register(lab.settings, config)
+    discover(lab, instance)
+    config.unlink()
+    assert discover(lab, instance)[0] == ["good"]
 
 
 def test_configs_that_share_an_id_or_have_no_usable_name_are_said(
