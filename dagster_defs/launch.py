@@ -30,13 +30,13 @@ from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.partitions import add_partition
 from dagster_defs.progress import drawn_by, told_by_bar
-from dagster_defs.registry import register
 from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.records import How, PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.state.registry import register
 from syndb_pipeline.state.store import DatasetStore, Record
 
 LOOPBACK = "127.0.0.1"

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from dagster_defs.lost_runs import process_tags
 from dagster_defs.progress import told_in
-from dagster_defs.registry import config_of
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.state.registry import config_of
 from syndb_pipeline.state.stage import Context
 
 

@@ -13,10 +13,10 @@ import dagster as dg
 
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.partitions import add_partition
-from dagster_defs.registry import configs
 from dagster_defs.watching import UNATTENDED
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
+from syndb_pipeline.state.registry import configs
 
 
 def schedule_name(dataset: str) -> str:

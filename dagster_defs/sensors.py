@@ -8,7 +8,6 @@ Belongs here: the sensors. Does not: deciding whether files rest (`watching.py`)
 
 import time
 from functools import partial
-from uuid import UUID
 
 import dagster as dg
 from pydantic import ValidationError
@@ -17,11 +16,11 @@ from dagster_defs.failures import exit_of
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs
 from dagster_defs.partitions import DATASETS, changes
-from dagster_defs.registry import away, configs, ignored
 from dagster_defs.resources import PipelineResource
 from dagster_defs.watching import Memory, Outcome, Seen, look
 from syndb_pipeline.base.errors import ConfigError, Exit
-from syndb_pipeline.config.settings import DatasetConfig, load_dataset
+from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.state.registry import away, configs, ignored, read_configs
 
 _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 """Exit codes after which the same files and config can only come to the same end."""
@@ -30,25 +29,10 @@ _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[str]]:
     """The datasets whose configs can be used, and what is wrong with the others."""
     settings = pipeline.settings()
-    usable, problems = {}, ignored(settings)
-    for name, path in configs(settings).items():
-        try:
-            usable[name] = load_dataset(path)
-        except ConfigError as error:
-            problems.append(str(error))
-    by_id: dict[UUID, list[DatasetConfig]] = {}
-    for config in usable.values():
-        by_id.setdefault(config.dataset.id, []).append(config)
-    for same in filter(lambda sharing: len(sharing) > 1, by_id.values()):
-        for config in same:
-            del usable[config.name]
-        paths = " and ".join(str(config.path) for config in same)
-        problems.append(
-            f"{paths} have one dataset.id, so they would overwrite each other's state and rows."
-            " Keep the id in the config that was published with it, for another id makes other"
-            " rows; give the other config a new one, or remove the copy."
-        )
-    return usable, problems
+    read = read_configs(settings)
+    usable = {name: each for name, each in read.items() if isinstance(each, DatasetConfig)}
+    wrong = dict.fromkeys(str(each) for each in read.values() if isinstance(each, ConfigError))
+    return usable, [*ignored(settings), *wrong]
 
 
 @dg.sensor(

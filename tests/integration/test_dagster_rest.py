@@ -27,7 +27,6 @@ from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.home import dagster_home
 from dagster_defs.launch import LaunchResult, launch
-from dagster_defs.registry import register
 from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import schedule_name
 from syndb_pipeline.base.errors import Exit
@@ -35,6 +34,7 @@ from syndb_pipeline.base.progress import as_lines
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.state.registry import register
 from tests.rest_lab import EVE, RestLab, Sandbox
 from tests.shortcuts import log_without_waiting
 

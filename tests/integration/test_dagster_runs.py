@@ -24,9 +24,9 @@ from dagster_defs.failures import show_tracebacks
 from dagster_defs.jobs import prepare
 from dagster_defs.launch import LaunchResult, launch
 from dagster_defs.lost_runs import close_lost_runs, process_tags
-from dagster_defs.registry import configs
 from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.state.registry import configs
 from syndb_pipeline.state.stage import Context, Result
 from syndb_pipeline.state.store import DatasetStore, Record
 from tests.dagster_lab import IDS, ORPHANS, VESICLES, Lab, cells, failures, make_lab

@@ -15,11 +15,11 @@ import dagster as dg
 import pytest
 
 from dagster_defs.failures import failure, show_tracebacks
-from dagster_defs.registry import register
 from dagster_defs.sensors import discover_datasets, watch_files
 from dagster_defs.watching import wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.state.registry import register
 from tests.dagster_lab import Lab, make_lab
 
 

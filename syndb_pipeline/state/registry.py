@@ -1,7 +1,8 @@
-"""Datasets whose config is outside the config folder, so that Dagster finds them again by name.
+"""Every dataset that is known by its name: those of the config folder, and those outside it that
+were run by their path.
 
-Belongs here: `<state>/registry.json` and the search for a dataset's config. Does not: reading the
-config (`syndb_pipeline.config.settings`).
+Belongs here: `<state>/registry.json`, the search for a dataset's config, and which of them can be
+used together. Does not: what a config means (`config/settings.py`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.config.settings import DATASET_NAME, PipelineSettings
+from syndb_pipeline.config.settings import (
+    DATASET_NAME,
+    DatasetConfig,
+    PipelineSettings,
+    load_dataset,
+)
 from syndb_pipeline.state.store import write_atomically
 
 _ENTRIES: Final = TypeAdapter(dict[str, Path])
@@ -95,6 +102,31 @@ def ignored(settings: PipelineSettings) -> list[str]:
 def configs(settings: PipelineSettings) -> dict[str, Path]:
     """Name -> config of every known dataset, by name; the config folder wins over the registry."""
     return dict(sorted((registered(settings) | in_folder(settings)).items()))
+
+
+def read_configs(settings: PipelineSettings) -> dict[str, DatasetConfig | ConfigError]:
+    """Every known dataset by name: its config, or why it cannot be used."""
+    found: dict[str, DatasetConfig | ConfigError] = {}
+    by_id: dict[UUID, list[DatasetConfig]] = {}
+    for name, path in configs(settings).items():
+        try:
+            config = load_dataset(path)
+        except ConfigError as error:
+            found[name] = error
+        else:
+            found[name] = config
+            by_id.setdefault(config.dataset.id, []).append(config)
+    for same in by_id.values():
+        if len(same) > 1:
+            paths = " and ".join(str(config.path) for config in same)
+            shared = ConfigError(
+                f"{paths} have one dataset.id, so they would overwrite each other's state and"
+                " rows.",
+                next_step="Keep the id in the config that was published with it, for another id"
+                " makes other rows; give the other config a new one, or remove the copy.",
+            )
+            found |= {config.name: shared for config in same}
+    return found
 
 
 def config_of(settings: PipelineSettings, name: str) -> Path:
