@@ -1,10 +1,11 @@
-"""What is kept of publishing: approvals, receipts, tombstones and the journal, in
+"""What is kept of publishing: approvals, holds, receipts, tombstones and the journal, in
 `<store>/publish/`.
 
 Belongs here: the records and writing them so that a crash loses none. Does not: deciding
-(`plan.py`, `publish.py`).
+(`plan.py`, `guardrails.py`, `publish.py`).
 
     approvals/<time>-<digest>.json   every approval ever given
+    holds/<plan digest>.json         every plan that was held; `held` names that of the newest plan
     receipts/<plan digest>.json      the last receipt of each plan; receipt.json is the newest
     tables/<plan digest>/            the tables of the newest receipt, to compare with later ones
     tombstones/<time>.json           every deletion
@@ -57,6 +58,84 @@ class Approval(_Kept):
     at: datetime
     destination: str
     parts: dict[str, str] = {}
+
+
+ReasonKind = Literal[
+    "terms",
+    "licence",
+    "destination",
+    "access",
+    "metadata",
+    "table-gone",
+    "rows-fallen",
+    "rows-grown",
+    "keys-replaced",
+    "rows-withdrawn",
+    "empty-cells",
+    "values-moved",
+    "new-finding",
+    "new-version",
+    "not-comparable",
+]
+
+
+class Reason(_Kept):
+    """One difference between a plan and the last publication that a standing approval does not
+    cover: `of` is the table, column or setting, `limit` the one that is passed, if there is one."""
+
+    kind: ReasonKind
+    of: str
+    change: str
+    was: str
+    now: str
+    limit: str = ""
+
+    def __str__(self) -> str:
+        limit = f" (limit {self.limit})" if self.limit else ""
+        return f"{self.of}: {self.change}{limit}; was {self.was}, now {self.now}"
+
+
+class Compared(_Kept):
+    """A plan beside the last publication: the reasons to hold it under standing approval, and in
+    `notes` what could not be compared, and why. `published` is that publication's time."""
+
+    published: datetime | None = None
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Decision(_Kept):
+    """A person's answer to a plan that is held; `reason` is theirs."""
+
+    answer: Literal["approved", "rejected"]
+    by: str
+    how: How
+    at: datetime
+    reason: str = ""
+
+
+class Hold(_Kept):
+    """A plan that standing approval did not send, or that a person rejected.
+
+    `content` is a digest of what the plan would send, whatever its bytes, so that a rejection holds
+    for them all. `since` is when the plan was held first; `decisions` are in the order of time.
+    """
+
+    plan: str
+    content: str
+    destination: str
+    since: datetime
+    compared: Compared
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def decision(self) -> Decision | None:
+        """The last; None while nobody has decided."""
+        return self.decisions[-1] if self.decisions else None
+
+    @property
+    def rejected(self) -> bool:
+        return self.decision is not None and self.decision.answer == "rejected"
 
 
 class Changes(_Kept):
@@ -164,6 +243,7 @@ class PublishRecords:
         self.folder = store.folder / "publish"
         self.receipt_path = self.folder / "receipt.json"
         self._tables = self.folder / "tables"
+        self._held = self.folder / "held"
         self._journal = self.folder / "journal.jsonl"
 
     @contextmanager
@@ -182,6 +262,33 @@ class PublishRecords:
 
     def add_approval(self, approval: Approval) -> None:
         self._add(f"approvals/{_stamp(approval.at)}-{approval.digest[:12]}", approval)
+
+    def hold(self) -> Hold | None:
+        """The hold of the newest plan; None when that was sent, or has nothing to send."""
+        if not self._held.is_file():
+            return None
+        path = self.folder / "holds" / f"{self._held.read_text(errors='replace')}.json"
+        return _kept(Hold, path.read_bytes() if path.is_file() else b"", path)
+
+    def holds(self) -> list[Hold]:
+        """Every plan that was ever held or rejected."""
+        return self._all(Hold, "holds")
+
+    def keep_hold(self, hold: Hold) -> None:
+        """Keep a hold as that of the newest plan."""
+        self._add(f"holds/{hold.plan}", hold)
+        write_atomically(self._held, hold.plan)
+
+    def decide(self, plan: str, content: str, decision: Decision) -> None:
+        """Keep a decision with the holds of a plan, and with those of the same content."""
+        for kept in self.holds():
+            if kept.plan == plan or kept.content == content:
+                decided = kept.model_copy(update={"decisions": (*kept.decisions, decision)})
+                self._add(f"holds/{kept.plan}", decided)
+
+    def end_hold(self) -> None:
+        """Have no hold: the newest plan was sent, or has nothing to send."""
+        self._held.unlink(missing_ok=True)
 
     def receipt(self, plan: str | None = None) -> Receipt | None:
         """The receipt of a plan, or the newest of all; None when there is none."""
