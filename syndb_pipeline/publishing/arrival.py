@@ -102,15 +102,17 @@ class Arrival:
     def _last_upload(self) -> JournalLine | None:
         """The journal's last word on an upload since the dataset was last deleted. For our own
         deletions by the order of lines: a clock may be set back."""
-        for line in reversed(self.records.journal()):
-            if line.destination != self.destination.name:
-                continue
-            if (line.step, line.state) == ("delete", "done"):
+        name = self.destination.name
+        journal = [line for line in self.records.journal() if line.destination == name]
+        deleted = self.records.deleted(name, self.destination.deletions(self.plan.dataset))
+        others = [each.at for each in deleted if each.order is None]
+        done = sum((line.step, line.state) == ("delete", "done") for line in journal)
+        unnoted = len(deleted) - len(others) > done  # killed once the tombstone was written
+        for line in reversed(journal):
+            if line.step == "delete" and (line.state == "done" or unnoted):
                 break
             if line.step == "upload":
-                known = self.destination.deletions(self.plan.dataset)
-                since = self.records.deleted_at(self.destination.name, known)
-                return line if since is None or line.at > since else None
+                return line if all(line.at > at for at in others) else None
         return None
 
     def _settled(self, last: JournalLine, info: DatasetInfo) -> DatasetInfo:

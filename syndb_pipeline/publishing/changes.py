@@ -40,8 +40,8 @@ def changes_since(
     receipt = records.receipt()
     if receipt is None or (receipt.destination, receipt.target) != destination:
         return None
-    kept, deleted = records.tables_of(receipt.plan), records.deleted_at(receipt.destination)
-    if not kept or (deleted is not None and deleted >= receipt.published):
+    kept, deleted = records.tables_of(receipt.plan), records.deleted(receipt.destination)
+    if not kept or not all(each.before(receipt) for each in deleted):
         return None
     with (
         TemporaryDirectory(dir=records.folder, prefix=".spill-") as spill,

@@ -354,8 +354,7 @@ def approve(context: Context, current: Plan, digest: str, by: str, how: How) -> 
         destination=current.destination,
         parts=current.parts,
     )
-    records.add_approval(approval)
-    return approval
+    return records.add_approval(approval)
 
 
 def changed_since(approval: Approval, current: Plan) -> str:

@@ -42,7 +42,7 @@ from syndb_pipeline.destinations.embedded.node import operating_system_user
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
-from syndb_pipeline.publishing.records import Approval, How, PublishRecords, Receipt
+from syndb_pipeline.publishing.records import Approval, Deleted, How, PublishRecords, Receipt
 from syndb_pipeline.state.stage import Context
 
 
@@ -115,14 +115,14 @@ _SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and
 """Parts of a plan."""
 
 
-def valid_approvals(context: Context, current: Plan, since: datetime | None) -> list[Approval]:
-    """The kept approvals of exactly this plan, given after `since`."""
+def valid_approvals(context: Context, current: Plan, deleted: list[Deleted]) -> list[Approval]:
+    """The kept approvals of exactly this plan, given after every deletion."""
     every = PublishRecords(context.store).approvals()
-    return [each for each in every if each.digest == current.digest and _after(each, since)]
+    return [each for each in every if each.digest == current.digest and _after(each, deleted)]
 
 
-def _after(approval: Approval, since: datetime | None) -> bool:
-    return since is None or approval.at > since
+def _after(approval: Approval, deleted: list[Deleted]) -> bool:
+    return all(each.before(approval) for each in deleted)
 
 
 def _time(at: datetime) -> str:
@@ -158,7 +158,7 @@ class _Publication(Arrival):
             return None
         noted = self.records.last(self.plan.digest, self.destination.name, "receipt")
         if noted is None or self.records.receipt() != receipt:  # killed in between
-            self.records.write_receipt(receipt, self.plan.table_files.values())
+            receipt = self.records.write_receipt(receipt, self.plan.table_files.values())
             self.note("receipt", "done")
         return receipt
 
@@ -182,19 +182,19 @@ class _Publication(Arrival):
         `ApprovalError`."""
         context, current, name = self.context, self.plan, self.destination.name
         deletions = self.destination.deletions(current.dataset)
-        since = self.records.deleted_at(name, deletions, gone=info is None)
-        if kept := valid_approvals(context, current, since):
+        deleted = self.records.deleted(name, deletions, gone=info is None)
+        if kept := valid_approvals(context, current, deleted):
             return kept[-1]
         if given is not None:
             return planning.approve(context, current, given, by, how)
         config, every = context.config, self.records.approvals()
-        by_person = any(each.how != "standing" and _after(each, since) for each in every)
-        if config.publish.approval == "standing" and (since is None or by_person):
+        by_person = any(each.how != "standing" and _after(each, deleted) for each in every)
+        if config.publish.approval == "standing" and (not deleted or by_person):
             person = require_consent(config.terms, config.path).accepted_by
             return planning.approve(context, current, current.digest, person, "standing")
         reason = "Nobody has approved this plan"
-        if since is not None and any(not _after(each, since) for each in every):
-            known = f"known since {_time(since)}"
+        if any(not _after(each, deleted) for each in every):
+            known = f"known since {_time(max(each.at for each in deleted))}"
             reason = f"The dataset was deleted at {name} ({known}); earlier approvals do not count"
         elif every:
             last = every[-1]
@@ -214,7 +214,8 @@ class _Publication(Arrival):
         checks, info = self._read_back()
         current = self.plan
         # What the receipt says of the plan, it has under the plan's own names.
-        same = {name: getattr(current, name, None) for name in Receipt.model_fields}
+        fields = Receipt.model_fields
+        same = {name: getattr(current, name) for name in fields if hasattr(current, name)}
         own = {
             "plan": current.digest,
             "owner": info.owner,
@@ -228,10 +229,10 @@ class _Publication(Arrival):
             "published": datetime.now(UTC),
         }
         receipt = Receipt.model_validate(same | own)
-        path = self.records.write_receipt(receipt, current.table_files.values())
+        receipt = self.records.write_receipt(receipt, current.table_files.values())
         self.note("receipt", "done")
         tables = f"{len(checks)} table{'' if len(checks) == 1 else 's'}"
-        where = f"to {self.destination.name}. Receipt: {path}"
+        where = f"to {self.destination.name}. Receipt: {self.records.receipt_path}"
         self.log(f"Published {receipt.rows:,} rows in {tables} {where}")
         return receipt
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,6 +37,14 @@ class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class _Numbered(_Kept):
+    """A record whose `order` is its number among all of the dataset, from 1: what came later is
+    never asked of the clock, which may have been set. It is 0 in records of before they were
+    numbered: those came first, and among them the time decides."""
+
+    order: int = 0
+
+
 How = Literal["prompt", "option", "standing", "ui"]
 
 State = Literal["start", "unanswered", "done", "refused"]
@@ -48,7 +56,7 @@ hours before its answer was lost.
 """
 
 
-class Approval(_Kept):
+class Approval(_Numbered):
     """A person's consent to send exactly one plan. `parts` are the plan's parts by digest, to say
     later what changed."""
 
@@ -114,7 +122,7 @@ class Decision(_Kept):
     reason: str = ""
 
 
-class Hold(_Kept):
+class Hold(_Numbered):
     """A plan that standing approval did not send, or that a person rejected.
 
     `content` is a digest of what the plan would send, whatever its bytes, so that a rejection holds
@@ -175,7 +183,7 @@ class Since(_Kept):
             yield "  for good (syndb-pipeline delete), and publishing it again removes them."
 
 
-class Receipt(_Kept):
+class Receipt(_Numbered):
     """What was published, to whom, and what was found there afterwards.
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
@@ -214,13 +222,27 @@ class Receipt(_Kept):
         return sum(table.sent for table in self.tables.values())
 
 
-class Tombstone(_Kept):
+class Tombstone(_Numbered):
     """What was deleted, where, by whom. `receipt` is the plan digest of the newest receipt at that
     time."""
 
     destination: str
     deletion: Deletion
     receipt: str | None = None
+
+
+class Deleted(NamedTuple):
+    """A deletion: when, and its number among our records; None where the destination alone knows
+    of it."""
+
+    at: datetime
+    order: int | None
+
+    def before(self, record: Approval | Receipt) -> bool:
+        """Whether it came before a record was kept."""
+        if self.order is None or self.order == record.order:
+            return self.at < (record.at if isinstance(record, Approval) else record.published)
+        return self.order < record.order
 
 
 class JournalLine(_Kept):
@@ -232,7 +254,10 @@ class JournalLine(_Kept):
     details: dict[str, Any] = {}
 
 
+_N = TypeVar("_N", bound=_Numbered)
 _K = TypeVar("_K", bound=_Kept)
+
+_NUMBERING_SECONDS: Final = 30
 
 
 class PublishRecords:
@@ -260,8 +285,9 @@ class PublishRecords:
         """Every approval, oldest first."""
         return self._all(Approval, "approvals")
 
-    def add_approval(self, approval: Approval) -> None:
-        self._add(f"approvals/{_stamp(approval.at)}-{approval.digest[:12]}", approval)
+    def add_approval(self, approval: Approval) -> Approval:
+        """Keep an approval; returns it as it is kept."""
+        return self._add(approval, f"approvals/{_stamp(approval.at)}-{approval.digest[:12]}.json")
 
     def hold(self) -> Hold | None:
         """The hold of the newest plan; None when that was sent, or has nothing to send."""
@@ -276,7 +302,7 @@ class PublishRecords:
 
     def keep_hold(self, hold: Hold) -> None:
         """Keep a hold as that of the newest plan."""
-        self._add(f"holds/{hold.plan}", hold)
+        self._add(hold, f"holds/{hold.plan}.json")
         write_atomically(self._held, hold.plan)
 
     def decide(self, plan: str, content: str, decision: Decision) -> None:
@@ -284,7 +310,7 @@ class PublishRecords:
         for kept in self.holds():
             if kept.plan == plan or kept.content == content:
                 decided = kept.model_copy(update={"decisions": (*kept.decisions, decision)})
-                self._add(f"holds/{kept.plan}", decided)
+                self._add(decided, f"holds/{kept.plan}.json")
 
     def end_hold(self) -> None:
         """Have no hold: the newest plan was sent, or has nothing to send."""
@@ -315,39 +341,39 @@ class PublishRecords:
             if other != kept:
                 shutil.rmtree(other)
 
-    def write_receipt(self, receipt: Receipt, tables: Iterable[Path]) -> Path:
-        """Keep a receipt and the tables that were published; returns where the newest is. A crash
-        in between is repaired by writing again."""
+    def write_receipt(self, receipt: Receipt, tables: Iterable[Path]) -> Receipt:
+        """Keep a receipt and the tables that were published; returns it as it is kept. A crash in
+        between is repaired by writing again."""
         self._keep_tables(receipt.plan, tables)
-        text = receipt.model_dump_json(indent=1) + "\n"
-        write_atomically(self.folder / "receipts" / f"{receipt.plan}.json", text)
-        write_atomically(self.receipt_path, text)
-        return self.receipt_path
+        return self._add(receipt, f"receipts/{receipt.plan}.json", self.receipt_path.name)
 
     def tombstones(self) -> list[Tombstone]:
         """Every deletion, oldest first."""
         return self._all(Tombstone, "tombstones")
 
-    def add_tombstone(self, tombstone: Tombstone) -> None:
-        self._add(f"tombstones/{_stamp(tombstone.deletion.at)}", tombstone)
+    def add_tombstone(self, tombstone: Tombstone) -> Tombstone:
+        """Keep a tombstone; returns it as it is kept."""
+        return self._add(tombstone, f"tombstones/{_stamp(tombstone.deletion.at)}.json")
 
-    def deleted_at(
+    def deleted(
         self, destination: str, deletions: Iterable[Deletion] = (), *, gone: bool = False
-    ) -> datetime | None:
-        """When the dataset was last deleted at a destination, as far as is known; None when it
-        never was.
+    ) -> list[Deleted]:
+        """The deletions of the dataset at a destination, as far as they are known.
 
         Args:
             destination: Its name.
             deletions: Those that it knows itself.
             gone: Whether the dataset is not there now.
         """
-        times = [each.deletion.at for each in self.tombstones() if each.destination == destination]
-        times += [deletion.at for deletion in deletions]
+        ours = [each for each in self.tombstones() if each.destination == destination]
+        found = [Deleted(each.deletion.at, each.order) for each in ours]
+        kept = [each.deletion for each in ours]
+        found += [Deleted(each.at, None) for each in deletions if each not in kept]
         receipt = self.receipt()
         if gone and receipt is not None and receipt.destination == destination:
-            times.append(receipt.published)  # it was there then, and is not now
-        return max(times, default=None)
+            # It was there then, and is not now.
+            found.append(Deleted(receipt.published, receipt.order))
+        return found
 
     def journal(self) -> list[JournalLine]:
         """The journal, oldest first. A line cut off by a crash was never acted upon and is passed
@@ -407,12 +433,21 @@ class PublishRecords:
                 return line
         return None
 
-    def _all(self, kind: type[_K], folder: str) -> list[_K]:
+    def _all(self, kind: type[_N], folder: str) -> list[_N]:
         paths = sorted((self.folder / folder).glob("[!.]*.json"))
-        return [_kept(kind, path.read_bytes(), path) for path in paths]
+        records = [_kept(kind, path.read_bytes(), path) for path in paths]
+        return sorted(records, key=lambda record: record.order)
 
-    def _add(self, name: str, record: BaseModel) -> None:
-        write_atomically(self.folder / f"{name}.json", record.model_dump_json(indent=1) + "\n")
+    def _add(self, record: _N, *names: str) -> _N:
+        """Give a record its number and write it under each of the names."""
+        message = f"A record of dataset {self.dataset} is being written by another process."
+        with hold(self.folder / ".order", message, wait=_NUMBERING_SECONDS):
+            kept = [*self.approvals(), *self.holds(), *self.tombstones(), self.receipt()]
+            order = 1 + max((each.order for each in kept if each), default=0)
+            record = record.model_copy(update={"order": order})
+            for name in names:
+                write_atomically(self.folder / name, record.model_dump_json(indent=1) + "\n")
+        return record
 
 
 def _kept(kind: type[_K], content: bytes, path: Path) -> _K:

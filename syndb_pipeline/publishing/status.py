@@ -85,13 +85,13 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         try:
             gone = destination.info(context.dataset) is None
             known = destination.deletions(context.dataset)
-            since = records.deleted_at(destination.name, known, gone=gone)
+            deleted = records.deleted(destination.name, known, gone=gone)
         except (NotLoggedIn, Unreachable) as error:
             unasked = error.message
-            since = records.deleted_at(destination.name)
-        approved = bool(valid_approvals(context, current, since))
+            deleted = records.deleted(destination.name)
+        approved = bool(valid_approvals(context, current, deleted))
         own = records.receipt(current.digest)
-        if own is not None and (since is None or own.published > since):
+        if own is not None and all(each.before(own) for each in deleted):
             published = own.published
     checked = any(link.stage == "check_integrity" and link.digest for link in links)
     return Status(
@@ -239,7 +239,7 @@ def _write_tombstone(records: PublishRecords, node: Destination, deletion: Delet
     receipt = records.receipt()
     plan = receipt.plan if receipt else None
     tombstone = Tombstone(destination=node.name, deletion=deletion, receipt=plan)
-    if tombstone not in records.tombstones():
-        records.add_tombstone(tombstone)
+    same = [each for each in records.tombstones() if each.deletion == deletion]
+    tombstone = same[0] if same else records.add_tombstone(tombstone)
     records.note("", node.name, _STEP, "done")
     return tombstone

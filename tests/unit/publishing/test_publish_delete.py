@@ -6,7 +6,9 @@ Belongs here: deletion and what comes after it. Does not: crashes
 
 from __future__ import annotations
 
+import json
 import shutil
+from datetime import datetime, timedelta, tzinfo
 from uuid import UUID
 
 import pytest
@@ -71,6 +73,43 @@ def test_a_dataset_deleted_behind_our_back_needs_a_new_approval_too(lab: Lab) ->
     assert status(lab.context).published is None
     lab.approved()
     assert lab.publish().published > first.published
+
+
+class Ahead(datetime):
+    """A clock that is ten years ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Ahead:  # type: ignore[override]
+        return cls.fromisoformat((datetime.now(tz) + timedelta(days=3653)).isoformat())
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["now", "records of before"])
+@pytest.mark.parametrize("ahead", ["destinations.base", "publishing.plan"])
+def test_an_approval_counts_by_its_order_whatever_the_clock_was(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, ahead: str, numbered: bool
+) -> None:
+    """The clock is ahead when the dataset is deleted, or when it is approved before that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(f"syndb_pipeline.{ahead}.datetime", Ahead)
+        lab.send()
+        delete(lab.context.settings, DATASET, lab.node, "Guide example")
+    if not numbered:
+        for path in lab.records.folder.rglob("*.json"):
+            record = json.loads(path.read_text())
+            assert record.pop("order") > 0
+            path.write_text(json.dumps(record))
+    if ahead == "publishing.plan" and not numbered:
+        assert lab.publish(), "the times alone are known: the approval looks like the later one"
+        return
+    with pytest.raises(ApprovalError, match="was deleted"):
+        lab.publish()
+    assert status(lab.context).approved is False
+    lab.approved()
+    if ahead == "destinations.base":
+        # The node says by time alone what we know by number.
+        assert lab.node.deletions(DATASET)[0].at > datetime.now().astimezone()
+    assert status(lab.context).approved is True
+    assert lab.publish().order == (5 if numbered else 2)
 
 
 class Forgetful(EmbeddedNode):
