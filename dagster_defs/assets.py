@@ -9,7 +9,6 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 # types.
 
 from enum import Enum
-from typing import cast
 
 import dagster as dg
 from pydantic import Field
@@ -18,11 +17,11 @@ from dagster_defs.columns import COLUMN_SCHEMA, declared_columns
 from dagster_defs.failures import failure, rejection, tell_failures
 from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
-from dagster_defs.resources import PipelineResource
+from dagster_defs.resources import PipelineResource, approved_how
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown
 from syndb_pipeline.publishing import publish as publishing
-from syndb_pipeline.publishing.records import How, PublishRecords
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
 from syndb_pipeline.stages.runner import STAGES, run_stage
@@ -43,10 +42,6 @@ PUBLISH_OP = "publish_dataset"
 """Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a
 job.
 """
-
-APPROVED = "syndb/approved"
-"""Tag of a run that a command started: how its approval was given. In others it was in the UI."""
-
 
 IN_THE_UI = (
     f"Here: open the launchpad of the job `publish` for this dataset, with ops: {{{PUBLISH_OP}:"
@@ -115,7 +110,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
             if stage.after is None and UNATTENDED in context.run.tags:
                 wait_for_rest(dataset.config, context.log.info)
             try:
-                with dataset.store.lock(wait=pipeline.lock_wait_seconds, say=context.log.info):
+                with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
                     record = run_stage(dataset, stage.name)
                     if stage is CHECK_INTEGRITY:
                         write_report(dataset)
@@ -165,8 +160,8 @@ def publish(
                 dataset,
                 config.approve or None,
                 by=config.approved_by or None,
-                how=cast(How, context.run.tags.get(APPROVED, "ui")),
-                wait=pipeline.lock_wait_seconds,
+                how=approved_how(),
+                wait=pipeline.patience,
                 watch=dataset.watch,
                 outcome=config.outcome.value if config.outcome else None,
             )

@@ -17,12 +17,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.utils import make_new_run_id
 
-from dagster_defs.assets import APPROVED
 from dagster_defs.definitions import build_defs
 from dagster_defs.failures import show_tracebacks, told_in
 from dagster_defs.home import dagster_home
@@ -30,6 +38,7 @@ from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.partitions import add_partition
 from dagster_defs.progress import drawn_by, told_by_bar
+from dagster_defs.resources import commanded
 from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
@@ -42,8 +51,10 @@ from syndb_pipeline.state.store import DatasetStore, Record
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 3000
 
-_IN_THE_UI = {".dagster/repository": "__repository__@dagster_defs"}
-"""Dagster's own tag for where a run's job comes from; the UI lists runs by it."""
+_SERVED = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(__package__), "__repository__")
+"""Where the UI finds the jobs of our runs, by the names that `dagster dev -m dagster_defs` gives
+them: it lists runs by it, and runs them again through it.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,26 +102,20 @@ def launch(
     )  # one beside the dataset is not named by anybody, which is less
     beside = str(config.folder) if settings.beside else None
     run_config["resources"] = {
-        "pipeline": {
-            "config": {
-                "pipeline_file": str(named) if named else None,
-                "near": beside,
-                "lock_wait_seconds": 0.0,
-            }
-        }
+        "pipeline": {"config": {"pipeline_file": str(named) if named else None, "near": beside}}
     }
     run_config["loggers"] = {"console": {}}
     job = dg.reconstructable(_prepare_and_publish if publish else _prepare)
-    with _instance(dagster_home(settings)) as instance, _heard_by(say), drawn_by(watch):
+    with (
+        _instance(dagster_home(settings)) as instance,
+        _heard_by(say),
+        drawn_by(watch),
+        commanded(how),
+    ):
         close_lost_runs(instance)
         add_partition(instance, name)
         try:
-            result = dg.execute_job(
-                job,
-                instance,
-                run_config,
-                tags={"dagster/partition": name, APPROVED: how, **process_tags(), **_IN_THE_UI},
-            )
+            result = _execute(job, instance, run_config, name)
         finally:
             show_tracebacks()
     exit_code, message = _outcome(result)
@@ -136,6 +141,25 @@ def launch(
     )
 
 
+def _execute(
+    job: ReconstructableJob, instance: dg.DagsterInstance, run_config: dict[str, Any], name: str
+) -> dg.JobExecutionResult:
+    """Run `job` on the dataset called `name` in this process, as a run that the UI can run again:
+    `dagster.execute_job` says of its runs no place where their job is served.
+    """
+    definition = job.get_definition()
+    run_id = make_new_run_id()
+    run = instance.create_run_for_job(
+        definition,
+        run_id=run_id,
+        run_config=run_config,
+        tags={"dagster/partition": name, **process_tags(run_id)},
+        remote_job_origin=RemoteJobOrigin(_SERVED, definition.name),
+        job_code_origin=job.get_python_origin(),
+    )
+    return execute_run(job, run, instance)
+
+
 def _instance(home: Path) -> dg.DagsterInstance:
     """The instance at `home`, without capture of standard output: that would cut the terminal off
     from what it shows.
@@ -159,6 +183,7 @@ def _prepare_and_publish() -> dg.JobDefinition:
     return _job(prepare_and_publish.name)
 
 
+@cache
 def _job(name: str) -> dg.JobDefinition:
     """One of our jobs, with its console log going to whoever called `launch`."""
     # Described as the logger it replaces, because the UI compares the job of a run with its

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -19,13 +19,20 @@ _PROC = Path("/proc")
 _HOST = "syndb/host"
 _PLACE = "syndb/boot"
 _PROCESS = "syndb/process"
+_RUN = "syndb/run"
+"""The run that the other tags are of: one that is run again inherits those of its parent."""
+
+_SILENT = timedelta(minutes=10)
+"""A run says which process it lives in as soon as it starts; one that has not for so long cannot.
+"""
 
 
-def process_tags() -> dict[str, str]:
-    """Tags that name this process as the one a run lives in: the machine, its start with the
-    namespace of process ids, the process with its start.
+def process_tags(run_id: str) -> dict[str, str]:
+    """Tags that name this process as the one that the run lives in: the machine, its start with
+    the namespace of process ids, the process with its start.
     """
-    return {_HOST: socket.gethostname(), _PLACE: _place(), _PROCESS: _named(os.getpid())}
+    process = _named(os.getpid())
+    return {_HOST: socket.gethostname(), _PLACE: _place(), _PROCESS: process, _RUN: run_id}
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -37,7 +44,11 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
         statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
         tags={_HOST: socket.gethostname()},
     )
-    lost = [run for run in instance.get_runs(unfinished) if _is_lost(run.tags)]
+    lost = [
+        record.dagster_run
+        for record in instance.get_run_records(unfinished)
+        if _is_lost(record.dagster_run, record.update_timestamp)
+    ]
     for run in lost:
         instance.report_run_failed(
             run, "The process of this run is gone. Run it again: finished stages are not repeated."
@@ -45,7 +56,10 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     return [run.run_id for run in lost]
 
 
-def _is_lost(tags: Mapping[str, str]) -> bool:
+def _is_lost(run: dg.DagsterRun, changed: datetime) -> bool:
+    tags = run.tags
+    if tags.get(_RUN, run.run_id) != run.run_id:
+        return datetime.now(UTC) - changed > _SILENT
     if _PLACE not in tags or _PROCESS not in tags:
         return False  # of a version that did not say enough
     boot, _, namespace = tags[_PLACE].partition("/")

@@ -7,7 +7,9 @@ Belongs here: the one Dagster resource. Does not: the settings' meaning
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -17,8 +19,30 @@ from dagster_defs.lost_runs import process_tags
 from dagster_defs.progress import told_in
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.publishing.records import How
 from syndb_pipeline.state.registry import config_of
 from syndb_pipeline.state.stage import Context
+
+_command: ContextVar[How | None] = ContextVar("_command", default=None)
+"""How the person who gave the command of this process approves; none in a run that the UI, a
+sensor or a schedule started. Not a tag or config of the run: run again in the UI, it would have
+them still.
+"""
+
+
+@contextmanager
+def commanded(how: How) -> Iterator[None]:
+    """Inside, a run of this process is one that a person waits for at a terminal."""
+    token = _command.set(how)
+    try:
+        yield
+    finally:
+        _command.reset(token)
+
+
+def approved_how() -> How:
+    """How the approval of the run of this process was given."""
+    return _command.get() or "ui"
 
 
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -45,14 +69,19 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ge=0,
         description=(
             "How long a stage waits for another run of the same dataset, e.g. of the command line,"
-            " before it fails."
+            " before it fails. A run of the command line does not wait."
         ),
     )
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for another run of the same dataset."""
+        return 0.0 if _command.get() else self.lock_wait_seconds
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Say in the run's tags which process it lives in, whoever started it."""
         if context.run and context.instance:
-            context.instance.add_run_tags(context.run.run_id, process_tags())
+            context.instance.add_run_tags(context.run.run_id, process_tags(context.run.run_id))
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""

@@ -8,6 +8,7 @@ Screenshots go to the folder that SYNDB_SCREENSHOTS names, else to pytest's temp
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,9 @@ from pathlib import Path
 import pytest
 
 from dagster_defs.launch import LaunchResult, launch, ui_process
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.state.store import DatasetStore
 from tests.dagster_lab import ORPHANS, VESICLES, Lab, make_lab
 
 playwright = pytest.importorskip(
@@ -194,6 +197,63 @@ def test_metadata(site: Site, page: playwright.Page, asset: str) -> None:
         see(page, "good vesicles", "receipt.json", "by Ada (standing)")
     else:
         see(page, "summary", "files", "digest", "peak_memory_mb", str(VESICLES))
+
+
+AGAIN = """
+mutation($parameters: ReexecutionParams!) {
+  launchRunReexecution(reexecutionParams: $parameters) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def run_again(site: Site, run_id: str, strategy: str) -> str:
+    """Run a run of the command line again, as the button on its page does, and wait for its end."""
+    parameters = {"parentRunId": run_id, "strategy": strategy}
+    asked = {"query": AGAIN, "variables": {"parameters": parameters}}
+    request = urllib.request.Request(
+        f"{site.url}/graphql", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        launched = json.load(answer)["data"]["launchRunReexecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    again: str = launched["run"]["runId"]
+    deadline = time.monotonic() + 120
+    with site.lab.instance() as instance:
+        while not (run := instance.get_run_by_id(again)) or not run.is_finished:
+            assert time.monotonic() < deadline, run
+            time.sleep(0.5)
+    return again
+
+
+def test_a_run_of_the_command_line_is_run_again_whole(site: Site, page: playwright.Page) -> None:
+    again = run_again(site, site.good.run_id, "ALL_STEPS")
+
+    page.goto(f"{site.url}/runs/{again}")
+    see(page, "Success", "prepare_and_publish", "partition: good", "Re-executions (1)")
+    identity = site.lab.pipeline.dataset("good").dataset.id
+    assert PublishRecords(DatasetStore(site.lab.settings.state, identity)).receipt() == (
+        site.good.receipt
+    )
+    with site.lab.instance() as instance:
+        run, parent = (instance.get_run_by_id(each) for each in (again, site.good.run_id))
+    assert run and parent and run.tags["syndb/process"] != parent.tags["syndb/process"]
+
+
+def test_a_run_of_the_command_line_is_run_again_from_where_it_failed(
+    site: Site, page: playwright.Page
+) -> None:
+    again = run_again(site, site.bad.run_id, "FROM_FAILURE")
+
+    page.goto(f"{site.url}/runs/{again}")
+    see(page, "Failure: bad is rejected: 2 errors")
+    with site.lab.instance() as instance:
+        assert {step.step_key for step in instance.get_run_step_stats(again)} == {
+            "check_integrity_rules"
+        }
 
 
 def test_columns(site: Site, page: playwright.Page) -> None:

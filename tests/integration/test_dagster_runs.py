@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from uuid import UUID, uuid5
+from types import MappingProxyType
+from uuid import UUID, uuid4, uuid5
 
 import dagster as dg
 import duckdb
@@ -375,24 +377,25 @@ def test_two_configs_of_one_name_are_told_apart(lab: Lab, tmp_path: Path) -> Non
     assert str(there) in str(told.value) and str(here) in str(told.value)
 
 
-def test_a_run_whose_process_died_is_closed(lab: Lab) -> None:
+def test_a_run_whose_process_died_is_closed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     with lab.instance() as instance:
-        here = process_tags()
+        here = process_tags("")
         boot, _, namespace = here["syndb/boot"].partition("/")
         own, _, start = here["syndb/process"].partition("@")
         elsewhere = {"syndb/process": f"{dead.pid}@{start}"}
         living = [
-            _started(instance, here | more)
+            _started(instance, more)
             for more in (
                 {},
                 elsewhere | {"syndb/boot": f"{boot}/{namespace}1"},  # of another container
                 elsewhere | {"syndb/host": "another"},
+                elsewhere | {"syndb/run": "its parent"},  # run again, and yet to say where
             )
         ]
         lost = [
-            _started(instance, here | more)
+            _started(instance, more)
             for more in (
                 elsewhere,
                 {"syndb/process": f"{own}@1.00"},  # its id was given to another process
@@ -407,11 +410,13 @@ def test_a_run_whose_process_died_is_closed(lab: Lab) -> None:
         assert statuses == dict.fromkeys(living, dg.DagsterRunStatus.STARTED) | dict.fromkeys(
             lost, dg.DagsterRunStatus.FAILURE
         )
+        monkeypatch.setattr("dagster_defs.lost_runs._SILENT", timedelta(0))
+        assert close_lost_runs(instance) == living[-1:]
 
 
 def test_a_clock_that_is_set_ends_no_living_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with lab.instance() as instance:
-        _started(instance, process_tags())
+        _started(instance)
         monkeypatch.setattr("psutil.Process.create_time", lambda process: 1.0)
         assert close_lost_runs(instance) == []
 
@@ -421,12 +426,18 @@ def test_a_run_says_which_process_it_lives_in(lab: Lab) -> None:
     with lab.instance() as instance:
         assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
         (run,) = instance.get_runs()
-    assert process_tags().items() <= run.tags.items()
+    assert process_tags(run.run_id).items() <= run.tags.items()
 
 
-def _started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
-    run = instance.create_run_for_job(_empty, status=dg.DagsterRunStatus.STARTED, tags=tags)
-    return run.run_id
+def _started(instance: dg.DagsterInstance, tags: Mapping[str, str] = MappingProxyType({})) -> str:
+    run_id = str(uuid4())
+    instance.create_run_for_job(
+        _empty,
+        run_id=run_id,
+        status=dg.DagsterRunStatus.STARTED,
+        tags=process_tags(run_id) | dict(tags),
+    )
+    return run_id
 
 
 @dg.job
