@@ -15,6 +15,7 @@ import dagster as dg
 from dagster_defs.assets import ASSETS
 from dagster_defs.checks import CHECKS
 from dagster_defs.jobs import JOBS
+from dagster_defs.prune import prune_job, prune_schedule
 from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import build_schedules
 from dagster_defs.sensors import SENSORS
@@ -47,9 +48,9 @@ def build_defs(
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=CHECKS,
-        jobs=JOBS,
+        jobs=[*JOBS, prune_job],
         sensors=SENSORS,
-        schedules=schedules,
+        schedules=[*schedules, prune_schedule],
         resources={
             "pipeline": PipelineResource(
                 pipeline_file=str(pipeline_file) if pipeline_file else None

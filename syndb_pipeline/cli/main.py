@@ -27,7 +27,7 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     of_the_machine,
 )
-from syndb_pipeline.cli import connection, dataset, terminal
+from syndb_pipeline.cli import connection, dataset, operate, terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 Destination = Annotated[
@@ -196,6 +196,7 @@ COMMANDS = {
         datasets,
         delete,
     ),
+    "Run it unattended": (operate.prune,),
     "Try things, and look around": (demo, connection.sandbox, ui, schema),
 }
 """Headings of the overview; headings and commands are in the order in which a lab meets them."""

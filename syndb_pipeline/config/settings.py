@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.operating_settings import Channel, Retention
 from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
     Document,
@@ -331,6 +332,8 @@ class PipelineSettings(BaseSettings):
         default={"local": {"kind": "embedded"}},
         description="Where datasets are published to; which kinds there are is for a room above.",
     )
+    notify: list[Channel] = Field(default=[], description="Who is notified, how, and of what.")
+    retention: Retention = Retention()
 
     _file: Path | None = PrivateAttr(None)
     _beside: bool = PrivateAttr(False)
@@ -373,9 +376,9 @@ class PipelineSettings(BaseSettings):
         return env_settings, init_settings
 
 
-_NOT_FROM_BESIDE = ("state", "datasets", "data_folders")
-"""What a pipeline.yaml beside a dataset does not decide: where we write, and which
-folders may be read.
+_NOT_FROM_BESIDE = ("state", "datasets", "data_folders", "notify", "retention")
+"""What a pipeline.yaml beside a dataset does not decide: where we write, which folders may be read,
+who is notified, and what is removed.
 """
 
 

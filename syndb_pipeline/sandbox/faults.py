@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.destinations.rest import is_loopback
+from syndb_pipeline.config.addresses import is_loopback
 from syndb_pipeline.sandbox.fault_script import DATA_FAULTS, Fault, parse_fault, route_name
 
 ADMIN: Final = "/_sandbox/"

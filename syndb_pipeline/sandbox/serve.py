@@ -36,8 +36,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from syndb_pipeline.base.errors import ConfigError, NotPermitted, PipelineError, UnknownDataset
+from syndb_pipeline.config.addresses import is_loopback
 from syndb_pipeline.config.yaml_file import read_yaml, validated
-from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.sandbox import files, metadata, profile
 from syndb_pipeline.sandbox.backend import (
     DEMO_ACCOUNTS,

@@ -32,7 +32,8 @@ def _file(settings: PipelineSettings) -> Path:
     return settings.state / "registry.json"
 
 
-def _entries(settings: PipelineSettings) -> dict[str, Path]:
+def remembered(settings: PipelineSettings) -> dict[str, Path]:
+    """Name -> config of the datasets that `register` was given, whether it is still there."""
     path = _file(settings)
     if not path.is_file():
         return {}
@@ -47,7 +48,7 @@ def registered(settings: PipelineSettings) -> dict[str, Path]:
     """Name -> config of the datasets that `register` was given and whose config is still
     there.
     """
-    return {name: config for name, config in _entries(settings).items() if config.is_file()}
+    return {name: config for name, config in remembered(settings).items() if config.is_file()}
 
 
 def away(settings: PipelineSettings, known: Collection[str]) -> set[str]:
@@ -55,7 +56,7 @@ def away(settings: PipelineSettings, known: Collection[str]) -> set[str]:
     either or holds no config at all: more likely a share that is not mounted than datasets that
     were taken away.
     """
-    entries, here = _entries(settings), in_folder(settings)
+    entries, here = remembered(settings), in_folder(settings)
     return {
         name
         for name in set(known) - here.keys()

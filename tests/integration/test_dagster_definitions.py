@@ -168,6 +168,7 @@ def test_schedules_come_from_the_configs(lab: Lab) -> None:
     assert {name: (s.cron_schedule, s.job_name) for name, s in schedules.items()} == {  # type: ignore[union-attr]
         "nightly_good": ("0 2 * * *", "prepare_and_publish"),
         "nightly_manual": ("30 1 * * 1", "prepare"),
+        "prune_nightly": ("30 4 * * *", "prune"),
     }
     assert all(s.default_status is dg.DefaultScheduleStatus.STOPPED for s in schedules.values())  # type: ignore[union-attr]
 

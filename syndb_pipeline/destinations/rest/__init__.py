@@ -6,13 +6,13 @@ Belongs here: its settings, and what they mean for addresses. Does not: secrets 
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
+from syndb_pipeline.config.addresses import safe_address
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict, Text
 from syndb_pipeline.destinations.base import DestinationSettings
@@ -31,31 +31,6 @@ class UploadLocation(Strict):
         default="XX", pattern=r"^[A-Za-z]{2}$", description="ISO 3166-1 alpha-2; XX says nothing."
     )
     city: Text = "unknown"
-
-
-def _as_address(value: str) -> str:
-    """An address a token may be sent to. Raises `ValueError`."""
-    parts = urlsplit(value.strip())
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError(
-            f"{value!r} is not the address of a server; write it like https://api.example.org"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("an address holds a host and a path only: no name, no password, no query")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(
-            f"{value!r} is not encrypted, and a token would go over it; write https://, or use"
-            " http:// with this machine only"
-        )
-    return value.strip().rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine alone, whoever resolves it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def origin_of(url: str) -> str:
@@ -91,7 +66,7 @@ class RestDestination(DestinationSettings):
     """A SynDB behind its REST interface. Who logs in is kept apart: `syndb-pipeline login`."""
 
     kind: Literal["rest"]
-    url: Annotated[str, AfterValidator(_as_address)] = Field(
+    url: Annotated[str, AfterValidator(safe_address)] = Field(
         description="Address of the server, with its base path; https, or loopback."
     )
     connect_seconds: Seconds = Field(default=10, description="How long to wait for a connection.")

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from syndb_pipeline.base.errors import DestinationRefused
-from syndb_pipeline.destinations.rest import is_loopback
+from syndb_pipeline.config.addresses import is_loopback
 
 MAX_WORDS: Final = 400
 """Characters of a server's words that are shown."""

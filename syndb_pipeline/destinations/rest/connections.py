@@ -29,8 +29,8 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     Unreachable,
 )
+from syndb_pipeline.config.addresses import is_loopback
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest import is_loopback
 from syndb_pipeline.destinations.rest.answers import cleaned, host_of, moment_of, status_name
 
 _LONGEST_STEP: Final = 10.0

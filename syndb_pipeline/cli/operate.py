@@ -1,0 +1,61 @@
+"""The commands of whoever runs the pipeline unattended.
+
+Belongs here: their options, calls and what they print. Does not: any work; what does it is imported
+when a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+
+from syndb_pipeline.base.escape_text import visible_json
+from syndb_pipeline.cli import terminal
+from syndb_pipeline.cli.terminal import AsJson, Settings
+
+
+def prune(
+    settings: Settings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what `retention` in pipeline.yaml says is old: runs, reports,
+    leftovers. Receipts, approvals, journals, corrections and the stages of
+    your datasets stay.
+    """
+    from syndb_pipeline.publishing.prune import Pruned
+    from syndb_pipeline.publishing.prune import prune as prune_state
+
+    loaded = terminal.open_settings(settings)
+    of_runs: Pruned = terminal.launcher("dagster_prune")(loaded, dry_run=dry_run)
+    of_state = prune_state(loaded, dry_run=dry_run)
+    removed = [*of_state.removed, *of_runs.removed]
+    notes = [*of_state.notes, *of_runs.notes]
+    if as_json:
+        content = {
+            "dry_run": dry_run,
+            "bytes": sum(each.bytes for each in removed),
+            "removed": [each.model_dump() for each in removed],
+            "notes": notes,
+        }
+        typer.echo(visible_json(json.dumps(content, indent=1, ensure_ascii=False)))
+        return
+    verb = "would remove" if dry_run else "removed"
+    for each in removed if dry_run else ():
+        typer.echo(f"{decimal(each.bytes):>9}  {each.what}")
+    sizes: Counter[str] = Counter()
+    for each in removed:
+        sizes[each.kind] += each.bytes
+    counts = Counter(each.kind for each in removed)
+    for kind, count in counts.items():
+        typer.echo(f"{verb} {count:,} {kind}, {decimal(sizes[kind])}")
+    if not removed:
+        typer.echo("Nothing is old enough to be removed.")
+    for note in notes:
+        terminal.note(note)

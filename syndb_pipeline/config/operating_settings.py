@@ -1,0 +1,158 @@
+"""What pipeline.yaml says of running unattended: who is notified, and how long things are kept.
+
+Belongs here: channels with their addresses, retention. Does not: secrets, which only the
+environment holds; sending (`report/notify.py`); removing (`publishing/prune.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.addresses import is_loopback, safe_address
+from syndb_pipeline.config.yaml_file import Misplaced, Strict, Text
+
+Event = Literal[
+    "unusable", "rejected", "held", "failed", "unknown", "late", "unpublished", "recovered"
+]
+USUAL_EVENTS: Final[tuple[Event, ...]] = (
+    "unusable",
+    "rejected",
+    "held",
+    "failed",
+    "unknown",
+    "late",
+    "recovered",
+)
+
+_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_]\w*)\}", re.ASCII)
+
+
+def _as_reference(value: str) -> str:
+    if _REFERENCE.fullmatch(value):
+        return value
+    # What was found is not shown: it is a secret.
+    raise ValueError(
+        "a secret is not written into this file; write ${NAME} here, e.g. ${SYNDB_NOTIFY_SECRET},"
+        " and set the environment variable NAME"
+    )
+
+
+def _as_url(value: str) -> str:
+    return value if _REFERENCE.fullmatch(value) else safe_address(value)
+
+
+def _as_mailbox(value: str) -> str:
+    if re.fullmatch(r"[^\s@,;<>()\"\\]+@[^\s@,;<>()\"\\]+", value) and value.isprintable():
+        return value
+    raise ValueError(f"{value!r} is not an e-mail address; write it like ada@example.org")
+
+
+def _as_host(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.:_-]+", value):
+        return value
+    raise ValueError(f"{value!r} is not the name of a server; write it like smtp.example.org")
+
+
+Secret = Annotated[
+    Text,
+    AfterValidator(_as_reference),
+    Field(description="${NAME}: the environment variable NAME holds it."),
+]
+Mailbox = Annotated[Text, AfterValidator(_as_mailbox)]
+
+
+def resolved(value: str, what: str) -> str:
+    """`value`, or what the environment variable holds that it refers to. Raises `ConfigError`,
+    saying for `what`, when there is none."""
+    reference = _REFERENCE.fullmatch(value)
+    if not reference:
+        return value
+    if found := os.environ.get(reference[1]):
+        return found
+    raise ConfigError(
+        f"The environment variable {reference[1]} is not set; {what} needs it.",
+        next_step="Set it for whatever runs syndb-pipeline, e.g. in its service file.",
+    )
+
+
+class _Channel(Strict):
+    """Where messages go. `events` and `datasets` choose which."""
+
+    events: list[Event] = Field(
+        default=[*USUAL_EVENTS],
+        description="What is sent: all but `unpublished` (ready for approval) when left out.",
+    )
+    datasets: list[Text] = Field(
+        default=["*"], min_length=1, description="Names of datasets, or patterns such as lab_*."
+    )
+
+
+class EmailChannel(_Channel):
+    kind: Literal["email"]
+    to: list[Mailbox] = Field(min_length=1)
+    sender: Mailbox
+    server: Annotated[Text, AfterValidator(_as_host)] = Field(description="The SMTP server.")
+    port: int | None = Field(default=None, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: Text | None = None
+    password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> EmailChannel:
+        if self.security == "none" and self.password and not is_loopback(self.server):
+            reason = "the password would be sent without encryption; use starttls or tls"
+            raise Misplaced((("security",), reason))
+        return self
+
+
+class WebhookChannel(_Channel):
+    """The message as JSON, sent with POST; `token` goes into the header Authorization."""
+
+    kind: Literal["webhook"]
+    url: Annotated[Text, AfterValidator(_as_url)] = Field(
+        description="https, or loopback; ${NAME} where the address itself is secret."
+    )
+    token: Secret | None = None
+
+
+class FileChannel(_Channel):
+    kind: Literal["file"]
+    path: Path = Field(description="A file of JSON lines; relative to this file.")
+
+
+class ServiceChannel(_Channel):
+    """A service that apprise knows. Its address is a secret: whoever has it may write there."""
+
+    kind: Literal["slack", "teams", "apprise"]
+    url: Secret
+
+
+Channel = Annotated[
+    EmailChannel | WebhookChannel | FileChannel | ServiceChannel, Field(discriminator="kind")
+]
+
+Days = Annotated[int, Field(ge=1, le=36500)]
+
+
+class Retention(Strict):
+    """Days after which `prune` removes things. Receipts, approvals, journals, tombstones,
+    corrections and the stages of known datasets stay in any case."""
+
+    runs: Days | None = Field(
+        default=30,
+        description="Dagster's finished runs; the newest of each dataset stay, and the newest that"
+        " succeeded.",
+    )
+    reports: Days | None = Field(
+        default=None, description="HTML reports, which `report` writes again."
+    )
+    stages: Days | None = Field(
+        default=None, description="Stage folders of datasets that have no config any more."
+    )
+    leftovers: Days = Field(default=1, description="What runs that died have left half written.")
