@@ -1,25 +1,20 @@
-"""Runs started from the command line, through Dagster and on the instance the UI shows; and the UI
-itself.
+"""Runs started from the command line, through Dagster and on the instance the UI shows.
 
-Belongs here: one run in this process, and starting `dagster dev`. Does not: what a run does
-(`jobs.py`) or printing (the command line).
+Belongs here: one run in this process. Does not: what a run does (`jobs.py`), serving the UI
+(`up.py`) or printing (the command line).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import os
 import shlex
-import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob
@@ -39,22 +34,22 @@ from dagster_defs.lost_runs import close_lost_runs, process_tags
 from dagster_defs.partitions import add_partition
 from dagster_defs.progress import drawn_by, told_by_bar
 from dagster_defs.resources import commanded
-from syndb_pipeline.base.errors import ConfigError, Exit
+from dagster_defs.up import open_ui
+from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import Watch
-from syndb_pipeline.config.settings import PipelineSettings, load_dataset
+from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.records import How, PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.registry import register
 from syndb_pipeline.state.store import DatasetStore, Record
 
-LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = 3000
-
 _SERVED = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(__package__), "__repository__")
-"""Where the UI finds the jobs of our runs, by the names that `dagster dev -m dagster_defs` gives
-them: it lists runs by it, and runs them again through it.
+"""Where the UI finds the jobs of our runs, by the names that `up` gives them: it lists runs by it,
+and runs them again through it.
 """
+
+__all__ = ["LaunchResult", "launch", "open_ui"]
 
 
 @dataclass(frozen=True)
@@ -264,78 +259,3 @@ def _ui_command(run_id: str, settings_path: Path | None) -> str:
     """What a person types to see this very run."""
     settings = f" --settings {shlex.quote(str(settings_path))}" if settings_path else ""
     return f"syndb-pipeline ui --run {run_id}{settings}"
-
-
-def open_ui(
-    settings: PipelineSettings,
-    host: str = LOOPBACK,
-    port: int | None = None,
-    run_id: str | None = None,
-    *,
-    settings_path: Path | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> NoReturn:
-    """Become `dagster dev`: UI, sensors, schedules and queue, on this machine only. Ends with the
-    process.
-
-    `port` None takes the first free one from 3000 on. Raises `ConfigError` for a host that others
-    could reach (the UI has no login) and for a port that is taken.
-    """
-    command, environment, url = ui_process(
-        settings, host, port, run_id, settings_path=settings_path
-    )
-    say(f"{url}  (Ctrl+C ends it)")
-    os.execve(command[0], command, environment)
-
-
-def ui_process(
-    settings: PipelineSettings,
-    host: str = LOOPBACK,
-    port: int | None = None,
-    run_id: str | None = None,
-    *,
-    settings_path: Path | None = None,
-) -> tuple[list[str], dict[str, str], str]:
-    """Command and environment that serve the UI, and the address to open: that of the run, when one
-    is given. Raises as `open_ui`.
-    """
-    if host != "localhost" and not _is_loopback(host):
-        raise ConfigError(
-            f"{host} can be reached by others, and Dagster's UI has no login.",
-            next_step=f"Use {LOOPBACK}; to look from another machine, forward the port over SSH.",
-        )
-    chosen = _free_port(host, port)
-    # Python's warnings are for developers of Dagster ("superseded by `dg dev`", which is no
-    # dependency of ours).
-    environment = os.environ | {
-        "DAGSTER_HOME": str(dagster_home(settings)),
-        "PYTHONWARNINGS": "ignore",
-    }
-    if settings_path is not None:
-        environment["SYNDB_PIPELINE_CONFIG"] = str(settings_path.expanduser().absolute())
-    served = ["-m", "dagster_defs", "--host", host, "--port", str(chosen), "--log-level", "warning"]
-    command = [sys.executable, "-m", "dagster", "dev", *served]
-    url = f"http://{host}:{chosen}"
-    return command, environment, f"{url}/runs/{run_id}" if run_id else f"{url}/asset-groups"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.IPv4Address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _free_port(host: str, port: int | None) -> int:
-    for candidate in [port] if port else range(DEFAULT_PORT, DEFAULT_PORT + 50):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return candidate
-    raise ConfigError(
-        f"Port {port or DEFAULT_PORT} of {host} is taken.",
-        next_step="Choose another: syndb-pipeline ui --port 3100",
-    )

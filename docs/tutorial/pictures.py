@@ -23,7 +23,7 @@ from typing import Any, Final
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, sync_playwright
 
-from dagster_defs.launch import ui_process
+from dagster_defs.up import ui_process
 from docs.tutorial.walk import HOME, Walk
 from syndb_pipeline.config.settings import load_settings
 

@@ -139,19 +139,48 @@ def demo(
     typer.echo(f"Wrote a demo lab to {folder}.\nNext: syndb-pipeline run {config}")
 
 
+Host = Annotated[str, typer.Option(help="Address of this machine to serve on; loopback only.")]
+Port = Annotated[
+    int | None, typer.Option(help="Port; the first free one from 3000 on when left out.")
+]
+
+
+def up(
+    settings: Settings = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    no_ui: Annotated[
+        bool, typer.Option("--no-ui", help="Sensors, schedules and queue alone.")
+    ] = False,
+    grace: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="How long runs in progress may finish at the end."
+        ),
+    ] = 60,
+) -> None:
+    """Run sensors, schedules, queue and UI until Ctrl+C or SIGTERM."""
+    terminal.launcher("dagster_ui")(
+        terminal.open_settings(settings),
+        host,
+        port,
+        ui=not no_ui,
+        join=False,
+        grace=grace,
+        settings_path=settings,
+        say=typer.echo,
+    )
+
+
 def ui(
     settings: Settings = None,
     run_id: Annotated[
         str | None, typer.Option("--run", metavar="ID", help="Open on this run.")
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address of this machine to serve on; loopback only.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(help="Port; the first free one from 3000 on when left out.")
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
 ) -> None:
-    """Serve the Dagster UI on this machine."""
+    """Say where the Dagster UI is; bring it up when nothing is running yet."""
     terminal.launcher("dagster_ui")(
         terminal.open_settings(settings), host, port, run_id, settings_path=settings, say=typer.echo
     )
@@ -196,8 +225,8 @@ COMMANDS = {
         datasets,
         delete,
     ),
-    "Run it unattended": (operate.prune,),
-    "Try things, and look around": (demo, connection.sandbox, ui, schema),
+    "Run it unattended": (up, ui, operate.prune),
+    "Try things, and look around": (demo, connection.sandbox, schema),
 }
 """Headings of the overview; headings and commands are in the order in which a lab meets them."""
 

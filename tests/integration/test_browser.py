@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_defs.launch import LaunchResult, launch, ui_process
+from dagster_defs.launch import LaunchResult, launch
+from dagster_defs.up import ui_process
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore

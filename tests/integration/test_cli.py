@@ -42,7 +42,7 @@ STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity
 COMMANDS = (
     *("init", "check", "report", "explain", "plan", "approve", "publish", "run", "status"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
-    *("demo", "sandbox", "ui", "schema"),
+    *("up", "ui", "demo", "sandbox", "schema"),
 )
 TABLES = {"axon": {"file": "axon.csv"}, "vesicle": {"file": "vesicle.csv"}}
 BROKEN_TABLES = {"axon": {"file": "axon.csv"}, "vesicle": {"file": "broken.csv"}}
