@@ -6,6 +6,7 @@ when a command needs it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -296,6 +297,9 @@ def _unexpected(error: Exception) -> int:
 
 def main() -> None:
     """Entry point of `syndb-pipeline`: runs a command and exits with a code of `errors.Exit`."""
+    # What the imports make stays for good: looking through it for garbage again and again takes a
+    # seventh of a short command.
+    gc.set_threshold(100_000, 20, 20)
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # a service manager's stop ends as Ctrl+C does: with a message

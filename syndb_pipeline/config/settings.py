@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -272,6 +274,27 @@ def load_dataset(path: Path | str) -> DatasetConfig:
     and what is allowed.
     """
     path = Path(path).expanduser().absolute()
+    try:
+        found = path.stat()
+    except OSError:
+        return _read_dataset(path)  # which says what is wrong
+    if time.time() - max(found.st_mtime, found.st_ctime) < _SETTLED:
+        return _read_dataset(path)
+    return _known_dataset(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+_SETTLED = 2.0
+"""Seconds after which a file that is written to again shows it in its times."""
+
+
+@lru_cache(maxsize=1024)
+def _known_dataset(path: Path, *mark: int) -> DatasetConfig:
+    """The config at `path`, read once for each `mark` of its content: Dagster asks at every tick,
+    and every stage of a run does."""
+    return _read_dataset(path)
+
+
+def _read_dataset(path: Path) -> DatasetConfig:
     document = read_yaml(path)
     if not isinstance(document.content, dict):
         raise ConfigError(

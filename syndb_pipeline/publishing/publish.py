@@ -43,6 +43,7 @@ from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
 from syndb_pipeline.publishing.records import Approval, Deleted, How, PublishRecords, Receipt
+from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context
 
 
@@ -88,6 +89,7 @@ def publish(
     if destination is None:
         destination = open_destination(context.settings, config.publish.destination, say)
     with records.lock(wait=wait, log=say), unknown_until_asked(records, destination):
+        claim(context.settings, config)
         require_consent(config.terms, config.path)
         digests.forget()
         current = planning.plan(context, destination)

@@ -24,6 +24,7 @@ from syndb_pipeline.stages import (
     package,
     validate,
 )
+from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context, Former, Stage
 from syndb_pipeline.state.store import RECORDS, Record, Run, VerdictRecord, describe_outputs
 
@@ -112,9 +113,10 @@ def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     dataset's lock must be held.
 
     Returns the stage's record. Findings do not raise: they are in the record. Raises
-    `PipelineError` when the stage before it was not run, or the stages before it do not belong
-    together.
+    `PipelineError` when the stage before it was not run, the stages before it do not belong
+    together, or the dataset is another config's.
     """
+    claim(context.settings, context.config)
     stage = STAGES[name]
     inputs = expected_inputs(context, stage)
     _require_one_chain(context, stage)

@@ -8,7 +8,7 @@ used together. Does not: what a config means (`config/settings.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -117,17 +117,90 @@ def read_configs(settings: PipelineSettings) -> dict[str, DatasetConfig | Config
         else:
             found[name] = config
             by_id.setdefault(config.dataset.id, []).append(config)
-    for same in by_id.values():
+    for identity, same in by_id.items():
         if len(same) > 1:
-            paths = " and ".join(str(config.path) for config in same)
-            shared = ConfigError(
-                f"{paths} have one dataset.id, so they would overwrite each other's state and"
-                " rows.",
-                next_step="Keep the id in the config that was published with it, for another id"
-                " makes other rows; give the other config a new one, or remove the copy.",
-            )
-            found |= {config.name: shared for config in same}
+            owner = _owner(settings, identity)
+            paths = [config.path for config in same]
+            found |= {
+                config.name: _shared_id(paths, owner)
+                for config in same
+                if owner is None or not _same(config.path, owner)
+            }
+    outside, here = registered(settings), in_folder(settings)
+    for name in outside.keys() & here.keys():
+        if clash := _clash(name, outside[name], here[name]):
+            found[name] = clash
     return found
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or (one.is_file() and other.is_file() and one.samefile(other))
+
+
+def _shared_id(paths: Sequence[Path], owner: Path | None) -> ConfigError:
+    keeps = f"{owner} keeps it: it was run with it first." if owner else ""
+    which = (
+        f"Give {' and '.join(str(path) for path in paths if path != owner)}"
+        if owner
+        else "Keep the id in the config that was published with it, for another id makes other"
+        " rows; give the other config"
+    )
+    return ConfigError(
+        f"{' and '.join(map(str, paths))} have one dataset.id, so they would overwrite each"
+        f" other's state and rows. {keeps}".strip(),
+        next_step=f"{which} a new one, or remove the copy.",
+    )
+
+
+def _clash(name: str, *places: Path | None) -> ConfigError | None:
+    """What is wrong with `places` where several files are the config called `name`; the first one
+    has the name already.
+    """
+    keeps, *others = [place for place in places if place]
+    other = next((each for each in others if not _same(each, keeps)), None)
+    return (
+        ConfigError(
+            f"Two configs have the name {name!r}: {keeps}, which keeps it, and {other}.",
+            next_step=f"The file's name is the dataset's name in Dagster; rename {other}.",
+        )
+        if other
+        else None
+    )
+
+
+def _owner_file(settings: PipelineSettings, identity: UUID) -> Path:
+    return settings.state / "datasets" / str(identity) / "config.json"
+
+
+def _owner(settings: PipelineSettings, identity: UUID) -> Path | None:
+    """The config that the dataset's state is of, while it is there and has the id."""
+    try:
+        path = Path(json.loads(_owner_file(settings, identity).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    try:
+        return path if load_dataset(path).dataset.id == identity else None
+    except ConfigError:
+        return path if path.is_file() else None  # a mistake in it takes nothing from it
+
+
+def claim(settings: PipelineSettings, config: DatasetConfig) -> None:
+    """Keep the state of a dataset for `config`. Raises `ConfigError` while another config has its
+    `dataset.id`: one would overwrite the other's rows.
+    """
+    identity, owner = config.dataset.id, _owner(settings, config.dataset.id)
+    if owner and _same(owner, config.path):
+        return
+    if owner:
+        raise _shared_id([owner, config.path], owner)
+    for other in configs(settings).values():
+        try:
+            same = load_dataset(other).dataset.id == identity
+        except ConfigError:
+            continue
+        if same and not _same(other, config.path):
+            raise _shared_id([other, config.path], None)
+    write_atomically(_owner_file(settings, identity), json.dumps(str(config.path)) + "\n")
 
 
 def config_of(settings: PipelineSettings, name: str) -> Path:
@@ -142,6 +215,8 @@ def config_of(settings: PipelineSettings, name: str) -> Path:
                 " syndb-pipeline run PATH"
             ),
         )
+    if clash := _clash(name, registered(settings).get(name), found):
+        raise clash
     return found
 
 
@@ -153,14 +228,11 @@ def register(settings: PipelineSettings, config: Path) -> str:
     name = config.stem
     settings.state.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.state / ".registry.lock", timeout=30):
-        other = configs(settings).get(name)
-        if other is not None and other.resolve() != config:
-            raise ConfigError(
-                f"Two configs have the name {name!r}: {other} and {config}.",
-                next_step="The file's name is the dataset's name in Dagster; rename one of them.",
-            )
-        if other is None:
-            entries = registered(settings) | {name: config}
+        outside, here = registered(settings), in_folder(settings)
+        if clash := _clash(name, outside.get(name), here.get(name), config):
+            raise clash
+        if name not in outside.keys() | here.keys():
+            entries = outside | {name: config}
             text = json.dumps(
                 {known: str(path) for known, path in sorted(entries.items())},
                 indent=1,

@@ -147,6 +147,21 @@ def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab
         ]
 
 
+def test_storage_is_made_by_one_process_alone(lab: Lab) -> None:
+    code = (
+        "import sys; import dagster as dg; from pathlib import Path;"
+        "from dagster_defs.home import dagster_home;"
+        "from syndb_pipeline.config.settings import load_settings;"
+        "home = dagster_home(load_settings(Path(sys.argv[1])));"
+        "dg.DagsterInstance.local_temp(str(home)).get_runs()"
+    )
+    together = [
+        subprocess.Popen([sys.executable, "-c", code, lab.pipeline_file], stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    assert [(each.communicate()[1], each.returncode) for each in together] == [(b"", 0)] * 3
+
+
 def test_an_edited_instance_config_is_left_alone(lab: Lab) -> None:
     target = dagster_home(lab.settings) / "dagster.yaml"
     target.write_text("telemetry: {enabled: false}\n")

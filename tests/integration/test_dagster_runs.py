@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -369,12 +370,31 @@ def test_a_config_from_anywhere_is_known_by_its_name_afterwards(lab: Lab, tmp_pa
 
 
 def test_two_configs_of_one_name_are_told_apart(lab: Lab, tmp_path: Path) -> None:
-    there, here = lab.add("good"), lab.add("good", folder=tmp_path / "desk")
+    here = lab.add("good", folder=tmp_path / "desk")
+    assert launch(here, lab.pipeline_file).succeeded
+    there = lab.add("good")
 
-    with pytest.raises(ConfigError) as told:
-        launch(here, lab.pipeline_file)
+    for config in (here, there):
+        with pytest.raises(ConfigError, match=f"{here}, which keeps it, and {there}"):
+            launch(config, lab.pipeline_file)
 
-    assert str(there) in str(told.value) and str(here) in str(told.value)
+
+def test_a_copy_of_a_config_does_not_get_its_dataset(lab: Lab, tmp_path: Path) -> None:
+    config = lab.add("good", approval="standing")
+    assert launch(config, lab.pipeline_file, publish=True).succeeded
+    copy = config.with_name("copy.yaml")
+    text = config.read_text()
+    copy.write_text(text)
+    why = f"have one dataset.id, .* {config} keeps it"
+
+    with lab.instance() as instance:
+        refused = failures(lab.run(instance, "prepare", "copy", assets=["ingest"]))["ingest"]
+        assert re.search(why, refused) and f"Give {copy} a new one" in refused
+        assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
+        config.write_text("a mistake")
+        assert "keeps it" in failures(lab.run(instance, "publish", "copy"))["publish_dataset"]
+        config.unlink()  # moved, that is
+        assert lab.run(instance, "prepare", "copy", assets=["ingest"]).success
 
 
 def test_a_run_whose_process_died_is_closed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

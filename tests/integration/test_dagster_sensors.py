@@ -19,7 +19,7 @@ from dagster_defs.sensors import discover_datasets, watch_files
 from dagster_defs.watching import wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
-from syndb_pipeline.state.registry import register
+from syndb_pipeline.state.registry import claim, register
 from tests.dagster_lab import Lab, make_lab
 
 
@@ -423,6 +423,10 @@ def test_configs_that_share_an_id_or_have_no_usable_name_are_said(
 
     assert partitions == ["manual"]
     assert f"{lab.config('copy')} and {lab.config('good')} have one dataset.id" in said
+    claim(lab.settings, load_dataset(lab.config("manual")))
+    lab.config("copy").unlink()
+    lab.config("copy").write_text(lab.config("manual").read_text())
+    assert discover(lab, instance)[0] == ["good", "manual"]
     assert "größe.yaml is not used: a dataset's name may hold letters of a to z" in said
     assert "other.yml is not used: the name of a dataset's config ends in .yaml" in said
 
