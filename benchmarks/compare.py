@@ -22,7 +22,7 @@ from benchmarks.bars import Bar, compare_bars
 from benchmarks.event_log import event_log_bytes
 from benchmarks.generate import FAULTS
 from benchmarks.results import Session, middle
-from syndb_pipeline.config.settings import as_bytes
+from syndb_pipeline.config.yaml_file import as_bytes
 
 DISK_PER_ROW: Final = 2_000
 """Bytes on the disk for each row of the largest tables, for refusing what cannot fit: tables in all

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import duckdb
 
-from syndb_pipeline.config.settings import as_bytes
+from syndb_pipeline.config.yaml_file import as_bytes
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a99")
 FIRST_NEURON = 864_691_135_571_546_917  # beyond 2^53: a float cannot hold it

@@ -22,7 +22,8 @@ from typing import Any
 
 from benchmarks.generate import rows_by_table, write_dataset
 from benchmarks.memory import peak_memory
-from syndb_pipeline.config.settings import as_bytes, load_dataset
+from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.config.yaml_file import as_bytes
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.stage import Context

@@ -24,7 +24,7 @@ from benchmarks.compare import bar_lines
 from benchmarks.generate import rows_by_table
 from benchmarks.measured import Measured, measure
 from benchmarks.results import Session, middle
-from syndb_pipeline.config.settings import as_bytes
+from syndb_pipeline.config.yaml_file import as_bytes
 
 DISK_PER_ROW: Final = 500
 """Bytes on the disk for each row of the largest tables, at least: the csv files and all a run

@@ -31,7 +31,8 @@ from benchmarks.memory import peak_memory
 from benchmarks.package import DATASET, metadata, tar_file, write_package
 from benchmarks.servers import KINDS, ROOT, USER, own_environment, running
 from syndb_pipeline.base.digests import digest_file
-from syndb_pipeline.config.settings import PipelineSettings, as_bytes
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.config.yaml_file import as_bytes
 from syndb_pipeline.destinations.base import OutgoingFile, Package
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.destination import RestDestination

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
 from syndb_pipeline.base.progress import amount
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, as_bytes, load_dataset
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
+from syndb_pipeline.config.yaml_file import as_bytes
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations import Kind as DestinationConfig
 from syndb_pipeline.destinations import load_settings, open_destination

@@ -35,7 +35,7 @@ class _YamlSchema(GenerateJsonSchema):
         function = schema["function"]["function"]
         if function is yaml_file.as_text:
             return inner | {"type": ["string", "number"]}
-        if function is settings.as_bytes:
+        if function is yaml_file.as_bytes:
             return {"type": ["string", "integer"], "examples": ["2GB", "1500MiB"]}
         return inner
 

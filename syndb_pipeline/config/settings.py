@@ -35,9 +35,11 @@ from syndb_pipeline.config.operating_settings import Channel, Retention
 from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
     Document,
+    Duration,
     Misplaced,
     Strict,
     Text,
+    as_bytes,
     read_yaml,
     shown,
     suggestion,
@@ -220,6 +222,10 @@ class DatasetConfig(InvalidRows):
     schedule: Annotated[Text, AfterValidator(_cron)] | None = Field(
         default=None, description='Cron line, e.g. "0 2 * * *": when Dagster prepares the dataset.'
     )
+    late_after: Duration | None = Field(
+        default=None,
+        description="How old the last success may become, e.g. 36h, before the dataset is late.",
+    )
     watch: bool = Field(
         default=True,
         description="Whether the drop-folder sensor prepares the dataset when its files change.",
@@ -309,17 +315,6 @@ def _read_dataset(path: Path) -> DatasetConfig:
     config = validated(document, DatasetConfig)
     config._path = path
     return config
-
-
-def as_bytes(value: object) -> int:
-    """An amount of memory such as `2GB` or `1500MiB` in bytes. Raises `ValueError`."""
-    match = re.fullmatch(
-        r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", str(value), flags=re.IGNORECASE
-    )
-    if not match:
-        raise ValueError(f"{value!r} is not an amount of memory; write it like 2GB or 1500MiB")
-    base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** " KMGT".index((match[2] or " ").upper()))
 
 
 class PipelineSettings(BaseSettings):

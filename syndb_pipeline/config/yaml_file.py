@@ -10,10 +10,11 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
@@ -27,6 +28,35 @@ from syndb_pipeline.contract.vocabularies import nearest
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
 """Keys, and numbers of list items from 0, that lead to a value."""
+
+
+_UNITS: Final = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = r"([1-9]\d{0,5})\s*(s|min|h|d|w)"
+
+
+def _duration(value: object) -> timedelta:
+    if match := re.fullmatch(_DURATION, str(value).strip()):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    raise ValueError(f"{value!r} is no duration; write it like 90min, 36h, 2d or 1w")
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
+]
+"""A length of time such as `36h`."""
+
+
+def as_bytes(value: object) -> int:
+    """An amount of memory such as `2GB` or `1500MiB` in bytes. Raises `ValueError`."""
+    match = re.fullmatch(
+        r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", str(value), flags=re.IGNORECASE
+    )
+    if not match:
+        raise ValueError(f"{value!r} is not an amount of memory; write it like 2GB or 1500MiB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " KMGT".index((match[2] or " ").upper()))
 
 
 class Strict(BaseModel):

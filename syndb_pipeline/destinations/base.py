@@ -37,6 +37,11 @@ class DestinationSettings(Strict, ABC):
 
     kind: str
 
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """`Destination.target` of what these open."""
+
     @abstractmethod
     def located(self, state: Path, beside: Path | None) -> DestinationSettings:
         """The same with whole paths.

@@ -32,7 +32,7 @@ from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
 from syndb_pipeline.state.results import Links, lines_of, relations_of
 from syndb_pipeline.state.stage import Context, Stage
-from syndb_pipeline.state.store import Record
+from syndb_pipeline.state.store import DatasetStore, Record
 
 SHORTEST_PREFIX: Final = 12
 """Hex characters of a digest that a person must give at least."""
@@ -223,11 +223,12 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
     folder = context.store.stage("package")
     # Whole and made from these very records, for its own record says so.
     manifest, inputs = Manifest.read(folder), context.ingested.inputs
-    parts = _parts(manifest, destination, inputs)
+    where = destination.name, destination.target
+    parts = _parts(manifest, where, inputs)
     since = changes_since(
         context.settings,
         PublishRecords(context.store),
-        (destination.name, destination.target),
+        where,
         _table_files(folder, manifest.tables),
     )
     return Plan(
@@ -244,6 +245,29 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         inputs=inputs,
         since=since,
     )
+
+
+def digest_on_record(store: DatasetStore, destination: tuple[str, str]) -> str | None:
+    """The digest of the plan of what is packed, as far as the records say: neither what they were
+    made from nor the destination, a name and a target, is looked at. None when the newest verdict
+    is not packed.
+
+    Raises `PipelineError` when a record is damaged.
+    """
+    records = {stage: store.record(stage) for stage in ("ingest", "check_integrity", "package")}
+    for stage, record in records.items():
+        if record is None and (path := store.record_path(stage)).is_file():
+            raise PipelineError(
+                f"{path} is damaged, or of another version of this program.",
+                next_step="The next run of the dataset writes it again.",
+            )
+    ingest, verdict, package = records.values()
+    if not (ingest and verdict and package):
+        return None
+    if package.inputs["record:check_integrity"] != verdict.digest:
+        return None
+    manifest = Manifest.read(store.stage("package"))
+    return digest_of(_parts(manifest, destination, ingest.inputs))
 
 
 def _table_files(package: Path, tables: Iterable[str]) -> dict[str, Path]:
@@ -264,12 +288,14 @@ def _require_current(context: Context, links: list[Link], done: str) -> None:
         )
 
 
-def _parts(manifest: Manifest, destination: Destination, inputs: dict[str, str]) -> dict[str, str]:
+def _parts(
+    manifest: Manifest, destination: tuple[str, str], inputs: dict[str, str]
+) -> dict[str, str]:
     """The plan in named parts, each by digest. Files are named by their row: where they are on this
     machine is not part of the plan."""
     files = [[f.kind, f.table, str(f.cid), f.sha256, f.bytes] for f in manifest.files]
     parts: dict[str, Any] = {
-        "destination": [destination.name, destination.target],
+        "destination": [*destination],
         "metadata and licence": manifest.dataset.model_dump(mode="json"),
         "terms": manifest.terms,
         "verdict": manifest.verdict,

@@ -16,6 +16,7 @@ since.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -43,6 +44,7 @@ from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
 from syndb_pipeline.publishing.records import Approval, Deleted, How, PublishRecords, Receipt
+from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context
 
@@ -88,8 +90,11 @@ def publish(
     config, records = context.config, PublishRecords(context.store)
     if destination is None:
         destination = open_destination(context.settings, config.publish.destination, say)
-    with records.lock(wait=wait, log=say), unknown_until_asked(records, destination):
-        claim(context.settings, config)
+    with ExitStack() as stack:
+        stack.enter_context(records.lock(wait=wait, log=say))
+        claim(context.settings, config)  # another config's attempt would be kept as this one's
+        stack.enter_context(Attempts(context.store.folder).attempt("publish", "publish"))
+        stack.enter_context(unknown_until_asked(records, destination))
         require_consent(config.terms, config.path)
         digests.forget()
         current = planning.plan(context, destination)

@@ -14,7 +14,6 @@ Belongs here: the records and writing them so that a crash loses none. Does not:
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,14 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
 from syndb_pipeline.state.results import RowsSetAside
-from syndb_pipeline.state.store import DatasetStore, hold, link_or_copy, write_atomically
+from syndb_pipeline.state.store import (
+    DatasetStore,
+    append_line,
+    hold,
+    link_or_copy,
+    whole_lines,
+    write_atomically,
+)
 
 
 class _Kept(BaseModel):
@@ -376,12 +382,8 @@ class PublishRecords:
         return found
 
     def journal(self) -> list[JournalLine]:
-        """The journal, oldest first. A line cut off by a crash was never acted upon and is passed
-        over."""
-        if not self._journal.is_file():
-            return []
-        whole = self._journal.read_bytes().rpartition(b"\n")[0]
-        return [_kept(JournalLine, line, self._journal) for line in whole.split(b"\n") if line]
+        """The journal, oldest first."""
+        return [_kept(JournalLine, line, self._journal) for line in whole_lines(self._journal)]
 
     def note(
         self,
@@ -408,16 +410,7 @@ class PublishRecords:
             state=state,
             details=details or {},
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT, 0o644)
-        with os.fdopen(descriptor, "r+b") as file:
-            # A cut-off line goes, so that every line of the file stays readable.
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.seek(0, os.SEEK_END)
-            file.write((line.model_dump_json() + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
-        flush(self.folder)
+        append_line(self._journal, line.model_dump_json())
 
     def last(
         self, plan: str | None, destination: str, step: str, state: State | None = None

@@ -15,7 +15,8 @@ from functools import cache
 from importlib.metadata import version
 
 from syndb_pipeline import __version__
-from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.errors import Exit, PipelineError
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages import (
     assign_ids,
     check_integrity,
@@ -24,6 +25,7 @@ from syndb_pipeline.stages import (
     package,
     validate,
 )
+from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context, Former, Stage
 from syndb_pipeline.state.store import RECORDS, Record, Run, VerdictRecord, describe_outputs
@@ -110,15 +112,31 @@ def _require_one_chain(context: Context, stage: Stage) -> None:
 
 def run_stage(context: Context, name: str, *, force: bool = False) -> Record:
     """Run one stage from what the stage before it left, or do nothing when nothing changed. The
-    dataset's lock must be held.
+    dataset's lock must be held. How it ends is kept (`state/attempts.py`).
 
     Returns the stage's record. Findings do not raise: they are in the record. Raises
     `PipelineError` when the stage before it was not run, the stages before it do not belong
     together, or the dataset is another config's.
     """
     claim(context.settings, context.config)
-    stage = STAGES[name]
-    inputs = expected_inputs(context, stage)
+    stage, before = STAGES[name], [*STAGES][: [*STAGES].index(name)]
+    attempts = Attempts(context.store.folder)
+    with attempts.attempt("prepare", name, settles=before) as outcome:
+        record = _run(context, stage, force=force)
+        if isinstance(record, VerdictRecord) and not record.details.accepted:
+            outcome.exit, outcome.message = Exit.REJECTED, rejection(record)
+    return record
+
+
+def rejection(record: Record) -> str:
+    """In a sentence, what the verdict of a record was given for."""
+    codes = dict.fromkeys(f"{RULES[each.code].title} ({each.table})" for each in record.errors)
+    more = f" and {len(codes) - 3} more" if len(codes) > 3 else ""
+    return f"The data were rejected: {', '.join([*codes][:3])}{more}."
+
+
+def _run(context: Context, stage: Stage, *, force: bool) -> Record:
+    inputs, name = expected_inputs(context, stage), stage.name
     _require_one_chain(context, stage)
     existing = context.store.record(name)
     if existing is not None and not force and _matches(context, stage, existing, inputs):

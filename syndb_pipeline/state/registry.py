@@ -8,7 +8,9 @@ used together. Does not: what a config means (`config/settings.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -63,6 +65,11 @@ def away(settings: PipelineSettings, known: Collection[str]) -> set[str]:
         if (name in entries and not entries[name].is_file() and not entries[name].parent.is_dir())
         or (name not in entries and not here)
     }
+
+
+def is_away(config: Path) -> bool:
+    """Whether a config is not there, while its folder is not there either or holds no config."""
+    return not config.is_file() and next(config.parent.glob("*.yaml"), None) is None
 
 
 def in_folder(settings: PipelineSettings) -> dict[str, Path]:
@@ -172,10 +179,26 @@ def _owner_file(settings: PipelineSettings, identity: UUID) -> Path:
     return settings.state / "datasets" / str(identity) / "config.json"
 
 
+def owners(settings: PipelineSettings) -> dict[UUID, Path]:
+    """The config that each dataset's state is of, whether it is still there."""
+    found = {}
+    for file in settings.state.glob("datasets/*/config.json"):
+        with suppress(OSError, ValueError, TypeError):
+            found[UUID(file.parent.name)] = _path_in(file)
+    return found
+
+
+def _path_in(owner_file: Path) -> Path:
+    """The config that it names, as seen from its own folder: who moves or copies the state with
+    the config has one that is of its own config. Raises `OSError`, `ValueError`, `TypeError`.
+    """
+    return Path(os.path.normpath(owner_file.parent / json.loads(owner_file.read_bytes())))
+
+
 def _owner(settings: PipelineSettings, identity: UUID) -> Path | None:
     """The config that the dataset's state is of, while it is there and has the id."""
     try:
-        path = Path(json.loads(_owner_file(settings, identity).read_bytes()))
+        path = _path_in(_owner_file(settings, identity))
     except (OSError, ValueError, TypeError):
         return None
     try:
@@ -200,7 +223,9 @@ def claim(settings: PipelineSettings, config: DatasetConfig) -> None:
             continue
         if same and not _same(other, config.path):
             raise _shared_id([other, config.path], None)
-    write_atomically(_owner_file(settings, identity), json.dumps(str(config.path)) + "\n")
+    file = _owner_file(settings, identity)
+    seen_from_there = os.path.relpath(config.path.resolve(), file.parent.resolve())
+    write_atomically(file, json.dumps(seen_from_there) + "\n")
 
 
 def config_of(settings: PipelineSettings, name: str) -> Path:
@@ -232,7 +257,13 @@ def register(settings: PipelineSettings, config: Path) -> str:
         if clash := _clash(name, outside.get(name), here.get(name), config):
             raise clash
         if name not in outside.keys() | here.keys():
-            entries = outside | {name: config}
+            # A dataset whose folder is away, on a share, comes back with it.
+            kept = {
+                known: path
+                for known, path in remembered(settings).items()
+                if path.is_file() or not path.parent.is_dir()
+            }
+            entries = kept | {name: config}
             text = json.dumps(
                 {known: str(path) for known, path in sorted(entries.items())},
                 indent=1,

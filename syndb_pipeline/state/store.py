@@ -163,6 +163,26 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     flush(path.parent)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file and force it to disk. One that a crash cut off goes, so that every
+    line stays readable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with os.fdopen(descriptor, "r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.seek(0, os.SEEK_END)
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    flush(path.parent)
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of such a file. One that was cut off was never acted upon and is left out."""
+    content = path.read_bytes() if path.is_file() else b""
+    return [line for line in content.rpartition(b"\n")[0].split(b"\n") if line]
+
+
 def replace_folder(new: Path, target: Path) -> None:
     """Put folder `new` in the place of `target`. A crash in between leaves no `target`, never half
     of one.

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from syndb_pipeline.publishing.overview import overview
+from syndb_pipeline.state.registry import register
 from tests.campaigns import sampled
 from tests.forks import Forks
 from tests.publish_lab import DATASET, Lab, die_in, import_all, lab, prepared
@@ -65,7 +67,18 @@ def test_publishing_killed_at_every_step_completes_with_nothing_twice(
     for step, copy in killed(lab, run, "publish", tmp_path, at_least=20):
         seen = copy.node.info(DATASET)
         assert seen is None or seen.rows in ({}, ROWS), "a reader never sees a part"
+        settings = copy.context.settings
+        register(settings, copy.root / "guide.yaml")
+        sending = any(line.step == "upload" for line in copy.records.journal())
+        [line] = overview(settings)
+        if copy.records.receipt():
+            assert line.state == "published"
+        elif sending and copy.records.last(digest, "local", "upload", "done") is None:
+            assert line.state == "unknown", line
+        else:
+            assert line.state in ("failed", "unpublished"), line
         assert run(copy, "publish") == 0
+        assert [each.state for each in overview(settings)] == ["published"]
         info = copy.info()
         found = (info.rows, info.number_of_units, len(info.uploads or ()))
         assert found == (ROWS, 11, 1), f"killed at step {step}"

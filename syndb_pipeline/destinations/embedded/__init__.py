@@ -28,6 +28,10 @@ class EmbeddedDestination(DestinationSettings):
         default="", description="Who publishes; the operating system's user when empty."
     )
 
+    @property
+    def target(self) -> str:
+        return self.kind
+
     def located(self, state: Path, beside: Path | None) -> EmbeddedDestination:
         """The same node by its whole path. A file `beside` a dataset names none outside of
         `state`."""

@@ -95,6 +95,10 @@ class RestDestination(DestinationSettings):
     _beside: Path | None = PrivateAttr(None)
 
     @property
+    def target(self) -> str:
+        return self.url
+
+    @property
     def beside(self) -> Path | None:
         """The pipeline.yaml that names this address, where no person chose that file: it is beside
         a dataset. None for the user's own.

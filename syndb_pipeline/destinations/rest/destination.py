@@ -66,7 +66,7 @@ class RestDestination(RestClient):
         log: Callable[[str], None],
     ) -> None:
         super().__init__(name, config, log)
-        self.target = config.url
+        self.target = config.target
         self.settle_seconds = config.settle_seconds
         self._settings = settings
         self._scratch = settings.state / "downloads"

@@ -212,9 +212,13 @@ def test_a_crash_between_the_two_renames_is_healed_by_the_next_run(lab: Lab, sta
     assert {name: record.digest for name, record in after.items()} == {
         name: record.digest for name, record in first.items()
     }
-    assert {path.name for path in folder.parent.iterdir()} == {*ALL, ".lock", ".digests.json"}, (
-        "what was put aside is gone"
-    )
+    assert {path.name for path in folder.parent.iterdir()} == {
+        *ALL,
+        ".lock",
+        ".digests.json",
+        "attempts",
+        "config.json",
+    }, "what was put aside is gone"
 
 
 def test_half_a_stage_left_by_a_crash_is_not_mixed_into_the_next(fresh: Lab) -> None:
