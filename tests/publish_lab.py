@@ -118,6 +118,13 @@ class Lab:
         """`publish`, with this plan approved by the command."""
         return self.publish(to, approve=self.digest, **options)
 
+    def copy(self, root: Path) -> Lab:
+        """The lab in another folder, whose config is the dataset's then."""
+        shutil.copytree(self.root, root)
+        for config in (root / "state" / "datasets").glob("*/config.json"):
+            config.unlink()
+        return Lab(root)
+
     def approved(self) -> Lab:
         context = self.context
         current = plan(context)
@@ -182,5 +189,4 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 @pytest.fixture
 def lab(prepared: Lab, tmp_path: Path) -> Lab:
-    shutil.copytree(prepared.root, tmp_path / "lab")
-    return Lab(tmp_path / "lab")
+    return prepared.copy(tmp_path / "lab")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 80
 
+_ANSWERS: Final = ("approve", "reject")
+"""The commands that answer a held plan."""
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YAML.")]
 Approve = Annotated[
     str | None,
@@ -169,7 +172,11 @@ def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> 
     else:
         from syndb_pipeline.publishing.plan import describe
 
-        typer.echo(f"{describe(current)}\nNext: syndb-pipeline publish {config}")
+        following = f"publish {config}"
+        if current.compared.reasons and context.config.publish.approval == "standing":
+            answers = (f"{answer} {config} {current.digest[:12]}" for answer in _ANSWERS)
+            following = "\n  or: syndb-pipeline ".join(answers)
+        typer.echo(f"{describe(current)}\nNext: syndb-pipeline {following}")
 
 
 def approve(
@@ -188,6 +195,29 @@ def approve(
     typer.echo(
         f"Approved plan {approval.digest[:12]} of {context.config.dataset.label}.\nNext:"
         f" syndb-pipeline publish {config}"
+    )
+
+
+def reject(
+    config: Config,
+    digest: Annotated[
+        str | None,
+        typer.Argument(help="The plan's digest; the held plan when left out."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever reads it later.")
+    ] = "",
+    settings: Settings = None,
+) -> None:
+    """Keep a held plan from being sent, until its content changes or somebody approves it."""
+    from syndb_pipeline.destinations.embedded.node import operating_system_user
+    from syndb_pipeline.publishing.holds import reject as keep
+
+    context = terminal.open_context(config, settings)
+    held = keep(context, digest, operating_system_user(), "option", reason)
+    typer.echo(
+        f"Rejected plan {held.plan[:12]} of {context.config.dataset.label}; it is not sent.\nNext:"
+        f" correct the tables, then: syndb-pipeline plan {config}"
     )
 
 

@@ -217,7 +217,13 @@ COMMANDS = {
         dataset.explain,
         dataset.plan,
     ),
-    "Publish it": (dataset.approve, dataset.publish, dataset.run, dataset.status),
+    "Publish it": (
+        dataset.approve,
+        dataset.reject,
+        dataset.publish,
+        dataset.run,
+        dataset.status,
+    ),
     "Where it goes": (
         connection.login,
         connection.logout,

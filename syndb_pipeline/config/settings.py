@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.limits import Limits
 from syndb_pipeline.config.operating_settings import Channel, Retention
 from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
@@ -205,6 +206,7 @@ class PublishConfig(Strict):
             " unattended runs."
         ),
     )
+    limits: Limits = Limits()
 
 
 class DatasetConfig(InvalidRows):

@@ -293,7 +293,14 @@ def differences(wanted: Metadata, found: Metadata) -> list[str]:
     The order of regions, mutations, publications, groups and collections means nothing.
     """
     return [
-        f"{name}: here {_short(getattr(wanted, name))}, there {_short(getattr(found, name))}"
+        f"{name}: here {here}, there {there}" for name, here, there in changed_fields(wanted, found)
+    ]
+
+
+def changed_fields(wanted: Metadata, found: Metadata) -> list[tuple[str, str, str]]:
+    """`differences` as names of fields with what each side has, shortened."""
+    return [
+        (name, _short(getattr(wanted, name)), _short(getattr(found, name)))
         for name in Metadata.model_fields
         if name != "syndb_tables"
         and _unordered(getattr(wanted, name)) != _unordered(getattr(found, name))

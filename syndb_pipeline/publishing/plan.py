@@ -27,15 +27,29 @@ from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, SPDX_LICENSES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
 from syndb_pipeline.publishing.changes import changes_since
-from syndb_pipeline.publishing.records import Approval, How, PublishRecords, Since
+from syndb_pipeline.publishing.guardrails import compare
+from syndb_pipeline.publishing.records import (
+    Approval,
+    Compared,
+    Decision,
+    How,
+    PublishRecords,
+    Since,
+)
 from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
-from syndb_pipeline.state.results import Links, lines_of, relations_of
+from syndb_pipeline.state.results import Links, Summary, lines_of, relations_of
 from syndb_pipeline.state.stage import Context, Stage
 from syndb_pipeline.state.store import DatasetStore, Record
 
 SHORTEST_PREFIX: Final = 12
 """Hex characters of a digest that a person must give at least."""
+
+SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and skeletons")
+"""Parts of a plan."""
+
+_UNCOVERED: Final = "Warning      it changes more than a standing approval covers"
+_LOUD: Final = ("warning", "error")
 
 _TERMS: Final = {
     "accurate": "the data are not false or misleading",
@@ -136,7 +150,9 @@ class Plan(Packed):
     """What would be sent, and where to. `digest` covers `parts`; neither knows folders, times or
     the machine.
 
-    `since` says what changed since it was published last, as far as that is known.
+    `since` says what changed since it was published last, as far as that is known; `compared` which
+    of that standing approval does not cover. `columns` are the summaries of the numeric columns by
+    table, `findings` the codes of warnings and errors.
 
     `relations` (table -> column -> target, how, resolved) are for people. They are no part of their
     own: the UUIDs of the rows that a column was joined to are in the tables, which `digest` covers,
@@ -154,7 +170,10 @@ class Plan(Packed):
     relations: Links
     parts: dict[str, str]
     inputs: dict[str, str]
+    columns: dict[str, dict[str, Summary]]
+    findings: tuple[str, ...]
     since: Since | None = None
+    compared: Compared = Compared()
 
     @property
     def rows(self) -> int:
@@ -169,6 +188,14 @@ class Plan(Packed):
     def content(self) -> dict[str, str]:
         """A digest of each table's rows and columns, whatever wrote its file. Reads the files."""
         return {name: digest_of_rows(path) for name, path in self.table_files.items()}
+
+    @cached_property
+    def sent_content(self) -> str:
+        """A digest of `content` and of what is sent beside it, where and under which terms. Reads
+        the files."""
+        return digest_of(
+            [self.content, *(self.parts[part] for part in (*SENT_BESIDE_TABLES, "terms"))]
+        )
 
     @property
     def table_files(self) -> dict[str, Path]:
@@ -231,7 +258,8 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         where,
         _table_files(folder, manifest.tables),
     )
-    return Plan(
+    summaries = context.validated.details.tables
+    current = Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
         digest=digest_of(parts),
         dataset=context.dataset,
@@ -243,8 +271,11 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         relations=verdict.details.relations,
         parts=parts,
         inputs=inputs,
+        columns={name: table.columns for name, table in summaries.items()},
+        findings=tuple(sorted({each.code for each in verdict.findings if each.severity in _LOUD})),
         since=since,
     )
+    return current.model_copy(update={"compared": compare(context, current)})
 
 
 def digest_on_record(store: DatasetStore, destination: tuple[str, str]) -> str | None:
@@ -380,7 +411,11 @@ def approve(context: Context, current: Plan, digest: str, by: str, how: How) -> 
         destination=current.destination,
         parts=current.parts,
     )
-    return records.add_approval(approval)
+    approval = records.add_approval(approval)
+    if how != "standing" and records.holds():
+        yes = Decision(answer="approved", by=by, how=how, at=approval.at)
+        records.decide(current.digest, current.sent_content, yes)
+    return approval
 
 
 def changed_since(approval: Approval, current: Plan) -> str:
@@ -425,6 +460,9 @@ def describe(current: Plan) -> str:
         lines += (f"  {name:<{width}}  {each}" for name, each in current.set_aside.items())
     if current.since:
         lines += current.since.lines(current.destination)
+    if compared := [*current.compared.lines()]:
+        lines += [_UNCOVERED] if current.compared.reasons else []
+        lines += compared
     meshes = sum(file.kind == "mesh" for file in current.files)
     files = f"{meshes:,} meshes, {len(current.files) - meshes:,} skeletons"
     lines.append(f"Files        {files}, {amount(current.file_bytes)}")

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.errors import (
@@ -40,6 +39,7 @@ from syndb_pipeline.destinations.base import (
     differences,
 )
 from syndb_pipeline.destinations.embedded.node import operating_system_user
+from syndb_pipeline.publishing import holds
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
@@ -114,12 +114,10 @@ def publish(
         info = destination.info(current.dataset)
         if (receipt := run.published(info)) is not None:
             say(f"Published already on {_time(receipt.published)}; nothing to send.")
-            return receipt
-        return run.run(run.approval(info, approve, by or operating_system_user(), how))
-
-
-_SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and skeletons")
-"""Parts of a plan."""
+        else:
+            receipt = run.run(run.approval(info, approve, by or operating_system_user(), how))
+        records.end_hold()
+        return receipt
 
 
 def valid_approvals(context: Context, current: Plan, deleted: list[Deleted]) -> list[Approval]:
@@ -178,7 +176,7 @@ class _Publication(Arrival):
         if receipt is None or not receipt.content:
             return None
         before, now = receipt.approval.parts, self.plan.parts
-        if any(before.get(part) != now[part] for part in _SENT_BESIDE_TABLES):
+        if any(before.get(part) != now[part] for part in planning.SENT_BESIDE_TABLES):
             return None
         if receipt.content != self.plan.content:
             return None
@@ -190,13 +188,23 @@ class _Publication(Arrival):
         context, current, name = self.context, self.plan, self.destination.name
         deletions = self.destination.deletions(current.dataset)
         deleted = self.records.deleted(name, deletions, gone=info is None)
-        if kept := valid_approvals(context, current, deleted):
+        config, every = context.config, self.records.approvals()
+        standing = config.publish.approval == "standing"
+        kept = valid_approvals(context, current, deleted)
+        if standing and not self._under_way():
+            # One of an earlier publication says nothing about going back to it.
+            kept = [each for each in kept if each.how != "standing"]
+        rejected = holds.rejection(context, current)
+        if kept and rejected is None:
             return kept[-1]
         if given is not None:
             return planning.approve(context, current, given, by, how)
-        config, every = context.config, self.records.approvals()
+        if rejected is not None:
+            raise holds.hold(context, current, rejected)
         by_person = any(each.how != "standing" and _after(each, deleted) for each in every)
-        if config.publish.approval == "standing" and (not deleted or by_person):
+        if standing and (not deleted or by_person):
+            if current.compared.reasons:
+                raise holds.hold(context, current)
             person = require_consent(config.terms, config.path).accepted_by
             return planning.approve(context, current, current.digest, person, "standing")
         reason = "Nobody has approved this plan"
@@ -212,6 +220,11 @@ class _Publication(Arrival):
             next_step=f"Read it with: syndb-pipeline plan {config.path}\n"
             f"Then approve exactly this plan with: {self.command} --approve {current.digest[:12]}",
         )
+
+    def _under_way(self) -> bool:
+        """Whether the last upload that was started is of this plan."""
+        last = self.records.last(None, self.destination.name, "upload")
+        return last is not None and last.plan == self.plan.digest
 
     def run(self, approval: Approval) -> Receipt:
         """Register, send, read back; the receipt. What is there already is not done again."""

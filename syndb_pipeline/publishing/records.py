@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
-from syndb_pipeline.state.results import RowsSetAside
+from syndb_pipeline.state.results import RowsSetAside, Summary
 from syndb_pipeline.state.store import (
     DatasetStore,
     append_line,
@@ -117,6 +118,13 @@ class Compared(_Kept):
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def lines(self) -> Iterator[str]:
+        """It as text, for people; none where nothing is to be said."""
+        if self.published and (self.reasons or self.notes):
+            yield f"Compared with the publication of {self.published:%Y-%m-%d %H:%M} UTC"
+        for each in (*self.reasons, *self.notes):
+            yield from wrap(str(each), 80, initial_indent="  ", subsequent_indent="    ")
+
 
 class Decision(_Kept):
     """A person's answer to a plan that is held; `reason` is theirs."""
@@ -193,9 +201,10 @@ class Receipt(_Numbered):
     """What was published, to whom, and what was found there afterwards.
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
-    uploads. `content` is `Plan.content`. `account` is what the destination calls who sent it, for
-    people. Both are empty in receipts of before they were kept. `set_aside` has by table the rows
-    that were not sent, `since` what changed since the receipt before.
+    uploads. `content`, `columns` and `findings` are those of the plan. `account` is what the
+    destination calls who sent it, for people. Receipts of before these were kept have none.
+    `set_aside` has by table the rows that were not sent, `since` what changed since the receipt
+    before.
     """
 
     plan: str
@@ -212,6 +221,8 @@ class Receipt(_Numbered):
     upload: Upload
     tables: dict[str, TableCheck]
     content: dict[str, str] = {}
+    columns: dict[str, dict[str, Summary]] | None = None
+    findings: tuple[str, ...] | None = None
     since: Since | None = None
     set_aside: dict[str, RowsSetAside] = {}
     number_of_units: int

@@ -40,7 +40,8 @@ FINDING_KEYS = {
 }
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
-    *("init", "check", "report", "explain", "plan", "approve", "publish", "run", "status"),
+    *("init", "check", "report", "explain", "plan", "approve", "reject"),
+    *("publish", "run", "status"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("up", "ui", "demo", "sandbox", "schema"),
 )
@@ -406,6 +407,27 @@ def test_plan_approve_publish_and_again_with_nothing_to_send(lab: Lab) -> None:
     assert again.report == unasked.report
     assert "nothing to send" in again.err
     assert written() == before
+
+
+def test_a_held_plan_is_rejected_and_approved_by_commands(lab: Lab) -> None:
+    lab.config("guide", GUIDE, TABLES, label="Guide example", approval="standing")
+    assert lab.call("publish", "guide.yaml").code == 0
+    vesicles = lab.folder / "vesicle.csv"
+    vesicles.write_text("".join(vesicles.read_text().splitlines(keepends=True)[:4]))
+    held = lab.call("publish", "guide.yaml", "--json")
+    assert (held.code, held.report["exit"]) == (4, 4)
+    assert "vesicle: rows fell by 62.5% (limit 20%); was 8, now 3" in held.report["error"]
+    shown = lab.call("plan", "guide.yaml").out
+    answers = re.findall(r"syndb-pipeline (approve|reject) guide.yaml (\w+)", shown)
+    digest = digest_in(shown)[:12]
+    assert answers == [("approve", digest), ("reject", digest)]
+    assert digest in lab.call("reject", "guide.yaml", "--reason", "cut off").out
+    rejected = lab.call("publish", "guide.yaml")
+    assert rejected.code == 4 and "UTC: cut off." in rejected.err
+    for line in rejected.err.splitlines():
+        assert len(line) <= 80 or str(lab.folder) in line
+    assert lab.call("approve", "guide.yaml", digest).code == 0
+    assert lab.call("publish", "guide.yaml").code == 0
 
 
 def ask(lab: Lab, *arguments: str, prompt: str, answer: Callable[[str], str]) -> tuple[int, str]:

@@ -27,7 +27,7 @@ from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.plan import approve, plan
 from syndb_pipeline.publishing.publish import publish
 from syndb_pipeline.publishing.status import delete
 from syndb_pipeline.stages import runner
@@ -72,6 +72,8 @@ class Case:
         settings["destinations"]["sandbox"] |= more
         (folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
         shutil.rmtree(sandbox.node / "datasets" / DATASET, ignore_errors=True)
+        # The dataset is this copy's.
+        (folder / "state" / "datasets" / DATASET / "config.json").unlink(missing_ok=True)
         self.config = folder / "example.yaml"
         self.digest = plan(self.context).digest
         self.receipt = self.context.store.folder / "publish" / "receipt.json"
@@ -373,6 +375,24 @@ def test_the_same_rows_in_other_bytes_are_not_counted_again(
     assert again.code == 0, again.text
     assert "nothing to send" in again.text and case.requests("upload") == 0
     case.require_whole()
+
+
+def test_a_held_plan_is_sent_once_it_is_approved_and_not_before(case: Case) -> None:
+    assert case.publish().code == 0
+    axons = case.folder / "example-files" / "axon.csv"
+    lines = axons.read_text().splitlines(keepends=True)
+    axons.write_text("".join(lines[: len(lines) // 2]))
+    with case.context.store.lock():
+        list(runner.run_through(case.context, "package"))
+    for _ in range(2):
+        held = case.publish(approve=False)
+        assert held.code == Exit.APPROVAL and held.line("Held since"), held.text
+        assert "(limit 20%); was" in held.line("axon: rows fell by")
+        assert case.requests("upload") == 0
+    current = plan(case.context)
+    approve(case.context, current, current.digest, "Ada", "option")
+    assert case.publish(approve=False).code == 0 and case.requests("upload") == 1
+    assert "nothing to send" in case.publish(approve=False).text
 
 
 def test_a_deletion_whose_answer_was_lost_is_confirmed_by_asking(case: Case) -> None:

@@ -1,0 +1,298 @@
+"""What standing approval holds, how that is answered, and what it sends all the same.
+
+Belongs here: the comparison with the last publication, holds, approval and rejection of them. Does
+not: what changed row by row (`test_publish.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from syndb_pipeline.base.errors import ApprovalError, Exit, PipelineError, Unreachable
+from syndb_pipeline.destinations.base import Package, TableCheck
+from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.publishing.holds import reject
+from syndb_pipeline.publishing.plan import approve, describe, plan
+from syndb_pipeline.publishing.records import Compared
+from syndb_pipeline.publishing.status import delete
+from tests.publish_lab import DATASET, Lab, prepared
+
+__all__ = ["prepared"]  # a fixture
+
+
+@pytest.fixture(scope="module")
+def published(prepared: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A dataset of a hundred vesicles, published once under standing approval."""
+    root = tmp_path_factory.mktemp("published") / "lab"
+    shutil.copytree(prepared.root, root, ignore=shutil.ignore_patterns("state", "node"))
+    lab = write(Lab(root), *some(100)).edit(CONFIG, "manual", "standing").prepare()
+    assert lab.publish().approval.how == "standing"
+    return lab
+
+
+@pytest.fixture
+def lab(published: Lab, tmp_path: Path) -> Lab:
+    return published.copy(tmp_path / "lab")
+
+
+def write(lab: Lab, *rows: str) -> Lab:
+    """Other rows for the table of vesicles."""
+    (lab.root / "vesicle.csv").write_text("\n".join(["cid,parent_id,voxel_radius", *rows, ""]))
+    return lab
+
+
+def some(number: int, key: str = "", at: float = 20.5) -> list[str]:
+    """The first rows as they were published, or with other keys or radii."""
+    return [f"{key}{n},{1 + n % 2},{at + n % 10}" for n in range(number)]
+
+
+def touched(lab: Lab) -> Lab:
+    """One cell that is not as it was published, which no limit is about."""
+    return lab.edit("vesicle.csv", "\n0,1,20.5", "\n0,1,20.6")
+
+
+def limited(lab: Lab, limits: str) -> Lab:
+    return lab.edit(CONFIG, "approval: standing", f"approval: standing, limits: {{{limits}}}")
+
+
+def held(lab: Lab) -> ApprovalError:
+    with pytest.raises(ApprovalError) as refused:
+        lab.publish()
+    assert refused.value.exit == Exit.APPROVAL
+    return refused.value
+
+
+FALLEN = "rows_fallen: null, rows_withdrawn"
+CONFIG, LABEL = "guide.yaml", "label: Guide"
+VESICLE = "  vesicle: {file: vesicle.csv, parent: axon}\n"
+LICENCE, ACCESS = ("licence", "dataset.license"), ("access", "dataset.groups")
+OTHER = "  other: {kind: embedded, path: other, owner: ada}\n  local:"
+RADIUS = "vesicle.voxel_radius"
+HELD: dict[str, tuple[Callable[[Lab], Lab], str, str, str]] = {
+    # what is changed -> how, the kind of the reason, of what, the limit that switches it off
+    "terms": (
+        lambda lab: touched(lab).edit(CONFIG, "11-23", "11-24"),
+        "terms",
+        "terms.accepted_on",
+        "",
+    ),
+    "licence": (lambda lab: lab.edit(CONFIG, LABEL, f"license: CC0\n  {LABEL}"), *LICENCE, ""),
+    "access": (lambda lab: lab.edit(CONFIG, LABEL, f"groups: [others]\n  {LABEL}"), *ACCESS, ""),
+    "metadata": (
+        lambda lab: lab.edit(CONFIG, "ssTEM", "SEM"),
+        "metadata",
+        "dataset.microscopy",
+        "",
+    ),
+    "destination": (
+        lambda lab: lab.edit("pipeline.yaml", "  local:", OTHER).edit(
+            CONFIG, "destination: local", "destination: other"
+        ),
+        "destination",
+        "destination",
+        "",
+    ),
+    "table": (lambda lab: lab.edit(CONFIG, VESICLE, ""), "table-gone", "vesicle", FALLEN),
+    "fallen": (lambda lab: write(lab, *some(70)), "rows-fallen", "vesicle", FALLEN),
+    "grown": (lambda lab: write(lab, *some(210)), "rows-grown", "vesicle", "rows_grown"),
+    "replaced": (
+        lambda lab: write(lab, *some(70), *some(30, "new")),
+        "keys-replaced",
+        "vesicle",
+        "keys_replaced: null, rows_withdrawn",
+    ),
+    "withdrawn": (
+        lambda lab: write(lab, *some(75), *some(10, "new")),
+        "rows-withdrawn",
+        "vesicle",
+        "rows_withdrawn",
+    ),
+    "emptied": (
+        lambda lab: write(lab, *some(85), *(f"{n},1," for n in range(85, 100))),
+        "empty-cells",
+        RADIUS,
+        "empty_cells",
+    ),
+    "moved": (lambda lab: write(lab, *some(100, at=28.5)), "values-moved", RADIUS, "values_moved"),
+    "found": (
+        lambda lab: lab.edit("vesicle.csv", "99,2,29.5\n", "99,2,29.5\nTotal,2,24.5\n"),
+        "new-finding",
+        "SYN-READ-023",
+        "new_findings",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "kind", "of", "off"), HELD.values(), ids=HELD)
+def test_a_plan_beyond_a_limit_is_held(
+    lab: Lab, change: Callable[[Lab], Lab], kind: str, of: str, off: str
+) -> None:
+    change(lab).prepare()
+    before = lab.info()
+    said = str(held(lab))
+
+    hold = lab.records.hold()
+    assert hold is not None and hold.plan == lab.digest and hold.decision is None
+    assert [(each.kind, each.of) for each in hold.compared.reasons] == [(kind, of)]
+    for line in hold.compared.lines():
+        assert line in said and len(line) <= 80
+        assert line in describe(plan(lab.context))
+    assert f"approve {lab.root / CONFIG} {hold.plan[:12]}" in said
+    assert lab.info() == before
+
+    assert str(held(lab)) == said
+    again = lab.records.hold()
+    assert again is not None and (again.since, again.compared) == (hold.since, hold.compared)
+    if off:
+        assert not plan(limited(lab, f"{off}: null").context).compared.reasons
+        receipt = lab.publish()
+        assert (receipt.plan, receipt.approval.how) == (hold.plan, "standing")
+        assert lab.records.hold() is None
+
+
+def test_what_is_within_the_limits_is_sent_and_what_did_not_change_is_not(lab: Lab) -> None:
+    first = lab.records.receipt()
+    lab.edit("pipeline.yaml", "threads: 1", "threads: 2")
+    assert lab.publish() == first
+    write(lab, *some(95), *some(12, "new"), *some(3, "newer", at=30)).prepare()
+    assert not plan(lab.context).compared.reasons
+    assert lab.publish().since.withdrawn == 5
+    # A quarter of the rows that are published now.
+    write(lab, *some(80)).prepare()
+    assert "rows fell by 27.3% (limit 20%); was 110, now 80" in str(held(lab))
+    # Nothing to send is never held.
+    write(lab, *some(95), *some(12, "new"), *some(3, "newer", at=30)).prepare().publish()
+    assert lab.records.hold() is None
+
+
+def test_an_approved_plan_is_sent_and_later_ones_compare_with_it(lab: Lab) -> None:
+    write(lab, *some(30)).edit(CONFIG, "11-23", "11-24").prepare()
+    held(lab)
+    current = plan(lab.context)
+    approve(lab.context, current, current.digest[:12], "Bob", "option")
+    hold = lab.records.hold()
+    assert hold is not None and hold.decision is not None and hold.decision.by == "Bob"
+    assert lab.publish().approval.by == "Bob"
+    assert lab.records.hold() is None
+    assert lab.publish().plan == current.digest
+    assert lab.edit("vesicle.csv", "0,1,20.5", "0,1,20.6").prepare().publish().approval.how == (
+        "standing"
+    )
+    # A standing approval of the first plan says nothing about going back to it.
+    write(lab, *some(100)).edit(CONFIG, "11-24", "11-23").prepare()
+    held(lab)
+
+
+def test_an_approval_counts_for_the_plan_alone_and_its_terms_for_later_ones(lab: Lab) -> None:
+    write(lab, *some(70)).edit(CONFIG, "11-23", "11-24").prepare()
+    held(lab)
+    lab.approved()
+    write(lab, *some(69)).prepare()
+    held(lab)
+    (reason,) = plan(lab.context).compared.reasons
+    assert (reason.kind, reason.was, reason.now) == (
+        "rows-fallen",
+        "100",
+        "69 (31 withdrawn)",
+    )
+
+
+def test_a_rejected_plan_is_not_sent_until_its_content_changes(lab: Lab) -> None:
+    with pytest.raises(ApprovalError, match="No plan is held"):
+        reject(lab.context, None, "Bob", "option", "")
+    write(lab, *some(70)).prepare()
+    since = held(lab)
+    with pytest.raises(ApprovalError, match="is not the digest of the plan"):
+        reject(lab.context, "0" * 12, "Bob", "option", "")
+    reject(lab.context, None, "Bob", "option", "the export was cut off")
+    said = str(held(lab))
+    assert "Bob rejected this plan on" in said and "UTC: the export was cut off" in said
+    assert since.message.split("\n")[1:] == said.split("\n")[1:3]
+    # Other bytes, the same content; and limits that would let it pass.
+    limited(lab, "rows_fallen: null, rows_withdrawn: null")
+    lab.edit("vesicle.csv", "0,1,20.5\n", "0,1,20.50\n").prepare()
+    hold = lab.records.hold()
+    assert "Bob rejected" in str(held(lab))
+    again = lab.records.hold()
+    assert hold and again and again.rejected
+    assert again.plan != hold.plan and (again.since, again.compared) == (hold.since, hold.compared)
+
+    assert write(lab, *some(71)).prepare().publish().approval.how == "standing"
+    assert lab.records.hold() is None
+    write(lab, *some(70)).prepare()
+    assert "Bob rejected" in str(held(lab))
+    lab.approved()
+    assert lab.publish().approval.how == "prompt"
+
+
+def test_a_rejection_outweighs_an_earlier_approval_and_works_without_a_limit(lab: Lab) -> None:
+    lab.edit(CONFIG, "standing", "manual").edit("vesicle.csv", "0,1,20.5", "0,1,20.6").prepare()
+    lab.approved()
+    reject(lab.context, lab.digest, "Bob", "option", "")
+    assert "Bob rejected this plan" in str(held(lab))
+    assert lab.send().approval.how == "option"
+
+
+def test_other_content_by_a_newer_version_is_held(lab: Lab) -> None:
+    """The receipt as another version would have left it: other content of the same lab files."""
+    old = json.loads(lab.records.receipt_path.read_text())
+    old["content"]["vesicle"] = "other"
+    lab.records.receipt_path.write_text(json.dumps(old))
+    assert not plan(lab.context).compared.reasons, "by the same version it is a person's config"
+    old["versions"]["duckdb"] = "1.0.0"
+    lab.records.receipt_path.write_text(json.dumps(old))
+    (reason,) = plan(lab.context).compared.reasons
+    assert (reason.kind, reason.was) == ("new-version", "duckdb 1.0.0")
+    assert not plan(limited(lab, "new_version: null").context).compared.reasons
+    touched(lab).prepare()
+    assert not plan(lab.context).compared.reasons, "the lab files are others"
+
+
+def test_records_of_before_are_named_and_lost_ones_are_a_reason(lab: Lab) -> None:
+    """A receipt of before the guardrails does not hold; a part of one of today that is gone does."""
+    shutil.rmtree(lab.records.folder / "tables")
+    write(lab, *some(75), *some(25, "new", at=40)).prepare()
+    (reason,) = (e for e in plan(lab.context).compared.reasons if e.kind == "not-comparable")
+    assert reason.of == "keys and empty cells"
+
+    content = lab.records.receipt_path.read_text()
+    old = json.loads(content)
+    for name in ("columns", "findings", "content", "since"):
+        del old[name]
+    lab.records.receipt_path.write_text(json.dumps(old))
+    compared = plan(lab.context).compared
+    assert not compared.reasons
+    assert [each.split(" cannot be compared: ")[0] for each in compared.notes] == [
+        "keys and empty cells",
+        "values and findings",
+    ]
+    assert "cannot be compared: the publication of" in describe(plan(lab.context))
+    # What every receipt has is compared all the same.
+    write(lab, *some(70)).edit(CONFIG, "11-23", "11-24").prepare()
+    assert [each.kind for each in plan(lab.context).compared.reasons] == ["terms", "rows-fallen"]
+
+
+def test_after_a_deletion_there_is_nothing_to_hold_against(lab: Lab) -> None:
+    delete(lab.context.settings, DATASET, lab.node, "Guide example")
+    write(lab, *some(30)).prepare()
+    assert plan(lab.context).compared == Compared()
+    lab.approved().publish()
+
+
+def test_a_publication_cut_off_goes_on_whatever_the_limits_say_then(lab: Lab) -> None:
+    write(lab, *some(90)).prepare()
+
+    class Deaf(EmbeddedNode):
+        def compare(self, dataset: UUID, package: Package) -> tuple[TableCheck, ...]:
+            raise Unreachable("No answer.")
+
+    with pytest.raises(PipelineError):
+        lab.publish(lab.at(Deaf))
+    limited(lab, "rows_fallen: 0")
+    assert lab.publish().approval.how == "standing"
