@@ -15,6 +15,7 @@ import dagster as dg
 from dagster_defs.assets import ASSETS
 from dagster_defs.checks import CHECKS
 from dagster_defs.jobs import JOBS
+from dagster_defs.notices import notices
 from dagster_defs.prune import prune_job, prune_schedule
 from dagster_defs.resources import PipelineResource
 from dagster_defs.schedules import build_schedules
@@ -49,7 +50,7 @@ def build_defs(
         assets=ASSETS,
         asset_checks=CHECKS,
         jobs=[*JOBS, prune_job],
-        sensors=SENSORS,
+        sensors=[*SENSORS, notices],
         schedules=[*schedules, prune_schedule],
         resources={
             "pipeline": PipelineResource(

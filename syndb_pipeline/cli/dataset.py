@@ -238,16 +238,17 @@ def publish(
     from syndb_pipeline.publishing.publish import publish as send
 
     context = terminal.open_context(config, settings)
-    terminal.refuse_changes(context, approve)
-    verdict, current = terminal.prepared(context, as_json=as_json)
-    how: How = "option" if approve else "prompt"
-    approve = approve or terminal.ask_approval(context, current)
-    with terminal.progress() as watch:
-        receipt = send(context, approve, terminal.say, how=how, watch=watch, outcome=outcome)
-    if as_json:
-        terminal.print_json(verdict, digest=current.digest, receipt=receipt)
-    else:
-        terminal.print_receipt(context)
+    with terminal.notified(context.settings):
+        terminal.refuse_changes(context, approve)
+        verdict, current = terminal.prepared(context, as_json=as_json)
+        how: How = "option" if approve else "prompt"
+        approve = approve or terminal.ask_approval(context, current)
+        with terminal.progress() as watch:
+            receipt = send(context, approve, terminal.say, how=how, watch=watch, outcome=outcome)
+        if as_json:
+            terminal.print_json(verdict, digest=current.digest, receipt=receipt)
+        else:
+            terminal.print_receipt(context)
 
 
 def run(
@@ -263,56 +264,57 @@ def run(
     from syndb_pipeline.report.html import default_path
 
     context = terminal.open_context(config, settings)
-    launch = terminal.launcher()
+    with terminal.notified(context.settings):
+        launch = terminal.launcher()
 
-    def launched(publish: bool, approve: str | None, how: How = "option") -> Any:
-        with terminal.progress() as watch:
-            return launch(
-                config,
-                settings,
-                publish=publish,
-                approve=approve,
-                how=how,
-                say=terminal.say,
-                watch=watch,
+        def launched(publish: bool, approve: str | None, how: How = "option") -> Any:
+            with terminal.progress() as watch:
+                return launch(
+                    config,
+                    settings,
+                    publish=publish,
+                    approve=approve,
+                    how=how,
+                    say=terminal.say,
+                    watch=watch,
+                )
+
+        unattended = approve is not None or context.config.publish.approval == "standing"
+        result = launched(publish and unattended, approve)
+        record = context.store.verdict
+        if "check_integrity" not in result.records and result.exit is not Exit.REJECTED:
+            record = None  # it is of an earlier run
+        plan_now: Plan | None = None
+        if result.succeeded and publish and not unattended:
+            _, plan_now = terminal.prepared(context, say=lambda line: None)
+            # None where an approval is kept already; without one the run ends with exit 4 and says
+            # how to approve.
+            result = launched(True, terminal.ask_approval(context, plan_now), "prompt")
+        receipt = result.receipt
+        if as_json:
+            terminal.print_json(
+                record,
+                exit_code=result.exit,
+                digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
+                receipt=receipt,
+                run_id=result.run_id,
+                ui=result.ui_command,
+                error=None if result.succeeded else result.message,
             )
-
-    unattended = approve is not None or context.config.publish.approval == "standing"
-    result = launched(publish and unattended, approve)
-    record = context.store.verdict
-    if "check_integrity" not in result.records and result.exit is not Exit.REJECTED:
-        record = None  # it is of an earlier run
-    plan_now: Plan | None = None
-    if result.succeeded and publish and not unattended:
-        _, plan_now = terminal.prepared(context, say=lambda line: None)
-        # None where an approval is kept already; without one the run ends with exit 4 and says how
-        # to approve.
-        result = launched(True, terminal.ask_approval(context, plan_now), "prompt")
-    receipt = result.receipt
-    if as_json:
-        terminal.print_json(
-            record,
-            exit_code=result.exit,
-            digest=receipt.plan if receipt else (plan_now.digest if plan_now else None),
-            receipt=receipt,
-            run_id=result.run_id,
-            ui=result.ui_command,
-            error=None if result.succeeded else result.message,
-        )
+            raise typer.Exit(result.exit)
+        rejected = result.exit is Exit.REJECTED
+        if record is not None:
+            html = default_path(context) if "check_integrity" in result.records else None
+            following = f"correct the tables, then: syndb-pipeline run {config}" if rejected else ""
+            terminal.report(context, record, False, following, html=html)
+        if result.succeeded:
+            terminal.print_work(context)
+        elif not rejected:
+            terminal.note(result.message)
+        if receipt:
+            terminal.print_receipt(context)
+        typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
         raise typer.Exit(result.exit)
-    rejected = result.exit is Exit.REJECTED
-    if record is not None:
-        html = default_path(context) if "check_integrity" in result.records else None
-        following = f"correct the tables, then: syndb-pipeline run {config}" if rejected else ""
-        terminal.report(context, record, False, following, html=html)
-    if result.succeeded:
-        terminal.print_work(context)
-    elif not rejected:
-        terminal.note(result.message)
-    if receipt:
-        terminal.print_receipt(context)
-    typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
-    raise typer.Exit(result.exit)
 
 
 def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:

@@ -232,7 +232,7 @@ COMMANDS = {
         datasets,
         delete,
     ),
-    "Run it unattended": (up, ui, operate.prune),
+    "Run it unattended": (up, ui, operate.notify, operate.metrics, operate.prune),
     "Try things, and look around": (demo, connection.sandbox, schema),
 }
 """Headings of the overview; headings and commands are in the order in which a lab meets them."""

@@ -8,14 +8,63 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.filesize import decimal
 
-from syndb_pipeline.base.escape_text import visible_json
+from syndb_pipeline.base.errors import ConfigError, Unreachable
+from syndb_pipeline.base.escape_text import visible, visible_json
 from syndb_pipeline.cli import terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
+
+
+def notify(
+    settings: Settings = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send each channel a test message instead.")
+    ] = False,
+) -> None:
+    """Notify people of what became of datasets since the last message.
+
+    `notify` in pipeline.yaml says who, how, and of what. `run` and `publish`
+    notify at their end, too.
+    """
+    from syndb_pipeline.report import notify as notices
+
+    loaded, sent = terminal.open_settings(settings), list[str]()
+    if not loaded.notify:
+        raise ConfigError(
+            "Nobody is to be notified: pipeline.yaml has no `notify`.",
+            next_step="How to write it is in docs/operating.md.",
+        )
+    problems = (notices.test if test else notices.notify)(loaded, log=sent.append)
+    typer.echo("\n".join(map(visible, sent)) or "Nothing was sent.")
+    if problems:
+        raise Unreachable(
+            "\n".join(problems), next_step="What did not arrive is due again the next time."
+        )
+
+
+def metrics(
+    settings: Settings = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Write them there, whole, e.g. for node_exporter."
+        ),
+    ] = None,
+) -> None:
+    """Print figures of all datasets in the text format of Prometheus."""
+    from syndb_pipeline.report.metrics import metrics_text
+    from syndb_pipeline.state.store import write_atomically
+
+    text = metrics_text(terminal.open_settings(settings)).decode()
+    if output:
+        write_atomically(output, text)
+    else:
+        typer.echo(text, nl=False)
 
 
 def prune(
@@ -25,9 +74,11 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what `retention` in pipeline.yaml says is old: runs, reports,
-    leftovers. Receipts, approvals, journals, corrections and the stages of
-    your datasets stay.
+    """Remove old runs, and what runs that died left half written.
+
+    After how many days is `retention` in pipeline.yaml, also for reports and
+    for stages of datasets without a config. Receipts, approvals, journals,
+    corrections and the stages of your datasets stay.
     """
     from syndb_pipeline.publishing.prune import Pruned
     from syndb_pipeline.publishing.prune import prune as prune_state

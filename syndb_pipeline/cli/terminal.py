@@ -96,6 +96,24 @@ def progress() -> Iterator[Watch | None]:
         drawn.clear()
 
 
+@contextmanager
+def notified(settings: PipelineSettings) -> Iterator[None]:
+    """Notify those whom pipeline.yaml names once the block has ended, however it did; not after
+    Ctrl+C, when a person is there.
+    """
+    try:
+        yield
+    finally:
+        if settings.notify and not isinstance(sys.exception(), KeyboardInterrupt):
+            from syndb_pipeline.report.notify import notify
+
+            try:
+                for problem in notify(settings):
+                    note(f"Not notified: {problem}")
+            except Exception as error:  # noqa: BLE001 - what the command came to counts, whatever this does
+                note(f"Not notified: {error}")
+
+
 def note(message: str) -> None:
     typer.echo(visible(message), err=True)
 

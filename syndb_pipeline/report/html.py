@@ -50,7 +50,7 @@ _STATES: Final = {
 
 def default_path(context: Context) -> Path:
     """Where the report of a dataset is: beside the folders of its stages."""
-    return context.store.folder / "report" / "report.html"
+    return context.store.report_path
 
 
 def write_report(context: Context, path: Path | None = None) -> Path:

@@ -261,6 +261,11 @@ class DatasetStore:
         return self.folder / name
 
     @property
+    def report_path(self) -> Path:
+        """Where the HTML report is, beside the folders of the stages."""
+        return self.folder / "report" / "report.html"
+
+    @property
     def scratch(self) -> Path:
         """A folder for spilling and for writing beside; emptied when a run starts."""
         return self.folder / ".scratch"

@@ -51,7 +51,11 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         "prepare_and_publish",
         "delete",
     }
-    assert {sensor.name for sensor in loaded.sensors or []} == {"discover_datasets", "watch_files"}
+    assert {sensor.name for sensor in loaded.sensors or []} == {
+        "discover_datasets",
+        "notices",
+        "watch_files",
+    }
 
 
 def test_seven_assets_in_a_row() -> None:

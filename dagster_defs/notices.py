@@ -1,0 +1,36 @@
+"""The sensor that notifies people of runs that no command of theirs started.
+
+Belongs here: asking for it once a minute. Does not: what is said, and to whom
+(`syndb_pipeline.report.notify`).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of sensor functions as
+# types.
+
+import dagster as dg
+
+from dagster_defs.resources import PipelineResource
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.report.notify import notify
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Sends what became of datasets to everyone that `notify` in pipeline.yaml names. Starts no"
+        " run, and has nothing to do where nobody is named."
+    ),
+)
+def notices(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
+    said: list[str] = []
+    try:
+        settings = pipeline.settings()
+        if not settings.notify:
+            return dg.SkipReason("pipeline.yaml has no `notify`.")
+        for problem in notify(settings, wait=0, log=said.append):
+            context.log.warning(problem)
+            said.append(f"Not notified: {problem}")
+    except PipelineError as error:
+        said.append(str(error))
+    return dg.SkipReason("\n".join(said) or "Nothing new to say.")
