@@ -218,6 +218,6 @@ def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(
     with caplog.at_level(logging.WARNING):
         schedules = build_defs(lab.pipeline_file).schedules or []
 
-    assert [schedule.name for schedule in schedules] == ["nightly_good"]
+    assert [schedule.name for schedule in schedules] == ["nightly_good", "prune_nightly"]
     assert "'every night'" in caplog.text and "'99 2 * * *'" in caplog.text
     assert str(lab.config("bad")) in caplog.text
