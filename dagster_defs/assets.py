@@ -17,6 +17,7 @@ from dagster_defs.columns import COLUMN_SCHEMA, declared_columns
 from dagster_defs.failures import failure, rejection, tell_failures
 from dagster_defs.metadata import describe_receipt, describe_record
 from dagster_defs.partitions import DATASETS
+from dagster_defs.plans import PUBLISH_OP, describe_plan, shown
 from dagster_defs.resources import PipelineResource, approved_how
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown
@@ -24,6 +25,7 @@ from syndb_pipeline.publishing import publish as publishing
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
+from syndb_pipeline.stages.package import STAGE as PACKAGE
 from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.stage import Stage
 
@@ -38,16 +40,10 @@ KINDS: dict[str, set[str]] = {
     "package": {"duckdb", "parquet"},
 }
 PUBLISH = "publish"
-PUBLISH_OP = "publish_dataset"
-"""Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a
-job.
-"""
-
 IN_THE_UI = (
-    f"Here: open the launchpad of the job `publish` for this dataset, with ops: {{{PUBLISH_OP}:"
-    " {config: {approve: <that digest>}}}"
+    "In Dagster's UI: the newest event of the asset `package` shows the plan, and opens a launchpad"
+    " with the answer filled in."
 )
-
 
 SETTLED_IN_THE_UI = (
     f"Here: launch the job `publish` again with ops: {{{PUBLISH_OP}: {{config: {{outcome:"
@@ -114,6 +110,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                     record = run_stage(dataset, stage.name)
                     if stage is CHECK_INTEGRITY:
                         write_report(dataset)
+                    planned = describe_plan(dataset) if stage is PACKAGE else {}
             except DataRejected as error:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
                 if sealed is None or not sealed.errors:
@@ -121,7 +118,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
             # Metadata of the result would be stored twice: with the step's output as well, which
             # no one looks at.
-            context.add_asset_metadata(describe_record(dataset, record))
+            context.add_asset_metadata(planned | describe_record(dataset, record))
             return dg.MaterializeResult(data_version=dg.DataVersion(record.digest))
 
     return run
@@ -168,7 +165,8 @@ def publish(
         except ApprovalError as error:
             if config.approve:
                 raise
-            raise failure(f"{error}\n{IN_THE_UI}", error.exit) from None
+            where = shown(dataset.config.name)
+            raise failure(f"{error}\n{IN_THE_UI}", error.exit, where) from None
         except OutcomeUnknown as error:
             if "--outcome" not in error.next_step:
                 raise

@@ -6,7 +6,7 @@ Belongs here: turning one into the other. Does not: deciding what is an error.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,15 +30,16 @@ class Failure(dg.Failure):
 Failure.__module__ = "builtins"
 
 
-def failure(message: str, exit_code: Exit) -> Failure:
-    """A failure that Dagster shows as `message` alone, that no retry policy repeats, and that the
-    command line maps to `exit_code`.
+def failure(message: str, exit_code: Exit, metadata: Mapping[str, Any] | None = None) -> Failure:
+    """A failure that Dagster shows as `message` and `metadata` alone, that no retry policy repeats,
+    and that the command line maps to `exit_code`.
     """
     # Dagster stores a stack with every failed step. There is nothing in it for a person whose data
     # were refused, and Python leaves it out at limit 0. A run has its own process, and
     # `tell_failures` gives tracebacks back to whatever comes next in it.
     sys.tracebacklimit = 0
-    return Failure(description=message, metadata={"exit_code": int(exit_code)}, allow_retries=False)
+    shown = {**(metadata or {}), "exit_code": int(exit_code)}
+    return Failure(description=message, metadata=shown, allow_retries=False)
 
 
 def told_in(failed: Any) -> tuple[Exit, str] | None:

@@ -11,9 +11,11 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.assets import PUBLISH, PUBLISH_OP, PublishConfig
+from dagster_defs.assets import PUBLISH, PublishConfig
+from dagster_defs.decisions import DECISIONS
 from dagster_defs.failures import tell_failures
 from dagster_defs.metadata import NOT_REPORTED
+from dagster_defs.plans import PUBLISH_OP
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations import default_destination, open_destination
 from syndb_pipeline.publishing.records import PublishRecords
@@ -124,4 +126,4 @@ def delete() -> None:
     delete_dataset()
 
 
-JOBS: list[Any] = [prepare, publish_job, prepare_and_publish, delete]
+JOBS: list[Any] = [prepare, publish_job, prepare_and_publish, *DECISIONS, delete]

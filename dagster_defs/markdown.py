@@ -34,7 +34,7 @@ def markdown_table(
     table.
     """
     lines = [
-        [_escaped(name) for name, _ in columns],
+        [escaped(name) for name, _ in columns],
         ["-:" if _NUMBERS.fullmatch(kind) else "-" for _, kind in columns],
     ]
     lines += [[_as_text(row[name]) for name, _ in columns] for row in rows]
@@ -49,8 +49,9 @@ def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     text = " ".join(str(value).splitlines())
-    return _escaped(text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…")
+    return escaped(text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """`text` as Markdown shows it as it is."""
     return _MARKUP.sub(r"\\\g<0>", text)

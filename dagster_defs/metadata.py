@@ -84,7 +84,7 @@ def describe_record(context: Context, record: Record) -> Metadata:
         metadata["seconds"] = record.run.seconds
         metadata["rows_per_second"] = record.run.rows_per_second
         metadata["peak_memory_mb"] = round(record.run.peak_memory_bytes / 1e6, 1)
-    metadata["digest"] = record.digest
+    metadata["record_digest"] = record.digest
     return metadata
 
 

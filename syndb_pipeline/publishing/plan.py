@@ -445,7 +445,7 @@ def describe(current: Plan) -> str:
             for region in current.metadata.brain_regions
             if region.brain_structure not in BRAIN_STRUCTURES
         ),
-        f"Terms        {_terms(current.terms)}",
+        f"Terms        {in_words(current.terms)}",
         "Tables",
         *(
             f"  {name:<{width}}  {count:>13,} {'row ' if count == 1 else 'rows'}  {size:>9}"
@@ -469,7 +469,8 @@ def describe(current: Plan) -> str:
     return "\n".join([*lines, f"Digest       {current.digest}"])
 
 
-def _terms(terms: dict[str, Any] | None) -> str:
+def in_words(terms: dict[str, Any] | None) -> str:
+    """Who accepted the terms and when, and what of them was not."""
     if terms is None:
         return "not accepted yet"
     refused = ", ".join(key for key in _TERMS if not terms.get(key))

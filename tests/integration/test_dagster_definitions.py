@@ -49,6 +49,8 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         "prepare",
         "publish",
         "prepare_and_publish",
+        "approve",
+        "reject",
         "delete",
     }
     assert {sensor.name for sensor in loaded.sensors or []} == {

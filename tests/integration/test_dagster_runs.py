@@ -17,17 +17,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import parse_qs
 from uuid import UUID, uuid4, uuid5
 
 import dagster as dg
 import duckdb
 import pytest
+import yaml
 
 from dagster_defs.failures import show_tracebacks
 from dagster_defs.jobs import prepare
 from dagster_defs.launch import LaunchResult, launch
 from dagster_defs.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.registry import configs
 from syndb_pipeline.state.stage import Context, Result
@@ -118,7 +121,7 @@ def test_each_stage_shows_what_came_of_it(ran: Ran, asset: str) -> None:
     made = record(ran.lab, "good", asset)
     assert shown.partition == "good"
     assert (shown.tags or {})["dagster/data_version"] == made.digest
-    assert shown.metadata["digest"].value == made.digest
+    assert shown.metadata["record_digest"].value == made.digest
     assert Path(str(shown.metadata["folder"].value)).is_dir()
     assert {"summary", "rows", "files", "seconds", "peak_memory_mb"} <= set(shown.metadata)
     assert len(json.dumps(dg.serialize_value(shown))) < SMALL
@@ -316,27 +319,51 @@ def test_a_dataset_that_is_busy_is_not_touched(lab: Lab) -> None:
     assert result.exit is Exit.BUSY
 
 
-def test_publishing_needs_approval_of_this_very_plan(lab: Lab) -> None:
+def test_a_plan_is_shown_and_answered_without_a_terminal(lab: Lab) -> None:
     config = lab.add("manual")
     with lab.instance() as instance:
         unprepared = failures(lab.run(instance, "publish", "manual"))["publish_dataset"]
-        lab.run(instance, "prepare", "manual")
-        refused = failures(lab.run(instance, "publish", "manual"))["publish_dataset"]
-        wrong = lab.run(instance, "publish", "manual", config=_approve("0" * 64))
-        digest = refused.split("--approve ")[1].split()[0]
-        done = lab.run(instance, "publish", "manual", config=_approve(digest))
+        prepared = lab.run(instance, "prepare", "manual")
+        shown = prepared.asset_materializations_for_node("package")[0].metadata
+        refused = lab.run(instance, "publish", "manual")
+        digest = plan(lab.pipeline.context("manual", print)).digest
+        ways = {answer: _filled_in(shown[answer]) for answer in ANSWERS}
+        answered = {
+            answer: lab.run(instance, job, None, config=filled)
+            for answer, (job, filled) in ways.items()
+            if job != "publish"
+        }
+        no = answered["reject"]
+        rejected = lab.run(instance, "publish", "manual")
+        job, filled = ways["approve and publish"]
+        done = lab.run(instance, job, "manual", config=filled)
 
     assert "has not run" in unprepared
-    assert (
-        "Nobody has approved this plan" in refused
-        and "ops: {publish_dataset: {config: {approve:" in refused
-    )
-    assert not wrong.success
+    assert shown["plan_digest"].value == digest
+    said = str(shown["plan"].value)
+    for each in ("manual vesicles", "local", "ODC_BY", "accepted by Ada", f"|vesicle|{VESICLES}|"):
+        assert each in said
+    assert len(said) < 1000, "longer ones are not shown in place"
+    assert "Nobody has approved this plan" in failures(refused)["publish_dataset"]
+    [failed] = [event.step_failure_data for event in refused.all_events if event.is_step_failure]
+    link = failed.user_failure_data.metadata["plan"].value  # type: ignore[union-attr]
+    assert link == "/assets/package?view=events&partition=manual"
+    assert no.success and answered["approve for later"].success
+    assert "rejected this plan" in failures(rejected)["publish_dataset"]
     assert done.success
     again = launch(config, lab.pipeline_file, publish=True)
-    assert again.succeeded
-    assert again.receipt is not None and again.receipt.plan.startswith(digest)
-    assert again.receipt.approval.how == "ui"
+    assert again.receipt is not None and again.receipt.plan == digest
+    assert again.receipt.approval.how == "ui" and again.receipt.approval.by
+
+
+ANSWERS = ("approve for later", "reject", "approve and publish")
+
+
+def _filled_in(link: dg.MetadataValue) -> tuple[str, dict[str, object]]:  # type: ignore[type-arg]
+    """The job whose launchpad a link opens, and the config it fills in."""
+    path, _, query = str(link.value).removesuffix(")").partition("?")
+    job = path.removesuffix("/playground/setup").rsplit("/", 1)[1]
+    return job, yaml.safe_load(parse_qs(query)["config"][0])
 
 
 def test_deleting_wants_the_label_typed(lab: Lab) -> None:
@@ -349,10 +376,6 @@ def test_deleting_wants_the_label_typed(lab: Lab) -> None:
     assert "nothing was deleted" in failures(refused)["delete_dataset"]
     assert done.success
     assert "There is no dataset" in failures(gone)["delete_dataset"]
-
-
-def _approve(digest: str) -> dict[str, object]:
-    return {"ops": {"publish_dataset": {"config": {"approve": digest}}}}
 
 
 def _delete(dataset: str, label: str) -> dict[str, object]:

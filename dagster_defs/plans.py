@@ -1,0 +1,122 @@
+"""The plan of a package as the asset page shows it, and how it is answered there.
+
+Belongs here: the plan in Markdown, its digest, and links that open a launchpad with the answer
+filled in. Does not: what a plan is (`syndb_pipeline.publishing.plan`), or what the jobs do
+(`decisions.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+import yaml
+
+from dagster_defs.markdown import escaped, markdown_table
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.contract.tables import ordered
+from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
+from syndb_pipeline.publishing.plan import Plan, in_words, plan
+from syndb_pipeline.state.stage import Context
+
+PUBLISH_OP = "publish_dataset"
+"""Op of the asset `publish`; Dagster keeps the names of ops and jobs apart, and `publish` is a
+job.
+"""
+
+APPROVE, REJECT = "approve", "reject"
+"""Names of the jobs that answer a plan; their ops are `<name>_plan`."""
+
+_LAUNCHPAD = "/locations/__repository__@dagster_defs/jobs/{job}/playground/setup?{query}"
+"""Below the address at which the UI is open, whatever that is."""
+
+Metadata = dict[str, Any]
+
+
+def describe_plan(context: Context) -> Metadata:
+    """What the asset `package` shows of the plan, as it is now: where it would be sent, what it
+    changes there, its digest, and the two answers. Where there is no plan, the reason."""
+    try:
+        current = plan(context)
+    except PipelineError as error:
+        return {"plan": f"There is none. {error}"}
+    return {
+        "plan": dg.MetadataValue.md(_as_markdown(current)),
+        "plan_digest": current.digest,
+        **_answers(context.config.name, current.digest),
+    }
+
+
+def _answers(dataset: str, digest: str) -> Metadata:
+    """Links that open the launchpad of a job with its config filled in, and the config of
+    `publish`, to be pasted where a link cannot be followed."""
+    send = {"ops": {PUBLISH_OP: {"config": {"approve": digest, "approved_by": ""}}}}
+    plan = {"dataset": dataset, "digest": digest, "by": ""}
+    keep = {"ops": {f"{APPROVE}_plan": {"config": plan}}}
+    refuse = {"ops": {f"{REJECT}_plan": {"config": plan | {"reason": ""}}}}
+    links = {
+        "approve and publish": _launchpad("publish", send, dataset),
+        "approve for later": _launchpad(APPROVE, keep),
+        "reject": _launchpad(REJECT, refuse),
+    }
+    return {
+        answer: dg.MetadataValue.md(f"[open the launchpad, filled in]({link})")
+        for answer, link in links.items()
+    } | {"config of publish": dg.MetadataValue.md(f"```yaml\n{_as_yaml(send)}```")}
+
+
+def shown(dataset: str) -> Metadata:
+    """A link to what `describe_plan` shows of a dataset."""
+    address = f"/assets/package?view=events&partition={quote(dataset)}"
+    return {"plan": dg.MetadataValue.url(address)}
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _launchpad(job: str, config: dict[str, Any], partition: str | None = None) -> str:
+    given = {"config": _as_yaml(config)}
+    if partition:
+        given |= {"tags[0][key]": "dagster/partition", "tags[0][value]": partition}
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in given.items())
+    return _LAUNCHPAD.format(job=job, query=query)
+
+
+def _as_markdown(current: Plan) -> str:
+    since = current.since.tables if current.since else {}
+    columns = [("table", "string"), ("rows", "int")]
+    columns += [(name, "int") for name in ("added", "changed", "withdrawn") if since]
+    lines = [
+        {"table": name, "rows": current.tables[name].rows if name in current.tables else 0}
+        | (since[name].model_dump() if name in since else {})
+        for name in ordered({*current.tables, *since})
+    ]
+    table = markdown_table(columns, lines).md_str
+    compared = "It was not published there before, as far as this machine knows."
+    if current.since:
+        compared = f"Compared with the publication of {current.since.published:%Y-%m-%d %H:%M} UTC."
+    where = f"{current.destination} ({current.target})"
+    head = [
+        f"**{escaped(current.label)}** to {escaped(where)}",
+        f"Licence: {escaped(current.metadata.license)}. Terms: {escaped(in_words(current.terms))}.",
+        compared,
+    ]
+    warnings = [f"- {escaped(each)}" for each in _warnings(current)]
+    return "\n\n".join([*head, str(table), "\n".join(warnings)]).rstrip()
+
+
+def _warnings(current: Plan) -> Iterator[str]:
+    yield from map(str, (*current.compared.reasons, *current.compared.notes))
+    for region in current.metadata.brain_regions:
+        if region.brain_structure not in BRAIN_STRUCTURES:
+            yield f"Brain region {region.brain_structure}: not in SynDB's vocabulary."
+    for name, aside in current.set_aside.items():
+        yield f"{name}: quarantined, not sent: {aside}"
+    if current.since and current.since.withdrawn:
+        yield (
+            f"Withdrawn rows stay at {current.destination}. Only deleting the whole dataset there"
+            " and publishing it again removes them."
+        )
