@@ -15,7 +15,7 @@ from pydantic import Field
 
 from dagster_defs.columns import COLUMN_SCHEMA, declared_columns
 from dagster_defs.failures import failure, rejection, tell_failures
-from dagster_defs.metadata import describe_receipt, describe_record
+from dagster_defs.metadata import describe_receipt, describe_record, report_link
 from dagster_defs.partitions import DATASETS
 from dagster_defs.plans import PUBLISH_OP, describe_plan, shown
 from dagster_defs.resources import PipelineResource, approved_how
@@ -115,7 +115,8 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
                 if sealed is None or not sealed.errors:
                     raise
-                raise failure(rejection(dataset.config.name, sealed.findings), error.exit) from None
+                told = rejection(dataset.config.name, sealed.findings)
+                raise failure(told, error.exit, report_link(dataset)) from None
             # Metadata of the result would be stored twice: with the step's output as well, which
             # no one looks at.
             context.add_asset_metadata(planned | describe_record(dataset, record))

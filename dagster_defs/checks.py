@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_defs.failures import failure, rejection, tell_failures
-from dagster_defs.metadata import examples_table, findings_table, set_aside_table
+from dagster_defs.metadata import examples_table, findings_table, report_link, set_aside_table
 from dagster_defs.partitions import DATASETS
 from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.errors import Exit, PipelineError
@@ -115,7 +115,8 @@ def _stage_checks(stage: str, families: Sequence[Family]) -> dg.AssetChecksDefin
             if stage == BLOCKING_STAGE and refused:
                 # Dagster would end the run with the names of the blocking checks; a person needs to
                 # read what is wrong with the data.
-                raise failure(rejection(dataset.config.name, record.findings), Exit.REJECTED)
+                told = rejection(dataset.config.name, record.findings)
+                raise failure(told, Exit.REJECTED, report_link(dataset))
 
     return check
 

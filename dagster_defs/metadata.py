@@ -50,7 +50,8 @@ def describe_record(context: Context, record: Record) -> Metadata:
     if verdict:
         metadata["verdict"] = verdict.verdict
         if (report := default_path(context)).is_file():
-            metadata["report"] = dg.MetadataValue.path(str(report))
+            metadata |= report_link(context)
+            metadata["report_file"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
     if verdict and verdict.set_aside:
         metadata["quarantined"] = set_aside_table(verdict.set_aside)
@@ -86,6 +87,11 @@ def describe_record(context: Context, record: Record) -> Metadata:
         metadata["peak_memory_mb"] = round(record.run.peak_memory_bytes / 1e6, 1)
     metadata["record_digest"] = record.digest
     return metadata
+
+
+def report_link(context: Context) -> Metadata:
+    """A link to the newest report, below the address at which the UI is open (`webserver.py`)."""
+    return {"report": dg.MetadataValue.url(f"/reports/{context.dataset}")}
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

@@ -33,7 +33,7 @@ LOCATION = "dagster_defs"
 GRACE = 60.0
 """Seconds that runs in progress have to finish."""
 
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_SUPERVISOR, _WEBSERVER = map(Path(__file__).with_name, ("supervisor.py", "webserver.py"))
 _LOCK = "up.lock"
 
 
@@ -117,7 +117,7 @@ def ui_process(
     # A socket, which no other user of the machine can open, and whose path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="syndb-"))
     asked = {
-        "children": _children(folder, host, chosen),
+        "children": _children(folder, settings.state, host, chosen),
         "url": url,
         "ready": f"{_page(url, run_id)}  (Ctrl+C ends it)" if ui else "Running (Ctrl+C ends it)",
         "grace": grace,
@@ -144,7 +144,9 @@ def _served(home: Path) -> str | None:
     return None
 
 
-def _children(folder: Path, host: str, port: int | None) -> list[tuple[str, list[str], Any]]:
+def _children(
+    folder: Path, state: Path, host: str, port: int | None
+) -> list[tuple[str, list[str], Any]]:
     """Name, command and address of each process. The code server comes first: it is the parent of
     the runs, and the others ask it.
     """
@@ -160,7 +162,8 @@ def _children(folder: Path, host: str, port: int | None) -> list[tuple[str, list
     ]
     if port is not None:
         web = ["-w", str(workspace), "--host", host, "--port", str(port)]
-        command = [*python, "dagster_webserver", *web, "--dagster-log-level", "warning"]
+        serve = [sys.executable, "-P", str(_WEBSERVER), str(state)]
+        command = [*serve, *web, "--dagster-log-level", "warning"]
         children.append(("webserver", command, [host, port]))
     return children
 
