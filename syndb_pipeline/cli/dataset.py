@@ -342,6 +342,7 @@ def status(config: Config, settings: Settings = None, as_json: AsJson = False) -
         "plan": found.digest or found.obstacle or "none",
         "quarantined": "; ".join(f"{name} {each}" for name, each in found.set_aside.items()),
         "approved": "yes" if found.approved else "no",
+        "held": found.hold.answered if found.hold else "",
         "published": sent,
         "destination": destination + (f", not asked: {found.unasked}" if found.unasked else ""),
     }

@@ -40,7 +40,7 @@ class Limits(Strict):
         default=50,
         description=(
             "Percent of the range between a column's published 1st and 99th percentile by which"
-            " these or its median may move."
+            " its median may move, and, of a table of 100 rows or more, these."
         ),
     )
     new_findings: Literal["hold"] | None = Field(

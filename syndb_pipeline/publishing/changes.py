@@ -16,7 +16,7 @@ from syndb_pipeline.base import engine
 from syndb_pipeline.base.engine import parquet, quote, types_of
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.publishing.records import Changes, PublishRecords, Since
+from syndb_pipeline.publishing.records import Changes, PublishRecords, Receipt, Since
 
 
 def changes_since(
@@ -34,14 +34,14 @@ def changes_since(
         package: Its tables.
 
     Returns:
-        None where the dataset was not published there, was deleted there since, or its receipt is
-        of before tables were kept.
+        None where the dataset was not published there, was deleted there since, or the tables that
+        were published are not there, each with its rows: an old receipt's were not kept.
     """
     receipt = records.receipt()
     if receipt is None or (receipt.destination, receipt.target) != destination:
         return None
     kept, deleted = records.tables_of(receipt.plan), records.deleted(receipt.destination)
-    if not kept or not all(each.before(receipt) for each in deleted):
+    if not all(each.before(receipt) for each in deleted) or not _whole(kept, receipt):
         return None
     with (
         TemporaryDirectory(dir=records.folder, prefix=".spill-") as spill,
@@ -54,6 +54,14 @@ def changes_since(
             for name in ordered({*kept, *package})
         }
     return Since(published=receipt.published, plan=receipt.plan, tables=tables)
+
+
+def _whole(kept: Mapping[str, Path], receipt: Receipt) -> bool:
+    try:
+        rows = {name: engine.rows_in(path) for name, path in kept.items()}
+    except (OSError, ValueError):  # no Parquet file, says pyarrow
+        return False
+    return rows == {name: table.sent for name, table in receipt.tables.items()}
 
 
 def _compare(

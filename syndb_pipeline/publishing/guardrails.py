@@ -23,7 +23,6 @@ from syndb_pipeline.publishing.records import (
     ReasonKind,
     Receipt,
 )
-from syndb_pipeline.state.results import Summary
 from syndb_pipeline.state.stage import Context
 
 if TYPE_CHECKING:
@@ -50,6 +49,9 @@ _CODES: Final = ("data_license", "animal")
 """Fields that say in SynDB's code what `license` and `animal_name` say."""
 
 _PERCENTILES: Final = {"p1": "1st percentile", "median": "median", "p99": "99th percentile"}
+
+_FEWEST_FOR_ENDS: Final = 100
+"""Rows below which the 1st and 99th percentile are single rows, which come and go."""
 
 
 def compare(context: Context, current: Plan) -> Compared:
@@ -80,16 +82,16 @@ def compare(context: Context, current: Plan) -> Compared:
             if receipt.columns is None:
                 notes.append(f"{kept} cannot be compared: {of_before}")
             else:
-                lost = {"was": "lost", "now": "there", "change": "the published tables are gone"}
+                lost = {"was": "lost", "now": "there", "change": "published tables lost or damaged"}
                 reasons.append(Reason(kind="not-comparable", of=kept, **lost))
         elif limits.empty_cells is not None:
             before = records.tables_of(receipt.plan)
             reasons += _empty_cells(before, current.table_files, limits.empty_cells)
         if receipt.columns is None:
-            notes.append(f"values and findings cannot be compared: {of_before}")
-        else:
-            reasons += _values(receipt.columns, current.columns, limits.values_moved)
-            reasons += _findings(receipt, current, limits)
+            unknown = "values and findings" if receipt.content else "values, findings and versions"
+            notes.append(f"{unknown} cannot be compared: {of_before}")
+        reasons += _values(receipt, current, limits.values_moved)
+        reasons += _findings(receipt, current, limits)
     else:
         notes.append(f"rows and values are not compared: {receipt.destination} had the last ones")
     reasons += _version(current, receipt, limits)
@@ -184,28 +186,26 @@ def _empty(path: Path, column: str) -> float:
     return 100 * (1 - values / rows_in(path))
 
 
-def _values(
-    before: Mapping[str, Mapping[str, Summary]],
-    now: Mapping[str, Mapping[str, Summary]],
-    limit: float | None,
-) -> Iterator[Reason]:
+def _values(receipt: Receipt, current: Plan, limit: float | None) -> Iterator[Reason]:
     """Columns of which a percentile moved, one reason each, the median before the others."""
-    if limit is None:
+    if limit is None or receipt.columns is None:
         return
-    for table, columns in before.items():
+    for table, columns in receipt.columns.items():
+        few = table not in receipt.tables or receipt.tables[table].sent < _FEWEST_FOR_ENDS
         for column, was in columns.items():
-            found = now.get(table, {}).get(column)
-            for name in ("median", "p1", "p99"):
+            found = current.columns.get(table, {}).get(column)
+            for name in ("median",) if few else ("median", "p1", "p99"):
                 old, new = getattr(was, name), getattr(found, name, None)
                 if old is None or new is None or was.p1 is None or was.p99 is None:
                     continue
                 span = was.p99 - was.p1 or abs(old)
                 if abs(new - old) > span * limit / 100:
-                    moved = f"moved by {_percent(100 * abs(new - old) / span)}" if span else "moved"
+                    share = 100 * abs(new - old) / span if span else 0
+                    moved = f" by {_percent(share)} of its range"
                     yield Reason(
                         kind="values-moved",
                         of=f"{table}.{column}",
-                        change=f"{_PERCENTILES[name]} {moved} of its range",
+                        change=f"{_PERCENTILES[name]} moved{moved if span else ''}",
                         was=f"{old:g}",
                         now=f"{new:g}",
                         limit=_percent(limit),
@@ -214,8 +214,8 @@ def _values(
 
 
 def _findings(receipt: Receipt, current: Plan, limits: Limits) -> Iterator[Reason]:
-    if limits.new_findings is not None:
-        for code in sorted({*current.findings} - {*(receipt.findings or ())}):
+    if limits.new_findings is not None and receipt.findings is not None:
+        for code in sorted({*current.findings} - {*receipt.findings}):
             yield Reason(
                 kind="new-finding", of=code, change="new finding", was="not found", now="found"
             )

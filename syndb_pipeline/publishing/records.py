@@ -156,6 +156,15 @@ class Hold(_Numbered):
         return self.decisions[-1] if self.decisions else None
 
     @property
+    def answered(self) -> str:
+        """Since when, and what a person said."""
+        since, last = f"since {self.since:%Y-%m-%d %H:%M} UTC", self.decision
+        if last is None:
+            return f"{since}, to be approved or rejected"
+        why = f": {last.reason}" if last.reason else ""
+        return f"{since}, {last.answer} by {last.by} on {last.at:%Y-%m-%d %H:%M} UTC{why}"
+
+    @property
     def rejected(self) -> bool:
         return self.decision is not None and self.decision.answer == "rejected"
 

@@ -24,9 +24,10 @@ from syndb_pipeline.base.errors import (
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import DatasetInfo, Deletion, Destination, unknown_dataset
+from syndb_pipeline.publishing import holds
 from syndb_pipeline.publishing.plan import Link, plan, recompute
 from syndb_pipeline.publishing.publish import valid_approvals
-from syndb_pipeline.publishing.records import Approval, PublishRecords, Receipt, Tombstone
+from syndb_pipeline.publishing.records import Approval, Hold, PublishRecords, Receipt, Tombstone
 from syndb_pipeline.state.results import RowsSetAside
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import DatasetStore
@@ -38,7 +39,8 @@ class Status(BaseModel):
     """The state of a dataset. `digest` is the plan's, None with `obstacle` saying why when there is
     no plan to approve; `set_aside` has by table the rows that it leaves out.
 
-    `approved` says whether a kept approval of exactly this plan counts now. `published` is the
+    `approved` says whether a kept approval of exactly this plan counts now; `hold` is the plan's,
+    when it was held or rejected and that is not settled. `published` is the
     time of this plan's receipt, if it has one. `unasked` says why the destination could not be
     asked, if so; then both rest on what is kept here alone.
     """
@@ -53,6 +55,7 @@ class Status(BaseModel):
     obstacle: str | None
     set_aside: dict[str, RowsSetAside] = {}
     approved: bool
+    hold: Hold | None = None
     approvals: tuple[Approval, ...]
     published: datetime | None
     unasked: str | None = None
@@ -75,7 +78,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
     if destination is None:
         destination = open_destination(context.settings, context.config.publish.destination)
     records, links = PublishRecords(context.store), recompute(context)
-    current = obstacle = published = unasked = None
+    current = obstacle = published = unasked = hold = None
     approved = False
     try:
         current = plan(context, destination)
@@ -89,7 +92,11 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         except (NotLoggedIn, Unreachable) as error:
             unasked = error.message
             deleted = records.deleted(destination.name)
-        approved = bool(valid_approvals(context, current, deleted))
+        hold = holds.rejection(context, current) or records.hold()
+        if hold is not None and not hold.rejected and hold.plan != current.digest:
+            hold = None
+        no = hold is not None and hold.rejected
+        approved = not no and bool(valid_approvals(context, current, deleted))
         own = records.receipt(current.digest)
         if own is not None and all(each.before(own) for each in deleted):
             published = own.published
@@ -103,6 +110,7 @@ def status(context: Context, destination: Destination | None = None) -> Status:
         obstacle=obstacle,
         set_aside=current.set_aside if current else {},
         approved=approved,
+        hold=hold,
         approvals=tuple(records.approvals()),
         published=published,
         unasked=unasked,

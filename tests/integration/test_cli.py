@@ -422,6 +422,9 @@ def test_a_held_plan_is_rejected_and_approved_by_commands(lab: Lab) -> None:
     digest = digest_in(shown)[:12]
     assert answers == [("approve", digest), ("reject", digest)]
     assert digest in lab.call("reject", "guide.yaml", "--reason", "cut off").out
+    assert re.search(
+        r" held +since .*, rejected by .*: cut off$", lab.call("status", "guide.yaml").out, re.M
+    )
     rejected = lab.call("publish", "guide.yaml")
     assert rejected.code == 4 and "UTC: cut off." in rejected.err
     for line in rejected.err.splitlines():

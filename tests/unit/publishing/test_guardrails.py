@@ -160,7 +160,8 @@ def test_what_is_within_the_limits_is_sent_and_what_did_not_change_is_not(lab: L
     first = lab.records.receipt()
     lab.edit("pipeline.yaml", "threads: 1", "threads: 2")
     assert lab.publish() == first
-    write(lab, *some(95), *some(12, "new"), *some(3, "newer", at=30)).prepare()
+    write(lab, *some(95), *some(12, "new"), *some(3, "newer", at=30))
+    lab.edit("axon.csv", "4,3e8", "4,9e8").prepare()  # the greatest of three
     assert not plan(lab.context).compared.reasons
     assert lab.publish().since.withdrawn == 5
     # A quarter of the rows that are published now.
@@ -256,10 +257,12 @@ def test_other_content_by_a_newer_version_is_held(lab: Lab) -> None:
 
 def test_records_of_before_are_named_and_lost_ones_are_a_reason(lab: Lab) -> None:
     """A receipt of before the guardrails does not hold; a part of one of today that is gone does."""
-    shutil.rmtree(lab.records.folder / "tables")
-    write(lab, *some(75), *some(25, "new", at=40)).prepare()
-    (reason,) = (e for e in plan(lab.context).compared.reasons if e.kind == "not-comparable")
-    assert reason.of == "keys and empty cells"
+    write(lab, *some(75), *some(25, "new")).prepare()
+    (table,) = (lab.records.folder / "tables").rglob("vesicle.parquet")
+    for damage in (lambda: table.write_bytes(b"PAR1"), table.unlink):
+        damage()
+        (reason,) = plan(lab.context).compared.reasons
+        assert (reason.kind, reason.of) == ("not-comparable", "keys and empty cells")
 
     content = lab.records.receipt_path.read_text()
     old = json.loads(content)
@@ -270,7 +273,7 @@ def test_records_of_before_are_named_and_lost_ones_are_a_reason(lab: Lab) -> Non
     assert not compared.reasons
     assert [each.split(" cannot be compared: ")[0] for each in compared.notes] == [
         "keys and empty cells",
-        "values and findings",
+        "values, findings and versions",
     ]
     assert "cannot be compared: the publication of" in describe(plan(lab.context))
     # What every receipt has is compared all the same.
