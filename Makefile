@@ -66,9 +66,16 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Files in the order of their names: by default those of few tests come last, which are the longest.
-test: lint ## lint, then every test, of the long campaigns a sample: on all cores; then those that measure time
-	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=)
+# Types are checked beside the tests, which are not to wait for that; what Python compiled is kept, for
+# tests start many processes. Files in the order of their names: by default those of few tests come
+# last, which are the longest.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: $(VENV)/.installed-dev ## lint, then every test, of the long campaigns a sample: on all cores; then those that measure time
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=); \
+	tests=$$?; wait $$types && exit $$tests
 	$(BIN)/python -m pytest -m alone $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
 
 test-thorough: export SYNDB_TESTS := all

@@ -5,19 +5,24 @@ Belongs here: starting it and reading what it printed. Does not: any assertion a
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
+import pkgutil
 import pty
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -25,10 +30,12 @@ from uuid import UUID
 import duckdb
 import yaml
 
+import syndb_pipeline
 from syndb_pipeline.base.engine import parquet
 from syndb_pipeline.cli.main import main
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from tests.forks import Forks
 
 PROGRAM = str(Path(sys.executable).with_name("syndb-pipeline"))
 TERMS = {
@@ -80,7 +87,7 @@ class Lab:
     """
 
     def __init__(
-        self, folder: Path, *, owner: str = "ada", memory_limit: str = "1GB", threads: int = 2
+        self, folder: Path, *, owner: str = "ada", memory_limit: str = "1GB", threads: int = 1
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -135,18 +142,43 @@ class Lab:
     def run(
         self, *arguments: object, stdin: str | None = None, timeout: float = 120, **environment: str
     ) -> Ran:
-        """Run the command in the lab's folder. A traceback anywhere is a failure of the test,
-        whatever the test is about.
+        """Run the command in the lab's folder, in a process of its own. A traceback anywhere is a
+        failure of the test, whatever the test is about.
         """
+        ran = self.fork(*arguments, stdin=stdin, timeout=timeout, **environment)
+        assert "Traceback" not in ran.out + ran.err
+        return ran
+
+    def fork(
+        self, *arguments: object, stdin: str | None = None, timeout: float = 120, **environment: str
+    ) -> Ran:
+        """`run`, tracebacks and all. The process is forked from one that has imported what commands
+        import.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            given, out, err = (Path(folder, name) for name in ("given", "out", "err"))
+            given.write_text(stdin or "")
+            child = _forks().start(
+                run_forked,
+                self.folder,
+                out,
+                arguments=[*map(str, arguments)],
+                variables=self.environment | environment,
+                stdin=str(given),
+                stderr=str(err),
+            )
+            return Ran(child.wait(timeout), out.read_text(), err.read_text())
+
+    def program(self, *arguments: object, **environment: str) -> Ran:
+        """`run` as an interpreter of its own, which reads its environment as it starts."""
         done = subprocess.run(
             [PROGRAM, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment | environment,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=120,
             check=False,
         )
         assert "Traceback" not in done.stdout + done.stderr
@@ -211,6 +243,42 @@ class Lab:
     def published(self, dataset: str) -> Published:
         """The dataset's tables in the node."""
         return Published(self.node().table_files(UUID(dataset)))
+
+
+@cache
+def _forks() -> Forks:
+    return Forks(import_all, dict(os.environ))
+
+
+def import_all() -> None:
+    """Import what commands import when they need it, but for what looks at the environment then."""
+    for name in ("dagster", *_modules(syndb_pipeline)):
+        importlib.import_module(name)
+
+
+def _modules(package: ModuleType) -> list[str]:
+    return [
+        module.name
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.endswith("__main__")
+    ]
+
+
+def run_forked(
+    arguments: list[str], variables: dict[str, str], stdin: str, stderr: str
+) -> int | str | None:
+    """`syndb-pipeline` in a forked process, as if it had been started there."""
+    os.dup2(os.open(stdin, os.O_RDONLY), 0)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:] = [path for path in sys.path if path]
+    sys.argv = ["syndb-pipeline", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
 class Published:

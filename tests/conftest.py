@@ -1,11 +1,14 @@
 """What holds for every test.
 
-Belongs here: how the run begins. Does not: fixtures of one kind of test.
+Belongs here: how the run begins, and `started_each`. Does not: fixtures of one kind of test.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 from tests import campaigns, shortcuts
 
@@ -28,3 +31,11 @@ def pytest_report_header() -> str:
         )
     )
     return f"long campaigns: {drawn}"
+
+
+@pytest.fixture
+def started_each() -> Iterator[None]:
+    """DuckDB and the process for opening files start as a command starts them: each by itself."""
+    shortcuts.start_each()
+    yield
+    shortcuts.start_once()

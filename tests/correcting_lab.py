@@ -20,12 +20,11 @@ from syndb_pipeline.report.exports import Wanted, write_files
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
-from tests.shortcuts import started_once
 
 
 def check(context: Context) -> Record:
     """Run the checks; gives the record of the verdict."""
-    with context.store.lock(), started_once(context.settings):
+    with context.store.lock():
         return list(run_through(context, "check_integrity"))[-1]
 
 
@@ -38,7 +37,7 @@ def fixes(context: Context, path: Path) -> Path:
 
 def applied(context: Context, path: Path) -> tuple[Applied, Context]:
     """Apply the workbook; gives also a context that reads the config again."""
-    with context.store.lock(), started_once(context.settings):
+    with context.store.lock():
         done = apply(context, opened(path))
     return done, Context(load_dataset(context.config.path), context.settings)
 

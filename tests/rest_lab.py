@@ -316,7 +316,7 @@ class RestLab(Lab):
         settings = {
             "state": "state",
             "memory_limit": memory_limit,
-            "threads": 2,
+            "threads": 1,
             "destinations": {"sandbox": {"kind": "rest", "url": sandbox.url, **destination}},
         }
         (folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))

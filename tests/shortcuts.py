@@ -9,22 +9,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
-from typing import Any
-from unittest.mock import Mock, patch
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import Mock
 from uuid import UUID
 
 import duckdb
 
 from syndb_pipeline.base import engine
-from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.fence import Fence
-from syndb_pipeline.stages import runner
-from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.store import Record
 
 
 def write_without_waiting() -> None:
@@ -45,36 +43,32 @@ def log_without_waiting() -> None:
             connection.execute("PRAGMA synchronous = OFF")
 
 
-@contextmanager
-def started_once(settings: PipelineSettings) -> Iterator[None]:
-    """Have stages share the DuckDB of this process and its process for opening files, whose starts
-    take longer than all else they do with few rows.
-
-    That is so within the limits of most labs here: one thread, hence one connection at work, and
-    1 GB. Within others, each is as a command starts it.
-    """
-    if (settings.threads, settings.memory_limit) != (1, 1_000_000_000):
-        yield
-        return
-    _shared()
-    with (
-        patch.object(engine, "connect", _connect),
-        patch.object(casts, "prepare", lambda connection: None),
-        patch.object(Fence, "__enter__", lambda fence: _fence()),
-    ):
-        yield
-
-
 def start_once() -> None:
-    """`started_once` for every stage that runs in this process from now on."""
-    run_stage = runner.run_stage
+    """Have all that runs on this process's main thread from now on share one DuckDB and one process
+    for opening files, whose starts take longer than all else that is done with few rows.
 
-    @wraps(run_stage)
-    def quickly(context: Context, name: str, *, force: bool = False) -> Record:
-        with started_once(context.settings):
-            return run_stage(context, name, force=force)
+    That is so within the limits of most labs here: one thread, hence one connection at work. Within
+    others, each is as a command starts it.
+    """
+    engine.connect, casts.prepare, Fence.__enter__ = (
+        _connect,
+        _prepare,
+        lambda fence: _fence() if _on_main_thread() else fence,
+    )
 
-    runner.run_stage = quickly
+
+def start_each() -> None:
+    """As a command does it, again."""
+    engine.connect, casts.prepare, Fence.__enter__ = _CONNECT, _PREPARE, _ENTER
+
+
+_CONNECT: Final = engine.connect
+_PREPARE: Final = casts.prepare
+_ENTER: Final = Fence.__enter__
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @cache
@@ -95,32 +89,53 @@ def _shared() -> duckdb.DuckDBPyConnection:
     # Files change under the same path from one dataset to the next.
     shared.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
     macros = Mock()
-    casts.prepare(macros)
+    _PREPARE(macros)
     shared.execute(macros.execute.call_args.args[0].replace(" TEMP ", " "))
     return shared
 
 
 @contextmanager
 def _connect(
-    *, memory_limit: int, dataset: UUID | None = None, **_: Any
+    *, memory_limit: int, threads: int, spill: Path, dataset: UUID | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    with _shared().cursor() as connection:
+    if threads != 1 or not _on_main_thread():
+        with _CONNECT(
+            memory_limit=memory_limit, threads=threads, spill=spill, dataset=dataset
+        ) as own:
+            yield own
+        return
+    with connected() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         engine.set_memory(connection, engine.memory_for_queries(memory_limit))
         if dataset is not None:
             connection.execute(engine._uuid5_macro(dataset))
-        others = _tables(connection)
+        yield connection
+
+
+@contextmanager
+def connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the DuckDB of this process, which forgets afterwards what was made by it."""
+    with _shared().cursor() as connection:
+        others = _tables_and_views(connection)
         try:
             yield connection
         finally:
-            for own in _tables(connection) - others:
-                connection.execute(f"DROP TABLE {engine.quote(own)}")
+            for kind, own in _tables_and_views(connection) - others:
+                connection.execute(f"DROP {kind} {engine.quote(own)}")
 
 
-def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {
-        name
-        for (name,) in connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE NOT temporary"
-        ).fetchall()
-    }
+def _tables_and_views(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
+    return set(
+        connection.execute("""
+            SELECT 'TABLE', table_name FROM duckdb_tables() WHERE NOT temporary
+            UNION ALL
+            SELECT 'VIEW', view_name FROM duckdb_views() WHERE NOT temporary AND NOT internal
+        """).fetchall()
+    )
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("SELECT tidy('1')")
+    except duckdb.CatalogException:
+        _PREPARE(connection)

@@ -7,7 +7,6 @@ Belongs here: one test a case, and that the corpus leaves no rule out. Does not:
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -17,13 +16,11 @@ from benchmarks.recognition import report
 from syndb_pipeline.rules.catalogue import RULES
 from tests.acceptance.corpus import CASES, WRONG
 from tests.acceptance.corpus.case import Outcome
-from tests.acceptance.corpus.tally import Tally, run_corpus
+from tests.acceptance.corpus.tally import Tally, outcome_of
 from tests.campaigns import sampled
-from tests.command_line import PROGRAM, Lab
+from tests.command_line import Lab
 
-pytestmark = pytest.mark.timeout(1_800)  # of which a machine with nothing else to do needs a tenth
-
-NUMBERS = sampled("corpus", range(len(CASES)), 45)
+NUMBERS = sampled("corpus", range(len(CASES)), 30)
 """The cases that are run here; `make recognition` runs them all."""
 
 FEWEST = 150
@@ -33,17 +30,9 @@ WIDE = ("Report:", "Rows to correct:", "What a code means", "Next:")
 """Lines that a person copies, which are not broken."""
 
 
-@pytest.fixture(scope="session")
-def outcomes(data: Path) -> dict[str, Outcome]:
-    """The corpus, or the sample of it, run once, by two processes."""
-    return {outcome.name: outcome for outcome in run_corpus(data, NUMBERS)}
-
-
-@pytest.mark.parametrize("name", [CASES[number].name for number in NUMBERS])
-def test_what_is_said_of_a_case_is_right_and_enough(
-    name: str, outcomes: dict[str, Outcome]
-) -> None:
-    outcome = outcomes[name]
+@pytest.mark.parametrize("number", NUMBERS, ids=[CASES[number].name for number in NUMBERS])
+def test_what_is_said_of_a_case_is_right_and_enough(number: int, data: Path) -> None:
+    outcome = outcome_of(data, number)
     assert outcome.faults == (), "\n".join(outcome.faults)
     assert len(outcome.met) == outcome.expected
 
@@ -92,17 +81,13 @@ def test_a_person_reads_place_value_and_cure_at_80_columns(
     folder = tmp_path / "wrong"
     folder.mkdir()
     config = case.lab(data).write(folder)
-    environment = Lab(tmp_path / "lab").environment | {"SYNDB_STATE": str(tmp_path / "state")}
-    ran = subprocess.run(
-        [PROGRAM, "check", config], env=environment, capture_output=True, text=True, check=False
-    )
+    ran = Lab(tmp_path / "lab").call("check", config, SYNDB_STATE=str(tmp_path / "state"))
 
-    assert ran.returncode == code
-    text = ran.stdout + (ran.stderr if code == 2 else "")
-    assert "Traceback" not in ran.stdout + ran.stderr
+    assert ran.code == code
+    text = ran.out + (ran.err if code == 2 else "")
     assert [words for words in told if words not in " ".join(text.split())] == []
     assert [
-        line for line in ran.stdout.splitlines() if len(line) > 80 and not line.startswith(WIDE)
+        line for line in ran.out.splitlines() if len(line) > 80 and not line.startswith(WIDE)
     ] == []
 
 

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -111,6 +112,10 @@ def _in_any(each: set[bytes], pieces: Iterable[bytes]) -> bool:
     return any(form in piece for form in each for piece in pieces)
 
 
+LOOKS = 50
+"""How often a process is looked at: a second after it started it runs what it was started for."""
+
+
 class Arguments:
     """Watches the arguments of every process of this machine, while the block lasts, for `secrets`,
     which may grow meanwhile.
@@ -136,9 +141,14 @@ class Arguments:
         return [name for name, secret in self.secrets.items() if _in_any(forms(secret), self.seen)]
 
     def _watch(self) -> None:
+        looks: Counter[str] = Counter()  # at a process: what it was forked from, then what it runs
         while not self._over.wait(0.02):
-            for process in Path("/proc").glob("[0-9]*"):
+            every = [process.name for process in Path("/proc").glob("[0-9]*")]
+            looks = Counter({name: looks[name] + 1 for name in every})
+            for name in every:
+                if looks[name] > LOOKS:
+                    continue
                 try:
-                    self.seen.add((process / "cmdline").read_bytes())
+                    self.seen.add(Path("/proc", name, "cmdline").read_bytes())
                 except OSError:  # it has ended
                     continue

@@ -60,6 +60,16 @@ if os.environ.get("LET_IT_BREAK"):
 """A mistake in the deepest layer, with the token in a local variable of the frame that breaks."""
 
 
+class Stranger(RestLab):
+    """A lab whose commands know no user, and show tracebacks."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        known = super().environment
+        del known["SYNDB_USERNAME__SANDBOX"], known["SYNDB_PASSWORD__SANDBOX"]
+        return known | {"SYNDB_KEYRING": "off", "SYNDB_DEBUG": "1"}
+
+
 @dataclass
 class Aftermath:
     """What the runs left: a folder with everything, what was printed by which run, and the secrets."""
@@ -119,7 +129,9 @@ class Runs:
         **environment: str,
     ) -> None:
         """A run that ends with `code`."""
-        self._run(name, code, [PROGRAM, *arguments], faults, environment, stdin)
+        self._script(faults)
+        ran = self.lab.fork(*arguments, stdin=stdin, timeout=180, **environment)
+        self.left.keep(name, code, ran.code, ran.out + ran.err)
 
     def _run(
         self,
@@ -128,20 +140,24 @@ class Runs:
         command: list[str],
         faults: tuple[str, ...],
         environment: dict[str, str],
-        stdin: str = "",
     ) -> None:
+        """The same as a program, which breaks where it is told to."""
         self._script(faults)
         ran = subprocess.run(
             command,
             cwd=self.lab.folder,
             env=self.home | environment,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=180,
             check=False,
         )
         self.left.keep(name, code, ran.returncode, ran.stdout + ran.stderr)
+
+    def unforeseen(self, name: str, code: int, *arguments: str) -> None:
+        """A run that meets a mistake of ours."""
+        self._run(name, code, [PROGRAM, *arguments], (), {"LET_IT_BREAK": "1"})
 
     def broken_off(
         self, name: str, code: int, config: str, how: signal.Signals, *, faults: tuple[str, ...]
@@ -217,14 +233,9 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         {"email": TOM, "password": secrets["the password"], "groups": ["lab"]},
     ]
     with Sandbox(root / "server", accounts=accounts) as sandbox, Arguments(secrets) as arguments:
-        lab = RestLab(root / "lab", sandbox, settle_seconds=0.2, attempts=2)
+        lab = Stranger(root / "lab", sandbox, settle_seconds=0.2, attempts=2)
         left = Aftermath(root, lab, secrets, arguments)
-        home = {
-            name: value
-            for name, value in lab.environment.items()
-            if not name.startswith(("SYNDB_USER", "SYNDB_PASS"))
-        }
-        home |= {"SYNDB_KEYRING": "off", "PYTHONPATH": str(root / "broken"), "SYNDB_DEBUG": "1"}
+        home = lab.environment | {"PYTHONPATH": str(root / "broken")}
         (root / "broken").mkdir()
         (root / "broken" / "sitecustomize.py").write_text(UNFORESEEN)
         runs = Runs(left, sandbox, home)
@@ -236,9 +247,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
 
 
 def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
-    login = Terminal(
-        runs.lab, "login", "--username", ADA, "--no-browser", **_without_password(runs)
-    )
+    login = Terminal(runs.lab, "login", "--username", ADA, "--no-browser")
     login.read_until(
         lambda seen: seen.endswith(f"Password of {ADA}: ")
     )  # the space comes once nothing typed is shown any more
@@ -271,7 +280,7 @@ def from_the_command_line(runs: Runs, secrets: dict[str, str]) -> None:
     secrets["the second token"] = runs.left.kept_token()
     publish("publish-500", 5, new, "500@upload")
     publish("publish-reset", 6, new, "reset@upload,after=1000000")
-    publish("publish-unforeseen", 1, new, LET_IT_BREAK="1")
+    runs.unforeseen("publish-unforeseen", 1, "publish", new)
     slow = ("slow=30@upload",)
     runs.broken_off("publish-interrupted", 130, new, signal.SIGINT, faults=slow)
     runs.broken_off("publish-crashed", -signal.SIGABRT, new, signal.SIGABRT, faults=slow)
@@ -289,11 +298,6 @@ def through_dagster(runs: Runs, secrets: dict[str, str]) -> None:
     runs.dagster("dagster-unforeseen", 1, night, LET_IT_BREAK="1", **known)
     faults = ("429@upload,retry-after=1", "expire@download")
     runs.dagster("dagster-publish", 0, night, faults=faults, **known)
-
-
-def _without_password(runs: Runs) -> dict[str, str]:
-    # The terminal's environment is the lab's; an empty variable counts as none.
-    return {"SYNDB_USERNAME__SANDBOX": "", "SYNDB_PASSWORD__SANDBOX": "", "SYNDB_KEYRING": "off"}
 
 
 def test_the_runs_were_what_they_are_taken_for(left: Aftermath) -> None:

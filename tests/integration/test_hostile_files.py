@@ -114,7 +114,7 @@ def test_hostile_files_are_refused_soon(made: Path, tmp_path: Path, group: int, 
     """As many at a time as there are tables, so each alone takes less than what is allowed for
     all.
     """
-    lab = Lab(tmp_path / "lab", memory_limit=limit)
+    lab = Lab(tmp_path / "lab", memory_limit=limit, threads=2)
     first = group * len(TABLE_ORDER)
     here = zip(TABLE_ORDER, GROUPS[group], strict=False)
     files = {
@@ -217,7 +217,7 @@ def test_only_allowed_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_init_on_a_folder_of_hostile_files(made: Path, tmp_path: Path) -> None:
-    lab, folder = Lab(tmp_path / "lab"), tmp_path / "tables"
+    lab, folder = Lab(tmp_path / "lab", threads=2), tmp_path / "tables"
     folder.mkdir()
     (folder / "neuron.csv").write_text("cid,cable_length\na,1\n")
     for number, case in enumerate(CASES):
@@ -256,7 +256,7 @@ def test_init_on_a_folder_of_hostile_files(made: Path, tmp_path: Path) -> None:
     ids=["laughs", "merged laughs", "circle", "deep", "digits", "base 60", "long", "100 MB"],
 )
 def test_hostile_yaml_is_refused_soon(tmp_path: Path, content: str, told: str) -> None:
-    lab = Lab(tmp_path)
+    lab = Lab(tmp_path, threads=2)
     (tmp_path / "hostile.yaml").write_text(content)
     run = measured(lab, "check", "hostile.yaml")
     assert run.code == 2 and told in run.err and "Traceback" not in run.err, run.err
@@ -294,7 +294,7 @@ def test_large_honest_files_are_read(tmp_path: Path) -> None:
     """A gzip file at 20 to 1 of more than a bomb's free size, a sheet of many rows and a Parquet
     file of counted keys.
     """
-    lab = Lab(tmp_path, memory_limit="500MB")
+    lab = Lab(tmp_path, memory_limit="500MB", threads=2)
     with gzip.open(tmp_path / "neuron.csv.gz", "wt", compresslevel=1) as file:
         file.write("cid,neuron_type\n")
         for number in range(250_000):

@@ -82,7 +82,7 @@ def leftovers(lab: Lab) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, Digests]:
     """A lab whose plan was made without any disturbance."""
-    lab = Lab(tmp_path_factory.mktemp("undisturbed") / "lab")
+    lab = Lab(tmp_path_factory.mktemp("undisturbed") / "lab", threads=2)
     write_dataset(lab.folder, ROWS, "csv", memory_limit=1_000_000_000, threads=2)
     assert lab.run("plan", CONFIG).code == 0
     return lab, digests(lab)
@@ -90,7 +90,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, Digests]
 
 def copy_of(lab: Lab, folder: Path, stage: str) -> Lab:
     """The same tables and config in another folder, and of its state what is before the stage."""
-    copy = Lab(folder)
+    copy = Lab(folder, threads=2)
     shutil.copytree(lab.folder, folder, dirs_exist_ok=True)
     store = DatasetStore(folder / "state", DATASET)
     for later in list(STAGES)[list(STAGES).index(stage) :]:

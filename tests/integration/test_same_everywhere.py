@@ -71,7 +71,7 @@ def prepare(lab: Lab, *command: str, **environment: str) -> Prepared:
     if command:
         ran = lab.run(command[0], CONFIG, *command[1:])
         assert ran.code == 0, ran.err
-    planned = lab.run("plan", CONFIG, "--json", **environment)
+    planned = (lab.program if environment else lab.run)("plan", CONFIG, "--json", **environment)
     assert planned.code == 0, planned.err
     store = DatasetStore(lab.folder / "state", DATASET)
     records = {stage: store.record(stage) for stage in STAGES}

@@ -21,7 +21,7 @@ from tests.acceptance.corpus.case import Outcome, judge
 from tests.shortcuts import start_once, write_without_waiting
 
 
-def _judge(data: Path, number: int) -> Outcome:
+def outcome_of(data: Path, number: int) -> Outcome:
     """The outcome of case `number`; a traceback is one of its faults. Cases hold functions, so
     their numbers travel between processes.
     """
@@ -51,7 +51,7 @@ def run_corpus(data: Path, numbers: Sequence[int] | None = None) -> list[Outcome
     with ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_quick
     ) as pool:
-        return list(pool.map(partial(_judge, data), chosen, chunksize=4))
+        return list(pool.map(partial(outcome_of, data), chosen, chunksize=4))
 
 
 @dataclass(frozen=True)

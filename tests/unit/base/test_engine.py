@@ -26,6 +26,8 @@ from syndb_pipeline.base import engine
 from syndb_pipeline.base.digests import digest_file
 from tests.campaigns import examples, sampled
 
+pytestmark = pytest.mark.usefixtures("started_each")
+
 NAMESPACE = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11")
 KEYS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)
 

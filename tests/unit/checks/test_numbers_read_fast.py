@@ -32,9 +32,10 @@ from syndb_pipeline.stages import table_reader
 from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.table_reader import TableReader
 from syndb_pipeline.state.stage import Context
+from tests.campaigns import examples
 from tests.ingest_helpers import Ingested, context_for, ingest_folder
 
-CASES = int(os.environ.get("SYNDB_NUMBER_CASES", "50"))
+CASES = examples(20, 100)
 
 PLAIN = ["1", "2.5", "-3e-7", "+4", "0", "0.0", "", "123456.789", "1e22", "00012", "7e0"]
 ODD = [

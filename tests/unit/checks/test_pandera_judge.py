@@ -56,9 +56,10 @@ from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from syndb_pipeline.state.results import Summary
 from tests.campaigns import examples
 from tests.command_line import TERMS
+from tests.shortcuts import connected
 from tests.stage_lab import METADATA, csv
 
-CASES = examples(60, 250)
+CASES = examples(40, 250)
 LARGE, SAMPLE = 300, 20
 """Rows of a table, and of its sample, which is judged whatever its rows are like."""
 
@@ -116,7 +117,7 @@ def pandera_says(table: CheckedTable, frame: pl.DataFrame) -> set[tuple[str, str
 
 def held(table: CheckedTable, frame: pl.DataFrame) -> set[str]:
     """SQL and pandera name the same cells, and SQL counts them right; the columns that have any."""
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("given", frame.with_row_index(ROW_NUMBER).to_arrow())
 
         def rows(query: str) -> list[tuple[Any, ...]]:
@@ -139,7 +140,7 @@ def test_the_same_cells_fail_in_sql_and_in_pandera(case: tuple[CheckedTable, pl.
     """And the extremes of a column fail where any of its cells does."""
     table, frame = case
     failing, found = held(table, frame), set()
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("given", frame.to_arrow())
         for name, column in table.columns.items():
             cell = quote(name)
@@ -247,7 +248,7 @@ KINDS = [*{(type(each.check.predicate), each.wrong): each for each in BREAKS}.va
 def beyond_the_sample() -> int:
     """A row of a large table that is not in its sample."""
     numbered = f"SELECT range AS {ROW_NUMBER} FROM range({LARGE})"
-    with duckdb.connect() as connection:
+    with connected() as connection:
         chosen = connection.execute(pandera_judge.sampled(numbered, LARGE)).fetchall()
     assert len(chosen) < LARGE
     return next(row for row in range(LARGE // 2, LARGE) if (row,) not in chosen)
@@ -255,7 +256,7 @@ def beyond_the_sample() -> int:
 
 def judged(each: Break, wrong: int, rows: int) -> list[tuple[str, str, int]]:
     """Code, column and row of the failing cells."""
-    with duckdb.connect() as connection:
+    with connected() as connection:
         return [
             found
             for _ in failing_cells(connection, each.rows(wrong, rows), each.table)
@@ -302,7 +303,7 @@ def test_failing_cells_keep_their_rows_number_across_batches(
     cell = "CASE WHEN range % 3 = 0 THEN -range::DOUBLE ELSE 1 END AS voxel_radius"
     rows = f"SELECT range AS {ROW_NUMBER}, {cell} FROM range(20_000)"
     batches: list[list[tuple[int, str]]] = []
-    with duckdb.connect() as connection:
+    with connected() as connection:
         for _ in failing_cells(connection, rows, checked_table("vesicle", ["voxel_radius"])):
             batches.append(
                 connection.execute(f"SELECT {ROW_NUMBER}, value FROM {FAILING}").fetchall()
@@ -355,7 +356,7 @@ def test_types_that_pass_by_themselves_pass_in_pandera(monkeypatch: pytest.Monke
     monkeypatch.setattr(pandera_judge, "_failing", pytest.fail)
     for name, table in TABLES.items():
         columns = {column: each.sql_type for column, each in table.columns.items()}
-        with duckdb.connect() as connection:
+        with connected() as connection:
             rows = connection.sql(described(columns)).to_arrow_table().slice(0, 0)
             assert pandera_says(checked_table(name), pl.DataFrame(pl.from_arrow(rows))) == set()
             check_types(connection, described(columns), checked_table(name))
@@ -374,7 +375,7 @@ def test_types_that_pass_by_themselves_pass_in_pandera(monkeypatch: pytest.Monke
 def test_pandera_refuses_other_types(change: dict[str, str]) -> None:
     columns = {"cid": "VARCHAR", "voxel_radius": SQL_TYPES[Kind.NUMBER]} | change
     there = described({name: kind for name, kind in columns.items() if kind})
-    with duckdb.connect() as connection, pytest.raises(PipelineError, match="does not describe"):
+    with connected() as connection, pytest.raises(PipelineError, match="does not describe"):
         check_types(connection, there, checked_table("vesicle"))
 
 
@@ -392,12 +393,12 @@ def summed(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> A
     return summarise(connection, file, columns)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, 100), deadline=None)
 @given(values=st.lists(st.one_of(st.none(), st.floats(width=64)), max_size=40))
 def test_a_small_table_is_summed_up_exactly(
     values: list[float | None], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register(
             "given", pl.DataFrame({"v": pl.Series(values, dtype=pl.Float64)}).to_arrow()
         )

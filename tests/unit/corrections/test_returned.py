@@ -199,6 +199,7 @@ def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None
     assert "changed or damaged" in refused(lab, put(lab[1], {"A1": "{"}, "syndb-pipeline"))
 
 
+@pytest.mark.usefixtures("started_each")
 def test_what_takes_too_much_is_refused(
     lab: tuple[Context, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from syndb_pipeline.readers import fence
 from syndb_pipeline.readers.fence import Fence, LimitReached
 from syndb_pipeline.readers.part import Unreadable, refused
 
+pytestmark = pytest.mark.usefixtures("started_each")
+
 MEMORY, SECONDS = 200_000_000, 5
 
 

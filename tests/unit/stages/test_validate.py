@@ -30,7 +30,6 @@ from syndb_pipeline.state.stage import Context, Result
 from syndb_pipeline.state.store import IngestRecord, Rows, describe_outputs
 from tests.campaigns import examples
 from tests.meshes import small_mesh
-from tests.shortcuts import started_once
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a11"
 POLARS = {"VARCHAR": pl.String, "DOUBLE": pl.Float64, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
@@ -112,8 +111,7 @@ class Lab:
     def validate(self) -> Result:
         out = self.folder / "validate"
         out.mkdir(exist_ok=True)
-        with started_once(self.context.settings):
-            return validate.run(self.context, out)
+        return validate.run(self.context, out)
 
     @property
     def failures(self) -> list[tuple[Any, ...]]:
