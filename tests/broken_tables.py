@@ -21,11 +21,10 @@ import openpyxl
 import pyarrow
 import pyarrow.parquet
 
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
 from tests.campaigns import sampled
-from tests.ingest_helpers import context_for
+from tests.lab import context_for, run_stages
 
 pa: Any = pyarrow  # it carries no types
 pq: Any = pyarrow.parquet
@@ -565,7 +564,4 @@ def checked(seed: int, last: str = "check_integrity") -> Checked:
     folder.mkdir()
     data = broken(seed)
     context = context_for(folder, write(data, folder))
-    with context.store.lock():
-        return Checked(
-            seed, data, context, {record.stage: record for record in run_through(context, last)}
-        )
+    return Checked(seed, data, context, run_stages(context, last))

@@ -101,13 +101,8 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of this process, without what would lead the command to another lab."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))
-        }
-        return inherited | {"COLUMNS": "80", "PYTHONFAULTHANDLER": "0"}
+        """What a command is given."""
+        return _inherited() | {"COLUMNS": "80", "PYTHONFAULTHANDLER": "0"}
 
     def config(
         self,
@@ -158,7 +153,7 @@ class Lab:
         with tempfile.TemporaryDirectory() as folder:
             given, out, err = (Path(folder, name) for name in ("given", "out", "err"))
             given.write_text(stdin or "")
-            child = _forks().start(
+            child = forks().start(
                 run_forked,
                 self.folder,
                 out,
@@ -246,8 +241,15 @@ class Lab:
 
 
 @cache
-def _forks() -> Forks:
-    return Forks(import_all, dict(os.environ))
+def forks() -> Forks:
+    """Where this process's commands and servers come from."""
+    return Forks(import_all, _inherited())
+
+
+def _inherited() -> dict[str, str]:
+    """The environment of this process, without what would lead a command to another lab."""
+    others = ("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
 def import_all() -> None:

@@ -17,15 +17,14 @@ from syndb_pipeline.corrections.apply import Applied, apply
 from syndb_pipeline.corrections.returned import opened
 from syndb_pipeline.readers.corrections import path_of, read
 from syndb_pipeline.report.exports import Wanted, write_files
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
+from tests.lab import run_stages
 
 
 def check(context: Context) -> Record:
     """Run the checks; gives the record of the verdict."""
-    with context.store.lock():
-        return list(run_through(context, "check_integrity"))[-1]
+    return run_stages(context)["check_integrity"]
 
 
 def fixes(context: Context, path: Path) -> Path:

@@ -22,7 +22,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import yaml
 
 from syndb_pipeline.base.engine import parquet, quote
@@ -31,11 +30,12 @@ from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.contract.tables import TABLES, Kind
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
 from syndb_pipeline.state.tables import contract_columns, ingested, rejected_places
+from tests.lab import run_stages
+from tests.shortcuts import connected
 
 CHECKING = ("ingest", "validate", "assign_ids", "join_relations")
 
@@ -66,13 +66,12 @@ class Seen:
 
 def look(context: Context) -> Seen:
     """Check the dataset and read what came of it. Raises what the stages raise."""
-    with context.store.lock():
-        *_, sealed = run_through(context, "check_integrity")
+    sealed = run_stages(context)["check_integrity"]
     sources = SourceMap.read(context.store.stage("ingest"))
     right: dict[tuple[str, str], Counter[Any]] = {}
     values: dict[tuple[str, str], Counter[Any]] = {}
     pairs: dict[str, set[tuple[str, str]]] = {}
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with connected() as connection:
         wrong = rejected_places(context, [context.store.stage(stage) for stage in CHECKING])
         for table, path in ingested(context).items():
             named = f"SELECT row_number FROM ({wrong}) WHERE tbl = '{table}'"
@@ -102,12 +101,9 @@ def look(context: Context) -> Seen:
 
 
 def _sent(context: Context, tables: list[str]) -> dict[tuple[str, str], float]:
-    with (
-        context.store.lock(),
-        duckdb.connect(config={"threads": 1}) as connection,
-    ):
-        list(run_through(context, "package"))
-        found = {}
+    run_stages(context, "package")
+    found = {}
+    with connected() as connection:
         for table in tables:
             path = context.store.stage("package") / "tables" / f"{table}.parquet"
             for name, column in contract_columns(table, path).items():

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 
 N = 6
 """Neurons. Neuron k has axon a<k>, on it terminals t<k>_0 and t<k>_1, on each of them vesicles; its

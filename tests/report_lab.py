@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
-from tests.ingest_helpers import context_for
+from tests.lab import context_for, run_stages
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -70,7 +69,5 @@ def write(path: Path, rows: list[list[str]]) -> None:
 
 def check(context: Context, last: str = "check_integrity") -> Context:
     """Run the stages up to `last`."""
-    with context.store.lock():
-        for _ in run_through(context, last):
-            pass
+    run_stages(context, last)
     return context

@@ -7,11 +7,9 @@ assertion.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,8 +21,8 @@ from syndb_pipeline.destinations.base import SUFFIX, FileKind
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.sandbox import files
 from syndb_pipeline.sandbox.files import CONTENT_TYPES, FILENAME, UploadForm
-from tests.command_line import Lab
-from tests.forks import Child, Forks
+from tests.command_line import Lab, forks
+from tests.forks import Child
 
 PASSWORD = "a password of the tests"
 ADA, BOB, EVE, TOM = "ada@lab.example", "bob@lab.example", "eve@other.example", "tom@lab.example"
@@ -73,21 +71,6 @@ def serve_sandbox(options: dict[str, Any]) -> None:
     accounts = Path(options["accounts"]) if options.get("accounts") else None
     own = {"folder": Path(options["folder"]), "accounts": accounts}
     serve(**{**options, **own, "limits": Limits(**options.get("limits", {}))})
-
-
-@cache
-def _forks() -> Forks:
-    """Where this process's sandboxes come from."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SYNDB_", "DAGSTER_", "COV_", "COVERAGE_"))
-    }
-    return Forks(import_sandbox, kept | {"SYNDB_SANDBOX_PASSWORD": PASSWORD})
-
-
-def import_sandbox() -> None:
-    import syndb_pipeline.sandbox.serve  # noqa: F401
 
 
 class Sandbox:
@@ -151,8 +134,9 @@ class Sandbox:
         }
         address = self.folder / "address"
         address.unlink(missing_ok=True)
-        self.process = _forks().start(
-            serve_sandbox, self.folder, self.output, {"HOME": str(self.folder)}, options=options
+        environment = {"HOME": str(self.folder), "SYNDB_SANDBOX_PASSWORD": PASSWORD}
+        self.process = forks().start(
+            serve_sandbox, self.folder, self.output, environment, options=options
         )
         until = time.monotonic() + 60
         while not address.is_file():

@@ -47,8 +47,8 @@ def start_once() -> None:
     """Have all that runs on this process's main thread from now on share one DuckDB and one process
     for opening files, whose starts take longer than all else that is done with few rows.
 
-    That is so within the limits of most labs here: one thread, hence one connection at work. Within
-    others, each is as a command starts it.
+    That is so within the limits of most labs here: one thread, hence one connection at work, and
+    memory enough for it. Within others, each is as a command starts it.
     """
     engine.connect, casts.prepare, Fence.__enter__ = (
         _connect,
@@ -62,6 +62,7 @@ def start_each() -> None:
     engine.connect, casts.prepare, Fence.__enter__ = _CONNECT, _PREPARE, _ENTER
 
 
+_ENOUGH_MEMORY: Final = 600_000_000
 _CONNECT: Final = engine.connect
 _PREPARE: Final = casts.prepare
 _ENTER: Final = Fence.__enter__
@@ -69,6 +70,9 @@ _ENTER: Final = Fence.__enter__
 
 def _on_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+_OPEN: Final[list[duckdb.DuckDBPyConnection]] = []
 
 
 @cache
@@ -88,6 +92,7 @@ def _shared() -> duckdb.DuckDBPyConnection:
     )
     # Files change under the same path from one dataset to the next.
     shared.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
+    shared.execute("SET GLOBAL TimeZone = 'UTC'")
     macros = Mock()
     _PREPARE(macros)
     shared.execute(macros.execute.call_args.args[0].replace(" TEMP ", " "))
@@ -98,14 +103,13 @@ def _shared() -> duckdb.DuckDBPyConnection:
 def _connect(
     *, memory_limit: int, threads: int, spill: Path, dataset: UUID | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    if threads != 1 or not _on_main_thread():
+    if threads != 1 or memory_limit < _ENOUGH_MEMORY or not _on_main_thread():
         with _CONNECT(
             memory_limit=memory_limit, threads=threads, spill=spill, dataset=dataset
         ) as own:
             yield own
         return
     with connected() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
         engine.set_memory(connection, engine.memory_for_queries(memory_limit))
         if dataset is not None:
             connection.execute(engine._uuid5_macro(dataset))
@@ -116,10 +120,12 @@ def _connect(
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the DuckDB of this process, which forgets afterwards what was made by it."""
     with _shared().cursor() as connection:
-        others = _tables_and_views(connection)
+        others = _tables_and_views(connection) if _OPEN else set()
+        _OPEN.append(connection)
         try:
             yield connection
         finally:
+            _OPEN.remove(connection)
             for kind, own in _tables_and_views(connection) - others:
                 connection.execute(f"DROP {kind} {engine.quote(own)}")
 

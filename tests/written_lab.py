@@ -14,8 +14,8 @@ from typing import Any
 import xlwt
 
 from tests.campaigns import sampled
+from tests.lab import Lab
 from tests.lab_files import Cell, as_parquet, workbook
-from tests.stage_lab import Lab
 
 FORMATS = ("csv", "tsv", "xlsx", "xls", "parquet")
 

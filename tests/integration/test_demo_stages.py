@@ -11,9 +11,9 @@ import pytest
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, ERRORS_CONFIG, write_demo
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
+from tests.lab import run_stages
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(config: Path, state: Path) -> dict[str, Record]:
     context = Context(load_dataset(config), PipelineSettings(state=state, threads=2))
-    with context.store.lock():
-        return {record.stage: record for record in run_through(context, "package")}
+    return run_stages(context, "package")
 
 
 def test_the_clean_lab_is_accepted_and_warned_of_nothing_but_what_is_not_sent(

@@ -19,10 +19,9 @@ import yaml
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.report.terminal import describe
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
-from tests.ingest_helpers import context_for
+from tests.lab import context_for, run_stages
 from tests.lab_files import Cell, Formula, workbook
 
 PAGE_WIDTH = 76
@@ -96,9 +95,7 @@ class WrongInput:
 
     def run(self, folder: Path, cure: Mapping[str, Any] | None = None) -> dict[str, Record]:
         """Write the dataset into `folder` and check it; the records by stage."""
-        context = self.context(folder, cure)
-        with context.store.lock():
-            return {record.stage: record for record in run_through(context, "check_integrity")}
+        return run_stages(self.context(folder, cure))
 
     def example(self, finding: Finding) -> str:
         """The example of the rule's page: the files, what the config says beyond their names, and

@@ -17,11 +17,11 @@ import yaml
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.stage import Context
 from tests.acceptance.corpus.changes import Change
 from tests.acceptance.corpus.real_sets import TOLD, real_set
 from tests.harm import harms
+from tests.lab import run_stages
 from tests.lab_files import Lab
 
 CONFIG: Final = "config"
@@ -169,9 +169,7 @@ def run(lab: Lab, config: Path) -> Ran:
     goes through.
     """
     try:
-        context = _context(lab, config)
-        with context.store.lock():
-            *_, sealed = run_through(context, "check_integrity")
+        sealed = run_stages(_context(lab, config))["check_integrity"]
     except PipelineError as error:
         return Ran(int(error.exit), message=str(error))
     accepted = sealed.details.verdict == "accepted"

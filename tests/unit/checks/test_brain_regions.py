@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, FLY_STRUCTURES
 from syndb_pipeline.publishing.plan import describe, plan
-from tests.stage_lab import METADATA, Lab, csv
+from tests.lab import METADATA, Lab, csv
 
 TABLES = {"neuron": csv("cid,voxel_volume", "n1,5e9", "n2,6e9")}
 
@@ -35,7 +35,7 @@ def test_any_other_name_warns_and_is_published_as_written(tmp_path: Path) -> Non
     [finding] = checked.findings
     assert (finding.code, finding.severity, finding.count) == ("SYN-VOC-005", "warning", 3)
     assert [(place.file, place.column, place.value) for place in finding.examples] == [
-        ("lab.yaml", "dataset.brain_regions", structure)
+        ("dataset.yaml", "dataset.brain_regions", structure)
         for structure in ("hipocampus", "MB", "Nerve Ring")
     ]
     assert "hippocampus" in finding.message and "mushroom body" in finding.message

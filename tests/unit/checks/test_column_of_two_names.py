@@ -15,7 +15,7 @@ import polars
 import pytest
 
 from syndb_pipeline.base.errors import ConfigError
-from tests.stage_lab import Lab, csv, settings_line, uid
+from tests.lab import Lab, csv, settings_line, uid
 
 NEURONS = csv("root_id", "720575940600000101", "720575940600000202")
 COLUMNS: dict[str, Any] = {

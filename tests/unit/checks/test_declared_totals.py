@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 
 TERMINALS = csv("cid,vesicle_count", "t1,2", "t2,1")
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from test_stray_rows import FORMATS, write_table
 
-from tests.ingest_helpers import ingest_folder
+from tests.lab import ingest_folder
 from tests.written_lab import crossed
 
 SYNAPSES = ["cid", "pre_synapse_id", "post_synapse_id"]

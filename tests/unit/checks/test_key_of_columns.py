@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syndb_pipeline.base.errors import ConfigError
-from tests.stage_lab import Lab, csv, paste, uid
+from tests.lab import Lab, csv, paste, uid
 
 NEURONS = csv("cid", "7", "8")
 SYNAPSES = csv("id,body", "0,7", "1,7", "0,8", " 1 ,8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 from tests.written_lab import written_lab
 
 LONG = [str(720_575_940_611_125_869 + 7_919 * number) for number in range(6)]

@@ -20,8 +20,8 @@ import pytest
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.checks.units import mesh_and_skeleton_files
 from syndb_pipeline.rules.finding import Finding
+from tests.lab import Lab, csv
 from tests.meshes import ball_mesh, glb, small_mesh, triangle
-from tests.stage_lab import Lab, csv
 from tests.written_lab import written_lab
 
 SKELETON = "# a skeleton\n1 1 0 0 0 3 -1\n2 3 0 1 0 1 1\n3 3 0 2 0 1 2\n"

@@ -13,7 +13,7 @@ import yaml
 from syndb_pipeline.contract import no_value
 from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from syndb_pipeline.rules.finding import Finding
-from tests.stage_lab import Checked, Lab
+from tests.lab import Checked, Lab
 from tests.written_lab import written_lab
 
 NEURONS = {"cid": ["1", "2", "3", "4"]}

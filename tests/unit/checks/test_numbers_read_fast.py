@@ -33,7 +33,7 @@ from syndb_pipeline.stages.part_writer import PartWriter
 from syndb_pipeline.stages.table_reader import TableReader
 from syndb_pipeline.state.stage import Context
 from tests.campaigns import examples
-from tests.ingest_helpers import Ingested, context_for, ingest_folder
+from tests.lab import Ingested, context_for, ingest_folder
 
 CASES = examples(20, 100)
 

@@ -18,8 +18,7 @@ import xlsxwriter
 from syndb_pipeline.base.engine import connect, literal
 from syndb_pipeline.readers import summary_words
 from syndb_pipeline.rules.finding import Finding
-from syndb_pipeline.stages.runner import run_through
-from tests.ingest_helpers import context_for, ingest_folder
+from tests.lab import context_for, ingest_folder, run_stages
 from tests.written_lab import crossed, write_rows
 
 CODE = "SYN-READ-023"
@@ -34,8 +33,7 @@ def write(folder: Path, rows: Rows, kind: str, name: str = "n") -> str:
 def reported(folder: Path, table: str, config: str | dict[str, Any], **more: Any) -> list[Finding]:
     """The findings about rows that may be none, of a run up to assign_ids."""
     context = context_for(folder, {table: config}, **more)
-    with context.store.lock():
-        records = run_through(context, "assign_ids")
+    records = run_stages(context, "assign_ids").values()
     return [finding for record in records for finding in record.findings if finding.code == CODE]
 
 

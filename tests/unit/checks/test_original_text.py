@@ -16,7 +16,7 @@ import pytest
 from syndb_pipeline.checks import original_text
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.state.store import Record
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 
 NEURONS = csv("cid,cable_length,n_branches", "n1,-1e3,3", " n2 ,-0.50,-2.0", "n1,7,+5", "n4,-1,1")
 

@@ -14,7 +14,7 @@ import yaml
 
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.rules.finding import Finding
-from tests.stage_lab import Checked, Lab, csv, paste, settings_line, uid
+from tests.lab import Checked, Lab, csv, paste, settings_line, uid
 
 LONG = [str(720575940623636701 + n * 1_000_003) for n in range(6)]
 SPREAD = [str(864691135571546917 + n * 10**13) for n in range(6)]

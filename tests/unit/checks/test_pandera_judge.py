@@ -56,8 +56,8 @@ from syndb_pipeline.contract.vocabularies import VOCABULARIES
 from syndb_pipeline.state.results import Summary
 from tests.campaigns import examples
 from tests.command_line import TERMS
+from tests.lab import METADATA, csv
 from tests.shortcuts import connected
-from tests.stage_lab import METADATA, csv
 
 CASES = examples(40, 250)
 LARGE, SAMPLE = 300, 20

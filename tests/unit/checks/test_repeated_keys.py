@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.finding import Finding
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 from tests.written_lab import written_lab
 
 NEURON = csv("cid", "7", "8")

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from syndb_pipeline.readers.part import Part, jumps_without
-from tests.ingest_helpers import Ingested, ingest_folder
+from tests.lab import Ingested, ingest_folder
 from tests.written_lab import write_rows
 
 HEADER = ["cid", "cable_length", "mesh_volume", "neuron_type"]

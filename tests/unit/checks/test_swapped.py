@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stage_lab import Lab, csv, uid
+from tests.lab import Lab, csv, uid
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2", "a3,n2")

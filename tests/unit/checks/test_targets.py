@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from syndb_pipeline.checks.references.targets import SAMPLE_ROWS, Choice, Pointing
-from tests.stage_lab import Lab, csv, paste, uid
+from tests.lab import Lab, csv, paste, uid
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.finding import Finding
-from tests.stage_lab import Checked, Lab
+from tests.lab import Checked, Lab
 from tests.written_lab import written_lab
 
 AXES = ("centroid_x", "centroid_y", "centroid_z")

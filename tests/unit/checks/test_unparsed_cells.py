@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.finding import Finding
-from tests.stage_lab import Lab
+from tests.lab import Lab
 from tests.written_lab import written_lab
 
 

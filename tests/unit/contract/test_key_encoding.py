@@ -28,7 +28,7 @@ from syndb_pipeline.contract.key_encoding import (
 )
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.readers.casts import is_surely_text
-from tests.stage_lab import Lab, csv, uid
+from tests.lab import Lab, csv, uid
 
 ODD = "0159+-._eExXbBoO fdLn'٣"
 """Characters of numbers in all the ways in which DuckDB may read them, and some that are in

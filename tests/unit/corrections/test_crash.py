@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.correcting_lab import applied, check, corrections, fixes, set_cell
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 
 ROOT = Path(__file__).resolve().parents[3]
 DIES = """

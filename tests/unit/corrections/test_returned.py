@@ -23,7 +23,7 @@ from syndb_pipeline.corrections import returned
 from syndb_pipeline.readers import part as limits
 from syndb_pipeline.state.stage import Context
 from tests.correcting_lab import applied, check, corrections, edit, fixes, set_cell
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 
 AXON = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"
 
@@ -199,7 +199,6 @@ def test_a_damaged_or_later_record_is_refused(lab: tuple[Context, Path]) -> None
     assert "changed or damaged" in refused(lab, put(lab[1], {"A1": "{"}, "syndb-pipeline"))
 
 
-@pytest.mark.usefixtures("started_each")
 def test_what_takes_too_much_is_refused(
     lab: tuple[Context, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dagster_defs.watching import watched_files
 from syndb_pipeline.readers.corrections import path_of
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 
 
 def test_corrections_are_watched_with_the_config(tmp_path: Path) -> None:

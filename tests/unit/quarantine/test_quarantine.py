@@ -17,6 +17,7 @@ from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.quarantine.rows import require_no_dangling
 from syndb_pipeline.report.exports import Wanted, write_files
+from tests.lab import Checked, Lab, csv, uid
 from tests.meshes import small_mesh
 from tests.quarantine_lab import (
     CONFIG,
@@ -27,7 +28,6 @@ from tests.quarantine_lab import (
     set_aside,
     text,
 )
-from tests.stage_lab import Checked, Lab, csv, uid
 
 GONE = "Quarantined, with everything that depends on it."
 

@@ -16,8 +16,9 @@ import duckdb
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.campaigns import examples
+from tests.lab import uid
 from tests.quarantine_lab import clean, packaged_rows, quarantining, set_aside
-from tests.stage_lab import uid
 
 Rows = dict[str, list[list[str]]]
 SUM = {"combine": {"connection_score": "sum"}}
@@ -192,7 +193,7 @@ MISTAKES = st.lists(
 
 # What fails here is small already; making it smaller would take minutes.
 @settings(
-    max_examples=8,
+    max_examples=examples(6, 60),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from syndb_pipeline.readers.text import lines, text_files
 from syndb_pipeline.readers.text.text_files import Census
-from tests.ingest_helpers import ingest_folder
+from tests.lab import ingest_folder
 
 DELIMITERS = [b",", b"\t", b" ", b"-", "§".encode(), "𝄞".encode()]
 BEYOND = st.integers(0, 40) | st.just(1 << 20)

@@ -28,7 +28,7 @@ from syndb_pipeline.readers.corrections import Correction
 from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.state.store import Record
-from tests.ingest_helpers import Ingested, context_for, ingest_folder
+from tests.lab import Ingested, context_for, ingest_folder
 
 HEADER = "file,line,column,was,now\n"
 CSV = "cid,voxel_volume,note\na1,-5,x\na2,5,y\na3,zero,z\na4,7,ok\n"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.finding import Finding
-from tests.ingest_helpers import ingest_folder, ingest_text
+from tests.lab import ingest_folder, ingest_text
 
 CODE = "SYN-READ-003"
 

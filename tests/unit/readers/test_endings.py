@@ -18,7 +18,7 @@ import pytest
 import xlsxwriter
 import xlwt
 
-from tests.ingest_helpers import ingest_folder, ingest_text
+from tests.lab import ingest_folder, ingest_text
 
 CODE = "SYN-READ-018"
 

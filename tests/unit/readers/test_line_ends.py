@@ -23,7 +23,7 @@ from syndb_pipeline.readers.text.lines import (
     records_at,
     settled,
 )
-from tests.ingest_helpers import ingest_folder, ingest_text
+from tests.lab import ingest_folder, ingest_text
 
 KINDS = [("v.csv", b","), ("v.tsv", b"\t"), ("v.txt", b";"), ("v.csv.gz", b",")]
 

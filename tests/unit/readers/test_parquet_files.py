@@ -18,7 +18,7 @@ import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ingest_helpers import Ingested, ingest_folder
+from tests.lab import Ingested, ingest_folder
 
 
 def ingest_table(folder: Path, table: pa.Table, **config: Any) -> Ingested:

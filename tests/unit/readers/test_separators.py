@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from tests.ingest_helpers import ingest_folder, ingest_text
+from tests.lab import ingest_folder, ingest_text
 
 MARKS = [",", ";", "\t", "|"]
 NAMES = ["cid", "voxel_radius", "neurotransmitter"]

@@ -30,7 +30,7 @@ import pytest
 import xlsxwriter
 import yaml
 
-from tests.ingest_helpers import ingest_folder
+from tests.lab import ingest_folder
 
 TEXT = "cid,voxel_radius\nn1,5.5\nn2,6.5\n"
 

@@ -22,7 +22,7 @@ from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.part import Part, Unreadable
 from syndb_pipeline.readers.text import text_files
 from syndb_pipeline.readers.text.lines import MAX_LINE_BYTES
-from tests.ingest_helpers import ingest_folder, ingest_text
+from tests.lab import ingest_folder, ingest_text
 
 AB: Final = [("a", 1.0), ("b", 2.0)]
 HEAD: Final = "cid,voxel_radius\n"

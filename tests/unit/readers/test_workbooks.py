@@ -18,7 +18,7 @@ import xlwt
 
 from syndb_pipeline.readers.workbook.cells import cell_text, column_letters, is_damaged
 from syndb_pipeline.readers.workbook.package import find_faults
-from tests.ingest_helpers import Ingested, ingest_folder
+from tests.lab import Ingested, ingest_folder
 
 Rows = list[list[Any]]
 BOTH = pytest.mark.parametrize("name", ["v.xlsx", "v.xls"])

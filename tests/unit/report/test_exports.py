@@ -25,7 +25,7 @@ from syndb_pipeline.report.gather import gathered
 from syndb_pipeline.report.html import default_path, write_report
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.stage import Context
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 from tests.report_lab import HOSTILE, UNKNOWN_COLUMN, VESICLES, check, write, write_hostile_lab
 
 Line = dict[str, str]

@@ -18,7 +18,7 @@ from syndb_pipeline.report.workbook import workbook
 from syndb_pipeline.report.workbook.layout import LONGEST_CELL, OWN_COLUMNS, shown
 from syndb_pipeline.state.stage import Context
 from tests.correcting_lab import applied, check, corrections, fixes, set_cell
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 
 HOSTILE = [
     "=1+1",

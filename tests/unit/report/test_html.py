@@ -35,7 +35,7 @@ from syndb_pipeline.stages.runner import run_stage
 from syndb_pipeline.state.results import Relation, Summary
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Rows
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 from tests.report_lab import HOSTILE, UNKNOWN_COLUMN, VESICLES, check, write, write_hostile_lab
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}

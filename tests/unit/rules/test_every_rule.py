@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.catalogue import RULES
-from syndb_pipeline.stages.runner import run_through
 from tests.harm import harms
+from tests.lab import run_stages
 from tests.wrong_inputs import INPUTS
 from tests.wrong_inputs.wrong_input import WrongInput, place_of
 
@@ -28,8 +28,7 @@ def test_a_wrong_input_raises_its_rule_whose_settings_do_no_harm(
     wrong: WrongInput, tmp_path: Path
 ) -> None:
     context = wrong.context(tmp_path)
-    with context.store.lock():
-        *_, sealed = run_through(context, "check_integrity")
+    sealed = run_stages(context)["check_integrity"]
 
     assert sorted(finding.code for finding in sealed.findings) == sorted([wrong.code, *wrong.also])
     finding = next(finding for finding in sealed.findings if finding.code == wrong.code)

@@ -16,7 +16,7 @@ import yaml
 from syndb_pipeline.rules.finding import build
 from tests.broken_tables import CHECKED, checked
 from tests.harm import harm_of, harms, look
-from tests.ingest_helpers import context_for
+from tests.lab import context_for
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -13,7 +13,7 @@ import yaml
 
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.rules.catalogue import GROUPS, HEADINGS, RULES, document, page_markdown
-from tests.ingest_helpers import DATASET
+from tests.lab import METADATA
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = re.compile(r"SYN-[A-Z]+-\d+")
@@ -59,7 +59,7 @@ def test_the_config_of_a_page_is_config() -> None:
                 for name, table in content.get("tables", {"neuron": {}}).items()
             }
             DatasetConfig.model_validate(
-                content | {"dataset": DATASET | content.get("dataset", {}), "tables": tables}
+                content | {"dataset": METADATA | content.get("dataset", {}), "tables": tables}
             )
 
 
@@ -98,7 +98,7 @@ def test_the_document_says_how_a_severity_is_set() -> None:
     preamble = document().split("## Index")[0]
     (block,) = configs(preamble)
     config = DatasetConfig.model_validate(
-        {"dataset": DATASET, "tables": {"neuron": {"file": "neuron.csv"}}} | yaml.safe_load(block)
+        {"dataset": METADATA, "tables": {"neuron": {"file": "neuron.csv"}}} | yaml.safe_load(block)
     )
     assert config.rules["SYN-VOC-001"] == "error"
     assert "always" in preamble

@@ -25,9 +25,9 @@ from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import PipelineSettings, load_dataset
 from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.scaffold import InitReport, init
-from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
+from tests.lab import run_stages
 from tests.unit.scaffold.test_scaffold import answered
 
 Rows = Sequence[Sequence[str]]
@@ -135,8 +135,7 @@ def take(folder: Path) -> Taken:
     except ConfigError as error:
         taken.refused = str(error)
         return taken
-    with context.store.lock():
-        records = {record.stage: record for record in run_through(context, "check_integrity")}
+    records = run_stages(context)
     verdict = records["check_integrity"]
     if verdict.details.verdict != "accepted":
         taken.refused = " ".join(

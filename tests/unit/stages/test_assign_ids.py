@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from tests.stage_lab import DATASET, Lab, csv, uid
+from tests.lab import DATASET, Lab, csv, uid
 
 KEYS = [
     "1",

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.campaigns import examples
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 
 NEURON = csv("cid", "n1", "n2")
 AXON = csv("cid,parent_id", "a1,n1", "a2,n2")
@@ -270,7 +270,7 @@ def expected(data: dict[str, list[tuple[str, ...]]]) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=examples(12, 100),
+    max_examples=examples(8, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,

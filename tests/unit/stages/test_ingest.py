@@ -26,7 +26,7 @@ from syndb_pipeline.readers import files
 from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.runner import run_stage
 from tests.campaigns import examples
-from tests.ingest_helpers import Ingested, context_for, ingest_folder
+from tests.lab import Ingested, context_for, ingest_folder
 
 
 def write(folder: Path, name: str, content: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.stage_lab import DATASET, Lab, csv, paste, settings_line, uid
+from tests.lab import DATASET, Lab, csv, paste, settings_line, uid
 
 NEURON = csv("cid", "n1", "n2")
 

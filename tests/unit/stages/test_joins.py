@@ -15,7 +15,7 @@ from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import ROW_GROUP_ROWS
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.stages import joins
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv
 
 VESICLES = 2 * ROW_GROUP_ROWS + 1_000
 CHILDREN = {
@@ -86,7 +86,7 @@ def joined(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, *, memory: str, threads: int
 ) -> tuple[Spy, dict[str, str]]:
     """Join the relations anew within these limits: how, and the digests of the files."""
-    lab.limits = PipelineSettings(state=lab.folder / "state", memory_limit=memory, threads=threads)
+    lab.limits = PipelineSettings(state=lab.folder / ".state", memory_limit=memory, threads=threads)
     with monkeypatch.context() as patch:
         spy = Spy(patch)
         record = lab.run_one("join_relations", force=True)

@@ -20,8 +20,8 @@ import pytest
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.contract.tables import TABLES
+from tests.lab import DATASET, Lab, csv, uid
 from tests.meshes import small_mesh
-from tests.stage_lab import DATASET, Lab, csv, uid
 
 TABLES_OF_A_LAB = {
     "neuron": csv(

@@ -21,8 +21,8 @@ from syndb_pipeline.stages.runner import (
 )
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record
+from tests.lab import Lab, csv
 from tests.meshes import small_mesh
-from tests.stage_lab import Lab, csv
 
 ALL = ["ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package"]
 

@@ -15,10 +15,10 @@ import duckdb
 import pytest
 
 from syndb_pipeline.base.progress import Progress
-from syndb_pipeline.stages.runner import STAGES, run_through
+from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state import progress
 from syndb_pipeline.state.progress import NEVER_MORE, Meter
-from tests.stage_lab import Lab, csv
+from tests.lab import Lab, csv, run_stages
 
 ROWS = 2_000_000
 SLOW = "SELECT max(sha1(r::VARCHAR)) FROM numbers"
@@ -237,8 +237,7 @@ def test_every_stage_is_told_and_stays_the_same(
         watch=told.append,
     )
 
-    with again.store.lock():
-        watched = {record.stage: record for record in run_through(again, "package")}
+    watched = run_stages(again, "package")
 
     assert {name: record.outputs for name, record in watched.items()} == {
         name: record.outputs for name, record in quiet.items()

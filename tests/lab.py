@@ -1,26 +1,33 @@
-"""A lab's small csv tables and its YAML in a folder, taken through the real stages: what the tests
-of the stages share.
+"""A lab's small tables and its YAML in a folder, taken through the real stages in this process: what
+the tests of readers, checks, stages and reports share.
 
-Belongs here: writing the files, running, reading back what a stage left. Does not: expectations.
+Belongs here: writing the files, running, reading back what a stage left. Does not: expectations;
+commands (`command_line.py`), publishing (`publish_lab.py`).
 """
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 import duckdb
 import yaml
 
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.contract.key_encoding import rows_of
 from syndb_pipeline.destinations import Settings
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.stages import ingest
 from syndb_pipeline.stages.package import Manifest, as_sent
 from syndb_pipeline.stages.runner import run_stage, run_through
+from syndb_pipeline.state.results import IngestDetails
+from syndb_pipeline.state.row_locations import SourceMap
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows
 
@@ -44,6 +51,12 @@ def csv(header: str, *rows: str) -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
+def run_stages(context: Context, last: str = "check_integrity") -> dict[str, Record]:
+    """Run the stages up to `last` as every command does; the records by stage, in their order."""
+    with context.store.lock():
+        return {record.stage: record for record in run_through(context, last)}
+
+
 class Lab:
     """A dataset in `folder`: `tables` gives the csv text of each SynDB table; `settings` what the
     YAML says of a table beside its file.
@@ -61,7 +74,9 @@ class Lab:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.limits = Settings(state=state or folder / "state", memory_limit="1GB", threads=threads)
+        self.limits = Settings(
+            state=state or folder / ".state", memory_limit="1GB", threads=threads
+        )
         self.config: dict[str, Any] = {
             "dataset": METADATA,
             "tables": {
@@ -73,6 +88,17 @@ class Lab:
         for name, content in tables.items():
             if content is not None:  # None: the file is written otherwise, or missing on purpose
                 self.write(name, content)
+
+    @classmethod
+    def of_files(cls, folder: Path, tables: Mapping[str, Any], **config: Any) -> Lab:
+        """A lab of files that are in `folder`: by table what the YAML says of it, or the name of
+        its file. Keys in `dataset` are added to `METADATA`.
+        """
+        config["dataset"] = METADATA | config.get("dataset", {})
+        described = {
+            name: {"file": each} if isinstance(each, str) else each for name, each in tables.items()
+        }
+        return cls(folder, dict.fromkeys(tables), described, **config)
 
     def copied(self, folder: Path) -> Lab:
         """The same lab in another folder, with all that its stages left."""
@@ -86,15 +112,13 @@ class Lab:
 
     @property
     def context(self) -> Context:
-        path = self.folder / "lab.yaml"
+        path = self.folder / "dataset.yaml"
         path.write_text(yaml.safe_dump(self.config, allow_unicode=True), encoding="utf-8")
         return Context(load_dataset(path), self.limits)
 
     def run(self, last: str = "check_integrity") -> dict[str, Record]:
         """Run the stages up to `last` as every command does; the records by stage."""
-        context = self.context
-        with context.store.lock():
-            return {record.stage: record for record in run_through(context, last)}
+        return run_stages(self.context, last)
 
     def run_one(self, stage: str, *, force: bool = False) -> Record:
         context = self.context
@@ -103,6 +127,26 @@ class Lab:
 
     def check(self) -> Checked:
         return Checked(self, self.run())
+
+    def ingest(self) -> Ingested:
+        """Run ingest alone, into a folder of its own, and check what holds for every run: rows are
+        conserved and every row has a source.
+        """
+        context = self.context
+        out = context.store.scratch / f"out{len(list(context.store.scratch.glob('out*')))}"
+        out.mkdir(parents=True)
+        inputs = ingest.inputs(context)
+        result = ingest.run(context, out)
+        assert inputs == ingest.inputs(context)
+        done = Ingested(
+            context, out, result.findings, result.tables, cast(IngestDetails, result.details)
+        )
+        for name, rows in result.tables.items():
+            assert rows.read == rows.passed + rows.rejected
+            if done.has(name):
+                assert len(done.rows(name)) == rows.passed
+                assert sum(source.rows for source in done.sources.tables[name]) == rows.passed
+        return done
 
     def query(self, sql: str, **files: str) -> list[tuple[Any, ...]]:
         """Rows of `sql`, whose names in braces are files below the dataset's state, e.g.
@@ -147,13 +191,70 @@ class Lab:
         return self.package / "tables" / f"{table}.parquet"
 
 
-class Checked:
+class Findings:
+    """What was found, with short ways to look at it."""
+
+    findings: list[Finding]
+
+    @property
+    def codes(self) -> list[str]:
+        return [finding.code for finding in self.findings]
+
+    def all(self, code: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.code == code]
+
+    def finding(self, code: str) -> Finding:
+        (found,) = self.all(code)
+        return found
+
+
+@dataclass
+class Ingested(Findings):
+    """What one run of ingest left, with short ways to look at it."""
+
+    context: Context
+    folder: Path
+    findings: list[Finding]
+    tables: dict[str, Rows]
+    details: IngestDetails
+
+    def has(self, table: str) -> bool:
+        return (self.folder / "tables" / f"{table}.parquet").is_file()
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """The table's rows, keys as text, all columns but `_cells` unless some are named."""
+        chosen = ", ".join(columns) if columns else "* EXCLUDE (_cells)"
+        return duckdb.sql(
+            f"SELECT {chosen} FROM {rows_of(self.folder / 'tables' / f'{table}.parquet')}"
+        ).fetchall()
+
+    def types(self, table: str) -> dict[str, str]:
+        described = duckdb.sql(
+            f"DESCRIBE SELECT * EXCLUDE (_cells) FROM '{self.folder / 'tables' / table}.parquet'"
+        ).fetchall()
+        return {name: kind for name, kind, *_ in described}
+
+    def cells(self) -> list[tuple[str, int, str, str, str]]:
+        return duckdb.sql(
+            f"SELECT tbl, row_number, col, raw, kind FROM '{self.folder / 'cells.parquet'}'"
+        ).fetchall()
+
+    @property
+    def sources(self) -> SourceMap:
+        return SourceMap.read(self.folder)
+
+    def line(self, table: str, row: int) -> int | None:
+        return self.sources.example(table, row).row
+
+
+class Checked(Findings):
     """A dataset after all its checks, with short ways to look at the outcome."""
 
     def __init__(self, lab: Lab, records: dict[str, Record]) -> None:
         self.lab = lab
         self.records = records
         self.sealed = records["check_integrity"]
+        self.findings = self.sealed.findings
         for rows in self.sealed.tables.values():
             assert rows.read == rows.passed + rows.rejected
             assert min(rows.passed, rows.rejected, rows.published) >= 0
@@ -161,10 +262,6 @@ class Checked:
     @property
     def verdict(self) -> str:
         return str(self.sealed.details.verdict)
-
-    @property
-    def findings(self) -> list[Finding]:
-        return self.sealed.findings
 
     @property
     def codes(self) -> list[str]:
@@ -177,15 +274,27 @@ class Checked:
             finding.code for finding in self.findings if finding.severity in ("error", "warning")
         )
 
-    def finding(self, code: str) -> Finding:
-        (found,) = [finding for finding in self.findings if finding.code == code]
-        return found
-
-    def all(self, code: str) -> list[Finding]:
-        return [finding for finding in self.findings if finding.code == code]
-
     def rows(self, table: str) -> Rows:
         return self.sealed.tables[table]
+
+
+def ingest_folder(folder: Path, tables: Mapping[str, Any], **config: Any) -> Ingested:
+    """Ingest files that are in `folder`, see `Lab.of_files`."""
+    return Lab.of_files(folder, tables, **config).ingest()
+
+
+def ingest_text(
+    folder: Path, content: bytes | str, name: str = "v.csv", table: str = "vesicle", **config: Any
+) -> Ingested:
+    """Ingest one file of `table` with this content, packed where its name ends in .gz."""
+    content = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return ingest_folder(folder, {table: {"file": name, **config}})
+
+
+def context_for(folder: Path, tables: Mapping[str, Any], **config: Any) -> Context:
+    """The context of files that are in `folder`, see `Lab.of_files`."""
+    return Lab.of_files(folder, tables, **config).context
 
 
 def settings_line(cure: str) -> tuple[list[str], Any]:
