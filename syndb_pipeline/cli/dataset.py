@@ -270,7 +270,7 @@ def run(
         def launched(publish: bool, approve: str | None, how: How = "option") -> Any:
             with terminal.progress() as watch:
                 return launch(
-                    config,
+                    context.config.path,
                     settings,
                     publish=publish,
                     approve=approve,
@@ -315,39 +315,3 @@ def run(
             terminal.print_receipt(context)
         typer.echo(f"See this run in the Dagster UI: {terminal.callable_here(result.ui_command)}")
         raise typer.Exit(result.exit)
-
-
-def status(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
-    """How far the dataset is: each stage, the verdict, the plan, its approval and its receipt."""
-    from syndb_pipeline.cli.doctor import impatient
-    from syndb_pipeline.destinations import open_destination
-    from syndb_pipeline.publishing.status import status as ask
-
-    context = terminal.open_context(config, settings)
-    destination = context.config.publish.destination
-    node = open_destination(impatient(context.settings), destination, terminal.say)
-    found = ask(context, node)
-    if as_json:
-        terminal.print_json(
-            context.store.verdict,
-            digest=found.digest,
-            receipt=found.receipt,
-            exit_code=Exit.OK,
-            status=found.model_dump(mode="json"),
-        )
-        return
-    sent = f"{found.published:%Y-%m-%d %H:%M} UTC" if found.published else "not this plan"
-    rows = {
-        "verdict": found.verdict or "none yet",
-        "plan": found.digest or found.obstacle or "none",
-        "quarantined": "; ".join(f"{name} {each}" for name, each in found.set_aside.items()),
-        "approved": "yes" if found.approved else "no",
-        "held": found.hold.answered if found.hold else "",
-        "published": sent,
-        "destination": destination + (f", not asked: {found.unasked}" if found.unasked else ""),
-    }
-    lines = [f"{found.label} ({found.dataset})"]
-    for link in found.stages:
-        lines += [f"  {link.stage:<16} {link.state}", *(f"      {each}" for each in link.changes)]
-    lines += [f"  {label:<16} {value}" for label, value in rows.items() if value]
-    terminal.console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -28,7 +28,7 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     of_the_machine,
 )
-from syndb_pipeline.cli import connection, dataset, operate, terminal
+from syndb_pipeline.cli import connection, dataset, operate, overview, terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 Destination = Annotated[
@@ -217,13 +217,8 @@ COMMANDS = {
         dataset.explain,
         dataset.plan,
     ),
-    "Publish it": (
-        dataset.approve,
-        dataset.reject,
-        dataset.publish,
-        dataset.run,
-        dataset.status,
-    ),
+    "Publish it": (dataset.approve, dataset.reject, dataset.publish, dataset.run),
+    "See what became of it": (overview.status, overview.history),
     "Where it goes": (
         connection.login,
         connection.logout,

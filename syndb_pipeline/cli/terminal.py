@@ -51,9 +51,13 @@ _drawn: list[Bars] = []
 
 
 def open_context(config: Path, settings: Path | None) -> Context:
+    """The dataset of a config, or of a name that `status` lists."""
     from syndb_pipeline.config.settings import load_dataset
+    from syndb_pipeline.state.registry import config_named
     from syndb_pipeline.state.stage import Context
 
+    if config.name == str(config) and not config.suffix.startswith(".y") and not config.exists():
+        config = config_named(open_settings(settings), config.name)
     dataset = load_dataset(config)
     return Context(dataset, open_settings(settings, near=dataset.folder), say)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import require_named
 from syndb_pipeline.publishing.plan import digest_on_record
 from syndb_pipeline.publishing.records import Hold, PublishRecords
@@ -69,14 +69,25 @@ def overview(settings: PipelineSettings) -> list[Line]:
     and asks no destination; what cannot be read makes its own dataset `unusable`."""
     paths, read = configs(settings), read_configs(settings)
     lines = [_line(settings, paths[name], read[name]) for name in read.keys() & paths.keys()]
-    here = {line.dataset for line in lines}
+    here = {line.config.resolve() for line in lines} | {line.dataset for line in lines}
     for identity, path in owners(settings).items():
-        if identity not in here and is_away(path):
+        if here & {identity, path.resolve()}:
+            continue
+        if path.is_file():  # it was never run by its path, but prepared or published
+            lines.append(_line(settings, path, _loaded(path)))
+        elif is_away(path):
             why = f"{path} is not there, nor any other config beside it."
             step = "If its folder is on a share, see whether it is mounted."
             lines.append(_unusable(path, PipelineError(why, next_step=step), identity))
     order = get_args(State)
     return sorted(lines, key=lambda line: (order.index(line.state), line.name))
+
+
+def _loaded(config: Path) -> DatasetConfig | ConfigError:
+    try:
+        return load_dataset(config)
+    except ConfigError as error:
+        return error
 
 
 def _line(settings: PipelineSettings, path: Path, config: DatasetConfig | ConfigError) -> Line:
@@ -99,7 +110,7 @@ def _unusable(path: Path, error: PipelineError, dataset: UUID | None = None) -> 
         dataset=dataset,
         state="unusable",
         why=error.message,
-        next_step=error.next_step,
+        next_step=error.next_step or f"Correct it, then: syndb-pipeline check {path}",
     )
 
 

@@ -245,6 +245,21 @@ def config_of(settings: PipelineSettings, name: str) -> Path:
     return found
 
 
+def config_named(settings: PipelineSettings, name: str) -> Path:
+    """`config_of`, and beside it those that were only prepared or published by their path. Raises
+    `ConfigError` too when several of these have the name.
+    """
+    found = [path for path in owners(settings).values() if path.stem == name and path.is_file()]
+    if name in configs(settings) or not found:
+        return config_of(settings, name)
+    if len(found) > 1:
+        raise ConfigError(
+            f"Several configs have the name {name!r}: {', '.join(map(str, sorted(found)))}.",
+            next_step="Name the one you mean by its path.",
+        )
+    return found[0]
+
+
 def register(settings: PipelineSettings, config: Path) -> str:
     """Make the dataset of `config` known by its name, which is returned. Raises `ConfigError` when
     another config has the name.

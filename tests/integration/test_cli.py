@@ -41,9 +41,9 @@ FINDING_KEYS = {
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
     *("init", "check", "report", "explain", "plan", "approve", "reject"),
-    *("publish", "run", "status"),
+    *("publish", "run", "status", "history"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
-    *("up", "ui", "demo", "sandbox", "schema"),
+    *("up", "ui", "notify", "metrics", "prune", "demo", "sandbox", "schema"),
 )
 TABLES = {"axon": {"file": "axon.csv"}, "vesicle": {"file": "vesicle.csv"}}
 BROKEN_TABLES = {"axon": {"file": "axon.csv"}, "vesicle": {"file": "broken.csv"}}
