@@ -194,8 +194,7 @@ def in_order(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[None
     """While `query` is copied to a file: a second thread for a UNION ALL where there is but one,
     for DuckDB 2.0 alone writes the last of its selects first.
     """
-    threads = connection.execute("SELECT current_setting('threads')").fetchone()
-    alone = threads == (1,) and "UNION ALL" in query
+    alone = "UNION ALL" in query and _value(connection, "threads") == 1
     if alone:
         connection.execute("SET threads = 2")
     try:
@@ -217,14 +216,15 @@ def write_sorted(
     does not give back to the other, so they come one after the other, when both can use the disk.
     Where that is too little still, one thread does it: each holds memory of its own.
     """
-    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
     try:
         _write_sorted(connection, query, order, path, columns)
     except duckdb.OutOfMemoryException:
+        threads = _value(connection, "threads")
         connection.execute("SET threads = 1")
-        _write_sorted(connection, query, order, path, columns)
-    finally:
-        connection.execute(f"SET threads = {threads}")
+        try:
+            _write_sorted(connection, query, order, path, columns)
+        finally:
+            connection.execute(f"SET threads = {threads}")
 
 
 def _write_sorted(
@@ -344,7 +344,7 @@ def given(
 @contextmanager
 def _setting(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> Iterator[None]:
     """`name` set to `value` inside; where that is so already, it is left to whoever set it."""
-    if connection.execute("SELECT current_setting(?)", [name]).fetchall() == [(value,)]:
+    if _value(connection, name) == value:
         yield
         return
     connection.execute(f"SET {name} = {literal(value)}")
@@ -352,6 +352,12 @@ def _setting(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> It
         yield
     finally:
         connection.execute(f"RESET {name}")
+
+
+def _value(connection: duckdb.DuckDBPyConnection, name: str) -> Any:
+    """What the setting `name` is now."""
+    [(value,)] = connection.execute(f"SELECT current_setting({literal(name)})").fetchall()
+    return value
 
 
 def flush(path: Path) -> None:

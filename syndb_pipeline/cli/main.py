@@ -300,7 +300,7 @@ def main() -> None:
     """Entry point of `syndb-pipeline`: runs a command and exits with a code of `errors.Exit`."""
     # What the imports make stays for good: looking through it for garbage again and again takes a
     # seventh of a short command.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # a service manager's stop ends as Ctrl+C does: with a message

@@ -9,12 +9,13 @@ page, import this module.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from copy import copy
+from typing import Final, Self
 
 import pandera.polars as pa
 import polars as pl
-from jinja2 import Environment, PackageLoader
 from pandera.api.polars.types import PolarsData
+from pandera.backends.polars.components import ColumnBackend
 
 from syndb_pipeline.contract import vocabularies
 from syndb_pipeline.contract.checks import Check, CheckedTable
@@ -38,6 +39,18 @@ def _check(check: Check) -> pa.Check:
     return pa.Check(holds, name=check.code)
 
 
+class _Column(pa.Column):
+    """A column of a schema that is made for one validation: what pandera copies of it, deeply each
+    time, need not be another one in its parts.
+    """
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return copy(self)
+
+
+_Column.register_backend(pl.LazyFrame, ColumnBackend)
+
+
 def schema_of(table: CheckedTable) -> pa.DataFrameSchema:
     """The schema of `table`.
 
@@ -46,7 +59,7 @@ def schema_of(table: CheckedTable) -> pa.DataFrameSchema:
     """
     return pa.DataFrameSchema(
         {
-            name: pa.Column(
+            name: _Column(
                 POLARS_TYPES[column.kind],
                 checks=[_check(check) for check in column.checks],
                 nullable=not column.required,
@@ -85,6 +98,8 @@ def data_dictionary() -> str:
     """The contract as a Markdown page: every table and column with type, unit, bounds, vocabulary
     and source, then the vocabularies.
     """
+    from jinja2 import Environment, PackageLoader  # no stage writes a page
+
     environment = Environment(loader=PackageLoader("syndb_pipeline.contract", ""))
     page = environment.get_template("dictionary.md.jinja").render(
         tables=TABLES.values(),

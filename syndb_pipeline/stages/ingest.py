@@ -18,6 +18,7 @@ import duckdb
 
 from syndb_pipeline.base.digests import digest_of, in_pairs
 from syndb_pipeline.base.engine import literal, parquet, write_parquet
+from syndb_pipeline.checks.cells.pandera_judge import import_ahead
 from syndb_pipeline.contract.tables import TABLE_ORDER, TABLES
 from syndb_pipeline.readers import casts, corrections, files, summary_words
 from syndb_pipeline.readers.fence import Fence
@@ -78,6 +79,7 @@ def run(context: Context, folder: Path) -> Result:
     """Read every table of the config into `folder`. What is wrong with a file is a finding;
     `PipelineError` if one changes meanwhile.
     """
+    import_ahead()  # of what validate judges with, while DuckDB reads
     (folder / "tables").mkdir()
     reading = context.store.scratch / "reading"
     shutil.rmtree(reading, ignore_errors=True)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -187,8 +188,9 @@ def failing_cells(
     sample = sample or sampled(query, rows)
     found: Counts = Counter()
     chosen = connection.sql(sample).to_arrow_table()
-    yield from _judged(connection, chosen, table, found)
-    if chosen.num_rows < rows:
+    every = chosen.num_rows == rows
+    yield from _judged(connection, chosen, table, found, counted if every else None)
+    if not every:
         _judge_extremes(connection, query, table, {column for _, column in counted})
     if counted != found:  # more rows fail than were chosen
         fails = " OR ".join(check.fails for check in compile_checks(table))
@@ -205,14 +207,20 @@ def failing_cells(
 
 
 def _judged(
-    connection: duckdb.DuckDBPyConnection, rows: Any, table: CheckedTable, found: Counts
+    connection: duckdb.DuckDBPyConnection,
+    rows: Any,
+    table: CheckedTable,
+    found: Counts,
+    counted: Counts | None = None,
 ) -> Iterator[int]:
     """The number of cells of the Arrow table `rows` that fail, while they are in the view
-    `FAILING`; added to `found`.
+    `FAILING`; added to `found`. `counted` are those that fail in SQL, where that is known.
     """
     failing, counts = _failing(rows, table)
-    with _registered(connection, _JUDGED, rows):
-        _compare(table, count_failing(connection, f"FROM {_JUDGED}", table)[1], counts)
+    if counted is None:
+        with _registered(connection, _JUDGED, rows):
+            _, counted = count_failing(connection, f"FROM {_JUDGED}", table)
+    _compare(table, counted, counts)
     found.update(counts)
     if failing.height:
         with _registered(connection, FAILING, failing.to_arrow()):
@@ -322,6 +330,18 @@ def _failing(rows: Any, table: CheckedTable) -> tuple[pl.DataFrame, Counts]:
     )
     counts = failing.group_by("code", "col").len().rows()
     return failing, Counter({(code, column): count for code, column, count in counts})
+
+
+def import_ahead() -> None:
+    """Import pandera in a thread of its own, while this one waits for DuckDB: it takes a quarter of
+    a second. What asks for it sooner waits for that thread.
+    """
+    _pyarrow()  # which both would import otherwise
+    Thread(target=_import_schema).start()
+
+
+def _import_schema() -> None:
+    import syndb_pipeline.contract.schema  # noqa: F401
 
 
 def _pyarrow() -> Any:

@@ -78,6 +78,8 @@ class _Words:
 
     def findings(self) -> list[Finding]:
         self._count()
+        if self.vocabulary and self._are_as_syndb_writes():
+            return []
         findings = []
         if sums := self._sums():
             says = summary_words.listed([written for *_, written in sums.first])
@@ -137,6 +139,11 @@ class _Words:
                     f"""UPDATE words SET kind = if({no_value}, 'no value', 'unknown')
                         WHERE position IN (SELECT row_number FROM {FAILING})"""
                 )
+
+    def _are_as_syndb_writes(self) -> bool:
+        """Whether all `words` are known, without capitals, so that none asks for another look."""
+        capitals = "len(list_filter(spellings, lambda word: word <> lower(word))) > 0"
+        return not self.table.some(f"FROM words WHERE kind <> 'known' OR {capitals}")
 
     def _in(self, words: str) -> str:
         """SQL: a row has one of `words`, a list or query of folded words."""

@@ -8,7 +8,7 @@ value" (`cells/markers.py`), keys that find no row (`references`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import log2, log10
 from pathlib import Path
@@ -195,60 +195,94 @@ def check_rounded(
             numbers[name] = long_number(quote(name), stored=stored)
     if not numbers:
         return []
-    # Mostly the first rows have no long id, and no column needs a look of its own.
-    counts = ", ".join(f"count({number})" for number in numbers.values())
-    some = data.row(f"SELECT {counts} FROM (FROM {parquet(path)} LIMIT {_SAMPLE})")
-    long = dict(zip(numbers, some, strict=True))
+    # Mostly nothing in the first rows hints at a grid, and no column needs a look of its own.
+    first = f"(FROM {parquet(path)} LIMIT {_SAMPLE})"
+    some = data.row(
+        f"SELECT {', '.join(f'list({each})' for each in numbers.values())} FROM {first}"
+    )
+    long = {
+        name: _ids(name, numbers[name], first)
+        for name, ids in zip(numbers, some, strict=True)
+        if name != "cid" and _may_be_on_grid({abs(each) for each in ids or () if each is not None})
+    }
+    likely = _judge(data, [*long.values()])
     for name in sorted(numbers, key=lambda name: name != "cid"):
-        if not (hinted if name == "cid" else long[name]):
+        if not (hinted if name == "cid" else name in likely):
             continue
-        number = numbers[name]
-        source = (
-            f"(SELECT file_row_number AS row, {quote(name)} AS value, abs({number}::HUGEINT) AS v "
-            f"FROM {parquet(path, row_number=True)})"
-        )
-        sample = f"(FROM {source} LIMIT {_SAMPLE})"
         targets = [target for target in declared[name].targets if target in data.ids]
-        asked = name == "cid" or (_judge(data, sample) and _finds_rows(data, sample, targets))
-        if asked and (verdict := _judge(data, source)):
+        if name != "cid" and not _finds_rows(data, long[name], targets):
+            continue
+        source = _ids(name, numbers[name], parquet(path, row_number=True), "file_row_number AS row")
+        if verdict := _judge(data, [source]).get(name):
             grid = verdict.grid
-            on_it = f"SELECT row, value FROM {source} WHERE {grid.long} AND {grid.on_it}"
-            (first,) = data.row(f"SELECT arg_min(value::VARCHAR, row) FROM ({on_it})")
-            values = {"value": first, "rounded_by": grid.rounded_by, **_described(verdict)}
+            on_it = f"SELECT row, value FROM ({source}) WHERE {grid.long} AND {grid.on_it}"
+            (example,) = data.row(f"SELECT arg_min(value::VARCHAR, row) FROM ({on_it})")
+            values = {"value": example, "rounded_by": grid.rounded_by, **_described(verdict)}
             findings += data.findings(ROUNDED, table, name, on_it, **values)
     return findings
 
 
-def _finds_rows(data: Dataset, sample: str, targets: Collection[str]) -> bool:
-    """Whether most of the ids of `sample` are keys of one of `targets`; they are where there are
-    none."""
+def _may_be_on_grid(ids: Collection[int]) -> bool:
+    """Whether more than half of the different long `ids` are doubles, or end in a zero, as all do
+    that are on a grid."""
+    doubles = [int(float(each)) == each for each in ids if each > EXACT_FLOAT]
+    zeros = [[each % 10 == 0 for each in ids if each >= least] for least in (0, 10**16)]
+    return any(sum(found) * 2 > len(found) for found in (doubles, *zeros))
+
+
+def _ids(name: str, number: str, source: str, row: str = "") -> str:
+    """A query for the ids of a column: its name, value as it is there, v as a number."""
+    cells = f"{literal(name)} AS col, {quote(name)} AS value, abs({number}::HUGEINT) AS v"
+    return f"SELECT {', '.join([cells, *filter(None, [row])])} FROM {source}"
+
+
+def _finds_rows(data: Dataset, ids: str, targets: Collection[str]) -> bool:
+    """Whether most of `ids`, a query of `_ids`, are keys of one of `targets`; they are where there
+    are none."""
     if not targets:
         return True
-    named = f"SELECT DISTINCT value::VARCHAR AS id FROM {sample} WHERE v IS NOT NULL"
+    named = f"SELECT DISTINCT value::VARCHAR AS id FROM ({ids}) WHERE v IS NOT NULL"
     found, every = data.row(
         f"SELECT count(*) FILTER (id IN ({_keys(data, targets)})), count(*) FROM ({named})"
     )
     return bool(found * 2 > every)
 
 
-def _judge(data: Dataset, source: str) -> _Verdict | None:
-    """The grid on which the different ids v of `source` are, the least likely one; None where
-    chance gives it."""
-    distinct = f"SELECT DISTINCT v FROM {source} WHERE v IS NOT NULL"
-    (ids,) = data.row(f"CREATE OR REPLACE TEMP TABLE long_ids AS {distinct}")
-    found = [_on_grid(data, grid) for grid in _GRIDS.values()] if ids else []
-    likely = [verdict for verdict in found if verdict and verdict.bits >= _UNLIKELY]
-    return max(likely, key=lambda verdict: verdict.bits, default=None)
-
-
-def _on_grid(data: Dataset, grid: Grid) -> _Verdict | None:
-    ids, found, wider, bits, low, high = data.row(
-        f"""SELECT count(*), count(*) FILTER (on_it), count(*) FILTER (on_it AND wider),
-                coalesce(sum(bits) FILTER (on_it), 0), coalesce(min(bits) FILTER (on_it), 0),
-                coalesce(max(bits) FILTER (on_it), 0)
-            FROM (SELECT {grid.on_it} AS on_it, {grid.wider} AS wider, {grid.bits} AS bits
-                FROM long_ids WHERE {grid.long})"""
+def _judge(data: Dataset, columns: Sequence[str]) -> dict[str, _Verdict]:
+    """By column, each a query of `_ids`, the grid on which its different ids are, the least likely
+    one; no columns where chance gives it."""
+    if not columns:
+        return {}
+    tests, counts = [], []
+    for name, grid in _GRIDS.items():
+        # In a CASE, as a logarithm of 0 would end the query.
+        for what in ("on_it", "wider", "bits"):
+            tests.append(f"CASE WHEN {grid.long} THEN {getattr(grid, what)} END AS {what}_{name}")
+        on_it, wider, bits = (f"{what}_{name}" for what in ("on_it", "wider", "bits"))
+        counts.append(
+            f"""row(count(*) FILTER ({grid.long}), count(*) FILTER ({on_it}),
+                count(*) FILTER ({on_it} AND {wider}), coalesce(sum({bits}) FILTER ({on_it}), 0),
+                coalesce(min({bits}) FILTER ({on_it}), 0),
+                coalesce(max({bits}) FILTER ({on_it}), 0))"""
+        )
+    ids = " UNION ALL ".join(f"(SELECT col, v FROM ({column}))" for column in columns)
+    found = data.fetch(
+        f"""SELECT col, {", ".join(counts)} FROM (SELECT *, {", ".join(tests)}
+            FROM (SELECT DISTINCT col, v FROM ({ids}) WHERE v IS NOT NULL)) GROUP BY col"""
     )
+    verdicts = {
+        column: [_on_grid(*each) for each in zip(_GRIDS.values(), measured, strict=True)]
+        for column, *measured in found
+    }
+    return {
+        column: max(likely, key=lambda verdict: verdict.bits)
+        for column, each in verdicts.items()
+        if (likely := [verdict for verdict in each if verdict and verdict.bits >= _UNLIKELY])
+    }
+
+
+def _on_grid(grid: Grid, counts: tuple[int, int, int, float, float, float]) -> _Verdict | None:
+    ids, found, wider, bits, low, high = counts
     if found * 2 <= ids or (wider == found and found * grid.wider_bits >= _SURELY_STEPPED):
         return None
     share = found / ids

@@ -69,17 +69,18 @@ def take_out(read: JustRead, scratch: Path) -> Found:
     lines. `scratch` is a folder for files of its own.
     """
     cells = "STRUCT(col VARCHAR, raw VARCHAR)[]"
-    read.connection.execute(
-        f"""CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells {cells});
-            INSERT INTO stray {_empty_rows(read)}"""
-    )
+    read.fetch(f"CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells {cells})")
     # Planning the long query takes as long as reading a small table; most have no cell for it to
     # look at.
-    if read.has_cells:
-        read.connection.execute(f"INSERT INTO stray {_bad_rows(read)}")
-    first = [row for rows in head_rows.first_rows(read) for row in rows]
-    known = dict(read.fetch("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]))
+    queries = [_empty_rows(read), *([_bad_rows(read)] if read.has_cells else [])]
+    some = sum(read.row(f"INSERT INTO stray {query}")[0] for query in queries) > 0
+    known = {}
+    if some:
+        first = [row for rows in head_rows.first_rows(read) for row in rows]
+        known = dict(read.fetch("SELECT row, kind FROM stray WHERE list_contains(?, row)", [first]))
     head = dict(head_rows.find(read, known))
+    if not some and not head:
+        return Found([*read.parts], [], [])
     kind = "header" if read.config.header_row is None else "words"
     for row, bad in head.items():
         texts = [{"col": name, "raw": raw} for name, raw in bad.items()]

@@ -8,10 +8,10 @@ thresholds (`magnitudes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from math import log10, sqrt
+from math import isfinite, log10, sqrt
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,8 +43,8 @@ Square = Sequence[Sequence[float | None]]
 @dataclass(frozen=True, slots=True)
 class _Near:
     """What a sample says of children and parents, by the axes they share, in order: medians of the
-    absolute values of either, correlations, mean distances; `rows` looked at, and `parents` at
-    different places.
+    absolute values of either, correlations, mean distances; `rows` looked at, and what counts
+    `parents` at different places.
     """
 
     axes: tuple[str, ...]
@@ -53,7 +53,7 @@ class _Near:
     correlations: Square
     distances: Square
     rows: int
-    parents: int
+    parents: Callable[[], int]
 
 
 def check_places(data: Related) -> list[Finding]:
@@ -99,29 +99,37 @@ def _look(data: Related, name: str, column: str, parent: str, axes: tuple[str, .
     # An exact median holds all its values in memory; a fixed stride is as good here.
     every = max(1, data.rows(name) // SAMPLE_ROWS)
     ids = parquet(written(data.context, "assign_ids", "ids")[parent])
-    mine, theirs = ([f"{side}.{axis}" for axis in axes] for side in "cp")
-    finite = f"FILTER ({' AND '.join(f'isfinite({cell})' for cell in (*mine, *theirs))})"
-
-    def as_list(aggregates: Iterable[str]) -> str:
-        known = (f"CASE WHEN isfinite({each}) THEN {each} END" for each in aggregates)
-        return f"[{', '.join(known)}]"
-
-    def square(aggregate: str) -> str:
-        rows = (as_list(aggregate.format(one, other) for other in theirs) for one in mine)
-        return f"[{', '.join(rows)}]"
-
-    found = data.row(f"""
-        SELECT {as_list(f"quantile_disc(abs({cell}), 0.5)" for cell in mine)},
-            {as_list(f"quantile_disc(abs({cell}), 0.5)" for cell in theirs)},
-            {square(f"corr({{}} / 1e9, {{}} / 1e9) {finite}")},
-            {square(f"avg(abs({{}} - {{}})) {finite}")},
-            count(*) {finite}, count(DISTINCT ({", ".join(theirs)})) {finite}
-        FROM (SELECT r.{quote(column)} AS parent, {", ".join(axes)}
-            FROM {parquet(data.tables[name])}
+    count = len(axes)
+    mine, theirs = ([f"{side}{axis}" for axis in range(count)] for side in "cp")
+    cells = [*mine, *theirs]
+    own, others = (
+        ", ".join(f"{axis} AS {cell}" for axis, cell in zip(axes, side, strict=True))
+        for side in (mine, theirs)
+    )
+    near = f"""(SELECT *, {" AND ".join(f"isfinite({cell})" for cell in cells)} AS finite
+        FROM (SELECT r.{quote(column)} AS parent, {own} FROM {parquet(data.tables[name])}
             POSITIONAL JOIN {parquet(data.relations[name])} r WHERE r.row_number % {every} = 0) c
-        JOIN (SELECT i.cid, {", ".join(axes)} FROM {parquet(data.tables[parent])}
-            POSITIONAL JOIN {ids} i) p ON c.parent = p.cid""")
-    return _Near(axes, *found)
+        JOIN (SELECT i.cid, {others} FROM {parquet(data.tables[parent])}
+            POSITIONAL JOIN {ids} i) p ON c.parent = p.cid)"""
+    medians = [f"quantile_disc(abs({cell}), 0.5)" for cell in cells]
+    pairs = [f"{one}{{}} {other}" for one in mine for other in theirs]
+    correlations = [f"corr({pair.format(' / 1e9,')} / 1e9)" for pair in pairs]
+    distances = [f"avg(abs({pair.format(' -')}))" for pair in pairs]
+    wanted = [f"{each} FILTER (finite)" for each in (*correlations, *distances, "count(*)")]
+    # Whether they are finite is asked here: DuckDB would take three times as long to plan it.
+    *found, rows = data.row(f"SELECT {', '.join([*medians, *wanted])} FROM {near}")
+    known = [each if each is not None and isfinite(each) else None for each in found]
+    different = f"SELECT count(DISTINCT ({', '.join(theirs)})) FILTER (finite) FROM {near}"
+    lines = [known[at : at + count] for at in range(0, len(known), count)]
+    return _Near(
+        axes,
+        small=lines[0],
+        large=lines[1],
+        correlations=lines[2 : 2 + count],
+        distances=lines[2 + count :],
+        rows=rows,
+        parents=lambda: data.row(different)[0],
+    )
 
 
 # -- axes
@@ -152,16 +160,14 @@ def _follow(near: _Near, moved: Sequence[tuple[int, int]]) -> bool:
     their own.
     """
     pairs = _pairs(near.correlations, moved)
-    return (
-        bool(pairs)
-        and near.parents >= magnitudes.FEWEST_PARENTS
-        and all(
-            other >= magnitudes.CORRELATED
-            and other - own >= magnitudes.CLEARLY
-            and other * sqrt(near.parents - 2)
-            >= magnitudes.BY_CHANCE * sqrt(max(0.0, 1 - other**2))
-            for other, own in pairs
-        )
+    if not pairs or not all(
+        other >= magnitudes.CORRELATED and other - own >= magnitudes.CLEARLY for other, own in pairs
+    ):
+        return False
+    parents = near.parents()
+    return parents >= magnitudes.FEWEST_PARENTS and all(
+        other * sqrt(parents - 2) >= magnitudes.BY_CHANCE * sqrt(max(0.0, 1 - other**2))
+        for other, _ in pairs
     )
 
 
