@@ -31,6 +31,6 @@ def notices(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> 
         for problem in notify(settings, wait=0, log=said.append):
             context.log.warning(problem)
             said.append(f"Not notified: {problem}")
-    except PipelineError as error:
+    except (PipelineError, OSError) as error:
         said.append(str(error))
     return dg.SkipReason("\n".join(said) or "Nothing new to say.")

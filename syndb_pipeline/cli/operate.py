@@ -105,7 +105,7 @@ def prune(
         sizes[each.kind] += each.bytes
     counts = Counter(each.kind for each in removed)
     for kind, count in counts.items():
-        typer.echo(f"{verb} {count:,} {kind}, {decimal(sizes[kind])}")
+        typer.echo(f"{verb} {kind}: {count:,}, {decimal(sizes[kind])}")
     if not removed:
         typer.echo("Nothing is old enough to be removed.")
     for note in notes:

@@ -118,10 +118,16 @@ def notify(
         A sentence for each message that did not arrive. It is due again the next time.
 
     Raises:
-        PipelineError: Another process is sending, or a channel's secret is not at hand.
+        PipelineError: Another process is sending.
+        OSError: What was said cannot be kept; nothing more is sent then.
     """
     if not settings.notify:
         return []
+
+    def keep() -> None:
+        text = _Kept(channels=kept).model_dump_json(indent=1)
+        write_atomically(settings.state / "notices.json", text + "\n")
+
     problems = []
     with hold(settings.state / ".notices.lock", "Notifications are being sent.", wait=wait):
         lines, before = overview(settings), said(settings)
@@ -130,6 +136,7 @@ def notify(
             notices, states = _due(channel, lines, own.states)
             now = own.model_copy(update={"states": states, "undelivered": ""})
             if notices:
+                keep()  # where the disk is full, it would be sent again and again
                 try:
                     deliver(settings, channel, message(settings, notices, own.messages))
                 except PipelineError as error:
@@ -141,8 +148,7 @@ def notify(
             if now != own:
                 # After each message, so that a crash repeats one at most.
                 kept[_key(channel)] = now
-                text = _Kept(channels=kept).model_dump_json(indent=1)
-                write_atomically(settings.state / "notices.json", text + "\n")
+                keep()
     return problems
 
 
@@ -194,8 +200,8 @@ def message(settings: PipelineSettings, notices: list[Notice], number: int = 0) 
     messages; one that is sent again has the same `id`."""
     described = [_described(settings, notice) for notice in notices]
     text = "\n\n".join("\n".join(_lines(each)) for each in described[:_SHOWN])
-    if more := len(described) - _SHOWN:
-        text += f"\n\n... and {more} more. All: syndb-pipeline status" if more > 0 else ""
+    if len(described) > _SHOWN:
+        text += f"\n\n... and {len(described) - _SHOWN} more: syndb-pipeline status"
     host, file = socket.gethostname(), settings.file or "the default settings"
     return {
         "version": 1,

@@ -14,7 +14,8 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from dagster_defs.prune import prune_runs
+from dagster_defs.prune import prune_job, prune_runs
+from dagster_defs.resources import PipelineResource
 from syndb_pipeline.cli import terminal
 from syndb_pipeline.config.operating_settings import Retention
 from syndb_pipeline.config.settings import PipelineSettings
@@ -172,6 +173,13 @@ def test_old_runs_go_with_all_they_left_but_the_last_ones(lab: Lab) -> None:
         assert instance.all_logs(ran[1])
         assert prune_runs(settings, dry_run=False, **options) == Pruned()
 
+        write(lab.records.folder / f".receipt.json.{'e' * 32}", days=9)
+        pipeline = PipelineResource(pipeline_file=str(lab.root / "pipeline.yaml"))
+        by_job = prune_job.execute_in_process(instance=instance, resources={"pipeline": pipeline})
+        [event] = [each for each in by_job.all_events if each.is_successful_output]
+        metadata = event.step_output_data.metadata
+        assert [metadata[key].value for key in ("removed", "bytes")] == [1, 100]
+
 
 def test_the_command_says_what_it_would_remove(worn: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     # The entry point is the installed package's, which may be of before this command.
@@ -180,7 +188,7 @@ def test_the_command_says_what_it_would_remove(worn: Lab, monkeypatch: pytest.Mo
     shutil.copy(worn.root / "pipeline.yaml", command.folder)
     worn.root.joinpath("state").rename(command.folder / "state")
     said = command.call("prune", "--dry-run")
-    assert said.code == 0 and "would remove 5 leftovers" in said.out
+    assert said.code == 0 and "would remove leftovers: 5, 500 bytes" in said.out
     report = json.loads(command.call("prune", "--json").out)
     assert report["bytes"] == sum(each["bytes"] for each in report["removed"]) == 500
     assert command.call("prune").out == "Nothing is old enough to be removed.\n"

@@ -3,6 +3,7 @@ nowhere but in the environment."""
 
 from __future__ import annotations
 
+import errno
 import json
 import socketserver
 import sys
@@ -264,6 +265,15 @@ def test_state_that_is_damaged_or_held(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(lines_of(tmp_path / "said.jsonl")) == 1
     notify(settings)
     assert len(lines_of(tmp_path / "said.jsonl")) == 2
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (settings.state / "notices.json").unlink()
+    monkeypatch.setattr(notifying, "write_atomically", full)
+    with pytest.raises(OSError):
+        notify(settings)
+    assert len(lines_of(tmp_path / "said.jsonl")) == 2, "nothing is sent that cannot be kept"
 
 
 @pytest.mark.parametrize(
