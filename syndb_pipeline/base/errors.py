@@ -6,7 +6,12 @@ Belongs here: the one exception type users see and its kinds. Does not: findings
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import re
 from enum import IntEnum
+from typing import Final
 
 
 class Exit(IntEnum):
@@ -117,28 +122,99 @@ class Interrupted(PipelineError):
     exit = Exit.INTERRUPTED
 
 
+_AGAIN = "then give the same command again."
+
+_WRITING: Final = {
+    errno.ENOSPC: ("its disk is full", "Make room there"),
+    errno.EDQUOT: ("your quota on its disk is used up", "Make room there, or have it raised"),
+    errno.EFBIG: (
+        "a file may not become as large as this one",
+        "Raise the limit (`ulimit -f` shows that of this shell), or use another disk",
+    ),
+    errno.EROFS: (
+        "its disk can only be read",
+        "Have it mounted for writing, or name another folder",
+    ),
+}
+"""Errors of the file that is written, also where another is read at the time."""
+
+_FAULTS: Final = _WRITING | {
+    errno.EACCES: (
+        "this user may not open or change it",
+        "Have the right to it given to this user, or name another place",
+    ),
+    errno.EMFILE: (
+        "this process has as many files open as it may",
+        "Raise the limit (`ulimit -n` shows that of this shell)",
+    ),
+    errno.ENFILE: ("the machine has as many files open as it may", "End other programs"),
+    errno.EIO: ("its disk failed", "Have the disk looked at"),
+    errno.ESTALE: ("its share is away", "See whether it is mounted"),
+}
+_FAULTS[errno.EPERM] = _FAULTS[errno.EACCES]
+_FAULTS[0] = ("cannot be written; its disk may be full, or fail", "Look at that disk")
+"""All that SQLite says of many of them."""
+
+_IN_WORDS: Final = {os.strerror(code): code for code in _FAULTS if code} | {
+    "disk is full": errno.ENOSPC,
+    "attempt to write a readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
+    "disk I/O error": 0,
+}
+"""What DuckDB and SQLite say of them."""
+
+_RUNS = "Dagster's database of runs, in the folder DAGSTER_HOME or `dagster` of the state folder"
+
+_QUOTED = re.compile(r'\\?"(/[^"\\]+)')
+_BESIDE = re.compile(r"\.([^/]+)\.[0-9a-f]{32}$")
+"""The name of a file or folder that is written beside the one whose place it takes."""
+
+
 def of_the_machine(error: Exception) -> PipelineError | None:
     """What a person reads about an error that the machine made: no room, no memory, a file it does
     not give. None for a mistake of ours.
     """
     import duckdb  # whoever only reads settings waits for none of it
 
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) and "disk" not in str(error):
         return PipelineError(
             "The memory limit is too small for this dataset.",
             next_step="Raise memory_limit in config/pipeline.yaml, or set SYNDB_MEMORY_LIMIT.",
         )
-    if "disk is full" in str(error) or "No space left on device" in str(
-        error
-    ):  # said by SQLite beneath Dagster, and by DuckDB
-        return PipelineError(
-            "The disk of the state folder is full.",
-            next_step="Make room, then give the same command again.",
-        )
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return PipelineError(
-            f"{place}{error.strerror or error}.",
-            next_step="Put that right, then give the same command again.",
-        )
-    return None
+        code, place = error.errno, _place(error)
+    elif isinstance(error, duckdb.Error) or type(error).__module__.startswith(("sql", "_sql")):
+        said = str(error)
+        code = next((known for words, known in _IN_WORDS.items() if words in said), None)
+        quoted = _QUOTED.search(said)
+        place = quoted[1] if quoted else "" if isinstance(error, duckdb.Error) else _RUNS
+    else:
+        return None
+    if code in _FAULTS:
+        reason, step = _FAULTS[code]
+        where = _BESIDE.sub(r"\1", place) or "A file in the state folder"
+        return PipelineError(f"{where}: {reason}.", next_step=f"{step}; {_AGAIN}")
+    if not isinstance(error, OSError):
+        return None
+    return PipelineError(
+        f"{f'{place}: ' if place else ''}{error.strerror or error}.",
+        next_step=f"Put that right, {_AGAIN}",
+    )
+
+
+def _place(error: OSError) -> str:
+    """The file that an error is about. One of writing does not say it; the file that is open in the
+    frames it went through does."""
+    if error.errno in _WRITING and error.filename2:
+        return os.fsdecode(error.filename2)
+    if error.filename:
+        return os.fsdecode(error.filename)
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        known = trace.tb_frame.f_locals
+        for value in [*known.values()]:
+            if isinstance(value, io.IOBase) and {*getattr(value, "mode", "")} & {*"wax+"}:
+                name = getattr(value, "name", 0)  # a number where a descriptor was opened
+                place = str(known.get("path", place) if isinstance(name, int) else name)
+        trace = trace.tb_next
+    return place

@@ -511,9 +511,15 @@ def test_a_trouble_of_the_machine_is_told_in_words(
 ) -> None:
     config = lab.add("good")
     for trouble, told in (
-        (duckdb.IOException("No space left on device"), "The disk of the state folder is full."),
+        (
+            duckdb.IOException("No space left on device"),
+            "A file in the state folder: its disk is full.",
+        ),
         (duckdb.OutOfMemoryException("could not allocate"), "The memory limit is too small for"),
-        (PermissionError(13, "Permission denied", "/a/file"), "/a/file: Permission denied."),
+        (
+            PermissionError(13, "Permission denied", "/a/file"),
+            "/a/file: this user may not open or change it.",
+        ),
     ):
 
         def troubled(context: Context, folder: Path, trouble: Exception = trouble) -> Result:
