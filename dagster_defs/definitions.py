@@ -6,9 +6,9 @@ Belongs here: assembling. Does not: any definition.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -18,10 +18,8 @@ from dagster_defs.jobs import JOBS
 from dagster_defs.notices import notices
 from dagster_defs.prune import prune_job, prune_schedule
 from dagster_defs.resources import PipelineResource
-from dagster_defs.schedules import build_schedules
 from dagster_defs.sensors import SENSORS
-from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.stages.runner import STAGES
 
 
 def build_defs(
@@ -29,29 +27,27 @@ def build_defs(
     *,
     resources: Mapping[str, object] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
-    with_schedules: bool = True,
+    automation: dg.AutomationCondition[Any] | None = None,
 ) -> dg.Definitions:
     """All definitions for the pipeline that `pipeline_file` describes; found as the command line
     finds it when left out.
 
-    `resources` and `loggers` replace ours of the same name. A config that cannot be used takes its
-    schedule with it and nothing else; what is wrong with it is logged here and shown by the sensor
-    `discover_datasets` at each tick. Without schedules, no config is read at all.
+    `resources` and `loggers` replace ours of the same name. With `automation` the stages from
+    validate on follow by themselves whenever it holds, e.g. `AutomationCondition.eager()`; ingest
+    is left to sensors and people, publish to jobs. No config is read here: what is wrong with one
+    is shown by the sensor `discover_datasets` at each tick.
     """
-    try:
-        schedules, problems = (
-            build_schedules(load_settings(pipeline_file)) if with_schedules else ([], [])
-        )
-    except ConfigError as error:
-        schedules, problems = [], [str(error)]
-    for problem in problems:
-        logging.getLogger(__name__).warning(problem)
+
+    def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+        follows = spec.key.to_user_string() in STAGES and spec.deps
+        return spec.replace_attributes(automation_condition=automation) if follows else spec
+
     return dg.Definitions(
-        assets=ASSETS,
+        assets=dg.map_asset_specs(automated, ASSETS) if automation else ASSETS,
         asset_checks=CHECKS,
         jobs=[*JOBS, prune_job],
         sensors=[*SENSORS, notices],
-        schedules=[*schedules, prune_schedule],
+        schedules=[prune_schedule],
         resources={
             "pipeline": PipelineResource(
                 pipeline_file=str(pipeline_file) if pipeline_file else None

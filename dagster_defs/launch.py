@@ -185,7 +185,7 @@ def _job(name: str) -> dg.JobDefinition:
     # own.
     usual = dg.colored_console_logger
     console = dg.LoggerDefinition(_console, usual.config_schema, usual.description)
-    return build_defs(loggers={"console": console}, with_schedules=False).resolve_job_def(name)
+    return build_defs(loggers={"console": console}).resolve_job_def(name)
 
 
 _say: ContextVar[Callable[[str], None]] = ContextVar("_say")

@@ -7,9 +7,10 @@ Belongs here: the one Dagster resource. Does not: the settings' meaning
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,11 +18,15 @@ from pydantic import Field
 
 from dagster_defs.lost_runs import process_tags
 from dagster_defs.progress import told_in
+from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.records import How
 from syndb_pipeline.state.registry import config_of
 from syndb_pipeline.state.stage import Context
+
+DESTINATION = "syndb/destination"
+"""Tag of a run that publishes unattended: `dagster.yaml` says how many may at one destination."""
 
 _command: ContextVar[How | None] = ContextVar("_command", default=None)
 """How the person who gave the command of this process approves; none in a run that the UI, a
@@ -79,9 +84,24 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return 0.0 if _command.get() else self.lock_wait_seconds
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Say in the run's tags which process it lives in, whoever started it."""
+        """Say in the run's tags which process it lives in, whoever started it, and how long it may
+        take.
+        """
         if context.run and context.instance:
-            context.instance.add_run_tags(context.run.run_id, process_tags(context.run.run_id))
+            tags = process_tags(context.run.run_id)
+            if (limit := self._limit(context.run.tags)) is not None:
+                tags["dagster/max_runtime"] = f"{limit.total_seconds():.0f}"
+            context.instance.add_run_tags(context.run.run_id, tags)
+
+    def _limit(self, tags: Mapping[str, str]) -> timedelta | None:
+        """How long the run with `tags` may take by its dataset's config."""
+        name = tags.get("dagster/partition")
+        if name is None or _command.get():
+            return None  # whoever gave a command can end it
+        try:
+            return self.dataset(name).max_runtime
+        except ConfigError:
+            return None  # the run says what is wrong with it
 
     def settings(self) -> PipelineSettings:
         """The pipeline's settings. Raises `ConfigError`."""

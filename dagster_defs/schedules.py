@@ -1,79 +1,70 @@
-"""A schedule for each dataset whose config has one.
+"""When a dataset is due by the `schedule` of its config.
 
-Belongs here: from a config's cron line to a Dagster schedule. Does not: what it runs (`jobs.py`).
+Belongs here: from a cron line, a time zone and what was asked for before, to whether to ask for a
+run now. Does not: Dagster's sensor around it (`sensors.py`).
 """
 
-# No `from __future__ import annotations`: Dagster reads the annotations of schedule functions as
-# types.
+from __future__ import annotations
 
-import re
-from hashlib import sha256
+from collections.abc import Callable
+from datetime import UTC, datetime
 
-import dagster as dg
+from dagster._utils.schedules import (
+    get_latest_completed_cron_tick,
+    get_next_cron_tick,
+    is_valid_cron_string,
+)
 
-from dagster_defs.jobs import approval, prepare, prepare_and_publish
-from dagster_defs.partitions import add_partition
-from dagster_defs.watching import UNATTENDED
-from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
-from syndb_pipeline.state.registry import configs
+from dagster_defs.watching import Answer, Outcome, Seen, settle
+from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.config.schedule_settings import Schedule
+from syndb_pipeline.config.settings import DatasetConfig
 
 
-def schedule_name(dataset: str) -> str:
-    """`nightly_<dataset>`; characters that Dagster does not take become `_`, and a short digest
-    then keeps two names apart.
+def due(
+    config: DatasetConfig,
+    schedule: Schedule,
+    seen: Seen | None,
+    *,
+    now: float,
+    outcome_of: Callable[[str], Outcome],
+) -> Answer:
+    """Decide about one dataset, with Dagster's own reading of cron lines and of time zones.
+
+    A schedule that is new, or was changed, waits for its next time. Of the times that were missed
+    while nothing ran, the last one is due, once; a run that failed for no fault of the data is
+    asked for again, later each time, until the next time comes.
+
+    Args:
+        config: The dataset.
+        schedule: Its schedule.
+        seen: What was remembered of it; None the first time.
+        now: Seconds since 1970.
+        outcome_of: What came of the run with a key.
+
+    Returns:
+        What to do, and what to remember. Keys are made of the dataset and the time that was due,
+        so that no time is answered twice, even by a sensor that was reset.
+
+    Raises:
+        ConfigError: The cron line has fields but no meaning.
     """
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", dataset)
-    return (
-        f"nightly_{plain}"
-        if plain == dataset
-        else f"nightly_{plain}_{sha256(dataset.encode()).hexdigest()[:6]}"
-    )
-
-
-def build_schedule(config: DatasetConfig) -> dg.ScheduleDefinition:
-    """The schedule of one dataset. Raises `dagster.DagsterInvalidDefinitionError` when its cron
-    line is none.
-    """
-    standing = config.publish.approval == "standing"
-    dataset = config.name
-
-    @dg.schedule(
-        name=schedule_name(dataset),
-        cron_schedule=config.schedule or "",
-        job=prepare_and_publish if standing else prepare,
-        description=(
-            f"Prepares {dataset}{' and publishes it under standing approval' if standing else ''}"
-            f" at {config.schedule} (UTC). From `schedule:` in {config.path}; switch it on here,"
-            " reload the definitions after changing the line."
-        ),
-    )
-    def at_its_time(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        add_partition(context.instance, dataset)
-        return dg.RunRequest(
-            partition_key=dataset,
-            run_config=approval(None) if standing else None,
-            tags={UNATTENDED: "true"},
+    if not is_valid_cron_string(schedule.cron):
+        raise ConfigError(
+            f"{config.path}: schedule: found {schedule.cron!r}, which is no cron line; write it"
+            ' like "0 2 * * *".'
         )
-
-    return at_its_time
-
-
-def build_schedules(settings: PipelineSettings) -> tuple[list[dg.ScheduleDefinition], list[str]]:
-    """The schedules of all known datasets, and what is wrong with the configs that could not be
-    used.
-    """
-    schedules, problems = [], []
-    for path in configs(settings).values():
-        try:
-            config = load_dataset(path)
-            if config.schedule:
-                schedules.append(build_schedule(config))
-        except PipelineError as error:
-            problems.append(str(error))
-        except dg.DagsterInvalidDefinitionError:
-            problems.append(
-                f"{path}: schedule: found {config.schedule!r}, which is no cron line; write it like"
-                ' "0 2 * * *".'
-            )
-    return schedules, problems
+    line = f"{schedule.cron} {schedule.time_zone}"
+    if seen is None or seen.answered != line or float(seen.last) > now:  # or the clock was set
+        seen = Seen(answered=line, last=str(now))
+    moment = datetime.fromtimestamp(now, UTC)
+    tick = get_latest_completed_cron_tick(schedule.cron, moment, schedule.time_zone)
+    if tick.timestamp() > float(seen.last):
+        time = f"{tick.astimezone(UTC):%Y-%m-%dT%H:%M}"
+        fresh = Seen(answered=line, last=str(tick.timestamp()), content=time).asked(config.name)
+        return Answer(fresh, run_key=fresh.run_key)
+    answer = settle(config.name, seen, now, outcome_of)
+    if answer.waiting or answer.run_key:
+        return answer
+    next_one = get_next_cron_tick(schedule.cron, moment, schedule.time_zone)
+    return Answer(answer.seen, waiting=f"next at {next_one:%Y-%m-%d %H:%M} {schedule.time_zone}")

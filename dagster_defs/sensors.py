@@ -1,13 +1,17 @@
-"""What Dagster watches by itself: new dataset configs, and files dropped beside them.
+"""What Dagster watches by itself: dataset configs, files dropped beside them, and the clock.
 
-Belongs here: the sensors. Does not: deciding whether files rest (`watching.py`).
+Belongs here: the sensors. Does not: deciding whether files rest (`watching.py`) or whether a
+schedule is due (`schedules.py`).
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of sensor functions as
 # types.
 
 import time
+from collections.abc import Collection, Mapping
 from functools import partial
+from types import MappingProxyType
+from typing import TypeAlias
 
 import dagster as dg
 from pydantic import ValidationError
@@ -16,11 +20,14 @@ from dagster_defs.failures import exit_of
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs
 from dagster_defs.partitions import DATASETS, changes
-from dagster_defs.resources import PipelineResource
-from dagster_defs.watching import Memory, Outcome, Seen, look
+from dagster_defs.resources import DESTINATION, PipelineResource
+from dagster_defs.schedules import due
+from dagster_defs.watching import UNATTENDED, Memory, Outcome, Seen, look
 from syndb_pipeline.base.errors import ConfigError, Exit
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.state.registry import away, configs, ignored, read_configs
+
+_Remembered: TypeAlias = dict[str, Seen]
 
 _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 """Exit codes after which the same files and config can only come to the same end."""
@@ -109,14 +116,8 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
     except ConfigError as error:
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
     memory, now = _memory(context.cursor), time.time()
-    # What cannot be used at this tick is remembered as long as its partition is there, so that the
-    # cursor cannot grow without end.
     partitions = set(context.instance.get_dynamic_partitions("dataset"))
-    seen = {
-        name: known
-        for name, known in memory.datasets.items()
-        if name in partitions and name not in usable
-    }
+    seen = _of_others(memory, usable, partitions)
     requests = []
     told = [f"Cannot be used: {problem}" for problem in problems]
     for name, config in usable.items():
@@ -135,26 +136,93 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
         if answer.waiting:
             told.append(f"{name}: {answer.waiting}")
         if answer.run_key:
-            standing = config.publish.approval == "standing"
-            job = prepare_and_publish if standing else prepare
-            requests.append(
-                dg.RunRequest(
-                    run_key=answer.run_key,
-                    job_name=job.name,
-                    partition_key=name,
-                    run_config=approval(None) if standing else None,
-                )
-            )
+            requests.append(_request(config, answer.run_key))
+    return _result(context, requests, told or ["No file changed."], seen, partitions)
+
+
+@dg.sensor(
+    jobs=[prepare, prepare_and_publish],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Prepares each dataset at the times of `schedule:` in its config, and publishes it where"
+        " the config has standing approval. A line that is added or changed needs nothing else. Of"
+        " the times missed while nothing ran, the last one is made up for, once; a run that failed"
+        " for no fault of the data is tried again after a minute, then two, up to six hours."
+    ),
+)
+def run_schedules(
+    context: dg.SensorEvaluationContext, pipeline: PipelineResource
+) -> dg.SensorResult:
+    try:
+        usable, problems = _usable(pipeline)
+    except ConfigError as error:
+        return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+    memory, now = _memory(context.cursor), time.time()
+    partitions = set(context.instance.get_dynamic_partitions("dataset"))
+    seen = _of_others(memory, usable, partitions)
+    requests = []
+    told = [f"Cannot be used: {problem}" for problem in problems]
+    outcome_of = partial(_outcome, context.instance)
+    for name, config in usable.items():
+        if config.schedule is None:
+            continue
+        before = memory.datasets.get(name)
+        try:
+            answer = due(config, config.schedule, before, now=now, outcome_of=outcome_of)
+        except ConfigError as error:
+            told.append(f"Cannot be used: {error}")
+            continue
+        seen[name] = answer.seen
+        if answer.waiting:
+            told.append(f"{name}: {answer.waiting}")
+        if answer.run_key:
+            requests.append(_request(config, answer.run_key, {UNATTENDED: "true"}))
+    return _result(context, requests, told or ["No dataset has a schedule."], seen, partitions)
+
+
+def _of_others(memory: Memory, usable: Collection[str], partitions: Collection[str]) -> _Remembered:
+    """What is remembered of datasets that cannot be used at this tick: as long as their partition
+    is there, so that the cursor cannot grow without end.
+    """
+    return {
+        name: known
+        for name, known in memory.datasets.items()
+        if name in partitions and name not in usable
+    }
+
+
+def _request(
+    config: DatasetConfig, run_key: str, tags: Mapping[str, str] = MappingProxyType({})
+) -> dg.RunRequest:
+    """A run that prepares a dataset, and publishes it under standing approval."""
+    standing = config.publish.approval == "standing"
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=(prepare_and_publish if standing else prepare).name,
+        partition_key=config.name,
+        run_config=approval(None) if standing else None,
+        tags={**tags, **({DESTINATION: config.publish.destination} if standing else {})},
+    )
+
+
+def _result(
+    context: dg.SensorEvaluationContext,
+    requests: list[dg.RunRequest],
+    told: list[str],
+    seen: _Remembered,
+    partitions: Collection[str],
+) -> dg.SensorResult:
     for line in told:
         context.log.info(line)
     # Partitions of requested runs must be there; discover_datasets may not have looked yet.
-    new = {request.partition_key for request in requests if request.partition_key} - partitions
+    new = {request.partition_key for request in requests if request.partition_key} - set(partitions)
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[DATASETS.build_add_request(sorted(new))] if new else [],
-        skip_reason=None if requests else "\n".join(told) or "No file changed.",
+        skip_reason=None if requests else "\n".join(told),
         cursor=Memory(datasets=seen).model_dump_json(exclude_defaults=True),
     )
 
 
-SENSORS = [discover_datasets, watch_files]
+SENSORS = [discover_datasets, watch_files, run_schedules]

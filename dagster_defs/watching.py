@@ -170,7 +170,7 @@ def look(
     if missing:
         return Answer(remembered, waiting=f"no file yet for {', '.join(missing)}")
     if state == seen.answered:
-        return _settle(config.name, remembered, now, outcome_of)
+        return settle(config.name, remembered, now, outcome_of)
     if state != seen.last:
         return Answer(
             remembered, waiting="files changed since the last look; waiting until they rest"
@@ -184,13 +184,13 @@ def look(
     content = digest_of([(str(path), digest_file(path)) for path in paths])
     answered = remembered.model_copy(update={"answered": state})
     if content == seen.content:
-        return _settle(config.name, answered, now, outcome_of)
+        return settle(config.name, answered, now, outcome_of)
     changed = answered.model_copy(update={"content": content, "failures": 0})
     asked = changed.asked(config.name)
     return Answer(asked, run_key=asked.run_key)
 
 
-def _settle(name: str, seen: Seen, now: float, outcome_of: Callable[[str], Outcome]) -> Answer:
+def settle(name: str, seen: Seen, now: float, outcome_of: Callable[[str], Outcome]) -> Answer:
     """What the outcome of the run that was asked for last calls for, its files being the same."""
     outcome = outcome_of(seen.run_key) if seen.run_key else Outcome.ANSWERED
     if outcome is Outcome.ANSWERED:

@@ -116,7 +116,7 @@ class Lab:
         if name:
             add_partition(instance, name)
         return (
-            build_defs(self.pipeline_file, with_schedules=False)
+            build_defs(self.pipeline_file)
             .resolve_job_def(job)
             .execute_in_process(
                 instance=instance,

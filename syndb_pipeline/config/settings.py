@@ -33,6 +33,7 @@ from pydantic_settings import (
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.limits import Limits
 from syndb_pipeline.config.operating_settings import Channel, Retention
+from syndb_pipeline.config.schedule_settings import ScheduleSetting
 from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
     Document,
@@ -114,15 +115,6 @@ def _doi(value: str) -> str:
     if not re.fullmatch(r"10\.[0-9]{4,9}/\S+", bare):
         raise ValueError(f"{value!r} is not a DOI; write it like 10.1126/science.add9330")
     return bare
-
-
-def _cron(value: str) -> str:
-    if re.fullmatch(r"([\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+", value.strip()):
-        return value.strip()
-    raise ValueError(
-        f"{value!r} is no cron line; it has five fields (minute hour day month weekday), e.g."
-        ' "0 2 * * *"'
-    )
 
 
 def _structure(value: str) -> str:
@@ -221,8 +213,14 @@ class DatasetConfig(InvalidRows):
         description="Code of a rule -> severity.",
         json_schema_extra={"propertyNames": {"enum": list(RULES)}},
     )
-    schedule: Annotated[Text, AfterValidator(_cron)] | None = Field(
-        default=None, description='Cron line, e.g. "0 2 * * *": when Dagster prepares the dataset.'
+    schedule: ScheduleSetting = Field(
+        default=None,
+        description='Cron line, e.g. "0 2 * * *" (UTC), or `{cron: ..., time_zone: Europe/Vienna}`:'
+        " when Dagster prepares the dataset.",
+    )
+    max_runtime: Duration | None = Field(
+        default=None,
+        description="How long a run of Dagster may take before it is ended, e.g. 90min, 6h, 2d.",
     )
     late_after: Duration | None = Field(
         default=None,

@@ -266,4 +266,4 @@ def test_columns(site: Site, page: playwright.Page) -> None:
 def test_automation(site: Site, page: playwright.Page) -> None:
     page.goto(f"{site.url}/automation")
 
-    see(page, "discover_datasets", "watch_files", "nightly_good")
+    see(page, "discover_datasets", "watch_files", "run_schedules")

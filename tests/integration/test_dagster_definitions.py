@@ -6,7 +6,6 @@ Belongs here: definitions. Does not: runs (`test_dagster_runs.py`) or ticks
 
 from __future__ import annotations
 
-import logging
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import yaml
 from dagster_defs import defs
 from dagster_defs.definitions import build_defs
 from dagster_defs.home import dagster_home
-from dagster_defs.watching import UNATTENDED
 from syndb_pipeline.rules.catalogue import FAMILIES
 from syndb_pipeline.stages.runner import STAGES
 from tests.dagster_lab import Lab, make_lab
@@ -57,11 +55,12 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         "discover_datasets",
         "notices",
         "watch_files",
+        "run_schedules",
     }
 
 
 def test_seven_assets_in_a_row() -> None:
-    graph = build_defs(with_schedules=False).resolve_asset_graph()
+    graph = build_defs().resolve_asset_graph()
 
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(ASSETS)
     for before, name in zip([None, *ASSETS], ASSETS, strict=False):
@@ -74,8 +73,19 @@ def test_seven_assets_in_a_row() -> None:
         assert node.code_version == (STAGES[name].version if name in STAGES else "1")
 
 
+def test_stages_may_follow_by_themselves() -> None:
+    condition = dg.AutomationCondition.eager()
+    graph = build_defs(automation=condition).resolve_asset_graph()
+
+    assert {
+        key.to_user_string()
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).automation_condition == condition
+    } == set(STAGES) - {"ingest"}
+
+
 def test_columns_are_told_before_anything_ran() -> None:
-    graph = build_defs(with_schedules=False).resolve_asset_graph()
+    graph = build_defs().resolve_asset_graph()
     columns = {
         stage: {
             column.name: column
@@ -103,7 +113,7 @@ def test_columns_are_told_before_anything_ran() -> None:
 
 
 def test_checks_are_partitioned_and_those_of_the_verdict_block() -> None:
-    graph = build_defs(with_schedules=False).resolve_asset_graph()
+    graph = build_defs().resolve_asset_graph()
 
     checks = {key: graph.get(key) for key in graph.asset_check_keys}
 
@@ -148,9 +158,11 @@ def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         limits = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
-        assert limits == [
-            {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
-        ]
+        assert {limit["key"]: limit["limit"] for limit in limits} == {
+            "dagster/partition": 1,
+            "syndb/destination": 2,
+        }
+        assert all(limit["value"] == {"applyLimitPerUniqueValue": True} for limit in limits)
 
 
 def test_storage_is_made_by_one_process_alone(lab: Lab) -> None:
@@ -175,51 +187,3 @@ def test_an_edited_instance_config_is_left_alone(lab: Lab) -> None:
     dagster_home(lab.settings)
 
     assert target.read_text() == "telemetry: {enabled: false}\n"
-
-
-def test_schedules_come_from_the_configs(lab: Lab) -> None:
-    lab.add("good", approval="standing", more='schedule: "0 2 * * *"')
-    lab.add("manual", more='schedule: "30 1 * * 1"')
-    lab.add("bad")
-
-    schedules = {
-        schedule.name: schedule for schedule in build_defs(lab.pipeline_file).schedules or []
-    }
-
-    assert {name: (s.cron_schedule, s.job_name) for name, s in schedules.items()} == {  # type: ignore[union-attr]
-        "nightly_good": ("0 2 * * *", "prepare_and_publish"),
-        "nightly_manual": ("30 1 * * 1", "prepare"),
-        "prune_nightly": ("30 4 * * *", "prune"),
-    }
-    assert all(s.default_status is dg.DefaultScheduleStatus.STOPPED for s in schedules.values())  # type: ignore[union-attr]
-
-
-def test_a_schedule_asks_for_its_dataset_even_before_it_was_discovered(lab: Lab) -> None:
-    lab.add("good", approval="standing", more='schedule: "0 2 * * *"')
-    loaded = build_defs(lab.pipeline_file)
-    schedule = loaded.resolve_schedule_def("nightly_good")
-
-    with lab.instance() as instance:
-        data = schedule.evaluate_tick(
-            dg.build_schedule_context(instance, repository_def=loaded.get_repository_def())
-        )
-
-        assert [request.partition_key for request in data.run_requests or []] == ["good"]
-        assert [UNATTENDED in request.tags for request in data.run_requests or []] == [True]
-        assert instance.get_dynamic_partitions("dataset") == ["good"]
-
-
-def test_a_config_that_cannot_be_used_takes_only_its_own_schedule_with_it(
-    lab: Lab, caplog: pytest.LogCaptureFixture
-) -> None:
-    lab.add("good", more='schedule: "0 2 * * *"')
-    lab.add("manual", more='schedule: "every night"')
-    lab.add("elsewhere", more='schedule: "99 2 * * *"')
-    lab.config("bad").write_text("dataset: [\n")
-
-    with caplog.at_level(logging.WARNING):
-        schedules = build_defs(lab.pipeline_file).schedules or []
-
-    assert [schedule.name for schedule in schedules] == ["nightly_good", "prune_nightly"]
-    assert "'every night'" in caplog.text and "'99 2 * * *'" in caplog.text
-    assert str(lab.config("bad")) in caplog.text

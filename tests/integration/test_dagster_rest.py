@@ -28,7 +28,7 @@ from dagster_defs.failures import show_tracebacks
 from dagster_defs.home import dagster_home
 from dagster_defs.launch import LaunchResult, launch
 from dagster_defs.resources import PipelineResource
-from dagster_defs.schedules import schedule_name
+from dagster_defs.sensors import run_schedules
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import as_lines
 from syndb_pipeline.destinations import load_settings
@@ -89,7 +89,7 @@ def run(
     lab: RestLab, job: str, config: dict[str, Any] | None = None, **options: Any
 ) -> dg.ExecuteInProcessResult:
     """Run a job as the UI would."""
-    definition = build_defs(pipeline_file(lab), with_schedules=False).resolve_job_def(job)
+    definition = build_defs(pipeline_file(lab)).resolve_job_def(job)
     partition = None if job == "delete" else "night"
     with instance_of(lab) as instance:
         return definition.execute_in_process(
@@ -297,22 +297,34 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
     )
 
 
-def test_a_scheduled_run_waits_where_the_server_limits_it(lab: RestLab, sandbox: Sandbox) -> None:
+def test_a_scheduled_run_waits_where_the_server_limits_it(
+    lab: RestLab, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = lab.small("night", ID)
     path.write_text(path.read_text() + 'schedule: "0 2 * * *"\n')
     long_ago = time.time() - 3600
     for file in [path, *path.parent.glob("night-files/*")]:
         os.utime(file, (long_ago, long_ago))
     register(load_settings(pipeline_file(lab)), path)
-    definitions = build_defs(pipeline_file(lab))
+    requests: list[dg.RunRequest] = []
+    cursor = None
     with instance_of(lab) as instance:
-        tick = dg.build_schedule_context(instance, repository_def=definitions.get_repository_def())
-        [request] = (
-            definitions.resolve_schedule_def(schedule_name("night"))
-            .evaluate_tick(tick)
-            .run_requests
-            or []
-        )
+        for day in (0, 1):
+            monkeypatch.setattr(
+                "dagster_defs.sensors.time.time", lambda d=day: long_ago + d * 86_400
+            )
+            tick = dg.build_sensor_context(
+                instance,
+                cursor=cursor,
+                resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))},
+            )
+            result = run_schedules(tick)
+            assert isinstance(result, dg.SensorResult)
+            cursor = result.cursor
+            requests += result.run_requests or []
+            for added in result.dynamic_partitions_requests or []:
+                instance.add_dynamic_partitions("dataset", list(added.partition_keys))
+    [request] = requests
     sandbox.script(
         "429@profile,retry-after=1",
         "429@upload,times=2,retry-after=1",

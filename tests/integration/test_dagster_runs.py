@@ -464,12 +464,13 @@ def test_a_clock_that_is_set_ends_no_living_run(lab: Lab, monkeypatch: pytest.Mo
         assert close_lost_runs(instance) == []
 
 
-def test_a_run_says_which_process_it_lives_in(lab: Lab) -> None:
-    lab.add("good")
+def test_a_run_says_which_process_it_lives_in_and_how_long_it_may(lab: Lab) -> None:
+    lab.add("good", more="max_runtime: 90min")
     with lab.instance() as instance:
         assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
         (run,) = instance.get_runs()
     assert process_tags(run.run_id).items() <= run.tags.items()
+    assert run.tags["dagster/max_runtime"] == "5400"
 
 
 def _started(instance: dg.DagsterInstance, tags: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -9,14 +9,17 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
 from dagster_defs.failures import failure, show_tracebacks
-from dagster_defs.sensors import discover_datasets, watch_files
-from dagster_defs.watching import wait_for_rest
+from dagster_defs.resources import DESTINATION
+from dagster_defs.sensors import discover_datasets, run_schedules, watch_files
+from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.state.registry import claim, register
@@ -44,16 +47,18 @@ def rest(lab: Lab, seconds: float = 60) -> None:
 
 
 class Ticks:
-    """The sensor `watch_files`, tick after tick, as the daemon would call it."""
+    """A sensor, tick after tick, as the daemon would call it."""
 
-    def __init__(self, lab: Lab, instance: dg.DagsterInstance) -> None:
-        self.lab, self.instance, self.cursor = lab, instance, None
+    def __init__(
+        self, lab: Lab, instance: dg.DagsterInstance, sensor: dg.SensorDefinition = watch_files
+    ) -> None:
+        self.lab, self.instance, self.cursor, self.sensor = lab, instance, None, sensor
 
     def __call__(self) -> dg.SensorResult:
         context = dg.build_sensor_context(
             self.instance, cursor=self.cursor, resources={"pipeline": self.lab.pipeline}
         )
-        result = watch_files(context)
+        result = self.sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
@@ -459,3 +464,97 @@ def test_an_unattended_run_waits_until_files_rest(lab: Lab) -> None:
     os.utime(vesicles)
     with pytest.raises(PipelineError, match="written to"):
         wait_for_rest(config, said.append, settle=30, limit=0)
+
+
+def at(text: str, zone: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "looks"),
+    [
+        (  # seen at noon; asked for once, in the summer and in the winter time of Vienna
+            '{cron: "0 2 * * *", time_zone: Europe/Vienna}',
+            {
+                "2026-10-23T12:00": None,
+                "2026-10-24T01:59": None,
+                "2026-10-24T02:00": "2026-10-24T00:00",
+                "2026-10-24T02:01": None,
+                "2026-10-26T02:00": "2026-10-26T01:00",
+            },
+        ),
+        (  # away for a week: the last one, once
+            '{cron: "30 1 * * 1-5", time_zone: Europe/Vienna}',
+            {
+                "2026-11-02T12:00": None,
+                "2026-11-14T12:00": "2026-11-13T00:30",
+                "2026-11-14T12:01": None,
+            },
+        ),
+        (  # the clock was set ahead, and back
+            '"0 2 * * *"',
+            {
+                "2026-11-02T12:00": None,
+                "2027-11-02T12:00": "2027-11-02T02:00",
+                "2026-11-02T12:01": None,
+                "2026-11-03T12:00": "2026-11-03T02:00",
+            },
+        ),
+    ],
+)
+def test_a_schedule_is_kept_in_its_time_zone(
+    lab: Lab,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    schedule: str,
+    looks: dict[str, str | None],
+) -> None:
+    lab.add("good", approval="standing", more=f"schedule: {schedule}")
+    tick = Ticks(lab, instance, run_schedules)
+    zone = "Europe/Vienna" if "Vienna" in schedule else "UTC"
+    for moment, due in looks.items():
+        monkeypatch.setattr("dagster_defs.sensors.time.time", lambda m=moment: at(m, zone))
+        requests = tick.succeed()
+        assert [request.run_key for request in requests] == ([f"good:{due}:0.1"] if due else [])
+        for request in requests:
+            assert (request.job_name, request.partition_key) == ("prepare_and_publish", "good")
+            assert request.tags.items() >= {UNATTENDED: "true", DESTINATION: "local"}.items()
+
+
+def test_a_schedule_that_is_added_changed_or_wrong_needs_no_reload(
+    lab: Lab,
+    instance: dg.DagsterInstance,
+    clock: Callable[[float], None],
+) -> None:
+    config = lab.add("good")
+    lab.add("manual", more='schedule: "99 2 * * *"')
+    tick = Ticks(lab, instance, run_schedules)
+    assert "99 2 * * *" in (said := str(tick().skip_reason)) and "which is no cron line" in said
+    plain = config.read_text()
+    config.write_text(f'{plain}schedule: "* * * * *"\n')
+    assert "good: next at " in str(tick().skip_reason)
+    clock(60)
+    (first,) = tick.requests()
+    assert (first.job_name, first.partition_key) == ("prepare", "good")
+    tick.cursor = None  # a person reset it
+    tick()
+    ended(instance, first.run_key, Exit.REFUSED)
+    config.write_text(f'{plain}schedule: "0 0 1 1 *"\n')  # that time is past: it waits for the next
+    assert tick.requests() == []
+
+
+def test_a_scheduled_run_that_failed_for_no_fault_of_the_data_is_tried_again(
+    lab: Lab, instance: dg.DagsterInstance, clock: Callable[[float], None]
+) -> None:
+    lab.add("good", more='schedule: "0 2 * * *"')
+    tick = Ticks(lab, instance, run_schedules)
+    tick()
+    clock(86_400)
+    (first,) = tick.requests()
+    ended(instance, first.run_key, Exit.UNKNOWN)
+    assert "good: its last run failed for no fault of the files" in str(tick().skip_reason)
+    clock(61)
+    (again,) = tick.requests()
+    assert again.run_key == f"{(first.run_key or '')[:-1]}2"
+    ended(instance, again.run_key, Exit.REJECTED)
+    assert "good: next at" in str(tick().skip_reason)

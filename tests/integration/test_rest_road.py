@@ -251,7 +251,7 @@ def test_the_road_through_dagster(tmp_path: Path, packages: dict[str, str]) -> N
         with dg.DagsterInstance.local_temp(str(dagster_home(load_settings(settings)))) as instance:
 
             def run(job: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
-                definition = build_defs(settings, with_schedules=False).resolve_job_def(job)
+                definition = build_defs(settings).resolve_job_def(job)
                 partition = None if job == "delete" else "large"
                 return definition.execute_in_process(
                     instance=instance,
