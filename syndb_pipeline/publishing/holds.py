@@ -45,6 +45,9 @@ def hold(context: Context, current: Plan, rejected: Hold | None = None) -> Appro
         first = f"Read the plan: syndb-pipeline plan {config.path}"
         answers += f"\nKeep it back: syndb-pipeline reject {command} --reason TEXT"
     lines = "".join(f"\n{line}" for line in held.compared.lines())
+    last = records.last(None, current.destination, "upload")
+    if last is not None and last.state in ("start", "unanswered"):
+        lines += f"\nThat the upload of {last.at:%Y-%m-%d %H:%M} UTC arrived is still not known."
     return ApprovalError(f"{message}{lines}", next_step=f"{first}\n{answers}")
 
 

@@ -43,7 +43,15 @@ from syndb_pipeline.publishing import holds
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
-from syndb_pipeline.publishing.records import Approval, Deleted, How, PublishRecords, Receipt
+from syndb_pipeline.publishing.records import (
+    Approval,
+    Compared,
+    Deleted,
+    How,
+    PublishRecords,
+    Reason,
+    Receipt,
+)
 from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context
@@ -203,7 +211,9 @@ class _Publication(Arrival):
             raise holds.hold(context, current, rejected)
         by_person = any(each.how != "standing" and _after(each, deleted) for each in every)
         if standing and (not deleted or by_person):
-            if current.compared.reasons:
+            compared = self._beside(current.compared, info)
+            if compared.reasons:
+                current = current.model_copy(update={"compared": compared})
                 raise holds.hold(context, current)
             person = require_consent(config.terms, config.path).accepted_by
             return planning.approve(context, current, current.digest, person, "standing")
@@ -220,6 +230,19 @@ class _Publication(Arrival):
             next_step=f"Read it with: syndb-pipeline plan {config.path}\n"
             f"Then approve exactly this plan with: {self.command} --approve {current.digest[:12]}",
         )
+
+    def _beside(self, compared: Compared, info: DatasetInfo | None) -> Compared:
+        """With the reason that rows are there which this machine knows nothing of, and which are
+        not the plan's: its state was lost, or another machine published the dataset."""
+        units = info.number_of_units if info else 0
+        if not units or self.records.receipt() or self._last_upload():
+            return compared
+        if all(check.whole for check in self.compared()):
+            return compared
+        name, now = self.destination.name, f"{self.plan.rows:,} rows"
+        why, was = "has units that this machine has no receipt of", f"{units:,} units"
+        unknown = Reason(kind="not-comparable", of=name, change=why, was=was, now=now)
+        return compared.model_copy(update={"reasons": (*compared.reasons, unknown)})
 
     def _under_way(self) -> bool:
         """Whether the last upload that was started is of this plan."""

@@ -281,6 +281,24 @@ def test_records_of_before_are_named_and_lost_ones_are_a_reason(lab: Lab) -> Non
     assert [each.kind for each in plan(lab.context).compared.reasons] == ["terms", "rows-fallen"]
 
 
+def test_rows_there_that_this_machine_knows_nothing_of_are_a_reason(lab: Lab) -> None:
+    shutil.rmtree(lab.records.folder)
+    before = lab.info()
+    assert lab.publish().approval.how == "standing" and lab.info() == before, "they are these"
+    shutil.rmtree(lab.records.folder)
+    touched(lab).prepare()
+    assert "local: has units that this machine has no receipt of; was 103 units" in str(held(lab))
+    assert lab.info() == before
+    lab.approved().publish()
+
+
+def test_a_hold_says_that_an_upload_was_not_answered(lab: Lab) -> None:
+    details = {"number_of_units": 103, "rows": 103}
+    lab.records.note("an earlier plan", "local", "upload", "unanswered", details)
+    write(lab, *some(70)).prepare()
+    assert "UTC arrived is still not known." in str(held(lab))
+
+
 def test_after_a_deletion_there_is_nothing_to_hold_against(lab: Lab) -> None:
     delete(lab.context.settings, DATASET, lab.node, "Guide example")
     write(lab, *some(30)).prepare()
