@@ -23,9 +23,11 @@ from dagster_defs.partitions import DATASETS, changes
 from dagster_defs.resources import DESTINATION, PipelineResource
 from dagster_defs.schedules import due
 from dagster_defs.watching import UNATTENDED, Memory, Outcome, Seen, look
-from syndb_pipeline.base.errors import ConfigError, Exit
-from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
+from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.state.registry import away, configs, ignored, read_configs
+from syndb_pipeline.state.store import DatasetStore
 
 _Remembered: TypeAlias = dict[str, Seen]
 
@@ -104,7 +106,8 @@ def _outcome(instance: dg.DagsterInstance, run_key: str) -> Outcome:
     minimum_interval_seconds=15,
     description=(
         "Prepares a dataset when the content of its files or config has changed and they have"
-        " stopped growing, and publishes it where the config has standing approval. A run that"
+        " stopped growing, and publishes it where the config has standing approval. A plan that was"
+        " held is published once a person has approved it. A run that"
         " failed for no fault of the files, e.g. of a server that was down, is tried again after"
         " a minute, then two, up to six hours. Datasets with `watch: false` are left alone."
         " Switch it on where labs drop files."
@@ -112,6 +115,7 @@ def _outcome(instance: dg.DagsterInstance, run_key: str) -> Outcome:
 )
 def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult:
     try:
+        settings = pipeline.settings()
         usable, problems = _usable(pipeline)
     except ConfigError as error:
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
@@ -124,8 +128,10 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
         if not config.watch:
             continue
         before = memory.datasets.get(name, Seen(epoch=int(now)))
+        approved = _approved(settings, config)
+        outcome_of = partial(_outcome, context.instance)
         try:
-            answer = look(config, before, now=now, outcome_of=partial(_outcome, context.instance))
+            answer = look(config, before, now=now, outcome_of=outcome_of, approved=approved)
         except OSError as error:
             seen[name] = before
             told.append(
@@ -179,6 +185,18 @@ def run_schedules(
         if answer.run_key:
             requests.append(_request(config, answer.run_key, {UNATTENDED: "true"}))
     return _result(context, requests, told or ["No dataset has a schedule."], seen, partitions)
+
+
+def _approved(settings: PipelineSettings, config: DatasetConfig) -> str:
+    """The held plan that a person approved and that was not sent since, and when that was."""
+    if config.publish.approval != "standing":
+        return ""
+    try:
+        hold = PublishRecords(DatasetStore(settings.state, config.dataset.id)).hold()
+    except PipelineError:  # it is damaged, which the next run says
+        return ""
+    yes = hold.decision if hold is not None and not hold.rejected else None
+    return f"{hold.plan} {yes.at}" if hold and yes else ""
 
 
 def _of_others(memory: Memory, usable: Collection[str], partitions: Collection[str]) -> _Remembered:

@@ -94,6 +94,7 @@ class Seen(BaseModel):
     `run_key` is that of a run whose outcome is not settled, `failures` counts those in a row that
     failed, and `due` (seconds since 1970) is when the next is. `epoch`, when the dataset was first
     seen, makes the run keys of a sensor that forgot it new ones: Dagster never forgets a run key.
+    `approved` is the approval of a held plan that a run was asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -106,6 +107,7 @@ class Seen(BaseModel):
     run_key: str = ""
     failures: int = 0
     due: float = 0.0
+    approved: str = ""
 
     def asked(self, name: str) -> Seen:
         """This, once another run of the same content is asked for."""
@@ -140,7 +142,12 @@ def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
 
 
 def look(
-    config: DatasetConfig, seen: Seen, *, now: float, outcome_of: Callable[[str], Outcome]
+    config: DatasetConfig,
+    seen: Seen,
+    *,
+    now: float,
+    outcome_of: Callable[[str], Outcome],
+    approved: str = "",
 ) -> Answer:
     """Decide about one dataset.
 
@@ -153,10 +160,12 @@ def look(
         seen: What was remembered of it.
         now: Seconds since 1970.
         outcome_of: What came of the run with a key.
+        approved: A held plan that a person approved, and when; empty where there is none.
 
     Returns:
         What to do, and what to remember. A run that failed for no fault of the files is asked for
-        again, later each time; files are answered by a run's end, not by asking for it.
+        again, later each time, and one of the same files once for each approval; files are answered
+        by a run's end, not by asking for it.
 
     Raises:
         OSError: A file vanished meanwhile.
@@ -169,6 +178,10 @@ def look(
     remembered = seen.model_copy(update={"last": state})
     if missing:
         return Answer(remembered, waiting=f"no file yet for {', '.join(missing)}")
+    if state == seen.answered and approved not in ("", seen.approved) and not seen.run_key:
+        asked = remembered.model_copy(update={"approved": approved, "failures": 0})
+        asked = asked.asked(config.name)
+        return Answer(asked, run_key=asked.run_key)
     if state == seen.answered:
         return settle(config.name, remembered, now, outcome_of)
     if state != seen.last:

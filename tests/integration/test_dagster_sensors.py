@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from dagster_defs.sensors import discover_datasets, run_schedules, watch_files
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.publishing.records import Compared, Decision, Hold, PublishRecords
 from syndb_pipeline.state.registry import claim, register
 from tests.dagster_lab import Lab, make_lab
 
@@ -334,6 +335,29 @@ def test_what_only_a_person_can_change_waits_for_new_files(
     for _ in range(3):
         clock(86_400)
         assert tick.requests() == []
+
+
+def test_a_held_plan_is_asked_for_once_more_after_its_approval(
+    lab: Lab, tick: Ticks, instance: dg.DagsterInstance
+) -> None:
+    lab.add("good", approval="standing")
+    rest(lab)
+    tick()
+    ended(instance, tick.requests()[0].run_key, Exit.APPROVAL)
+    context = lab.pipeline.context("good", print)
+    records, now = PublishRecords(context.store), datetime.now(UTC)
+    hold = Hold(
+        plan="0" * 64, content="", destination="local", since=now, compared=Compared(published=now)
+    )
+    records.keep_hold(hold)
+    assert [tick.requests() for _ in range(3)] == [[], [], []]
+    no = Decision(answer="rejected", by="Ada", how="ui", at=now)
+    records.decide(hold.plan, "", no)
+    assert [tick.requests() for _ in range(3)] == [[], [], []]
+    records.decide(hold.plan, "", no.model_copy(update={"answer": "approved"}))
+    (request,) = tick.succeed()
+    assert request.job_name == "prepare_and_publish"
+    assert [tick.requests() for _ in range(3)] == [[], [], []]
 
 
 def test_a_run_that_never_came_is_asked_for_again_under_the_same_key(
