@@ -107,7 +107,7 @@ def launch(
         drawn_by(watch),
         commanded(how),
     ):
-        close_lost_runs(instance)
+        close_lost_runs(instance, settings.lock)
         add_partition(instance, name)
         try:
             result = _execute(job, instance, run_config, name)

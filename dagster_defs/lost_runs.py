@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import psutil
+
+from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.config.operating_settings import Locking
+from syndb_pipeline.state.locks import hold, is_free
 
 _PROC = Path("/proc")
 _HOST = "syndb/host"
@@ -22,9 +28,15 @@ _PROCESS = "syndb/process"
 _RUN = "syndb/run"
 """The run that the other tags are of: one that is run again inherits those of its parent."""
 
+_UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
 _SILENT = timedelta(minutes=10)
 """A run says which process it lives in as soon as it starts; one that has not for so long cannot.
 """
+
+
+_LOCK = "syndb/lock"
+"""Of a run that holds a lock of PostgreSQL, which says to every machine whether it lives."""
 
 
 def process_tags(run_id: str) -> dict[str, str]:
@@ -35,19 +47,39 @@ def process_tags(run_id: str) -> dict[str, str]:
     return {_HOST: socket.gethostname(), _PLACE: _place(), _PROCESS: process, _RUN: run_id}
 
 
-def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
+@contextmanager
+def alive(instance: dg.DagsterInstance, run_id: str, locking: Locking | None) -> Iterator[None]:
+    """Inside, the run's tags name this process as the one that it lives in; with locks of
+    PostgreSQL, every other machine knows whether it does.
+    """
+    tags = process_tags(run_id)
+    with ExitStack() as held:
+        if locking is not None and locking.kind == "postgresql":
+            # Without it, the steps say what is wrong: they need locks of the same kind.
+            with suppress(PipelineError):
+                held.enter_context(hold(Path(), "", locking=locking, name=f"run {run_id}"))
+                tags[_LOCK] = locking.kind
+        instance.add_run_tags(run_id, tags)
+        yield
+
+
+def close_lost_runs(instance: dg.DagsterInstance, locking: Locking | None = None) -> list[str]:
     """Mark runs as failed that lived on this machine and whose process is gone. Returns their ids.
 
-    A run of another machine or container is left alone: whether it lives is not known here.
+    A run of another machine or container is left alone, as whether it lives is not known here,
+    unless the lock of PostgreSQL that it held, by `locking`, is free.
     """
-    unfinished = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
-        tags={_HOST: socket.gethostname()},
-    )
+    several = locking is not None and locking.kind == "postgresql"
+    wanted = [{_HOST: socket.gethostname()}, *([{_LOCK: "postgresql"}] if several else [])]
+    unfinished = {
+        record.dagster_run.run_id: record
+        for tags in wanted
+        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED, tags=tags))
+    }
     lost = [
         record.dagster_run
-        for record in instance.get_run_records(unfinished)
-        if _is_lost(record.dagster_run, record.update_timestamp)
+        for record in unfinished.values()
+        if _is_lost(record.dagster_run, record.update_timestamp, locking if several else None)
     ]
     for run in lost:
         instance.report_run_failed(
@@ -56,10 +88,15 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     return [run.run_id for run in lost]
 
 
-def _is_lost(run: dg.DagsterRun, changed: datetime) -> bool:
+def _is_lost(run: dg.DagsterRun, changed: datetime, locking: Locking | None) -> bool:
     tags = run.tags
     if tags.get(_RUN, run.run_id) != run.run_id:
         return datetime.now(UTC) - changed > _SILENT
+    if locking is not None and _LOCK in tags:
+        try:
+            return is_free(locking, f"run {run.run_id}")
+        except PipelineError:
+            return False  # who cannot ask does not know
     if _PLACE not in tags or _PROCESS not in tags:
         return False  # of a version that did not say enough
     boot, _, namespace = tags[_PLACE].partition("/")

@@ -16,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.lost_runs import process_tags
+from dagster_defs.lost_runs import alive
 from dagster_defs.progress import told_in
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
@@ -83,15 +83,23 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Seconds to wait for another run of the same dataset."""
         return 0.0 if _command.get() else self.lock_wait_seconds
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PipelineResource]:
         """Say in the run's tags which process it lives in, whoever started it, and how long it may
         take.
         """
-        if context.run and context.instance:
-            tags = process_tags(context.run.run_id)
-            if (limit := self._limit(context.run.tags)) is not None:
-                tags["dagster/max_runtime"] = f"{limit.total_seconds():.0f}"
-            context.instance.add_run_tags(context.run.run_id, tags)
+        if context.run is None or context.instance is None:
+            yield self
+            return
+        if (limit := self._limit(context.run.tags)) is not None:
+            seconds = f"{limit.total_seconds():.0f}"
+            context.instance.add_run_tags(context.run.run_id, {"dagster/max_runtime": seconds})
+        try:
+            locking = self.settings().lock
+        except ConfigError:  # the steps say so
+            locking = None
+        with alive(context.instance, context.run.run_id, locking):
+            yield self
 
     def _limit(self, tags: Mapping[str, str]) -> timedelta | None:
         """How long the run with `tags` may take by its dataset's config."""

@@ -55,7 +55,11 @@ def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[
 def discover_datasets(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource
 ) -> dg.SensorResult:
-    for run_id in close_lost_runs(context.instance):
+    try:
+        locking = pipeline.settings().lock
+    except ConfigError:  # said below
+        locking = None
+    for run_id in close_lost_runs(context.instance, locking):
         context.log.warning(f"Run {run_id} is over: its process is gone.")
     try:
         settings = pipeline.settings()

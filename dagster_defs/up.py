@@ -82,7 +82,7 @@ def open_ui(
         settings, host, port, run_id, ui=ui, grace=grace, settings_path=settings_path
     )
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        for lost in close_lost_runs(instance):
+        for lost in close_lost_runs(instance, settings.lock):
             say(f"Run {lost} is over: its process is gone.")
     sys.stdout.flush()
     os.execve(command[0], command, environment)

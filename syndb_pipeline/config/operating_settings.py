@@ -1,7 +1,9 @@
-"""What pipeline.yaml says of running unattended: who is notified, and how long things are kept.
+"""What pipeline.yaml says of running unattended: who is notified, how long things are kept, and
+what keeps two runs of a dataset apart.
 
-Belongs here: channels with their addresses, retention. Does not: secrets, which only the
-environment holds; sending (`report/notify.py`); removing (`publishing/prune.py`).
+Belongs here: channels with their addresses, retention, the kind of lock. Does not: secrets, which
+only the environment holds; sending (`report/notify.py`); removing (`publishing/prune.py`); locking
+(`state/locks.py`).
 """
 
 from __future__ import annotations
@@ -141,3 +143,32 @@ class Retention(Strict):
         default=None, description="Stage folders of datasets that have no config any more."
     )
     leftovers: Days = Field(default=1, description="What runs that died have left half written.")
+
+
+class Locking(Strict):
+    """What keeps two runs of a dataset apart."""
+
+    kind: Literal["file", "postgresql"] = Field(
+        default="file",
+        description=(
+            "file: a lock in the state folder, for one machine. postgresql: advisory locks, for"
+            " several machines with one state folder; every one of them has to name the same"
+            " database."
+        ),
+    )
+    connection: Text = Field(
+        default="",
+        description=(
+            "With postgresql: `host=db dbname=syndb user=syndb`; what is left out comes from"
+            " libpq's PGHOST, PGPASSWORD, PGPASSFILE ... No password here."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Locking:
+        if re.search(r"password\s*=|://[^/@]*:[^/@]*@", self.connection, re.IGNORECASE):
+            why = "a password is not written into this file; set PGPASSWORD, or PGPASSFILE"
+            raise Misplaced((("connection",), why))
+        if self.connection and self.kind != "postgresql":
+            raise Misplaced((("connection",), "only `kind: postgresql` has a connection"))
+        return self

@@ -32,7 +32,7 @@ from pydantic_settings import (
 
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.limits import Limits
-from syndb_pipeline.config.operating_settings import Channel, Retention
+from syndb_pipeline.config.operating_settings import Channel, Locking, Retention
 from syndb_pipeline.config.schedule_settings import ScheduleSetting
 from syndb_pipeline.config.table_settings import InvalidRows, TableConfig, problems_of
 from syndb_pipeline.config.yaml_file import (
@@ -68,7 +68,6 @@ Name = Annotated[Line, Field(min_length=1, max_length=metadata.NAME_LENGTH)]
 """A group's or a collection's."""
 
 Severity = Literal["info", "hint", "warning", "error"]
-
 
 _FEW_WORDS = 12
 """As many words as an error lists whole."""
@@ -352,6 +351,7 @@ class PipelineSettings(BaseSettings):
     )
     notify: list[Channel] = Field(default=[], description="Who is notified, how, and of what.")
     retention: Retention = Retention()
+    lock: Locking = Locking()
 
     _file: Path | None = PrivateAttr(None)
     _beside: bool = PrivateAttr(False)
@@ -394,7 +394,7 @@ class PipelineSettings(BaseSettings):
         return env_settings, init_settings
 
 
-_NOT_FROM_BESIDE = ("state", "datasets", "data_folders", "notify", "retention")
+_NOT_FROM_BESIDE = ("state", "datasets", "data_folders", "notify", "retention", "lock")
 """What a pipeline.yaml beside a dataset does not decide: where we write, which folders may be read,
 who is notified, and what is removed.
 """

@@ -62,7 +62,7 @@ def prune(settings: PipelineSettings, *, dry_run: bool, now: float | None = None
     pruned, now = Pruned(), time.time() if now is None else now
     without_config = _without_config(settings, pruned.notes)
     for folder in sorted(settings.state.glob("datasets/*-*-*-*-*/")):
-        store = DatasetStore(settings.state, UUID(folder.name))
+        store = DatasetStore(settings.state, UUID(folder.name), settings.lock)
         old = {
             path: Removed(kind=kind, what=str(path), bytes=bytes_of(path))
             for kind, path in _old(store, settings, now, store.dataset in without_config)

@@ -53,6 +53,7 @@ from syndb_pipeline.publishing.records import (
     Receipt,
 )
 from syndb_pipeline.state.attempts import Attempts
+from syndb_pipeline.state.locks import while_held
 from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context
 
@@ -113,7 +114,7 @@ def publish(
             plan=current,
             who=destination.who_am_i(),
             log=say,
-            watch=watch or as_lines(say),
+            watch=while_held(watch or as_lines(say)),
             outcome=outcome,
             command=f"syndb-pipeline publish {config.path}",
         )

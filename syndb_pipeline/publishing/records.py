@@ -29,11 +29,11 @@ from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
+from syndb_pipeline.state.locks import require_held
 from syndb_pipeline.state.results import RowsSetAside, Summary
 from syndb_pipeline.state.store import (
     DatasetStore,
     append_line,
-    hold,
     link_or_copy,
     whole_lines,
     write_atomically,
@@ -291,6 +291,7 @@ class PublishRecords:
 
     def __init__(self, store: DatasetStore) -> None:
         self.dataset = store.dataset
+        self._store = store
         self.folder = store.folder / "publish"
         self.receipt_path = self.folder / "receipt.json"
         self._tables = self.folder / "tables"
@@ -304,7 +305,7 @@ class PublishRecords:
         """Hold the dataset's publication. Raises `PipelineError` when another process has it for
         more than `wait` seconds."""
         message = f"Dataset {self.dataset} is being published or deleted by another process."
-        with hold(self.folder / ".lock", message, wait=wait, say=log):
+        with self._store.held("publish/.lock", message, wait=wait, say=log):
             yield
 
     def approvals(self) -> list[Approval]:
@@ -421,7 +422,11 @@ class PublishRecords:
             step: What is done.
             state: How far it is.
             details: What the step will need should it be taken up again.
+
+        Raises `PipelineError` when a step would start and a lock of this process was lost.
         """
+        if state == "start":
+            require_held()
         line = JournalLine(
             at=datetime.now(UTC),
             plan=plan,
@@ -454,7 +459,7 @@ class PublishRecords:
     def _add(self, record: _N, *names: str) -> _N:
         """Give a record its number and write it under each of the names."""
         message = f"A record of dataset {self.dataset} is being written by another process."
-        with hold(self.folder / ".order", message, wait=_NUMBERING_SECONDS):
+        with self._store.held("publish/.order", message, wait=_NUMBERING_SECONDS):
             kept = [*self.approvals(), *self.holds(), *self.tombstones(), self.receipt()]
             order = 1 + max((each.order for each in kept if each), default=0)
             record = record.model_copy(update={"order": order})

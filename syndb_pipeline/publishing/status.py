@@ -180,7 +180,7 @@ def delete(
         DestinationRefused: There is no such dataset, or it is another owner's.
         OutcomeUnknown: No answer says whether it is gone.
     """
-    store = DatasetStore(settings.state, dataset)
+    store = DatasetStore(settings.state, dataset, settings.lock)
     if node.info(dataset) is None and not store.folder.is_dir():
         raise unknown_dataset(dataset, node.name)
     records = PublishRecords(store)

@@ -35,7 +35,8 @@ from syndb_pipeline.config.operating_settings import (
 )
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.publishing.overview import Line, overview
-from syndb_pipeline.state.store import DatasetStore, append_line, hold, write_atomically
+from syndb_pipeline.state.locks import hold
+from syndb_pipeline.state.store import DatasetStore, append_line, write_atomically
 
 _SECONDS: Final = 20.0
 """How long sending one message may take."""
@@ -129,7 +130,13 @@ def notify(
         write_atomically(settings.state / "notices.json", text + "\n")
 
     problems = []
-    with hold(settings.state / ".notices.lock", "Notifications are being sent.", wait=wait):
+    with hold(
+        settings.state / ".notices.lock",
+        "Notifications are being sent.",
+        locking=settings.lock,
+        name="notices",
+        wait=wait,
+    ):
         lines, before = overview(settings), said(settings)
         kept = {_key(channel): own for channel, own in before}
         for channel, own in before:

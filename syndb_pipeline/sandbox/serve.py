@@ -52,7 +52,8 @@ from syndb_pipeline.sandbox.backend import (
 from syndb_pipeline.sandbox.fault_script import tamper
 from syndb_pipeline.sandbox.faults import CONNECTION, Faults
 from syndb_pipeline.sandbox.files import S3Error
-from syndb_pipeline.state.store import hold, write_atomically
+from syndb_pipeline.state.locks import hold
+from syndb_pipeline.state.store import write_atomically
 
 PASSWORD_VARIABLE: Final = "SYNDB_SANDBOX_PASSWORD"
 ADDRESS_FILE: Final = "address"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from syndb_pipeline.base.errors import ConfigError
@@ -25,6 +24,7 @@ from syndb_pipeline.config.settings import (
     PipelineSettings,
     load_dataset,
 )
+from syndb_pipeline.state.locks import hold
 from syndb_pipeline.state.store import write_atomically
 
 _ENTRIES: Final = TypeAdapter(dict[str, Path])
@@ -267,7 +267,9 @@ def register(settings: PipelineSettings, config: Path) -> str:
     config = config.expanduser().resolve()
     name = config.stem
     settings.state.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.state / ".registry.lock", timeout=30):
+    busy = "The list of datasets is being written by another process."
+    lock = settings.state / ".registry.lock"
+    with hold(lock, busy, locking=settings.lock, name="registry", wait=30):
         outside, here = registered(settings), in_folder(settings)
         if clash := _clash(name, outside.get(name), here.get(name), config):
             raise clash

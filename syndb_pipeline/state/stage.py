@@ -62,7 +62,7 @@ class Context:
 
     @property
     def store(self) -> DatasetStore:
-        return DatasetStore(self.settings.state, self.dataset)
+        return DatasetStore(self.settings.state, self.dataset, self.settings.lock)
 
     @property
     def severities(self) -> Mapping[str, Severity]:

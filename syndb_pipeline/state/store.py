@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
 from uuid import UUID, uuid4
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.digests import digest_files, digest_of
 from syndb_pipeline.base.engine import flush
-from syndb_pipeline.base.errors import Busy
+from syndb_pipeline.config.operating_settings import Locking
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.locks import hold, require_held
 from syndb_pipeline.state.results import (
     AssignedTable,
     Details,
@@ -201,9 +201,6 @@ def replace_folder(new: Path, target: Path) -> None:
         flush(target.parent)
 
 
-_POLL_SECONDS = 0.5
-
-
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a file that is never written again a second name, where the disk knows that; else copy
     it."""
@@ -213,47 +210,14 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-@contextmanager
-def hold(
-    lock_file: Path,
-    message: str,
-    *,
-    wait: float = 0,
-    say: Callable[[str], None] = lambda line: None,
-) -> Iterator[None]:
-    """Hold a lock between processes, which ends with its process.
-
-    Waits up to `wait` seconds for another process that holds it, which `say` hears; then raises
-    `Busy` with `message`.
-    """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_file, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        try:
-            if wait <= 0:
-                raise
-            say(f"{message} Waiting up to {wait:.0f} s for it to end.")
-            lock.acquire(timeout=wait, poll_interval=_POLL_SECONDS)
-        except Timeout:
-            waited = f" It did not end within {wait:.0f} s." if wait > 0 else ""
-            raise Busy(
-                message + waited, next_step="Wait for it to end, then give the same command again."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class DatasetStore:
     """The state of one dataset: `<state>/datasets/<dataset id>/<stage>/` with a `record.json` in
     each.
     """
 
-    def __init__(self, state: Path, dataset: UUID) -> None:
+    def __init__(self, state: Path, dataset: UUID, locking: Locking | None = None) -> None:
         self.dataset = dataset
+        self._locking = locking
         self.folder = state / "datasets" / str(dataset)
 
     def stage(self, name: str) -> Path:
@@ -291,6 +255,7 @@ class DatasetStore:
 
     def commit(self, folder: Path, record: Record) -> None:
         """Write `record` into `folder` and make `folder` the stage's outputs, atomically."""
+        require_held()
         write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
         replace_folder(folder, self.stage(record.stage))
         for name, output in record.outputs.items():
@@ -313,6 +278,20 @@ class DatasetStore:
             if digests.get(name) != output.sha256
         ]
 
+    def held(
+        self,
+        name: str,
+        message: str,
+        *,
+        wait: float = 0,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> AbstractContextManager[None]:
+        """`locks.hold` of what is called `name` in the dataset's folder."""
+        every = f"{self.dataset}/{name}"
+        return hold(
+            self.folder / name, message, locking=self._locking, name=every, wait=wait, say=say
+        )
+
     @contextmanager
     def lock(
         self, *, wait: float = 0, say: Callable[[str], None] = lambda line: None
@@ -323,7 +302,7 @@ class DatasetStore:
         `say` hears that it is waited for.
         """
         message = f"Another run of dataset {self.dataset} is under way."
-        with hold(self.folder / ".lock", message, wait=wait, say=say):
+        with self.held(".lock", message, wait=wait, say=say):
             shutil.rmtree(self.scratch, ignore_errors=True)
             for replaced in self.folder.glob(
                 ".*.*/"

@@ -26,7 +26,7 @@ from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.report import notify as notifying
 from syndb_pipeline.report.notify import notify
-from syndb_pipeline.state.store import hold
+from syndb_pipeline.state.locks import hold
 from tests import command_line
 from tests.publish_lab import DATASET
 
