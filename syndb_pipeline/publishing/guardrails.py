@@ -23,6 +23,7 @@ from syndb_pipeline.publishing.records import (
     ReasonKind,
     Receipt,
 )
+from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.state.stage import Context
 
 if TYPE_CHECKING:
@@ -216,9 +217,8 @@ def _values(receipt: Receipt, current: Plan, limit: float | None) -> Iterator[Re
 def _findings(receipt: Receipt, current: Plan, limits: Limits) -> Iterator[Reason]:
     if limits.new_findings is not None and receipt.findings is not None:
         for code in sorted({*current.findings} - {*receipt.findings}):
-            yield Reason(
-                kind="new-finding", of=code, change="new finding", was="not found", now="found"
-            )
+            change = f"new finding, {RULES[code].title}"
+            yield Reason(kind="new-finding", of=code, change=change, was="not found", now="found")
 
 
 def _version(current: Plan, receipt: Receipt, limits: Limits) -> Iterator[Reason]:
