@@ -14,6 +14,7 @@ import dagster as dg
 
 from dagster_defs.assets import ASSETS
 from dagster_defs.checks import CHECKS
+from dagster_defs.datasets import datasets
 from dagster_defs.jobs import JOBS
 from dagster_defs.notices import notices
 from dagster_defs.prune import prune_job, prune_schedule
@@ -42,8 +43,9 @@ def build_defs(
         follows = spec.key.to_user_string() in STAGES and spec.deps
         return spec.replace_attributes(automation_condition=automation) if follows else spec
 
+    every = [*ASSETS, datasets]
     return dg.Definitions(
-        assets=dg.map_asset_specs(automated, ASSETS) if automation else ASSETS,
+        assets=dg.map_asset_specs(automated, every) if automation else every,
         asset_checks=CHECKS,
         jobs=[*JOBS, prune_job],
         sensors=[*SENSORS, notices],

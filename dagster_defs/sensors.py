@@ -16,6 +16,7 @@ from typing import TypeAlias
 import dagster as dg
 from pydantic import ValidationError
 
+from dagster_defs.datasets import changed
 from dagster_defs.failures import exit_of
 from dagster_defs.jobs import approval, prepare, prepare_and_publish
 from dagster_defs.lost_runs import close_lost_runs
@@ -49,7 +50,7 @@ def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Makes a partition of every config in the datasets folder, and takes away those whose"
-        " config is gone. Starts no run."
+        " config is gone; brings the asset `datasets` up to date. Starts no run."
     ),
 )
 def discover_datasets(
@@ -81,7 +82,13 @@ def discover_datasets(
     told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [
         f"Cannot be used: {problem}" for problem in problems
     ]
-    return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason="\n".join(told))
+    event, cursor = changed(settings, context.cursor)
+    return dg.SensorResult(
+        dynamic_partitions_requests=requests,
+        skip_reason="\n".join(told),
+        asset_events=[event] if event else [],
+        cursor=cursor,
+    )
 
 
 def _memory(cursor: str | None) -> Memory:

@@ -313,12 +313,9 @@ def test_a_scheduled_run_waits_where_the_server_limits_it(
             monkeypatch.setattr(
                 "dagster_defs.sensors.time.time", lambda d=day: long_ago + d * 86_400
             )
-            tick = dg.build_sensor_context(
-                instance,
-                cursor=cursor,
-                resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))},
-            )
-            result = run_schedules(tick)
+            given = {"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))}
+            with dg.build_sensor_context(instance, cursor, resources=given) as tick:
+                result = run_schedules(tick)
             assert isinstance(result, dg.SensorResult)
             cursor = result.cursor
             requests += result.run_requests or []

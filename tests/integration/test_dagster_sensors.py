@@ -16,15 +16,17 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from dagster_defs.datasets import SHOWN_IN_PLACE, datasets, describe_datasets
 from dagster_defs.failures import failure, show_tracebacks
 from dagster_defs.resources import DESTINATION
 from dagster_defs.sensors import discover_datasets, run_schedules, watch_files
 from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.publishing.records import Compared, Decision, Hold, PublishRecords
 from syndb_pipeline.state.registry import claim, register
-from tests.dagster_lab import Lab, make_lab
+from tests.dagster_lab import Lab, cells, make_lab
 
 
 @pytest.fixture
@@ -56,10 +58,9 @@ class Ticks:
         self.lab, self.instance, self.cursor, self.sensor = lab, instance, None, sensor
 
     def __call__(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(
-            self.instance, cursor=self.cursor, resources={"pipeline": self.lab.pipeline}
-        )
-        result = self.sensor(context)
+        given = {"pipeline": self.lab.pipeline}
+        with dg.build_sensor_context(self.instance, self.cursor, resources=given) as context:
+            result = self.sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
@@ -92,9 +93,8 @@ def tick(lab: Lab, instance: dg.DagsterInstance) -> Ticks:
 
 def discover(lab: Lab, instance: dg.DagsterInstance) -> tuple[list[str], str]:
     """One tick of `discover_datasets`: the partitions after it, and what it said."""
-    result = discover_datasets(
-        dg.build_sensor_context(instance, resources={"pipeline": lab.pipeline})
-    )
+    with dg.build_sensor_context(instance, resources={"pipeline": lab.pipeline}) as context:
+        result = discover_datasets(context)
     assert isinstance(result, dg.SensorResult)
     for request in result.dynamic_partitions_requests or []:
         if isinstance(request, dg.AddDynamicPartitionsRequest):
@@ -128,6 +128,54 @@ def test_a_broken_config_is_told_and_keeps_its_partition(
     assert partitions == ["good"]
     assert "dataset.animal: this key is missing" in said
     assert str(lab.config("other")) in said
+
+
+def test_the_asset_datasets_says_how_each_is_whenever_that_changed(
+    lab: Lab, instance: dg.DagsterInstance
+) -> None:
+    cursor: str | None = None
+
+    def events() -> list[dg.AssetMaterialization]:
+        nonlocal cursor
+        given = {"pipeline": lab.pipeline}
+        with dg.build_sensor_context(instance, cursor, resources=given) as context:
+            result = discover_datasets(context)
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        return [each for each in result.asset_events if isinstance(each, dg.AssetMaterialization)]
+
+    lab.add("good")
+    lab.add("manual")
+    lab.config("other").write_text("dataset: {label: x}\n")
+    [first] = events()
+    assert first.asset_key == dg.AssetKey("datasets")
+    assert first.metadata["summary"].value == "1 unusable, 2 never run"
+    [broken] = cells(first.metadata["unusable"].value)
+    assert "dataset.animal" in broken["why"] and broken["last success"] == "never"
+    assert [cells(first.metadata["never run"].value)[i]["dataset"] for i in (0, 1)] == [
+        "[good](/assets/publish?view=events&partition=good)",
+        "[manual](/assets/publish?view=events&partition=manual)",
+    ]
+    assert events() == []
+
+    lab.config("other").unlink()
+    lab.run(instance, "prepare", "manual")
+    [second] = events()
+    [waiting] = cells(second.metadata["unpublished"].value)
+    assert waiting["dataset"] == "[manual](/assets/package?view=events&partition=manual)"
+    assert "waits for a person" in waiting["why"] and "syndb-pipeline publish" in waiting["next"]
+    assert events() == []
+    again = dg.materialize([datasets], instance=instance, resources={"pipeline": lab.pipeline})
+    assert again.success
+
+
+def test_a_long_overview_is_shown_in_parts() -> None:
+    line = Line(name="a_name", config=Path("/a.yaml"), state="published")
+    shown = describe_datasets([line.model_copy(update={"name": f"set_{i}"}) for i in range(40)])
+
+    parts = [str(each.value) for name, each in shown.items() if name.startswith("published")]
+    assert max(map(len, parts)) < SHOWN_IN_PLACE
+    assert sum(len(part.splitlines()) - 2 for part in parts) == 40
 
 
 def test_a_broken_pipeline_file_is_told_and_changes_nothing(

@@ -359,8 +359,10 @@ def test_a_dataset_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert lab.call("metrics", "--output", "syndb.prom").out == ""
     assert (tmp_path / "syndb.prom").read_text() == lab.call("metrics").out
     resource = PipelineResource(pipeline_file=str(pipeline))
-    with dg.instance_for_test() as instance:
-        context = dg.build_sensor_context(instance, resources={"pipeline": resource})
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_sensor_context(instance, resources={"pipeline": resource}) as context,
+    ):
         assert "guide: recovered" in str(notices(context).skip_message)  # type: ignore[union-attr]
         assert "Nothing new" in str(notices(context).skip_message)  # type: ignore[union-attr]
     assert lines_of(said)[0]["title"] == "guide: recovered"

@@ -1,0 +1,146 @@
+"""The asset `datasets`: how every dataset is, on one page, those that need a person first.
+
+Belongs here: showing the overview, and knowing cheaply whether it may have changed. Does not: how
+a dataset is (`syndb_pipeline.publishing.overview`), or when it is looked at (`sensors.py`).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of asset functions as
+# types.
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+
+from dagster_defs.assets import GROUP, OWNERS
+from dagster_defs.failures import tell_failures
+from dagster_defs.markdown import escaped
+from dagster_defs.resources import PipelineResource
+from syndb_pipeline.base.digests import digest_of
+from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.publishing.overview import Line, overview
+from syndb_pipeline.state.registry import configs
+
+DATASETS_ASSET = "datasets"
+
+SHOWN_IN_PLACE = 1000
+"""Characters of Markdown from which on Dagster's pages show a button instead."""
+
+MAX_WHY = 240
+_LATE_SECONDS = 900
+"""How often it is looked at where nothing changed: a dataset becomes late by the clock alone."""
+
+_PAGES = {"held": "package", "unpublished": "package", "rejected": "check_integrity"}
+"""The asset whose page says more of a dataset in a state; that of `publish` of every other."""
+
+
+def describe_datasets(lines: Sequence[Line]) -> dict[str, Any]:
+    """The overview as metadata: counts, and a table for each state, in as many parts as are needed
+    for Dagster to show them in place."""
+    counts = Counter(line.state for line in lines)
+    metadata: dict[str, Any] = {
+        "summary": ", ".join(f"{count} {state}" for state, count in counts.items()) or "none yet",
+        "dagster/row_count": len(lines),
+    }
+    for state in counts:
+        rows = [_row(line) for line in lines if line.state == state]
+        for number, part in enumerate(_parts(rows), 1):
+            name = state if number == 1 else f"{state} ({number})"
+            metadata[name] = dg.MetadataValue.md("\n".join([*_HEAD, *part]))
+    return metadata
+
+
+_UNBROKEN = str.maketrans({"-": "\u2011", " ": "\u00a0"})
+
+_HEAD = ("|dataset|last success|why|next|", "|-|-|-|-|")
+
+
+def _row(line: Line) -> str:
+    page = f"/assets/{_PAGES.get(line.state, 'publish')}?view=events&partition={quote(line.name)}"
+    success = f"{line.last_success:%Y-%m-%d %H:%M}" if line.last_success else "never"
+    late = ", late" if line.late else ""
+    cells = [
+        f"[{escaped(line.name)}]({page})",
+        f"{success}{late}".translate(_UNBROKEN),
+        escaped(_short(line.why)),
+        escaped(" or ".join(line.next_step.splitlines())),
+    ]
+    return f"|{'|'.join(cells)}|"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_WHY else f"{text[: MAX_WHY - 1]}…"
+
+
+def _parts(rows: Sequence[str]) -> Iterator[list[str]]:
+    """`rows` in parts that are shown in place; a row that alone is too long is a part."""
+    part: list[str] = []
+    for row in rows:
+        if part and sum(map(len, (*_HEAD, *part, row))) + len(part) + 3 >= SHOWN_IN_PLACE:
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part
+
+
+@dg.asset(
+    name=DATASETS_ASSET,
+    group_name=GROUP,
+    owners=OWNERS,
+    description=(
+        "How every dataset is: what needs a person first, why, and what to type. Brought up to date"
+        " by the sensor `discover_datasets` when something changed, or by Materialize."
+    ),
+)
+def datasets(
+    context: dg.AssetExecutionContext, pipeline: PipelineResource
+) -> dg.MaterializeResult[None]:
+    with tell_failures():
+        context.add_asset_metadata(describe_datasets(overview(pipeline.settings())))
+        return dg.MaterializeResult()
+
+
+def changed(settings: PipelineSettings, cursor: str | None) -> tuple[Any, str]:
+    """What a sensor reports of the asset when it looks again.
+
+    Args:
+        settings: The pipeline's.
+        cursor: What the look before gave.
+
+    Returns:
+        The event, None where nothing changed; and what to give the next look.
+    """
+    before, _, shown = (cursor or "").partition(" ")
+    now = digest_of([*_traces(settings), int(time.time() // _LATE_SECONDS)])
+    if now == before:
+        return None, f"{now} {shown}"
+    lines = [line.model_copy(update={"running": None}) for line in overview(settings)]
+    found = digest_of([line.model_dump(mode="json") for line in lines])
+    if found == shown:
+        return None, f"{now} {shown}"
+    metadata = describe_datasets(lines)
+    return dg.AssetMaterialization(DATASETS_ASSET, metadata=metadata), f"{now} {found}"
+
+
+def _traces(settings: PipelineSettings) -> Iterator[list[Any]]:
+    """Names and times of what a dataset's line is read from, without reading it: every record is
+    put in its place by a rename, which its folder's time shows."""
+    for path in configs(settings).values():
+        yield from _entry(path)
+    for folder in sorted(settings.state.glob("datasets/*")):
+        for each in (folder, folder / "attempts", *sorted((folder / "publish").glob("[!.]*"))):
+            yield from _entry(each)
+
+
+def _entry(path: Path) -> Iterator[list[Any]]:
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    yield [str(path), found.st_mtime_ns, found.st_size]
