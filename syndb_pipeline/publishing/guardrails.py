@@ -65,10 +65,13 @@ def compare(context: Context, current: Plan) -> Compared:
     receipt, deleted = records.receipt(), records.deleted(current.destination)
     if receipt is not None and receipt.destination == current.destination:
         receipt = receipt if all(each.before(receipt) for each in deleted) else None
+    rejected = {each.plan for each in records.holds() if each.rejected}
     by_person = [
         each
         for each in records.approvals()
-        if each.how != "standing" and all(gone.before(each) for gone in deleted)
+        if each.how != "standing"
+        and each.digest not in rejected
+        and all(gone.before(each) for gone in deleted)
     ]
     consents = by_person[-1:] + ([receipt.approval] if receipt else [])
     reasons = list(_consent(current, consents, receipt)) if consents else []
@@ -201,15 +204,13 @@ def _values(receipt: Receipt, current: Plan, limit: float | None) -> Iterator[Re
                     continue
                 span = was.p99 - was.p1 or abs(old)
                 if abs(new - old) > span * limit / 100:
-                    share = 100 * abs(new - old) / span if span else 0
-                    moved = f" by {_percent(share)} of its range"
                     yield Reason(
                         kind="values-moved",
                         of=f"{table}.{column}",
-                        change=f"{_PERCENTILES[name]} moved{moved if span else ''}",
+                        change=f"{_PERCENTILES[name]} moved",
                         was=f"{old:g}",
                         now=f"{new:g}",
-                        limit=_percent(limit),
+                        limit=f"{_percent(limit)} of its range, {span:g}",
                     )
                     break
 

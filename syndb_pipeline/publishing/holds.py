@@ -7,6 +7,7 @@ approving (`plan.py`), sending (`publish.py`), or keeping the records (`records.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from textwrap import fill
 
 from syndb_pipeline.base.errors import ApprovalError
 from syndb_pipeline.publishing.plan import Plan, names, plan
@@ -17,12 +18,8 @@ from syndb_pipeline.state.stage import Context
 def rejection(context: Context, current: Plan) -> Hold | None:
     """The hold by which a person rejected this plan, or another with the same content."""
     rejected = [each for each in PublishRecords(context.store).holds() if each.rejected]
-    same = (
-        each
-        for each in rejected
-        if each.plan == current.digest or each.content == current.sent_content
-    )
-    return next(same, None)
+    same = (current.digest, current.sent_content) if rejected else ()
+    return next((each for each in rejected if {each.plan, each.content} & {*same}), None)
 
 
 def hold(context: Context, current: Plan, rejected: Hold | None = None) -> ApprovalError:
@@ -34,21 +31,15 @@ def hold(context: Context, current: Plan, rejected: Hold | None = None) -> Appro
         held = held.model_copy(update={"decisions": ()})
     records.keep_hold(held)
     command = f"{config.path} {current.digest[:12]}"
-    since, no = f"{held.since:%Y-%m-%d %H:%M} UTC", held.decision
-    answers = f"Let it be sent: syndb-pipeline approve {command}"
-    if no is not None:
-        why = f": {no.reason}" if no.reason else ""
-        message = f"{no.by} rejected this plan on {no.at:%Y-%m-%d %H:%M} UTC{why}."
-        first = "Correct the tables; or after all:"
-    else:
-        message = f"Held since {since}: it changes more than standing approval covers."
-        first = f"Read the plan: syndb-pipeline plan {config.path}"
-        answers += f"\nKeep it back: syndb-pipeline reject {command} --reason TEXT"
+    step = f"Read the plan: syndb-pipeline plan {config.path}"
+    step += f"\nLet it be sent: syndb-pipeline approve {command}"
+    if not held.rejected:
+        step += f"\nKeep it back: syndb-pipeline reject {command} --reason TEXT"
     lines = "".join(f"\n{line}" for line in held.compared.lines())
     last = records.last(None, current.destination, "upload")
     if last is not None and last.state in ("start", "unanswered"):
         lines += f"\nThat the upload of {last.at:%Y-%m-%d %H:%M} UTC arrived is still not known."
-    return ApprovalError(f"{message}{lines}", next_step=f"{first}\n{answers}")
+    return ApprovalError(f"{fill(f'Held {held.answered}.', 80)}{lines}", next_step=step)
 
 
 def _hold_of(current: Plan, known: Hold | None) -> Hold:

@@ -160,9 +160,9 @@ class Hold(_Numbered):
         """Since when, and what a person said."""
         since, last = f"since {self.since:%Y-%m-%d %H:%M} UTC", self.decision
         if last is None:
-            return f"{since}, to be approved or rejected"
+            return f"{since}: it changes more than standing approval covers"
         why = f": {last.reason}" if last.reason else ""
-        return f"{since}, {last.answer} by {last.by} on {last.at:%Y-%m-%d %H:%M} UTC{why}"
+        return f"{since}: {last.by} {last.answer} this plan on {last.at:%Y-%m-%d %H:%M} UTC{why}"
 
     @property
     def rejected(self) -> bool:

@@ -199,6 +199,14 @@ def test_an_approval_counts_for_the_plan_alone_and_its_terms_for_later_ones(lab:
         "100",
         "69 (31 withdrawn)",
     )
+    lab.approved()
+    reject(lab.context, None, "Bob", "option", "after all")
+    write(lab, *some(70)).prepare()
+    assert len(plan(lab.context).compared.reasons) == 1, "Ada's first approval has these terms too"
+    for kept in (lab.records.folder / "approvals").glob("*.json"):
+        if plan(lab.context).digest in kept.read_text():
+            kept.unlink()
+    assert [each.kind for each in plan(lab.context).compared.reasons] == ["terms", "rows-fallen"]
 
 
 def test_a_rejected_plan_is_not_sent_until_its_content_changes(lab: Lab) -> None:
@@ -210,8 +218,8 @@ def test_a_rejected_plan_is_not_sent_until_its_content_changes(lab: Lab) -> None
         reject(lab.context, "0" * 12, "Bob", "option", "")
     reject(lab.context, None, "Bob", "option", "the export was cut off")
     said = str(held(lab))
-    assert "Bob rejected this plan on" in said and "UTC: the export was cut off" in said
-    assert since.message.split("\n")[1:] == said.split("\n")[1:3]
+    assert "UTC: Bob rejected this plan on" in said and "the export was cut off." in said
+    assert since.message.split("\n")[1:] == said.split("\n")[2:4]
     # Other bytes, the same content; and limits that would let it pass.
     limited(lab, "rows_fallen: null, rows_withdrawn: null")
     lab.edit("vesicle.csv", "0,1,20.5\n", "0,1,20.50\n").prepare()
