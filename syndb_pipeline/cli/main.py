@@ -218,7 +218,7 @@ COMMANDS = {
         dataset.plan,
     ),
     "Publish it": (dataset.approve, dataset.reject, dataset.publish, dataset.run),
-    "See what became of it": (overview.status, overview.history),
+    "See what became of it": (overview.status, overview.history, overview.diff),
     "Where it goes": (
         connection.login,
         connection.logout,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,6 +23,7 @@ from syndb_pipeline.cli.dataset import Config
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
+    from syndb_pipeline.publishing.differences import Cell, Difference
     from syndb_pipeline.publishing.overview import Line, State
 
 _WIDTH: Final = 80
@@ -175,3 +177,62 @@ def history(config: Config, settings: Settings = None, as_json: AsJson = False) 
         head = f"{_time(event.at)}  {event.what:<11}"
         lines = wrap(f"{head} {text}{event.why}", _WIDTH, subsequent_indent=_INDENT)
         typer.echo(visible("\n".join(lines)))
+
+
+def diff(
+    config: Config,
+    before: Annotated[
+        str | None,
+        typer.Argument(metavar="[A]", help="Digest of a publication; the last when left out."),
+    ] = None,
+    after: Annotated[
+        str, typer.Argument(metavar="[B]", help="The same; what is packed now when left out.")
+    ] = "now",
+    settings: Settings = None,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows of each table to show.")] = 10,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FOLDER", help="All of them, a file for each table."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rows added, changed and withdrawn between two publications, by the keys that you gave.
+
+    Without A and B: from the last publication to what is packed now.
+    """
+    from syndb_pipeline.publishing.differences import difference
+    from syndb_pipeline.report.exports import write_differences
+
+    context = terminal.open_context(config, settings)
+    export = partial(write_differences, csv) if csv else None
+    found = difference(context, before, after, rows=rows, export=export)
+    if as_json:
+        _print_json(difference=found.model_dump(mode="json"), exit=0)
+    else:
+        typer.echo(visible("\n".join(_difference(found, csv))))
+
+
+def _difference(found: Difference, csv: Path | None) -> Iterator[str]:
+    was, now = found.before, found.after
+    made = "what was packed" if now.plan == "now" else f"the publication {now.plan[:12]} of"
+    yield f"From the publication {was.plan[:12]} of {_time(was.at)}"
+    yield f"to {made} {_time(now.at)}"
+    changed = {name: each for name, each in found.tables.items() if str(each.changes)}
+    if not changed:
+        yield "  no row differs"
+    marks = {"added": "+", "changed": "~", "withdrawn": "-"}
+    for name, table in changed.items():
+        yield f"{name}: {table.changes}"
+        for row in table.rows:
+            cells = "; ".join(f"{each.column} {_cell(each)}" for each in row.cells)
+            line = f"  {marks[row.change]} {row.key}  {cells}".rstrip()
+            yield from wrap(line, _WIDTH, subsequent_indent="      ")
+        more = sum(dict(table.changes).values()) - len(table.rows)
+        if more:
+            yield f"  and {more:,} more" + ("" if csv else "; all of them: --csv FOLDER")
+    if csv:
+        yield f"All rows are in {terminal.here(csv)}"
+
+
+def _cell(cell: Cell) -> str:
+    return " -> ".join("no value" if each is None else each for each in (cell.was, cell.now))

@@ -143,6 +143,13 @@ class Retention(Strict):
         default=None, description="Stage folders of datasets that have no config any more."
     )
     leftovers: Days = Field(default=1, description="What runs that died have left half written.")
+    versions: int = Field(
+        default=2,
+        ge=1,
+        le=1000,
+        description="Not days: of how many publications of a dataset the tables are kept, for"
+        " `diff`; older ones go when it is published.",
+    )
 
 
 class Locking(Strict):

@@ -40,7 +40,7 @@ def changes_since(
     receipt = records.receipt()
     if receipt is None or (receipt.destination, receipt.target) != destination:
         return None
-    kept, deleted = records.tables_of(receipt.plan), records.deleted(receipt.destination)
+    kept, deleted = records.kept.tables(receipt.plan), records.deleted(receipt.destination)
     if not all(each.before(receipt) for each in deleted) or not _whole(kept, receipt):
         return None
     with (
@@ -72,18 +72,29 @@ def _compare(
         return Changes(added=added, changed=0, withdrawn=withdrawn)
     if before.samefile(now):
         return Changes(added=0, changed=0, withdrawn=0)
-    keys = ", ".join(map(quote, TABLES[table].pair or ("cid",)))
-    sides, columns = (types_of(before), types_of(now)), {*types_of(before), *types_of(now)}
-    old, new = (
-        f"(SELECT {keys}, hash({', '.join(_value(name, side) for name in sorted(columns))}) AS row"
-        f" FROM {parquet(path)})"
-        for side, path in zip(sides, (before, now), strict=True)
-    )
+    keys, (old, new) = ", ".join(map(quote, key_of(table))), hashed(table, before, now)
     added, withdrawn, changed = connection.execute(
         f"SELECT count_if(o.row IS NULL), count_if(n.row IS NULL), count_if(o.row <> n.row)"
         f" FROM {old} o FULL JOIN {new} n USING ({keys})"
     ).fetchall()[0]
     return Changes(added=added, changed=changed, withdrawn=withdrawn)
+
+
+def key_of(table: str) -> tuple[str, ...]:
+    """The columns of UUIDs that a packed row is known by."""
+    return TABLES[table].pair or ("cid",)
+
+
+def hashed(table: str, before: Path, now: Path) -> tuple[str, str]:
+    """FROM items of both versions of a table: the key of each row, and `row`, a hash of all."""
+    sides, columns = (types_of(before), types_of(now)), {*types_of(before), *types_of(now)}
+    keys = ", ".join(map(quote, key_of(table)))
+    old, new = (
+        f"(SELECT {keys}, hash({', '.join(_value(name, side) for name in sorted(columns))}) AS row"
+        f" FROM {parquet(path)})"
+        for side, path in zip(sides, (before, now), strict=True)
+    )
+    return old, new
 
 
 def _value(column: str, there: Mapping[str, str]) -> str:

@@ -89,7 +89,7 @@ def compare(context: Context, current: Plan) -> Compared:
                 lost = {"was": "lost", "now": "there", "change": "published tables lost or damaged"}
                 reasons.append(Reason(kind="not-comparable", of=kept, **lost))
         elif limits.empty_cells is not None:
-            before = records.tables_of(receipt.plan)
+            before = records.kept.tables(receipt.plan)
             reasons += _empty_cells(before, current.table_files, limits.empty_cells)
         if receipt.columns is None:
             unknown = "values and findings" if receipt.content else "values, findings and versions"

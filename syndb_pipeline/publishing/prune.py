@@ -18,9 +18,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import Busy, ConfigError
-from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.publishing.records import PublishRecords
-from syndb_pipeline.state.registry import in_folder, read_configs, remembered
+from syndb_pipeline.state.registry import in_folder, owners, read_configs, remembered
 from syndb_pipeline.state.store import RECORDS, DatasetStore
 
 _LEFTOVER: Final = re.compile(r"\.scratch|\.spill-\w+|\.(.+\.)?([0-9a-f]{32}|[0-9a-f]{64})")
@@ -94,9 +94,10 @@ def _without_config(settings: PipelineSettings, notes: list[str]) -> set[UUID]:
         which = ", ".join(broken) or f"any dataset of {settings.datasets}"
         notes.append(f"Stages are left as they are: the config of {which} cannot be read.")
         return set()
-    return here - {
-        config.dataset.id for config in found.values() if not isinstance(config, ConfigError)
-    }
+    named = {config.dataset.id for config in found.values() if isinstance(config, DatasetConfig)}
+    # Those that were only prepared or published by their path are in no registry.
+    by_path = {identity for identity, path in owners(settings).items() if path.is_file()}
+    return here - named - by_path
 
 
 def _old(

@@ -42,6 +42,7 @@ from syndb_pipeline.destinations.embedded.node import operating_system_user
 from syndb_pipeline.publishing import holds
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
+from syndb_pipeline.publishing.kept_tables import IDS, Kept
 from syndb_pipeline.publishing.plan import Plan, changed_since, in_lines, require_consent
 from syndb_pipeline.publishing.records import (
     Approval,
@@ -56,6 +57,7 @@ from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.locks import while_held
 from syndb_pipeline.state.registry import claim
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.tables import written
 
 
 def publish(
@@ -172,7 +174,7 @@ class _Publication(Arrival):
             return None
         noted = self.records.last(self.plan.digest, self.destination.name, "receipt")
         if noted is None or self.records.receipt() != receipt:  # killed in between
-            receipt = self.records.write_receipt(receipt, self.plan.table_files.values())
+            receipt = self.records.write_receipt(receipt, self._kept())
             self.note("receipt", "done")
         return receipt
 
@@ -273,12 +275,17 @@ class _Publication(Arrival):
             "published": datetime.now(UTC),
         }
         receipt = Receipt.model_validate(same | own)
-        receipt = self.records.write_receipt(receipt, current.table_files.values())
+        receipt = self.records.write_receipt(receipt, self._kept())
         self.note("receipt", "done")
         tables = f"{len(checks)} table{'' if len(checks) == 1 else 's'}"
         where = f"to {self.destination.name}. Receipt: {self.records.receipt_path}"
         self.log(f"Published {receipt.rows:,} rows in {tables} {where}")
         return receipt
+
+    def _kept(self) -> Kept:
+        ids = written(self.context, "assign_ids", IDS).values()
+        versions = self.context.settings.retention.versions
+        return Kept(self.plan.table_files.values(), ids, versions)
 
     def _register(self) -> None:
         """Register the dataset, or select the one that is there, with the same metadata. Metadata

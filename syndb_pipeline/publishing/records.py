@@ -7,14 +7,13 @@ Belongs here: the records and writing them so that a crash loses none. Does not:
     approvals/<time>-<digest>.json   every approval ever given
     holds/<plan digest>.json         every plan that was held; `held` names that of the newest plan
     receipts/<plan digest>.json      the last receipt of each plan; receipt.json is the newest
-    tables/<plan digest>/            the tables of the newest receipt, to compare with later ones
+    tables/<plan digest>/            the tables of the newest receipts (`kept_tables.py`)
     tombstones/<time>.json           every deletion
     journal.jsonl                    each step, before and after, one line each
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,16 +24,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
+from syndb_pipeline.publishing.kept_tables import Kept, KeptTables
 from syndb_pipeline.state.locks import require_held
 from syndb_pipeline.state.results import RowsSetAside, Summary
 from syndb_pipeline.state.store import (
     DatasetStore,
     append_line,
-    link_or_copy,
     whole_lines,
     write_atomically,
 )
@@ -294,7 +292,7 @@ class PublishRecords:
         self._store = store
         self.folder = store.folder / "publish"
         self.receipt_path = self.folder / "receipt.json"
-        self._tables = self.folder / "tables"
+        self.kept = KeptTables(self.folder / "tables")
         self._held = self.folder / "held"
         self._journal = self.folder / "journal.jsonl"
 
@@ -348,31 +346,19 @@ class PublishRecords:
         path = self.folder / "receipts" / f"{plan}.json" if plan else self.receipt_path
         return _kept(Receipt, path.read_bytes(), path) if path.is_file() else None
 
-    def tables_of(self, plan: str) -> dict[str, Path]:
-        """The tables of the newest receipt, which is that of `plan`; empty where they were not
-        kept."""
-        return {path.stem: path for path in sorted((self._tables / plan).glob("*.parquet"))}
+    def receipts(self) -> list[Receipt]:
+        """The last receipt of each plan, oldest first."""
+        return sorted(self._all(Receipt, "receipts"), key=lambda each: (each.order, each.published))
 
-    def _keep_tables(self, plan: str, tables: Iterable[Path]) -> None:
-        """A second name for each of `tables` where the disk knows that, else a copy."""
-        kept, beside = self._tables / plan, self._tables / f".{plan}"
-        if not kept.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-            for table in tables:
-                link_or_copy(table, beside / table.name)
-            flush(beside)
-            beside.rename(kept)
-            flush(self._tables)
-        for other in self._tables.iterdir():
-            if other != kept:
-                shutil.rmtree(other)
-
-    def write_receipt(self, receipt: Receipt, tables: Iterable[Path]) -> Receipt:
-        """Keep a receipt and the tables that were published; returns it as it is kept. A crash in
-        between is repaired by writing again."""
-        self._keep_tables(receipt.plan, tables)
-        return self._add(receipt, f"receipts/{receipt.plan}.json", self.receipt_path.name)
+    def write_receipt(self, receipt: Receipt, kept: Kept) -> Receipt:
+        """Keep a receipt and what was published; returns it as it is kept. A crash in between is
+        repaired by writing again."""
+        self.kept.keep(receipt.plan, kept)
+        numbered = self._add(receipt, f"receipts/{receipt.plan}.json", self.receipt_path.name)
+        # Plans of the same content are one publication.
+        newest = {each.published: each.plan for each in self.receipts()}
+        self.kept.forget_all_but([*newest.values()][-kept.versions :])
+        return numbered
 
     def tombstones(self) -> list[Tombstone]:
         """Every deletion, oldest first."""

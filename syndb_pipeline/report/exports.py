@@ -59,6 +59,16 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
     return int(count)
 
 
+def write_differences(
+    folder: Path, connection: duckdb.DuckDBPyConnection, table: str, query: str
+) -> None:
+    """Write the rows of `query`, those of a table that differ, to `<folder>/<table>.csv`."""
+    _define_harmless(connection)
+    names = {"key": "key", "col": '"column"', "was": "was", "now": "now"}
+    cells = ", ".join(f"harmless({name}) AS {shown}" for name, shown in names.items())
+    _copy(connection, f"SELECT change, {cells} FROM ({query})", folder / f"{table}.csv")
+
+
 def write_csv(report: Report, connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Write a line for every failing cell, and for each example of findings that were only counted.
 

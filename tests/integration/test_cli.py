@@ -41,7 +41,7 @@ FINDING_KEYS = {
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
     *("init", "check", "report", "explain", "plan", "approve", "reject"),
-    *("publish", "run", "status", "history"),
+    *("publish", "run", "status", "history", "diff"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("up", "ui", "notify", "metrics", "prune", "demo", "sandbox", "schema"),
 )

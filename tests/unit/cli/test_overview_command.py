@@ -76,3 +76,21 @@ def test_the_history_of_a_dataset(lab: Lab) -> None:
     assert [event["what"] for event in events] == ["approved", "published", "rejected"]
     assert events[0]["plan"] == events[1]["plan"] and events[1]["by"] == "Ada"
     assert "Nothing became of new" in lab.call("history", "new").out
+
+
+def test_what_differs_since_the_last_publication(lab: Lab) -> None:
+    assert "not packed" in lab.call("diff", "guide").err  # the newest data were rejected
+    axons = lab.folder / "axon.csv"
+    rows = "".join(f"a rather long key of an axon {number},1e8,\n" for number in range(30))
+    axons.write_text(axons.read_text().replace("1,2e8", "2,4e8") + rows)
+    lab.call("plan", "guide")
+    lines = shown(lab.call("diff", "guide", "--rows", 31, "--csv", "all"))
+    assert lines[2] == "axon: 30 added, 1 changed"
+    assert "  ~ 2  voxel_volume 200000000.0 -> 400000000.0" in lines
+    assert len((lab.folder / "all" / "axon.csv").read_text().splitlines()) == 32
+    assert shown(lab.call("diff", "guide"))[-1] == "  and 21 more; all of them: --csv FOLDER"
+    found = lab.call("diff", "guide", "--rows", 0, "--json").report["difference"]
+    assert found["tables"]["axon"]["changes"] == {"added": 30, "changed": 1, "withdrawn": 0}
+    plan = found["before"]["plan"]
+    assert "no row differs" in lab.call("diff", "guide", plan[:12], plan).out
+    assert f"Kept are: {plan[:12]}." in lab.call("diff", "guide", "f" * 64).err

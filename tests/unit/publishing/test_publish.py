@@ -187,7 +187,7 @@ def test_the_plan_and_receipt_say_what_changed_since_the_last_publication(lab: L
     assert unchanged is not None and unchanged.withdrawn == 0
     assert unchanged.plan == receipt.plan
     assert "UTC\n  no row changed\nFiles" in describe(plan(lab.context))
-    assert len(list((lab.records.folder / "tables").iterdir())) == 1
+    assert len(list((lab.records.folder / "tables").iterdir())) == 2
 
 
 def test_a_column_or_a_table_more_or_less_is_a_change(lab: Lab) -> None:
