@@ -16,6 +16,7 @@ OUT     ?=
 COVERAGE ?=
 # Of the tests; one more than there are processors, for many tests wait for a server or the disk.
 WORKERS ?= $(shell "$(PYTHON)" -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
+ALONE = $(shell grep -rl --include='*.py' 'pytest\.mark\.alone' tests)
 RESULTS ?= $(if $(OUT),$(OUT),bench.json)
 
 BIN := $(VENV)/bin
@@ -75,8 +76,8 @@ test: $(VENV)/.installed-dev ## lint, then every test, of the long campaigns a s
 	$(BIN)/ruff format --check .
 	@$(BIN)/mypy & types=$$!; \
 	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(if $(COVERAGE),--cov-report=); \
-	tests=$$?; wait $$types && exit $$tests
-	$(BIN)/python -m pytest -m alone $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
+	tests=$$?; wait $$types || { echo "Types are wrong, see: $(BIN)/mypy" >&2; exit 1; }; exit $$tests
+	$(BIN)/python -m pytest -m alone $(ALONE) $(if $(COVERAGE),$(COVERAGE) --cov-append --cov-report=term)
 
 test-thorough: export SYNDB_TESTS := all
 test-thorough: ## As test, with the whole of every campaign, and coverage

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from uuid import UUID
 import duckdb
 
 from syndb_pipeline.base import engine
+from syndb_pipeline.checks.references import search
 from syndb_pipeline.readers import casts
 from syndb_pipeline.readers.fence import Fence
 
@@ -50,21 +51,24 @@ def start_once() -> None:
     That is so within the limits of most labs here: one thread, hence one connection at work, and
     memory enough for it. Within others, each is as a command starts it.
     """
-    engine.connect, casts.prepare, Fence.__enter__ = (
-        _connect,
-        _prepare,
-        lambda fence: _fence() if _on_main_thread() else fence,
-    )
+    engine.connect = _connect
+    for module, macro in _MACROS.items():
+        module.prepare = _unless_it_has(macro, _PREPARE[module])
+    Fence.__enter__ = lambda fence: _fence() if _on_main_thread() else fence
 
 
 def start_each() -> None:
     """As a command does it, again."""
-    engine.connect, casts.prepare, Fence.__enter__ = _CONNECT, _PREPARE, _ENTER
+    engine.connect, Fence.__enter__ = _CONNECT, _ENTER
+    for module, prepare in _PREPARE.items():
+        module.prepare = prepare
 
 
 _ENOUGH_MEMORY: Final = 600_000_000
 _CONNECT: Final = engine.connect
-_PREPARE: Final = casts.prepare
+_MACROS: Final = {casts: "tidy", search: "form_case"}
+"""Modules that define macros, and one of each."""
+_PREPARE: Final = {module: module.prepare for module in _MACROS}
 _ENTER: Final = Fence.__enter__
 
 
@@ -94,8 +98,10 @@ def _shared() -> duckdb.DuckDBPyConnection:
     shared.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
     shared.execute("SET GLOBAL TimeZone = 'UTC'")
     macros = Mock()
-    _PREPARE(macros)
-    shared.execute(macros.execute.call_args.args[0].replace(" TEMP ", " "))
+    for prepare in _PREPARE.values():
+        prepare(macros)
+    for call in macros.execute.call_args_list:
+        shared.execute(call.args[0].replace(" TEMP ", " "))
     return shared
 
 
@@ -140,8 +146,13 @@ def _tables_and_views(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, s
     )
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
-        connection.execute("SELECT tidy('1')")
-    except duckdb.CatalogException:
-        _PREPARE(connection)
+def _unless_it_has(
+    macro: str, prepare: Callable[[duckdb.DuckDBPyConnection], None]
+) -> Callable[[duckdb.DuckDBPyConnection], None]:
+    def prepared(connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute(f"SELECT {macro}('1')")
+        except duckdb.CatalogException:
+            prepare(connection)
+
+    return prepared

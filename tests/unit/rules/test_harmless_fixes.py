@@ -1,8 +1,8 @@
-"""No setting that a finding prints does harm when it is pasted, and the comparison that says so
-sees harm.
+"""The comparison that says whether a setting does harm sees harm.
 
-Belongs here: random mixtures of errors, and settings that are harmful on purpose. Does not: each
-rule's own settings (`test_every_rule.py`), the comparison (`tests/harm.py`).
+Belongs here: settings that are harmful on purpose. Does not: each rule's own settings
+(`test_every_rule.py`), settings whatever else is wrong (`stages/test_broken_tables.py`), the
+comparison (`tests/harm.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,8 @@ import pytest
 import yaml
 
 from syndb_pipeline.rules.finding import build
-from tests.broken_tables import CHECKED, checked
-from tests.harm import harm_of, harms, look
+from tests.harm import harm_of, look
 from tests.lab import context_for
-
-
-@pytest.mark.parametrize("part", range(4))
-def test_no_setting_does_harm_whatever_else_is_wrong(part: int) -> None:
-    for seed in CHECKED[part::4]:
-        done = checked(seed)
-        assert list(harms(done.context)) == [], done.words
-
 
 NEURONS = "cid,cable_length\nH\u00fcgel,1\nn2,7\nn3,2\n"
 EDGES = "pre_synapse_id,post_synapse_id,connection_score\nn2,n3,3\nn2,n3,4\nn3,n2,1\n"
