@@ -23,7 +23,7 @@ from dagster_defs.lost_runs import close_lost_runs
 from dagster_defs.partitions import DATASETS, changes
 from dagster_defs.resources import DESTINATION, PipelineResource
 from dagster_defs.schedules import due
-from dagster_defs.watching import UNATTENDED, Memory, Outcome, Seen, look
+from dagster_defs.watching import UNATTENDED, Background, Memory, Outcome, Seen, look
 from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.publishing.records import PublishRecords
@@ -31,6 +31,11 @@ from syndb_pipeline.state.registry import away, configs, ignored, read_configs
 from syndb_pipeline.state.store import DatasetStore
 
 _Remembered: TypeAlias = dict[str, Seen]
+
+LOOK_SECONDS = 10.0
+"""How long a tick waits for files to be found and read; what takes longer, a later tick has."""
+
+_background = Background()
 
 _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 """Exit codes after which the same files and config can only come to the same end."""
@@ -135,14 +140,17 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
     seen = _of_others(memory, usable, partitions)
     requests = []
     told = [f"Cannot be used: {problem}" for problem in problems]
+    outcome_of = partial(_outcome, context.instance)
+    worker = _background.within(LOOK_SECONDS)
     for name, config in usable.items():
         if not config.watch:
             continue
         before = memory.datasets.get(name, Seen(epoch=int(now)))
         approved = _approved(settings, config)
-        outcome_of = partial(_outcome, context.instance)
         try:
-            answer = look(config, before, now=now, outcome_of=outcome_of, approved=approved)
+            answer = look(
+                config, before, now=now, outcome_of=outcome_of, approved=approved, worker=worker
+            )
         except OSError as error:
             seen[name] = before
             told.append(
@@ -242,8 +250,9 @@ def _result(
     seen: _Remembered,
     partitions: Collection[str],
 ) -> dg.SensorResult:
-    for line in told:
-        context.log.info(line)
+    if requests:  # else the tick shows it as its reason
+        for line in told:
+            context.log.info(line)
     # Partitions of requested runs must be there; discover_datasets may not have looked yet.
     new = {request.partition_key for request in requests if request.partition_key} - set(partitions)
     return dg.SensorResult(

@@ -7,12 +7,17 @@ Belongs here: what was seen, which run was asked for, and whether to ask now. Do
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from threading import Thread
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +25,7 @@ from syndb_pipeline.base.digests import digest_file, digest_of
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.readers.corrections import path_of
-from syndb_pipeline.readers.files import find
+from syndb_pipeline.readers.files import find, sizes_and_times
 
 SETTLE_SECONDS = 10.0
 """A file written to within this time may still be growing."""
@@ -63,16 +68,8 @@ def wait_for_rest(
     give_up = time.monotonic() + limit
     told = False
     while True:
-        times = [
-            path.stat().st_mtime
-            for found in watched_files(config).values()
-            for path in found
-            if path.exists()
-        ]
-        ages = [
-            age for age in (time.time() - modified for modified in times) if age >= 0
-        ]  # a time to come is another clock's
-        if min(ages, default=settle) >= settle:
+        age = time.time() - glance(config).newest
+        if age < 0 or age >= settle:  # a time to come is another clock's
             return
         if time.monotonic() > give_up:
             raise PipelineError(
@@ -141,6 +138,84 @@ def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
     }
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What can be seen of a dataset's files without opening them: a digest of their sizes and
+    times, the newest time in seconds since 1970, and the tables that have no file.
+    """
+
+    state: str
+    newest: float
+    missing: tuple[str, ...]
+
+
+def glance(config: DatasetConfig) -> Glance:
+    """Look at the files of `watched_files`, without their contents."""
+    found = {
+        name: sizes_and_times(config.folder, table.file) for name, table in config.tables.items()
+    }
+    own = [config.path, *(path_of(config.folder, name) for name in config.tables)]
+    beside = [line for path in own for line in sizes_and_times(path.parent, glob.escape(path.name))]
+    every = [line for lines in (*found.values(), beside) for line in lines]
+    return Glance(
+        state=sha256(repr(every).encode()).hexdigest(),
+        newest=max((changed for _, _, changed in every), default=0) / 1e9,
+        missing=tuple(name for name, lines in found.items() if not lines),
+    )
+
+
+def content_of(config: DatasetConfig) -> str:
+    """A digest of what is in the dataset's files. Raises `OSError` when one vanished meanwhile."""
+    paths = [path for found in watched_files(config).values() for path in found]
+    return digest_of([(str(path), digest_file(path)) for path in paths])
+
+
+class Worker(Protocol):
+    """Does work on a dataset, or gives None while it is not done yet."""
+
+    def __call__(self, about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any: ...
+
+
+def at_once(about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any:
+    """Do the work now."""
+    return work()
+
+
+class Background:
+    """Does work in threads that may outlast the tick that asked for it: a glob over a whole disk,
+    or the digest of 100 GB. A tick has to end within a minute, or Dagster gives it up, and would
+    never come further.
+    """
+
+    def __init__(self) -> None:
+        self._works: dict[tuple[str, ...], Future[str | Glance]] = {}
+
+    def within(self, seconds: float) -> Worker:
+        """A worker that waits for at most so long, all its work together."""
+        end = time.monotonic() + seconds
+
+        def worker(about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any:
+            if about not in self._works:
+                for other, future in [*self._works.items()]:
+                    if other[0] == about[0] and future.done():  # of files that changed meanwhile
+                        del self._works[other]
+                self._works[about] = Future()
+                work_on = partial(_fulfil, self._works[about], work)
+                Thread(target=work_on, daemon=True).start()
+            if not wait([self._works[about]], max(0.05, end - time.monotonic())).done:
+                return None
+            return self._works.pop(about).result()
+
+        return worker
+
+
+def _fulfil(future: Future[str | Glance], work: Callable[[], str | Glance]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+        future.set_exception(error)
+
+
 def look(
     config: DatasetConfig,
     seen: Seen,
@@ -148,6 +223,7 @@ def look(
     now: float,
     outcome_of: Callable[[str], Outcome],
     approved: str = "",
+    worker: Worker = at_once,
 ) -> Answer:
     """Decide about one dataset.
 
@@ -161,6 +237,7 @@ def look(
         now: Seconds since 1970.
         outcome_of: What came of the run with a key.
         approved: A held plan that a person approved, and when; empty where there is none.
+        worker: Looks at the files, and reads them.
 
     Returns:
         What to do, and what to remember. A run that failed for no fault of the files is asked for
@@ -170,32 +247,32 @@ def look(
     Raises:
         OSError: A file vanished meanwhile.
     """
-    files = watched_files(config)
-    missing = [name for name, found in files.items() if not found]
-    paths = [path for found in files.values() for path in found]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    state = digest_of(stats)
-    remembered = seen.model_copy(update={"last": state})
-    if missing:
-        return Answer(remembered, waiting=f"no file yet for {', '.join(missing)}")
-    if state == seen.answered and approved not in ("", seen.approved) and not seen.run_key:
+    found = worker((str(config.path), "files"), partial(glance, config))
+    if found is None:
+        return Answer(seen, waiting="still looking for its files; a narrower glob is found sooner")
+    remembered = seen.model_copy(update={"last": found.state})
+    if found.missing:
+        return Answer(remembered, waiting=f"no file yet for {', '.join(found.missing)}")
+    if found.state == seen.answered and approved not in ("", seen.approved) and not seen.run_key:
         asked = remembered.model_copy(update={"approved": approved, "failures": 0})
         asked = asked.asked(config.name)
         return Answer(asked, run_key=asked.run_key)
-    if state == seen.answered:
+    if found.state == seen.answered:
         return settle(config.name, remembered, now, outcome_of)
-    if state != seen.last:
+    if found.state != seen.last:
         return Answer(
             remembered, waiting="files changed since the last look; waiting until they rest"
         )
     # A time in the future comes from another clock and says nothing; having rested for a tick has
     # to do.
-    if 0 <= now - max(time for _, _, time in stats) / 1e9 < SETTLE_SECONDS:
+    if 0 <= now - found.newest < SETTLE_SECONDS:
         return Answer(
             remembered, waiting="files were written to a moment ago; waiting until they rest"
         )
-    content = digest_of([(str(path), digest_file(path)) for path in paths])
-    answered = remembered.model_copy(update={"answered": state})
+    content = worker((str(config.path), found.state), partial(content_of, config))
+    if content is None:
+        return Answer(remembered, waiting="its files have changed and are still being read")
+    answered = remembered.model_copy(update={"answered": found.state})
     if content == seen.content:
         return settle(config.name, answered, now, outcome_of)
     changed = answered.model_copy(update={"content": content, "failures": 0})

@@ -7,8 +7,11 @@ what happens once a library opens a file (`fence.py`).
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,6 +62,38 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
         return sorted(hit for hit in hits if hit not in strange and hit.is_file()), strange
     except OSError:  # a name longer than the file system takes, or a folder that may not be read
         return [], {}
+
+
+def sizes_and_times(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
+    """Path, size and time of change, in nanoseconds, of each file that `pattern` means, sorted:
+    what `find` gives at a tenth of its time, for who asks again and again. What only looks like a
+    regular file is among them.
+    """
+    if not pattern or "\0" in pattern:
+        return []
+    pattern = _with_home(pattern)
+    literal, found = str(folder / pattern), []
+    above, name = os.path.split(literal)
+    try:
+        hits: Iterator[os.DirEntry[str] | Path]
+        if not glob.has_magic(pattern) or Path(literal).is_file():
+            hits = iter([Path(literal)])
+        elif name != "**" and not glob.has_magic(os.path.split(pattern)[0]):
+            fits = re.compile(fnmatch.translate(name)).match
+            with os.scandir(above) as entries:
+                hits = iter([each for each in entries if fits(each.name)])
+            if not name.startswith("."):
+                hits = (each for each in hits if not each.name.startswith("."))
+        else:
+            hits = map(Path, _expanded(str(Path(glob.escape(str(folder))) / pattern)))
+        for hit in hits:
+            with suppress(OSError, ValueError):  # gone meanwhile, or a link in a circle
+                seen = hit.stat()
+                if stat.S_ISREG(seen.st_mode):
+                    found.append((os.fspath(hit), seen.st_size, seen.st_mtime_ns))
+    except OSError:  # as in `survey`
+        return []
+    return sorted(found)
 
 
 def _with_home(pattern: str) -> str:
