@@ -20,13 +20,14 @@ from dagster_defs.partitions import DATASETS
 from dagster_defs.plans import PUBLISH_OP, describe_plan, shown
 from dagster_defs.resources import PipelineResource, approved_how
 from dagster_defs.watching import UNATTENDED, wait_for_rest
-from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown
+from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown, PipelineError
 from syndb_pipeline.publishing import publish as publishing
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
 from syndb_pipeline.stages.package import STAGE as PACKAGE
 from syndb_pipeline.stages.runner import STAGES, run_stage
+from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.stage import Stage
 
 GROUP = "syndb"
@@ -104,7 +105,13 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
             # The lock is held for one stage only, so that a person can rerun another stage, or the
             # command line, between two steps.
             if stage.after is None and UNATTENDED in context.run.tags:
-                wait_for_rest(dataset.config, context.log.info)
+                try:
+                    wait_for_rest(dataset.config, context.log.info)
+                except PipelineError:
+                    # Kept as the failure of the stage, so that `status` says why nothing ran.
+                    attempts = Attempts(dataset.store.folder)
+                    with dataset.store.lock(), attempts.attempt("prepare", stage.name):
+                        raise
             try:
                 with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
                     record = run_stage(dataset, stage.name)

@@ -26,7 +26,7 @@ _WIDTH: Final = 80
 _ANSWERS: Final = ("approve", "reject")
 """The commands that answer a held plan."""
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YAML.")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The dataset's YAML, or its name.")]
 Approve = Annotated[
     str | None,
     typer.Option(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -45,7 +45,7 @@ _EXITS: Final[dict[State, Exit]] = {
 def status(
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATASET]", help="Its YAML, or its name; all when left out."),
+        typer.Argument(metavar="DATASET", help="Its YAML, or its name; all when left out."),
     ] = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -106,7 +106,7 @@ def _indented(line: Line) -> Iterator[str]:
     reason = [
         part
         for paragraph in line.why.splitlines()
-        for part in wrap(paragraph, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        for part in _wrapped(f"{_INDENT}{paragraph}", _INDENT)
     ]
     yield from reason[:_LINES]
     if len(reason) > _LINES:
@@ -115,6 +115,11 @@ def _indented(line: Line) -> Iterator[str]:
         yield f"{_INDENT}{step}".replace(str(line.config), str(terminal.here(line.config)))
     if line.late and line.state != "late":
         yield f"{_INDENT}It is late too: its last success was {_time(line.last_success)}"
+
+
+def _wrapped(line: str, indent: str) -> list[str]:
+    # No digest, path or code is broken.
+    return TextWrapper(_WIDTH, subsequent_indent=indent, break_on_hyphens=False).wrap(line)
 
 
 def _time(at: datetime | None) -> str:
@@ -175,7 +180,7 @@ def history(config: Config, settings: Settings = None, as_json: AsJson = False) 
         facts = [event.by, rows, event.plan[:12]]
         text = ", ".join(filter(None, facts)) + (": " if any(facts) and event.why else "")
         head = f"{_time(event.at)}  {event.what:<11}"
-        lines = wrap(f"{head} {text}{event.why}", _WIDTH, subsequent_indent=_INDENT)
+        lines = _wrapped(f"{head} {text}{event.why}", _INDENT)
         typer.echo(visible("\n".join(lines)))
 
 
@@ -183,10 +188,10 @@ def diff(
     config: Config,
     before: Annotated[
         str | None,
-        typer.Argument(metavar="[A]", help="Digest of a publication; the last when left out."),
+        typer.Argument(metavar="A", help="Digest of a publication; the last when left out."),
     ] = None,
     after: Annotated[
-        str, typer.Argument(metavar="[B]", help="The same; what is packed now when left out.")
+        str, typer.Argument(metavar="B", help="The same; what is packed now when left out.")
     ] = "now",
     settings: Settings = None,
     rows: Annotated[int, typer.Option(min=0, help="How many rows of each table to show.")] = 10,
@@ -226,7 +231,7 @@ def _difference(found: Difference, csv: Path | None) -> Iterator[str]:
         for row in table.rows:
             cells = "; ".join(f"{each.column} {_cell(each)}" for each in row.cells)
             line = f"  {marks[row.change]} {row.key}  {cells}".rstrip()
-            yield from wrap(line, _WIDTH, subsequent_indent="      ")
+            yield from _wrapped(line, "      ")
         more = sum(dict(table.changes).values()) - len(table.rows)
         if more:
             yield f"  and {more:,} more" + ("" if csv else "; all of them: --csv FOLDER")

@@ -103,7 +103,10 @@ def _decisions(records: PublishRecords) -> Iterator[Event]:
 
 
 def _ended(end: End) -> Event:
-    what, why = _WORDS.get(end.exit, "failed"), f"{end.step}: {end.message}"
+    what, said = _WORDS.get(end.exit, "failed"), end.message
+    if what == _WAITING:  # the hold has the comparison
+        said = " ".join(said.partition("\nCompared with")[0].split())
+    why = f"{end.step}: {said}"
     return Event(
         at=end.ended, what=what, why=why if end.message else end.step, next_step=end.next_step
     )
