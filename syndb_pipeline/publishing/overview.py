@@ -74,7 +74,7 @@ def overview(settings: PipelineSettings) -> list[Line]:
         if here & {identity, path.resolve()}:
             continue
         if path.is_file():  # it was never run by its path, but prepared or published
-            lines.append(_line(settings, path, _loaded(path)))
+            lines.append(_line(settings, path))
         elif is_away(path):
             why = f"{path} is not there, nor any other config beside it."
             step = "If its folder is on a share, see whether it is mounted."
@@ -83,24 +83,20 @@ def overview(settings: PipelineSettings) -> list[Line]:
     return sorted(lines, key=lambda line: (order.index(line.state), line.name))
 
 
-def _loaded(config: Path) -> DatasetConfig | ConfigError:
+def _line(
+    settings: PipelineSettings, path: Path, config: DatasetConfig | ConfigError | None = None
+) -> Line:
+    identity = None
     try:
-        return load_dataset(config)
-    except ConfigError as error:
-        return error
-
-
-def _line(settings: PipelineSettings, path: Path, config: DatasetConfig | ConfigError) -> Line:
-    if isinstance(config, ConfigError):
-        return _unusable(path, config)
-    try:
+        if isinstance(config, ConfigError):
+            raise config
+        config = config or load_dataset(path)
+        identity = config.dataset.id
         return _Dataset(settings, config).line()
     except PipelineError as error:
-        return _unusable(path, error, config.dataset.id)
+        return _unusable(path, error, identity)
     except (OSError, ValueError) as error:  # a file that cannot be read, or holds something else
-        return _unusable(
-            path, PipelineError(f"Its state cannot be read: {error}"), config.dataset.id
-        )
+        return _unusable(path, PipelineError(f"Its state cannot be read: {error}"), identity)
 
 
 def _unusable(path: Path, error: PipelineError, dataset: UUID | None = None) -> Line:
@@ -135,15 +131,12 @@ class _Dataset:
         target = settings.destinations[self.where].target
         self.digest = digest_on_record(self.store, (self.where, target))
         self.deleted = self.records.deleted(self.where)
-        self.published = self._published(self.digest) if self.digest else None
-
-    def _published(self, plan: str | None) -> datetime | None:
-        """When a plan, or the newest, was published, unless the dataset was deleted since."""
-        receipt = self.records.receipt(plan)
-        if receipt is None or receipt.destination != self.where:
-            return None
-        gone = not all(each.before(receipt) for each in self.deleted)
-        return None if gone else receipt.published
+        receipt = self.records.receipt()
+        if receipt and not all(each.before(receipt) for each in self.deleted):
+            receipt = None
+        self.receipt = receipt if receipt and receipt.destination == self.where else None
+        # A plan of before the newest is not what is there, even if it is packed again.
+        self.published = bool(self.receipt and self.receipt.plan == self.digest)
 
     def line(self) -> Line:
         """The dataset's line."""
@@ -155,7 +148,8 @@ class _Dataset:
             hours = limit.total_seconds() / 3600 if limit else 0
             why = f"For more than {hours:g} hours it was neither published nor found unchanged."
             found = _Found("late", success, why)
-        state, since, why, next_step = found or _Found("published", self.published, "")
+        sent = self.receipt.published if self.receipt else None
+        state, since, why, next_step = found or _Found("published", sent, "")
         running = [each.started for each in (self.prepared, self.sent) if each.running]
         return Line(
             name=config.name,
@@ -178,13 +172,15 @@ class _Dataset:
     def _last_success(self) -> datetime | None:
         """When it was published, or there was nothing to send: publishing said so, or preparing
         found the package that is published still to hold."""
-        times = [self._published(None)]
-        if self.sent.end and self.sent.end.succeeded and times[0]:
+        if self.receipt is None:
+            return None
+        times = [self.receipt.published]
+        if self.sent.end and self.sent.end.succeeded:
             times.append(self.sent.end.ended)
         if self.published:
             found = self.store.record_path("package").stat().st_mtime
             times.append(datetime.fromtimestamp(found, UTC))
-        return max(filter(None, times), default=None)
+        return max(times)
 
     def _unknown(self) -> _Found | None:
         end, last = self.sent.end, self.records.last(None, self.where, "upload")
@@ -241,19 +237,16 @@ class _Dataset:
             return _Found("unpublished", None, why, self._command("plan"))
         if end and end.exit is Exit.APPROVAL and packed and packed < end.ended:
             return _Found("unpublished", end.since, end.message, end.next_step)
-        if gone and not self._published(None):
+        if gone and not self.receipt:
             why = f"It was deleted at {self.where} on {max(gone):%Y-%m-%d %H:%M} UTC."
             return _Found("unpublished", max(gone), why)
         approvals = [each for each in self.records.approvals() if each.digest == self.digest]
         if approvals:
             why = f"{approvals[-1].by} approved this plan, and it was not sent since."
             return _Found("unpublished", approvals[-1].at, why)
-        waits = "was not sent yet" if self._stands else "waits for a person's approval"
+        standing = self.config.publish.approval == "standing"
+        waits = "was not sent yet" if standing else "waits for a person's approval"
         return _Found("unpublished", packed, f"It is packed, and {waits}.")
-
-    @property
-    def _stands(self) -> bool:
-        return self.config.publish.approval == "standing"
 
 
 def _failed(last: Last, *others: Exit) -> _Found | None:

@@ -142,6 +142,12 @@ def prepared_anew(lab: Lab) -> None:
     lab.edit("axon.csv", "4,3e8", "4,4e8").prepare()
 
 
+def back_again(lab: Lab) -> None:
+    prepared_anew(lab)
+    lab.send()
+    lab.edit("axon.csv", "4,4e8", "4,3e8").prepare()
+
+
 CASES: dict[str, tuple[Callable[[Lab], object], str, str, str]] = {
     "nothing": (
         lambda lab: shutil.rmtree(lab.root / "state"),
@@ -159,6 +165,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str, str, str]] = {
     "approved": (Lab.approved, "unpublished", "Ada approved this plan", "publish"),
     "published": (Lab.send, "published", "", ""),
     "another plan since": (prepared_anew, "unpublished", "waits for a person", "publish"),
+    "back to one before": (back_again, "unpublished", "approved this plan", "publish"),
     "rejected": (rejected, "rejected", "Duplicate key (axon)", "check"),
     "rejected after a publication": (rejected_after_publication, "rejected", "Duplicate", "check"),
     "corrected": (corrected, "unpublished", "waits", "publish"),
