@@ -15,7 +15,7 @@ from uuid import UUID
 import duckdb
 
 from syndb_pipeline.base.digests import digest_file
-from syndb_pipeline.base.engine import exact_path, literal, parquet, quote, write_parquet
+from syndb_pipeline.base.engine import exact_path, flush, literal, parquet, quote, write_parquet
 from syndb_pipeline.base.errors import BadTable, DestinationRefused
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations.base import TableCheck
@@ -124,6 +124,7 @@ def write_merged(
     if set(has) - set(sends):
         merged += f" LEFT JOIN {there} ON {same}"
     write_parquet(connection, merged, target, published=True)
+    flush(target)
 
 
 def compare_table(

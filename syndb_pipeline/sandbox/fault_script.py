@@ -232,6 +232,7 @@ def tamper(node: Path, dataset: UUID, fault: Fault, *, memory_limit: int, thread
                 after = write_parquet(connection, query, changed, published=True)
         finally:
             shutil.rmtree(spill, ignore_errors=True)
+        flush(changed)
         flush(changed.parent)
         tables[name]["file"] = changed.name
         if fault.options.get("counts") == "stored":

@@ -41,7 +41,7 @@ from syndb_constants.dataset import S3Instance
 
 from syndb_pipeline.base import engine
 from syndb_pipeline.base.digests import digest_file
-from syndb_pipeline.base.engine import parquet, write_parquet
+from syndb_pipeline.base.engine import flush, parquet, write_parquet
 from syndb_pipeline.base.errors import DestinationRefused, NotAPackage, UnknownTable
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.contract.metadata import printable
@@ -317,6 +317,7 @@ def _write_member(backend: Backend, dataset: UUID, source: Path, path: Path) -> 
     ) as connection:
         query = f"SELECT '{dataset}'::UUID AS dataset_id, * FROM {parquet(source)}"
         write_parquet(connection, query, path, published=True)
+    flush(path)
 
 
 def _table(dataset: UUID, place: int, text: str) -> str:

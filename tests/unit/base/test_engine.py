@@ -391,3 +391,23 @@ def test_what_ends_one_of_several_side_by_side_stops_the_others(
                 engine.side_by_side(connection, work, items, 2)
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
     assert time.monotonic() - began < 20
+
+
+def test_a_file_that_could_not_be_forced_to_disk_ahead_fails_where_it_is_relied_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, moved = tmp_path / "table.parquet", tmp_path / "moved.parquet"
+    file.write_bytes(b"rows")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        engine.flush_ahead(file)
+        with pytest.raises(OSError, match="No space"):
+            engine.flush(file)
+    file.rename(moved)
+    engine.flush_ahead(file)  # it is not there any more, and nothing will rely on it
+    moved.rename(file)
+    engine.flush(file)
