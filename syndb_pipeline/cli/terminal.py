@@ -139,8 +139,14 @@ def console() -> Console:
 
 
 def _run_through(context: Context, last: str) -> None:
-    from syndb_pipeline.stages.runner import run_through
+    from syndb_pipeline.readers.files import Guard, hash_ahead
 
+    config, allowed = context.config, context.settings.data_folders
+    hashing = hash_ahead([Guard(config.folder, allowed, each) for each in config.tables.values()])
+    from syndb_pipeline.stages.runner import run_through  # meanwhile
+
+    for thread in hashing:
+        thread.join()
     with progress() as watch:
         for _ in run_through(replace(context, watch=watch), last):
             pass
@@ -153,11 +159,11 @@ def prepared(
 
     Ends the command with exit code 3, after a report, when the verdict is "rejected".
     """
-    from syndb_pipeline.publishing.plan import plan as planned
-
     context = replace(context, say=say or context.say)
     with context.store.lock():
         _run_through(context, "package")
+        from syndb_pipeline.publishing.plan import plan as planned
+
         verdict = context.verdict
         if verdict.details.accepted:
             return verdict, planned(context)

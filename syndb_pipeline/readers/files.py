@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from syndb_pipeline.base.digests import Stamp, digest_file, stamp
@@ -268,6 +269,30 @@ class Guard:
                 for problem in error.problems
             )
         return None
+
+
+def hash_ahead(guards: Sequence[Guard]) -> list[Thread]:
+    """Have threads hash the files of some tables, but for those that a glance refuses: who asks
+    for their digests once they have ended finds them known. Patterns are left to whoever reads
+    them, and so is what cannot be read.
+    """
+    paths: list[Path] = []
+    with suppress(OSError):
+        named = [guard for guard in guards if not glob.has_magic(guard.config.file)]
+        allowed = [path for each in named for path in each.find() if each.refusal(path) is None]
+        paths = sorted(allowed, key=lambda path: -path.stat().st_size)
+    left = iter(paths)
+
+    def hash_some() -> None:
+        for path in left:
+            with suppress(OSError):
+                digest_file(path)
+
+    # Nobody waits for them after Ctrl+C.
+    threads = [Thread(target=hash_some, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def vet(path: Path, file: str) -> None:
