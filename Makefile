@@ -25,7 +25,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-thorough lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture tutorial lock clean
+.PHONY: help demo demo-errors ui test test-thorough lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -123,6 +123,9 @@ docs: $(VENV)/.installed ## Write the examples of the findings' pages, and docs/
 
 architecture: $(VENV)/.installed-dev ## Draw the rooms of the code for docs/architecture.md
 	$(BIN)/python -m docs.rooms
+
+ui-pictures: $(VENV)/.installed-dev ## Take the pictures of docs/dagster.md
+	$(BIN)/python -m docs.dagster_pictures
 
 tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m docs.tutorial

@@ -54,7 +54,8 @@ def describe_datasets(lines: Sequence[Line]) -> dict[str, Any]:
     return metadata
 
 
-_UNBROKEN = str.maketrans({"-": "\u2011", " ": "\u00a0"})
+_UNBROKEN = str.maketrans({"-": "\u2011"})
+"""For dates, which a narrow column would break."""
 
 _HEAD = ("|dataset|last success|why|next|", "|-|-|-|-|")
 

@@ -116,7 +116,4 @@ def _warnings(current: Plan) -> Iterator[str]:
     for name, aside in current.set_aside.items():
         yield f"{name}: quarantined, not sent: {aside}"
     if current.since and current.since.withdrawn:
-        yield (
-            f"Withdrawn rows stay at {current.destination}. Only deleting the whole dataset there"
-            " and publishing it again removes them."
-        )
+        yield (f"Withdrawn rows stay at {current.destination} until the dataset is deleted there.")

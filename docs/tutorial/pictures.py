@@ -62,6 +62,7 @@ _SAME_EACH_TIME: Final = r"""place => {
     const node = walker.currentNode
     node.nodeValue = node.nodeValue.replaceAll(place.from, place.to)
       .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC/, '2026-11-23 12:00:00 UTC')
+      .replace(/\d{4}([-\u2011])\d\d[-\u2011]\d\d([ \u00a0])\d\d:\d\d(?!:)/g, '2026$111$123$212:00')
       .replace(/[A-Z][a-z]{2} \d+, \d+:\d\d [AP]M/, 'Nov 23, 12:00 PM')
       .replace(/^[0-9a-f]{8}$/, '1f0c6b2a')
   }
@@ -103,18 +104,18 @@ class Camera:
             case ("worm", "fixes"):
                 self._sheet("fixes-sheet", walk, "fixes.xlsx", "neuron_relation.csv", rows=7)
 
-    def _open(self, address: str, width: int, height: int) -> Any:
+    def open(self, address: str, width: int, height: int) -> Any:
         assert self.browser is not None
         page = self.browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(_PATIENCE * 1000)
         page.goto(address)
         return page
 
-    def _take(self, name: str, page: Any, walk: Walk, part: Any = None) -> None:
+    def take(self, name: str, page: Any, lab: Path, part: Any = None) -> None:
         """Photograph the page, or a part of it, with the place and the time of the run made the
         same each time; and close it.
         """
-        page.evaluate(_SAME_EACH_TIME, {"from": str(walk.lab.folder), "to": HOME})
+        page.evaluate(_SAME_EACH_TIME, {"from": str(lab), "to": HOME})
         path = self.folder / f"{name}.png"
         (part or page).screenshot(path=path)
         page.close()
@@ -124,15 +125,15 @@ class Camera:
             )
 
     def _page(self, name: str, walk: Walk, width: int, height: int) -> None:
-        self._take(name, self._open(walk.html.as_uri(), width, height), walk)
+        self.take(name, self.open(walk.html.as_uri(), width, height), walk.lab.folder)
 
     def _part(self, name: str, walk: Walk, heading: str, width: int) -> None:
         """The section of a report under `heading`."""
-        page = self._open(walk.html.as_uri(), width, 900)
-        self._take(
+        page = self.open(walk.html.as_uri(), width, 900)
+        self.take(
             name,
             page,
-            walk,
+            walk.lab.folder,
             page.locator("section", has=page.get_by_role("heading", name=heading)).last,
         )
 
@@ -158,36 +159,36 @@ class Camera:
             body += f"<tr><th class=rim>{number}</th>{cells}</tr>"
         table = f"<table><tr><th class=rim></th>{letters}</tr>{body}</table>"
         drawn = f"{_SHEET}{table}<div class=line></div><div class=note>{escape(note)}</div>"
-        page = self._open("about:blank", 940, 290)
+        page = self.open("about:blank", 940, 290)
         page.set_content(drawn)
         page.evaluate(_PLACE_THE_COMMENT)
-        self._take(name, page, walk)
+        self.take(name, page, walk.lab.folder)
 
     def _dagster(self, name: str, walk: Walk) -> None:
         """The asset `check_integrity` of the dataset, after a run, in Dagster's own pages."""
         done = walk.lab.run("run", walk.given, "--no-publish")
         if done.code:
             raise RuntimeError(f"the Dagster run ended with {done.code}\n{done.out}{done.err}")
-        with _dagster_pages(walk) as root:
-            page = self._open(
+        with dagster_pages(walk.lab.folder) as root:
+            page = self.open(
                 f"{root}/assets/check_integrity?view=events&partition={walk.config.stem}", 1300, 640
             )
             page.get_by_text(walk.config.stem, exact=True).first.click()
             page.get_by_text("report", exact=True).first.wait_for()
-            self._take(name, page, walk)
+            self.take(name, page, walk.lab.folder)
 
 
 @contextmanager
-def _dagster_pages(walk: Walk) -> Iterator[str]:
-    """The address at which Dagster's pages of the walk's lab are served meanwhile."""
-    settings = walk.lab.folder / "pipeline.yaml"
+def dagster_pages(lab: Path) -> Iterator[str]:
+    """The address at which Dagster's pages of a lab's folder are served meanwhile."""
+    settings = lab / "pipeline.yaml"
     command, environment, url = ui_process(load_settings(settings), settings_path=settings)
     root = url.rsplit("/", 1)[0]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
             env=environment,
-            cwd=walk.lab.folder,
+            cwd=lab,
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -28,7 +29,7 @@ from dagster_defs.up import ui_process
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
-from tests.dagster_lab import ORPHANS, VESICLES, Lab, make_lab
+from tests.dagster_lab import IDS, ORPHANS, VESICLES, Lab, make_lab
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'"
@@ -88,6 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             publish=True,
         )
         bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
+        launch(lab.add("manual"), lab.pipeline_file)
         command, environment, url = ui_process(lab.settings, settings_path=lab.pipeline_file)
         root = url.rsplit("/", 1)[0]
         with (lab.root / "ui.log").open("w") as log:
@@ -255,6 +257,34 @@ def test_a_run_of_the_command_line_is_run_again_from_where_it_failed(
         assert {step.step_key for step in instance.get_run_step_stats(again)} == {
             "check_integrity_rules"
         }
+
+
+def test_report_is_one_click_away(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/assets/check_integrity?view=events&partition=bad")
+    link = page.get_by_text("/reports/").first
+    with page.expect_popup() as opened:
+        link.click()
+
+    see(opened.value, "SynDB data report", "Rejected", "2 errors")
+    assert "script" not in opened.value.content()
+
+
+def test_a_plan_is_approved_in_a_launchpad(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/assets/package?view=events&partition=manual")
+    see(page, "manual vesicles", "plan_digest")
+    page.get_by_text("open the launchpad, filled in").first.click()
+    page.locator("button:not([disabled])", has_text="Launch Run").first.click()
+
+    see(page, "Published 370 rows in 3 tables")
+    records = PublishRecords(DatasetStore(site.lab.settings.state, UUID(IDS["manual"])))
+    receipt = records.receipt()
+    assert receipt is not None and receipt.approval.how == "ui"
+
+
+def test_datasets(site: Site, page: playwright.Page) -> None:
+    page.goto(f"{site.url}/assets/datasets?view=events")
+
+    see(page, "rejected", "syndb-pipeline check", "good")
 
 
 def test_columns(site: Site, page: playwright.Page) -> None:
