@@ -88,15 +88,24 @@ def close_lost_runs(instance: dg.DagsterInstance, locking: Locking | None = None
     return [run.run_id for run in lost]
 
 
+def holds_lock(run: dg.DagsterRun, locking: Locking) -> bool | None:
+    """Whether the run's process, on whatever machine, still holds its lock of PostgreSQL; None when
+    that is not known.
+    """
+    if locking.kind != "postgresql" or _LOCK not in run.tags or run.tags.get(_RUN) != run.run_id:
+        return None
+    try:
+        return not is_free(locking, f"run {run.run_id}")
+    except PipelineError:
+        return None
+
+
 def _is_lost(run: dg.DagsterRun, changed: datetime, locking: Locking | None) -> bool:
     tags = run.tags
     if tags.get(_RUN, run.run_id) != run.run_id:
         return datetime.now(UTC) - changed > _SILENT
     if locking is not None and _LOCK in tags:
-        try:
-            return is_free(locking, f"run {run.run_id}")
-        except PipelineError:
-            return False  # who cannot ask does not know
+        return holds_lock(run, locking) is False
     if _PLACE not in tags or _PROCESS not in tags:
         return False  # of a version that did not say enough
     boot, _, namespace = tags[_PLACE].partition("/")

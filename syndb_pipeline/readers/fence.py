@@ -40,6 +40,10 @@ class LimitReached(Exception):
 _DIED: Final = pickle.dumps((False, LimitReached()))
 
 
+_SECRET: Final = ("SYNDB_", "PG", "CELERY_", "REDIS_")
+"""How the names of environment variables begin that may hold passwords."""
+
+
 class Fence:
     """A process for reading, started when it is first needed and again when a file has ended it;
     gone after the `with` block.
@@ -111,7 +115,11 @@ class Fence:
                 # -P: the folder it is started in is no place to import from.
                 [sys.executable, "-P", "-c", _SERVE],
                 # Passwords are not for it; Arrow's own allocator reserves a gigabyte ahead.
-                env={name: value for name, value in os.environ.items() if name[:6] != "SYNDB_"}
+                env={
+                    name: value
+                    for name, value in os.environ.items()
+                    if not name.startswith(_SECRET)
+                }
                 | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -25,7 +25,9 @@ from uuid import UUID
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.launcher import WorkerStatus
 
+from dagster_defs.lost_runs import alive, close_lost_runs
 from dagster_defs.up import ui_process
 from syndb_pipeline.base.errors import Busy, ConfigError, PipelineError
 from syndb_pipeline.base.progress import Progress, unwatched
@@ -50,8 +52,11 @@ LARGE = DATASETS[0]
 PATIENCE = 500
 
 pytest.importorskip("psycopg2", reason="the extra `cluster` is not installed")
+pytest.importorskip("dagster_celery", reason="the extra `cluster` is not installed")
 if POSTGRESQL is None:
     pytest.skip("no PostgreSQL on this machine", allow_module_level=True)
+
+from dagster_defs.worker_launcher import WorkerLauncher  # noqa: E402 - of that extra
 
 
 def free_port() -> int:
@@ -198,6 +203,44 @@ def test_without_the_library_a_sentence_says_how_to_install_it(
     store = DatasetStore(tmp_path, UUID(int=1), Locking(kind="postgresql"))
     with pytest.raises(ConfigError, match=r"pip install 'syndb-pipeline\[cluster\]'"), store.lock():
         pass
+
+
+def test_a_run_lives_as_long_as_it_holds_its_lock(
+    reached: Locking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Celery says: it is not even there."""
+    lab = make_lab(tmp_path / "lab")
+    lab.pipeline_file.write_text("lock: {kind: postgresql}")
+    monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(lab.pipeline_file))
+    launcher = WorkerLauncher("dagster", broker="redis://127.0.0.1:1/0")
+
+    def status(run_id: str) -> WorkerStatus:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return launcher.check_run_worker_health(run).status
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        launcher.register_instance(instance)
+        runs = [
+            instance.create_run_for_job(
+                dg.JobDefinition(name="job", graph_def=dg.GraphDefinition(name="job")),
+                status=dg.DagsterRunStatus.STARTED,
+                tags={"syndb/host": "another"},
+            ).run_id
+            for _ in range(2)
+        ]
+        killed, silent = runs
+        with alive(instance, killed, reached):
+            assert status(killed) is WorkerStatus.RUNNING
+            assert close_lost_runs(instance, reached) == []
+        assert status(killed) is WorkerStatus.FAILED
+        assert status(silent) is WorkerStatus.RUNNING  # it has yet to say where it lives
+        assert not launcher.terminate(killed)
+        with monkeypatch.context() as away:
+            away.setenv("PGPORT", "1")
+            assert status(killed) is WorkerStatus.RUNNING  # who cannot ask does not know
+            assert close_lost_runs(instance, reached) == []
+        assert close_lost_runs(instance, reached) == [killed]
 
 
 @dataclass(frozen=True)
