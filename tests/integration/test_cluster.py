@@ -25,6 +25,7 @@ from uuid import UUID
 import dagster as dg
 import psutil
 import pytest
+import yaml
 from dagster._core.launcher import WorkerStatus
 
 from dagster_defs.lost_runs import alive, close_lost_runs
@@ -320,9 +321,9 @@ def night(postgresql: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         site = url.rsplit("/", 1)[0]
         instance = started.enter_context(dg.DagsterInstance.get())
         instance.add_dynamic_partitions("dataset", DATASETS)
-        celery = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker"]
-        celery += ["-Q", "dagster", "-c", "1", "--max-tasks-per-child", "1"]
-        celery += ["--prefetch-multiplier", "1", "-l", "warning", "-n"]
+        compose = yaml.safe_load((root / "deploy" / "compose.yaml").read_text())
+        _, *options = compose["services"]["worker"]["command"]
+        celery = [sys.executable, "-m", "celery", *options, "--loglevel", "warning", "--hostname"]
         workers = [start([*celery, f"{each}@%h"], f"{each}.log") for each in ("one", "two")]
         served = start(command, "up.log")
         until(lambda: "Ctrl+C" in (folder / "up.log").read_text(), folder)
