@@ -14,11 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunTagsTable
+from sqlalchemy import func, select
 
+from dagster_defs.datasets import DATASETS_ASSET
 from dagster_defs.failures import tell_failures
 from dagster_defs.home import dagster_home
 from dagster_defs.resources import PipelineResource
@@ -73,6 +79,9 @@ def prune_runs(
         if not dry_run:
             _delete(instance, run.run_id, files)
         pruned.removed.append(Removed(kind="runs", what=what, bytes=taken))
+    if count := _old_overviews(instance, before, dry_run=dry_run):
+        what = f"{count:,} old events of the asset {DATASETS_ASSET}"
+        pruned.removed.append(Removed(kind="runs", what=what, bytes=0))
     if pruned.removed and not dry_run:
         pruned.notes += _shrink(instance)
     return pruned
@@ -122,6 +131,28 @@ def _delete(instance: dg.DagsterInstance, run_id: str, files: list[Path]) -> Non
             connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
     for file in files:
         file.unlink(missing_ok=True)
+
+
+def _old_overviews(instance: dg.DagsterInstance, before: datetime, *, dry_run: bool) -> int:
+    """How many events of the asset `datasets`, which belong to no run, are older than `before`;
+    they are removed unless `dry_run`. The newest stays."""
+    events, table, count = instance.event_log_storage, SqlEventLogStorageTable, 0
+    if not isinstance(events, SqlEventLogStorage):
+        return 0
+    own = table.c.asset_key == dg.AssetKey(DATASETS_ASSET).to_string()
+    # SQLite has them twice: in the file of runs without a name, and in the index.
+    shards = [events.index_connection]
+    if isinstance(events, SqliteEventLogStorage):
+        shards.append(lambda: events.run_connection(RUNLESS_RUN_ID))
+    for shard in shards:
+        with shard() as connection:
+            newest = connection.execute(select(func.max(table.c.id)).where(own)).scalar()
+            old = own & (table.c.timestamp < before.replace(tzinfo=None)) & (table.c.id != newest)
+            found = connection.execute(select(func.count()).where(old)).scalar() or 0
+            count = max(count, found)
+            if found and not dry_run:
+                connection.execute(table.delete().where(old))
+    return count
 
 
 def _shrink(instance: dg.DagsterInstance) -> Iterator[str]:

@@ -158,13 +158,21 @@ def test_old_runs_go_with_all_they_left_but_the_last_ones(lab: Lab) -> None:
                 instance=instance, raise_on_error=False, tags={"dagster/partition": dataset}
             )
             ran.append(done.run_id)
+        for count in range(3):
+            overview = dg.AssetMaterialization("datasets", metadata={"dagster/row_count": count})
+            instance.report_runless_asset_event(overview)
         month = time.time() + 31 * DAY
         options = {"instance": instance, "now": month}
         assert prune_runs(settings, dry_run=False, instance=instance) == Pruned()
         would = prune_runs(settings, dry_run=True, **options)
         before = bytes_of(home)
         done = prune_runs(settings, dry_run=False, **options)
-        assert [each.what.split()[1] for each in done.removed] == [ran[2], ran[0]]
+        removed = [each.what.split()[1] for each in done.removed[:2]]
+        assert removed == [ran[2], ran[0]]
+        assert done.removed[2].what == "2 old events of the asset datasets"
+        [kept] = instance.fetch_materializations(dg.AssetKey("datasets"), limit=9).records
+        assert kept.asset_materialization is not None
+        assert kept.asset_materialization.metadata["dagster/row_count"].value == 2
         assert would.removed == done.removed and done.notes == []
         assert before - bytes_of(home) >= sum(each.bytes for each in done.removed) > 200_000
         left = {record.dagster_run.run_id for record in instance.get_run_records()}
