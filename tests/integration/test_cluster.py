@@ -287,7 +287,7 @@ def write_datasets(root: Path) -> Lab:
     for number, name in enumerate(DATASETS):
         dagster_lab.IDS[name] = f"01939c0e-7b1a-7c3e-9f53-6f0c6b1d3a{number:02d}"
         lab.add(name, approval="standing")
-    rows = "".join(f"v{row},{row % 50},20.5,glutamate\n" for row in range(100_000))
+    rows = "".join(f"v{row},{row % 50},20.5,glutamate\n" for row in range(40_000))
     lab.table(LARGE, "vesicle").write_text(f"cid,parent_id,voxel_radius,neurotransmitter\n{rows}")
     return lab
 
@@ -344,7 +344,9 @@ def night(postgresql: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
         until(finished, folder)
         yield Night(lab, killed, list(instance.get_runs()))
-        served.terminate()
+        for each in (served, *workers):
+            if each is not worker:
+                each.terminate()  # all at once, to wait once
 
 
 @pytest.mark.timeout(900)
