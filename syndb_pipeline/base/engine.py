@@ -47,7 +47,7 @@ missing, and equal rows differ.
 """
 
 _ahead: Final[dict[Path, Future[None]]] = {}
-"""What `flush_ahead` has begun."""
+"""What `flush_ahead` has started writing."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -385,8 +385,8 @@ def flush_ahead(path: Path) -> None:
 
 def flush(path: Path) -> None:
     """Force a file or folder to disk (fsync). Raises `OSError`."""
-    if begun := _ahead.pop(path, None):
-        begun.result()
+    if started := _ahead.pop(path, None):
+        started.result()
     _force(path)
 
 

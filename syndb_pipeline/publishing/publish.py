@@ -220,7 +220,7 @@ class _Publication(Arrival):
                 raise holds.hold(context, current)
             person = require_consent(config.terms, config.path).accepted_by
             return planning.approve(context, current, current.digest, person, "standing")
-        reason = "Nobody has approved this plan"
+        reason = "No one has approved this plan"
         if any(not _after(each, deleted) for each in every):
             known = f"known since {_time(max(each.at for each in deleted))}"
             reason = f"The dataset was deleted at {name} ({known}); earlier approvals do not count"

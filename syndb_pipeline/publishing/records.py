@@ -150,7 +150,7 @@ class Hold(_Numbered):
 
     @property
     def decision(self) -> Decision | None:
-        """The last; None while nobody has decided."""
+        """The last; None while no one has decided."""
         return self.decisions[-1] if self.decisions else None
 
     @property

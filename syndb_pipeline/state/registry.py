@@ -86,12 +86,12 @@ def in_folder(settings: PipelineSettings) -> dict[str, Path]:
 def ignored(settings: PipelineSettings) -> list[str]:
     """What is to be said of files of the config folder that are taken for no dataset though they
     look like one, and of a registry that cannot be read."""
-    told = []
+    problems = []
     for path in sorted(settings.datasets.glob("*.y*ml")):
         if path.suffix != ".yaml":
-            told.append(f"{path} is not used: the name of a dataset's config ends in .yaml.")
+            problems.append(f"{path} is not used: the name of a dataset's config ends in .yaml.")
         elif not DATASET_NAME.fullmatch(path.stem):
-            told.append(
+            problems.append(
                 f"{path} is not used: a dataset's name may hold letters of a to z, digits, '.', '_'"
                 " and '-' only. Rename the file."
             )
@@ -100,11 +100,11 @@ def ignored(settings: PipelineSettings) -> list[str]:
         try:
             _ENTRIES.validate_json(file.read_bytes())
         except ValidationError:
-            told.append(
+            problems.append(
                 f"{file} is damaged. Datasets outside {settings.datasets} are known again once they"
                 " are run by their path: syndb-pipeline run PATH"
             )
-    return told
+    return problems
 
 
 def configs(settings: PipelineSettings) -> dict[str, Path]:

@@ -344,7 +344,7 @@ def test_a_plan_is_shown_and_answered_without_a_terminal(lab: Lab) -> None:
     for each in ("manual vesicles", "local", "ODC_BY", "accepted by Ada", f"|vesicle|{VESICLES}|"):
         assert each in said
     assert len(said) < 1000, "longer ones are not shown in place"
-    assert "Nobody has approved this plan" in failures(refused)["publish_dataset"]
+    assert "No one has approved this plan" in failures(refused)["publish_dataset"]
     [failed] = [event.step_failure_data for event in refused.all_events if event.is_step_failure]
     link = failed.user_failure_data.metadata["plan"].value  # type: ignore[union-attr]
     assert link == "/assets/package?view=events&partition=manual"

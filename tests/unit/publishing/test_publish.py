@@ -71,7 +71,7 @@ def test_the_plan_tells_a_person_what_would_be_sent(lab: Lab) -> None:
 
 
 def test_nothing_is_sent_without_approval(lab: Lab) -> None:
-    with pytest.raises(ApprovalError, match="Nobody has approved") as refused:
+    with pytest.raises(ApprovalError, match="No one has approved") as refused:
         lab.publish()
     assert refused.value.exit == Exit.APPROVAL
     assert f"--approve {lab.digest[:12]}" in refused.value.next_step
