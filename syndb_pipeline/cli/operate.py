@@ -36,7 +36,7 @@ def notify(
     loaded, sent = terminal.open_settings(settings), list[str]()
     if not loaded.notify:
         raise ConfigError(
-            "Nobody is to be notified: pipeline.yaml has no `notify`.",
+            "No one is to be notified: pipeline.yaml has no `notify`.",
             next_step="How to write it is in docs/operating.md.",
         )
     problems = (notices.test if test else notices.notify)(loaded, log=sent.append)

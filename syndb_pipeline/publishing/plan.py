@@ -351,7 +351,7 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
     (SynDB's upload guide, step 1)."""
     if terms is None:
         raise ApprovalError(
-            "Nobody has accepted SynDB's terms for this dataset.",
+            "No one has accepted SynDB's terms for this dataset.",
             next_step=f"Add `terms:` with accepted_by, accepted_on, {', '.join(_TERMS)} to "
             f"{config_path}.",
         )
