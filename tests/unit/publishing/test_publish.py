@@ -230,7 +230,7 @@ def test_terms_must_be_there_and_not_of_the_future(lab: Lab) -> None:
     lines = config.read_text().splitlines()
     config.write_text("\n".join(line for line in lines if not line.startswith("terms:")))
     lab.prepare()
-    with pytest.raises(ApprovalError, match="Nobody has accepted SynDB's terms") as refused:
+    with pytest.raises(ApprovalError, match="No one has accepted SynDB's terms") as refused:
         lab.send()
     keys = "accepted_by, accepted_on, accurate, redistributable, license_agreed"
     assert keys in refused.value.next_step
