@@ -421,22 +421,27 @@ def values_in(path: Path, column: str) -> int:
 
     Our own files have these statistics in every row group, so that it is the number of values.
     """
+    rows, empty = _empty_cells(path, column)
+    return rows - sum(each or 0 for each in empty)
+
+
+def is_surely_full(path: Path, column: str) -> bool:
+    """Whether the statistics of every row group say that no cell of `column` is empty."""
+    return all(each == 0 for each in _empty_cells(path, column)[1])
+
+
+def _empty_cells(path: Path, column: str) -> tuple[int, list[int | None]]:
+    """The rows, and the empty cells of each row group, None where its statistics do not know."""
     metadata = _parquet().read_metadata(path)
     index = metadata.schema.names.index(column)
-    statistics = [
-        metadata.row_group(group).column(index).statistics
-        for group in range(metadata.num_row_groups)
-    ]
-    empty = [
-        each.null_count if each is not None and each.has_null_count else 0 for each in statistics
-    ]
-    return int(metadata.num_rows - sum(empty))
+    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    known = [group.column(index).statistics for group in groups]
+    empty = [each.null_count if each and each.has_null_count else None for each in known]
+    return int(metadata.num_rows), empty
 
 
 def is_surely_empty(path: Path, column: str) -> bool:
-    """Whether the statistics of every row group say that `column` has no value; they need not be
-    there. Raises `OSError`.
-    """
+    """Whether the statistics of every row group say that `column` has no value."""
     return values_in(path, column) == 0
 
 

@@ -288,12 +288,8 @@ def _unsent(data: _Dataset) -> list[Finding]:
         return findings
     for name, path in data.tables.items():
         declared = TABLES[name].columns
-        values = {
-            column: values_in(path, column)
-            for column in data.columns(name)
-            if declared[column].kind is not Kind.PATH
-        }
-        lacking = [column for column in values if not declared[column].published]
+        read = [column for column in data.columns(name) if declared[column].kind is not Kind.PATH]
+        lacking = [column for column in read if not declared[column].published]
         missing = []
         if data.whole:
             asked = {
@@ -301,7 +297,7 @@ def _unsent(data: _Dataset) -> list[Finding]:
             }
             missing = [
                 column
-                for column in values
+                for column in read
                 if column not in (*lacking, *asked) and _leads_nowhere(data, name, declared[column])
             ]
         for columns, reason, advice in (
@@ -323,12 +319,8 @@ def _unsent(data: _Dataset) -> list[Finding]:
                 ),
             ),
         ):
-            if filled := [column for column in columns if values[column]]:
-                findings.append(
-                    _not_sent(
-                        data, name, {column: values[column] for column in filled}, reason, advice
-                    )
-                )
+            if filled := {each: count for each in columns if (count := values_in(path, each))}:
+                findings.append(_not_sent(data, name, filled, reason, advice))
     return findings
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.engine import literal, parquet, quote
+from syndb_pipeline.base.engine import is_surely_full, literal, parquet, quote
 from syndb_pipeline.checks.cells import markers
 from syndb_pipeline.checks.failures import Failures, Group
 from syndb_pipeline.checks.keys import repeated_keys
@@ -155,7 +155,8 @@ def _resolve(work: Work, table: Table) -> None:
     )
     wanted = {"parent_id": "SYN-REL-003"} if table.needs_parent else {}
     for column, code in (wanted | dict.fromkeys(table.pair or (), "SYN-REL-007")).items():
-        if column in targets or (column in columns and columns[column].required):
+        needed = column in targets or (column in columns and columns[column].required)
+        if needed and not is_surely_full(path, column):
             cells = f"SELECT * FROM {cells_of(path, column)} WHERE value IS NULL"
             work.fail(code, table.name, column, cells)
     if targets:

@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from syndb_pipeline.base.engine import literal, parquet, quote, write_parquet
+from syndb_pipeline.base.engine import is_surely_full, literal, parquet, quote, write_parquet
 from syndb_pipeline.checks.causes import Cause, causes, label
 from syndb_pipeline.checks.causes import read as read_causes
 from syndb_pipeline.checks.dataset import JustRead
@@ -72,7 +72,8 @@ def take_out(read: JustRead, scratch: Path) -> Found:
     read.fetch(f"CREATE OR REPLACE TABLE stray (row BIGINT, kind VARCHAR, cells {cells})")
     # Planning the long query takes as long as reading a small table; most have no cell for it to
     # look at.
-    queries = [_empty_rows(read), *([_bad_rows(read)] if read.has_cells else [])]
+    queries = [] if _has_values(read) else [_empty_rows(read)]
+    queries += [_bad_rows(read)] if read.has_cells else []
     some = sum(read.row(f"INSERT INTO stray {query}")[0] for query in queries) > 0
     known = {}
     if some:
@@ -153,6 +154,15 @@ def _bad_rows(table: JustRead) -> str:
             FROM said
         )
         SELECT row, {label(_KINDS.values())} AS kind, bad FROM kinds WHERE kind <> ''"""
+
+
+def _has_values(read: JustRead) -> bool:
+    """Whether a column, as one of keys, surely has a value in every row."""
+    return any(
+        is_surely_full(read.file, name)
+        for name in read.names
+        if read.table.columns[name].kind is not Kind.TEXT
+    )
 
 
 def _empty_rows(read: JustRead) -> str:
