@@ -45,6 +45,14 @@ def test_dagster_takes_its_config(
             InstanceRef.from_dir(str(tmp_path))
 
 
+def test_several_machines_keep_the_limits_of_one() -> None:
+    one, several = (
+        yaml.safe_load((ROOT / file).read_text())["run_coordinator"]
+        for file in ("config/dagster.yaml", "deploy/dagster-cluster.yaml")
+    )
+    assert several == one
+
+
 def test_compose_names_what_there_is() -> None:
     services = COMPOSE["services"]
     assert set(services) == {
