@@ -268,13 +268,17 @@ def test_no_retry_policy_repeats_a_publication(lab: RestLab, sandbox: Sandbox, f
 
 
 def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -> None:
-    """The state of this machine is lost, and the server lets nobody read: only a person can know
-    whether the rows there are these.
+    """The state of this machine is lost, and the server lets no one read: only a person can approve
+    the plan again, and know whether the rows there are these.
     """
     assert launched(lab).succeeded
     shutil.rmtree(lab.folder / "state")
     sandbox.script("501@download:*")
 
+    held = launched(lab)
+    assert (held.exit, uploads(sandbox)) == (Exit.APPROVAL, 0)
+    digest = lab.call("plan", "night.yaml", "--json").report["digest"]
+    assert lab.call("approve", "night.yaml", digest).code == 0
     unknown = launched(lab)
     ran = lab.run("publish", "night.yaml")
 
