@@ -51,7 +51,7 @@ def _usable(pipeline: PipelineResource) -> tuple[dict[str, DatasetConfig], list[
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Makes a partition of every config in the datasets folder, and takes away those whose"
@@ -119,7 +119,7 @@ def _outcome(instance: dg.DagsterInstance, run_key: str) -> Outcome:
 
 @dg.sensor(
     jobs=[prepare, prepare_and_publish],
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=30,
     description=(
         "Prepares a dataset when the content of its files or config has changed and they have"
         " stopped growing, and publishes it where the config has standing approval. A plan that was"
@@ -167,7 +167,7 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
 
 @dg.sensor(
     jobs=[prepare, prepare_and_publish],
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Prepares each dataset at the times of `schedule:` in its config, and publishes it where"

@@ -317,7 +317,7 @@ def night(postgresql: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
             patch.setenv(name, value)
         redis = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
         start([*redis, str(folder)], "redis.log")
-        command, _, url = ui_process(lab.settings)
+        command, _, url = ui_process(lab.settings, port=free_port())
         site = url.rsplit("/", 1)[0]
         instance = started.enter_context(dg.DagsterInstance.get())
         instance.add_dynamic_partitions("dataset", DATASETS)
