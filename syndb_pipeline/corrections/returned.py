@@ -218,7 +218,9 @@ def opened(path: Path) -> Workbook:
         if what := irregular(path):
             raise cannot_read(path.name, f"it is {what}, no plain file", "")
         with path.open("rb"), Fence() as fence:
-            sheets = fence.call(sheets_of, path, memory=MAX_MEMORY, seconds=MAX_SECONDS)
+            # The process behind the fence may have another working folder.
+            whole = path.absolute()
+            sheets = fence.call(sheets_of, whole, memory=MAX_MEMORY, seconds=MAX_SECONDS)
     except Unreadable as error:
         raise _not_ours(path, error.reason) from None
     except OSError as error:

@@ -68,9 +68,9 @@ def test_from_the_first_run_to_accepted(data: Path, lab: Lab, name: str) -> None
         )
 
 
-def test_the_page_has_its_pictures_and_they_are_small() -> None:
-    page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"pictures/([\w-]+\.png)", page))
+def test_the_pages_have_their_pictures_and_they_are_small() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")]
+    named = set(re.findall(r"pictures/([\w-]+\.png)", "".join(pages)))
     assert named == {path.name for path in (DOCS / "pictures").glob("*.png")}
     for name in named:
         content = (DOCS / "pictures" / name).read_bytes()

@@ -88,8 +88,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             lab.pipeline_file,
             publish=True,
         )
-        bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
         launch(lab.add("manual"), lab.pipeline_file)
+        # The last, for the page of a check shows its latest execution.
+        bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
         command, environment, url = ui_process(lab.settings, settings_path=lab.pipeline_file)
         root = url.rsplit("/", 1)[0]
         with (lab.root / "ui.log").open("w") as log:

@@ -478,6 +478,7 @@ def test_anything_else_typed_at_the_prompt_sends_nothing(lab: Lab) -> None:
         assert "Traceback" not in shown
     terminal = Terminal(lab, "publish", "guide.yaml")
     terminal.read_until(lambda seen: seen.rstrip().endswith("digest:"))
+    time.sleep(0.3)  # a person presses Ctrl+C once it waits, not in the moment before
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 130, terminal.seen
     assert lab.node().info(UUID(GUIDE)) is None

@@ -406,7 +406,10 @@ def test_without_wrong_rows_quarantine_packs_the_same_bytes(tmp_path: Path) -> N
     refusing = Lab(tmp_path / "refusing", text(clean()), CONFIG)
     mine, theirs = asked.run("package"), refusing.run("package")
     assert asked.tar == refusing.tar
-    with asked.context.store.lock(), pytest.raises(ConfigError, match="No row of lab is quaran"):
+    with (
+        asked.context.store.lock(),
+        pytest.raises(ConfigError, match="No row of dataset is quaran"),
+    ):
         write_files(asked.context, Wanted(quarantine=tmp_path / "aside.csv"))
     assert "set_aside" not in mine["check_integrity"].details.model_dump()
     assert mine["join_relations"].digest == theirs["join_relations"].digest

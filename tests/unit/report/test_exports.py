@@ -183,13 +183,15 @@ def test_rows_are_counted_as_an_editor_does(
     assert {line["value"]: int(line["row"]) for line in lines} == expected
 
 
-def test_dagster_shows_where_the_page_lies(context: Context) -> None:
+def test_dagster_links_the_page_and_shows_its_place(context: Context) -> None:
     sealed = context.upstream("check_integrity")
     default_path(context).unlink(missing_ok=True)
-    assert "report" not in describe_record(context, sealed)
+    assert not {"report", "report_file"} & describe_record(context, sealed).keys()
     with context.store.lock():
         page = write_report(context)
-    assert describe_record(context, sealed)["report"].value == str(page)
+    shown = describe_record(context, sealed)
+    assert shown["report_file"].value == str(page)
+    assert shown["report"].value == f"/reports/{context.dataset}"
     assert "report" not in describe_record(context, context.upstream("validate"))
 
 
