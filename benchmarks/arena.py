@@ -338,7 +338,7 @@ class Arena:
                 "dg",
                 "as a Dagster run: `dg launch`",
                 [str(launcher), "launch", "--job", "prepare", "--partition", "dataset"],
-                before=self._forget,
+                before=self._forget_outputs,
                 after=("dagster",),
                 state=self.state,
                 watched=(self.state, self.home),
@@ -383,6 +383,11 @@ class Arena:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _forget(self) -> None:
+        """Leave nothing of the dataset: its other forms are configs with the same id."""
+        self._forget_outputs()
+        (self.state / "registry.json").unlink(missing_ok=True)
+
+    def _forget_outputs(self) -> None:
         """Leave no stage's outputs. The name that Dagster knows the dataset by stays."""
         shutil.rmtree(self.state / "datasets", ignore_errors=True)
 
