@@ -23,9 +23,10 @@ from syndb_pipeline.state.locks import hold, is_free
 
 _PROC = Path("/proc")
 _HOST = "syndb/host"
-_PLACE = "syndb/boot"
-_PROCESS = "syndb/process"
-_RUN = "syndb/run"
+# Dagster's prefix of tags that its pages leave out.
+_PLACE = ".dagster/syndb_boot"
+_PROCESS = ".dagster/syndb_process"
+_RUN = ".dagster/syndb_run"
 """The run that the other tags are of: one that is run again inherits those of its parent."""
 
 _UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]

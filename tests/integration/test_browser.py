@@ -244,7 +244,11 @@ def test_a_run_of_the_command_line_is_run_again_whole(site: Site, page: playwrig
     )
     with site.lab.instance() as instance:
         run, parent = (instance.get_run_by_id(each) for each in (again, site.good.run_id))
-    assert run and parent and run.tags["syndb/process"] != parent.tags["syndb/process"]
+    assert (
+        run
+        and parent
+        and run.tags[".dagster/syndb_process"] != parent.tags[".dagster/syndb_process"]
+    )
 
 
 def test_a_run_of_the_command_line_is_run_again_from_where_it_failed(

@@ -332,7 +332,7 @@ def night(postgresql: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
         until(lambda: instance.all_logs(killed, of_type=made), folder)
         run = instance.get_run_by_id(killed)
         assert run is not None and not run.is_finished, run
-        pool = psutil.Process(int(run.tags["syndb/process"].partition("@")[0]))
+        pool = psutil.Process(int(run.tags[".dagster/syndb_process"].partition("@")[0]))
         worker = next(each for each in workers if each.pid in {up.pid for up in pool.parents()})
         for each in (worker.pid, pool.pid):  # at once, as when its machine is gone
             os.kill(each, signal.SIGKILL)
@@ -358,7 +358,9 @@ def test_two_workers_one_killed_publish_each_dataset_once(night: Night) -> None:
         dg.DagsterRunStatus.FAILURE,
     ]
     assert of_killed[1].run_id == night.killed
-    assert of_killed[0].tags["syndb/process"] != of_killed[1].tags["syndb/process"]
+    assert (
+        of_killed[0].tags[".dagster/syndb_process"] != of_killed[1].tags[".dagster/syndb_process"]
+    )
     assert len(night.runs) == len(DATASETS) + 1
     node = open_destination(load_settings(night.lab.pipeline_file), "local")
     alone = write_datasets(night.lab.root.parent / "alone")

@@ -425,25 +425,25 @@ def test_a_run_whose_process_died_is_closed(lab: Lab, monkeypatch: pytest.Monkey
     dead.wait()
     with lab.instance() as instance:
         here = process_tags("")
-        boot, _, namespace = here["syndb/boot"].partition("/")
-        own, _, start = here["syndb/process"].partition("@")
-        elsewhere = {"syndb/process": f"{dead.pid}@{start}"}
+        boot, _, namespace = here[".dagster/syndb_boot"].partition("/")
+        own, _, start = here[".dagster/syndb_process"].partition("@")
+        elsewhere = {".dagster/syndb_process": f"{dead.pid}@{start}"}
         living = [
             _started(instance, more)
             for more in (
                 {},
-                elsewhere | {"syndb/boot": f"{boot}/{namespace}1"},  # of another container
+                elsewhere | {".dagster/syndb_boot": f"{boot}/{namespace}1"},  # of another container
                 elsewhere | {"syndb/host": "another"},
-                elsewhere | {"syndb/run": "its parent"},  # run again, and yet to say where
+                elsewhere | {".dagster/syndb_run": "its parent"},  # run again, and yet to say where
             )
         ]
         lost = [
             _started(instance, more)
             for more in (
                 elsewhere,
-                {"syndb/process": f"{own}@1.00"},  # its id was given to another process
-                {"syndb/boot": f"before/{namespace}"},
-                {"syndb/boot": f"before/{namespace}1"},
+                {".dagster/syndb_process": f"{own}@1.00"},  # its id was given to another process
+                {".dagster/syndb_boot": f"before/{namespace}"},
+                {".dagster/syndb_boot": f"before/{namespace}1"},
             )
         ]
 
