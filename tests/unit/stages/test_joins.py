@@ -17,6 +17,9 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.stages import joins
 from tests.lab import Lab, csv
 
+# A DuckDB that other tests have filled cannot shrink to the little memory of some of these.
+pytestmark = pytest.mark.usefixtures("started_each")
+
 VESICLES = 2 * ROW_GROUP_ROWS + 1_000
 CHILDREN = {
     "axon": "neuron",
