@@ -152,10 +152,16 @@ def _shared_id(paths: Sequence[Path], owner: Path | None) -> ConfigError:
         else "Keep the id in the config that was published with it, for another id makes other"
         " rows; give the other config"
     )
+    published = (
+        f" Another id makes other rows: if the dataset was published with another config than"
+        f" {owner}, leave that one its id and take {owner} away instead."
+        if owner
+        else ""
+    )
     return ConfigError(
         f"{' and '.join(map(str, paths))} have one dataset.id, so they would overwrite each"
         f" other's state and rows. {keeps}".strip(),
-        next_step=f"{which} a new one, or remove the copy.",
+        next_step=f"{which} a new one, or remove the copy.{published}",
     )
 
 

@@ -413,6 +413,7 @@ def test_a_copy_of_a_config_does_not_get_its_dataset(lab: Lab, tmp_path: Path) -
     with lab.instance() as instance:
         refused = failures(lab.run(instance, "prepare", "copy", assets=["ingest"]))["ingest"]
         assert re.search(why, refused) and f"Give {copy} a new one" in refused
+        assert "Another id makes other rows" in refused
         assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
         config.write_text("a mistake")
         assert "keeps it" in failures(lab.run(instance, "publish", "copy"))["publish_dataset"]
