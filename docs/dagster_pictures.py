@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from dagster_defs.launch import launch
 from docs.tutorial.pictures import Camera, dagster_pages
+from syndb_pipeline.orchestration.operating.launch import launch
 from tests.dagster_lab import Lab, make_lab
 
 FOLDER: Final = Path(__file__).parent / "pictures"

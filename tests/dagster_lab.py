@@ -11,11 +11,11 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.definitions import build_defs
-from dagster_defs.home import dagster_home
-from dagster_defs.partitions import add_partition
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.config.settings import PipelineSettings, load_settings
+from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.partitions import add_partition
+from syndb_pipeline.orchestration.resources import PipelineResource
 from tests.shortcuts import log_without_waiting
 
 log_without_waiting()

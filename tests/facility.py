@@ -25,9 +25,9 @@ import psutil
 import pyarrow.parquet as pq
 import yaml
 
-from dagster_defs.home import dagster_home, instance_config
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.orchestration.operating.home import dagster_home, instance_config
 from tests.command_line import TERMS
 from tests.rest_lab import RestLab, Sandbox
 

@@ -23,9 +23,9 @@ from typing import Any, Final
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, sync_playwright
 
-from dagster_defs.up import ui_process
 from docs.tutorial.walk import HOME, Walk
 from syndb_pipeline.config.settings import load_settings
+from syndb_pipeline.orchestration.operating.up import ui_process
 
 CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
 LARGEST: Final = 150_000

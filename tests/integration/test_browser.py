@@ -24,8 +24,8 @@ from uuid import UUID
 
 import pytest
 
-from dagster_defs.launch import LaunchResult, launch
-from dagster_defs.up import ui_process
+from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
+from syndb_pipeline.orchestration.operating.up import ui_process
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore

@@ -28,13 +28,13 @@ import pytest
 import yaml
 from dagster._core.launcher import WorkerStatus
 
-from dagster_defs.lost_runs import alive, close_lost_runs
-from dagster_defs.up import ui_process
 from syndb_pipeline.base.errors import Busy, ConfigError, PipelineError
 from syndb_pipeline.base.progress import Progress, unwatched
 from syndb_pipeline.config.operating_settings import Locking
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings, open_destination
+from syndb_pipeline.orchestration.operating.up import ui_process
+from syndb_pipeline.orchestration.unattended.lost_runs import alive, close_lost_runs
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import run_through
 from syndb_pipeline.state import locks
@@ -57,7 +57,7 @@ pytest.importorskip("dagster_celery", reason="the extra `cluster` is not install
 if POSTGRESQL is None:
     pytest.skip("no PostgreSQL on this machine", allow_module_level=True)
 
-from dagster_defs.worker_launcher import WorkerLauncher  # noqa: E402 - of that extra
+from syndb_pipeline.orchestration.operating.worker_launcher import WorkerLauncher  # noqa: E402 - of that extra
 
 
 def free_port() -> int:

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from dagster_defs import defs
-from dagster_defs.definitions import build_defs
-from dagster_defs.home import dagster_home
+from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.rules.catalogue import FAMILIES
 from syndb_pipeline.stages.runner import STAGES
 from tests.dagster_lab import Lab, make_lab
@@ -169,7 +169,7 @@ def test_the_instance_keeps_to_itself_and_runs_a_dataset_once_at_a_time(lab: Lab
 def test_storage_is_made_by_one_process_alone(lab: Lab) -> None:
     code = (
         "import sys; import dagster as dg; from pathlib import Path;"
-        "from dagster_defs.home import dagster_home;"
+        "from syndb_pipeline.orchestration.operating.home import dagster_home;"
         "from syndb_pipeline.config.settings import load_settings;"
         "home = dagster_home(load_settings(Path(sys.argv[1])));"
         "dg.DagsterInstance.local_temp(str(home)).get_runs()"

@@ -21,19 +21,19 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from dagster_defs import progress
-from dagster_defs.assets import ASSETS, PUBLISH, SETTLED_IN_THE_UI
-from dagster_defs.definitions import build_defs
-from dagster_defs.failures import show_tracebacks
-from dagster_defs.home import dagster_home
-from dagster_defs.launch import LaunchResult, launch
-from dagster_defs.resources import PipelineResource
-from dagster_defs.sensors import run_schedules
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import as_lines
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.orchestration import progress
+from syndb_pipeline.orchestration.assets import ASSETS, PUBLISH, SETTLED_IN_THE_UI
+from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.failures import show_tracebacks
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.sensors import run_schedules
 from syndb_pipeline.state.registry import register
 from tests.rest_lab import EVE, RestLab, Sandbox
 from tests.shortcuts import log_without_waiting
@@ -315,7 +315,8 @@ def test_a_scheduled_run_waits_where_the_server_limits_it(
     with instance_of(lab) as instance:
         for day in (0, 1):
             monkeypatch.setattr(
-                "dagster_defs.sensors.time.time", lambda d=day: long_ago + d * 86_400
+                "syndb_pipeline.orchestration.unattended.sensors.time.time",
+                lambda d=day: long_ago + d * 86_400,
             )
             given = {"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))}
             with dg.build_sensor_context(instance, cursor, resources=given) as tick:

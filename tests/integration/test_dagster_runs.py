@@ -25,11 +25,11 @@ import duckdb
 import pytest
 import yaml
 
-from dagster_defs.failures import show_tracebacks
-from dagster_defs.jobs import prepare
-from dagster_defs.launch import LaunchResult, launch
-from dagster_defs.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.orchestration.failures import show_tracebacks
+from syndb_pipeline.orchestration.jobs import prepare
+from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
+from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.registry import configs
@@ -454,7 +454,9 @@ def test_a_run_whose_process_died_is_closed(lab: Lab, monkeypatch: pytest.Monkey
         assert statuses == dict.fromkeys(living, dg.DagsterRunStatus.STARTED) | dict.fromkeys(
             lost, dg.DagsterRunStatus.FAILURE
         )
-        monkeypatch.setattr("dagster_defs.lost_runs._SILENT", timedelta(0))
+        monkeypatch.setattr(
+            "syndb_pipeline.orchestration.unattended.lost_runs._SILENT", timedelta(0)
+        )
         assert close_lost_runs(instance) == living[-1:]
 
 
@@ -559,7 +561,7 @@ def test_a_mistake_of_ours_keeps_its_traceback_for_the_ui(
 def test_a_launch_in_a_fresh_process_is_quick_and_quiet(lab: Lab) -> None:
     config = lab.add("good")
     code = (
-        "import sys; from pathlib import Path; from dagster_defs.launch import launch;"
+        "import sys; from pathlib import Path; from syndb_pipeline.orchestration.operating.launch import launch;"
         "print(launch(Path(sys.argv[1]), Path(sys.argv[2])).run_id)"
     )
 

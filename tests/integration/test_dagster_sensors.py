@@ -16,13 +16,21 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from dagster_defs.datasets import SHOWN_IN_PLACE, datasets, describe_datasets
-from dagster_defs.failures import failure, show_tracebacks
-from dagster_defs.resources import DESTINATION
-from dagster_defs.sensors import discover_datasets, run_schedules, watch_files
-from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.orchestration.failures import failure, show_tracebacks
+from syndb_pipeline.orchestration.resources import DESTINATION
+from syndb_pipeline.orchestration.unattended.datasets import (
+    SHOWN_IN_PLACE,
+    datasets,
+    describe_datasets,
+)
+from syndb_pipeline.orchestration.unattended.sensors import (
+    discover_datasets,
+    run_schedules,
+    watch_files,
+)
+from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.publishing.records import Compared, Decision, Hold, PublishRecords
 from syndb_pipeline.state.registry import claim, register
@@ -301,7 +309,7 @@ def test_a_reset_cursor_asks_anew_under_new_keys(
     tick()
     (before,) = tick.requests()
     later = time.time() + 100
-    monkeypatch.setattr("dagster_defs.sensors.time.time", lambda: later)
+    monkeypatch.setattr("syndb_pipeline.orchestration.unattended.sensors.time.time", lambda: later)
     tick.cursor = "not json"
     tick()
 
@@ -319,7 +327,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def forward(seconds: float) -> None:
         passed[0] += seconds
 
-    monkeypatch.setattr("dagster_defs.sensors.time.time", lambda: real() + passed[0])
+    monkeypatch.setattr(
+        "syndb_pipeline.orchestration.unattended.sensors.time.time", lambda: real() + passed[0]
+    )
     return forward
 
 
@@ -585,7 +595,10 @@ def test_a_schedule_is_kept_in_its_time_zone(
     tick = Ticks(lab, instance, run_schedules)
     zone = "Europe/Vienna" if "Vienna" in schedule else "UTC"
     for moment, due in looks.items():
-        monkeypatch.setattr("dagster_defs.sensors.time.time", lambda m=moment: at(m, zone))
+        monkeypatch.setattr(
+            "syndb_pipeline.orchestration.unattended.sensors.time.time",
+            lambda m=moment: at(m, zone),
+        )
         requests = tick.succeed()
         assert [request.run_key for request in requests] == ([f"good:{due}:0.1"] if due else [])
         for request in requests:

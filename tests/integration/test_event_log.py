@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.event_log import event_log_bytes
-from dagster_defs.columns import declared_columns
-from dagster_defs.home import dagster_home
-from dagster_defs.launch import LaunchResult, launch
 from syndb_pipeline.config.settings import load_dataset, load_settings
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.demo import CLEAN_CONFIG, write_demo
+from syndb_pipeline.orchestration.columns import declared_columns
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
 from tests.shortcuts import log_without_waiting

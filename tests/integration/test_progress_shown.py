@@ -22,10 +22,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_defs import progress
-from dagster_defs.failures import show_tracebacks
-from dagster_defs.launch import LaunchResult, launch
 from syndb_pipeline.base.progress import Progress, as_lines
+from syndb_pipeline.orchestration import progress
+from syndb_pipeline.orchestration.failures import show_tracebacks
+from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state import progress as measuring
 from tests.command_line import Lab, Terminal

@@ -20,12 +20,12 @@ import pytest
 import yaml
 
 from benchmarks.generate import DATASET, rows_by_table, write_dataset
-from dagster_defs.definitions import build_defs
-from dagster_defs.failures import show_tracebacks
-from dagster_defs.home import dagster_home
-from dagster_defs.launch import launch
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.failures import show_tracebacks
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.launch import launch
 from syndb_pipeline.publishing.records import PublishRecords, Receipt
 from syndb_pipeline.state.store import DatasetStore
 from tests.campaigns import examples

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dagster_defs.home import dagster_home
-from dagster_defs.up import open_ui, ui_process
 from syndb_pipeline.base.errors import Busy, ConfigError
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.up import open_ui, ui_process
 from tests.dagster_lab import make_lab
 
 STAYS = "import time; time.sleep(60)"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dagster_defs.markdown import MAX_CELL, markdown_table
+from syndb_pipeline.orchestration.markdown import MAX_CELL, markdown_table
 
 
 def lines(columns: Sequence[tuple[str, str]], *rows: Sequence[Any]) -> list[str]:

@@ -4,7 +4,7 @@ are not.
 
 from __future__ import annotations
 
-from dagster_defs.metadata import MAX_FINDINGS, findings_table, relations_table
+from syndb_pipeline.orchestration.metadata import MAX_FINDINGS, findings_table, relations_table
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.results import Link, relations_of
 

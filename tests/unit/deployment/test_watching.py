@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from dagster_defs.watching import Background, watched_files
+from syndb_pipeline.orchestration.unattended.watching import Background, watched_files
 from syndb_pipeline.readers.corrections import path_of
 from syndb_pipeline.readers.files import find, sizes_and_times
 from tests.lab import context_for

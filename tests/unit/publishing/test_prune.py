@@ -14,11 +14,11 @@ from uuid import UUID
 import dagster as dg
 import pytest
 
-from dagster_defs.prune import prune_job, prune_runs
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.cli import terminal
 from syndb_pipeline.config.operating_settings import Retention
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.orchestration.operating.prune import prune_job, prune_runs
+from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.publishing.prune import DAY, Pruned, bytes_of, prune
 from tests import command_line
 from tests.publish_lab import Lab, lab, prepared

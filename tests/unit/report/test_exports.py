@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_defs.metadata import describe_record
 from syndb_pipeline.contract.tables import TABLE_ORDER
+from syndb_pipeline.orchestration.metadata import describe_record
 from syndb_pipeline.report.exports import report_json, write_csv
 from syndb_pipeline.report.gather import gathered
 from syndb_pipeline.report.html import default_path, write_report

@@ -19,10 +19,10 @@ import dagster as dg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dagster_defs.notices import notices
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.notices import notices
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.report import notify as notifying
 from syndb_pipeline.report.notify import notify

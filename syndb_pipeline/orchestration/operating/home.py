@@ -18,7 +18,7 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.state.store import write_atomically
 
 _PLACES = (
-    Path(__file__).parents[1] / "config" / "dagster.yaml",
+    Path(__file__).parents[3] / "config" / "dagster.yaml",
     Path(__file__).parent / "dagster.yaml",
 )
 """`dagster.yaml` of the project folder; of an installed package, which holds a copy."""

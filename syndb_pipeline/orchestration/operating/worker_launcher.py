@@ -14,9 +14,9 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from dagster_defs.lost_runs import holds_lock
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import load_settings
+from syndb_pipeline.orchestration.unattended.lost_runs import holds_lock
 
 
 class WorkerLauncher(CeleryRunLauncher):

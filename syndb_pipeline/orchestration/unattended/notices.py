@@ -9,8 +9,8 @@ Belongs here: asking for it once a minute. Does not: what is said, and to whom
 
 import dagster as dg
 
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.report.notify import notify
 
 

@@ -20,10 +20,10 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from dagster_defs.home import dagster_home
-from dagster_defs.lost_runs import close_lost_runs
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 3000
@@ -35,6 +35,7 @@ GRACE = 60.0
 
 _SUPERVISOR, _WEBSERVER = map(Path(__file__).with_name, ("supervisor.py", "webserver.py"))
 _LOCK = "up.lock"
+_MODULE = "syndb_pipeline.orchestration.operating.location"
 
 
 def open_ui(
@@ -155,7 +156,7 @@ def _children(
     workspace = folder / "workspace.yaml"
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     python, quiet = [sys.executable, "-m"], ["--log-level", "warning"]
-    serve = ["--socket", code, "--module-name", LOCATION, "--location-name", LOCATION]
+    serve = ["--socket", code, "--module-name", _MODULE, "--location-name", LOCATION]
     children: list[tuple[str, list[str], Any]] = [
         ("code server", [*python, "dagster", "api", "grpc", *serve, *quiet], code),
         ("daemon", [*python, "dagster._daemon", "run", "-w", str(workspace), *quiet], None),

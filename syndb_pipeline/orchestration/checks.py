@@ -14,11 +14,16 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.failures import failure, rejection, tell_failures
-from dagster_defs.metadata import examples_table, findings_table, report_link, set_aside_table
-from dagster_defs.partitions import DATASETS
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.errors import Exit, PipelineError
+from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
+from syndb_pipeline.orchestration.metadata import (
+    examples_table,
+    findings_table,
+    report_link,
+    set_aside_table,
+)
+from syndb_pipeline.orchestration.partitions import DATASETS
+from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding

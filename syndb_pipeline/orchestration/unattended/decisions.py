@@ -9,10 +9,10 @@ Belongs here: what their launchpads take. Does not: what an answer does
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.failures import tell_failures
-from dagster_defs.plans import APPROVE, REJECT
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations.embedded.node import operating_system_user
+from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.plans import APPROVE, REJECT
+from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.publishing.holds import reject as keep_back
 from syndb_pipeline.publishing.plan import approve, plan
 

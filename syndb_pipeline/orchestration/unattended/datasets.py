@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from dagster_defs.assets import GROUP, OWNERS
-from dagster_defs.failures import tell_failures
-from dagster_defs.markdown import escaped
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.orchestration.assets import GROUP, OWNERS
+from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.markdown import escaped
+from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.publishing.overview import Line, overview
 from syndb_pipeline.state.registry import configs
 

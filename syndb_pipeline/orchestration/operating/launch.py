@@ -26,25 +26,25 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.utils import make_new_run_id
 
-from dagster_defs.definitions import build_defs
-from dagster_defs.failures import show_tracebacks, told_in
-from dagster_defs.home import dagster_home
-from dagster_defs.jobs import approval, prepare, prepare_and_publish
-from dagster_defs.lost_runs import close_lost_runs, process_tags
-from dagster_defs.partitions import add_partition
-from dagster_defs.progress import drawn_by, told_by_bar
-from dagster_defs.resources import commanded
-from dagster_defs.up import open_ui
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.failures import show_tracebacks, told_in
+from syndb_pipeline.orchestration.jobs import approval, prepare, prepare_and_publish
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.up import LOCATION, open_ui
+from syndb_pipeline.orchestration.partitions import add_partition
+from syndb_pipeline.orchestration.progress import drawn_by, told_by_bar
+from syndb_pipeline.orchestration.resources import commanded
+from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.publishing.records import How, PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.registry import register
 from syndb_pipeline.state.store import DatasetStore, Record
 
-_SERVED = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(__package__), "__repository__")
+_SERVED = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
 """Where the UI finds the jobs of our runs, by the names that `up` gives them: it lists runs by it,
 and runs them again through it.
 """

@@ -13,14 +13,14 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.columns import COLUMN_SCHEMA, declared_columns
-from dagster_defs.failures import failure, rejection, tell_failures
-from dagster_defs.metadata import describe_receipt, describe_record, report_link
-from dagster_defs.partitions import DATASETS
-from dagster_defs.plans import PUBLISH_OP, describe_plan, shown
-from dagster_defs.resources import PipelineResource, approved_how
-from dagster_defs.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown, PipelineError
+from syndb_pipeline.orchestration.columns import COLUMN_SCHEMA, declared_columns
+from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
+from syndb_pipeline.orchestration.metadata import describe_receipt, describe_record, report_link
+from syndb_pipeline.orchestration.partitions import DATASETS
+from syndb_pipeline.orchestration.plans import PUBLISH_OP, describe_plan, shown
+from syndb_pipeline.orchestration.resources import PipelineResource, approved_how
+from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing import publish as publishing
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.html import write_report

@@ -16,11 +16,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.lost_runs import alive
-from dagster_defs.progress import told_in
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.progress import told_in
+from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
 from syndb_pipeline.state.registry import config_of
 from syndb_pipeline.state.stage import Context

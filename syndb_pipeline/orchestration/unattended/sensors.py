@@ -16,16 +16,23 @@ from typing import TypeAlias
 import dagster as dg
 from pydantic import ValidationError
 
-from dagster_defs.datasets import changed
-from dagster_defs.failures import exit_of
-from dagster_defs.jobs import approval, prepare, prepare_and_publish
-from dagster_defs.lost_runs import close_lost_runs
-from dagster_defs.partitions import DATASETS, changes
-from dagster_defs.resources import DESTINATION, PipelineResource
-from dagster_defs.schedules import due
-from dagster_defs.watching import UNATTENDED, Background, Memory, Outcome, Seen, look
 from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
+from syndb_pipeline.orchestration.failures import exit_of
+from syndb_pipeline.orchestration.jobs import approval, prepare, prepare_and_publish
+from syndb_pipeline.orchestration.partitions import DATASETS, changes
+from syndb_pipeline.orchestration.resources import DESTINATION, PipelineResource
+from syndb_pipeline.orchestration.unattended.datasets import changed
+from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
+from syndb_pipeline.orchestration.unattended.schedules import due
+from syndb_pipeline.orchestration.unattended.watching import (
+    UNATTENDED,
+    Background,
+    Memory,
+    Outcome,
+    Seen,
+    look,
+)
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.state.registry import away, configs, ignored, read_configs
 from syndb_pipeline.state.store import DatasetStore

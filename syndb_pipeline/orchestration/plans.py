@@ -14,10 +14,10 @@ from urllib.parse import quote
 import dagster as dg
 import yaml
 
-from dagster_defs.markdown import escaped, markdown_table
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
+from syndb_pipeline.orchestration.markdown import escaped, markdown_table
 from syndb_pipeline.publishing.plan import Plan, in_words, plan
 from syndb_pipeline.state.stage import Context
 

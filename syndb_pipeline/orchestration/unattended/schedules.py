@@ -15,10 +15,10 @@ from dagster._utils.schedules import (
     is_valid_cron_string,
 )
 
-from dagster_defs.watching import Answer, Outcome, Seen, settle
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.schedule_settings import Schedule
 from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.orchestration.unattended.watching import Answer, Outcome, Seen, settle
 
 
 def due(

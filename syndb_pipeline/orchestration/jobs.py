@@ -11,13 +11,13 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from dagster_defs.assets import PUBLISH, PublishConfig
-from dagster_defs.decisions import DECISIONS
-from dagster_defs.failures import tell_failures
-from dagster_defs.metadata import NOT_REPORTED
-from dagster_defs.plans import PUBLISH_OP
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.destinations import default_destination, open_destination
+from syndb_pipeline.orchestration.assets import PUBLISH, PublishConfig
+from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.metadata import NOT_REPORTED
+from syndb_pipeline.orchestration.plans import PUBLISH_OP
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.decisions import DECISIONS
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.publishing.status import delete as remove
 from syndb_pipeline.stages.runner import STAGES

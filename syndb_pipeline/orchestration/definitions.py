@@ -12,14 +12,14 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.assets import ASSETS
-from dagster_defs.checks import CHECKS
-from dagster_defs.datasets import datasets
-from dagster_defs.jobs import JOBS
-from dagster_defs.notices import notices
-from dagster_defs.prune import prune_job, prune_schedule
-from dagster_defs.resources import PipelineResource
-from dagster_defs.sensors import SENSORS
+from syndb_pipeline.orchestration.assets import ASSETS
+from syndb_pipeline.orchestration.checks import CHECKS
+from syndb_pipeline.orchestration.jobs import JOBS
+from syndb_pipeline.orchestration.operating.prune import prune_job, prune_schedule
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.datasets import datasets
+from syndb_pipeline.orchestration.unattended.notices import notices
+from syndb_pipeline.orchestration.unattended.sensors import SENSORS
 from syndb_pipeline.stages.runner import STAGES
 
 
@@ -61,9 +61,3 @@ def build_defs(
         # and DuckDB uses the cores by itself.
         executor=dg.in_process_executor,
     )
-
-
-@dg.definitions
-def defs() -> dg.Definitions:
-    """What `dagster dev`, `dg` and the code server load."""
-    return build_defs()

@@ -24,11 +24,11 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunTagsTable
 from sqlalchemy import func, select
 
-from dagster_defs.datasets import DATASETS_ASSET
-from dagster_defs.failures import tell_failures
-from dagster_defs.home import dagster_home
-from dagster_defs.resources import PipelineResource
 from syndb_pipeline.config.settings import PipelineSettings
+from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.datasets import DATASETS_ASSET
 from syndb_pipeline.publishing.prune import DAY, Pruned, Removed, bytes_of, prune
 
 _FINISHED = [

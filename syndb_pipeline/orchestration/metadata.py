@@ -13,10 +13,10 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.markdown import markdown_table
-from dagster_defs.previews import first_rows
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
+from syndb_pipeline.orchestration.markdown import markdown_table
+from syndb_pipeline.orchestration.previews import first_rows
 from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.report.html import default_path
 from syndb_pipeline.report.terminal import by_severity, summary

@@ -1,0 +1,4 @@
+"""What happens without a person at the screen: sensors, schedules, lost runs, decisions, notices.
+
+Belongs here: what starts runs, closes them or reports on them. Does not: what a run does.
+"""
