@@ -34,7 +34,7 @@ from syndb_pipeline.cli import terminal
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.destinations.rest import connections, session
+from syndb_pipeline.destinations.http import connections, session
 from syndb_pipeline.publishing import records
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.records import PublishRecords

@@ -31,8 +31,8 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import default_destination, open_destination, require_named
 from syndb_pipeline.destinations.base import Identity
 from syndb_pipeline.destinations.embedded import EmbeddedDestination
-from syndb_pipeline.destinations.rest import credentials
-from syndb_pipeline.destinations.rest.destination import RestDestination
+from syndb_pipeline.destinations.http import HttpDestination, credentials
+from syndb_pipeline.destinations.http.client import HttpClient
 
 _LONGEST_SECRET: Final = 64 * 1024
 _POLL_SECONDS: Final = 2.0
@@ -41,13 +41,13 @@ _POLL_SECONDS: Final = 2.0
 # Which server
 
 
-def open_server(settings: Path | None, named: str | None, command: str) -> RestDestination:
+def open_server(settings: Path | None, named: str | None, command: str) -> HttpClient:
     """The server of pipeline.yaml that is meant, asked without long patience. Raises
     `ConfigError`."""
     loaded = impatient(terminal.open_settings(settings))
     name = _only_server(loaded, named, command)
     server = open_destination(loaded, name, terminal.say)
-    if not isinstance(server, RestDestination):
+    if not isinstance(server, HttpClient):
         raise ConfigError(
             f"{name} is a SynDB in a folder of this machine; there is no server to log in to."
         )
@@ -57,7 +57,9 @@ def open_server(settings: Path | None, named: str | None, command: str) -> RestD
 def _only_server(settings: PipelineSettings, named: str | None, command: str) -> str:
     """The name of the server that is meant; `named`, or the only one. Raises `ConfigError`, and
     says how to add one where there is none."""
-    servers = [name for name, own in settings.destinations.items() if own.kind == "rest"]
+    servers = [
+        name for name, own in settings.destinations.items() if isinstance(own, HttpDestination)
+    ]
     if named is not None and settings.destinations:
         require_named(settings, named)
         return named
@@ -85,7 +87,7 @@ def _only_server(settings: PipelineSettings, named: str | None, command: str) ->
 
 
 def log_in(
-    server: RestDestination, username: str | None, *, token: bool, from_stdin: bool, remember: bool
+    server: HttpClient, username: str | None, *, token: bool, from_stdin: bool, remember: bool
 ) -> Identity:
     """Log in, keep the token, and say who one is; nothing where a kept token still does it.
 
@@ -140,7 +142,7 @@ def log_in(
     return who
 
 
-def log_out(server: RestDestination) -> None:
+def log_out(server: HttpClient) -> None:
     """Make the kept token worthless at the server, and forget it here, whatever the server says."""
     kept = credentials.kept(server.origin, log=terminal.say)
     not_done: PipelineError | None = None
@@ -168,8 +170,8 @@ def who_at(settings: Path | None, destination: str | None) -> tuple[dict[str, ob
     """Who a destination takes us for: what is printed as JSON, and in words by which
     credentials."""
     loaded = impatient(terminal.open_settings(settings))
-    kinds = {own.kind for own in loaded.destinations.values()}
-    if destination is None and loaded.destinations and "rest" not in kinds:
+    servers = [own for own in loaded.destinations.values() if isinstance(own, HttpDestination)]
+    if destination is None and loaded.destinations and not servers:
         destination = default_destination(loaded)
     name = _only_server(loaded, destination, "whoami")
     node, own = open_destination(loaded, name, terminal.say), loaded.destinations[name]
@@ -190,7 +192,7 @@ def who_at(settings: Path | None, destination: str | None) -> tuple[dict[str, ob
     return shown, place
 
 
-def _identity(server: RestDestination, token: SecretStr) -> Identity | None:
+def _identity(server: HttpClient, token: SecretStr) -> Identity | None:
     """Ask with this token from now on; whose it is, None when the server does not know it."""
     server.use(token)
     try:
@@ -199,7 +201,7 @@ def _identity(server: RestDestination, token: SecretStr) -> Identity | None:
         return None
 
 
-def _note_environment(server: RestDestination) -> None:
+def _note_environment(server: HttpClient) -> None:
     present = credentials.in_environment(server.name, server.config)
     if present is not None:
         variables = " and ".join(variables_of(server.name, present))
@@ -210,7 +212,7 @@ def _note_environment(server: RestDestination) -> None:
 
 
 def _name_and_password(
-    server: RestDestination, username: str | None, from_stdin: bool
+    server: HttpClient, username: str | None, from_stdin: bool
 ) -> tuple[str, SecretStr]:
     """What to log in with at `server`: given, from the environment, or asked for."""
     name = server.name
@@ -265,7 +267,7 @@ def _require_terminal(name: str) -> None:
 # Academic verification
 
 
-def see_to_verification(server: RestDestination, *, browse: bool, seconds: float) -> None:
+def see_to_verification(server: HttpClient, *, browse: bool, seconds: float) -> None:
     """Show the link, open it where the person can see it, and wait at most `seconds` until the
     server knows.
 

@@ -29,8 +29,7 @@ from syndb_pipeline.destinations import Kind as DestinationConfig
 from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
 from syndb_pipeline.destinations.embedded import EmbeddedDestination
-from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest import credentials
+from syndb_pipeline.destinations.http import HttpDestination, credentials
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.state.store import DatasetStore
 
@@ -133,7 +132,7 @@ def impatient(settings: PipelineSettings) -> PipelineSettings:
     limits = {"connect_seconds": 10.0, "answer_seconds": 60.0, "total_seconds": 90.0, "attempts": 3}
 
     def shorter(own: DestinationConfig) -> DestinationConfig:
-        if not isinstance(own, RestSettings):
+        if not isinstance(own, HttpDestination):
             return own
         return own.model_copy(update={n: min(most, getattr(own, n)) for n, most in limits.items()})
 
@@ -219,17 +218,14 @@ def _destination(
         yield _failed(about, error)
 
 
-def _server(own: RestSettings) -> Generator[Check, None, bool]:
+def _server(own: HttpDestination) -> Generator[Check, None, bool]:
     """The settings of a server, the way to it and its clock; returns whether it can be reached."""
-    from syndb_pipeline.destinations.rest.connections import reach
+    from syndb_pipeline.destinations.http.connections import reach
 
-    place = own.location
     yield _check(
         "destination",
         f"{own.url}; waits {own.connect_seconds:g} s for a connection, {own.answer_seconds:g} s"
-        f" for an answer, {own.total_seconds:,g} s in all; {own.attempts} attempts; uploads say"
-        f" where they come from: city {place.city}, country {place.country}, continent"
-        f" {place.continent}",
+        f" for an answer, {own.total_seconds:,g} s in all; {own.attempts} attempts{own.sent_along}",
         "Set total_seconds higher than connect_seconds and answer_seconds; a large upload takes"
         " long.",
         "ok" if own.total_seconds >= max(own.answer_seconds, own.connect_seconds) else "warning",
@@ -263,15 +259,15 @@ def check_clock(ahead: float | None) -> Check:
 
 
 def _identity(
-    name: str, own: RestSettings, node: Destination, reachable: bool
+    name: str, own: HttpDestination, node: Destination, reachable: bool
 ) -> Generator[Check, None, Identity | None]:
     """The credentials that there are; returns who we are by them where the server can be asked.
 
     A token that a password gives is used here and not kept: nothing is changed.
     """
-    from syndb_pipeline.destinations.rest.destination import RestDestination
+    from syndb_pipeline.destinations.http.client import HttpClient
 
-    assert isinstance(node, RestDestination)
+    assert isinstance(node, HttpClient)
     log_in = f"syndb-pipeline login --destination {name}"
     found, wrong = (
         None,

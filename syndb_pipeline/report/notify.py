@@ -272,7 +272,7 @@ def _post(channel: WebhookChannel, content: dict[str, Any]) -> None:
     import httpcore
     import httpx
 
-    from syndb_pipeline.destinations.rest import answers, connections
+    from syndb_pipeline.destinations.http import answers, connections
 
     url = resolved(channel.url, name_of(channel))
     headers = {}

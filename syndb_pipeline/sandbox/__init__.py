@@ -2,5 +2,5 @@
 leaves the lab.
 
 Belongs here: the server and what only it needs. Does not: the client of that contract
-(`destinations/rest.py`).
+(`destinations/`).
 """

@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from syndb_pipeline.base.errors import ConfigError, DestinationRefused, Unreachable
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.base import differences
+from syndb_pipeline.destinations.http.bodies import FilePart
+from syndb_pipeline.destinations.http.connections import reach
+from syndb_pipeline.destinations.http.session import Session
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.bodies import FilePart
-from syndb_pipeline.destinations.rest.connections import reach
 from syndb_pipeline.destinations.rest.destination import RestDestination
-from syndb_pipeline.destinations.rest.session import Session
 from tests.rest_lab import RestLab
 from tests.rest_place import metadata, package
 from tests.scripted_server import Reply, Seen, Server, answer, certified
@@ -35,7 +35,7 @@ ME = {"id": "1d2a11", "email": "ada@lab.example", "is_verified": True}
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syndb_pipeline.destinations.rest.session._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("syndb_pipeline.destinations.http.session._FIRST_WAIT", 0.01)
     for name in (
         "HTTPS_PROXY",
         "HTTP_PROXY",

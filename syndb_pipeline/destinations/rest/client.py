@@ -6,30 +6,26 @@ which order it is created. Does not: tables and files (`destination.py`), compar
 
 from __future__ import annotations
 
-import re
-import resource
-import threading
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 from httpx import Headers
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
     NotLoggedIn,
     NotPermitted,
-    NotVerified,
     OutcomeUnknown,
 )
-from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, unknown_dataset
-from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.answers import Answer, cleaned, require_safe
+from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata
+from syndb_pipeline.destinations.http.answers import Answer, require_safe
+from syndb_pipeline.destinations.http.client import HttpClient
+from syndb_pipeline.destinations.http.credentials import log_in_again
+from syndb_pipeline.destinations.http.session import path_part
 from syndb_pipeline.destinations.rest.bodies import (
     Authorization,
     Bearer,
-    Body,
     Labels,
     Profile,
     Tag,
@@ -37,114 +33,22 @@ from syndb_pipeline.destinations.rest.bodies import (
     UploadedDataset,
     new_dataset,
 )
-from syndb_pipeline.destinations.rest.credentials import Credentials, find, log_in_again
-from syndb_pipeline.destinations.rest.session import Session, look_with_doctor, path_part
 
 _PROFILE: Final = "/user/profile"
 METADATA: Final = "/neurodata/metadata"
 IO: Final = "/neurodata/io"
-
-_Body = TypeVar("_Body", bound=Body)
 
 _FOUND: Final = Answer(201, Headers(), b"")
 """In place of an answer that was lost: the dataset is there, created by that request or by somebody
 else."""
 
 
-class Access:
-    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
-
-    def __init__(
-        self,
-        destination: str,
-        server: RestSettings,
-        log: Callable[[str], None],
-        log_in: Callable[[str, SecretStr], SecretStr],
-    ) -> None:
-        self._destination = destination
-        self._server = server
-        self._log = log
-        self._log_in = log_in
-        self._lock = threading.Lock()
-        self.use(None)
-
-    def use(self, token: SecretStr | None) -> None:
-        """Take this token instead of what is kept; None: what is kept again."""
-        with self._lock:
-            self._asked = token is not None
-            self._found = Credentials(token=token, source="given") if token else None
-
-    def token(self) -> SecretStr | None:
-        """The token; with a name and a password and no token yet, one that a log-in gives. None
-        when there is nothing to log in with."""
-        with self._lock:
-            if not self._asked:
-                self._found = find(self._destination, self._server, log=self._log)
-                self._asked = True
-            if self._found and self._found.token is None:
-                self._renew(self._found)
-            return self._found.token if self._found else None
-
-    def renew(self, refused: SecretStr | None) -> bool:
-        """Whether there is another token than the `refused` one: another thread's, or that of a new
-        log-in."""
-        with self._lock:
-            found = self._found
-            if found is not None and found.token == refused and found.password is not None:
-                self._log(
-                    f"{self._destination} does not take the token any more; "
-                    f"logging in again as {found.username}"
-                )
-                self._renew(found)
-            return self._found is not None and self._found.token != refused
-
-    def _renew(self, found: Credentials) -> None:
-        assert found.username is not None and found.password is not None
-        token = self._log_in(found.username, found.password)
-        self._found = found.renewed(self._server.origin, token, log=self._log)
-
-
-class RestClient:
-    """A SynDB at the address `config.url`. `log` hears what is created and what is waited for. The
-    token is looked up when the first request needs it."""
-
-    def __init__(self, name: str, config: RestSettings, log: Callable[[str], None]) -> None:
-        # A crash of this process writes no core file from now on: it would hold secrets.
-        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-        self.name = name
-        self.config = config
-        self.log = log
-        self.access = Access(name, config, log, self._ask_for_token)
-        self.session = Session(name, config, log, token=self.access.token, renew=self.access.renew)
-        self._me: Identity | None = None
+class RestClient(HttpClient):
+    """A SynDB by its REST interface."""
 
     # The account
 
-    @property
-    def origin(self) -> str:
-        """What the token belongs to: `scheme://host[:port]`."""
-        return self.config.origin
-
-    @property
-    def me(self) -> Identity:
-        """`who_am_i`, asked once."""
-        return self._me or self.who_am_i()
-
-    def login(self, username: str, password: SecretStr) -> SecretStr:
-        """The token for a user; used from now on. Raises `NotLoggedIn` when name or password are
-        wrong."""
-        token = self._ask_for_token(username, password)
-        self.use(token)
-        return token
-
-    def use(self, token: SecretStr | None) -> None:
-        """Ask with this token from now on, whatever is kept; None: with what is kept again."""
-        self.access.use(token)
-        self._me = None
-
     def logout(self) -> None:
-        """Make the token worthless at the server. One that it no longer knows is no error."""
         try:
             answer = self.session.ask("POST", "/user/auth/native/logout", repeatable=True)
             self.good(answer, "to log out")
@@ -152,7 +56,6 @@ class RestClient:
             return
 
     def authorization_url(self) -> str:
-        """The page where a person proves to be an academic, for a browser."""
         what = "the page for academic verification"
         answer = self.session.ask("GET", "/user/academic/authorize")
         if not answer.good:  # never because of "not verified": that is what this route is for
@@ -164,7 +67,7 @@ class RestClient:
     def who_am_i(self) -> Identity:
         answer = self.session.ask("GET", f"{_PROFILE}/current")
         if not answer.good:  # a 403 too: who is asked for cannot be asked about it
-            raise self._refusal(answer, "who you are")
+            raise self.refusal(answer, "who you are")
         profile = self.read(Profile, answer)
         self._me = Identity(id=profile.id, name=profile.email, verified=profile.is_verified)
         return self._me
@@ -174,7 +77,7 @@ class RestClient:
         answer = self.session.ask("GET", f"{_PROFILE}/id/{path_part(user)}")
         return self.read(Profile, answer).email if answer.good else user
 
-    def _ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
+    def ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
         secret = password.get_secret_value()
         form = {"grant_type": "password", "username": username, "password": secret}
         path = "/user/auth/native/login"
@@ -187,13 +90,7 @@ class RestClient:
                 next_step=log_in_again(self.name, self.config, username),
             )
         self.good(answer, "to log in")
-        token = self.read(Bearer, answer).access_token
-        if not re.fullmatch(r"[!-~]{1,16384}", token):
-            raise DestinationRefused(
-                f"{self.name} gave something as a token that is none.",
-                next_step=f"Is {self.config.url} a SynDB?",
-            )
-        return SecretStr(token)
+        return self.checked_token(self.read(Bearer, answer).access_token)
 
     # One dataset
 
@@ -217,80 +114,18 @@ class RestClient:
             )
         return found
 
+    def owner_of(self, dataset: UUID) -> str:
+        found = self._ask_info(dataset)
+        if not found.good:
+            return "somebody else"
+        return self.person(self.read(UploadedDataset, found).owner_id)
+
     def _ask_info(self, dataset: UUID) -> Answer:
         return self.session.ask("GET", f"{METADATA}/dataset/{dataset}/info")
 
     def labels(self, which: str) -> dict[UUID, str]:
         path, what = f"{METADATA}/dataset/get/{which}", f"the list of {which} datasets"
         return self.get(Labels, path, what).uuid_to_label
-
-    # Answers
-
-    def get(
-        self,
-        model: type[_Body],
-        path: str,
-        asked: str,
-        dataset: UUID | None = None,
-        json: Any = None,
-    ) -> _Body:
-        """The good answer to a GET. Raises what another answer means, see `good`."""
-        answer = self.session.ask("GET", path, json=json)
-        self.good(answer, asked, dataset)
-        return self.read(model, answer)
-
-    def read(self, model: type[_Body], answer: Answer) -> _Body:
-        try:
-            return model.model_validate_json(answer.content)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "its whole body"
-            # A place may be a key that the server made up.
-            wrong = cleaned(f"{place}: {first['msg']}")
-        raise DestinationRefused(
-            f"{self.name} answered what SynDB's published contract does not have ({wrong}).",
-            next_step=f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml.",
-        )
-
-    def good(self, answer: Answer, asked: str, dataset: UUID | None = None) -> None:
-        """Nothing for an answer that is good; else raises what it means."""
-        if answer.good:
-            return
-        if answer.status == 403:
-            raise self._forbidden(answer, asked, dataset)
-        if answer.status == 404 and dataset is not None:
-            raise unknown_dataset(dataset, self.name)
-        raise self._refusal(answer, asked)
-
-    def _refusal(self, answer: Answer, asked: str) -> DestinationRefused:
-        advice = look_with_doctor(self.name)
-        if answer.status in (404, 405):
-            advice = f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml."
-        return DestinationRefused(self.session.refused(answer, asked), next_step=advice)
-
-    def _forbidden(self, answer: Answer, asked: str, dataset: UUID | None) -> DestinationRefused:
-        """What a 403 means: it is given to who is not verified, and to who is not the owner."""
-        me, said = self.who_am_i(), f"({asked}): {answer.words}"
-        if not me.verified:
-            return NotVerified(
-                f"{self.name} has not verified that {me.name} is an academic, and so refuses "
-                f"{said}",
-                next_step="Follow the link that this shows: "
-                f"syndb-pipeline login --destination {self.name}",
-            )
-        if dataset is None:
-            return NotPermitted(
-                f"{self.name} does not allow this to {me.name} {said}",
-                next_step=f"Ask who runs {self.name}.",
-            )
-        found, owner = self._ask_info(dataset), "somebody else"
-        if found.good:
-            owner = self.person(self.read(UploadedDataset, found).owner_id)
-        return NotPermitted(
-            f"Dataset {dataset} at {self.name} belongs to {owner}; you are {me.name} {said}",
-            next_step="Ask its owner to let a group of yours write to it, or give your dataset an "
-            "id of its own.",
-        )
 
     # A new dataset
 
@@ -380,7 +215,7 @@ class RestClient:
         path = f"tag/{kind}/create" if is_tag else "dataset/collection/new/simple"
         answer = self.session.ask("POST", f"{METADATA}/{path}", json=body, repeatable=is_tag)
         if answer.status == 403 and not is_tag:
-            raise self._forbidden(answer, f"to create {what}", None)
+            raise self.forbidden(answer, f"to create {what}", None)
         if answer.good:
             self.log(f"Created {what} at {self.name}")
         return answer

@@ -32,17 +32,17 @@ from syndb_pipeline.destinations.base import (
     by_label,
     unknown_dataset,
 )
+from syndb_pipeline.destinations.http.bodies import FilePart
+from syndb_pipeline.destinations.http.session import path_part
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
 from syndb_pipeline.destinations.rest.bodies import (
     Download,
     FileAddresses,
-    FilePart,
     Ids,
     UploadForm,
 )
 from syndb_pipeline.destinations.rest.client import IO, METADATA, RestClient
 from syndb_pipeline.destinations.rest.files import Forms, lacking, put_files
-from syndb_pipeline.destinations.rest.session import path_part
 from syndb_pipeline.destinations.tables import compare_table
 
 _S3_INSTANCE: Final[dict[FileKind, int]] = {"mesh": 1, "swb": 2}
@@ -66,13 +66,11 @@ class RestDestination(RestClient):
         log: Callable[[str], None],
     ) -> None:
         super().__init__(name, config, log)
-        self.target = config.target
-        self.settle_seconds = config.settle_seconds
+        self._location = config.location
         self._settings = settings
         self._scratch = settings.state / "downloads"
         self._forms: dict[UUID, Forms] = {}
         self._took: set[tuple[UUID, FileKind, UUID, str]] = set()
-        self._logged: set[str] = set()
 
     # Datasets
 
@@ -117,7 +115,7 @@ class RestDestination(RestClient):
     def upload(self, dataset: UUID, package: Package, watch: Watch = unwatched) -> Upload:
         me, tar = self.me, package.tar
         upload = Upload.of(package, me.id)  # nothing can fail after the server has taken the tar
-        where = self.config.location
+        where = self._location
         query = {
             "upload_start_time": upload.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "continent": where.continent,
@@ -174,7 +172,7 @@ class RestDestination(RestClient):
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _unseen(self, package: Package, why: str) -> tuple[TableCheck, ...]:
-        self._log_once(f"{self.name} does not let the rows be read back: {why}")
+        self.log_once(f"{self.name} does not let the rows be read back: {why}")
         return tuple(
             TableCheck(table=name, sent=rows, found=None, missing=None, doubled=None)
             for name, rows in package.rows.items()
@@ -211,7 +209,7 @@ class RestDestination(RestClient):
         except NotReadable as why:
             # Then the object store's word on each file must do, as long as this process remembers
             # it.
-            self._log_once(f"{self.name} does not let meshes and skeletons be seen: {why}")
+            self.log_once(f"{self.name} does not let meshes and skeletons be seen: {why}")
             return [
                 file
                 for file in files
@@ -220,8 +218,3 @@ class RestDestination(RestClient):
 
     def files(self, dataset: UUID) -> None:
         """Unknown: no route says how many meshes and skeletons a dataset has."""
-
-    def _log_once(self, line: str) -> None:
-        if line not in self._logged:
-            self._logged.add(line)
-            self.log(line)

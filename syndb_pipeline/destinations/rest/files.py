@@ -34,9 +34,10 @@ from syndb_pipeline.base.errors import (
 from syndb_pipeline.base.progress import Progress, Watch
 from syndb_pipeline.base.tar_stream import FilePayload
 from syndb_pipeline.destinations.base import SUFFIX, FailedFile, FileKind, OutgoingFile
-from syndb_pipeline.destinations.rest.answers import Answer
-from syndb_pipeline.destinations.rest.bodies import PROGRESS_SECONDS, FilePart, UploadForm
-from syndb_pipeline.destinations.rest.session import Session
+from syndb_pipeline.destinations.http.answers import Answer
+from syndb_pipeline.destinations.http.bodies import PROGRESS_SECONDS, FilePart
+from syndb_pipeline.destinations.http.session import Session
+from syndb_pipeline.destinations.rest.bodies import UploadForm
 
 CONTENT_TYPE: Final[dict[FileKind, str]] = {"mesh": "model/gltf-binary", "swb": "text/plain"}
 """What a file is sent as unless its form says otherwise (S for meshes)."""

@@ -30,9 +30,9 @@ from syndb_pipeline.cli.doctor import (
 )
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.destinations.http.connections import reach
+from syndb_pipeline.destinations.http.credentials import Credentials
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.connections import reach
-from syndb_pipeline.destinations.rest.credentials import Credentials
 from tests.scripted_server import Server, answer, certified
 
 DATASET = UUID("01939c0e-7b1a-7c3e-9f53-6f0c6b1d2c01")

@@ -25,8 +25,8 @@ from keyring.errors import KeyringLocked
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.destinations.rest import RestDestination, credentials
-from syndb_pipeline.destinations.rest.credentials import (
+from syndb_pipeline.destinations.http import credentials
+from syndb_pipeline.destinations.http.credentials import (
     SERVICE,
     Credentials,
     credentials_file,
@@ -34,6 +34,7 @@ from syndb_pipeline.destinations.rest.credentials import (
     forget,
     remember,
 )
+from syndb_pipeline.destinations.rest import RestDestination
 
 ORIGIN = "https://api.example.org"
 OTHER = "https://other.example.org:8443"

@@ -26,10 +26,10 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload
+from syndb_pipeline.destinations.http.answers import Answer
+from syndb_pipeline.destinations.http.bodies import FilePart
+from syndb_pipeline.destinations.http.session import Session
 from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.answers import Answer
-from syndb_pipeline.destinations.rest.bodies import FilePart
-from syndb_pipeline.destinations.rest.session import Session
 from tests.scripted_server import Reply, Seen, Server, answer, certified, drop
 
 TOKEN = "token-canary"
@@ -360,7 +360,7 @@ def test_progress_is_reported_now_and_then_and_at_the_end(
     with Server([answer(204)]) as server:
         session_for(server.url).send_file("PATCH", "/upload", watched)
         few = len(shown)
-        monkeypatch.setattr("syndb_pipeline.destinations.rest.bodies.PROGRESS_SECONDS", 0.0)
+        monkeypatch.setattr("syndb_pipeline.destinations.http.bodies.PROGRESS_SECONDS", 0.0)
         session_for(server.url).send_file("PATCH", "/upload", watched)
     assert few <= 8
     assert len(shown) - few == SIZE // MEGABYTE + 1

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from syndb_pipeline.base.errors import DestinationRefused
-from syndb_pipeline.destinations.rest import origin_of
-from syndb_pipeline.destinations.rest.answers import (
+from syndb_pipeline.destinations.http import origin_of
+from syndb_pipeline.destinations.http.answers import (
     MAX_WORDS,
     Answer,
     cleaned,

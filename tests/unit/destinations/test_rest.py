@@ -24,7 +24,7 @@ from syndb_pipeline.base.errors import (
 from syndb_pipeline.base.progress import Progress
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.destinations.base import SUFFIX, DatasetInfo, Package, differences
-from syndb_pipeline.destinations.rest import credentials, session
+from syndb_pipeline.destinations.http import credentials, session
 from syndb_pipeline.destinations.rest.destination import RestDestination
 from tests.rest_lab import ADA, BOB, EVE, PASSWORD, TOM, Sandbox
 from tests.rest_place import (

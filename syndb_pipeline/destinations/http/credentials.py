@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
-from syndb_pipeline.destinations.rest import RestDestination, same_address
+from syndb_pipeline.destinations.http import HttpDestination, same_address
 from syndb_pipeline.state.store import write_atomically
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def variables_of(destination: str) -> dict[str, str]:
     return {variable: os.environ.get(variable, "") for variable in variables}
 
 
-def not_meant_for(destination: str, server: RestDestination) -> ConfigError | None:
+def not_meant_for(destination: str, server: HttpDestination) -> ConfigError | None:
     """Why what the environment has for the destination of this name is not sent to `server`; None
     where it may be, or has nothing.
 
@@ -153,7 +153,7 @@ def not_meant_for(destination: str, server: RestDestination) -> ConfigError | No
     )
 
 
-def in_environment(destination: str, server: RestDestination) -> Credentials | None:
+def in_environment(destination: str, server: HttpDestination) -> Credentials | None:
     """What the environment has for `server`, the destination of this name. Raises `ConfigError` as
     `find` does."""
     variables = variables_of(destination)
@@ -180,7 +180,7 @@ def in_environment(destination: str, server: RestDestination) -> Credentials | N
 
 
 def find(
-    destination: str, server: RestDestination, *, log: Log | None = None
+    destination: str, server: HttpDestination, *, log: Log | None = None
 ) -> Credentials | None:
     """The credentials for `server` from the environment, else the keyring, else the file; None
     without any.
@@ -437,7 +437,7 @@ def _write_file(origin: str, new: Credentials | None, *, renew: bool = False) ->
         raise _unusable(target, f"cannot be written: {error.strerror or error}") from None
 
 
-def log_in_again(destination: str, server: RestDestination, username: str | None = None) -> str:
+def log_in_again(destination: str, server: HttpDestination, username: str | None = None) -> str:
     """What a person does when a server does not take what was found, or the password of `username`.
 
     A log-in changes nothing where the environment has credentials.

@@ -37,9 +37,8 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
     Unreachable,
 )
-from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest import origin_of
-from syndb_pipeline.destinations.rest.answers import (
+from syndb_pipeline.destinations.http import HttpDestination, origin_of
+from syndb_pipeline.destinations.http.answers import (
     Answer,
     host_of,
     moved,
@@ -48,8 +47,8 @@ from syndb_pipeline.destinations.rest.answers import (
     retry_after,
     words_of,
 )
-from syndb_pipeline.destinations.rest.bodies import FilePart, PartReader
-from syndb_pipeline.destinations.rest.connections import (
+from syndb_pipeline.destinations.http.bodies import FilePart, PartReader
+from syndb_pipeline.destinations.http.connections import (
     FAILURES,
     certificates,
     open_pool,
@@ -59,7 +58,7 @@ from syndb_pipeline.destinations.rest.connections import (
     unproven,
     within,
 )
-from syndb_pipeline.destinations.rest.credentials import log_in_again
+from syndb_pipeline.destinations.http.credentials import log_in_again
 
 _NOT_TAKEN: Final = frozenset({408, 425, 429})
 """Answers by which a server says that it did not carry the request out, and that it may be sent
@@ -128,7 +127,7 @@ class Session:
     def __init__(
         self,
         name: str,
-        settings: RestSettings,
+        settings: HttpDestination,
         log: Callable[[str], None],
         *,
         token: Callable[[], SecretStr | None],

@@ -30,8 +30,8 @@ from syndb_pipeline.base.errors import (
     Unreachable,
 )
 from syndb_pipeline.config.addresses import is_loopback
-from syndb_pipeline.destinations.rest import RestDestination as RestSettings
-from syndb_pipeline.destinations.rest.answers import cleaned, host_of, moment_of, status_name
+from syndb_pipeline.destinations.http import HttpDestination
+from syndb_pipeline.destinations.http.answers import cleaned, host_of, moment_of, status_name
 
 _LONGEST_STEP: Final = 10.0
 """Seconds that each step of `reach` may take at most."""
@@ -224,7 +224,7 @@ class Reached:
     ahead: float | None
 
 
-def reach(settings: RestSettings) -> Reached:
+def reach(settings: HttpDestination) -> Reached:
     """Look up the name, connect, agree on encryption, ask for the address itself, without a token.
 
     Whatever the server answers, it was reached. Raises `Unreachable`, or `DestinationRefused` for a

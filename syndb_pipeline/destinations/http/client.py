@@ -1,0 +1,224 @@
+"""Asking a SynDB behind HTTP: whose token is sent, and what an answer that is no success means.
+
+Belongs here: what is the same for every interface. Does not: routes and bodies (`rest/`,
+`syndb_v1/`), HTTP itself (`session.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import SecretStr, ValidationError
+
+from syndb_pipeline.base.errors import DestinationRefused, NotPermitted, NotVerified
+from syndb_pipeline.destinations.base import Identity, unknown_dataset
+from syndb_pipeline.destinations.http import HttpDestination
+from syndb_pipeline.destinations.http.answers import Answer, cleaned
+from syndb_pipeline.destinations.http.bodies import Body
+from syndb_pipeline.destinations.http.credentials import Credentials, find
+from syndb_pipeline.destinations.http.session import Session, look_with_doctor
+
+_Body = TypeVar("_Body", bound=Body)
+
+
+class Access:
+    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
+
+    def __init__(
+        self,
+        destination: str,
+        server: HttpDestination,
+        log: Callable[[str], None],
+        log_in: Callable[[str, SecretStr], SecretStr],
+    ) -> None:
+        self._destination = destination
+        self._server = server
+        self._log = log
+        self._log_in = log_in
+        self._lock = threading.Lock()
+        self.use(None)
+
+    def use(self, token: SecretStr | None) -> None:
+        """Take this token instead of what is kept; None: what is kept again."""
+        with self._lock:
+            self._asked = token is not None
+            self._found = Credentials(token=token, source="given") if token else None
+
+    def token(self) -> SecretStr | None:
+        """The token; with a name and a password and no token yet, one that a log-in gives. None
+        when there is nothing to log in with."""
+        with self._lock:
+            if not self._asked:
+                self._found = find(self._destination, self._server, log=self._log)
+                self._asked = True
+            if self._found and self._found.token is None:
+                self._renew(self._found)
+            return self._found.token if self._found else None
+
+    def renew(self, refused: SecretStr | None) -> bool:
+        """Whether there is another token than the `refused` one: another thread's, or that of a new
+        log-in."""
+        with self._lock:
+            found = self._found
+            if found is not None and found.token == refused and found.password is not None:
+                self._log(
+                    f"{self._destination} does not take the token any more; "
+                    f"logging in again as {found.username}"
+                )
+                self._renew(found)
+            return self._found is not None and self._found.token != refused
+
+    def _renew(self, found: Credentials) -> None:
+        assert found.username is not None and found.password is not None
+        token = self._log_in(found.username, found.password)
+        self._found = found.renewed(self._server.origin, token, log=self._log)
+
+
+class HttpClient(ABC):
+    """A SynDB at the address `config.url`. `log` hears what is created and what is waited for. The
+    token is looked up when the first request needs it."""
+
+    def __init__(self, name: str, config: HttpDestination, log: Callable[[str], None]) -> None:
+        # A crash of this process writes no core file from now on: it would hold secrets.
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        self.name = name
+        self.config = config
+        self.log = log
+        self.target = config.target
+        self.settle_seconds = config.settle_seconds
+        self.access = Access(name, config, log, self.ask_for_token)
+        self.session = Session(name, config, log, token=self.access.token, renew=self.access.renew)
+        self._me: Identity | None = None
+        self._logged: set[str] = set()
+
+    # The account
+
+    @property
+    def origin(self) -> str:
+        """What the token belongs to: `scheme://host[:port]`."""
+        return self.config.origin
+
+    @property
+    def me(self) -> Identity:
+        """`who_am_i`, asked once."""
+        return self._me or self.who_am_i()
+
+    def login(self, username: str, password: SecretStr) -> SecretStr:
+        """The token for a user; used from now on. Raises `NotLoggedIn` when name or password are
+        wrong."""
+        token = self.ask_for_token(username, password)
+        self.use(token)
+        return token
+
+    def use(self, token: SecretStr | None) -> None:
+        """Ask with this token from now on, whatever is kept; None: with what is kept again."""
+        self.access.use(token)
+        self._me = None
+
+    @abstractmethod
+    def who_am_i(self) -> Identity:
+        """Whom the server takes us for."""
+
+    @abstractmethod
+    def ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
+        """A new token. Raises `NotLoggedIn` when name or password are wrong."""
+
+    @abstractmethod
+    def logout(self) -> None:
+        """Make the token worthless at the server. One that it no longer knows is no error."""
+
+    @abstractmethod
+    def authorization_url(self) -> str:
+        """The page where a person proves to be an academic, for a browser."""
+
+    @abstractmethod
+    def owner_of(self, dataset: UUID) -> str:
+        """Whose a dataset is, for people."""
+
+    def checked_token(self, token: str) -> SecretStr:
+        """A token as the server gave it. Raises `DestinationRefused` for one that cannot be one."""
+        if not re.fullmatch(r"[!-~]{1,16384}", token):
+            raise DestinationRefused(
+                f"{self.name} gave something as a token that is none.",
+                next_step=f"Is {self.config.url} a SynDB?",
+            )
+        return SecretStr(token)
+
+    # Answers
+
+    def get(
+        self,
+        model: type[_Body],
+        path: str,
+        asked: str,
+        dataset: UUID | None = None,
+        json: Any = None,
+    ) -> _Body:
+        """The good answer to a GET. Raises what another answer means, see `good`."""
+        answer = self.session.ask("GET", path, json=json)
+        self.good(answer, asked, dataset)
+        return self.read(model, answer)
+
+    def read(self, model: type[_Body], answer: Answer) -> _Body:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "its whole body"
+            # A place may be a key that the server made up.
+            wrong = cleaned(f"{place}: {first['msg']}")
+        raise DestinationRefused(
+            f"{self.name} answered what SynDB's published contract does not have ({wrong}).",
+            next_step=f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml.",
+        )
+
+    def good(self, answer: Answer, asked: str, dataset: UUID | None = None) -> None:
+        """Nothing for an answer that is good; else raises what it means."""
+        if answer.good:
+            return
+        if answer.status == 403:
+            raise self.forbidden(answer, asked, dataset)
+        if answer.status == 404 and dataset is not None:
+            raise unknown_dataset(dataset, self.name)
+        raise self.refusal(answer, asked)
+
+    def refusal(self, answer: Answer, asked: str) -> DestinationRefused:
+        advice = look_with_doctor(self.name)
+        if answer.status in (404, 405):
+            advice = f"Is {self.config.url} the address of a SynDB? Look at url in pipeline.yaml."
+        return DestinationRefused(self.session.refused(answer, asked), next_step=advice)
+
+    def forbidden(self, answer: Answer, asked: str, dataset: UUID | None) -> DestinationRefused:
+        """What a 403 means: it is given to who is not verified, and to who is not the owner."""
+        me, said = self.who_am_i(), f"({asked}): {answer.words}"
+        if not me.verified:
+            return NotVerified(
+                f"{self.name} has not verified that {me.name} is an academic, and so refuses "
+                f"{said}",
+                next_step="Follow the link that this shows: "
+                f"syndb-pipeline login --destination {self.name}",
+            )
+        if dataset is None:
+            return NotPermitted(
+                f"{self.name} does not allow this to {me.name} {said}",
+                next_step=f"Ask who runs {self.name}.",
+            )
+        return NotPermitted(
+            f"Dataset {dataset} at {self.name} belongs to {self.owner_of(dataset)}; "
+            f"you are {me.name} {said}",
+            next_step="Ask its owner to let a group of yours write to it, or give your dataset an "
+            "id of its own.",
+        )
+
+    def log_once(self, line: str) -> None:
+        """Log what would be said again and again once."""
+        if line not in self._logged:
+            self._logged.add(line)
+            self.log(line)
