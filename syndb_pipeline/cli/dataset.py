@@ -7,19 +7,25 @@ does it is imported when a command needs it.
 from __future__ import annotations
 
 import dataclasses
+import os
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from uuid import uuid4
 
 import typer
 
-from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
 from syndb_pipeline.cli import terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 if TYPE_CHECKING:
     from syndb_pipeline.publishing.plan import Plan
     from syndb_pipeline.publishing.records import How
+    from syndb_pipeline.state.stage import Context
+    from syndb_pipeline.state.store import VerdictRecord
 
 _WIDTH: Final = 80
 
@@ -57,9 +63,50 @@ def init(
     typer.echo(str(scaffold(folder, out or folder / "dataset.yaml", overwrite=overwrite)))
 
 
-def check(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:
+def check(
+    config: Config,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    form: Annotated[
+        Literal["text", "github"],
+        typer.Option("--format", help="github: the report, and annotations for a pull request."),
+    ] = "text",
+) -> None:
     """Read, check and relate the tables; say what is wrong and where. Nothing is sent."""
-    terminal.check(config, settings, as_json)
+    if form == "text":
+        terminal.check(config, settings, as_json)
+    elif as_json:
+        raise ConfigError(
+            "--json and --format github are two forms of output.",
+            next_step="Give one; as JSON afterwards: syndb-pipeline report CONFIG --json FILE",
+        )
+    else:
+        with _annotated(config) as judged:
+            terminal.check(config, settings, as_json, judged)
+
+
+@contextmanager
+def _annotated(config: Path) -> Iterator[Callable[[Context, VerdictRecord], None]]:
+    """Print annotations of GitHub below what the block prints: those of the verdict that it hands
+    over, or of the error it ends with.
+
+    What the block prints may hold values of the lab's files, so GitHub is to look for no commands
+    in it.
+    """
+    from syndb_pipeline.report.terminal import annotation, workflow_commands
+
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    token, lines = uuid4().hex, list[str]()
+    typer.echo(f"::stop-commands::{token}")
+    try:
+        yield lambda context, record: lines.extend(
+            workflow_commands(record.findings, context.config.path, root)
+        )
+    except PipelineError as error:
+        lines.append(annotation("error", "syndb-pipeline check", str(error), config, root))
+        raise
+    finally:
+        typer.echo("\n".join((f"::{token}::", *lines)))
 
 
 def report(

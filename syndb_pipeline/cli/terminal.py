@@ -180,9 +180,15 @@ def _correct(config: Path) -> str:
     return f"correct the tables, then: syndb-pipeline check {config}"
 
 
-def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> None:
-    """Run the checks and print their report, with `more` in its JSON. Ends the command with exit
-    code 3 when the verdict is "rejected".
+def check(
+    config: Path,
+    settings: Path | None,
+    as_json: bool,
+    judged: Callable[[Context, VerdictRecord], None] | None = None,
+    **more: Any,
+) -> None:
+    """Run the checks and print their report, with `more` in its JSON. `judged` is called with the
+    verdict. Ends the command with exit code 3 when the verdict is "rejected".
     """
     from syndb_pipeline.report.html import write_report
 
@@ -194,6 +200,8 @@ def check(config: Path, settings: Path | None, as_json: bool, **more: Any) -> No
     accepted = record.details.accepted
     following = f"syndb-pipeline plan {config}" if accepted else _correct(config)
     report(context, record, as_json, following, digest=record.digest, html=html, **more)
+    if judged:
+        judged(context, record)
     if not accepted:
         raise typer.Exit(Exit.REJECTED)
 

@@ -1,4 +1,5 @@
-"""Findings and rules as text for a terminal, and findings as one JSON object for scripts.
+"""Findings and rules as text for a terminal, findings as one JSON object for scripts, and as
+annotations of GitHub.
 
 Belongs here: what a person or script reads after a run. Does not: deciding anything.
 """
@@ -6,7 +7,8 @@ Belongs here: what a person or script reads after a run. Does not: deciding anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from rich import box
@@ -20,7 +22,7 @@ from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.rules.catalogue import RULES, SEVERITIES, page_markdown
-from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.state.results import Relation, lines_of
 from syndb_pipeline.state.store import Rows
 
@@ -176,6 +178,57 @@ def print_report(
     ):
         if text:
             console.print(f"{lead}{escape(visible(str(text)))}", soft_wrap=True)
+
+
+# -- annotations of GitHub
+
+_LEVELS: Final = {"error": "error", "warning": "warning", "hint": "notice"}
+
+
+def workflow_commands(findings: Iterable[Finding], config: Path, root: Path) -> Iterator[str]:
+    """Findings as workflow commands, which GitHub shows beside the lines of the lab's files.
+
+    Of each kind GitHub shows ten a step, so the first place of every finding comes before the
+    second of any.
+
+    Args:
+        config: The dataset's YAML; findings that are about no file are shown at it.
+        root: Folder of the repository.
+    """
+    shown = [finding for finding in by_severity(findings) if finding.severity in _LEVELS]
+    for turn in range(MAX_EXAMPLES):
+        for finding in shown:
+            places = finding.examples or [Example(file=finding.file or config.name)]
+            if turn < len(places):
+                place = places[turn]
+                text = f"{finding.message}\n{place}\n-> {finding.fix}"
+                yield annotation(
+                    _LEVELS[finding.severity],
+                    f"{finding.code} {finding.title}",
+                    text,
+                    config.parent / place.file,
+                    root,
+                    place.row,
+                )
+
+
+def annotation(
+    level: str, title: str, text: str, file: Path, root: Path, line: int | None = None
+) -> str:
+    """One workflow command: `level` is error, warning or notice; the rest is escaped."""
+    file = file.resolve()
+    shown = file.relative_to(root) if file.is_relative_to(root) else file
+    where = {"file": shown.as_posix(), "line": line, "title": title}
+    properties = ",".join(
+        f"{name}={_escaped(str(value)).replace(':', '%3A').replace(',', '%2C')}"
+        for name, value in where.items()
+        if value is not None
+    )
+    return f"::{level} {properties}::{_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return visible(text).replace("%", "%25").replace("\n", "%0A")
 
 
 # -- rules
