@@ -217,7 +217,7 @@ def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> 
     if as_json:
         terminal.print_json(verdict, digest=current.digest, plan=current.model_dump(mode="json"))
     else:
-        from syndb_pipeline.publishing.plan import describe
+        from syndb_pipeline.publishing.plan_text import describe
 
         following = f"publish {config}"
         if current.compared.reasons and context.config.publish.approval == "standing":

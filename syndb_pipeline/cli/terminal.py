@@ -224,7 +224,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
     """What a person at the terminal types under the plan; None when no person is there, or approval
     is not needed.
     """
-    from syndb_pipeline.publishing.plan import describe
+    from syndb_pipeline.publishing.plan_text import describe
     from syndb_pipeline.publishing.status import status as ask
 
     if context.config.publish.approval == "standing" or not (

@@ -16,6 +16,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline.base.digests import digest_of
+
 FileKind = Literal["mesh", "swb"]
 """A file beside a row: its mesh (.glb) or its skeleton (.swc), under the names SynDB's upload route
 has for them (C17 `S3DataType`)."""
@@ -75,6 +77,22 @@ NAME_LENGTH: Final = 120
 DOI_LENGTH: Final = 255
 ITEMS: Final = 1_000
 """Of any list: brain regions, mutations, publications, groups, collections."""
+
+
+# -- terms
+
+TERMS: Final = {
+    "accurate": "the data are not false or misleading",
+    "redistributable": "you may redistribute them",
+    "license_agreed": "you agree to the licence",
+}
+"""What a data owner accepts, by the key of `terms` in a config that says so."""
+
+TERMS_SOURCE: Final = "SynDB's upload guide, as retrieved on 2026-11-30"
+"""Of the three; the full text of the terms is not public."""
+
+TERMS_DIGEST: Final = digest_of([TERMS, TERMS_SOURCE])
+"""Which statements were accepted: part of receipts."""
 
 
 def printable(text: str) -> str:

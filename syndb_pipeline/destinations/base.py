@@ -211,6 +211,11 @@ class Destination(Protocol):
         done once it stops answering."""
         ...
 
+    @property
+    def keeps_access(self) -> bool:
+        """Whether it keeps a dataset from those whom its access policy leaves out."""
+        ...
+
     def who_am_i(self) -> Identity: ...
 
     def register(self, metadata: Metadata) -> DatasetInfo:

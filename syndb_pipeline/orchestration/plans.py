@@ -18,7 +18,8 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
-from syndb_pipeline.publishing.plan import Plan, in_words, plan
+from syndb_pipeline.publishing.plan import Plan, plan
+from syndb_pipeline.publishing.plan_text import in_words
 from syndb_pipeline.state.stage import Context
 
 PUBLISH_OP = "publish_dataset"

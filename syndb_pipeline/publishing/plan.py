@@ -19,11 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import digest_of_rows
 from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, PipelineError
-from syndb_pipeline.base.progress import amount
 from syndb_pipeline.base.tar_stream import TarPayload
 from syndb_pipeline.config.settings import Terms
-from syndb_pipeline.contract.metadata import Metadata
-from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, SPDX_LICENSES
+from syndb_pipeline.contract.metadata import TERMS, TERMS_DIGEST, Metadata
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
 from syndb_pipeline.publishing.changes import changes_since
@@ -38,7 +36,7 @@ from syndb_pipeline.publishing.records import (
 )
 from syndb_pipeline.stages import runner
 from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
-from syndb_pipeline.state.results import Links, Summary, lines_of, relations_of
+from syndb_pipeline.state.results import Links, Summary
 from syndb_pipeline.state.stage import Context, Stage
 from syndb_pipeline.state.store import DatasetStore, Record
 
@@ -48,14 +46,7 @@ SHORTEST_PREFIX: Final = 12
 SENT_BESIDE_TABLES: Final = ("destination", "metadata and licence", "meshes and skeletons")
 """Parts of a plan."""
 
-_UNCOVERED: Final = "Warning      it changes more than a standing approval covers"
 _LOUD: Final = ("warning", "error")
-
-_TERMS: Final = {
-    "accurate": "the data are not false or misleading",
-    "redistributable": "you may redistribute them",
-    "license_agreed": "you agree to the licence",
-}
 
 # The chain
 
@@ -172,6 +163,8 @@ class Plan(Packed):
     inputs: dict[str, str]
     columns: dict[str, dict[str, Summary]]
     findings: tuple[str, ...]
+    statements: str = TERMS_DIGEST
+    """Digest of what `terms` are accepted of."""
     since: Since | None = None
     compared: Compared = Compared()
 
@@ -340,6 +333,8 @@ def _parts(
     of_lab = ("file:", "corrections:")
     lab_files = (digest for name, digest in inputs.items() if name.startswith(of_lab))
     parts["lab files"] = sorted(lab_files)
+    if manifest.description:
+        parts["description"] = manifest.description.model_dump(mode="json")
     return {name: digest_of(part) for name, part in parts.items()}
 
 
@@ -352,7 +347,7 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
     if terms is None:
         raise ApprovalError(
             "No one has accepted SynDB's terms for this dataset.",
-            next_step=f"Add `terms:` with accepted_by, accepted_on, {', '.join(_TERMS)} to "
+            next_step=f"Add `terms:` with accepted_by, accepted_on, {', '.join(TERMS)} to "
             f"{config_path}.",
         )
     # A day of grace: it is tomorrow somewhere already.
@@ -361,14 +356,27 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
             f"SynDB's terms are accepted on {terms.accepted_on}, which is still to come.",
             next_step=f"Correct terms.accepted_on in {config_path}, and prepare again.",
         )
-    if refused := [key for key in _TERMS if not getattr(terms, key)]:
-        reasons = in_lines(f"terms.{key} is false: {_TERMS[key]}" for key in refused)
+    if refused := [key for key in TERMS if not getattr(terms, key)]:
+        reasons = in_lines(f"terms.{key} is false: {TERMS[key]}" for key in refused)
         keys = ", ".join(f"terms.{key}" for key in refused)
         raise ApprovalError(
             f"SynDB's terms are not accepted in full:\n{reasons}",
             next_step=f"If they hold, set {keys} to true in {config_path}, and prepare again.",
         )
     return terms
+
+
+def require_access(current: Plan, destination: Destination, config_path: Path) -> None:
+    """Raise `ApprovalError` when the dataset is not for everyone yet and the destination publishes
+    to everyone."""
+    closed = current.description and current.description.access.closed(datetime.now(UTC).date())
+    if closed and not destination.keeps_access:
+        raise ApprovalError(
+            f"{closed}, but {current.destination} ({current.target}) has no access policies: what "
+            "is uploaded can be read by everyone.",
+            next_step=f"Wait, or, if everyone may read it now, correct {config_path} and prepare "
+            "again.",
+        )
 
 
 def names(given: str, digest: str) -> bool:
@@ -422,60 +430,6 @@ def changed_since(approval: Approval, current: Plan) -> str:
     """In words, which parts of the plan are not those that were approved."""
     changed = {name for name, _ in approval.parts.items() ^ current.parts.items()}
     return f"these changed: {', '.join(sorted(changed))}" if changed else "nothing changed"
-
-
-# For people
-
-
-def describe(current: Plan) -> str:
-    """The plan as text: what a person reads before approving it."""
-    license = current.metadata.license
-    spdx = "".join(f" ({spdx})" for spdx, name in SPDX_LICENSES.items() if name == license)
-    width = max(len(name) for name in [*current.tables, *current.set_aside])
-    rows = {name: (table.rows, amount(table.bytes)) for name, table in current.tables.items()}
-    rows["in all"] = current.rows, f"{amount(current.tar.bytes):>9} in {current.tar.name}"
-    lines = [
-        f"Dataset      {current.label}",
-        f"Id           {current.dataset}",
-        f"Destination  {current.destination} ({current.target})",
-        f"Licence      {license}{spdx}",
-        *(
-            f"Brain region {region.brain_structure}: not in SynDB's vocabulary, "
-            "published as written"
-            for region in current.metadata.brain_regions
-            if region.brain_structure not in BRAIN_STRUCTURES
-        ),
-        f"Terms        {in_words(current.terms)}",
-        "Tables",
-        *(
-            f"  {name:<{width}}  {count:>13,} {'row ' if count == 1 else 'rows'}  {size:>9}"
-            for name, (count, size) in rows.items()
-        ),
-    ]
-    if relations := [f"  {line}" for line in lines_of(relations_of(current.relations))]:
-        lines.append("References, the tables they point to, rows, and how the table was chosen")
-        lines += relations
-    if current.set_aside:
-        lines.append("Quarantined, not sent")
-        lines += (f"  {name:<{width}}  {each}" for name, each in current.set_aside.items())
-    if current.since:
-        lines += current.since.lines(current.destination)
-    if compared := [*current.compared.lines()]:
-        lines += [_UNCOVERED] if current.compared.reasons else []
-        lines += compared
-    meshes = sum(file.kind == "mesh" for file in current.files)
-    files = f"{meshes:,} meshes, {len(current.files) - meshes:,} skeletons"
-    lines.append(f"Files        {files}, {amount(current.file_bytes)}")
-    return "\n".join([*lines, f"Digest       {current.digest}"])
-
-
-def in_words(terms: dict[str, Any] | None) -> str:
-    """Who accepted the terms and when, and what of them was not."""
-    if terms is None:
-        return "not accepted yet"
-    refused = ", ".join(key for key in _TERMS if not terms.get(key))
-    accepted = f"accepted by {terms['accepted_by']} on {terms['accepted_on']}"
-    return accepted + (f", except {refused}" if refused else "")
 
 
 def in_lines(items: Iterable[str]) -> str:

@@ -109,6 +109,7 @@ def publish(
         require_consent(config.terms, config.path)
         digests.forget()
         current = planning.plan(context, destination)
+        planning.require_access(current, destination, config.path)
         run = _Publication(
             context=context,
             records=records,

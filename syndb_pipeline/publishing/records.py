@@ -25,6 +25,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.config.description import Description
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.destinations.base import Deletion, TableCheck, Upload
 from syndb_pipeline.publishing.kept_tables import Kept, KeptTables
@@ -211,7 +212,7 @@ class Receipt(_Numbered):
     uploads. `content`, `columns` and `findings` are those of the plan. `account` is what the
     destination calls who sent it, for people. Receipts of before these were kept have none.
     `set_aside` has by table the rows that were not sent, `since` what changed since the receipt
-    before.
+    before, `statements` is the digest of the terms that were accepted.
     """
 
     plan: str
@@ -224,6 +225,8 @@ class Receipt(_Numbered):
     metadata: Metadata
     license: str
     terms: dict[str, Any]
+    statements: str = ""
+    description: Description | None = None
     approval: Approval
     upload: Upload
     tables: dict[str, TableCheck]

@@ -20,6 +20,7 @@ from syndb_pipeline.base.digests import adopt, digest_file, digest_of
 from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parquet
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
+from syndb_pipeline.config.description import Description
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.metadata import COLUMN, FileKind, Metadata, Mutation, Region
 from syndb_pipeline.contract.tables import TABLES, Kind, Table, ordered
@@ -60,6 +61,7 @@ class Packed(_Frozen):
     files: tuple[PackagedFile, ...] = ()
     set_aside: dict[str, RowsSetAside] = {}
     terms: dict[str, Any] | None
+    description: Description | None = Field(default=None, exclude_if=lambda given: given is None)
     chain: dict[str, str]
     versions: dict[str, str]
 
@@ -138,6 +140,7 @@ def run(context: Context, folder: Path) -> Result:
         files=tuple(files),
         set_aside=verdict.details.set_aside,
         terms=_terms(context.config),
+        description=_description(context.config),
         verdict=ACCEPTED,
         chain=verdict.details.chain | {"check_integrity": verdict.digest},
         versions=verdict.versions,
@@ -214,6 +217,10 @@ def dataset_metadata(config: DatasetConfig, tables: Iterable[str]) -> Metadata:
 
 def _terms(config: DatasetConfig) -> dict[str, Any] | None:
     return config.terms.model_dump(mode="json") if config.terms else None
+
+
+def _description(config: DatasetConfig) -> Description | None:
+    return config.description if config.description != Description() else None
 
 
 def _require_verdict(context: Context) -> None:
@@ -374,6 +381,8 @@ def _inputs(context: Context) -> dict[str, str]:
         "terms": _terms(context.config),
         "combine": {name: table.combine for name, table in context.config.tables.items()},
     }
+    if description := _description(context.config):
+        config["description"] = description.model_dump(mode="json")
     inputs = {"config:dataset": digest_of(config)}
     read = context.ingested.details.tables
     if any(column in COLUMN for name in tables for column in read[name].columns):

@@ -144,6 +144,7 @@ class EmbeddedNode:
     """
 
     settle_seconds = 0.0
+    keeps_access = False
     # Not the folder's path: the same plan has the same digest wherever the node is.
     target = "embedded"
 

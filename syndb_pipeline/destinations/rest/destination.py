@@ -58,6 +58,9 @@ _REFUSALS: Final = {406: UnknownTable, 415: NotAPackage, 422: NotAPackage, 500: 
 class RestDestination(RestClient):
     """The REST destination (`base.Destination`)."""
 
+    # The contract (0.7.2) has groups that may change a dataset, none that alone may read it.
+    keeps_access = False
+
     def __init__(
         self,
         name: str,

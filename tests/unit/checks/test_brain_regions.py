@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES, FLY_STRUCTURES
-from syndb_pipeline.publishing.plan import describe, plan
+from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.plan_text import describe
 from tests.lab import METADATA, Lab, csv
 
 TABLES = {"neuron": csv("cid,voxel_volume", "n1,5e9", "n2,6e9")}

@@ -18,7 +18,8 @@ from syndb_pipeline.base.errors import ApprovalError, Exit, PipelineError, Unrea
 from syndb_pipeline.destinations.base import Package, TableCheck
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.publishing.holds import reject
-from syndb_pipeline.publishing.plan import approve, describe, plan
+from syndb_pipeline.publishing.plan import approve, plan
+from syndb_pipeline.publishing.plan_text import describe
 from syndb_pipeline.publishing.records import Compared
 from syndb_pipeline.publishing.status import delete
 from tests.publish_lab import DATASET, Lab, prepared

@@ -25,8 +25,10 @@ from syndb_pipeline.base.errors import (
     Exit,
     PipelineError,
 )
+from syndb_pipeline.contract.metadata import TERMS
 from syndb_pipeline.destinations.base import Metadata
-from syndb_pipeline.publishing.plan import describe, plan
+from syndb_pipeline.publishing.plan import plan
+from syndb_pipeline.publishing.plan_text import describe
 from syndb_pipeline.publishing.status import datasets, delete, preview_delete, status
 from syndb_pipeline.stages import runner
 from tests.publish_lab import DATASET, Lab, lab, prepared
@@ -56,7 +58,10 @@ def test_the_plan_tells_a_person_what_would_be_sent(lab: Lab) -> None:
         current.digest,
     ):
         assert said in text
-    assert [line.split()[:3] for line in text.splitlines() if line.startswith("  ")] == [
+    lines = [line for line in text.splitlines() if line.startswith("  ")]
+    statements = [line for line in lines if line.startswith(" " * 13)]
+    assert [line.split(":")[0].strip() for line in statements[:3]] == [*TERMS]
+    assert [line.split()[:3] for line in lines if line not in statements] == [
         ["axon", "3", "rows"],
         ["vesicle", "8", "rows"],
         ["in", "all", "11"],
