@@ -18,6 +18,8 @@ from typing import IO, Annotated, Any, Final
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
+from syndb_pipeline.base.system import rename
+
 Stamp = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, and when content and file were last changed, in ns."""
 
@@ -130,4 +132,4 @@ def kept(file: Path) -> Iterator[None]:
             beside.write_bytes(
                 _KEPT.dump_json([(key, _known[key]) for key in sorted(_used & set(_known))])
             )
-            beside.replace(file)
+            rename(beside, file)

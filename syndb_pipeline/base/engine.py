@@ -7,7 +7,6 @@ of what was written. Does not: what a stage asks; files of labs, whose footers m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -22,6 +21,7 @@ from uuid import UUID
 import duckdb
 
 from syndb_pipeline.base.digests import Stamp, digest_of, stamp
+from syndb_pipeline.base.system import force
 
 PYTHON_SHARE: Final = 400_000_000
 """Bytes of the memory limit kept for what DuckDB does not count: the interpreter, arrow batches,
@@ -372,7 +372,7 @@ def flush_ahead(path: Path) -> None:
 
     def begin() -> None:
         try:
-            _force(path)
+            force(path)
         except FileNotFoundError:  # taken away since
             pass
         except OSError as error:
@@ -387,15 +387,7 @@ def flush(path: Path) -> None:
     """Force a file or folder to disk (fsync). Raises `OSError`."""
     if started := _ahead.pop(path, None):
         started.result()
-    _force(path)
-
-
-def _force(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    force(path)
 
 
 def types_of(path: Path) -> Mapping[str, str]:

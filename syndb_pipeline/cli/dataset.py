@@ -232,12 +232,12 @@ def approve(
     settings: Settings = None,
 ) -> None:
     """Approve the plan of this digest, so that it may be published later or in the UI."""
-    from syndb_pipeline.destinations.embedded.node import operating_system_user
+    from syndb_pipeline.base.system import user
     from syndb_pipeline.publishing.plan import approve as approve_digest
     from syndb_pipeline.publishing.plan import plan as planned
 
     context = terminal.open_context(config, settings)
-    person = operating_system_user()
+    person = user()
     approval = approve_digest(context, planned(context), digest, person, "option")
     typer.echo(
         f"Approved plan {approval.digest[:12]} of {context.config.dataset.label}.\nNext:"
@@ -257,11 +257,11 @@ def reject(
     settings: Settings = None,
 ) -> None:
     """Keep a held plan from being sent, until its content changes or somebody approves it."""
-    from syndb_pipeline.destinations.embedded.node import operating_system_user
+    from syndb_pipeline.base.system import user
     from syndb_pipeline.publishing.holds import reject as keep
 
     context = terminal.open_context(config, settings)
-    held = keep(context, digest, operating_system_user(), "option", reason)
+    held = keep(context, digest, user(), "option", reason)
     typer.echo(
         f"Rejected plan {held.plan[:12]} of {context.config.dataset.label}; it is not sent.\nNext:"
         f" correct the tables, then: syndb-pipeline plan {config}"

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import Exit, NotLoggedIn, PipelineError, UnknownDataset
 from syndb_pipeline.base.progress import amount
+from syndb_pipeline.base.system import missing_protection
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.config.yaml_file import as_bytes
 from syndb_pipeline.contract.vocabularies import nearest
@@ -45,6 +46,8 @@ FEW_BYTES: Final = 1_000_000_000
 
 CLOCK_WARNING, CLOCK_FAILED = 60.0, 300.0
 """Seconds two clocks may be apart: tokens, certificates and pre-signed forms end by the clock."""
+
+_WEAKER: Final = "Prepare files of strangers on Linux; docs/platforms.md says what differs here."
 
 _MEMORY_SHARE: Final = 0.8
 """DuckDB's: what it takes of a machine, or of what a container leaves to it, by default."""
@@ -114,6 +117,8 @@ def examine(
     with duckdb.connect() as connection:
         [(most,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     yield check_memory(loaded.memory_limit, int(as_bytes(most) / _MEMORY_SHARE))
+    for missing in missing_protection():
+        yield _check("protection", missing, _WEAKER, "warning")
     named = destination or (dataset.publish.destination if dataset is not None else None)
     for name in [named] if named else list(loaded.destinations):
         for check in _destination(loaded, name, dataset):

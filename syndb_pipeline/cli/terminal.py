@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from rich.filesize import pick_unit_and_suffix
 from syndb_pipeline.base.errors import ApprovalError, Exit, PipelineError
 from syndb_pipeline.base.escape_text import visible, visible_json
 from syndb_pipeline.base.progress import Pace, Progress, Unit, Watch
+from syndb_pipeline.base.system import interrupt_waits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,9 +126,7 @@ def ask_person(question: str, **options: Any) -> str:
     """What a person types under `question`; `options` are those of `typer.prompt`. Ctrl+C ends the
     question at once.
     """
-    # polars, once imported, lets a read go on after Ctrl+C, so that nothing would happen before the
-    # next Enter.
-    signal.siginterrupt(signal.SIGINT, True)
+    interrupt_waits()
     return str(typer.prompt(question, **options))
 
 

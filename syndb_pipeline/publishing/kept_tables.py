@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from syndb_pipeline.base.engine import flush
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.state.store import link_or_copy
 
 IDS: Final = "ids"
@@ -53,7 +54,7 @@ class KeptTables:
             for file in files:
                 link_or_copy(file, folder / file.name)
             flush(folder)
-        beside.rename(place)
+        rename(beside, place)
         flush(self._folder)
 
     def forget_all_but(self, plans: Collection[str]) -> None:

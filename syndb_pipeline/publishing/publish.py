@@ -29,6 +29,7 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
 )
 from syndb_pipeline.base.progress import Watch, as_lines
+from syndb_pipeline.base.system import user
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
@@ -38,7 +39,6 @@ from syndb_pipeline.destinations.base import (
     Upload,
     differences,
 )
-from syndb_pipeline.destinations.embedded.node import operating_system_user
 from syndb_pipeline.publishing import holds
 from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing.arrival import Arrival, Outcome, unknown_until_asked
@@ -127,7 +127,7 @@ def publish(
         if (receipt := run.published(info)) is not None:
             say(f"Published already on {_time(receipt.published)}; nothing to send.")
         else:
-            receipt = run.run(run.approval(info, approve, by or operating_system_user(), how))
+            receipt = run.run(run.approval(info, approve, by or user(), how))
         records.end_hold()
         return receipt
 

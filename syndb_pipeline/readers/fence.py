@@ -4,12 +4,13 @@ known yet.
 Belongs here: starting, limiting and ending that process. Does not: any file format.
 
 A file may make whoever opens it allocate without end, crash or never return. Here that ends one
-process which holds nothing: Linux limits its memory and processor time, elsewhere this process
+process which holds nothing: Linux limits its memory and processor time; elsewhere this process
 watches it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -19,18 +20,19 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
+from syndb_pipeline.base.system import interrupt_waits
 from syndb_pipeline.readers.part import Unreadable
 
 Answer = TypeVar("Answer")
 
 _SERVE: Final = "from syndb_pipeline.readers.fence import serve; serve()"
-_LIMITS_ITSELF: Final = sys.platform == "linux"
 _WATCH_SECONDS: Final = 0.02
+_CLOSED: Final = (errno.EPIPE, errno.EINVAL)
+"""What writing to a process that has ended comes to; the second is Windows'."""
 
 
 class LimitReached(Exception):
@@ -88,18 +90,11 @@ class Fence:
         """
         with self._one_at_a_time:
             try:
-                process = self._send(function, arguments, memory, seconds)
+                process = self._started(function, arguments, memory, seconds)
                 assert process.stdout is not None
-                if _LIMITS_ITSELF:  # polars has the system go on waiting after Ctrl+C
-                    signal.siginterrupt(signal.SIGINT, True)
                 with _watched(process.pid, memory, seconds):
                     succeeded, answer = pickle.load(process.stdout)
-            except (EOFError, BrokenPipeError):
-                self._end()
-                if _LIMITS_ITSELF:  # what ends a copy of it does not end the process itself
-                    raise RuntimeError("The process that opens files could not start.") from None
-                raise LimitReached from None
-            except pickle.UnpicklingError:  # it ended in the middle of its answer
+            except (EOFError, pickle.UnpicklingError):  # it ended before or within its answer
                 self._end()
                 raise LimitReached from None
             except BaseException:
@@ -108,6 +103,19 @@ class Fence:
         if succeeded:
             return answer  # type: ignore[no-any-return]
         raise answer
+
+    def _started(self, *request: Any) -> subprocess.Popen[bytes]:
+        """The process, once it has imported what `request` needs and starts the work."""
+        try:
+            process = self._send(*request)
+            assert process.stdout is not None
+            interrupt_waits()
+            pickle.load(process.stdout)
+        except (EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _CLOSED:
+                raise
+            raise RuntimeError("The process that opens files could not start.") from None
+        return process
 
     def _send(self, *request: Any) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -124,7 +132,9 @@ class Fence:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # an interruption at the terminal is not for it
+                # An interruption at the terminal is not for it.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         assert self._process.stdin is not None
         pickle.dump(request, self._process.stdin)
@@ -135,7 +145,10 @@ class Fence:
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL) if _LIMITS_ITSELF else process.kill()
+                if sys.platform == "win32":
+                    process.kill()
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
 
@@ -154,18 +167,21 @@ def serve() -> None:
             return
         if arguments is None:
             continue
-        copy = os.fork() if _LIMITS_ITSELF else 0
-        if copy:
+        _give(answers, pickle.dumps("started"))
+        if sys.platform != "linux":
+            _give(answers, _answer(function, arguments))
+        elif copy := os.fork():
             _, status = os.waitpid(copy, 0)
-            answer = _DIED if status else b""
+            _give(answers, _DIED if status else b"")
         else:
-            if _LIMITS_ITSELF:
-                _limit(memory, seconds)
-            answer = _answer(function, arguments)
-        answers.write(answer)
-        answers.flush()
-        if _LIMITS_ITSELF and not copy:
+            _limit(memory, seconds)
+            _give(answers, _answer(function, arguments))
             os._exit(0)
+
+
+def _give(answers: IO[bytes], answer: bytes) -> None:
+    answers.write(answer)
+    answers.flush()
 
 
 def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
@@ -181,12 +197,13 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
 
 def _limit(memory: int, seconds: int) -> None:
     """End this process once it has `memory` bytes more than now, or took `seconds`."""
-    import resource
+    if sys.platform == "linux":
+        import resource
 
-    held = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        held = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
 @contextmanager
@@ -194,7 +211,7 @@ def _watched(process: int, memory: int, seconds: int) -> Iterator[None]:
     """Kill the process with the number `process` when it goes beyond its limits, where it cannot be
     limited.
     """
-    if _LIMITS_ITSELF:
+    if sys.platform == "linux":
         yield
         return
     done = threading.Event()
@@ -211,17 +228,23 @@ def watch(process: int, memory: int, seconds: int, done: threading.Event) -> Non
     """Until `done`, look at the process every 20 ms: memory and processor time beside what it had
     at first.
     """
-    psutil: Any = import_module("psutil")  # only where a process cannot be limited
+    import psutil  # only where a process cannot be limited
 
     try:
         watched = psutil.Process(process)
-        held, used = watched.memory_info().rss, sum(watched.cpu_times()[:2])
+        # Windows starts the Python of a virtual environment below another.
+        tree = [watched, *watched.children()]
+
+        def taken() -> tuple[int, float]:
+            memory = sum(each.memory_info().rss for each in tree)
+            return memory, sum(sum(each.cpu_times()[:2]) for each in tree)
+
+        held, used = taken()
         while not done.wait(_WATCH_SECONDS):
-            if (
-                watched.memory_info().rss > held + memory
-                or sum(watched.cpu_times()[:2]) > used + seconds
-            ):
-                watched.kill()
+            now, spent = taken()
+            if now > held + memory or spent > used + seconds:
+                for each in tree:
+                    each.kill()
                 return
     except psutil.NoSuchProcess:
         return

@@ -57,7 +57,7 @@ def survey(folder: Path, pattern: str) -> tuple[list[Path], dict[Path, str]]:
         else:
             hits = {
                 Path(os.path.normpath(hit))
-                for hit in _expanded(str(Path(glob.escape(str(folder))) / pattern))
+                for hit in _expanded((Path(glob.escape(str(folder))) / pattern).as_posix())
             }
         strange = {hit: what for hit in sorted(hits) if (what := irregular(hit)) is not None}
         return sorted(hit for hit in hits if hit not in strange and hit.is_file()), strange
@@ -86,7 +86,7 @@ def sizes_and_times(folder: Path, pattern: str) -> list[tuple[str, int, int]]:
             if not name.startswith("."):
                 hits = (each for each in hits if not each.name.startswith("."))
         else:
-            hits = map(Path, _expanded(str(Path(glob.escape(str(folder))) / pattern)))
+            hits = map(Path, _expanded((Path(glob.escape(str(folder))) / pattern).as_posix()))
         for hit in hits:
             with suppress(OSError, ValueError):  # gone meanwhile, or a link in a circle
                 seen = hit.stat()
@@ -159,7 +159,7 @@ def tables_inside(folder: Path, pattern: str) -> list[str] | None:
         if (folder / pattern).is_dir():
             folders, start = [folder / pattern], glob.escape(pattern.rstrip("/") or "/")
         elif glob.has_magic(pattern):
-            hits = map(Path, _expanded(str(Path(glob.escape(str(folder))) / pattern)))
+            hits = map(Path, _expanded((Path(glob.escape(str(folder))) / pattern).as_posix()))
             folders, start = sorted(hit for hit in hits if hit.is_dir()), pattern.rstrip("/")
         else:
             folders = []

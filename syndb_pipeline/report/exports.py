@@ -18,6 +18,7 @@ import duckdb
 
 from syndb_pipeline.base.engine import given, literal, parquet, quote
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.contract.tables import TABLE_ORDER, ordered
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files
 from syndb_pipeline.readers import corrections
@@ -53,7 +54,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
     target = f"{literal(str(beside))} (FORMAT csv, HEADER, DELIMITER ',')"
     try:
         [(count,)] = connection.execute(f"COPY ({query}) TO {target}").fetchall()
-        beside.replace(path)
+        rename(beside, path)
     finally:
         beside.unlink(missing_ok=True)
     return int(count)

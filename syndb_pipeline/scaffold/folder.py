@@ -26,6 +26,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.base.irregular_files import irregular
+from syndb_pipeline.base.system import seen_from
 from syndb_pipeline.config.settings import DATASET_NAME
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import SERVER_COLUMNS, TABLES
@@ -124,7 +125,7 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
         missed = _missed_tables(folder, unused, {guess.table for guess in guesses})
         text, questions = _config_text(
             guesses,
-            relative_to=Path(os.path.relpath(folder, out.parent)),
+            relative_to=seen_from(out.parent, folder),
             missed=missed,
             unused=unused,
             out=out,

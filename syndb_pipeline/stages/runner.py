@@ -5,7 +5,6 @@ Belongs here: what is the same for every stage. Does not: what any one of them d
 
 from __future__ import annotations
 
-import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from importlib.metadata import version
 
 from syndb_pipeline import __version__
 from syndb_pipeline.base.errors import Exit, PipelineError
+from syndb_pipeline.base.system import peak_memory
 from syndb_pipeline.rules.catalogue import RULES
 from syndb_pipeline.stages import (
     assign_ids,
@@ -166,7 +166,7 @@ def _run(context: Context, stage: Stage, *, force: bool) -> Record:
             started=started,
             seconds=round(seconds, 3),
             rows_per_second=round(rows / seconds, 1) if seconds else 0.0,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=peak_memory(),
         ),
     )
     context.store.commit(folder, record)

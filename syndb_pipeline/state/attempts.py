@@ -5,13 +5,12 @@ is gone. Does not: judging it (`publishing/overview.py`).
 
     attempts/<kind>.json      the end of the newest
     attempts/<kind>.running   there while one is under way, and after one whose process was killed
+    attempts/.<kind>.lock     held while one is under way
     attempts/history.jsonl    each end that is another than the one before
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,8 +20,11 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from syndb_pipeline.base.errors import Exit, PipelineError, of_the_machine
+from syndb_pipeline.base.errors import Busy, Exit, PipelineError, of_the_machine
+from syndb_pipeline.state.locks import hold
 from syndb_pipeline.state.store import append_line, whole_lines, write_atomically
+
+_LOOKED_AT: Final = 10.0
 
 Kind = Literal["prepare", "publish"]
 
@@ -85,16 +87,10 @@ class Attempts:
         """The newest attempts. An end that cannot be read is as none: the next one is written."""
         end = self._end(kind)
         try:
-            descriptor = os.open(self._running(kind), os.O_RDWR)
-        except FileNotFoundError:
-            return Last(end)
-        try:
-            step, _, started = os.read(descriptor, 200).decode(errors="replace").partition(" ")
-            return Last(end, step, datetime.fromisoformat(started), running=_is_held(descriptor))
-        except ValueError:  # it starts this moment, or the machine stopped when it did
-            return Last(end)
-        finally:
-            os.close(descriptor)
+            step, _, started = self._running(kind).read_text("utf-8").partition(" ")
+            return Last(end, step, datetime.fromisoformat(started), self._is_held(kind))
+        except (FileNotFoundError, ValueError):
+            return Last(end)  # none, or it starts this moment, or the machine stopped when it did
 
     def history(self) -> list[End]:
         """Each end that was another than the one before, oldest first. Raises `PipelineError`."""
@@ -120,12 +116,10 @@ class Attempts:
         before, start = self.last(kind), datetime.now(UTC)
         if before.broke_off and before.started is not None:
             self._keep(kind, _end(before.step, before.started, LOST))
-        descriptor = os.open(self._running(kind), os.O_RDWR | os.O_CREAT, 0o644)
         outcome = Outcome()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # ends with the process, however that ends
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{step} {start.isoformat()}".encode())
+        # The lock ends with the process, however that ends. Who looks at it holds it for a moment.
+        with hold(self._lock(kind), "Another attempt is under way.", wait=_LOOKED_AT):
+            self._running(kind).write_text(f"{step} {start.isoformat()}", encoding="utf-8")
             try:
                 yield outcome
             except BaseException as error:
@@ -138,8 +132,6 @@ class Attempts:
                     if self._says_more(kind, end, settles):
                         self._keep(kind, end)
                     self._running(kind).unlink()
-        finally:
-            os.close(descriptor)
 
     def _says_more(self, kind: Kind, end: End, settles: Collection[str]) -> bool:
         """Whether `end` is to be kept beside the one that is."""
@@ -167,13 +159,15 @@ class Attempts:
     def _running(self, kind: Kind) -> Path:
         return self._folder / f"{kind}.running"
 
+    def _lock(self, kind: Kind) -> Path:
+        return self._folder / f".{kind}.lock"
 
-def _is_held(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
+    def _is_held(self, kind: Kind) -> bool:
+        try:
+            with hold(self._lock(kind), ""):
+                return False
+        except Busy:
+            return True
 
 
 def _end(step: str, started: datetime, outcome: Outcome) -> End:

@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.base.system import seen_from
 from syndb_pipeline.config.settings import (
     DATASET_NAME,
     DatasetConfig,
@@ -230,8 +231,8 @@ def claim(settings: PipelineSettings, config: DatasetConfig) -> None:
         if same and not _same(other, config.path):
             raise _shared_id([other, config.path], None)
     file = _owner_file(settings, identity)
-    seen_from_there = os.path.relpath(config.path.resolve(), file.parent.resolve())
-    write_atomically(file, json.dumps(seen_from_there) + "\n")
+    seen_from_there = seen_from(file.parent.resolve(), config.path.resolve())
+    write_atomically(file, json.dumps(str(seen_from_there)) + "\n")
 
 
 def config_of(settings: PipelineSettings, name: str) -> Path:

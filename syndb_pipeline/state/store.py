@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from syndb_pipeline.base import digests
 from syndb_pipeline.base.digests import digest_files, digest_of
 from syndb_pipeline.base.engine import flush
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.config.operating_settings import Locking
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.state.locks import hold, require_held
@@ -154,12 +155,12 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    # `open` adds what keeps Windows from writing its own line ends.
+    with open(beside, "xb", opener=lambda name, how: os.open(name, how, mode)) as file:
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    rename(beside, path)
     flush(path.parent)
 
 
@@ -167,8 +168,8 @@ def append_line(path: Path, line: str) -> None:
     """Append a line to a file and force it to disk. One that a crash cut off goes, so that every
     line stays readable."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    with os.fdopen(descriptor, "r+b") as file:
+    path.touch(0o644)
+    with path.open("r+b") as file:
         file.truncate(file.read().rfind(b"\n") + 1)
         file.seek(0, os.SEEK_END)
         file.write(f"{line}\n".encode())
@@ -192,12 +193,12 @@ def replace_folder(new: Path, target: Path) -> None:
     flush(new)
     if target.exists():
         old = target.with_name(f".{target.name}.{uuid4().hex}")
-        target.rename(old)
-        new.rename(target)
+        rename(target, old)
+        rename(new, target)
         flush(target.parent)
         shutil.rmtree(old)
     else:
-        new.rename(target)
+        rename(new, target)
         flush(target.parent)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from syndb_pipeline.base.engine import is_surely_full, literal, parquet, quote, write_parquet
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.checks.causes import Cause, causes, label
 from syndb_pipeline.checks.causes import read as read_causes
 from syndb_pipeline.checks.dataset import JustRead
@@ -98,7 +99,7 @@ def take_out(read: JustRead, scratch: Path) -> Found:
             WHERE file_row_number NOT IN (SELECT line FROM {parquet(removed)})
             ORDER BY file_row_number"""
         write_parquet(read.connection, query, beside)
-        beside.replace(read.file)
+        rename(beside, read.file)
     return Found(parts, taken.problems(), taken.refused)
 
 

@@ -16,8 +16,6 @@ same owner only: its UUIDs may have been cited, and no other person may put othe
 
 from __future__ import annotations
 
-import getpass
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +39,7 @@ from syndb_pipeline.base.errors import (
     OutcomeUnknown,
 )
 from syndb_pipeline.base.progress import Progress, Watch, unwatched
+from syndb_pipeline.base.system import rename, user
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.destinations.archive import extract_tables
 from syndb_pipeline.destinations.base import (
@@ -118,14 +117,6 @@ class _Entry(BaseModel):
         )
 
 
-def operating_system_user() -> str:
-    """The user this process runs as; the number when the system knows no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # 3.11 raises KeyError, later versions OSError
-        return f"uid-{os.getuid()}"
-
-
 class EmbeddedNode:
     """The embedded destination (`base.Destination`).
 
@@ -163,7 +154,7 @@ class EmbeddedNode:
     ) -> None:
         self.name = name
         self.folder = folder
-        self.owner = owner or operating_system_user()
+        self.owner = owner or user()
         self.groups = groups
         self.repeats = repeats
         self.memory_limit = memory_limit
@@ -344,7 +335,7 @@ class EmbeddedNode:
                         next_step="Run the package stage again.",
                     )
                 flush(beside)
-                beside.replace(target)
+                rename(beside, target)
                 flush(shelf)
             _keep_only(shelf, {target}, f"{unit}.*")
             return StoredFile(kind, unit, sha256, target.stat().st_size, target)
@@ -454,7 +445,7 @@ def _merge(
     target = tables / f"{name}.{uuid4().hex}.parquet"
     if before is None:
         flush(sent)
-        sent.replace(target)
+        rename(sent, target)
     else:
         write_merged(connection, name, tables / before.file, sent, target)
     flush(tables)

@@ -7,7 +7,6 @@ Belongs here: what is the same for every interface. Does not: routes and bodies 
 from __future__ import annotations
 
 import re
-import resource
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from uuid import UUID
 from pydantic import SecretStr, ValidationError
 
 from syndb_pipeline.base.errors import DestinationRefused, NotPermitted, NotVerified
+from syndb_pipeline.base.system import write_no_core
 from syndb_pipeline.destinations.base import Identity, unknown_dataset
 from syndb_pipeline.destinations.http import HttpDestination
 from syndb_pipeline.destinations.http.answers import Answer, cleaned
@@ -85,9 +85,7 @@ class HttpClient(ABC):
     token is looked up when the first request needs it."""
 
     def __init__(self, name: str, config: HttpDestination, log: Callable[[str], None]) -> None:
-        # A crash of this process writes no core file from now on: it would hold secrets.
-        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        write_no_core()
         self.name = name
         self.config = config
         self.log = log

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -43,6 +44,7 @@ SERVICE = "syndb-pipeline"
 a JSON object."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 _LOCK_SECONDS = 10.0
 
 
@@ -363,7 +365,7 @@ def _read_file(path: Path) -> dict[str, Credentials]:
     put in its place in between."""
     try:
         # A pipe must not hold us up.
-        with open(path, "rb", opener=lambda *how: os.open(how[0], how[1] | os.O_NONBLOCK)) as file:
+        with open(path, "rb", opener=lambda name, how: os.open(name, how | _NOT_WAITING)) as file:
             _refuse_shared(path, os.fstat(file.fileno()))
             content = file.read()
     except FileNotFoundError:
@@ -376,14 +378,15 @@ def _read_file(path: Path) -> dict[str, Credentials]:
         pass  # raised below: an exception raised in here would carry the content as its context
     raise ConfigError(
         f"{path} is damaged: it does not hold what syndb-pipeline writes.",
-        next_step=f"Give: rm {shlex.quote(str(path))}\n"
-        "Then log in again with: syndb-pipeline login",
+        next_step="Remove that file.\nThen log in again with: syndb-pipeline login",
     )
 
 
 def _refuse_shared(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise _unusable(path, "is not a file")
+    if sys.platform == "win32":
+        return  # the rights of its folder guard it
     if found.st_uid != os.geteuid():
         owner = f"belongs to another user (number {found.st_uid})"
         raise _unusable(path.resolve(), f"holds secrets, but {owner}")
@@ -414,7 +417,7 @@ def _write_file(origin: str, new: Credentials | None, *, renew: bool = False) ->
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(lock, timeout=_LOCK_SECONDS, poll_interval=0.02, mode=0o600):
             lock.chmod(0o600)
-            if lock.stat().st_mode & _OTHERS:
+            if lock.stat().st_mode & _OTHERS and sys.platform != "win32":
                 why = "is on a file system that keeps no modes: secrets would be open to others"
                 raise _unusable(target.parent, why)
             # Writers that were killed left secrets that no person would think of.

@@ -7,7 +7,6 @@ Belongs here: one run in this process. Does not: what a run does (`jobs.py`), se
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +27,7 @@ from dagster._core.utils import make_new_run_id
 
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.base.progress import Watch
+from syndb_pipeline.base.system import quoted
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.orchestration.definitions import build_defs
@@ -257,5 +257,5 @@ def _outcome(result: dg.JobExecutionResult) -> tuple[Exit, str]:
 
 def _ui_command(run_id: str, settings_path: Path | None) -> str:
     """What a person types to see this very run."""
-    settings = f" --settings {shlex.quote(str(settings_path))}" if settings_path else ""
+    settings = f" --settings {quoted(settings_path)}" if settings_path else ""
     return f"syndb-pipeline ui --run {run_id}{settings}"

@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+assert sys.platform != "win32"  # `up.open_ui` does not come here
+
 LOOK_SECONDS = 0.5
 START_SECONDS = 120.0
 FEW_RESTARTS = 5

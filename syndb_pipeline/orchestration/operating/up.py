@@ -6,7 +6,6 @@ not: keeping them running (`supervisor.py`), or what they serve.
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import json
 import os
@@ -67,9 +66,15 @@ def open_ui(
     Raises:
         Busy: Exit 7: without `join`, the processes of this home are running already.
         ConfigError: Exit 2: a host that others could reach (the UI has no login), or a port that
-            is taken.
+            is taken; on Windows.
     """
     home = dagster_home(settings)
+    if sys.platform == "win32":
+        raise ConfigError(
+            "These processes are kept running on Linux and macOS only.",
+            next_step=f"Set the environment variable DAGSTER_HOME to {home}, then give:\n"
+            f"dagster dev -m {LOCATION}",
+        )
     at = _served(home)
     if at and join:
         say(_page(at, run_id))
@@ -137,6 +142,8 @@ def _served(home: Path) -> str | None:
     """Where the UI of `home` is served now, empty without a UI; None when nothing is running."""
     if not (home / _LOCK).exists():
         return None
+    import fcntl
+
     with (home / _LOCK).open("r+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

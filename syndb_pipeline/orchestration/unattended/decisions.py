@@ -9,7 +9,7 @@ Belongs here: what their launchpads take. Does not: what an answer does
 import dagster as dg
 from pydantic import Field
 
-from syndb_pipeline.destinations.embedded.node import operating_system_user
+from syndb_pipeline.base.system import user
 from syndb_pipeline.orchestration.failures import tell_failures
 from syndb_pipeline.orchestration.plans import APPROVE, REJECT
 from syndb_pipeline.orchestration.resources import PipelineResource
@@ -47,7 +47,7 @@ def approve_plan(
 ) -> None:
     with tell_failures():
         dataset = pipeline.context(config.dataset, context.log.info)
-        by = config.by or operating_system_user()
+        by = config.by or user()
         kept = approve(dataset, plan(dataset), config.digest, by, "ui")
         context.log.info(
             f"{by} approved plan {kept.digest[:12]} of {dataset.config.name}. To send it, launch"
@@ -65,7 +65,7 @@ def reject_plan(
 ) -> None:
     with tell_failures():
         dataset = pipeline.context(config.dataset, context.log.info)
-        by = config.by or operating_system_user()
+        by = config.by or user()
         held = keep_back(dataset, config.digest, by, "ui", config.reason)
         context.log.info(
             f"{by} rejected plan {held.plan[:12]} of {dataset.config.name}; it is not sent."

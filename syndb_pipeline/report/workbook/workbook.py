@@ -23,6 +23,7 @@ import xlsxwriter
 
 from syndb_pipeline.base.engine import flush
 from syndb_pipeline.base.errors import PipelineError
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.readers import corrections
 from syndb_pipeline.report.gather import Report
 from syndb_pipeline.report.workbook.failing_rows import (
@@ -114,7 +115,7 @@ def write_workbook(
         finally:
             book.file.close()
         flush(beside)
-        beside.replace(path)
+        rename(beside, path)
         flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
