@@ -62,10 +62,12 @@ demo-errors: $(VENV)/.installed ## The same lab with deliberate mistakes: what t
 ui: $(VENV)/.installed ## Open the Dagster UI on this machine
 	$(BIN)/syndb-pipeline ui
 
-lint: $(VENV)/.installed-dev ## ruff and mypy
+lint: $(VENV)/.installed-dev ## ruff and mypy, the package also as Windows and macOS see it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for system in win32 darwin; do \
+		$(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system -p syndb_pipeline || exit; done
 
 # Types are checked beside the tests, which are not to wait for that; what Python compiled is kept, for
 # tests start many processes. Files in the order of their names: by default those of few tests come

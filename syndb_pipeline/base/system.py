@@ -102,7 +102,9 @@ def user() -> str:
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # by version and system
-        return "unknown" if sys.platform == "win32" else f"uid-{os.getuid()}"
+        if sys.platform == "win32":
+            return "unknown"
+        return f"uid-{os.getuid()}"
 
 
 def quoted(path: Path) -> str:

@@ -11,7 +11,6 @@ import glob
 import json
 import os
 import re
-import shlex
 import stat
 import sys
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from pydantic import (
 )
 
 from syndb_pipeline.base.errors import ConfigError, PipelineError
+from syndb_pipeline.base.system import quoted
 from syndb_pipeline.destinations.http import HttpDestination, same_address
 from syndb_pipeline.state.store import write_atomically
 
@@ -378,7 +378,8 @@ def _read_file(path: Path) -> dict[str, Credentials]:
         pass  # raised below: an exception raised in here would carry the content as its context
     raise ConfigError(
         f"{path} is damaged: it does not hold what syndb-pipeline writes.",
-        next_step="Remove that file.\nThen log in again with: syndb-pipeline login",
+        next_step=f"Give: {'del' if sys.platform == 'win32' else 'rm'} {quoted(path)}\n"
+        "Then log in again with: syndb-pipeline login",
     )
 
 
@@ -394,7 +395,7 @@ def _refuse_shared(path: Path, found: os.stat_result) -> None:
         raise ConfigError(
             f"{path} holds secrets, but is open to other users of this machine "
             f"(mode {stat.S_IMODE(found.st_mode):04o}).",
-            next_step=f"Give: chmod 600 {shlex.quote(str(path))}",
+            next_step=f"Give: chmod 600 {quoted(path)}",
         )
 
 

@@ -73,7 +73,7 @@ def open_ui(
         raise ConfigError(
             "These processes are kept running on Linux and macOS only.",
             next_step=f"Set the environment variable DAGSTER_HOME to {home}, then give:\n"
-            f"dagster dev -m {LOCATION}",
+            f"dagster dev -m {_MODULE}",
         )
     at = _served(home)
     if at and join:
@@ -140,7 +140,7 @@ def _page(url: str, run_id: str | None) -> str:
 
 def _served(home: Path) -> str | None:
     """Where the UI of `home` is served now, empty without a UI; None when nothing is running."""
-    if not (home / _LOCK).exists():
+    if sys.platform == "win32" or not (home / _LOCK).exists():
         return None
     import fcntl
 

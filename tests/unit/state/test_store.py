@@ -123,7 +123,7 @@ def test_a_crash_between_the_renames_leaves_no_half_folder(
         folder.mkdir()
         (folder / "f").write_text(text)
     renames: list[str] = []
-    rename = Path.rename
+    rename = Path.replace
 
     def failing(source: Path, destination: Path) -> None:
         if renames:
@@ -131,7 +131,7 @@ def test_a_crash_between_the_renames_leaves_no_half_folder(
         renames.append(str(destination))
         rename(source, destination)
 
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(OSError, match="power cut"):
         replace_folder(new, target)
     assert not target.exists()
