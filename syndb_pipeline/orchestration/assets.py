@@ -1,5 +1,5 @@
 """The seven assets, ingest to publish: each runs one stage on one dataset and shows what came of
-it.
+it; and the lab's files before them.
 
 Belongs here: which stage an asset runs, and its words for the UI. Does not: what a stage does
 (`syndb_pipeline.stages`).
@@ -20,6 +20,7 @@ from syndb_pipeline.orchestration.metadata import describe_receipt, describe_rec
 from syndb_pipeline.orchestration.partitions import DATASETS
 from syndb_pipeline.orchestration.plans import PUBLISH_OP, describe_plan, shown
 from syndb_pipeline.orchestration.resources import PipelineResource, approved_how
+from syndb_pipeline.orchestration.unattended.lab_files import LAB_FILES, lab_files, seen_by
 from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing import publish as publishing
 from syndb_pipeline.publishing.records import PublishRecords
@@ -88,7 +89,7 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=stage.name,
-        deps=[stage.after] if stage.after else [],
+        deps=[stage.after or LAB_FILES],
         partitions_def=DATASETS,
         group_name=GROUP,
         owners=OWNERS,
@@ -114,6 +115,8 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
                         raise
             try:
                 with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
+                    if stage.after is None:
+                        seen_by(context, dataset.config)
                     record = run_stage(dataset, stage.name)
                     if stage is CHECK_INTEGRITY:
                         write_report(dataset)
@@ -184,4 +187,4 @@ def publish(
         return dg.MaterializeResult(data_version=dg.DataVersion(receipt.plan))
 
 
-ASSETS = [*STAGE_ASSETS, publish]
+ASSETS = [lab_files(group_name=GROUP, owners=OWNERS), *STAGE_ASSETS, publish]

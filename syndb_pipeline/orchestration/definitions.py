@@ -40,7 +40,8 @@ def build_defs(
     """
 
     def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
-        follows = spec.key.to_user_string() in STAGES and spec.deps
+        stage = STAGES.get(spec.key.to_user_string())
+        follows = stage is not None and stage.after
         return spec.replace_attributes(automation_condition=automation) if follows else spec
 
     every = [*ASSETS, datasets]

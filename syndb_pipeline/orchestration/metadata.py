@@ -56,7 +56,9 @@ def describe_record(context: Context, record: Record) -> Metadata:
     if verdict and verdict.set_aside:
         metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if record.tables:
-        metadata["dagster/row_count"] = sum(rows.published for rows in record.tables.values())
+        metadata["dagster/partition_row_count"] = sum(
+            rows.published for rows in record.tables.values()
+        )
         metadata["rows"] = rows_table(record.tables)
     if isinstance(record, JoinRecord):
         metadata["relations"] = relations_table(relations_of(record.details.links))
@@ -269,7 +271,8 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "destination": receipt.destination,
         "address": dg.MetadataValue.url(receipt.target) if web else receipt.target,
         "license": receipt.license,
-        "dagster/row_count": receipt.rows,
+        "dagster/uri": receipt.target,
+        "dagster/partition_row_count": receipt.rows,
         "rows": _table(columns, lines),
         **({"quarantined": set_aside_table(aside)} if aside else {}),
         "read back": (

@@ -153,7 +153,7 @@ def see(page: playwright.Page, *texts: str) -> None:
 def test_asset_graph(site: Site, page: playwright.Page) -> None:
     page.goto(f"{site.url}/asset-groups")
 
-    see(page, *STAGES, "publish")
+    see(page, "lab_files", *STAGES, "publish")
     playwright.expect(page.get_by_text("Join the Dagster community")).to_have_count(0)
 
 
@@ -196,7 +196,7 @@ def test_metadata(site: Site, page: playwright.Page, asset: str) -> None:
     page.goto(f"{site.url}/assets/{asset}?view=events&partition=good")
     page.get_by_text("good", exact=True).first.click()
 
-    see(page, "Partition good materialized", "dagster/row_count", "rows")
+    see(page, "Partition good materialized", "dagster/partition_row_count", "rows")
     if asset == "publish":
         see(page, "good vesicles", "receipt.json", "by Ada (standing)")
     else:

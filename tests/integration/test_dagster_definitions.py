@@ -63,10 +63,11 @@ def test_seven_assets_in_a_row() -> None:
     graph = build_defs().resolve_asset_graph()
 
     known = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert known == {*ASSETS, "datasets"}
-    for before, name in zip([None, *ASSETS], ASSETS, strict=False):
+    assert known == {"lab_files", *ASSETS, "datasets"}
+    assert graph.get(dg.AssetKey("lab_files")).is_observable
+    for before, name in zip(["lab_files", *ASSETS], ASSETS, strict=False):
         node = graph.get(dg.AssetKey(name))
-        assert node.parent_keys == ({dg.AssetKey(before)} if before else set())
+        assert node.parent_keys == {dg.AssetKey(before)}
         assert node.group_name == "syndb"
         assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
         assert node.partitions_def.name == "dataset"

@@ -24,8 +24,11 @@ import dagster as dg
 import duckdb
 import pytest
 import yaml
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 
 from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.orchestration.definitions import build_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.jobs import prepare
 from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
@@ -163,7 +166,7 @@ def test_tables_are_shown_with_counts_and_a_few_rows(ran: Ran, asset: str, first
         "combined": "0",
     }
     assert list(rows) == ["neuron", "axon", "vesicle"]
-    assert metadata["dagster/row_count"].value == 20 + 50 + VESICLES
+    assert metadata["dagster/partition_row_count"].value == 20 + 50 + VESICLES
     first, *others = cells(metadata["preview vesicle"].value)
     assert (first["cid"], first["voxel_radius"], first["neurotransmitter"]) == (
         first_key,
@@ -174,6 +177,48 @@ def test_tables_are_shown_with_counts_and_a_few_rows(ran: Ran, asset: str, first
     assert not [name for name in first if name.startswith("_")], (
         "columns of ours stay between the stages"
     )
+
+
+def test_ingest_is_out_of_date_from_when_changed_files_are_seen_until_it_read_them(
+    lab: Lab,
+) -> None:
+    lab.add("good")
+    key, ingest = dg.AssetKey("lab_files"), dg.AssetKey("ingest")
+    definitions = build_defs(lab.pipeline_file)
+    with lab.instance() as instance:
+
+        def causes() -> list[tuple[str, dg.AssetKey | None]]:
+            graph, context = definitions.resolve_asset_graph(), LoadingContextForTest(instance)
+            resolver = CachingStaleStatusResolver(instance, graph, context)
+            found = resolver.get_stale_causes(ingest, "good")
+            return [(cause.reason, cause.dependency_asset_key) for cause in found]
+
+        def observe() -> None:
+            job = definitions.resolve_implicit_global_asset_job_def()
+            done = job.execute_in_process(instance=instance, asset_selection=[key])
+            assert done.success
+
+        def change() -> None:
+            table.write_text(table.read_text() + f"v{table.stat().st_size},1,20.5,glutamate\n")
+
+        table = lab.table("good", "vesicle")
+        assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
+        observe()
+        assert causes() == []
+        change()
+        observe()
+        assert causes() == [("has a new dependency data version", key)]
+        # What a run read itself is known, though no one looked before it.
+        change()
+        assert lab.run(instance, "prepare", "good", assets=["ingest"]).success
+        observe()
+        assert causes() == []
+        (last,) = instance.fetch_observations(key, limit=1).records
+        assert last.asset_observation is not None
+        files = cells(last.asset_observation.metadata["files"].value)
+        assert [(line["table"], line["files"]) for line in files] == [
+            (name, "1") for name in ("neuron", "axon", "vesicle", "config")
+        ]
 
 
 def test_the_package_tells_which_columns_are_sent(ran: Ran) -> None:

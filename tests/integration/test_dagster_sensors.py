@@ -205,9 +205,13 @@ def test_files_are_answered_once_they_rest(lab: Lab, tick: Ticks) -> None:
     rest(lab)
 
     assert tick.requests() == []  # seen for the first time: they may be growing
-    (request,) = tick.succeed()
+    result = tick()
+    (request,), (event,) = result.run_requests or [], result.asset_events
+    done(tick.instance, request)
     assert (request.job_name, request.partition_key) == ("prepare", "good")
-    assert tick.requests() == []
+    assert (event.asset_key, event.partition) == (dg.AssetKey("lab_files"), "good")
+    last = tick()
+    assert not last.run_requests and not last.asset_events
 
 
 def test_a_growing_file_is_waited_for(lab: Lab, tick: Ticks) -> None:

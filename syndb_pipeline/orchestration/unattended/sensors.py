@@ -8,7 +8,7 @@ schedule is due (`schedules.py`).
 # types.
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
@@ -23,6 +23,7 @@ from syndb_pipeline.orchestration.jobs import approval, prepare, prepare_and_pub
 from syndb_pipeline.orchestration.partitions import DATASETS, changes
 from syndb_pipeline.orchestration.resources import DESTINATION, PipelineResource
 from syndb_pipeline.orchestration.unattended.datasets import changed
+from syndb_pipeline.orchestration.unattended.lab_files import LAB_FILES, observation
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
 from syndb_pipeline.orchestration.unattended.schedules import due
 from syndb_pipeline.orchestration.unattended.watching import (
@@ -145,7 +146,7 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
     memory, now = _memory(context.cursor), time.time()
     partitions = set(context.instance.get_dynamic_partitions("dataset"))
     seen = _of_others(memory, usable, partitions)
-    requests = []
+    requests, events = [], []
     told = [f"Cannot be used: {problem}" for problem in problems]
     outcome_of = partial(_outcome, context.instance)
     worker = _background.within(LOOK_SECONDS)
@@ -165,11 +166,14 @@ def watch_files(context: dg.SensorEvaluationContext, pipeline: PipelineResource)
             )
             continue
         seen[name] = answer.seen
+        if answer.files:
+            events.append(observation(dg.AssetKey(LAB_FILES), name, answer.files))
         if answer.waiting:
             told.append(f"{name}: {answer.waiting}")
         if answer.run_key:
             requests.append(_request(config, answer.run_key))
-    return _result(context, requests, told or ["No file changed."], seen, partitions)
+    told = told or ["No file changed."]
+    return _result(context, requests, told, seen, partitions, events)
 
 
 @dg.sensor(
@@ -256,6 +260,7 @@ def _result(
     told: list[str],
     seen: _Remembered,
     partitions: Collection[str],
+    events: Sequence[dg.AssetObservation] = (),
 ) -> dg.SensorResult:
     if requests:  # else the tick shows it as its reason
         for line in told:
@@ -266,6 +271,7 @@ def _result(
         run_requests=requests,
         dynamic_partitions_requests=[DATASETS.build_add_request(sorted(new))] if new else [],
         skip_reason=None if requests else "\n".join(told),
+        asset_events=events,
         cursor=Memory(datasets=seen).model_dump_json(exclude_defaults=True),
     )
 

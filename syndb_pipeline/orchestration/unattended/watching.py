@@ -11,7 +11,7 @@ import glob
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from hashlib import sha256
@@ -33,6 +33,9 @@ SETTLE_SECONDS = 10.0
 
 UNATTENDED = "syndb/unattended"
 """Tag of runs that a schedule starts, at a time when somebody may be copying files."""
+
+CONFIG: Final = "config"
+"""Among the tables, a dataset's config and its corrections."""
 
 REST_LIMIT_SECONDS = 600.0
 """How long an unattended run waits for files to rest before it gives up."""
@@ -91,7 +94,8 @@ class Seen(BaseModel):
     `run_key` is that of a run whose outcome is not settled, `failures` counts those in a row that
     failed, and `due` (seconds since 1970) is when the next is. `epoch`, when the dataset was first
     seen, makes the run keys of a sensor that forgot it new ones: Dagster never forgets a run key.
-    `approved` is the approval of a held plan that a run was asked for.
+    `approved` is the approval of a held plan that a run was asked for, `shown` the version of the
+    files that the asset `lab_files` shows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -105,6 +109,7 @@ class Seen(BaseModel):
     failures: int = 0
     due: float = 0.0
     approved: str = ""
+    shown: str = ""
 
     def asked(self, name: str) -> Seen:
         """This, once another run of the same content is asked for."""
@@ -123,30 +128,44 @@ class Memory(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """What to remember, and either why nothing is done or the key of the run that is due."""
+    """What to remember, and either why nothing is done or the key of the run that is due; and the
+    files, where they are others than the asset `lab_files` shows and have rested for a tick.
+    """
 
     seen: Seen
     waiting: str = ""
     run_key: str = ""
+    files: Glance | None = None
 
 
 def watched_files(config: DatasetConfig) -> dict[str, list[Path]]:
     """The files of each table, as ingest would find them now, and the config with corrections."""
     corrections = (path_of(config.folder, name) for name in config.tables)
     return {name: find(config.folder, table.file) for name, table in config.tables.items()} | {
-        "config": [config.path, *(path for path in corrections if path.is_file())]
+        CONFIG: [config.path, *(path for path in corrections if path.is_file())]
     }
 
 
 @dataclass(frozen=True)
 class Glance:
     """What can be seen of a dataset's files without opening them: a digest of their sizes and
-    times, the newest time in seconds since 1970, and the tables that have no file.
+    times, the newest time in seconds since 1970, and for each table, and its config, how many files
+    there are, of how many bytes, and the newest time in nanoseconds.
     """
 
     state: str
     newest: float
-    missing: tuple[str, ...]
+    tables: dict[str, tuple[int, int, int]]
+
+    @property
+    def missing(self) -> list[str]:
+        """The tables that have no file."""
+        return [name for name, (files, _, _) in self.tables.items() if not files]
+
+    @property
+    def version(self) -> str:
+        """The state, short."""
+        return self.state[:16]
 
 
 def glance(config: DatasetConfig) -> Glance:
@@ -155,12 +174,22 @@ def glance(config: DatasetConfig) -> Glance:
         name: sizes_and_times(config.folder, table.file) for name, table in config.tables.items()
     }
     own = [config.path, *(path_of(config.folder, name) for name in config.tables)]
-    beside = [line for path in own for line in sizes_and_times(path.parent, glob.escape(path.name))]
-    every = [line for lines in (*found.values(), beside) for line in lines]
+    found[CONFIG] = [
+        line for path in own for line in sizes_and_times(path.parent, glob.escape(path.name))
+    ]
+    tables = {
+        name: (
+            len(lines),
+            sum(size for _, size, _ in lines),
+            max((changed for _, _, changed in lines), default=0),
+        )
+        for name, lines in found.items()
+    }
+    every = [line for lines in found.values() for line in lines]
     return Glance(
         state=sha256(repr(every).encode()).hexdigest(),
-        newest=max((changed for _, _, changed in every), default=0) / 1e9,
-        missing=tuple(name for name, lines in found.items() if not lines),
+        newest=max(newest for _, _, newest in tables.values()) / 1e9,
+        tables=tables,
     )
 
 
@@ -250,6 +279,22 @@ def look(
     found = worker((str(config.path), "files"), partial(glance, config))
     if found is None:
         return Answer(seen, waiting="still looking for its files; a narrower glob is found sooner")
+    if found.state != seen.last or found.version == seen.shown:
+        return _decided(config, seen, found, now, outcome_of, approved, worker)
+    shown = seen.model_copy(update={"shown": found.version})
+    return replace(_decided(config, shown, found, now, outcome_of, approved, worker), files=found)
+
+
+def _decided(
+    config: DatasetConfig,
+    seen: Seen,
+    found: Glance,
+    now: float,
+    outcome_of: Callable[[str], Outcome],
+    approved: str,
+    worker: Worker,
+) -> Answer:
+    """`look`, once the files are `found`."""
     remembered = seen.model_copy(update={"last": found.state})
     if found.missing:
         return Answer(remembered, waiting=f"no file yet for {', '.join(found.missing)}")

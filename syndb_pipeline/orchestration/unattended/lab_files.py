@@ -1,0 +1,103 @@
+"""The asset `lab_files`: the files of every dataset as they were last seen, so that the UI shows
+which datasets are older than their files.
+
+Belongs here: the asset, and what it shows. Does not: looking at files (`watching.py`), or when
+(`sensors.py`).
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of asset functions as
+# types.
+
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from syndb_pipeline.base.progress import amount
+from syndb_pipeline.config.settings import DatasetConfig
+from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.markdown import markdown_table
+from syndb_pipeline.orchestration.partitions import DATASETS
+from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.unattended.watching import Glance, glance
+from syndb_pipeline.state.registry import read_configs
+
+LAB_FILES = "lab_files"
+
+_COLUMNS = (("table", "string"), ("files", "int"), ("size", "int"), ("last written", "string"))
+
+
+def lab_files(**attributes: Any) -> dg.AssetsDefinition:
+    """The asset; `attributes` are those of its `AssetSpec`."""
+    spec = dg.AssetSpec(
+        LAB_FILES,
+        partitions_def=DATASETS,
+        kinds={"file"},
+        skippable=True,
+        description=(
+            "The lab's files of each dataset, as they were last seen: by `watch_files`, by a run"
+            " that read them, or by Observe. When one has another size or time of change since"
+            " ingest read it, ingest is out of date."
+        ),
+        **attributes,
+    )
+
+    def observe(
+        context: dg.AssetExecutionContext, pipeline: PipelineResource
+    ) -> Iterator[dg.ObserveResult]:
+        with tell_failures():
+            for name, config in read_configs(pipeline.settings()).items():
+                chosen = not context.has_partition_key or context.partition_key == name
+                if chosen and isinstance(config, DatasetConfig):
+                    context.log_event(observation(spec.key, name, glance(config)))
+        # Observe gives no partition, and a result is of the run's partition.
+        yield from ()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # in Dagster 1.13
+        made = dg.multi_observable_source_asset(name=f"observe_{LAB_FILES}", specs=[spec])
+    asset: dg.AssetsDefinition = made(observe)
+    return asset
+
+
+def seen_by(context: dg.AssetExecutionContext, config: DatasetConfig) -> None:
+    """Note that the asset of `context`, which depends on `lab_files`, is about to read the files as
+    they are now.
+    """
+    key = dg.AssetKey([*context.asset_key.path[:-1], LAB_FILES])
+    context.log_event(observation(key, config.name, glance(config)))
+    # Dagster took note of what the asset depends on before the step began.
+    context.get_step_execution_context().wipe_input_asset_version_info(key)
+
+
+def observation(key: dg.AssetKey, dataset: str, seen: Glance) -> dg.AssetObservation:
+    """That the files of a dataset were seen as they are; `key` is that of `lab_files`."""
+    return dg.AssetObservation(
+        key,
+        partition=dataset,
+        tags={
+            "dagster/data_version": seen.version,
+            "dagster/data_version_is_user_provided": "true",
+        },
+        metadata=describe_files(seen),
+    )
+
+
+def describe_files(seen: Glance) -> dict[str, Any]:
+    """What the page of the asset shows: the files of each table, how large, and how old."""
+    lines = [
+        {
+            "table": table,
+            "files": files,
+            "size": amount(size) if files else "missing",
+            "last written": _moment(newest) if files else "",
+        }
+        for table, (files, size, newest) in seen.tables.items()
+    ]
+    return {"files": markdown_table(_COLUMNS, lines)}
+
+
+def _moment(nanoseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(nanoseconds / 1e9))
