@@ -33,6 +33,7 @@ ROOMS: Final = (
     "scaffold",
     "demo",
     "sandbox",
+    "api",
     "orchestration",
     "cli",
 )

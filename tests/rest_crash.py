@@ -35,6 +35,7 @@ from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.destinations.http import connections, session
+from syndb_pipeline.publishing import plan as planning
 from syndb_pipeline.publishing import records
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.records import PublishRecords
@@ -83,7 +84,7 @@ def make_quick() -> None:
     runner.versions(next(iter(runner.STAGES.values())))  # looked up once
     # The dataset is prepared, and publishing recomputes the whole chain by itself: before that, the
     # command would do so twice more.
-    terminal.refuse_changes = lambda context, approve: None
+    planning.refuse_changes = lambda context, approve: None
     terminal.prepared = lambda context, **_: (
         context.store.record("check_integrity"),
         "prepared",

@@ -18,6 +18,7 @@ import duckdb
 from syndb_pipeline.base.engine import given, literal, parquet
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.readers.fence import Fence
+from syndb_pipeline.readers.files import located
 from syndb_pipeline.readers.formats import LabFile, Means, format_of
 from syndb_pipeline.readers.part import Unreadable
 from syndb_pipeline.rules.finding import Example
@@ -152,7 +153,7 @@ def _read_again(
         if (each.file, each.sheet) == (source.file, source.sheet)
     ]
     lab_file = LabFile(
-        config.folder / source.file,
+        located(source.file, config.folder, config.tables[table]),
         TABLES[table],
         config.tables[table],
         source.first_line,

@@ -282,11 +282,12 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Send the prepared and approved plan, read back what arrived, and write the receipt."""
+    from syndb_pipeline.publishing import plan as planning
     from syndb_pipeline.publishing.publish import publish as send
 
     context = terminal.open_context(config, settings)
     with terminal.notified(context.settings):
-        terminal.refuse_changes(context, approve)
+        planning.refuse_changes(context, approve)
         verdict, current = terminal.prepared(context, as_json=as_json)
         how: How = "option" if approve else "prompt"
         approve = approve or terminal.ask_approval(context, current)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from syndb_pipeline.publishing.plan import Plan
     from syndb_pipeline.publishing.records import Receipt
     from syndb_pipeline.state.stage import Context
-    from syndb_pipeline.state.store import VerdictRecord
+    from syndb_pipeline.state.store import Record, VerdictRecord
 
 
 # Options that many commands have
@@ -52,14 +52,11 @@ _drawn: list[Bars] = []
 
 def open_context(config: Path, settings: Path | None) -> Context:
     """The dataset of a config, or of a name that `status` lists."""
-    from syndb_pipeline.config.settings import load_dataset
-    from syndb_pipeline.state.registry import config_named
-    from syndb_pipeline.state.stage import Context
+    from syndb_pipeline import api
 
-    if config.name == str(config) and not config.suffix.startswith(".y") and not config.exists():
-        config = config_named(open_settings(settings), config.name)
-    dataset = load_dataset(config)
-    return Context(dataset, open_settings(settings, near=dataset.folder), say)
+    context = api.open_context(config, settings, say)
+    _note_file(context.settings)
+    return context
 
 
 def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSettings:
@@ -67,9 +64,13 @@ def open_settings(file: Path | None, *, near: Path | None = None) -> PipelineSet
     from syndb_pipeline.destinations import load_settings
 
     loaded = load_settings(file, near=near)
-    if loaded.note is not None:
-        note(loaded.note)
+    _note_file(loaded)
     return loaded
+
+
+def _note_file(settings: PipelineSettings) -> None:
+    if settings.note is not None:
+        note(settings.note)
 
 
 def say(line: str) -> None:
@@ -136,18 +137,12 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def _run_through(context: Context, last: str) -> None:
-    from syndb_pipeline.readers.files import Guard, hash_ahead
+def run_stages(context: Context, last: str, first: str = "ingest") -> list[Record]:
+    """`api.run_stages` with a bar."""
+    from syndb_pipeline import api
 
-    config, allowed = context.config, context.settings.data_folders
-    hashing = hash_ahead([Guard(config.folder, allowed, each) for each in config.tables.values()])
-    from syndb_pipeline.stages.runner import run_through  # meanwhile
-
-    for thread in hashing:
-        thread.join()
     with progress() as watch:
-        for _ in run_through(replace(context, watch=watch), last):
-            pass
+        return api.run_stages(replace(context, watch=watch), last, first)
 
 
 def prepared(
@@ -159,7 +154,7 @@ def prepared(
     """
     context = replace(context, say=say or context.say)
     with context.store.lock():
-        _run_through(context, "package")
+        run_stages(context, "package")
         from syndb_pipeline.publishing.plan import plan as planned
 
         verdict = context.verdict
@@ -192,7 +187,7 @@ def check(
 
     context = open_context(config, settings)
     with context.store.lock():
-        _run_through(context, "check_integrity")
+        run_stages(context, "check_integrity")
         record = context.verdict
         html = write_report(context)
     accepted = record.details.accepted
@@ -202,20 +197,6 @@ def check(
         judged(context, record)
     if not accepted:
         raise typer.Exit(Exit.REJECTED)
-
-
-def refuse_changes(context: Context, approve: str | None) -> None:
-    """Raise `ApprovalError` when a byte of what a person approved has changed since: preparing it
-    again would hide that.
-    """
-    from syndb_pipeline.publishing.plan import plan as planned
-    from syndb_pipeline.publishing.records import PublishRecords
-
-    by_a_person = approve or (
-        context.config.publish.approval == "manual" and PublishRecords(context.store).approvals()
-    )
-    if by_a_person and context.store.record("package") is not None:
-        planned(context)
 
 
 def ask_approval(context: Context, current: Plan) -> str | None:

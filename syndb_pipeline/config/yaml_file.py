@@ -14,7 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
@@ -40,10 +47,16 @@ def _duration(value: object) -> timedelta:
     raise ValueError(f"{value!r} is no duration; write it like 90min, 36h, 2d or 1w")
 
 
+def _duration_text(value: timedelta) -> str:
+    minutes, seconds = divmod(round(value.total_seconds()), 60)
+    return f"{60 * minutes + seconds}s" if seconds else f"{minutes}min"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}),
+    PlainSerializer(_duration_text, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$"}, mode="validation"),
 ]
 """A length of time such as `36h`."""
 

@@ -168,6 +168,11 @@ class Plan(Packed):
     since: Since | None = None
     compared: Compared = Compared()
 
+    def __str__(self) -> str:
+        from syndb_pipeline.publishing.plan_text import describe  # which is about this class
+
+        return describe(self)
+
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables.values())
@@ -339,6 +344,17 @@ def _parts(
 
 
 # Approval
+
+
+def refuse_changes(context: Context, approve: str | None) -> None:
+    """Raise `ApprovalError` when a byte of what a person approved, with `approve` or before, has
+    changed since: preparing it again would hide that.
+    """
+    by_a_person = approve or (
+        context.config.publish.approval == "manual" and PublishRecords(context.store).approvals()
+    )
+    if by_a_person and context.store.record("package") is not None:
+        plan(context)
 
 
 def require_consent(terms: Terms | None, config_path: Path) -> Terms:

@@ -189,13 +189,32 @@ def neighbours(folder: Path, pattern: str) -> list[str]:
         return []
 
 
+IN_MEMORY: Final = "tables_in_memory"
+"""The folder of a dataset's store with the rows that Python code handed over: `<table>/<digest of
+the file>.parquet`.
+"""
+
+
+def in_memory(path: Path) -> str | None:
+    """What people call the file at `path`, "table neuron", if it is of that folder."""
+    ours = path.parent.parent.name == IN_MEMORY and re.fullmatch(r"[0-9a-f]{64}", path.stem)
+    return f"table {path.parent.name}" if ours else None
+
+
 def shown(path: Path, folder: Path) -> str:
-    """`path` as people and records know it: relative to the config's folder when it is below
-    it.
+    """`path` as people and records know it: relative to the config's folder when it is below it,
+    `in_memory` for rows that Python code handed over.
     """
     normal = Path(os.path.normpath(path))
     home = Path(os.path.normpath(folder))
+    if named := in_memory(normal):
+        return named
     return normal.relative_to(home).as_posix() if normal.is_relative_to(home) else normal.as_posix()
+
+
+def located(file: str, folder: Path, config: TableConfig) -> Path:
+    """The path of a table's file that is `shown` as `file`."""
+    return Path(config.file) if in_memory(Path(config.file)) == file else folder / file
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def inputs(context: Context) -> dict[str, str]:
     config = context.config
     tables = {
         name: table.model_dump(mode="json", include=set(READING_KEYS))
+        | {"file": files.in_memory(Path(table.file)) or table.file}
         for name, table in config.tables.items()
     }
     digests = {

@@ -175,14 +175,16 @@ def _run(context: Context, stage: Stage, *, force: bool) -> Record:
     return record
 
 
-def run_through(context: Context, last: str) -> Iterator[Record]:
-    """Run the stages in their order up to and including `last`, giving each record as it is made.
+def run_through(context: Context, last: str, first: str = "ingest") -> Iterator[Record]:
+    """Run the stages in their order from `first` up to and including `last`, giving each record as
+    it is made.
 
     Stages up to `check_integrity` run whatever the earlier ones found, so that one run says
     everything; `package` runs only on an accepted verdict. The dataset's lock must be held.
     """
-    for name in STAGES:
+    names = [*STAGES]
+    for name in names[names.index(first) : names.index(last) + 1]:
         record = run_stage(context, name)
         yield record
-        if name == last or (isinstance(record, VerdictRecord) and not record.details.accepted):
+        if isinstance(record, VerdictRecord) and not record.details.accepted:
             return
