@@ -25,7 +25,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-thorough lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial lock clean
+.PHONY: help demo demo-errors ui test test-thorough validators lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -84,6 +84,13 @@ test: $(VENV)/.installed-dev ## lint, then every test, of the long campaigns a s
 test-thorough: export SYNDB_TESTS := all
 test-thorough: ## As test, with the whole of every campaign, and coverage
 	$(MAKE) test COVERAGE=--cov
+
+# They cannot be where we are: roc-validator wants an older rich, cffconvert an older jsonschema.
+validators: ## The public validators of the manifests, in environments of their own: tests skip them where they are not
+	"$(PYTHON)" -m venv .validators/a
+	.validators/a/bin/pip install --quiet "frictionless[parquet]==5.21.0" mlcroissant==1.1.1 rocrate==0.16.0 roc-validator==0.13.0 datacite==1.4.1
+	"$(PYTHON)" -m venv .validators/b
+	.validators/b/bin/pip install --quiet cffconvert==2.0.0
 
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -22,6 +22,7 @@ ROOMS: Final = (
     "rules",
     "config",
     "state",
+    "manifests",
     "readers",
     "checks",
     "quarantine",

@@ -2,7 +2,7 @@
 in which they are sent.
 
 Belongs here: the wire form of the tables, and the manifest's model, which publishing reads. Does
-not: sending it (`publish`).
+not: sending it (`publish`), manifests in the forms of others (`manifests/`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.metadata import COLUMN, FileKind, Metadata, Mutation, Region
 from syndb_pipeline.contract.tables import TABLES, Kind, Table, ordered
 from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES
+from syndb_pipeline.manifests import render
+from syndb_pipeline.manifests.described import Described, TableFile
 from syndb_pipeline.quarantine.rows import FOLDER, quarantined_files, require_no_dangling
 from syndb_pipeline.stages.check_integrity import ACCEPTED
 from syndb_pipeline.state.progress import Meter
@@ -97,9 +99,22 @@ def as_sent(package: Path, tar: PackagedTar, tables: Mapping[str, PackagedTable]
     return TarPayload(tar.name, tuple(members))
 
 
+def describe(packed: Packed, metadata: Metadata, inputs: Mapping[str, str]) -> Described:
+    """What manifests say of what is packed; `inputs` are those of ingest."""
+    return Described(
+        metadata=metadata,
+        terms=packed.terms,
+        chain=packed.chain,
+        inputs={**inputs},
+        versions=packed.versions,
+        quarantined=packed.set_aside,
+        more=packed.description or Description(),
+    )
+
+
 def run(context: Context, folder: Path) -> Result:
-    """Write `tables/<table>.parquet` and `manifest.json`. Equal inputs, config and versions give
-    equal bytes on any machine.
+    """Write `tables/<table>.parquet`, `manifest.json` and the manifests for others. Equal inputs,
+    config and versions give equal bytes on any machine.
 
     Raises `DataRejected` when the verdict is not "accepted", and `PipelineError` when anything the
     verdict rests on was changed since.
@@ -128,7 +143,7 @@ def run(context: Context, folder: Path) -> Result:
     _require_conserved(context, rows)
     if quarantined_files(context):
         require_no_dangling(context, folder / TABLES_FOLDER, list(tables))
-    files = _files(context, tables)
+    beside = _files(context, tables)
     verdict = context.verdict
     manifest = Manifest(
         dataset=dataset_metadata(context.config, tables),
@@ -137,7 +152,7 @@ def run(context: Context, folder: Path) -> Result:
             for name, member in members.items()
         },
         tar=PackagedTar(name=tar.name, bytes=tar.bytes),
-        files=tuple(files),
+        files=tuple(beside),
         set_aside=verdict.details.set_aside,
         terms=_terms(context.config),
         description=_description(context.config),
@@ -146,8 +161,17 @@ def run(context: Context, folder: Path) -> Result:
         versions=verdict.versions,
     )
     manifest.write(folder)
+    described = describe(manifest, manifest.dataset, context.ingested.inputs)
+    files = [
+        TableFile.of(
+            name, member.path, f"{TABLES_FOLDER}/{name}.parquet", member.sha256, rows[name]
+        )
+        for name, member in members.items()
+    ]
+    for file, text in render(described, files).items():
+        write_atomically(folder / file, text)
     details = PackageDetails(
-        tables=manifest.tables, tar=manifest.tar, files=len(files), made_from=made_from
+        tables=manifest.tables, tar=manifest.tar, files=len(beside), made_from=made_from
     )
     return Result(tables=verdict.tables, details=details)
 
@@ -396,6 +420,6 @@ STAGE = Stage(
     run,
     _inputs,
     "check_integrity",
-    "5",
+    "6",
     "Write the tables as SynDB takes them, with a manifest of what will be sent.",
 )

@@ -46,7 +46,8 @@ def test_the_clean_lab_is_accepted_and_warned_of_nothing_but_what_is_not_sent(
     )
     assert verdict.tables["neuron_relation"].combined > 0
     assert set(records["package"].outputs) == {
-        "manifest.json",
+        *("manifest.json", "datapackage.json", "ro-crate-metadata.json", "croissant.json"),
+        *("schema-org.jsonld", "datacite.json", "CITATION.cff"),
         *(f"tables/{name}.parquet" for name in TABLES),
     }
 
