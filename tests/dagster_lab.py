@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from syndb_pipeline.config.settings import PipelineSettings, load_settings
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.partitions import add_partition
 from syndb_pipeline.orchestration.resources import PipelineResource
@@ -116,7 +116,7 @@ class Lab:
         if name:
             add_partition(instance, name)
         return (
-            build_defs(self.pipeline_file)
+            own_defs(self.pipeline_file)
             .resolve_job_def(job)
             .execute_in_process(
                 instance=instance,

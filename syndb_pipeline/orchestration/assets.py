@@ -9,6 +9,7 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 # types.
 
 from enum import Enum
+from functools import cache
 
 import dagster as dg
 from pydantic import Field
@@ -17,9 +18,9 @@ from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnkno
 from syndb_pipeline.orchestration.columns import COLUMN_SCHEMA, declared_columns
 from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
 from syndb_pipeline.orchestration.metadata import describe_receipt, describe_record, report_link
-from syndb_pipeline.orchestration.partitions import DATASETS
+from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.plans import PUBLISH_OP, describe_plan, shown
-from syndb_pipeline.orchestration.resources import PipelineResource, approved_how
+from syndb_pipeline.orchestration.resources import approved_how, pipeline_of
 from syndb_pipeline.orchestration.unattended.lab_files import LAB_FILES, lab_files, seen_by
 from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing import publish as publishing
@@ -31,8 +32,6 @@ from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.attempts import Attempts
 from syndb_pipeline.state.stage import Stage
 
-GROUP = "syndb"
-OWNERS = ["team:data-engineering"]
 KINDS: dict[str, set[str]] = {
     "ingest": {"duckdb", "parquet", "csv"},
     "validate": {"duckdb", "pandera"},
@@ -43,14 +42,16 @@ KINDS: dict[str, set[str]] = {
 }
 PUBLISH = "publish"
 IN_THE_UI = (
-    "In Dagster's UI: the newest event of the asset `package` shows the plan, and opens a launchpad"
-    " with the answer filled in."
+    "In Dagster's UI: the newest event of the asset `{package}` shows the plan, and opens a"
+    " launchpad with the answer filled in."
 )
 
-SETTLED_IN_THE_UI = (
-    f"Here: launch the job `publish` again with ops: {{{PUBLISH_OP}: {{config: {{outcome:"
-    " arrived}}}, or lost"
-)
+
+def settled_in_the_ui(scope: Scope) -> str:
+    """How a person says there what came of an upload."""
+    job, op = scope.named(PUBLISH), scope.named(PUBLISH_OP)
+    config = f"{{{op}: {{config: {{outcome: arrived}}}}}}"
+    return f"Here: launch the job `{job}` again with ops: {config}, or lost"
 
 
 class Outcome(Enum):
@@ -82,27 +83,30 @@ class PublishConfig(dg.Config):
     )
 
 
-def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
+def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
     """The asset that runs `stage` on the partition's dataset, from what the stage before it left on
     disk.
     """
+    # Given here: a dep that is added to a finished asset draws an edge and orders nothing.
+    deps = [scope.key(stage.after)] if stage.after else [scope.key(LAB_FILES), *scope.deps]
 
     @dg.asset(
-        name=stage.name,
-        deps=[stage.after or LAB_FILES],
-        partitions_def=DATASETS,
-        group_name=GROUP,
-        owners=OWNERS,
+        key=scope.key(stage.name),
+        deps=deps,
+        partitions_def=scope.partitions_def,
+        group_name=scope.group,
+        owners=scope.owners,
         kinds=KINDS[stage.name],
         description=stage.description,
         code_version=stage.version,
         metadata={COLUMN_SCHEMA: declared_columns(stage.name)},
+        automation_condition=scope.automation_condition if stage.after or scope.deps else None,
+        required_resource_keys={scope.resource},
     )
-    def run(
-        context: dg.AssetExecutionContext, pipeline: PipelineResource
-    ) -> dg.MaterializeResult[None]:
+    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         with tell_failures():
-            dataset = pipeline.context(context.partition_key, context.log.info)
+            pipeline = pipeline_of(scope, context)
+            dataset = pipeline.context_of(context)
             # The lock is held for one stage only, so that a person can rerun another stage, or the
             # command line, between two steps.
             if stage.after is None and UNATTENDED in context.run.tags:
@@ -116,11 +120,11 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
             try:
                 with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
                     if stage.after is None:
-                        seen_by(context, dataset.config)
+                        seen_by(context, dataset.config, scope)
                     record = run_stage(dataset, stage.name)
                     if stage is CHECK_INTEGRITY:
                         write_report(dataset)
-                    planned = describe_plan(dataset) if stage is PACKAGE else {}
+                    planned = describe_plan(dataset, scope, context.run) if stage is PACKAGE else {}
             except DataRejected as error:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
                 if sealed is None or not sealed.errors:
@@ -135,56 +139,65 @@ def _stage_asset(stage: Stage) -> dg.AssetsDefinition:
     return run
 
 
-STAGE_ASSETS = [_stage_asset(stage) for stage in STAGES.values()]
-
-
-@dg.multi_asset(
-    name=PUBLISH_OP,
-    specs=[
-        dg.AssetSpec(
-            PUBLISH,
-            deps=["package"],
-            group_name=GROUP,
-            owners=OWNERS,
-            kinds={"syndb"},
-            description=(
-                "Send the package to its destination, read it back, compare, and write the receipt."
-                " Needs approval of exactly this plan: its digest in the run's config (`approve`),"
-                " or `publish.approval: standing` in the dataset's config. Publishing the same plan"
-                " again sends nothing and shows the old receipt."
-            ),
-            code_version="1",
-        )
-    ],
-    partitions_def=DATASETS,
-)
-def publish(
-    context: dg.AssetExecutionContext, config: PublishConfig, pipeline: PipelineResource
-) -> dg.MaterializeResult[None]:
-    with tell_failures():
-        dataset = pipeline.context(context.partition_key, context.log.info)
-        try:
-            receipt = publishing.publish(
-                dataset,
-                config.approve or None,
-                by=config.approved_by or None,
-                how=approved_how(),
-                wait=pipeline.patience,
-                watch=dataset.watch,
-                outcome=config.outcome.value if config.outcome else None,
+def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=scope.named(PUBLISH_OP),
+        specs=[
+            dg.AssetSpec(
+                scope.key(PUBLISH),
+                deps=[scope.key(PACKAGE.name)],
+                group_name=scope.group,
+                owners=scope.owners,
+                kinds={"syndb"},
+                description=(
+                    "Send the package to its destination, read it back, compare, and write the"
+                    " receipt. Needs approval of exactly this plan: its digest in the run's config"
+                    " (`approve`), or `publish.approval: standing` in the dataset's config."
+                    " Publishing the same plan again sends nothing and shows the old receipt."
+                ),
+                code_version="1",
             )
-        except ApprovalError as error:
-            if config.approve:
-                raise
-            where = shown(dataset.config.name)
-            raise failure(f"{error}\n{IN_THE_UI}", error.exit, where) from None
-        except OutcomeUnknown as error:
-            if "--outcome" not in error.next_step:
-                raise
-            raise failure(f"{error}\n{SETTLED_IN_THE_UI}", error.exit) from None
-        path = PublishRecords(dataset.store).receipt_path
-        context.add_asset_metadata(describe_receipt(receipt, path))
-        return dg.MaterializeResult(data_version=dg.DataVersion(receipt.plan))
+        ],
+        partitions_def=scope.partitions_def,
+        required_resource_keys={scope.resource},
+    )
+    def publish(
+        context: dg.AssetExecutionContext, config: PublishConfig
+    ) -> dg.MaterializeResult[None]:
+        with tell_failures():
+            pipeline = pipeline_of(scope, context)
+            dataset = pipeline.context_of(context)
+            try:
+                receipt = publishing.publish(
+                    dataset,
+                    config.approve or None,
+                    by=config.approved_by or None,
+                    how=approved_how(),
+                    wait=pipeline.patience,
+                    watch=dataset.watch,
+                    outcome=config.outcome.value if config.outcome else None,
+                )
+            except ApprovalError as error:
+                if config.approve:
+                    raise
+                package = scope.key(PACKAGE.name)
+                said = IN_THE_UI.format(package=package.to_user_string())
+                where = shown(dataset.config.name, scope)
+                raise failure(f"{error}\n{said}", error.exit, where) from None
+            except OutcomeUnknown as error:
+                if "--outcome" not in error.next_step:
+                    raise
+                said = settled_in_the_ui(scope)
+                raise failure(f"{error}\n{said}", error.exit) from None
+            path = PublishRecords(dataset.store).receipt_path
+            context.add_asset_metadata(describe_receipt(receipt, path))
+            return dg.MaterializeResult(data_version=dg.DataVersion(receipt.plan))
+
+    return publish
 
 
-ASSETS = [lab_files(group_name=GROUP, owners=OWNERS), *STAGE_ASSETS, publish]
+@cache
+def assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """The assets of `scope`: the lab's files, and ingest to publish."""
+    stages = [_stage_asset(stage, scope) for stage in STAGES.values()]
+    return [lab_files(scope), *stages, _publish_asset(scope)]

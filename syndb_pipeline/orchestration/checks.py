@@ -10,6 +10,7 @@ Belongs here: when a check fails, and what it shows. Does not: the rules and the
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -22,8 +23,8 @@ from syndb_pipeline.orchestration.metadata import (
     report_link,
     set_aside_table,
 )
-from syndb_pipeline.orchestration.partitions import DATASETS
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.partitions import Scope
+from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding
@@ -63,7 +64,6 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
         metadata |= {"findings": findings_table(found, places=0), "examples": examples_table(found)}
     return dg.AssetCheckResult(
         passed=passed,
-        asset_key=family.stage,
         check_name=family.name,
         severity=dg.AssetCheckSeverity.WARN
         if (errors or warnings) and not blocks
@@ -81,30 +81,29 @@ def _sentences(findings: Sequence[Finding]) -> str:
     return "\n".join([f"{summary(findings)}.", *shown, *([f"... and {more} more"] if more else [])])
 
 
-def _stage_checks(stage: str, families: Sequence[Family]) -> dg.AssetChecksDefinition:
+def _stage_checks(stage: str, families: Sequence[Family], scope: Scope) -> dg.AssetChecksDefinition:
     """The checks of one stage, as one step that reads the stage's record once; each can be run
     alone.
     """
 
     @dg.multi_asset_check(
-        name=f"{stage}_rules",
+        name=scope.named(f"{stage}_rules"),
         specs=[
             dg.AssetCheckSpec(
                 family.name,
-                asset=stage,
+                asset=scope.key(stage),
                 description=family.description,
                 blocking=stage == BLOCKING_STAGE,
-                partitions_def=DATASETS,
+                partitions_def=scope.partitions_def,
             )
             for family in families
         ],
         can_subset=True,
+        required_resource_keys={scope.resource},
     )
-    def check(
-        context: dg.AssetCheckExecutionContext, pipeline: PipelineResource
-    ) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with tell_failures():
-            dataset = pipeline.context(context.partition_key, context.log.info)
+            dataset = pipeline_of(scope, context).context_of(context)
             record = dataset.store.record(stage)
             if record is None:
                 raise PipelineError(
@@ -133,12 +132,11 @@ def _grouped() -> dict[str, list[Family]]:
     return grouped
 
 
-def _checks() -> list[dg.AssetChecksDefinition]:
+@cache
+def checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
+    """The checks of the assets of `scope`."""
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; without them one dataset's result would
         # be shown for all. The version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [_stage_checks(stage, families) for stage, families in _grouped().items()]
-
-
-CHECKS = _checks()
+        return [_stage_checks(stage, each, scope) for stage, each in _grouped().items()]

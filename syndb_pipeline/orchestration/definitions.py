@@ -1,64 +1,128 @@
 """Everything Dagster shows, put together; nothing is read but configs, and only when the
 definitions are loaded.
 
-Belongs here: assembling. Does not: any definition.
+Belongs here: assembling, for other projects and for our own deployment. Does not: any definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from syndb_pipeline.orchestration.assets import ASSETS
-from syndb_pipeline.orchestration.checks import CHECKS
-from syndb_pipeline.orchestration.jobs import JOBS
+from syndb_pipeline.orchestration.assets import assets
+from syndb_pipeline.orchestration.checks import checks
+from syndb_pipeline.orchestration.jobs import jobs
 from syndb_pipeline.orchestration.operating.prune import prune_job, prune_schedule
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.partitions import DATASETS, GROUP, OWN, OWNERS, Scope
+from syndb_pipeline.orchestration.resources import PipelineResource, SynDBResource
 from syndb_pipeline.orchestration.unattended.datasets import datasets
 from syndb_pipeline.orchestration.unattended.notices import notices
-from syndb_pipeline.orchestration.unattended.sensors import SENSORS
-from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.orchestration.unattended.sensors import sensors
 
 
 def build_defs(
+    *,
+    prefix: str | Sequence[str] = (),
+    group: str = GROUP,
+    deps: Sequence[dg.AssetKey | str | Sequence[str]] = (),
+    partitions_def: dg.PartitionsDefinition[Any] | None = DATASETS,
+    executor: dg.ExecutorDefinition | None = None,
+    resources: Mapping[str, object] | None = None,
+    owners: Sequence[str] = OWNERS,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    with_sensors: bool = True,
+    with_schedules: bool = True,
+) -> dg.Definitions:
+    """Assets, checks and jobs for another Dagster project, to be merged with its own.
+
+    No config is read here: what is wrong with one is shown by the run, or the sensor, that reads
+    it.
+
+    Args:
+        prefix: Of every asset key; names of jobs, ops and our resource begin with it. Two sets in
+            one code location need different ones.
+        group: Asset group.
+        deps: Assets that ingest comes after.
+        partitions_def: Keys are names of datasets. Left out, those of the pipeline's configs.
+        executor: Of our jobs. Left out, steps share the run's process: starting one for each takes
+            longer than most steps, and DuckDB uses the cores by itself. What people materialize
+            without a job has the executor of the project.
+        resources: `pipeline` is ours, a `SynDBResource`; others are passed on as they are.
+        owners: Of the assets.
+        automation_condition: When stages follow by themselves, e.g. `AutomationCondition.eager()`:
+            those from validate on, and ingest where it has deps. Publish is left to jobs.
+        with_sensors: Whether there are the sensors that find datasets, watch their files and notify
+            people.
+        with_schedules: Whether there is the sensor that keeps each dataset's `schedule`.
+
+    Returns:
+        The definitions, without an executor of their own.
+    """
+    path = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+    if path and partitions_def is DATASETS:  # else each set would take the other's away
+        partitions_def = dg.DynamicPartitionsDefinition(name="_".join([*path, "dataset"]))
+    scope = Scope(
+        prefix=path,
+        group=group,
+        owners=owners,
+        deps=[dg.AssetKey.from_coercible(each) for each in deps],
+        partitions_def=partitions_def,
+        executor=executor or dg.in_process_executor,
+        automation_condition=automation_condition,
+    )
+    return _definitions(
+        scope,
+        {"pipeline": SynDBResource(), **(resources or {})},
+        with_sensors=with_sensors,
+        with_schedules=with_schedules,
+    )
+
+
+def own_defs(
     pipeline_file: Path | None = None,
     *,
-    resources: Mapping[str, object] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
-    automation: dg.AutomationCondition[Any] | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.Definitions:
-    """All definitions for the pipeline that `pipeline_file` describes; found as the command line
-    finds it when left out.
-
-    `resources` and `loggers` replace ours of the same name. With `automation` the stages from
-    validate on follow by themselves whenever it holds, e.g. `AutomationCondition.eager()`; ingest
-    is left to sensors and people, publish to jobs. No config is read here: what is wrong with one
-    is shown by the sensor `discover_datasets` at each tick.
+    """All definitions of our own deployment, for the pipeline that `pipeline_file` describes; found
+    as the command line finds it when left out.
     """
+    condition = automation_condition
+    scope = replace(OWN, automation_condition=condition) if condition else OWN
+    own = dg.Definitions(
+        jobs=[prune_job], schedules=[prune_schedule], loggers=loggers, executor=scope.executor
+    )
+    resource = PipelineResource(pipeline_file=str(pipeline_file) if pipeline_file else None)
+    return dg.Definitions.merge(_definitions(scope, {"pipeline": resource}), own)
 
-    def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
-        stage = STAGES.get(spec.key.to_user_string())
-        follows = stage is not None and stage.after
-        return spec.replace_attributes(automation_condition=automation) if follows else spec
 
-    every = [*ASSETS, datasets]
+def _definitions(
+    scope: Scope,
+    resources: Mapping[str, object],
+    *,
+    with_sensors: bool = True,
+    with_schedules: bool = True,
+) -> dg.Definitions:
+    several = isinstance(scope.partitions_def, dg.DynamicPartitionsDefinition)
+    wanted = {
+        "discover_datasets": with_sensors and several,
+        "watch_files": with_sensors,
+        "run_schedules": with_schedules,
+    }
+    made = sensors(scope)
     return dg.Definitions(
-        assets=dg.map_asset_specs(automated, every) if automation else every,
-        asset_checks=CHECKS,
-        jobs=[*JOBS, prune_job],
-        sensors=[*SENSORS, notices],
-        schedules=[prune_schedule],
+        assets=[*assets(scope), *([datasets(scope)] if several else [])],
+        asset_checks=checks(scope),
+        jobs=[*jobs(scope).values()],
+        sensors=[
+            *(made[name] for name, on in wanted.items() if on),
+            *([notices(scope)] if with_sensors else []),
+        ],
         resources={
-            "pipeline": PipelineResource(
-                pipeline_file=str(pipeline_file) if pipeline_file else None
-            )
-        }
-        | dict(resources or {}),
-        loggers=loggers,
-        # Steps share the run's process: starting one for each step takes longer than most steps,
-        # and DuckDB uses the cores by itself.
-        executor=dg.in_process_executor,
+            scope.resource if key == "pipeline" else key: each for key, each in resources.items()
+        },
     )

@@ -5,6 +5,7 @@ Belongs here: what a job runs. Does not: when (`sensors.py`, `schedules.py`) or 
 
 # No `from __future__ import annotations`: Dagster reads the annotations of op functions as types.
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,47 +16,36 @@ from syndb_pipeline.destinations import default_destination, open_destination
 from syndb_pipeline.orchestration.assets import PUBLISH, PublishConfig
 from syndb_pipeline.orchestration.failures import tell_failures
 from syndb_pipeline.orchestration.metadata import NOT_REPORTED
+from syndb_pipeline.orchestration.partitions import OWN, Scope
 from syndb_pipeline.orchestration.plans import PUBLISH_OP
-from syndb_pipeline.orchestration.resources import PipelineResource
-from syndb_pipeline.orchestration.unattended.decisions import DECISIONS
+from syndb_pipeline.orchestration.resources import SynDBResource, pipeline_of
+from syndb_pipeline.orchestration.unattended.decisions import decisions
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.publishing.status import delete as remove
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
 
-PREPARE_SELECTION = dg.AssetSelection.assets(*STAGES)
+PREPARE, PREPARE_AND_PUBLISH = "prepare", "prepare_and_publish"
 
-prepare = dg.define_asset_job(
-    "prepare",
-    selection=PREPARE_SELECTION,
-    description=(
+_DESCRIPTIONS = {
+    PREPARE: (
         "Read, check and package one dataset. Stages whose inputs are unchanged have nothing to do."
         " Sends nothing."
     ),
-)
-
-publish_job = dg.define_asset_job(
-    "publish",
-    selection=dg.AssetSelection.assets(PUBLISH),
-    description=(
+    "publish": (
         "Send one prepared dataset. Give the plan's digest as `approve`, unless the dataset's"
         " config has standing approval."
     ),
-)
-
-prepare_and_publish = dg.define_asset_job(
-    "prepare_and_publish",
-    selection=PREPARE_SELECTION | dg.AssetSelection.assets(PUBLISH),
-    description=(
+    PREPARE_AND_PUBLISH: (
         "Read, check, package and send one dataset, under standing approval or with the plan's"
         " digest as `approve`."
     ),
-)
+}
 
 
-def approval(digest: str | None) -> dg.RunConfig:
+def approval(digest: str | None, scope: Scope = OWN) -> dg.RunConfig:
     """The run config of a job that publishes, with the digest of the approved plan."""
-    return dg.RunConfig(ops={PUBLISH_OP: PublishConfig(approve=digest or "")})
+    return dg.RunConfig(ops={scope.named(PUBLISH_OP): PublishConfig(approve=digest or "")})
 
 
 class DeleteConfig(dg.Config):
@@ -74,38 +64,7 @@ class DeleteConfig(dg.Config):
     )
 
 
-@dg.op(
-    description=(
-        "Delete a published dataset for good. Nothing happens unless `label` is the dataset's"
-        " label, letter for letter."
-    )
-)
-def delete_dataset(
-    context: dg.OpExecutionContext, config: DeleteConfig, pipeline: PipelineResource
-) -> None:
-    with tell_failures():
-        dataset, destination = _target(pipeline, config)
-        settings = pipeline.settings()
-        node = open_destination(settings, destination, context.log.info)
-        who = node.who_am_i()
-        tombstone = remove(settings, dataset, node, config.label)
-        gone = tombstone.deletion
-        context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}, for good.")
-        context.add_output_metadata(
-            {
-                "dataset": f"{gone.label} ({dataset})",
-                "destination": destination,
-                "rows": gone.rows if gone.rows is not None else NOT_REPORTED,
-                "files": gone.files if gone.files is not None else NOT_REPORTED,
-                "deleted by": who.name if gone.by == who.id else gone.by,
-                "tombstones": dg.MetadataValue.path(
-                    str(PublishRecords(DatasetStore(settings.state, dataset)).folder / "tombstones")
-                ),
-            }
-        )
-
-
-def _target(pipeline: PipelineResource, config: DeleteConfig) -> tuple[UUID, str]:
+def _target(pipeline: SynDBResource, config: DeleteConfig) -> tuple[UUID, str]:
     """Id and destination of the dataset to delete. Raises `ConfigError`."""
     try:
         dataset = UUID(config.dataset)
@@ -115,15 +74,64 @@ def _target(pipeline: PipelineResource, config: DeleteConfig) -> tuple[UUID, str
     return dataset, config.destination or default_destination(pipeline.settings())
 
 
-@dg.job(
-    name="delete",
-    description=(
-        "Delete a published dataset for good and leave a tombstone receipt. The label has to be"
-        " typed."
-    ),
-)
-def delete() -> None:
-    delete_dataset()
+def _delete_job(scope: Scope) -> dg.JobDefinition:
+    @dg.op(
+        name=scope.named("delete_dataset"),
+        required_resource_keys={scope.resource},
+        description=(
+            "Delete a published dataset for good. Nothing happens unless `label` is the dataset's"
+            " label, letter for letter."
+        ),
+    )
+    def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig) -> None:
+        with tell_failures():
+            pipeline = pipeline_of(scope, context)
+            dataset, destination = _target(pipeline, config)
+            settings = pipeline.settings()
+            node = open_destination(settings, destination, context.log.info)
+            who = node.who_am_i()
+            tombstone = remove(settings, dataset, node, config.label)
+            gone = tombstone.deletion
+            context.log.info(f"Deleted {gone.label} ({dataset}) from {destination}, for good.")
+            records = PublishRecords(DatasetStore(settings.state, dataset))
+            context.add_output_metadata(
+                {
+                    "dataset": f"{gone.label} ({dataset})",
+                    "destination": destination,
+                    "rows": gone.rows if gone.rows is not None else NOT_REPORTED,
+                    "files": gone.files if gone.files is not None else NOT_REPORTED,
+                    "deleted by": who.name if gone.by == who.id else gone.by,
+                    "tombstones": dg.MetadataValue.path(str(records.folder / "tombstones")),
+                }
+            )
+
+    @dg.job(
+        name=scope.named("delete"),
+        executor_def=scope.executor,
+        description=(
+            "Delete a published dataset for good and leave a tombstone receipt. The label has to be"
+            " typed."
+        ),
+    )
+    def delete() -> None:
+        delete_dataset()
+
+    return delete
 
 
-JOBS: list[Any] = [prepare, publish_job, prepare_and_publish, *DECISIONS, delete]
+@cache
+def jobs(scope: Scope) -> dict[str, Any]:
+    """The jobs of `scope`, by their names in our own deployment."""
+    stages = dg.AssetSelection.assets(*map(scope.key, STAGES))
+    publish = dg.AssetSelection.assets(scope.key(PUBLISH))
+    selections = {PREPARE: stages, "publish": publish, PREPARE_AND_PUBLISH: stages | publish}
+    made = {
+        name: dg.define_asset_job(
+            scope.named(name),
+            selection=selection,
+            description=_DESCRIPTIONS[name],
+            executor_def=scope.executor,
+        )
+        for name, selection in selections.items()
+    }
+    return {**made, **decisions(scope), "delete": _delete_job(scope)}

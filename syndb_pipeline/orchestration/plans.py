@@ -18,6 +18,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
+from syndb_pipeline.orchestration.partitions import LOCATION, Scope
 from syndb_pipeline.publishing.plan import Plan, plan
 from syndb_pipeline.publishing.plan_text import in_words
 from syndb_pipeline.state.stage import Context
@@ -30,15 +31,24 @@ job.
 APPROVE, REJECT = "approve", "reject"
 """Names of the jobs that answer a plan; their ops are `<name>_plan`."""
 
-_LAUNCHPAD = "/locations/__repository__@dagster_defs/jobs/{job}/playground/setup?{query}"
+_LAUNCHPAD = "/locations/{served}/jobs/{job}/playground/setup?{query}"
 """Below the address at which the UI is open, whatever that is."""
 
 Metadata = dict[str, Any]
 
 
-def describe_plan(context: Context) -> Metadata:
-    """What the asset `package` shows of the plan, as it is now: where it would be sent, what it
-    changes there, its digest, and the two answers. Where there is no plan, the reason."""
+def describe_plan(context: Context, scope: Scope, run: dg.DagsterRun) -> Metadata:
+    """What the asset `package` shows of the plan, as it is now.
+
+    Args:
+        context: The dataset.
+        scope: The definitions that the asset is among.
+        run: The run that shows it.
+
+    Returns:
+        Where the plan would be sent, what it changes there, its digest, and the two answers. Where
+        there is no plan, the reason.
+    """
     try:
         current = plan(context)
     except PipelineError as error:
@@ -46,44 +56,56 @@ def describe_plan(context: Context) -> Metadata:
     return {
         "plan": dg.MetadataValue.md(_as_markdown(current)),
         "plan_digest": current.digest,
-        **_answers(context.config.name, current.digest),
+        **_answers(context.config.name, current.digest, scope, run),
     }
 
 
-def _answers(dataset: str, digest: str) -> Metadata:
+def _answers(dataset: str, digest: str, scope: Scope, run: dg.DagsterRun) -> Metadata:
     """Links that open the launchpad of a job with its config filled in, and the config of
     `publish`, to be pasted where a link cannot be followed."""
-    send = {"ops": {PUBLISH_OP: {"config": {"approve": digest, "approved_by": ""}}}}
+    send = {"ops": {scope.named(PUBLISH_OP): {"config": {"approve": digest, "approved_by": ""}}}}
     plan = {"dataset": dataset, "digest": digest, "by": ""}
-    keep = {"ops": {f"{APPROVE}_plan": {"config": plan}}}
-    refuse = {"ops": {f"{REJECT}_plan": {"config": plan | {"reason": ""}}}}
+    keep = {"ops": {scope.named(f"{APPROVE}_plan"): {"config": plan}}}
+    refuse = {"ops": {scope.named(f"{REJECT}_plan"): {"config": plan | {"reason": ""}}}}
+    config = {"config of publish": dg.MetadataValue.md(f"```yaml\n{_as_yaml(send)}```")}
+    if (served := _served(scope, run)) is None:
+        return config
+    partition = dataset if scope.partitions_def else None
     links = {
-        "approve and publish": _launchpad("publish", send, dataset),
-        "approve for later": _launchpad(APPROVE, keep),
-        "reject": _launchpad(REJECT, refuse),
+        "approve and publish": _launchpad(served, scope.named("publish"), send, partition),
+        "approve for later": _launchpad(served, scope.named(APPROVE), keep),
+        "reject": _launchpad(served, scope.named(REJECT), refuse),
     }
     return {
         answer: dg.MetadataValue.md(f"[open the launchpad, filled in]({link})")
         for answer, link in links.items()
-    } | {"config of publish": dg.MetadataValue.md(f"```yaml\n{_as_yaml(send)}```")}
+    } | config
 
 
-def shown(dataset: str) -> Metadata:
+def _served(scope: Scope, run: dg.DagsterRun) -> str | None:
+    """Repository and code location that the UI has the jobs of `scope` in; None for a run of
+    another project's definitions that was not started through a UI or daemon."""
+    if run.remote_job_origin:
+        origin = run.remote_job_origin.repository_origin
+        return f"{origin.repository_name}@{origin.code_location_origin.location_name}"
+    return None if scope.prefix else f"__repository__@{LOCATION}"
+
+
+def shown(dataset: str, scope: Scope) -> Metadata:
     """A link to what `describe_plan` shows of a dataset."""
-    address = f"/assets/package?view=events&partition={quote(dataset)}"
-    return {"plan": dg.MetadataValue.url(address)}
+    return {"plan": dg.MetadataValue.url(scope.page("package", dataset))}
 
 
 def _as_yaml(config: dict[str, Any]) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def _launchpad(job: str, config: dict[str, Any], partition: str | None = None) -> str:
+def _launchpad(served: str, job: str, config: dict[str, Any], partition: str | None = None) -> str:
     given = {"config": _as_yaml(config)}
     if partition:
         given |= {"tags[0][key]": "dagster/partition", "tags[0][value]": partition}
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in given.items())
-    return _LAUNCHPAD.format(job=job, query=query)
+    return _LAUNCHPAD.format(served=served, job=job, query=query)
 
 
 def _as_markdown(current: Plan) -> str:

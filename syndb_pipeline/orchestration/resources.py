@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 from pydantic import Field
@@ -19,6 +20,7 @@ from pydantic import Field
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.progress import told_in
 from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
@@ -50,9 +52,10 @@ def approved_how() -> How:
     return _command.get() or "ui"
 
 
-class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Settings of `pipeline.yaml` and the configs of the datasets. Read again at each use, so an
-    edit needs no reload; never holds data.
+class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Settings of `pipeline.yaml` and the configs of the datasets, for our assets and for any asset
+    of yours that asks for them. Read again at each use, so an edit needs no reload; never holds
+    data.
     """
 
     pipeline_file: str | None = Field(
@@ -84,22 +87,13 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return 0.0 if _command.get() else self.lock_wait_seconds
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PipelineResource]:
-        """Say in the run's tags which process it lives in, whoever started it, and how long it may
-        take.
-        """
-        if context.run is None or context.instance is None:
-            yield self
-            return
-        if (limit := self._limit(context.run.tags)) is not None:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SynDBResource]:
+        """Say in the run's tags how long it may take, whoever started it."""
+        limit = self._limit(context.run.tags) if context.run else None
+        if limit is not None and context.run and context.instance:
             seconds = f"{limit.total_seconds():.0f}"
             context.instance.add_run_tags(context.run.run_id, {"dagster/max_runtime": seconds})
-        try:
-            locking = self.settings().lock
-        except ConfigError:  # the steps say so
-            locking = None
-        with alive(context.instance, context.run.run_id, locking):
-            yield self
+        yield self
 
     def _limit(self, tags: Mapping[str, str]) -> timedelta | None:
         """How long the run with `tags` may take by its dataset's config."""
@@ -129,3 +123,32 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Context(
             config=self.dataset(name), settings=self.settings(), say=say, watch=told_in(say)
         )
+
+    def context_of(self, run: Any) -> Context:
+        """`context` for the dataset of a step; `run` is what Dagster gives the step."""
+        return self.context(run.partition_key, run.log.info)
+
+
+class PipelineResource(SynDBResource):
+    """That of our own deployment, each of whose runs lives in one process."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SynDBResource]:
+        """As its parent; the run's tags also say which process it lives in, so that one whose
+        process is gone can be closed. With another executor, each step would name its own.
+        """
+        with super().yield_for_execution(context):
+            if context.run is None or context.instance is None:
+                yield self
+                return
+            try:
+                locking = self.settings().lock
+            except ConfigError:  # the steps say so
+                locking = None
+            with alive(context.instance, context.run.run_id, locking):
+                yield self
+
+
+def pipeline_of(scope: Scope, context: Any) -> SynDBResource:
+    """The resource of `scope`, from what Dagster gives a step or a sensor."""
+    return cast(SynDBResource, getattr(context.resources, scope.resource))

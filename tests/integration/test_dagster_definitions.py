@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from dagster_defs import defs
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import build_defs, own_defs
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.rules.catalogue import FAMILIES
 from syndb_pipeline.stages.runner import STAGES
@@ -60,7 +60,7 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_seven_assets_in_a_row() -> None:
-    graph = build_defs().resolve_asset_graph()
+    graph = own_defs().resolve_asset_graph()
 
     known = {key.to_user_string() for key in graph.get_all_asset_keys()}
     assert known == {"lab_files", *ASSETS, "datasets"}
@@ -77,7 +77,7 @@ def test_seven_assets_in_a_row() -> None:
 
 def test_stages_may_follow_by_themselves() -> None:
     condition = dg.AutomationCondition.eager()
-    graph = build_defs(automation=condition).resolve_asset_graph()
+    graph = own_defs(automation_condition=condition).resolve_asset_graph()
 
     assert {
         key.to_user_string()
@@ -86,8 +86,51 @@ def test_stages_may_follow_by_themselves() -> None:
     } == set(STAGES) - {"ingest"}
 
 
+def test_several_sets_live_beside_what_another_project_has() -> None:
+    @dg.asset
+    def ingest(pipeline: dg.ResourceParam[str]) -> None: ...
+
+    theirs = dg.Definitions(
+        [ingest], resources={"pipeline": "another"}, executor=dg.multiprocess_executor
+    )
+    condition = dg.AutomationCondition.eager()
+    merged = dg.Definitions.merge(
+        theirs,
+        build_defs(prefix="fly", deps=["ingest"], automation_condition=condition),
+        build_defs(
+            prefix=["labs", "mouse"],
+            group="mice",
+            owners=["ada@example.org"],
+            partitions_def=dg.StaticPartitionsDefinition(["a", "b"]),
+            executor=dg.multiprocess_executor,
+            with_sensors=False,
+        ),
+    )
+
+    dg.Definitions.validate_loadable(merged)
+    assert merged.executor is dg.multiprocess_executor
+    executors = {job.name: job.executor_def.name for job in merged.resolve_all_job_defs()}
+    assert executors["fly_prepare"] == "in_process"
+    assert executors["labs_mouse_prepare"] == executors["labs_mouse_delete"] == "multiprocess"
+    graph = merged.resolve_asset_graph()
+    mouse, fly = (
+        graph.get(dg.AssetKey(["labs", "mouse", "package"])),
+        dg.AssetKey(["fly", "ingest"]),
+    )
+    assert (mouse.group_name, mouse.owners) == ("mice", ["ada@example.org"])
+    assert mouse.parent_keys == {dg.AssetKey(["labs", "mouse", "check_integrity"])}
+    assert graph.get(fly).parent_keys == {dg.AssetKey("ingest"), dg.AssetKey(["fly", "lab_files"])}
+    assert graph.get(fly).automation_condition == condition
+    assert graph.get(dg.AssetKey(["fly", "publish"])).automation_condition is None
+    assert {key.asset_key.path[0] for key in graph.asset_check_keys} == {"fly", "labs"}
+    assert {sensor.name for sensor in merged.sensors or []} == {
+        *("fly_discover_datasets", "fly_watch_files", "fly_run_schedules", "fly_notices"),
+        "labs_mouse_run_schedules",
+    }
+
+
 def test_columns_are_told_before_anything_ran() -> None:
-    graph = build_defs().resolve_asset_graph()
+    graph = own_defs().resolve_asset_graph()
     columns = {
         stage: {
             column.name: column
@@ -115,7 +158,7 @@ def test_columns_are_told_before_anything_ran() -> None:
 
 
 def test_checks_are_partitioned_and_those_of_the_verdict_block() -> None:
-    graph = build_defs().resolve_asset_graph()
+    graph = own_defs().resolve_asset_graph()
 
     checks = {key: graph.get(key) for key in graph.asset_check_keys}
 

@@ -27,13 +27,14 @@ from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.base import DatasetInfo
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.orchestration import progress
-from syndb_pipeline.orchestration.assets import ASSETS, PUBLISH, SETTLED_IN_THE_UI
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.assets import PUBLISH, assets, settled_in_the_ui
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
+from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import PipelineResource
-from syndb_pipeline.orchestration.unattended.sensors import run_schedules
+from syndb_pipeline.orchestration.unattended.sensors import sensors
 from syndb_pipeline.state.registry import register
 from tests.rest_lab import EVE, RestLab, Sandbox
 from tests.shortcuts import log_without_waiting
@@ -89,7 +90,7 @@ def run(
     lab: RestLab, job: str, config: dict[str, Any] | None = None, **options: Any
 ) -> dg.ExecuteInProcessResult:
     """Run a job as the UI would."""
-    definition = build_defs(pipeline_file(lab)).resolve_job_def(job)
+    definition = own_defs(pipeline_file(lab)).resolve_job_def(job)
     partition = None if job == "delete" else "night"
     with instance_of(lab) as instance:
         return definition.execute_in_process(
@@ -252,7 +253,7 @@ def test_no_retry_policy_repeats_a_publication(lab: RestLab, sandbox: Sandbox, f
         op_retry_policy=dg.RetryPolicy(max_retries=3, delay=0),
     )
     definitions = dg.Definitions(
-        assets=ASSETS,
+        assets=assets(OWN),
         jobs=[stubborn],
         resources={"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))},
     )
@@ -283,8 +284,8 @@ def test_a_person_settles_what_nobody_can_know(lab: RestLab, sandbox: Sandbox) -
     ran = lab.run("publish", "night.yaml")
 
     assert (unknown.exit, ran.code) == (Exit.UNKNOWN, Exit.UNKNOWN)
-    assert unknown.message.endswith(SETTLED_IN_THE_UI)
-    assert told(unknown.message.removesuffix(SETTLED_IN_THE_UI)) in told(ran.err)
+    assert unknown.message.endswith(settled_in_the_ui(OWN))
+    assert told(unknown.message.removesuffix(settled_in_the_ui(OWN))) in told(ran.err)
     arrived = run(lab, "publish", settled("arrived"))
     assert arrived.success
     [shown] = arrived.asset_materializations_for_node("publish_dataset")
@@ -320,7 +321,7 @@ def test_a_scheduled_run_waits_where_the_server_limits_it(
             )
             given = {"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))}
             with dg.build_sensor_context(instance, cursor, resources=given) as tick:
-                result = run_schedules(tick)
+                result = sensors(OWN)["run_schedules"](tick)
             assert isinstance(result, dg.SensorResult)
             cursor = result.cursor
             requests += result.run_requests or []

@@ -28,9 +28,9 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from syndb_pipeline.base.errors import ConfigError, Exit
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
-from syndb_pipeline.orchestration.jobs import prepare
+from syndb_pipeline.orchestration.jobs import PREPARE
 from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.publishing.plan import plan
@@ -184,7 +184,7 @@ def test_ingest_is_out_of_date_from_when_changed_files_are_seen_until_it_read_th
 ) -> None:
     lab.add("good")
     key, ingest = dg.AssetKey("lab_files"), dg.AssetKey("ingest")
-    definitions = build_defs(lab.pipeline_file)
+    definitions = own_defs(lab.pipeline_file)
     with lab.instance() as instance:
 
         def causes() -> list[tuple[str, dg.AssetKey | None]]:
@@ -622,5 +622,5 @@ def test_a_launch_in_a_fresh_process_is_quick_and_quiet(lab: Lab) -> None:
     assert len(done.stdout.split()) == 1
     with lab.instance() as instance:
         assert [(run.run_id, run.job_name, run.is_success) for run in instance.get_runs()] == [
-            (done.stdout.strip(), prepare.name, True)
+            (done.stdout.strip(), PREPARE, True)
         ]

@@ -19,22 +19,21 @@ import pytest
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.orchestration.failures import failure, show_tracebacks
+from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import DESTINATION
 from syndb_pipeline.orchestration.unattended.datasets import (
     SHOWN_IN_PLACE,
     datasets,
     describe_datasets,
 )
-from syndb_pipeline.orchestration.unattended.sensors import (
-    discover_datasets,
-    run_schedules,
-    watch_files,
-)
+from syndb_pipeline.orchestration.unattended.sensors import sensors
 from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.publishing.records import Compared, Decision, Hold, PublishRecords
 from syndb_pipeline.state.registry import claim, register
 from tests.dagster_lab import Lab, cells, make_lab
+
+discover_datasets, watch_files, run_schedules = sensors(OWN).values()
 
 
 @pytest.fixture
@@ -173,7 +172,7 @@ def test_the_asset_datasets_says_how_each_is_whenever_that_changed(
     assert waiting["dataset"] == "[manual](/assets/package?view=events&partition=manual)"
     assert "waits for a person" in waiting["why"] and "syndb-pipeline publish" in waiting["next"]
     assert events() == []
-    again = dg.materialize([datasets], instance=instance, resources={"pipeline": lab.pipeline})
+    again = dg.materialize([datasets(OWN)], instance=instance, resources={"pipeline": lab.pipeline})
     assert again.success
 
 

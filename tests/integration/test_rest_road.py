@@ -22,7 +22,7 @@ import yaml
 from benchmarks.generate import DATASET, rows_by_table, write_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.operating.launch import launch
@@ -251,7 +251,7 @@ def test_the_road_through_dagster(tmp_path: Path, packages: dict[str, str]) -> N
         with dg.DagsterInstance.local_temp(str(dagster_home(load_settings(settings)))) as instance:
 
             def run(job: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
-                definition = build_defs(settings).resolve_job_def(job)
+                definition = own_defs(settings).resolve_job_def(job)
                 partition = None if job == "delete" else "large"
                 return definition.execute_in_process(
                     instance=instance,

@@ -30,12 +30,12 @@ from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.base.system import quoted
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks, told_in
-from syndb_pipeline.orchestration.jobs import approval, prepare, prepare_and_publish
+from syndb_pipeline.orchestration.jobs import PREPARE, PREPARE_AND_PUBLISH, approval
 from syndb_pipeline.orchestration.operating.home import dagster_home
-from syndb_pipeline.orchestration.operating.up import LOCATION, open_ui
-from syndb_pipeline.orchestration.partitions import add_partition
+from syndb_pipeline.orchestration.operating.up import open_ui
+from syndb_pipeline.orchestration.partitions import LOCATION, add_partition
 from syndb_pipeline.orchestration.progress import drawn_by, told_by_bar
 from syndb_pipeline.orchestration.resources import commanded
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs, process_tags
@@ -171,11 +171,11 @@ def _instance(home: Path) -> dg.DagsterInstance:
 
 
 def _prepare() -> dg.JobDefinition:
-    return _job(prepare.name)
+    return _job(PREPARE)
 
 
 def _prepare_and_publish() -> dg.JobDefinition:
-    return _job(prepare_and_publish.name)
+    return _job(PREPARE_AND_PUBLISH)
 
 
 @cache
@@ -185,7 +185,7 @@ def _job(name: str) -> dg.JobDefinition:
     # own.
     usual = dg.colored_console_logger
     console = dg.LoggerDefinition(_console, usual.config_schema, usual.description)
-    return build_defs(loggers={"console": console}).resolve_job_def(name)
+    return own_defs(loggers={"console": console}).resolve_job_def(name)
 
 
 _say: ContextVar[Callable[[str], None]] = ContextVar("_say")

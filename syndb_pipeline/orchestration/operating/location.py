@@ -8,7 +8,7 @@ import gc
 
 import dagster as dg
 
-from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.definitions import own_defs
 
 # As for the command line (`syndb_pipeline.cli.main`); a run's process imports as much.
 gc.set_threshold(100_000, 20, 20)
@@ -17,4 +17,4 @@ gc.set_threshold(100_000, 20, 20)
 @dg.definitions
 def defs() -> dg.Definitions:
     """All definitions, for the pipeline.yaml that the command line would find."""
-    return build_defs()
+    return own_defs()

@@ -22,13 +22,11 @@ import yaml
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.partitions import LOCATION
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 3000
-LOCATION = "dagster_defs"
-"""Of the code, in every workspace: runs keep their place whoever serves the UI."""
-
 GRACE = 60.0
 """Seconds that runs in progress have to finish."""
 

@@ -10,18 +10,18 @@ a dataset is (`syndb_pipeline.publishing.overview`), or when it is looked at (`s
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dagster as dg
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.config.settings import PipelineSettings
-from syndb_pipeline.orchestration.assets import GROUP, OWNERS
 from syndb_pipeline.orchestration.failures import tell_failures
 from syndb_pipeline.orchestration.markdown import escaped
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.partitions import OWN, Scope
+from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.publishing.overview import Line, overview
 from syndb_pipeline.state.registry import configs
 
@@ -38,7 +38,7 @@ _PAGES = {"held": "package", "unpublished": "package", "rejected": "check_integr
 """The asset whose page says more of a dataset in a state; that of `publish` of every other."""
 
 
-def describe_datasets(lines: Sequence[Line]) -> dict[str, Any]:
+def describe_datasets(lines: Sequence[Line], scope: Scope = OWN) -> dict[str, Any]:
     """The overview as metadata: counts, and a table for each state, in as many parts as are needed
     for Dagster to show them in place."""
     counts = Counter(line.state for line in lines)
@@ -47,7 +47,7 @@ def describe_datasets(lines: Sequence[Line]) -> dict[str, Any]:
         "dagster/row_count": len(lines),
     }
     for state in counts:
-        rows = [_row(line) for line in lines if line.state == state]
+        rows = [_row(line, scope) for line in lines if line.state == state]
         for number, part in enumerate(_parts(rows), 1):
             name = state if number == 1 else f"{state} ({number})"
             metadata[name] = dg.MetadataValue.md("\n".join([*_HEAD, *part]))
@@ -60,8 +60,8 @@ _UNBROKEN = str.maketrans({"-": "\u2011"})
 _HEAD = ("|dataset|last success|why|next|", "|-|-|-|-|")
 
 
-def _row(line: Line) -> str:
-    page = f"/assets/{_PAGES.get(line.state, 'publish')}?view=events&partition={quote(line.name)}"
+def _row(line: Line, scope: Scope) -> str:
+    page = scope.page(_PAGES.get(line.state, "publish"), line.name)
     success = f"{line.last_success:%Y-%m-%d %H:%M}" if line.last_success else "never"
     late = ", late" if line.late else ""
     cells = [
@@ -90,28 +90,35 @@ def _parts(rows: Sequence[str]) -> Iterator[list[str]]:
         yield part
 
 
-@dg.asset(
-    name=DATASETS_ASSET,
-    group_name=GROUP,
-    owners=OWNERS,
-    description=(
-        "How every dataset is: what needs a person first, why, and what to type. Brought up to date"
-        " by the sensor `discover_datasets` when something changed, or by Materialize."
-    ),
-)
-def datasets(
-    context: dg.AssetExecutionContext, pipeline: PipelineResource
-) -> dg.MaterializeResult[None]:
-    with tell_failures():
-        context.add_asset_metadata(describe_datasets(overview(pipeline.settings())))
-        return dg.MaterializeResult()
+@cache
+def datasets(scope: Scope) -> dg.AssetsDefinition:
+    """The asset of `scope`."""
+
+    @dg.asset(
+        key=scope.key(DATASETS_ASSET),
+        group_name=scope.group,
+        owners=scope.owners,
+        required_resource_keys={scope.resource},
+        description=(
+            "How every dataset is: what needs a person first, why, and what to type. Brought up to"
+            " date by the sensor `discover_datasets` when something changed, or by Materialize."
+        ),
+    )
+    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        with tell_failures():
+            found = overview(pipeline_of(scope, context).settings())
+            context.add_asset_metadata(describe_datasets(found, scope))
+            return dg.MaterializeResult()
+
+    return run
 
 
-def changed(settings: PipelineSettings, cursor: str | None) -> tuple[Any, str]:
+def changed(settings: PipelineSettings, scope: Scope, cursor: str | None) -> tuple[Any, str]:
     """What a sensor reports of the asset when it looks again.
 
     Args:
         settings: The pipeline's.
+        scope: The definitions that the asset is among.
         cursor: What the look before gave.
 
     Returns:
@@ -125,8 +132,9 @@ def changed(settings: PipelineSettings, cursor: str | None) -> tuple[Any, str]:
     found = digest_of([line.model_dump(mode="json") for line in lines])
     if found == shown:
         return None, f"{now} {shown}"
-    metadata = describe_datasets(lines)
-    return dg.AssetMaterialization(DATASETS_ASSET, metadata=metadata), f"{now} {found}"
+    metadata = describe_datasets(lines, scope)
+    event = dg.AssetMaterialization(scope.key(DATASETS_ASSET), metadata=metadata)
+    return event, f"{now} {found}"
 
 
 def _traces(settings: PipelineSettings) -> Iterator[list[Any]]:

@@ -6,13 +6,16 @@ Belongs here: what their launchpads take. Does not: what an answer does
 
 # No `from __future__ import annotations`: Dagster reads the annotations of op functions as types.
 
+from functools import cache
+
 import dagster as dg
 from pydantic import Field
 
 from syndb_pipeline.base.system import user
 from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.plans import APPROVE, REJECT
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.publishing.holds import reject as keep_back
 from syndb_pipeline.publishing.plan import approve, plan
 
@@ -38,57 +41,59 @@ class RejectConfig(AnswerConfig):
     reason: str = Field(default="", description="Why, for whoever reads it later.")
 
 
-@dg.op(
-    name=f"{APPROVE}_plan",
-    description="Keep the approval of exactly this plan. Nothing is sent by it.",
-)
-def approve_plan(
-    context: dg.OpExecutionContext, config: AnswerConfig, pipeline: PipelineResource
-) -> None:
-    with tell_failures():
-        dataset = pipeline.context(config.dataset, context.log.info)
-        by = config.by or user()
-        kept = approve(dataset, plan(dataset), config.digest, by, "ui")
-        context.log.info(
-            f"{by} approved plan {kept.digest[:12]} of {dataset.config.name}. To send it, launch"
-            " the job `publish` for this dataset; a schedule or sensor that publishes it does so"
-            " at its next turn."
-        )
+@cache
+def decisions(scope: Scope) -> dict[str, dg.JobDefinition]:
+    """The jobs of `scope`, by their names in our own deployment."""
 
+    @dg.op(
+        name=scope.named(f"{APPROVE}_plan"),
+        required_resource_keys={scope.resource},
+        description="Keep the approval of exactly this plan. Nothing is sent by it.",
+    )
+    def approve_plan(context: dg.OpExecutionContext, config: AnswerConfig) -> None:
+        with tell_failures():
+            dataset = pipeline_of(scope, context).context(config.dataset, context.log.info)
+            by = config.by or user()
+            kept = approve(dataset, plan(dataset), config.digest, by, "ui")
+            context.log.info(
+                f"{by} approved plan {kept.digest[:12]} of {dataset.config.name}. To send it,"
+                f" launch the job `{scope.named('publish')}` for this dataset; a schedule or sensor"
+                " that publishes it does so at its next turn."
+            )
 
-@dg.op(
-    name=f"{REJECT}_plan",
-    description="Keep that this plan is not to be sent, until its content changes.",
-)
-def reject_plan(
-    context: dg.OpExecutionContext, config: RejectConfig, pipeline: PipelineResource
-) -> None:
-    with tell_failures():
-        dataset = pipeline.context(config.dataset, context.log.info)
-        by = config.by or user()
-        held = keep_back(dataset, config.digest, by, "ui", config.reason)
-        context.log.info(
-            f"{by} rejected plan {held.plan[:12]} of {dataset.config.name}; it is not sent."
-        )
+    @dg.op(
+        name=scope.named(f"{REJECT}_plan"),
+        required_resource_keys={scope.resource},
+        description="Keep that this plan is not to be sent, until its content changes.",
+    )
+    def reject_plan(context: dg.OpExecutionContext, config: RejectConfig) -> None:
+        with tell_failures():
+            dataset = pipeline_of(scope, context).context(config.dataset, context.log.info)
+            by = config.by or user()
+            held = keep_back(dataset, config.digest, by, "ui", config.reason)
+            context.log.info(
+                f"{by} rejected plan {held.plan[:12]} of {dataset.config.name}; it is not sent."
+            )
 
+    @dg.job(
+        name=scope.named(APPROVE),
+        executor_def=scope.executor,
+        description=(
+            "Approve a plan, so that it may be sent later. To approve and send at once, launch"
+            " `publish` with the digest."
+        ),
+    )
+    def approve_job() -> None:
+        approve_plan()
 
-@dg.job(
-    name=APPROVE,
-    description=(
-        "Approve a plan, so that it may be sent later. To approve and send at once, launch"
-        " `publish` with the digest."
-    ),
-)
-def approve_job() -> None:
-    approve_plan()
+    @dg.job(
+        name=scope.named(REJECT),
+        executor_def=scope.executor,
+        description=(
+            "Reject a plan: it is not sent until its content changes or somebody approves it."
+        ),
+    )
+    def reject_job() -> None:
+        reject_plan()
 
-
-@dg.job(
-    name=REJECT,
-    description="Reject a plan: it is not sent until its content changes or somebody approves it.",
-)
-def reject_job() -> None:
-    reject_plan()
-
-
-DECISIONS = [approve_job, reject_job]
+    return {APPROVE: approve_job, REJECT: reject_job}

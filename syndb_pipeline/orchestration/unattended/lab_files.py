@@ -19,8 +19,8 @@ from syndb_pipeline.base.progress import amount
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.orchestration.failures import tell_failures
 from syndb_pipeline.orchestration.markdown import markdown_table
-from syndb_pipeline.orchestration.partitions import DATASETS
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.partitions import Scope
+from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.orchestration.unattended.watching import Glance, glance
 from syndb_pipeline.state.registry import read_configs
 
@@ -29,11 +29,13 @@ LAB_FILES = "lab_files"
 _COLUMNS = (("table", "string"), ("files", "int"), ("size", "int"), ("last written", "string"))
 
 
-def lab_files(**attributes: Any) -> dg.AssetsDefinition:
-    """The asset; `attributes` are those of its `AssetSpec`."""
+def lab_files(scope: Scope) -> dg.AssetsDefinition:
+    """The asset of `scope`."""
     spec = dg.AssetSpec(
-        LAB_FILES,
-        partitions_def=DATASETS,
+        scope.key(LAB_FILES),
+        partitions_def=scope.partitions_def,
+        group_name=scope.group,
+        owners=scope.owners,
         kinds={"file"},
         skippable=True,
         description=(
@@ -41,42 +43,43 @@ def lab_files(**attributes: Any) -> dg.AssetsDefinition:
             " that read them, or by Observe. When one has another size or time of change since"
             " ingest read it, ingest is out of date."
         ),
-        **attributes,
     )
 
-    def observe(
-        context: dg.AssetExecutionContext, pipeline: PipelineResource
-    ) -> Iterator[dg.ObserveResult]:
+    def observe(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         with tell_failures():
-            for name, config in read_configs(pipeline.settings()).items():
+            for name, config in read_configs(pipeline_of(scope, context).settings()).items():
                 chosen = not context.has_partition_key or context.partition_key == name
                 if chosen and isinstance(config, DatasetConfig):
-                    context.log_event(observation(spec.key, name, glance(config)))
+                    context.log_event(observation(scope, name, glance(config)))
         # Observe gives no partition, and a result is of the run's partition.
         yield from ()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # in Dagster 1.13
-        made = dg.multi_observable_source_asset(name=f"observe_{LAB_FILES}", specs=[spec])
+        made = dg.multi_observable_source_asset(
+            name=scope.named(f"observe_{LAB_FILES}"),
+            specs=[spec],
+            required_resource_keys={scope.resource},
+        )
     asset: dg.AssetsDefinition = made(observe)
     return asset
 
 
-def seen_by(context: dg.AssetExecutionContext, config: DatasetConfig) -> None:
+def seen_by(context: dg.AssetExecutionContext, config: DatasetConfig, scope: Scope) -> None:
     """Note that the asset of `context`, which depends on `lab_files`, is about to read the files as
     they are now.
     """
-    key = dg.AssetKey([*context.asset_key.path[:-1], LAB_FILES])
-    context.log_event(observation(key, config.name, glance(config)))
+    context.log_event(observation(scope, config.name, glance(config)))
     # Dagster took note of what the asset depends on before the step began.
-    context.get_step_execution_context().wipe_input_asset_version_info(key)
+    step = context.get_step_execution_context()
+    step.wipe_input_asset_version_info(scope.key(LAB_FILES))
 
 
-def observation(key: dg.AssetKey, dataset: str, seen: Glance) -> dg.AssetObservation:
-    """That the files of a dataset were seen as they are; `key` is that of `lab_files`."""
+def observation(scope: Scope, dataset: str, seen: Glance) -> dg.AssetObservation:
+    """That the files of a dataset were seen as they are."""
     return dg.AssetObservation(
-        key,
-        partition=dataset,
+        scope.key(LAB_FILES),
+        partition=dataset if scope.partitions_def else None,
         tags={
             "dagster/data_version": seen.version,
             "dagster/data_version_is_user_provided": "true",

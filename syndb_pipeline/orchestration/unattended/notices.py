@@ -7,22 +7,37 @@ Belongs here: asking for it once a minute. Does not: what is said, and to whom
 # No `from __future__ import annotations`: Dagster reads the annotations of sensor functions as
 # types.
 
+from functools import cache
+
 import dagster as dg
 
 from syndb_pipeline.base.errors import PipelineError
-from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.partitions import Scope
+from syndb_pipeline.orchestration.resources import SynDBResource, pipeline_of
 from syndb_pipeline.report.notify import notify
 
 
-@dg.sensor(
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description=(
-        "Sends what became of datasets to everyone that `notify` in pipeline.yaml names. Starts no"
-        " run, and has nothing to do where nobody is named."
-    ),
-)
-def notices(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
+@cache
+def notices(scope: Scope) -> dg.SensorDefinition:
+    """The sensor of `scope`."""
+
+    @dg.sensor(
+        name=scope.named("notices"),
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={scope.resource},
+        description=(
+            "Sends what became of datasets to everyone that `notify` in pipeline.yaml names. Starts"
+            " no run, and has nothing to do where nobody is named."
+        ),
+    )
+    def look(context: dg.SensorEvaluationContext, **_: object) -> dg.SkipReason:
+        return _notify(context, pipeline_of(scope, context))
+
+    return look
+
+
+def _notify(context: dg.SensorEvaluationContext, pipeline: SynDBResource) -> dg.SkipReason:
     said: list[str] = []
     try:
         settings = pipeline.settings()

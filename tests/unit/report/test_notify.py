@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.orchestration.unattended.notices import notices
 from syndb_pipeline.publishing.overview import Line
@@ -363,8 +364,8 @@ def test_a_dataset_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         dg.instance_for_test() as instance,
         dg.build_sensor_context(instance, resources={"pipeline": resource}) as context,
     ):
-        assert "guide: recovered" in str(notices(context).skip_message)  # type: ignore[union-attr]
-        assert "Nothing new" in str(notices(context).skip_message)  # type: ignore[union-attr]
+        assert "guide: recovered" in str(notices(OWN)(context).skip_message)  # type: ignore[union-attr]
+        assert "Nothing new" in str(notices(OWN)(context).skip_message)  # type: ignore[union-attr]
     assert lines_of(said)[0]["title"] == "guide: recovered"
 
     tested = lab.call("notify", "--test")
