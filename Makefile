@@ -144,7 +144,7 @@ lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both loc
 	$(PIP) install --quiet 'pip-tools>=7.5'
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --no-strip-extras --extra sandbox --extra operate --output-file requirements.lock pyproject.toml
 	sed -E 's/^([a-z0-9-]+)\[[a-z,]+\]/\1/; s/ \\$$//; /--hash=/d' requirements.lock > $(VENV)/constraints.txt
-	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --no-strip-extras --extra dev --extra sandbox --extra operate --extra cluster --constraint $(VENV)/constraints.txt --output-file requirements-dev.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --no-strip-extras --extra dev --extra docs --extra sandbox --extra operate --extra cluster --constraint $(VENV)/constraints.txt --output-file requirements-dev.lock pyproject.toml
 	@! grep -nE '(https?|file)://' requirements.lock requirements-dev.lock || { echo "A lock file holds an address." >&2; exit 1; }
 
 clean: ## Remove what make and the tools have written; state in .syndb stays
