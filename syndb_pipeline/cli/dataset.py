@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from uuid import uuid4
 
 import typer
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from syndb_pipeline.state.store import VerdictRecord
 
 _WIDTH: Final = 80
+
+StageName = Literal[
+    "ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package"
+]
 
 _ANSWERS: Final = ("approve", "reject")
 """The commands that answer a held plan."""
@@ -208,6 +212,54 @@ def explain(
     from syndb_pipeline.report.terminal import explain as print_page
 
     print_page(terminal.console(), code)
+
+
+def prepare(
+    config: Config,
+    settings: Settings = None,
+    first: Annotated[
+        StageName, typer.Option("--from", metavar="STAGE", help="The first that runs.")
+    ] = "ingest",
+    last: Annotated[
+        StageName, typer.Option("--until", metavar="STAGE", help="The last that runs.")
+    ] = "package",
+    as_json: AsJson = False,
+) -> None:
+    """Run the stages from the files to the package, or some of them. What is unchanged is left.
+
+    The stages are ingest, validate, assign_ids, join_relations,
+    check_integrity and package. Those before --from are left as they are, even
+    where the lab's files have changed since.
+    """
+    context, order = terminal.open_context(config, settings), get_args(StageName)
+    with context.store.lock():
+        records = terminal.run_stages(context, last, first)
+    if not records:
+        raise ConfigError(
+            f"{first} comes after {last}, so nothing was run.",
+            next_step=f"Their order is: {', '.join(order)}",
+        )
+    record = context.verdict if records[-1].stage == "package" else records[-1]
+    following = f"syndb-pipeline plan {config}"
+    if rejected := getattr(record.details, "verdict", "") == "rejected":
+        following = terminal.correct(config)
+    elif record is records[-1]:
+        following = f"syndb-pipeline stage {order[order.index(record.stage) + 1]} {config}"
+    terminal.report(context, record, as_json, following, digest=record.digest, stage=record.stage)
+    if rejected:
+        raise typer.Exit(Exit.REJECTED)
+
+
+def stage(
+    name: Annotated[
+        StageName, typer.Argument(metavar="STAGE", help="Its name; they are in prepare --help.")
+    ],
+    config: Config,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one stage on what the stage before it left, and say what it found."""
+    prepare(config, settings, name, name, as_json)
 
 
 def plan(config: Config, settings: Settings = None, as_json: AsJson = False) -> None:

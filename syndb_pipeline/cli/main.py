@@ -189,14 +189,28 @@ def ui(
 
 def schema(
     what: Annotated[
-        str, typer.Argument(help="dataset or pipeline (JSON Schema), or tables (Markdown).")
+        str,
+        typer.Argument(help="dataset or pipeline (JSON Schema), tables (Markdown), or words."),
     ] = "dataset",
+    name: Annotated[
+        str | None, typer.Argument(help="A table, e.g. synapse, or a key, e.g. animal.")
+    ] = None,
 ) -> None:
-    """Print the JSON Schema of a config, or the dictionary of SynDB's tables and columns."""
+    """Print the JSON Schema of a config, SynDB's tables and columns, or the words it knows."""
+    from syndb_pipeline.config.yaml_file import suggestion
+    from syndb_pipeline.contract import vocabularies
+    from syndb_pipeline.contract.tables import TABLES
+
+    words = vocabularies.CONFIG_WORDS | vocabularies.VOCABULARIES
+    known = {key.split()[-1]: words[key] for key in words}
+    if name is not None and name not in (among := known if what == "words" else TABLES):
+        raise ConfigError(f"There is no {name!r}; {suggestion(name, among)}")
     if what == "tables":
         from syndb_pipeline.contract.schema import data_dictionary
 
-        typer.echo(data_dictionary())
+        typer.echo(data_dictionary(name))
+    elif what == "words":
+        typer.echo("\n".join(known[name] if name else known))
     elif what in ("dataset", "pipeline"):
         from syndb_pipeline.config.json_schema import schema_text
         from syndb_pipeline.destinations import Settings as Destined
@@ -204,7 +218,7 @@ def schema(
         typer.echo(schema_text(what, Destined))
     else:
         raise ConfigError(
-            f"There is no schema {what!r}.", next_step="Choose dataset, pipeline or tables."
+            f"There is no schema {what!r}.", next_step="Choose dataset, pipeline, tables or words."
         )
 
 
@@ -215,6 +229,8 @@ COMMANDS = {
         dataset.report,
         dataset.apply_fixes,
         dataset.explain,
+        dataset.prepare,
+        dataset.stage,
         dataset.plan,
     ),
     "Publish it": (dataset.approve, dataset.reject, dataset.publish, dataset.run),
@@ -240,7 +256,6 @@ app = typer.Typer(
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _panel, _commands in COMMANDS.items():
@@ -250,7 +265,7 @@ for _panel, _commands in COMMANDS.items():
 
 @app.callback(invoke_without_command=True)
 def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)

@@ -160,7 +160,7 @@ def prepared(
         verdict = context.verdict
         if verdict.details.accepted:
             return verdict, planned(context)
-    report(context, verdict, as_json, _correct(here(context.config.path)))
+    report(context, verdict, as_json, correct(here(context.config.path)))
     raise typer.Exit(Exit.REJECTED)
 
 
@@ -169,7 +169,7 @@ def here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _correct(config: Path) -> str:
+def correct(config: Path) -> str:
     return f"correct the tables, then: syndb-pipeline check {config}"
 
 
@@ -191,7 +191,7 @@ def check(
         record = context.verdict
         html = write_report(context)
     accepted = record.details.accepted
-    following = f"syndb-pipeline plan {config}" if accepted else _correct(config)
+    following = f"syndb-pipeline plan {config}" if accepted else correct(config)
     report(context, record, as_json, following, digest=record.digest, html=html, **more)
     if judged:
         judged(context, record)
@@ -230,7 +230,7 @@ def ask_approval(context: Context, current: Plan) -> str | None:
 
 def report(
     context: Context,
-    record: VerdictRecord,
+    record: Record,
     as_json: bool,
     following: str,
     *,
@@ -247,11 +247,11 @@ def report(
 
     print_report(
         console(),
-        verdict=record.details.verdict,
+        verdict=getattr(record.details, "verdict", record.stage),
         name=context.config.name,
         tables=record.tables,
         findings=record.findings,
-        relations=relations_of(record.details.relations),
+        relations=relations_of(getattr(record.details, "relations", {})),
         next_step=following,
         html=html,
         config=here(context.config.path),
@@ -259,7 +259,7 @@ def report(
 
 
 def print_json(
-    record: VerdictRecord | None,
+    record: Record | None,
     *,
     digest: str | None = None,
     receipt: Receipt | None = None,
@@ -272,7 +272,7 @@ def print_json(
     from syndb_pipeline.report.terminal import as_json
     from syndb_pipeline.state.results import relations_of
 
-    verdict = record.details.verdict if record else None
+    verdict = getattr(record.details, "verdict", None) if record else None
     following = Exit.REJECTED if verdict == "rejected" else Exit.OK
     content = as_json(
         verdict=verdict,
@@ -282,7 +282,9 @@ def print_json(
         receipt=receipt.model_dump(mode="json") if receipt else None,
         exit=int(following if exit_code is None else exit_code),
         relations=(
-            [each.as_json() for each in relations_of(record.details.relations)] if record else []
+            [each.as_json() for each in relations_of(getattr(record.details, "relations", {}))]
+            if record
+            else []
         ),
         **more,
     )

@@ -94,9 +94,9 @@ def _rules(column: Column) -> Iterator[str]:
         yield f"a `cid` of {', '.join(column.targets)}"
 
 
-def data_dictionary() -> str:
+def data_dictionary(table: str | None = None) -> str:
     """The contract as a Markdown page: every table and column with type, unit, bounds, vocabulary
-    and source, then the vocabularies.
+    and source, then the vocabularies; or the part of it that is about one table.
     """
     from jinja2 import Environment, PackageLoader  # no stage writes a page
 
@@ -106,12 +106,8 @@ def data_dictionary() -> str:
         rules=_rules,
         vocabularies=vocabularies.VOCABULARIES,
         aliases=vocabularies.ALIASES,
-        config_words={
-            "animal": vocabularies.ANIMALS,
-            "brain_regions: structure": vocabularies.BRAIN_STRUCTURES,
-            "brain_regions: direction": vocabularies.DIRECTIONS,
-            "mutations: expression": vocabularies.GENE_EXPRESSIONS,
-            "license": [*vocabularies.LICENSES, *vocabularies.SPDX_LICENSES],
-        },
+        config_words=vocabularies.CONFIG_WORDS,
     )
+    if table is not None:
+        page = f"## {table}\n" + page.partition(f"## {table}\n")[2].partition("\n#")[0]
     return f"{page.rstrip()}\n"

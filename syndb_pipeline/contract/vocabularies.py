@@ -159,6 +159,16 @@ SPDX_LICENSES: Final[dict[str, str]] = {
 """SPDX identifier -> SynDB's licence name (spdx.org/licenses)."""
 
 
+CONFIG_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "animal": (*ANIMALS,),
+    "brain_regions: structure": BRAIN_STRUCTURES,
+    "brain_regions: direction": DIRECTIONS,
+    "mutations: expression": GENE_EXPRESSIONS,
+    "license": (*LICENSES, *SPDX_LICENSES),
+}
+"""Key below `dataset:` of a YAML -> its words."""
+
+
 def nearest_structures(structure: str) -> list[str]:
     """Up to three of `BRAIN_STRUCTURES` that may be meant by another word: the one it abbreviates,
     else the most alike.

@@ -144,6 +144,7 @@ def print_report(
     """Print a check's tables, references, findings by severity, verdict and next command.
 
     Args:
+        verdict: Of the dataset; the name of the stage where that gives none.
         name: Of the dataset.
         html: Where the HTML report is.
         config: Path of the dataset's YAML, for the command that writes the rows to correct.

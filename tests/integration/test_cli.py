@@ -14,13 +14,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import duckdb
 import pytest
 import yaml
 
+from syndb_pipeline.cli.dataset import StageName
 from tests.command_line import Lab, Ran, Terminal
 
 GUIDE = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a41"
@@ -40,7 +41,7 @@ FINDING_KEYS = {
 }
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
-    *("init", "check", "report", "explain", "plan", "approve", "reject"),
+    *("init", "check", "report", "explain", "prepare", "stage", "plan", "approve", "reject"),
     *("publish", "run", "status", "history", "diff"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("up", "ui", "notify", "metrics", "prune", "demo", "sandbox", "schema"),
@@ -111,7 +112,11 @@ def states(ran: Ran) -> dict[str, str]:
         ("check absent.yaml", "absent.yaml: there is no such file"),
         ("check axon.csv", "axon.csv: expected `dataset:` and `tables:`"),
         ("check guide.yaml --settings absent.yaml", "absent.yaml"),
-        ("schema nonsense", "Choose dataset, pipeline or tables"),
+        ("schema tables synaps", "did you mean synapse?"),
+        ("schema words xyz", "allowed: animal"),
+        ("prepare guide.yaml --from validate --until ingest", "validate comes after ingest"),
+        ("stage nonsense guide.yaml", "'nonsense' is not one of 'ingest', 'validate'"),
+        ("schema nonsense", "Choose dataset, pipeline, tables or words"),
         ("explain SYN-ID-02", "Did you mean SYN-ID-002"),
         ("delete absent.yaml", "absent.yaml"),
         ("datasets --destination nowhere", "nowhere"),
@@ -302,7 +307,7 @@ def test_a_run_shares_its_state_with_the_command_line_and_is_named(lab: Lab) -> 
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("arguments", ["--help", "run -h", "--version"])
+@pytest.mark.parametrize("arguments", ["--help", "run -h", "-V"])
 def test_help_within_a_second(lab: Lab, arguments: str) -> None:
     times = []
     for _ in range(3):
@@ -533,3 +538,50 @@ def test_schema_prints_json_schemas_and_the_dictionary_of_tables(lab: Lab) -> No
     for what in ("dataset", "pipeline"):
         assert json.loads(lab.call("schema", what).out)["type"] == "object"
     assert "distance_to_active_zone" in lab.call("schema", "tables").out
+    part = lab.call("schema", "tables", "synapse").out
+    assert part.startswith("## synapse\n")
+    assert "cleft_score" in part
+    assert "distance_to_active_zone" not in part + "".join(re.findall("^#[^#].*", part, re.M))
+    names = lab.call("schema", "words").out.split()
+    assert "MUS_MUSCULUS" in lab.call("schema", "words", "animal").out.split()
+    for name in names:
+        assert lab.call("schema", "words", name).out.strip()
+
+
+def test_one_stage_or_some_of_them(lab: Lab) -> None:
+    assert get_args(StageName) == tuple(STAGES)
+    early = lab.call("stage", "validate", "guide.yaml")
+    assert (early.code, "validate needs ingest" in early.err) == (1, True)
+
+    half = lab.call("prepare", "guide.yaml", "--until", "assign_ids", "--json")
+    assert list(states(half)) == ["ingest", "validate", "assign_ids"]
+    assert (half.report["stage"], half.report["verdict"]) == ("assign_ids", None)
+    alone = lab.call("stage", "join_relations", "guide.yaml")
+    assert states(alone) == {"join_relations": "done"}
+    assert "JOIN_RELATIONS guide: no findings" in alone.out
+    assert "Next: syndb-pipeline stage check_integrity guide.yaml" in alone.out
+    assert fits(alone)
+
+    whole = lab.call("prepare", "guide.yaml")
+    assert "ACCEPTED guide" in whole.out
+    assert [stage for stage, how in states(whole).items() if how == "done"] == [*STAGES][-2:]
+
+    (lab.folder / "axon.csv").write_text("cid\n")
+    assert states(lab.call("stage", "validate", "guide.yaml")) == {"validate": "unchanged"}
+    rest = lab.call("prepare", "guide.yaml", "--from", "validate", "--json")
+    assert (rest.report["verdict"], list(states(rest))) == ("accepted", [*STAGES][1:])
+    assert lab.call("plan", "guide.yaml").code == 3, "the package is not taken for the new file's"
+    assert lab.call("prepare", "broken.yaml").code == 3
+    assert lab.call("stage", "package", "broken.yaml").code == 3
+
+
+def test_a_shell_completes_commands_and_stages(lab: Lab) -> None:
+    variables = {"_SYNDB_PIPELINE_COMPLETE": "complete_bash"}
+    for typed, offered in (
+        ("syndb-pipeline sche", "schema"),
+        ("syndb-pipeline stage va", "validate"),
+    ):
+        count = str(len(typed.split()) - 1)
+        ran = lab.call(**variables, COMP_WORDS=typed, COMP_CWORD=count)
+        assert ran.out.split() == [offered]
+    assert "_SYNDB_PIPELINE_COMPLETE" in lab.call("--show-completion", "bash").out
