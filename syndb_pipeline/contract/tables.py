@@ -169,6 +169,19 @@ SERVER_COLUMNS: Final = frozenset({"dataset_id", "s3_mesh_location", "s3_swb_loc
 route).
 """
 
+GENERATION_2: Final = {
+    "neuron": frozenset(
+        {"name", "brain_structure", "species", "majority_neurotransmitter"}
+        | {"cell_type", "cell_class", "cell_subclass"}
+        | {"gaba_avg", "acetylcholine_avg", "glutamate_avg", "octopamine_avg"}
+        | {"serotonin_avg", "dopamine_avg", "tyramine_avg", "betaine_avg"}
+        | {"surface_area", "max_axis_length", "volume"}
+    )
+}
+"""Columns by table that SynDB's `/v1` has and its REST contract 0.7.2 has not, as far as SynDB's
+documentation site shows them (retrieved 2026-11-30).
+"""
+
 PUBLISHED_RELATION_COLUMNS: Final = ("parent_id", "parent_enum", "neuron_id")
 
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.no_value import OF_PROGRAMS
-from syndb_pipeline.contract.tables import SERVER_COLUMNS, Column, Table
-from syndb_pipeline.contract.vocabularies import nearest
+from syndb_pipeline.contract.tables import GENERATION_2, SERVER_COLUMNS, Column, Table
 from syndb_pipeline.readers.casts import WHITE_SPACE
 from syndb_pipeline.readers.part import Problem
+from syndb_pipeline.readers.similar_names import near_names, spelling
 from syndb_pipeline.rules.finding import Example
 
 JOINTS: Final = (",", ";", "\t", "|")
@@ -223,59 +223,6 @@ MAX_NAMED: Final = 20
 _COMPARED: Final = 500
 """Unknown columns whose spelling is compared with SynDB's."""
 
-_MISSPELT: Final = 0.8
-"""How alike two names must be, by difflib's ratio, to be one name with a slip of the pen:
-`presynapse_id` and `pre_synapse_id`.
-"""
-
-_UNITS: Final = frozenset(
-    {"nm", "um", "µm", "μm", "mm", "cm", "pm", "nm2", "nm3", "um2", "um3", "µm2", "µm3"}
-    | {"px", "pixel", "pixels", "voxels", "vx", "micron", "microns"}
-)
-"""Words of a column's name that say in what it was measured, not what."""
-
-_MEANINGS: Final = {"cell": "neuron"}
-"""Words of labs that mean one of SynDB's."""
-
-
-def _spelling(name: str) -> str:
-    return re.sub(r"[\W_]+", "_", name.casefold())
-
-
-def _words(name: str) -> frozenset[str]:
-    """The words of a name, those of units apart: `Major_Length_um` has major and length,
-    `neuronType (nm)` neuron and type.
-    """
-    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).casefold())
-    return frozenset(_MEANINGS.get(word, word) for word in words if word not in _UNITS)
-
-
-def _near(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
-    """Up to three of `known`, names with their other spellings, that `name` may mean, the likeliest
-    first.
-
-    A name is near when it is spelt nearly alike, or when all words of one are in the other: `x` or
-    `soma centroid x` and `centroid_x`, but not `Major_Length_um` and `parent_enum`, which merely
-    have letters in common.
-    """
-    own, words = _spelling(name), _words(name)
-    spellings: dict[str, str] = {}
-    for candidate in known:
-        spellings.setdefault(_spelling(candidate), candidate)
-    alike = [spellings[hit] for hit in nearest(own, spellings, 3, _MISSPELT)]
-    within = []
-    for candidate, others in known.items():
-        sets = filter(None, map(_words, (candidate, *others)))
-        if words and any(some <= words or words <= some for some in sets):
-            within.append(candidate)
-    within.sort(
-        key=lambda candidate: (
-            not _spelling(candidate).endswith(f"_{own}"),
-            len(_words(candidate) ^ words),
-        )
-    )
-    return list(dict.fromkeys([*alike, *within]))[:3]
-
 
 def match(file: str, names: Sequence[str], table: Table, config: TableConfig) -> Match:
     """The columns of `file` called `names`, as SynDB's; with every problem the header has, not only
@@ -287,6 +234,7 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
         return Match({}, tuple(header.problems), complete=False)
     header.report_unnamed_and_repeated()
     unknown = header.claim()
+    header.report_later(unknown)
     header.report_unknown(unknown)
     targets = {}
     for target, indexes in header.claims.items():
@@ -297,7 +245,7 @@ def match(file: str, names: Sequence[str], table: Table, config: TableConfig) ->
             header.report("SYN-COL-005", target, names=", ".join(claimed_by))
     required = {column.name for column in table.columns.values() if column.required}
     # `CID` for cid is said above to be an unknown column, with the same fix.
-    said = {_spelling(name) for name in unknown} | {*header.claims}
+    said = {spelling(name) for name in unknown} | {*header.claims}
     for name in (name for name in table.columns if name in required - said):
         header.report_required(name, unknown)
     header.report_config_names()
@@ -390,7 +338,32 @@ class _Header:
         return list(unknown)
 
     def _near_columns(self, name: str) -> list[str]:
-        return _near(name, {column.name: column.aliases for column in self.table.columns.values()})
+        return near_names(
+            name, {column.name: column.aliases for column in self.table.columns.values()}
+        )
+
+    def report_later(self, names: list[str]) -> None:
+        """Report those of `names` that only SynDB's generation 2 has, and take them out of it."""
+        later = [name for name in names if spelling(name) in GENERATION_2.get(self.table.name, ())]
+        names[:] = [name for name in names if name not in later]
+        if not later:
+            return
+        it, are = ("them", "are") if len(later) > 1 else ("it", "is")
+        advice = f"Nothing to do; keep {it} in the file."
+        for name in later:
+            free = [near for near in self._near_columns(name)[:2] if near not in self.claims]
+            if free:
+                # Nothing to paste: only the lab knows which it is.
+                where = f"under `columns` of {self.table.name}"
+                advice += f" If {name} is {' or '.join(free)}, map it {where}."
+        self.report(
+            "SYN-COL-008",
+            later[0],
+            len(later),
+            names=_first_of(later),
+            are=are,
+            advice=advice,
+        )
 
     def report_unknown(self, names: list[str]) -> None:
         """Report each column called `names`, which mean nothing, with lines for the config that can
@@ -398,12 +371,12 @@ class _Header:
         """
         table, config = self.table, self.config
         taken = {target: self.names[indexes[0]] for target, indexes in self.claims.items()}
-        spelt = Counter(map(_spelling, names))
+        spelt = Counter(map(spelling, names))
         # `Parent ID` leaves no doubt, unless another column is spelt so too.
         plain = {
             name: target
             for name in names
-            for target in [_spelling(name)]
+            for target in [spelling(name)]
             if target in table.columns and target not in taken and spelt[target] == 1
         }
         near = {name: self._near_columns(name) for name in names[:_COMPARED]}
@@ -475,7 +448,7 @@ class _Header:
             *((name, "key", claimed) for name in config.key if name not in claimed),
         ]
         for name, key, present in lacking:
-            near = _nearest(_near(name, dict.fromkeys(present, ())))
+            near = _nearest(near_names(name, dict.fromkeys(present, ())))
             advice = f"Correct the name in `tables.{self.table.name}.{key}`, or take it out there."
             self.report("SYN-COL-006", name, key=key, near=near, advice=advice)
 

@@ -311,4 +311,15 @@ COLUMNS = (
         tables={"neuron": "neuron.csv", "dendrite": "axon.csv", "axon": "axon.csv"},
         first="axon.csv",
     ),
+    WrongInput(
+        "SYN-COL-008",
+        "Neurons with their class, and with the volume that the mesh encloses.",
+        {
+            "neuron.csv": "cid,cable_length,cell_class,volume\n"
+            "n1,52000,sensory,1.1e9\nn2,61500,motor,1.3e9\n"
+        },
+        tables={"neuron": "neuron.csv"},
+        first="neuron.csv, row 1, column cell_class",
+        count=2,
+    ),
 )
