@@ -20,7 +20,6 @@ from syndb_pipeline.orchestration.operating.prune import prune_job, prune_schedu
 from syndb_pipeline.orchestration.partitions import DATASETS, GROUP, OWN, OWNERS, Scope
 from syndb_pipeline.orchestration.resources import PipelineResource, SynDBResource
 from syndb_pipeline.orchestration.unattended.datasets import datasets
-from syndb_pipeline.orchestration.unattended.notices import notices
 from syndb_pipeline.orchestration.unattended.sensors import sensors
 
 
@@ -57,7 +56,7 @@ def build_defs(
             those from validate on, and ingest where it has deps. Publish is left to jobs.
         with_sensors: Whether there are the sensors that find datasets, watch their files and notify
             people.
-        with_schedules: Whether there is the sensor that keeps each dataset's `schedule`.
+        with_schedules: Whether a sensor keeps each dataset's `schedule`.
 
     Returns:
         The definitions, without an executor of their own.
@@ -73,13 +72,10 @@ def build_defs(
         partitions_def=partitions_def,
         executor=executor or dg.in_process_executor,
         automation_condition=automation_condition,
-    )
-    return _definitions(
-        scope,
-        {"pipeline": SynDBResource(), **(resources or {})},
         with_sensors=with_sensors,
         with_schedules=with_schedules,
     )
+    return _definitions(scope, {"pipeline": SynDBResource(), **(resources or {})})
 
 
 def own_defs(
@@ -100,28 +96,12 @@ def own_defs(
     return dg.Definitions.merge(_definitions(scope, {"pipeline": resource}), own)
 
 
-def _definitions(
-    scope: Scope,
-    resources: Mapping[str, object],
-    *,
-    with_sensors: bool = True,
-    with_schedules: bool = True,
-) -> dg.Definitions:
-    several = isinstance(scope.partitions_def, dg.DynamicPartitionsDefinition)
-    wanted = {
-        "discover_datasets": with_sensors and several,
-        "watch_files": with_sensors,
-        "run_schedules": with_schedules,
-    }
-    made = sensors(scope)
+def _definitions(scope: Scope, resources: Mapping[str, object]) -> dg.Definitions:
     return dg.Definitions(
-        assets=[*assets(scope), *([datasets(scope)] if several else [])],
+        assets=[*assets(scope), *([datasets(scope)] if scope.follows_configs else [])],
         asset_checks=checks(scope),
         jobs=[*jobs(scope).values()],
-        sensors=[
-            *(made[name] for name, on in wanted.items() if on),
-            *([notices(scope)] if with_sensors else []),
-        ],
+        sensors=sensors(scope),
         resources={
             scope.resource if key == "pipeline" else key: each for key, each in resources.items()
         },

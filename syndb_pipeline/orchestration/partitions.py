@@ -43,6 +43,8 @@ class Scope:
     partitions_def: dg.PartitionsDefinition[Any] | None = DATASETS
     executor: dg.ExecutorDefinition = dg.in_process_executor
     automation_condition: dg.AutomationCondition[Any] | None = None
+    with_sensors: bool = True
+    with_schedules: bool = True
 
     def key(self, asset: str) -> dg.AssetKey:
         """The key of the asset called `asset` in our own deployment."""
@@ -57,6 +59,11 @@ class Scope:
         path = "/".join(map(quote, self.key(asset).path))
         partition = f"&partition={quote(dataset)}" if self.partitions_def else ""
         return f"/assets/{path}?view=events{partition}"
+
+    @property
+    def follows_configs(self) -> bool:
+        """Whether partitions come and go with the configs."""
+        return isinstance(self.partitions_def, dg.DynamicPartitionsDefinition)
 
     def known(self, instance: dg.DagsterInstance) -> set[str]:
         """The names of datasets that are partitions."""

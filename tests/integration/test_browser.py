@@ -301,4 +301,4 @@ def test_columns(site: Site, page: playwright.Page) -> None:
 def test_automation(site: Site, page: playwright.Page) -> None:
     page.goto(f"{site.url}/automation")
 
-    see(page, "discover_datasets", "watch_files", "run_schedules")
+    see(page, "discover_datasets", "watch_files")

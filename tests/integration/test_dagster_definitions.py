@@ -53,9 +53,7 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert {sensor.name for sensor in loaded.sensors or []} == {
         "discover_datasets",
-        "notices",
         "watch_files",
-        "run_schedules",
     }
 
 
@@ -124,7 +122,7 @@ def test_several_sets_live_beside_what_another_project_has() -> None:
     assert graph.get(dg.AssetKey(["fly", "publish"])).automation_condition is None
     assert {key.asset_key.path[0] for key in graph.asset_check_keys} == {"fly", "labs"}
     assert {sensor.name for sensor in merged.sensors or []} == {
-        *("fly_discover_datasets", "fly_watch_files", "fly_run_schedules", "fly_notices"),
+        *("fly_discover_datasets", "fly_watch_files"),
         "labs_mouse_run_schedules",
     }
 

@@ -321,7 +321,7 @@ def test_a_scheduled_run_waits_where_the_server_limits_it(
             )
             given = {"pipeline": PipelineResource(pipeline_file=str(pipeline_file(lab)))}
             with dg.build_sensor_context(instance, cursor, resources=given) as tick:
-                result = sensors(OWN)["run_schedules"](tick)
+                result = sensors(OWN)[0](tick)
             assert isinstance(result, dg.SensorResult)
             cursor = result.cursor
             requests += result.run_requests or []

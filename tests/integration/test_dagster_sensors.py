@@ -33,7 +33,7 @@ from syndb_pipeline.publishing.records import Compared, Decision, Hold, PublishR
 from syndb_pipeline.state.registry import claim, register
 from tests.dagster_lab import Lab, cells, make_lab
 
-discover_datasets, watch_files, run_schedules = sensors(OWN).values()
+discover_datasets, watch_files = sensors(OWN)
 
 
 @pytest.fixture
@@ -595,7 +595,7 @@ def test_a_schedule_is_kept_in_its_time_zone(
     looks: dict[str, str | None],
 ) -> None:
     lab.add("good", approval="standing", more=f"schedule: {schedule}")
-    tick = Ticks(lab, instance, run_schedules)
+    tick = Ticks(lab, instance, discover_datasets)
     zone = "Europe/Vienna" if "Vienna" in schedule else "UTC"
     for moment, due in looks.items():
         monkeypatch.setattr(
@@ -616,7 +616,7 @@ def test_a_schedule_that_is_added_changed_or_wrong_needs_no_reload(
 ) -> None:
     config = lab.add("good")
     lab.add("manual", more='schedule: "99 2 * * *"')
-    tick = Ticks(lab, instance, run_schedules)
+    tick = Ticks(lab, instance, discover_datasets)
     assert "99 2 * * *" in (said := str(tick().skip_reason)) and "which is no cron line" in said
     plain = config.read_text()
     config.write_text(f'{plain}schedule: "* * * * *"\n')
@@ -635,7 +635,7 @@ def test_a_scheduled_run_that_failed_for_no_fault_of_the_data_is_tried_again(
     lab: Lab, instance: dg.DagsterInstance, clock: Callable[[float], None]
 ) -> None:
     lab.add("good", more='schedule: "0 2 * * *"')
-    tick = Ticks(lab, instance, run_schedules)
+    tick = Ticks(lab, instance, discover_datasets)
     tick()
     clock(86_400)
     (first,) = tick.requests()

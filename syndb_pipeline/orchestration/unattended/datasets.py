@@ -113,43 +113,34 @@ def datasets(scope: Scope) -> dg.AssetsDefinition:
     return run
 
 
-def changed(settings: PipelineSettings, scope: Scope, cursor: str | None) -> tuple[Any, str]:
-    """What a sensor reports of the asset when it looks again.
-
-    Args:
-        settings: The pipeline's.
-        scope: The definitions that the asset is among.
-        cursor: What the look before gave.
-
-    Returns:
-        The event, None where nothing changed; and what to give the next look.
-    """
-    before, _, shown = (cursor or "").partition(" ")
-    now = digest_of([*_traces(settings), int(time.time() // _LATE_SECONDS)])
-    if now == before:
-        return None, f"{now} {shown}"
+def shown_again(
+    settings: PipelineSettings, scope: Scope, shown: str
+) -> tuple[list[dg.AssetMaterialization], str]:
+    """What a sensor reports of the asset, nothing where it would show what `shown` stands for; and
+    what stands for what it shows now."""
     lines = [line.model_copy(update={"running": None}) for line in overview(settings)]
     found = digest_of([line.model_dump(mode="json") for line in lines])
     if found == shown:
-        return None, f"{now} {shown}"
+        return [], found
     metadata = describe_datasets(lines, scope)
-    event = dg.AssetMaterialization(scope.key(DATASETS_ASSET), metadata=metadata)
-    return event, f"{now} {found}"
+    return [dg.AssetMaterialization(scope.key(DATASETS_ASSET), metadata=metadata)], found
 
 
-def _traces(settings: PipelineSettings) -> Iterator[list[Any]]:
-    """Names and times of what a dataset's line is read from, without reading it: every record is
-    put in its place by a rename, which its folder's time shows."""
-    for path in configs(settings).values():
-        yield from _entry(path)
+def traces(settings: PipelineSettings) -> str:
+    """A digest that is another one whenever a dataset's line may be, of names and times alone:
+    every record is put in its place by a rename, which its folder's time shows. And now and then,
+    as a dataset becomes late by the clock."""
+    found = [[repr(settings.notify), int(time.time() // _LATE_SECONDS)]]
+    found += [_entry(path) for path in configs(settings).values()]
     for folder in sorted(settings.state.glob("datasets/*")):
-        for each in (folder, folder / "attempts", *sorted((folder / "publish").glob("[!.]*"))):
-            yield from _entry(each)
+        each = (folder, folder / "attempts", *sorted((folder / "publish").glob("[!.]*")))
+        found += map(_entry, each)
+    return digest_of(found)
 
 
-def _entry(path: Path) -> Iterator[list[Any]]:
+def _entry(path: Path) -> list[Any]:
     try:
         found = path.stat()
     except OSError:
-        return
-    yield [str(path), found.st_mtime_ns, found.st_size]
+        return [str(path)]
+    return [str(path), found.st_mtime_ns, found.st_size]

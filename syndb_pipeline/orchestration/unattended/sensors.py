@@ -8,12 +8,14 @@ schedule is due (`schedules.py`).
 # types.
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache, lru_cache, partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import cast
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 from pydantic import ValidationError
 
 from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
@@ -22,12 +24,13 @@ from syndb_pipeline.orchestration.failures import exit_of
 from syndb_pipeline.orchestration.jobs import PREPARE, PREPARE_AND_PUBLISH, approval, jobs
 from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.resources import DESTINATION, SynDBResource, pipeline_of
-from syndb_pipeline.orchestration.unattended.datasets import changed
+from syndb_pipeline.orchestration.unattended.datasets import shown_again, traces
 from syndb_pipeline.orchestration.unattended.lab_files import observation
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
 from syndb_pipeline.orchestration.unattended.schedules import due
 from syndb_pipeline.orchestration.unattended.watching import (
     UNATTENDED,
+    Answer,
     Background,
     Memory,
     Outcome,
@@ -35,13 +38,13 @@ from syndb_pipeline.orchestration.unattended.watching import (
     look,
 )
 from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.report.notify import notify
 from syndb_pipeline.state.registry import away, configs, ignored, read_configs
 from syndb_pipeline.state.store import DatasetStore
 
-_Remembered: TypeAlias = dict[str, Seen]
-
 LOOK_SECONDS = 10.0
-"""How long a tick waits for files to be found and read; what takes longer, a later tick has."""
+"""How long a tick waits for files to be found and read, or for messages to be sent; what takes
+longer, a later tick has."""
 
 _background = Background()
 
@@ -49,176 +52,260 @@ _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 """Exit codes after which the same files and config can only come to the same end."""
 
 
-def _usable(pipeline: SynDBResource) -> tuple[dict[str, DatasetConfig], list[str]]:
-    """The datasets whose configs can be used, and what is wrong with the others."""
-    settings = pipeline.settings()
-    read = read_configs(settings)
-    usable = {name: each for name, each in read.items() if isinstance(each, DatasetConfig)}
-    wrong = dict.fromkeys(str(each) for each in read.values() if isinstance(each, ConfigError))
-    return usable, [*ignored(settings), *wrong]
+@lru_cache(maxsize=1)
+def _opened(ref: InstanceRef) -> dg.DagsterInstance:
+    """The instance, opened once in a process: to open one takes longer than all else at a tick."""
+    return dg.DagsterInstance.from_ref(ref)
 
 
-_DISCOVER: dict[str, Any] = {
-    "minimum_interval_seconds": 60,
-    "default_status": dg.DefaultSensorStatus.RUNNING,
-    "description": (
-        "Makes a partition of every config in the datasets folder, and takes away those whose"
-        " config is gone; brings the asset `datasets` up to date. Starts no run."
-    ),
-}
+def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
+    return _opened(context.instance_ref) if context.instance_ref else context.instance
+
+
+@lru_cache
+def _made(repository: dg.RepositoryDefinition, key: str) -> SynDBResource:
+    """The resource called `key`, made once in a process: it keeps nothing, and Dagster would open
+    the instance for it."""
+    defined = repository.get_top_level_resources()[key]
+    made = ExitStack().enter_context(dg.build_resources({key: defined}))
+    return cast(SynDBResource, getattr(made, key))
+
+
+class _Tick:
+    """One look of a sensor: the datasets, what is remembered of each, what is asked for and said.
+    Raises `ConfigError` when the pipeline's settings cannot be used.
+    """
+
+    def __init__(
+        self, context: dg.SensorEvaluationContext, pipeline: SynDBResource, scope: Scope
+    ) -> None:
+        self.context, self.instance, self.now = context, _instance(context), time.time()
+        self.settings, self.scope = pipeline.settings(), scope
+        read = read_configs(self.settings)
+        self.usable = {name: each for name, each in read.items() if isinstance(each, DatasetConfig)}
+        wrong = dict.fromkeys(str(each) for each in read.values() if isinstance(each, ConfigError))
+        self.problems = [*ignored(self.settings), *wrong]
+        self.partitions = scope.known(self.instance)
+        try:
+            self.memory = Memory.model_validate_json(context.cursor or "")
+        except ValidationError:
+            # An empty cursor, or one that a person edited: look at everything again.
+            self.memory = Memory()
+        # Of a dataset that cannot be used at this tick what is known is kept as long as its
+        # partition is there, so that the cursor cannot grow without end.
+        self.seen = {
+            name: known
+            for name, known in self.memory.datasets.items()
+            if name not in self.usable and (name in self.partitions or not scope.partitions_def)
+        }
+        self.requests: list[dg.RunRequest] = []
+        self.events: list[dg.AssetObservation | dg.AssetMaterialization] = []
+        self.said: list[str] = []
+
+    def ask(
+        self,
+        decide: Callable[[DatasetConfig, Seen | None], Answer | None],
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Ask for the runs, with `tags`, that are due by `decide`; None leaves a dataset alone."""
+        for name, config in self.usable.items():
+            before = self.memory.datasets.get(name)
+            try:
+                answer = decide(config, before)
+            except ConfigError as error:
+                self.problems.append(str(error))
+                continue
+            except OSError as error:
+                why = f"{error.filename}: {error.strerror}; looking again at the next tick"
+                answer = Answer(before or Seen(epoch=int(self.now)), waiting=why)
+            if answer is None:
+                continue
+            self.seen[name] = answer.seen
+            if answer.files:
+                self.events.append(observation(self.scope, name, answer.files))
+            if answer.waiting:
+                self.said.append(f"{name}: {answer.waiting}")
+            if answer.run_key:
+                self.requests.append(_request(self.scope, config, answer.run_key, tags))
+
+    def outcome(self, run_key: str) -> Outcome:
+        """What came of the run that was asked for under `run_key`."""
+        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1)
+        if not runs:
+            return Outcome.ABSENT
+        (run,) = runs
+        if not run.is_finished:
+            return Outcome.UNFINISHED
+        failed = run.status is dg.DagsterRunStatus.FAILURE
+        if failed and exit_of(self.instance, run) not in _FOR_PEOPLE:
+            return Outcome.FAILED
+        return Outcome.ANSWERED
+
+    def result(self, wanted: set[str]) -> dg.SensorResult:
+        """What the sensor returns. `wanted` are the partitions to be; of requested runs they have
+        to be there.
+        """
+        said = [*(f"Cannot be used: {each}" for each in self.problems), *self.said]
+        if self.requests:  # else the tick shows it as its reason
+            for line in said:
+                self.context.log.info(line)
+        memory = self.memory.model_copy(update={"datasets": self.seen})
+        return dg.SensorResult(
+            run_requests=self.requests,
+            dynamic_partitions_requests=self.scope.changes(self.partitions, wanted),
+            asset_events=self.events,
+            skip_reason=None if self.requests else "\n".join(said) or "Nothing changed.",
+            cursor=memory.model_dump_json(exclude_defaults=True),
+        )
+
+
+_RUNS = (
+    " A run that failed for no fault of the data, e.g. of a server that was down, is tried again"
+    " after a minute, then two, up to six hours."
+)
+
+_SCHEDULES = (
+    "Prepares each dataset at the times of `schedule:` in its config, and publishes it where the"
+    " config has standing approval. A line that is added or changed needs nothing else. Of the"
+    " times missed while nothing ran, the last one is made up for, once." + _RUNS
+)
+
+_DISCOVER = (
+    "Makes a partition of every config in the datasets folder, and takes away those whose config is"
+    " gone; closes runs whose process is gone; brings the asset `datasets` up to date; sends what"
+    " became of datasets to everyone that `notify` in pipeline.yaml names. "
+)
 
 
 def _discover_datasets(
     context: dg.SensorEvaluationContext, pipeline: SynDBResource, scope: Scope
 ) -> dg.SensorResult:
+    if scope.with_sensors:
+        try:
+            locking = pipeline.settings().lock
+        except ConfigError:  # said below
+            locking = None
+        for run_id in close_lost_runs(_instance(context), locking):
+            context.log.warning(f"Run {run_id} is over: its process is gone.")
+    tick = _Tick(context, pipeline, scope)
+    wanted = tick.partitions
+    if scope.with_sensors:
+        _report(tick)
+        # A config that is broken for the moment keeps its partition, and so its history.
+        gone = away(tick.settings, tick.partitions)
+        wanted = set(tick.usable) | (tick.partitions & configs(tick.settings).keys()) | gone
+        if gone:
+            tick.problems.append(
+                f"The configs of {', '.join(sorted(gone))} are away with their whole folder"
+                f" ({tick.settings.datasets}, or where they were run from). The datasets stay as"
+                " they are; if the folder is on a share, see whether it is mounted."
+            )
+
+    def decide(config: DatasetConfig, before: Seen | None) -> Answer | None:
+        if config.schedule is None:
+            return None
+        return due(config, config.schedule, before, now=tick.now, outcome_of=tick.outcome)
+
+    if scope.with_schedules:
+        tick.ask(decide, {UNATTENDED: "true"})
+    tick.said.append(f"{len(tick.usable)} dataset{'' if len(tick.usable) == 1 else 's'}")
+    return tick.result(wanted)
+
+
+def _report(tick: _Tick) -> None:
+    """Where something may have changed: what the asset `datasets` shows now, and messages to
+    people. What could not be sent is tried again at the next tick.
+    """
+    now, update = traces(tick.settings), {}
+    if now == tick.memory.traces:
+        return
+    notifying = partial(notify, tick.settings, wait=0, log=tick.said.append)
     try:
-        locking = pipeline.settings().lock
-    except ConfigError:  # said below
-        locking = None
-    for run_id in close_lost_runs(context.instance, locking):
-        context.log.warning(f"Run {run_id} is over: its process is gone.")
-    try:
-        settings = pipeline.settings()
-        usable, problems = _usable(pipeline)
-        wanted = set(configs(settings))
-    except ConfigError as error:
-        return dg.SensorResult(skip_reason=str(error))
-    for problem in problems:
-        context.log.warning(problem)
-    known = scope.known(context.instance)
-    # A config that is broken for the moment keeps its partition, and so its history.
-    if gone := away(settings, known):
-        problems.append(
-            f"The configs of {', '.join(sorted(gone))} are away with their whole folder"
-            f" ({settings.datasets}, or where they were run from). The datasets stay as they are;"
-            " if the folder is on a share, see whether it is mounted."
-        )
-    requests = scope.changes(known, set(usable) | (known & wanted) | gone)
-    told = [f"{len(usable)} dataset{'' if len(usable) == 1 else 's'}"] + [
-        f"Cannot be used: {problem}" for problem in problems
-    ]
-    event, cursor = changed(settings, scope, context.cursor)
-    return dg.SensorResult(
-        dynamic_partitions_requests=requests,
-        skip_reason="\n".join(told),
-        asset_events=[event] if event else [],
-        cursor=cursor,
-    )
+        sent = _background.within(LOOK_SECONDS)(("", now), notifying)
+        unsent = ["People are still being notified."] if sent is None else sent
+    except Exception as error:  # noqa: BLE001 - whatever it is, schedules and partitions go on
+        own = isinstance(error, PipelineError | OSError)  # what others say may hold a secret
+        unsent = [str(error) if own else type(error).__name__]
+    tick.said += [f"Not notified: {problem}" for problem in unsent]
+    update["traces"] = "" if unsent else now
+    if tick.scope.follows_configs:
+        shown, update["shown"] = shown_again(tick.settings, tick.scope, tick.memory.shown)
+        tick.events += shown
+    tick.memory = tick.memory.model_copy(update=update)
 
 
-def _memory(cursor: str | None) -> Memory:
-    try:
-        return Memory.model_validate_json(cursor or "")
-    except ValidationError:
-        # An empty cursor, or one that a person edited: look at everything again.
-        return Memory()
-
-
-def _outcome(instance: dg.DagsterInstance, run_key: str) -> Outcome:
-    """What came of the run that this sensor asked for under `run_key`."""
-    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1)
-    if not runs:
-        return Outcome.ABSENT
-    (run,) = runs
-    if not run.is_finished:
-        return Outcome.UNFINISHED
-    if run.status is dg.DagsterRunStatus.FAILURE and exit_of(instance, run) not in _FOR_PEOPLE:
-        return Outcome.FAILED
-    return Outcome.ANSWERED
-
-
-_WATCH: dict[str, Any] = {
-    "minimum_interval_seconds": 30,
-    "description": (
-        "Prepares a dataset when the content of its files or config has changed and they have"
-        " stopped growing, and publishes it where the config has standing approval. A plan that was"
-        " held is published once a person has approved it. A run that"
-        " failed for no fault of the files, e.g. of a server that was down, is tried again after"
-        " a minute, then two, up to six hours. Datasets with `watch: false` are left alone."
-        " Switch it on where labs drop files."
-    ),
-}
+_WATCH = (
+    "Prepares a dataset when the content of its files or config has changed and they have stopped"
+    " growing, and publishes it where the config has standing approval. A plan that was held is"
+    f" published once a person has approved it.{_RUNS} Datasets with `watch: false` are left alone."
+    " Switch it on where labs drop files."
+)
 
 
 def _watch_files(
     context: dg.SensorEvaluationContext, pipeline: SynDBResource, scope: Scope
 ) -> dg.SensorResult:
-    try:
-        settings = pipeline.settings()
-        usable, problems = _usable(pipeline)
-    except ConfigError as error:
-        return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    memory, now = _memory(context.cursor), time.time()
-    seen = _of_others(memory, usable, scope, context.instance)
-    requests, events = [], []
-    told = [f"Cannot be used: {problem}" for problem in problems]
-    outcome_of = partial(_outcome, context.instance)
+    tick = _Tick(context, pipeline, scope)
     worker = _background.within(LOOK_SECONDS)
-    for name, config in usable.items():
+
+    def decide(config: DatasetConfig, before: Seen | None) -> Answer | None:
         if not config.watch:
-            continue
-        before = memory.datasets.get(name, Seen(epoch=int(now)))
-        approved = _approved(settings, config)
+            return None
+        return look(
+            config,
+            before or Seen(epoch=int(tick.now)),
+            now=tick.now,
+            outcome_of=tick.outcome,
+            approved=_approved(tick.settings, config),
+            worker=worker,
+        )
+
+    tick.ask(decide)
+    asked = {request.partition_key for request in tick.requests if request.partition_key}
+    return tick.result(tick.partitions | asked)
+
+
+@cache
+def sensors(scope: Scope) -> Sequence[dg.SensorDefinition]:
+    """The sensors of `scope`: what it says of `discover_datasets`, or of schedules alone, is on
+    from the start."""
+    made = []
+    on = dg.DefaultSensorStatus.RUNNING
+    if scope.with_sensors:
+        said = _DISCOVER + (_SCHEDULES if scope.with_schedules else "")
+        made = [
+            _sensor(scope, "discover_datasets", _discover_datasets, 60, said, on),
+            _sensor(scope, "watch_files", _watch_files, 30, _WATCH),
+        ]
+    elif scope.with_schedules:
+        made = [_sensor(scope, "run_schedules", _discover_datasets, 60, _SCHEDULES, on)]
+    return made
+
+
+def _sensor(
+    scope: Scope,
+    name: str,
+    look: Callable[[dg.SensorEvaluationContext, SynDBResource, Scope], dg.SensorResult],
+    seconds: int,
+    description: str,
+    status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
+) -> dg.SensorDefinition:
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        repository = context.repository_def  # none where it is called without a daemon
+        pipeline = _made(repository, scope.resource) if repository else pipeline_of(scope, context)
         try:
-            answer = look(
-                config, before, now=now, outcome_of=outcome_of, approved=approved, worker=worker
-            )
-        except OSError as error:
-            seen[name] = before
-            told.append(
-                f"{name}: {error.filename}: {error.strerror}; looking again at the next tick"
-            )
-            continue
-        seen[name] = answer.seen
-        if answer.files:
-            events.append(observation(scope, name, answer.files))
-        if answer.waiting:
-            told.append(f"{name}: {answer.waiting}")
-        if answer.run_key:
-            requests.append(_request(scope, config, answer.run_key))
-    told = told or ["No file changed."]
-    return _result(context, scope, requests, told, seen, events)
-
-
-_SCHEDULES: dict[str, Any] = {
-    "minimum_interval_seconds": 60,
-    "default_status": dg.DefaultSensorStatus.RUNNING,
-    "description": (
-        "Prepares each dataset at the times of `schedule:` in its config, and publishes it where"
-        " the config has standing approval. A line that is added or changed needs nothing else. Of"
-        " the times missed while nothing ran, the last one is made up for, once; a run that failed"
-        " for no fault of the data is tried again after a minute, then two, up to six hours."
-    ),
-}
-
-
-def _run_schedules(
-    context: dg.SensorEvaluationContext, pipeline: SynDBResource, scope: Scope
-) -> dg.SensorResult:
-    try:
-        usable, problems = _usable(pipeline)
-    except ConfigError as error:
-        return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    memory, now = _memory(context.cursor), time.time()
-    seen = _of_others(memory, usable, scope, context.instance)
-    requests = []
-    told = [f"Cannot be used: {problem}" for problem in problems]
-    outcome_of = partial(_outcome, context.instance)
-    for name, config in usable.items():
-        if config.schedule is None:
-            continue
-        before = memory.datasets.get(name)
-        try:
-            answer = due(config, config.schedule, before, now=now, outcome_of=outcome_of)
+            return look(context, pipeline, scope)
         except ConfigError as error:
-            told.append(f"Cannot be used: {error}")
-            continue
-        seen[name] = answer.seen
-        if answer.waiting:
-            told.append(f"{name}: {answer.waiting}")
-        if answer.run_key:
-            requests.append(_request(scope, config, answer.run_key, {UNATTENDED: "true"}))
-    return _result(context, scope, requests, told or ["No dataset has a schedule."], seen)
+            return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+
+    return dg.SensorDefinition(
+        name=scope.named(name),
+        jobs=[jobs(scope)[each] for each in (PREPARE, PREPARE_AND_PUBLISH)],
+        evaluation_fn=evaluate,
+        minimum_interval_seconds=seconds,
+        default_status=status,
+        description=description,
+    )
 
 
 def _approved(settings: PipelineSettings, config: DatasetConfig) -> str:
@@ -233,25 +320,8 @@ def _approved(settings: PipelineSettings, config: DatasetConfig) -> str:
     return f"{hold.plan} {yes.at}" if hold and yes else ""
 
 
-def _of_others(
-    memory: Memory, usable: Collection[str], scope: Scope, instance: dg.DagsterInstance
-) -> _Remembered:
-    """What is remembered of datasets that cannot be used at this tick: as long as their partition
-    is there, so that the cursor cannot grow without end.
-    """
-    partitions = scope.known(instance) if scope.partitions_def else set(memory.datasets)
-    return {
-        name: known
-        for name, known in memory.datasets.items()
-        if name in partitions and name not in usable
-    }
-
-
 def _request(
-    scope: Scope,
-    config: DatasetConfig,
-    run_key: str,
-    tags: Mapping[str, str] = MappingProxyType({}),
+    scope: Scope, config: DatasetConfig, run_key: str, tags: Mapping[str, str]
 ) -> dg.RunRequest:
     """A run that prepares a dataset, and publishes it under standing approval."""
     standing = config.publish.approval == "standing"
@@ -261,57 +331,4 @@ def _request(
         partition_key=config.name if scope.partitions_def else None,
         run_config=approval(None, scope) if standing else None,
         tags={**tags, **({DESTINATION: config.publish.destination} if standing else {})},
-    )
-
-
-def _result(
-    context: dg.SensorEvaluationContext,
-    scope: Scope,
-    requests: list[dg.RunRequest],
-    told: list[str],
-    seen: _Remembered,
-    events: Sequence[dg.AssetObservation] = (),
-) -> dg.SensorResult:
-    if requests:  # else the tick shows it as its reason
-        for line in told:
-            context.log.info(line)
-    # Partitions of requested runs must be there; discover_datasets may not have looked yet.
-    known = scope.known(context.instance)
-    new = known | {request.partition_key for request in requests if request.partition_key}
-    return dg.SensorResult(
-        run_requests=requests,
-        dynamic_partitions_requests=scope.changes(known, new),
-        skip_reason=None if requests else "\n".join(told),
-        asset_events=events,
-        cursor=Memory(datasets=seen).model_dump_json(exclude_defaults=True),
-    )
-
-
-_Look: TypeAlias = Callable[[dg.SensorEvaluationContext, SynDBResource, Scope], dg.SensorResult]
-
-_SENSORS: dict[str, tuple[_Look, dict[str, Any]]] = {
-    "discover_datasets": (_discover_datasets, _DISCOVER),
-    "watch_files": (_watch_files, _WATCH),
-    "run_schedules": (_run_schedules, _SCHEDULES),
-}
-
-
-@cache
-def sensors(scope: Scope) -> dict[str, dg.SensorDefinition]:
-    """The sensors of `scope`, by their names in our own deployment."""
-    return {name: _sensor(scope, name, *each) for name, each in _SENSORS.items()}
-
-
-def _sensor(scope: Scope, name: str, look: _Look, how: Mapping[str, Any]) -> dg.SensorDefinition:
-    # Where it is called without a daemon, Dagster gives the resource again, by its name.
-    def evaluate(context: dg.SensorEvaluationContext, **_: object) -> dg.SensorResult:
-        return look(context, pipeline_of(scope, context), scope)
-
-    starts = [] if look is _discover_datasets else [PREPARE, PREPARE_AND_PUBLISH]
-    return dg.SensorDefinition(
-        name=scope.named(name),
-        jobs=[jobs(scope)[each] for each in starts],
-        evaluation_fn=evaluate,
-        required_resource_keys={scope.resource},
-        **how,
     )

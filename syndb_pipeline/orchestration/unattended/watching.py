@@ -119,11 +119,14 @@ class Seen(BaseModel):
 
 
 class Memory(BaseModel):
-    """The sensor's cursor."""
+    """A sensor's cursor: what it remembers of each dataset, and two digests of what was reported of
+    all (`datasets.py`)."""
 
     model_config = ConfigDict(frozen=True)
 
     datasets: dict[str, Seen] = {}
+    traces: str = ""
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,28 +205,28 @@ def content_of(config: DatasetConfig) -> str:
 class Worker(Protocol):
     """Does work on a dataset, or gives None while it is not done yet."""
 
-    def __call__(self, about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any: ...
+    def __call__(self, about: tuple[str, ...], work: Callable[[], object]) -> Any: ...
 
 
-def at_once(about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any:
+def at_once(about: tuple[str, ...], work: Callable[[], object]) -> Any:
     """Do the work now."""
     return work()
 
 
 class Background:
     """Does work in threads that may outlast the tick that asked for it: a glob over a whole disk,
-    or the digest of 100 GB. A tick has to end within a minute, or Dagster gives it up, and would
-    never come further.
+    the digest of 100 GB, a server that does not answer. A tick has to end within a minute, or
+    Dagster gives it up, and would never come further.
     """
 
     def __init__(self) -> None:
-        self._works: dict[tuple[str, ...], Future[str | Glance]] = {}
+        self._works: dict[tuple[str, ...], Future[object]] = {}
 
     def within(self, seconds: float) -> Worker:
         """A worker that waits for at most so long, all its work together."""
         end = time.monotonic() + seconds
 
-        def worker(about: tuple[str, ...], work: Callable[[], str | Glance]) -> Any:
+        def worker(about: tuple[str, ...], work: Callable[[], object]) -> Any:
             if about not in self._works:
                 for other, future in [*self._works.items()]:
                     if other[0] == about[0] and future.done():  # of files that changed meanwhile
@@ -238,7 +241,7 @@ class Background:
         return worker
 
 
-def _fulfil(future: Future[str | Glance], work: Callable[[], str | Glance]) -> None:
+def _fulfil(future: Future[object], work: Callable[[], object]) -> None:
     try:
         future.set_result(work())
     except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for

@@ -23,7 +23,7 @@ from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import PipelineResource
-from syndb_pipeline.orchestration.unattended.notices import notices
+from syndb_pipeline.orchestration.unattended.sensors import sensors
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.report import notify as notifying
 from syndb_pipeline.report.notify import notify
@@ -360,12 +360,16 @@ def test_a_dataset_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert lab.call("metrics", "--output", "syndb.prom").out == ""
     assert (tmp_path / "syndb.prom").read_text() == lab.call("metrics").out
     resource = PipelineResource(pipeline_file=str(pipeline))
-    with (
-        dg.instance_for_test() as instance,
-        dg.build_sensor_context(instance, resources={"pipeline": resource}) as context,
-    ):
-        assert "guide: recovered" in str(notices(OWN)(context).skip_message)  # type: ignore[union-attr]
-        assert "Nothing new" in str(notices(OWN)(context).skip_message)  # type: ignore[union-attr]
+    heard, cursor = [], None
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(2):
+            given = {"pipeline": resource}
+            with dg.build_sensor_context(instance, cursor, resources=given) as context:
+                result = sensors(OWN)[0](context)
+            assert isinstance(result, dg.SensorResult)
+            heard.append("guide: recovered" in str(result.skip_reason))
+            cursor = result.cursor
+    assert heard == [True, False]
     assert lines_of(said)[0]["title"] == "guide: recovered"
 
     tested = lab.call("notify", "--test")
