@@ -166,6 +166,12 @@ TWICE = (
         numbered(NEU, "Unnamed: 0", 0),
         finds("SYN-COL-001", NEU, "Unnamed: 0", None, 1, setting='ignore: ["Unnamed: 0"]'),
     ),
+    wrong(
+        "a column of numbers is called as one of SynDB's generation 2",
+        "larva",
+        numbered(NEU, "max_axis_length", 100),
+        finds("SYN-COL-008", NEU, "max_axis_length", None, 1, "keep it"),
+    ),
 )
 
 FILES = (
