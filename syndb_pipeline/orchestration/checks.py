@@ -61,7 +61,7 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
     if family.name == VERDICT and errors:
         metadata["findings"] = findings_table(errors)
     elif family.name != VERDICT and found:
-        metadata |= {"findings": findings_table(found, places=0), "examples": examples_table(found)}
+        metadata |= {"findings": findings_table(found), "examples": examples_table(found)}
     return dg.AssetCheckResult(
         passed=passed,
         check_name=family.name,

@@ -16,7 +16,8 @@ import dagster as dg
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.orchestration.markdown import markdown_table
-from syndb_pipeline.orchestration.previews import first_rows
+from syndb_pipeline.orchestration.previews import FirstRows, first_rows
+from syndb_pipeline.publishing.plan import SHORTEST_PREFIX
 from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.report.html import default_path
 from syndb_pipeline.report.terminal import by_severity, summary
@@ -74,21 +75,30 @@ def describe_record(context: Context, record: Record) -> Metadata:
         )
     metadata |= {
         f"preview {name}": markdown_table(first.columns, first.rows)
+        if name.startswith("failing")
+        else _on_its_side(first)
         for name, first in shown.items()
     }
     metadata["folder"] = dg.MetadataValue.path(str(folder))
-    metadata |= {
-        f"file {name}": dg.MetadataValue.path(str(folder / name))
-        for name in record.outputs
-        if "/" not in name
-    }
     metadata["files"] = files_table(record)
     if record.run:
         metadata["seconds"] = record.run.seconds
         metadata["rows_per_second"] = record.run.rows_per_second
         metadata["peak_memory_mb"] = round(record.run.peak_memory_bytes / 1e6, 1)
-    metadata["record_digest"] = record.digest
     return metadata
+
+
+def _on_its_side(first: FirstRows) -> dg.MarkdownMetadataValue:
+    """A line for each column, so that a table of many columns fits the page."""
+    columns = [
+        ("column", "string"),
+        *((f"row {at + 1}", "string") for at in range(len(first.rows))),
+    ]
+    lines = [
+        {"column": name} | {f"row {at + 1}": row[name] for at, row in enumerate(first.rows)}
+        for name, _ in first.columns
+    ]
+    return markdown_table(columns, lines)
 
 
 def report_link(context: Context) -> Metadata:
@@ -183,32 +193,23 @@ def set_aside_table(aside: Mapping[str, RowsSetAside]) -> dg.TableMetadataValue:
     return _table(columns, lines)
 
 
-def findings_table(findings: Sequence[Finding], *, places: int = 2) -> dg.TableMetadataValue:
-    """A line for each finding, errors first, with its count, message, fix and first `places`."""
+def findings_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
+    """A line for each finding, errors first, with its first place, count, and message with the
+    fix: as few columns as a page of 1280 pixels has room for.
+    """
     columns = {
-        "severity": "string",
-        "code": "string",
-        "table": "string",
-        "column": "string",
+        "finding": "string",
+        "where": "string",
         "count": "int",
         "message": "string",
-        "fix": "string",
-    } | ({"first places": "string"} if places else {})
+    }
     lines: list[dict[str, Any]] = [
         {
-            "severity": finding.severity,
-            "code": finding.code,
-            "table": finding.table or "",
-            "column": finding.column or "",
+            "finding": f"{finding.severity} {finding.code}",
+            "where": next(map(str, finding.examples), finding.file or finding.table or ""),
             "count": finding.count,
-            "message": finding.message,
-            "fix": finding.fix,
+            "message": f"{finding.message} -> {finding.fix}",
         }
-        | (
-            {"first places": "; ".join(str(example) for example in finding.examples[:places])}
-            if places
-            else {}
-        )
         for finding in by_severity(findings)[:MAX_FINDINGS]
     ]
     if len(findings) > MAX_FINDINGS:
@@ -237,16 +238,16 @@ def examples_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
     return _table(columns, lines)
 
 
-def files_table(record: Record) -> dg.TableMetadataValue:
-    """A line for each file that the stage wrote: its place in the stage's folder, size and
-    digest.
+def files_table(record: Record) -> dg.MarkdownMetadataValue:
+    """A line for each file that the stage wrote: its place in the stage's folder, its size, and the
+    start of its digest.
     """
     columns = {"file": "string", "bytes": "int", "sha256": "string"}
     lines = [
-        {"file": name, "bytes": output.bytes, "sha256": output.sha256}
+        {"file": name, "bytes": output.bytes, "sha256": output.sha256[:SHORTEST_PREFIX]}
         for name, output in record.outputs.items()
     ]
-    return _table(columns, lines)
+    return markdown_table([*columns.items()], lines)
 
 
 def describe_receipt(receipt: Receipt, path: Path) -> Metadata:

@@ -19,7 +19,7 @@ from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
 from syndb_pipeline.orchestration.partitions import LOCATION, Scope
-from syndb_pipeline.publishing.plan import Plan, plan
+from syndb_pipeline.publishing.plan import SHORTEST_PREFIX, Plan, plan
 from syndb_pipeline.publishing.plan_text import in_words
 from syndb_pipeline.state.stage import Context
 
@@ -46,8 +46,8 @@ def describe_plan(context: Context, scope: Scope, run: dg.DagsterRun) -> Metadat
         run: The run that shows it.
 
     Returns:
-        Where the plan would be sent, what it changes there, its digest, and the two answers. Where
-        there is no plan, the reason.
+        Where the plan would be sent, what it changes there, as much of its digest as approving
+        it takes, and the answers. Where there is no plan, the reason.
     """
     try:
         current = plan(context)
@@ -55,8 +55,8 @@ def describe_plan(context: Context, scope: Scope, run: dg.DagsterRun) -> Metadat
         return {"plan": f"There is none. {error}"}
     return {
         "plan": dg.MetadataValue.md(_as_markdown(current)),
-        "plan_digest": current.digest,
-        **_answers(context.config.name, current.digest, scope, run),
+        "plan_digest": current.digest[:SHORTEST_PREFIX],
+        **_answers(context.config.name, current.digest[:SHORTEST_PREFIX], scope, run),
     }
 
 

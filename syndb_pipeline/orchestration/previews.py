@@ -17,9 +17,9 @@ from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.quarantine.rows import FOLDER
 from syndb_pipeline.state.store import Record
 
-PREVIEW_ROWS = 3
+PREVIEW_ROWS = 2
 FAILING_ROWS = 8
-"""Rows of the failing cells: each is another mistake, while three rows say what a table looks
+"""Rows of the failing cells: each is another mistake, while two rows say what a table looks
 like.
 """
 

@@ -39,38 +39,31 @@ _PAGES = {"held": "package", "unpublished": "package", "rejected": "check_integr
 
 
 def describe_datasets(lines: Sequence[Line], scope: Scope = OWN) -> dict[str, Any]:
-    """The overview as metadata: counts, and a table for each state, in as many parts as are needed
-    for Dagster to show them in place."""
+    """The overview as metadata: counts, and the datasets in each state, in as many parts as are
+    needed for Dagster to show them in place."""
     counts = Counter(line.state for line in lines)
     metadata: dict[str, Any] = {
         "summary": ", ".join(f"{count} {state}" for state, count in counts.items()) or "none yet",
         "dagster/row_count": len(lines),
     }
     for state in counts:
-        rows = [_row(line, scope) for line in lines if line.state == state]
-        for number, part in enumerate(_parts(rows), 1):
+        shown = [_as_markdown(line, scope) for line in lines if line.state == state]
+        for number, part in enumerate(_parts(shown), 1):
             name = state if number == 1 else f"{state} ({number})"
-            metadata[name] = dg.MetadataValue.md("\n".join([*_HEAD, *part]))
+            metadata[name] = dg.MetadataValue.md("\n\n".join(part))
     return metadata
 
 
-_UNBROKEN = str.maketrans({"-": "\u2011"})
-"""For dates, which a narrow column would break."""
-
-_HEAD = ("|dataset|last success|why|next|", "|-|-|-|-|")
-
-
-def _row(line: Line, scope: Scope) -> str:
+def _as_markdown(line: Line, scope: Scope) -> str:
+    """A paragraph: in a table, the paths of commands would leave no room for why."""
     page = scope.page(_PAGES.get(line.state, "publish"), line.name)
     success = f"{line.last_success:%Y-%m-%d %H:%M}" if line.last_success else "never"
     late = ", late" if line.late else ""
-    cells = [
-        f"[{escaped(line.name)}]({page})",
-        f"{success}{late}".translate(_UNBROKEN),
-        escaped(_short(line.why)),
-        escaped(" or ".join(line.next_step.splitlines())),
+    said = [
+        f"**[{escaped(line.name)}]({page})** last success: {success}{late}",
+        *(escaped(each) for each in (_short(line.why), *line.next_step.splitlines()) if each),
     ]
-    return f"|{'|'.join(cells)}|"
+    return "\\\n".join(said)
 
 
 def _short(text: str) -> str:
@@ -78,14 +71,14 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_WHY else f"{text[: MAX_WHY - 1]}…"
 
 
-def _parts(rows: Sequence[str]) -> Iterator[list[str]]:
-    """`rows` in parts that are shown in place; a row that alone is too long is a part."""
+def _parts(paragraphs: Sequence[str]) -> Iterator[list[str]]:
+    """`paragraphs` in parts that are shown in place; one that alone is too long is a part."""
     part: list[str] = []
-    for row in rows:
-        if part and sum(map(len, (*_HEAD, *part, row))) + len(part) + 3 >= SHOWN_IN_PLACE:
+    for each in paragraphs:
+        if part and sum(map(len, (*part, each))) + 2 * len(part) >= SHOWN_IN_PLACE:
             yield part
             part = []
-        part.append(row)
+        part.append(each)
     if part:
         yield part
 

@@ -28,7 +28,7 @@ def test_findings_are_told_in_full_up_to_the_limit() -> None:
     table = findings_table(findings(MAX_FINDINGS))
 
     assert [line.data["message"] for line in table.records] == [
-        f"cause {i}" for i in range(MAX_FINDINGS)
+        f"cause {i} -> fix" for i in range(MAX_FINDINGS)
     ]
 
 
