@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
+import duckdb
 from pydantic import BaseModel, ConfigDict
 
+from syndb_pipeline import destinations
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush, write_parquet
 from syndb_pipeline.base.errors import ConfigError, DataRejected, of_the_machine
 from syndb_pipeline.base.progress import Watch
 from syndb_pipeline.config.settings import (
     DatasetConfig,
-    PipelineSettings,
     load_dataset,
 )
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.config.yaml_file import Document, suggestion, validated
 from syndb_pipeline.contract.tables import TABLES
-from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.publishing.arrival import Outcome
 from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.readers.files import IN_MEMORY, Guard, hash_ahead
@@ -53,8 +53,10 @@ Tables: TypeAlias = Mapping[str, Any]
 anything that has `__arrow_c_stream__`: of pyarrow, polars, pandas, or a relation of DuckDB.
 """
 
-Settings: TypeAlias = str | Path | PipelineSettings | None
-"""`pipeline.yaml` or its path; found as the command line finds it when left out."""
+Settings: TypeAlias = str | Path | destinations.Settings | None
+"""The path of a `pipeline.yaml`, or what `destinations.load_settings` gave; found as the command
+line finds it when left out.
+"""
 
 Log: TypeAlias = Callable[[str], None]
 
@@ -412,10 +414,10 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _loaded(settings: Settings, near: Path | None = None) -> PipelineSettings:
-    if isinstance(settings, PipelineSettings):
+def _loaded(settings: Settings, near: Path | None = None) -> destinations.Settings:
+    if isinstance(settings, destinations.Settings):
         return settings
-    return load_settings(Path(settings) if settings else None, near=near)
+    return destinations.load_settings(Path(settings) if settings else None, near=near)
 
 
 def _path(context: Context, table: str, rows: Any) -> str:
@@ -429,19 +431,25 @@ def _path(context: Context, table: str, rows: Any) -> str:
     import pyarrow
 
     pa: Any = pyarrow  # it carries no types
+    beside = context.store.scratch / f"{table}.parquet"
     try:
         reader = pa.RecordBatchReader.from_stream(rows)
-    except (TypeError, ValueError) as error:
-        reason = str(error) if hasattr(rows, "__arrow_c_stream__") else f"{type(rows)} is no table"
+        with context.duckdb() as connection:
+            connection.register("rows", reader)
+            count = write_parquet(connection, "FROM rows", beside)
+        if not count and isinstance(rows, pa.RecordBatchReader):
+            raise ValueError("the reader has no rows; it can be read only once")
+    except (TypeError, ValueError, duckdb.Error) as error:
+        if of_the_machine(error) is not None:
+            raise
+        reason = str(error).partition("\n")[0].partition(". Detail: ")[0]
+        if not hasattr(rows, "__arrow_c_stream__"):
+            reason = f"{type(rows)} is no table"
         raise ConfigError(
             f"The rows of table {table} cannot be read: {reason}.",
             next_step="Give a path, or a table of pyarrow, polars, pandas (2.2 or later) or DuckDB"
-            " in which every column has one type.",
+            " in which every column has one type, such as text.",
         ) from error
-    beside = context.store.scratch / f"{table}.parquet"
-    with context.duckdb() as connection:
-        connection.register("rows", reader)
-        write_parquet(connection, "FROM rows", beside)
     folder = context.store.folder / IN_MEMORY / table
     target = folder / f"{digest_file(beside)}.parquet"
     if not target.is_file():

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.publishing.records import PublishRecords
+from syndb_pipeline.readers.files import IN_MEMORY
 from syndb_pipeline.state.registry import in_folder, owners, read_configs, remembered
 from syndb_pipeline.state.store import RECORDS, DatasetStore
 
@@ -116,7 +117,7 @@ def _old(
     for path in store.folder.glob("report/*"):
         if is_old(path, keep.reports):
             yield "reports", path
-    for stage in RECORDS if without_config else ():
+    for stage in (*RECORDS, IN_MEMORY) if without_config else ():
         path = store.stage(stage)
         if path.is_dir() and is_old(path, keep.stages):
             yield "stages", path

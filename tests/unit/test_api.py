@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,29 +16,29 @@ from typing import Any
 
 import duckdb
 import polars
-import pyarrow as pa
+import pyarrow
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import syndb_pipeline
 from syndb_pipeline.base.progress import Progress
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
-from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.config.settings import DatasetConfig, load_dataset
+from syndb_pipeline.destinations import Settings, load_settings
 from syndb_pipeline.readers.files import IN_MEMORY
 from tests.command_line import Lab
 
 DATASET = "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a77"
 
-NEURONS = pa.table(
+NEURONS = pyarrow.table(
     {
-        "cid": pa.array([720575940623636701, 720575940623636702, 3]),
+        "cid": pyarrow.array([720575940623636701, 720575940623636702, 3]),
         "neuron_type": ["KC", None, "PN"],
-        "polarity": pa.array(["bipolar", "bipolar", None]).dictionary_encode(),
+        "polarity": pyarrow.array(["bipolar", "bipolar", None]).dictionary_encode(),
         "mesh_volume": [1.5, 2.5, None],
     }
 )
-AXONS = pa.table({"cid": ["a1", "a2"], "parent_id": ["3", "720575940623636701"]})
+AXONS = pyarrow.table({"cid": ["a1", "a2"], "parent_id": ["3", "720575940623636701"]})
 TABLES = {"neuron": NEURONS, "axon": AXONS}
 
 
@@ -50,7 +50,7 @@ class Place:
     config: Path
     settings: Path
 
-    def settings_with(self, **changed: Any) -> PipelineSettings:
+    def settings_with(self, **changed: Any) -> Settings:
         return load_settings(self.settings).model_copy(update=changed)
 
     @property
@@ -121,9 +121,9 @@ def test_the_command_line_and_python_give_the_same_plan_and_receipt(
     assert again.receipt == done.receipt
 
 
-FRAMES: dict[str, Callable[[pa.Table], Any]] = {
+FRAMES: dict[str, Callable[[pyarrow.Table], Any]] = {
     "pyarrow": lambda table: table,
-    "chunks": lambda table: pa.concat_tables([table.slice(0, 1), table.slice(1)]),
+    "chunks": lambda table: pyarrow.concat_tables([table.slice(0, 1), table.slice(1)]),
     "reader": lambda table: table.to_reader(max_chunksize=1),
     "polars": polars.from_arrow,
     "duckdb": lambda table: duckdb.from_arrow(table),
@@ -173,7 +173,7 @@ def test_findings_name_the_table_and_the_row(place: Place, tmp_path: Path) -> No
 
 def test_what_changed_in_memory_since_it_was_planned_is_not_sent(place: Place) -> None:
     plan = syndb_pipeline.plan(place.config, TABLES, settings=place.settings)
-    other = {"neuron": NEURONS.set_column(3, "mesh_volume", pa.array([9.0, 2.5, None]))}
+    other = {"neuron": NEURONS.set_column(3, "mesh_volume", pyarrow.array([9.0, 2.5, None]))}
     with pytest.raises(syndb_pipeline.ApprovalError, match="table neuron changed"):
         syndb_pipeline.publish(place.config, plan.digest, TABLES | other, settings=place.settings)
     with pytest.raises(syndb_pipeline.ApprovalError):  # nor what the files of the config hold
@@ -203,12 +203,25 @@ def test_a_dataset_without_a_file_of_its_own(
         syndb_pipeline.check(place.config, settings=settings)
 
 
+def test_a_reader_that_breaks_off_or_was_read_is_no_empty_table(place: Place) -> None:
+    def batches() -> Iterator[Any]:
+        yield pyarrow.record_batch({"cid": ["1"]})
+        raise OSError("share is gone")
+
+    schema = pyarrow.schema([("cid", pyarrow.string())])
+    reader = pyarrow.RecordBatchReader.from_batches(schema, batches())
+    for said in ("share is gone", "only once"):
+        with pytest.raises(syndb_pipeline.ConfigError, match=said):
+            syndb_pipeline.check(place.config, {"neuron": reader}, settings=place.settings)
+
+
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
         ({"nueron": NEURONS}, "did you mean neuron"),
         ({"neuron": [1, 2]}, "list.* is no table"),
         ({"neuron": polars.LazyFrame({"cid": [1]})}, "LazyFrame.* is no table"),
+        ({"neuron": polars.DataFrame()}, "at least one column"),
         ({"neuron": "missing.csv"}, None),
         ({"neuron": NEURONS.rename_columns(["id", "a", "b", "c"])}, None),
     ],
