@@ -78,7 +78,7 @@ class Sandbox:
 
     `faults` are texts such as `429@upload`; `accounts` is a list of accounts in the place of the
     demo ones; `limits` are fields of `backend.Limits`; with `moto`, meshes and skeletons go to
-    moto's S3 in the server's process.
+    moto's S3 in the server's process. `v1` is "v1" or "v1_upload", to speak generation 2.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Sandbox:
         limits: dict[str, Any] | None = None,
         moto: bool = False,
         port: int = 0,
+        v1: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -98,6 +99,7 @@ class Sandbox:
         self.token_seconds = token_seconds
         self.limits = limits or {}
         self.moto = moto
+        self.v1 = v1
         self.port = port
         self.accounts: Path | None = None
         if accounts is not None:
@@ -131,6 +133,7 @@ class Sandbox:
             "token_seconds": self.token_seconds,
             "limits": self.limits,
             "moto": self.moto,
+            **({self.v1: True} if self.v1 else {}),
         }
         address = self.folder / "address"
         address.unlink(missing_ok=True)

@@ -107,7 +107,8 @@ def log_in(
     present = credentials.in_environment(name, server.config)
     if not (token or username or from_stdin or remember or present):
         kept = credentials.kept(server.origin, log=log)
-        if kept and kept.token and (who := _identity(server, kept.token)):
+        # What is kept with a token that renews it is looked up, and renewed, by who asks.
+        if kept and kept.token and (who := _identity(server, None if kept.refresh else kept.token)):
             typer.echo(
                 f"You are logged in to {name} already, as {who.name}. To be somebody else, give"
                 " --username."
@@ -131,7 +132,12 @@ def log_in(
         who = server.who_am_i()
     secret = password if remember else None
     place = credentials.remember(
-        server.origin, token=given, username=username, password=secret, log=log
+        server.origin,
+        token=given,
+        refresh=server.refresh,
+        username=username,
+        password=secret,
+        log=log,
     )
     kept_in = "the keyring"
     if place == "file":
@@ -148,6 +154,7 @@ def log_out(server: HttpClient) -> None:
     not_done: PipelineError | None = None
     if kept is not None and kept.token is not None:
         server.use(kept.token)
+        server.refresh = kept.refresh
         try:
             server.logout()
         except PipelineError as error:
@@ -192,8 +199,9 @@ def who_at(settings: Path | None, destination: str | None) -> tuple[dict[str, ob
     return shown, place
 
 
-def _identity(server: HttpClient, token: SecretStr) -> Identity | None:
-    """Ask with this token from now on; whose it is, None when the server does not know it."""
+def _identity(server: HttpClient, token: SecretStr | None) -> Identity | None:
+    """Ask with this token from now on, None with what is kept; whose it is, None when the server
+    does not know it."""
     server.use(token)
     try:
         return server.who_am_i()

@@ -194,6 +194,12 @@ def sandbox(
     token_seconds: Annotated[
         float, typer.Option("--token-seconds", metavar="N", min=1, help="How long a token is good.")
     ] = 3600,
+    v1: Annotated[
+        bool, typer.Option("--v1", help="Speak /v1 (generation 2), for `kind: syndb_v1`.")
+    ] = False,
+    v1_upload: Annotated[
+        bool, typer.Option("--v1-upload", help="The same, with a route of our own for tables.")
+    ] = False,
     settings: Settings = None,
 ) -> None:
     """Serve a SynDB on this machine, to rehearse with: same interface, faults on demand."""
@@ -217,6 +223,8 @@ def sandbox(
         faults=fault or (),
         accounts=accounts,
         token_seconds=token_seconds,
+        v1=v1,
+        v1_upload=v1_upload,
         log=typer.echo,
     )
 

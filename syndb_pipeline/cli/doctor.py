@@ -208,13 +208,14 @@ def _destination(
     about = "destination"
     try:
         node = open_destination(impatient(settings), name)
-        own, about = settings.destinations[name], "token"
+        own, about = settings.destinations[name], "interface"
         if isinstance(own, EmbeddedDestination):
             yield _writable("destination", own.path)
             who: Identity | None = node.who_am_i()
             yield _check("owner", f"what is published belongs to {who.name}")  # type: ignore[union-attr]
         else:
-            reachable = yield from _server(own)
+            reachable = (yield from _server(own)) and (yield from _interface(own, node))
+            about = "token"
             who = yield from _identity(name, own, node, reachable)
         if who is not None:  # what failed leaves no account to ask about
             about = "rights"
@@ -243,6 +244,46 @@ def _server(own: HttpDestination) -> Generator[Check, None, bool]:
     advice = "The server is in trouble; try later, or ask who runs it."
     yield _check("reach", reached.summary, advice, "ok" if reached.status < 500 else "warning")
     yield check_clock(reached.ahead)
+    return True
+
+
+def _interface(own: HttpDestination, node: Destination) -> Generator[Check, None, bool]:
+    """Which generation of SynDB's interface the server says it speaks, and whether it takes tables;
+    returns whether it may be asked anything more."""
+    from syndb_pipeline.destinations.http.client import HttpClient
+    from syndb_pipeline.destinations.syndb_v1.client import EXPORT, V1Client
+    from syndb_pipeline.destinations.syndb_v1.openapi import MOST_BYTES, Declared
+
+    assert isinstance(node, HttpClient)
+
+    def get(address: str) -> bytes:
+        answer = node.session.fetch(address, "which interface it speaks", limit=MOST_BYTES)
+        return answer.content if answer.good else b""
+
+    places = dict.fromkeys((own.url, own.origin))
+    found = set().union(*(Declared(get(f"{place}/openapi.json")).generations for place in places))
+    other = {1: "rest", 2: "syndb_v1"}[3 - own.generation]
+    if found and own.generation not in found:
+        yield _check(
+            "interface",
+            f"the server speaks generation {3 - own.generation} of SynDB's interface; `kind: "
+            f"{own.kind}` speaks {own.speaks}",
+            f"Write `kind: {other}` for it in pipeline.yaml. {EXPORT}",
+            "failed",
+            Exit.REFUSED,
+        )
+        return False
+    seen = own.speaks
+    if not found:
+        health = "answers /health, as generation 2 does" if get(f"{own.origin}/health") else ""
+        seen = f"{health or 'the server does not say'}, and declares none; we speak {seen}"
+    advice = f"If nothing works, try `kind: {other}` in pipeline.yaml. {EXPORT}"
+    yield _check("interface", seen, advice, "ok" if found else "warning")
+    if isinstance(node, V1Client) and found:
+        try:
+            yield _check("upload", f"tables go to {node.upload_route().of('DATASET')}")
+        except PipelineError as error:
+            yield _failed("upload", error)
     return True
 
 
@@ -305,7 +346,8 @@ def _identity(
         return None
     who, how = None, ""
     if found.token is not None:
-        node.use(found.token)
+        if found.refresh is None:
+            node.use(found.token)  # else an expired one is renewed, which has to be kept
         try:
             who = node.who_am_i()
         except NotLoggedIn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -334,6 +335,11 @@ def print_receipt(context: Context) -> None:
         f"  dataset  {receipt.dataset}",
         f"  plan     {receipt.plan}",
         f"  receipt  {records.receipt_path}",
+        *textwrap.wrap(
+            f"  speaks   {receipt.speaks}" if receipt.speaks else "",
+            80,
+            subsequent_indent=" " * 11,
+        ),
     ]
     typer.echo("\n".join(lines))
 

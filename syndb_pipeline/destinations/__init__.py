@@ -19,6 +19,7 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations.base import Destination, DestinationSettings
 from syndb_pipeline.destinations.embedded import EmbeddedDestination
 from syndb_pipeline.destinations.rest import RestDestination
+from syndb_pipeline.destinations.syndb_v1 import SyndbV1Destination
 
 
 def _kind(value: Any) -> str:
@@ -28,7 +29,8 @@ def _kind(value: Any) -> str:
 
 Kind = Annotated[
     Annotated[EmbeddedDestination, Tag("embedded")]
-    | Annotated[RestDestination, Tag("rest")],  # another kind: one more line
+    | Annotated[RestDestination, Tag("rest")]
+    | Annotated[SyndbV1Destination, Tag("syndb_v1")],  # another kind: one more line
     Discriminator(_kind),
 ]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -126,9 +126,9 @@ def _exactly(file: Readable, size: int) -> bytes:
     return data
 
 
-def take_tables(tar: Path, folder: Path) -> dict[str, Path]:
-    """Every `<table>.parquet` of a tar that a server gave, as files of `folder` by table; none,
-    when the tar is empty.
+def take_tables(tar: Path, folder: Path, known: Container[str] = TABLES) -> dict[str, Path]:
+    """Every `<table>.parquet` of a tar that came from outside, as files of `folder` by table; none,
+    when the tar is empty. `known` are the tables that are taken.
 
     SynDB does not publish what its tar looks like, so folders, and headers that other writers add,
     are passed over; links and devices are not. Raises `NotReadable`.
@@ -139,7 +139,7 @@ def take_tables(tar: Path, folder: Path) -> dict[str, Path]:
         for member in _members(file, tar.stat().st_size):
             name = PurePosixPath(member.name).name
             table = name.removesuffix(".parquet")
-            if member.regular and name.endswith(".parquet") and table in TABLES:
+            if member.regular and name.endswith(".parquet") and table in known:
                 if table in tables:
                     raise NotReadable(f"{name} is in it twice")
                 tables[table] = folder / name

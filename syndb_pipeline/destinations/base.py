@@ -8,7 +8,7 @@ decision about approval.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.base.tar_stream import Payload
+from syndb_pipeline.config.description import Policy as Policy
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict
 from syndb_pipeline.contract.metadata import SUFFIX as SUFFIX
@@ -41,6 +42,20 @@ class DestinationSettings(Strict, ABC):
     @abstractmethod
     def target(self) -> str:
         """`Destination.target` of what these open."""
+
+    @property
+    def speaks(self) -> str:
+        """Which interface, of which generation, and what it was tested against, for people."""
+        return ""
+
+    def cannot_send(self, tables: Collection[str], files: int) -> list[str]:
+        """What of a package it has no place for, a reason each. Then nothing at all is sent.
+
+        Args:
+            tables: Of the package.
+            files: How many meshes and skeletons belong to it.
+        """
+        return []
 
     @abstractmethod
     def located(self, state: Path, beside: Path | None) -> DestinationSettings:
@@ -149,7 +164,8 @@ class DatasetInfo(_Frozen):
     `number_of_units` grows by an upload's rows at each upload, as SynDB's does, so it is no count
     of rows; `rows` is, or None when the destination does not count by table. `uploads`, oldest
     first, is None when it does not say which tars it took. `new` is given by `register` alone: this
-    very call created the dataset, so no other can have started to send to it.
+    very call created the dataset, so no other can have started to send to it. `unsaid` are fields
+    of the metadata that the destination does not give.
     """
 
     metadata: Metadata
@@ -159,6 +175,7 @@ class DatasetInfo(_Frozen):
     uploads: tuple[Upload, ...] | None
     registered: datetime | None = None
     new: bool = False
+    unsaid: tuple[str, ...] = ()
 
 
 class TableCheck(_Frozen):
@@ -218,9 +235,10 @@ class Destination(Protocol):
 
     def who_am_i(self) -> Identity: ...
 
-    def register(self, metadata: Metadata) -> DatasetInfo:
+    def register(self, metadata: Metadata, policy: Policy = "open") -> DatasetInfo:
         """Create the dataset, and the tags and collections it needs; the same dataset with the same
-        metadata is given back as it is."""
+        metadata is given back as it is. `policy` says who may read it; nothing but "open" is asked
+        of a destination that does not keep to it (`keeps_access`)."""
         ...
 
     def owned(self) -> list[DatasetInfo]:
@@ -290,15 +308,17 @@ def by_label(infos: Iterable[DatasetInfo]) -> list[DatasetInfo]:
     return sorted(infos, key=lambda info: (info.metadata.label, str(info.metadata.id)))
 
 
-def differences(wanted: Metadata, found: Metadata) -> list[str]:
+def differences(wanted: Metadata, found: Metadata, unsaid: Collection[str] = ()) -> list[str]:
     """In words, where the metadata at a destination differ from those wanted; empty when the
-    dataset can be selected as it is.
+    dataset can be selected as it is. Fields that are `unsaid` there are not compared.
 
     `syndb_tables` may differ: a dataset grows by uploads of further tables (S: each upload adds).
     The order of regions, mutations, publications, groups and collections means nothing.
     """
     return [
-        f"{name}: here {here}, there {there}" for name, here, there in changed_fields(wanted, found)
+        f"{name}: here {here}, there {there}"
+        for name, here, there in changed_fields(wanted, found)
+        if name not in unsaid
     ]
 
 

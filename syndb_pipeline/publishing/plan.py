@@ -20,6 +20,7 @@ from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.base.engine import digest_of_rows
 from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import TarPayload
+from syndb_pipeline.config.description import Access
 from syndb_pipeline.config.settings import Terms
 from syndb_pipeline.contract.metadata import TERMS, TERMS_DIGEST, Metadata
 from syndb_pipeline.destinations import open_destination
@@ -167,6 +168,8 @@ class Plan(Packed):
     """Digest of what `terms` are accepted of."""
     since: Since | None = None
     compared: Compared = Compared()
+    speaks: str = ""
+    obstacles: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         from syndb_pipeline.publishing.plan_text import describe  # which is about this class
@@ -176,6 +179,11 @@ class Plan(Packed):
     @property
     def rows(self) -> int:
         return sum(table.rows for table in self.tables.values())
+
+    @property
+    def access(self) -> Access:
+        """Who may read it."""
+        return self.description.access if self.description else Access()
 
     @cached_property
     def payload(self) -> TarPayload:
@@ -257,6 +265,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         _table_files(folder, manifest.tables),
     )
     summaries = context.validated.details.tables
+    own = context.settings.destinations.get(destination.name)
     current = Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
         digest=digest_of(parts),
@@ -272,6 +281,8 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         columns={name: table.columns for name, table in summaries.items()},
         findings=tuple(sorted({each.code for each in verdict.findings if each.severity in _LOUD})),
         since=since,
+        speaks=own.speaks if own else "",
+        obstacles=tuple(own.cannot_send(manifest.tables, len(manifest.files)) if own else ()),
     )
     return current.model_copy(update={"compared": compare(context, current)})
 
@@ -385,10 +396,14 @@ def require_consent(terms: Terms | None, config_path: Path) -> Terms:
 def require_access(current: Plan, destination: Destination, config_path: Path) -> None:
     """Raise `ApprovalError` when the dataset is not for everyone yet and the destination publishes
     to everyone."""
-    closed = current.description and current.description.access.closed(datetime.now(UTC).date())
-    if closed and not destination.keeps_access:
+    today, access = datetime.now(UTC).date(), current.access
+    until = access.embargo_until
+    embargoed = until is not None and until > today
+    closed = access.closed(today)
+    if closed and (embargoed or not destination.keeps_access):
+        keeps = "no embargo" if destination.keeps_access else "no access policies"
         raise ApprovalError(
-            f"{closed}, but {current.destination} ({current.target}) has no access policies: what "
+            f"{closed}, but {current.destination} ({current.target}) has {keeps}: what "
             "is uploaded can be read by everyone.",
             next_step=f"Wait, or, if everyone may read it now, correct {config_path} and prepare "
             "again.",

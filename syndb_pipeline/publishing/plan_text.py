@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any, Final
 
 from syndb_pipeline.base.progress import amount
@@ -31,6 +32,8 @@ def describe(current: Plan) -> str:
         f"Dataset      {current.label}",
         f"Id           {current.dataset}",
         f"Destination  {current.destination} ({current.target})",
+        *_labelled("Speaks", current.speaks),
+        *(line for each in current.obstacles for line in _labelled("Not taken", each)),
         f"Licence      {license}{spdx}",
         *(
             f"Brain region {region.brain_structure}: not in SynDB's vocabulary, "
@@ -72,6 +75,10 @@ def _described(description: Description | None) -> Iterator[str]:
         yield f"Creators     {'; '.join(each.name for each in description.creators)}"
     if closed := description.access.closed(datetime.now(UTC).date()):
         yield f"Access       not for everyone yet: {closed}"
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return wrap(text, 80, initial_indent=f"{label:<13}", subsequent_indent=" " * 13)
 
 
 def in_words(terms: dict[str, Any] | None) -> str:

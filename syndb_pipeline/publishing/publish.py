@@ -110,6 +110,13 @@ def publish(
         digests.forget()
         current = planning.plan(context, destination)
         planning.require_access(current, destination, config.path)
+        if current.obstacles:
+            raise DestinationRefused(
+                f"{destination.name} has no place for a part of this, so nothing was sent:\n"
+                f"{in_lines(current.obstacles)}",
+                next_step="SynDB's own command line and web page take the tables as files: "
+                f"syndb-pipeline export {config.path} --to FOLDER",
+            )
         run = _Publication(
             context=context,
             records=records,
@@ -303,7 +310,7 @@ class _Publication(Arrival):
                 )
             self.log(f"Registering {self.plan.label} at {name} as {self.who.name}")
             self.note("register", "start")
-            info = self.destination.register(self.plan.metadata)
+            info = self.destination.register(self.plan.metadata, self.plan.access.policy)
             self.created = info.new
             self.note("register", "done")
         if info.owner != self.who.id and all(
@@ -314,7 +321,7 @@ class _Publication(Arrival):
                 next_step="Ask its owner to let a group of yours write to it, or give your dataset "
                 "an id of its own.",
             )
-        if found := differences(self.plan.metadata, info.metadata):
+        if found := differences(self.plan.metadata, info.metadata, info.unsaid):
             raise DestinationRefused(
                 f"Dataset {dataset} is at {name} with other metadata:\n{in_lines(found)}",
                 next_step="Give the config the metadata that are there; or delete the dataset "

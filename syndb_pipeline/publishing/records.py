@@ -210,7 +210,8 @@ class Receipt(_Numbered):
 
     `tables` holds each table's rows sent and found; more found than sent are rows of earlier
     uploads. `content`, `columns` and `findings` are those of the plan. `account` is what the
-    destination calls who sent it, for people. Receipts of before these were kept have none.
+    destination calls who sent it, `speaks` its interface, for people. Receipts of before these were
+    kept have none.
     `set_aside` has by table the rows that were not sent, `since` what changed since the receipt
     before, `statements` is the digest of the terms that were accepted.
     """
@@ -220,6 +221,7 @@ class Receipt(_Numbered):
     label: str
     destination: str
     target: str
+    speaks: str = ""
     owner: str
     account: str = ""
     metadata: Metadata

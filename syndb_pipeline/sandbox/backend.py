@@ -244,7 +244,11 @@ class Users(JsonFile[_Users]):
         user = self.by(address=email.casefold())
         if not _matches(password, user.password if user else self._no_password) or user is None:
             return None
-        return self.signer.sign("token", self.token_seconds, str(user.id), secrets.token_hex(8))
+        return self.token(str(user.id))
+
+    def token(self, user: str) -> str:
+        """A new token for the user of this id."""
+        return self.signer.sign("token", self.token_seconds, user, secrets.token_hex(8))
 
     def holder(self, token: str) -> User | None:
         """Who holds the token; None when it was not given out here, has expired or was revoked."""

@@ -51,6 +51,17 @@ _ROUTES: Final = (
     ("download", "POST", r"/neurodata/io/download_dataset"),
     ("download", "GET", r"/neurodata/io/download_url"),
     ("delete", "DELETE", r"/neurodata/io/[^/]+/delete_dataset"),
+    # Generation 2
+    ("login", "POST", r"/v1/user/auth/login"),
+    ("refresh", "POST", r"/v1/user/auth/refresh"),
+    ("profile", "GET", r"/v1/user/profile"),
+    ("validate", "POST", r"/v1/ontology/terms/validate"),
+    ("new", "POST", r"/v1/neurodata/datasets"),
+    ("modifiable", "GET", r"/v1/neurodata/datasets/modifiable"),
+    ("info", "GET", r"/v1/neurodata/datasets/[0-9a-f-]{36}"),
+    ("count", "GET", r"/v1/analytics/summary"),
+    ("upload", "POST", r"/v1/neurodata/datasets/[^/]+/tables"),
+    ("delete", "DELETE", r"/v1/neurodata/datasets/[^/]+"),
 )
 ROUTES: Final = (*dict.fromkeys(name for name, _, _ in _ROUTES), "object", "other")
 """The names of the routes; `object` is any request to a pre-signed form or URL, `other` any route

@@ -182,7 +182,7 @@ class _Answering:
         """Take one message of the application's answer."""
         if message["type"] == "http.response.start":
             self.seen["status"] = message["status"]
-            if self.seen["route"] == "login" and message["status"] == 200:
+            if self.seen["route"] in ("login", "refresh") and message["status"] == 200:
                 self.faults.expired = False
             if self.seen["route"] == "upload" and message["status"] == 204:
                 await self._tamper()

@@ -52,6 +52,7 @@ from syndb_pipeline.sandbox.backend import (
 from syndb_pipeline.sandbox.fault_script import tamper
 from syndb_pipeline.sandbox.faults import CONNECTION, Faults
 from syndb_pipeline.sandbox.files import S3Error
+from syndb_pipeline.sandbox.v1 import build_v1
 from syndb_pipeline.state.locks import hold
 from syndb_pipeline.state.store import write_atomically
 
@@ -89,6 +90,8 @@ def serve(
     accounts: Path | None = None,
     token_seconds: float = TOKEN_SECONDS,
     limits: Limits | None = None,
+    v1: bool = False,
+    v1_upload: bool = False,
     log: Callable[[str], None] = _print,
 ) -> None:
     """Serve the sandbox in `folder` until SIGTERM or Ctrl+C; then finish what is under way.
@@ -104,6 +107,8 @@ def serve(
             else from SYNDB_SANDBOX_PASSWORD, else from the folder's secret.
         token_seconds: How long a token is good.
         limits: How much the server takes in.
+        v1: Whether it speaks generation 2 (`v1.py`) in place of the published contract.
+        v1_upload: The same, with a route that takes tables.
         log: What is called with each line for a person: address, accounts and their passwords.
 
     Raises:
@@ -133,7 +138,10 @@ def serve(
         users = Users(folder, token_seconds)
         passwords = users.add(known, os.environ.get(PASSWORD_VARIABLE))
         backend = Backend(folder, address, users, limits)
-        app = build_app(backend, script, any_host=not is_loopback(host))
+        v1 = v1 or v1_upload
+        api = _v1(backend, script, v1_upload) if v1 else build_api(script, limits)
+        app = build_app(backend, script, api, any_host=not is_loopback(host))
+        kind = "syndb_v1" if v1 else "rest"
         # What is received goes beside where it will be kept, not to a system's /tmp of little room.
         backend.incoming.mkdir()
         tempfile.tempdir = str(backend.incoming)
@@ -145,7 +153,7 @@ def serve(
             "For pipeline.yaml; if it has `destinations:` already, only the last line, below it:",
             "",
             "destinations:",
-            f"  sandbox: {{kind: rest, url: '{address}'}}",
+            f"  sandbox: {{kind: {kind}, url: '{address}'}}",
             "",
         ):
             log(line)
@@ -194,19 +202,27 @@ def build_api(faults: Faults, limits: Limits) -> FastAPI:
     return api
 
 
-def build_app(backend: Backend, faults: Faults, *, any_host: bool = False) -> ASGIApp:
+def _v1(backend: Backend, faults: Faults, declares_upload: bool) -> FastAPI:
+    def add(api: FastAPI) -> None:
+        api.include_router(faults.router())
+        api.add_exception_handler(Exception, _on_mistake)
+
+    return build_v1(backend.folder, declares_upload=declares_upload, add=add)
+
+
+def build_app(backend: Backend, faults: Faults, api: FastAPI, *, any_host: bool = False) -> ASGIApp:
     """The sandbox as an application, to be served by `serve.ResettableProtocol`.
 
     Args:
         backend: What it serves; what a server that was killed left there is removed.
         faults: What goes wrong, as a middleware around everything else.
+        api: The routes.
         any_host: Whether a request may call the server by any name. Otherwise by the name in its
             address, or by one of this machine's when that is one: a web page elsewhere that
             points its own name here gets nothing.
     """
     for left in ("incoming", "outgoing"):
         shutil.rmtree(backend.folder / left, ignore_errors=True)
-    api = build_api(faults, backend.limits)
     api.state.backend = backend
     own = urlsplit(backend.address).hostname or ""
     names = [own, *(("localhost", "127.0.0.1", "::1", "[::1]") if is_loopback(own) else ())]

@@ -470,7 +470,8 @@ def test_a_healthy_lab(lab: Person) -> None:
     names = re.findall(r"^ok +(\w+)", ran.out, flags=re.MULTILINE)
     assert names == [
         *("versions", "dataset", "settings", "state", "disk", "memory"),
-        *("destination", "reach", "clock", "credentials", "token", "verification", "rights"),
+        *("destination", "reach", "clock", "interface", "credentials", "token", "verification"),
+        "rights",
     ]
     assert all(len(line) <= 80 for line in ran.out.splitlines() if str(lab.folder) not in line)
     assert everything_in(lab.folder) == before, "nothing is changed"

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -290,6 +291,36 @@ def test_a_deleted_dataset_is_published_anew(benches: SimpleQueue[Bench]) -> Non
     assert case.publish().code == 0, case.story
     case.require_whole()
     benches.put(bench)
+
+
+def test_generation_2_at_any_request_and_step(tmp_path: Path) -> None:
+    """The same of `/v1`, where it takes tables."""
+    bench = Bench(tmp_path / "bench", v1=True)
+    try:
+        undisturbed = bench.case()
+        steps = undisturbed.publish(die_at=-1).steps
+        undisturbed.require_whole()
+        seen = undisturbed.requests()
+        assert {each["route"] for each in seen} >= {"login", "validate", "new", "count", "upload"}
+        faults = [
+            f"{kind}@{number}"
+            for kind in ("drop", "reset", "502", "503", "expire")
+            for number in range(1, len(seen) + 1)
+        ]
+        for fault in sampled("v1, faults", faults, AT_MOST):
+            case = bench.case(fault)
+            first = case.publish()
+            assert first.code in (0, 5, 6), case.story
+            if first.code:
+                case.until_done()
+            case.require_whole()
+        for step in sampled("v1, killed", range(len(steps)), AT_MOST // 2):
+            case = bench.case()
+            assert case.publish(die_at=step).code == -signal.SIGKILL, case.story
+            case.until_done()
+            case.require_whole()
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize(

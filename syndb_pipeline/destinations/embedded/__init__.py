@@ -32,6 +32,10 @@ class EmbeddedDestination(DestinationSettings):
     def target(self) -> str:
         return self.kind
 
+    @property
+    def speaks(self) -> str:
+        return "rules of SynDB REST 0.7.2 (generation 1), on this machine"
+
     def located(self, state: Path, beside: Path | None) -> EmbeddedDestination:
         """The same node by its whole path. A file `beside` a dataset names none outside of
         `state`."""

@@ -52,6 +52,7 @@ from syndb_pipeline.destinations.base import (
     Metadata,
     OutgoingFile,
     Package,
+    Policy,
     StoredFiles,
     TableCheck,
     Upload,
@@ -167,7 +168,7 @@ class EmbeddedNode:
 
     # Datasets
 
-    def register(self, metadata: Metadata) -> DatasetInfo:
+    def register(self, metadata: Metadata, policy: Policy = "open") -> DatasetInfo:
         with self._writing(metadata.id) as folder:
             entry = _read(folder)
             if entry is not None:

@@ -7,13 +7,16 @@ an interface's routes (`rest/`, `syndb_v1/`), secrets (`credentials.py`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from syndb_pipeline.config.addresses import safe_address
 from syndb_pipeline.destinations.base import DestinationSettings
+
+UNTESTED: Final = "tested against the sandbox alone, never against the real SynDB"
+"""What has to be said with the name of each interface."""
 
 
 def origin_of(url: str) -> str:
@@ -72,6 +75,9 @@ class HttpDestination(DestinationSettings):
     parallel_files: int = Field(
         default=4, ge=1, le=64, description="Meshes and skeletons sent at a time."
     )
+
+    generation: ClassVar[int]
+    """Of SynDB's interface."""
 
     _beside: Path | None = PrivateAttr(None)
 

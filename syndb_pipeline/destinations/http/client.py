@@ -7,92 +7,65 @@ Belongs here: what is the same for every interface. Does not: routes and bodies 
 from __future__ import annotations
 
 import re
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from httpx import Headers
 from pydantic import SecretStr, ValidationError
 
-from syndb_pipeline.base.errors import DestinationRefused, NotPermitted, NotVerified
+from syndb_pipeline.base.errors import (
+    DestinationRefused,
+    NotPermitted,
+    NotVerified,
+    OutcomeUnknown,
+)
 from syndb_pipeline.base.system import write_no_core
-from syndb_pipeline.destinations.base import Identity, unknown_dataset
+from syndb_pipeline.destinations.base import (
+    DatasetInfo,
+    Deletion,
+    Identity,
+    Metadata,
+    by_label,
+    unknown_dataset,
+)
 from syndb_pipeline.destinations.http import HttpDestination
+from syndb_pipeline.destinations.http.access import Access, Exchange
 from syndb_pipeline.destinations.http.answers import Answer, cleaned
 from syndb_pipeline.destinations.http.bodies import Body
-from syndb_pipeline.destinations.http.credentials import Credentials, find
 from syndb_pipeline.destinations.http.session import Session, look_with_doctor
+
+FOUND: Final = Answer(201, Headers(), b"")
+"""In place of an answer that was lost: the dataset is there, created by that request or by somebody
+else."""
 
 _Body = TypeVar("_Body", bound=Body)
 
 
-class Access:
-    """The token for a server. Nothing is looked up before it is needed. Threads share it."""
+class HttpClient(ABC):
+    """A SynDB at the address `config.url`. `log` hears what is created and what is waited for. The
+    token is looked up when the first request needs it; `exchange` renews it, where the interface
+    has refresh tokens."""
 
     def __init__(
         self,
-        destination: str,
-        server: HttpDestination,
+        name: str,
+        config: HttpDestination,
         log: Callable[[str], None],
-        log_in: Callable[[str, SecretStr], SecretStr],
+        exchange: Exchange | None = None,
     ) -> None:
-        self._destination = destination
-        self._server = server
-        self._log = log
-        self._log_in = log_in
-        self._lock = threading.Lock()
-        self.use(None)
-
-    def use(self, token: SecretStr | None) -> None:
-        """Take this token instead of what is kept; None: what is kept again."""
-        with self._lock:
-            self._asked = token is not None
-            self._found = Credentials(token=token, source="given") if token else None
-
-    def token(self) -> SecretStr | None:
-        """The token; with a name and a password and no token yet, one that a log-in gives. None
-        when there is nothing to log in with."""
-        with self._lock:
-            if not self._asked:
-                self._found = find(self._destination, self._server, log=self._log)
-                self._asked = True
-            if self._found and self._found.token is None:
-                self._renew(self._found)
-            return self._found.token if self._found else None
-
-    def renew(self, refused: SecretStr | None) -> bool:
-        """Whether there is another token than the `refused` one: another thread's, or that of a new
-        log-in."""
-        with self._lock:
-            found = self._found
-            if found is not None and found.token == refused and found.password is not None:
-                self._log(
-                    f"{self._destination} does not take the token any more; "
-                    f"logging in again as {found.username}"
-                )
-                self._renew(found)
-            return self._found is not None and self._found.token != refused
-
-    def _renew(self, found: Credentials) -> None:
-        assert found.username is not None and found.password is not None
-        token = self._log_in(found.username, found.password)
-        self._found = found.renewed(self._server.origin, token, log=self._log)
-
-
-class HttpClient(ABC):
-    """A SynDB at the address `config.url`. `log` hears what is created and what is waited for. The
-    token is looked up when the first request needs it."""
-
-    def __init__(self, name: str, config: HttpDestination, log: Callable[[str], None]) -> None:
         write_no_core()
         self.name = name
         self.config = config
         self.log = log
         self.target = config.target
         self.settle_seconds = config.settle_seconds
-        self.access = Access(name, config, log, self.ask_for_token)
+        self.access = Access(name, config, log, self.ask_for_token, exchange)
         self.session = Session(name, config, log, token=self.access.token, renew=self.access.renew)
+        self.refresh: SecretStr | None = None
+        """What renews the token of the last log-in, where the server gave such a one."""
         self._me: Identity | None = None
         self._logged: set[str] = set()
 
@@ -148,6 +121,64 @@ class HttpClient(ABC):
                 next_step=f"Is {self.config.url} a SynDB?",
             )
         return SecretStr(token)
+
+    # Datasets
+
+    @abstractmethod
+    def info(self, dataset: UUID) -> DatasetInfo | None:
+        """The dataset, or None when there is none."""
+
+    @abstractmethod
+    def delete_path(self, dataset: UUID) -> str:
+        """Where a dataset is deleted."""
+
+    def mine(self, infos: list[DatasetInfo]) -> list[DatasetInfo]:
+        me = self.who_am_i().id
+        return [info for info in infos if info.owner == me]
+
+    def infos(self, datasets: Iterable[UUID]) -> list[DatasetInfo]:
+        with ThreadPoolExecutor(self.config.parallel_files) as pool:
+            return by_label(filter(None, pool.map(self.info, dict.fromkeys(datasets))))
+
+    def delete(self, dataset: UUID) -> Deletion:
+        info = self.info(dataset)
+        if info is None:
+            raise unknown_dataset(dataset, self.name)
+        me = self.me
+        answer = self.session.ask("DELETE", self.delete_path(dataset))
+        if answer.status != 404:  # gone: by this request, whose first answer was lost, or another
+            self.good(answer, f"to delete dataset {dataset}", dataset)
+        if self.info(dataset) is not None:
+            if answer.status == 404:  # then it is the route that is not there
+                raise self.refusal(answer, f"to delete dataset {dataset}")
+            raise OutcomeUnknown(
+                f"{self.name} answered that dataset {dataset} is deleted, and still shows it.",
+                next_step="Give the same command again in a while.",
+            )
+        return Deletion.of(info, None, me.id)
+
+    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
+        return ()
+
+    def registered(self, metadata: Metadata, answer: Answer) -> DatasetInfo:
+        """The dataset after `answer` to the request that creates it."""
+        dataset = metadata.id
+        # Whether it was created now, was lost on the way back, or another was faster: the server
+        # knows.
+        there = self.info(dataset)
+        if there is None:
+            self.good(answer, f"to create dataset {dataset}")
+            raise OutcomeUnknown(
+                f"{self.name} created dataset {dataset}, and does not show it.",
+                next_step="Give the same command again in a while.",
+            )
+        if not answer.good and there.owner != self.me.id:
+            raise NotPermitted(
+                f"The id {dataset} is in use at {self.name}, by {self.owner_of(dataset)}: "
+                f"{answer.words}",
+                next_step="Give your dataset an id of its own.",
+            )
+        return there.model_copy(update={"new": answer.good and answer is not FOUND})
 
     # Answers
 

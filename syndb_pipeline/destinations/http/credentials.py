@@ -59,11 +59,12 @@ def _header_safe(token: SecretStr) -> SecretStr:
 
 class Credentials(BaseModel):
     """What to log in with at one origin, and where it was found: a token, or a user name with its
-    password, or all three."""
+    password, or all three; with the token the one that renews it, once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: Annotated[SecretStr, AfterValidator(_header_safe)] | None = None
+    refresh: Annotated[SecretStr, AfterValidator(_header_safe)] | None = None
     username: str | None = None
     password: SecretStr | None = None
     source: Source = "given"
@@ -90,12 +91,19 @@ class Credentials(BaseModel):
         another user since. A place that cannot be written is logged and is no error: the new token
         serves this run all the same. Raises `ConfigError` for a token that cannot be one.
         """
-        new = self.model_copy(update={"token": checked_token(token)})
+        new = self.model_copy(update={"token": checked_token(token), "refresh": None})
+        return self.kept_as(new, origin, log)
+
+    def keep(self, new: Credentials, origin: str, log: Log | None) -> bool:
+        """Put `new` where these were found, unless somebody logged out or in as another user since;
+        whether that was done."""
+        write = {"keyring": _write_keyring, "file": _write_file}.get(self.source)
+        return write is not None and write(origin, new, log, renew=True)
+
+    def kept_as(self, new: Credentials, origin: str, log: Log | None) -> Credentials:
+        """`keep`; a place that cannot be written is logged and is no error. Returns `new`."""
         try:
-            if self.source == "keyring":
-                _write_keyring(origin, new, log, renew=True)
-            elif self.source == "file":
-                _write_file(origin, new, renew=True)
+            self.keep(new, origin, log)
         except PipelineError as error:
             if log is not None:
                 log(f"The renewed token was not kept. {error.message}")
@@ -216,6 +224,7 @@ def remember(
     origin: str,
     *,
     token: SecretStr,
+    refresh: SecretStr | None = None,
     username: str | None = None,
     password: SecretStr | None = None,
     log: Log | None = None,
@@ -225,6 +234,7 @@ def remember(
     Args:
         origin: The server's address, as `origin_of` gives it.
         token: Always kept.
+        refresh: What renews it, where the server gave such a one.
         username: Whose it is.
         password: Kept only when given, so that unattended runs can renew an expired token.
         log: Called, once in a process, when a keyring cannot be used.
@@ -236,7 +246,9 @@ def remember(
         ConfigError: The token cannot be one; the file is damaged, open to others or cannot be
             written.
     """
-    new = Credentials(token=checked_token(token), username=username, password=password)
+    new = Credentials(
+        token=checked_token(token), refresh=refresh, username=username, password=password
+    )
     _read_file(credentials_file())  # one that is not fit is refused before anything is kept
     if _write_keyring(origin, new, log):
         _write_file(origin, None)
@@ -407,7 +419,9 @@ def _unusable(path: Path, why: str) -> ConfigError:
     )
 
 
-def _write_file(origin: str, new: Credentials | None, *, renew: bool = False) -> bool:
+def _write_file(
+    origin: str, new: Credentials | None, log: Log | None = None, *, renew: bool = False
+) -> bool:
     """As `_write_keyring`, in the file, while no other process writes to it."""
     path = credentials_file()
     if new is None and origin not in _read_file(path):

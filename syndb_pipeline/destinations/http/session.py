@@ -153,6 +153,7 @@ class Session:
         repeatable: bool | None = None,
         ours: bool = True,
         secrets: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """A small request and its answer.
 
@@ -164,12 +165,15 @@ class Session:
             repeatable: Whether the server may get the request twice.
             ours: Without it, no token is sent.
             secrets: What is never shown, should the server repeat it.
+            headers: More of them.
         """
         if repeatable is None:
             repeatable = method in ("GET", "HEAD", "PUT", "DELETE")
         what, body = f"{method} {path}", {"json": json, "data": form}
         url = self.settings.url + path
-        return self._run(_Call(method, url, what, repeatable, ours, body=body, secrets=secrets))
+        call = _Call(method, url, what, repeatable, ours, body=body, secrets=secrets)
+        call.headers = headers or {}
+        return self._run(call)
 
     def send_file(
         self,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict, Text
-from syndb_pipeline.destinations.http import HttpDestination
+from syndb_pipeline.destinations.http import UNTESTED, HttpDestination
 
 if TYPE_CHECKING:
     from syndb_pipeline.destinations.base import Destination
@@ -34,8 +34,13 @@ class UploadLocation(Strict):
 class RestDestination(HttpDestination):
     """A SynDB behind its REST interface. Who logs in is kept apart: `syndb-pipeline login`."""
 
+    generation = 1
     kind: Literal["rest"]
     location: UploadLocation = UploadLocation()
+
+    @property
+    def speaks(self) -> str:
+        return f"SynDB REST 0.7.2 (generation 1); {UNTESTED}"
 
     @property
     def sent_along(self) -> str:

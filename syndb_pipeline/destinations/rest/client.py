@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from httpx import Headers
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
     NotLoggedIn,
-    NotPermitted,
     OutcomeUnknown,
 )
-from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata
+from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, Policy
 from syndb_pipeline.destinations.http.answers import Answer, require_safe
-from syndb_pipeline.destinations.http.client import HttpClient
+from syndb_pipeline.destinations.http.client import FOUND, HttpClient
 from syndb_pipeline.destinations.http.credentials import log_in_again
 from syndb_pipeline.destinations.http.session import path_part
 from syndb_pipeline.destinations.rest.bodies import (
@@ -37,10 +35,6 @@ from syndb_pipeline.destinations.rest.bodies import (
 _PROFILE: Final = "/user/profile"
 METADATA: Final = "/neurodata/metadata"
 IO: Final = "/neurodata/io"
-
-_FOUND: Final = Answer(201, Headers(), b"")
-"""In place of an answer that was lost: the dataset is there, created by that request or by somebody
-else."""
 
 
 class RestClient(HttpClient):
@@ -120,6 +114,9 @@ class RestClient(HttpClient):
             return "somebody else"
         return self.person(self.read(UploadedDataset, found).owner_id)
 
+    def delete_path(self, dataset: UUID) -> str:
+        return f"{IO}/{dataset}/delete_dataset"
+
     def _ask_info(self, dataset: UUID) -> Answer:
         return self.session.ask("GET", f"{METADATA}/dataset/{dataset}/info")
 
@@ -129,7 +126,7 @@ class RestClient(HttpClient):
 
     # A new dataset
 
-    def register(self, metadata: Metadata) -> DatasetInfo:
+    def register(self, metadata: Metadata, policy: Policy = "open") -> DatasetInfo:
         """Create the dataset, or give it back as it is there.
 
         The tags that are known to be missing come first. An answer 404 means that something else
@@ -168,22 +165,7 @@ class RestClient(HttpClient):
                 steps.append(step)
         if answer.good:
             self.log(f"Created dataset {dataset} at {self.name}")
-        # Whether it was created now, was lost on the way back, or another was faster: the server
-        # knows.
-        there = self.info(dataset)
-        if there is None:
-            self.good(answer, f"to create dataset {dataset}")
-            raise OutcomeUnknown(
-                f"{self.name} created dataset {dataset}, and does not show it.",
-                next_step="Give the same command again in a while.",
-            )
-        if not answer.good and there.owner != self.me.id:
-            raise NotPermitted(
-                f"The id {dataset} is in use at {self.name}, by {self.person(there.owner)}: "
-                f"{answer.words}",
-                next_step="Give your dataset an id of its own.",
-            )
-        return there.model_copy(update={"new": answer.good and answer is not _FOUND})
+        return self.registered(metadata, answer)
 
     def _create(self, metadata: Metadata) -> Answer:
         path, body = f"{METADATA}/dataset/new", new_dataset(metadata)
@@ -192,7 +174,7 @@ class RestClient(HttpClient):
         except OutcomeUnknown as lost:
             self.log(f"{lost.message} Asking {self.name}.")
         if self.info(metadata.id) is not None:
-            return _FOUND
+            return FOUND
         # The id is ours: should the first one still arrive, one of the two is answered that the id
         # is in use.
         return self.session.ask("POST", path, json=body, repeatable=False)

@@ -10,27 +10,23 @@ So `rows` and `uploads` are None, and an upload whose answer was lost is never s
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
 from syndb_pipeline.base import engine
-from syndb_pipeline.base.errors import BadTable, NotAPackage, OutcomeUnknown, UnknownTable
+from syndb_pipeline.base.errors import BadTable, NotAPackage, UnknownTable
 from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.archive import NotReadable, extract_tables, take_tables
 from syndb_pipeline.destinations.base import (
     DatasetInfo,
-    Deletion,
     FailedFile,
     FileKind,
     OutgoingFile,
     Package,
     TableCheck,
     Upload,
-    by_label,
-    unknown_dataset,
 )
 from syndb_pipeline.destinations.http.bodies import FilePart
 from syndb_pipeline.destinations.http.session import path_part
@@ -78,40 +74,14 @@ class RestDestination(RestClient):
     # Datasets
 
     def owned(self) -> list[DatasetInfo]:
-        return self._mine(self.modifiable())
+        return self.mine(self.modifiable())
 
     def modifiable(self) -> list[DatasetInfo]:
         path = f"{METADATA}/dataset/get/modifiable"
-        return self._infos(self.get(Ids, path, "the datasets you may upload to").ids)
+        return self.infos(self.get(Ids, path, "the datasets you may upload to").ids)
 
     def incomplete(self) -> list[DatasetInfo]:
-        return self._mine(self._infos(self.labels("incomplete")))
-
-    def _mine(self, infos: list[DatasetInfo]) -> list[DatasetInfo]:
-        me = self.who_am_i().id
-        return [info for info in infos if info.owner == me]
-
-    def _infos(self, datasets: Iterable[UUID]) -> list[DatasetInfo]:
-        with ThreadPoolExecutor(self.config.parallel_files) as pool:
-            return by_label(filter(None, pool.map(self.info, dict.fromkeys(datasets))))
-
-    def delete(self, dataset: UUID) -> Deletion:
-        info = self.info(dataset)
-        if info is None:
-            raise unknown_dataset(dataset, self.name)
-        me = self.me
-        answer = self.session.ask("DELETE", f"{IO}/{dataset}/delete_dataset")
-        if answer.status != 404:  # gone: by this request, whose first answer was lost, or another
-            self.good(answer, f"to delete dataset {dataset}", dataset)
-        if self.info(dataset) is not None:
-            raise OutcomeUnknown(
-                f"{self.name} answered that dataset {dataset} is deleted, and still shows it.",
-                next_step="Give the same command again in a while.",
-            )
-        return Deletion.of(info, None, me.id)
-
-    def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
-        return ()
+        return self.mine(self.infos(self.labels("incomplete")))
 
     # Tables
 
