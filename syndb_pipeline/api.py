@@ -276,11 +276,11 @@ def report(
     config: Config,
     tables: Tables | None = None,
     *,
-    html: Path | None = None,
-    csv: Path | None = None,
-    json: Path | None = None,
-    fixes: Path | None = None,
-    quarantine: Path | None = None,
+    html: str | Path | None = None,
+    csv: str | Path | None = None,
+    json: str | Path | None = None,
+    fixes: str | Path | None = None,
+    quarantine: str | Path | None = None,
     settings: Settings = None,
     log: Log | None = None,
 ) -> ReportFiles:
@@ -307,7 +307,7 @@ def report(
     """
     from syndb_pipeline.report.exports import Wanted, write_files
 
-    wanted = [path and Path(path) for path in (html, csv, json, fixes, quarantine)]
+    wanted = [Path(path) if path else None for path in (html, csv, json, fixes, quarantine)]
     with _opened(config, tables, settings, log) as context:
         return ReportFiles(paths=tuple(write_files(context, Wanted(*wanted))))
 
