@@ -25,7 +25,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-thorough validators lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial lock clean
+.PHONY: help demo demo-errors ui test test-thorough validators lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial start-page docs-site lock clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -136,6 +136,12 @@ architecture: $(VENV)/.installed-dev ## Draw the rooms of the code for docs/arch
 ui-pictures: $(VENV)/.installed-dev ## Take the pictures of docs/dagster.md
 	$(BIN)/python -m docs.dagster_pictures
 
+docs-site: $(VENV)/.installed-dev ## Build the documentation as a site into ./site: python -m http.server --bind 127.0.0.1 --directory site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+start-page: $(VENV)/.installed-dev ## Install into an empty folder, walk every door, and write docs/start.md
+	$(BIN)/python -m docs.start
+
 tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder
 	$(if $(SYNDB_ACCEPTANCE_DATA),SYNDB_ACCEPTANCE_DATA="$(SYNDB_ACCEPTANCE_DATA)" )$(BIN)/python -m docs.tutorial
 
@@ -148,5 +154,5 @@ lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both loc
 	@! grep -nE '(https?|file)://' requirements.lock requirements-dev.lock || { echo "A lock file holds an address." >&2; exit 1; }
 
 clean: ## Remove what make and the tools have written; state in .syndb stays
-	rm -rf "$(DEMO)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist
+	rm -rf "$(DEMO)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist site
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
