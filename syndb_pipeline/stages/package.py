@@ -8,7 +8,8 @@ not: sending it (`publish`), manifests in the forms of others (`manifests/`).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -20,6 +21,7 @@ from syndb_pipeline.base.digests import adopt, digest_file, digest_of
 from syndb_pipeline.base.engine import parquet, quote, side_by_side, write_parquet
 from syndb_pipeline.base.errors import DataRejected, PipelineError
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
+from syndb_pipeline.checks.units.mesh_and_skeleton_files import files_meant, folders_of
 from syndb_pipeline.config.description import Description
 from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.metadata import COLUMN, FileKind, Metadata, Mutation, Region
@@ -44,8 +46,7 @@ class _Frozen(BaseModel):
 
 
 class PackagedFile(_Frozen):
-    """A mesh or skeleton that goes with a row; `path` as the lab wrote it, relative to the
-    dataset's config."""
+    """A mesh or skeleton that goes with a row; `path` relative to the dataset's config."""
 
     kind: FileKind
     table: str
@@ -344,17 +345,17 @@ def _combined(query: str, table: Table, combine: Mapping[str, str], given: Colle
 
 
 def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
-    """The meshes and skeletons that go with the rows, by the UUID of their row; `path` as the lab
-    wrote it.
-    """
+    """The meshes and skeletons that go with the rows, by the UUID of their row."""
     read = context.ingested.details.tables
     named_in = {name: sorted(set(COLUMN) & set(read[name].columns)) for name in tables}
     if not any(named_in.values()):
         return []
     files = []
-    digests: dict[str, tuple[str, int]] = {}
+    digests: dict[tuple[Path, ...], dict[str, tuple[str, str, int]]] = {}
     with context.duckdb() as connection:
         for name, path in tables.items():
+            folders = folders_of(context.config, name)
+            known = digests.setdefault(folders, {})
             ids = parquet(written(context, "assign_ids", "ids")[name])
             aside = quarantined_files(context).get(name)
             stays = (
@@ -371,15 +372,15 @@ def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
                     f" {stays}{' ORDER BY t.file_row_number' if aside else ''}"
                 ).fetchall()
                 for cid, text in rows:
-                    if text not in digests:
-                        digests[text] = _digest(context, text, name, column)
-                    sha256, size = digests[text]
+                    if text not in known:
+                        known[text] = _digest(folders, text, name, column)
+                    where, sha256, size = known[text]
                     files.append(
                         PackagedFile(
                             kind=COLUMN[column],
                             table=name,
                             cid=cid,
-                            path=text,
+                            path=where,
                             sha256=sha256,
                             bytes=size,
                         )
@@ -387,10 +388,14 @@ def _files(context: Context, tables: dict[str, Path]) -> list[PackagedFile]:
     return files
 
 
-def _digest(context: Context, text: str, table: str, column: str) -> tuple[str, int]:
-    path = context.config.folder / text
+def _digest(folders: Sequence[Path], text: str, table: str, column: str) -> tuple[str, str, int]:
+    """The file that `text` means, relative to the config as `PackagedFile.path` is; its SHA-256 and
+    bytes."""
+    path = files_meant(folders, text)[0]
+    beside = path == folders[0] / text
+    where = text if beside else Path(os.path.relpath(path, folders[0])).as_posix()
     try:
-        return digest_file(path), path.stat().st_size
+        return where, digest_file(path), path.stat().st_size
     except OSError as error:
         raise DataRejected(
             f"{text}, named in {column} of {table}, cannot be read: {error.strerror}.",

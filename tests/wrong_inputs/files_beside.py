@@ -95,4 +95,16 @@ FILES_BESIDE = (
         first="neuron.csv, row 2, column mesh_path: 'n1.glb'",
         unseen=frozenset({"n1.glb"}),
     ),
+    WrongInput(
+        "SYN-PATH-010",
+        "An older mesh of n1 was left beside the YAML.",
+        {
+            "tables/neuron.csv": "cid,mesh_path\nn1,n1.glb\n",
+            "tables/n1.glb": small_mesh(),
+            "n1.glb": small_mesh("older"),
+        },
+        tables={"neuron": "tables/neuron.csv"},
+        first="tables/neuron.csv, row 2, column mesh_path: 'n1.glb'",
+        unseen=frozenset({"tables/n1.glb", "n1.glb"}),
+    ),
 )

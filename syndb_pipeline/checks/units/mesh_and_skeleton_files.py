@@ -27,8 +27,9 @@ from syndb_pipeline.checks.dataset import Inspected
 from syndb_pipeline.checks.failures import Group
 from syndb_pipeline.checks.units import magnitudes
 from syndb_pipeline.checks.units.magnitudes import AXES, listed
+from syndb_pipeline.config.settings import DatasetConfig
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
-from syndb_pipeline.readers.files import forbidden, outside
+from syndb_pipeline.readers.files import forbidden, outside, shown, starting_point
 from syndb_pipeline.state.stage import Context
 
 _SHAPES: Final = {"path": "VARCHAR"} | dict.fromkeys(
@@ -40,7 +41,13 @@ _UNITS: Final = {1: "micrometres", 2: "millimetres", 3: "metres"}
 
 
 _SCALE: Final = "SYN-PATH-009"
-FILE_RULES: Final = (*(f"SYN-PATH-00{number}" for number in range(3, 9)), "SYN-READ-021", _SCALE)
+_TWO_FILES: Final = "SYN-PATH-010"
+FILE_RULES: Final = (
+    *(f"SYN-PATH-00{number}" for number in range(3, 9)),
+    "SYN-READ-021",
+    _SCALE,
+    _TWO_FILES,
+)
 """Rules on what a file holds; `describe_file` gives what their sentences need."""
 
 _BY_REASON: Final = ("SYN-PATH-003", "SYN-PATH-004", "SYN-PATH-008")
@@ -72,6 +79,20 @@ def is_file(folder: Path, path: str) -> bool:
         return stat.S_ISREG((folder / path).stat().st_mode) and irregular(folder / path) is None
     except (OSError, ValueError):  # not there, not allowed, too long, or no path at all
         return False
+
+
+def folders_of(config: DatasetConfig, table: str) -> tuple[Path, ...]:
+    """The folders that paths in `table` may be relative to: the config's, then the table's."""
+    start = starting_point(config.folder, config.tables[table].file)
+    return tuple(dict.fromkeys((config.folder, start.parent if start.is_file() else start)))
+
+
+def files_meant(folders: Sequence[Path], path: str) -> list[Path]:
+    """The files that `path` may mean, relative to each of `folders`; where there is none, where it
+    would be in the first.
+    """
+    found = [folder / path for folder in folders if is_file(folder, path)]
+    return found or [folders[0] / path]
 
 
 def _each(
@@ -115,7 +136,8 @@ def check_paths(table: Inspected) -> None:
     for column in path_columns(table.name, table.columns):
         make("shapes", _SHAPES, "OR REPLACE TABLE")
         place = (table.name, column.name)
-        look = partial(_look_at, table.context, table.name, column)
+        folders = folders_of(table.context.config, table.name)
+        look = partial(_look_at, table.context, table.name, column, folders)
         for answers in _each(table.context, table.connection, table.source, column, look):
             faults = [(*place, path, *each) for path, (found, _) in answers for each in found]
             insert("path_faults", _FAULTS, faults)
@@ -150,19 +172,31 @@ def describe_file(group: Group, table: Inspected) -> dict[str, Any]:
     return {"reason": reason, "advice": advice or (own.fix if own else "")}
 
 
-def _look_at(context: Context, table: str, column: Column, path: str) -> tuple[list[Fault], Shape]:
+def _look_at(
+    context: Context, table: str, column: Column, folders: Sequence[Path], path: str
+) -> tuple[list[Fault], Shape]:
     """What is wrong with the file `path`, and what it measures. A wrong suffix is found by its cell
     alone.
     """
     if not path.lower().endswith(column.suffix or ""):
         return [], ()
-    folder, allowed = context.config.folder, context.settings.data_folders
-    if outside(folder / path, folder, allowed):
-        reason = forbidden(f"{table}.{column.name} names files", folder / path, allowed)
+    home, allowed = context.config.folder, context.settings.data_folders
+    found, *others = files_meant(folders, path)
+    if outside(found, home, allowed):
+        reason = forbidden(f"{table}.{column.name} names files", found, allowed)
         return [("SYN-READ-021", reason, "")], ()
-    if not is_file(folder, path):
+    if not is_file(home, str(found)):
         return [("SYN-PATH-001", "", "")], ()
-    return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(folder / path)
+    if any(_unlike(found, other) for other in others):
+        return [(_TWO_FILES, " and ".join(shown(each, home) for each in (found, *others)), "")], ()
+    return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(found)
+
+
+def _unlike(one: Path, other: Path) -> bool:
+    try:
+        return not one.samefile(other) and digest_file(one) != digest_file(other)
+    except OSError:  # not ours to read, which is said where it is read
+        return False
 
 
 # What reads them is imported here: most tables name neither kind, and the import takes as long as a
@@ -217,21 +251,24 @@ def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | Non
     with context.duckdb(threads=1) as connection:
         for table, column in named:
             rows = parquet(context.store.stage("ingest") / "tables" / f"{table}.parquet")
-            for answers in _each(context, connection, rows, column, partial(_content, context)):
+            folders = folders_of(context.config, table)
+            for answers in _each(
+                context, connection, rows, column, partial(_content, context, folders)
+            ):
                 for path, content in answers:
                     digest.update(f"{table}\0{column.name}\0{path}\0{content}\n".encode())
     return digest.hexdigest()
 
 
-def _content(context: Context, path: str) -> str:
+def _content(context: Context, folders: Sequence[Path], path: str) -> str:
     """The digest of a file that a table names, or why there is none."""
-    folder = context.config.folder
-    if outside(folder / path, folder, context.settings.data_folders):
+    home, every = context.config.folder, files_meant(folders, path)
+    if outside(every[0], home, context.settings.data_folders):
         return "outside"
-    if not is_file(folder, path):
+    if not is_file(home, str(every[0])):
         return "missing"
     try:
-        return digest_file(folder / path)
+        return " ".join(map(digest_file, every))
     except OSError:  # not ours to read, or gone this moment
         return "unreadable"
 

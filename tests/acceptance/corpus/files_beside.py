@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.acceptance.corpus.case import Case, finds, wrong
-from tests.acceptance.corpus.changes import beside, each, put, together
+from tests.acceptance.corpus.changes import beside, each, file, put, together
+from tests.meshes import small_mesh
 
 NEU = "neuron"
 MESH = "derived_glb/754534424.glb"
@@ -100,6 +101,12 @@ PATHS = (
         "hemibrain",
         beside(MESH, None),
         finds("SYN-PATH-001", NEU, "mesh_path", 3, 1, "754534424.glb"),
+    ),
+    wrong(
+        "another mesh of the same name beside the table",
+        "hemibrain",
+        together(file(NEU, "tables/neuron.csv"), beside(f"tables/{MESH}", small_mesh("older"))),
+        finds("SYN-PATH-010", NEU, "mesh_path", 3, 1, "754534424.glb"),
     ),
     wrong(
         "paths of the Windows machine where the table was made",
