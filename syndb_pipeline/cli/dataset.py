@@ -205,7 +205,7 @@ def _counted(number: int, what: str) -> str:
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="A finding's code, e.g. SYN-ID-002.")
+        str | None, typer.Argument(metavar="CODE", help="e.g. SYN-ID-002; or licence, terms.")
     ] = None,
 ) -> None:
     """Say what a finding means, why SynDB cares and what to do; without CODE, list all codes."""

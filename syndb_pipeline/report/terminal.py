@@ -21,7 +21,7 @@ from rich.text import Text
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.base.escape_text import visible
 from syndb_pipeline.contract.vocabularies import nearest
-from syndb_pipeline.rules.catalogue import RULES, SEVERITIES, page_markdown
+from syndb_pipeline.rules.catalogue import GUIDES, RULES, SEVERITIES, page_markdown
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Example, Finding
 from syndb_pipeline.state.results import Relation, lines_of
 from syndb_pipeline.state.store import Rows
@@ -236,7 +236,7 @@ def _escaped(text: str) -> str:
 
 
 def explain(console: Console, code: str | None) -> None:
-    """Print the page of rule `code`, or the list of all rules for None.
+    """Print the page of rule `code`, the guide called so, or the list of all rules for None.
 
     At a terminal Markdown is shown as headings, lists and coloured code; in a pipe it is plain
     text.
@@ -248,14 +248,15 @@ def explain(console: Console, code: str | None) -> None:
         console.print(overview(), soft_wrap=True)
         return
     folded = code.strip().upper()
-    if folded not in RULES:
+    guide = GUIDES.get(folded)
+    if guide is None and folded not in RULES:
         near = ", ".join(nearest(folded, RULES, 3))
         hint = f"Did you mean {near}? All codes" if near else "All codes"
         raise ConfigError(
             f"There is no finding with the code {code!r}.",
             next_step=f"{hint}: syndb-pipeline explain",
         )
-    markdown = page_markdown(RULES[folded])
+    markdown = guide.read_text(encoding="utf-8") if guide else page_markdown(RULES[folded])
     if console.is_terminal:
         from rich.markdown import Markdown  # which no other command needs
 

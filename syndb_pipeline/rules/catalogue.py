@@ -30,6 +30,15 @@ Severity = Literal["info", "hint", "warning", "error"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 
 PAGES: Final = Path(__file__).parent / "pages"
+GUIDES: Final = {
+    name: Path(__file__).parent / "guides" / file
+    for name, file in {
+        "LICENCE": "licence.md",
+        "LICENSE": "licence.md",
+        "TERMS": "terms.md",
+    }.items()
+}
+"""What can be explained beside the rules, by what a person writes in capitals."""
 HEADINGS: Final = ("What it means", "Why SynDB cares", "Example", "Fixes", "Related")
 """The sections of every page, in this order. "Related" holds nothing but codes."""
 

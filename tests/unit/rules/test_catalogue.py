@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from syndb_pipeline.contract.vocabularies import LICENSES
 from syndb_pipeline.rules.catalogue import (
     FAMILIES,
     GROUPS,
+    GUIDES,
     PAGES,
     RULES,
     SEVERITIES,
@@ -121,3 +123,9 @@ def test_an_example_reads_like_a_place() -> None:
     place = Example(file="v.csv", row=12, column="cid", value="1.0")
     assert str(place) == "v.csv, row 12, column cid: '1.0'"
     assert str(Example(file="v.csv")) == "v.csv"
+
+
+def test_the_guide_to_licences_names_each_and_none_else() -> None:
+    text = GUIDES["LICENCE"].read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(LICENSES)
