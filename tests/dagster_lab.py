@@ -141,7 +141,7 @@ def cells(markdown: object) -> list[dict[str, str]]:
     """The rows of a table in Markdown, by the names of its columns; for cells without the sign
     `|`.
     """
-    header, _, *lines = (line.strip("|").split("|") for line in str(markdown).splitlines())
+    header, _, *lines = (line[1:-1].split("|") for line in str(markdown).splitlines())
     return [dict(zip(header, line, strict=True)) for line in lines]
 
 

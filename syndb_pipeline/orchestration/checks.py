@@ -18,8 +18,10 @@ import dagster as dg
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
 from syndb_pipeline.orchestration.metadata import (
+    codes_table,
     examples_table,
     findings_table,
+    out_of_bounds,
     report_link,
     set_aside_table,
 )
@@ -28,6 +30,7 @@ from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, VerdictRecord
 
 SHOWN_MESSAGES = 5
@@ -37,11 +40,12 @@ BLOCKING_STAGE = "check_integrity"
 """Checks up to join_relations do not block, so that one run reports everything to a lab."""
 
 
-def judge(family: Family, record: Record) -> dg.AssetCheckResult:
+def judge(family: Family, record: Record, context: Context | None = None) -> dg.AssetCheckResult:
     """Passed, or failed with counts and places. Warnings alone fail with severity WARN, which
     blocks nothing; hints pass.
 
-    So do errors of an accepted dataset: their rows are quarantined.
+    So do errors of an accepted dataset: their rows are quarantined. With its `context`, failing
+    columns are drawn.
     """
     found = [finding for finding in record.findings if family.covers(finding.code)]
     errors = [finding for finding in found if finding.severity == "error"]
@@ -59,9 +63,10 @@ def judge(family: Family, record: Record) -> dg.AssetCheckResult:
     if verdict and verdict.set_aside:
         metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if family.name == VERDICT and errors:
-        metadata["findings"] = findings_table(errors)
+        metadata |= {"tables": codes_table(record), "findings": findings_table(errors)}
     elif family.name != VERDICT and found:
         metadata |= {"findings": findings_table(found), "examples": examples_table(found)}
+        metadata |= out_of_bounds(context, record, errors) if context else {}
     return dg.AssetCheckResult(
         passed=passed,
         check_name=family.name,
@@ -111,7 +116,8 @@ def _stage_checks(stage: str, families: Sequence[Family], scope: Scope) -> dg.As
                     next_step=f"Run {stage} first.",
                 )
             selected = {key.name for key in context.selected_asset_check_keys}
-            results = [judge(family, record) for family in families if family.name in selected]
+            wanted = [family for family in families if family.name in selected]
+            results = [judge(family, record, dataset) for family in wanted]
             yield from results
             refused = [
                 r for r in results if not r.passed and r.severity is dg.AssetCheckSeverity.ERROR

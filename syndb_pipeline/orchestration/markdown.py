@@ -25,10 +25,13 @@ _NUMBERS = re.compile(r"u?int\d*|float|double")
 
 
 def markdown_table(
-    columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]]
+    columns: Sequence[tuple[str, str]],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    longest: int = MAX_CELL,
 ) -> dg.MarkdownMetadataValue:
     """A table of `rows`; `columns` gives the name and type of each column. Numbers are aligned to
-    the right.
+    the right; of a cell as many characters are shown as `longest` says.
 
     Dagster's own table has a schema that is kept with every run: ten times the bytes of such a
     table.
@@ -37,11 +40,11 @@ def markdown_table(
         [escaped(name) for name, _ in columns],
         ["-:" if _NUMBERS.fullmatch(kind) else "-" for _, kind in columns],
     ]
-    lines += [[_as_text(row[name]) for name, _ in columns] for row in rows]
+    lines += [[_as_text(row[name], longest) for name, _ in columns] for row in rows]
     return dg.MetadataValue.md("\n".join(f"|{'|'.join(line)}|" for line in lines))
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, longest: int) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -49,7 +52,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     text = " ".join(str(value).splitlines())
-    return escaped(text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…")
+    return escaped(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
 def escaped(text: str) -> str:

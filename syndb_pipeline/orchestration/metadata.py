@@ -7,7 +7,9 @@ or what no run changes (`columns.py`).
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,39 @@ import dagster as dg
 
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.orchestration.markdown import markdown_table
+from syndb_pipeline.orchestration.markdown import escaped, markdown_table
 from syndb_pipeline.orchestration.previews import FirstRows, first_rows
 from syndb_pipeline.publishing.plan import SHORTEST_PREFIX
 from syndb_pipeline.publishing.records import Receipt
+from syndb_pipeline.report.drawings import histogram, in_words
 from syndb_pipeline.report.html import default_path
+from syndb_pipeline.report.measures import Histogram, histograms
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import STAGE as PACKAGE
 from syndb_pipeline.state.results import Relation, RowsSetAside, relations_of
 from syndb_pipeline.state.stage import Context
-from syndb_pipeline.state.store import JoinRecord, Record, Rows, VerdictRecord
+from syndb_pipeline.state.store import (
+    IngestRecord,
+    JoinRecord,
+    Record,
+    Rows,
+    ValidateRecord,
+    VerdictRecord,
+)
+from syndb_pipeline.state.tables import ingested
 
+MAX_PICTURES = 3
 MAX_TEXT = 120
 MAX_FINDINGS = 50
 """Findings that a table shows; the report, which the page of check_integrity links, shows all."""
 
 SAFE_INTEGER = 2**53
 """Integers beyond it lose digits in a browser, so they are shown as text."""
+
+_BARS = "█ passed ░ rejected"
+_BAR = 10
+"""Signs of the longest bar."""
 
 NOT_REPORTED = "not reported"
 """In the place of a count that a destination does not give."""
@@ -60,7 +77,7 @@ def describe_record(context: Context, record: Record) -> Metadata:
         metadata["dagster/partition_row_count"] = sum(
             rows.published for rows in record.tables.values()
         )
-        metadata["rows"] = rows_table(record.tables)
+        metadata["rows"] = rows_table(record.tables, bars=verdict is not None)
     if isinstance(record, JoinRecord):
         metadata["relations"] = relations_table(relations_of(record.details.links))
     if record.findings:
@@ -118,9 +135,9 @@ def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dg.
     )
 
 
-def rows_table(tables: Mapping[str, Rows]) -> dg.MarkdownMetadataValue:
+def rows_table(tables: Mapping[str, Rows], *, bars: bool = False) -> dg.MarkdownMetadataValue:
     """Rows read, passed, rejected and combined, a line for each table; where some were lost only
-    for others' errors, how many.
+    for others' errors, how many. With `bars`, how many passed and were rejected is drawn.
     """
     columns = {
         "table": "string",
@@ -130,11 +147,32 @@ def rows_table(tables: Mapping[str, Rows]) -> dg.MarkdownMetadataValue:
         "combined": "int",
     }
     below = {"below": "int"} if any(rows.below for rows in tables.values()) else {}
+    drawn = {_BARS: "string"} if bars else {}
+    most = max((rows.read for rows in tables.values()), default=0) or 1
     lines = [
-        tables[name].model_dump() | {"below": tables[name].below, "table": name}
-        for name in ordered(tables)
+        rows.model_dump() | {"table": name, "below": rows.below, _BARS: _bar(rows, most)}
+        for name, rows in ((name, tables[name]) for name in ordered(tables))
     ]
-    return markdown_table([*(columns | below).items()], lines)
+    return markdown_table([*(columns | below | drawn).items()], lines)
+
+
+def codes_table(record: Record) -> dg.MarkdownMetadataValue:
+    """What the errors of each table are: its rows, and the codes with their counts."""
+    codes: dict[str, list[str]] = {}
+    for each in record.findings:
+        if each.severity == "error":
+            codes.setdefault(each.table or "", []).append(f"{each.code} ({each.count:,})")
+    columns = (("table", "string"), ("read", "int"), ("rejected", "int"), ("errors", "string"))
+    lines = [
+        {"table": name, "read": rows.read, "rejected": rows.rejected}
+        | {"errors": ", ".join(codes.get(name, []))}
+        for name, rows in ((name, record.tables[name]) for name in ordered(record.tables))
+    ]
+    return markdown_table(columns, lines, longest=MAX_TEXT)
+
+
+def _bar(rows: Rows, most: int) -> str:
+    return "█" * ceil(_BAR * rows.passed / most) + "░" * ceil(_BAR * rows.rejected / most)
 
 
 def relations_table(relations: Sequence[Relation]) -> dg.MarkdownMetadataValue:
@@ -194,20 +232,18 @@ def set_aside_table(aside: Mapping[str, RowsSetAside]) -> dg.TableMetadataValue:
 
 
 def findings_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
-    """A line for each finding, errors first, with its first place, count, and message with the
+    """A line for each finding, errors first, with its count, first place, and message with the
     fix: as few columns as a page of 1280 pixels has room for.
     """
     columns = {
         "finding": "string",
         "where": "string",
-        "count": "int",
         "message": "string",
     }
     lines: list[dict[str, Any]] = [
         {
-            "finding": f"{finding.severity} {finding.code}",
+            "finding": f"{finding.severity} {finding.code} ({finding.count:,})",
             "where": next(map(str, finding.examples), finding.file or finding.table or ""),
-            "count": finding.count,
             "message": f"{finding.message} -> {finding.fix}",
         }
         for finding in by_severity(findings)[:MAX_FINDINGS]
@@ -236,6 +272,33 @@ def examples_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
         for example in finding.examples
     ]
     return _table(columns, lines)
+
+
+def out_of_bounds(context: Context, record: Record, errors: Sequence[Finding]) -> Metadata:
+    """A picture of the values of each measured column that has some out of its bounds, of the
+    first few; nothing for the record of another stage than validate.
+    """
+    ingest = context.store.record("ingest")
+    if not isinstance(record, ValidateRecord) or not isinstance(ingest, IngestRecord):
+        return {}
+    failing: dict[str, set[str]] = {}
+    for each in errors:
+        if each.table in record.details.tables and each.column:
+            theirs = {lab: name for name, lab in ingest.details.tables[each.table].columns.items()}
+            failing.setdefault(each.table, set()).add(theirs.get(each.column, each.column))
+    tables, drawn = ingested(context), []
+    with context.duckdb() as connection:
+        for table, names in failing.items():
+            known = record.details.tables[table].columns
+            drawn += histograms(connection, table, tables[table], known, names)
+    outside = [each for each in drawn if each.outside][:MAX_PICTURES]
+    return {f"values of {each.table}.{each.column.name}": _picture(each) for each in outside}
+
+
+def _picture(measured: Histogram) -> dg.MarkdownMetadataValue:
+    image = b64encode(histogram(measured, small=True).encode()).decode()
+    words = escaped(in_words(measured))
+    return dg.MetadataValue.md(f"![](data:image/svg+xml;base64,{image})\n\n{words}")
 
 
 def files_table(record: Record) -> dg.MarkdownMetadataValue:

@@ -78,9 +78,9 @@ _BASE: Final = 66
 _WIDEST_BAR: Final = 40
 
 
-def histogram(measured: Histogram) -> Markup:
+def histogram(measured: Histogram, *, small: bool = False) -> Markup:
     """The bars of one column; those outside its bounds, and the bounds, in red. Empty without
-    values.
+    values. A `small` one has its colours with it, and fewer words.
     """
     if not measured.counts:
         return Markup("")
@@ -119,8 +119,8 @@ def histogram(measured: Histogram) -> Markup:
         kind = "out" if _breaks(measured, None, 1) else "far"
         bars.append(bar(_WIDTH - _MARGIN - 10, 10, measured.above, kind, " above"))
     return _draw(
-        "histogram",
-        title=_in_words(measured),
+        "small_histogram" if small else "histogram",
+        title=in_words(measured),
         bars=bars,
         bounds=[(place(on), short(value)) for value, on in bounds if low <= on <= high],
         ticks=[(place(on), short(value)) for on, value in _ticks(measured)],
@@ -154,7 +154,8 @@ def _ticks(measured: Histogram) -> list[tuple[float, float]]:
     return [(on, 10**on if measured.log else on) for on in places]
 
 
-def _in_words(measured: Histogram) -> str:
+def in_words(measured: Histogram) -> str:
+    """What its picture shows."""
     assert measured.minimum is not None and measured.maximum is not None
     column, ends = measured.column, (measured.minimum, measured.maximum)
     facts = (

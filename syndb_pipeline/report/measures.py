@@ -6,7 +6,7 @@ Belongs here: bins and sampled places, in SQL over ingest's tables. Does not: dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite, log10, sqrt
 from pathlib import Path
@@ -96,18 +96,20 @@ def histograms(
     table: str,
     path: Path,
     summaries: Mapping[str, Summary] | None = None,
+    only: Collection[str] | None = None,
 ) -> list[Histogram]:
     """The distribution of every measured column of `table`, in the contract's order.
 
     Args:
         path: The table as ingest wrote it.
         summaries: Those of validate's record, by column; without them they are made here.
+        only: The columns to measure, where not all are wanted.
     """
     there = columns_of(path)
     columns = [
         column
         for name, column in TABLES[table].columns.items()
-        if name in there and _measured(column)
+        if name in there and _measured(column) and (only is None or name in only)
     ]
     if not columns:
         return []

@@ -160,7 +160,7 @@ def test_asset_graph(site: Site, page: playwright.Page) -> None:
 def test_good_run(site: Site, page: playwright.Page) -> None:
     page.goto(f"{site.url}/runs/{site.good.run_id}")
 
-    see(page, "Success", "prepare_and_publish", "partition: good", "7 assets")
+    see(page, "Success", "prepare_and_publish", "partition: good", "8 assets")
     see(page, 'Finished execution of run for "prepare_and_publish".')
 
 
@@ -189,6 +189,8 @@ def test_failed_check(site: Site, page: playwright.Page, asset: str, check: str,
     page.goto(f"{site.url}/assets/{asset}?view=checks&checkDetail={check}")
 
     see(page, check, "Failed", text, "bad/vesicle.csv")
+    if asset == "validate":
+        playwright.expect(page.locator("img[src^='data:image/svg']").first).to_be_visible()
 
 
 @pytest.mark.parametrize("asset", [*STAGES, "publish"])

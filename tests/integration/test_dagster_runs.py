@@ -136,9 +136,9 @@ def test_findings_are_shown_with_count_cause_cure_and_place(ran: Ran) -> None:
     (orphans,) = [
         line.data
         for line in metadata["findings"].records
-        if line.data["finding"] == "error SYN-REL-001"
+        if line.data["finding"] == f"error SYN-REL-001 ({ORPHANS})"
     ]  # type: ignore[attr-defined]
-    assert orphans["count"] == ORPHANS and " -> Write the key" in orphans["message"]
+    assert " -> Write the key" in orphans["message"]
     assert orphans["where"] == "bad/vesicle.csv, row 2, column parent_id: '1.0'"
 
 
@@ -266,6 +266,16 @@ def test_checks_show_counts_and_places(ran: Ran) -> None:
         "relations_resolve",
         "verdict",
     }
+    rejected = ORPHANS + 1
+    assert cells(checks["verdict"].metadata["tables"].value)[-1] == {
+        "table": "vesicle",
+        "read": f"{VESICLES}",
+        "rejected": f"{rejected}",
+        "errors": f"SYN-VAL-001 (1), SYN-REL-001 ({ORPHANS})",
+    }
+    drawn = checks["values_follow_the_contract"].metadata["values of vesicle.voxel_radius"].value
+    assert str(drawn).startswith("![](data:image/svg+xml;base64,") and "1 outside" in str(drawn)
+    assert len(str(drawn)) < 1000, "longer ones are not shown in place"
     relations = checks["relations_resolve"]
     assert relations.partition == "bad"
     assert relations.severity is dg.AssetCheckSeverity.ERROR
@@ -279,7 +289,7 @@ def test_checks_show_counts_and_places(ran: Ran) -> None:
     assert f"{ORPHANS} rows of vesicle" in (relations.description or "")
     verdict = [line.data for line in checks["verdict"].metadata["findings"].records]  # type: ignore[attr-defined]
     found = [line["finding"] for line in verdict]
-    assert found == ["error SYN-VAL-001", "error SYN-REL-001"]
+    assert found == ["error SYN-VAL-001 (1)", f"error SYN-REL-001 ({ORPHANS})"]
     assert all("bad/vesicle.csv, row" in line["where"] for line in verdict)
     assert all(check.passed for check in evaluations(ran.lab, ran.good.run_id).values())
 
