@@ -139,7 +139,7 @@ ui-pictures: $(VENV)/.installed-dev ## Take the pictures of docs/dagster.md
 docs-site: $(VENV)/.installed-dev ## Build the documentation as a site into ./site: python -m http.server --bind 127.0.0.1 --directory site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-start-page: $(VENV)/.installed-dev ## Install into an empty folder, walk every door, and write docs/start.md
+start-page: $(VENV)/.installed-dev ## Install into an empty folder, go every way, and write docs/start.md
 	$(BIN)/python -m docs.start
 
 tutorial: $(VENV)/.installed-dev ## Walk the tutorial and write docs/tutorial.md, with pictures: make tutorial SYNDB_ACCEPTANCE_DATA=folder

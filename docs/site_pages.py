@@ -19,6 +19,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+import syndb_pipeline
+from syndb_pipeline import api
+from syndb_pipeline.base import errors
 from syndb_pipeline.config.json_schema import schema_text
 from syndb_pipeline.contract.schema import data_dictionary
 from syndb_pipeline.contract.tables import TABLE_ORDER
@@ -133,9 +136,15 @@ def _command_line() -> str:
 
 
 def _python() -> str:
-    modules = ("syndb_pipeline.api", "syndb_pipeline.base.errors")
-    there = [each for each in modules if (ROOT / f"{each.replace('.', '/')}.py").is_file()]
-    return "\n\n".join(["# Python", *(f"::: {module}" for module in there)]) + "\n"
+    """The names that `import syndb_pipeline` gives, from the modules they are in."""
+    pages = ["# Python"]
+    for module in (api, errors):
+        names = [name for name in syndb_pipeline.__all__ if hasattr(module, name)]
+        members = json.dumps(
+            [name for name in names if getattr(module, name).__module__ == module.__name__]
+        )
+        pages.append(f"::: {module.__name__}\n    options:\n      members: {members}")
+    return "\n\n".join(pages) + "\n"
 
 
 # A config's keys, from its JSON Schema
@@ -168,7 +177,7 @@ def _settings_page(title: str, which: str) -> str:
                     place += f" ({words})" if words else ""
                     inner.append((place, models[name]))
                 parts[name] = place
-        lines += _keys(model, parts)
+        lines += _keys(model, parts, models)
         waiting = [*inner, *waiting]
     return "\n".join(lines) + "\n"
 
@@ -195,7 +204,9 @@ def _parts_of(field: Any) -> Iterator[str]:
             yield from _parts_of(value)
 
 
-def _keys(model: Mapping[str, Any], parts: Mapping[str, str]) -> list[str]:
+def _keys(
+    model: Mapping[str, Any], parts: Mapping[str, str], models: Mapping[str, Any]
+) -> list[str]:
     rows = ["| key | what for | is | when left out |", "|---|---|---|---|"]
     for key, field in model.get("properties", {}).items():
         default = field.get("default")
@@ -205,7 +216,9 @@ def _keys(model: Mapping[str, Any], parts: Mapping[str, str]) -> list[str]:
             shown = ""
         else:
             shown = _code(default)
-        rows.append(f"| `{key}` | {_sentence(field)} | {_kind(field, parts)} | {shown} |")
+        inner = [] if field.get("description") else [*_parts_of(field)]
+        purpose = _sentence(models[inner[0]] if len(inner) == 1 else field)
+        rows.append(f"| `{key}` | {purpose} | {_kind(field, parts)} | {shown} |")
     return rows
 
 

@@ -23,7 +23,7 @@ from dagster._core.instance.config import dagster_instance_config_schema
 from typer.main import get_command
 
 from docs.start.__main__ import page
-from docs.start.doors import DOORS, INSTALL, SCRIPT, empty_shell
+from docs.start.ways import INSTALL, SCRIPT, WAYS, empty_shell
 from syndb_pipeline.cli.main import app
 from syndb_pipeline.config.settings import DatasetConfig, load_dataset
 from syndb_pipeline.destinations import Settings, load_settings
@@ -36,19 +36,20 @@ ELSEWHERE = {
     "python.md": "tests/unit/test_api.py",
 }
 PROGRAMS = {
-    *(
+    *[
         "cd",
-        "cp",
         "celery",
+        "conda",
+        "cp",
+        "dg",
         "docker",
+        "git",
         "journalctl",
         "loginctl",
+        "mamba",
         "mkdir",
-        "pip",
-        "python",
-        "python3",
-    ),
-    *("snakemake", "systemctl", "."),
+    ],
+    *["pip", "python", "python3", "snakemake", "systemctl", "."],
 }
 """What other commands begin with; they are not looked into."""
 
@@ -181,30 +182,30 @@ def test_a_command_that_there_is_not_is_seen(broken: str) -> None:
         console(broken)
 
 
-def test_the_start_page_is_of_these_doors() -> None:
+def test_the_start_page_is_of_these_ways() -> None:
     text = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
     shown = re.findall(r"```console\n(.*?)\n```", text, re.S)
-    printed = dict(zip(("install", *DOORS), shown, strict=True))
+    printed = dict(zip(("install", *WAYS), shown, strict=True))
     assert page(printed) == text, "docs/start.md is older than docs/start/: make start-page"
-    for name, commands in (("install", INSTALL), *DOORS.items()):
+    for name, commands in (("install", INSTALL), *WAYS.items()):
         given = re.findall(r"^\$ (.*)$", printed[name], re.M)
         assert given == [each.text for each in commands], "make start-page"
         assert all(len(line) <= 80 for line in printed[name].splitlines())
-    assert all(len(INSTALL) + len(door) < 10 for door in DOORS.values())
+    assert all(len(INSTALL) + len(way) < 10 for way in WAYS.values())
     assert not re.search(r"(?<![\w.~])/(?:home|tmp|work|root|var)/", text)
 
 
 QUICK = ("command_line",)
 
 
-@pytest.mark.parametrize("name", DOORS if WHOLE else QUICK)
-def test_a_door_leads_to_an_accepted_dataset(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", WAYS if WHOLE else QUICK)
+def test_a_way_leads_to_an_accepted_dataset(name: str, tmp_path: Path) -> None:
     shell = empty_shell(tmp_path / "home", ROOT)
     (shell.folder / "first.py").write_text(SCRIPT)
     shell.environment["PYTHONPATH"] = str(ROOT)
     programs = str(Path(sys.executable).parent)
     shell.environment["PATH"] = os.pathsep.join((programs, shell.environment["PATH"]))
-    for each in DOORS[name]:
+    for each in WAYS[name]:
         if not each.text.startswith("pip install"):
             shell.run(each)
 

@@ -1,4 +1,4 @@
-"""The doors of others: GitHub's action and annotations, the pre-commit hook.
+"""GitHub's action and annotations, and the pre-commit hook.
 
 Belongs here: that each runs our commands as its host would. Does not: what the checks find.
 """

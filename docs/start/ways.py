@@ -1,4 +1,4 @@
-"""The doors, each a few commands from an empty folder to an accepted dataset, and running them.
+"""The ways, each a few commands from an empty folder to an accepted dataset, and running them.
 
 Belongs here: the commands and what of their output a page shows. Does not: the page's words
 (`start.md.j2`), installing (`__main__.py`).
@@ -46,7 +46,7 @@ INSTALL: Final = (
     Command(f"pip install --quiet {CHECKOUT}"),
 )
 
-DOORS: Final[Mapping[str, tuple[Command, ...]]] = {
+WAYS: Final[Mapping[str, tuple[Command, ...]]] = {
     "command_line": (
         Command("syndb-pipeline demo lab", ("Wrote", "Next")),
         Command("syndb-pipeline check lab/demo.yaml", ("ACCEPTED", "Report", "Next")),
