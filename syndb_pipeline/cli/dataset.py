@@ -60,11 +60,24 @@ def init(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
+    from_dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--from-dataset", metavar="ID", help="Select this dataset, with its metadata."
+        ),
+    ] = None,
+    destination: Annotated[
+        str | None, typer.Option("--destination", metavar="NAME", help="Where that dataset is.")
+    ] = None,
+    settings: Settings = None,
 ) -> None:
     """Look at a folder of tables and write a first config."""
+    from syndb_pipeline.cli.select import known_dataset
     from syndb_pipeline.scaffold import init as scaffold
 
-    typer.echo(str(scaffold(folder, out or folder / "dataset.yaml", overwrite=overwrite)))
+    known = known_dataset(from_dataset, destination, settings) if from_dataset else None
+    out = out or folder / "dataset.yaml"
+    typer.echo(str(scaffold(folder, out, overwrite=overwrite, known=known)))
 
 
 def check(

@@ -14,7 +14,6 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from typer.core import TyperGroup
@@ -28,7 +27,7 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     of_the_machine,
 )
-from syndb_pipeline.cli import connection, dataset, operate, overview, terminal
+from syndb_pipeline.cli import connection, dataset, operate, overview, select, terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 Destination = Annotated[
@@ -60,13 +59,20 @@ def datasets(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Yours that have tables of which nothing arrived.")
     ] = False,
+    show: Annotated[
+        str | None,
+        typer.Option("--show", metavar="DATASET", help="One, by id, YAML or name: there and here."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the datasets you own at a destination, to choose one from."""
+    """List the datasets you own at a destination, to choose one from; or show one of them."""
     from syndb_pipeline.cli.doctor import impatient
     from syndb_pipeline.destinations import default_destination, open_destination
     from syndb_pipeline.publishing.status import datasets as listed
 
+    if show is not None:
+        select.show(*select.meant(show, settings, destination), as_json)
+        return
     if modifiable and incomplete:
         raise ConfigError(
             "--modifiable and --incomplete are two lists.", next_step="Give one of them."
@@ -103,20 +109,11 @@ def delete(
     ] = None,
 ) -> None:
     """Delete a dataset you own at a destination, for good."""
-    from syndb_pipeline.config.settings import load_dataset
-    from syndb_pipeline.destinations import default_destination, open_destination
+    from syndb_pipeline.destinations import open_destination
     from syndb_pipeline.publishing.status import delete as remove
     from syndb_pipeline.publishing.status import preview_delete
 
-    try:
-        identity = UUID(dataset)
-    except ValueError:
-        config = load_dataset(dataset)
-        identity, loaded = config.dataset.id, terminal.open_settings(settings, near=config.folder)
-        where = destination or config.publish.destination
-    else:
-        loaded = terminal.open_settings(settings)
-        where = destination or default_destination(loaded)
+    identity, _, loaded, where = select.meant(dataset, settings, destination)
     node = open_destination(loaded, where, terminal.say)
     if label is None:
         typer.echo(preview_delete(identity, node))

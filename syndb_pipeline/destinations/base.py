@@ -332,6 +332,31 @@ def changed_fields(wanted: Metadata, found: Metadata) -> list[tuple[str, str, st
     ]
 
 
+class Beside(_Frozen):
+    """One field of a dataset's metadata, in words: at its destination (None: not said), and in the
+    config (None: there is none); whether they differ."""
+
+    field: str
+    there: str | None
+    here: str | None
+    differs: bool
+
+
+def side_by_side(info: DatasetInfo, wanted: Metadata | None) -> list[Beside]:
+    """Each field that a person reads, there and in a config."""
+    different = {name for name, *_ in changed_fields(wanted, info.metadata)} if wanted else set()
+    return [
+        Beside(
+            field=name,
+            there=None if name in info.unsaid else _short(getattr(info.metadata, name)),
+            here=None if wanted is None else _short(getattr(wanted, name)),
+            differs=name in different and name not in info.unsaid,
+        )
+        for name in Metadata.model_fields
+        if name not in ("id", "data_license", "animal", "syndb_tables")
+    ]
+
+
 def _unordered(value: object) -> object:
     return frozenset(value) if isinstance(value, tuple) else value
 

@@ -11,7 +11,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -101,12 +101,14 @@ def _wrapped(text: str, first: str = "", then: str = "    ") -> str:
     )
 
 
-def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
+def init(
+    folder: Path, out: Path, *, overwrite: bool = False, known: Mapping[str, str] | None = None
+) -> InitReport:
     """Look at the tables in `folder` and write a first config for them to `out`.
 
-    The config names a new dataset (UUIDv7), a guess for each table, and open questions. Raises
-    `ConfigError` when the folder holds no table, when `out` exists and is not to be overwritten, or
-    when its name cannot be a dataset's name.
+    The config names a new dataset (UUIDv7), or the `known` one (`selected.py`), a guess for each
+    table, and open questions. Raises `ConfigError` when the folder holds no table, when `out`
+    exists and is not to be overwritten, or when its name cannot be a dataset's name.
     """
     folder, out = folder.expanduser().absolute(), out.expanduser().absolute()
     _check_paths(folder, out, overwrite)
@@ -116,8 +118,7 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
                 means = Means(connection, fence, Path(scratch))
                 candidates, unused, tables = _survey(folder, out, means)
         except PermissionError:
-            advice = "Check that you may read it."
-            raise ConfigError(f"{folder} cannot be read.", next_step=advice) from None
+            raise ConfigError(f"{folder}: you may not read it.") from None
         if not tables:
             raise _no_table(folder, unused)
         guesses, left = guess_tables(candidates)
@@ -129,6 +130,7 @@ def init(folder: Path, out: Path, *, overwrite: bool = False) -> InitReport:
             missed=missed,
             unused=unused,
             out=out,
+            known=known or {},
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
@@ -305,6 +307,7 @@ def _config_text(
     missed: dict[str, Path],
     unused: dict[str, str],
     out: Path,
+    known: Mapping[str, str],
 ) -> tuple[str, list[str]]:
     """The YAML and its questions.
 
@@ -313,7 +316,7 @@ def _config_text(
         relative_to: the tables' folder as seen from the config.
         missed: tables whose files, by their names, cannot be read.
         unused: every file that is not used, with the reason.
-        out: where the config goes.
+        out: where the config goes; `known`: what is not asked.
     """
     questions: list[str] = []
 
@@ -351,7 +354,8 @@ def _config_text(
     }
     text = environment.get_template("config.yaml.jinja").render(
         schema=_schema_line(out),
-        id=_new_id(),
+        id=known.get("id") or _new_id(),
+        known=known,
         licenses=[name for name in LICENSES if name != "ODC_BY"],
         tables=[_Table(guess) for guess in guesses],
         # Named even when it cannot be read: `check` refuses it until it can be.

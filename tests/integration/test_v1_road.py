@@ -91,6 +91,10 @@ def test_from_log_in_to_deletion(sandbox: Sandbox, tmp_path: Path) -> None:
     [info] = node.all()
     assert info.rows == {"axon": 30, "neuron": 20} and len(info.uploads or ()) == 1
     assert len(lab.run("datasets").out.splitlines()) == 1
+    shown = lab.run("datasets", "--show", DATASET, "--json").report
+    said = {each["field"]: each["there"] for each in shown["fields"]}
+    assert said["license"] == "'ODC_BY'" and said["brain_regions"] is None
+    assert shown["links"]["provenance"].endswith(f"/v1/neurodata/datasets/{DATASET}/provenance")
     assert lab.run("delete", config, "--label", info.metadata.label).code == 0
     assert node.all() == []
     assert lab.run("logout").code == 0
@@ -125,3 +129,26 @@ def test_generation_2_meant_and_generation_1_met(tmp_path: Path) -> None:
         lab.is_of("rest")
         state, said = lab.doctor()["interface"]
         assert state == "ok" and "SynDB REST 0.7.2 (generation 1)" in said
+
+        lab.run("login", "--username", ADA, "--password-stdin", stdin=f"{PASSWORD}\n")
+        config = lab.small("selected", DATASET, mutations=[{"gene": "a", "expression": "knock-in"}])
+        assert lab.run("publish", config).code == 0
+        again = config.with_name("again.yaml")
+        selecting = ("--out", again, "--from-dataset", DATASET)
+        assert lab.run("init", lab.folder / "selected-files", *selecting).code == 0
+        there, here = (yaml.safe_load(path.read_text())["dataset"] for path in (config, again))
+        shared = ("id", "label", "license", "animal", "microscopy", "mutations")
+        assert all(here[key] == there[key] for key in shared if key in there)
+        assert here["brain_regions"][0]["structure"] == there["brain_regions"][0]["structure"]
+        assert yaml.safe_load(again.read_text())["publish"]["destination"] == "sandbox"
+
+        config.write_text(config.read_text().replace("structure: hippocampus", "structure: cortex"))
+        shown = lab.run("datasets", "--show", config).out
+        [line] = [each for each in shown.splitlines() if each.startswith(" *")]
+        assert line.split() == ["*", "brain_regions", "hippocampus", "null", "cortex", "null"]
+        assert "the same" in shown and all(len(each) <= 80 for each in shown.splitlines())
+        missing = DATASET.replace("01", "02")
+        for command in (("datasets", "--show", missing), ("init", lab.folder, *selecting[:-1])):
+            arguments = (*command, missing) if command[0] == "init" else command
+            ran = lab.run(*arguments)
+            assert ran.code == 5 and "There is no dataset" in ran.err

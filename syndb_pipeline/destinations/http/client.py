@@ -132,6 +132,10 @@ class HttpClient(ABC):
     def delete_path(self, dataset: UUID) -> str:
         """Where a dataset is deleted."""
 
+    def links(self, dataset: UUID) -> dict[str, str]:
+        """Where a dataset's provenance and citation are, as far as the interface has such."""
+        return {}
+
     def mine(self, infos: list[DatasetInfo]) -> list[DatasetInfo]:
         me = self.who_am_i().id
         return [info for info in infos if info.owner == me]

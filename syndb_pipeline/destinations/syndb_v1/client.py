@@ -266,7 +266,6 @@ class V1Client(HttpClient):
         return int(totals.pop())
 
     def links(self, dataset: UUID) -> dict[str, str]:
-        """Where provenance, versions and citation of a dataset are."""
         return {name: f"{self.config.url}{_DATASETS}/{dataset}/{name}" for name in _LINKS}
 
     def delete_path(self, dataset: UUID) -> str:
