@@ -59,10 +59,10 @@ WAYS: Final[Mapping[str, tuple[Command, ...]]] = {
     "snakemake": (
         Command("pip install --quiet snakemake"),
         Command(f"cp -r {CHECKOUT}/examples/snakemake workflow && cd workflow"),
-        Command("snakemake --quiet all --cores 1 syndb_plan"),
+        Command("snakemake -q all -c 1 syndb_plan"),
         Command("syndb-pipeline plan dataset.yaml", ("Dataset", "  in all", "Digest")),
         Command(
-            "snakemake --quiet all --cores 1 syndb_publish --config 'syndb={approve: DIGEST}'",
+            "snakemake -q all -c 1 syndb_publish --config 'syndb={approve: DIGEST}'",
         ),
         Command("syndb-pipeline status dataset.yaml", ("published", "  published", "Published")),
     ),
