@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -384,30 +385,11 @@ def _opened(
         context = Context(config, _loaded(settings, config.folder), log, on_progress)
     else:
         context = replace(open_context(Path(config), settings, log), watch=on_progress)
-    config, store, limits = context.config, context.store, context.settings
-    with store.lock():
-        files = {name: _path(context, name, rows) for name, rows in tables.items()}
-        if not config.path.name:
-            home = Path.cwd()
-            own = {
-                name: home / Path(each.file).expanduser() for name, each in config.tables.items()
-            }
-            files = {name: str(path) for name, path in own.items()} | files
-        every = config.tables | {
-            name: config.tables.get(name, TableConfig(file=file)).model_copy(update={"file": file})
-            for name, file in files.items()
-        }
-        config = config.model_copy(update={"tables": every})
-        if not config.path.name:
-            # For other commands, and so that no other config takes its id.
-            path = config._path = store.folder / "from_python" / "dataset.yaml"
-            text = config.model_dump_json(exclude_unset=True)
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                write_atomically(path, text)
-        if limits.data_folders is not None:
-            allowed = [*limits.data_folders, store.folder / IN_MEMORY]
-            limits = limits.model_copy(update={"data_folders": allowed})
-        yield replace(context, config=config, settings=limits)
+    with context.store.lock():
+        files = {name: table_file(context, name, rows) for name, rows in tables.items()}
+        if not context.config.path.name:
+            context = kept_as_file(context, Path.cwd(), "dataset", files)
+        yield with_tables(context, files)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -420,7 +402,53 @@ def _loaded(settings: Settings, near: Path | None = None) -> destinations.Settin
     return destinations.load_settings(Path(settings) if settings else None, near=near)
 
 
-def _path(context: Context, table: str, rows: Any) -> str:
+# What Dagster shares
+
+
+def with_tables(context: Context, files: Mapping[str, str]) -> Context:
+    """`context` with `files` in place of those of its config, by table."""
+    config, limits = context.config, context.settings
+    every = config.tables | {
+        name: config.tables.get(name, TableConfig(file=file)).model_copy(update={"file": file})
+        for name, file in files.items()
+    }
+    if limits.data_folders is not None:
+        allowed = [*limits.data_folders, context.store.folder / IN_MEMORY]
+        limits = limits.model_copy(update={"data_folders": allowed})
+    config = config.model_copy(update={"tables": every})
+    return replace(context, config=config, settings=limits)
+
+
+def kept_as_file(
+    context: Context, home: Path, name: str, files: Mapping[str, str] = MappingProxyType({})
+) -> Context:
+    """`context` with its config, which came from no file, as one beside the state: for other
+    commands, and so that no other config takes its id.
+
+    Args:
+        context: The dataset.
+        home: Folder that its paths are relative to.
+        name: Of the dataset.
+        files: Those that are in place of the config's, by table.
+
+    Returns:
+        It, with whole paths.
+    """
+    own = {
+        table: str(home / Path(each.file).expanduser())
+        for table, each in context.config.tables.items()
+    }
+    config = with_tables(context, {**own, **files}).config
+    path = config._path = context.store.folder / "from_python" / f"{name}.yaml"
+    text = config.model_dump_json(exclude_unset=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text)
+        for former in {*path.parent.glob("*.yaml")} - {path}:
+            former.unlink()
+    return replace(context, config=config)
+
+
+def table_file(context: Context, table: str, rows: Any) -> str:
     """Where the rows of `table` are. Those in memory are written beside the state, under a name
     that is of their content, so that a stage takes the same rows for what it has seen.
     """

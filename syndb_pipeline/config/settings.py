@@ -287,10 +287,11 @@ def find_pipeline_file(near: Path | None = None) -> Path | None:
     named = os.environ.get("SYNDB_PIPELINE_CONFIG")
     if named:
         return Path(named).expanduser().absolute()
-    return _at_or_above(Path.cwd()) or (_at_or_above(near) if near else None)
+    return nearest_pipeline_file(Path.cwd()) or (nearest_pipeline_file(near) if near else None)
 
 
-def _at_or_above(folder: Path) -> Path | None:
+def nearest_pipeline_file(folder: Path) -> Path | None:
+    """`pipeline.yaml` of `folder`, else of the nearest folder above it that has one."""
     folder = folder.absolute()
     places = [
         place / name
@@ -327,7 +328,7 @@ def load_settings(
         ConfigError: The file, or an environment variable, cannot be used.
     """
     own = path.expanduser().absolute() if path else find_pipeline_file()
-    found = _at_or_above(near) if near and path is None else None
+    found = nearest_pipeline_file(near) if near and path is None else None
     beside, path = own is None and found is not None, own or found
     document = read_yaml(path) if path else Document(Path("the environment (SYNDB_...)"))
     content = {} if document.content is None else document.content
@@ -371,7 +372,7 @@ def load_settings(
             f"Settings: {path}, which is beside the dataset, for destinations, memory and threads"
             f" alone. State: {state}"
         )
-    elif path is not None and path != _at_or_above(Path.cwd()):
+    elif path is not None and path != nearest_pipeline_file(Path.cwd()):
         settings._note = f"Settings: {path}"
     elif path is not None and found not in (None, path):
         settings._note = f"Settings: {path}. Not used: {found}, beside the dataset"

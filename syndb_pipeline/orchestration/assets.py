@@ -10,6 +10,7 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 
 from enum import Enum
 from functools import cache
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -17,6 +18,7 @@ from pydantic import Field
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown, PipelineError
 from syndb_pipeline.orchestration.columns import COLUMN_SCHEMA, declared_columns
 from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
+from syndb_pipeline.orchestration.handed_over import hand_over
 from syndb_pipeline.orchestration.metadata import describe_receipt, describe_record, report_link
 from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.plans import PUBLISH_OP, describe_plan, shown
@@ -89,6 +91,7 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
     """
     # Given here: a dep that is added to a finished asset draws an edge and orders nothing.
     deps = [scope.key(stage.after)] if stage.after else [scope.key(LAB_FILES), *scope.deps]
+    tables = {} if stage.after else scope.tables
 
     @dg.asset(
         key=scope.key(stage.name),
@@ -100,10 +103,11 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
         description=stage.description,
         code_version=stage.version,
         metadata={COLUMN_SCHEMA: declared_columns(stage.name)},
-        automation_condition=scope.automation_condition if stage.after or scope.deps else None,
+        ins={name: dg.AssetIn(key) for name, key in tables.items()},
+        automation_condition=scope.automation_condition if stage.after or scope.follows else None,
         required_resource_keys={scope.resource},
     )
-    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def run(context: dg.AssetExecutionContext, **given: Any) -> dg.MaterializeResult[None]:
         with tell_failures():
             pipeline = pipeline_of(scope, context)
             dataset = pipeline.context_of(context)
@@ -120,6 +124,9 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
             try:
                 with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
                     if stage.after is None:
+                        if given:
+                            hand_over(dataset, given)
+                            dataset = pipeline.context_of(context)
                         seen_by(context, dataset.config, scope)
                     record = run_stage(dataset, stage.name)
                     if stage is CHECK_INTEGRITY:
@@ -149,6 +156,7 @@ def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
                 group_name=scope.group,
                 owners=scope.owners,
                 kinds={"syndb"},
+                automation_condition=scope.automation_condition if scope.publishes else None,
                 description=(
                     "Send the package to its destination, read it back, compare, and write the"
                     " receipt. Needs approval of exactly this plan: its digest in the run's config"

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.orchestration.assets import assets
 from syndb_pipeline.orchestration.checks import checks
 from syndb_pipeline.orchestration.jobs import jobs
@@ -45,15 +46,18 @@ def build_defs(
         prefix: Of every asset key; names of jobs, ops and our resource begin with it. Two sets in
             one code location need different ones.
         group: Asset group.
-        deps: Assets that ingest comes after.
-        partitions_def: Keys are names of datasets. Left out, those of the pipeline's configs.
+        deps: Assets that ingest comes after, beside those that hand it tables, such as one that
+            writes a file. A key may be text, `segmentation/neurons`.
+        partitions_def: Keys are names of datasets. Left out, those of the pipeline's configs; there
+            are none where the resource names its dataset.
         executor: Of our jobs. Left out, steps share the run's process: starting one for each takes
             longer than most steps, and DuckDB uses the cores by itself. What people materialize
             without a job has the executor of the project.
         resources: `pipeline` is ours, a `SynDBResource`; others are passed on as they are.
         owners: Of the assets.
         automation_condition: When stages follow by themselves, e.g. `AutomationCondition.eager()`:
-            those from validate on, and ingest where it has deps. Publish is left to jobs.
+            those from validate on, ingest where it comes after assets of yours, and publish where
+            the resource has `approval: standing`; else it is left to jobs.
         with_sensors: Whether there are the sensors that find datasets, watch their files and notify
             people.
         with_schedules: Whether a sensor keeps each dataset's `schedule`.
@@ -62,20 +66,33 @@ def build_defs(
         The definitions, without an executor of their own.
     """
     path = (prefix,) if isinstance(prefix, str) else tuple(prefix)
-    if path and partitions_def is DATASETS:  # else each set would take the other's away
+    resource = (resources or {}).get("pipeline") or SynDBResource()
+    if not isinstance(resource, SynDBResource):
+        raise ConfigError("resources: `pipeline` is a SynDBResource; give yours another name.")
+    if resource.names_dataset and partitions_def is DATASETS:
+        partitions_def = None
+    elif path and partitions_def is DATASETS:  # else each set would take the other's away
         partitions_def = dg.DynamicPartitionsDefinition(name="_".join([*path, "dataset"]))
     scope = Scope(
         prefix=path,
         group=group,
         owners=owners,
-        deps=[dg.AssetKey.from_coercible(each) for each in deps],
+        deps=[_key(each) for each in deps],
         partitions_def=partitions_def,
         executor=executor or dg.in_process_executor,
         automation_condition=automation_condition,
+        tables={name: _key(key) for name, key in resource.tables.items()},
+        publishes=resource.approval == "standing",
         with_sensors=with_sensors,
         with_schedules=with_schedules,
     )
-    return _definitions(scope, {"pipeline": SynDBResource(), **(resources or {})})
+    return _definitions(scope, {**(resources or {}), "pipeline": resource})
+
+
+def _key(key: dg.AssetKey | str | Sequence[str]) -> dg.AssetKey:
+    if isinstance(key, dg.AssetKey):
+        return key
+    return dg.AssetKey.from_user_string(key) if isinstance(key, str) else dg.AssetKey(key)
 
 
 def own_defs(

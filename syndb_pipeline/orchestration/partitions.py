@@ -8,7 +8,7 @@ not: making definitions (`definitions.py`) or reading configs (`resources.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -45,6 +45,8 @@ class Scope:
     automation_condition: dg.AutomationCondition[Any] | None = None
     with_sensors: bool = True
     with_schedules: bool = True
+    tables: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+    publishes: bool = False
 
     def key(self, asset: str) -> dg.AssetKey:
         """The key of the asset called `asset` in our own deployment."""
@@ -84,6 +86,11 @@ class Scope:
         if isinstance(dynamic, dg.DynamicPartitionsDefinition) and gone:
             requests.append(dynamic.build_delete_request(gone))
         return requests
+
+    @property
+    def follows(self) -> bool:
+        """Whether ingest comes after assets that are not ours."""
+        return bool(self.deps or self.tables)
 
     @property
     def resource(self) -> str:

@@ -17,14 +17,21 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import Field
 
+from syndb_pipeline.api import kept_as_file, with_tables
 from syndb_pipeline.base.errors import ConfigError
-from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings, load_dataset
+from syndb_pipeline.config.settings import (
+    DatasetConfig,
+    PipelineSettings,
+    load_dataset,
+)
+from syndb_pipeline.config.yaml_file import Document, validated
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.handed_over import handed_over
 from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.progress import told_in
 from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
-from syndb_pipeline.state.registry import config_of
+from syndb_pipeline.state.registry import config_of, read_configs
 from syndb_pipeline.state.stage import Context
 
 DESTINATION = "syndb/destination"
@@ -69,8 +76,25 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         default=None,
         description=(
             "Folder of a dataset, beside which pipeline.yaml is looked for where there is no other;"
-            " it decides less."
+            " it decides less. Paths of `dataset_config` are relative to it."
         ),
+    )
+    dataset_file: str | None = Field(
+        default=None,
+        description="YAML of the one dataset. Left out, datasets are found by their names.",
+    )
+    dataset_config: dict[str, Any] | None = Field(
+        default=None, description="The content of such a YAML, in its place."
+    )
+    tables: dict[str, str] = Field(
+        default={},
+        description=(
+            "Table of SynDB -> the asset that hands over its rows, in place of a file: a path, or a"
+            " table of pyarrow, polars, pandas or DuckDB."
+        ),
+    )
+    approval: str | None = Field(
+        default=None, description="manual or standing: in place of `publish.approval` of the YAML."
     )
     lock_wait_seconds: float = Field(
         default=600.0,
@@ -80,6 +104,11 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             " before it fails. A run of the command line does not wait."
         ),
     )
+
+    @property
+    def names_dataset(self) -> bool:
+        """Whether this is for one dataset."""
+        return self.dataset_file is not None or self.dataset_config is not None
 
     @property
     def patience(self) -> float:
@@ -98,7 +127,7 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _limit(self, tags: Mapping[str, str]) -> timedelta | None:
         """How long the run with `tags` may take by its dataset's config."""
         name = tags.get("dagster/partition")
-        if name is None or _command.get():
+        if _command.get() or not (name or self.names_dataset):
             return None  # whoever gave a command can end it
         try:
             return self.dataset(name).max_runtime
@@ -112,21 +141,51 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             near=Path(self.near) if self.near else None,
         )
 
-    def dataset(self, name: str) -> DatasetConfig:
-        """The config of the dataset called `name`, its partition key. Raises `ConfigError`."""
-        return load_dataset(config_of(self.settings(), name))
+    def dataset(self, name: str | None = None) -> DatasetConfig:
+        """The config of the dataset called `name`, its partition key; without, that of the one
+        dataset. Raises `ConfigError`.
+        """
+        return self.context(name, lambda _: None).config
 
-    def context(self, name: str, say: Callable[[str], None]) -> Context:
+    def datasets(self) -> dict[str, DatasetConfig | ConfigError]:
+        """Every dataset by name: its config, or why it cannot be used. Raises `ConfigError`."""
+        if not self.names_dataset:
+            return read_configs(self.settings())
+        config = self.dataset()
+        return {config.name: config}
+
+    def context(self, name: str | None, say: Callable[[str], None]) -> Context:
         """What a stage needs to work on the dataset called `name`; `say` hears of its progress too.
         Raises `ConfigError`.
         """
-        return Context(
-            config=self.dataset(name), settings=self.settings(), say=say, watch=told_in(say)
-        )
+        settings = self.settings()
+        config = self._config(settings, name)
+        if name not in (None, config.name):
+            raise ConfigError(f"There is no dataset {name!r} here: it is {config.name!r}.")
+        if self.approval is not None:
+            if self.approval not in ("manual", "standing"):
+                raise ConfigError(f"approval: found {self.approval!r}; allowed: manual, standing")
+            publish = config.publish.model_copy(update={"approval": self.approval})
+            config = config.model_copy(update={"publish": publish})
+        context = Context(config=config, settings=settings, say=say, watch=told_in(say))
+        files = handed_over(context, self.tables)
+        return with_tables(context, files) if files else context
+
+    def _config(self, settings: PipelineSettings, name: str | None) -> DatasetConfig:
+        if self.dataset_config is not None:
+            home = Path(self.near or "").absolute()
+            document = Document(home / "the dataset", self.dataset_config)
+            given = Context(validated(document, DatasetConfig), settings)
+            return kept_as_file(given, home, home.name, handed_over(given, self.tables)).config
+        if self.dataset_file is not None:
+            return load_dataset(self.dataset_file)
+        if name is None:
+            raise ConfigError("No dataset is named: give the resource `dataset_file`.")
+        return load_dataset(config_of(settings, name))
 
     def context_of(self, run: Any) -> Context:
         """`context` for the dataset of a step; `run` is what Dagster gives the step."""
-        return self.context(run.partition_key, run.log.info)
+        return self.context(run.partition_key if run.has_partition_key else None, run.log.info)
 
 
 class PipelineResource(SynDBResource):

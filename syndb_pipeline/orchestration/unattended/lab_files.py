@@ -22,7 +22,6 @@ from syndb_pipeline.orchestration.markdown import markdown_table
 from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.resources import pipeline_of
 from syndb_pipeline.orchestration.unattended.watching import Glance, glance
-from syndb_pipeline.state.registry import read_configs
 
 LAB_FILES = "lab_files"
 
@@ -47,7 +46,7 @@ def lab_files(scope: Scope) -> dg.AssetsDefinition:
 
     def observe(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         with tell_failures():
-            for name, config in read_configs(pipeline_of(scope, context).settings()).items():
+            for name, config in pipeline_of(scope, context).datasets().items():
                 chosen = not context.has_partition_key or context.partition_key == name
                 if chosen and isinstance(config, DatasetConfig):
                     context.log_event(observation(scope, name, glance(config)))

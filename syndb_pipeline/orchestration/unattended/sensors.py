@@ -39,7 +39,7 @@ from syndb_pipeline.orchestration.unattended.watching import (
 )
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.notify import notify
-from syndb_pipeline.state.registry import away, configs, ignored, read_configs
+from syndb_pipeline.state.registry import away, configs, ignored
 from syndb_pipeline.state.store import DatasetStore
 
 LOOK_SECONDS = 10.0
@@ -81,7 +81,7 @@ class _Tick:
     ) -> None:
         self.context, self.instance, self.now = context, _instance(context), time.time()
         self.settings, self.scope = pipeline.settings(), scope
-        read = read_configs(self.settings)
+        read = pipeline.datasets()
         self.usable = {name: each for name, each in read.items() if isinstance(each, DatasetConfig)}
         wrong = dict.fromkeys(str(each) for each in read.values() if isinstance(each, ConfigError))
         self.problems = [*ignored(self.settings), *wrong]
