@@ -25,7 +25,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-errors ui test test-thorough validators lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial start-page docs-site lock clean
+.PHONY: help demo demo-errors ui test test-thorough validators lint format bench bench-scale bench-docs bench-quick bench-stages bench-upload recognition schema docs architecture ui-pictures tutorial start-page docs-site lock sbom oldest clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -152,6 +152,18 @@ lock: $(VENV)/.installed-dev ## Resolve the dependencies anew and write both loc
 	sed -E 's/^([a-z0-9-]+)\[[a-z,]+\]/\1/; s/ \\$$//; /--hash=/d' requirements.lock > $(VENV)/constraints.txt
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --no-strip-extras --extra dev --extra docs --extra sandbox --extra operate --extra cluster --constraint $(VENV)/constraints.txt --output-file requirements-dev.lock pyproject.toml
 	@! grep -nE '(https?|file)://' requirements.lock requirements-dev.lock || { echo "A lock file holds an address." >&2; exit 1; }
+
+sbom: $(VENV)/.installed-dev ## Write what an installation from the lock holds to dist/syndb-pipeline.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/syndb-pipeline.cdx.json
+
+oldest: ## The demo, its stages and every finding with the oldest versions that pyproject.toml allows, in .venv-oldest
+	"$(PYTHON)" -m venv .venv-oldest
+	"$(PYTHON)" -m tests.oldest > .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable '.[sandbox,operate]' hypothesis pytest pytest-timeout xlwt
+	rm -rf .venv-oldest/demo && .venv-oldest/bin/syndb-pipeline demo .venv-oldest/demo
+	cd .venv-oldest && bin/syndb-pipeline run demo/demo.yaml
+	.venv-oldest/bin/python -m pytest -p no:cacheprovider tests/integration/test_demo_stages.py tests/unit/rules/test_every_rule.py
 
 clean: ## Remove what make and the tools have written; state in .syndb stays
 	rm -rf "$(DEMO)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* dist site

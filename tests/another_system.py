@@ -134,7 +134,7 @@ def _in_use() -> set[str]:
     return found | {line.split(maxsplit=5)[5] for line in maps if line.count("/")}
 
 
-def walk(folder: Path, commands: list[str]) -> dict[str, Any]:
+def walk(platform: str, folder: Path, commands: list[str]) -> dict[str, Any]:
     """Exit code and output of each command, on the demo whose texts have the line ends of Windows;
     `limits`: what came of work that took more memory than it was given.
     """
@@ -146,20 +146,27 @@ def walk(folder: Path, commands: list[str]) -> dict[str, Any]:
         b"destinations:\r\n  local: {kind: embedded, path: node, owner: ada}\r\n"
     )
     came: dict[str, Any] = {}
+    page = "cp1252" if platform == "win32" else "utf-8"
 
     def give(*arguments: str) -> None:
-        out, err = io.StringIO(), io.StringIO()
+        # A pipe there has the code page of the system, unless it is given another encoding.
+        out, err = (io.TextIOWrapper(io.BytesIO(), page, newline="\n") for _ in range(2))
         sys.argv = ["syndb-pipeline", *arguments]
         with redirect_stdout(out), redirect_stderr(err):
             try:
                 main()
             except SystemExit as ended:
-                came[arguments[0]] = [ended.code, out.getvalue(), err.getvalue()]
+                printed = []
+                for each in (out, err):
+                    each.flush()
+                    printed.append(each.buffer.getvalue().decode())  # type: ignore[attr-defined]
+                came[arguments[0]] = [ended.code, *printed]
 
     with chdir(folder):
         give("demo", "lab")
         for path in (Path("lab/demo.yaml"), *Path("lab").glob("*.csv")):
             path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+        give("explain", "SYN-READ-003")  # beyond that code page
         for command in commands:
             give(command, *([] if command == "ui" else ["lab/demo.yaml", "--json"]))
     with Fence() as work:
@@ -172,4 +179,4 @@ def walk(folder: Path, commands: list[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     pretend(sys.argv[1])
-    print(json.dumps(walk(Path(sys.argv[2]), sys.argv[3:])))
+    print(json.dumps(walk(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])))

@@ -7,6 +7,7 @@ anything that is the same everywhere.
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import shlex
 import signal
@@ -61,6 +62,14 @@ def interrupt_waits() -> None:
     go on waiting."""
     if sys.platform != "win32":
         signal.siginterrupt(signal.SIGINT, True)
+
+
+def print_utf8() -> None:
+    """What is printed is UTF-8 also where Windows gives a pipe or file its own code page."""
+    if sys.platform == "win32":
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8")
 
 
 def force(path: Path) -> None:

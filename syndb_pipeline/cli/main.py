@@ -27,6 +27,7 @@ from syndb_pipeline.base.errors import (
     PipelineError,
     of_the_machine,
 )
+from syndb_pipeline.base.system import print_utf8
 from syndb_pipeline.cli import connection, dataset, operate, overview, select, terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
@@ -313,6 +314,7 @@ def main() -> None:
     # What the imports make stays for good: looking through it for garbage again and again takes a
     # seventh of a short command.
     gc.set_threshold(200_000, 20, 20)
+    print_utf8()
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # a service manager's stop ends as Ctrl+C does: with a message

@@ -44,7 +44,7 @@ def dataset_schema() -> dict[str, Any]:
     """JSON Schema of `config/datasets/*.yaml`: tables with their own columns, parents and
     references, and SynDB's words.
     """
-    schema = _schema(settings.DatasetConfig, "A dataset of syndb-pipeline")
+    schema = _schema("dataset", settings.DatasetConfig, "A dataset of syndb-pipeline")
     common = schema["$defs"].pop("TableConfig")
     schema["$defs"] |= {name: _table_schema(common, table) for name, table in TABLES.items()}
     tables = schema["properties"]["tables"]
@@ -55,7 +55,7 @@ def dataset_schema() -> dict[str, Any]:
 
 def pipeline_schema(model: type[settings.PipelineSettings]) -> dict[str, Any]:
     """JSON Schema of `config/pipeline.yaml`, as `model` reads it."""
-    return _schema(model, "Settings of syndb-pipeline")
+    return _schema("pipeline", model, "Settings of syndb-pipeline")
 
 
 def schema_text(
@@ -77,9 +77,10 @@ def write_schemas(folder: Path, pipeline: type[settings.PipelineSettings]) -> No
         (folder / name).write_text(schema_text(kind, pipeline), encoding="utf-8")
 
 
-def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
+def _schema(kind: str, model: type[BaseModel], title: str) -> dict[str, Any]:
     own = model.model_json_schema(schema_generator=_YamlSchema)
-    return {"$schema": DIALECT} | own | {"title": title}
+    name = {"$id": f"urn:syndb-pipeline:schema:{kind}", "title": title}
+    return {"$schema": DIALECT} | own | name
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
