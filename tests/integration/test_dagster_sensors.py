@@ -15,9 +15,13 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin
+from dagster._grpc.impl import get_external_sensor_execution
 
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
+from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import failure, show_tracebacks
 from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import DESTINATION
@@ -34,6 +38,7 @@ from syndb_pipeline.state.registry import claim, register
 from tests.dagster_lab import Lab, make_lab
 
 discover_datasets, watch_files = sensors(OWN)
+ORIGIN = RegisteredCodeLocationOrigin("dagster_defs")
 
 
 @pytest.fixture
@@ -120,6 +125,25 @@ def test_datasets_come_and_go_with_their_configs(lab: Lab, instance: dg.DagsterI
     assert discover(lab, instance)[0] == ["good", "manual"]
     lab.config("good").unlink()
     assert discover(lab, instance) == (["manual"], "1 dataset")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_daemons_way_to_a_sensor(lab: Lab, number: int) -> None:
+    """By the definitions and the place of the instance, which is opened once."""
+    lab.add("good")
+    repository = own_defs(lab.pipeline_file).get_repository_def()
+    with lab.instance() as instance, pytest.MonkeyPatch.context() as patch:
+        opened = []
+        usual = dg.DagsterInstance.from_ref
+        patch.setattr(dg.DagsterInstance, "from_ref", lambda ref: opened.append(ref) or usual(ref))
+        for _ in range(3):
+            name = sensors(OWN)[number].name
+            given = get_external_sensor_execution(
+                repository, ORIGIN, instance.get_ref(), name, None, None, None, None, None
+            )
+            assert isinstance(given, SensorExecutionData), given
+        assert len(opened) == 1
+    assert ("1 dataset" if number == 0 else "good: ") in (given.skip_message or "")
 
 
 def test_a_broken_config_is_told_and_keeps_its_partition(

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import cast
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
 from pydantic import ValidationError
 
 from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
@@ -52,14 +51,17 @@ _FOR_PEOPLE = (Exit.USAGE, Exit.REJECTED, Exit.APPROVAL)
 """Exit codes after which the same files and config can only come to the same end."""
 
 
-@lru_cache(maxsize=1)
-def _opened(ref: InstanceRef) -> dg.DagsterInstance:
-    """The instance, opened once in a process: to open one takes longer than all else at a tick."""
-    return dg.DagsterInstance.from_ref(ref)
+_opened: dict[str, dg.DagsterInstance] = {}
+"""The instance, opened once in a process: to open one takes longer than all else at a tick."""
 
 
 def _instance(context: dg.SensorEvaluationContext) -> dg.DagsterInstance:
-    return _opened(context.instance_ref) if context.instance_ref else context.instance
+    if context.instance_ref is None:  # where it is called without a daemon
+        return context.instance
+    place = repr(context.instance_ref)
+    if place not in _opened:
+        _opened[place] = dg.DagsterInstance.from_ref(context.instance_ref)
+    return _opened[place]
 
 
 @lru_cache
@@ -291,7 +293,7 @@ def _sensor(
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> dg.SensorDefinition:
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        repository = context.repository_def  # none where it is called without a daemon
+        repository = context.repository_def
         pipeline = _made(repository, scope.resource) if repository else pipeline_of(scope, context)
         try:
             return look(context, pipeline, scope)
