@@ -507,6 +507,9 @@ def test_a_run_whose_process_died_is_closed(lab: Lab, monkeypatch: pytest.Monkey
             "syndb_pipeline.orchestration.unattended.lost_runs._SILENT", timedelta(0)
         )
         assert close_lost_runs(instance) == living[-1:]
+        silent = instance.create_run_for_job(_empty, status=dg.DagsterRunStatus.STARTED).run_id
+        assert close_lost_runs(instance, jobs=["another"]) == []
+        assert close_lost_runs(instance, jobs=["_empty"]) == [silent]
 
 
 def test_a_clock_that_is_set_ends_no_living_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,23 +64,30 @@ def alive(instance: dg.DagsterInstance, run_id: str, locking: Locking | None) ->
         yield
 
 
-def close_lost_runs(instance: dg.DagsterInstance, locking: Locking | None = None) -> list[str]:
+def close_lost_runs(
+    instance: dg.DagsterInstance, locking: Locking | None = None, jobs: Collection[str] = ()
+) -> list[str]:
     """Mark runs as failed that lived on this machine and whose process is gone. Returns their ids.
 
     A run of another machine or container is left alone, as whether it lives is not known here,
-    unless the lock of PostgreSQL that it held, by `locking`, is free.
+    unless the lock of PostgreSQL that it held, by `locking`, is free. So is one that does not say
+    where it lives, unless it is of our `jobs` and should have said so long ago: its process died in
+    the moment after its start.
     """
     several = locking is not None and locking.kind == "postgresql"
-    wanted = [{_HOST: socket.gethostname()}, *([{_LOCK: "postgresql"}] if several else [])]
-    unfinished = {
-        record.dagster_run.run_id: record
-        for tags in wanted
-        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED, tags=tags))
-    }
+    unfinished = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+
+    def judged(run: dg.DagsterRun) -> bool:
+        if _HOST not in run.tags:
+            return run.job_name in jobs
+        here = run.tags[_HOST] == socket.gethostname()
+        return here or (several and run.tags.get(_LOCK) == "postgresql")
+
     lost = [
         record.dagster_run
-        for record in unfinished.values()
-        if _is_lost(record.dagster_run, record.update_timestamp, locking if several else None)
+        for record in unfinished
+        if judged(record.dagster_run)
+        and _is_lost(record.dagster_run, record.update_timestamp, locking if several else None)
     ]
     for run in lost:
         instance.report_run_failed(
@@ -103,7 +110,7 @@ def holds_lock(run: dg.DagsterRun, locking: Locking) -> bool | None:
 
 def _is_lost(run: dg.DagsterRun, changed: datetime, locking: Locking | None) -> bool:
     tags = run.tags
-    if tags.get(_RUN, run.run_id) != run.run_id:
+    if _HOST not in tags or tags.get(_RUN, run.run_id) != run.run_id:
         return datetime.now(UTC) - changed > _SILENT
     if locking is not None and _LOCK in tags:
         return holds_lock(run, locking) is False

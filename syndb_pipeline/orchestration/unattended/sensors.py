@@ -187,7 +187,8 @@ def _discover_datasets(
             locking = pipeline.settings().lock
         except ConfigError:  # said below
             locking = None
-        for run_id in close_lost_runs(_instance(context), locking):
+        names = [each.name for each in jobs(scope).values()]
+        for run_id in close_lost_runs(_instance(context), locking, names):
             context.log.warning(f"Run {run_id} is over: its process is gone.")
     tick = _Tick(context, pipeline, scope)
     wanted = tick.partitions
