@@ -137,10 +137,10 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
                 if sealed is None or not sealed.errors:
                     raise
                 told = rejection(dataset.config.name, sealed.findings)
-                raise failure(told, error.exit, report_link(dataset)) from None
+                raise failure(told, error.exit, report_link(dataset, scope)) from None
             # Metadata of the result would be stored twice: with the step's output as well, which
             # no one looks at.
-            context.add_asset_metadata(planned | describe_record(dataset, record))
+            context.add_asset_metadata(planned | describe_record(dataset, record, scope))
             return dg.MaterializeResult(data_version=dg.DataVersion(record.digest))
 
     return run

@@ -126,7 +126,7 @@ def _stage_checks(stage: str, families: Sequence[Family], scope: Scope) -> dg.As
                 # Dagster would end the run with the names of the blocking checks; a person needs to
                 # read what is wrong with the data.
                 told = rejection(dataset.config.name, record.findings)
-                raise failure(told, Exit.REJECTED, report_link(dataset))
+                raise failure(told, Exit.REJECTED, report_link(dataset, scope))
 
     return check
 

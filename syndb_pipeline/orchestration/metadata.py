@@ -18,6 +18,7 @@ import dagster as dg
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
+from syndb_pipeline.orchestration.partitions import OWN, Scope
 from syndb_pipeline.orchestration.previews import FirstRows, first_rows
 from syndb_pipeline.publishing.plan import SHORTEST_PREFIX
 from syndb_pipeline.publishing.records import Receipt
@@ -57,7 +58,7 @@ NOT_REPORTED = "not reported"
 Metadata = dict[str, Any]
 
 
-def describe_record(context: Context, record: Record) -> Metadata:
+def describe_record(context: Context, record: Record, scope: Scope = OWN) -> Metadata:
     """What the asset page shows after a stage, from its record and the first rows of the files it
     wrote.
     """
@@ -68,7 +69,7 @@ def describe_record(context: Context, record: Record) -> Metadata:
     if verdict:
         metadata["verdict"] = verdict.verdict
         if (report := default_path(context)).is_file():
-            metadata |= report_link(context)
+            metadata |= report_link(context, scope)
             metadata["report_file"] = dg.MetadataValue.path(str(report))
     metadata["summary"] = summary(record.findings)
     if verdict and verdict.set_aside:
@@ -118,8 +119,12 @@ def _on_its_side(first: FirstRows) -> dg.MarkdownMetadataValue:
     return markdown_table(columns, lines)
 
 
-def report_link(context: Context) -> Metadata:
-    """A link to the newest report, below the address at which the UI is open (`webserver.py`)."""
+def report_link(context: Context, scope: Scope = OWN) -> Metadata:
+    """A link to the newest report, below the address at which the UI is open (`webserver.py`); its
+    file where another project has the UI.
+    """
+    if scope.prefix:
+        return {"report": dg.MetadataValue.path(str(default_path(context)))}
     return {"report": dg.MetadataValue.url(f"/reports/{context.dataset}")}
 
 

@@ -26,6 +26,7 @@ from syndb_pipeline.config.settings import (
 )
 from syndb_pipeline.config.yaml_file import Document, validated
 from syndb_pipeline.destinations import load_settings
+from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.handed_over import handed_over
 from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.progress import told_in
@@ -122,7 +123,10 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if limit is not None and context.run and context.instance:
             seconds = f"{limit.total_seconds():.0f}"
             context.instance.add_run_tags(context.run.run_id, {"dagster/max_runtime": seconds})
-        yield self
+        try:
+            yield self
+        finally:
+            show_tracebacks()  # to whatever else the process does
 
     def _limit(self, tags: Mapping[str, str]) -> timedelta | None:
         """How long the run with `tags` may take by its dataset's config."""

@@ -8,6 +8,7 @@ not: our own deployment (`test_dagster_definitions.py`, `test_dagster_runs.py`).
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -132,6 +134,9 @@ def test_a_table_handed_over_in_memory_goes_to_the_receipt_as_on_the_command_lin
         file.write("720575940600000004,unipolar,1000\n")
     assert project.run(NEURONS, *FLY).success
     assert project.fly().ingested.tables["neuron"].read == 4
+    dataset, settings_file = context.config.path, project.root / "pipeline.yaml"
+    written = syndb_pipeline.report(dataset, html=tmp_path / "a.html", settings=settings_file)
+    assert written.paths == (tmp_path / "a.html",)
 
 
 def test_a_path_is_handed_over_and_an_inline_dataset_is_known_to_every_command(
@@ -169,6 +174,16 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         resource.dataset()
     with pytest.raises(syndb_pipeline.ConfigError, match="`dataset_file`"):
         SynDBResource().dataset()
+
+
+def test_the_python_of_the_documentation_gives_definitions(project: Project) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/dagster.md").read_text(), re.S)
+    place: dict[str, Any] = {"__name__": "a_lab"}
+    exec(compile(code, "dagster.md", "exec"), place)
+
+    dg.Definitions.validate_loadable(place["defs"])
+    fly = project.resource("fly_pipeline")
+    assert place["rows_of_the_rat"](rat_pipeline=fly) == {"neuron": 4, "axon": 3}
 
 
 @pytest.mark.skipif(not WHOLE, reason="takes a minute: SYNDB_TESTS=all")

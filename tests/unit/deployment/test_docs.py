@@ -58,6 +58,7 @@ METRICS = (ROOT / "syndb_pipeline" / "report" / "metrics.py").read_text()
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
 MODULE = (ROOT / "examples" / "snakemake" / "syndb.smk").read_text()
+DAGSTER_PROJECT = ROOT / "examples" / "dagster-project"
 DATASET = {
     "dataset": {
         "id": "01939c0e-7b1a-7c3e-9f53-6f0c6b1d2a91",
@@ -131,6 +132,8 @@ def configuration(text: str) -> None:
     elif "repos" in content:
         used = [hook["id"] for repo in content["repos"] for hook in repo["hooks"]]
         assert used and set(used) <= {hook["id"] for hook in HOOKS}
+    elif "attributes" in content:  # components, which test_other_projects.py runs
+        assert any(each.read_text() == text for each in DAGSTER_PROJECT.rglob("defs.yaml"))
     elif "syndb" in content:
         assert all(f'config["{key}"]' in MODULE for key in content["syndb"])
     elif set(content) <= set(DatasetConfig.model_fields):
@@ -158,7 +161,7 @@ KINDS = {
     "console": console,
     "yaml": configuration,
     "json": json.loads,
-    "python": python,  # those of start.md run below, those of python.md in test_api.py
+    "python": python,  # start.md's run below, python.md's in test_api.py, dagster.md's beside
     "snakemake": snakemake,
     "csv": lambda text: None,  # what a file looks like
     "text": lambda text: None,  # what is printed
