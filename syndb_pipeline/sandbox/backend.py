@@ -320,6 +320,8 @@ class _Catalogue(BaseModel):
     collections: list[Collection] = []
     uploads: list[dict[str, Any]] = []
     downloads: list[dict[str, Any]] = []
+    families: dict[str, int] = {}
+    """Family of refresh tokens -> which of them is good; one that is ended is not in it."""
 
 
 class Catalogue(JsonFile[_Catalogue]):

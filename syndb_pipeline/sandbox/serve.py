@@ -39,6 +39,7 @@ from syndb_pipeline.base.errors import ConfigError, NotPermitted, PipelineError,
 from syndb_pipeline.config.addresses import is_loopback
 from syndb_pipeline.config.yaml_file import read_yaml, validated
 from syndb_pipeline.sandbox import files, metadata, profile
+from syndb_pipeline.sandbox import v1 as generation_2
 from syndb_pipeline.sandbox.backend import (
     DEMO_ACCOUNTS,
     NODE,
@@ -52,7 +53,6 @@ from syndb_pipeline.sandbox.backend import (
 from syndb_pipeline.sandbox.fault_script import tamper
 from syndb_pipeline.sandbox.faults import CONNECTION, Faults
 from syndb_pipeline.sandbox.files import S3Error
-from syndb_pipeline.sandbox.v1 import build_v1
 from syndb_pipeline.state.locks import hold
 from syndb_pipeline.state.store import write_atomically
 
@@ -139,7 +139,7 @@ def serve(
         passwords = users.add(known, os.environ.get(PASSWORD_VARIABLE))
         backend = Backend(folder, address, users, limits)
         v1 = v1 or v1_upload
-        api = _v1(backend, script, v1_upload) if v1 else build_api(script, limits)
+        api = build_api(script, limits, v1=v1, v1_upload=v1_upload)
         app = build_app(backend, script, api, any_host=not is_loopback(host))
         kind = "syndb_v1" if v1 else "rest"
         # What is received goes beside where it will be kept, not to a system's /tmp of little room.
@@ -178,11 +178,13 @@ def _account_lines(accounts: Accounts, passwords: Mapping[str, str]) -> Iterator
 # The application
 
 
-def build_api(faults: Faults, limits: Limits) -> FastAPI:
-    """The routes, and what answers when one refuses."""
+def build_api(
+    faults: Faults, limits: Limits, *, v1: bool = False, v1_upload: bool = False
+) -> FastAPI:
+    """The routes, and what answers when one refuses. `v1` and `v1_upload` as for `serve`."""
     api = FastAPI(
         title="SynDB sandbox",
-        version="0.7.2",
+        version="v1" if v1 else "0.7.2",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to whatever host the request named
@@ -191,23 +193,19 @@ def build_api(faults: Faults, limits: Limits) -> FastAPI:
 
     @api.get("/")
     async def root() -> dict[str, str]:
-        return {"name": "SynDB sandbox", "contract": "syndb-api-client 0.7.2"}
+        return {"name": "SynDB sandbox", "contract": "v1" if v1 else "syndb-api-client 0.7.2"}
 
-    for router in (profile.router, metadata.router, files.router, faults.router()):
+    routers = generation_2.ROUTERS if v1 else (profile.router, metadata.router, files.router)
+    large = [(files.uploads, limits.upload_bytes), (files.objects, limits.object_bytes)]
+    if v1:
+        large = [(generation_2.tables, limits.upload_bytes)] if v1_upload else []
+    for router in (*routers, faults.router()):
         api.include_router(router)
-    api.include_router(files.uploads, max_body_size=limits.upload_bytes + _FORM_SLACK)
-    api.include_router(files.objects, max_body_size=limits.object_bytes + _FORM_SLACK)
-    for error, handler in _HANDLERS.items():
+    for router, most in large:
+        api.include_router(router, max_body_size=most + _FORM_SLACK)
+    for error, handler in (_HANDLERS | (generation_2.HANDLERS if v1 else {})).items():
         api.add_exception_handler(error, handler)
     return api
-
-
-def _v1(backend: Backend, faults: Faults, declares_upload: bool) -> FastAPI:
-    def add(api: FastAPI) -> None:
-        api.include_router(faults.router())
-        api.add_exception_handler(Exception, _on_mistake)
-
-    return build_v1(backend.folder, declares_upload=declares_upload, add=add)
 
 
 def build_app(backend: Backend, faults: Faults, api: FastAPI, *, any_host: bool = False) -> ASGIApp:

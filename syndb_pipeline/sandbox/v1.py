@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, UploadFile
+from fastapi import APIRouter, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from itsdangerous import BadData
@@ -42,7 +41,6 @@ from syndb_pipeline.sandbox.backend import (
     Backend,
     CurrentUser,
     Here,
-    JsonFile,
     Token,
     User,
     VerifiedUser,
@@ -55,20 +53,9 @@ _SPECIES: Final = {form: name for name in ANIMALS for form in forms(species_of(n
 _KNOWN: Final = {*_SPECIES, *(form for each in BRAIN_STRUCTURES for form in forms(each))}
 
 
-class _Families(BaseModel):
-    """Family of refresh tokens -> which of them is good; a family that is ended is not in it."""
-
-    families: dict[str, int] = {}
-    policies: dict[UUID, str] = {}
-
-
 class Login(BaseModel):
     email: Annotated[str, Field(max_length=320)]
     password: Annotated[SecretStr, Field(max_length=1_024)]
-
-
-class NewAccount(Login):
-    display_name: Annotated[str, Field(max_length=320)] = ""
 
 
 class Renewal(BaseModel):
@@ -93,13 +80,6 @@ class NewDataset(BaseModel):
     tables: Annotated[list[Literal[tuple(_OURS)]], Field(min_length=1)]  # type: ignore[valid-type]
 
 
-def _kept(request: Request) -> JsonFile[_Families]:
-    kept: JsonFile[_Families] = request.app.state.kept
-    return kept
-
-
-Kept = Annotated[JsonFile[_Families], Depends(_kept)]
-
 public, auth = APIRouter(), APIRouter(prefix="/v1/user")
 datasets, tables = APIRouter(prefix="/v1/neurodata/datasets"), APIRouter()
 
@@ -117,34 +97,32 @@ def validate(asked: Terms) -> dict[str, list[str]]:
 
 @public.get("/v1/analytics/summary")
 def summary(dataset_ids: UUID, user: CurrentUser, backend: Here) -> dict[str, Any]:
-    info = backend.dataset(dataset_ids)
-    counts = {NAMES[name][0]: rows for name, rows in (info.rows or {}).items()}
-    total = info.number_of_units
-    return {"datasets": [{"dataset_id": dataset_ids, **counts, "total_rows": total}]}
+    total = backend.dataset(dataset_ids).number_of_units
+    return {"datasets": [{"dataset_id": dataset_ids, "total_rows": total}]}
 
 
 # Accounts
 
 
 @auth.post("/auth/login")
-def log_in(login: Login, backend: Here, kept: Kept) -> dict[str, str]:
+def log_in(login: Login, backend: Here) -> dict[str, str]:
     token = backend.users.log_in(login.email, login.password.get_secret_value())
     if token is None:
         raise HTTPException(401, "Wrong e-mail address or password")
     family = uuid4().hex
-    with kept.changing() as content:
+    with backend.catalogue.changing() as content:
         content.families[family] = 0
     return _pair(backend, token, family, 0)
 
 
 @auth.post("/auth/refresh")
-def refresh(renewal: Renewal, backend: Here, kept: Kept) -> dict[str, str]:
+def refresh(renewal: Renewal, backend: Here) -> dict[str, str]:
     """Another pair. A refresh token that was used already ends its whole family."""
     try:
         _, user, family, number = backend.signer.read("refresh", renewal.refresh_token)
     except BadData:
         raise HTTPException(401, "This is no refresh token, or it has ended") from None
-    with kept.changing() as content:
+    with backend.catalogue.changing() as content:
         good = content.families.pop(family, None) == number
         if good:
             content.families[family] = number + 1
@@ -161,17 +139,17 @@ def _pair(backend: Backend, token: str, family: str, number: int) -> dict[str, s
 
 @auth.post("/auth/logout")
 def log_out(
-    token: Token, _: CurrentUser, backend: Here, kept: Kept, renewal: Renewal | None = None
+    token: Token, _: CurrentUser, backend: Here, renewal: Renewal | None = None
 ) -> dict[str, str]:
     backend.users.revoke(token or "")
     if renewal is not None:
-        with suppress(BadData), kept.changing() as content:
+        with suppress(BadData), backend.catalogue.changing() as content:
             content.families.pop(backend.signer.read("refresh", renewal.refresh_token)[2], None)
     return {"status": "ok"}
 
 
 @auth.post("/auth/register-service", status_code=201)
-def register_service(new: NewAccount, request: Request, backend: Here) -> dict[str, str]:
+def register_service(new: Login, request: Request, backend: Here) -> dict[str, str]:
     secret = request.headers.get("x-service-secret", "")
     if secret != backend.signer.password("service accounts"):
         raise HTTPException(403, "The service secret is wrong")
@@ -193,10 +171,10 @@ def profile(user: CurrentUser) -> dict[str, str]:
 
 
 @datasets.post("", status_code=201)
-def register(new: NewDataset, user: VerifiedUser, backend: Here, kept: Kept) -> dict[str, UUID]:
+def register(new: NewDataset, user: VerifiedUser, backend: Here) -> dict[str, UUID]:
     if unknown := [each for each in (new.species, *new.brain_regions) if each not in _KNOWN]:
         raise HTTPException(400, f"Not in the vocabularies: {', '.join(unknown)}")
-    with kept.changing() as content:
+    with backend.catalogue.lock:
         if backend.node().info(new.id) is not None:
             raise HTTPException(409, "A dataset has this id already")
         license = SPDX_LICENSES[new.license]
@@ -212,7 +190,6 @@ def register(new: NewDataset, user: VerifiedUser, backend: Here, kept: Kept) -> 
             "syndb_tables": sorted(TABLES[_OURS[each]].code for each in new.tables),
         }
         backend.node(user.id).register(Metadata.model_validate(metadata))
-        content.policies[new.id] = new.access_policy
     return {"id": new.id}
 
 
@@ -221,12 +198,11 @@ def listed_or_one(
     which: Literal["owned", "modifiable", "incomplete"] | UUID,
     user: CurrentUser,
     backend: Here,
-    kept: Kept,
 ) -> Any:
     if isinstance(which, UUID):
-        return _shown(backend.dataset(which), kept)
+        return _shown(backend.dataset(which))
     node = backend.node(user.id)
-    return [_shown(each, kept) for each in getattr(node, which)()]
+    return [_shown(each) for each in getattr(node, which)()]
 
 
 @datasets.delete("/{dataset_id}", status_code=204)
@@ -241,14 +217,13 @@ def provenance(dataset_id: UUID, user: CurrentUser, backend: Here) -> list[dict[
     return [{"event": "upload", "by": each.by, "at": each.at} for each in uploads]
 
 
-def _shown(info: DatasetInfo, kept: JsonFile[_Families]) -> dict[str, Any]:
+def _shown(info: DatasetInfo) -> dict[str, Any]:
     known, names = info.metadata, {name: spdx for spdx, name in SPDX_LICENSES.items()}
     return {
         **known.model_dump(include={"id", "label", "notes", "microscopy"}),
         "license": names[known.license],
         "species": species_of(known.animal_name),
         "brain_regions": [each.brain_structure for each in known.brain_regions],
-        "access_policy": kept.content.policies.get(known.id),
         "owner_id": info.owner,
     }
 
@@ -301,23 +276,10 @@ async def _on_refused(_: Request, error: Any) -> Response:
     return JSONResponse({"error": without_paths(error.message)}, status)
 
 
-def build_v1(folder: Path, *, declares_upload: bool, add: Callable[[FastAPI], None]) -> FastAPI:
-    """The routes of generation 2.
-
-    Args:
-        folder: Where families of tokens are kept.
-        declares_upload: Whether a route takes tables.
-        add: Adds what is not generation 2's.
-    """
-    api = FastAPI(title="SynDB sandbox", version="v1", docs_url=None, redoc_url=None)
-    api.state.kept = JsonFile(folder / "v1.json", _Families, "log in again", 0o600)
-    for router in (public, auth, datasets, *((tables,) if declares_upload else ())):
-        api.include_router(router)
-    add(api)
-    for kind, handler in (
-        (StarletteException, _on_http),
-        (RequestValidationError, _on_invalid),
-        (PipelineError, _on_refused),
-    ):
-        api.add_exception_handler(kind, handler)
-    return api
+HANDLERS: Final[dict[type[Exception], Any]] = {
+    StarletteException: _on_http,
+    RequestValidationError: _on_invalid,
+    PipelineError: _on_refused,
+}
+ROUTERS: Final = (public, auth, datasets)
+"""Without `tables`, which takes them."""

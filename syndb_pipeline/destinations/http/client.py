@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from syndb_pipeline.base.errors import (
     DestinationRefused,
+    NotLoggedIn,
     NotPermitted,
     NotVerified,
     OutcomeUnknown,
@@ -35,6 +36,7 @@ from syndb_pipeline.destinations.http import HttpDestination
 from syndb_pipeline.destinations.http.access import Access, Exchange
 from syndb_pipeline.destinations.http.answers import Answer, cleaned
 from syndb_pipeline.destinations.http.bodies import Body
+from syndb_pipeline.destinations.http.credentials import log_in_again
 from syndb_pipeline.destinations.http.session import Session, look_with_doctor
 
 FOUND: Final = Answer(201, Headers(), b"")
@@ -113,6 +115,22 @@ class HttpClient(ABC):
     def owner_of(self, dataset: UUID) -> str:
         """Whose a dataset is, for people."""
 
+    def log_in_at(
+        self, path: str, username: str, password: SecretStr, **body: Mapping[str, str]
+    ) -> Answer:
+        """The good answer to a log-in. Raises `NotLoggedIn` when name or password are wrong."""
+        secrets = (password.get_secret_value(),)
+        answer = self.session.ask(
+            "POST", path, repeatable=True, ours=False, secrets=secrets, **body
+        )
+        if answer.status in (400, 401):
+            raise NotLoggedIn(
+                f"{self.name} does not take this user name and password: {answer}.",
+                next_step=log_in_again(self.name, self.config, username),
+            )
+        self.good(answer, "to log in")
+        return answer
+
     def checked_token(self, token: str) -> SecretStr:
         """A token as the server gave it. Raises `DestinationRefused` for one that cannot be one."""
         if not re.fullmatch(r"[!-~]{1,16384}", token):
@@ -163,6 +181,19 @@ class HttpClient(ABC):
 
     def deletions(self, dataset: UUID) -> tuple[Deletion, ...]:
         return ()
+
+    def create(self, dataset: UUID, path: str, body: dict[str, Any]) -> Answer:
+        """The answer to the request that creates a dataset; `FOUND` where it was lost, and the
+        dataset is there."""
+        try:
+            return self.session.ask("POST", path, json=body, repeatable=False)
+        except OutcomeUnknown as lost:
+            self.log(f"{lost.message} Asking {self.name}.")
+        if self.info(dataset) is not None:
+            return FOUND
+        # The id is ours: should the first one still arrive, one of the two is answered that the id
+        # is in use.
+        return self.session.ask("POST", path, json=body, repeatable=False)
 
     def registered(self, metadata: Metadata, answer: Answer) -> DatasetInfo:
         """The dataset after `answer` to the request that creates it."""

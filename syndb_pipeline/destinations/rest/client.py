@@ -18,8 +18,7 @@ from syndb_pipeline.base.errors import (
 )
 from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, Policy
 from syndb_pipeline.destinations.http.answers import Answer, require_safe
-from syndb_pipeline.destinations.http.client import FOUND, HttpClient
-from syndb_pipeline.destinations.http.credentials import log_in_again
+from syndb_pipeline.destinations.http.client import HttpClient
 from syndb_pipeline.destinations.http.session import path_part
 from syndb_pipeline.destinations.rest.bodies import (
     Authorization,
@@ -74,16 +73,7 @@ class RestClient(HttpClient):
     def ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
         secret = password.get_secret_value()
         form = {"grant_type": "password", "username": username, "password": secret}
-        path = "/user/auth/native/login"
-        answer = self.session.ask(
-            "POST", path, form=form, repeatable=True, ours=False, secrets=(secret,)
-        )
-        if answer.status in (400, 401):
-            raise NotLoggedIn(
-                f"{self.name} does not take this user name and password: {answer}.",
-                next_step=log_in_again(self.name, self.config, username),
-            )
-        self.good(answer, "to log in")
+        answer = self.log_in_at("/user/auth/native/login", username, password, form=form)
         return self.checked_token(self.read(Bearer, answer).access_token)
 
     # One dataset
@@ -168,16 +158,7 @@ class RestClient(HttpClient):
         return self.registered(metadata, answer)
 
     def _create(self, metadata: Metadata) -> Answer:
-        path, body = f"{METADATA}/dataset/new", new_dataset(metadata)
-        try:
-            return self.session.ask("POST", path, json=body, repeatable=False)
-        except OutcomeUnknown as lost:
-            self.log(f"{lost.message} Asking {self.name}.")
-        if self.info(metadata.id) is not None:
-            return FOUND
-        # The id is ours: should the first one still arrive, one of the two is answered that the id
-        # is in use.
-        return self.session.ask("POST", path, json=body, repeatable=False)
+        return self.create(metadata.id, f"{METADATA}/dataset/new", new_dataset(metadata))
 
     def _create_tags(self, metadata: Metadata) -> None:
         for kind, name, body in self._tags().missing(metadata):

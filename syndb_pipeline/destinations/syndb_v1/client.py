@@ -22,7 +22,7 @@ from syndb_pipeline.contract.vocabularies import ANIMALS, LICENSES, SPDX_LICENSE
 from syndb_pipeline.destinations.base import DatasetInfo, Identity, Metadata, Policy
 from syndb_pipeline.destinations.http.answers import Answer
 from syndb_pipeline.destinations.http.bodies import Body, Id, Shown, Word
-from syndb_pipeline.destinations.http.client import FOUND, HttpClient
+from syndb_pipeline.destinations.http.client import HttpClient
 from syndb_pipeline.destinations.http.credentials import log_in_again
 from syndb_pipeline.destinations.syndb_v1 import SyndbV1Destination as Settings
 from syndb_pipeline.destinations.syndb_v1.openapi import DATASETS, Declared, UploadRoute
@@ -96,18 +96,8 @@ class V1Client(HttpClient):
     # The account
 
     def ask_for_token(self, username: str, password: SecretStr) -> SecretStr:
-        secret = password.get_secret_value()
-        body = {"email": username, "password": secret}
-        path = f"{_AUTH}/login"
-        answer = self.session.ask(
-            "POST", path, json=body, repeatable=True, ours=False, secrets=(secret,)
-        )
-        if answer.status in (400, 401):
-            raise NotLoggedIn(
-                f"{self.name} does not take this user name and password: {answer}.",
-                next_step=log_in_again(self.name, self.config, username),
-            )
-        self.good(answer, "to log in")
+        body = {"email": username, "password": password.get_secret_value()}
+        answer = self.log_in_at(f"{_AUTH}/login", username, password, json=body)
         token, self.refresh = self._tokens(answer)
         return token
 
@@ -200,12 +190,9 @@ class V1Client(HttpClient):
         """Where tables go. Raises `DestinationRefused` where nothing of that is declared."""
         route, others = self.declared.upload()
         if route is None:
-            why = f"It takes files by {', '.join(others)}, but not all" if others else "Not all"
             raise self.no_way(
-                f"{self.name} declares no route for tables. {why} tables in one request, without "
-                "which a lost answer could leave half of them"
-                if others
-                else f"{self.name} declares no route that takes tables"
+                f"{self.name} declares no route that takes all tables in one request"
+                + (f", but {', '.join(others)}" if others else "")
             )
         return route
 
@@ -225,8 +212,21 @@ class V1Client(HttpClient):
         return self._listed("incomplete")
 
     def _listed(self, which: str) -> list[DatasetInfo]:
-        asked = f"the list of {which} datasets"
-        return self.infos(_ids_in(self._json(f"{_DATASETS}/{which}", asked)))
+        return self.infos(self._ids(which))
+
+    def _ids(self, which: str) -> list[UUID]:
+        """The datasets of a list, of ids or of objects with one."""
+        content = self._json(f"{_DATASETS}/{which}", f"the list of {which} datasets")
+        try:
+            items = content if isinstance(content, list) else next(iter(content.values()))
+            return [
+                UUID(
+                    str(each.get("id", each.get("dataset_id")) if isinstance(each, dict) else each)
+                )
+                for each in items
+            ]
+        except (AttributeError, StopIteration, TypeError, ValueError):
+            raise self.not_understood(f"{which} datasets") from None
 
     def info(self, dataset: UUID) -> DatasetInfo | None:
         answer = self.session.ask("GET", f"{_DATASETS}/{dataset}")
@@ -239,16 +239,13 @@ class V1Client(HttpClient):
         metadata, unsaid = found.metadata()
         return DatasetInfo(
             metadata=metadata,
-            owner=found.owner or self._owner(dataset),
+            owner=found.owner
+            or (self.me.id if dataset in self._ids("owned") else self.owner_of(dataset)),
             rows=None,
             number_of_units=self.count(dataset),
             uploads=None,
             unsaid=unsaid,
         )
-
-    def _owner(self, dataset: UUID) -> str:
-        owned = _ids_in(self._json(f"{_DATASETS}/owned", "the list of owned datasets"))
-        return self.me.id if dataset in owned else "somebody else"
 
     def owner_of(self, dataset: UUID) -> str:
         return "somebody else"
@@ -258,12 +255,12 @@ class V1Client(HttpClient):
         had: then no lost answer could be settled."""
         path = f"/v1/analytics/summary?dataset_ids={dataset}"
         summary = self._json(path, f"the rows of dataset {dataset}")
-        totals = set(_values(summary, "total_rows"))
-        if totals == set() and not _values(summary, "dataset_id"):
+        if summary in ([], {"datasets": []}):
             return 0
-        if len(totals) != 1 or not all(type(each) is int and each >= 0 for each in totals):
-            raise self.no_way(f"{self.name} does not say how many rows dataset {dataset} has")
-        return int(totals.pop())
+        totals = _values(summary, "total_rows")
+        if not totals or any(type(each) is not int or each != totals[0] for each in totals):
+            raise self.not_understood(f"the rows of dataset {dataset}")
+        return int(totals[0])
 
     def links(self, dataset: UUID) -> dict[str, str]:
         return {name: f"{self.config.url}{_DATASETS}/{dataset}/{name}" for name in _LINKS}
@@ -288,20 +285,10 @@ class V1Client(HttpClient):
             )
         if unused:
             self.log(f"{self.name} takes no {', '.join(unused)}; not sent")
-        answer = self._create(metadata.id, body)
+        answer = self.create(metadata.id, _DATASETS, body)
         if answer.good:
             self.log(f"Created dataset {metadata.id} at {self.name}")
         return self.registered(metadata, answer)
-
-    def _create(self, dataset: UUID, body: dict[str, Any]) -> Answer:
-        try:
-            return self.session.ask("POST", _DATASETS, json=body, repeatable=False)
-        except OutcomeUnknown as lost:
-            self.log(f"{lost.message} Asking {self.name}.")
-        if self.info(dataset) is not None:
-            return FOUND
-        # The id is ours: should the first one still arrive, one of the two is answered 409.
-        return self.session.ask("POST", _DATASETS, json=body, repeatable=False)
 
     def terms(self, metadata: Metadata) -> dict[str, str]:
         """Each concept of the metadata in the form that the server's vocabularies have it in. Those
@@ -316,7 +303,7 @@ class V1Client(HttpClient):
             ours=False,
         )
         self.good(answer, "to validate terms")
-        valid = {each for each in _values(_parsed(answer), "valid") if isinstance(each, str)}
+        valid = {each for each in _values(self._parsed(answer), "valid") if isinstance(each, str)}
         found = {
             concept: next((form for form in each if form in valid), concept)
             for concept, each in wanted.items()
@@ -328,14 +315,18 @@ class V1Client(HttpClient):
     def _json(self, path: str, asked: str) -> Any:
         answer = self.session.ask("GET", path)
         self.good(answer, asked)
-        return _parsed(answer)
+        return self._parsed(answer)
 
+    def _parsed(self, answer: Answer) -> Any:
+        try:
+            return json.loads(answer.content)
+        except (ValueError, RecursionError):
+            raise self.not_understood("a question") from None
 
-def _parsed(answer: Answer) -> Any:
-    try:
-        return json.loads(answer.content)
-    except (ValueError, RecursionError):
-        return None
+    def not_understood(self, asked: str) -> DestinationRefused:
+        return DestinationRefused(
+            f"{self.name} answered what cannot be understood ({asked}).", next_step=EXPORT
+        )
 
 
 def _values(content: Any, name: str) -> list[Any]:
@@ -349,23 +340,11 @@ def _values(content: Any, name: str) -> list[Any]:
 
 
 def _mappings(content: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(content, dict):
-        yield content
-        content = list(content.values())
-    if isinstance(content, list):
-        for each in content:
-            yield from _mappings(each)
-
-
-def _ids_in(content: Any) -> list[UUID]:
-    """The datasets of a list, of ids or of objects with one."""
-    if isinstance(content, dict):
-        content = next((each for each in content.values() if isinstance(each, list)), [])
-    found = []
-    for each in content if isinstance(content, list) else []:
-        text = each.get("id", each.get("dataset_id")) if isinstance(each, dict) else each
-        try:
-            found.append(UUID(str(text)))
-        except ValueError:
-            continue
-    return found
+    left = [content]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            yield each
+            each = list(each.values())
+        if isinstance(each, list):
+            left += each

@@ -389,7 +389,9 @@ def test_a_server_that_declares_no_route_for_tables_gets_nothing(tmp_path: Path)
             lambda: place.register(wanted),
             lambda: place.upload(wanted.id, package(tmp_path, wanted.id, 5)),
         ):
-            with pytest.raises(DestinationRefused, match="no route that takes tables") as caught:
+            with pytest.raises(
+                DestinationRefused, match="no route that takes all tables"
+            ) as caught:
                 step()
             assert caught.value.exit == 5 and "syndb-pipeline export" in caught.value.next_step
         assert node_of(sandbox).info(UUID(str(wanted.id))) is None
