@@ -24,6 +24,7 @@ from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush, write_parquet
 from syndb_pipeline.base.errors import ConfigError, DataRejected, of_the_machine
 from syndb_pipeline.base.progress import Watch
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.config.settings import (
     DatasetConfig,
     load_dataset,
@@ -483,7 +484,7 @@ def table_file(context: Context, table: str, rows: Any) -> str:
     if not target.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         flush(beside)
-        beside.replace(target)
+        rename(beside, target)
         flush(folder)
         for former in {*folder.iterdir()} - {target}:
             former.unlink()

@@ -16,6 +16,7 @@ from uuid import UUID
 from syndb_pipeline.base import engine
 from syndb_pipeline.base.errors import DestinationRefused
 from syndb_pipeline.base.progress import Watch, unwatched
+from syndb_pipeline.base.system import rename
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.archive import extract_tables
@@ -70,8 +71,9 @@ class SyndbV1(V1Client):
                     target = scratch / f"{NAMES[table][0]}.sent.parquet"
                     write_table(connection, table, path, target)
                     path.unlink()
-                    target = target.rename(scratch / f"{NAMES[table][0]}.parquet")
-                    members.append(FilePayload.of(target))
+                    sent = scratch / f"{NAMES[table][0]}.parquet"
+                    rename(target, sent)
+                    members.append(FilePayload.of(sent))
             tar = TarPayload(f"{dataset}.tar", tuple(members))
             part = FilePart(route.field, tar.name, "application/x-tar", tar, watch=watch)
             answer = self.session.send_file(route.method, route.of(dataset), part)
