@@ -26,7 +26,7 @@ from syndb_pipeline.destinations.http.client import HttpClient
 from syndb_pipeline.destinations.http.credentials import log_in_again
 from syndb_pipeline.destinations.syndb_v1 import SyndbV1Destination as Settings
 from syndb_pipeline.destinations.syndb_v1.openapi import DATASETS, Declared, UploadRoute
-from syndb_pipeline.destinations.syndb_v1.wire import concepts, forms, registration
+from syndb_pipeline.destinations.syndb_v1.wire import concepts, registration
 
 EXPORT: Final = (
     "SynDB's own command line and web page take the same tables as files: "
@@ -258,7 +258,7 @@ class V1Client(HttpClient):
         if summary in ([], {"datasets": []}):
             return 0
         totals = _values(summary, "total_rows")
-        if not totals or any(type(each) is not int or each != totals[0] for each in totals):
+        if {type(each) for each in totals} != {int} or len({*totals}) > 1 or totals[0] < 0:
             raise self.not_understood(f"the rows of dataset {dataset}")
         return int(totals[0])
 
@@ -293,7 +293,7 @@ class V1Client(HttpClient):
     def terms(self, metadata: Metadata) -> dict[str, str]:
         """Each concept of the metadata in the form that the server's vocabularies have it in. Those
         that they have in none are logged: the server's word on them comes with the dataset."""
-        wanted = {concept: forms(concept) for concept in concepts(metadata)}
+        wanted = concepts(metadata)
         every = list(dict.fromkeys(form for each in wanted.values() for form in each))
         answer = self.session.ask(
             "POST",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from syndb_pipeline.base.engine import parquet, quote, write_parquet
 from syndb_pipeline.contract.metadata import Metadata
+from syndb_pipeline.contract.ontologies import animal_term, region_term
 from syndb_pipeline.contract.tables import KEY, TABLES
 from syndb_pipeline.contract.vocabularies import SPDX_LICENSES
 
@@ -80,10 +81,16 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[st
     return [(str(name), str(kind)) for name, kind, *_ in described]
 
 
-def concepts(metadata: Metadata) -> list[str]:
-    """What of the metadata generation 2 wants resolved in its vocabularies, in words."""
-    regions = (each.brain_structure for each in metadata.brain_regions)
-    return [species_of(metadata.animal_name), metadata.microscopy, *regions]
+def concepts(metadata: Metadata) -> dict[str, tuple[str, ...]]:
+    """What of the metadata generation 2 wants resolved in its vocabularies: in words, and how else
+    it may be written there, the term of a public ontology last."""
+    animal = metadata.animal_name
+    structures = [each.brain_structure for each in metadata.brain_regions]
+    known = {species_of(animal): animal_term(animal), metadata.microscopy: None}
+    known |= {each: region_term(each, animal) for each in structures}
+    return {
+        concept: (*forms(concept), *((term.id,) if term else ())) for concept, term in known.items()
+    }
 
 
 def species_of(animal: str) -> str:
@@ -108,7 +115,6 @@ def registration(metadata: Metadata, policy: str, term: Mapping[str, str]) -> Fa
         policy: Who may read it.
         term: A concept of `concepts` -> how the server's vocabulary has it.
     """
-    species, microscopy, *regions = (term.get(each, each) for each in concepts(metadata))
     spdx = {name: license for license, name in SPDX_LICENSES.items()}[metadata.license]
     of_code = {table.code: name for name, table in TABLES.items()}
     tables = [NAMES[of_code[code]][0] for code in metadata.syndb_tables if of_code[code] in NAMES]
@@ -118,9 +124,9 @@ def registration(metadata: Metadata, policy: str, term: Mapping[str, str]) -> Fa
         ("notes", "description"): metadata.notes,
         ("license", "data_license"): spdx,
         ("access_policy",): policy,
-        ("species", "animal"): species,
-        ("microscopy",): microscopy,
-        ("brain_regions",): regions,
+        ("species", "animal"): term[species_of(metadata.animal_name)],
+        ("microscopy",): term[metadata.microscopy],
+        ("brain_regions",): [term[each.brain_structure] for each in metadata.brain_regions],
         ("tables", "syndb_tables"): tables,
         ("mutations",): [each.model_dump() for each in metadata.mutations],
         ("publication_dois",): list(metadata.publication_dois),

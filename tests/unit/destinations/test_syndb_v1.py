@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import duckdb
 import pytest
+from httpx import Headers
 from pydantic import SecretStr
 
 from syndb_pipeline.base.errors import (
@@ -29,10 +31,11 @@ from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import differences
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.destinations.http import credentials
+from syndb_pipeline.destinations.http.answers import Answer
 from syndb_pipeline.destinations.syndb_v1 import SyndbV1Destination
 from syndb_pipeline.destinations.syndb_v1.destination import SyndbV1
 from syndb_pipeline.destinations.syndb_v1.openapi import Declared
-from syndb_pipeline.destinations.syndb_v1.wire import NAMES
+from syndb_pipeline.destinations.syndb_v1.wire import NAMES, concepts
 from tests.rest_lab import ADA, EVE, PASSWORD, TOM, Sandbox
 from tests.rest_place import metadata, package, statuses
 
@@ -147,11 +150,15 @@ def test_a_renewal_that_never_reached_the_server_may_be_tried_again(
     assert kept.who_am_i().name == ADA
 
 
-def test_another_process_renewed_it_meanwhile(kept: SyndbV1, sandbox: Sandbox) -> None:
-    other = SyndbV1(kept.name, kept.config, kept._settings, kept.log)
-    assert other.access.token() == kept.access.token()
-    other.who_am_i()
-    assert kept.access.renew(kept.access.token()) and kept.access.token() == other.access.token()
+def test_of_many_at_once_one_renews_it(kept: SyndbV1, sandbox: Sandbox) -> None:
+    """Each has a lock of its own between its threads, as processes do."""
+    sandbox.script("slow=0.2@refresh:*")
+    others = [SyndbV1(kept.name, kept.config, kept._settings, kept.log) for _ in range(4)]
+    ended = kept.access.token()
+    assert {other.access.token() for other in others} == {ended}
+    with ThreadPoolExecutor(len(others)) as pool:
+        assert all(pool.map(lambda other: other.access.renew(ended), others))
+    assert len({other.access.token() for other in others} | {kept_now(kept).token}) == 1
     assert statuses(sandbox, "refresh") == [200]
 
 
@@ -299,6 +306,25 @@ def test_what_a_server_wants_and_we_lack_is_named_before_anything_is_registered(
     place.register(wanted, "restricted")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{}", b"null", b"7", b"[7]", b'{"message": "later"}', b"[" * 100_000, b"<html>"),
+        *(b'{"total_rows": true}', b'{"total_rows": "7"}', b'{"total_rows": -1}'),
+        *(b'{"total_rows": ' + b"9" * 5_000 + b"}", b'[{"total_rows": 1}, {"total_rows": 2}]'),
+    ],
+)
+def test_a_count_that_cannot_be_understood_is_never_none(
+    place: SyndbV1, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Answer(200, Headers(), content)
+    monkeypatch.setattr(type(place.session), "ask", lambda *_, **__: answer)
+    with pytest.raises(DestinationRefused):
+        place.count(UUID(int=1))
+    with pytest.raises(DestinationRefused):
+        place.owned()
+
+
 # What a server declares
 
 
@@ -345,6 +371,19 @@ REFERENCE, LOOP = ({"$ref": f"#/components/schemas/{name}"} for name in ("Form",
 def test_which_route_takes_tables(content: bytes, field: str | None, others: int) -> None:
     route, found = Declared(content).upload()
     assert (route.field if route else None, len(found)) == (field, others)
+
+
+def test_a_concept_is_offered_in_each_form_that_a_vocabulary_may_have() -> None:
+    region = {"brain_structure": "mushroom body", "direction": "null"}
+    fly = metadata(animal=7, animal_name="DROSOPHILA_MELANOGASTER", brain_regions=(region,))
+    assert concepts(fly) == {
+        "Drosophila melanogaster": (
+            *("Drosophila melanogaster", "drosophila_melanogaster"),
+            "NCBITaxon:7227",
+        ),
+        "ssTEM": ("ssTEM", "sstem"),
+        "mushroom body": ("mushroom body", "mushroom_body", "FBbt:00005801"),
+    }
 
 
 def test_every_table_has_a_name_in_generation_2_or_a_reason() -> None:
