@@ -5,7 +5,7 @@
 # config:
 #   dataset   the dataset's YAML
 #   results   folder for report, plan and receipt; results/syndb when left out
-#   inputs    more files that it is made from, e.g. meshes and corrections
+#   inputs    more files that it is made from, e.g. meshes
 #   approve   the approved plan's digest, where the dataset has no standing approval
 #   program   how syndb-pipeline is called, where it is in another environment
 
@@ -21,14 +21,16 @@ PROGRAM = config.get("program", "syndb-pipeline")
 
 
 def tables(wildcards):
-    """The files that the dataset's YAML names, so that the rules which make them run first. A glob
-    stands for the files that are there; name files that a rule makes below `inputs` too.
+    """The files that the dataset's YAML names, so that the rules which make them run first, and
+    corrections. A glob stands for the files that are there; name files that a rule makes below
+    `inputs` too.
     """
     named = yaml.safe_load(DATASET.read_text(encoding="utf-8"))["tables"].values()
-    paths = [str(DATASET.parent / table["file"]) for table in named]
-    globs = {path: sorted(glob.glob(path, recursive=True)) for path in paths if glob.has_magic(path)}
+    paths = [str(DATASET.parent / str(table["file"])) for table in named]
+    globs = {path: glob.glob(path, recursive=True) for path in paths if glob.has_magic(path)}
     files = [file for path in paths for file in globs.get(path, [path])]
-    return sorted({*files, *config.get("inputs", [])})
+    corrections = glob.glob(str(DATASET.parent / "corrections" / "*.csv"))
+    return sorted({*files, *corrections, *config.get("inputs", [])})
 
 
 # Snakemake removes the output of a failed rule and keeps its logs: a report on rejected data is a log.

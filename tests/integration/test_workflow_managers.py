@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from syndb_pipeline.base.errors import Exit
 from syndb_pipeline.cli.main import app
+from tests.campaigns import WHOLE
 from tests.command_line import PROGRAM, Lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -50,28 +51,40 @@ def run(
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
-@pytest.mark.skipif(not SNAKEMAKE, reason="Snakemake is not installed: pip install snakemake")
-def test_snakemake_publishes_what_the_command_line_plans(lab: Lab, tmp_path: Path) -> None:
-    digest = digest_of(lab)
-    folder = tmp_path / "workflow"
-    shutil.copytree(EXAMPLES / "snakemake", folder)
-    # The same destination, a state of its own.
-    variables = {"SYNDB_PIPELINE_CONFIG": str(lab.folder / "pipeline.yaml")}
-    command = [str(SNAKEMAKE), "--cores", "1", "syndb_publish"]
+@pytest.fixture
+def workflow(tmp_path: Path) -> Path:
+    if SNAKEMAKE is None:
+        pytest.skip("Snakemake is not installed: pip install snakemake")
+    return Path(shutil.copytree(EXAMPLES / "snakemake", tmp_path / "workflow"))
 
-    done = run([*command, "--config", f"syndb={{approve: {digest}}}"], folder, variables)
+
+def snakemake(
+    workflow: Path, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return run([str(SNAKEMAKE), "--cores", "1", *arguments], workflow, variables)
+
+
+def test_snakemake_publishes_what_the_command_line_plans(lab: Lab, workflow: Path) -> None:
+    digest = digest_of(lab)
+    # The same destination, a state of its own.
+    settings = str(lab.folder / "pipeline.yaml")
+    approved = ("--config", f"syndb={{approve: {digest}}}")
+    done = snakemake(workflow, "syndb_publish", *approved, SYNDB_PIPELINE_CONFIG=settings)
     assert done.returncode == 0, done.stderr
-    results = folder / "results" / "syndb"
+    results = workflow / "results" / "syndb"
     receipt = json.loads((results / "receipt.json").read_text())
     assert (receipt["digest"], receipt["receipt"]["plan"]) == (digest, digest)
     assert json.loads((results / "check.json").read_text())["verdict"] == "accepted"
 
-    (results / "report.html").unlink()
-    with (folder / "vesicle.csv").open("a") as table:
+
+@pytest.mark.skipif(not WHOLE, reason="a sample of the tests")
+def test_snakemake_keeps_the_report_on_rejected_data(workflow: Path) -> None:
+    with (workflow / "vesicle.csv").open("a") as table:
         table.write("v5,a9,20\n")
-    done = run(command, folder, variables)
+    done = snakemake(workflow, "syndb_publish")
     assert done.returncode == 1
     assert "SYN-REL-001" in done.stderr and "status 3" in done.stderr
+    results = workflow / "results" / "syndb"
     assert "a9" in (results / "report.html").read_text()
     assert not (results / "check.json").exists()
 
