@@ -20,8 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 import syndb_pipeline
-from syndb_pipeline import api
-from syndb_pipeline.base import errors
+from syndb_pipeline import orchestration
 from syndb_pipeline.config.json_schema import schema_text
 from syndb_pipeline.contract.schema import data_dictionary
 from syndb_pipeline.contract.tables import TABLE_ORDER
@@ -136,15 +135,13 @@ def _command_line() -> str:
 
 
 def _python() -> str:
-    """The names that `import syndb_pipeline` gives, from the modules they are in."""
-    pages = ["# Python"]
-    for module in (api, errors):
-        names = [name for name in syndb_pipeline.__all__ if hasattr(module, name)]
-        members = json.dumps(
-            [name for name in names if getattr(module, name).__module__ == module.__name__]
-        )
-        pages.append(f"::: {module.__name__}\n    options:\n      members: {members}")
-    return "\n\n".join(pages) + "\n"
+    """The names that others import, each from the module it is in."""
+    lines = ["# Python"]
+    for package in (syndb_pipeline, orchestration):
+        lines.append(f"## {package.__name__}")
+        for name in sorted(package.__all__, key=lambda name: (name[0].isupper(), name)):
+            lines.append(f"::: {getattr(package, name).__module__}.{name}")
+    return "\n\n".join(lines) + "\n"
 
 
 # A config's keys, from its JSON Schema

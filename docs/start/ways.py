@@ -70,6 +70,14 @@ WAYS: Final[Mapping[str, tuple[Command, ...]]] = {
         Command("syndb-pipeline demo lab", ("Wrote", "Next")),
         Command("syndb-pipeline run lab/demo.yaml", ("ACCEPTED", "PUBLISHED", "See")),
     ),
+    "dagster_project": (
+        Command("pip install --quiet dagster-dg-cli"),
+        Command(f"cp -r {CHECKOUT}/examples/dagster-project project && cd project"),
+        Command('export DAGSTER_HOME="$PWD"'),
+        Command("dg launch --assets segmentation/neurons"),
+        Command("dg launch --job fly_prepare_and_publish"),
+        Command("syndb-pipeline status lab_of_flies/defs/fly/dataset.yaml", ("  published",)),
+    ),
 }
 
 
@@ -127,4 +135,6 @@ def empty_shell(home: Path, checkout: Path, environment: Mapping[str, str] = os.
     (home / "syndb-pipeline").symlink_to(checkout)
     ours = ("SYNDB", "DAGSTER", "PYTHON", "XDG_")
     kept = {name: value for name, value in environment.items() if not name.startswith(ours)}
-    return Shell(folder, kept | {"HOME": str(home), "COLUMNS": "80"})
+    return Shell(
+        folder, kept | {"HOME": str(home), "COLUMNS": "80", "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    )
