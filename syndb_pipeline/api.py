@@ -20,6 +20,7 @@ import duckdb
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline import destinations
+from syndb_pipeline.base.arrow import pa
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush, write_parquet
 from syndb_pipeline.base.errors import ConfigError, DataRejected, of_the_machine
@@ -457,9 +458,6 @@ def table_file(context: Context, table: str, rows: Any) -> str:
         raise ConfigError(f"{table!r} is not a SynDB table; {suggestion(table, TABLES)}")
     if isinstance(rows, str | Path):
         return str(Path(rows).expanduser().absolute())
-    import pyarrow
-
-    pa: Any = pyarrow  # it carries no types
     beside = context.store.scratch / f"{table}.parquet"
     try:
         reader = pa.RecordBatchReader.from_stream(rows)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import duckdb
 
+from syndb_pipeline.base.arrow import pa, pc, pq
 from syndb_pipeline.base.digests import Stamp, digest_of, stamp
 from syndb_pipeline.base.system import force
 
@@ -331,9 +332,6 @@ def given(
     """`rows` of Python's, as the view `name` while inside. `columns` gives each name its DuckDB
     type, VARCHAR, BIGINT or DOUBLE.
     """
-    import pyarrow
-
-    pa: Any = pyarrow  # it carries no types
     types = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     arrays = [
@@ -400,12 +398,12 @@ def types_of(path: Path) -> Mapping[str, str]:
 
 @lru_cache(maxsize=256)
 def _types(path: Path, _: Stamp) -> Mapping[str, str]:
-    return {field.name: str(field.type) for field in _parquet().read_schema(path)}
+    return {field.name: str(field.type) for field in pq.read_schema(path)}
 
 
 def rows_in(path: Path) -> int:
     """How many rows the file has. Raises `OSError`."""
-    return int(_parquet().read_metadata(path).num_rows)
+    return int(pq.read_metadata(path).num_rows)
 
 
 def values_in(path: Path, column: str) -> int:
@@ -425,7 +423,7 @@ def is_surely_full(path: Path, column: str) -> bool:
 
 def _empty_cells(path: Path, column: str) -> tuple[int, list[int | None]]:
     """The rows, and the empty cells of each row group, None where its statistics do not know."""
-    metadata = _parquet().read_metadata(path)
+    metadata = pq.read_metadata(path)
     index = metadata.schema.names.index(column)
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
     known = [group.column(index).statistics for group in groups]
@@ -444,7 +442,7 @@ def digest_of_rows(path: Path) -> str:
 
     Which library wrote it, in which version, encoding or groups of rows, changes nothing.
     """
-    file = _parquet().ParquetFile(path)
+    file = pq.ParquetFile(path)
     parts = {name: (sha256(), sha256(), sha256()) for name in file.schema_arrow.names}
     for batch in file.iter_batches():
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -462,10 +460,6 @@ def _content(column: Any) -> tuple[memoryview, memoryview, memoryview]:
     """Of a pyarrow array: which cells have a value, how long each is where that differs, and the
     values, all as they are in memory, so that arrays side by side give what one of both would.
     """
-    import pyarrow
-    import pyarrow.compute
-
-    pa: Any = pyarrow
     there, nothing = column.is_valid().cast(pa.uint8()), memoryview(b"")
     values = getattr(column, "storage", column).drop_null()
     if pa.types.is_boolean(values.type):
@@ -475,19 +469,10 @@ def _content(column: Any) -> tuple[memoryview, memoryview, memoryview]:
     if pa.types.is_string(values.type):
         offsets = _cells(values, 4, more=1).cast("i")
         text = memoryview(values.buffers()[2] or b"")[offsets[0] : offsets[-1]]
-        return _cells(there, 1), _cells(pa.compute.binary_length(values), 4), text
+        return _cells(there, 1), _cells(pc.binary_length(values), 4), text
     return _cells(there, 1), nothing, _cells(values, values.type.bit_width // 8)
 
 
 def _cells(array: Any, width: int, more: int = 0) -> memoryview:
     start, end = array.offset, array.offset + len(array) + more
     return memoryview(array.buffers()[1])[start * width : end * width]
-
-
-def _parquet() -> Any:
-    """pyarrow.parquet, which carries no types, imported where it is used: it takes a tenth of a
-    second.
-    """
-    import pyarrow.parquet
-
-    return pyarrow.parquet

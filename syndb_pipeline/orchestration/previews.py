@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow.parquet as pq
-
+from syndb_pipeline.base.arrow import pq
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.quarantine.rows import FOLDER
 from syndb_pipeline.state.store import Record
@@ -59,7 +58,7 @@ def first_rows(folder: Path, record: Record) -> Iterator[tuple[str, FirstRows]]:
 def _read(file: IO[bytes], rows: int) -> FirstRows:
     # A little of the first row group: by default all of its columns' pages would be fetched for a
     # few rows.
-    parquet: Any = pq.ParquetFile(file, buffer_size=_BUFFER)  # type: ignore[no-untyped-call]
+    parquet: Any = pq.ParquetFile(file, buffer_size=_BUFFER)
     columns = [
         (field.name, str(field.type))
         for field in parquet.schema_arrow

@@ -158,6 +158,8 @@ def serve() -> None:
     On Linux a copy of this process, made when it has imported what is asked for, does each work:
     what ends the copy leaves this one as it was, ready for the next.
     """
+    import pyarrow.parquet  # noqa: F401 - each copy would, within its limits
+
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # no library may print among the answers
     while True:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import hypot, inf, isfinite
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import polars as pl
-import pyarrow
 
+from syndb_pipeline.base.arrow import pa
 from syndb_pipeline.readers.gltf import (
     NUMBERS,
     Accessor,
@@ -31,8 +31,6 @@ from syndb_pipeline.readers.gltf import (
     primitives,
 )
 from syndb_pipeline.readers.signatures import recognise_shape
-
-pa: Any = pyarrow  # it carries no types
 
 Box = tuple[float, float, float, float, float, float]
 """Smallest x, y, z, then largest x, y, z."""

@@ -14,7 +14,6 @@ import struct
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-import pyarrow
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -28,7 +27,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
-pa: Any = pyarrow  # it carries no types
+from syndb_pipeline.base.arrow import pa
 
 FLOAT: Final = 5126
 _MESHOPT: Final = ("EXT_meshopt_compression", "KHR_meshopt_compression")

@@ -14,9 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import pyarrow
-import pyarrow.parquet
-
+from syndb_pipeline.base.arrow import pa, pq
 from syndb_pipeline.rules.catalogue import Severity
 from syndb_pipeline.rules.finding import MAX_EXAMPLES, Confidence, Example
 
@@ -205,9 +203,6 @@ def jumps_without(part: Part, gone: Sequence[int]) -> tuple[tuple[int, int], ...
             jumps.append((index, shift))
     return tuple(jumps)
 
-
-pa: Any = pyarrow  # it carries no types
-pq: Any = pyarrow.parquet
 
 MAX_TEXT: Final = 100_000
 """Characters of a refused line that are kept."""

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from threading import Thread
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
+from syndb_pipeline.base.arrow import pa
 from syndb_pipeline.base.engine import parquet, quote, rows_in
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.checks import CheckedTable
@@ -202,7 +204,7 @@ def failing_cells(
         # database.
         with connection.cursor() as cursor:
             for batch in cursor.sql(rest).to_arrow_reader(_BATCH_ROWS):
-                yield from _judged(connection, _pyarrow().Table.from_batches([batch]), table, found)
+                yield from _judged(connection, pa.Table.from_batches([batch]), table, found)
     _compare(table, counted, found)
 
 
@@ -336,19 +338,12 @@ def import_ahead() -> None:
     """Import pandera in a thread of its own, while this one waits for DuckDB: it takes a quarter of
     a second. What asks for it sooner waits for that thread.
     """
-    _pyarrow()  # which both would import otherwise
+    import_module("pyarrow")  # which both would import otherwise
     Thread(target=_import_schema).start()
 
 
 def _import_schema() -> None:
     import syndb_pipeline.contract.schema  # noqa: F401
-
-
-def _pyarrow() -> Any:
-    """pyarrow, which carries no types."""
-    import pyarrow
-
-    return pyarrow
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow
-import pyarrow.parquet
 
+from syndb_pipeline.base.arrow import pa, pq
 from syndb_pipeline.base.engine import given, parquet
 from syndb_pipeline.config.table_settings import TableConfig
 from syndb_pipeline.contract.tables import TABLES, Table
@@ -31,9 +30,6 @@ from syndb_pipeline.readers.part import (
     too_many_columns,
 )
 from syndb_pipeline.readers.signatures import check_is
-
-pa: Any = pyarrow  # it carries no types
-pq: Any = pyarrow.parquet
 
 MAX_FOOTER_BYTES: Final = 16_000_000
 """Of one file. A billion rows of 40 columns in row groups of a million take 6 MB."""

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import polars as pl
-import pyarrow
-
+from syndb_pipeline.base.arrow import pa
 from syndb_pipeline.readers.part import Unreadable, cannot_read
 
-pa: Any = pyarrow  # it carries no types
+if TYPE_CHECKING:
+    import polars as pl
+
 
 MAX_LINE_BYTES: Final = 2_000_000
 """The longest record that is read, DuckDB's own limit for a line of text."""
@@ -274,6 +274,8 @@ def as_series(text: bytes, kind: Any = None) -> pl.Series:
     """The bytes as numbers, not copied: counting them so is some 20 times faster than
     `bytes.count`. Their Arrow type `kind` is uint8 unless one is given.
     """
+    import polars as pl  # takes 20 MB, which a process that reads no file does not need
+
     array = pa.Array.from_buffers(kind or pa.uint8(), len(text), [None, pa.py_buffer(text)])
     return pl.Series(values=array)
 

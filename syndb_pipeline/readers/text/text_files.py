@@ -15,9 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
-
-import polars as pl
+from typing import TYPE_CHECKING, Final
 
 from syndb_pipeline.base.engine import exact_path, literal
 from syndb_pipeline.config.table_settings import TableConfig
@@ -39,6 +37,9 @@ from syndb_pipeline.readers.text.lines import (
     records,
     settled,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 from syndb_pipeline.readers.text.refusals import (
     BLANK,
     RAGGED,

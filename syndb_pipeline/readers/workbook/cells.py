@@ -14,15 +14,10 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow
-import pyarrow.parquet
-
+from syndb_pipeline.base.arrow import pa, pq
 from syndb_pipeline.readers.casts import EXACT_FLOAT, WHITE_SPACE
 from syndb_pipeline.readers.part import Places, Problem, RefusedLines, column_name
 from syndb_pipeline.readers.text.lines import joined
-
-pa: Any = pyarrow  # it carries no types
-pq: Any = pyarrow.parquet
 
 SPREADSHEET_DIGITS: Final = 15
 """Significant digits a spreadsheet keeps; a longer number was rounded when it was typed or

@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import pyarrow
-import pyarrow.parquet
 from python_calamine import (
     CalamineError,
     CalamineSheet,
@@ -57,9 +55,6 @@ from syndb_pipeline.readers.workbook.cells import (
 )
 from syndb_pipeline.readers.workbook.package import AGAIN, EXPORT
 from syndb_pipeline.rules.finding import Example
-
-pa: Any = pyarrow  # it carries no types
-pq: Any = pyarrow.parquet
 
 MAX_SHEETS: Final = 1_000
 """Of one workbook. People make some ten; programs that write a sheet for each cell or animal make
