@@ -43,6 +43,8 @@ KINDS: dict[str, set[str]] = {
     "package": {"duckdb", "parquet"},
 }
 PUBLISH = "publish"
+POOL = "syndb_publish"
+"""Of all runs that publish, whoever started them: the instance says how many may at a time."""
 IN_THE_UI = (
     "In Dagster's UI: the newest event of the asset `{package}` shows the plan, and opens a"
     " launchpad with the answer filled in."
@@ -168,6 +170,7 @@ def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
         ],
         partitions_def=scope.partitions_def,
         required_resource_keys={scope.resource},
+        pool=POOL,
     )
     def publish(
         context: dg.AssetExecutionContext, config: PublishConfig

@@ -14,10 +14,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import RemoteJobOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from dagster_defs import defs
+from syndb_pipeline.orchestration.assets import PUBLISH
 from syndb_pipeline.orchestration.definitions import build_defs, own_defs
 from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.launch import _SERVED
 from syndb_pipeline.rules.catalogue import FAMILIES
 from syndb_pipeline.stages.runner import STAGES
 from tests.dagster_lab import Lab, make_lab
@@ -230,3 +234,27 @@ def test_an_edited_instance_config_is_left_alone(lab: Lab) -> None:
     dagster_home(lab.settings)
 
     assert target.read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_two_runs_publish_at_a_time_whoever_started_them(lab: Lab) -> None:
+    """And a run of another kind does not wait for them."""
+    home = dagster_home(lab.settings)
+    config = yaml.safe_load((home / "dagster.yaml").read_text())
+    config["concurrency"]["runs"]["max_concurrent_runs"] = 10
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    loaded = own_defs(lab.pipeline_file)
+    by_hand = [PUBLISH, "__ASSET_JOB", "prepare_and_publish", PUBLISH, "prepare"]
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for number, name in enumerate(by_hand):
+            job = loaded.get_repository_def().get_job(name)
+            instance.create_run_for_job(
+                job,
+                status=dg.DagsterRunStatus.QUEUED,
+                tags={"dagster/partition": str(number)},
+                remote_job_origin=RemoteJobOrigin(_SERVED, name),
+            )
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        limits = instance.get_concurrency_config()
+        # Before the first look of all, Dagster has not heard of the pool.
+        _, started = (daemon._get_runs_to_dequeue(instance, limits, None) for _ in range(2))
+    assert [run.tags["dagster/partition"] for run in started] == ["0", "1", "4"]

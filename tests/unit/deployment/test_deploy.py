@@ -47,7 +47,7 @@ def test_dagster_takes_its_config(
 
 def test_several_machines_keep_the_limits_of_one() -> None:
     one, several = (
-        yaml.safe_load((ROOT / file).read_text())["run_coordinator"]
+        yaml.safe_load((ROOT / file).read_text())["concurrency"]
         for file in ("config/dagster.yaml", "deploy/dagster-cluster.yaml")
     )
     assert several == one
