@@ -18,11 +18,11 @@ import dagster as dg
 from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
 from syndb_pipeline.orchestration.metadata import (
-    codes_table,
     examples_table,
     findings_table,
     out_of_bounds,
     report_link,
+    rows_table,
     set_aside_table,
 )
 from syndb_pipeline.orchestration.partitions import Scope
@@ -63,7 +63,8 @@ def judge(family: Family, record: Record, context: Context | None = None) -> dg.
     if verdict and verdict.set_aside:
         metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if family.name == VERDICT and errors:
-        metadata |= {"tables": codes_table(record), "findings": findings_table(errors)}
+        metadata |= {"rows": rows_table(record.tables, errors=errors)}
+        metadata["findings"] = findings_table(errors)
     elif family.name != VERDICT and found:
         metadata |= {"findings": findings_table(found), "examples": examples_table(found)}
         metadata |= out_of_bounds(context, record, errors) if context else {}

@@ -140,9 +140,12 @@ def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dg.
     )
 
 
-def rows_table(tables: Mapping[str, Rows], *, bars: bool = False) -> dg.MarkdownMetadataValue:
+def rows_table(
+    tables: Mapping[str, Rows], *, bars: bool = False, errors: Sequence[Finding] = ()
+) -> dg.MarkdownMetadataValue:
     """Rows read, passed, rejected and combined, a line for each table; where some were lost only
-    for others' errors, how many. With `bars`, how many passed and were rejected is drawn.
+    for others' errors, how many. With `bars`, how many passed and were rejected is drawn; of
+    `errors`, the codes and counts in each table are said.
     """
     columns = {
         "table": "string",
@@ -153,27 +156,15 @@ def rows_table(tables: Mapping[str, Rows], *, bars: bool = False) -> dg.Markdown
     }
     below = {"below": "int"} if any(rows.below for rows in tables.values()) else {}
     drawn = {_BARS: "string"} if bars else {}
+    codes = {"errors": "string"} if errors else {}
     most = max((rows.read for rows in tables.values()), default=0) or 1
     lines = [
-        rows.model_dump() | {"table": name, "below": rows.below, _BARS: _bar(rows, most)}
+        rows.model_dump()
+        | {"table": name, "below": rows.below, _BARS: _bar(rows, most)}
+        | {"errors": ", ".join(f"{e.code} ({e.count:,})" for e in errors if e.table == name)}
         for name, rows in ((name, tables[name]) for name in ordered(tables))
     ]
-    return markdown_table([*(columns | below | drawn).items()], lines)
-
-
-def codes_table(record: Record) -> dg.MarkdownMetadataValue:
-    """What the errors of each table are: its rows, and the codes with their counts."""
-    codes: dict[str, list[str]] = {}
-    for each in record.findings:
-        if each.severity == "error":
-            codes.setdefault(each.table or "", []).append(f"{each.code} ({each.count:,})")
-    columns = (("table", "string"), ("read", "int"), ("rejected", "int"), ("errors", "string"))
-    lines = [
-        {"table": name, "read": rows.read, "rejected": rows.rejected}
-        | {"errors": ", ".join(codes.get(name, []))}
-        for name, rows in ((name, record.tables[name]) for name in ordered(record.tables))
-    ]
-    return markdown_table(columns, lines, longest=MAX_TEXT)
+    return markdown_table([*(columns | below | drawn | codes).items()], lines, longest=MAX_TEXT)
 
 
 def _bar(rows: Rows, most: int) -> str:

@@ -10,6 +10,7 @@ schedule is due (`schedules.py`).
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from types import MappingProxyType
 from typing import cast
@@ -34,6 +35,7 @@ from syndb_pipeline.orchestration.unattended.watching import (
     Memory,
     Outcome,
     Seen,
+    glance,
     look,
 )
 from syndb_pipeline.publishing.records import PublishRecords
@@ -254,14 +256,18 @@ def _watch_files(
     def decide(config: DatasetConfig, before: Seen | None) -> Answer | None:
         if not config.watch:
             return None
-        return look(
+        found = worker((str(config.path), "files"), partial(glance, config))
+        seen = before or Seen(epoch=int(tick.now))
+        answer = look(
             config,
-            before or Seen(epoch=int(tick.now)),
+            seen,
+            found,
             now=tick.now,
             outcome_of=tick.outcome,
             approved=_approved(tick.settings, config),
             worker=worker,
         )
+        return answer if answer.seen.shown == seen.shown else replace(answer, files=found)
 
     tick.ask(decide)
     asked = {request.partition_key for request in tick.requests if request.partition_key}

@@ -11,7 +11,7 @@ import glob
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from hashlib import sha256
@@ -251,6 +251,7 @@ def _fulfil(future: Future[object], work: Callable[[], object]) -> None:
 def look(
     config: DatasetConfig,
     seen: Seen,
+    found: Glance | None,
     *,
     now: float,
     outcome_of: Callable[[str], Outcome],
@@ -266,10 +267,11 @@ def look(
     Args:
         config: The dataset.
         seen: What was remembered of it.
+        found: Its files; None while they are not found yet.
         now: Seconds since 1970.
         outcome_of: What came of the run with a key.
         approved: A held plan that a person approved, and when; empty where there is none.
-        worker: Looks at the files, and reads them.
+        worker: Reads the files.
 
     Returns:
         What to do, and what to remember. A run that failed for no fault of the files is asked for
@@ -279,26 +281,10 @@ def look(
     Raises:
         OSError: A file vanished meanwhile.
     """
-    found = worker((str(config.path), "files"), partial(glance, config))
     if found is None:
         return Answer(seen, waiting="still looking for its files; a narrower glob is found sooner")
-    if found.state != seen.last or found.version == seen.shown:
-        return _decided(config, seen, found, now, outcome_of, approved, worker)
-    shown = seen.model_copy(update={"shown": found.version})
-    return replace(_decided(config, shown, found, now, outcome_of, approved, worker), files=found)
-
-
-def _decided(
-    config: DatasetConfig,
-    seen: Seen,
-    found: Glance,
-    now: float,
-    outcome_of: Callable[[str], Outcome],
-    approved: str,
-    worker: Worker,
-) -> Answer:
-    """`look`, once the files are `found`."""
-    remembered = seen.model_copy(update={"last": found.state})
+    shown = found.version if found.state == seen.last else seen.shown
+    remembered = seen.model_copy(update={"last": found.state, "shown": shown})
     if found.missing:
         return Answer(remembered, waiting=f"no file yet for {', '.join(found.missing)}")
     if found.state == seen.answered and approved not in ("", seen.approved) and not seen.run_key:
