@@ -76,7 +76,7 @@ WAYS: Final[Mapping[str, tuple[Command, ...]]] = {
         Command('export DAGSTER_HOME="$PWD"'),
         Command("dg launch --assets segmentation/neurons"),
         Command("dg launch --job fly_prepare_and_publish"),
-        Command("syndb-pipeline status lab_of_flies/defs/fly/dataset.yaml", ("  published",)),
+        Command("syndb-pipeline status", ("1 of 1", "published")),
     ),
 }
 

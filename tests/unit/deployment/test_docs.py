@@ -35,22 +35,11 @@ ELSEWHERE = {
     "tutorial.md": "tests/acceptance/test_tutorial.py",
     "python.md": "tests/unit/test_api.py",
 }
-PROGRAMS = {
-    *[
-        "cd",
-        "celery",
-        "conda",
-        "cp",
-        "dg",
-        "docker",
-        "git",
-        "journalctl",
-        "loginctl",
-        "mamba",
-        "mkdir",
-    ],
-    *["pip", "python", "python3", "snakemake", "systemctl", "."],
-}
+_OTHERS = """
+    . cd celery conda cp dg docker export git journalctl loginctl mamba mkdir pip python python3
+    snakemake systemctl
+"""
+PROGRAMS = frozenset(re.findall(r"\S+", _OTHERS))
 """What other commands begin with; they are not looked into."""
 
 MAKEFILE = (ROOT / "Makefile").read_text()
