@@ -32,7 +32,6 @@ _WIDTH: Final = 80
 StageName = Literal[
     "ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package"
 ]
-
 _ANSWERS: Final = ("approve", "reject")
 """The commands that answer a held plan."""
 
@@ -194,8 +193,8 @@ def apply_fixes(
         applied = apply(context, book)
     if not as_json:
         counts = (
-            f"{_counted(applied.cells, 'cell')} corrected in"
-            f" {_counted(applied.rows_corrected, 'row')}, {_counted(applied.rows_removed, 'row')}"
+            f"{counted(applied.cells, 'cell')} corrected in"
+            f" {counted(applied.rows_corrected, 'row')}, {counted(applied.rows_removed, 'row')}"
             f" removed, {applied.rows_untouched:,} left as they were"
         )
         lines = [f"APPLIED: {counts}", *(f"  wrote  {name}" for name in applied.files)]
@@ -212,7 +211,7 @@ def apply_fixes(
         typer.echo(f"Next: syndb-pipeline check {shown}")
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

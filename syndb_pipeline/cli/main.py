@@ -28,7 +28,7 @@ from syndb_pipeline.base.errors import (
     of_the_machine,
 )
 from syndb_pipeline.base.system import print_utf8
-from syndb_pipeline.cli import connection, dataset, operate, overview, select, terminal
+from syndb_pipeline.cli import connection, dataset, export, operate, overview, select, terminal
 from syndb_pipeline.cli.terminal import AsJson, Settings
 
 Destination = Annotated[
@@ -231,7 +231,7 @@ COMMANDS = {
         dataset.stage,
         dataset.plan,
     ),
-    "Publish it": (dataset.approve, dataset.reject, dataset.publish, dataset.run),
+    "Publish it": (dataset.approve, dataset.reject, dataset.publish, dataset.run, export.export),
     "See what became of it": (overview.status, overview.history, overview.diff),
     "Where it goes": (
         connection.login,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Drawn
 
     from syndb_pipeline.config.settings import PipelineSettings
+    from syndb_pipeline.destinations.base import Destination
     from syndb_pipeline.publishing.plan import Plan
     from syndb_pipeline.publishing.records import Receipt
     from syndb_pipeline.state.stage import Context
@@ -147,9 +148,14 @@ def run_stages(context: Context, last: str, first: str = "ingest") -> list[Recor
 
 
 def prepared(
-    context: Context, *, as_json: bool = False, say: Callable[[str], None] | None = None
+    context: Context,
+    *,
+    as_json: bool = False,
+    say: Callable[[str], None] | None = None,
+    destination: Destination | None = None,
 ) -> tuple[VerdictRecord, Plan]:
-    """The verdict and the plan; stages that are not current run.
+    """The verdict, and the plan for the config's destination or another one; stages that are not
+    current run.
 
     Ends the command with exit code 3, after a report, when the verdict is "rejected".
     """
@@ -160,7 +166,7 @@ def prepared(
 
         verdict = context.verdict
         if verdict.details.accepted:
-            return verdict, planned(context)
+            return verdict, planned(context, destination)
     report(context, verdict, as_json, correct(here(context.config.path)))
     raise typer.Exit(Exit.REJECTED)
 

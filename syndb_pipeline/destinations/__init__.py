@@ -18,6 +18,7 @@ from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations.base import Destination, DestinationSettings
 from syndb_pipeline.destinations.embedded import EmbeddedDestination
+from syndb_pipeline.destinations.folder import FolderDestination
 from syndb_pipeline.destinations.rest import RestDestination
 from syndb_pipeline.destinations.syndb_v1 import SyndbV1Destination
 
@@ -29,6 +30,7 @@ def _kind(value: Any) -> str:
 
 Kind = Annotated[
     Annotated[EmbeddedDestination, Tag("embedded")]
+    | Annotated[FolderDestination, Tag("folder")]
     | Annotated[RestDestination, Tag("rest")]
     | Annotated[SyndbV1Destination, Tag("syndb_v1")],  # another kind: one more line
     Discriminator(_kind),

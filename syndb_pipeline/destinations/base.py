@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.errors import UnknownDataset
 from syndb_pipeline.base.progress import Watch, unwatched
-from syndb_pipeline.base.tar_stream import Payload
+from syndb_pipeline.base.tar_stream import FilePayload, Payload
 from syndb_pipeline.config.description import Policy as Policy
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.config.yaml_file import Strict
@@ -27,6 +27,7 @@ from syndb_pipeline.contract.metadata import FileKind as FileKind
 from syndb_pipeline.contract.metadata import Metadata as Metadata
 from syndb_pipeline.contract.metadata import Mutation as Mutation
 from syndb_pipeline.contract.metadata import Region as Region
+from syndb_pipeline.manifests.described import Described
 
 
 class _Frozen(BaseModel):
@@ -97,13 +98,6 @@ class Upload(_Frozen):
         return cls(tar_sha256=tar.sha256, bytes=tar.bytes, rows=package.rows, by=by, at=now)
 
 
-class Package(_Frozen):
-    """The tar to send, and its rows by table."""
-
-    tar: Payload
-    rows: dict[str, int]
-
-
 class OutgoingFile(_Frozen):
     """A mesh or skeleton to send for the row `unit`, whose bytes must have the digest `sha256`."""
 
@@ -112,6 +106,22 @@ class OutgoingFile(_Frozen):
     path: Path
     sha256: str
     bytes: int
+    table: str = ""
+
+
+class Package(_Frozen):
+    """The tar to send, and its rows by table.
+
+    A folder of files also needs what they are, the meshes and skeletons that will follow, with
+    paths relative to the dataset's config, and, of tables whose `parent_id` SynDB's interface does
+    not take, the files of its rows' UUIDs and of their parents, side by side.
+    """
+
+    tar: Payload
+    rows: dict[str, int]
+    files: tuple[OutgoingFile, ...] = ()
+    described: Described | None = None
+    parents: dict[str, tuple[FilePayload, FilePayload]] = {}
 
 
 class FailedFile(_Frozen):

@@ -1,5 +1,5 @@
-"""The seven assets, ingest to publish: each runs one stage on one dataset and shows what came of
-it; and the lab's files before them.
+"""The assets, ingest to publish: each runs one stage on one dataset and shows what came of it; the
+lab's files before them, and the export beside publish.
 
 Belongs here: which stage an asset runs, and its words for the UI. Does not: what a stage does
 (`syndb_pipeline.stages`).
@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import Field
 
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown, PipelineError
+from syndb_pipeline.base.progress import unwatched
 from syndb_pipeline.orchestration.columns import COLUMN_SCHEMA, declared_columns
 from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
 from syndb_pipeline.orchestration.handed_over import hand_over
@@ -26,6 +27,8 @@ from syndb_pipeline.orchestration.resources import approved_how, pipeline_of
 from syndb_pipeline.orchestration.unattended.lab_files import LAB_FILES, lab_files, seen_by
 from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing import publish as publishing
+from syndb_pipeline.publishing.export import export, folder_at
+from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.report.html import write_report
 from syndb_pipeline.stages.check_integrity import STAGE as CHECK_INTEGRITY
@@ -42,7 +45,7 @@ KINDS: dict[str, set[str]] = {
     "check_integrity": {"duckdb"},
     "package": {"duckdb", "parquet"},
 }
-PUBLISH = "publish"
+PUBLISH, EXPORT = "publish", "export"
 POOL = "syndb_publish"
 """Of all runs that publish, whoever started them: the instance says how many may at a time."""
 IN_THE_UI = (
@@ -85,6 +88,28 @@ class PublishConfig(dg.Config):
             " when a failed run asks for it."
         ),
     )
+
+
+class Format(Enum):
+    """Of exported tables."""
+
+    parquet = "parquet"
+    csv = "csv"
+
+
+class ExportConfig(dg.Config):
+    """Where an export goes, and what is in it."""
+
+    to: str = Field(
+        default="",
+        description=(
+            "A folder, or its address in an object store; `exports/<dataset>` beside the state when"
+            " left empty. Whoever gives an address says that the dataset may go there."
+        ),
+    )
+    format: Format = Field(default=Format.parquet, description="Of the tables.")
+    tar: bool = Field(default=False, description="Put the tar of the REST interface there too.")
+    id_map: bool = Field(default=False, description="Put the lab's key of each row there too.")
 
 
 def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
@@ -207,8 +232,45 @@ def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
     return publish
 
 
+def _export_asset(scope: Scope) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=scope.named("export_dataset"),
+        specs=[
+            dg.AssetSpec(
+                scope.key(EXPORT),
+                deps=[scope.key(PACKAGE.name)],
+                group_name=scope.group,
+                owners=scope.owners,
+                kinds={"parquet", "csv"},
+                description=(
+                    "The package as files for SynDB's own command line and web page, with UUIDs,"
+                    " meshes, checksums, manifests and a README. The same again writes nothing."
+                ),
+                code_version="1",
+            )
+        ],
+        partitions_def=scope.partitions_def,
+        required_resource_keys={scope.resource},
+    )
+    def run(context: dg.AssetExecutionContext, config: ExportConfig) -> dg.MaterializeResult[None]:
+        with tell_failures():
+            pipeline = pipeline_of(scope, context)
+            dataset = pipeline.context_of(context)
+            place = config.to or str(dataset.settings.state / "exports" / dataset.config.name)
+            folder = folder_at(dataset, place, format=config.format.value)
+            with dataset.store.lock(wait=pipeline.patience, say=context.log.info):
+                current = plan(dataset, folder)
+                watch = dataset.watch or unwatched
+                export(dataset, current, folder, tar=config.tar, id_map=config.id_map, watch=watch)
+            shown = {"folder": folder.place, "rows": current.rows, "files": len(current.files)}
+            context.add_asset_metadata(shown)
+            return dg.MaterializeResult(data_version=dg.DataVersion(current.digest))
+
+    return run
+
+
 @cache
 def assets(scope: Scope) -> list[dg.AssetsDefinition]:
-    """The assets of `scope`: the lab's files, and ingest to publish."""
+    """The assets of `scope`: the lab's files, ingest to publish, and export."""
     stages = [_stage_asset(stage, scope) for stage in STAGES.values()]
-    return [lab_files(scope), *stages, _publish_asset(scope)]
+    return [lab_files(scope), *stages, _publish_asset(scope), _export_asset(scope)]

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from syndb_pipeline.destinations import default_destination, open_destination
-from syndb_pipeline.orchestration.assets import PUBLISH, PublishConfig
+from syndb_pipeline.orchestration.assets import EXPORT, PUBLISH, PublishConfig
 from syndb_pipeline.orchestration.failures import tell_failures
 from syndb_pipeline.orchestration.metadata import NOT_REPORTED
 from syndb_pipeline.orchestration.partitions import OWN, Scope
@@ -35,6 +35,10 @@ _DESCRIPTIONS = {
     "publish": (
         "Send one prepared dataset. Give the plan's digest as `approve`, unless the dataset's"
         " config has standing approval."
+    ),
+    EXPORT: (
+        "Write one prepared dataset as files for SynDB's own command line and web page. Nothing"
+        " leaves the machine, unless `to` is an address."
     ),
     PREPARE_AND_PUBLISH: (
         "Read, check, package and send one dataset, under standing approval or with the plan's"
@@ -124,7 +128,13 @@ def jobs(scope: Scope) -> dict[str, Any]:
     """The jobs of `scope`, by their names in our own deployment."""
     stages = dg.AssetSelection.assets(*map(scope.key, STAGES))
     publish = dg.AssetSelection.assets(scope.key(PUBLISH))
-    selections = {PREPARE: stages, "publish": publish, PREPARE_AND_PUBLISH: stages | publish}
+    export = dg.AssetSelection.assets(scope.key(EXPORT))
+    selections = {
+        PREPARE: stages,
+        "publish": publish,
+        EXPORT: export,
+        PREPARE_AND_PUBLISH: stages | publish,
+    }
     made = {
         name: dg.define_asset_job(
             scope.named(name),

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from syndb_pipeline.base.digests import digest_of
-from syndb_pipeline.base.engine import digest_of_rows
+from syndb_pipeline.base.engine import digest_of_rows, types_of
 from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, PipelineError
-from syndb_pipeline.base.tar_stream import TarPayload
+from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.description import Access
 from syndb_pipeline.config.settings import Terms
 from syndb_pipeline.contract.metadata import TERMS, TERMS_DIGEST, Metadata
+from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
 from syndb_pipeline.publishing.changes import changes_since
@@ -36,10 +37,11 @@ from syndb_pipeline.publishing.records import (
     Since,
 )
 from syndb_pipeline.stages import runner
-from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent
+from syndb_pipeline.stages.package import TABLES_FOLDER, Manifest, Packed, as_sent, describe
 from syndb_pipeline.state.results import Links, Summary
 from syndb_pipeline.state.stage import Context, Stage
 from syndb_pipeline.state.store import DatasetStore, Record
+from syndb_pipeline.state.tables import written
 
 SHORTEST_PREFIX: Final = 12
 """Hex characters of a digest that a person must give at least."""
@@ -170,6 +172,8 @@ class Plan(Packed):
     compared: Compared = Compared()
     speaks: str = ""
     obstacles: tuple[str, ...] = ()
+    parents: dict[str, tuple[FilePayload, FilePayload]] = Field(default={}, exclude=True)
+    """See `Package`."""
 
     def __str__(self) -> str:
         from syndb_pipeline.publishing.plan_text import describe  # which is about this class
@@ -208,11 +212,16 @@ class Plan(Packed):
         """The packed file of each table, on this machine."""
         return _table_files(self.package, self.tables)
 
-    @property
+    @cached_property
     def sent(self) -> Package:
         """The tar as a destination takes it."""
-        rows = {name: table.rows for name, table in self.tables.items()}
-        return Package(tar=self.payload, rows=rows)
+        return Package(
+            tar=self.payload,
+            rows={name: table.rows for name, table in self.tables.items()},
+            files=tuple(self.outgoing(Path())),
+            described=describe(self, self.metadata, self.inputs),
+            parents=self.parents,
+        )
 
     def outgoing(self, folder: Path) -> list[OutgoingFile]:
         """Meshes and skeletons as a destination takes them: below the dataset's `folder` here."""
@@ -223,6 +232,7 @@ class Plan(Packed):
                 path=folder / file.path,
                 sha256=file.sha256,
                 bytes=file.bytes,
+                table=file.table,
             )
             for file in self.files
         ]
@@ -283,6 +293,7 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
         since=since,
         speaks=own.speaks if own else "",
         obstacles=tuple(own.cannot_send(manifest.tables, len(manifest.files)) if own else ()),
+        parents=_unsent_parents(context, manifest.tables),
     )
     return current.model_copy(update={"compared": compare(context, current)})
 
@@ -308,6 +319,22 @@ def digest_on_record(store: DatasetStore, destination: tuple[str, str]) -> str |
         return None
     manifest = Manifest.read(store.stage("package"))
     return digest_of(_parts(manifest, destination, ingest.inputs))
+
+
+def _unsent_parents(
+    context: Context, tables: Iterable[str]
+) -> dict[str, tuple[FilePayload, FilePayload]]:
+    """See `Package.parents`."""
+    found = {}
+    for name, path in written(context, "join_relations", "relations").items():
+        if (
+            name in tables
+            and "parent_id" in types_of(path)
+            and "parent_id" not in TABLES[name].published
+        ):
+            ids = written(context, "assign_ids", "ids")[name]
+            found[name] = (FilePayload.of(ids), FilePayload.of(path))
+    return found
 
 
 def _table_files(package: Path, tables: Iterable[str]) -> dict[str, Path]:

@@ -42,7 +42,7 @@ FINDING_KEYS = {
 STAGES = ("ingest", "validate", "assign_ids", "join_relations", "check_integrity", "package")
 COMMANDS = (
     *("init", "check", "report", "explain", "prepare", "stage", "plan", "approve", "reject"),
-    *("publish", "run", "status", "history", "diff"),
+    *("publish", "run", "export", "status", "history", "diff"),
     *("login", "logout", "whoami", "doctor", "datasets", "delete"),
     *("up", "ui", "notify", "metrics", "prune", "demo", "sandbox", "schema"),
 )

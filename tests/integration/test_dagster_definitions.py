@@ -50,6 +50,7 @@ def test_everything_loads(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {job.name for job in loaded.resolve_all_job_defs()} >= {
         "prepare",
         "publish",
+        "export",
         "prepare_and_publish",
         "approve",
         "reject",
@@ -65,7 +66,8 @@ def test_seven_assets_in_a_row() -> None:
     graph = own_defs().resolve_asset_graph()
 
     known = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert known == {"lab_files", *ASSETS, "datasets"}
+    assert known == {"lab_files", *ASSETS, "export", "datasets"}
+    assert graph.get(dg.AssetKey("export")).parent_keys == {dg.AssetKey("package")}
     assert graph.get(dg.AssetKey("lab_files")).is_observable
     for before, name in zip(["lab_files", *ASSETS], ASSETS, strict=False):
         node = graph.get(dg.AssetKey(name))

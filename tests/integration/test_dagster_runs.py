@@ -76,6 +76,18 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     show_tracebacks()
 
 
+def test_what_was_prepared_is_exported(ran: Ran) -> None:
+    given = {"ops": {"export_dataset": {"config": {"format": "csv", "id_map": True}}}}
+    with ran.lab.instance() as instance:
+        result = ran.lab.run(instance, "export", "good", config=given)
+    assert result.success
+    out = ran.lab.settings.state / "exports" / "good"
+    assert (out / "SHA256SUMS").is_file() and (out / "vesicle.csv").is_file()
+    [event] = result.get_asset_materialization_events()
+    shown = event.materialization.metadata
+    assert shown["folder"].value == str(out) and shown["rows"].value > 0
+
+
 def record(lab: Lab, name: str, stage: str) -> Record:
     found = DatasetStore(lab.settings.state, lab.pipeline.dataset(name).dataset.id).record(stage)
     assert found is not None

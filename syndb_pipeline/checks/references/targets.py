@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from syndb_pipeline.base.engine import parquet, quote, rows_in
+from syndb_pipeline.base.engine import parquet, quote, rows_in, values_in
 from syndb_pipeline.checks.dataset import Asking
 from syndb_pipeline.checks.references import search
 from syndb_pipeline.checks.references.relations import (
@@ -286,7 +286,11 @@ def target_of(work: Work, table: Table, column: Column) -> Choice | None:
             return None if unreadable else choice
         how: How = "configured" if asked else "only" if len(candidates) == 1 else "inferred"
         return replace(choice, how=how)
-    if not unreadable and (len(configured) > 1 or column.required):
+    # A column without a value points to nothing.
+    points = column.required or (
+        len(configured) > 1 and values_in(work.tables[table.name], column.name)
+    )
+    if points and not unreadable:
         others = [name for name in column.targets if name in configured]
         if asked is not None and others:
             setting = target_setting(table.name, config, {column.name: others[0]})
