@@ -14,8 +14,8 @@ import dagster as dg
 from syndb_pipeline.config.settings import PipelineSettings, load_settings
 from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.operating.home import dagster_home
-from syndb_pipeline.orchestration.partitions import add_partition
 from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.scope import add_partition
 from tests.shortcuts import log_without_waiting
 
 log_without_waiting()

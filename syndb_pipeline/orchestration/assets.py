@@ -18,12 +18,11 @@ from pydantic import Field
 from syndb_pipeline.base.errors import ApprovalError, DataRejected, OutcomeUnknown, PipelineError
 from syndb_pipeline.base.progress import unwatched
 from syndb_pipeline.orchestration.columns import COLUMN_SCHEMA, declared_columns
-from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
-from syndb_pipeline.orchestration.handed_over import hand_over
+from syndb_pipeline.orchestration.failures import as_failures, failure, rejection
 from syndb_pipeline.orchestration.metadata import describe_receipt, describe_record, report_link
-from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.plans import PUBLISH_OP, describe_plan, shown
-from syndb_pipeline.orchestration.resources import approved_how, pipeline_of
+from syndb_pipeline.orchestration.resources import approved_how, hand_over, pipeline_of
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.lab_files import LAB_FILES, lab_files, seen_by
 from syndb_pipeline.orchestration.unattended.watching import UNATTENDED, wait_for_rest
 from syndb_pipeline.publishing import publish as publishing
@@ -84,7 +83,7 @@ class PublishConfig(dg.Config):
     outcome: Outcome | None = Field(
         default=None,
         description=(
-            "Your word on an upload nobody knows the outcome of: it is there, or it is not. Only"
+            "Your word on an upload whose outcome is unknown: it is there, or it is not. Only"
             " when a failed run asks for it."
         ),
     )
@@ -135,7 +134,7 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
         required_resource_keys={scope.resource},
     )
     def run(context: dg.AssetExecutionContext, **given: Any) -> dg.MaterializeResult[None]:
-        with tell_failures():
+        with as_failures():
             pipeline = pipeline_of(scope, context)
             dataset = pipeline.context_of(context)
             # The lock is held for one stage only, so that a person can rerun another stage, or the
@@ -163,8 +162,8 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
                 sealed = dataset.store.record(CHECK_INTEGRITY.name)
                 if sealed is None or not sealed.errors:
                     raise
-                told = rejection(dataset.config.name, sealed.findings)
-                raise failure(told, error.exit, report_link(dataset, scope)) from None
+                reason = rejection(dataset.config.name, sealed.findings)
+                raise failure(reason, error.exit, report_link(dataset, scope)) from None
             # Metadata of the result would be stored twice: with the step's output as well, which
             # no one looks at.
             context.add_asset_metadata(planned | describe_record(dataset, record, scope))
@@ -200,7 +199,7 @@ def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
     def publish(
         context: dg.AssetExecutionContext, config: PublishConfig
     ) -> dg.MaterializeResult[None]:
-        with tell_failures():
+        with as_failures():
             pipeline = pipeline_of(scope, context)
             dataset = pipeline.context_of(context)
             try:
@@ -253,7 +252,7 @@ def _export_asset(scope: Scope) -> dg.AssetsDefinition:
         required_resource_keys={scope.resource},
     )
     def run(context: dg.AssetExecutionContext, config: ExportConfig) -> dg.MaterializeResult[None]:
-        with tell_failures():
+        with as_failures():
             pipeline = pipeline_of(scope, context)
             dataset = pipeline.context_of(context)
             place = config.to or str(dataset.settings.state / "exports" / dataset.config.name)

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from syndb_pipeline.base.errors import Exit, PipelineError
-from syndb_pipeline.orchestration.failures import failure, rejection, tell_failures
+from syndb_pipeline.orchestration.failures import as_failures, failure, rejection
 from syndb_pipeline.orchestration.metadata import (
     examples_table,
     findings_table,
@@ -25,8 +25,8 @@ from syndb_pipeline.orchestration.metadata import (
     rows_table,
     set_aside_table,
 )
-from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.resources import pipeline_of
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.catalogue import FAMILIES, VERDICT, Family
 from syndb_pipeline.rules.finding import Finding
@@ -108,7 +108,7 @@ def _stage_checks(stage: str, families: Sequence[Family], scope: Scope) -> dg.As
         required_resource_keys={scope.resource},
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        with tell_failures():
+        with as_failures():
             dataset = pipeline_of(scope, context).context_of(context)
             record = dataset.store.record(stage)
             if record is None:
@@ -126,8 +126,8 @@ def _stage_checks(stage: str, families: Sequence[Family], scope: Scope) -> dg.As
             if stage == BLOCKING_STAGE and refused:
                 # Dagster would end the run with the names of the blocking checks; a person needs to
                 # read what is wrong with the data.
-                told = rejection(dataset.config.name, record.findings)
-                raise failure(told, Exit.REJECTED, report_link(dataset, scope))
+                reason = rejection(dataset.config.name, record.findings)
+                raise failure(reason, Exit.REJECTED, report_link(dataset, scope))
 
     return check
 

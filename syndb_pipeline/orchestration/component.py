@@ -16,7 +16,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
 
 from syndb_pipeline.config.settings import nearest_pipeline_file
-from syndb_pipeline.orchestration.partitions import GROUP, OWNERS
+from syndb_pipeline.orchestration.scope import GROUP, OWNERS
 
 
 class ScaffoldParams(BaseModel):
@@ -63,40 +63,31 @@ class SynDBUploadComponent(dg.Component, dg.Model, dg.Resolvable):
     tables: Annotated[
         Mapping[str, str],
         dg.Resolver.default(
-            description=(
-                "Table of SynDB -> the asset that hands over its rows, by its IO manager: a path,"
-                " or a table of pyarrow, polars, pandas or DuckDB."
-            ),
+            description="Table of SynDB -> the asset that hands over its rows.",
             examples=[{"neuron": "my/neurons"}],
         ),
     ] = {}
     pipeline: Annotated[
         str | None,
         dg.Resolver.default(
-            description=(
-                "pipeline.yaml, by its path from here. Left out, the one that SYNDB_PIPELINE_CONFIG"
-                " names, else the nearest above."
-            )
+            description="pipeline.yaml, by its path from here; else the nearest above."
         ),
     ] = None
     prefix: Annotated[
         str | Sequence[str] | None,
-        dg.Resolver.default(description="Of every asset key; the name of this folder if left out."),
+        dg.Resolver.default(description="Of asset keys and names; else the folder's name."),
     ] = None
     group: str = GROUP
     owners: Sequence[str] = OWNERS
     deps: Annotated[
         Sequence[str],
-        dg.Resolver.default(description="Assets that ingest comes after, such as files it reads."),
+        dg.Resolver.default(description="Other assets that ingest comes after."),
     ] = []
     automation_condition: Annotated[
         dg.AutomationCondition[Any] | None,
         dg.Resolver.default(
             model_field_type=str | None,
-            description=(
-                "When stages follow by themselves; ingest does where it comes after assets, and"
-                " publish where it is `standing`."
-            ),
+            description="When stages follow by themselves; publish where it is `standing`.",
             examples=["{{ automation_condition.eager() }}"],
         ),
     ] = None
@@ -104,14 +95,13 @@ class SynDBUploadComponent(dg.Component, dg.Model, dg.Resolvable):
         Literal["manual", "standing"] | None,
         dg.Resolver.default(
             description="In place of `publish.approval` of the dataset's YAML.",
-            examples=["manual"],
         ),
     ] = None
-    sensors: Annotated[
-        bool, dg.Resolver.default(description="Whether files are watched and people notified.")
-    ] = False
+    sensors: Annotated[bool, dg.Resolver.default(description="Watch files, and notify people.")] = (
+        False
+    )
     schedules: Annotated[
-        bool, dg.Resolver.default(description="Whether the dataset's `schedule` is kept.")
+        bool, dg.Resolver.default(description="Keep the `schedule` of the YAML.")
     ] = False
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -18,8 +18,8 @@ from syndb_pipeline.orchestration.assets import assets
 from syndb_pipeline.orchestration.checks import checks
 from syndb_pipeline.orchestration.jobs import jobs
 from syndb_pipeline.orchestration.operating.prune import prune_job, prune_schedule
-from syndb_pipeline.orchestration.partitions import DATASETS, GROUP, OWN, OWNERS, Scope
 from syndb_pipeline.orchestration.resources import PipelineResource, SynDBResource
+from syndb_pipeline.orchestration.scope import DATASETS, GROUP, OWN, OWNERS, Scope
 from syndb_pipeline.orchestration.unattended.datasets import datasets
 from syndb_pipeline.orchestration.unattended.sensors import sensors
 

@@ -17,7 +17,7 @@ from syndb_pipeline.base.errors import Exit, PipelineError, of_the_machine
 from syndb_pipeline.report.terminal import by_severity, describe, summary
 from syndb_pipeline.rules.finding import Finding
 
-TOLD_FINDINGS = 10
+SHOWN_FINDINGS = 10
 """Errors that a failure's message says in full; the others are in the asset's findings table."""
 
 
@@ -36,26 +36,26 @@ def failure(message: str, exit_code: Exit, metadata: Mapping[str, Any] | None = 
     """
     # Dagster stores a stack with every failed step. There is nothing in it for a person whose data
     # were refused, and Python leaves it out at limit 0. A run has its own process, and
-    # `tell_failures` gives tracebacks back to whatever comes next in it.
+    # `as_failures` gives tracebacks back to whatever comes next in it.
     sys.tracebacklimit = 0
     shown = {**(metadata or {}), "exit_code": int(exit_code)}
     return Failure(description=message, metadata=shown, allow_retries=False)
 
 
-def told_in(failed: Any) -> tuple[Exit, str] | None:
+def reason_in(failed: Any) -> tuple[Exit, str] | None:
     """The exit code and message that `failure` gave to the failure of a step (Dagster's
     `StepFailureData`); None where another error ended it."""
-    told = failed.user_failure_data if failed else None
-    if told is None or "exit_code" not in told.metadata:
+    data = failed.user_failure_data if failed else None
+    if data is None or "exit_code" not in data.metadata:
         return None
-    return Exit(int(str(told.metadata["exit_code"].value))), told.description or ""
+    return Exit(int(str(data.metadata["exit_code"].value))), data.description or ""
 
 
 def exit_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Exit | None:
     """The exit code of a run that failed: that of its first failed step which has one."""
     entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     events = (entry.dagster_event for entry in entries if entry.dagster_event)
-    codes = (told[0] for event in events if (told := told_in(event.step_failure_data)))
+    codes = (found[0] for event in events if (found := reason_in(event.step_failure_data)))
     return next(codes, None)
 
 
@@ -66,7 +66,7 @@ def show_tracebacks() -> None:
 
 
 @contextmanager
-def tell_failures() -> Iterator[None]:
+def as_failures() -> Iterator[None]:
     """Around the body of every asset, check and op: our own errors and the machine's become
     failures; mistakes keep their traceback.
     """
@@ -76,10 +76,10 @@ def tell_failures() -> Iterator[None]:
     except PipelineError as error:
         raise failure(str(error), error.exit) from None
     except (OSError, duckdb.Error) as error:
-        told = of_the_machine(error)
-        if told is None:
+        reason = of_the_machine(error)
+        if reason is None:
             raise
-        raise failure(str(told), told.exit) from None
+        raise failure(str(reason), reason.exit) from None
 
 
 def rejection(dataset: str, findings: Sequence[Finding]) -> str:
@@ -87,9 +87,9 @@ def rejection(dataset: str, findings: Sequence[Finding]) -> str:
     fix.
     """
     errors = [finding for finding in by_severity(findings) if finding.severity == "error"]
-    told = [describe(finding) for finding in errors[:TOLD_FINDINGS]]
-    if len(errors) > TOLD_FINDINGS:
-        told.append(
-            f"... and {len(errors) - TOLD_FINDINGS} more; see the findings of check_integrity."
+    shown = [describe(finding) for finding in errors[:SHOWN_FINDINGS]]
+    if len(errors) > SHOWN_FINDINGS:
+        shown.append(
+            f"... and {len(errors) - SHOWN_FINDINGS} more; see the findings of check_integrity."
         )
-    return "\n\n".join([f"{dataset} is rejected: {summary(findings)}.", *told])
+    return "\n\n".join([f"{dataset} is rejected: {summary(findings)}.", *shown])

@@ -14,11 +14,11 @@ from pydantic import Field
 
 from syndb_pipeline.destinations import default_destination, open_destination
 from syndb_pipeline.orchestration.assets import EXPORT, PUBLISH, PublishConfig
-from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.failures import as_failures
 from syndb_pipeline.orchestration.metadata import NOT_REPORTED
-from syndb_pipeline.orchestration.partitions import OWN, Scope
 from syndb_pipeline.orchestration.plans import PUBLISH_OP
 from syndb_pipeline.orchestration.resources import SynDBResource, pipeline_of
+from syndb_pipeline.orchestration.scope import OWN, Scope
 from syndb_pipeline.orchestration.unattended.decisions import decisions
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.publishing.status import delete as remove
@@ -53,7 +53,7 @@ def approval(digest: str | None, scope: Scope = OWN) -> dg.RunConfig:
 
 
 class DeleteConfig(dg.Config):
-    """Which published dataset to delete, and the word that shows somebody means it."""
+    """Which published dataset to delete, and the word that shows that it is meant."""
 
     dataset: str = Field(
         description="Name of the dataset (the stem of its config file), or its id."
@@ -88,7 +88,7 @@ def _delete_job(scope: Scope) -> dg.JobDefinition:
         ),
     )
     def delete_dataset(context: dg.OpExecutionContext, config: DeleteConfig) -> None:
-        with tell_failures():
+        with as_failures():
             pipeline = pipeline_of(scope, context)
             dataset, destination = _target(pipeline, config)
             settings = pipeline.settings()

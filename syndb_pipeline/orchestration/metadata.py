@@ -18,8 +18,8 @@ import dagster as dg
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
-from syndb_pipeline.orchestration.partitions import OWN, Scope
 from syndb_pipeline.orchestration.previews import FirstRows, first_rows
+from syndb_pipeline.orchestration.scope import OWN, Scope
 from syndb_pipeline.publishing.plan import SHORTEST_PREFIX
 from syndb_pipeline.publishing.records import Receipt
 from syndb_pipeline.report.drawings import histogram, in_words

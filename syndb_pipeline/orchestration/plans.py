@@ -18,7 +18,7 @@ from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.contract.tables import ordered
 from syndb_pipeline.contract.vocabularies import BRAIN_STRUCTURES
 from syndb_pipeline.orchestration.markdown import escaped, markdown_table
-from syndb_pipeline.orchestration.partitions import LOCATION, Scope
+from syndb_pipeline.orchestration.scope import LOCATION, Scope
 from syndb_pipeline.publishing.plan import SHORTEST_PREFIX, Plan, plan
 from syndb_pipeline.publishing.plan_text import in_words
 from syndb_pipeline.state.stage import Context

@@ -31,12 +31,12 @@ def drawn_by(bar: Watch | None) -> Iterator[None]:
         _bar.reset(token)
 
 
-def told_by_bar() -> bool:
+def shown_by_bar() -> bool:
     """Whether what is being logged just now is what a bar at the terminal shows already."""
     return _beside_bar.get()
 
 
-def told_in(log: Callable[[str], None]) -> Watch:
+def progress_to(log: Callable[[str], None]) -> Watch:
     """A `Watch` that writes lines to `log`, and the bar of this process's terminal."""
     lines, bar = as_lines(log), _bar.get()
     if bar is None:

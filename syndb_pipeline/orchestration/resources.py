@@ -1,13 +1,14 @@
 """What assets, sensors and jobs are given: the pipeline's settings, and a dataset's context by its
-name.
+name, with the tables that upstream assets handed over.
 
 Belongs here: the one Dagster resource. Does not: the settings' meaning
-(`syndb_pipeline.config.settings`).
+(`syndb_pipeline.config.settings`), or writing a table that is in memory (`syndb_pipeline.api`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -17,8 +18,8 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import Field
 
-from syndb_pipeline.api import kept_as_file, with_tables
-from syndb_pipeline.base.errors import ConfigError
+from syndb_pipeline.api import kept_as_file, table_file, with_tables
+from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.settings import (
     DatasetConfig,
     PipelineSettings,
@@ -27,13 +28,16 @@ from syndb_pipeline.config.settings import (
 from syndb_pipeline.config.yaml_file import Document, validated
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.orchestration.failures import show_tracebacks
-from syndb_pipeline.orchestration.handed_over import handed_over
-from syndb_pipeline.orchestration.partitions import Scope
-from syndb_pipeline.orchestration.progress import told_in
+from syndb_pipeline.orchestration.progress import progress_to
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
 from syndb_pipeline.state.registry import config_of, read_configs
 from syndb_pipeline.state.stage import Context
+from syndb_pipeline.state.store import write_atomically
+
+_HANDED_OVER = "handed_over.json"
+"""File of a dataset's state: where the rows are that upstream assets handed to ingest."""
 
 DESTINATION = "syndb/destination"
 """Tag of a run that publishes unattended: `dagster.yaml` says how many may at one destination."""
@@ -171,8 +175,8 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise ConfigError(f"approval: found {self.approval!r}; allowed: manual, standing")
             publish = config.publish.model_copy(update={"approval": self.approval})
             config = config.model_copy(update={"publish": publish})
-        context = Context(config=config, settings=settings, say=say, watch=told_in(say))
-        files = handed_over(context, self.tables)
+        context = Context(config=config, settings=settings, say=say, watch=progress_to(say))
+        files = _handed_over(context, self.tables)
         return with_tables(context, files) if files else context
 
     def _config(self, settings: PipelineSettings, name: str | None) -> DatasetConfig:
@@ -180,7 +184,7 @@ class SynDBResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             home = Path(self.near or "").absolute()
             document = Document(home / "the dataset", self.dataset_config)
             given = Context(validated(document, DatasetConfig), settings)
-            return kept_as_file(given, home, home.name, handed_over(given, self.tables)).config
+            return kept_as_file(given, home, home.name, _handed_over(given, self.tables)).config
         if self.dataset_file is not None:
             return load_dataset(self.dataset_file)
         if name is None:
@@ -215,3 +219,23 @@ class PipelineResource(SynDBResource):
 def pipeline_of(scope: Scope, context: Any) -> SynDBResource:
     """The resource of `scope`, from what Dagster gives a step or a sensor."""
     return cast(SynDBResource, getattr(context.resources, scope.resource))
+
+
+def hand_over(context: Context, given: Mapping[str, Any]) -> None:
+    """Keep the rows of the tables that are `given`: each a path, or a table in memory. The
+    dataset's lock must be held. Raises `ConfigError`.
+    """
+    files = {name: table_file(context, name, rows) for name, rows in given.items()}
+    write_atomically(context.store.folder / _HANDED_OVER, json.dumps(files))
+
+
+def _handed_over(context: Context, tables: Collection[str]) -> dict[str, str]:
+    """The files of those of the `tables` that ingest was handed last. Raises `PipelineError`."""
+    path = context.store.folder / _HANDED_OVER
+    if not tables or not path.is_file():
+        return {}
+    try:
+        files = json.loads(path.read_bytes())
+    except ValueError:
+        raise PipelineError(f"{path} is damaged.", next_step="Remove it; run ingest.") from None
+    return {name: files[name] for name in tables if name in files}

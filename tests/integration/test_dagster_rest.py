@@ -32,8 +32,8 @@ from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.operating.launch import LaunchResult, launch
-from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.scope import OWN
 from syndb_pipeline.orchestration.unattended.sensors import sensors
 from syndb_pipeline.state.registry import register
 from tests.rest_lab import EVE, RestLab, Sandbox

@@ -23,8 +23,8 @@ from syndb_pipeline.base.errors import Exit, PipelineError
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import failure, show_tracebacks
-from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import DESTINATION
+from syndb_pipeline.orchestration.scope import OWN
 from syndb_pipeline.orchestration.unattended.datasets import (
     SHOWN_IN_PLACE,
     datasets,

@@ -21,12 +21,19 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 import syndb_pipeline
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.orchestration.definitions import build_defs
+from syndb_pipeline.orchestration.plans import describe_plan
 from syndb_pipeline.orchestration.resources import SynDBResource
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
@@ -152,6 +159,17 @@ def test_a_path_is_handed_over_and_an_inline_dataset_is_known_to_every_command(
     failure = refused.failure_data_for_node(step)
     assert failure is not None and failure.user_failure_data is not None
     assert "labs/mouse/package" in str(failure.user_failure_data.description)
+
+
+def test_a_plan_is_answered_where_the_project_is_served(project: Project) -> None:
+    scope = Scope(prefix=["fly"], partitions_def=None)
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("lab"), "__repository__")
+    run = dg.DagsterRun("prepare", remote_job_origin=RemoteJobOrigin(repository, "prepare"))
+
+    shown = describe_plan(project.fly(), scope, run)
+    assert "/locations/__repository__@lab/jobs/fly_publish/" in str(shown["approve and publish"])
+    assert "partition" not in str(shown["approve and publish"])
+    assert "approve and publish" not in describe_plan(project.fly(), scope, dg.DagsterRun("a"))
 
 
 def test_one_dataset_is_watched_without_partitions(project: Project) -> None:

@@ -31,13 +31,13 @@ from syndb_pipeline.base.system import quoted
 from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.orchestration.definitions import own_defs
-from syndb_pipeline.orchestration.failures import show_tracebacks, told_in
+from syndb_pipeline.orchestration.failures import reason_in, show_tracebacks
 from syndb_pipeline.orchestration.jobs import PREPARE, PREPARE_AND_PUBLISH, approval
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.operating.up import open_ui
-from syndb_pipeline.orchestration.partitions import LOCATION, add_partition
-from syndb_pipeline.orchestration.progress import drawn_by, told_by_bar
+from syndb_pipeline.orchestration.progress import drawn_by, shown_by_bar
 from syndb_pipeline.orchestration.resources import commanded
+from syndb_pipeline.orchestration.scope import LOCATION, add_partition
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs, process_tags
 from syndb_pipeline.publishing.records import How, PublishRecords, Receipt
 from syndb_pipeline.stages.runner import STAGES
@@ -213,7 +213,7 @@ class _Listener(logging.Handler):
         if (
             meta.get("dagster_event") is None
             and record.levelno == logging.INFO
-            and not told_by_bar()
+            and not shown_by_bar()
         ):
             _say.get()(str(meta.get("orig_message", record.getMessage())))
 
@@ -232,8 +232,8 @@ def _outcome(result: dg.JobExecutionResult) -> tuple[Exit, str]:
         if not event.is_step_failure:
             continue
         failed = event.step_failure_data
-        if told := told_in(failed):
-            return told
+        if reason := reason_in(failed):
+            return reason
         error = failed.error
         if error is not None and error.cls_name in (
             "DagsterExecutionInterruptedError",

@@ -25,7 +25,7 @@ from dagster._core.storage.runs.schema import RunTagsTable
 from sqlalchemy import func, select
 
 from syndb_pipeline.config.settings import PipelineSettings
-from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.failures import as_failures
 from syndb_pipeline.orchestration.operating.home import dagster_home
 from syndb_pipeline.orchestration.resources import PipelineResource
 from syndb_pipeline.orchestration.unattended.datasets import DATASETS_ASSET
@@ -175,7 +175,7 @@ def _shrink(instance: dg.DagsterInstance) -> Iterator[str]:
 
 @dg.op(name="prune_state", description="Remove what `retention` of pipeline.yaml says.")
 def prune_state(context: dg.OpExecutionContext, pipeline: PipelineResource) -> None:
-    with tell_failures():
+    with as_failures():
         settings = pipeline.settings()
         done = prune(settings, dry_run=False)
         own = prune_runs(settings, dry_run=False, instance=context.instance)

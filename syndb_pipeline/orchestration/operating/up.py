@@ -22,7 +22,7 @@ import yaml
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.orchestration.operating.home import dagster_home
-from syndb_pipeline.orchestration.partitions import LOCATION
+from syndb_pipeline.orchestration.scope import LOCATION
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs
 
 LOOPBACK = "127.0.0.1"

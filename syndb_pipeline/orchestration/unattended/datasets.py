@@ -18,10 +18,10 @@ import dagster as dg
 
 from syndb_pipeline.base.digests import digest_of
 from syndb_pipeline.config.settings import PipelineSettings
-from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.failures import as_failures
 from syndb_pipeline.orchestration.markdown import escaped
-from syndb_pipeline.orchestration.partitions import OWN, Scope
 from syndb_pipeline.orchestration.resources import pipeline_of
+from syndb_pipeline.orchestration.scope import OWN, Scope
 from syndb_pipeline.publishing.overview import Line, overview
 from syndb_pipeline.state.registry import configs
 
@@ -98,7 +98,7 @@ def datasets(scope: Scope) -> dg.AssetsDefinition:
         ),
     )
     def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        with tell_failures():
+        with as_failures():
             found = overview(pipeline_of(scope, context).settings())
             context.add_asset_metadata(describe_datasets(found, scope))
             return dg.MaterializeResult()

@@ -12,10 +12,10 @@ import dagster as dg
 from pydantic import Field
 
 from syndb_pipeline.base.system import user
-from syndb_pipeline.orchestration.failures import tell_failures
-from syndb_pipeline.orchestration.partitions import Scope
+from syndb_pipeline.orchestration.failures import as_failures
 from syndb_pipeline.orchestration.plans import APPROVE, REJECT
 from syndb_pipeline.orchestration.resources import pipeline_of
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.publishing.holds import reject as keep_back
 from syndb_pipeline.publishing.plan import approve, plan
 
@@ -51,7 +51,7 @@ def decisions(scope: Scope) -> dict[str, dg.JobDefinition]:
         description="Keep the approval of exactly this plan. Nothing is sent by it.",
     )
     def approve_plan(context: dg.OpExecutionContext, config: AnswerConfig) -> None:
-        with tell_failures():
+        with as_failures():
             dataset = pipeline_of(scope, context).context(config.dataset, context.log.info)
             by = config.by or user()
             kept = approve(dataset, plan(dataset), config.digest, by, "ui")
@@ -67,7 +67,7 @@ def decisions(scope: Scope) -> dict[str, dg.JobDefinition]:
         description="Keep that this plan is not to be sent, until its content changes.",
     )
     def reject_plan(context: dg.OpExecutionContext, config: RejectConfig) -> None:
-        with tell_failures():
+        with as_failures():
             dataset = pipeline_of(scope, context).context(config.dataset, context.log.info)
             by = config.by or user()
             held = keep_back(dataset, config.digest, by, "ui", config.reason)
@@ -90,7 +90,7 @@ def decisions(scope: Scope) -> dict[str, dg.JobDefinition]:
         name=scope.named(REJECT),
         executor_def=scope.executor,
         description=(
-            "Reject a plan: it is not sent until its content changes or somebody approves it."
+            "Reject a plan: it is not sent until its content changes or a person approves it."
         ),
     )
     def reject_job() -> None:

@@ -17,10 +17,10 @@ import dagster as dg
 
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.config.settings import DatasetConfig
-from syndb_pipeline.orchestration.failures import tell_failures
+from syndb_pipeline.orchestration.failures import as_failures
 from syndb_pipeline.orchestration.markdown import markdown_table
-from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.resources import pipeline_of
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.watching import Glance, glance
 
 LAB_FILES = "lab_files"
@@ -45,7 +45,7 @@ def lab_files(scope: Scope) -> dg.AssetsDefinition:
     )
 
     def observe(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
-        with tell_failures():
+        with as_failures():
             for name, config in pipeline_of(scope, context).datasets().items():
                 chosen = not context.has_partition_key or context.partition_key == name
                 if chosen and isinstance(config, DatasetConfig):

@@ -22,8 +22,8 @@ from syndb_pipeline.base.errors import ConfigError, Exit, PipelineError
 from syndb_pipeline.config.settings import DatasetConfig, PipelineSettings
 from syndb_pipeline.orchestration.failures import exit_of
 from syndb_pipeline.orchestration.jobs import PREPARE, PREPARE_AND_PUBLISH, approval, jobs
-from syndb_pipeline.orchestration.partitions import Scope
 from syndb_pipeline.orchestration.resources import DESTINATION, SynDBResource, pipeline_of
+from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.datasets import shown_again, traces
 from syndb_pipeline.orchestration.unattended.lab_files import observation
 from syndb_pipeline.orchestration.unattended.lost_runs import close_lost_runs

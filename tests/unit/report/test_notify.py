@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syndb_pipeline.base.errors import Busy, ConfigError
 from syndb_pipeline.destinations import load_settings
-from syndb_pipeline.orchestration.partitions import OWN
 from syndb_pipeline.orchestration.resources import PipelineResource
+from syndb_pipeline.orchestration.scope import OWN
 from syndb_pipeline.orchestration.unattended.sensors import sensors
 from syndb_pipeline.publishing.overview import Line
 from syndb_pipeline.report import notify as notifying
