@@ -111,7 +111,7 @@ def _annotated(config: Path) -> Iterator[Callable[[Context, VerdictRecord], None
     """
     from syndb_pipeline.report.terminal import annotation, workflow_commands
 
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     token, lines = uuid4().hex, list[str]()
     typer.echo(f"::stop-commands::{token}")
     try:

@@ -6,6 +6,7 @@ Belongs here: what a person or script reads after a run. Does not: deciding anyt
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -217,8 +218,12 @@ def annotation(
     level: str, title: str, text: str, file: Path, root: Path, line: int | None = None
 ) -> str:
     """One workflow command: `level` is error, warning or notice; the rest is escaped."""
-    file = file.resolve()
-    shown = file.relative_to(root) if file.is_relative_to(root) else file
+    # As it is called in the repository: git-annex and others keep links there.
+    called = Path(os.path.abspath(file))  # noqa: PTH100 - pathlib has none that keeps links
+    places = [
+        (path, folder) for path in (called, file.resolve()) for folder in (root, root.resolve())
+    ]
+    shown = next((path.relative_to(at) for path, at in places if path.is_relative_to(at)), called)
     where = {"file": shown.as_posix(), "line": line, "title": title}
     properties = ",".join(
         f"{name}={_escaped(str(value)).replace(':', '%3A').replace(',', '%2C')}"

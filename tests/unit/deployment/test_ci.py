@@ -66,7 +66,10 @@ def test_each_finding_is_annotated_before_any_is_again(tmp_path: Path) -> None:
         ),
     ]
     config = tmp_path / "labs" / "lab.yaml"
-    commands = read("\n".join(workflow_commands(findings, config, tmp_path)))
+    config.parent.mkdir()
+    (config.parent / "a,b:100%.csv").symlink_to("/annex/objects/1f2e")  # kept elsewhere
+    (tmp_path / "root").symlink_to(tmp_path)
+    commands = read("\n".join(workflow_commands(findings, config, tmp_path / "root")))
     assert [
         (level, each["title"][:10], each["file"], each.get("line")) for level, each, _ in commands
     ] == [
