@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syndb_pipeline.api import (
+        Exported,
         ReportFiles,
         Result,
         check,
+        export,
         init,
         plan,
         prepare,
@@ -39,11 +41,13 @@ __all__ = [
     "DataRejected",
     "DestinationRefused",
     "Exit",
+    "Exported",
     "OutcomeUnknown",
     "PipelineError",
     "ReportFiles",
     "Result",
     "check",
+    "export",
     "init",
     "plan",
     "prepare",

@@ -8,7 +8,7 @@ a model. Does not: the steps themselves, which the command line and Dagster call
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -23,8 +23,8 @@ from syndb_pipeline import destinations
 from syndb_pipeline.base.arrow import pa
 from syndb_pipeline.base.digests import digest_file
 from syndb_pipeline.base.engine import flush, write_parquet
-from syndb_pipeline.base.errors import ConfigError, DataRejected, of_the_machine
-from syndb_pipeline.base.progress import Watch
+from syndb_pipeline.base.errors import ApprovalError, ConfigError, DataRejected, of_the_machine
+from syndb_pipeline.base.progress import Watch, unwatched
 from syndb_pipeline.base.system import rename
 from syndb_pipeline.config.settings import (
     DatasetConfig,
@@ -43,6 +43,7 @@ from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import Record, Rows, VerdictRecord, write_atomically
 
 if TYPE_CHECKING:
+    from syndb_pipeline.destinations.folder import Format
     from syndb_pipeline.publishing.plan import Plan
     from syndb_pipeline.scaffold import InitReport
 
@@ -114,6 +115,17 @@ class ReportFiles(BaseModel):
                 style = "width: 100%; height: 40em; border: 0"
                 return f'<iframe sandbox srcdoc="{page}" style="{style}"></iframe>'
         return None
+
+
+class Exported(BaseModel):
+    """Where an export is, whether anything had to be written, and its plan's digest and rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str
+    written: bool
+    digest: str
+    rows: int
 
 
 @contextmanager
@@ -272,6 +284,59 @@ def publish(
     receipt = send(context, approve, watch=on_progress, outcome=outcome)
     done = {"digest": receipt.plan, "receipt": receipt}
     return _result(context, verdict).model_copy(update=done)
+
+
+@_machine_errors()
+def export(
+    config: Config,
+    to: str | Path,
+    tables: Tables | None = None,
+    *,
+    format: Format = "parquet",
+    tar: bool = False,
+    id_map: bool = False,
+    absolute_paths: bool = False,
+    yes: bool = False,
+    settings: Settings = None,
+    log: Log | None = None,
+    on_progress: Watch | None = None,
+) -> Exported:
+    """`prepare`, and write the accepted tables as files for SynDB's own command line and web page.
+
+    Args:
+        config: The dataset.
+        to: A folder, or its address in an object store.
+        tables: Rows in place of files of the config.
+        format: Of the tables.
+        tar: Whether the tar of SynDB's REST interface 0.7.2 is put there too.
+        id_map: Whether the lab's key and the UUID of each row are.
+        absolute_paths: Whether tables name meshes and skeletons by whole paths.
+        yes: A person's consent to an export into an object store. A folder needs none.
+        settings: Where state is and how much memory may be used.
+        log: Called with lines about what is done.
+        on_progress: Called with how far a stage or the writing is.
+
+    Returns:
+        Where it is. The same content is not written again.
+
+    Raises:
+        ApprovalError: It would leave this machine, and `yes` is not given, or its access is closed.
+        DataRejected: The data break SynDB's rules; `check` says where.
+        ConfigError: The config, a setting, a table or the folder cannot be used.
+        Busy: Another run of the dataset is under way.
+    """
+    from syndb_pipeline.publishing.export import export as write
+    from syndb_pipeline.publishing.export import folder_at
+    from syndb_pipeline.publishing.plan import plan as planned
+
+    with _opened(config, tables, settings, log, on_progress) as context:
+        folder = folder_at(context, str(to), format=format, absolute=absolute_paths)
+        if folder.leaves and not yes:
+            raise ApprovalError(f"No one confirmed that the dataset may go to {folder.place}.")
+        _packed(context)
+        current, watch = planned(context, folder), on_progress or unwatched
+        written = write(context, current, folder, tar=tar, id_map=id_map, watch=watch)
+    return Exported(folder=folder.place, written=written, digest=current.digest, rows=current.rows)
 
 
 @_machine_errors()
@@ -485,5 +550,6 @@ def table_file(context: Context, table: str, rows: Any) -> str:
         rename(beside, target)
         flush(folder)
         for former in {*folder.iterdir()} - {target}:
-            former.unlink()
+            with suppress(OSError):  # Windows keeps a file that is being read
+                former.unlink()
     return str(target)

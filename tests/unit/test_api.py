@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import duckdb
 import polars
@@ -169,6 +170,19 @@ def test_findings_name_the_table_and_the_row(place: Place, tmp_path: Path) -> No
     assert "srcdoc=" in (written._repr_html_() or "")
     with pytest.raises(syndb_pipeline.DataRejected, match="neuron"):
         syndb_pipeline.plan(place.config, tables, settings=place.settings)
+
+
+def test_an_export_needs_consent_only_where_it_leaves_the_machine(
+    place: Place, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    for written in (True, False):
+        made = syndb_pipeline.export(place.config, folder, TABLES, settings=place.settings)
+        assert (made.written, made.rows, made.folder) == (written, 5, str(folder))
+    ids = set(pq.read_table(folder / "axon.parquet")["cid"].to_pylist())
+    assert ids == {uuid5(UUID(DATASET), f"axon/{key}") for key in ("a1", "a2")}
+    with pytest.raises(syndb_pipeline.ApprovalError, match="s3://bucket/cells"):
+        syndb_pipeline.export(place.config, "s3://bucket/cells", TABLES, settings=place.settings)
 
 
 def test_what_changed_in_memory_since_it_was_planned_is_not_sent(place: Place) -> None:
