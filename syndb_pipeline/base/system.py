@@ -17,22 +17,20 @@ import time
 from pathlib import Path
 from typing import Final
 
-_OPENING: Final = (
-    "the process that opens files is watched, and ended when it takes too much, for the system"
-    " itself does not limit it"
-)
+_OPENING: Final = "the process that opens files is watched, not limited by the system"
 _FILES: Final = (
-    "the file of secrets is as private as its folder; a table is read again when its size or time"
-    " changed, not when both were set back"
+    "; the file of secrets is as private as its folder; a table whose size and time were set back"
+    " after a change counts as unchanged until it is published"
 )
 
 _PATIENCE: Final = (0.01, 0.05, 0.2, 0.5, 1.0, 2.0)
 
 
-def missing_protection() -> list[str]:
-    """What Linux guards against and this system does not, in words."""
-    missing = [] if sys.platform == "linux" else [_OPENING]
-    return [*missing, _FILES] if sys.platform == "win32" else missing
+def missing_protection() -> str:
+    """In words, what Linux guards against and this system does not; nothing there."""
+    if sys.platform == "win32":
+        return _OPENING + _FILES
+    return "" if sys.platform == "linux" else _OPENING
 
 
 def peak_memory() -> int:

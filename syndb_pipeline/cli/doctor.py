@@ -117,8 +117,8 @@ def examine(
     with duckdb.connect() as connection:
         [(most,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     yield check_memory(loaded.memory_limit, int(as_bytes(most) / _MEMORY_SHARE))
-    for missing in missing_protection():
-        yield _check("protection", missing, _WEAKER, "warning")
+    if weaker := missing_protection():
+        yield _check("protection", weaker, _WEAKER, "warning")
     named = destination or (dataset.publish.destination if dataset is not None else None)
     for name in [named] if named else list(loaded.destinations):
         for check in _destination(loaded, name, dataset):
