@@ -79,6 +79,15 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     return _outside_code(_coloured(markdown), lambda text: _LINK.sub(led, text))
 
 
+def on_page_content(html: str, page: Page, **_: object) -> str:
+    """Let the contents of the findings be the codes: below each the headings are the same."""
+    if page.file.src_uri == "findings.md":
+        for title in page.toc:
+            for section in title.children:
+                section.children.clear()
+    return html
+
+
 def _coloured(markdown: str) -> str:
     """Commands without a prompt before them are shown as a shell's, or all would be grey."""
     blocks = re.compile(r"^```console\n(?!\$ |.*\n\$ )", re.MULTILINE)
