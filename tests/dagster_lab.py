@@ -5,6 +5,7 @@ Belongs here: writing files and starting jobs. Does not: any assertion.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ terms: {{accepted_by: Ada, accepted_on: 2026-11-23, accurate: true, redistributa
 publish: {{destination: local, approval: {approval}}}
 {more}
 """
+
+
+def free_port() -> int:
+    """One that another test has not."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,15 @@ Belongs here: starting, killing and waiting; the datasets' files. Does not: any 
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 import dagster as dg
@@ -28,6 +26,7 @@ import yaml
 from syndb_pipeline.destinations import load_settings
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
 from syndb_pipeline.orchestration.operating.home import dagster_home, instance_config
+from syndb_pipeline.orchestration.operating.up import ui_process
 from tests.command_line import TERMS
 from tests.rest_lab import RestLab, Sandbox
 
@@ -115,6 +114,7 @@ class Dataset:
             },
             "terms": TERMS,
             "publish": {"destination": "sandbox", "approval": "standing"},
+            "max_runtime": "2d",
         }
         self.config.write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -168,7 +168,7 @@ class Facility:
         self.settings = load_settings(self.lab.folder / "pipeline.yaml")
         self.home = dagster_home(self.settings)
         config = yaml.safe_load(instance_config())
-        config["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1
+        config["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(config))
         self.runs()  # two processes that make the storage at once would damage it
         self.environment = self.lab.environment | {
@@ -178,11 +178,7 @@ class Facility:
             "PYTHONPATH": os.pathsep.join([str(site), *sys.path[:1], str(Path.cwd())]),
         }
         self.log = folder / "daemon.log"
-        self.socket = Path(tempfile.mkdtemp(prefix="syndb-")) / "code"  # a short path
-        self.workspace = folder / "workspace.yaml"
-        place = {"socket": str(self.socket), "location_name": "dagster_defs"}
-        self.workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": place}]}))
-        self._processes: list[psutil.Popen] = []
+        self._up: psutil.Popen | None = None
         self.all = [
             Dataset(self, name, UUID(int=0x01939C0E7B1A7C3E9F536F0C6B1D2B00 + number),
                     {f"a{axon}": axon % 7 for axon in range(40)})
@@ -199,57 +195,46 @@ class Facility:
 
     def start(self) -> None:
         """Start the code server and the daemon, as an operator or the system does."""
-        # A server of its own: one that the daemon starts ends when, by the clock, it has heard
-        # nothing for 20 seconds.
-        server = self._started(
-            "dagster", "api", "grpc", "--socket", str(self.socket),
-            "-m", "dagster_defs", "--location-name", "dagster_defs",
-        )  # fmt: skip
-        self._processes = [server]
-        until = time.monotonic() + 120
-        while not self._answers():
-            assert time.monotonic() < until and server.is_running(), self.log.read_text()
-            time.sleep(0.2)
-        self._processes.append(self._started("dagster._daemon", "run", "-w", str(self.workspace)))
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as asking:
-            return asking.connect_ex(str(self.socket)) == 0
-
-    def _started(self, *command: str) -> psutil.Popen:
+        command, *_ = ui_process(self.settings, ui=False)
         with self.log.open("ab") as log:
-            return psutil.Popen(
-                [sys.executable, "-m", *command],
-                env=self.environment, cwd=self.lab.folder, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
+            begun = log.tell()
+            self._up = psutil.Popen(
+                command, env=self.environment, cwd=self.lab.folder, stdout=log, stderr=log
+            )
+        until = time.monotonic() + 120
+        while "Running (Ctrl+C" not in self.log.read_text(errors="replace")[begun:]:
+            assert time.monotonic() < until and self._up.is_running(), self.log.read_text()
+            time.sleep(0.2)
 
     def watch(self) -> None:
         """Switch the drop-folder sensor on."""
         done = subprocess.run(
             [sys.executable, "-m", "dagster", "sensor", "start", "watch_files",
-             "-w", str(self.workspace)],
+             "-m", "dagster_defs"],
             env=self.environment, cwd=self.lab.folder, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 
-    def kill(self, *, tree: bool) -> None:
-        """End the daemon as a power cut does; with `tree` all there is, runs included."""
-        server, daemon = self._processes
-        for process in [daemon, *(_with_children(server) if tree else ())]:
-            process.kill()
-        daemon.wait(30)
-        if tree:
-            server.wait(30)
+    def kill(self, what: Literal["daemon", "run", "tree"]) -> None:
+        """End the daemon, each run, or all there is, as a power cut does."""
+        assert self._up is not None
+        every = _with_children(self._up)
+        if what == "daemon":
+            every = [each for each in self._up.children() if "daemon.py" in str(each.cmdline())]
+        elif what == "run":
+            tags = [run.tags for run in self.runs() if not run.is_finished]
+            living = {tag.get(".dagster/syndb_process", "").partition("@")[0] for tag in tags}
+            every = [each for each in every if str(each.pid) in living]
+        for process in every:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        if what == "tree":
+            self._up.wait(30)
             self.start()
-        else:
-            again = self._started("dagster._daemon", "run", "-w", str(self.workspace))
-            self._processes = [server, again]
 
     def stop(self) -> None:
-        for process in [each for top in self._processes for each in _with_children(top)]:
+        for process in _with_children(self._up) if self._up else ():
             process.kill()
-        shutil.rmtree(self.socket.parent)
         self.server.stop()
 
     def upgrade(self) -> None:

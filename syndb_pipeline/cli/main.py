@@ -136,6 +136,7 @@ def demo(
 
     config = write_demo(folder)
     typer.echo(f"Wrote a demo lab to {folder}.\nNext: syndb-pipeline run {config}")
+    typer.echo("Every demo lab is the same dataset: one state runs one folder of it only.")
 
 
 Host = Annotated[str, typer.Option(help="Address of this machine to serve on; loopback only.")]

@@ -29,7 +29,7 @@ from syndb_pipeline.orchestration.operating.up import ui_process
 from syndb_pipeline.publishing.records import PublishRecords
 from syndb_pipeline.stages.runner import STAGES
 from syndb_pipeline.state.store import DatasetStore
-from tests.dagster_lab import IDS, ORPHANS, VESICLES, Lab, make_lab
+from tests.dagster_lab import IDS, ORPHANS, VESICLES, Lab, free_port, make_lab
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install 'syndb-pipeline[dev]'"
@@ -91,7 +91,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         launch(lab.add("manual"), lab.pipeline_file)
         # The last, for the page of a check shows its latest execution.
         bad = launch(lab.add("bad", bad=True), lab.pipeline_file)
-        command, environment, url = ui_process(lab.settings, settings_path=lab.pipeline_file)
+        file = lab.pipeline_file
+        command, environment, url = ui_process(lab.settings, port=free_port(), settings_path=file)
         root = url.rsplit("/", 1)[0]
         with (lab.root / "ui.log").open("w") as log:
             process = subprocess.Popen(

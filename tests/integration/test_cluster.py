@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from syndb_pipeline.state import locks
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import DatasetStore
 from tests import dagster_lab
-from tests.dagster_lab import Lab, make_lab
+from tests.dagster_lab import Lab, free_port, make_lab
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 POSTGRESQL = PROGRAMS[-1].parent if PROGRAMS else None
@@ -58,12 +57,6 @@ if POSTGRESQL is None:
     pytest.skip("no PostgreSQL on this machine", allow_module_level=True)
 
 from syndb_pipeline.orchestration.operating.worker_launcher import WorkerLauncher  # noqa: E402 - of that extra
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(holds: Callable[[], object], logs: Path, seconds: float = PATIENCE) -> None:

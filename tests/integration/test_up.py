@@ -5,6 +5,7 @@ place and with the real ones.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,13 +14,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
+from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
 
 from syndb_pipeline.base.errors import Busy, ConfigError
+from syndb_pipeline.orchestration.operating.daemon import forget_times_to_come
 from syndb_pipeline.orchestration.operating.home import dagster_home
+from syndb_pipeline.orchestration.operating.launch import _SERVED
 from syndb_pipeline.orchestration.operating.up import open_ui, ui_process
 from tests.dagster_lab import make_lab
+from tests.facility import CLOCK
 
 STAYS = "import time; time.sleep(60)"
 WAITS_FOR_ITS_RUN = """
@@ -136,6 +148,39 @@ def test_what_ends_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
         until(lambda: not alive(children), log)
     with supervised(small(tmp_path, "raise SystemExit(3)"), log) as process:
         until(said(log, "The child 0 ended (exit code 3); starting it again in 2 s."), log)
+
+
+def test_the_second_is_started_again_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    log, clock, site = tmp_path / "log", tmp_path / "clock", tmp_path / "site"
+    clock.write_text("0")
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(CLOCK)
+    environment = os.environ | {"SYNDB_TEST_CLOCK": str(clock), "PYTHONPATH": str(site)}
+    with supervised(small(tmp_path, STAYS, STAYS), log, env=environment) as process:
+        until(said(log, "all are up"), log)
+        before = {each.pid for each in below(process)}
+        for ahead in (5000, 4970, 0):  # ahead, and back by too little, and far
+            time.sleep(1)
+            assert {each.pid for each in below(process)} == before
+            (tmp_path / "beside").write_text(str(ahead))
+            (tmp_path / "beside").replace(clock)
+        until(said(log, "The clock was set back by 50"), log)
+        until(lambda: len(alive(below(process))) == 2, log)
+        assert len({each.pid for each in below(process)} & before) == 1
+
+
+def test_a_sensor_does_not_sleep_until_a_clock_that_was_ahead_is_there(tmp_path: Path) -> None:
+    origin = RemoteInstigatorOrigin(_SERVED, "watch_files")
+    now = time.time()
+    data = SensorInstigatorData(last_tick_timestamp=now - 60, last_tick_start_timestamp=now + 9e6)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        instance.add_instigator_state(state)
+        forget_times_to_come(instance)
+        [kept] = instance.all_instigator_state()
+    assert isinstance(kept.instigator_data, SensorInstigatorData)
+    assert kept.instigator_data.last_tick_timestamp == now - 60
+    assert 0 <= time.time() - (kept.instigator_data.last_tick_start_timestamp or 0) < 60
 
 
 def test_dagsters_own_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

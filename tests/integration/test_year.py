@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import dagster as dg
 import pytest
@@ -168,7 +169,7 @@ def answers_lost(facility: Facility) -> Iterator[None]:
     yield
 
 
-def _killed(tree: bool) -> Callable[[Facility], Iterator[None]]:
+def _killed(what: Literal["daemon", "run", "tree"]) -> Callable[[Facility], Iterator[None]]:
     @contextmanager
     def killed(facility: Facility) -> Iterator[None]:
         yield
@@ -178,9 +179,25 @@ def _killed(tree: bool) -> Callable[[Facility], Iterator[None]]:
                 lambda: any(run.status is dg.DagsterRunStatus.STARTED for run in facility.runs()),
                 "a run starts",
             )
-        facility.kill(tree=tree)
+        facility.kill(what)
 
+    killed.__name__ = f"killed {what}"
     return killed
+
+
+@contextmanager
+def too_slow(facility: Facility) -> Iterator[None]:
+    """The server takes an upload and says nothing: `max_runtime` ends the run."""
+    facility.server.script("slow-answer=900@upload")
+    yield
+    if all(dataset.at_server() == dataset.wanted() for dataset in facility.all):
+        return
+    facility.until(facility.server.script_log, "an upload is taken")
+    facility.later(3 * DAY)
+    facility.until(
+        lambda: any("is not known" in line.why for line in overview(facility.settings)),
+        "the run is ended, and whether its upload arrived is not known",
+    )
 
 
 @contextmanager
@@ -192,13 +209,13 @@ def clock_ahead(facility: Facility) -> Iterator[None]:
 @contextmanager
 def clock_back(facility: Facility) -> Iterator[None]:
     yield
-    facility.later(-600)
+    facility.later(-10 * DAY)
 
 
 @contextmanager
 def upgraded(facility: Facility) -> Iterator[None]:
     facility.upgrade()
-    facility.kill(tree=True)
+    facility.kill("tree")
     yield
 
 
@@ -214,8 +231,8 @@ def share_away(facility: Facility) -> Iterator[None]:
 
 
 MACHINES = [
-    nothing, server_down, answers_lost, _killed(tree=False), _killed(tree=True), clock_ahead,
-    clock_back, upgraded, share_away,
+    nothing, server_down, answers_lost, _killed("daemon"), _killed("run"), _killed("tree"),
+    clock_ahead, clock_back, upgraded, share_away, too_slow,
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ by its path, and so does not load Dagster.
 import ctypes
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,10 @@ import psutil
 assert sys.platform != "win32"  # `up.open_ui` does not come here
 
 LOOK_SECONDS = 0.5
+SET_BACK_SECONDS = 60.0
+"""By how much the clock has to be set back for the daemon to be started again: until its clock has
+come so far again, it would do nothing.
+"""
 START_SECONDS = 120.0
 FEW_RESTARTS = 5
 """A process that ends more often than this within `RESTART_WINDOW` is not started again."""
@@ -121,7 +126,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def keep_running(children: list[Child], ready: str) -> int:
     """Start `children` in their order, each when the one before answers, and start again what
-    ends. Says `ready` when all answer. Returns 1 when one of them ends again and again.
+    ends, and the second, the daemon, when the clock was set back. Says `ready` when all answer.
+    Returns 1 when one of them ends again and again.
     """
     for child in children:
         child.start()
@@ -132,8 +138,14 @@ def keep_running(children: list[Child], ready: str) -> int:
                 return 1
             time.sleep(LOOK_SECONDS / 5)
     say(ready)
+    ahead = -math.inf
     while True:
         now = time.monotonic()
+        ahead = max(ahead, found := time.time() - now)
+        if ahead - found > SET_BACK_SECONDS:
+            say(f"The clock was set back by {ahead - found:.0f} s.")
+            children[1].ask_to_end()
+            ahead = found
         for child in children:
             if child.running() or now < child.due:
                 continue

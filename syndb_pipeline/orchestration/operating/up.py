@@ -30,7 +30,9 @@ DEFAULT_PORT = 3000
 GRACE = 60.0
 """Seconds that runs in progress have to finish."""
 
-_SUPERVISOR, _WEBSERVER = map(Path(__file__).with_name, ("supervisor.py", "webserver.py"))
+_SUPERVISOR, _WEBSERVER, _DAEMON = (
+    Path(__file__).with_name(f"{name}.py") for name in ("supervisor", "webserver", "daemon")
+)
 _LOCK = "up.lock"
 _MODULE = "syndb_pipeline.orchestration.operating.location"
 
@@ -164,7 +166,7 @@ def _children(
     serve = ["--socket", code, "--module-name", _MODULE, "--location-name", LOCATION]
     children: list[tuple[str, list[str], Any]] = [
         ("code server", [*python, "dagster", "api", "grpc", *serve, *quiet], code),
-        ("daemon", [*python, "dagster._daemon", "run", "-w", str(workspace), *quiet], None),
+        ("daemon", [sys.executable, "-P", str(_DAEMON), "run", "-w", str(workspace), *quiet], None),
     ]
     if port is not None:
         web = ["-w", str(workspace), "--host", host, "--port", str(port)]
