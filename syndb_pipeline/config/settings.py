@@ -232,6 +232,13 @@ class PipelineSettings(BaseSettings):
     notify: list[Channel] = Field(default=[], description="Who is notified, how, and of what.")
     retention: Retention = Retention()
     lock: Locking = Locking()
+    automation: Literal["manual", "eager"] = Field(
+        default="manual",
+        description=(
+            "eager: in Dagster, the stages after ingest run by themselves when what is before them"
+            " changed. Read when its code server starts."
+        ),
+    )
 
     _file: Path | None = PrivateAttr(None)
     _beside: bool = PrivateAttr(False)

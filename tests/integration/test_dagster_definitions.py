@@ -79,9 +79,14 @@ def test_seven_assets_in_a_row() -> None:
         assert node.code_version == (STAGES[name].version if name in STAGES else "1")
 
 
-def test_stages_may_follow_by_themselves() -> None:
-    condition = dg.AutomationCondition.eager()
-    graph = own_defs(automation_condition=condition).resolve_asset_graph()
+def test_stages_may_follow_by_themselves(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNDB_PIPELINE_CONFIG", str(lab.pipeline_file))
+    for broken in ("automation: eagre\n", "automation: manual\n"):
+        lab.pipeline_file.write_text(broken)
+        graph = defs().resolve_asset_graph()
+        assert not any(node.automation_condition for node in graph.asset_nodes)
+    lab.pipeline_file.write_text("automation: eager\n")
+    condition, graph = dg.AutomationCondition.eager(), defs().resolve_asset_graph()
 
     assert {
         key.to_user_string()
