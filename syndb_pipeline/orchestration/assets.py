@@ -8,6 +8,7 @@ Belongs here: which stage an asset runs, and its words for the UI. Does not: wha
 # No `from __future__ import annotations`: Dagster reads the annotations of asset functions as
 # types.
 
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -111,6 +112,15 @@ class ExportConfig(dg.Config):
     id_map: bool = Field(default=False, description="Put the lab's key of each row there too.")
 
 
+def _condition(stage: Stage, scope: Scope) -> dg.AutomationCondition[Any] | None:
+    condition = scope.automation_condition
+    if stage.after or not scope.follows:
+        return condition if stage.after else None
+    # Files of a lab are for `watch_files`; until they are seen, `eager` would take them as missing.
+    ignoring: Callable[..., dg.AutomationCondition[Any]] | None = getattr(condition, "ignore", None)
+    return ignoring(dg.AssetSelection.assets(scope.key(LAB_FILES))) if ignoring else condition
+
+
 def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
     """The asset that runs `stage` on the partition's dataset, from what the stage before it left on
     disk.
@@ -130,7 +140,7 @@ def _stage_asset(stage: Stage, scope: Scope) -> dg.AssetsDefinition:
         code_version=stage.version,
         metadata={COLUMN_SCHEMA: declared_columns(stage.name)},
         ins={name: dg.AssetIn(key) for name, key in tables.items()},
-        automation_condition=scope.automation_condition if stage.after or scope.follows else None,
+        automation_condition=_condition(stage, scope),
         required_resource_keys={scope.resource},
     )
     def run(context: dg.AssetExecutionContext, **given: Any) -> dg.MaterializeResult[None]:

@@ -54,13 +54,14 @@ class Project:
     def __init__(self, root: Path, definitions: dg.Definitions) -> None:
         self.root, self.definitions = root, definitions
 
-    def run(self, *keys: dg.AssetKey) -> dg.ExecuteInProcessResult:
+    def run(
+        self, *keys: dg.AssetKey, instance: dg.DagsterInstance | None = None
+    ) -> dg.ExecuteInProcessResult:
         """Materialize assets as the UI would, in one process."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
-        with dg.DagsterInstance.ephemeral() as instance:
-            return job.execute_in_process(
-                instance=instance, asset_selection=[*keys], raise_on_error=False
-            )
+        return job.execute_in_process(
+            instance=instance, asset_selection=[*keys], raise_on_error=False
+        )
 
     def resource(self, name: str) -> SynDBResource:
         found = (self.definitions.resources or {})[name]
@@ -97,8 +98,8 @@ def test_both_components_live_beside_what_the_project_has(project: Project) -> N
     ingest, publish = graph.get(FLY[0]), graph.get(dg.AssetKey(["fly", "publish"]))
     assert ingest.parent_keys == {NEURONS, dg.AssetKey(["fly", "lab_files"])}
     assert ingest.partitions_def is None
-    condition = dg.AutomationCondition.eager()
-    assert ingest.automation_condition == publish.automation_condition == condition
+    assert ingest.automation_condition
+    assert publish.automation_condition == dg.AutomationCondition.eager()
     mouse = graph.get(MOUSE[0])
     assert (mouse.group_name, mouse.owners) == ("mice", ["ada@example.org"])
     assert mouse.automation_condition is None
@@ -106,6 +107,16 @@ def test_both_components_live_beside_what_the_project_has(project: Project) -> N
     assert [sensor.name for sensor in sensors] == ["labs_mouse_run_schedules"]
     jobs = {job.name for job in project.definitions.resolve_all_job_defs()}
     assert {"fly_prepare_and_publish", "fly_approve", "labs_mouse_prepare"} <= jobs
+
+
+def test_everything_follows_an_upstream_asset_by_the_condition(project: Project) -> None:
+    defs, keys = project.definitions, [*FLY, dg.AssetKey(["fly", "publish"])]
+    with dg.DagsterInstance.ephemeral() as instance:
+        before = dg.evaluate_automation_conditions(defs, instance)
+        project.run(NEURONS, instance=instance)
+        after = dg.evaluate_automation_conditions(defs, instance, cursor=before.cursor)
+    assert (before.total_requested, after.total_requested) == (0, len(keys))
+    assert all(after.get_num_requested(key) == 1 for key in keys)
 
 
 def test_a_table_handed_over_in_memory_goes_to_the_receipt_as_on_the_command_line(
