@@ -87,7 +87,13 @@ def _only_server(settings: PipelineSettings, named: str | None, command: str) ->
 
 
 def log_in(
-    server: HttpClient, username: str | None, *, token: bool, from_stdin: bool, remember: bool
+    server: HttpClient,
+    username: str | None,
+    *,
+    token: bool,
+    from_stdin: bool,
+    remember: bool,
+    service: bool = False,
 ) -> Identity:
     """Log in, keep the token, and say who one is; nothing where a kept token still does it.
 
@@ -97,15 +103,16 @@ def log_in(
         token: A token is given in place of name and password.
         from_stdin: The secret is standard input's first line.
         remember: The password is kept too.
+        service: A service account of this name is made first, unless there is one.
     """
     name, log = server.name, terminal.say
-    if token and (username or remember):
+    if token and (username or remember or service):
         raise ConfigError(
-            "--token goes with neither --username nor --remember-password.",
+            "--token goes with neither --username nor --remember-password nor --service.",
             next_step="Leave --token out, or the others.",
         )
     present = credentials.in_environment(name, server.config)
-    if not (token or username or from_stdin or remember or present):
+    if not (token or username or from_stdin or remember or present or service):
         kept = credentials.kept(server.origin, log=log)
         # What is kept with a token that renews it is looked up, and renewed, by who asks.
         if kept and kept.token and (who := _identity(server, None if kept.refresh else kept.token)):
@@ -128,6 +135,9 @@ def log_in(
         who = known
     else:
         username, password = _name_and_password(server, username, from_stdin)
+        if service:
+            of_service = credentials.service_secret(name, server.config)
+            server.register_service(username, password, of_service)
         given = server.login(username, password)
         who = server.who_am_i()
     secret = password if remember else None

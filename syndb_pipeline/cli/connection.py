@@ -53,6 +53,13 @@ def login(
             help="Keep the password too, so that unattended runs can renew the token.",
         ),
     ] = False,
+    service: Annotated[
+        bool,
+        typer.Option(
+            "--service",
+            help="Make it a service account first, with SYNDB_SERVICE_SECRET__NAME.",
+        ),
+    ] = False,
     no_browser: Annotated[
         bool,
         typer.Option(
@@ -79,7 +86,12 @@ def login(
 
     server = accounts.open_server(settings, destination, "login")
     who = accounts.log_in(
-        server, username, token=token, from_stdin=password_stdin, remember=remember_password
+        server,
+        username,
+        token=token,
+        from_stdin=password_stdin,
+        remember=remember_password,
+        service=service,
     )
     if who.verified:
         typer.echo("Your academic status is verified.")

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from syndb_pipeline.destinations.embedded.node import EmbeddedNode
+from syndb_pipeline.sandbox.backend import Signer
 from tests.command_line import Lab
 from tests.rest_lab import ADA, PASSWORD, RestLab, Sandbox
 
@@ -99,6 +100,23 @@ def test_from_log_in_to_deletion(sandbox: Sandbox, tmp_path: Path) -> None:
     assert node.all() == []
     assert lab.run("logout").code == 0
     assert sandbox.log().count(kept["refresh"]) == 0
+
+
+def test_a_service_account_needs_its_secret_and_no_verification(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    lab = Person(tmp_path / "lab", sandbox)
+    lab.is_of("syndb_v1")
+    command = ("login", "--username", "robot@lab.example", "--password-stdin", "--service")
+    assert lab.run(*command, stdin="a password\n").code == 2
+    variable = "SYNDB_SERVICE_SECRET__SANDBOX"
+    wrong = lab.run(*command, stdin="a password\n", **{variable: "guessed-canary"})
+    assert wrong.code == 5 and "canary" not in wrong.out + wrong.err
+    secret = Signer(sandbox.folder).password("service accounts")
+    made = lab.run(*command, stdin="a password\n", **{variable: secret})
+    assert made.code == 0 and "academic status is verified" in made.out, made
+    lab.is_of("rest")
+    assert lab.run(*command, stdin="a password\n", **{variable: secret}).code == 2
 
 
 def test_what_has_no_place_in_generation_2_is_never_sent_in_part(

@@ -17,6 +17,7 @@ from httpx import Headers
 from pydantic import SecretStr, ValidationError
 
 from syndb_pipeline.base.errors import (
+    ConfigError,
     DestinationRefused,
     NotLoggedIn,
     NotPermitted,
@@ -110,6 +111,14 @@ class HttpClient(ABC):
     @abstractmethod
     def authorization_url(self) -> str:
         """The page where a person proves to be an academic, for a browser."""
+
+    def register_service(self, email: str, password: SecretStr, secret: SecretStr) -> None:
+        """Make a service account, which needs no academic verification; `secret` is what whoever
+        runs the server gives out for it. One that is there already is no error."""
+        raise ConfigError(
+            f"{self.name} speaks an interface without service accounts.",
+            next_step="Leave --service out.",
+        )
 
     @abstractmethod
     def owner_of(self, dataset: UUID) -> str:

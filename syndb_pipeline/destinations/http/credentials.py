@@ -141,14 +141,16 @@ def variables_of(destination: str) -> dict[str, str]:
     return {variable: os.environ.get(variable, "") for variable in variables}
 
 
-def not_meant_for(destination: str, server: HttpDestination) -> ConfigError | None:
+def not_meant_for(destination: str, server: HttpDestination, *more: str) -> ConfigError | None:
     """Why what the environment has for the destination of this name is not sent to `server`; None
     where it may be, or has nothing.
 
     `SYNDB_URL__<NAME>` says which address it is for. Without it that is the one in the user's own
-    settings, and never one in a file beside a dataset, which may be somebody else's.
+    settings, and never one in a file beside a dataset, which may be somebody else's. `more` are
+    variables beside those of `variables_of`.
     """
-    present = [variable for variable, value in variables_of(destination).items() if value]
+    variables = (*variables_of(destination), *more)
+    present = [variable for variable in variables if os.environ.get(variable)]
     variable = f"SYNDB_URL__{environment_name(destination)}"
     meant = os.environ.get(variable)
     fits = same_address(meant, server.url) if meant else server.beside is None
@@ -160,6 +162,19 @@ def not_meant_for(destination: str, server: HttpDestination) -> ConfigError | No
         f"{' and '.join(present)}: not sent to {server.url}{place}: {why}.",
         next_step=f"If it is your server, set {variable} to {server.url}, or log in to it: "
         "syndb-pipeline login\nIf not, use your own pipeline.yaml.",
+    )
+
+
+def service_secret(destination: str, server: HttpDestination) -> SecretStr:
+    """What `server` makes service accounts for, from the environment. Raises `ConfigError`."""
+    variable = f"SYNDB_SERVICE_SECRET__{environment_name(destination)}"
+    if refusal := not_meant_for(destination, server, variable):
+        raise refusal
+    if secret := os.environ.get(variable):
+        return checked_token(SecretStr(secret), f"The environment variable {variable}")
+    raise ConfigError(
+        f"A service account needs the secret that whoever runs {destination} gives out for it.",
+        next_step=f"Set the environment variable {variable} to it.",
     )
 
 

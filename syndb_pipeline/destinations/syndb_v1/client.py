@@ -102,8 +102,6 @@ class V1Client(HttpClient):
         return token
 
     def register_service(self, email: str, password: SecretStr, secret: SecretStr) -> None:
-        """Make a service account, which needs no academic verification; `secret` is what whoever
-        runs the server gave out for it. One that is there already is no error."""
         given = {"email": email, "password": password.get_secret_value(), "display_name": email}
         answer = self.session.ask(
             "POST",
