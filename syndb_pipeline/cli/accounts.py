@@ -30,7 +30,6 @@ from syndb_pipeline.cli.doctor import impatient, variables_of, where
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations import default_destination, open_destination, require_named
 from syndb_pipeline.destinations.base import Identity
-from syndb_pipeline.destinations.embedded import EmbeddedDestination
 from syndb_pipeline.destinations.http import HttpDestination, credentials
 from syndb_pipeline.destinations.http.client import HttpClient
 
@@ -48,9 +47,7 @@ def open_server(settings: Path | None, named: str | None, command: str) -> HttpC
     name = _only_server(loaded, named, command)
     server = open_destination(loaded, name, terminal.say)
     if not isinstance(server, HttpClient):
-        raise ConfigError(
-            f"{name} is a SynDB in a folder of this machine; there is no server to log in to."
-        )
+        raise ConfigError(f"{name} is a folder; there is no server to log in to.")
     return server
 
 
@@ -193,8 +190,8 @@ def who_at(settings: Path | None, destination: str | None) -> tuple[dict[str, ob
     name = _only_server(loaded, destination, "whoami")
     node, own = open_destination(loaded, name, terminal.say), loaded.destinations[name]
     who, count = node.who_am_i(), len(node.modifiable())
-    found, place = None, "none needed: a SynDB in a folder of this machine"
-    if not isinstance(own, EmbeddedDestination):
+    found, place = None, "none needed: it is no server"
+    if isinstance(own, HttpDestination):
         found = credentials.find(name, own)
         place = where(name, found) if found else "none"
     shown: dict[str, object] = {
@@ -202,7 +199,7 @@ def who_at(settings: Path | None, destination: str | None) -> tuple[dict[str, ob
         "id": who.id,
         "verified": who.verified,
         "destination": name,
-        "address": str(own.path) if isinstance(own, EmbeddedDestination) else own.url,
+        "address": own.url if isinstance(own, HttpDestination) else str(own.path),
         "credentials": found.source if found else None,
         "modifiable": count,
     }

@@ -29,7 +29,7 @@ from syndb_pipeline.contract.vocabularies import nearest
 from syndb_pipeline.destinations import Kind as DestinationConfig
 from syndb_pipeline.destinations import load_settings, open_destination
 from syndb_pipeline.destinations.base import Destination, Identity
-from syndb_pipeline.destinations.embedded import EmbeddedDestination
+from syndb_pipeline.destinations.folder import FolderDestination, is_store
 from syndb_pipeline.destinations.http import HttpDestination, credentials
 from syndb_pipeline.readers.files import find
 from syndb_pipeline.state.store import DatasetStore
@@ -209,14 +209,16 @@ def _destination(
     try:
         node = open_destination(impatient(settings), name)
         own, about = settings.destinations[name], "interface"
-        if isinstance(own, EmbeddedDestination):
-            yield _writable("destination", own.path)
-            who: Identity | None = node.who_am_i()
-            yield _check("owner", f"what is published belongs to {who.name}")  # type: ignore[union-attr]
-        else:
+        if isinstance(own, HttpDestination):
             reachable = (yield from _server(own)) and (yield from _interface(own, node))
             about = "token"
-            who = yield from _identity(name, own, node, reachable)
+            who: Identity | None = yield from _identity(name, own, node, reachable)
+        else:
+            place = str(own.path)
+            far = isinstance(own, FolderDestination) and is_store(place)
+            yield _check("destination", place) if far else _writable("destination", Path(place))
+            who = node.who_am_i()
+            yield _check("owner", f"what is published belongs to {who.name}")
         if who is not None:  # what failed leaves no account to ask about
             about = "rights"
             yield from _rights(node, who, dataset)

@@ -1,6 +1,6 @@
 """What a first config says of a dataset that exists at a destination already.
 
-Belongs here: its metadata as YAML, by the key that it stands under. Does not: asking for it, or the
+Belongs here: its metadata as YAML, by the keys of `dataset:`. Does not: asking for it, or the
 rest of the config.
 """
 

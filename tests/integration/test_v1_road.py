@@ -138,6 +138,16 @@ def test_what_has_no_place_in_generation_2_is_never_sent_in_part(
     assert sandbox.requests() == []
 
 
+def test_a_folder_is_looked_at_without_a_server(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    settings = {"destinations": {"files": {"kind": "folder", "path": "exports"}}}
+    (lab.folder / "pipeline.yaml").write_text(yaml.safe_dump({"state": "state", **settings}))
+    for command in ("doctor", "whoami"):
+        ran = lab.call(command, "--destination", "files")
+        assert ran.code == 0, ran
+        assert "exports" in ran.out and "server" not in ran.out.replace("no server", "")
+
+
 def test_generation_2_meant_and_generation_1_met(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "sandbox") as sandbox:
         lab = Person(tmp_path / "lab", sandbox)

@@ -75,6 +75,10 @@ class FolderDestination(DestinationSettings):
     def target(self) -> str:
         return self.path if is_store(self.path) else self.kind
 
+    @property
+    def speaks(self) -> str:
+        return "files as SynDB's documentation has them; never tried on SynDB's own programs"
+
     def located(self, state: Path, beside: Path | None) -> FolderDestination:
         """The same folder by its whole path. A file `beside` a dataset names none outside of
         `state`."""

@@ -16,7 +16,6 @@ from uuid import UUID
 from syndb_pipeline.base import engine
 from syndb_pipeline.base.errors import DestinationRefused
 from syndb_pipeline.base.progress import Watch, unwatched
-from syndb_pipeline.base.system import rename
 from syndb_pipeline.base.tar_stream import FilePayload, TarPayload
 from syndb_pipeline.config.settings import PipelineSettings
 from syndb_pipeline.destinations.archive import extract_tables
@@ -59,7 +58,8 @@ class SyndbV1(V1Client):
         scratch, settings = self._settings.state / "uploads" / str(dataset), self._settings
         # Left by a process that was killed; publishing holds the dataset's lock.
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        sent = scratch / "sent"
+        sent.mkdir(parents=True)
         try:
             members = []
             with engine.connect(
@@ -68,12 +68,10 @@ class SyndbV1(V1Client):
                 spill=scratch / "spill",
             ) as connection:
                 for table, path in extract_tables(package.tar, scratch).items():
-                    target = scratch / f"{NAMES[table][0]}.sent.parquet"
+                    target = sent / f"{NAMES[table][0]}.parquet"
                     write_table(connection, table, path, target)
                     path.unlink()
-                    sent = scratch / f"{NAMES[table][0]}.parquet"
-                    rename(target, sent)
-                    members.append(FilePayload.of(sent))
+                    members.append(FilePayload.of(target))
             tar = TarPayload(f"{dataset}.tar", tuple(members))
             part = FilePart(route.field, tar.name, "application/x-tar", tar, watch=watch)
             answer = self.session.send_file(route.method, route.of(dataset), part)
