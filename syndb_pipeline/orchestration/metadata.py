@@ -7,7 +7,6 @@ or what no run changes (`columns.py`).
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
@@ -17,14 +16,14 @@ import dagster as dg
 
 from syndb_pipeline.base.progress import amount
 from syndb_pipeline.contract.tables import TABLES, ordered
-from syndb_pipeline.orchestration.markdown import escaped, markdown_table
+from syndb_pipeline.orchestration.markdown import markdown_table
 from syndb_pipeline.orchestration.previews import FirstRows, first_rows
 from syndb_pipeline.orchestration.scope import OWN, Scope
 from syndb_pipeline.publishing.plan import SHORTEST_PREFIX
 from syndb_pipeline.publishing.records import Receipt
-from syndb_pipeline.report.drawings import histogram, in_words
+from syndb_pipeline.report.drawings import in_characters, in_words
 from syndb_pipeline.report.html import default_path
-from syndb_pipeline.report.measures import Histogram, histograms
+from syndb_pipeline.report.measures import histograms
 from syndb_pipeline.report.terminal import by_severity, summary
 from syndb_pipeline.rules.finding import Finding
 from syndb_pipeline.stages.package import STAGE as PACKAGE
@@ -271,8 +270,9 @@ def examples_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
 
 
 def out_of_bounds(context: Context, record: Record, errors: Sequence[Finding]) -> Metadata:
-    """A picture of the values of each measured column that has some out of its bounds, of the
-    first few; nothing for the record of another stage than validate.
+    """A histogram of each measured column that has values out of its bounds, of the first few;
+    nothing for the record of another stage than validate. Of characters, as Dagster's pages leave
+    out images that are part of a text.
     """
     ingest = context.store.record("ingest")
     if not isinstance(record, ValidateRecord) or not isinstance(ingest, IngestRecord):
@@ -288,13 +288,10 @@ def out_of_bounds(context: Context, record: Record, errors: Sequence[Finding]) -
             known = record.details.tables[table].columns
             drawn += histograms(connection, table, tables[table], known, names)
     outside = [each for each in drawn if each.outside][:MAX_PICTURES]
-    return {f"values of {each.table}.{each.column.name}": _picture(each) for each in outside}
-
-
-def _picture(measured: Histogram) -> dg.MarkdownMetadataValue:
-    image = b64encode(histogram(measured, small=True).encode()).decode()
-    words = escaped(in_words(measured))
-    return dg.MetadataValue.md(f"![](data:image/svg+xml;base64,{image})\n\n{words}")
+    return {
+        f"values of {each.table}.{each.column.name}": f"{in_characters(each)}\n{in_words(each)}"
+        for each in outside
+    }
 
 
 def files_table(record: Record) -> dg.MarkdownMetadataValue:

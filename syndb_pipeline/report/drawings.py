@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import log10
+from math import ceil, log10
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -76,11 +76,12 @@ _WIDTH: Final = 300
 _MARGIN: Final = 14
 _BASE: Final = 66
 _WIDEST_BAR: Final = 40
+_LEVELS: Final = "·▁▂▃▄▅▆▇█"
 
 
-def histogram(measured: Histogram, *, small: bool = False) -> Markup:
+def histogram(measured: Histogram) -> Markup:
     """The bars of one column; those outside its bounds, and the bounds, in red. Empty without
-    values. A `small` one has its colours with it, and fewer words.
+    values.
     """
     if not measured.counts:
         return Markup("")
@@ -119,12 +120,26 @@ def histogram(measured: Histogram, *, small: bool = False) -> Markup:
         kind = "out" if _breaks(measured, None, 1) else "far"
         bars.append(bar(_WIDTH - _MARGIN - 10, 10, measured.above, kind, " above"))
     return _draw(
-        "small_histogram" if small else "histogram",
+        "histogram",
         title=in_words(measured),
         bars=bars,
         bounds=[(place(on), short(value)) for value, on in bounds if low <= on <= high],
         ticks=[(place(on), short(value)) for on, value in _ticks(measured)],
     )
+
+
+def in_characters(measured: Histogram) -> str:
+    """The bars of one column as a line of text, with a stroke where its bounds are."""
+    span, top = measured.high - measured.low, max(measured.counts, default=0)
+    places = (_on_axis(measured, value) for value in (measured.lower, measured.upper))
+    shares = [(on - measured.low) / (span or 1) for on in places if on is not None]
+    strokes = {round(share * len(measured.counts)) for share in shares if 0 <= share <= 1}
+    bars = (
+        "┃" * (at in strokes) + _LEVELS[ceil(count / top * (len(_LEVELS) - 1))]
+        for at, count in enumerate(measured.counts)
+    )
+    low, high = (10**on if measured.log else on for on in (measured.low, measured.high))
+    return f"{short(low)} {''.join(bars)} {short(high)}"
 
 
 def _on_axis(measured: Histogram, value: float | None) -> float | None:
