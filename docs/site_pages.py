@@ -31,7 +31,9 @@ _MOVED: Final = {"README.md": "index.md", "CHANGELOG.md": "changes.md"}
 """Pages of the repository's root, and where they are on the site."""
 
 _LINK = re.compile(r"(?<=\]\()(?!#|\w+:)([^)#\s]*)(#[^)\s]*)?(?=\))")
-_FENCED = re.compile(r"^(```+).*?^\1`*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"\[([^\]]+)\]\((?!\w+:)([^)#\s]+)\)")
+_BLOCK = re.compile(r"^(```+).*?^\1`*$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(_BLOCK.pattern + r"|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -60,15 +62,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, name, content=text))
     origins = [(page.src_uri, page.content_string) for page in pages]
     origins += [(here, made[there]) for here, there in _MOVED.items()]
-    linked = {path for origin, text in origins for path in _outside(origin, text)}
+    linked = {path for origin, text in origins for path in _linked(origin, text)}
     for path in sorted(linked):
         files.append(File.generated(config, f"files/{path}", abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Lead links that leave `docs/` to where the site has their target."""
+    """Lead links that leave `docs/` to where the site has their target. Of a folder only the name
+    stays.
+    """
     origin = _origin(page.file.src_uri)
+
+    def named(link: re.Match[str]) -> str:
+        return link[1] if (ROOT / _target(origin, link[2])).is_dir() else link[0]
 
     def led(link: re.Match[str]) -> str:
         target = _target(origin, link[1])
@@ -76,7 +83,8 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         folder = posixpath.dirname(page.file.src_uri)
         return posixpath.relpath(there, folder or ".") + (link[2] or "") if there else link[0]
 
-    return _outside_code(_coloured(markdown), lambda text: _LINK.sub(led, text))
+    without_folders = _outside(_BLOCK, _coloured(markdown), lambda text: _NAMED.sub(named, text))
+    return _outside(_CODE, without_folders, lambda text: _LINK.sub(led, text))
 
 
 def on_page_content(html: str, page: Page, **_: object) -> str:
@@ -114,21 +122,21 @@ def _on_site(target: str) -> str | None:
     return f"files/{target}" if (ROOT / target).is_file() else None
 
 
-def _outside(name: str, text: str) -> Iterator[str]:
+def _linked(name: str, text: str) -> Iterator[str]:
     """Files of the repository, none of them a page, that the page `name` of `docs/` links to."""
     origin = name if name in _MOVED else f"docs/{name}"
-    for link in _LINK.finditer(_FENCED.sub("", text)):
+    for link in _LINK.finditer(_CODE.sub("", text)):
         there = _on_site(_target(origin, link[1]))
         if there and there.startswith("files/"):
             yield there.removeprefix("files/")
 
 
-def _outside_code(markdown: str, change: Any) -> str:
-    """`markdown` with `change` made to what is no code."""
+def _outside(code: re.Pattern[str], markdown: str, change: Any) -> str:
+    """`markdown` with `change` made to what `code` does not match."""
     made, at = [], 0
-    for code in _FENCED.finditer(markdown):
-        made += [change(markdown[at : code.start()]), code[0]]
-        at = code.end()
+    for found in code.finditer(markdown):
+        made += [change(markdown[at : found.start()]), found[0]]
+        at = found.end()
     return "".join([*made, change(markdown[at:])])
 
 
