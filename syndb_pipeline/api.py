@@ -510,8 +510,6 @@ def kept_as_file(
     text = config.model_dump_json(exclude_unset=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomically(path, text)
-        for former in {*path.parent.glob("*.yaml")} - {path}:
-            former.unlink()
     return replace(context, config=config)
 
 

@@ -235,7 +235,7 @@ def _publish_asset(scope: Scope) -> dg.AssetsDefinition:
                 said = settled_in_the_ui(scope)
                 raise failure(f"{error}\n{said}", error.exit) from None
             path = PublishRecords(dataset.store).receipt_path
-            context.add_asset_metadata(describe_receipt(receipt, path))
+            context.add_asset_metadata(describe_receipt(receipt, path, scope))
             return dg.MaterializeResult(data_version=dg.DataVersion(receipt.plan))
 
     return publish

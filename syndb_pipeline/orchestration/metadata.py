@@ -74,9 +74,7 @@ def describe_record(context: Context, record: Record, scope: Scope = OWN) -> Met
     if verdict and verdict.set_aside:
         metadata["quarantined"] = set_aside_table(verdict.set_aside)
     if record.tables:
-        metadata["dagster/partition_row_count"] = sum(
-            rows.published for rows in record.tables.values()
-        )
+        metadata[scope.row_count] = sum(rows.published for rows in record.tables.values())
         metadata["rows"] = rows_table(record.tables, bars=verdict is not None)
     if isinstance(record, JoinRecord):
         metadata["relations"] = relations_table(relations_of(record.details.links))
@@ -306,7 +304,7 @@ def files_table(record: Record) -> dg.MarkdownMetadataValue:
     return markdown_table([*columns.items()], lines)
 
 
-def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
+def describe_receipt(receipt: Receipt, path: Path, scope: Scope = OWN) -> Metadata:
     """What the asset page shows after publishing: where to, what was sent and found there, by whose
     approval. `path` is the receipt.
     """
@@ -329,7 +327,7 @@ def describe_receipt(receipt: Receipt, path: Path) -> Metadata:
         "address": dg.MetadataValue.url(receipt.target) if web else receipt.target,
         "license": receipt.license,
         "dagster/uri": receipt.target,
-        "dagster/partition_row_count": receipt.rows,
+        scope.row_count: receipt.rows,
         "rows": _table(columns, lines),
         **({"quarantined": set_aside_table(aside)} if aside else {}),
         "read back": (

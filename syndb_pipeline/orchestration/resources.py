@@ -32,7 +32,7 @@ from syndb_pipeline.orchestration.progress import progress_to
 from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
-from syndb_pipeline.state.registry import config_of, read_configs
+from syndb_pipeline.state.registry import claim, config_of, read_configs
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically
 
@@ -223,8 +223,9 @@ def pipeline_of(scope: Scope, context: Any) -> SynDBResource:
 
 def hand_over(context: Context, given: Mapping[str, Any]) -> None:
     """Keep the rows of the tables that are `given`: each a path, or a table in memory. The
-    dataset's lock must be held. Raises `ConfigError`.
+    dataset's lock must be held. Raises `ConfigError`, also where another config has the dataset.
     """
+    claim(context.settings, context.config)
     files = {name: table_file(context, name, rows) for name, rows in given.items()}
     write_atomically(context.store.folder / _HANDED_OVER, json.dumps(files))
 

@@ -88,6 +88,11 @@ class Scope:
         return requests
 
     @property
+    def row_count(self) -> str:
+        """Where Dagster looks for the rows of what a run made."""
+        return f"dagster/{'partition_' if self.partitions_def else ''}row_count"
+
+    @property
     def follows(self) -> bool:
         """Whether ingest comes after assets that are not ours."""
         return bool(self.deps or self.tables)

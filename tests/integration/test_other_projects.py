@@ -36,7 +36,7 @@ from syndb_pipeline.orchestration.resources import SynDBResource
 from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.publishing.records import PublishRecords
-from syndb_pipeline.stages.runner import STAGES
+from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.stage import Context
 from tests.campaigns import WHOLE
 from tests.command_line import Lab
@@ -160,11 +160,19 @@ def test_a_table_handed_over_in_memory_goes_to_the_receipt_as_on_the_command_lin
 def test_a_path_is_handed_over_and_an_inline_dataset_is_known_to_every_command(
     project: Project,
 ) -> None:
-    assert project.run(CELLS, *MOUSE).success
+    ran = project.run(CELLS, *MOUSE)
+    assert ran.success
+    package = {each.asset_key: each for each in ran.get_asset_materialization_events()}[MOUSE[-1]]
+    assert package.materialization.metadata["dagster/row_count"].value == 5
 
     settings = project.root / "pipeline.yaml"
     result = syndb_pipeline.check("mouse", settings=settings)
     assert (result.verdict, result.tables["neuron"].passed) == ("accepted", 5)
+    # A copy of the component, or its folder under another name, does not get the dataset.
+    own = project.resource("labs_mouse_pipeline")
+    copy = own.model_copy(update={"near": str(project.root / "rat")})
+    with pytest.raises(syndb_pipeline.ConfigError, match="have one dataset"):
+        run_stage(copy.context(None, lambda _: None), "ingest")
     refused = project.run(dg.AssetKey(["labs", "mouse", "publish"]))
     (step,) = refused.get_failed_step_keys()
     failure = refused.failure_data_for_node(step)
