@@ -45,6 +45,11 @@ class DestinationSettings(Strict, ABC):
         """`Destination.target` of what these open."""
 
     @property
+    def replaces(self) -> bool:
+        """Whether what is published takes the place of what was there, and not its rows alone."""
+        return False
+
+    @property
     def speaks(self) -> str:
         """Which interface, of which generation, and what it was tested against, for people."""
         return ""

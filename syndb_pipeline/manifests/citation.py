@@ -26,11 +26,11 @@ _NO_AUTHOR: Final = "Authors not given"
 def datacite(described: Described, tables: Sequence[TableFile]) -> dict[str, Any]:
     """What DataCite asks for to register a DOI. Who publishes the dataset is for them to say."""
     day, open_from = described.day, described.more.access.embargo_until
-    topics = {each.name: each for each in described.topics}
+    topics = {each.label: each for each in described.topics}
     content = {
         "schemaVersion": "http://datacite.org/schema/kernel-4",
         "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Reconstructed neurons"},
-        "titles": [{"title": described.title}],
+        "titles": [{"title": described.metadata.label}],
         "creators": [*map(_creator, described.creators)] or [{"name": _UNAVAILABLE}],
         "publisher": {"name": _TO_BE_ANNOUNCED},
         "publicationYear": str(day.year) if day else _UNAVAILABLE,
@@ -42,7 +42,7 @@ def datacite(described: Described, tables: Sequence[TableFile]) -> dict[str, Any
         "subjects": [
             *({"subject": word} for word in described.keywords if word not in topics),
             *(
-                {"subject": name, "subjectScheme": each.term.split(":")[0], "valueUri": each.uri}
+                {"subject": name, "subjectScheme": each.id.split(":")[0], "valueUri": each.uri}
                 for name, each in topics.items()
             ),
         ],
@@ -52,7 +52,6 @@ def datacite(described: Described, tables: Sequence[TableFile]) -> dict[str, Any
                 "rightsUri": described.license_url,
                 "rightsIdentifier": described.spdx,
                 "rightsIdentifierScheme": "SPDX",
-                "schemeUri": "https://spdx.org/licenses/",
             }
         ],
         "relatedIdentifiers": [
@@ -75,7 +74,6 @@ def datacite(described: Described, tables: Sequence[TableFile]) -> dict[str, Any
             )
             for each in described.more.funding
         ],
-        "sizes": [f"{sum(table.rows for table in tables)} rows in {len(tables)} tables"],
         "formats": sorted({table.media_type for table in tables}),
     }
     return without_nothing(content)
@@ -107,7 +105,7 @@ def cff(described: Described) -> str:
         "cff-version": "1.2.0",
         "message": described.more.citation or "Please cite this dataset as described here.",
         "type": "dataset",
-        "title": described.title,
+        "title": described.metadata.label,
         "version": described.more.version,
         "authors": [*map(_author, described.creators)] or [{"name": _NO_AUTHOR}],
         "abstract": described.text,

@@ -20,7 +20,7 @@ def of(described: Described, tables: Sequence[TableFile]) -> dict[str, Any]:
     content = {
         "name": str(described.metadata.id),
         "id": described.urn,
-        "title": described.title,
+        "title": described.metadata.label,
         "description": described.text,
         "created": f"{described.day}T00:00:00Z" if described.day else None,
         "version": described.more.version,

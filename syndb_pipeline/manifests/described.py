@@ -14,17 +14,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from syndb_pipeline import __version__
 from syndb_pipeline.base.engine import types_of
 from syndb_pipeline.config.description import Creator, Description, Related
-from syndb_pipeline.contract import ontologies
 from syndb_pipeline.contract.metadata import Metadata
+from syndb_pipeline.contract.ontologies import Term, animal_term, region_term
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 from syndb_pipeline.contract.vocabularies import SPDX_LICENSES
 from syndb_pipeline.state.results import RowsSetAside
 from syndb_pipeline.state.store import RECORDS
-
-PROGRAM: Final = f"syndb-pipeline {__version__}"
 
 MEDIA_TYPES: Final = {
     ".parquet": "application/vnd.apache.parquet",
@@ -39,14 +36,6 @@ _MADE_OF_TIME: Final = 7
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class Topic(_Frozen):
-    """What the dataset is about, by a term of a public ontology."""
-
-    name: str
-    term: str
-    uri: str
 
 
 class Described(_Frozen):
@@ -68,10 +57,6 @@ class Described(_Frozen):
     @property
     def urn(self) -> str:
         return self.metadata.id.urn
-
-    @property
-    def title(self) -> str:
-        return self.metadata.label
 
     @property
     def text(self) -> str:
@@ -132,36 +117,27 @@ class Described(_Frozen):
         return [*own, *self.more.related]
 
     @property
-    def topics(self) -> list[Topic]:
+    def topics(self) -> list[Term]:
         """The animal and the brain regions, as far as terms of them are known."""
         animal = self.metadata.animal_name
-        found = {self.animal: self.more.animal_term or _id(ontologies.animal_term(animal))}
+        own = {self.animal: self.more.animal_term, **self.more.region_terms}
+        known = {self.animal: animal_term(animal)}
         for region in self.metadata.brain_regions:
-            word = region.brain_structure
-            own = self.more.region_terms.get(word)
-            found[word] = own or _id(ontologies.region_term(word, animal))
-        return [
-            Topic(name=name, term=term, uri=ontologies.uri(term))
-            for name, term in found.items()
-            if term
-        ]
+            known[region.brain_structure] = region_term(region.brain_structure, animal)
+        terms = {name: own.get(name) or (term and term.id) for name, term in known.items()}
+        return [Term(term, name) for name, term in terms.items() if term]
 
     @property
     def lab_files(self) -> dict[str, str]:
-        """The digests of the files that were read, by their bare names: where they were is for
-        nobody else. One that several have is given once for each digest.
+        """The bare name of each file that was read, by its digest: where it was does not leave the
+        machine.
         """
-        kinds = ("file", "corrections")
-        read = (name.partition(":") for name in self.inputs)
+        of_lab = ("file:", "corrections:")
         return {
-            self.inputs[f"{kind}:{path}"]: PurePath(path).name
-            for kind, _, path in read
-            if kind in kinds
+            sha256: PurePath(name.partition(":")[2]).name
+            for name, sha256 in self.inputs.items()
+            if name.startswith(of_lab)
         }
-
-
-def _id(term: ontologies.Term | None) -> str:
-    return term.id if term else ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from syndb_pipeline import __version__
 from syndb_pipeline.manifests import schema_org
 from syndb_pipeline.manifests.described import (
     MEDIA_TYPES,
-    PROGRAM,
     Described,
     FileFolder,
     TableFile,
@@ -131,7 +130,7 @@ def _provenance(described: Described, files: list[dict[str, Any]]) -> list[dict[
     software = {
         "@id": _SOFTWARE,
         "@type": ["SoftwareApplication", "prov:SoftwareAgent"],
-        "name": PROGRAM,
+        "name": "syndb-pipeline",
         "softwareVersion": __version__,
         "softwareRequirements": [f"{name} {each}" for name, each in described.versions.items()],
     }

@@ -42,7 +42,7 @@ def dataset(described: Described) -> dict[str, Any]:
     """A Dataset without its files."""
     content = {
         "@type": "Dataset",
-        "name": described.title,
+        "name": described.metadata.label,
         "description": described.text,
         "identifier": described.urn,
         "license": described.license_url,
@@ -52,7 +52,7 @@ def dataset(described: Described) -> dict[str, Any]:
         "creditText": described.more.citation,
         "conditionsOfAccess": described.more.access.policy,
         "about": [
-            {"@type": "DefinedTerm", "@id": each.uri, "name": each.name, "termCode": each.term}
+            {"@type": "DefinedTerm", "@id": each.uri, "name": each.label, "termCode": each.id}
             for each in described.topics
         ],
         "creator": [creator(each) for each in described.creators],

@@ -138,5 +138,5 @@ def _warnings(current: Plan) -> Iterator[str]:
             yield f"Brain region {region.brain_structure}: not in SynDB's vocabulary."
     for name, aside in current.set_aside.items():
         yield f"{name}: quarantined, not sent: {aside}"
-    if current.since and current.since.withdrawn:
+    if current.since and current.since.withdrawn and current.since.stay:
         yield (f"Withdrawn rows stay at {current.destination} until the dataset is deleted there.")

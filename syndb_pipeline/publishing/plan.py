@@ -276,6 +276,8 @@ def plan(context: Context, destination: Destination | None = None) -> Plan:
     )
     summaries = context.validated.details.tables
     own = context.settings.destinations.get(destination.name)
+    if since and own and own.replaces:
+        since = since.model_copy(update={"stay": False})
     current = Plan(
         **{name: getattr(manifest, name) for name in Packed.model_fields},
         digest=digest_of(parts),

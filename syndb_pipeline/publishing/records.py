@@ -22,7 +22,7 @@ from textwrap import wrap
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syndb_pipeline.base.errors import PipelineError
 from syndb_pipeline.config.description import Description
@@ -181,11 +181,13 @@ class Changes(_Kept):
 
 
 class Since(_Kept):
-    """What changed since a publication, by table; tables of either."""
+    """What changed since a publication, by table; tables of either. `stay` says whether withdrawn
+    rows stay at the destination."""
 
     published: datetime
     plan: str
     tables: dict[str, Changes]
+    stay: bool = Field(default=True, exclude_if=bool)
 
     @property
     def withdrawn(self) -> int:
@@ -200,7 +202,7 @@ class Since(_Kept):
         yield from (f"  {name:<{width}}  {each}" for name, each in changed.items())
         if not changed:
             yield "  no row changed"
-        if self.withdrawn:
+        if self.withdrawn and self.stay:
             yield f"  Withdrawn rows stay at {destination}. Only deleting the whole dataset there,"
             yield "  for good (syndb-pipeline delete), and publishing it again removes them."
 

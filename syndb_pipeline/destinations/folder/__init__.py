@@ -72,6 +72,10 @@ class FolderDestination(DestinationSettings):
     )
 
     @property
+    def replaces(self) -> bool:
+        return True
+
+    @property
     def target(self) -> str:
         return self.path if is_store(self.path) else self.kind
 

@@ -9,7 +9,9 @@ is in it that no export wrote, or that was changed since, nothing is done.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -64,6 +66,7 @@ from syndb_pipeline.manifests.described import FileFolder, TableFile
 _FOLDERS: Final[dict[FileKind, str]] = {"mesh": "meshes", "swb": "skeletons"}
 _COLUMNS: Final = {kind: column for column, kind in COLUMN.items()}
 _README: Final = "README.txt"
+_LEFT_SECONDS: Final = 7 * 24 * 3600
 _VERSION: Final = 1
 """Raised where the same package is written as other files."""
 
@@ -379,6 +382,9 @@ class ExportFolder:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         self._settings.state.mkdir(parents=True, exist_ok=True)
+        for left in self._settings.state.glob(".export-*"):  # by one that was killed
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=self._settings.state, prefix=".export-") as folder:
             yield Path(folder)
 

@@ -7,6 +7,7 @@ folder (`unit/publishing/test_export.py`).
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ def test_it_is_published_into_replaced_and_deleted(lab: Lab, place: str) -> None
     assert [item.info.rows for item in datasets(folder)] == [{"axon": 3, "vesicle": 8}]
 
     lab.edit("vesicle.csv", "7,4,20.5\n", "").edit("axon.csv", "one.glb", "").prepare()
+    since = plan(lab.context, folder).since
+    assert since and since.withdrawn == 1
+    assert not any("stay at" in line for line in since.lines("local")), "nothing does"
     second = lab.send(folder)
     assert (second.rows, second.number_of_units, second.files) == (10, 21, 1)
     after = found(inside)
@@ -128,7 +132,15 @@ def test_a_folder_that_was_moved_away_to_be_replaced_comes_back(lab: Lab, tmp_pa
     exported(lab, str(place))
     before = found(str(place))
     place.rename(place.with_name(f".out.{'0' * 32}"))
+    half = place.with_name(f".out.{'1' * 32}")  # of a write that was killed
+    half.mkdir()
+    (half / "syndb-export.json").write_text("{}")
     assert found(str(place)) == before and not exported(lab, str(place))
+    lab.edit("vesicle.csv", "7,4,20.5", "7,4,21.5").prepare()
+    old = lab.context.settings.state / ".export-old"
+    old.mkdir()
+    os.utime(old, (0, 0))
+    assert exported(lab, str(place)) and not half.exists() and not old.exists()
 
 
 def test_a_mesh_that_changes_meanwhile_is_never_written(

@@ -23,6 +23,8 @@ from syndb_pipeline.demo import write_demo
 from syndb_pipeline.destinations import Settings
 from syndb_pipeline.manifests import render
 from syndb_pipeline.manifests.described import TableFile
+from syndb_pipeline.publishing.export import export, folder_at
+from syndb_pipeline.publishing.plan import plan
 from syndb_pipeline.stages.package import Manifest, describe
 from syndb_pipeline.state.stage import Context
 from tests.lab import run_stages
@@ -120,14 +122,17 @@ def broken(package: Path, folder: Path) -> Path:
 def test_every_manifest_is_valid_and_its_validator_sees_a_mistake(
     demo: Context, full: Path, tmp_path: Path
 ) -> None:
-    package = demo.store.stage("package")
-    whole, everything, wrong = validated(package, full, broken(package, tmp_path / "broken"))
+    package, csv = demo.store.stage("package"), tmp_path / "csv"
+    folder = folder_at(demo, str(csv), format="csv")
+    with demo.store.lock():
+        export(demo, plan(demo, folder), folder)
+    whole, everything, wrong = validated(csv, full, broken(package, tmp_path / "broken"))
     for found in (whole, everything):
         assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert all(wrong.values()), wrong
     program = validator("b", "cffconvert")
-    for folder, code in ((package, 0), (full, 0), (tmp_path / "broken", 1)):
-        given = [program, "--validate", "-i", str(folder / "CITATION.cff")]
+    for checked, code in ((csv, 0), (full, 0), (tmp_path / "broken", 1)):
+        given = [program, "--validate", "-i", str(checked / "CITATION.cff")]
         assert subprocess.run(given, capture_output=True, check=False).returncode == code
 
 
