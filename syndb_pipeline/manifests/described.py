@@ -5,8 +5,6 @@ Belongs here: the model, its words for people, media types. Does not: any format
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
@@ -15,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from syndb_pipeline.base.engine import types_of
-from syndb_pipeline.config.description import Creator, Description, Related
+from syndb_pipeline.config.description import Description, Related
 from syndb_pipeline.contract.metadata import Metadata
 from syndb_pipeline.contract.ontologies import Term, animal_term, region_term
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
@@ -105,10 +103,6 @@ class Described(_Frozen):
         return [stage for stage in RECORDS if stage in self.chain]
 
     @property
-    def creators(self) -> list[Creator]:
-        return self.more.creators
-
-    @property
     def related(self) -> list[Related]:
         """The publications among them, which the dataset is a supplement to."""
         named = {each.doi for each in self.more.related}
@@ -139,6 +133,12 @@ class Described(_Frozen):
             if name.startswith(of_lab)
         }
 
+    @property
+    def quarantine_text(self) -> str:
+        """The rows that are not in the tables, in words."""
+        aside = [f"{name} {rows}" for name, rows in self.quarantined.items()]
+        return f"Rows quarantined: {'; '.join(aside) or 'none'}."
+
 
 @dataclass(frozen=True)
 class TableFile:
@@ -167,6 +167,10 @@ class TableFile:
         return TABLES[self.table].pair or ("cid",)
 
     @property
+    def is_parquet(self) -> bool:
+        return self.name.endswith(".parquet")
+
+    @property
     def media_type(self) -> str:
         return MEDIA_TYPES[PurePath(self.name).suffix]
 
@@ -186,6 +190,10 @@ class FileFolder:
     count: int
     bytes: int
 
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.suffix]
+
 
 def meaning(column: Column) -> str:
     """What a column holds, once the lab's keys are UUIDs."""
@@ -193,16 +201,3 @@ def meaning(column: Column) -> str:
     if column.kind is Kind.KEY:
         text = "UUID of the row."
     return f"{text} Unit: {column.unit}." if column.unit else text
-
-
-def address_of(related: Related) -> str:
-    return f"https://doi.org/{related.doi}" if related.doi else str(related.url)
-
-
-def without_nothing(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content` without what is not known."""
-    return {name: value for name, value in content.items() if value not in (None, "", [], {})}
-
-
-def as_json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
