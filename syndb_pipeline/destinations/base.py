@@ -180,7 +180,8 @@ class DatasetInfo(_Frozen):
     of rows; `rows` is, or None when the destination does not count by table. `uploads`, oldest
     first, is None when it does not say which tars it took. `new` is given by `register` alone: this
     very call created the dataset, so no other can have started to send to it. `unsaid` are fields
-    of the metadata that the destination does not give.
+    of the metadata that the destination does not give; `access` says who may read the dataset, None
+    when that is not known.
     """
 
     metadata: Metadata
@@ -191,6 +192,7 @@ class DatasetInfo(_Frozen):
     registered: datetime | None = None
     new: bool = False
     unsaid: tuple[str, ...] = ()
+    access: str | None = None
 
 
 class TableCheck(_Frozen):

@@ -165,6 +165,8 @@ class _Publication(Arrival):
         receipt = self.records.receipt(self.plan.digest) or self._of_the_same_content()
         if receipt is None or info is None or info.owner != receipt.owner:
             return None
+        if info.access is not None and self.plan.access.policy not in ("open", info.access):
+            return None
         there = info.rows
         tables = self.plan.tables.items()
         if there is not None and any(there.get(name, 0) < table.rows for name, table in tables):
@@ -320,6 +322,16 @@ class _Publication(Arrival):
                 f"Dataset {dataset} at {name} belongs to {info.owner}; you are {self.who.name}.",
                 next_step="Ask its owner to let a group of yours write to it, or give your dataset "
                 "an id of its own.",
+            )
+        policy = self.plan.access.policy
+        ours = self.records.last(self.plan.digest, name, "register")
+        said = info.access or (policy if ours is not None and ours.state == "done" else None)
+        if policy not in ("open", said):
+            raise DestinationRefused(
+                f"Dataset {dataset} is to be {policy}, and at {name} it is "
+                f"{info.access or 'for readers who are not known'}: its rows were not sent.",
+                next_step=f"Have its access policy changed at {name}, or correct "
+                "description.access.policy.",
             )
         if found := differences(self.plan.metadata, info.metadata, info.unsaid):
             raise DestinationRefused(

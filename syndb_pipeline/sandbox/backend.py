@@ -322,6 +322,8 @@ class _Catalogue(BaseModel):
     downloads: list[dict[str, Any]] = []
     families: dict[str, int] = {}
     """Family of refresh tokens -> which of them is good; one that is ended is not in it."""
+    policies: dict[UUID, str] = {}
+    """Dataset -> who may read it, as generation 2 was given it; kept, and not enforced."""
 
 
 class Catalogue(JsonFile[_Catalogue]):

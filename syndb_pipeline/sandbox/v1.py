@@ -174,7 +174,7 @@ def profile(user: CurrentUser) -> dict[str, str]:
 def register(new: NewDataset, user: VerifiedUser, backend: Here) -> dict[str, UUID]:
     if unknown := [each for each in (new.species, *new.brain_regions) if each not in _KNOWN]:
         raise HTTPException(400, f"Not in the vocabularies: {', '.join(unknown)}")
-    with backend.catalogue.lock:
+    with backend.catalogue.changing() as content:
         if backend.node().info(new.id) is not None:
             raise HTTPException(409, "A dataset has this id already")
         license = SPDX_LICENSES[new.license]
@@ -190,6 +190,7 @@ def register(new: NewDataset, user: VerifiedUser, backend: Here) -> dict[str, UU
             "syndb_tables": sorted(TABLES[_OURS[each]].code for each in new.tables),
         }
         backend.node(user.id).register(Metadata.model_validate(metadata))
+        content.policies[new.id] = new.access_policy
     return {"id": new.id}
 
 
@@ -200,9 +201,9 @@ def listed_or_one(
     backend: Here,
 ) -> Any:
     if isinstance(which, UUID):
-        return _shown(backend.dataset(which))
+        return _shown(backend.dataset(which), backend)
     node = backend.node(user.id)
-    return [_shown(each) for each in getattr(node, which)()]
+    return [_shown(each, backend) for each in getattr(node, which)()]
 
 
 @datasets.delete("/{dataset_id}", status_code=204)
@@ -217,13 +218,14 @@ def provenance(dataset_id: UUID, user: CurrentUser, backend: Here) -> list[dict[
     return [{"event": "upload", "by": each.by, "at": each.at} for each in uploads]
 
 
-def _shown(info: DatasetInfo) -> dict[str, Any]:
+def _shown(info: DatasetInfo, backend: Backend) -> dict[str, Any]:
     known, names = info.metadata, {name: spdx for spdx, name in SPDX_LICENSES.items()}
     return {
         **known.model_dump(include={"id", "label", "notes", "microscopy"}),
         "license": names[known.license],
         "species": species_of(known.animal_name),
         "brain_regions": [each.brain_structure for each in known.brain_regions],
+        "access_policy": backend.catalogue.content.policies.get(known.id),
         "owner_id": info.owner,
     }
 

@@ -102,6 +102,26 @@ def test_from_log_in_to_deletion(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.log().count(kept["refresh"]) == 0
 
 
+def test_rows_for_few_are_not_sent_where_everyone_may_read(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    if sandbox.v1 != "v1_upload":
+        pytest.skip("nothing is sent at all")
+    lab = Person(tmp_path / "lab", sandbox)
+    lab.is_of("syndb_v1")
+    lab.run("login", "--username", ADA, "--password-stdin", stdin=f"{PASSWORD}\n")
+    config = lab.small("few", DATASET.replace("c01", "c02"))
+    content = yaml.safe_load(config.read_text())
+    for policy, code in (("restricted", 0), ("registered", 5)):
+        content["description"] = {"access": {"policy": policy}}
+        config.write_text(yaml.safe_dump(content))
+        ran = lab.run("plan", config, "--json")
+        ran = lab.run("publish", config, "--approve", ran.report["digest"])
+        assert ran.code == code, ran
+    assert "is to be registered, and at sandbox it is restricted" in " ".join(ran.err.split())
+    assert lab.run("delete", config, "--label", content["dataset"]["label"]).code == 0
+
+
 def test_a_service_account_needs_its_secret_and_no_verification(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -62,11 +62,12 @@ class _Dataset(Body):
     license: Word | None = Field(None, validation_alias=AliasChoices("license", "data_license"))
     animal: Word | None = Field(None, validation_alias=AliasChoices("species", "animal"))
     microscopy: Word | None = None
+    access: Word | None = Field(None, validation_alias=AliasChoices("access_policy", "access"))
     owner: Id | None = Field(None, validation_alias=AliasChoices("owner_id", "owner"))
 
     def metadata(self) -> tuple[Metadata, tuple[str, ...]]:
         """What it says in generation 1's form, and which fields it does not say."""
-        said = self.model_dump(exclude={"owner"})
+        said = self.model_dump(exclude={"owner", "access"})
         unsaid = [name for name, value in said.items() if value is None]
         license = SPDX_LICENSES.get(self.license or "", self.license or "")
         animal = "_".join((self.animal or "").upper().split())
@@ -243,6 +244,7 @@ class V1Client(HttpClient):
             number_of_units=self.count(dataset),
             uploads=None,
             unsaid=unsaid,
+            access=found.access,
         )
 
     def owner_of(self, dataset: UUID) -> str:
@@ -276,6 +278,8 @@ class V1Client(HttpClient):
         body, missing, unused = self.declared.filled(facts)
         if not {"id", "dataset_id"} & body.keys():
             missing.append("id")
+        if policy != "open" and "access_policy" in unused:
+            missing.append("access_policy")
         if missing:
             raise self.no_way(
                 f"{self.name} wants of a new dataset what this program cannot give: "

@@ -303,7 +303,7 @@ def test_what_a_server_wants_and_we_lack_is_named_before_anything_is_registered(
         place.register(wanted, "secret")  # type: ignore[arg-type]
     assert "syndb-pipeline export" in caught.value.next_step
     assert place.info(wanted.id) is None
-    place.register(wanted, "restricted")
+    assert place.register(wanted, "restricted").access == "restricted"
 
 
 @pytest.mark.parametrize(
