@@ -36,7 +36,11 @@ def test_the_package_alone_is_in_it(wheel: zipfile.ZipFile) -> None:
     about = f"syndb_pipeline-{METADATA['version']}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"syndb_pipeline", about}
     kept = subprocess.run(
-        ["git", "ls-files", "syndb_pipeline"], cwd=ROOT, capture_output=True, text=True, check=True
+        [*["git", "ls-files", "--cached", "--others", "--exclude-standard", "syndb_pipeline"]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split("\n")
     config = "syndb_pipeline/orchestration/operating/dagster.yaml"
     assert {name for name in names if not name.startswith(about)} == {*filter(None, kept), config}
