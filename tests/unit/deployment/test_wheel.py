@@ -36,7 +36,7 @@ def test_the_package_alone_is_in_it(wheel: zipfile.ZipFile) -> None:
     about = f"syndb_pipeline-{METADATA['version']}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"syndb_pipeline", about}
     kept = subprocess.run(
-        [*["git", "ls-files", "--cached", "--others", "--exclude-standard", "syndb_pipeline"]],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "syndb_pipeline"],
         cwd=ROOT,
         capture_output=True,
         text=True,
