@@ -153,7 +153,8 @@ def not_meant_for(destination: str, server: HttpDestination, *more: str) -> Conf
     present = [variable for variable in variables if os.environ.get(variable)]
     variable = f"SYNDB_URL__{environment_name(destination)}"
     meant = os.environ.get(variable)
-    fits = same_address(meant, server.url) if meant else server.beside is None
+    named = (server.url, server.target)  # with its base path, as a person may write it
+    fits = any(same_address(meant, each) for each in named) if meant else server.beside is None
     if not present or fits:
         return None
     place = f", which {server.beside} names, a file beside the dataset" if server.beside else ""

@@ -186,6 +186,16 @@ def test_a_token_of_the_environment_is_not_exchanged_for_what_is_kept(
     assert statuses(sandbox, "refresh") == []
 
 
+@pytest.mark.parametrize(("path", "meant"), [("", True), ("/v1", True), ("/v2", False)])
+def test_the_environment_may_name_the_server_with_its_base_path(
+    path: str, meant: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNDB_TOKEN__SYNDB", "v4.local.one")
+    monkeypatch.setenv("SYNDB_URL__SYNDB", f"https://api.example.org{path}")
+    own = SyndbV1Destination(kind="syndb_v1", url="https://api.example.org/v1")
+    assert (credentials.not_meant_for("syndb", own) is None) == meant
+
+
 def test_a_wrong_password_and_an_account_that_is_not_verified(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
