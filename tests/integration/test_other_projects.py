@@ -40,6 +40,7 @@ from syndb_pipeline.stages.runner import STAGES, run_stage
 from syndb_pipeline.state.stage import Context
 from tests.campaigns import WHOLE
 from tests.command_line import Lab
+from tests.dagster_lab import make_lab
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "dagster-project"
@@ -201,6 +202,27 @@ def test_one_dataset_is_watched_without_partitions(project: Project) -> None:
         result = tick(context)
     assert isinstance(result, dg.SensorResult)
     assert "mouse: next at" in str(result.skip_reason)
+
+
+def test_several_datasets_are_partitions_that_the_project_names(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab")
+    lab.add("good")
+    partitions = dg.StaticPartitionsDefinition(["good", "to-come"])
+    given = {"pipeline": SynDBResource(pipeline_file=str(lab.pipeline_file))}
+    defs = build_defs(prefix="x-1", partitions_def=partitions, resources=given)
+
+    job = defs.resolve_job_def("x_1_prepare")
+    with dg.DagsterInstance.ephemeral() as instance:
+        good = job.execute_in_process(instance=instance, partition_key="good")
+        to_come = job.execute_in_process(
+            instance=instance, partition_key="to-come", raise_on_error=False
+        )
+        with dg.build_sensor_context(instance, resources={"x_1_pipeline": given["pipeline"]}) as at:
+            tick = next(each for each in defs.sensors or [] if each.name == "x_1_discover_datasets")
+            result = tick(at)
+    assert good.success and not to_come.success
+    assert isinstance(result, dg.SensorResult)
+    assert "1 dataset" in str(result.skip_reason) and not result.dynamic_partitions_requests
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
