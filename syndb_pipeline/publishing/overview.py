@@ -220,13 +220,11 @@ class _Dataset:
 
     def _held(self, hold: Hold) -> _Found:
         command, no = f"{self.config.path} {hold.plan[:12]}", hold.decision
-        if no:
-            why = f"{no.by} rejected this plan{f': {no.reason}' if no.reason else '.'}"
-            return _Found("held", no.at, why, f"syndb-pipeline approve {command}")
         reasons = "; ".join(map(str, hold.compared.reasons))
-        why = f"It changes more than standing approval covers: {reasons}"
-        commands = f"syndb-pipeline approve {command}\nsyndb-pipeline reject {command}"
-        return _Found("held", hold.since, why, commands)
+        why = f"Held {hold.answered}" + ("" if no else f": {reasons}")
+        commands = f"syndb-pipeline approve {command}"
+        commands += "" if no else f"\nsyndb-pipeline reject {command}"
+        return _Found("held", no.at if no else hold.since, why, commands)
 
     def _unpublished(self) -> _Found:
         end, gone = self.sent.end, [each.at for each in self.deleted]

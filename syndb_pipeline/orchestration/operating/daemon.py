@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._daemon.cli import main
+from dagster._grpc import server_watcher
 
 
 def forget_times_to_come(instance: dg.DagsterInstance) -> None:
@@ -32,6 +33,8 @@ def forget_times_to_come(instance: dg.DagsterInstance) -> None:
 
 
 if __name__ == "__main__":
+    # Seconds between questions whether the code server is still the same: each is a connection.
+    server_watcher.WATCH_INTERVAL = 5
     with dg.DagsterInstance.get() as found:
         forget_times_to_come(found)
     main()

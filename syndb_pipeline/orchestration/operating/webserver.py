@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from dagster._grpc import server_watcher
 from dagster_webserver import app, cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.requests import Request
@@ -49,5 +50,6 @@ def serve_reports(state: Path) -> type[DagsterWebserver]:  # type: ignore[type-a
 
 
 if __name__ == "__main__":
+    server_watcher.WATCH_INTERVAL = 5  # as in `daemon.py`
     app.DagsterWebserver = serve_reports(Path(sys.argv.pop(1)))  # type: ignore[attr-defined]
     cli.main()  # type: ignore[no-untyped-call]

@@ -109,8 +109,8 @@ def datasets(scope: Scope) -> dg.AssetsDefinition:
 def shown_again(
     settings: PipelineSettings, scope: Scope, shown: str
 ) -> tuple[list[dg.AssetMaterialization], str]:
-    """What a sensor reports of the asset, nothing where it would show what `shown` stands for; and
-    what stands for what it shows now."""
+    """What a sensor reports of the asset, nothing where it shows what it did; and the digest of
+    what it shows, as `shown` is of what it did."""
     lines = [line.model_copy(update={"running": None}) for line in overview(settings)]
     found = digest_of([line.model_dump(mode="json") for line in lines])
     if found == shown:

@@ -69,7 +69,7 @@ def wait_for_rest(
     Raises `PipelineError` when they are still being written to after `limit` seconds.
     """
     give_up = time.monotonic() + limit
-    told = False
+    said = False
     while True:
         age = time.time() - glance(config).newest
         if age < 0 or age >= settle:  # a time to come is another clock's
@@ -79,11 +79,11 @@ def wait_for_rest(
                 f"The files of {config.name} have been written to for {limit / 60:.0f} minutes.",
                 next_step="Run it again once they are complete.",
             )
-        if not told:
+        if not said:
             say(
                 f"The files of {config.name} were written to a moment ago; waiting until they rest."
             )
-            told = True
+            said = True
         time.sleep(min(1.0, settle / 4))
 
 

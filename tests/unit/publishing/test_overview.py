@@ -181,7 +181,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str, str, str]] = {
         "publish",
     ),
     "held": (held, "held", "axon: rows fell; was 9, now 3", "approve"),
-    "said no": (said_no, "held", "Bo rejected this plan: too few axons", "approve"),
+    "said no": (said_no, "held", "Bo rejected this plan on", "approve"),
     "deleted": (deleted, "unpublished", "It was deleted at local on ", "publish"),
     "no such destination": (
         lambda lab: lab.edit("guide.yaml", "local", "lokal"),
