@@ -110,6 +110,10 @@ def _unusable(path: Path, error: PipelineError, dataset: UUID | None = None) -> 
     )
 
 
+_WHILE_SENDING = (Exit.INTERRUPTED, Exit.INTERNAL, Exit.REFUSED)
+"""Ends that leave open what became of an upload that had begun."""
+
+
 class _Found(NamedTuple):
     """What is to be said of a dataset; without a `next_step` it is to be published."""
 
@@ -185,11 +189,15 @@ class _Dataset:
     def _unknown(self) -> _Found | None:
         end, last = self.sent.end, self.records.last(None, self.where, "upload")
         deletion = self.records.last(None, self.where, "delete")
-        if self.sent.broke_off and last and last.state in ("start", "unanswered"):
+        unanswered = last is not None and last.state in ("start", "unanswered")
+        if unanswered and self.sent.broke_off:
             why = "It was being sent when that broke off; whether it arrived is not known."
             return _Found("unknown", self.sent.started, why)
-        if not self.sent.broke_off and end and end.exit is Exit.UNKNOWN:
+        if end and not self.sent.broke_off and end.exit is Exit.UNKNOWN:
             return _Found("unknown", end.since, end.message, end.next_step)
+        if unanswered and not self.sent.running and end and end.exit in _WHILE_SENDING:
+            why = f"{end.message} Whether what was being sent arrived is not known."
+            return _Found("unknown", end.since, why, end.next_step)
         if deletion and deletion.state == "start":
             command = f"syndb-pipeline delete {self.store.dataset} --destination {self.where}"
             return _Found("unknown", deletion.at, "Whether it was deleted is not known.", command)

@@ -58,6 +58,17 @@ def unanswered(lab: Lab) -> None:
         lab.send(Silent)
 
 
+def interrupted_while_sending(lab: Lab) -> None:
+    """By Ctrl+C, or as Dagster ends a run that takes too long."""
+
+    class Interrupted(EmbeddedNode):
+        def upload(self, dataset: object, package: Package, watch: Watch = unwatched) -> Upload:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.send(Interrupted)
+
+
 def killed(lab: Lab, kind: str, step: str) -> None:
     """What a process that is killed leaves."""
     folder = lab.context.store.folder / "attempts"
@@ -174,6 +185,12 @@ CASES: dict[str, tuple[Callable[[Lab], object], str, str, str]] = {
     "no room": (no_room, "failed", "validate: ", ""),
     "unanswered": (unanswered, "unknown", "No answer within 300 s.", "publish"),
     "killed while sending": (killed_while_sending, "unknown", "whether it arrived", "publish"),
+    "interrupted while sending": (
+        interrupted_while_sending,
+        "unknown",
+        "It was interrupted. Whether what was being sent arrived is not known.",
+        "publish",
+    ),
     "killed while preparing": (
         lambda lab: killed(lab, "prepare", "validate"),
         "failed",
