@@ -76,7 +76,7 @@ class Shelf:
         """The files in it and below whose names end with `end`; none where it is not there."""
         if not self._folder.exists():
             # A crash between the two renames that end a write: as it was before or after them.
-            whole = [path for path in self._left() if (path / SUMS).is_file()]
+            whole = [path for path in self._left() if Shelf(str(path)).is_whole()]
             if whole:
                 rename(whole[-1], self._folder)
         return {
@@ -98,6 +98,14 @@ class Shelf:
         path = self._folder / name
         return path.read_bytes() if path.is_file() else None
 
+    def is_whole(self) -> bool:
+        """Whether the files of `SUMS` are there as they were, and no others."""
+        there, lines = self.sizes(), (self.read(SUMS) or b"").decode().splitlines()
+        sums = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+        return sums.keys() == there.keys() - {SUMS} != set() and all(
+            self.digest(name) in (None, sha256) for name, sha256 in sums.items()
+        )
+
     def fetch(self, name: str, scratch: Path) -> Path:
         """A file on this machine with the bytes of `name`, in `scratch` where it is a copy."""
         return self._folder / name
@@ -118,8 +126,13 @@ class Shelf:
                         file.writelines(_pieces(name, source))
             replace_folder(beside, self._folder)
         finally:
-            for left in (beside, *self._left()):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what a write that died left beside it. Its writer alone may."""
+        for left in self._left():
+            shutil.rmtree(left, ignore_errors=True)
 
     def _left(self) -> list[Path]:
         """What a write that died left beside the folder, the oldest first."""
@@ -152,6 +165,9 @@ class StoreShelf(Shelf):
             )
         files = {each.path[len(self._path) + 1 :]: each.size for each in found if each.is_file}
         return {name: size for name, size in files.items() if name.endswith(end)}
+
+    def sweep(self) -> None:
+        """There is nothing beside it."""
 
     def digest(self, name: str) -> str | None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,10 @@ def test_a_folder_that_was_moved_away_to_be_replaced_comes_back(lab: Lab, tmp_pa
     place.rename(place.with_name(f".out.{'0' * 32}"))
     half = place.with_name(f".out.{'1' * 32}")  # of a write that was killed
     half.mkdir()
-    (half / "syndb-export.json").write_text("{}")
-    assert found(str(place)) == before and not exported(lab, str(place))
+    for name in ("syndb-export.json", "SHA256SUMS"):
+        (half / name).write_text("")
+    assert found(str(place)) == before and not exported(lab, str(place)) and not half.exists()
+    shutil.copytree(place, half)
     lab.edit("vesicle.csv", "7,4,20.5", "7,4,21.5").prepare()
     old = lab.context.settings.state / ".export-old"
     old.mkdir()
