@@ -38,6 +38,21 @@ def frictionless(folder: Path) -> list[str]:
     ]
 
 
+def by_pandas(folder: Path) -> list[str]:
+    """Whether pandas reads every table with the columns and as many rows as are announced."""
+    import pandas
+
+    package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
+    found = []
+    for each in package["resources"]:
+        read = pandas.read_csv if each["format"] == "csv" else pandas.read_parquet
+        table = read(folder / each["path"])
+        columns = [field["name"] for field in each["schema"]["fields"]]
+        if [*table.columns] != columns or f"{len(table):,} rows" not in each["description"]:
+            found.append(f"{each['name']}: {len(table)} rows of {[*table.columns]}")
+    return found
+
+
 def croissant(folder: Path) -> list[str]:
     """Loads the rows of csv tables too; it cannot read the UUIDs of Parquet."""
     import mlcroissant
@@ -102,6 +117,6 @@ def schema_org(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    checks = (frictionless, croissant, crate, datacite, schema_org)
+    checks = (frictionless, by_pandas, croissant, crate, datacite, schema_org)
     for given in map(Path, sys.argv[1:]):
         print(json.dumps({check.__name__: check(given) for check in checks}))
