@@ -18,7 +18,6 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import Field
 
-from syndb_pipeline.api import kept_as_file, table_file, with_tables
 from syndb_pipeline.base.errors import ConfigError, PipelineError
 from syndb_pipeline.config.settings import (
     DatasetConfig,
@@ -32,6 +31,7 @@ from syndb_pipeline.orchestration.progress import progress_to
 from syndb_pipeline.orchestration.scope import Scope
 from syndb_pipeline.orchestration.unattended.lost_runs import alive
 from syndb_pipeline.publishing.records import How
+from syndb_pipeline.readers.handed_over import kept_as_file, table_file, with_tables
 from syndb_pipeline.state.registry import claim, config_of, read_configs
 from syndb_pipeline.state.stage import Context
 from syndb_pipeline.state.store import write_atomically

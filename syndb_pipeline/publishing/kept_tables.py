@@ -2,7 +2,7 @@
 another and with the package.
 
 Belongs here: keeping them in `<store>/publish/tables/<plan digest>/`, the keys in `ids/` there.
-Does not: receipts (`records.py`), comparing (`changes.py`).
+Does not: receipts (`records.py`), comparing (`differences.py`).
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _unusable(path: Path, error: PipelineError, dataset: UUID | None = None) -> 
 
 
 _WHILE_SENDING = (Exit.INTERRUPTED, Exit.INTERNAL, Exit.REFUSED)
-"""Ends that leave open what became of an upload that had begun."""
+"""Ends that leave open what became of an upload that had started."""
 
 
 class _Found(NamedTuple):

@@ -26,7 +26,7 @@ from syndb_pipeline.contract.metadata import TERMS, TERMS_DIGEST, Metadata
 from syndb_pipeline.contract.tables import TABLES
 from syndb_pipeline.destinations import open_destination
 from syndb_pipeline.destinations.base import Destination, OutgoingFile, Package
-from syndb_pipeline.publishing.changes import changes_since
+from syndb_pipeline.publishing.differences import changes_since
 from syndb_pipeline.publishing.guardrails import compare
 from syndb_pipeline.publishing.records import (
     Approval,

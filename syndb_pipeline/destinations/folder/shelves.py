@@ -199,8 +199,8 @@ class StoreShelf(Shelf):
                     self._remove(there.keys() - files.keys())
                 if source is not None:
                     pieces = _pieces(name, source)
-                    # What is begun is put there as far as it came, whatever ends it: so the marker,
-                    # without which the folder is nobody's, is read whole before that.
+                    # What was started is put there as far as it came, whatever ends it: so the
+                    # marker, without which the folder has no owner, is read whole before that.
                     begin = b"".join(islice(pieces, _AT_ONCE))
                     with self._system.open_output_stream(self._at(name)) as target:
                         target.write(begin)
