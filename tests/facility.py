@@ -232,9 +232,13 @@ class Facility:
             self._up.wait(30)
             self.start()
 
-    def stop(self) -> None:
+    def stop_watching(self) -> None:
         for process in _with_children(self._up) if self._up else ():
             process.kill()
+        self._up = None
+
+    def stop(self) -> None:
+        self.stop_watching()
         self.server.stop()
 
     def upgrade(self) -> None:
