@@ -49,24 +49,27 @@ def uri(identifier: str) -> str:
 
 def animal_term(animal: str) -> Term | None:
     """The NCBITaxon term of SynDB's name of an animal, e.g. MUS_MUSCULUS."""
-    return _known("animal", animal)
+    return term("animal", animal)
 
 
 def region_term(structure: str, animal: str) -> Term | None:
     """The term of a brain region: UBERON's in a vertebrate, FBbt's in a fruit fly, else None; None
     also where the word could mean several.
     """
-    term = _known("region", structure.casefold())
-    if term is None:
+    found = _known("region", structure.casefold())
+    if found is None:
         return None
-    of_fly = term.id.startswith("FBbt")
+    of_fly = found.id.startswith("FBbt")
     fits = animal == "DROSOPHILA_MELANOGASTER" if of_fly else animal not in _INVERTEBRATES
-    return term if fits else None
+    return found if fits else None
 
 
-def neurotransmitter_term(word: str) -> Term | None:
-    """The ChEBI term of one of SynDB's words for a neurotransmitter."""
-    return _known("neurotransmitter", word.casefold())
+def term(vocabulary: str, word: str) -> Term | None:
+    """The term of a word of one of SynDB's vocabularies, `neurotransmitter` (ChEBI), `animal` or
+    `brain_regions: structure` (as `region_term`, whatever the animal); None of others.
+    """
+    kind = "region" if vocabulary.endswith("structure") else vocabulary
+    return _known(kind, word if kind == "animal" else word.casefold())
 
 
 def identifier(text: str, *ontologies: str) -> str:
@@ -82,7 +85,7 @@ def identifier(text: str, *ontologies: str) -> str:
 
 
 def _known(kind: str, word: str) -> Term | None:
-    found = _terms()[kind].get(word)
+    found = _terms().get(kind, {}).get(word)
     return Term(*found) if found else None
 
 

@@ -17,7 +17,7 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 from pandera.backends.polars.components import ColumnBackend
 
-from syndb_pipeline.contract import vocabularies
+from syndb_pipeline.contract import ontologies, vocabularies
 from syndb_pipeline.contract.checks import Check, CheckedTable
 from syndb_pipeline.contract.tables import TABLES, Column, Kind
 
@@ -107,6 +107,7 @@ def data_dictionary(table: str | None = None) -> str:
         vocabularies=vocabularies.VOCABULARIES,
         aliases=vocabularies.ALIASES,
         config_words=vocabularies.CONFIG_WORDS,
+        term=ontologies.term,
     )
     if table is not None:
         page = f"## {table}\n" + page.partition(f"## {table}\n")[2].partition("\n#")[0]

@@ -16,8 +16,8 @@ from syndb_pipeline.contract.ontologies import (
     PATTERNS,
     animal_term,
     identifier,
-    neurotransmitter_term,
     region_term,
+    term,
 )
 from syndb_pipeline.contract.vocabularies import ANIMALS, BRAIN_STRUCTURES, VOCABULARIES
 from syndb_pipeline.publishing.plan import plan
@@ -60,16 +60,16 @@ def test_public_identifiers_are_kept_in_one_form() -> None:
 def test_terms_are_of_words_that_syndb_has_and_fit_the_animal() -> None:
     assert all(animal_term(animal) for animal in ANIMALS)
     found = [region_term(word, "MUS_MUSCULUS") for word in BRAIN_STRUCTURES]
-    assert sum(term is not None for term in found) > 100
-    assert {term.id.partition(":")[0] for term in found if term} == {"UBERON"}
+    assert sum(each is not None for each in found) > 100
+    assert {each.id.partition(":")[0] for each in found if each} == {"UBERON"}
     assert region_term("mushroom body", "DROSOPHILA_MELANOGASTER").id == "FBbt:00005801"  # type: ignore[union-attr]
     assert region_term("mushroom body", "MUS_MUSCULUS") is None
     assert region_term("pons", "CAENORHABDITIS_ELEGANS") is None
     assert region_term("hippocampus", "MUS_MUSCULUS") is None  # could be three terms
     words = VOCABULARIES["neurotransmitter"]
-    terms = [term for word in words if (term := neurotransmitter_term(word))]
+    terms = [found for word in words if (found := term("neurotransmitter", word))]
     assert len(terms) > 40
-    assert all(identifier(term.id, *PATTERNS) for term in terms)
+    assert all(identifier(each.id, *PATTERNS) for each in terms)
     assert terms[0].uri.startswith("http://purl.obolibrary.org/obo/CHEBI_")
 
 
