@@ -146,6 +146,8 @@ def main() -> None:
         check = "values_follow_the_contract"
         page = camera.open(f"{root}/assets/validate?view=checks&checkDetail={check}", 1280, 1160)
         page.get_by_text("values of axon.terminal_count").first.wait_for()
+        page.get_by_text("Numbers are in range").first.wait_for()
+        page.wait_for_timeout(2000)  # its signs come after its words
         camera.take("dagster-check", page, lab)
 
         page = camera.open(f"{root}/assets/check_integrity?view=events&partition=dahlia", 1280, 900)
