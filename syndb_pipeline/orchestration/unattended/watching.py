@@ -208,11 +208,6 @@ class Worker(Protocol):
     def __call__(self, about: tuple[str, ...], work: Callable[[], object]) -> Any: ...
 
 
-def at_once(about: tuple[str, ...], work: Callable[[], object]) -> Any:
-    """Do the work now."""
-    return work()
-
-
 class Background:
     """Does work in threads that may outlast the tick that asked for it: a glob over a whole disk,
     the digest of 100 GB, a server that does not answer. A tick has to end within a minute, or
@@ -255,8 +250,8 @@ def look(
     *,
     now: float,
     outcome_of: Callable[[str], Outcome],
-    approved: str = "",
-    worker: Worker = at_once,
+    approved: str,
+    worker: Worker,
 ) -> Answer:
     """Decide about one dataset.
 
