@@ -203,7 +203,7 @@ def test_metadata(site: Site, page: playwright.Page, asset: str) -> None:
     if asset == "publish":
         see(page, "good vesicles", "receipt.json", "by Ada (standing)")
     else:
-        see(page, "summary", "files", "digest", "peak_memory_mb", str(VESICLES))
+        see(page, "summary", "files", "sha256", "peak_memory_mb", str(VESICLES))
 
 
 AGAIN = """
