@@ -1,7 +1,7 @@
 """An export read back by a program that knows nothing of ours, and taken in again as a lab's tables.
 
 Belongs here: what must hold of any export. Does not: which datasets (`unit/publishing/test_export`,
-`acceptance/test_exports`).
+`acceptance/test_exported_sets`).
 """
 
 from __future__ import annotations

@@ -584,4 +584,5 @@ def test_a_shell_completes_commands_and_stages(lab: Lab) -> None:
         count = str(len(typed.split()) - 1)
         ran = lab.call(**variables, COMP_WORDS=typed, COMP_CWORD=count)
         assert ran.out.split() == [offered]
-    assert "_SYNDB_PIPELINE_COMPLETE" in lab.call("--show-completion", "bash").out
+    script = lab.call(_SYNDB_PIPELINE_COMPLETE="source_bash").out
+    assert "complete -o default -F" in script and "_SYNDB_PIPELINE_COMPLETE" in script

@@ -75,7 +75,7 @@ def leftovers(lab: Lab) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob(".*")
-        if path.name not in (".lock", ".digests.json")
+        if path.suffix != ".lock" and path.name not in (".lock", ".digests.json")
     )
 
 

@@ -1,6 +1,6 @@
 """`export`: what is in the folder, and when nothing is written.
 
-Belongs here: the demo's export. Does not: real tables (`acceptance/test_exports.py`), publishing
+Belongs here: the demo's export. Does not: real tables (`acceptance/test_exported_sets.py`), publishing
 into a folder (`unit/destinations/test_folder.py`).
 """
 

@@ -190,7 +190,6 @@ def test_difference_in_words() -> None:
         ("synapse", "pre_pt_position", ""),
         ("synapse", "pre_pt_root_id", "pre_synapse_id"),
         ("neuron", "cable_lenght", "cable_length"),
-        ("neuron", "Cell Type", "neuron_type"),
         ("neuron", "voxelVolume (um3)", "voxel_volume"),
         ("neuron", "soma_centroid_x", "centroid_x"),
         ("vesicle", "voxel\u200b_radius", "voxel_radius"),
@@ -201,6 +200,12 @@ def test_a_nearest_name_is_given_only_where_one_is_near(table: str, name: str, n
     values = said(match(["cid", name], table), name)
     assert values["near"].startswith(f" (nearest: {near}") if near else values["near"] == ""
     assert "ignore" in values["advice"]
+
+
+def test_a_column_of_generation_2_may_be_an_older_one() -> None:
+    advice = said(match(["cid", "Cell Type", "species"], "neuron"), "Cell Type")["advice"]
+    assert "If Cell Type is neuron_type, map it under `columns` of neuron." in advice
+    assert "keep them in the file" in advice and "species" not in advice
 
 
 @pytest.mark.parametrize(
