@@ -172,14 +172,21 @@ def _clash(name: str, *places: Path | None) -> ConfigError | None:
     """
     keeps, *others = [place for place in places if place]
     other = next((each for each in others if not _same(each, keeps)), None)
-    return (
-        ConfigError(
-            f"Two configs have the name {name!r}: {keeps}, which keeps it, and {other}.",
-            next_step=f"The file's name is the dataset's name in Dagster; rename {other}.",
-        )
-        if other
-        else None
+    if other is None:
+        return None
+    if (identity := _id_of(keeps)) and identity == _id_of(other):
+        return _shared_id([keeps, other], keeps)  # a copy, which another name would not help
+    return ConfigError(
+        f"Two configs have the name {name!r}: {keeps}, which keeps it, and {other}.",
+        next_step=f"The file's name is the dataset's name in Dagster; rename {other}.",
     )
+
+
+def _id_of(config: Path) -> UUID | None:
+    try:
+        return load_dataset(config).dataset.id
+    except ConfigError:
+        return None
 
 
 def _owner_file(settings: PipelineSettings, identity: UUID) -> Path:
@@ -224,11 +231,7 @@ def claim(settings: PipelineSettings, config: DatasetConfig) -> None:
     if owner:
         raise _shared_id([owner, config.path], owner)
     for other in configs(settings).values():
-        try:
-            same = load_dataset(other).dataset.id == identity
-        except ConfigError:
-            continue
-        if same and not _same(other, config.path):
+        if _id_of(other) == identity and not _same(other, config.path):
             raise _shared_id([other, config.path], None)
     file = _owner_file(settings, identity)
     seen_from_there = seen_from(file.parent.resolve(), config.path.resolve())

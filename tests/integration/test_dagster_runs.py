@@ -28,6 +28,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from syndb_pipeline.base.errors import ConfigError, Exit
+from syndb_pipeline.config.settings import load_dataset
 from syndb_pipeline.orchestration.definitions import own_defs
 from syndb_pipeline.orchestration.failures import show_tracebacks
 from syndb_pipeline.orchestration.jobs import PREPARE
@@ -452,10 +453,16 @@ def test_two_configs_of_one_name_are_told_apart(lab: Lab, tmp_path: Path) -> Non
     here = lab.add("good", folder=tmp_path / "desk")
     assert launch(here, lab.pipeline_file).succeeded
     there = lab.add("good")
+    another = there.read_text().replace(str(load_dataset(there).dataset.id), str(uuid4()))
 
-    for config in (here, there):
-        with pytest.raises(ConfigError, match=f"{here}, which keeps it, and {there}"):
-            launch(config, lab.pipeline_file)
+    def refused(why: str) -> None:
+        for config in (here, there):
+            with pytest.raises(ConfigError, match=why):
+                launch(config, lab.pipeline_file)
+
+    refused(f"{here} and {there} have one dataset.id")
+    there.write_text(another)
+    refused(f"{here}, which keeps it, and {there}")
 
 
 def test_a_copy_of_a_config_does_not_get_its_dataset(lab: Lab, tmp_path: Path) -> None:
