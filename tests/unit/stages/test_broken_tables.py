@@ -107,7 +107,7 @@ def test_an_address_leads_to_the_value(part: int) -> None:
                         f"{done.words}: {finding.code} {example} but the file has {cell!r}"
                     )
                     looked_up += 1
-    assert looked_up > 4 * len(seeds)
+    assert looked_up > len(seeds) / 2  # of a whole campaign some eight a seed; of some seeds none
 
 
 def test_a_finding_about_values_or_rows_gives_a_place() -> None:
