@@ -69,13 +69,17 @@ def digests(lab: Lab) -> Digests:
     )
 
 
+STAYING = {".lock", "attempts/.prepare.lock", "attempts/.publish.lock", ".digests.json"}
+"""Files that stay: locks, which another process may be waiting for, and the digests that are known."""
+
+
 def leftovers(lab: Lab) -> list[str]:
     """What a run that died may have left, and a run that ended must not."""
     folder = DatasetStore(lab.folder / "state", DATASET).folder
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob(".*")
-        if path.suffix != ".lock" and path.name not in (".lock", ".digests.json")
+        if path.relative_to(folder).as_posix() not in STAYING
     )
 
 
