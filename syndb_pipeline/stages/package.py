@@ -392,8 +392,10 @@ def _digest(folders: Sequence[Path], text: str, table: str, column: str) -> tupl
     """The file that `text` means, relative to the config as `PackagedFile.path` is; its SHA-256 and
     bytes."""
     path = files_meant(folders, text)[0]
-    beside = path == folders[0] / text
-    where = text if beside else Path(os.path.relpath(path, folders[0])).as_posix()
+    home, *others = folders
+    of_table = next((each for each in others if path == each / text and path != home / text), None)
+    # What is behind a link and `..` is not to be shortened, so only the folder is made relative.
+    where = f"{Path(os.path.relpath(of_table, home)).as_posix()}/{text}" if of_table else text
     try:
         return where, digest_file(path), path.stat().st_size
     except OSError as error:

@@ -187,6 +187,8 @@ def _look_at(
         return [("SYN-READ-021", reason, "")], ()
     if not is_file(home, str(found)):
         return [("SYN-PATH-001", "", "")], ()
+    # A file that must not be read is none that could be meant.
+    others = [other for other in others if not outside(other, home, allowed)]
     if any(_unlike(found, other) for other in others):
         return [(_TWO_FILES, " and ".join(shown(each, home) for each in (found, *others)), "")], ()
     return (_look_at_mesh if column.suffix == ".glb" else _look_at_skeleton)(found)
@@ -262,13 +264,15 @@ def digest_of_paths(context: Context, tables: dict[str, list[str]]) -> str | Non
 
 def _content(context: Context, folders: Sequence[Path], path: str) -> str:
     """The digest of a file that a table names, or why there is none."""
-    home, every = context.config.folder, files_meant(folders, path)
-    if outside(every[0], home, context.settings.data_folders):
+    home, allowed = context.config.folder, context.settings.data_folders
+    found, *others = files_meant(folders, path)
+    if outside(found, home, allowed):
         return "outside"
-    if not is_file(home, str(every[0])):
+    if not is_file(home, str(found)):
         return "missing"
     try:
-        return " ".join(map(digest_file, every))
+        meant = [found, *(other for other in others if not outside(other, home, allowed))]
+        return " ".join(map(digest_file, meant))
     except OSError:  # not ours to read, or gone this moment
         return "unreadable"
 

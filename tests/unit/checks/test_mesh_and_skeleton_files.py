@@ -1,7 +1,7 @@
 """Meshes and skeletons beside a table, as the whole pipeline meets them: what they hold, on which
 scale they are, and that they are looked at again when they change.
 
-Belongs here: SYN-PATH-003 to 009 through the stages. Does not: the formats, boxes and surfaces of
+Belongs here: SYN-PATH-003 to 010 through the stages. Does not: the formats, boxes and surfaces of
 single files (`tests/unit/readers`).
 """
 
@@ -20,6 +20,7 @@ import pytest
 from syndb_pipeline.base.errors import ConfigError
 from syndb_pipeline.checks.units import mesh_and_skeleton_files
 from syndb_pipeline.rules.finding import Finding
+from syndb_pipeline.stages.package import Manifest
 from tests.lab import Lab, csv
 from tests.meshes import ball_mesh, glb, small_mesh, triangle
 from tests.written_lab import written_lab
@@ -404,3 +405,40 @@ def test_right_neighbours_are_taken_without_a_word(tmp_path: Path) -> None:
     findings = found(lab(tmp_path, files, rows))
     wrong = [list(CLEAN)[(line or 2) - 2] for finding in findings for line in lines(finding)]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("places", "path", "meant"),
+    [
+        (("tables",), "n.glb", "tables/n.glb"),
+        ((".",), "n.glb", "n.glb"),
+        ((".", "tables"), "n.glb", "n.glb"),  # the same bytes: no doubt
+        (("tables/meshes",), "meshes/n.glb", "tables/meshes/n.glb"),
+        (("elsewhere",), "../elsewhere/n.glb", "tables/../elsewhere/n.glb"),
+    ],
+)
+def test_paths_are_relative_to_the_config_or_to_the_table(
+    places: tuple[str, ...], path: str, meant: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "neuron.csv").write_text(csv("cid,mesh_path", f"n1,{path}"))
+    for place in places:
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "n.glb").write_bytes(small_mesh())
+    dataset = Lab.of_files(tmp_path, {"neuron": "tables/neuron.csv"})
+    assert dataset.run("package")["check_integrity"].findings == []
+    (file,) = Manifest.read(dataset.package).files
+    assert (file.path, file.bytes) == (meant, len(small_mesh()))
+
+
+def test_a_file_that_must_not_be_read_is_none_that_could_be_meant(tmp_path: Path) -> None:
+    home = tmp_path / "lab"
+    (home / "tables").mkdir(parents=True)
+    (home / "tables" / "neuron.csv").write_text(csv("cid,mesh_path", "n1,n.glb"))
+    (home / "n.glb").write_bytes(small_mesh())
+    (tmp_path / "other.glb").write_bytes(small_mesh("other"))
+    (home / "tables" / "n.glb").symlink_to(tmp_path / "other.glb")
+    dataset = Lab.of_files(home, {"neuron": "tables/neuron.csv"})
+    assert [each.code for each in found(dataset)] == ["SYN-PATH-010"]
+    dataset.limits = dataset.limits.model_copy(update={"data_folders": []})
+    assert found(dataset) == []
